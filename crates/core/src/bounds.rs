@@ -1,0 +1,47 @@
+//! Every bound a caller or an operator can run into, each with its reason.
+
+/// Results in one answer. More is an export, not a recommendation.
+pub const MAX_COUNT: u32 = 1_000;
+/// Results when a request does not say how many.
+pub const DEFAULT_COUNT: u32 = 10;
+/// Requests in one batch: with [`MAX_COUNT`] of 100 typical, an answer stays below
+/// [`MAX_MESSAGE_BYTES`].
+pub const MAX_BATCH: usize = 1_000;
+/// Item ids to rank in one request.
+pub const MAX_RANK_ITEMS: usize = 10_000;
+/// Recent items in one request: more says nothing new about a taste.
+pub const MAX_RECENT_ITEMS: usize = 1_000;
+/// Bytes of a user or item id: room for URNs and hashes, none for documents.
+pub const MAX_ID_BYTES: usize = 256;
+/// Bytes of a name that an operator gives: model, ensemble, surface, node.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Entries in each list of a filter.
+pub const MAX_FILTER_TERMS: usize = 1_000;
+/// Levels of nesting in an ensemble, references followed.
+pub const MAX_ENSEMBLE_DEPTH: usize = 4;
+/// Members of one ensemble node, and leaves of a whole ensemble: each leaf is a search.
+pub const MAX_ENSEMBLE_MEMBERS: usize = 8;
+/// Bytes of one gRPC message, gRPC's own default for receivers, so that no client needs settings.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Shards of one bundle: each is a file set and a search per query.
+pub const MAX_SHARDS: u32 = 1_024;
+/// Items of one bundle, and users of one bundle: ordinals are 32 bits and one value is kept free.
+pub const MAX_ORDINALS: usize = u32::MAX as usize - 1;
+/// Components of a factor vector.
+pub const MAX_RANK: usize = 4_096;
+/// Steps of a rollout.
+pub const MAX_ROLLOUT_STEPS: usize = 64;
+/// Longest hold of one rollout step: 30 days, in seconds.
+pub const MAX_HOLD_SECONDS: u64 = 30 * 24 * 3_600;
+/// A full traffic share, in basis points.
+pub const FULL_WEIGHT_BASIS_POINTS: u32 = 10_000;
+/// Finished rollouts that a plan remembers; the oldest are forgotten first.
+pub const MAX_FINISHED_ROLLOUTS: usize = 100;
+/// Published versions that a plan holds.
+pub const MAX_VERSIONS: usize = 1_000;
+/// Nodes of one cluster.
+pub const MAX_NODES: usize = 1_000;
+/// Ensembles and surfaces that a plan holds, each.
+pub const MAX_NAMED: usize = 1_000;
+/// Request ids whose outcomes are remembered for idempotent retries; a retry comes within minutes.
+pub const MAX_REMEMBERED_REQUESTS: usize = 4_096;

@@ -1,0 +1,15 @@
+//! Pure types and decisions of Marquee: what is true of a cluster and what should happen next.
+//!
+//! Nothing here knows a socket, a disk, a clock or a random number: time arrives as an argument
+//! (`now_ms`, milliseconds since the Unix epoch), randomness as a salt. So every decision can be
+//! replayed, tested by scripts and properties, and is the same on every node that takes it.
+//!
+//! Start with [`plan`], the state that everything follows, then [`rollout`], the machine that moves
+//! traffic, and [`placement`], which says where shards live.
+
+#![forbid(unsafe_code)]
+
+pub mod bounds;
+pub mod hash;
+pub mod id;
+pub mod recipe;

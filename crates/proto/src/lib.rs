@@ -1,0 +1,40 @@
+//! Generated gRPC types, and the checked conversions between them and `marquee-core`.
+//!
+//! Wire types stop here: conversions destructure exhaustively, so that a new field cannot be
+//! forgotten, and refuse what is out of bounds with the field's name.
+
+#![forbid(unsafe_code)]
+
+/// What callers see (`marquee.v1`).
+#[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+pub mod v1 {
+    tonic::include_proto!("marquee.v1");
+}
+
+/// What operators see (`marquee.control.v1`).
+pub mod control {
+    #[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+    pub mod v1 {
+        tonic::include_proto!("marquee.control.v1");
+    }
+}
+
+/// Between router and shards (`marquee.shard.v1`).
+pub mod shard {
+    #[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+    pub mod v1 {
+        tonic::include_proto!("marquee.shard.v1");
+    }
+}
+
+/// Between control nodes and on their disks (`marquee.raft.v1`).
+pub mod raft {
+    #[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+    pub mod v1 {
+        tonic::include_proto!("marquee.raft.v1");
+    }
+}
+
+/// The encoded `FileDescriptorSet` of all packages, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
