@@ -1,0 +1,182 @@
+//! What a trainer hands to the writer: everything one bundle is to hold, by input index.
+//!
+//! Rows are given in any order (row i of an item matrix belongs to `items[i]`); the writer cuts them
+//! into shards, numbers the ordinals and chooses the order of rows on disk. Nothing here is checked
+//! before [`write_bundle`](crate::write_bundle), which names what it refuses.
+
+use crate::manifest::Quality;
+use marquee_core::recipe::Recipe;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Whose rows a matrix or an id table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entity {
+    /// The people.
+    User,
+    /// What is recommended to them.
+    Item,
+}
+
+impl Entity {
+    /// `users` or `items`: the word in file names and messages.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::User => "users",
+            Self::Item => "items",
+        }
+    }
+}
+
+/// Everything of one bundle. The same input gives the same bytes on disk.
+#[derive(Clone, Debug)]
+pub struct BundleInput {
+    /// The model's name, checked by `marquee_core::id::check_name`.
+    pub model: String,
+    /// How the model turns a request into scores; its matrices must be among those below.
+    pub recipe: Recipe,
+    /// What trained it, such as `mf`.
+    pub kind: String,
+    /// Into how many shards to cut, 1 to `MAX_SHARDS`.
+    pub shards: u32,
+    /// The items, each id once, in any order.
+    pub items: Vec<ItemRecord>,
+    /// The users' ids, each once, in any order.
+    pub users: Vec<String>,
+    /// The dense matrices.
+    pub dense: Vec<DenseInput>,
+    /// Users × items by input index, stored as the row-partitioned matrix `history`.
+    pub history: Option<CsrInput>,
+    /// How popular each item is, as long as `items`; stored as the matrix `popularity` of one row,
+    /// with an entry for every item, so that every item can be a fallback. Empty means all zeros.
+    pub popularity: Vec<f32>,
+    /// Further matrices items × items, for weighted row sums (neighbours, rules, transitions).
+    pub item_rows: Vec<SparseInput>,
+    /// What the evaluation on held-out interactions measured.
+    pub quality: Quality,
+    /// The parameters of training, for people to read.
+    pub parameters: BTreeMap<String, String>,
+    /// When it was trained, in milliseconds since the Unix epoch. Given by the caller, so that the
+    /// same input gives the same bytes.
+    pub created_at_ms: u64,
+}
+
+/// One item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ItemRecord {
+    /// The external id, 1 to 256 bytes.
+    pub id: String,
+    /// The title, empty if it has none; at most [`MAX_TITLE_BYTES`](crate::MAX_TITLE_BYTES).
+    pub title: String,
+    /// Its tags (genres, say) in any order; duplicates count once.
+    pub tags: Vec<String>,
+    /// Its numeric attributes by name (a year, say), finite; each name at most once.
+    pub attributes: Vec<(String, f64)>,
+}
+
+/// A dense matrix, row-major.
+#[derive(Clone, Debug)]
+pub struct DenseInput {
+    /// Its name, unique among all matrices.
+    pub name: String,
+    /// Whose rows it has.
+    pub entity: Entity,
+    /// Columns.
+    pub rank: usize,
+    /// rows × rank finite values; row i belongs to `items[i]` or `users[i]`.
+    pub data: Vec<f32>,
+    /// Whether to build a graph for approximate search by inner product.
+    pub index: Option<IndexOptions>,
+}
+
+/// A sparse matrix items × items by input index: row sums give items.
+#[derive(Clone, Debug)]
+pub struct SparseInput {
+    /// Its name, unique among all matrices.
+    pub name: String,
+    /// Its values.
+    pub matrix: CsrInput,
+}
+
+/// A sparse matrix in compressed rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CsrInput {
+    /// rows + 1 offsets into `columns`, from 0, never falling.
+    pub offsets: Vec<usize>,
+    /// The column of each entry, in any order within a row; a column twice in one row is refused,
+    /// for only the trainer knows what a duplicate means.
+    pub columns: Vec<u32>,
+    /// The value of each entry, finite.
+    pub values: Vec<f32>,
+}
+
+impl CsrInput {
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+}
+
+/// Whether to build a graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexMode {
+    /// Where a shard has rows enough that the graph beats the exact scan.
+    #[default]
+    Auto,
+    /// In every shard that has rows, even where the scan would be faster.
+    Always,
+    /// Nowhere: every search is exact.
+    Never,
+}
+
+/// How to build a graph (Malkov and Yashunin 2016).
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexOptions {
+    /// Whether to build it at all.
+    pub mode: IndexMode,
+    /// Links of a row on each upper layer; twice as many on the lowest. 2 to 128.
+    pub m: usize,
+    /// Width of the search for a new row's neighbours. 1 to 10,000.
+    pub ef_construction: usize,
+    /// Shuffles the order of insertion, and so makes another graph of the same rows.
+    pub seed: u64,
+    /// Below this many rows in a shard, [`IndexMode::Auto`] builds no graph.
+    pub min_rows: usize,
+    /// The recall@100 against the exact scan that the default width of a search is chosen for, and
+    /// below which [`IndexMode::Auto`] drops a graph. In 0..=1.
+    pub target_recall: f64,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self {
+            mode: IndexMode::Auto,
+            m: 16,
+            ef_construction: 100,
+            seed: 1,
+            min_rows: crate::AUTO_INDEX_MIN_ROWS,
+            target_recall: 0.95,
+        }
+    }
+}
+
+/// What the writer is doing, for progress bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteProgress {
+    /// Graphs grow: so many rows of so many are inserted.
+    Indexing {
+        /// Rows inserted so far, over all shards and matrices.
+        done: u64,
+        /// Rows to insert.
+        total: u64,
+    },
+    /// Files are written: so many of so many shards are on disk.
+    Writing {
+        /// Shards done.
+        done: u32,
+        /// Shards to write.
+        total: u32,
+    },
+}

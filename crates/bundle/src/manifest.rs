@@ -1,0 +1,242 @@
+//! The manifest: what a bundle is, and the checksum of every byte it has.
+//!
+//! `manifest.json` is for people and programs alike. It names every file with its length and BLAKE3
+//! checksum, so one trusted manifest makes the whole bundle trusted; `manifest.blake3` holds the
+//! checksum of the manifest itself, and `manifest.sig`, where there is one, its signature.
+//!
+//! What is deliberately missing: the version number (publishing gives it) and anything that a shard
+//! needs to answer (that lies in the shard's own files).
+
+use crate::input::Entity;
+use marquee_core::recipe::Recipe;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the on-disk format that this code writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What one bundle is. Its JSON is `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of the format, [`FORMAT_VERSION`] when written by this code.
+    pub format_version: u32,
+    /// The model's name.
+    pub model: String,
+    /// What trained it, such as `mf`.
+    pub kind: String,
+    /// How the model turns a request into scores.
+    pub recipe: Recipe,
+    /// When it was trained, in milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// How many shards it is cut into.
+    pub shards: u32,
+    /// How much there is in it.
+    pub counts: Counts,
+    /// The matrices, by name.
+    pub matrices: Vec<MatrixInfo>,
+    /// What the evaluation on held-out interactions measured.
+    pub quality: Quality,
+    /// The parameters of training, for people to read.
+    pub parameters: BTreeMap<String, String>,
+    /// Every file but the manifest's own, by path.
+    pub files: Vec<FileInfo>,
+}
+
+/// How much there is in a bundle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Users, over all shards.
+    pub users: u64,
+    /// Items, over all shards.
+    pub items: u64,
+    /// Entries of the history.
+    pub interactions: u64,
+}
+
+/// One matrix of a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatrixInfo {
+    /// Its name, unique in the bundle.
+    pub name: String,
+    /// What it holds.
+    pub layout: MatrixLayout,
+}
+
+/// What a matrix holds and how it lies over the shards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MatrixLayout {
+    /// rows × rank values; each shard has the rows of its own users or items.
+    Dense {
+        /// Whose rows.
+        entity: Entity,
+        /// Columns.
+        rank: u32,
+        /// The graphs over it, if it was to have any.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        index: Option<IndexInfo>,
+    },
+    /// Sparse rows of a shard's own users; columns are the bundle's item ordinals.
+    SparseByRow {
+        /// Entries over all shards.
+        entries: u64,
+    },
+    /// Sparse rows that every shard has, each with the columns of its own items.
+    SparseByColumn {
+        /// What the rows are.
+        rows: RowSpace,
+        /// Entries over all shards.
+        entries: u64,
+    },
+}
+
+/// What the rows of a column-partitioned matrix are numbered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowSpace {
+    /// One row for everybody.
+    Single,
+    /// One row for each item of the bundle, by ordinal.
+    Items,
+}
+
+/// What was measured of a matrix's graphs when they were built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexInfo {
+    /// Links of a row on each upper layer.
+    pub m: u32,
+    /// Width of the search at building.
+    pub ef_construction: u32,
+    /// The mean over shards that have a graph, weighted by rows; none where every search is exact.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recall: Option<Recall>,
+    /// Each shard's graph, in order.
+    pub shards: Vec<ShardIndexInfo>,
+}
+
+/// The graph of one shard's matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardIndexInfo {
+    /// Rows of the shard.
+    pub rows: u64,
+    /// The graph, if it was built and kept; else the shard scans exactly.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub graph: Option<GraphInfo>,
+}
+
+/// What was measured of one graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphInfo {
+    /// Recall at the widths below, against the exact scan.
+    pub recall: Recall,
+    /// The width of a search for 10 rows.
+    pub ef_at_10: u32,
+    /// The width of a search for 100 rows.
+    pub ef_at_100: u32,
+    /// The share of rows that no path of links led to before links were added for them.
+    pub unreachable_before_repair: f64,
+    /// The share of rows that no path leads to now.
+    pub unreachable: f64,
+}
+
+/// The share of the truly best rows that the graph finds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// Of the best 10.
+    pub at_10: f64,
+    /// Of the best 100.
+    pub at_100: f64,
+    /// Over how many queries.
+    pub queries: u64,
+}
+
+/// What the evaluation on held-out interactions measured; each may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// Recall in the first 20 recommendations.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recall_at_20: Option<f64>,
+    /// Normalised discounted cumulative gain of the first 20 recommendations.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ndcg_at_20: Option<f64>,
+    /// Recall of the popularity baseline on the same users.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub popularity_recall_at_20: Option<f64>,
+    /// Normalised discounted cumulative gain of the popularity baseline on the same users.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub popularity_ndcg_at_20: Option<f64>,
+    /// How many users were evaluated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub users_evaluated: Option<u64>,
+}
+
+/// One file of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileInfo {
+    /// The path within the bundle, with `/` on every machine, such as `shard-0000/items.ids`.
+    pub path: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 checksum, 64 lower-case hexadecimal digits.
+    pub blake3: String,
+}
+
+/// The BLAKE3 checksum of the manifest's bytes: names a bundle's whole content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ManifestDigest(pub(crate) [u8; 32]);
+
+impl ManifestDigest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest's own bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for ManifestDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+impl std::fmt::Debug for ManifestDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ManifestDigest({self})")
+    }
+}
+
+impl Manifest {
+    /// The matrix of that name.
+    pub fn matrix(&self, name: &str) -> Option<&MatrixInfo> {
+        self.matrices.iter().find(|matrix| matrix.name == name)
+    }
+
+    /// Bytes of all files of one shard: what a node maps to serve it.
+    pub fn shard_bytes(&self, shard: u32) -> u64 {
+        self.shard_files(shard).map(|file| file.bytes).sum()
+    }
+
+    /// The files of one shard.
+    pub fn shard_files(&self, shard: u32) -> impl Iterator<Item = &FileInfo> {
+        let prefix = format!("{}/", shard_directory(shard));
+        self.files.iter().filter(move |file| file.path.starts_with(&prefix))
+    }
+}
+
+/// The directory of one shard within a bundle.
+pub fn shard_directory(shard: u32) -> String {
+    format!("shard-{shard:04}")
+}
