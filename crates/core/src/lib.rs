@@ -10,6 +10,12 @@
 #![forbid(unsafe_code)]
 
 pub mod bounds;
+pub mod command;
+pub mod ensemble;
 pub mod hash;
 pub mod id;
+pub mod placement;
+pub mod plan;
 pub mod recipe;
+pub mod rollout;
+pub mod split;

@@ -1,0 +1,453 @@
+//! The replicated state machine: commands in, a new plan out.
+//!
+//! [`State::apply`] is called with the same commands in the same order on every control node. It
+//! reads no clock and no randomness: the proposer put the time into the command. A command that was
+//! applied before (by request id) has the outcome it had then and no second effect.
+
+use crate::bounds::{
+    MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES, MAX_REMEMBERED_REQUESTS, MAX_SHARDS, MAX_VERSIONS,
+};
+use crate::ensemble::{EnsembleNode, validate};
+use crate::id::{ModelVersion, check_name};
+use crate::plan::{Node, Plan, PublishedVersion, Replica, Role, Surface};
+use crate::rollout::{Rollout, RolloutMove, RolloutStep, check_steps};
+use std::collections::{BTreeSet, VecDeque};
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Unique for an intention; empty for what needs no memory (ticks and reports, which are
+    /// idempotent by nature).
+    pub request_id: String,
+    /// The proposer's clock, milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What a command does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Registers a bundle as the next version of `model`. `placements` and `published_at_ms` are
+    /// ignored.
+    PublishVersion {
+        /// The model's name.
+        model: String,
+        /// The bundle.
+        version: Box<PublishedVersion>,
+    },
+    /// Stores an ensemble.
+    PutEnsemble {
+        /// Its name.
+        name: String,
+        /// Its definition.
+        root: EnsembleNode,
+    },
+    /// Begins a gray release.
+    StartRollout {
+        /// Where.
+        surface: String,
+        /// An ensemble's name or `model@version`.
+        candidate: String,
+        /// Shares and holds.
+        steps: Vec<RolloutStep>,
+    },
+    /// Does what an operator asks of a rollout.
+    MoveRollout {
+        /// Which.
+        rollout_id: String,
+        /// What.
+        wish: RolloutMove,
+        /// Why, for the history.
+        reason: String,
+    },
+    /// Does what is due of a rollout, if anything.
+    AdvanceRollout {
+        /// Which.
+        rollout_id: String,
+    },
+    /// Takes what a node says of itself and of its replicas.
+    ReportNode {
+        /// Its id.
+        node_id: String,
+        /// Its address, roles and budget; `alive` and `draining` are ignored.
+        node: Node,
+        /// All replicas it has.
+        replicas: Vec<ReplicaReport>,
+    },
+    /// Notes that a node began or ceased to report.
+    SetNodeAlive {
+        /// Which.
+        node_id: String,
+        /// Whether it reports.
+        alive: bool,
+    },
+    /// Registers a node, or puts a removed one back to work.
+    AddNode {
+        /// Its id.
+        node_id: String,
+        /// Its address, roles and budget.
+        node: Node,
+    },
+    /// Takes a node out of placement and forgets it once nothing needs it.
+    RemoveNode {
+        /// Which.
+        node_id: String,
+    },
+}
+
+/// What a node says of one replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaReport {
+    /// Of which version.
+    pub version: ModelVersion,
+    /// Of which shard.
+    pub shard: u32,
+    /// Where it is.
+    pub replica: Replica,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The version given to a bundle.
+    Version(ModelVersion),
+    /// The ensemble as stored.
+    Ensemble {
+        /// Its name.
+        name: String,
+        /// Its definition.
+        root: EnsembleNode,
+    },
+    /// The rollout as it is now.
+    Rollout(Box<Rollout>),
+    /// The node as registered.
+    Node {
+        /// Its id.
+        node_id: String,
+        /// The rest.
+        node: Node,
+    },
+    /// A node is being removed (`draining`) or forgotten.
+    NodeRemoved {
+        /// Whether its replicas must move first.
+        draining: bool,
+    },
+    /// Nothing to say.
+    Done,
+}
+
+/// Why a command has no effect. Each has words for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Malformed.
+    #[error("{0}")]
+    Invalid(String),
+    /// It names what is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// The name means something else already.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The state does not allow it.
+    #[error("{0}")]
+    FailedPrecondition(String),
+    /// A bound is reached.
+    #[error("{0}")]
+    Exhausted(String),
+}
+
+/// What a command came to, either way.
+pub type Outcome = Result<Reply, Refusal>;
+
+/// What control nodes replicate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// What everybody follows.
+    pub plan: Plan,
+    /// Outcomes by request id, oldest first, at most [`MAX_REMEMBERED_REQUESTS`].
+    pub outcomes: VecDeque<(String, Outcome)>,
+}
+
+impl State {
+    /// An empty cluster that wants `replication_factor` replicas of each shard.
+    pub fn new(replication_factor: u32) -> Self {
+        let plan = Plan {
+            replication_factor: replication_factor.max(1),
+            next_rollout: 1,
+            ..Plan::default()
+        };
+        Self { plan, outcomes: VecDeque::new() }
+    }
+
+    /// Applies the command at raft index `index`. A refused command changes nothing.
+    pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
+        let Command { request_id, now_ms, action } = command;
+        if !request_id.is_empty() {
+            if let Some((_, outcome)) = self.outcomes.iter().find(|(id, _)| id == request_id) {
+                return outcome.clone();
+            }
+        }
+        let mut plan = self.plan.clone();
+        let outcome = act(&mut plan, action, *now_ms);
+        if outcome.is_ok() {
+            settle(&mut plan);
+            if plan != self.plan {
+                plan.epoch = index;
+                self.plan = plan;
+            }
+        }
+        if !request_id.is_empty() {
+            if self.outcomes.len() == MAX_REMEMBERED_REQUESTS {
+                self.outcomes.pop_front();
+            }
+            self.outcomes.push_back((request_id.clone(), outcome.clone()));
+        }
+        outcome
+    }
+
+    /// What the leader should propose at `now_ms`: for every rollout with something due, to do it.
+    pub fn due(&self, now_ms: u64) -> Vec<Action> {
+        self.plan
+            .rollouts
+            .iter()
+            .filter(|rollout| !rollout.state.is_over())
+            .filter(|rollout| rollout.is_due(true, now_ms))
+            .filter(|rollout| self.plan.missing(&rollout.candidate).is_none())
+            .map(|rollout| Action::AdvanceRollout { rollout_id: rollout.id.clone() })
+            .collect()
+    }
+}
+
+fn act(plan: &mut Plan, action: &Action, now_ms: u64) -> Outcome {
+    match action {
+        Action::PublishVersion { model, version } => publish(plan, model, version, now_ms),
+        Action::PutEnsemble { name, root } => put_ensemble(plan, name, root),
+        Action::StartRollout { surface, candidate, steps } => {
+            start_rollout(plan, surface, candidate, steps, now_ms)
+        }
+        Action::MoveRollout { rollout_id, wish, reason } => {
+            change_rollout(plan, rollout_id, |rollout, missing| {
+                rollout
+                    .act(*wish, reason, missing.as_deref(), now_ms)
+                    .map_err(Refusal::FailedPrecondition)
+            })
+        }
+        Action::AdvanceRollout { rollout_id } => {
+            change_rollout(plan, rollout_id, |rollout, missing| {
+                rollout.advance(missing.is_none(), now_ms);
+                Ok(())
+            })
+        }
+        Action::ReportNode { node_id, node, replicas } => {
+            report_node(plan, node_id, node, replicas)
+        }
+        Action::SetNodeAlive { node_id, alive } => {
+            find_node(plan, node_id)?.alive = *alive;
+            Ok(Reply::Done)
+        }
+        Action::AddNode { node_id, node } => {
+            let node = Node { draining: false, ..node.clone() };
+            register_node(plan, node_id, node.clone())?;
+            Ok(Reply::Node { node_id: node_id.clone(), node })
+        }
+        Action::RemoveNode { node_id } => {
+            find_node(plan, node_id)?.draining = true;
+            settle(plan);
+            Ok(Reply::NodeRemoved { draining: plan.nodes.contains_key(node_id) })
+        }
+    }
+}
+
+fn publish(plan: &mut Plan, model: &str, new: &PublishedVersion, now_ms: u64) -> Outcome {
+    check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    if new.shards == 0 || new.shards > MAX_SHARDS {
+        let says = format!("the bundle has {} shards: 1 to {MAX_SHARDS} are allowed", new.shards);
+        return Err(Refusal::Invalid(says));
+    }
+    let same = plan.versions.iter().find(|(version, published)| {
+        version.model == model && published.manifest_digest == new.manifest_digest
+    });
+    if let Some((version, _)) = same {
+        return Ok(Reply::Version(version.clone()));
+    }
+    if plan.versions.len() >= MAX_VERSIONS {
+        return Err(full("published versions", MAX_VERSIONS));
+    }
+    let next = plan.next_versions.entry(model.into()).or_insert(1);
+    let version = ModelVersion::new(model, *next);
+    *next += 1;
+    let published =
+        PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..new.clone() };
+    plan.versions.insert(version.clone(), published);
+    Ok(Reply::Version(version))
+}
+
+fn put_ensemble(plan: &mut Plan, name: &str, root: &EnsembleNode) -> Outcome {
+    validate(name, root, plan).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    let reply = Reply::Ensemble { name: name.into(), root: root.clone() };
+    match plan.ensembles.get(name) {
+        Some(there) if there == root => return Ok(reply),
+        Some(_) => {
+            return Err(Refusal::AlreadyExists(format!(
+                "ensemble {name:?} has another definition already, and ensembles never change: use a new name"
+            )));
+        }
+        None if plan.ensembles.len() >= MAX_NAMED => return Err(full("ensembles", MAX_NAMED)),
+        None => plan.ensembles.insert(name.into(), root.clone()),
+    };
+    Ok(reply)
+}
+
+fn start_rollout(
+    plan: &mut Plan,
+    surface_name: &str,
+    candidate: &str,
+    steps: &[RolloutStep],
+    now_ms: u64,
+) -> Outcome {
+    check_name("surface", surface_name).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    if plan.ensemble_named(candidate).is_none() {
+        return Err(Refusal::NotFound(format!(
+            "candidate {candidate:?} is neither a stored ensemble nor a published model@version"
+        )));
+    }
+    if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
+        return Err(full("surfaces", MAX_NAMED));
+    }
+    let surface = plan.surfaces.entry(surface_name.into()).or_default();
+    if let Some(running) = &surface.rollout_id {
+        return Err(Refusal::FailedPrecondition(format!(
+            "surface {surface_name:?} has a rollout running ({running}): promote it or roll it back first"
+        )));
+    }
+    match &surface.ensemble {
+        Some(live) if live == candidate => {
+            return Err(Refusal::FailedPrecondition(format!(
+                "{candidate} is live on surface {surface_name:?} already"
+            )));
+        }
+        Some(_) => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
+        None if steps.is_empty() => {}
+        None => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
+    }
+    let id = format!("{surface_name}-{}", plan.next_rollout);
+    plan.next_rollout += 1;
+    surface.rollout_id = Some(id.clone());
+    let rollout = Rollout::start(
+        id,
+        surface_name.into(),
+        surface.ensemble.clone(),
+        candidate.into(),
+        steps.to_vec(),
+        now_ms,
+    );
+    plan.rollouts.push(rollout.clone());
+    Ok(Reply::Rollout(Box::new(rollout)))
+}
+
+fn change_rollout(
+    plan: &mut Plan,
+    rollout_id: &str,
+    change: impl FnOnce(&mut Rollout, Option<String>) -> Result<(), Refusal>,
+) -> Outcome {
+    let at =
+        plan.rollouts.iter().position(|rollout| rollout.id == rollout_id).ok_or_else(|| {
+            Refusal::NotFound(format!(
+                "there is no rollout {rollout_id:?}: list them to see the ids"
+            ))
+        })?;
+    let missing = plan.missing(&plan.rollouts[at].candidate);
+    change(&mut plan.rollouts[at], missing)?;
+    Ok(Reply::Rollout(Box::new(plan.rollouts[at].clone())))
+}
+
+fn report_node(plan: &mut Plan, node_id: &str, node: &Node, replicas: &[ReplicaReport]) -> Outcome {
+    let draining = plan.nodes.get(node_id).is_some_and(|known| known.draining);
+    register_node(plan, node_id, Node { alive: true, draining, ..node.clone() })?;
+    for published in plan.versions.values_mut() {
+        for placement in &mut published.placements {
+            placement.replicas.remove(node_id);
+        }
+    }
+    for report in replicas {
+        let placement = plan
+            .versions
+            .get_mut(&report.version)
+            .and_then(|published| published.placements.get_mut(report.shard as usize));
+        if let Some(placement) = placement {
+            placement.replicas.insert(node_id.into(), report.replica.clone());
+        }
+    }
+    Ok(Reply::Done)
+}
+
+fn register_node(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), Refusal> {
+    check_name("node_id", node_id).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    if node.roles.is_empty() || node.roles.contains(&Role::Control) {
+        return Err(Refusal::Invalid(format!(
+            "roles of node {node_id:?}: name shard or router or both; voters are set in the config of control nodes"
+        )));
+    }
+    if !plan.nodes.contains_key(node_id) && plan.nodes.len() >= MAX_NODES {
+        return Err(full("nodes", MAX_NODES));
+    }
+    plan.nodes.insert(node_id.into(), node);
+    Ok(())
+}
+
+fn find_node<'p>(plan: &'p mut Plan, node_id: &str) -> Result<&'p mut Node, Refusal> {
+    plan.nodes
+        .get_mut(node_id)
+        .ok_or_else(|| Refusal::NotFound(format!("there is no node {node_id:?}")))
+}
+
+fn full(what: &str, bound: usize) -> Refusal {
+    Refusal::Exhausted(format!("the cluster holds {bound} {what}, the most it can"))
+}
+
+/// What follows from any change: surfaces follow their rollouts, shards are placed, drained nodes
+/// and old rollouts are forgotten.
+fn settle(plan: &mut Plan) {
+    for (name, surface) in &mut plan.surfaces {
+        let over = plan
+            .rollouts
+            .iter()
+            .find(|rollout| Some(&rollout.id) == surface.rollout_id.as_ref())
+            .filter(|rollout| rollout.state.is_over());
+        if let Some(rollout) = over {
+            debug_assert_eq!(&rollout.surface, name);
+            if rollout.state == crate::rollout::RolloutState::Promoted {
+                surface.ensemble = Some(rollout.candidate.clone());
+            }
+            surface.rollout_id = None;
+        }
+    }
+    plan.surfaces.retain(|_, surface| *surface != Surface::default());
+    let finished = plan.rollouts.iter().filter(|rollout| rollout.state.is_over()).count();
+    let mut forget = finished.saturating_sub(MAX_FINISHED_ROLLOUTS);
+    plan.rollouts.retain(|rollout| {
+        let drop = forget > 0 && rollout.state.is_over();
+        forget -= usize::from(drop);
+        !drop
+    });
+    plan.place_live_versions();
+    forget_drained_nodes(plan);
+}
+
+fn forget_drained_nodes(plan: &mut Plan) {
+    let drained: BTreeSet<String> = plan
+        .nodes
+        .iter()
+        .filter(|(id, node)| node.draining && plan.wanted_on(id).is_empty())
+        .map(|(id, _)| id.clone())
+        .collect();
+    for id in &drained {
+        plan.nodes.remove(id);
+        for published in plan.versions.values_mut() {
+            for placement in &mut published.placements {
+                placement.replicas.remove(id);
+            }
+        }
+    }
+}
