@@ -1,0 +1,290 @@
+//! Golden scripts for the replicated state machine: each file of `tests/scripts` is a story of
+//! commands with the outcomes and states that they led to. After an intended change of behaviour run
+//! the test with `UPDATE_GOLDENFILES=1` and review the scripts' diff like code.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `nodes a b …` | shard nodes join, holding nothing |
+//! | `publish MODEL shards=S digest=D` | a bundle becomes the model's next version |
+//! | `ensemble NAME MEMBER …` | a parallel of these is put |
+//! | `start SURFACE CANDIDATE steps="100:60,…"` | a rollout begins; steps are weight:hold |
+//! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
+//! | `silent NODE`, `remove NODE` | a node ceases to report, or is taken out |
+//! | `tick` | the leader does what is due, until nothing is |
+//! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | an operator's wish |
+//! | `status`, `placement`, `wanted NODE`, `route SURFACE USER` | prints that part of the plan |
+//!
+//! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
+
+use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
+use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State};
+use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::recipe::Recipe;
+use marquee_core::rollout::{Rollout, RolloutMove, RolloutStep};
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use test_each_file::test_each_path;
+
+test_each_path! { in "tests/scripts" as scripts => run_script }
+
+fn run_script(path: &Path) {
+    goldenscript::run(&mut Cluster::default(), path).expect("the script can be read and written");
+}
+
+struct Cluster {
+    state: State,
+    index: u64,
+    now_ms: u64,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { state: State::new(2), index: 0, now_ms: 0 }
+    }
+}
+
+impl Runner for Cluster {
+    type Command = Line;
+
+    fn run(&mut self, line: &Line, _: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = line.consume_args();
+        if let Some(at) = args.take_key("at") {
+            self.now_ms = at.parse::<u64>()? * 1_000;
+        }
+        let request_id = args.take_key("id").unwrap_or_default().to_owned();
+        let printed = match line.name.as_str() {
+            "replication" => {
+                self.state = State::new(word(&mut args)?.parse()?);
+                String::new()
+            }
+            "tick" => self.tick(),
+            "status" => self.status(),
+            "placement" => self.placement(),
+            "wanted" => self.wanted(word(&mut args)?),
+            "route" => self.route(word(&mut args)?, word(&mut args)?)?,
+            "nodes" => words(&mut args).into_iter().map(|id| self.report(id, vec![])).collect(),
+            "load" => {
+                let state = match args.take_key("state") {
+                    None | Some("AVAILABLE") => ReplicaState::Available,
+                    Some("LOADING") => ReplicaState::Loading,
+                    Some("FAILED") => ReplicaState::Failed,
+                    Some(other) => return Err(format!("no state {other}").into()),
+                };
+                let reason = args.take_key("reason").unwrap_or_default().to_owned();
+                let nodes = words(&mut args);
+                nodes.into_iter().map(|id| self.load(id, state, &reason)).collect()
+            }
+            name => {
+                let action = action(name, &mut args)?;
+                let outcome = self.apply(request_id, action);
+                show(&outcome)
+            }
+        };
+        args.reject_next()?;
+        Ok(printed)
+    }
+}
+
+impl Cluster {
+    fn apply(&mut self, request_id: String, action: Action) -> Outcome {
+        self.index += 1;
+        self.state.apply(self.index, &Command { request_id, now_ms: self.now_ms, action })
+    }
+
+    fn tick(&mut self) -> String {
+        let mut printed = String::new();
+        loop {
+            let due = self.state.due(self.now_ms);
+            if due.is_empty() {
+                break;
+            }
+            for action in due {
+                printed += &show(&self.apply(String::new(), action));
+            }
+        }
+        if printed.is_empty() { "nothing is due\n".into() } else { printed }
+    }
+
+    fn report(&mut self, node_id: &str, replicas: Vec<ReplicaReport>) -> String {
+        let node = Node {
+            address: format!("http://{node_id}"),
+            roles: BTreeSet::from([Role::Shard]),
+            draining: false,
+            memory_budget_bytes: 0,
+            alive: true,
+        };
+        match self
+            .apply(String::new(), Action::ReportNode { node_id: node_id.into(), node, replicas })
+        {
+            Ok(Reply::Done) => String::new(),
+            outcome => show(&outcome),
+        }
+    }
+
+    fn load(&mut self, node_id: &str, state: ReplicaState, reason: &str) -> String {
+        let wanted = self.state.plan.wanted_on(node_id);
+        let replica = Replica { state, reason: reason.into() };
+        let reports = wanted
+            .into_iter()
+            .map(|(version, shard)| ReplicaReport { version, shard, replica: replica.clone() })
+            .collect();
+        self.report(node_id, reports)
+    }
+
+    fn status(&self) -> String {
+        let plan = &self.state.plan;
+        let mut out = format!("epoch {}\n", plan.epoch);
+        for (name, surface) in &plan.surfaces {
+            let live = surface.ensemble.as_deref().unwrap_or("nothing");
+            let rollout = surface.rollout_id.as_deref().unwrap_or("none");
+            writeln!(out, "surface {name}: live {live}, rollout {rollout}").expect("memory");
+        }
+        for rollout in &plan.rollouts {
+            out += &line(rollout);
+            let waiting_for = plan.waiting_for(rollout);
+            if !waiting_for.is_empty() {
+                writeln!(out, "  waits for {waiting_for}").expect("memory");
+            }
+            for event in &rollout.history {
+                let at = event.at_ms / 1_000;
+                let weight = event.weight_basis_points;
+                writeln!(out, "  {at} s: {} at {weight}: {}", event.state, event.reason)
+                    .expect("memory");
+            }
+        }
+        out
+    }
+
+    fn placement(&self) -> String {
+        let mut out = String::new();
+        for (version, published) in &self.state.plan.versions {
+            for (shard, placement) in published.placements.iter().enumerate() {
+                let held: Vec<String> =
+                    placement.replicas.iter().map(|(id, r)| format!("{id} {}", r.state)).collect();
+                let (want, held) = (placement.node_ids.join(" "), held.join(", "));
+                writeln!(out, "{version}/{shard}: wanted on [{want}], held: [{held}]")
+                    .expect("memory");
+            }
+        }
+        for (id, node) in self.state.plan.nodes.iter().filter(|(_, node)| node.draining) {
+            writeln!(out, "{id} at {} is draining", node.address).expect("memory");
+        }
+        out
+    }
+
+    fn wanted(&self, node_id: &str) -> String {
+        let wanted = self.state.plan.wanted_on(node_id);
+        let names: Vec<String> = wanted.iter().map(|(v, shard)| format!("{v}/{shard}")).collect();
+        format!("[{}]\n", names.join(" "))
+    }
+
+    fn route(&self, surface: &str, user_id: &str) -> Result<String, Box<dyn Error>> {
+        let route = self.state.plan.route(surface, user_id)?;
+        Ok(format!("{} as {:?} of {:?}\n", route.ensemble, route.variant, route.rollout_id))
+    }
+}
+
+fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn Error>> {
+    let wish = |wish, args: &mut ArgumentConsumer<'_>| -> Result<Action, Box<dyn Error>> {
+        let reason = args.take_key("reason").unwrap_or_default().to_owned();
+        Ok(Action::MoveRollout { rollout_id: word(args)?.into(), wish, reason })
+    };
+    Ok(match name {
+        "publish" => {
+            let shards = args.take_key("shards").unwrap_or("1").parse()?;
+            let digest = args.take_key("digest").ok_or("digest=D is missing")?.to_owned();
+            let model = word(args)?.to_owned();
+            Action::PublishVersion { model, version: Box::new(bundle(shards, digest)) }
+        }
+        "ensemble" => {
+            let name = word(args)?.to_owned();
+            let members = words(args).into_iter().map(|member| {
+                let node = member
+                    .parse::<ModelVersion>()
+                    .map_or_else(|_| EnsembleNode::Reference(member.into()), EnsembleNode::Model);
+                WeightedNode { node, weight: 1.0 }
+            });
+            let root = EnsembleNode::Parallel {
+                members: members.collect(),
+                fusion: Fusion::ReciprocalRank,
+            };
+            Action::PutEnsemble { name, root }
+        }
+        "start" => {
+            let steps = match args.take_key("steps") {
+                None => vec![],
+                Some(text) => text.split(',').map(step).collect::<Result<_, _>>()?,
+            };
+            let (surface, candidate) = (word(args)?.into(), word(args)?.into());
+            Action::StartRollout { surface, candidate, steps }
+        }
+        "pause" => wish(RolloutMove::Pause, args)?,
+        "resume" => wish(RolloutMove::Resume, args)?,
+        "promote" => wish(RolloutMove::Promote, args)?,
+        "rollback" => wish(RolloutMove::RollBack, args)?,
+        "advance" => Action::AdvanceRollout { rollout_id: word(args)?.into() },
+        "silent" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
+        "remove" => Action::RemoveNode { node_id: word(args)?.into() },
+        other => return Err(format!("there is no command {other:?}").into()),
+    })
+}
+
+fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
+    PublishedVersion {
+        bundle_uri: "file:///bundle".into(),
+        manifest_digest,
+        recipe: Recipe::Popularity,
+        shards,
+        users: 10,
+        items: 10,
+        bytes: 1_000,
+        quality: Quality::default(),
+        published_at_ms: 0,
+        placements: vec![],
+    }
+}
+
+fn step(text: &str) -> Result<RolloutStep, Box<dyn Error>> {
+    let (weight, hold) = text.split_once(':').ok_or("a step is weight:hold")?;
+    Ok(RolloutStep { weight_basis_points: weight.parse()?, hold_seconds: hold.parse()? })
+}
+
+fn word<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str, Box<dyn Error>> {
+    args.next_pos().ok_or_else(|| "an argument is missing".into())
+}
+
+fn words<'a>(args: &mut ArgumentConsumer<'a>) -> Vec<&'a str> {
+    let words = args.filter_map(|arg| match arg {
+        Argument::Positional(word) => Some(word.as_str()),
+        _ => None,
+    });
+    words.collect()
+}
+
+fn show(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(Reply::Rollout(rollout)) => line(rollout),
+        Ok(Reply::Version(version)) => format!("{version}\n"),
+        Ok(Reply::Ensemble { name, root: _ }) => format!("ensemble {name}\n"),
+        Ok(Reply::Node { node_id, .. }) => format!("node {node_id}\n"),
+        Ok(Reply::NodeRemoved { draining: true }) => "draining\n".into(),
+        Ok(Reply::NodeRemoved { draining: false }) => "forgotten\n".into(),
+        Ok(Reply::Done) => "done\n".into(),
+        Err(refusal) => {
+            let kind = format!("{refusal:?}");
+            format!("{}: {refusal}\n", kind.split('(').next().unwrap_or_default())
+        }
+    }
+}
+
+fn line(rollout: &Rollout) -> String {
+    let Rollout { id, state, baseline, candidate, .. } = rollout;
+    let weight = rollout.weight_basis_points();
+    let baseline = baseline.as_deref().unwrap_or("nothing");
+    let step = rollout.step.map_or_else(String::new, |step| format!(" step {step}"));
+    format!("rollout {id}: {baseline} → {candidate}: {state}{step} at {weight}\n")
+}
