@@ -183,10 +183,9 @@ impl State {
     /// Applies the command at raft index `index`. A refused command changes nothing.
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
         let Command { request_id, now_ms, action } = command;
-        if !request_id.is_empty() {
-            if let Some((_, outcome)) = self.outcomes.iter().find(|(id, _)| id == request_id) {
-                return outcome.clone();
-            }
+        let before = self.outcomes.iter().find(|(id, _)| id == request_id && !id.is_empty());
+        if let Some((_, outcome)) = before {
+            return outcome.clone();
         }
         let mut plan = self.plan.clone();
         let outcome = act(&mut plan, action, *now_ms);

@@ -365,11 +365,11 @@ impl Plan {
         let mut wanted = BTreeSet::new();
         for (version, published) in &self.versions {
             for (shard, placement) in (0..).zip(&published.placements) {
-                let placed = placement.node_ids.iter().any(|id| id == node_id);
-                let needed = live.contains(version)
-                    && available(placement, node_id)
-                    && !(!placement.node_ids.is_empty()
-                        && placement.node_ids.iter().all(|id| available(placement, id)));
+                let homes = &placement.node_ids;
+                let placed = homes.iter().any(|id| id == node_id);
+                let settled = !homes.is_empty() && homes.iter().all(|id| available(placement, id));
+                let needed =
+                    live.contains(version) && available(placement, node_id) && !settled;
                 if placed || needed {
                     wanted.insert((version.clone(), shard));
                 }
