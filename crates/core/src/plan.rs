@@ -368,8 +368,7 @@ impl Plan {
                 let homes = &placement.node_ids;
                 let placed = homes.iter().any(|id| id == node_id);
                 let settled = !homes.is_empty() && homes.iter().all(|id| available(placement, id));
-                let needed =
-                    live.contains(version) && available(placement, node_id) && !settled;
+                let needed = live.contains(version) && available(placement, node_id) && !settled;
                 if placed || needed {
                     wanted.insert((version.clone(), shard));
                 }
