@@ -1,0 +1,25 @@
+//! What the scenarios share: processes, data, clusters and callers.
+
+pub(crate) mod caller;
+pub(crate) mod cluster;
+pub(crate) mod data;
+pub(crate) mod process;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a scenario gives up: far above what it takes, since the
+/// machine may be busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until the answer is yes, and panics with `what` when patience ends.
+pub(crate) async fn eventually<F, Fut>(what: &str, mut ask: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let end = Instant::now() + PATIENCE;
+    while !ask().await {
+        assert!(Instant::now() < end, "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Processes of the binary: started, watched, killed and ended.
+
+use super::PATIENCE;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub(crate) const MARQUEE: &str = env!("CARGO_BIN_EXE_marquee");
+
+/// Runs `marquee ARGS` to its end.
+pub(crate) fn marquee<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    Command::new(MARQUEE).args(args).stdin(Stdio::null()).output().expect("the binary starts")
+}
+
+/// Runs `marquee ARGS`, which must succeed, and returns what it printed.
+pub(crate) fn marquee_ok<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+    let output = marquee(args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}\nstdout: {out}\nstderr: {err}", output.status);
+    out
+}
+
+/// Bytes as text, for messages.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A port that nothing listens on, below the range that the system hands out by itself, given to
+/// nobody else in this process.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = (std::process::id() as u16).wrapping_mul(64);
+        let port = FIRST + offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A process of the binary that serves. Dropped, it is killed; unless the test fails anyway, its
+/// log must not have an ERROR.
+pub(crate) struct Server {
+    name: String,
+    args: Vec<String>,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Server {
+    /// Starts `marquee ARGS` with its log at `dir/NAME.log`.
+    pub(crate) fn start(dir: &Path, name: &str, args: Vec<String>) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let child = spawn(&args, &log);
+        Self { name: name.into(), args, log, child }
+    }
+
+    /// Starts it again, after [`kill`](Self::kill) or [`stop`](Self::stop).
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(&self.args, &self.log);
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM; the status it ends with.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .expect("kill is there");
+        assert!(sent.success());
+        self.wait()
+    }
+
+    /// The status it ends with by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < end, "{} does not end\n{}", self.name, self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Everything it logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- log of {}\n{}", self.name, self.log());
+        } else if let Some(line) = self.log().lines().find(|line| line.contains("ERROR")) {
+            panic!("{} logged an error: {line}", self.name);
+        }
+    }
+}
+
+fn spawn(args: &[String], log: &Path) -> Child {
+    let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+    Command::new(MARQUEE)
+        .args(args)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a second handle"))
+        .stderr(file)
+        .spawn()
+        .expect("the binary starts")
+}
