@@ -23,6 +23,9 @@ pub const MAX_ENSEMBLE_DEPTH: usize = 4;
 pub const MAX_ENSEMBLE_MEMBERS: usize = 8;
 /// Bytes of one gRPC message, gRPC's own default for receivers, so that no client needs settings.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes of one message between router and shard: a batch of [`MAX_BATCH`] users' vectors and
+/// histories, or their results, fits without being cut.
+pub const MAX_INTERNAL_MESSAGE_BYTES: usize = 64 << 20;
 /// Shards of one bundle: each is a file set and a search per query.
 pub const MAX_SHARDS: u32 = 1_024;
 /// Items of one bundle, and users of one bundle: ordinals are 32 bits and one value is kept free.

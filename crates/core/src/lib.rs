@@ -12,8 +12,10 @@
 pub mod bounds;
 pub mod command;
 pub mod ensemble;
+pub mod fuse;
 pub mod hash;
 pub mod id;
+pub mod merge;
 pub mod placement;
 pub mod plan;
 pub mod recipe;
