@@ -1,28 +1,62 @@
-//! placeholder
+//! One bundle: the immutable output of one training run, on disk and in memory.
+//!
+//! A bundle is a directory: a manifest that names every file with its checksum, and for each shard a
+//! handful of binary files that are used where they are mapped. [`write_bundle`] makes one from a
+//! [`BundleInput`]; [`read_manifest`] and [`BundleShard::open`] verify and map one; [`dense_top_k`]
+//! and [`sparse_row_sum`] answer from it, within what [`filter_rows`] allows. A shard knows nothing
+//! of algorithms: those two operations carry every model.
+//!
+//! Start with [`bundle`](mod@bundle), which draws the directory, then [`format`](mod@format), which
+//! draws the files. Invariants: a file never changes once it has its name; nothing read from disk is
+//! used before it was checked; opening copies nothing to the heap; the same input gives the same
+//! bytes, and the same query the same answer, on every machine. This is the one crate with `unsafe`
+//! code, for mapping files and for vector instructions.
+//!
+//! What is deliberately missing: fetching bundles, versions and their lifecycle, threads and time.
 
+mod bitmap;
+pub mod bundle;
+pub mod dense;
 mod error;
+mod filter;
+pub mod format;
+pub mod graph;
+pub mod ids;
+mod index;
 mod input;
 pub mod kernels;
+pub mod labels;
 mod manifest;
+pub mod search;
+mod shard;
+pub mod sign;
+pub mod sparse;
+mod text;
+mod write;
 
+pub use bitmap::RowBitmap;
+pub use bundle::{Bundle, read_manifest};
+pub use dense::DenseMatrix;
 pub use error::{BundleError, SearchError};
+pub use filter::{AttributeRange, FilterSpec, filter_rows};
+pub use format::LoadOptions;
+pub use graph::FrozenGraph;
+pub use ids::{IdTable, MAX_TITLE_BYTES};
+pub use index::AUTO_INDEX_MIN_ROWS;
 pub use input::{
     BundleInput, CsrInput, DenseInput, Entity, IndexMode, IndexOptions, ItemRecord, SparseInput,
     WriteProgress,
 };
-pub use manifest::*;
-
-/// Rows of a shard from which on [`IndexMode::Auto`] builds a graph.
-pub const AUTO_INDEX_MIN_ROWS: usize = 20_000;
-/// Bytes of an item's title: a line of text, not a document.
-pub const MAX_TITLE_BYTES: usize = 4_096;
-
-/// Writes a new bundle at `out`, which must not exist or be an empty directory.
-pub fn write_bundle(
-    input: BundleInput,
-    out: &std::path::Path,
-    progress: &(dyn Fn(WriteProgress) + Sync),
-) -> Result<Manifest, BundleError> {
-    let _ = (input, progress);
-    Err(BundleError::Input { reason: format!("the writer of {} is not built yet", out.display()) })
-}
+pub use labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
+pub use manifest::{
+    Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
+    MatrixLayout, Quality, Recall, RowSpace, ShardIndexInfo, shard_directory,
+};
+pub use search::{
+    Allow, CancelFlag, Hit, MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, dense_top_k,
+    sparse_row_sum,
+};
+pub use shard::BundleShard;
+pub use sign::{TrustedKeys, generate_keys, sign_bundle};
+pub use sparse::{Partition, SparseMatrix};
+pub use write::write_bundle;

@@ -159,5 +159,14 @@ pub fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
 }
 
+/// Asks for the memory of a slice, so that it is near when it is read soon after. A hint only.
+#[inline]
+pub(crate) fn prefetch<T>(slice: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    x86::prefetch(slice.as_ptr().cast(), size_of_val(slice));
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = slice;
+}
+
 #[cfg(test)]
 mod tests;

@@ -7,14 +7,13 @@ const PREFETCH_LINES: usize = 8;
 /// How many rows ahead of the one in hand are fetched.
 const PREFETCH_ROWS: usize = 4;
 
-/// Asks for the first lines of a row.
+/// Asks for the first lines of some memory.
 #[inline(always)]
-fn prefetch(row: *const f32, rank: usize) {
+pub(super) fn prefetch(start: *const i8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    let lines = (rank * size_of::<f32>()).div_ceil(LINE).min(PREFETCH_LINES);
-    for line in 0..lines {
+    for line in 0..bytes.div_ceil(LINE).min(PREFETCH_LINES) {
         // SAFETY: a prefetch never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.cast::<i8>().wrapping_add(line * LINE)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line * LINE)) };
     }
 }
 
@@ -43,11 +42,11 @@ macro_rules! loops {
             let rank = query.len();
             let start = matrix.as_ptr();
             for &id in ids.iter().take(super::PREFETCH_ROWS) {
-                super::prefetch(start.wrapping_add(id as usize * rank), rank);
+                super::prefetch(start.wrapping_add(id as usize * rank).cast(), 4 * rank);
             }
             for (at, (&id, out)) in ids.iter().zip(out).enumerate() {
                 if let Some(&ahead) = ids.get(at + super::PREFETCH_ROWS) {
-                    super::prefetch(start.wrapping_add(ahead as usize * rank), rank);
+                    super::prefetch(start.wrapping_add(ahead as usize * rank).cast(), 4 * rank);
                 }
                 let row = &matrix[id as usize * rank..][..rank];
                 // SAFETY: the machine has the instructions, and the row has the query's length.

@@ -1,0 +1,96 @@
+//! Filters: which of a shard's items may be in an answer, as a set of rows.
+
+use crate::bitmap::RowBitmap;
+use crate::error::SearchError;
+use crate::shard::BundleShard;
+
+/// Which items may be in an answer. Parts are joined by AND; an empty part allows all. The same
+/// meaning as the public API's filter, exact at any selectivity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FilterSpec {
+    /// Only these items; ids that the shard doesn't know are of other shards, or of none.
+    pub include_ids: Vec<String>,
+    /// None of these items.
+    pub exclude_ids: Vec<String>,
+    /// Items with at least one of these tags.
+    pub include_tags: Vec<String>,
+    /// No items with any of these tags.
+    pub exclude_tags: Vec<String>,
+    /// Each must hold.
+    pub ranges: Vec<AttributeRange>,
+}
+
+/// `min <= attribute <= max`, a bound left out being open. An item without the attribute fails it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeRange {
+    /// A numeric attribute of items, such as `year`.
+    pub attribute: String,
+    /// Not NaN.
+    pub min: Option<f64>,
+    /// Not NaN, not below `min`.
+    pub max: Option<f64>,
+}
+
+impl FilterSpec {
+    /// Whether it allows everything.
+    pub fn is_empty(&self) -> bool {
+        let Self { include_ids, exclude_ids, include_tags, exclude_tags, ranges } = self;
+        include_ids.is_empty()
+            && exclude_ids.is_empty()
+            && include_tags.is_empty()
+            && exclude_tags.is_empty()
+            && ranges.is_empty()
+    }
+}
+
+/// The rows of the shard's items that a filter allows; none where it allows everything.
+///
+/// # Errors
+/// For a range with a NaN, or with its bounds the wrong way round.
+pub fn filter_rows(
+    shard: &BundleShard,
+    filter: &FilterSpec,
+) -> Result<Option<RowBitmap>, SearchError> {
+    for range in &filter.ranges {
+        let wrong = |reason| Err(SearchError::Range { attribute: range.attribute.clone(), reason });
+        if range.min.is_some_and(f64::is_nan) || range.max.is_some_and(f64::is_nan) {
+            return wrong("a bound is not a number");
+        }
+        if let (Some(min), Some(max)) = (range.min, range.max)
+            && min > max
+        {
+            return wrong("min is above max");
+        }
+    }
+    if filter.is_empty() {
+        return Ok(None);
+    }
+    let (items, labels) = (shard.items(), shard.labels());
+    let rows = items.len();
+    let mut allowed = match filter.include_ids.as_slice() {
+        [] => RowBitmap::all(rows),
+        ids => RowBitmap::of(rows, ids.iter().filter_map(|id| items.find(id))),
+    };
+    if !filter.include_tags.is_empty() {
+        let tagged =
+            filter.include_tags.iter().flat_map(|tag| labels.rows_with_tag(tag).iter().copied());
+        allowed.intersect(&RowBitmap::of(rows, tagged));
+    }
+    for range in &filter.ranges {
+        let (min, max) =
+            (range.min.unwrap_or(f64::NEG_INFINITY), range.max.unwrap_or(f64::INFINITY));
+        let values = labels.attribute(&range.attribute).unwrap_or(&[]);
+        // A missing value is NaN, which no comparison holds for.
+        let fits = values.iter().enumerate().filter(|&(_, &value)| min <= value && value <= max);
+        allowed.intersect(&RowBitmap::of(rows, fits.map(|(row, _)| row as u32)));
+    }
+    for tag in &filter.exclude_tags {
+        for &row in labels.rows_with_tag(tag) {
+            allowed.remove(row);
+        }
+    }
+    for row in filter.exclude_ids.iter().filter_map(|id| items.find(id)) {
+        allowed.remove(row);
+    }
+    Ok(Some(allowed))
+}

@@ -1,0 +1,219 @@
+//! Reading one section file: check the header and the table, then hand out sections as slices.
+
+use super::{
+    ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, Kind, LoadOptions, MAGIC, MAX_SECTIONS, aligned, map_file,
+};
+use crate::error::BundleError;
+use crate::manifest::{FORMAT_VERSION, FileInfo};
+use bytemuck::Pod;
+use memmap2::Mmap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A mapped file whose header and table of sections have been checked.
+pub(crate) struct SectionFile {
+    path: PathBuf,
+    map: Arc<Mmap>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    name: [u8; 8],
+    width: usize,
+    offset: usize,
+    bytes: usize,
+}
+
+impl SectionFile {
+    /// Maps the file that `info` describes and checks its header and table.
+    pub(crate) fn open(
+        root: &Path,
+        info: &FileInfo,
+        kind: Kind,
+        options: &LoadOptions,
+    ) -> Result<Self, BundleError> {
+        let (path, map) = map_file(root, info, options)?;
+        let entries = read_table(&path, &map, kind)?;
+        Ok(Self { path, map: Arc::new(map), entries })
+    }
+
+    /// The length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// The section of that name, of elements of type `T` and of exactly `length` elements.
+    pub(crate) fn section<T: Pod>(
+        &self,
+        name: &str,
+        length: usize,
+    ) -> Result<Section<T>, BundleError> {
+        let section = self.section_of_any_length(name)?;
+        if section.len() != length {
+            let found = section.len();
+            return Err(self.wrong(format!("section {name} has {found} elements, not {length}")));
+        }
+        Ok(section)
+    }
+
+    /// The section of that name, of elements of type `T`.
+    pub(crate) fn section_of_any_length<T: Pod>(
+        &self,
+        name: &str,
+    ) -> Result<Section<T>, BundleError> {
+        let entry = self.entries.iter().find(|entry| name_of(entry) == name.as_bytes());
+        let Some(entry) = entry else {
+            return Err(self.wrong(format!("section {name} is missing")));
+        };
+        if entry.width != size_of::<T>() {
+            let (found, expected) = (entry.width, size_of::<T>());
+            return Err(
+                self.wrong(format!("section {name} has elements of {found} bytes, not {expected}"))
+            );
+        }
+        let bytes = &self.map[entry.offset..entry.offset + entry.bytes];
+        // The table was checked, so the cast can fail only if the mapping itself isn't aligned.
+        let Ok(values) = bytemuck::try_cast_slice::<u8, T>(bytes) else {
+            return Err(self.wrong(format!("section {name} is not aligned in memory")));
+        };
+        Ok(Section { start: values.as_ptr(), length: values.len(), _map: Arc::clone(&self.map) })
+    }
+
+    /// The `N` numbers of a kind's own header.
+    pub(crate) fn numbers<const N: usize>(&self, name: &str) -> Result<[u64; N], BundleError> {
+        let section = self.section::<u64>(name, N)?;
+        let mut numbers = [0; N];
+        numbers.copy_from_slice(&section);
+        Ok(numbers)
+    }
+
+    /// A number of elements that must fit into memory and not exceed `max`.
+    pub(crate) fn length(&self, what: &str, value: u64, max: usize) -> Result<usize, BundleError> {
+        match usize::try_from(value) {
+            Ok(length) if length <= max => Ok(length),
+            _ => Err(self.wrong(format!("{what} is {value}, more than {max}"))),
+        }
+    }
+
+    /// The error that something in this file makes no sense.
+    pub(crate) fn wrong(&self, reason: String) -> BundleError {
+        BundleError::Format { path: self.path.clone(), reason }
+    }
+
+    /// The error unless `fine`.
+    pub(crate) fn check(&self, fine: bool, reason: &str) -> Result<(), BundleError> {
+        if fine { Ok(()) } else { Err(self.wrong(reason.into())) }
+    }
+
+    /// Checks offsets into a section of `length` elements: from 0, never falling, to `length`.
+    pub(crate) fn check_offsets(
+        &self,
+        name: &str,
+        offsets: &[u64],
+        length: usize,
+    ) -> Result<(), BundleError> {
+        let fine = offsets.first() == Some(&0)
+            && offsets.last() == Some(&(length as u64))
+            && offsets.windows(2).all(|pair| pair[0] <= pair[1]);
+        if fine {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("the offsets in section {name} are not in order")))
+        }
+    }
+}
+
+fn name_of(entry: &Entry) -> &[u8] {
+    let end = entry.name.iter().position(|&byte| byte == 0).unwrap_or(entry.name.len());
+    &entry.name[..end]
+}
+
+fn read_table(path: &Path, map: &[u8], kind: Kind) -> Result<Vec<Entry>, BundleError> {
+    let wrong = |reason: String| Err(BundleError::Format { path: path.into(), reason });
+    if map.len() < HEADER_BYTES {
+        return wrong(format!("{} bytes are too few for a header", map.len()));
+    }
+    if map[..8] != MAGIC {
+        return wrong("it does not begin with the magic of a bundle's file".into());
+    }
+    let version = u32_at(map, 8);
+    if version > FORMAT_VERSION {
+        return Err(BundleError::NewerFormat {
+            path: path.into(),
+            found: version,
+            supported: FORMAT_VERSION,
+        });
+    }
+    if version != FORMAT_VERSION {
+        return wrong(format!("format version {version} was never released"));
+    }
+    if map[12..16] != kind.letters() {
+        return wrong("it holds another kind of data than its name says".into());
+    }
+    if u64_at(map, 16) != map.len() as u64 {
+        return wrong("the length in its header is not its length".into());
+    }
+    let sections = u32_at(map, 24) as usize;
+    if sections > MAX_SECTIONS {
+        return wrong(format!("{sections} sections are more than {MAX_SECTIONS}"));
+    }
+    let mut expected = aligned(HEADER_BYTES + ENTRY_BYTES * sections);
+    if expected > map.len() {
+        return wrong("its table of sections is cut off".into());
+    }
+    let mut entries = Vec::with_capacity(sections);
+    for section in 0..sections {
+        let at = &map[HEADER_BYTES + ENTRY_BYTES * section..][..ENTRY_BYTES];
+        let mut name = [0; 8];
+        name.copy_from_slice(&at[..8]);
+        let (width, offset, bytes) = (u32_at(at, 8) as usize, u64_at(at, 16), u64_at(at, 24));
+        let room = (map.len() - expected) as u64;
+        let fine = matches!(width, 1 | 4 | 8) && offset == expected as u64 && bytes <= room;
+        if !fine || bytes % width as u64 != 0 || !(bytes as usize).is_multiple_of(width) {
+            return wrong(format!("entry {section} of its table of sections is not in order"));
+        }
+        let (offset, bytes) = (expected, bytes as usize);
+        entries.push(Entry { name, width, offset, bytes });
+        expected = offset + aligned(bytes);
+        if expected > map.len() {
+            return wrong(format!("section {section} is cut off"));
+        }
+    }
+    if expected != map.len() {
+        return wrong("there are bytes after its last section".into());
+    }
+    debug_assert!(entries.iter().all(|entry| entry.offset.is_multiple_of(ALIGNMENT)));
+    Ok(entries)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// A slice of numbers in a mapped file, which it keeps mapped.
+pub(crate) struct Section<T> {
+    start: *const T,
+    length: usize,
+    _map: Arc<Mmap>,
+}
+
+// SAFETY: the slice is read-only, its memory belongs to the mapping that goes along, and `T` is
+// plain data (sections are made for `Pod` only).
+unsafe impl<T: Pod + Sync> Send for Section<T> {}
+// SAFETY: as above.
+unsafe impl<T: Pod + Sync> Sync for Section<T> {}
+
+impl<T: Pod> Deref for Section<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: start and length come from a checked slice of the mapping, which `_map` keeps.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}

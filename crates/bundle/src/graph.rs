@@ -1,0 +1,288 @@
+//! The frozen graph: a hierarchical navigable small world (Malkov and Yashunin 2016) as flat arrays.
+//!
+//! ```text
+//! section   elements            what
+//! meta      u64 × 8             rows; layers; links of a row on layer 0; links of a row above; entry;
+//!                               width of a search for 10 rows; for 100 rows; zero
+//! links     u32 × rows·width    layer 0: the rows that each row leads to, best first, then NONE
+//! upstart   u64 × layers        where each upper layer begins in the next three, and where they end
+//! uprows    u32 × members       upper layers: the row that each member is
+//! updown    u32 × members       … its place in the layer below (in layer 1: its row)
+//! uplinks   u32 × members·width … the places in the same layer that it leads to, then NONE
+//! ```
+//!
+//! Layer 0 has all rows; each layer above a few of the one below. `entry` is a place in the topmost
+//! layer (its row if there is but one layer). Upper layers number their members by themselves, so
+//! descending needs no search for a row. The vectors lie in the matrix's own file.
+
+use crate::error::BundleError;
+use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
+use crate::index::MAX_GRAPH_ROWS;
+use crate::manifest::FileInfo;
+use std::path::Path;
+
+/// In place of a link that isn't there.
+pub(crate) const NONE: u32 = u32::MAX;
+/// Layers of a graph: the builder makes at most 16.
+pub(crate) const MAX_LAYERS: usize = 16;
+/// Links of a row on one layer: the builder's 2 × 128, and those added for reachability.
+pub(crate) const MAX_LINKS: usize = 1_024;
+/// The widest default search: beyond it an exact scan is the better answer.
+pub(crate) const MAX_EF: usize = 10_000;
+
+/// A graph over the rows of one matrix of one shard.
+pub struct FrozenGraph {
+    shape: Shape,
+    ef: DefaultWidth,
+    links: Section<u32>,
+    starts: Section<u64>,
+    upper_rows: Section<u32>,
+    upper_down: Section<u32>,
+    upper_links: Section<u32>,
+    bytes: u64,
+}
+
+/// The numbers that say how the arrays are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Rows of the matrix.
+    pub(crate) rows: usize,
+    /// Where a search begins: a place in the topmost layer.
+    pub(crate) entry: u32,
+    /// Links of a row on layer 0.
+    pub(crate) width: usize,
+    /// Links of a member of an upper layer.
+    pub(crate) upper_width: usize,
+}
+
+/// The widths of search that were measured to reach the recall asked for at building.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultWidth {
+    /// For 10 rows.
+    pub at_10: u32,
+    /// For 100 rows.
+    pub at_100: u32,
+}
+
+impl DefaultWidth {
+    /// The width of a search for `count` rows: between the measured ones on a line, beyond them in
+    /// proportion.
+    pub fn for_count(self, count: usize) -> usize {
+        let (ten, hundred) = (self.at_10 as usize, self.at_100 as usize);
+        let width = match count {
+            0..=10 => ten,
+            11..100 => ten + hundred.saturating_sub(ten) * (count - 10) / 90,
+            _ => hundred * count / 100,
+        };
+        width.max(count)
+    }
+}
+
+impl FrozenGraph {
+    /// How many rows it is over.
+    pub fn rows(&self) -> usize {
+        self.shape.rows
+    }
+
+    /// The widths that searches take unless told otherwise.
+    pub fn default_width(&self) -> DefaultWidth {
+        self.ef
+    }
+
+    /// How many layers it has, the lowest included.
+    pub fn layers(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The arrays, for searching.
+    #[inline]
+    pub(crate) fn view(&self) -> GraphView<'_> {
+        GraphView {
+            shape: self.shape,
+            links: &self.links,
+            starts: &self.starts,
+            upper_rows: &self.upper_rows,
+            upper_down: &self.upper_down,
+            upper_links: &self.upper_links,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Opens and checks a graph over `rows` rows.
+    pub(crate) fn open(
+        root: &Path,
+        info: &FileInfo,
+        rows: usize,
+        options: &LoadOptions,
+    ) -> Result<Self, BundleError> {
+        let file = SectionFile::open(root, info, Kind::Graph, options)?;
+        let [found, layers, width, upper_width, entry, at_10, at_100, _] = file.numbers("meta")?;
+        file.check(
+            found == rows as u64 && rows > 0,
+            "it has another number of rows than its matrix",
+        )?;
+        file.check(rows <= MAX_GRAPH_ROWS, "it has too many rows")?;
+        let layers = file.length("the number of layers", layers, MAX_LAYERS)?;
+        let width = file.length("the number of links", width, MAX_LINKS)?;
+        let upper_width = file.length("the number of upper links", upper_width, MAX_LINKS)?;
+        let entry = file.length("the entry", entry, rows - 1)? as u32;
+        file.check(layers > 0 && width > 0 && upper_width > 0, "it has no layer or no links")?;
+        let ef = DefaultWidth {
+            at_10: file.length("the default width", at_10, MAX_EF)? as u32,
+            at_100: file.length("the default width", at_100, MAX_EF)? as u32,
+        };
+        let upper_rows = file.section_of_any_length::<u32>("uprows")?;
+        let members = upper_rows.len();
+        let graph = Self {
+            shape: Shape { rows, entry, width, upper_width },
+            ef,
+            links: file.section("links", rows * width)?,
+            starts: file.section("upstart", layers)?,
+            upper_down: file.section("updown", members)?,
+            upper_links: file.section("uplinks", members * upper_width)?,
+            upper_rows,
+            bytes: file.bytes(),
+        };
+        file.check_offsets("upstart", &graph.starts, members)?;
+        match graph.view().fault() {
+            None => Ok(graph),
+            Some(fault) => Err(file.wrong(fault.into())),
+        }
+    }
+}
+
+/// A graph in memory, before it is written.
+pub(crate) struct GraphParts {
+    pub(crate) shape: Shape,
+    pub(crate) links: Vec<u32>,
+    pub(crate) starts: Vec<u64>,
+    pub(crate) upper_rows: Vec<u32>,
+    pub(crate) upper_down: Vec<u32>,
+    pub(crate) upper_links: Vec<u32>,
+}
+
+impl GraphParts {
+    /// The arrays, for searching.
+    pub(crate) fn view(&self) -> GraphView<'_> {
+        GraphView {
+            shape: self.shape,
+            links: &self.links,
+            starts: &self.starts,
+            upper_rows: &self.upper_rows,
+            upper_down: &self.upper_down,
+            upper_links: &self.upper_links,
+        }
+    }
+
+    /// Writes it, with the widths that were measured for it.
+    pub(crate) fn write(
+        &self,
+        root: &Path,
+        path: String,
+        ef: DefaultWidth,
+    ) -> Result<FileInfo, BundleError> {
+        let Shape { rows, entry, width, upper_width } = self.shape;
+        let meta = [
+            rows as u64,
+            self.starts.len() as u64,
+            width as u64,
+            upper_width as u64,
+            u64::from(entry),
+            u64::from(ef.at_10),
+            u64::from(ef.at_100),
+            0,
+        ];
+        FileBuilder::new(Kind::Graph)
+            .numbers("meta", &meta)
+            .section("links", &self.links)
+            .section("upstart", &self.starts)
+            .section("uprows", &self.upper_rows)
+            .section("updown", &self.upper_down)
+            .section("uplinks", &self.upper_links)
+            .write(root, path)
+    }
+}
+
+/// The arrays of a graph, wherever they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct GraphView<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) links: &'a [u32],
+    starts: &'a [u64],
+    upper_rows: &'a [u32],
+    upper_down: &'a [u32],
+    upper_links: &'a [u32],
+}
+
+impl<'a> GraphView<'a> {
+    /// How many layers it has, the lowest included.
+    pub(crate) fn layers(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The rows that a row leads to on layer 0; ends at the first [`NONE`].
+    #[inline]
+    pub(crate) fn links(&self, row: u32) -> &'a [u32] {
+        &self.links[row as usize * self.shape.width..][..self.shape.width]
+    }
+
+    /// One upper layer, from 1.
+    #[inline]
+    pub(crate) fn upper(&self, layer: usize) -> UpperLayer<'a> {
+        let (start, end) = (self.starts[layer - 1] as usize, self.starts[layer] as usize);
+        let width = self.shape.upper_width;
+        UpperLayer {
+            rows: &self.upper_rows[start..end],
+            down: &self.upper_down[start..end],
+            links: &self.upper_links[start * width..end * width],
+            width,
+        }
+    }
+
+    /// What in it would lead a search out of its arrays, if anything.
+    fn fault(&self) -> Option<&'static str> {
+        let within = |numbers: &[u32], bound: usize| numbers.iter().all(|&n| (n as usize) < bound);
+        let linked = |links: &[u32], bound: usize| {
+            // Both conditions in every turn, so that the loop vectorises.
+            links.iter().all(|&link| ((link as usize) < bound) | (link == NONE))
+        };
+        if !linked(self.links, self.shape.rows) {
+            return Some("a link leads to no row");
+        }
+        if !within(self.upper_rows, self.shape.rows) {
+            return Some("an upper layer names no row");
+        }
+        let mut below = self.shape.rows;
+        for layer in 1..self.layers() {
+            let upper = self.upper(layer);
+            let here = upper.rows.len();
+            if here == 0 || !within(upper.down, below) || !linked(upper.links, here) {
+                return Some("an upper layer leads out of its bounds");
+            }
+            below = here;
+        }
+        ((self.shape.entry as usize) >= below)
+            .then_some("its entry is no member of the topmost layer")
+    }
+}
+
+/// One layer above the lowest.
+pub(crate) struct UpperLayer<'a> {
+    /// The row that each member is.
+    pub(crate) rows: &'a [u32],
+    /// Its place in the layer below.
+    pub(crate) down: &'a [u32],
+    links: &'a [u32],
+    width: usize,
+}
+
+impl<'a> UpperLayer<'a> {
+    /// The places that a member leads to; ends at the first [`NONE`].
+    #[inline]
+    pub(crate) fn links(&self, place: u32) -> &'a [u32] {
+        &self.links[place as usize * self.width..][..self.width]
+    }
+}

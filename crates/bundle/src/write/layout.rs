@@ -1,0 +1,63 @@
+//! Who goes where: ordinals, shards, and the order of rows within a shard.
+
+use crate::dense::norm_f64;
+use crate::input::DenseInput;
+use marquee_core::hash::shard_of;
+use marquee_core::id::compare_ids;
+use rayon::prelude::*;
+
+/// Where the users, or the items, of a bundle go.
+pub(super) struct Layout {
+    /// The ordinal of each input index.
+    pub(super) ordinals: Vec<u32>,
+    /// The input indexes of each shard's rows, in their order on disk.
+    pub(super) shards: Vec<Vec<u32>>,
+    /// The row, within its shard, of each input index.
+    pub(super) rows: Vec<u32>,
+    /// The shard of each input index.
+    pub(super) shard_of: Vec<u32>,
+}
+
+impl Layout {
+    /// Lays out entities with these ids. Rows of a shard lie by falling length of their vectors in
+    /// `lead`, so that scans can stop early and what is walked most lies together; ties, and all if
+    /// there is no such matrix, by ordinal.
+    pub(super) fn new(ids: &[&str], shards: u32, lead: Option<&DenseInput>) -> Self {
+        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+        order.par_sort_unstable_by(|&a, &b| compare_ids(ids[a as usize], ids[b as usize]));
+        let mut ordinals = vec![0; ids.len()];
+        for (ordinal, &index) in order.iter().enumerate() {
+            ordinals[index as usize] = ordinal as u32;
+        }
+        let norms: Vec<f64> = match lead {
+            Some(matrix) => matrix.data.par_chunks_exact(matrix.rank).map(norm_f64).collect(),
+            None => vec![0.0; ids.len()],
+        };
+        let shard_of: Vec<u32> = ids.par_iter().map(|id| shard_of(id, shards)).collect();
+        let mut members = vec![Vec::new(); shards as usize];
+        for index in order {
+            members[shard_of[index as usize] as usize].push(index);
+        }
+        // Stable, so that equal lengths stay in the order of their ordinals.
+        members.par_iter_mut().for_each(|rows| {
+            rows.sort_by(|&a, &b| norms[b as usize].total_cmp(&norms[a as usize]));
+        });
+        let mut rows = vec![0; ids.len()];
+        for shard in &members {
+            for (row, &index) in shard.iter().enumerate() {
+                rows[index as usize] = row as u32;
+            }
+        }
+        Self { ordinals, shards: members, rows, shard_of }
+    }
+
+    /// The rows of a dense matrix that belong to one shard, in their order on disk.
+    pub(super) fn gather(&self, matrix: &DenseInput, shard: u32) -> Vec<f32> {
+        let members = &self.shards[shard as usize];
+        let mut values = Vec::with_capacity(members.len() * matrix.rank);
+        for &index in members {
+            values.extend_from_slice(&matrix.data[index as usize * matrix.rank..][..matrix.rank]);
+        }
+        values
+    }
+}

@@ -1,0 +1,187 @@
+//! Writing a bundle: check the input, cut it into shards, build and measure the graphs, write the
+//! files, and only when all is on disk give the directory its name.
+//!
+//! The same input gives the same bytes: nothing depends on time, on threads or on the order in which
+//! a hash table lists its keys. Shards are built side by side; within a shard rows are inserted into
+//! a graph one after another, for the order of insertion makes the graph.
+
+mod check;
+pub(crate) mod durable;
+mod layout;
+mod shard;
+
+use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE};
+use crate::error::BundleError;
+use crate::index::{self, Queries};
+use crate::input::{BundleInput, Entity, IndexMode, WriteProgress};
+use crate::manifest::{
+    Counts, FORMAT_VERSION, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout, Recall,
+    RowSpace, ShardIndexInfo, shard_directory,
+};
+use durable::{Staging, sync_directory, write_file};
+use layout::Layout;
+use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use rayon::prelude::*;
+use shard::ShardOutput;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Rows inserted between two reports of progress: a few tens of milliseconds.
+const ROWS_A_REPORT: u64 = 256;
+
+/// Writes a new bundle at `out`, which must not exist or be an empty directory, and returns its
+/// manifest. `progress` is called now and then, from several threads.
+///
+/// # Errors
+/// Names what in the input is refused, or the file that could not be written. Whatever happens, `out`
+/// holds the whole bundle or is as it was.
+pub fn write_bundle(
+    input: BundleInput,
+    out: &Path,
+    progress: &(dyn Fn(WriteProgress) + Sync),
+) -> Result<Manifest, BundleError> {
+    check::check(&input)?;
+    let staging = Staging::new(out)?;
+    let manifest = write_into(&input, staging.path(), progress)?;
+    staging.finish()?;
+    Ok(manifest)
+}
+
+/// What every shard is cut from.
+pub(super) struct Job<'a> {
+    pub(super) input: &'a BundleInput,
+    pub(super) users: Layout,
+    pub(super) items: Layout,
+    /// For each dense matrix, what its graphs are measured with.
+    pub(super) queries: Vec<Option<Queries>>,
+}
+
+impl Job<'_> {
+    pub(super) fn layout(&self, entity: Entity) -> &Layout {
+        match entity {
+            Entity::User => &self.users,
+            Entity::Item => &self.items,
+        }
+    }
+}
+
+fn write_into(
+    input: &BundleInput,
+    dir: &Path,
+    progress: &(dyn Fn(WriteProgress) + Sync),
+) -> Result<Manifest, BundleError> {
+    let lead = |entity| input.dense.iter().find(|matrix| matrix.entity == entity);
+    let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
+    let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
+    let job = Job {
+        input,
+        users: Layout::new(&users, input.shards, lead(Entity::User)),
+        items: Layout::new(&items, input.shards, lead(Entity::Item)),
+        queries: input.dense.iter().map(|matrix| index::sample_queries(input, matrix)).collect(),
+    };
+
+    let total = rows_to_insert(&job);
+    let (inserted, written) = (AtomicU64::new(0), AtomicU32::new(0));
+    let on_insert = || {
+        let done = inserted.fetch_add(1, Ordering::Relaxed) + 1;
+        if done % ROWS_A_REPORT == 0 || done == total {
+            progress(WriteProgress::Indexing { done, total });
+        }
+    };
+    let outputs = (0..input.shards)
+        .into_par_iter()
+        .map(|shard| {
+            let output = shard::write_shard(&job, shard, dir, &on_insert)?;
+            let done = written.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(WriteProgress::Writing { done, total: input.shards });
+            Ok(output)
+        })
+        .collect::<Result<Vec<ShardOutput>, BundleError>>()?;
+
+    let manifest = manifest_of(input, outputs);
+    let mut text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from)?;
+    text.push('\n');
+    write_file(&dir.join(MANIFEST_FILE), text.as_bytes())?;
+    let digest = ManifestDigest::of(text.as_bytes());
+    write_file(&dir.join(CHECKSUM_FILE), format!("{digest}\n").as_bytes())?;
+    for shard in 0..input.shards {
+        sync_directory(&dir.join(shard_directory(shard)))?;
+    }
+    Ok(manifest)
+}
+
+/// How many rows all graphs together will take in.
+fn rows_to_insert(job: &Job<'_>) -> u64 {
+    let indexed =
+        job.input.dense.iter().filter_map(|matrix| Some((matrix, matrix.index.as_ref()?)));
+    indexed
+        .flat_map(|(matrix, options)| {
+            let rows = job.layout(matrix.entity).shards.iter().map(Vec::len);
+            rows.filter(|&rows| index::wanted(options, rows)).map(|rows| rows as u64)
+        })
+        .sum()
+}
+
+fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
+    let mut matrices = Vec::new();
+    for (at, matrix) in input.dense.iter().enumerate() {
+        let options = matrix.index.as_ref().filter(|options| options.mode != IndexMode::Never);
+        let index = options.map(|options| {
+            let shards: Vec<ShardIndexInfo> =
+                outputs.iter().map(|output| output.indexes[at].clone()).collect();
+            IndexInfo {
+                m: options.m as u32,
+                ef_construction: options.ef_construction as u32,
+                recall: mean_recall(&shards),
+                shards,
+            }
+        });
+        let layout = MatrixLayout::Dense { entity: matrix.entity, rank: matrix.rank as u32, index };
+        matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
+    }
+    let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
+    if input.history.is_some() {
+        let layout = MatrixLayout::SparseByRow { entries: interactions };
+        matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
+    }
+    let layout =
+        MatrixLayout::SparseByColumn { rows: RowSpace::Single, entries: input.items.len() as u64 };
+    matrices.push(MatrixInfo { name: POPULARITY_MATRIX.into(), layout });
+    for matrix in &input.item_rows {
+        let entries = matrix.matrix.columns.len() as u64;
+        let layout = MatrixLayout::SparseByColumn { rows: RowSpace::Items, entries };
+        matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
+    }
+    let mut files: Vec<_> = outputs.into_iter().flat_map(|output| output.files).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Manifest {
+        format_version: FORMAT_VERSION,
+        model: input.model.clone(),
+        kind: input.kind.clone(),
+        recipe: input.recipe.clone(),
+        created_at_ms: input.created_at_ms,
+        shards: input.shards,
+        counts: Counts {
+            users: input.users.len() as u64,
+            items: input.items.len() as u64,
+            interactions,
+        },
+        matrices,
+        quality: input.quality.clone(),
+        parameters: input.parameters.clone(),
+        files,
+    }
+}
+
+/// The mean over the shards that have a graph, weighted by their rows.
+fn mean_recall(shards: &[ShardIndexInfo]) -> Option<Recall> {
+    let graphs = || {
+        shards.iter().filter_map(|shard| Some((shard.rows as f64, shard.graph.as_ref()?.recall)))
+    };
+    let rows: f64 = graphs().map(|(rows, _)| rows).sum();
+    (rows > 0.0).then(|| Recall {
+        at_10: graphs().map(|(weight, recall)| weight * recall.at_10).sum::<f64>() / rows,
+        at_100: graphs().map(|(weight, recall)| weight * recall.at_100).sum::<f64>() / rows,
+        queries: graphs().map(|(_, recall)| recall.queries).max().unwrap_or(0),
+    })
+}

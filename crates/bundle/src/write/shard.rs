@@ -1,0 +1,154 @@
+//! The files of one shard.
+
+use super::Job;
+use crate::dense::write_dense;
+use crate::error::BundleError;
+use crate::format::Kind;
+use crate::ids::{IdRow, write_ids};
+use crate::index::{self, Built};
+use crate::input::{CsrInput, Entity};
+use crate::labels::{LabelRow, write_labels};
+use crate::manifest::{FileInfo, ShardIndexInfo, shard_directory};
+use crate::shard::file_path;
+use crate::sparse::{Partition, SparseParts};
+use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use std::path::Path;
+
+/// What one shard came to.
+pub(super) struct ShardOutput {
+    pub(super) files: Vec<FileInfo>,
+    /// For each dense matrix, what became of its graph.
+    pub(super) indexes: Vec<ShardIndexInfo>,
+}
+
+/// Writes the files of one shard into its directory under `dir`.
+pub(super) fn write_shard(
+    job: &Job<'_>,
+    shard: u32,
+    dir: &Path,
+    on_insert: &(dyn Fn() + Sync),
+) -> Result<ShardOutput, BundleError> {
+    fs_err::create_dir(dir.join(shard_directory(shard)))?;
+    let input = job.input;
+    let path = |stem: &str, kind| file_path(shard, stem, kind);
+    let users = &job.users.shards[shard as usize];
+    let items = &job.items.shards[shard as usize];
+    let mut files = Vec::new();
+
+    let rows: Vec<IdRow<'_>> = users
+        .iter()
+        .map(|&index| IdRow {
+            id: &input.users[index as usize],
+            ordinal: job.users.ordinals[index as usize],
+            title: "",
+        })
+        .collect();
+    files.push(write_ids(
+        dir,
+        path(Entity::User.plural(), Kind::Ids),
+        &rows,
+        input.users.len(),
+        false,
+    )?);
+    let rows: Vec<IdRow<'_>> = items
+        .iter()
+        .map(|&index| {
+            let item = &input.items[index as usize];
+            IdRow { id: &item.id, ordinal: job.items.ordinals[index as usize], title: &item.title }
+        })
+        .collect();
+    files.push(write_ids(
+        dir,
+        path(Entity::Item.plural(), Kind::Ids),
+        &rows,
+        input.items.len(),
+        true,
+    )?);
+    let rows: Vec<LabelRow<'_>> = items
+        .iter()
+        .map(|&index| {
+            let item = &input.items[index as usize];
+            LabelRow { tags: &item.tags, attributes: &item.attributes }
+        })
+        .collect();
+    files.push(write_labels(dir, path(Entity::Item.plural(), Kind::Labels), &rows)?);
+
+    let mut indexes = Vec::new();
+    for (matrix, queries) in input.dense.iter().zip(&job.queries) {
+        let values = job.layout(matrix.entity).gather(matrix, shard);
+        let rows = values.len() / matrix.rank;
+        files.push(write_dense(
+            dir,
+            path(&matrix.name, Kind::Dense),
+            matrix.entity,
+            matrix.rank,
+            &values,
+        )?);
+        let mut graph = None;
+        if let (Some(options), Some(queries)) = (&matrix.index, queries)
+            && index::wanted(options, rows)
+            && let Some(Built { parts, width, info }) =
+                index::build(&values, matrix.rank, options, queries, on_insert)
+        {
+            files.push(parts.write(dir, path(&matrix.name, Kind::Graph), width)?);
+            graph = Some(info);
+        }
+        indexes.push(ShardIndexInfo { rows: rows as u64, graph });
+    }
+
+    if let Some(history) = &input.history {
+        let parts = by_row(job, history, users);
+        files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
+    }
+    let mut popularity = SparseParts::new(items.len());
+    let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
+    let mut row: Vec<(u32, f32)> =
+        items.iter().zip(0..).map(|(&index, row)| (row, value(index))).collect();
+    popularity.push_row(&mut row);
+    files.push(popularity.write(
+        dir,
+        path(POPULARITY_MATRIX, Kind::Sparse),
+        Partition::ByColumn,
+    )?);
+    for matrix in &input.item_rows {
+        let parts = by_column(job, &matrix.matrix, shard, items.len());
+        files.push(parts.write(dir, path(&matrix.name, Kind::Sparse), Partition::ByColumn)?);
+    }
+    Ok(ShardOutput { files, indexes })
+}
+
+/// The rows of a shard's own users, their columns as item ordinals.
+fn by_row(job: &Job<'_>, matrix: &CsrInput, users: &[u32]) -> SparseParts {
+    let mut parts = SparseParts::new(job.input.items.len());
+    let mut row = Vec::new();
+    for &user in users {
+        row.clear();
+        let range = matrix.offsets[user as usize]..matrix.offsets[user as usize + 1];
+        row.extend(
+            range.map(|at| (job.items.ordinals[matrix.columns[at] as usize], matrix.values[at])),
+        );
+        parts.push_row(&mut row);
+    }
+    parts
+}
+
+/// All rows in the order of their ordinals, each with the columns that are the shard's own items.
+fn by_column(job: &Job<'_>, matrix: &CsrInput, shard: u32, columns: usize) -> SparseParts {
+    let mut of_ordinal = vec![0u32; job.items.ordinals.len()];
+    for (index, &ordinal) in job.items.ordinals.iter().enumerate() {
+        of_ordinal[ordinal as usize] = index as u32;
+    }
+    let mut parts = SparseParts::new(columns);
+    let mut row = Vec::new();
+    for index in of_ordinal {
+        row.clear();
+        for at in matrix.offsets[index as usize]..matrix.offsets[index as usize + 1] {
+            let item = matrix.columns[at] as usize;
+            if job.items.shard_of[item] == shard {
+                row.push((job.items.rows[item], matrix.values[at]));
+            }
+        }
+        parts.push_row(&mut row);
+    }
+    parts
+}

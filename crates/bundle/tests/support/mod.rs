@@ -1,0 +1,139 @@
+//! Inputs that tests share: made by a small generator, so that a failure repeats.
+#![allow(dead_code)] // each test file uses some of it
+
+use marquee_bundle::*;
+use marquee_core::recipe::Recipe;
+use std::path::Path;
+
+/// splitmix64, and normal numbers from it.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    pub(crate) fn vector(&mut self, rank: usize) -> Vec<f32> {
+        (0..rank).map(|_| self.normal() as f32).collect()
+    }
+}
+
+/// Vectors like learned factors: clustered, their lengths log-normal.
+pub(crate) fn factors(rows: usize, rank: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random(seed);
+    let centres: Vec<Vec<f32>> = (0..30).map(|_| random.vector(rank)).collect();
+    let mut values = Vec::with_capacity(rows * rank);
+    for _ in 0..rows {
+        let centre = &centres[random.below(centres.len())];
+        let row: Vec<f64> = centre.iter().map(|&c| f64::from(c) + 0.7 * random.normal()).collect();
+        let length = row.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let wanted = (0.5 * random.normal()).exp();
+        values.extend(row.iter().map(|v| (v / length * wanted) as f32));
+    }
+    values
+}
+
+/// A model of matrix factorisation with everything in it.
+pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> BundleInput {
+    let mut random = Random(42);
+    let tags = ["action", "comedy", "drama", "été", "film noir"];
+    let mut history = CsrInput { offsets: vec![0], ..CsrInput::default() };
+    for user in 0..users {
+        let mut columns: Vec<u32> =
+            (0..random.below(6).min(items)).map(|_| random.below(items) as u32).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns.reverse();
+        history.values.extend(columns.iter().map(|&column| 1.0 + (column + user as u32) as f32));
+        history.columns.extend(columns);
+        history.offsets.push(history.columns.len());
+    }
+    let item = |at: usize| ItemRecord {
+        id: if at % 7 == 3 { format!("item-{at}") } else { at.to_string() },
+        title: if at % 5 == 0 { String::new() } else { format!("Title {at} ü") },
+        tags: (0..at % 4).map(|tag| tags[(at + tag) % tags.len()].to_owned()).collect(),
+        attributes: if at % 3 == 0 {
+            vec![]
+        } else {
+            vec![("year".into(), 1950.0 + (at % 70) as f64)]
+        },
+    };
+    BundleInput {
+        model: "films".into(),
+        recipe: Recipe::MatrixFactorisation {
+            user_factors: "user_factors".into(),
+            item_factors: "item_factors".into(),
+        },
+        kind: "mf".into(),
+        shards,
+        items: (0..items).map(item).collect(),
+        users: (0..users).map(|at| format!("u{at}")).collect(),
+        dense: vec![
+            DenseInput {
+                name: "item_factors".into(),
+                entity: Entity::Item,
+                rank,
+                data: factors(items, rank, 1),
+                index: Some(IndexOptions { min_rows: 20, ..IndexOptions::default() }),
+            },
+            DenseInput {
+                name: "user_factors".into(),
+                entity: Entity::User,
+                rank,
+                data: factors(users, rank, 2),
+                index: None,
+            },
+        ],
+        history: Some(history),
+        popularity: (0..items).map(|at| (at * 31 % 17) as f32).collect(),
+        item_rows: vec![],
+        quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
+        parameters: [("factors".to_owned(), rank.to_string())].into(),
+        created_at_ms: 1_700_000_000_000,
+    }
+}
+
+/// Writes it without watching.
+pub(crate) fn write(input: BundleInput, dir: &Path) -> Manifest {
+    write_bundle(input, dir, &|_| {}).expect("written")
+}
+
+/// Opens all of it.
+pub(crate) fn open(dir: &Path) -> Result<Bundle, BundleError> {
+    Bundle::open(dir, &TrustedKeys::none(), &LoadOptions::default())
+}
+
+/// Every file under a directory, relative to it, sorted.
+pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next).expect("listed") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                open.push(path)
+            } else {
+                found.push(path.strip_prefix(dir).expect("below").to_owned())
+            }
+        }
+    }
+    found.sort();
+    found
+}
