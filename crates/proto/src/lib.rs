@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod convert_caller;
+
 /// What callers see (`marquee.v1`).
 #[allow(missing_docs, unreachable_pub, clippy::all)] // generated
 pub mod v1 {
@@ -36,5 +38,4 @@ pub mod raft {
 }
 
 /// The encoded `FileDescriptorSet` of all packages, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
