@@ -1,0 +1,260 @@
+//! The thread that owns a voter, and the handle by which everybody else talks to it.
+//!
+//! One loop: wait for an input or the next tick, take what else has arrived meanwhile, flush. Inputs wake
+//! it at once; nothing is polled. A tick is a promise that time went by, so ticks that a stalled
+//! machine missed are not made up for: a voter that was frozen has not heard silence.
+//!
+//! When the voter ends by an error (a full disk, an unreadable entry), the loop answers everybody
+//! that it is not running, and opens the voter again from its store, with growing waits, for ever:
+//! the node's other roles go on meanwhile.
+
+use super::voter::{Answer, Effect, Event, Refused, Voter, VoterError, VoterStatus};
+use crate::machine::Machine;
+use marquee_proto::raft::v1 as pb;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
+
+/// Time between ticks. With elections after 10 to 20 of them, a dead leader is replaced after half
+/// a second to one second, and heartbeats (every second tick) cost next to nothing.
+pub const TICK: Duration = Duration::from_millis(50);
+/// Inputs that may wait for the thread. Messages beyond it are dropped, as a network drops them;
+/// requests are refused.
+const MAX_INPUTS: usize = 4_096;
+/// Inputs that one flush serves, so that a flood of them does not keep answers waiting.
+const MAX_BATCH: usize = 512;
+/// Waits before a failed voter is opened again: the first and the longest.
+const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
+
+pub(crate) type Reply = oneshot::Sender<Result<Answer, Refused>>;
+pub(crate) type Open<M> = Box<dyn FnMut() -> Result<Voter<M, Reply>, VoterError> + Send>;
+pub(crate) type Outbox = Arc<dyn Fn(pb::Message) + Send + Sync>;
+
+enum Input {
+    Event(Event<Reply>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A handle to the voter's thread; cheap to clone.
+#[derive(Clone)]
+pub struct Consensus {
+    inputs: SyncSender<Input>,
+    status: watch::Receiver<VoterStatus>,
+}
+
+impl Consensus {
+    /// Proposes a command and waits until it is applied here: its index and outcome.
+    pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
+        match self.ask(|reply| Event::Propose { command, reply }).await? {
+            Answer::Applied { index, outcome } => Ok((index, outcome)),
+            Answer::UpToDate => Err(Refused::Stopped("it answered another question".into())),
+        }
+    }
+
+    /// Waits until everything that was committed before the call is applied here.
+    pub async fn catch_up(&self) -> Result<(), Refused> {
+        self.ask(|reply| Event::Read { reply }).await.map(|_| ())
+    }
+
+    async fn ask(&self, event: impl FnOnce(Reply) -> Event<Reply>) -> Result<Answer, Refused> {
+        let (reply, answer) = oneshot::channel();
+        match self.inputs.try_send(Input::Event(event(reply))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Refused::Busy),
+            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+        }
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Passes something on that needs no answer. Dropped when the thread is overloaded.
+    pub(crate) fn tell(&self, event: Event<Reply>) {
+        // Raft expects losses, and a stopped voter has no use for it.
+        let _ = self.inputs.try_send(Input::Event(event));
+    }
+
+    /// What the voter says of itself, and when that changes.
+    pub fn status(&self) -> watch::Receiver<VoterStatus> {
+        self.status.clone()
+    }
+
+    /// Stops the thread after it has written what it knows.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        let mut input = Input::Stop(done);
+        // The queue is full for moments only; a missing thread is what we want.
+        while let Err(TrySendError::Full(back)) = self.inputs.try_send(input) {
+            input = back;
+            tokio::time::sleep(TICK).await;
+        }
+        let _ = stopped.await;
+    }
+}
+
+fn stopped() -> Refused {
+    Refused::Stopped("it has been shut down".into())
+}
+
+/// The inputs of a voter before its thread runs, so that the network can be given the handle first.
+pub(crate) struct Driver {
+    inputs: Receiver<Input>,
+    status: watch::Sender<VoterStatus>,
+}
+
+/// A handle and the driver that will serve it.
+pub(crate) fn channel() -> (Consensus, Driver) {
+    let (sender, inputs) = sync_channel(MAX_INPUTS);
+    let (status, status_of) = watch::channel(VoterStatus::default());
+    (Consensus { inputs: sender, status: status_of }, Driver { inputs, status })
+}
+
+impl Driver {
+    /// Runs the voter on a thread of its own until it is told to stop. `open` opens it again when
+    /// it has failed.
+    pub(crate) fn spawn<M: Machine + Send + 'static>(
+        self,
+        voter: Voter<M, Reply>,
+        open: Open<M>,
+        outbox: Outbox,
+        campaign: bool,
+    ) -> std::io::Result<()> {
+        let name = format!("voter-{}", voter.status().id);
+        let run = Loop { driver: self, open, outbox, next_tick: Instant::now() + TICK };
+        std::thread::Builder::new().name(name).spawn(move || run.run(voter, campaign)).map(drop)
+    }
+}
+
+/// Why the loop left the voter.
+enum End {
+    /// Told to stop.
+    Stop(Option<oneshot::Sender<()>>),
+    /// It failed.
+    Failed(String),
+}
+
+struct Loop<M> {
+    driver: Driver,
+    open: Open<M>,
+    outbox: Outbox,
+    next_tick: Instant,
+}
+
+impl<M: Machine> Loop<M> {
+    fn run(mut self, voter: Voter<M, Reply>, campaign: bool) {
+        let mut voter = voter;
+        let mut first = campaign.then_some(Event::Campaign);
+        loop {
+            // Raft panics where it finds its own rules broken; the voter is lost then, the node not.
+            let end = catch_unwind(AssertUnwindSafe(|| self.serve(&mut voter, first.take())));
+            match end.unwrap_or_else(|_| End::Failed("raft met a contradiction and gave up".into())) {
+                End::Stop(done) => {
+                    if let Err(error) = voter.close(&mut |effect| perform(&self.outbox, effect)) {
+                        tracing::warn!(%error, "the last commit index was not written");
+                    }
+                    if let Some(done) = done {
+                        let _ = done.send(());
+                    }
+                    return;
+                }
+                End::Failed(why) => {
+                    let id = voter.status().id;
+                    self.driver.status.send_replace(VoterStatus { id, ..VoterStatus::default() });
+                    tracing::error!(voter = id, why, "the control role has failed; opening its log again");
+                    voter.abandon(&why, &mut |effect| perform(&self.outbox, effect));
+                    match self.reopen(why) {
+                        Some(opened) => voter = opened,
+                        None => return,
+                    }
+                    tracing::info!(voter = id, "the control role is back");
+                }
+            }
+        }
+    }
+
+    /// Runs the voter until it ends.
+    fn serve(&mut self, voter: &mut Voter<M, Reply>, mut first: Option<Event<Reply>>) -> End {
+        loop {
+            let outbox = &self.outbox;
+            let out = &mut |effect| perform(outbox, effect);
+            let result = self.driver.inputs.recv_timeout(self.wait(first.is_some()));
+            let mut batch = first.take().map(Input::Event).into_iter().collect::<Vec<_>>();
+            match result {
+                Ok(input) => batch.push(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return End::Stop(None),
+            }
+            while batch.len() < MAX_BATCH
+                && let Ok(input) = self.driver.inputs.try_recv()
+            {
+                batch.push(input);
+            }
+            if Instant::now() >= self.next_tick {
+                batch.push(Input::Event(Event::Tick));
+                let due = self.next_tick + TICK;
+                self.next_tick = due.max(Instant::now());
+            }
+            let mut stop = None;
+            for input in batch {
+                match input {
+                    Input::Event(event) => {
+                        if let Err(error) = voter.handle(event, out) {
+                            return End::Failed(error.to_string());
+                        }
+                    }
+                    Input::Stop(done) => stop = Some(done),
+                }
+            }
+            if let Err(error) = voter.flush(out) {
+                return End::Failed(error.to_string());
+            }
+            let status = voter.status();
+            self.driver.status.send_if_modified(|known| std::mem::replace(known, status) != status);
+            if stop.is_some() {
+                return End::Stop(stop);
+            }
+        }
+    }
+
+    fn wait(&self, at_once: bool) -> Duration {
+        if at_once { Duration::ZERO } else { self.next_tick.saturating_duration_since(Instant::now()) }
+    }
+
+    /// Opens the voter again, however long it takes; none when told to stop meanwhile.
+    fn reopen(&mut self, mut why: String) -> Option<Voter<M, Reply>> {
+        let mut wait = REOPEN_WAIT.start;
+        loop {
+            let until = Instant::now() + wait;
+            loop {
+                match self.driver.inputs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(Input::Event(Event::Propose { reply, .. } | Event::Read { reply })) => {
+                        let _ = reply.send(Err(Refused::Stopped(why.clone())));
+                    }
+                    Ok(Input::Event(_)) => {}
+                    Ok(Input::Stop(done)) => {
+                        let _ = done.send(());
+                        return None;
+                    }
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                }
+            }
+            match (self.open)() {
+                Ok(voter) => return Some(voter),
+                Err(error) => why = error.to_string(),
+            }
+            tracing::error!(why, "the control role cannot be opened yet");
+            wait = (wait * 2).min(REOPEN_WAIT.end);
+        }
+    }
+}
+
+fn perform(outbox: &Outbox, effect: Effect<Reply>) {
+    match effect {
+        Effect::Send(message) => outbox(message),
+        Effect::Answer { reply, result } => {
+            // The caller may have gone.
+            let _ = reply.send(result);
+        }
+    }
+}

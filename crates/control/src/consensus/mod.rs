@@ -1,0 +1,20 @@
+//! Consensus: a raft group of one, three or five voters that replicates a [`Machine`].
+//!
+//! From the inside out: [`voter`] is one voter as a synchronous state machine over its [`store`];
+//! [`driver`] gives it a thread, a clock and an async handle; [`transport`] carries messages between
+//! voters. [`wire`] is the only place where raft's generated types meet ours.
+//!
+//! The algorithm is the `raft` crate's (Ongaro and Ousterhout 2014, with pre-vote, check-quorum and
+//! read-index); what is here is what the crate leaves to its user: durability, time, the network,
+//! answers to callers, and the rule that nobody hears "done" before a majority has it on disk.
+//!
+//! [`Machine`]: crate::machine::Machine
+
+pub mod log;
+pub mod driver;
+mod logger;
+mod reads;
+pub mod store;
+pub(crate) mod transport;
+pub mod voter;
+pub mod wire;

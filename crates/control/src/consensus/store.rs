@@ -1,0 +1,601 @@
+//! One voter's durable memory: its log, its vote, and the last snapshot of the state machine.
+//!
+//! Everything that one raft `Ready` makes durable is written in one transaction of a redb database
+//! (copy-on-write pages, each with a checksum, one fsync a commit), so a crash leaves either all of it or
+//! nothing. The log's tail is held in memory too ([`super::log`]): the disk is read when opening and
+//! when a snapshot is sent, and never else.
+//!
+//! The state machine lives in memory. Its durable form is the snapshot *with the index and the
+//! voters it belongs to*, in the same record, and restarting applies the committed entries after it
+//! again. So the durable applied index is the snapshot's index: the two cannot disagree.
+//!
+//! A commit index alone is not worth an fsync: losing it loses nothing, as the leader says it again.
+//! It is written with whatever is written next, and by [`Store::sync_commit`] when nothing is.
+//!
+//! # Format
+//!
+//! A redb file with three tables. Integers are little-endian.
+//!
+//! ```text
+//! table "meta"      key (text)   value
+//!                   identity     magic "MRQVOTER" (8) | format 1 (4) | voter id (8) | cluster (8)
+//!                                | number of voters (4) | voter ids (8 each)
+//!                   hard_state   term (8) | vote (8) | commit (8)
+//!                   before       index (8) | term (8): the entry before the first in "log"
+//!                   snapshot     index (8) | term (8) | bytes (8)
+//! table "log"       key (u64)    marquee.raft.v1.Entry, encoded; keys contiguous
+//! table "snapshot"  key (u64) 0  the state machine's snapshot, its own encoding
+//! ```
+//!
+//! Missing on purpose: changes of the voters. The voters given when the store was made are the
+//! voters of the group for ever; a store that was made for others is refused.
+
+use super::log::{Log, Position};
+use super::wire;
+use bytes::Bytes;
+use marquee_proto::raft::v1 as pb;
+use prost::Message as _;
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+use redb::{
+    Builder, Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
+    TableDefinition, WriteTransaction,
+};
+use std::path::{Path, PathBuf};
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
+const SNAPSHOT: TableDefinition<u64, &[u8]> = TableDefinition::new("snapshot");
+
+const IDENTITY: &str = "identity";
+const HARD_STATE: &str = "hard_state";
+const BEFORE: &str = "before";
+const SNAPSHOT_META: &str = "snapshot";
+const SNAPSHOT_KEY: u64 = 0;
+
+const MAGIC: &[u8; 8] = b"MRQVOTER";
+const FORMAT: u32 = 1;
+
+/// Memory that redb may keep pages in. All reads after opening come from our own copy of the log.
+const CACHE_BYTES: usize = 4 << 20;
+/// Where every founding voter's log begins: behind an empty state machine's snapshot that all share, so that
+/// a voter who joins later can only start from a snapshot, never from an empty log.
+const GENESIS: Position = Position { index: 1, term: 1 };
+
+/// Why the store cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the database under the store failed.
+    #[error("control log {path}: {message}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What redb or the operating system said.
+        message: String,
+    },
+    /// The file is not what was written to it.
+    #[error(
+        "control log {path} is corrupt: {what}; move the file away and start this node with a new \
+         voter id, or restore the disk"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What does not hold.
+        what: String,
+    },
+    /// The file was made for something else than what the config says.
+    #[error("control log {path} belongs to {found}, but the config says {wanted}: {advice}")]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The file has a format that this release does not know.
+    #[error("control log {path} has format {found}: this marquee knows format {FORMAT}, upgrade it")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The state machine has outgrown what a snapshot may have.
+    #[error("control state has {bytes} bytes: a snapshot may have {max}; remove versions or nodes")]
+    SnapshotTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+}
+
+/// Whose store it is; checked whenever it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// This voter's id, not 0.
+    pub id: u64,
+    /// Hash of the cluster's name and voters.
+    pub cluster: u64,
+    /// Ids of all voters, ascending.
+    pub voters: Vec<u64>,
+}
+
+/// What one `Ready` makes durable.
+#[derive(Default)]
+pub(crate) struct Batch<'a> {
+    /// A snapshot that replaces the log, from the leader.
+    pub(crate) snapshot: Option<&'a Snapshot>,
+    /// Entries to append after it.
+    pub(crate) entries: &'a [Entry],
+    /// Term, vote and commit.
+    pub(crate) hard_state: Option<&'a HardState>,
+}
+
+/// The store of one voter. The only writer of its file, which redb locks.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    database: Database,
+    identity: Identity,
+    log: Log,
+    hard_state: HardState,
+    /// Whether `hard_state.commit` has moved since it was last written.
+    commit_unwritten: bool,
+    snapshot: Position,
+}
+
+impl Store {
+    /// Opens the store in a file, or makes it: with the empty state machine's snapshot `genesis`.
+    pub fn open(path: &Path, identity: &Identity, genesis: &[u8]) -> Result<Self, StoreError> {
+        guarded(path, || {
+            let database = builder().create(path).map_err(|e| refused_open(path, e))?;
+            Self::load(path.into(), database, identity, genesis)
+        })
+    }
+
+    /// The same over another backend than a file; `name` stands for the path in errors.
+    pub fn open_backend(
+        backend: impl StorageBackend,
+        name: &Path,
+        identity: &Identity,
+        genesis: &[u8],
+    ) -> Result<Self, StoreError> {
+        let create = || builder().create_with_backend(backend).map_err(|e| refused_open(name, e));
+        let mut create = Some(create);
+        guarded(name, move || {
+            let create = create.take().expect("called once");
+            Self::load(name.into(), create()?, identity, genesis)
+        })
+    }
+
+    fn load(
+        path: PathBuf,
+        database: Database,
+        identity: &Identity,
+        genesis: &[u8],
+    ) -> Result<Self, StoreError> {
+        let begin = |durability| begin_write(&database, &path, durability);
+        let write = begin(Durability::Immediate)?;
+        let fresh = write.list_tables().map_err(|e| failed(&path, e))?.next().is_none();
+        if fresh {
+            found(&write, identity, genesis).map_err(|e| failed(&path, e))?;
+            write.commit().map_err(|e| failed(&path, e))?;
+        } else {
+            write.abort().map_err(|e| failed(&path, e))?;
+        }
+        let read = database.begin_read().map_err(|e| failed(&path, e))?;
+        let (log, hard_state, snapshot) = Reader { path: &path, read: &read }.all(identity)?;
+        drop(read);
+        Ok(Self {
+            path,
+            database,
+            identity: identity.clone(),
+            log,
+            hard_state,
+            commit_unwritten: false,
+            snapshot,
+        })
+    }
+
+    /// Where the last snapshot stands: the durable applied index.
+    pub fn snapshot_position(&self) -> Position {
+        self.snapshot
+    }
+
+    /// The last entry of the log.
+    pub fn last(&self) -> Position {
+        self.log.last()
+    }
+
+    /// The group's voters.
+    pub fn voters(&self) -> &[u64] {
+        &self.identity.voters
+    }
+
+    /// Payload bytes of the entries after the last snapshot.
+    pub(crate) fn bytes_since_snapshot(&self) -> u64 {
+        self.log.bytes_above(self.snapshot.index)
+    }
+
+    /// Reads the last snapshot's data.
+    pub fn read_snapshot(&self) -> Result<Bytes, StoreError> {
+        let read = self.database.begin_read().map_err(|e| failed(&self.path, e))?;
+        Reader { path: &self.path, read: &read }.snapshot_data()
+    }
+
+    /// Writes all parts of a batch in one transaction and returns when they are on the disk.
+    pub(crate) fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let restored = batch.snapshot.map(|snapshot| {
+            let meta = snapshot.get_metadata();
+            Position { index: meta.index, term: meta.term }
+        });
+        let base = match restored {
+            Some(position) => Log::new(position),
+            None => Log::new(self.log.before()),
+        };
+        let fits =
+            if restored.is_some() { base.accepts(batch.entries) } else { self.log.accepts(batch.entries) };
+        assert!(fits, "raft hands out contiguous entries that go on from the log");
+
+        let write = self.begin(Durability::Immediate)?;
+        let hard_state = batch.hard_state.cloned().unwrap_or_else(|| self.hard_state.clone());
+        self.put(&write, restored, batch, &hard_state).map_err(|e| failed(&self.path, e))?;
+        write.commit().map_err(|e| failed(&self.path, e))?;
+
+        if let Some(position) = restored {
+            self.log = Log::new(position);
+            self.snapshot = position;
+        }
+        self.log.append(batch.entries);
+        self.hard_state = hard_state;
+        self.commit_unwritten = false;
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        write: &WriteTransaction,
+        restored: Option<Position>,
+        batch: &Batch<'_>,
+        hard_state: &HardState,
+    ) -> Result<(), redb::Error> {
+        let mut meta = write.open_table(META)?;
+        let mut log = write.open_table(LOG)?;
+        if let (Some(position), Some(snapshot)) = (restored, batch.snapshot) {
+            log.retain(|_, _| false)?;
+            meta.insert(BEFORE, position_bytes(position).as_slice())?;
+            meta.insert(SNAPSHOT_META, snapshot_bytes(position, snapshot.data.len()).as_slice())?;
+            write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, snapshot.data.as_ref())?;
+        }
+        if let Some(first) = batch.entries.first() {
+            log.retain_in(first.index.., |_, _| false)?;
+            for entry in batch.entries {
+                let encoded = wire::entry_to_wire(entry.clone()).encode_to_vec();
+                log.insert(entry.index, encoded.as_slice())?;
+            }
+        }
+        meta.insert(HARD_STATE, hard_state_bytes(hard_state).as_slice())?;
+        Ok(())
+    }
+
+    /// Notes how far the log is committed; written with the next batch.
+    pub(crate) fn set_commit(&mut self, commit: u64) {
+        if commit > self.hard_state.commit {
+            self.hard_state.commit = commit;
+            self.commit_unwritten = true;
+        }
+    }
+
+    /// Writes the commit index if it has moved since it was last written.
+    pub(crate) fn sync_commit(&mut self) -> Result<(), StoreError> {
+        if self.commit_unwritten { self.write(&Batch::default()) } else { Ok(()) }
+    }
+
+    /// Replaces the snapshot by one of the state machine at `applied`, and drops the entries that
+    /// are older than the last `keep` before it.
+    pub(crate) fn compact(&mut self, applied: u64, data: &[u8], keep: u64) -> Result<(), StoreError> {
+        if data.len() > wire::MAX_SNAPSHOT_BYTES {
+            let max = wire::MAX_SNAPSHOT_BYTES;
+            return Err(StoreError::SnapshotTooLarge { bytes: data.len(), max });
+        }
+        let term = |index| self.log.term(index).map_err(|e| failed(&self.path, e));
+        let snapshot = Position { index: applied, term: term(applied)? };
+        let index = applied.saturating_sub(keep).max(self.log.before().index);
+        let before = Position { index, term: term(index)? };
+
+        let write = self.begin(Durability::Immediate)?;
+        self.put_compaction(&write, snapshot, before, data).map_err(|e| failed(&self.path, e))?;
+        write.commit().map_err(|e| failed(&self.path, e))?;
+        self.snapshot = snapshot;
+        self.log.compact(before.index);
+        self.commit_unwritten = false;
+        Ok(())
+    }
+
+    fn put_compaction(
+        &self,
+        write: &WriteTransaction,
+        snapshot: Position,
+        before: Position,
+        data: &[u8],
+    ) -> Result<(), redb::Error> {
+        let mut meta = write.open_table(META)?;
+        meta.insert(SNAPSHOT_META, snapshot_bytes(snapshot, data.len()).as_slice())?;
+        meta.insert(BEFORE, position_bytes(before).as_slice())?;
+        // A snapshot beyond the durable commit index would be a contradiction on the disk.
+        meta.insert(HARD_STATE, hard_state_bytes(&self.hard_state).as_slice())?;
+        write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, data)?;
+        write.open_table(LOG)?.retain_in(..=before.index, |_, _| false)?;
+        Ok(())
+    }
+
+    fn begin(&self, durability: Durability) -> Result<WriteTransaction, StoreError> {
+        begin_write(&self.database, &self.path, durability)
+    }
+}
+
+impl Storage for Store {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let voters = ConfState::from((self.identity.voters.clone(), Vec::new()));
+        Ok(RaftState::new(self.hard_state.clone(), voters))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        self.log.slice(low, high, max_size.into())
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        self.log.term(index)
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.log.first_index())
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.log.last().index)
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        // Raft takes "temporarily" as "ask again later" and anything else as fatal.
+        let later = raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable);
+        if self.snapshot.index < request_index {
+            return Err(later);
+        }
+        match self.read_snapshot() {
+            Ok(data) => {
+                let Position { index, term } = self.snapshot;
+                Ok(wire::snapshot_of(index, term, &self.identity.voters, data))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the snapshot that another voter needs");
+                Err(later)
+            }
+        }
+    }
+}
+
+// ---- founding and reading ---------------------------------------------------------------------
+
+fn found(write: &WriteTransaction, identity: &Identity, genesis: &[u8]) -> Result<(), redb::Error> {
+    let state =
+        HardState { term: GENESIS.term, commit: GENESIS.index, ..HardState::default() };
+    let mut meta = write.open_table(META)?;
+    meta.insert(IDENTITY, identity_bytes(identity).as_slice())?;
+    meta.insert(HARD_STATE, hard_state_bytes(&state).as_slice())?;
+    meta.insert(BEFORE, position_bytes(GENESIS).as_slice())?;
+    meta.insert(SNAPSHOT_META, snapshot_bytes(GENESIS, genesis.len()).as_slice())?;
+    write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, genesis)?;
+    write.open_table(LOG)?;
+    Ok(())
+}
+
+/// Reads a store whose bytes are not trusted: every relation that raft relies on is checked.
+struct Reader<'a> {
+    path: &'a Path,
+    read: &'a ReadTransaction,
+}
+
+impl Reader<'_> {
+    fn all(&self, identity: &Identity) -> Result<(Log, HardState, Position), StoreError> {
+        self.check_identity(identity)?;
+        let [term, vote, commit] = self.numbers(HARD_STATE)?;
+        let hard_state = HardState { term, vote, commit, ..HardState::default() };
+        let [index, before_term] = self.numbers(BEFORE)?;
+        let [snapshot_index, snapshot_term, snapshot_bytes] = self.numbers(SNAPSHOT_META)?;
+        let snapshot = Position { index: snapshot_index, term: snapshot_term };
+        let log = self.log(Position { index, term: before_term })?;
+
+        let bytes = self.snapshot_data()?.len() as u64;
+        self.check(bytes == snapshot_bytes, || format!("the snapshot has {bytes} bytes, not {snapshot_bytes}"))?;
+        let last = log.last();
+        self.check(log.term(snapshot.index).ok() == Some(snapshot.term), || {
+            format!("the snapshot at {snapshot:?} is not in the log, which is {:?}..{last:?}", log.before())
+        })?;
+        self.check(snapshot.index <= commit && commit <= last.index, || {
+            format!("commit {commit} is not between the snapshot {} and the last entry {}", snapshot.index, last.index)
+        })?;
+        self.check(term >= last.term, || format!("term {term} is below the last entry's {}", last.term))?;
+        Ok((log, hard_state, snapshot))
+    }
+
+    fn check_identity(&self, wanted: &Identity) -> Result<(), StoreError> {
+        let bytes = self.meta(IDENTITY)?;
+        let (head, rest) = bytes.split_at_checked(8).unwrap_or((&bytes, &[]));
+        self.check(head == MAGIC, || "it does not begin with the magic number".into())?;
+        let (format, rest) = rest.split_at_checked(4).unwrap_or((rest, &[]));
+        let format = <[u8; 4]>::try_from(format).map(u32::from_le_bytes).unwrap_or(0);
+        if format != FORMAT {
+            return Err(StoreError::Format { path: self.path.into(), found: format });
+        }
+        if rest == &identity_bytes(wanted)[12..] {
+            return Ok(());
+        }
+        let found = read_identity(rest)
+            .ok_or_else(|| self.corrupt("the identity record is cut short".into()))?;
+        let advice = if found.id != wanted.id {
+            "give each node a data directory of its own"
+        } else if found.voters != wanted.voters {
+            "changing the voters is not supported yet, put the config back"
+        } else {
+            "the cluster's name has changed, put the config back or use another data directory"
+        };
+        Err(StoreError::Identity {
+            path: self.path.into(),
+            found: describe(&found),
+            wanted: describe(wanted),
+            advice,
+        })
+    }
+
+    fn log(&self, before: Position) -> Result<Log, StoreError> {
+        let table = self.read.open_table(LOG).map_err(|e| failed(self.path, e))?;
+        let mut log = Log::new(before);
+        for row in table.iter().map_err(|e| failed(self.path, e))? {
+            let (key, value) = row.map_err(|e| failed(self.path, e))?;
+            let index = key.value();
+            let bad = |what: String| self.corrupt(format!("entry {index}: {what}"));
+            let entry = pb::Entry::decode(value.value()).map_err(|e| bad(e.to_string()))?;
+            let entry = wire::entry_from_wire(entry).map_err(|e| bad(e.to_string()))?;
+            let last = log.last();
+            if entry.index != index || index != last.index + 1 || entry.term < last.term {
+                return Err(bad(format!("does not follow on {last:?}")));
+            }
+            log.append(&[entry]);
+        }
+        Ok(log)
+    }
+
+    fn snapshot_data(&self) -> Result<Bytes, StoreError> {
+        let table = self.read.open_table(SNAPSHOT).map_err(|e| failed(self.path, e))?;
+        let value = table.get(SNAPSHOT_KEY).map_err(|e| failed(self.path, e))?;
+        let value = value.ok_or_else(|| self.corrupt("the snapshot is missing".into()))?;
+        Ok(Bytes::copy_from_slice(value.value()))
+    }
+
+    fn meta(&self, key: &str) -> Result<Vec<u8>, StoreError> {
+        let table = self.read.open_table(META).map_err(|e| failed(self.path, e))?;
+        let value = table.get(key).map_err(|e| failed(self.path, e))?;
+        let value = value.ok_or_else(|| self.corrupt(format!("the record {key:?} is missing")))?;
+        Ok(value.value().to_vec())
+    }
+
+    fn numbers<const N: usize>(&self, key: &str) -> Result<[u64; N], StoreError> {
+        let bytes = self.meta(key)?;
+        let (words, rest) = bytes.as_chunks::<8>();
+        let numbers: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let numbers = <[u64; N]>::try_from(numbers).ok().filter(|_| rest.is_empty());
+        numbers.ok_or_else(|| self.corrupt(format!("the record {key:?} has {} bytes", bytes.len())))
+    }
+
+    fn check(&self, holds: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+        if holds { Ok(()) } else { Err(self.corrupt(what())) }
+    }
+
+    fn corrupt(&self, what: String) -> StoreError {
+        StoreError::Corrupt { path: self.path.into(), what }
+    }
+}
+
+fn identity_bytes(identity: &Identity) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend(identity.id.to_le_bytes());
+    bytes.extend(identity.cluster.to_le_bytes());
+    bytes.extend((identity.voters.len() as u32).to_le_bytes());
+    bytes.extend(identity.voters.iter().flat_map(|voter| voter.to_le_bytes()));
+    bytes
+}
+
+fn read_identity(bytes: &[u8]) -> Option<Identity> {
+    let (id, bytes) = bytes.split_first_chunk()?;
+    let (cluster, bytes) = bytes.split_first_chunk()?;
+    let (_count, bytes) = bytes.split_first_chunk::<4>()?;
+    let (voters, _) = bytes.as_chunks();
+    Some(Identity {
+        id: u64::from_le_bytes(*id),
+        cluster: u64::from_le_bytes(*cluster),
+        voters: voters.iter().map(|voter| u64::from_le_bytes(*voter)).collect(),
+    })
+}
+
+fn describe(identity: &Identity) -> String {
+    let Identity { id, cluster, voters } = identity;
+    format!("voter {id} of {voters:?} in cluster {cluster:016x}")
+}
+
+fn hard_state_bytes(state: &HardState) -> Vec<u8> {
+    [state.term, state.vote, state.commit].iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn position_bytes(position: Position) -> Vec<u8> {
+    [position.index, position.term].iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn snapshot_bytes(position: Position, bytes: usize) -> Vec<u8> {
+    [position.index, position.term, bytes as u64].iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+// ---- redb -------------------------------------------------------------------------------------
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    // The file is small, and a plain open trusts it.
+    builder.set_check_integrity_on_open(true);
+    builder
+}
+
+fn begin_write(
+    database: &Database,
+    path: &Path,
+    durability: Durability,
+) -> Result<WriteTransaction, StoreError> {
+    let mut write = database.begin_write().map_err(|e| failed(path, e))?;
+    write.set_durability(durability).map_err(|e| failed(path, e))?;
+    Ok(write)
+}
+
+fn failed(path: &Path, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Database { path: path.into(), message: error.to_string() }
+}
+
+fn refused_open(path: &Path, error: redb::DatabaseError) -> StoreError {
+    let path = PathBuf::from(path);
+    match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Database {
+            path,
+            message: "another process has it open: stop that marquee first".into(),
+        },
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+            StoreError::Corrupt { path, what }
+        }
+        other => StoreError::Database { path, message: other.to_string() },
+    }
+}
+
+/// Opening reads bytes that anything may have happened to, and redb answers some of it by a panic.
+fn guarded<T>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("the database cannot be read");
+        Err(StoreError::Corrupt { path: path.into(), what: what.into() })
+    })
+}

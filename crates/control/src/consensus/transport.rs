@@ -1,0 +1,198 @@
+//! Messages to the other voters: for each a bounded queue, a connection of its own, one stream.
+//!
+//! Nothing here waits for anything on behalf of raft: a message that finds its queue full or its voter
+//! unreachable is dropped and reported, and raft sends what matters again. While a voter cannot be
+//! reached its messages are dropped rather than kept, since stale ones are of no use to it.
+
+use super::driver::Consensus;
+use super::voter::Event;
+use super::wire::MAX_MESSAGE_BYTES;
+use marquee_proto::raft::v1 as pb;
+use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
+use raft::eraftpb::MessageType;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+
+/// Messages that may wait for one voter: a second of a busy leader.
+const MAX_QUEUE: usize = 1_024;
+/// Messages handed to the connection ahead of the network.
+const MAX_AHEAD: usize = 16;
+/// Waits before a lost connection is tried again: the first and the longest. The longest is below
+/// an election, so that a voter who comes back is heard before it disturbs.
+const RECONNECT_WAIT: std::ops::Range<Duration> =
+    Duration::from_millis(20)..Duration::from_millis(500);
+/// A connection that lived this long begins again with the shortest wait.
+const STABLE_AFTER: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer that does not answer a ping this long is gone, even if TCP has not noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// An endpoint for a voter's address, `http://host:port`.
+pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(address.to_owned())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}
+
+/// The other voters, as places to send to.
+pub(crate) struct Peers {
+    queues: HashMap<u64, mpsc::Sender<pb::Message>>,
+    consensus: Consensus,
+}
+
+impl Peers {
+    /// Starts a task for each peer (id and endpoint) in `tasks`.
+    pub(crate) fn start(
+        cluster: u64,
+        peers: &[(u64, Endpoint)],
+        consensus: &Consensus,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let mut queues = HashMap::new();
+        for (voter, endpoint) in peers {
+            let (sender, queue) = mpsc::channel(MAX_QUEUE);
+            queues.insert(*voter, sender);
+            let peer = Peer {
+                cluster,
+                voter: *voter,
+                endpoint: endpoint.clone(),
+                queue,
+                consensus: consensus.clone(),
+            };
+            tasks.spawn(peer.run());
+        }
+        Self { queues, consensus: consensus.clone() }
+    }
+
+    /// Queues a message, or drops it and says so to raft.
+    pub(crate) fn send(&self, message: pb::Message) {
+        let Some(queue) = self.queues.get(&message.to) else { return };
+        if let Err(dropped) = queue.try_send(message) {
+            report_lost(&self.consensus, &dropped.into_inner());
+        }
+    }
+}
+
+fn is_snapshot(message: &pb::Message) -> bool {
+    message.r#type == MessageType::MsgSnapshot as u32
+}
+
+fn report_lost(consensus: &Consensus, message: &pb::Message) {
+    let voter = message.to;
+    consensus.tell(Event::Unreachable { voter });
+    if is_snapshot(message) {
+        consensus.tell(Event::SnapshotSent { voter, sent: false });
+    }
+}
+
+struct Peer {
+    cluster: u64,
+    voter: u64,
+    endpoint: Endpoint,
+    queue: mpsc::Receiver<pb::Message>,
+    consensus: Consensus,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// The queue is closed: this node shuts down.
+    Shutdown,
+    /// It was lost, or never there.
+    Lost(String),
+}
+
+impl Peer {
+    async fn run(mut self) {
+        let mut wait = RECONNECT_WAIT.start;
+        let mut complained = false;
+        loop {
+            let began = Instant::now();
+            let why = match self.connection().await {
+                Over::Shutdown => return,
+                Over::Lost(why) => why,
+            };
+            if began.elapsed() > STABLE_AFTER {
+                wait = RECONNECT_WAIT.start;
+                complained = false;
+            }
+            if !complained {
+                tracing::warn!(voter = self.voter, why, "lost a voter; trying again until it is back");
+                complained = true;
+            }
+            self.consensus.tell(Event::Unreachable { voter: self.voter });
+            let until = tokio::time::Instant::now() + wait;
+            loop {
+                match tokio::time::timeout_at(until, self.queue.recv()).await {
+                    Ok(Some(message)) => report_lost(&self.consensus, &message),
+                    Ok(None) => return,
+                    Err(_) => break,
+                }
+            }
+            wait = (wait * 2).min(RECONNECT_WAIT.end);
+        }
+    }
+
+    /// One connection and its stream, for as long as they last.
+    async fn connection(&mut self) -> Over {
+        let channel = match self.endpoint.connect().await {
+            Ok(channel) => channel,
+            Err(error) => return Over::Lost(reason(&error)),
+        };
+        let mut client =
+            RaftServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (ahead, stream) = mpsc::channel(MAX_AHEAD);
+        let cluster = self.cluster;
+        let stream = ReceiverStream::new(stream)
+            .map(move |message| pb::StepRequest { cluster, message: Some(message) });
+        let call = client.step(stream);
+        tokio::pin!(call);
+        loop {
+            let message = tokio::select! {
+                ended = &mut call => return lost(ended),
+                message = self.queue.recv() => message,
+            };
+            let Some(message) = message else { return Over::Shutdown };
+            let (voter, snapshot) = (message.to, is_snapshot(&message));
+            tokio::select! {
+                ended = &mut call => {
+                    if snapshot {
+                        self.consensus.tell(Event::SnapshotSent { voter, sent: false });
+                    }
+                    return lost(ended);
+                }
+                _ = ahead.send(message) => {}
+            }
+            if snapshot {
+                // Raft probes from here on and sends another one if this is lost on the way.
+                self.consensus.tell(Event::SnapshotSent { voter, sent: true });
+            }
+        }
+    }
+}
+
+fn lost(ended: Result<tonic::Response<pb::StepResponse>, tonic::Status>) -> Over {
+    Over::Lost(match ended {
+        Ok(_) => "it closed the stream".into(),
+        Err(status) => status.message().to_owned(),
+    })
+}
+
+/// An error with its causes: tonic's own message is "transport error".
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    reason
+}

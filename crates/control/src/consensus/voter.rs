@@ -1,0 +1,533 @@
+//! One voter of the group: raft, its store and its state machine, without a clock or a socket.
+//!
+//! [`Voter`] is a synchronous state machine: [`Voter::handle`] takes one [`Event`],
+//! [`Voter::flush`] does everything that follows from the events since the last flush, and both
+//! hand out [`Effect`]s. The driver thread calls it with real ticks and messages, the simulation
+//! with made-up ones, and both run the same lines.
+//!
+//! One flush serves a batch of events: proposals that arrive together share one write and one fsync.
+//! Within it the order of each raft `Ready` is what makes the log safe: messages that claim nothing
+//! durable go out first, then snapshot, entries and vote are written and synced, then the messages that
+//! claim they are, then what is committed is applied and answered.
+//!
+//! Every error ends the voter: after a failed write nothing it holds in memory may be trusted, so
+//! the driver drops it and opens it again from the disk.
+
+use super::log::Position;
+use super::logger::logger;
+use super::reads::Reads;
+use super::store::{Batch, Store, StoreError};
+use super::wire::{self, MAX_COMMAND_BYTES, WireError};
+use crate::machine::{Machine, MachineError};
+use marquee_proto::raft::v1 as pb;
+use raft::eraftpb::{Entry, Message, MessageType};
+use raft::{Config, RawNode, SnapshotStatus, StateRole, Storage as _};
+use std::collections::BTreeMap;
+
+/// Changes that may wait for their commit at once; each is a caller's request.
+const MAX_PENDING: usize = 1_024;
+/// Bytes of proposals that may be uncommitted at once, so that a leader cut off from its followers
+/// stays small until it steps down.
+const MAX_UNCOMMITTED_BYTES: u64 = 16 << 20;
+/// Bytes of committed entries that are applied between two looks at the network.
+const MAX_APPLY_BYTES: u64 = 4 << 20;
+/// Append messages in flight to one follower; the log between two snapshots fits.
+const MAX_INFLIGHT_MESSAGES: usize = 256;
+/// Ticks after which a commit index that nothing else carried to the disk is written on its own: it
+/// bounds what a voter alone may forget to have known, without an fsync for each commit.
+const COMMIT_SYNC_TICKS: u64 = 10;
+
+/// How a voter runs.
+#[derive(Clone, Debug)]
+pub struct VoterConfig {
+    /// Ticks without word from the leader until a voter stands for election, at least; and the
+    /// range above it from which the actual number is drawn.
+    pub election_ticks: std::ops::Range<usize>,
+    /// Ticks between heartbeats.
+    pub heartbeat_ticks: usize,
+    /// Applied entries after which a snapshot is written.
+    pub snapshot_every: u64,
+    /// Bytes of applied entries after which a snapshot is written.
+    pub snapshot_every_bytes: u64,
+    /// Entries kept before a snapshot for followers that are a little behind.
+    pub keep_entries: u64,
+    /// Different at every start of the same voter.
+    pub incarnation: u64,
+}
+
+impl Default for VoterConfig {
+    fn default() -> Self {
+        Self {
+            election_ticks: 10..20,
+            heartbeat_ticks: 2,
+            snapshot_every: 1_000,
+            snapshot_every_bytes: 8 << 20,
+            keep_entries: 500,
+            incarnation: 0,
+        }
+    }
+}
+
+/// All that can happen to a voter. `T` is where an answer goes.
+#[derive(Debug)]
+pub enum Event<T> {
+    /// Time went by.
+    Tick,
+    /// Another voter says something.
+    Message(pb::Message),
+    /// Somebody wants a command in the log.
+    Propose {
+        /// The encoded command.
+        command: Vec<u8>,
+        /// Who hears what it came to.
+        reply: T,
+    },
+    /// Somebody wants to read what was committed up to now.
+    Read {
+        /// Who hears when this voter has it.
+        reply: T,
+    },
+    /// This voter stands for election now.
+    Campaign,
+    /// Leadership should move.
+    Transfer {
+        /// To whom.
+        to: u64,
+    },
+    /// The network lost messages to a voter.
+    Unreachable {
+        /// To whom.
+        voter: u64,
+    },
+    /// A snapshot went out to a voter, or could not.
+    SnapshotSent {
+        /// To whom.
+        voter: u64,
+        /// Whether it did.
+        sent: bool,
+    },
+}
+
+/// All that a voter does to the world.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// A message to another voter.
+    Send(pb::Message),
+    /// An answer.
+    Answer {
+        /// To whom.
+        reply: T,
+        /// What.
+        result: Result<Answer, Refused>,
+    },
+}
+
+/// What a caller hears when all went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The command was committed and applied, with this outcome.
+    Applied {
+        /// Its index.
+        index: u64,
+        /// What the state machine said.
+        outcome: Vec<u8>,
+    },
+    /// Everything that was committed when the caller asked is applied here.
+    UpToDate,
+}
+
+/// Why a request has no answer. None of them says that a command was not, or will not be, applied
+/// except [`Refused::NotLeader`], [`Refused::Busy`] and [`Refused::TooLarge`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Another voter leads, or nobody does.
+    #[error("this control node does not lead")]
+    NotLeader {
+        /// Who does, as far as known.
+        leader: Option<u64>,
+    },
+    /// Leadership moved while the command was on its way.
+    #[error("leadership moved before the change was committed: retry with the same request id")]
+    Lost,
+    /// Too much is under way.
+    #[error("{MAX_PENDING} changes are waiting to be committed: retry later")]
+    Busy,
+    /// The command is larger than any that makes sense.
+    #[error("the change has {bytes} bytes: at most {MAX_COMMAND_BYTES} are allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// No leader confirmed a read in time.
+    #[error("no leader: the control nodes have not agreed on one")]
+    NoLeader,
+    /// The voter stopped, or opens its store again after a failure.
+    #[error("this control node is not running: {0}")]
+    Stopped(String),
+}
+
+/// Why a voter ended. The driver opens it again from its store.
+#[derive(Debug, thiserror::Error)]
+pub enum VoterError {
+    /// Its store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A committed command or a snapshot cannot be applied here.
+    #[error("entry {index} of the control log cannot be applied: {error}")]
+    Machine {
+        /// Which entry, or the snapshot's index.
+        index: u64,
+        /// Why.
+        error: MachineError,
+    },
+    /// The leader remembers acknowledgements that the store does not.
+    #[error(
+        "the leader knows {acknowledged} entries that this voter had acknowledged, but its log ends at {last}: \
+         its disk was lost or put back to an older state; remove its data directory and start it with a \
+         new voter id"
+    )]
+    Forgotten {
+        /// What the leader knows.
+        acknowledged: u64,
+        /// What the log has.
+        last: u64,
+    },
+    /// Raft refused its configuration or state.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+/// What others may know of a voter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VoterStatus {
+    /// Its id.
+    pub id: u64,
+    /// Who leads, 0: nobody that it knows of.
+    pub leader: u64,
+    /// Raft's term.
+    pub term: u64,
+    /// The last applied index.
+    pub applied: u64,
+}
+
+impl VoterStatus {
+    /// Whether the voter itself leads.
+    pub fn leads(&self) -> bool {
+        self.leader == self.id && self.id != 0
+    }
+}
+
+/// See the module.
+pub struct Voter<M, T> {
+    raw: RawNode<Store>,
+    machine: M,
+    config: VoterConfig,
+    applied: u64,
+    ticks: u64,
+    /// Proposals of this voter's leadership by index, with the term they were proposed in.
+    pending: BTreeMap<u64, (u64, T)>,
+    reads: Reads<T>,
+}
+
+impl<M: Machine, T> Voter<M, T> {
+    /// A voter that goes on where its store stands. `machine` is restored from the store's snapshot;
+    /// committed entries after it are applied by the first flush.
+    pub fn open(
+        id: u64,
+        store: Store,
+        mut machine: M,
+        config: VoterConfig,
+    ) -> Result<Self, VoterError> {
+        let Position { index: applied, term: _ } = store.snapshot_position();
+        machine
+            .restore(&store.read_snapshot()?)
+            .map_err(|error| VoterError::Machine { index: applied, error })?;
+        let raft = Config {
+            id,
+            applied,
+            election_tick: config.election_ticks.start,
+            min_election_tick: config.election_ticks.start,
+            max_election_tick: config.election_ticks.end,
+            heartbeat_tick: config.heartbeat_ticks,
+            pre_vote: true,
+            check_quorum: true,
+            max_size_per_msg: wire::MAX_ENTRIES_BYTES,
+            max_inflight_msgs: MAX_INFLIGHT_MESSAGES,
+            max_uncommitted_size: MAX_UNCOMMITTED_BYTES,
+            max_committed_size_per_ready: MAX_APPLY_BYTES,
+            ..Config::default()
+        };
+        raft.validate().map_err(|e| VoterError::Raft(e.to_string()))?;
+        let reads = Reads::new(id, config.incarnation);
+        let raw = RawNode::new(&raft, store, &logger(id))
+            .map_err(|e| VoterError::Raft(e.to_string()))?;
+        Ok(Self { raw, machine, config, applied, ticks: 0, pending: BTreeMap::new(), reads })
+    }
+
+    /// What others may know.
+    pub fn status(&self) -> VoterStatus {
+        let raft = &self.raw.raft;
+        VoterStatus { id: raft.id, leader: raft.leader_id, term: raft.term, applied: self.applied }
+    }
+
+    /// The state machine, as far as it is applied.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The store, as far as it is written.
+    pub fn store(&self) -> &Store {
+        self.raw.store()
+    }
+
+    fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Takes one event in. What follows from it happens in the next [`flush`](Self::flush).
+    pub fn handle(
+        &mut self,
+        event: Event<T>,
+        out: &mut dyn FnMut(Effect<T>),
+    ) -> Result<(), VoterError> {
+        match event {
+            Event::Tick => {
+                self.ticks += 1;
+                self.raw.tick();
+                for reply in self.reads.tick() {
+                    out(Effect::Answer { reply, result: Err(Refused::NoLeader) });
+                }
+                if self.ticks.is_multiple_of(COMMIT_SYNC_TICKS) {
+                    self.raw.mut_store().sync_commit()?;
+                }
+            }
+            Event::Message(message) => self.hear(message)?,
+            Event::Propose { command, reply } => self.propose(command, reply, out),
+            Event::Read { reply } => {
+                if let Err(reply) = self.reads.add(reply) {
+                    out(Effect::Answer { reply, result: Err(Refused::Busy) });
+                }
+            }
+            // Raft says no when it is not the moment, which needs no answer.
+            Event::Campaign => drop(self.raw.campaign()),
+            Event::Transfer { to } => self.raw.transfer_leader(to),
+            Event::Unreachable { voter } => self.raw.report_unreachable(voter),
+            Event::SnapshotSent { voter, sent } => {
+                let status = if sent { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+                self.raw.report_snapshot(voter, status);
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, message: pb::Message) -> Result<(), VoterError> {
+        let from = message.from;
+        let message = match self.check(message) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(from, %error, "refused a raft message");
+                return Ok(());
+            }
+        };
+        let raft = &self.raw.raft;
+        let last = raft.raft_log.last_index();
+        match message.get_msg_type() {
+            // Raft panics on a commit that this log does not reach.
+            MessageType::MsgHeartbeat if message.term >= raft.term && message.commit > last => {
+                return Err(VoterError::Forgotten { acknowledged: message.commit, last });
+            }
+            MessageType::MsgAppendResponse if !message.reject && message.index > last => {
+                tracing::warn!(from, index = message.index, last, "refused an acknowledgement of what was never sent");
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Err(error) = self.raw.step(message) {
+            tracing::debug!(from, %error, "raft did not take a message");
+        }
+        Ok(())
+    }
+
+    fn check(&self, message: pb::Message) -> Result<Message, WireError> {
+        let message = wire::message_from_wire(message)?;
+        let voters = self.raw.store().voters();
+        if message.to != self.raw.raft.id {
+            return Err(WireError::Shape("to"));
+        }
+        if message.from == message.to || !voters.contains(&message.from) {
+            return Err(WireError::Shape("from"));
+        }
+        if message.has_snapshot() {
+            let snapshot = message.get_snapshot();
+            if snapshot.get_metadata().get_conf_state().voters != voters {
+                return Err(WireError::Shape("snapshot.voters"));
+            }
+            if let Err(error) = self.machine.check(&snapshot.data) {
+                tracing::warn!(%error, "the leader's snapshot cannot be read here");
+                return Err(WireError::Shape("snapshot.data"));
+            }
+        }
+        Ok(message)
+    }
+
+    fn propose(&mut self, command: Vec<u8>, reply: T, out: &mut dyn FnMut(Effect<T>)) {
+        let refused = if !self.leads() {
+            let leader = Some(self.raw.raft.leader_id).filter(|&id| id != raft::INVALID_ID);
+            Refused::NotLeader { leader }
+        } else if command.len() > MAX_COMMAND_BYTES {
+            Refused::TooLarge { bytes: command.len() }
+        } else if self.pending.len() >= MAX_PENDING {
+            Refused::Busy
+        } else {
+            match self.raw.propose(Vec::new(), command) {
+                Ok(()) => {
+                    let index = self.raw.raft.raft_log.last_index();
+                    self.pending.insert(index, (self.raw.raft.term, reply));
+                    return;
+                }
+                // Leadership is being transferred, or too much is uncommitted.
+                Err(_) => Refused::Busy,
+            }
+        };
+        out(Effect::Answer { reply, result: Err(refused) });
+    }
+
+    /// Does everything that follows from the events so far: sends, writes, applies, answers.
+    pub fn flush(&mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
+        if let Some(context) = self.reads.ask() {
+            self.raw.read_index(context);
+        }
+        let before = self.applied;
+        while self.raw.has_ready() {
+            self.ready(out)?;
+        }
+        if !self.leads() {
+            // What this voter proposed while it led is the next leader's to keep or drop.
+            for (_, (_, reply)) in std::mem::take(&mut self.pending) {
+                out(Effect::Answer { reply, result: Err(Refused::Lost) });
+            }
+        }
+        if self.applied != before {
+            self.machine.settle();
+            self.compact_when_due()?;
+        }
+        for reply in self.reads.take_ready(self.applied) {
+            out(Effect::Answer { reply, result: Ok(Answer::UpToDate) });
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
+        let mut ready = self.raw.ready();
+        send(ready.take_messages(), out);
+
+        let snapshot = Some(ready.snapshot()).filter(|snapshot| !snapshot.is_empty()).cloned();
+        if let Some(snapshot) = &snapshot {
+            let index = snapshot.get_metadata().index;
+            self.machine
+                .restore(&snapshot.data)
+                .map_err(|error| VoterError::Machine { index, error })?;
+            self.applied = index;
+        }
+        if ready.must_sync() {
+            let batch = Batch {
+                snapshot: snapshot.as_ref(),
+                entries: ready.entries(),
+                hard_state: ready.hs(),
+            };
+            self.raw.mut_store().write(&batch)?;
+        } else if let Some(state) = ready.hs() {
+            // Only the commit index has moved.
+            self.raw.mut_store().set_commit(state.commit);
+        }
+        send(ready.take_persisted_messages(), out);
+        for state in ready.take_read_states() {
+            self.reads.confirm(&state.request_ctx, state.index);
+        }
+        self.apply(ready.take_committed_entries(), out)?;
+
+        let mut light = self.raw.advance(ready);
+        if let Some(commit) = light.commit_index() {
+            self.raw.mut_store().set_commit(commit);
+        }
+        send(light.take_messages(), out);
+        self.apply(light.take_committed_entries(), out)?;
+        self.raw.advance_apply();
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        entries: Vec<Entry>,
+        out: &mut dyn FnMut(Effect<T>),
+    ) -> Result<(), VoterError> {
+        for entry in entries {
+            let Entry { index, term, .. } = entry;
+            assert_eq!(index, self.applied + 1, "raft hands out every committed entry once, in order");
+            // A new leader's first entry is empty.
+            let outcome = match entry.data.is_empty() {
+                true => Vec::new(),
+                false => self
+                    .machine
+                    .apply(index, &entry.data)
+                    .map_err(|error| VoterError::Machine { index, error })?,
+            };
+            self.applied = index;
+            if let Some((proposed_in, reply)) = self.pending.remove(&index) {
+                let result = match proposed_in == term {
+                    true => Ok(Answer::Applied { index, outcome }),
+                    false => Err(Refused::Lost),
+                };
+                out(Effect::Answer { reply, result });
+            }
+        }
+        Ok(())
+    }
+
+    fn compact_when_due(&mut self) -> Result<(), VoterError> {
+        let store = self.raw.store();
+        let entries = self.applied - store.snapshot_position().index;
+        if entries < self.config.snapshot_every
+            && store.bytes_since_snapshot() < self.config.snapshot_every_bytes
+        {
+            return Ok(());
+        }
+        let (applied, keep) = (self.applied, self.config.keep_entries);
+        let snapshot = self.machine.snapshot();
+        match self.raw.mut_store().compact(applied, &snapshot, keep) {
+            // The log goes on growing, which is no reason to stop serving.
+            Err(error @ StoreError::SnapshotTooLarge { .. }) => {
+                tracing::error!(%error, "cannot compact the control log");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Ends the voter: what is known is written, who waits is answered. An error means that the disk
+    /// has less than it might.
+    pub fn close(mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
+        let written = self.raw.mut_store().sync_commit();
+        self.abandon("it is shutting down", out);
+        Ok(written?)
+    }
+
+    /// Ends the voter without touching the store: answers who waits.
+    pub fn abandon(mut self, why: &str, out: &mut dyn FnMut(Effect<T>)) {
+        let proposals = std::mem::take(&mut self.pending).into_values().map(|(_, reply)| reply);
+        for reply in proposals.chain(self.reads.take_all()) {
+            out(Effect::Answer { reply, result: Err(Refused::Stopped(why.into())) });
+        }
+    }
+
+    /// The term at an index of the log, if it is still there.
+    pub fn term_at(&self, index: u64) -> Option<u64> {
+        self.raw.store().term(index).ok()
+    }
+}
+
+fn send<T>(messages: Vec<Message>, out: &mut dyn FnMut(Effect<T>)) {
+    for message in messages {
+        out(Effect::Send(wire::message_to_wire(message)));
+    }
+}

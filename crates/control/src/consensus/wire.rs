@@ -1,0 +1,323 @@
+//! Raft's messages and entries in our own protobuf, and back, checked.
+//!
+//! Raft's generated types never leave this module's neighbours: what comes from the network or the
+//! disk is decoded with our bounds first, and every shape that would make raft panic (gaps between
+//! entries, local messages, a read without its context) is refused here.
+
+use marquee_proto::raft::v1 as pb;
+use protobuf::ProtobufEnum as _;
+use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
+
+/// Bytes of one encoded command: the largest is a node's report of its replicas.
+pub const MAX_COMMAND_BYTES: usize = 1 << 20;
+/// Bytes of a snapshot of the state machine. The plan of a hundred nodes takes well under one MiB;
+/// this bounds what a receiver must be ready to hold.
+pub const MAX_SNAPSHOT_BYTES: usize = 64 << 20;
+/// Bytes of entries that raft puts in one message, one entry at least.
+pub(crate) const MAX_ENTRIES_BYTES: u64 = 1 << 20;
+/// Bytes of one message between voters: a snapshot and its envelope.
+pub const MAX_MESSAGE_BYTES: usize = MAX_SNAPSHOT_BYTES + (1 << 20);
+/// Entries in one message: no voter sends more, since the log is compacted long before.
+const MAX_ENTRIES: usize = 1 << 16;
+/// Bytes of a read's context: ours have 24, leadership transfers say "CampaignTransfer".
+const MAX_CONTEXT_BYTES: usize = 64;
+/// Voters in a snapshot: five are the most that make sense, learners to come included.
+const MAX_VOTERS: usize = 16;
+
+/// Why a raft message is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// No message in the request.
+    #[error("message is missing")]
+    Missing,
+    /// A type that does not exist or that no voter sends to another.
+    #[error("message.type {0} is not one that voters send each other")]
+    MessageType(u32),
+    /// An entry of a type that this release does not write.
+    #[error("entry {index} has type {kind}: it was written by a newer marquee, upgrade this node first")]
+    EntryType {
+        /// The entry's index.
+        index: u64,
+        /// Its type.
+        kind: u32,
+    },
+    /// Something is larger than any voter makes it.
+    #[error("message.{field} has {size}: at most {max} are allowed")]
+    TooLarge {
+        /// Which part.
+        field: &'static str,
+        /// Its size.
+        size: usize,
+        /// Its bound.
+        max: usize,
+    },
+    /// Entries with gaps, of decreasing terms, or not where the message says.
+    #[error("message.entries are not contiguous from index {0}")]
+    Gap(u64),
+    /// A part that the type needs is missing or out of place.
+    #[error("message.{0} does not fit its type")]
+    Shape(&'static str),
+}
+
+/// The message as it travels.
+pub(crate) fn message_to_wire(message: Message) -> pb::Message {
+    let snapshot = message.has_snapshot().then(|| snapshot_to_wire(message.get_snapshot()));
+    pb::Message {
+        r#type: message.get_msg_type().value() as u32,
+        to: message.to,
+        from: message.from,
+        term: message.term,
+        log_term: message.log_term,
+        index: message.index,
+        entries: message.entries.into_iter().map(entry_to_wire).collect(),
+        commit: message.commit,
+        commit_term: message.commit_term,
+        snapshot,
+        request_snapshot: message.request_snapshot,
+        reject: message.reject,
+        reject_hint: message.reject_hint,
+        context: message.context,
+        priority: message.priority,
+    }
+}
+
+/// The message for raft, or why it is none.
+pub(crate) fn message_from_wire(message: pb::Message) -> Result<Message, WireError> {
+    let pb::Message {
+        r#type,
+        to,
+        from,
+        term,
+        log_term,
+        index,
+        entries,
+        commit,
+        commit_term,
+        snapshot,
+        request_snapshot,
+        reject,
+        reject_hint,
+        context,
+        priority,
+    } = message;
+    let kind = message_type(r#type)?;
+    at_most("context", context.len(), MAX_CONTEXT_BYTES)?;
+    at_most("entries", entries.len(), MAX_ENTRIES)?;
+    let entries = entries.into_iter().map(entry_from_wire).collect::<Result<Vec<_>, _>>()?;
+    // Only these travel without a term: they pass a wish on to the leader.
+    let wish = matches!(kind, MessageType::MsgReadIndex | MessageType::MsgTransferLeader);
+    if term == 0 && !wish {
+        return Err(WireError::Shape("term"));
+    }
+    check_entries(kind, index, log_term, term, &entries)?;
+    if snapshot.is_some() != (kind == MessageType::MsgSnapshot) {
+        return Err(WireError::Shape("snapshot"));
+    }
+    let mut out = Message::default();
+    out.set_msg_type(kind);
+    out.to = to;
+    out.from = from;
+    out.term = term;
+    out.log_term = log_term;
+    out.index = index;
+    out.set_entries(entries.into());
+    out.commit = commit;
+    out.commit_term = commit_term;
+    if let Some(snapshot) = snapshot {
+        out.set_snapshot(snapshot_from_wire(snapshot)?);
+    }
+    out.request_snapshot = request_snapshot;
+    out.reject = reject;
+    out.reject_hint = reject_hint;
+    out.context = context;
+    out.priority = priority;
+    Ok(out)
+}
+
+fn message_type(value: u32) -> Result<MessageType, WireError> {
+    let refused = || WireError::MessageType(value);
+    let kind = i32::try_from(value).ok().and_then(MessageType::from_i32).ok_or_else(refused)?;
+    match kind {
+        MessageType::MsgAppend
+        | MessageType::MsgAppendResponse
+        | MessageType::MsgRequestVote
+        | MessageType::MsgRequestVoteResponse
+        | MessageType::MsgRequestPreVote
+        | MessageType::MsgRequestPreVoteResponse
+        | MessageType::MsgSnapshot
+        | MessageType::MsgHeartbeat
+        | MessageType::MsgHeartbeatResponse
+        | MessageType::MsgTransferLeader
+        | MessageType::MsgTimeoutNow
+        | MessageType::MsgReadIndex
+        | MessageType::MsgReadIndexResp => Ok(kind),
+        // Local to a voter; and proposals travel by their own RPC, which has an outcome.
+        MessageType::MsgHup
+        | MessageType::MsgBeat
+        | MessageType::MsgPropose
+        | MessageType::MsgUnreachable
+        | MessageType::MsgSnapStatus
+        | MessageType::MsgCheckQuorum => Err(refused()),
+    }
+}
+
+fn check_entries(
+    kind: MessageType,
+    index: u64,
+    log_term: u64,
+    term: u64,
+    entries: &[Entry],
+) -> Result<(), WireError> {
+    match kind {
+        MessageType::MsgAppend => {
+            let mut last_term = log_term;
+            for (entry, n) in entries.iter().zip(1..) {
+                let due = index.checked_add(n).ok_or(WireError::Gap(index))?;
+                if entry.index != due || entry.term < last_term || entry.term > term {
+                    return Err(WireError::Gap(index));
+                }
+                last_term = entry.term;
+            }
+            Ok(())
+        }
+        // The entry carries the read's context.
+        MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => match entries {
+            [entry] => at_most("entries[0].data", entry.data.len(), MAX_CONTEXT_BYTES),
+            _ => Err(WireError::Shape("entries")),
+        },
+        _ if entries.is_empty() => Ok(()),
+        _ => Err(WireError::Shape("entries")),
+    }
+}
+
+/// The entry as it travels and as it is stored.
+pub(crate) fn entry_to_wire(entry: Entry) -> pb::Entry {
+    pb::Entry {
+        r#type: entry.get_entry_type().value() as u32,
+        term: entry.term,
+        index: entry.index,
+        data: entry.data,
+        context: entry.context,
+    }
+}
+
+/// The entry for raft, or why it is none.
+pub(crate) fn entry_from_wire(entry: pb::Entry) -> Result<Entry, WireError> {
+    let pb::Entry { r#type, term, index, data, context } = entry;
+    // Changes of the voters will be entries of the other types.
+    if r#type != EntryType::EntryNormal.value() as u32 {
+        return Err(WireError::EntryType { index, kind: r#type });
+    }
+    at_most("entry.data", data.len(), MAX_COMMAND_BYTES)?;
+    at_most("entry.context", context.len(), MAX_CONTEXT_BYTES)?;
+    Ok(Entry { term, index, data, context, ..Entry::default() })
+}
+
+fn snapshot_to_wire(snapshot: &Snapshot) -> pb::Snapshot {
+    let meta = snapshot.get_metadata();
+    pb::Snapshot {
+        index: meta.index,
+        term: meta.term,
+        voters: meta.get_conf_state().voters.clone(),
+        data: snapshot.data.clone(),
+    }
+}
+
+fn snapshot_from_wire(snapshot: pb::Snapshot) -> Result<Snapshot, WireError> {
+    let pb::Snapshot { index, term, voters, data } = snapshot;
+    at_most("snapshot.voters", voters.len(), MAX_VOTERS)?;
+    at_most("snapshot.data", data.len(), MAX_SNAPSHOT_BYTES)?;
+    if index == 0 || term == 0 || voters.is_empty() {
+        return Err(WireError::Shape("snapshot"));
+    }
+    Ok(snapshot_of(index, term, &voters, data))
+}
+
+/// A snapshot of these parts.
+pub(crate) fn snapshot_of(
+    index: u64,
+    term: u64,
+    voters: &[u64],
+    data: impl Into<bytes::Bytes>,
+) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.data = data.into();
+    let meta = snapshot.mut_metadata();
+    meta.index = index;
+    meta.term = term;
+    meta.set_conf_state(ConfState::from((voters.to_vec(), Vec::new())));
+    snapshot
+}
+
+fn at_most(field: &'static str, size: usize, max: usize) -> Result<(), WireError> {
+    if size > max { Err(WireError::TooLarge { field, size, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append() -> pb::Message {
+        let entry = |index, term| pb::Entry { index, term, data: "x".into(), ..Default::default() };
+        pb::Message {
+            r#type: MessageType::MsgAppend.value() as u32,
+            to: 1,
+            from: 2,
+            term: 4,
+            log_term: 2,
+            index: 6,
+            entries: vec![entry(7, 3), entry(8, 4)],
+            commit: 6,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn messages_survive_the_journey() {
+        let wire = append();
+        let there = message_from_wire(wire.clone()).expect("valid");
+        assert_eq!(message_to_wire(there), wire);
+        let snapshot = pb::Message {
+            r#type: MessageType::MsgSnapshot.value() as u32,
+            entries: vec![],
+            snapshot: Some(pb::Snapshot {
+                index: 9,
+                term: 3,
+                voters: vec![1, 2, 3],
+                data: "state".into(),
+            }),
+            ..append()
+        };
+        let there = message_from_wire(snapshot.clone()).expect("valid");
+        assert_eq!(message_to_wire(there), snapshot);
+    }
+
+    #[test]
+    fn what_would_break_raft_is_refused() {
+        let refused = |change: fn(&mut pb::Message)| {
+            let mut message = append();
+            change(&mut message);
+            message_from_wire(message).expect_err("refused")
+        };
+        assert_eq!(refused(|m| m.entries[1].index = 9), WireError::Gap(6));
+        assert_eq!(refused(|m| m.entries[1].term = 2), WireError::Gap(6));
+        assert_eq!(refused(|m| m.entries[1].term = 5), WireError::Gap(6));
+        assert_eq!(refused(|m| m.index = u64::MAX), WireError::Gap(u64::MAX));
+        assert_eq!(refused(|m| m.term = 0), WireError::Shape("term"));
+        assert_eq!(refused(|m| m.snapshot = Some(pb::Snapshot::default())), WireError::Shape("snapshot"));
+        assert_eq!(refused(|m| m.r#type = 0), WireError::MessageType(0));
+        assert_eq!(refused(|m| m.r#type = u32::MAX), WireError::MessageType(u32::MAX));
+        assert_eq!(
+            refused(|m| m.r#type = MessageType::MsgReadIndex.value() as u32),
+            WireError::Shape("entries")
+        );
+        assert_eq!(
+            refused(|m| m.entries[0].r#type = 1),
+            WireError::EntryType { index: 7, kind: 1 }
+        );
+        assert!(matches!(
+            refused(|m| m.entries[0].data = vec![0; MAX_COMMAND_BYTES + 1].into()),
+            WireError::TooLarge { field: "entry.data", .. }
+        ));
+    }
+}

@@ -1,0 +1,27 @@
+//! What is replicated, as consensus sees it: something that applies commands in order.
+
+/// A deterministic state machine. Equal commands in equal order make equal states on every voter,
+/// so implementations read no clock, no randomness and no disk.
+pub trait Machine {
+    /// Applies one committed command, each exactly once and in order, and says what it came to.
+    /// An error means that this release cannot read the command and ends the voter: going on
+    /// without it would make a state that no other voter has.
+    fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError>;
+
+    /// The whole state, encoded.
+    fn snapshot(&self) -> Vec<u8>;
+
+    /// Whether [`restore`](Self::restore) would take these bytes.
+    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError>;
+
+    /// Becomes the state of a snapshot, or stays as it is.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError>;
+
+    /// A batch has been applied: the moment to show the new state to the world.
+    fn settle(&mut self) {}
+}
+
+/// Bytes that this release cannot apply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; if another control node runs a newer marquee, upgrade this one")]
+pub struct MachineError(pub String);
