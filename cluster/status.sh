@@ -1,0 +1,7 @@
+#!/bin/sh
+# Which processes run, and what the cluster says of itself.
+. "$(dirname "$0")/env.sh"
+for node in $nodes; do
+  if runs "$node"; then echo "$node runs as $(cat "$state/$node.pid")"; else echo "$node does not run"; fi
+done
+ctl status
