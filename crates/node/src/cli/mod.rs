@@ -1,0 +1,3 @@
+//! The command line (being written).
+pub mod output;
+pub use output::stderr_has_colours;

@@ -1,0 +1,68 @@
+//! An address that others are reached at: `http://host:port`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `http://host:port`, checked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(String);
+
+/// Why an address is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not an address: {reason}; write it as http://host:port, such as http://127.0.0.1:50051"
+)]
+pub struct AddressError {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+impl Address {
+    /// The whole URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `host:port`
+    pub fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = |reason| AddressError { text: text.into(), reason };
+        let url = match text.contains("://") {
+            true => text.trim_end_matches('/').to_owned(),
+            false => format!("http://{text}"),
+        };
+        let uri: http::Uri = url.parse().map_err(|_| error("it cannot be parsed"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(error("TLS is not supported")),
+            _ => return Err(error("the scheme is unknown")),
+        }
+        if uri.path() != "/" || uri.query().is_some() {
+            return Err(error("there is something after the port"));
+        }
+        let authority = uri.authority().ok_or_else(|| error("there is no host"))?;
+        if authority.host().is_empty() || authority.as_str().contains('@') {
+            return Err(error("there is no plain host"));
+        }
+        match authority.port_u16() {
+            None => Err(error("there is no port from 1 to 65535")),
+            Some(0) => Err(error("port 0 is no port")),
+            Some(_) => Ok(Self(format!("http://{authority}"))),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The config file as written: TOML, every key known, every field with its unit and bounds.
+//!
+//! Nothing here is trusted yet: [`Config::check`](super::Config::check) turns it into what a node
+//! can run with.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole file. Every section may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// Who this node is and where it listens.
+    pub node: NodeSection,
+    /// The cluster it belongs to.
+    pub cluster: ClusterSection,
+    /// Settings of the control role.
+    pub control: ControlSection,
+    /// Settings of the shard role.
+    pub shard: ShardSection,
+    /// Settings of the router role.
+    pub router: RouterSection,
+    /// Which bundles are trusted.
+    pub bundles: BundlesSection,
+    /// Bounds of the gRPC servers.
+    pub server: ServerSection,
+    /// What is logged.
+    pub log: LogSection,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSection {
+    /// Unique in the cluster, 1 to 128 bytes of letters, digits, `-`, `_`, `.`. Required.
+    pub id: String,
+    /// What the node does: any of `control`, `shard`, `router`. Default: all three.
+    pub roles: Vec<RoleName>,
+    /// Where it listens, `ip:port`. Default: `127.0.0.1:50051`. A role's own section may name
+    /// another address for that role.
+    pub listen: SocketAddr,
+    /// Where others reach its shard and router roles, `http://host:port`. Default: the address
+    /// that it listens on, which must then not be a wildcard such as `0.0.0.0`.
+    pub advertise: Option<String>,
+    /// The directory of what must outlive a restart: the raft log, the last plan. A relative path
+    /// counts from the config file. Required.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Default for NodeSection {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            roles: vec![RoleName::Control, RoleName::Shard, RoleName::Router],
+            listen: super::DEFAULT_LISTEN,
+            advertise: None,
+            data_dir: None,
+        }
+    }
+}
+
+/// A role, as the file writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleName {
+    /// A voter of the raft group.
+    Control,
+    /// Holds shards of models.
+    Shard,
+    /// Answers callers.
+    Router,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSection {
+    /// Names the cluster: control nodes refuse messages from voters of another one. 1 to 128 bytes.
+    /// Default: `marquee`.
+    pub name: String,
+    /// Where control nodes are, `http://host:port` each, 1 to 16. Required on nodes without the
+    /// control role; others take the addresses of `control.voters`.
+    pub control: Vec<String>,
+}
+
+impl Default for ClusterSection {
+    fn default() -> Self {
+        Self { name: "marquee".into(), control: Vec::new() }
+    }
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlSection {
+    /// Where control's services listen, `ip:port`. Default: `node.listen`.
+    pub listen: Option<SocketAddr>,
+    /// This voter's number among `voters`, from 1. A node that lost its disk needs a new number.
+    pub id: u64,
+    /// The raft group: 1, 3 or 5 voters, equal in the files of all of them.
+    pub voters: Vec<VoterSection>,
+    /// Replicas wanted of each shard, 1 to 16. Default: 2. Equal on all voters.
+    pub replication_factor: u32,
+}
+
+impl Default for ControlSection {
+    fn default() -> Self {
+        Self { listen: None, id: 0, voters: Vec::new(), replication_factor: 2 }
+    }
+}
+
+/// One entry of `control.voters`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoterSection {
+    /// Its number, from 1, never used again for another disk.
+    pub id: u64,
+    /// Where the other voters reach it, `http://host:port`.
+    pub address: String,
+}
+
+/// `[shard]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShardSection {
+    /// Where the shard service listens, `ip:port`. Default: `node.listen`.
+    pub listen: Option<SocketAddr>,
+    /// MiB of bundles that the node may map, 0 to 16,777,216. Default: 0, unlimited.
+    pub memory_budget_mib: u64,
+    /// Threads that search, 0 to 1,024. Default: 0, one for each core.
+    pub search_threads: usize,
+}
+
+/// `[router]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouterSection {
+    /// Where callers' services listen, `ip:port`. Default: `node.listen`.
+    pub listen: Option<SocketAddr>,
+    /// Milliseconds that a request may take whose caller set no deadline, 1 to 60,000. Default: 1,000.
+    pub default_deadline_ms: u64,
+}
+
+impl Default for RouterSection {
+    fn default() -> Self {
+        Self { listen: None, default_deadline_ms: 1_000 }
+    }
+}
+
+/// `[bundles]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BundlesSection {
+    /// Files of public keys (`marquee keygen` makes them), at most 64. Where any is given, a
+    /// bundle without a signature by one of them is refused. Relative paths count from the config
+    /// file. Default: none, any bundle is taken.
+    pub trusted_keys: Vec<PathBuf>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerSection {
+    /// Requests that one address serves at once, 1 to 100,000; more are refused with
+    /// RESOURCE_EXHAUSTED. Default: 4,096.
+    pub max_in_flight: usize,
+    /// Seconds that requests in flight have to end after SIGTERM, 0 to 600. Default: 10.
+    pub drain_seconds: u64,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self { max_in_flight: 4_096, drain_seconds: 10 }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
+    /// `info,marquee_control=debug`. Default: `info`. The variable MARQUEE_LOG goes before it.
+    pub filter: String,
+    /// `text` for people, `json` for machines. Default: `text`.
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

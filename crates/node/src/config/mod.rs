@@ -1,0 +1,339 @@
+//! What a node runs with: a TOML file, read strictly, checked as a whole, and only then used.
+//!
+//! [`ConfigFile`] is the file as written; [`Config`] is what passed [`Config::check`]: addresses
+//! are parsed, paths are absolute, bounds hold, and what one role needs is there if the node plays
+//! it. A standalone node has no file and makes its `Config` from the command line.
+//!
+//! Deliberately missing: environment variables and flags that overrule single keys. What a node
+//! does stands in one file that can be reviewed.
+
+mod address;
+mod error;
+mod file;
+
+pub use address::{Address, AddressError};
+pub use error::ConfigError;
+pub use file::*;
+
+use marquee_core::id::check_name;
+use marquee_core::plan::Role;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a node listens that isn't told: loopback, so that nothing is open by accident.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
+/// Sizes of a raft group: an even one survives no more failures than the odd one below it, and a
+/// larger one makes every commit wait for more disks.
+pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
+/// Control addresses that a follower may be given: more than any group has, for moves.
+const MAX_CONTROL_ADDRESSES: usize = 16;
+/// Copies of a shard: beyond that it is memory for nothing.
+const MAX_REPLICATION_FACTOR: u32 = 16;
+/// MiB that a node may map: 16 TiB, above any machine, so that a typing error is found.
+const MAX_MEMORY_BUDGET_MIB: u64 = 16 << 20;
+/// Search threads: above any machine's cores.
+const MAX_SEARCH_THREADS: usize = 1_024;
+/// The longest default deadline: a caller who waits a minute has left.
+const MAX_DEFAULT_DEADLINE_MS: u64 = 60_000;
+/// Keys to try against one signature.
+const MAX_TRUSTED_KEYS: usize = 64;
+/// Requests at once: each holds buffers of up to a message.
+const MAX_IN_FLIGHT: usize = 100_000;
+/// The longest drain: orchestrators kill sooner.
+const MAX_DRAIN_SECONDS: u64 = 600;
+/// Bytes of a config file: a few hundred lines.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A config that a node can run with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Unique in the cluster.
+    pub node_id: String,
+    /// What the node does; at least one.
+    pub roles: BTreeSet<Role>,
+    /// The role services by the address that they listen on.
+    pub listeners: BTreeMap<SocketAddr, BTreeSet<Role>>,
+    /// Where others reach the shard or router role, if not just where it listens.
+    pub advertise: Option<Address>,
+    /// What must outlive a restart.
+    pub data_dir: PathBuf,
+    /// Names the cluster.
+    pub cluster_name: String,
+    /// Where control nodes are; empty on a node that plays control itself.
+    pub control_addresses: Vec<Address>,
+    /// Settings of the control role, if it is played.
+    pub control: Option<ControlSettings>,
+    /// Bytes of bundles that the node may map; 0: unlimited.
+    pub memory_budget_bytes: u64,
+    /// Threads that search; 0: one for each core.
+    pub search_threads: usize,
+    /// What a request may take whose caller set no deadline.
+    pub default_deadline: Duration,
+    /// Files of public keys; bundles must be signed by one of them if there are any.
+    pub trusted_keys: Vec<PathBuf>,
+    /// Requests that one address serves at once.
+    pub max_in_flight: usize,
+    /// What requests in flight have to end after SIGTERM.
+    pub drain: Duration,
+    /// What is logged.
+    pub log: LogSection,
+}
+
+/// The control role's part of a [`Config`].
+#[derive(Clone, Debug)]
+pub struct ControlSettings {
+    /// This voter's number.
+    pub id: u64,
+    /// All voters.
+    pub voters: Vec<(u64, Address)>,
+    /// Replicas wanted of each shard.
+    pub replication_factor: u32,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = fs_err::metadata(path)?.len();
+        if bytes > MAX_FILE_BYTES {
+            let reason = format!("it has {bytes} bytes: a config has at most {MAX_FILE_BYTES}");
+            return Err(ConfigError::Syntax { path: path.into(), line: 1, reason });
+        }
+        Self::parse(path, &fs_err::read_to_string(path)?)
+    }
+
+    /// Checks the text of a file; `path` is for messages and for relative paths in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file: ConfigFile =
+            toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
+        Self::check(path, file)
+    }
+
+    /// Checks a file's content as a whole.
+    pub fn check(path: &Path, file: ConfigFile) -> Result<Self, ConfigError> {
+        let ConfigFile { node, cluster, control, shard, router, bundles, server, log } = file;
+        let check = Check { path };
+        check.name("node.id", &node.id)?;
+        check.name("cluster.name", &cluster.name)?;
+        let roles = check.roles(&node.roles)?;
+        let mut listeners: BTreeMap<SocketAddr, BTreeSet<Role>> = BTreeMap::new();
+        for (role, key, listen) in [
+            (Role::Control, "control.listen", control.listen),
+            (Role::Shard, "shard.listen", shard.listen),
+            (Role::Router, "router.listen", router.listen),
+        ] {
+            if roles.contains(&role) {
+                let key = if listen.is_some() { key } else { "node.listen" };
+                let listen = check.listen(key, listen.unwrap_or(node.listen))?;
+                listeners.entry(listen).or_default().insert(role);
+            }
+        }
+        let data_dir = node.data_dir.ok_or_else(|| {
+            check.error("node.data_dir", "is missing: name a directory that this node may write to")
+        })?;
+        let control_settings = match roles.contains(&Role::Control) {
+            true => Some(check.control(&control)?),
+            false => None,
+        };
+        let control_addresses = match control_settings {
+            Some(_) => Vec::new(),
+            None => check.control_addresses(&cluster.control)?,
+        };
+        let advertise = check.advertise(node.advertise.as_deref(), &roles, &listeners)?;
+        check.at_most("shard.memory_budget_mib", shard.memory_budget_mib, MAX_MEMORY_BUDGET_MIB)?;
+        check.at_most("shard.search_threads", shard.search_threads, MAX_SEARCH_THREADS)?;
+        let deadline_ms = router.default_deadline_ms;
+        check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
+        check.at_most(
+            "number of bundles.trusted_keys",
+            bundles.trusted_keys.len(),
+            MAX_TRUSTED_KEYS,
+        )?;
+        check.within("server.max_in_flight", server.max_in_flight, 1, MAX_IN_FLIGHT)?;
+        check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
+        crate::log::check_filter(&log.filter)
+            .map_err(|reason| check.error("log.filter", &reason))?;
+        Ok(Self {
+            node_id: node.id,
+            roles,
+            listeners,
+            advertise,
+            data_dir: check.path(&data_dir)?,
+            cluster_name: cluster.name,
+            control_addresses,
+            control: control_settings,
+            memory_budget_bytes: shard.memory_budget_mib << 20,
+            search_threads: shard.search_threads,
+            default_deadline: Duration::from_millis(deadline_ms),
+            trusted_keys: bundles
+                .trusted_keys
+                .iter()
+                .map(|key| check.path(key))
+                .collect::<Result<_, _>>()?,
+            max_in_flight: server.max_in_flight,
+            drain: Duration::from_secs(server.drain_seconds),
+            log,
+        })
+    }
+
+    /// The address that the plan has of this node: of its shard role where it plays it, since
+    /// routers must reach that.
+    pub fn plan_address(&self) -> String {
+        let role = if self.roles.contains(&Role::Shard) { Role::Shard } else { Role::Router };
+        match &self.advertise {
+            Some(address) => address.to_string(),
+            None => self.listener_of(role).map_or_else(String::new, |at| format!("http://{at}")),
+        }
+    }
+
+    /// Where a role listens.
+    pub fn listener_of(&self, role: Role) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(_, roles)| roles.contains(&role)).map(|(at, _)| *at)
+    }
+}
+
+/// Checks values and names the file and key in what it refuses.
+struct Check<'a> {
+    path: &'a Path,
+}
+
+impl Check<'_> {
+    fn error(&self, key: &str, reason: &str) -> ConfigError {
+        ConfigError::Value { path: self.path.into(), key: key.into(), reason: reason.into() }
+    }
+
+    fn name(&self, key: &str, name: &str) -> Result<(), ConfigError> {
+        check_name("the name", name).map_err(|e| self.error(key, &e.to_string()))
+    }
+
+    fn within<T: PartialOrd + std::fmt::Display>(
+        &self,
+        key: &str,
+        value: T,
+        min: T,
+        max: T,
+    ) -> Result<(), ConfigError> {
+        match value >= min && value <= max {
+            true => Ok(()),
+            false => Err(self.error(key, &format!("{value} is not within {min} to {max}"))),
+        }
+    }
+
+    fn at_most<T: PartialOrd + std::fmt::Display + Default>(
+        &self,
+        key: &str,
+        value: T,
+        max: T,
+    ) -> Result<(), ConfigError> {
+        self.within(key, value, T::default(), max)
+    }
+
+    fn roles(&self, names: &[RoleName]) -> Result<BTreeSet<Role>, ConfigError> {
+        if names.is_empty() {
+            return Err(
+                self.error("node.roles", "is empty: name control, shard, router or several")
+            );
+        }
+        Ok(names
+            .iter()
+            .map(|name| match name {
+                RoleName::Control => Role::Control,
+                RoleName::Shard => Role::Shard,
+                RoleName::Router => Role::Router,
+            })
+            .collect())
+    }
+
+    fn listen(&self, key: &str, at: SocketAddr) -> Result<SocketAddr, ConfigError> {
+        match at.port() {
+            0 => {
+                Err(self
+                    .error(key, "port 0 would be another one at every start: choose 1 to 65535"))
+            }
+            _ => Ok(at),
+        }
+    }
+
+    fn address(&self, key: &str, text: &str) -> Result<Address, ConfigError> {
+        text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))
+    }
+
+    fn control(&self, control: &ControlSection) -> Result<ControlSettings, ConfigError> {
+        let count = control.voters.len();
+        if !VOTER_COUNTS.contains(&count) {
+            let reason = format!(
+                "lists {count}: a raft group has 1, 3 or 5 voters, as in voters = [{{ id = 1, address = \"http://127.0.0.1:50061\" }}]"
+            );
+            return Err(self.error("control.voters", &reason));
+        }
+        let mut voters: Vec<(u64, Address)> = Vec::with_capacity(count);
+        for (n, VoterSection { id, address }) in control.voters.iter().enumerate() {
+            if *id == 0 || voters.iter().any(|(other, _)| other == id) {
+                let reason = format!("{id} is 0 or taken: voters have distinct numbers from 1");
+                return Err(self.error(&format!("control.voters[{n}].id"), &reason));
+            }
+            let address = self.address(&format!("control.voters[{n}].address"), address)?;
+            if voters.iter().any(|(_, other)| *other == address) {
+                let reason = format!("{address} is another voter's too");
+                return Err(self.error(&format!("control.voters[{n}].address"), &reason));
+            }
+            voters.push((*id, address));
+        }
+        if !voters.iter().any(|(id, _)| *id == control.id) {
+            let ids: Vec<String> = voters.iter().map(|(id, _)| id.to_string()).collect();
+            let reason =
+                format!("{} is none of control.voters, which are {}", control.id, ids.join(", "));
+            return Err(self.error("control.id", &reason));
+        }
+        let replication_factor = control.replication_factor;
+        self.within("control.replication_factor", replication_factor, 1, MAX_REPLICATION_FACTOR)?;
+        Ok(ControlSettings { id: control.id, voters, replication_factor })
+    }
+
+    fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {
+        if addresses.is_empty() {
+            return Err(self.error(
+                "cluster.control",
+                "is missing: a node without the control role follows one, as in control = [\"http://127.0.0.1:50061\"]",
+            ));
+        }
+        self.at_most("number of cluster.control", addresses.len(), MAX_CONTROL_ADDRESSES)?;
+        addresses
+            .iter()
+            .enumerate()
+            .map(|(n, address)| self.address(&format!("cluster.control[{n}]"), address))
+            .collect()
+    }
+
+    fn advertise(
+        &self,
+        given: Option<&str>,
+        roles: &BTreeSet<Role>,
+        listeners: &BTreeMap<SocketAddr, BTreeSet<Role>>,
+    ) -> Result<Option<Address>, ConfigError> {
+        if let Some(given) = given {
+            return self.address("node.advertise", given).map(Some);
+        }
+        let reached = if roles.contains(&Role::Shard) { Role::Shard } else { Role::Router };
+        for (at, roles) in listeners {
+            if at.ip().is_unspecified() && roles.contains(&reached) {
+                let reason = format!(
+                    "is missing: nobody can connect to {at}, so say where this node is reached, as in \"http://10.0.0.7:{}\"",
+                    at.port()
+                );
+                return Err(self.error("node.advertise", &reason));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Relative paths count from the config file, wherever the node was started.
+    fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
+        let beside = self.path.parent().unwrap_or(Path::new("")).join(path);
+        Ok(std::path::absolute(beside)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

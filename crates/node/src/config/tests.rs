@@ -1,0 +1,121 @@
+//! Config files that must be refused, with the words that they are refused with.
+
+use super::*;
+
+const ROUTER: &str = r#"
+[node]
+id = "router-1"
+roles = ["router"]
+listen = "127.0.0.1:50052"
+data_dir = "data/router-1"
+
+[cluster]
+control = ["http://127.0.0.1:50061", "127.0.0.1:50062"]
+"#;
+
+const CONTROL: &str = r#"
+[node]
+id = "control-1"
+roles = ["control"]
+listen = "127.0.0.1:50061"
+data_dir = "/var/lib/marquee"
+
+[control]
+id = 1
+voters = [{ id = 1, address = "http://127.0.0.1:50061" }]
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("/etc/marquee/node.toml"), text).map_err(|e| e.to_string())
+}
+
+fn refused(text: &str) -> String {
+    parse(text).expect_err("the config is wrong")
+}
+
+#[test]
+fn a_router_needs_little() {
+    let config = parse(ROUTER).expect("valid");
+    assert_eq!(config.plan_address(), "http://127.0.0.1:50052");
+    assert_eq!(config.data_dir, Path::new("/etc/marquee/data/router-1"));
+    let control: Vec<&str> = config.control_addresses.iter().map(Address::as_str).collect();
+    assert_eq!(control, ["http://127.0.0.1:50061", "http://127.0.0.1:50062"]);
+    assert!(config.control.is_none());
+}
+
+#[test]
+fn roles_may_share_an_address_or_have_their_own() {
+    let one = CONTROL.replace(r#"["control"]"#, r#"["control", "shard", "router"]"#);
+    let config = parse(&one).expect("valid");
+    assert_eq!(config.listeners.len(), 1);
+    let two = format!("{one}\n[router]\nlisten = \"127.0.0.1:50051\"\n");
+    let config = parse(&two).expect("valid");
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(
+        config.plan_address(),
+        "http://127.0.0.1:50061",
+        "routers must reach the shard role"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+    let says = refused(&ROUTER.replace("listen =", "lisen ="));
+    assert_eq!(
+        says,
+        "/etc/marquee/node.toml:5: unknown key \"lisen\": the keys known here are id, roles, listen, advertise, data_dir"
+    );
+    let says = refused(&format!("{ROUTER}\n[rooter]\n"));
+    assert!(says.contains("unknown key \"rooter\"") && says.contains("cluster"), "{says}");
+}
+
+#[test]
+fn bad_values_name_their_key() {
+    for (text, says) in [
+        (ROUTER.replace("50052", "123456"), "node.toml:5: "),
+        (ROUTER.replace("50052", "0"), "node.listen: port 0"),
+        (ROUTER.replace("router-1\"\nroles", "a b\"\nroles"), "node.id: "),
+        (ROUTER.replace(r#"["router"]"#, "[]"), "node.roles: is empty"),
+        (ROUTER.replace(r#"["router"]"#, r#"["ruler"]"#), "node.toml:4: unknown variant `ruler`"),
+        (ROUTER.replace("data_dir", "#"), "node.data_dir: is missing"),
+        (ROUTER.replace("control =", "#"), "cluster.control: is missing"),
+        (ROUTER.replace("http://", "https://"), "cluster.control[0]: \"https://127.0.0.1:50061\""),
+        (ROUTER.replace("127.0.0.1:50052", "0.0.0.0:50052"), "node.advertise: is missing"),
+        (format!("{ROUTER}[router]\ndefault_deadline_ms = 0\n"), "router.default_deadline_ms: 0 is not within 1 to 60000"),
+        (format!("{ROUTER}[server]\nmax_in_flight = 0\n"), "server.max_in_flight: 0 is not within"),
+        (format!("{ROUTER}[server]\ndrain_seconds = 601\n"), "server.drain_seconds: 601"),
+        (format!("{ROUTER}[server]\ndrain_seconds = -1\n"), "node.toml:11: "),
+        (format!("{ROUTER}[shard]\nsearch_threads = 2000\n"), "shard.search_threads: 2000"),
+        (format!("{ROUTER}[log]\nfilter = \"loud\"\n"), "log.filter: "),
+        (CONTROL.replace("id = 1\n", "id = 2\n"), "control.id: 2 is none of control.voters, which are 1"),
+        (CONTROL.replace("{ id = 1, address = \"http://127.0.0.1:50061\" }", ""), "control.voters: lists 0"),
+        (
+            CONTROL.replace("1:50061\" }]", "1:50061\" }, { id = 1, address = \"http://a:1\" }, { id = 2, address = \"http://a:2\" }]"),
+            "control.voters[1].id: 1 is 0 or taken",
+        ),
+        (format!("{CONTROL}replication_factor = 0\n"), "control.replication_factor: 0"),
+        ("node = ".to_owned(), "node.toml:1: "),
+    ] {
+        let said = refused(&text);
+        assert!(said.contains(says), "{said:?} does not say {says:?}");
+    }
+}
+
+#[test]
+fn addresses_are_hosts_with_ports() {
+    for good in ["http://10.0.0.1:80", "control-1:50061", "http://[::1]:9", "http://h:1/"] {
+        assert!(good.parse::<Address>().is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "http://",
+        "http://h",
+        "ftp://h:1",
+        "http://h:0",
+        "http://h:1/x",
+        "h:99999",
+        "http://u@h:1",
+    ] {
+        assert!(bad.parse::<Address>().is_err(), "{bad}");
+    }
+}

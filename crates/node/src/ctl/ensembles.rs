@@ -1,0 +1,125 @@
+//! `ctl ensemble put` and `ctl ensemble list`.
+
+use super::{Context, message, request_id};
+use crate::cli::output;
+use clap::Subcommand;
+use marquee_proto::control::v1::{
+    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, PutEnsembleRequest, ensemble_node::Kind,
+};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum EnsembleCommand {
+    /// Validate and store an ensemble; a stored one never changes
+    #[command(after_help = "Example:
+  marquee ctl ensemble put blend.yaml
+
+where blend.yaml says
+  name: blend
+  root:
+    parallel:
+      fusion: FUSION_RECIPROCAL_RANK
+      members:
+        - node: { model: { model: films, version: 2 } }
+          weight: 0.7
+        - node: { model: { model: films, version: 1 } }
+          weight: 0.3")]
+    Put {
+        /// A YAML, JSON or TOML file with the fields of marquee.control.v1.Ensemble
+        file: PathBuf,
+    },
+    /// List stored ensembles
+    List,
+}
+
+pub(super) async fn run(
+    context: &mut Context,
+    command: EnsembleCommand,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        EnsembleCommand::Put { file } => {
+            let ensemble: Ensemble = message::read_file(&file, "marquee.control.v1.Ensemble")?;
+            let request = PutEnsembleRequest { request_id: request_id(), ensemble: Some(ensemble) };
+            let stored = context
+                .client
+                .call(
+                    request,
+                    |mut control, request| async move { control.put_ensemble(request).await },
+                )
+                .await?;
+            if context.json {
+                let name = "marquee.control.v1.PutEnsembleResponse";
+                output::json(&message::to_json(name, &stored))?;
+            } else {
+                let ensemble = stored.ensemble.unwrap_or_default();
+                output::line(format!("stored {}: {}", ensemble.name, expression(&ensemble)))?;
+            }
+        }
+        EnsembleCommand::List => {
+            let list = context
+                .client
+                .call(ListEnsemblesRequest {}, |mut control, request| async move {
+                    control.list_ensembles(request).await
+                })
+                .await?;
+            if context.json {
+                let name = "marquee.control.v1.ListEnsemblesResponse";
+                output::json(&message::to_json(name, &list))?;
+            } else if list.ensembles.is_empty() {
+                output::line(
+                    "no ensembles: a single model version needs none, else `marquee ctl ensemble put FILE`",
+                )?;
+            } else {
+                let mut table = output::table(&["NAME", "EXPRESSION"]);
+                for ensemble in &list.ensembles {
+                    table.add_row([ensemble.name.clone(), expression(ensemble)]);
+                }
+                output::line(output::lines_of(&table))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An ensemble in one line: `parallel(0.7 films@2, 0.3 films@1; reciprocal rank)`.
+fn expression(ensemble: &Ensemble) -> String {
+    node(ensemble.root.as_ref())
+}
+
+fn node(part: Option<&EnsembleNode>) -> String {
+    let list = |members: &[EnsembleNode]| {
+        members.iter().map(|member| node(Some(member))).collect::<Vec<_>>().join(", ")
+    };
+    match part.and_then(|part| part.kind.as_ref()) {
+        None => "?".into(),
+        Some(Kind::Model(version)) => format!("{}@{}", version.model, version.version),
+        Some(Kind::Ensemble(name)) => name.clone(),
+        Some(Kind::Sequence(sequence)) => format!("sequence({})", list(&sequence.members)),
+        Some(Kind::Product(product)) => format!("product({})", list(&product.members)),
+        Some(Kind::Parallel(parallel)) => {
+            let members: Vec<String> = parallel
+                .members
+                .iter()
+                .map(|member| format!("{} {}", member.weight, node(member.node.as_ref())))
+                .collect();
+            let fusion = match parallel.fusion() {
+                Fusion::Unspecified => "default fusion",
+                Fusion::ReciprocalRank => "reciprocal rank",
+                Fusion::WeightedScore => "weighted score",
+            };
+            format!("parallel({}; {fusion})", members.join(", "))
+        }
+        Some(Kind::Split(split)) => {
+            let members: Vec<String> = split
+                .members
+                .iter()
+                .map(|member| {
+                    let share = output::percent(member.weight_basis_points);
+                    format!("{share} {}", node(member.node.as_ref()))
+                })
+                .collect();
+            format!("split({}; salt {})", members.join(", "), split.salt)
+        }
+    }
+}

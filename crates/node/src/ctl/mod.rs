@@ -1,0 +1,99 @@
+//! `marquee ctl`: everything an operator asks of a cluster.
+//!
+//! Each command is one call of the control service, or a few: [`ControlClient`] makes them,
+//! [`message`] turns their answers into JSON for scripts, and the modules named after the nouns
+//! (models, ensembles, rollouts, nodes) turn them into tables for people.
+//!
+//! Deliberately missing: state. A command that was killed half-way is simply given again.
+
+mod client;
+mod ensembles;
+mod health;
+pub mod message;
+mod models;
+mod nodes;
+mod rollouts;
+mod status;
+pub mod steps;
+
+pub use client::{
+    CallError, ControlClient, MAX_CONTROL_MESSAGE_BYTES, channel, code_name, innermost, request_id,
+};
+pub use models::bundle_uri;
+
+use crate::config::Address;
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+/// `marquee ctl …`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  marquee ctl status
+  marquee ctl publish bundles/films-v2
+  marquee ctl rollout start --candidate films@2 --steps 1%:60s,10%:5m,50%:10m,100%:0s --watch
+  marquee ctl --endpoint http://10.0.0.5:50061 --endpoint http://10.0.0.6:50061 models --json")]
+pub struct CtlArgs {
+    /// A control node's address; repeat it for more, which are asked when the first is gone
+    #[arg(
+        long,
+        global = true,
+        env = "MARQUEE_ENDPOINT",
+        value_delimiter = ',',
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    endpoint: Vec<Address>,
+    /// Print JSON for scripts instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: CtlCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum CtlCommand {
+    /// Register a bundle as the next version of its model; traffic stays where it is
+    Publish(models::PublishArgs),
+    /// List published versions
+    Models,
+    /// Store and list ensembles
+    #[command(subcommand)]
+    Ensemble(ensembles::EnsembleCommand),
+    /// Gray releases: start, follow and steer them
+    #[command(subcommand)]
+    Rollout(rollouts::RolloutCommand),
+    /// List, add and remove shard and router nodes
+    Nodes(nodes::NodesArgs),
+    /// Print the whole plan that routers and shards follow
+    Plan,
+    /// Leader, voters, nodes and replicas at a glance
+    Status,
+    /// Move raft leadership to another voter
+    TransferLeadership(status::TransferArgs),
+    /// Ask a node whether it serves; exits 0 when it does
+    Health(health::HealthArgs),
+}
+
+/// What every command has at hand.
+struct Context {
+    client: ControlClient,
+    addresses: Vec<Address>,
+    json: bool,
+}
+
+/// Runs one command.
+pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
+    let CtlArgs { endpoint, json, command } = args;
+    let mut context = Context { client: ControlClient::new(&endpoint), addresses: endpoint, json };
+    match command {
+        CtlCommand::Publish(args) => models::publish(&mut context, args).await,
+        CtlCommand::Models => models::list(&mut context).await,
+        CtlCommand::Ensemble(command) => ensembles::run(&mut context, command).await,
+        CtlCommand::Rollout(command) => rollouts::run(&mut context, command).await,
+        CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
+        CtlCommand::Plan => status::plan(&mut context).await,
+        CtlCommand::Status => status::status(&mut context).await,
+        CtlCommand::TransferLeadership(args) => status::transfer(&mut context, args).await,
+        CtlCommand::Health(args) => health::run(&context, args).await,
+    }
+}

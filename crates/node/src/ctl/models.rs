@@ -1,0 +1,158 @@
+//! `ctl publish` and `ctl models`.
+
+use super::{Context, message, request_id};
+use crate::cli::output;
+use clap::Args;
+use marquee_proto::control::v1::{
+    ListModelsRequest, PublishModelRequest, PublishedVersion, Quality, ReplicaState,
+};
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  marquee ctl publish bundles/films-v2")]
+pub(super) struct PublishArgs {
+    /// A bundle's directory, or a URI such as file:///srv/bundles/films-v2, that every control and
+    /// shard node can read
+    bundle: String,
+    /// Publish though the model did not beat popularity on its hold-out, or was never measured
+    #[arg(long)]
+    force: bool,
+}
+
+/// What shards will be told: a URI as it is, a path as an absolute `file://` URI. A path must hold
+/// a bundle here, so that a typing error is found before the cluster hears of it.
+pub fn bundle_uri(bundle: &str) -> anyhow::Result<String> {
+    if bundle.contains("://") {
+        return Ok(bundle.into());
+    }
+    let directory = std::path::absolute(bundle)?;
+    let manifest = directory.join("manifest.json");
+    if !manifest.is_file() {
+        anyhow::bail!(
+            "{} is no bundle: there is no {}; make one with `marquee train` or `marquee import`",
+            Path::new(bundle).display(),
+            manifest.display()
+        );
+    }
+    let text = directory.to_str().ok_or_else(|| {
+        anyhow::anyhow!("{} is not UTF-8: move the bundle to a plain path", directory.display())
+    })?;
+    Ok(format!("file://{text}"))
+}
+
+pub(super) async fn publish(context: &mut Context, args: PublishArgs) -> anyhow::Result<ExitCode> {
+    let request = PublishModelRequest {
+        request_id: request_id(),
+        bundle_uri: bundle_uri(&args.bundle)?,
+        force: args.force,
+    };
+    let published = context
+        .client
+        .call(request, |mut control, request| async move { control.publish_model(request).await })
+        .await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.PublishModelResponse", &published))?;
+    } else {
+        let version = format!("{}@{}", published.model, published.version);
+        output::line(format!("published {version}; it has no traffic yet"))?;
+        output::line(format!(
+            "next: marquee ctl rollout start --candidate {version} --steps 1%:60s,10%:5m,100%:0s --watch"
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
+    let models = context
+        .client
+        .call(ListModelsRequest {}, |mut control, request| async move {
+            control.list_models(request).await
+        })
+        .await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.ListModelsResponse", &models))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if models.versions.is_empty() {
+        output::line("no models: publish one with `marquee ctl publish DIR`")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = output::table(&[
+        "MODEL",
+        "SHARDS",
+        "USERS",
+        "ITEMS",
+        "SIZE",
+        "RECALL@20",
+        "POPULARITY",
+        "REPLICAS",
+        "PUBLISHED",
+        "BUNDLE",
+    ]);
+    for version in &models.versions {
+        let quality = version.quality.unwrap_or_default();
+        table.add_row([
+            name(version),
+            version.shards.to_string(),
+            output::thousands(version.users),
+            output::thousands(version.items),
+            output::bytes(version.bytes),
+            metric(quality.recall_at_20),
+            popularity(&quality),
+            replicas(version),
+            output::moment(version.published_at_ms),
+            version.bundle_uri.clone(),
+        ]);
+    }
+    output::line(output::lines_of(&table))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn name(version: &PublishedVersion) -> String {
+    version.version.as_ref().map_or_else(String::new, |v| format!("{}@{}", v.model, v.version))
+}
+
+fn metric(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.4}"))
+}
+
+fn popularity(quality: &Quality) -> String {
+    metric(quality.popularity_recall_at_20)
+}
+
+/// `available/wanted`, or `-` for a version that nothing needs.
+pub(super) fn replicas(version: &PublishedVersion) -> String {
+    let wanted: usize = version.placements.iter().map(|placement| placement.node_ids.len()).sum();
+    let there = version
+        .placements
+        .iter()
+        .flat_map(|placement| {
+            placement.replicas.iter().filter(|replica| {
+                replica.state() == ReplicaState::Available
+                    && placement.node_ids.contains(&replica.node_id)
+            })
+        })
+        .count();
+    match wanted {
+        0 => "-".into(),
+        _ => format!("{there}/{wanted}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_absolute_uris_and_uris_stay() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().to_str().expect("UTF-8");
+        let error = bundle_uri(path).expect_err("no manifest").to_string();
+        assert!(error.contains("no bundle") && error.contains("manifest.json"), "{error}");
+        fs_err::write(directory.path().join("manifest.json"), "{}").expect("written");
+        assert_eq!(bundle_uri(path).expect("a bundle"), format!("file://{path}"));
+        assert_eq!(bundle_uri("s3://b/x").expect("a URI"), "s3://b/x");
+    }
+}

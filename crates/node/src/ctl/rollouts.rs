@@ -1,0 +1,404 @@
+//! `ctl rollout`: start a gray release, follow it, steer it.
+
+use super::{CallError, Context, message, request_id, steps};
+use crate::cli::output;
+use crate::follow::Backoff;
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use marquee_core::rollout::RolloutStep as CoreStep;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_proto::control::v1::{
+    GetRolloutRequest, ListRolloutsRequest, PauseRolloutRequest, PromoteRolloutRequest,
+    ResumeRolloutRequest, RollBackRolloutRequest, Rollout, RolloutState, RolloutStep,
+    StartRolloutRequest, WatchRolloutRequest,
+};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tonic::transport::Channel;
+
+/// How long a broken watch is taken up again before the command gives up.
+const WATCH_AGAIN_FOR: Duration = Duration::from_secs(60);
+/// Name of the message in `--json`.
+const ROLLOUT: &str = "marquee.control.v1.Rollout";
+
+#[derive(Subcommand, Debug)]
+pub(super) enum RolloutCommand {
+    /// Begin a gray release; on a surface without a model the candidate goes live once it is loaded
+    #[command(after_help = "Examples:
+  marquee ctl rollout start --candidate films@2 --steps 1%:60s,10%:5m,50%:10m,100%:0s --watch
+  marquee ctl rollout start --surface home --candidate blend --steps 10%:1h,100%:0s")]
+    Start(StartArgs),
+    /// List rollouts, newest first
+    List {
+        /// Only this surface's
+        #[arg(long)]
+        surface: Option<String>,
+    },
+    /// Show one rollout with its history
+    Status(WhichArgs),
+    /// Follow a rollout until it is over; exits 0 when it was promoted
+    Watch(WhichArgs),
+    /// Hold the share where it is
+    Pause(SteerArgs),
+    /// Go on after a pause
+    Resume(SteerArgs),
+    /// Give the candidate all traffic now
+    Promote(SteerArgs),
+    /// Give the baseline all traffic now
+    Rollback(SteerArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StartArgs {
+    /// A model version as model@version, or an ensemble's name
+    #[arg(long)]
+    candidate: String,
+    /// The surface; it is made if it is new
+    #[arg(long, default_value = "default")]
+    surface: String,
+    /// Shares and how long each is held, growing: share:hold,… such as 1%:60s,10%:5m,100%:0s.
+    /// Needed where the surface has a live model
+    #[arg(long, value_parser = parse_steps, value_name = "SHARE:HOLD,…")]
+    steps: Option<Steps>,
+    /// Follow it until it is over
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Steps as one argument: clap would take a bare `Vec` for a repeated one.
+#[derive(Clone, Debug, Default)]
+struct Steps(Vec<CoreStep>);
+
+fn parse_steps(text: &str) -> Result<Steps, String> {
+    steps::parse(text).map(Steps)
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  marquee ctl rollout watch default-2")]
+pub(super) struct WhichArgs {
+    /// The rollout's id; may be left out while just one is running, or else the newest is meant
+    rollout_id: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  marquee ctl rollout pause default-2 --reason \"error rate of the app\"")]
+pub(super) struct SteerArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Why, for the rollout's history, at most 256 bytes
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+pub(super) async fn run(
+    context: &mut Context,
+    command: RolloutCommand,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        RolloutCommand::Start(args) => start(context, args).await,
+        RolloutCommand::List { surface } => list(context, surface).await,
+        RolloutCommand::Status(args) => {
+            let rollout = which(context, args, Wanted::Any).await?;
+            show(context, &rollout)
+        }
+        RolloutCommand::Watch(args) => {
+            let rollout = which(context, args, Wanted::Any).await?;
+            watch(context, rollout.rollout_id).await
+        }
+        RolloutCommand::Pause(args) => {
+            let (rollout_id, reason) = steer(context, args).await?;
+            let request = PauseRolloutRequest { request_id: request_id(), rollout_id, reason };
+            let answer = context
+                .client
+                .call(request, |mut c, request| async move { c.pause_rollout(request).await })
+                .await?;
+            show(context, &answer.rollout.unwrap_or_default())
+        }
+        RolloutCommand::Resume(args) => {
+            let (rollout_id, reason) = steer(context, args).await?;
+            let request = ResumeRolloutRequest { request_id: request_id(), rollout_id, reason };
+            let answer = context
+                .client
+                .call(request, |mut c, request| async move { c.resume_rollout(request).await })
+                .await?;
+            show(context, &answer.rollout.unwrap_or_default())
+        }
+        RolloutCommand::Promote(args) => {
+            let (rollout_id, reason) = steer(context, args).await?;
+            let request = PromoteRolloutRequest { request_id: request_id(), rollout_id, reason };
+            let answer = context
+                .client
+                .call(request, |mut c, request| async move { c.promote_rollout(request).await })
+                .await?;
+            show(context, &answer.rollout.unwrap_or_default())
+        }
+        RolloutCommand::Rollback(args) => {
+            let (rollout_id, reason) = steer(context, args).await?;
+            let request = RollBackRolloutRequest { request_id: request_id(), rollout_id, reason };
+            let answer = context
+                .client
+                .call(request, |mut c, request| async move { c.roll_back_rollout(request).await })
+                .await?;
+            show(context, &answer.rollout.unwrap_or_default())
+        }
+    }
+}
+
+async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
+    let StartArgs { candidate, surface, steps, watch: follow } = args;
+    let steps = steps.unwrap_or_default().0;
+    let request = StartRolloutRequest {
+        request_id: request_id(),
+        surface,
+        candidate,
+        steps: steps
+            .iter()
+            .map(|step| RolloutStep {
+                weight_basis_points: step.weight_basis_points,
+                hold_seconds: step.hold_seconds,
+                min_samples: 0,
+            })
+            .collect(),
+    };
+    let answer = context
+        .client
+        .call(request, |mut control, request| async move { control.start_rollout(request).await })
+        .await?;
+    let rollout = answer.rollout.unwrap_or_default();
+    if follow {
+        return watch(context, rollout.rollout_id).await;
+    }
+    if context.json {
+        output::json(&message::to_json(ROLLOUT, &rollout))?;
+    } else {
+        output::line(format!("started {}: {}", rollout.rollout_id, one_line(&rollout)))?;
+        output::line(format!("next: marquee ctl rollout watch {}", rollout.rollout_id))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn all(context: &mut Context, surface: Option<String>) -> Result<Vec<Rollout>, CallError> {
+    let request = ListRolloutsRequest { surface: surface.unwrap_or_default() };
+    let list = context
+        .client
+        .call(request, |mut control, request| async move { control.list_rollouts(request).await })
+        .await?;
+    Ok(list.rollouts)
+}
+
+async fn list(context: &mut Context, surface: Option<String>) -> anyhow::Result<ExitCode> {
+    let rollouts = all(context, surface).await?;
+    if context.json {
+        let list: Vec<_> = rollouts.iter().map(|r| message::to_json(ROLLOUT, r)).collect();
+        output::json(&serde_json::json!({ "rollouts": list }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if rollouts.is_empty() {
+        output::line(
+            "no rollouts: begin one with `marquee ctl rollout start --candidate model@version`",
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = output::table(&[
+        "ROLLOUT",
+        "SURFACE",
+        "BASELINE",
+        "CANDIDATE",
+        "STATE",
+        "SHARE",
+        "STARTED",
+    ]);
+    for rollout in &rollouts {
+        table.add_row([
+            rollout.rollout_id.clone(),
+            rollout.surface.clone(),
+            or_dash(&rollout.baseline),
+            rollout.candidate.clone(),
+            state(rollout.state()).to_owned(),
+            output::percent(rollout.weight_basis_points),
+            output::moment(rollout.started_at_ms),
+        ]);
+    }
+    output::line(output::lines_of(&table))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which rollout a command without an id may mean.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    /// The running one, else the newest.
+    Any,
+    /// The running one.
+    Running,
+}
+
+async fn which(context: &mut Context, args: WhichArgs, wanted: Wanted) -> anyhow::Result<Rollout> {
+    if let Some(rollout_id) = args.rollout_id {
+        let request = GetRolloutRequest { rollout_id };
+        let answer = context
+            .client
+            .call(request, |mut control, request| async move { control.get_rollout(request).await })
+            .await?;
+        return Ok(answer.rollout.unwrap_or_default());
+    }
+    let rollouts = all(context, None).await?;
+    let running: Vec<&Rollout> = rollouts.iter().filter(|r| !is_over(r.state())).collect();
+    match (running.as_slice(), rollouts.first()) {
+        ([one], _) => Ok((*one).clone()),
+        ([], Some(newest)) if wanted == Wanted::Any => Ok(newest.clone()),
+        ([], _) => {
+            bail!("no rollout is running: name one, or start one with `marquee ctl rollout start`")
+        }
+        (several, _) => {
+            let ids: Vec<&str> = several.iter().map(|r| r.rollout_id.as_str()).collect();
+            bail!("{} rollouts are running: name one of {}", several.len(), ids.join(", "))
+        }
+    }
+}
+
+async fn steer(context: &mut Context, args: SteerArgs) -> anyhow::Result<(String, String)> {
+    let SteerArgs { which: args, reason } = args;
+    // A given id goes straight to the call that matters: it says itself if there is none.
+    let rollout_id = match args.rollout_id {
+        Some(rollout_id) => rollout_id,
+        None => which(context, args, Wanted::Running).await?.rollout_id,
+    };
+    Ok((rollout_id, reason))
+}
+
+fn show(context: &Context, rollout: &Rollout) -> anyhow::Result<ExitCode> {
+    if context.json {
+        output::json(&message::to_json(ROLLOUT, rollout))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(format!("{} on {}: {}", rollout.rollout_id, rollout.surface, one_line(rollout)))?;
+    if !rollout.waiting_for.is_empty() {
+        output::line(format!("waiting for {}", rollout.waiting_for))?;
+    }
+    let steps: Vec<String> = rollout
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(n, step)| {
+            let here = if rollout.step == Some(n as u32) { "→ " } else { "" };
+            format!(
+                "{here}{} for {} s",
+                output::percent(step.weight_basis_points),
+                step.hold_seconds
+            )
+        })
+        .collect();
+    if !steps.is_empty() {
+        output::line(format!("steps: {}", steps.join(", ")))?;
+    }
+    for event in &rollout.history {
+        output::line(format!(
+            "  {}  {:<11} {:>6}  {}",
+            output::moment(event.at_ms),
+            state(event.state()),
+            output::percent(event.weight_basis_points),
+            event.reason
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Follows a rollout to its end, across control nodes that come and go.
+async fn watch(context: &mut Context, rollout_id: String) -> anyhow::Result<ExitCode> {
+    let mut seen: Option<Rollout> = None;
+    let mut backoff = Backoff::default();
+    let mut broken_since: Option<Instant> = None;
+    loop {
+        let request = WatchRolloutRequest { rollout_id: rollout_id.clone() };
+        let rpc = |mut control: ControlServiceClient<Channel>, request| async move {
+            control.watch_rollout(request).await
+        };
+        let opened = context.client.call(request, rpc).await;
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(error) if seen.is_none() => return Err(error.into()),
+            Err(error) if broken_since.is_some_and(|at| at.elapsed() > WATCH_AGAIN_FOR) => {
+                return Err(error.into());
+            }
+            Err(_) => {
+                broken_since.get_or_insert_with(Instant::now);
+                continue;
+            }
+        };
+        while let Ok(Some(answer)) = stream.message().await {
+            let rollout = answer.rollout.unwrap_or_default();
+            broken_since = None;
+            backoff.reset();
+            if seen.as_ref() != Some(&rollout) {
+                report(context, seen.as_ref(), &rollout)?;
+            }
+            if is_over(rollout.state()) {
+                let promoted = rollout.state() == RolloutState::Promoted;
+                return Ok(if promoted { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            seen = Some(rollout);
+        }
+        let since = *broken_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > WATCH_AGAIN_FOR {
+            bail!(
+                "control has ended the watch of {rollout_id} again and again for {WATCH_AGAIN_FOR:?}: see `marquee ctl status`"
+            );
+        }
+        tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
+    }
+}
+
+/// Prints what is new: events of the history that were not seen, or what it waits for.
+fn report(context: &Context, before: Option<&Rollout>, now: &Rollout) -> anyhow::Result<()> {
+    if context.json {
+        return output::json_line(&message::to_json(ROLLOUT, now));
+    }
+    // By time and content, not by count: the oldest events of a long rollout are dropped.
+    let known = before.map_or(&[][..], |before| &before.history);
+    for event in now.history.iter().filter(|event| !known.contains(event)) {
+        output::line(format!(
+            "{}  {:<11} {:>6}  {}",
+            output::moment(event.at_ms),
+            state(event.state()),
+            output::percent(event.weight_basis_points),
+            event.reason
+        ))?;
+    }
+    let waited = before.map_or("", |before| &before.waiting_for);
+    if now.waiting_for != waited && !now.waiting_for.is_empty() {
+        output::line(format!("    waiting for {}", now.waiting_for))?;
+    }
+    Ok(())
+}
+
+/// A rollout in a few words.
+pub(super) fn one_line(rollout: &Rollout) -> String {
+    let from = match rollout.baseline.as_str() {
+        "" => String::new(),
+        baseline => format!("{baseline} → "),
+    };
+    let share = output::percent(rollout.weight_basis_points);
+    format!("{from}{} {} at {share}", rollout.candidate, state(rollout.state()))
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.into() }
+}
+
+fn is_over(state: RolloutState) -> bool {
+    matches!(state, RolloutState::Promoted | RolloutState::RolledBack | RolloutState::Aborted)
+}
+
+fn state(state: RolloutState) -> &'static str {
+    match state {
+        RolloutState::Unspecified => "?",
+        RolloutState::Preparing => "PREPARING",
+        RolloutState::Canary => "CANARY",
+        RolloutState::Paused => "PAUSED",
+        RolloutState::Promoted => "PROMOTED",
+        RolloutState::RolledBack => "ROLLED_BACK",
+        RolloutState::Aborted => "ABORTED",
+    }
+}

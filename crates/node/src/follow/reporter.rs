@@ -1,0 +1,189 @@
+//! Tells control that a node lives and what state its replicas are in.
+
+use super::Backoff;
+use crate::config::Address;
+use crate::ctl::{channel, innermost};
+use futures::future::BoxFuture;
+use marquee_core::command::ReplicaReport;
+use marquee_core::plan::Role;
+use marquee_proto::control::v1 as wire;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_proto::convert_control::replica_report_to_pb;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+/// How often a node reports though nothing changed. Control takes it for dead after a few misses.
+pub const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long one report may take: control forwards it to the leader.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where a report goes: a control node in this process, or the ones that are elsewhere.
+pub type ReportSink =
+    Arc<dyn Fn(wire::ReportNodeRequest) -> BoxFuture<'static, Result<(), Status>> + Send + Sync>;
+
+/// What control registers of a node.
+#[derive(Clone, Debug)]
+pub struct NodeIdentity {
+    /// Its id.
+    pub node_id: String,
+    /// Where routers reach it.
+    pub address: String,
+    /// What it does; control itself is left out.
+    pub roles: BTreeSet<Role>,
+    /// Bytes of bundles that it may map; 0: unlimited.
+    pub memory_budget_bytes: u64,
+}
+
+/// A sink that asks one of these control nodes, and the next one after a failure. Must be called
+/// within a tokio runtime.
+pub fn to_control_nodes(addresses: &[Address]) -> ReportSink {
+    let channels: Arc<Vec<_>> = Arc::new(addresses.iter().map(channel).collect());
+    let at = Arc::new(AtomicUsize::new(fastrand::usize(..channels.len().max(1))));
+    Arc::new(move |request| {
+        let (channels, at) = (channels.clone(), at.clone());
+        Box::pin(async move {
+            let turn = at.load(Ordering::Relaxed);
+            let mut control = ControlServiceClient::new(channels[turn % channels.len()].clone());
+            let result = control.report_node(request).await.map(|_| ());
+            if result.is_err() {
+                at.store(turn.wrapping_add(1), Ordering::Relaxed);
+            }
+            result
+        })
+    })
+}
+
+/// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change.
+pub async fn report_node(
+    identity: NodeIdentity,
+    mut replicas: watch::Receiver<Vec<ReplicaReport>>,
+    sink: ReportSink,
+) {
+    let mut backoff = Backoff::default();
+    let mut silent = false;
+    let mut replicas_end = false;
+    loop {
+        let report = request(&identity, &replicas.borrow_and_update());
+        let sent = tokio::time::timeout(REPORT_TIMEOUT, sink(report)).await;
+        let wait = match sent {
+            Ok(Ok(())) => {
+                if std::mem::take(&mut silent) {
+                    tracing::info!("control takes reports again");
+                }
+                backoff.reset();
+                REPORT_EVERY
+            }
+            Ok(Err(status)) => {
+                note(&mut silent, &status);
+                backoff.after_failure(fastrand::f64())
+            }
+            Err(_) => {
+                note(&mut silent, &Status::unavailable("no answer in time"));
+                backoff.after_failure(fastrand::f64())
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            changed = replicas.changed(), if !replicas_end => replicas_end = changed.is_err(),
+        }
+    }
+}
+
+/// Says a failure once, until a report gets through again.
+fn note(silent: &mut bool, status: &Status) {
+    if !std::mem::replace(silent, true) {
+        let reason = match status.code() {
+            Code::Unavailable => innermost(status),
+            _ => status.message().to_owned(),
+        };
+        tracing::warn!(reason, "control does not take this node's report, tries on");
+    }
+}
+
+fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportNodeRequest {
+    let NodeIdentity { node_id, address, roles, memory_budget_bytes } = identity;
+    let role = |role: &Role| match role {
+        Role::Control => None,
+        Role::Shard => Some(wire::Role::Shard as i32),
+        Role::Router => Some(wire::Role::Router as i32),
+    };
+    wire::ReportNodeRequest {
+        node_id: node_id.clone(),
+        address: address.clone(),
+        roles: roles.iter().filter_map(role).collect(),
+        memory_budget_bytes: *memory_budget_bytes,
+        replicas: replicas.iter().map(replica_report_to_pb).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_core::id::ModelVersion;
+    use marquee_core::plan::{Replica, ReplicaState};
+    use tokio::sync::mpsc;
+
+    fn identity() -> NodeIdentity {
+        NodeIdentity {
+            node_id: "n".into(),
+            address: "http://127.0.0.1:1".into(),
+            roles: BTreeSet::from([Role::Control, Role::Shard]),
+            memory_budget_bytes: 7,
+        }
+    }
+
+    fn report(state: ReplicaState) -> Vec<ReplicaReport> {
+        let replica = Replica { state, reason: String::new() };
+        vec![ReplicaReport { version: ModelVersion::new("films", 1), shard: 3, replica }]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reports_come_each_second_and_at_once_on_a_change() {
+        let (reports, mut seen) = mpsc::unbounded_channel();
+        let sink: ReportSink = Arc::new(move |request| {
+            let reports = reports.clone();
+            Box::pin(async move {
+                reports.send((tokio::time::Instant::now(), request)).expect("the test listens");
+                Ok(())
+            })
+        });
+        let (replicas, receiver) = watch::channel(report(ReplicaState::Loading));
+        let task = tokio::spawn(report_node(identity(), receiver, sink));
+        let (first, request) = seen.recv().await.expect("reports");
+        assert_eq!(
+            request.roles,
+            [wire::Role::Shard as i32],
+            "voters are none of the plan's nodes"
+        );
+        assert_eq!(request.replicas[0].state(), wire::ReplicaState::Loading);
+        let (second, _) = seen.recv().await.expect("reports");
+        assert_eq!(second - first, REPORT_EVERY);
+        replicas.send(report(ReplicaState::Available)).expect("the reporter listens");
+        let (third, request) = seen.recv().await.expect("reports");
+        assert!(third - second < REPORT_EVERY, "{:?}", third - second);
+        assert_eq!(request.replicas[0].state(), wire::ReplicaState::Available);
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_report_is_sent_again_soon() {
+        let (reports, mut seen) = mpsc::unbounded_channel();
+        let sink: ReportSink = Arc::new(move |_| {
+            let reports = reports.clone();
+            Box::pin(async move {
+                reports.send(tokio::time::Instant::now()).expect("the test listens");
+                Err(Status::unavailable("no leader"))
+            })
+        });
+        let (_replicas, receiver) = watch::channel(Vec::new());
+        let task = tokio::spawn(report_node(identity(), receiver, sink));
+        let first = seen.recv().await.expect("reports");
+        let second = seen.recv().await.expect("reports");
+        assert!(second - first <= super::super::FIRST_WAIT + Duration::from_millis(2));
+        task.abort();
+    }
+}

@@ -1,0 +1,230 @@
+//! Sends calls when they are due and counts how they end.
+//!
+//! A thread of its own keeps the time: tokio's timer wakes to the millisecond, which would be most
+//! of the latency that is to be measured. Each call is a task; a call that is due while too many
+//! are under way is counted as not sent, so that a server that hangs cannot make the generator eat
+//! all memory.
+
+use super::schedule::Schedule;
+use super::tally::{Answer, Ended, Served, Tally};
+use super::users::Users;
+use crate::config::Address;
+use crate::ctl::{channel, code_name};
+use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
+use marquee_proto::v1::{
+    BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse, Variant,
+};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// Connections to each endpoint: one stream of frames would be read by one core only.
+const CONNECTIONS: usize = 2;
+/// The longest that the pacing thread sleeps before it looks whether it should stop.
+const NAP: Duration = Duration::from_millis(50);
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct LoadConfig {
+    /// Routers; calls take turns between them.
+    pub endpoints: Vec<Address>,
+    /// When calls are due.
+    pub schedule: Schedule,
+    /// Who asks.
+    pub users: Arc<Users>,
+    /// Results wanted for each user.
+    pub count: u32,
+    /// Users in a call; 1 is `Recommend`, more are `BatchRecommend`.
+    pub batch: usize,
+    /// The surface that is asked for.
+    pub surface: String,
+    /// Calls under way at most.
+    pub max_in_flight: usize,
+    /// What a call may take before it has failed.
+    pub deadline: Duration,
+    /// Makes the draw of users repeatable.
+    pub seed: u64,
+}
+
+/// A running load.
+#[derive(Debug)]
+pub struct Load {
+    shared: Arc<Shared>,
+    pacer: Option<std::thread::JoinHandle<()>>,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    tally: Mutex<Tally>,
+    in_flight: AtomicUsize,
+    stop: AtomicBool,
+    sent_all: AtomicBool,
+}
+
+impl Shared {
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        // Sums stay true even if a task died while it held the lock.
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Load {
+    /// Begins to send. Must be called within a tokio runtime.
+    pub fn start(config: LoadConfig) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            tally: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            sent_all: AtomicBool::new(false),
+        });
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .flat_map(|_| &config.endpoints)
+            .map(|address| {
+                RecommenderServiceClient::new(channel(address))
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            })
+            .collect();
+        let runtime = tokio::runtime::Handle::current();
+        let started = Instant::now();
+        let pacer = std::thread::Builder::new().name("load-pacer".into()).spawn({
+            let shared = shared.clone();
+            move || pace(&config, &clients, &shared, &runtime, started)
+        })?;
+        Ok(Self { shared, pacer: Some(pacer), started })
+    }
+
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What was counted since the start or the last call of this.
+    pub fn take(&self) -> Tally {
+        std::mem::take(&mut *self.shared.tally())
+    }
+
+    /// Looks at what was counted.
+    pub fn look<R>(&self, look: impl FnOnce(&Tally) -> R) -> R {
+        look(&self.shared.tally())
+    }
+
+    /// Whether everything was sent and has ended.
+    pub fn is_done(&self) -> bool {
+        self.shared.sent_all.load(Ordering::Acquire)
+            && self.shared.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    /// Sends no more, waits for calls under way (no longer than their deadline lets them), and
+    /// gives what was counted since the last [`take`](Self::take).
+    pub async fn stop(mut self) -> Tally {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(pacer) = self.pacer.take() {
+            let _ = tokio::task::spawn_blocking(move || pacer.join()).await;
+        }
+        while self.shared.in_flight.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.take()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+    }
+}
+
+fn pace(
+    config: &LoadConfig,
+    clients: &[RecommenderServiceClient<Channel>],
+    shared: &Arc<Shared>,
+    runtime: &tokio::runtime::Handle,
+    started: Instant,
+) {
+    let mut random = fastrand::Rng::with_seed(config.seed);
+    for n in 0.. {
+        let Some(due) = config.schedule.due(n) else { break };
+        let intended = started + due;
+        loop {
+            if shared.stop.load(Ordering::Acquire) {
+                return;
+            }
+            match intended.checked_duration_since(Instant::now()) {
+                Some(wait) if !wait.is_zero() => std::thread::sleep(wait.min(NAP)),
+                _ => break,
+            }
+        }
+        if shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight {
+            shared.tally().not_sent();
+            continue;
+        }
+        shared.in_flight.fetch_add(1, Ordering::AcqRel);
+        let requests = (0..config.batch).map(|_| request(config, config.users.pick(random.f64())));
+        let requests: Vec<_> = requests.collect();
+        let mut client = clients[(n % clients.len() as u64) as usize].clone();
+        let (shared, deadline) = (shared.clone(), config.deadline);
+        runtime.spawn(async move {
+            let ended = call(&mut client, requests, deadline).await;
+            shared.tally().ended(intended.elapsed(), ended);
+            shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+        });
+    }
+    shared.sent_all.store(true, Ordering::Release);
+}
+
+fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
+    RecommendRequest {
+        user_id: user_id.into(),
+        count: config.count,
+        surface: config.surface.clone(),
+        ..RecommendRequest::default()
+    }
+}
+
+async fn call(
+    client: &mut RecommenderServiceClient<Channel>,
+    mut requests: Vec<RecommendRequest>,
+    deadline: Duration,
+) -> Ended {
+    let asked = requests.len();
+    let answers = async {
+        if asked > 1 {
+            let mut request = tonic::Request::new(BatchRecommendRequest { requests });
+            request.set_timeout(deadline);
+            Ok(client.batch_recommend(request).await?.into_inner().responses)
+        } else {
+            let mut request = tonic::Request::new(requests.pop().unwrap_or_default());
+            request.set_timeout(deadline);
+            Ok::<_, Status>(vec![client.recommend(request).await?.into_inner()])
+        }
+    };
+    match tokio::time::timeout(deadline, answers).await {
+        Ok(Ok(answers)) if answers.len() == asked => {
+            Ended::Answered(answers.iter().map(answer).collect())
+        }
+        Ok(Ok(_)) => Ended::Failed("WRONG_COUNT"),
+        Ok(Err(status)) => Ended::Failed(code_name(status.code())),
+        Err(_) => Ended::Failed(code_name(Code::DeadlineExceeded)),
+    }
+}
+
+fn answer(response: &RecommendResponse) -> Answer {
+    let served_by = response.served_by.clone().unwrap_or_default();
+    let models: Vec<String> =
+        served_by.models.iter().map(|model| format!("{}@{}", model.model, model.version)).collect();
+    let variant = match served_by.variant() {
+        Variant::Unspecified => "-",
+        Variant::Baseline => "baseline",
+        Variant::Candidate => "candidate",
+    };
+    let coverage = response.coverage.clone().unwrap_or_default();
+    Answer {
+        served: Served { models: models.join("+"), variant },
+        fallback: response.fallback_reason() != FallbackReason::Unspecified,
+        partial: coverage.shards_answered < coverage.shards_total,
+    }
+}

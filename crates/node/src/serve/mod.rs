@@ -1,0 +1,6 @@
+//! `marquee serve` (being written).
+mod admission;
+mod health;
+mod server;
+pub use health::Readiness;
+pub use server::*;

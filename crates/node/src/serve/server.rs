@@ -1,0 +1,171 @@
+//! One address: its socket, its services with bounds around them, and its end.
+
+use super::admission::Admission;
+use super::health::Readiness;
+use marquee_proto::FILE_DESCRIPTOR_SET;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Streams that one connection may have open: routers send many requests over one connection.
+const STREAMS_PER_CONNECTION: u32 = 4_096;
+/// Cancelled streams that a connection may leave unread before it is closed as an attack. Hedged
+/// calls and callers' deadlines cancel many that are none; the default is 20.
+const PENDING_RESETS: usize = 4_096;
+/// How often a quiet peer is probed, and how long it may take to answer: a peer that lost its power
+/// closes no connection, and its streams would stay for ever.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of headers: tokens and traces, no documents.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// How often a drain looks whether the last request has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// What the last answers have to get from memory to the network after they ended.
+const FLUSH: Duration = Duration::from_millis(50);
+
+/// Why an address cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Something else listens there, or the address isn't this machine's.
+    #[error(
+        "cannot listen on {at}: {source}; stop what listens there or choose another address with {how}"
+    )]
+    Bind {
+        /// The address.
+        at: SocketAddr,
+        /// The flag or key that changes it.
+        how: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the server on {at} ended: {reason}")]
+    Ended {
+        /// The address.
+        at: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// Reflection could not be built.
+    #[error("the descriptors of the protos are broken: {0}")]
+    Descriptors(#[from] tonic_reflection::server::Error),
+}
+
+/// Opens an address. `how` names the flag or key that changes it, for the error.
+pub async fn bind(at: SocketAddr, how: &'static str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(at).await.map_err(|source| ServerError::Bind { at, how, source })
+}
+
+/// Adds reflection, v1 and v1alpha, of all protos.
+pub fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}
+
+/// What ends a server, and how patiently.
+pub struct Shutdown {
+    /// Becomes true when the node is to end.
+    pub signal: watch::Receiver<bool>,
+    /// What requests under way have to end.
+    pub drain: Duration,
+}
+
+/// Serves until the signal, then drains: health says NOT_SERVING, nobody new is let in, requests
+/// under way have `drain` to end.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    max_in_flight: usize,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<(), ServerError> {
+    let at = listener.local_addr().map_err(|e| ended(None, &e))?;
+    let admission = Admission::new(max_in_flight);
+    let incoming =
+        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
+    let Shutdown { signal, drain } = shutdown;
+    let server = Server::builder()
+        .layer(admission.clone())
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_local_error_reset_streams(Some(PENDING_RESETS))
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, signalled(signal.clone()));
+    tokio::pin!(server);
+    tokio::select! {
+        result = &mut server => {
+            if let Err(error) = result {
+                return Err(ended(Some(at), &error));
+            }
+        }
+        () = async {
+            signalled(signal).await;
+            readiness.close().await;
+            until_drained(&admission, drain).await;
+            readiness.end_watches();
+            tokio::time::sleep(FLUSH).await;
+        } => {}
+    }
+    Ok(())
+}
+
+async fn signalled(mut signal: watch::Receiver<bool>) {
+    // A sender that is gone means that the node is gone.
+    let _ = signal.wait_for(|end| *end).await;
+}
+
+/// Waits for the requests under way. New ones on connections that are open are served until the
+/// connection learns of the end, which takes a round trip.
+async fn until_drained(admission: &Admission, drain: Duration) {
+    tokio::time::sleep(FLUSH.min(drain)).await;
+    admission.drain();
+    let waiting = async {
+        while admission.under_way() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    if tokio::time::timeout(drain, waiting).await.is_err() {
+        tracing::warn!(
+            requests = admission.under_way(),
+            ?drain,
+            "gave up requests that did not end in time"
+        );
+    }
+}
+
+fn ended(at: Option<SocketAddr>, error: &dyn std::error::Error) -> ServerError {
+    let at = at.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    ServerError::Ended { at, reason: crate::ctl::innermost(error) }
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
