@@ -1,1 +1,53 @@
-//! placeholder
+//! The router role: from a caller's request to shard calls and back.
+//!
+//! ```text
+//! service ── checks, admits ──▶ engine ── one plan for the whole batch ──▶ answer
+//!                                 │
+//!                                 ├─ task    one request: its route, its leaves, its answer
+//!                                 ├─ tree    the ensemble in execution (pure)
+//!                                 ├─ lookup  round one: vectors and histories
+//!                                 ├─ search  round two: lists, merged
+//!                                 └─ fanout  replicas, retries, hedges of one round
+//!                                      ├─ select, decide, policy (pure)
+//!                                      └─ drive, over the nodes of `node`
+//! ```
+//!
+//! Start with [`Router`]; read `engine` for how a batch is answered and `fanout::decide` for what
+//! happens when nodes fail.
+//!
+//! Invariants: one request sees one plan from beginning to end; what is missing from an answer is
+//! named in it; every call has the caller's remaining time as its deadline, and every retry, hedge,
+//! message and queue a bound.
+//!
+//! Deliberately missing: where plans come from (a watch channel is handed in), sockets for callers
+//! (the node opens them), and any state that outlives the process.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod answer;
+mod ask;
+mod config;
+mod engine;
+mod error;
+mod fanout;
+mod layout;
+mod lookup;
+mod node;
+mod readiness;
+mod remote;
+mod router;
+mod search;
+mod service;
+mod task;
+mod tree;
+
+pub use config::{
+    ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, MAX_MAX_IN_FLIGHT,
+    RouterConfig,
+};
+pub use error::RouterError;
+pub use node::Dialer;
+pub use remote::GrpcDialer;
+pub use router::Router;
+pub use service::RouterService;

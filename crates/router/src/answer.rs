@@ -1,0 +1,103 @@
+//! Answers, as callers see them.
+
+use crate::ask::Answer;
+use crate::error::RouterError;
+use crate::lookup::version_to_wire;
+use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::fuse::{Candidate, Contribution};
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::{Route, Variant};
+use marquee_proto::v1;
+use prost::Message;
+
+impl Answer {
+    /// The answer to Recommend.
+    pub(crate) fn into_recommendations(self, recommendation_id: String) -> v1::RecommendResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::RecommendResponse {
+            recommendation_id,
+            items: items(self.items, &self.leaves),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            fallback_reason: self.fallback.into(),
+        }
+    }
+
+    /// The answer to SimilarItems.
+    pub(crate) fn into_similar_items(self) -> v1::SimilarItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::SimilarItemsResponse {
+            items: items(self.items, &self.leaves),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+        }
+    }
+
+    /// The answer to RankItems.
+    pub(crate) fn into_ranked_items(self) -> v1::RankItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::RankItemsResponse {
+            items: items(self.items, &self.leaves),
+            unknown_item_ids: self.unknown_item_ids,
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            fallback_reason: self.fallback.into(),
+        }
+    }
+
+    fn served_by(&self) -> v1::ServedBy {
+        let Route { surface, ensemble, rollout_id, variant, root } = &self.route;
+        v1::ServedBy {
+            surface: surface.clone(),
+            ensemble: ensemble.clone(),
+            models: root.versions().iter().map(version_to_wire).collect(),
+            rollout_id: rollout_id.clone().unwrap_or_default(),
+            variant: match variant {
+                Variant::None => v1::Variant::Unspecified,
+                Variant::Baseline => v1::Variant::Baseline,
+                Variant::Candidate => v1::Variant::Candidate,
+            }
+            .into(),
+            plan_epoch: self.epoch,
+        }
+    }
+
+    fn coverage(&self) -> v1::Coverage {
+        v1::Coverage {
+            shards_total: self.shards_total as u32,
+            shards_answered: (self.shards_total - self.shards_missing.len()) as u32,
+            shards_missing: self.shards_missing.clone(),
+        }
+    }
+}
+
+fn items(
+    items: Vec<Candidate>,
+    leaves: &[(ModelVersion, &'static str)],
+) -> Vec<v1::RecommendedItem> {
+    let explanation = |Contribution { leaf, score, rank }: Contribution| {
+        let (model, recipe) = &leaves[leaf];
+        v1::Explanation {
+            model: Some(version_to_wire(model)),
+            recipe: (*recipe).into(),
+            score,
+            rank,
+        }
+    };
+    let item = |Candidate { item_id, title, score, contributions }: Candidate| {
+        let explanations = contributions.into_iter().map(explanation).collect();
+        v1::RecommendedItem { item_id, score, title, explanations }
+    };
+    items.into_iter().map(item).collect()
+}
+
+/// Refuses an answer that callers could not receive: gRPC's own limit would break it off without a
+/// word on what to do.
+pub(crate) fn check_size<M: Message>(answer: M) -> Result<M, RouterError> {
+    match answer.encoded_len() {
+        bytes if bytes > MAX_MESSAGE_BYTES => {
+            Err(RouterError::TooLarge { bytes, max: MAX_MESSAGE_BYTES })
+        }
+        _ => Ok(answer),
+    }
+}

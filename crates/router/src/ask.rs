@@ -1,0 +1,115 @@
+//! What all requests have in common once they are checked: [`Ask`], and what answers it.
+
+use marquee_core::bounds::MAX_RANK_ITEMS;
+use marquee_core::fuse::Candidate;
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::Route;
+use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SimilarItems};
+use marquee_proto::v1::FallbackReason;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The best items for a user, or for those who like an item.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) subject: Subject,
+    pub(crate) surface: String,
+    /// At most this many items.
+    pub(crate) count: usize,
+    /// Only these items, if given, each once.
+    pub(crate) only: Option<Arc<[String]>>,
+    pub(crate) filter: Filter,
+    /// Not these either.
+    pub(crate) recent_item_ids: Vec<String>,
+    pub(crate) explain: bool,
+    pub(crate) min_coverage: f64,
+}
+
+/// Whom or what an ask is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    User(String),
+    Item(String),
+}
+
+impl Subject {
+    /// Its id, which decides which side of a rollout serves it.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::User(id) | Self::Item(id) => id,
+        }
+    }
+}
+
+impl From<Recommend> for Ask {
+    fn from(request: Recommend) -> Self {
+        let Recommend { user_id, count, surface, filter, recent_item_ids, explain, min_coverage } =
+            request;
+        Self {
+            subject: Subject::User(user_id),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            recent_item_ids,
+            explain,
+            min_coverage,
+        }
+    }
+}
+
+impl From<SimilarItems> for Ask {
+    fn from(request: SimilarItems) -> Self {
+        let SimilarItems { item_id, count, surface, filter } = request;
+        Self {
+            recent_item_ids: vec![item_id.clone()],
+            subject: Subject::Item(item_id),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            explain: false,
+            min_coverage: 0.0,
+        }
+    }
+}
+
+impl From<RankItems> for Ask {
+    fn from(request: RankItems) -> Self {
+        let RankItems { user_id, mut item_ids, surface } = request;
+        let mut seen = HashSet::new();
+        item_ids.retain(|id| seen.insert(id.clone()));
+        debug_assert!(item_ids.len() <= MAX_RANK_ITEMS, "checked on the way in");
+        Self {
+            subject: Subject::User(user_id),
+            surface,
+            count: item_ids.len(),
+            only: Some(item_ids.into()),
+            filter: Filter { include_seen: true, ..Filter::default() },
+            recent_item_ids: Vec::new(),
+            explain: false,
+            min_coverage: 0.0,
+        }
+    }
+}
+
+/// What answers an [`Ask`].
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
+    pub(crate) items: Vec<Candidate>,
+    /// The leaves of the ensemble, and the name of the recipe that each was answered by.
+    pub(crate) leaves: Vec<(ModelVersion, &'static str)>,
+    /// What served.
+    pub(crate) route: Route,
+    /// Under which plan.
+    pub(crate) epoch: u64,
+    /// Why it is not what the models compute for a known user.
+    pub(crate) fallback: FallbackReason,
+    /// Shards of the route's versions.
+    pub(crate) shards_total: usize,
+    /// Those that did not answer.
+    pub(crate) shards_missing: Vec<String>,
+    /// The items of `only` that no version of the route has, as far as shards answered.
+    pub(crate) unknown_item_ids: Vec<String>,
+}

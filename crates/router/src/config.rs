@@ -1,0 +1,67 @@
+//! How a router is set up.
+
+use std::time::Duration;
+
+/// Requests under way at once by default: at 10 ms each this is 400,000 a second, far more than a
+/// machine answers, and their memory is some hundred megabytes at worst.
+pub const DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;
+/// The most that may be configured, [`tokio::sync::Semaphore`] being happy with far more: requests
+/// beyond this wait for processors and not for shards.
+pub const MAX_MAX_IN_FLIGHT: u32 = 1 << 20;
+/// What a caller without a deadline gets: people do not wait longer for a page.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long [`Router::shutdown`](crate::Router::shutdown) waits for requests under way by default.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// How a router is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterConfig {
+    /// This node's id, part of every recommendation id.
+    pub node_id: String,
+    /// Requests under way at once, 1..=[`MAX_MAX_IN_FLIGHT`]; a batch counts as its requests, so less
+    /// than 1,000 refuses the largest batches.
+    pub max_in_flight: u32,
+    /// The deadline of calls that bring none; more than 0 and at most 30 s.
+    pub default_deadline: Duration,
+    /// How long to wait for requests under way at shutdown.
+    pub drain: Duration,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            node_id: "router".into(),
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            default_deadline: DEFAULT_DEADLINE,
+            drain: DEFAULT_DRAIN,
+        }
+    }
+}
+
+/// A setting out of its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No requests, or too many.
+    #[error("max_in_flight is {0}: 1 to {MAX_MAX_IN_FLIGHT} are allowed")]
+    MaxInFlight(u32),
+    /// No time, or too much.
+    #[error("default_deadline is {0:?}: more than nothing and at most {max:?} are allowed",
+            max = crate::service::MAX_DEADLINE)]
+    DefaultDeadline(Duration),
+}
+
+impl RouterConfig {
+    /// Checks the bounds of all fields.
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_in_flight == 0 || self.max_in_flight > MAX_MAX_IN_FLIGHT {
+            return Err(ConfigError::MaxInFlight(self.max_in_flight));
+        }
+        if self.default_deadline.is_zero() || self.default_deadline > crate::service::MAX_DEADLINE {
+            return Err(ConfigError::DefaultDeadline(self.default_deadline));
+        }
+        Ok(())
+    }
+}

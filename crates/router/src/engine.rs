@@ -1,0 +1,285 @@
+//! From asks to answers: one plan, one round of lookups, one round of searches.
+//!
+//! A batch goes through the rounds as a whole, so a node gets one Lookup and one Search for all of
+//! its requests and all versions that serve them. Sequences need a further Search a stage. A single
+//! request is a batch of one.
+//!
+//! An attempt uses one plan from beginning to end. When a shard says that it does not hold what that
+//! plan says it holds, and a newer plan is there or comes within a moment, the whole batch is
+//! answered anew under it: nothing of the first attempt is kept, so no answer mixes the two.
+
+use crate::ask::{Answer, Ask};
+use crate::error::RouterError;
+use crate::fanout::policy::HedgeBudget;
+use crate::fanout::{Failure, Round, drive};
+use crate::layout::Layout;
+use crate::lookup::{LookupRound, MAX_KEYS};
+use crate::node::Nodes;
+use crate::search::SearchRound;
+use crate::task::Task;
+use crate::tree::Demand;
+use marquee_core::plan::Plan;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// Lookups get this part of the time that is left, so that a user whose shard hangs can still be
+/// given popular items.
+const LOOKUP_SHARE: u32 = 2;
+/// An attempt ends this part of the time left before the deadline, to answer with what is there...
+const RESERVE_SHARE: u32 = 20;
+/// ...but no sooner than this before it.
+const MAX_RESERVE: Duration = Duration::from_millis(20);
+/// How long to wait for the plan that made a shard drop what we asked for: plans reach all nodes
+/// within some tens of milliseconds of each other.
+const PLAN_CATCH_UP: Duration = Duration::from_millis(100);
+/// After this long under one plan it is not the plan that is late, and nobody waits for another.
+const PLAN_CATCH_UP_WINDOW: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(crate) struct Engine {
+    plan: watch::Receiver<Arc<Plan>>,
+    nodes: Arc<Nodes>,
+    hedging: Mutex<HedgeBudget>,
+    /// Turns the choice of replicas from request to request.
+    requests: AtomicU64,
+    /// The epoch under which a shard first lacked something, and when.
+    lagging: Mutex<Option<(u64, Instant)>>,
+}
+
+/// What is missing after a round, and why.
+type Lost = BTreeMap<usize, Failure>;
+
+impl Engine {
+    /// Answers by the plans of `plan` from `nodes`.
+    pub(crate) fn new(plan: watch::Receiver<Arc<Plan>>, nodes: Arc<Nodes>) -> Self {
+        Self {
+            plan,
+            nodes,
+            hedging: Mutex::default(),
+            requests: AtomicU64::new(0),
+            lagging: Mutex::default(),
+        }
+    }
+
+    /// Answers all of a batch, in order.
+    ///
+    /// # Errors
+    /// The first request that has no answer, [`RouterError::InBatch`] if there are several.
+    pub(crate) async fn answer(
+        &self,
+        asks: &[Ask],
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, RouterError> {
+        let mut plan = self.plan.clone();
+        let first = Arc::clone(&plan.borrow_and_update());
+        let attempt = self.attempt(&first, asks, deadline).await;
+        if attempt.met_another_plan
+            && let Some(newer) = self.newer(&mut plan, first.epoch, deadline).await
+        {
+            tracing::debug!(
+                from = first.epoch,
+                to = newer.epoch,
+                "the plan moved on: answering anew"
+            );
+            return self.attempt(&newer, asks, deadline).await.result;
+        }
+        attempt.result
+    }
+
+    /// A plan of a later epoch, if there is one or one comes soon.
+    async fn newer(
+        &self,
+        plan: &mut watch::Receiver<Arc<Plan>>,
+        epoch: u64,
+        deadline: Instant,
+    ) -> Option<Arc<Plan>> {
+        let patience = {
+            let mut lagging = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
+            match *lagging {
+                Some((since_epoch, since)) if since_epoch == epoch => {
+                    if since.elapsed() < PLAN_CATCH_UP_WINDOW {
+                        PLAN_CATCH_UP
+                    } else {
+                        Duration::ZERO
+                    }
+                }
+                _ => {
+                    *lagging = Some((epoch, Instant::now()));
+                    PLAN_CATCH_UP
+                }
+            }
+        };
+        let patience = patience.min(left(deadline) / 2);
+        let newer = timeout(patience, plan.wait_for(|plan| plan.epoch > epoch)).await;
+        newer.ok()?.ok().map(|plan| Arc::clone(&plan))
+    }
+
+    async fn attempt(&self, plan: &Plan, asks: &[Ask], deadline: Instant) -> Attempt {
+        let mut met_another_plan = false;
+        let result = self.try_answer(plan, asks, deadline, &mut met_another_plan).await;
+        Attempt { result, met_another_plan }
+    }
+
+    async fn try_answer(
+        &self,
+        plan: &Plan,
+        asks: &[Ask],
+        deadline: Instant,
+        met_another_plan: &mut bool,
+    ) -> Result<Vec<Answer>, RouterError> {
+        if plan.epoch == 0 {
+            return Err(RouterError::NoPlan);
+        }
+        let deadline = deadline - (left(deadline) / RESERVE_SHARE).min(MAX_RESERVE);
+        if left(deadline).is_zero() {
+            return Err(RouterError::Deadline);
+        }
+        let routes = each(asks, |ask| Task::route(ask, plan))?;
+        let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
+        let salt = self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut layout = Layout::new(plan, &versions, &self.nodes, salt);
+        let mut routes = routes.into_iter();
+        let mut tasks = each(asks, |ask| {
+            Task::new(ask, routes.next().expect("one was made for each ask"), &layout)
+        })?;
+        let lookups = self.look_up(&mut tasks, &mut layout, deadline).await;
+        if lookups.is_ok() {
+            self.search(&mut tasks, &mut layout, deadline).await?;
+        }
+        *met_another_plan = tasks.iter().any(Task::met_another_plan);
+        lookups?;
+        let mut tasks = tasks.into_iter();
+        each(asks, |_| tasks.next().expect("one was made for each ask").finish(&layout))
+    }
+
+    /// Looks all subjects up and decides how each leaf is answered.
+    async fn look_up<'a>(
+        &self,
+        tasks: &mut [Task<'a>],
+        layout: &mut Layout<'a>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        let deadline = deadline - left(deadline) / LOOKUP_SHARE;
+        let number = tasks.len();
+        let mut begun = 0;
+        while begun < number {
+            let mut round = LookupRound::new(layout.epoch);
+            let mut ended = begun;
+            while ended < number && round.len() < MAX_KEYS {
+                tasks[ended].look_up(layout, &mut round);
+                ended += 1;
+            }
+            let pieces = round.pieces();
+            let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
+            let mut settled = Ok(());
+            for (n, task) in (begun..ended).zip(&mut tasks[begun..ended]) {
+                let said = task.settle(layout, &mut round, &lost);
+                settled = settled.and(said.map_err(|error| in_batch(error, n, number)));
+            }
+            settled?;
+            begun = ended;
+        }
+        Ok(())
+    }
+
+    /// Searches until every task has its list.
+    async fn search<'a>(
+        &self,
+        tasks: &mut [Task<'a>],
+        layout: &mut Layout<'a>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        loop {
+            let mut demands: Vec<(usize, Demand)> = Vec::new();
+            for (n, task) in tasks.iter_mut().enumerate() {
+                demands.extend(task.demands().into_iter().map(|demand| (n, demand)));
+            }
+            if demands.is_empty() {
+                return Ok(());
+            }
+            // Every round makes a leaf of each unfinished task known, so this ends.
+            let mut demands = demands.into_iter().peekable();
+            while demands.peek().is_some() {
+                self.search_once(tasks, layout, &mut demands, deadline).await?;
+            }
+        }
+    }
+
+    /// Searches for as many of the demands as fit into one message a node.
+    async fn search_once<'a>(
+        &self,
+        tasks: &mut [Task<'a>],
+        layout: &mut Layout<'a>,
+        demands: &mut std::iter::Peekable<impl Iterator<Item = (usize, Demand)>>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        let mut round = SearchRound::new(layout.epoch);
+        let mut tickets = Vec::new();
+        while let Some((n, demand)) = demands.peek() {
+            let (matrix, query, filter) = tasks[*n].query(demand);
+            if round.is_full_for(&query, filter.as_ref()) {
+                break;
+            }
+            let ticket = round.add(layout, matrix, query, filter);
+            tickets.extend(demands.next().map(|(n, demand)| (n, demand, ticket)));
+        }
+        let pieces = round.pieces();
+        let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
+        for (n, demand, ticket) in tickets {
+            let leaf = tasks[n].explains().then_some(demand.leaf);
+            let list = round.take(ticket, leaf);
+            tasks[n].learn(layout, &demand, list, &lost);
+        }
+        Ok(())
+    }
+
+    /// Makes one round over these pieces, and remembers for the next one which nodes to doubt.
+    async fn drive<R: Round>(
+        &self,
+        round: &mut R,
+        layout: &mut Layout<'_>,
+        pieces: &BTreeSet<usize>,
+        deadline: Instant,
+    ) -> Result<Lost, RouterError> {
+        if pieces.is_empty() {
+            return Ok(Lost::new());
+        }
+        // All rounds of a request take their part of one assignment, so few nodes are asked in all.
+        let first = layout.assign().restricted(pieces);
+        let outcome = drive(round, &layout.terrain, &self.hedging, &first, deadline)
+            .await
+            .map_err(|status| RouterError::Refused(status.message().to_owned()))?;
+        layout.doubt(&outcome.doubted);
+        Ok(outcome.lost.into_iter().collect())
+    }
+}
+
+struct Attempt {
+    result: Result<Vec<Answer>, RouterError>,
+    /// A shard did not hold what the plan says it holds.
+    met_another_plan: bool,
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+fn in_batch(error: RouterError, index: usize, requests: usize) -> RouterError {
+    match requests {
+        1 => error,
+        _ => RouterError::InBatch { index, source: Box::new(error) },
+    }
+}
+
+/// Does something for each ask; an error says for which.
+fn each<'a, T>(
+    asks: &'a [Ask],
+    mut what: impl FnMut(&'a Ask) -> Result<T, RouterError>,
+) -> Result<Vec<T>, RouterError> {
+    let one = |(n, ask)| what(ask).map_err(|error| in_batch(error, n, asks.len()));
+    asks.iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,152 @@
+//! Why a request has no answer, and the one place that maps it to a gRPC status.
+
+use marquee_core::plan::RouteError;
+use marquee_proto::convert_caller::CallerError;
+use tonic::{Code, Status};
+
+/// Why a request has no answer. A partial answer is none of these: it is an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// The request is out of bounds.
+    #[error(transparent)]
+    Request(#[from] CallerError),
+    /// Nothing serves the surface.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The router has no plan yet.
+    #[error("this router has no plan yet: it waits for a control node, try again")]
+    NoPlan,
+    /// An ensemble with parts that routing should have followed or decided.
+    #[error(
+        "ensemble {ensemble:?} cannot be executed: the plan of epoch {epoch} left it undecided"
+    )]
+    Undecided {
+        /// The ensemble.
+        ensemble: String,
+        /// The plan's.
+        epoch: u64,
+    },
+    /// An item that no live version of the surface has.
+    #[error("item_id {item_id:?} is in no live model of surface {surface:?}")]
+    UnknownItem {
+        /// The item.
+        item_id: String,
+        /// The surface.
+        surface: String,
+    },
+    /// Nothing on the surface compares items.
+    #[error(
+        "surface {surface:?} has no live model with item vectors: ask a surface that is served by a \
+         matrix factorisation"
+    )]
+    NoItemVectors {
+        /// The surface.
+        surface: String,
+    },
+    /// The only shard that could have said what the item is like did not answer.
+    #[error("the shard that holds item {item_id:?} did not answer ({shard}): try again")]
+    ItemShardUnavailable {
+        /// The item.
+        item_id: String,
+        /// Its shard.
+        shard: String,
+    },
+    /// Nobody answered.
+    #[error("no shard of surface {surface:?} answered; missing: {missing}")]
+    NothingAnswered {
+        /// The surface.
+        surface: String,
+        /// The shards.
+        missing: String,
+        /// They did not answer in time, rather than not at all.
+        late: bool,
+    },
+    /// Less was searched than the caller wants at least.
+    #[error(
+        "{answered} of {total} shards answered, below min_coverage {min_coverage}; missing: {missing}"
+    )]
+    Coverage {
+        /// Shards that answered.
+        answered: usize,
+        /// Shards there are.
+        total: usize,
+        /// What the caller wants.
+        min_coverage: f64,
+        /// The shards that did not.
+        missing: String,
+    },
+    /// A shard found a request wrong that looked right here.
+    #[error("a shard refused the request: {0}")]
+    Refused(String),
+    /// The caller's time is up.
+    #[error("the deadline passed before anything could be asked")]
+    Deadline,
+    /// Too much at once.
+    #[error(
+        "{limit} requests are under way in this router, its limit: try again later or elsewhere"
+    )]
+    Overload {
+        /// How many may be.
+        limit: usize,
+    },
+    /// More requests in one batch than the router may have under way at all.
+    #[error(
+        "the batch has {requests} requests and this router takes at most {limit} at once: cut it"
+    )]
+    BatchOverLimit {
+        /// How many it has.
+        requests: usize,
+        /// How many may be under way.
+        limit: usize,
+    },
+    /// The router is going down.
+    #[error("this router is draining: ask another")]
+    Draining,
+    /// An answer that callers could not receive.
+    #[error(
+        "the answer would have {bytes} bytes and a message may have {max}: ask for fewer users in a \
+         batch, a smaller count, or no explanations"
+    )]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        max: usize,
+    },
+    /// One request of a batch.
+    #[error("requests[{index}]: {source}")]
+    InBatch {
+        /// Which.
+        index: usize,
+        /// What is wrong with it.
+        source: Box<RouterError>,
+    },
+}
+
+impl RouterError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Request(_) | Self::Refused(_) => Code::InvalidArgument,
+            Self::Route(RouteError::UnknownSurface(_)) | Self::UnknownItem { .. } => Code::NotFound,
+            Self::Route(RouteError::NotLive(_))
+            | Self::NoPlan
+            | Self::ItemShardUnavailable { .. }
+            | Self::NothingAnswered { late: false, .. }
+            | Self::Coverage { .. }
+            | Self::Draining => Code::Unavailable,
+            Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } => Code::Internal,
+            Self::NoItemVectors { .. } => Code::FailedPrecondition,
+            Self::NothingAnswered { late: true, .. } | Self::Deadline => Code::DeadlineExceeded,
+            Self::Overload { .. } | Self::BatchOverLimit { .. } | Self::TooLarge { .. } => {
+                Code::ResourceExhausted
+            }
+            Self::InBatch { source, .. } => source.code(),
+        }
+    }
+}
+
+impl From<RouterError> for Status {
+    fn from(error: RouterError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,207 @@
+//! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
+
+use super::decide::{Failure, FanOut};
+use super::policy::{HedgeBudget, MIN_PATIENCE, hedge_delay, patience};
+use super::select::{Assignment, Replicas};
+use crate::node::{CallKind, NodeHandle};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tonic::{Code, Status};
+
+/// What a call of a round is.
+pub(crate) trait Round: Send {
+    /// A node's answer.
+    type Reply: Send;
+
+    /// Which latencies its calls are comparable with.
+    fn kind(&self) -> CallKind;
+
+    /// Asks a node for these pieces. The call must not outlive `timeout`.
+    fn call(
+        &self,
+        service: Arc<dyn ShardService>,
+        pieces: &[usize],
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Self::Reply, Status>>;
+
+    /// Takes an answer in, or says why it makes no sense; nothing of such an answer is used.
+    fn absorb(&mut self, pieces: &[usize], reply: Self::Reply) -> Result<(), String>;
+}
+
+/// Where a round takes place: who has what, how to reach them.
+pub(crate) struct Terrain {
+    /// Numbered as in `replicas`.
+    pub(crate) nodes: Vec<Arc<NodeHandle>>,
+    /// Who has what.
+    pub(crate) replicas: Replicas,
+}
+
+/// What came of a round besides answers.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The pieces without an answer, and why.
+    pub(crate) lost: Vec<(usize, Failure)>,
+    /// Nodes that could not be reached or kept us waiting: not to be asked in the next round of the
+    /// same request while others have the shard.
+    pub(crate) doubted: BTreeSet<usize>,
+}
+
+/// Makes the calls of `first` and what follows from them, until all is answered, nothing is left to
+/// try, or the deadline is there.
+///
+/// # Errors
+/// A node found the request itself wrong (INVALID_ARGUMENT): asking another would not help.
+pub(crate) async fn drive<R: Round>(
+    round: &mut R,
+    terrain: &Terrain,
+    hedging: &Mutex<HedgeBudget>,
+    first: &Assignment,
+    deadline: Instant,
+) -> Result<Outcome, Status> {
+    let mut fanout = FanOut::new(&terrain.replicas, first);
+    let mut under_way = FuturesUnordered::new();
+    let mut alarms: Vec<Alarm> = Vec::new();
+    let mut begun: Vec<Instant> = Vec::new();
+    let mut doubted = BTreeSet::new();
+    let mut new: Vec<usize> = (0..fanout.calls()).collect();
+    loop {
+        for number in new.drain(..) {
+            let call = fanout.call(number);
+            let node = &terrain.nodes[call.node];
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            tracing::trace!(node = node.id, pieces = ?call.pieces, cause = ?call.cause, "asking");
+            lock(hedging).earn();
+            alarms.extend(Alarm::both(number, now, left, node.p95(round.kind())));
+            begun.push(now);
+            let reply = round.call(Arc::clone(&node.service), &call.pieces, left);
+            under_way.push(async move { (number, reply.await) });
+        }
+        if fanout.is_over() {
+            break;
+        }
+        alarms.retain(|alarm| fanout.is_awaited(alarm.call));
+        let next = alarms.iter().map(|alarm| alarm.at).min().unwrap_or(deadline).min(deadline);
+        tokio::select! {
+            biased;
+            Some((number, reply)) = under_way.next() => {
+                let call = fanout.call(number);
+                let node = Arc::clone(&terrain.nodes[call.node]);
+                let took = begun[number].elapsed();
+                let result = reply
+                    .map_err(|status| (classify(&status), status))
+                    .and_then(|reply| {
+                        round.absorb(&call.pieces, reply).map_err(|reason| {
+                            (Some(Failure::Broken), Status::internal(reason))
+                        })
+                    });
+                match result {
+                    Ok(()) => {
+                        node.answered(round.kind(), took);
+                        fanout.answered(number);
+                    }
+                    Err((None, status)) => return Err(status),
+                    Err((Some(failure), status)) => {
+                        note(&node, failure, took, &status);
+                        if matches!(failure, Failure::Unreachable | Failure::Timeout) {
+                            doubted.insert(fanout.call(number).node);
+                        }
+                        new = fanout.failed(number, failure);
+                    }
+                }
+            }
+            () = sleep_until(next) => {
+                let now = Instant::now();
+                if now >= deadline {
+                    break;
+                }
+                for alarm in alarms.extract_if(.., |alarm| alarm.at <= now) {
+                    new.extend(match alarm.sign {
+                        Sign::Slow => {
+                            fanout.slow(alarm.call, &mut |hedges| lock(hedging).spend(hedges))
+                        }
+                        Sign::Overdue => {
+                            let node = fanout.call(alarm.call).node;
+                            doubted.insert(node);
+                            note_hang(&terrain.nodes[node], begun[alarm.call]);
+                            fanout.overdue(alarm.call)
+                        }
+                    });
+                }
+            }
+        }
+    }
+    Ok(Outcome { lost: fanout.lost(), doubted })
+}
+
+/// A moment at which to look after a call.
+struct Alarm {
+    at: Instant,
+    call: usize,
+    sign: Sign,
+}
+
+/// What it means if the call is still under way then.
+#[derive(Clone, Copy)]
+enum Sign {
+    Slow,
+    Overdue,
+}
+
+impl Alarm {
+    fn both(
+        call: usize,
+        now: Instant,
+        left: Duration,
+        p95: Option<Duration>,
+    ) -> impl Iterator<Item = Self> {
+        let slow = hedge_delay(p95).map(|delay| Self { at: now + delay, call, sign: Sign::Slow });
+        let overdue = Self { at: now + patience(p95, left), call, sign: Sign::Overdue };
+        slow.into_iter().chain([overdue])
+    }
+}
+
+/// How a status counts; none if the request itself is at fault.
+fn classify(status: &Status) -> Option<Failure> {
+    match status.code() {
+        Code::InvalidArgument => None,
+        // The transport reports a broken connection as Unknown.
+        Code::Unavailable | Code::Unknown => Some(Failure::Unreachable),
+        Code::FailedPrecondition => Some(Failure::NotHeld),
+        Code::ResourceExhausted => Some(Failure::Overloaded),
+        Code::DeadlineExceeded | Code::Cancelled => Some(Failure::Timeout),
+        _ => Some(Failure::Broken),
+    }
+}
+
+fn note(node: &NodeHandle, failure: Failure, took: Duration, status: &Status) {
+    tracing::debug!(
+        node = node.id,
+        ?failure,
+        code = ?status.code(),
+        message = status.message(),
+        "a shard node failed a call"
+    );
+    match failure {
+        Failure::Unreachable => node.failed(status.message()),
+        // A caller in a hurry does not make a node hang.
+        Failure::Timeout if took >= MIN_PATIENCE => node.failed("no answer in time"),
+        Failure::Timeout | Failure::NotHeld | Failure::Overloaded | Failure::Broken => {}
+    }
+}
+
+fn note_hang(node: &NodeHandle, begun: Instant) {
+    if begun.elapsed() >= MIN_PATIENCE {
+        node.failed("no answer in time");
+    }
+}
+
+fn lock(hedging: &Mutex<HedgeBudget>) -> std::sync::MutexGuard<'_, HedgeBudget> {
+    // A budget is whole after every step, so a panic elsewhere leaves nothing to fear.
+    hedging.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,185 @@
+//! When to hedge, when to call a node hung, when to stop asking it: pure policies.
+//!
+//! Time is an argument: a [`Duration`] since whatever moment the caller counts from.
+
+use std::time::Duration;
+
+/// One hedge is earned by this many calls: at most 5 % more load, so that a slow cluster is not made
+/// slower by those who wait for it.
+pub(crate) const CALLS_PER_HEDGE: u32 = 20;
+/// Hedges that can be saved up: a node that becomes slow after a good hour must not double the load
+/// of its neighbours.
+pub(crate) const MAX_SAVED_HEDGES: u32 = 10;
+/// A hedge is not sent sooner: the clock is no finer, and two calls in the same tick race for
+/// nothing.
+pub(crate) const MIN_HEDGE_DELAY: Duration = Duration::from_millis(2);
+/// A node seems to hang when a call takes this many times its usual p95...
+pub(crate) const PATIENCE_FACTOR: u32 = 4;
+/// ...but at least this long: a scheduler's hiccup is no hang...
+pub(crate) const MIN_PATIENCE: Duration = Duration::from_millis(50);
+/// ...and at most this part of the time left, so that another replica can still be asked.
+pub(crate) const PATIENCE_SHARE: u32 = 4;
+/// Failures in a row after which a node is not asked while others have the shard.
+pub(crate) const BREAKER_FAILURES: u32 = 3;
+/// Latencies that a p95 is taken of: some seconds of traffic.
+pub(crate) const LATENCY_WINDOW: usize = 128;
+/// Latencies without which there is no p95.
+pub(crate) const MIN_LATENCIES: usize = 20;
+
+/// How long to wait for a call before hedging it; none where the node's p95 is not known.
+pub(crate) fn hedge_delay(p95: Option<Duration>) -> Option<Duration> {
+    p95.map(|p95| p95.max(MIN_HEDGE_DELAY))
+}
+
+/// How long to wait for a call before its node seems to hang.
+pub(crate) fn patience(p95: Option<Duration>, remaining: Duration) -> Duration {
+    let most = remaining / PATIENCE_SHARE;
+    p95.map_or(most, |p95| (p95 * PATIENCE_FACTOR).max(MIN_PATIENCE).min(most))
+}
+
+/// Hedges that were earned and not yet sent.
+#[derive(Debug, Default)]
+pub(crate) struct HedgeBudget {
+    /// In 1/[`CALLS_PER_HEDGE`] of a hedge.
+    saved: u32,
+}
+
+impl HedgeBudget {
+    /// A call was made.
+    pub(crate) fn earn(&mut self) {
+        self.saved = (self.saved + 1).min(MAX_SAVED_HEDGES * CALLS_PER_HEDGE);
+    }
+
+    /// Takes this many hedges, all or none.
+    pub(crate) fn spend(&mut self, hedges: usize) -> bool {
+        let price = u32::try_from(hedges).unwrap_or(u32::MAX).saturating_mul(CALLS_PER_HEDGE);
+        let granted = price <= self.saved;
+        if granted {
+            self.saved -= price;
+        }
+        granted
+    }
+}
+
+/// What is remembered of a node's failures. It says whether to avoid the node, never that it must
+/// not be asked: where nobody else has the shard, trying is better than a partial answer.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    failures_in_row: u32,
+}
+
+impl Breaker {
+    /// The node answered.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures_in_row = 0;
+    }
+
+    /// The node could not be reached, or seems to hang. True if it is to be avoided from now on.
+    pub(crate) fn failed(&mut self) -> bool {
+        let before = self.is_open();
+        self.failures_in_row = self.failures_in_row.saturating_add(1);
+        self.is_open() && !before
+    }
+
+    /// Whether to avoid the node.
+    pub(crate) fn is_open(&self) -> bool {
+        self.failures_in_row >= BREAKER_FAILURES
+    }
+}
+
+/// The latest latencies of one kind of call to one node.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies {
+    latest: Vec<Duration>,
+    next: usize,
+    p95: Option<Duration>,
+}
+
+impl Latencies {
+    /// Notes a call that was answered. The p95 is taken anew every few calls, not every call.
+    pub(crate) fn record(&mut self, latency: Duration) {
+        match self.latest.get_mut(self.next) {
+            Some(oldest) => *oldest = latency,
+            None => self.latest.push(latency),
+        }
+        self.next = (self.next + 1) % LATENCY_WINDOW;
+        if self.latest.len() >= MIN_LATENCIES && (self.p95.is_none() || self.next % 8 == 0) {
+            let mut sorted = self.latest.clone();
+            sorted.sort_unstable();
+            self.p95 = sorted.get(sorted.len() * 95 / 100).copied();
+        }
+    }
+
+    /// What 95 of 100 calls took less than; none before there were enough.
+    pub(crate) fn p95(&self) -> Option<Duration> {
+        self.p95
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    proptest! {
+        #[test]
+        fn hedges_never_exceed_their_share(wishes in prop::collection::vec(0usize..4, 1..2_000)) {
+            let mut budget = HedgeBudget::default();
+            let mut sent = 0;
+            for (calls, wish) in (1..).zip(wishes) {
+                budget.earn();
+                sent += if budget.spend(wish) { wish } else { 0 };
+                prop_assert!(sent * 20 <= calls, "{} hedges in {} calls", sent, calls);
+            }
+        }
+
+        #[test]
+        fn patience_leaves_time_for_another(p95 in prop::option::of(0u64..60_000), left in 0u64..60_000) {
+            let patience = patience(p95.map(ms), ms(left));
+            prop_assert!(patience <= ms(left) / 4);
+        }
+    }
+
+    #[test]
+    fn hedges_can_be_saved_up_to_a_bound() {
+        let mut budget = HedgeBudget::default();
+        (0..100_000).for_each(|_| budget.earn());
+        assert!(!budget.spend(11) && budget.spend(10) && !budget.spend(1));
+    }
+
+    #[test]
+    fn patience_follows_the_node() {
+        assert_eq!(patience(None, ms(1_000)), ms(250));
+        assert_eq!(patience(Some(ms(3)), ms(1_000)), ms(50));
+        assert_eq!(patience(Some(ms(30)), ms(1_000)), ms(120));
+        assert_eq!(patience(Some(ms(300)), ms(1_000)), ms(250));
+        assert_eq!(hedge_delay(Some(ms(7))), Some(ms(7)));
+        assert_eq!(hedge_delay(Some(ms(0))), Some(ms(2)));
+        assert_eq!(hedge_delay(None), None);
+    }
+
+    #[test]
+    fn the_p95_is_of_the_latest() {
+        let mut latencies = Latencies::default();
+        (0..19).for_each(|_| latencies.record(ms(5)));
+        assert_eq!(latencies.p95(), None);
+        latencies.record(ms(5));
+        assert_eq!(latencies.p95(), Some(ms(5)));
+        (1..=128).for_each(|n| latencies.record(ms(n)));
+        let p95 = latencies.p95().expect("there were enough");
+        assert!((ms(115)..=ms(122)).contains(&p95), "{p95:?}");
+    }
+
+    #[test]
+    fn a_breaker_opens_once_and_an_answer_closes_it() {
+        let mut breaker = Breaker::default();
+        assert_eq!([(); 4].map(|()| breaker.failed()), [false, false, true, false]);
+        assert!(breaker.is_open());
+        breaker.succeeded();
+        assert!(!breaker.is_open() && !breaker.failed());
+    }
+}

@@ -1,0 +1,226 @@
+//! Which replica of each shard to ask, so that few nodes are asked and all get their share.
+//!
+//! A greedy set cover: again and again the node that has most of what is still wanted, ties turned
+//! by a salt that differs from request to request. Then what several of the chosen nodes have is
+//! dealt out evenly among them. A shard is only ever asked of its best-standing replicas, so a node
+//! of doubtful health is not chosen because it would save a call.
+//!
+//! A *piece* is one shard of one version; pieces and nodes are numbered by the caller.
+
+use std::collections::BTreeSet;
+
+/// How much a replica is trusted, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// AVAILABLE, on a node that reports to control and answers us.
+    Sound,
+    /// AVAILABLE by its last report, on a node that answers us but not control.
+    Silent,
+    /// AVAILABLE by its last report, on a node that failed us lately.
+    Suspect,
+}
+
+/// Who has what.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replicas {
+    /// For each piece the nodes that have it.
+    pub(crate) pieces: Vec<Vec<(usize, Standing)>>,
+    /// The node of this very process, preferred among equals since asking it costs no network.
+    pub(crate) local: Option<usize>,
+    /// Turns ties.
+    pub(crate) salt: u64,
+}
+
+/// What to ask of whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    /// Nodes, each once, and the pieces to ask of them, ascending.
+    pub(crate) calls: Vec<(usize, Vec<usize>)>,
+    /// Pieces that no allowed node has, ascending.
+    pub(crate) unplaced: Vec<usize>,
+}
+
+impl Assignment {
+    /// The part of it that concerns these pieces.
+    pub(crate) fn restricted(&self, wanted: &BTreeSet<usize>) -> Self {
+        let keep = |pieces: &[usize]| -> Vec<usize> {
+            pieces.iter().copied().filter(|piece| wanted.contains(piece)).collect()
+        };
+        let calls = self.calls.iter().map(|(node, pieces)| (*node, keep(pieces)));
+        Self {
+            calls: calls.filter(|(_, pieces)| !pieces.is_empty()).collect(),
+            unplaced: keep(&self.unplaced),
+        }
+    }
+}
+
+/// Assigns the `wanted` pieces to nodes of at most the `worst` standing, but never a piece to a node
+/// that `refused` says of.
+pub(crate) fn assign(
+    replicas: &Replicas,
+    wanted: &[usize],
+    worst: Standing,
+    refused: &dyn Fn(usize, usize) -> bool,
+) -> Assignment {
+    let options: Vec<(usize, Vec<usize>)> = wanted
+        .iter()
+        .map(|&piece| (piece, best_standing(&replicas.pieces[piece], piece, worst, refused)))
+        .collect();
+    let unplaced = options.iter().filter(|(_, nodes)| nodes.is_empty()).map(|(p, _)| *p).collect();
+    let chosen = cover(&options, replicas);
+    Assignment { calls: deal(options, &chosen), unplaced }
+}
+
+fn best_standing(
+    holders: &[(usize, Standing)],
+    piece: usize,
+    worst: Standing,
+    refused: &dyn Fn(usize, usize) -> bool,
+) -> Vec<usize> {
+    let allowed =
+        || holders.iter().filter(|(node, standing)| *standing <= worst && !refused(piece, *node));
+    let best = allowed().map(|(_, standing)| *standing).min();
+    allowed().filter(|(_, standing)| Some(*standing) == best).map(|(node, _)| *node).collect()
+}
+
+/// Nodes that together have all that can be had, in the order they were chosen.
+fn cover(options: &[(usize, Vec<usize>)], replicas: &Replicas) -> Vec<usize> {
+    let nodes = options.iter().flat_map(|(_, nodes)| nodes).max().map_or(0, |most| most + 1);
+    let mut open: Vec<&[usize]> = options.iter().map(|(_, nodes)| nodes.as_slice()).collect();
+    open.retain(|nodes| !nodes.is_empty());
+    let mut chosen = Vec::new();
+    while !open.is_empty() {
+        let mut counts = vec![0_usize; nodes];
+        open.iter().copied().flatten().for_each(|&node| counts[node] += 1);
+        let best = (0..nodes)
+            .max_by_key(|&node| {
+                (counts[node], replicas.local == Some(node), turn(replicas.salt, node), node)
+            })
+            .expect("an open piece has a node");
+        open.retain(|nodes| !nodes.contains(&best));
+        chosen.push(best);
+    }
+    chosen
+}
+
+/// Gives each piece to the chosen node that has least so far; pieces with the least choice first.
+fn deal(mut options: Vec<(usize, Vec<usize>)>, chosen: &[usize]) -> Vec<(usize, Vec<usize>)> {
+    let mut calls: Vec<(usize, Vec<usize>)> =
+        chosen.iter().map(|&node| (node, Vec::new())).collect();
+    for (_, nodes) in &mut options {
+        nodes.retain(|node| chosen.contains(node));
+    }
+    options.sort_by_key(|(piece, nodes)| (nodes.len(), *piece));
+    for (piece, nodes) in options {
+        let least = calls
+            .iter_mut()
+            .filter(|(node, _)| nodes.contains(node))
+            .min_by_key(|(_, pieces)| pieces.len());
+        if let Some((_, pieces)) = least {
+            pieces.push(piece);
+        }
+    }
+    calls.retain_mut(|(_, pieces)| {
+        pieces.sort_unstable();
+        !pieces.is_empty()
+    });
+    calls
+}
+
+/// A number that looks random and is the same for the same arguments (the finaliser of SplitMix64).
+fn turn(salt: u64, node: usize) -> u64 {
+    let mut z = salt.wrapping_add((node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sound(pieces: &[&[usize]], salt: u64) -> Replicas {
+        let holders = |nodes: &&[usize]| nodes.iter().map(|&n| (n, Standing::Sound)).collect();
+        Replicas { pieces: pieces.iter().map(holders).collect(), local: None, salt }
+    }
+
+    fn all(replicas: &Replicas) -> Assignment {
+        let wanted: Vec<usize> = (0..replicas.pieces.len()).collect();
+        assign(replicas, &wanted, Standing::Suspect, &|_, _| false)
+    }
+
+    #[test]
+    fn one_node_that_has_all_is_asked_alone() {
+        let replicas = sound(&[&[0, 1], &[1, 2], &[1]], 7);
+        assert_eq!(all(&replicas).calls, [(1, vec![0, 1, 2])]);
+    }
+
+    #[test]
+    fn what_two_chosen_nodes_share_is_dealt_out_evenly() {
+        let replicas = sound(&[&[0], &[1], &[0, 1], &[0, 1], &[0, 1], &[0, 1]], 3);
+        let loads: Vec<usize> = all(&replicas).calls.iter().map(|(_, p)| p.len()).collect();
+        assert_eq!(loads, [3, 3]);
+    }
+
+    #[test]
+    fn health_goes_before_thrift() {
+        let mut replicas = sound(&[&[0, 1], &[0]], 3);
+        replicas.pieces[0][0].1 = Standing::Suspect;
+        assert_eq!(all(&replicas).calls, [(0, vec![1]), (1, vec![0])].map(|c| c).to_vec());
+        let worst = assign(&replicas, &[0, 1], Standing::Silent, &|_, node| node == 1);
+        assert_eq!(worst, Assignment { calls: vec![(0, vec![1])], unplaced: vec![0] });
+    }
+
+    #[test]
+    fn the_salt_spreads_the_load_and_the_local_node_is_preferred() {
+        let mut counts = [0; 3];
+        for salt in 0..3_000 {
+            counts[all(&sound(&[&[0, 1, 2]], salt)).calls[0].0] += 1;
+        }
+        assert!(counts.iter().all(|&count| (900..1_100).contains(&count)), "{counts:?}");
+        for salt in 0..100 {
+            let replicas = Replicas { local: Some(2), ..sound(&[&[0, 1, 2]], salt) };
+            assert_eq!(all(&replicas).calls[0].0, 2);
+        }
+    }
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        prop_oneof![Just(Standing::Sound), Just(Standing::Silent), Just(Standing::Suspect)]
+    }
+
+    proptest! {
+        #[test]
+        fn every_piece_goes_once_to_a_best_holder_or_is_named(
+            pieces in prop::collection::vec(
+                prop::collection::btree_map(0usize..8, standing(), 0..4), 1..20),
+            salt in any::<u64>(), banned in 0usize..8,
+        ) {
+            let replicas = Replicas {
+                pieces: pieces.iter().map(|p| p.clone().into_iter().collect()).collect(),
+                local: None,
+                salt,
+            };
+            let wanted: Vec<usize> = (0..pieces.len()).collect();
+            let assignment = assign(&replicas, &wanted, Standing::Silent, &|_, node| node == banned);
+            let mut placed = assignment.unplaced.clone();
+            for (node, asked) in &assignment.calls {
+                prop_assert!(!asked.is_empty());
+                for piece in asked {
+                    let allowed = |(n, s): (&usize, &Standing)|
+                        (*n != banned && *s <= Standing::Silent).then_some(*s);
+                    let best = pieces[*piece].iter().filter_map(allowed).min();
+                    prop_assert_ne!(*node, banned);
+                    prop_assert_eq!(pieces[*piece].get(node).copied(), best);
+                }
+                placed.extend(asked);
+            }
+            placed.sort_unstable();
+            prop_assert_eq!(placed, wanted);
+            let mut nodes: Vec<usize> = assignment.calls.iter().map(|(n, _)| *n).collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            prop_assert_eq!(nodes.len(), assignment.calls.len());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The router role of a node: built, watched, drained.
+
+use crate::admission::Admission;
+use crate::config::RouterConfig;
+use crate::engine::Engine;
+use crate::node::{Dialer, Nodes};
+use crate::readiness::{is_ready, watch_readiness};
+use crate::remote::GrpcDialer;
+use crate::service::RouterService;
+use marquee_core::plan::Plan;
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Bytes of the hash that begins recommendation ids: 2⁻³² for a clash among 65,536 processes.
+const ID_PREFIX_BYTES: usize = 8;
+
+/// A running router.
+pub struct Router {
+    service: RouterService,
+    admission: Admission,
+    ready: Arc<watch::Sender<bool>>,
+    readiness: JoinHandle<()>,
+    drain: Duration,
+}
+
+impl Router {
+    /// Starts answering by the plans of `plan`; must be called inside a tokio runtime. The node
+    /// `local` is this very process and is asked without a network. `config` is expected to be
+    /// [valid](RouterConfig::validate).
+    pub fn start(
+        config: RouterConfig,
+        plan: watch::Receiver<Arc<Plan>>,
+        local: Option<(String, Arc<dyn ShardService>)>,
+    ) -> Self {
+        Self::start_with(config, plan, local, Arc::new(GrpcDialer))
+    }
+
+    /// The same with another way to reach nodes.
+    pub fn start_with(
+        config: RouterConfig,
+        plan: watch::Receiver<Arc<Plan>>,
+        local: Option<(String, Arc<dyn ShardService>)>,
+        dialer: Arc<dyn Dialer>,
+    ) -> Self {
+        let RouterConfig { node_id, max_in_flight, default_deadline, drain } = config;
+        let nodes = Arc::new(Nodes::new(dialer, local));
+        let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
+        let readiness =
+            tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
+        let admission = Admission::new(max_in_flight as usize);
+        let engine = Engine::new(plan, nodes);
+        let service =
+            RouterService::new(engine, admission.clone(), default_deadline, id_prefix(&node_id));
+        Self { service, admission, ready, readiness, drain }
+    }
+
+    /// What answers callers.
+    pub fn service(&self) -> RouterService {
+        self.service.clone()
+    }
+
+    /// Whether some surface is live and every shard that it sends traffic to is believed reachable;
+    /// false from the beginning of a shutdown.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Refuses new requests with UNAVAILABLE and waits for those under way, so long as it was set up
+    /// to.
+    pub async fn shutdown(self) {
+        self.readiness.abort();
+        self.ready.send_replace(false);
+        if !self.admission.drain(self.drain).await {
+            tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
+        }
+    }
+}
+
+/// Differs from process to process: node ids may repeat over restarts and clusters.
+fn id_prefix(node_id: &str) -> String {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(node_id.as_bytes());
+    hasher.update(&since_epoch.as_nanos().to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    let hash = hasher.finalize();
+    hash.as_bytes()[..ID_PREFIX_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.readiness.abort();
+    }
+}

@@ -1,0 +1,249 @@
+//! The second round: the best items, from all shards of each version.
+//!
+//! All queries of a batch over the same matrix of the same version travel in one operation, so a
+//! node is asked once for everything. What nodes answer is already merged over their shards; here
+//! the lists of nodes are merged to one for each query.
+
+use crate::fanout::Round;
+use crate::layout::Layout;
+use crate::node::CallKind;
+use futures::future::{BoxFuture, FutureExt as _};
+use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_core::fuse::{Candidate, Contribution};
+use marquee_core::id::ModelVersion;
+use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use marquee_proto::shard::v1::{
+    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
+};
+use marquee_proto::v1;
+use prost::Message as _;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Status};
+
+use crate::lookup::version_to_wire;
+
+/// Bytes of queries in one message: half of what a message may have, since sizes are estimates.
+pub(crate) const MAX_QUERY_BYTES: usize = MAX_INTERNAL_MESSAGE_BYTES / 2;
+/// Results asked of a node at once: with ids and titles of 150 bytes together, they fit into a
+/// message between nodes.
+pub(crate) const MAX_RESULTS: usize = 400_000;
+
+/// What is searched, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Matrix<'a> {
+    /// The version's number in the layout.
+    pub(crate) version: usize,
+    /// The matrix's name.
+    pub(crate) name: &'a str,
+    /// What is done to it.
+    pub(crate) operation: Operation,
+}
+
+/// Where to find a list after the round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    op: usize,
+    query: usize,
+}
+
+/// See the module.
+pub(crate) struct SearchRound<'a> {
+    epoch: u64,
+    ops: Vec<Op<'a>>,
+    queries: usize,
+    bytes: usize,
+    results: usize,
+}
+
+struct Op<'a> {
+    matrix: Matrix<'a>,
+    version: &'a ModelVersion,
+    pieces: Range<usize>,
+    queries: Vec<Query>,
+    filters: Vec<v1::Filter>,
+    /// The number of each filter, by its bytes: many requests of a batch have the same one.
+    filter_numbers: HashMap<Vec<u8>, u32>,
+    replies: Vec<Reply>,
+}
+
+/// What one node said of an operation.
+struct Reply {
+    pieces: Vec<usize>,
+    queries: Vec<QueryResult>,
+}
+
+impl<'a> SearchRound<'a> {
+    /// A round without queries.
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self { epoch, ops: Vec::new(), queries: 0, bytes: 0, results: 0 }
+    }
+
+    /// Whether another such query would make messages too large.
+    pub(crate) fn is_full_for(&self, query: &Query, filter: Option<&v1::Filter>) -> bool {
+        let bytes = query.encoded_len() + filter.map_or(0, v1::Filter::encoded_len);
+        self.queries > 0
+            && (self.bytes + bytes > MAX_QUERY_BYTES
+                || self.results + query.count as usize > MAX_RESULTS)
+    }
+
+    /// Adds a query; its `filter` field is set here.
+    pub(crate) fn add(
+        &mut self,
+        layout: &Layout<'a>,
+        matrix: Matrix<'a>,
+        mut query: Query,
+        filter: Option<v1::Filter>,
+    ) -> Ticket {
+        let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
+            self.ops.push(Op {
+                matrix,
+                version: layout.version(matrix.version).name,
+                pieces: layout.pieces(matrix.version),
+                queries: Vec::new(),
+                filters: Vec::new(),
+                filter_numbers: HashMap::new(),
+                replies: Vec::new(),
+            });
+            self.ops.len() - 1
+        });
+        let Op { queries, filters, filter_numbers, .. } = &mut self.ops[op];
+        if let Some(filter) = filter {
+            let key = filter.encode_to_vec();
+            let bytes = key.len();
+            query.filter = *filter_numbers.entry(key).or_insert_with(|| {
+                self.bytes += bytes;
+                filters.push(filter);
+                // At most one a query, of which a message holds far fewer than 2³².
+                filters.len() as u32
+            });
+        }
+        self.bytes += query.encoded_len();
+        self.results += query.count as usize;
+        self.queries += 1;
+        queries.push(query);
+        Ticket { op, query: queries.len() - 1 }
+    }
+
+    /// The pieces to search.
+    pub(crate) fn pieces(&self) -> BTreeSet<usize> {
+        self.ops.iter().flat_map(|op| op.pieces.clone()).collect()
+    }
+
+    /// The best items of a query over all that was answered, after the round. With `leaf` given,
+    /// each says that this leaf contributed it.
+    pub(crate) fn take(&mut self, ticket: Ticket, leaf: Option<usize>) -> Vec<Candidate> {
+        let Op { queries, replies, .. } = &mut self.ops[ticket.op];
+        let count = queries[ticket.query].count as usize;
+        let overlap = overlap(replies);
+        let mut lists: Vec<&mut QueryResult> =
+            replies.iter_mut().map(|reply| &mut reply.queries[ticket.query]).collect();
+        let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
+        let picks = merge_top_k(&ranked, count, overlap);
+        let candidate = |(rank, Pick { list, position }): (u32, Pick)| {
+            let list = &mut lists[list];
+            let score = f64::from(list.scores[position]);
+            Candidate {
+                item_id: std::mem::take(&mut list.item_ids[position]),
+                title: std::mem::take(&mut list.titles[position]),
+                score,
+                contributions: leaf
+                    .map(|leaf| Contribution { leaf, score, rank })
+                    .into_iter()
+                    .collect(),
+            }
+        };
+        (1..).zip(picks).map(candidate).collect()
+    }
+
+    fn message(&self, pieces: &[usize]) -> SearchRequest {
+        let op = |op: &Op<'_>| SearchOp {
+            version: Some(version_to_wire(op.version)),
+            shards: op.of(pieces).map(|piece| (piece - op.pieces.start) as u32).collect(),
+            matrix: op.matrix.name.into(),
+            operation: op.matrix.operation.into(),
+            queries: op.queries.clone(),
+            filters: op.filters.clone(),
+        };
+        let asked = self.ops.iter().filter(|op| op.of(pieces).next().is_some());
+        SearchRequest { plan_epoch: self.epoch, ops: asked.map(op).collect() }
+    }
+}
+
+impl Op<'_> {
+    fn of(&self, pieces: &[usize]) -> impl Iterator<Item = usize> {
+        pieces.iter().copied().filter(|piece| self.pieces.contains(piece))
+    }
+
+    fn check(&self, result: &SearchResult) -> Result<(), String> {
+        let SearchResult { queries } = result;
+        let version = self.version;
+        if queries.len() != self.queries.len() {
+            return Err(format!(
+                "{} lists for {} queries of {version}",
+                queries.len(),
+                self.queries.len()
+            ));
+        }
+        for (list, query) in queries.iter().zip(&self.queries) {
+            let length = list.ordinals.len();
+            let whole = list.item_ids.len() == length && list.titles.len() == length;
+            if !whole || !ranked(list).is_sound() || length > query.count as usize {
+                return Err(format!("a list from {version} that is not ranked or not whole"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Round for SearchRound<'_> {
+    type Reply = SearchResponse;
+
+    fn kind(&self) -> CallKind {
+        CallKind::search(self.queries)
+    }
+
+    fn call(
+        &self,
+        service: Arc<dyn ShardService>,
+        pieces: &[usize],
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<SearchResponse, Status>> {
+        let mut request = Request::new(self.message(pieces));
+        request.set_timeout(timeout);
+        async move { Ok(service.search(request).await?.into_inner()) }.boxed()
+    }
+
+    fn absorb(&mut self, pieces: &[usize], reply: SearchResponse) -> Result<(), String> {
+        let asked: Vec<usize> =
+            (0..self.ops.len()).filter(|&op| self.ops[op].of(pieces).next().is_some()).collect();
+        let SearchResponse { results } = reply;
+        if results.len() != asked.len() {
+            return Err(format!("{} results for {} searches", results.len(), asked.len()));
+        }
+        for (&op, result) in asked.iter().zip(&results) {
+            self.ops[op].check(result)?;
+        }
+        for (op, SearchResult { queries }) in asked.into_iter().zip(results) {
+            let pieces = self.ops[op].of(pieces).collect();
+            self.ops[op].replies.push(Reply { pieces, queries });
+        }
+        Ok(())
+    }
+}
+
+fn ranked(list: &QueryResult) -> Ranked<'_> {
+    Ranked { scores: &list.scores, ordinals: &list.ordinals }
+}
+
+/// Whether two replies searched the same piece: a hedge and what it hedged may both have answered.
+fn overlap(replies: &[Reply]) -> Overlap {
+    let mut seen = BTreeSet::new();
+    match replies.iter().flat_map(|reply| &reply.pieces).all(|piece| seen.insert(*piece)) {
+        true => Overlap::None,
+        false => Overlap::Possible,
+    }
+}

@@ -1,0 +1,159 @@
+//! The service for callers: checks, admits, answers.
+
+use crate::admission::Admission;
+use crate::answer::check_size;
+use crate::ask::{Answer, Ask};
+use crate::engine::Engine;
+use crate::error::RouterError;
+use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
+use marquee_proto::v1;
+use marquee_proto::v1::recommender_service_server::RecommenderService;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, async_trait};
+
+/// A caller cannot make us hold a place for longer than this.
+pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Answers callers. Cheap to clone.
+#[derive(Clone)]
+pub struct RouterService {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    admission: Admission,
+    default_deadline: Duration,
+    /// Different for every process.
+    id_prefix: String,
+    answers: AtomicU64,
+}
+
+impl RouterService {
+    pub(crate) fn new(
+        engine: Engine,
+        admission: Admission,
+        default_deadline: Duration,
+        id_prefix: String,
+    ) -> Self {
+        let answers = AtomicU64::new(0);
+        Self {
+            shared: Arc::new(Shared { engine, admission, default_deadline, id_prefix, answers }),
+        }
+    }
+
+    async fn answer(&self, asks: &[Ask], deadline: Instant) -> Result<Vec<Answer>, RouterError> {
+        let _place = self.shared.admission.admit(asks.len())?;
+        self.shared.engine.answer(asks, deadline).await
+    }
+
+    async fn answer_one(&self, ask: Ask, deadline: Instant) -> Result<Answer, RouterError> {
+        let answers = self.answer(&[ask], deadline).await?;
+        Ok(answers.into_iter().next().expect("one ask has one answer"))
+    }
+
+    fn deadline(&self, metadata: &MetadataMap) -> Instant {
+        let given = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let time = given.and_then(parse_timeout).unwrap_or(self.shared.default_deadline);
+        Instant::now() + time.min(MAX_DEADLINE)
+    }
+
+    /// Unique among all answers of all routers.
+    fn recommendation_id(&self) -> String {
+        let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:x}", self.shared.id_prefix)
+    }
+}
+
+#[async_trait]
+impl RecommenderService for RouterService {
+    async fn recommend(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let ask = Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let answer = self.answer_one(ask, deadline).await?;
+        let response = answer.into_recommendations(self.recommendation_id());
+        Ok(Response::new(check_size(response)?))
+    }
+
+    async fn batch_recommend(
+        &self,
+        request: Request<v1::BatchRecommendRequest>,
+    ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let asks: Vec<Ask> = Recommend::batch_from_wire(request.into_inner())
+            .map_err(RouterError::from)?
+            .into_iter()
+            .map(Ask::from)
+            .collect();
+        let answers = self.answer(&asks, deadline).await?;
+        let responses = answers
+            .into_iter()
+            .map(|answer| answer.into_recommendations(self.recommendation_id()))
+            .collect();
+        Ok(Response::new(check_size(v1::BatchRecommendResponse { responses })?))
+    }
+
+    async fn similar_items(
+        &self,
+        request: Request<v1::SimilarItemsRequest>,
+    ) -> Result<Response<v1::SimilarItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let ask = SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let answer = self.answer_one(ask, deadline).await?;
+        Ok(Response::new(check_size(answer.into_similar_items())?))
+    }
+
+    async fn rank_items(
+        &self,
+        request: Request<v1::RankItemsRequest>,
+    ) -> Result<Response<v1::RankItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let ask = RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let answer = self.answer_one(ask, deadline).await?;
+        Ok(Response::new(check_size(answer.into_ranked_items())?))
+    }
+}
+
+/// Reads a `grpc-timeout`: up to eight digits and a unit; none if it is anything else.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        'H' => Duration::from_secs(number * 3_600),
+        'M' => Duration::from_secs(number * 60),
+        'S' => Duration::from_secs(number),
+        'm' => Duration::from_millis(number),
+        'u' => Duration::from_micros(number),
+        'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        for (text, millis) in
+            [("1H", 3_600_000), ("2M", 120_000), ("3S", 3_000), ("250m", 250), ("250000u", 250)]
+        {
+            assert_eq!(parse_timeout(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(parse_timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for bad in ["", "m", "10", "123456789m", "-1m", "1.5S", "1s", "1é", "１S"] {
+            assert_eq!(parse_timeout(bad), None, "{bad:?}");
+        }
+    }
+}

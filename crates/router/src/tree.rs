@@ -1,0 +1,303 @@
+//! An ensemble in execution: what it needs next, and how what it got becomes one list. Pure.
+//!
+//! Leaves are numbered from left to right. All leaves that can be asked at once are asked at once;
+//! only the later members of a sequence wait, since they re-rank what the earlier ones propose. A
+//! leaf that failed, or has nothing to say of the subject, is *absent*: the rest answers without it.
+
+use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::fuse::{Candidate, Member, product, reciprocal_rank, rerank, weighted_score};
+use marquee_core::id::ModelVersion;
+use std::sync::Arc;
+
+/// Members of fusions and the first of a sequence propose this many times what is asked for: an item
+/// that several members have just below their best shall win over one that a single member likes.
+pub(crate) const DEPTH_FACTOR: usize = 3;
+/// They propose at least this many...
+pub(crate) const MIN_DEPTH: usize = 100;
+/// ...and no more than this, unless more is asked for: what lies deeper hardly rises to the top.
+pub(crate) const MAX_DEPTH: usize = 1_000;
+
+/// An ensemble without references and splits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Tree {
+    Leaf(usize),
+    Parallel { members: Vec<(f64, Tree)>, fusion: Fusion },
+    Product(Vec<Tree>),
+    Sequence(Vec<Tree>),
+}
+
+/// What is known of a leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LeafState {
+    /// Not asked yet.
+    Open,
+    /// Its list, best first.
+    Answered(Vec<Candidate>),
+    /// Nothing will come of it.
+    Absent,
+}
+
+/// What is asked of a node of the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scope {
+    /// At most this many items.
+    pub(crate) count: usize,
+    /// Only these items, if given.
+    pub(crate) only: Option<Arc<[String]>>,
+}
+
+/// A leaf that has to be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Demand {
+    pub(crate) leaf: usize,
+    pub(crate) scope: Scope,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Ask these leaves, then evaluate again.
+    Ask(Vec<Demand>),
+    /// The list; empty if every leaf is absent.
+    Done(Vec<Candidate>),
+}
+
+impl Tree {
+    /// The tree of a decided ensemble, and the versions of its leaves in order; none if a reference
+    /// or a split is left in it.
+    pub(crate) fn of(root: &EnsembleNode) -> Option<(Self, Vec<ModelVersion>)> {
+        let mut leaves = Vec::new();
+        Some((Self::node(root, &mut leaves)?, leaves))
+    }
+
+    fn node(node: &EnsembleNode, leaves: &mut Vec<ModelVersion>) -> Option<Self> {
+        Some(match node {
+            EnsembleNode::Model(version) => {
+                leaves.push(version.clone());
+                Self::Leaf(leaves.len() - 1)
+            }
+            EnsembleNode::Parallel { members, fusion } => Self::Parallel {
+                members: members
+                    .iter()
+                    .map(|WeightedNode { node, weight }| Some((*weight, Self::node(node, leaves)?)))
+                    .collect::<Option<_>>()?,
+                fusion: *fusion,
+            },
+            EnsembleNode::Product(members) => Self::Product(Self::nodes(members, leaves)?),
+            EnsembleNode::Sequence(members) => Self::Sequence(Self::nodes(members, leaves)?),
+            EnsembleNode::Reference(_) | EnsembleNode::Split { .. } => return None,
+        })
+    }
+
+    fn nodes(nodes: &[EnsembleNode], leaves: &mut Vec<ModelVersion>) -> Option<Vec<Self>> {
+        nodes.iter().map(|node| Self::node(node, leaves)).collect()
+    }
+
+    /// What comes next, given what is known of the leaves.
+    pub(crate) fn evaluate(&self, leaves: &[LeafState], scope: &Scope) -> Step {
+        match self.list(leaves, scope) {
+            Ok(list) => {
+                let mut list = list.unwrap_or_default();
+                list.truncate(scope.count);
+                Step::Done(list)
+            }
+            Err(demands) => Step::Ask(demands),
+        }
+    }
+
+    /// The node's list, none if it is absent; or else what it needs.
+    fn list(
+        &self,
+        leaves: &[LeafState],
+        scope: &Scope,
+    ) -> Result<Option<Vec<Candidate>>, Vec<Demand>> {
+        match self {
+            Self::Leaf(leaf) => match &leaves[*leaf] {
+                LeafState::Open => Err(vec![Demand { leaf: *leaf, scope: scope.clone() }]),
+                LeafState::Answered(list) => Ok(Some(list.clone())),
+                LeafState::Absent => Ok(None),
+            },
+            Self::Parallel { members, fusion } => {
+                let (weights, nodes): (Vec<f64>, Vec<&Self>) =
+                    members.iter().map(|(weight, node)| (*weight, node)).unzip();
+                let members: Vec<Member> = all(nodes, leaves, &scope.deep())?
+                    .into_iter()
+                    .zip(weights)
+                    .filter_map(|(list, weight)| Some(Member { weight, list: list? }))
+                    .collect();
+                Ok((!members.is_empty()).then(|| match fusion {
+                    Fusion::ReciprocalRank => reciprocal_rank(members, scope.count),
+                    Fusion::WeightedScore => weighted_score(members, scope.count),
+                }))
+            }
+            Self::Product(members) => {
+                let lists: Vec<_> = all(members.iter().collect(), leaves, &scope.deep())?;
+                let lists: Vec<_> = lists.into_iter().flatten().collect();
+                Ok((!lists.is_empty()).then(|| product(lists, scope.count)))
+            }
+            Self::Sequence(members) => sequence(members, leaves, scope),
+        }
+    }
+}
+
+/// The lists of all, or what all of them together need.
+fn all(
+    nodes: Vec<&Tree>,
+    leaves: &[LeafState],
+    scope: &Scope,
+) -> Result<Vec<Option<Vec<Candidate>>>, Vec<Demand>> {
+    let mut lists = Vec::with_capacity(nodes.len());
+    let mut demands = Vec::new();
+    for node in nodes {
+        match node.list(leaves, scope) {
+            Ok(list) => lists.push(list),
+            Err(more) => demands.extend(more),
+        }
+    }
+    if demands.is_empty() { Ok(lists) } else { Err(demands) }
+}
+
+/// The first member that is not absent proposes, each later one re-ranks.
+fn sequence(
+    members: &[Tree],
+    leaves: &[LeafState],
+    scope: &Scope,
+) -> Result<Option<Vec<Candidate>>, Vec<Demand>> {
+    let mut proposed: Option<Vec<Candidate>> = None;
+    for (n, member) in members.iter().enumerate() {
+        proposed = match proposed {
+            None if n + 1 == members.len() => member.list(leaves, scope)?,
+            None => member.list(leaves, &scope.deep())?,
+            Some(list) if list.is_empty() => Some(list),
+            Some(list) => {
+                let only: Arc<[String]> = list.iter().map(|item| item.item_id.clone()).collect();
+                let count = list.len();
+                let scored = member.list(leaves, &Scope { count, only: Some(only) })?;
+                Some(match scored {
+                    Some(scored) => rerank(list, scored, count),
+                    None => list,
+                })
+            }
+        };
+    }
+    Ok(proposed.map(|mut list| {
+        list.truncate(scope.count);
+        list
+    }))
+}
+
+impl Scope {
+    /// What to ask of members so that `count` can be chosen well. Where the items are given, all of
+    /// them are asked for already.
+    fn deep(&self) -> Self {
+        let count = match self.only {
+            Some(_) => self.count,
+            None => (self.count * DEPTH_FACTOR).clamp(MIN_DEPTH, MAX_DEPTH.max(self.count)),
+        };
+        Self { count, only: self.only.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(version: u64) -> EnsembleNode {
+        EnsembleNode::Model(ModelVersion::new("films", version))
+    }
+
+    fn answered(ids: &[&str]) -> LeafState {
+        let item = |(below, id): (u32, &&str)| Candidate {
+            item_id: (*id).into(),
+            score: -f64::from(below),
+            ..Candidate::default()
+        };
+        LeafState::Answered((0..).zip(ids).map(item).collect())
+    }
+
+    fn done(step: Step) -> Vec<String> {
+        match step {
+            Step::Done(list) => list.into_iter().map(|item| item.item_id).collect(),
+            Step::Ask(demands) => panic!("still asks {demands:?}"),
+        }
+    }
+
+    fn asks(step: Step) -> Vec<(usize, usize, Option<Vec<String>>)> {
+        match step {
+            Step::Done(list) => panic!("is done: {list:?}"),
+            Step::Ask(demands) => demands
+                .into_iter()
+                .map(|d| (d.leaf, d.scope.count, d.scope.only.map(|ids| ids.to_vec())))
+                .collect(),
+        }
+    }
+
+    fn scope(count: usize) -> Scope {
+        Scope { count, only: None }
+    }
+
+    #[test]
+    fn leaves_are_numbered_from_left_to_right_and_asked_at_once() {
+        let parallel = EnsembleNode::Parallel {
+            members: vec![
+                WeightedNode { node: model(3), weight: 1.0 },
+                WeightedNode { node: EnsembleNode::Product(vec![model(1), model(2)]), weight: 2.0 },
+            ],
+            fusion: Fusion::ReciprocalRank,
+        };
+        let (tree, leaves) = Tree::of(&parallel).expect("no references");
+        let versions: Vec<u64> = leaves.iter().map(|leaf| leaf.version).collect();
+        assert_eq!(versions, [3, 1, 2]);
+        let open = vec![LeafState::Open; 3];
+        assert_eq!(
+            asks(tree.evaluate(&open, &scope(10))),
+            [(0, 100, None), (1, 300, None), (2, 300, None)]
+        );
+        let one_failed = [answered(&["a", "b"]), LeafState::Absent, answered(&["c", "b"])];
+        assert_eq!(done(tree.evaluate(&one_failed, &scope(2))), ["b", "c"]);
+        let one_left = [answered(&["a", "b"]), LeafState::Absent, LeafState::Absent];
+        assert_eq!(done(tree.evaluate(&one_left, &scope(2))), ["a", "b"]);
+        assert!(done(tree.evaluate(&vec![LeafState::Absent; 3], &scope(2))).is_empty());
+    }
+
+    #[test]
+    fn a_sequence_asks_its_members_one_after_another() {
+        let root = EnsembleNode::Sequence(vec![model(1), model(2), model(3)]);
+        let (tree, _) = Tree::of(&root).expect("no references");
+        let mut leaves = vec![LeafState::Open; 3];
+        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(0, 100, None)]);
+        leaves[0] = answered(&["a", "b", "c"]);
+        let only = |ids: [&str; 3]| Some(ids.map(String::from).to_vec());
+        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(1, 3, only(["a", "b", "c"]))]);
+        leaves[1] = answered(&["c", "b"]);
+        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(2, 3, only(["c", "b", "a"]))]);
+        leaves[2] = LeafState::Absent;
+        assert_eq!(done(tree.evaluate(&leaves, &scope(2))), ["c", "b"]);
+    }
+
+    #[test]
+    fn without_its_first_member_the_next_one_proposes() {
+        let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
+        let (tree, _) = Tree::of(&root).expect("no references");
+        let leaves = [LeafState::Absent, LeafState::Open];
+        assert_eq!(asks(tree.evaluate(&leaves, &scope(7))), [(1, 7, None)]);
+        let nothing = [answered(&[]), LeafState::Open];
+        assert!(done(tree.evaluate(&nothing, &scope(7))).is_empty());
+    }
+
+    #[test]
+    fn given_items_are_the_scope_of_every_leaf() {
+        let root = EnsembleNode::Product(vec![model(1), model(2)]);
+        let (tree, _) = Tree::of(&root).expect("no references");
+        let only: Arc<[String]> = Arc::new(["a".into(), "b".into()]);
+        let scope = Scope { count: 2, only: Some(Arc::clone(&only)) };
+        let ids = Some(vec!["a".to_owned(), "b".to_owned()]);
+        let open = vec![LeafState::Open; 2];
+        assert_eq!(asks(tree.evaluate(&open, &scope)), [(0, 2, ids.clone()), (1, 2, ids)]);
+    }
+
+    #[test]
+    fn what_is_not_decided_is_no_tree() {
+        assert_eq!(Tree::of(&EnsembleNode::Reference("x".into())), None);
+    }
+}
