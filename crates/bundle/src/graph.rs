@@ -2,18 +2,24 @@
 //!
 //! ```text
 //! section   elements            what
-//! meta      u64 × 8             rows; layers; links of a row on layer 0; links of a row above; entry;
-//!                               width of a search for 10 rows; for 100 rows; zero
+//! meta      u64 × 9             rows; layers; links of a row on layer 0; links of a row above; extra
+//!                               links of a row; entry; widths of a search for 10, 100, 1,000 rows
 //! links     u32 × rows·width    layer 0: the rows that each row leads to, best first, then NONE
+//! extra     u32 × rows·width    … and more rows, which no path of the links above led to, then NONE
 //! upstart   u64 × layers        where each upper layer begins in the next three, and where they end
 //! uprows    u32 × members       upper layers: the row that each member is
 //! updown    u32 × members       … its place in the layer below (in layer 1: its row)
 //! uplinks   u32 × members·width … the places in the same layer that it leads to, then NONE
 //! ```
 //!
+//! A graph over inner products leaves most short rows without links to them. They are never among the
+//! best few of all rows, but often among the best of those that a filter allows, or among the best
+//! thousand. The *extra* links lead to them; only thorough walks follow those, as they cost time.
+//!
 //! Layer 0 has all rows; each layer above a few of the one below. `entry` is a place in the topmost
 //! layer (its row if there is but one layer). Upper layers number their members by themselves, so
-//! descending needs no search for a row. The vectors lie in the matrix's own file.
+//! descending needs no search for a row. The vectors lie in the matrix's own file. Widths of 0 stand for
+//! a recall that no width reached: such searches scan.
 
 use crate::error::BundleError;
 use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
@@ -35,6 +41,7 @@ pub struct FrozenGraph {
     shape: Shape,
     ef: DefaultWidth,
     links: Section<u32>,
+    extra: Section<u32>,
     starts: Section<u64>,
     upper_rows: Section<u32>,
     upper_down: Section<u32>,
@@ -53,28 +60,38 @@ pub(crate) struct Shape {
     pub(crate) width: usize,
     /// Links of a member of an upper layer.
     pub(crate) upper_width: usize,
+    /// Extra links of a row.
+    pub(crate) extra_width: usize,
 }
 
-/// The widths of search that were measured to reach the recall asked for at building.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The widths of search that were measured to reach the recall asked for at building; 0 where none
+/// did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DefaultWidth {
     /// For 10 rows.
     pub at_10: u32,
     /// For 100 rows.
     pub at_100: u32,
+    /// For 1,000 rows, by a thorough walk.
+    pub at_1000: u32,
 }
 
 impl DefaultWidth {
-    /// The width of a search for `count` rows: between the measured ones on a line, beyond them in
-    /// proportion.
-    pub fn for_count(self, count: usize) -> usize {
-        let (ten, hundred) = (self.at_10 as usize, self.at_100 as usize);
-        let width = match count {
-            0..=10 => ten,
-            11..100 => ten + hundred.saturating_sub(ten) * (count - 10) / 90,
-            _ => hundred * count / 100,
+    /// The width of a search for `count` rows: on a line between the measured ones, in proportion
+    /// beyond them; none where no width reached the recall.
+    pub fn for_count(self, count: usize) -> Option<usize> {
+        let (ten, hundred, thousand) =
+            (self.at_10 as usize, self.at_100 as usize, self.at_1000 as usize);
+        let between = |low: usize, high: usize, from: usize, to: usize| {
+            low + (high.max(low) - low) * (count - from) / (to - from)
         };
-        width.max(count)
+        let (needed, width) = match count {
+            0..=10 => (ten, ten),
+            11..=100 => (hundred, between(ten, hundred, 10, 100)),
+            101..=1_000 => (thousand, between(hundred, thousand, 100, 1_000)),
+            _ => (thousand, thousand.saturating_mul(count) / 1_000),
+        };
+        (needed > 0).then(|| width.max(count))
     }
 }
 
@@ -100,6 +117,7 @@ impl FrozenGraph {
         GraphView {
             shape: self.shape,
             links: &self.links,
+            extra: &self.extra,
             starts: &self.starts,
             upper_rows: &self.upper_rows,
             upper_down: &self.upper_down,
@@ -119,7 +137,8 @@ impl FrozenGraph {
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Graph, options)?;
-        let [found, layers, width, upper_width, entry, at_10, at_100, _] = file.numbers("meta")?;
+        let [found, layers, width, upper_width, extra_width, entry, widths @ ..] =
+            file.numbers::<9>("meta")?;
         file.check(
             found == rows as u64 && rows > 0,
             "it has another number of rows than its matrix",
@@ -128,18 +147,21 @@ impl FrozenGraph {
         let layers = file.length("the number of layers", layers, MAX_LAYERS)?;
         let width = file.length("the number of links", width, MAX_LINKS)?;
         let upper_width = file.length("the number of upper links", upper_width, MAX_LINKS)?;
+        let extra_width = file.length("the number of extra links", extra_width, MAX_LINKS)?;
         let entry = file.length("the entry", entry, rows - 1)? as u32;
         file.check(layers > 0 && width > 0 && upper_width > 0, "it has no layer or no links")?;
-        let ef = DefaultWidth {
-            at_10: file.length("the default width", at_10, MAX_EF)? as u32,
-            at_100: file.length("the default width", at_100, MAX_EF)? as u32,
-        };
+        for width in widths {
+            file.length("the default width", width, MAX_EF)?;
+        }
+        let [at_10, at_100, at_1000] = widths.map(|width| width as u32);
+        let ef = DefaultWidth { at_10, at_100, at_1000 };
         let upper_rows = file.section_of_any_length::<u32>("uprows")?;
         let members = upper_rows.len();
         let graph = Self {
-            shape: Shape { rows, entry, width, upper_width },
+            shape: Shape { rows, entry, width, upper_width, extra_width },
             ef,
             links: file.section("links", rows * width)?,
+            extra: file.section("extra", rows * extra_width)?,
             starts: file.section("upstart", layers)?,
             upper_down: file.section("updown", members)?,
             upper_links: file.section("uplinks", members * upper_width)?,
@@ -158,6 +180,7 @@ impl FrozenGraph {
 pub(crate) struct GraphParts {
     pub(crate) shape: Shape,
     pub(crate) links: Vec<u32>,
+    pub(crate) extra: Vec<u32>,
     pub(crate) starts: Vec<u64>,
     pub(crate) upper_rows: Vec<u32>,
     pub(crate) upper_down: Vec<u32>,
@@ -170,6 +193,7 @@ impl GraphParts {
         GraphView {
             shape: self.shape,
             links: &self.links,
+            extra: &self.extra,
             starts: &self.starts,
             upper_rows: &self.upper_rows,
             upper_down: &self.upper_down,
@@ -184,20 +208,22 @@ impl GraphParts {
         path: String,
         ef: DefaultWidth,
     ) -> Result<FileInfo, BundleError> {
-        let Shape { rows, entry, width, upper_width } = self.shape;
+        let Shape { rows, entry, width, upper_width, extra_width } = self.shape;
         let meta = [
             rows as u64,
             self.starts.len() as u64,
             width as u64,
             upper_width as u64,
+            extra_width as u64,
             u64::from(entry),
             u64::from(ef.at_10),
             u64::from(ef.at_100),
-            0,
+            u64::from(ef.at_1000),
         ];
         FileBuilder::new(Kind::Graph)
             .numbers("meta", &meta)
             .section("links", &self.links)
+            .section("extra", &self.extra)
             .section("upstart", &self.starts)
             .section("uprows", &self.upper_rows)
             .section("updown", &self.upper_down)
@@ -210,7 +236,8 @@ impl GraphParts {
 #[derive(Clone, Copy)]
 pub(crate) struct GraphView<'a> {
     pub(crate) shape: Shape,
-    pub(crate) links: &'a [u32],
+    links: &'a [u32],
+    extra: &'a [u32],
     starts: &'a [u64],
     upper_rows: &'a [u32],
     upper_down: &'a [u32],
@@ -227,6 +254,12 @@ impl<'a> GraphView<'a> {
     #[inline]
     pub(crate) fn links(&self, row: u32) -> &'a [u32] {
         &self.links[row as usize * self.shape.width..][..self.shape.width]
+    }
+
+    /// The further rows that a row leads to on layer 0; ends at the first [`NONE`].
+    #[inline]
+    pub(crate) fn extra(&self, row: u32) -> &'a [u32] {
+        &self.extra[row as usize * self.shape.extra_width..][..self.shape.extra_width]
     }
 
     /// One upper layer, from 1.
@@ -249,7 +282,7 @@ impl<'a> GraphView<'a> {
             // Both conditions in every turn, so that the loop vectorises.
             links.iter().all(|&link| ((link as usize) < bound) | (link == NONE))
         };
-        if !linked(self.links, self.shape.rows) {
+        if !linked(self.links, self.shape.rows) || !linked(self.extra, self.shape.rows) {
             return Some("a link leads to no row");
         }
         if !within(self.upper_rows, self.shape.rows) {

@@ -139,9 +139,11 @@ pub struct GraphInfo {
     pub ef_at_10: u32,
     /// The width of a search for 100 rows.
     pub ef_at_100: u32,
-    /// The share of rows that no path of links led to before links were added for them.
-    pub unreachable_before_repair: f64,
-    /// The share of rows that no path leads to now.
+    /// The width of a search for 1,000 rows; 0 where none reached the recall, and such searches scan.
+    pub ef_at_1000: u32,
+    /// The share of rows that extra links had to be made for, as no path of the builder's led there.
+    pub linked_extra: f64,
+    /// The share of rows that no path leads to.
     pub unreachable: f64,
 }
 

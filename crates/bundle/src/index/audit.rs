@@ -1,20 +1,21 @@
 //! Measuring a graph: recall against the exact scan, and rows that no path leads to.
 
 use super::build::shuffled;
-use crate::graph::{DefaultWidth, GraphParts, GraphView, NONE};
+use super::repair::unreachable;
+use crate::graph::{DefaultWidth, GraphParts, GraphView};
 use crate::input::{BundleInput, DenseInput, Entity};
 use crate::kernels::dot_rows;
 use crate::manifest::{GraphInfo, Recall};
 use crate::search::CancelFlag;
-use crate::search::beam::Beam;
+use crate::search::beam::{Beam, Reach};
 use crate::search::scan::Vectors;
 
 /// Queries that a graph is measured with: of 200 × 100 results, a recall of 0.95 is known to about
 /// half a hundredth.
 const MAX_QUERIES: usize = 200;
 /// Widths of search that are tried, from narrow to wide; each costs about a half more than the last.
-const WIDTHS: [usize; 15] =
-    [12, 16, 24, 32, 48, 64, 100, 128, 192, 256, 384, 512, 768, 1_024, 1_536];
+const WIDTHS: [usize; 17] =
+    [12, 16, 24, 32, 48, 64, 100, 128, 192, 256, 384, 512, 768, 1_000, 1_500, 2_200, 3_300];
 /// Added to the recall that is looked for, since other queries than those measured will come.
 const MARGIN: f64 = 0.01;
 /// The order in which queries are drawn; any number does.
@@ -42,16 +43,15 @@ pub(crate) fn sample_queries(input: &BundleInput, matrix: &DenseInput) -> Option
     Some(Queries { values })
 }
 
-/// Measures a graph and finds the narrowest widths of search that reach the recall asked for, or
-/// else the widest tried.
+/// Measures a graph and finds the narrowest widths of search that reach the recall asked for.
 pub(super) fn audit(
     parts: &GraphParts,
+    linked_extra: usize,
     values: &[f32],
     rank: usize,
     queries: &Queries,
     target: f64,
 ) -> (DefaultWidth, GraphInfo) {
-    let vectors = Vectors { values, rank };
     let rows = values.len() / rank;
     // A query of zeros finds everything equally good, and says nothing.
     let queries: Vec<&[f32]> = queries
@@ -59,67 +59,68 @@ pub(super) fn audit(
         .chunks_exact(rank)
         .filter(|query| query.iter().any(|&value| value != 0.0))
         .collect();
-    let truth: Vec<Vec<f32>> =
-        queries.iter().map(|query| best_scores(vectors, query, 100)).collect();
-    let mut beam = Beam::default();
-    let (at_10, recall_10) =
-        narrowest(parts.view(), vectors, &queries, &truth, 10, target, &mut beam);
-    let (at_100, recall_100) =
-        narrowest(parts.view(), vectors, &queries, &truth, 100, target, &mut beam);
-    let unreachable = unreachable(parts.view()) as f64 / rows as f64;
+    let vectors = Vectors { values, rank };
+    let truth = queries.iter().map(|query| best_scores(vectors, query, 1_000)).collect();
+    let mut audit = Audit { graph: parts.view(), vectors, queries, truth, beam: Beam::default() };
+    let (at_10, recall_10) = audit.narrowest(10, target, Reach::Common);
+    let (at_100, recall_100) = audit.narrowest(100, target, Reach::Common);
+    let (at_1000, _) = audit.narrowest(1_000, target, Reach::Thorough);
+    let width = DefaultWidth { at_10, at_100, at_1000 };
     let info = GraphInfo {
-        recall: Recall { at_10: recall_10, at_100: recall_100, queries: queries.len() as u64 },
-        ef_at_10: at_10 as u32,
-        ef_at_100: at_100 as u32,
-        unreachable_before_repair: unreachable,
-        unreachable,
+        recall: Recall {
+            at_10: recall_10,
+            at_100: recall_100,
+            queries: audit.queries.len() as u64,
+        },
+        ef_at_10: at_10,
+        ef_at_100: at_100,
+        ef_at_1000: at_1000,
+        linked_extra: linked_extra as f64 / rows as f64,
+        unreachable: unreachable(parts.view()) as f64 / rows as f64,
     };
-    (DefaultWidth { at_10: at_10 as u32, at_100: at_100 as u32 }, info)
+    (width, info)
 }
 
-/// The narrowest width with a recall of the best `count` above the target, and its recall.
-fn narrowest(
-    graph: GraphView<'_>,
-    vectors: Vectors<'_>,
-    queries: &[&[f32]],
-    truth: &[Vec<f32>],
-    count: usize,
-    target: f64,
-    beam: &mut Beam,
-) -> (usize, f64) {
-    let mut measured = (count, 0.0);
-    for width in WIDTHS.into_iter().filter(|&width| width >= count) {
-        measured = (width, recall(graph, vectors, queries, truth, count, width, beam));
-        if measured.1 >= (target + MARGIN).min(1.0) {
-            break;
-        }
-    }
-    measured
+struct Audit<'a> {
+    graph: GraphView<'a>,
+    vectors: Vectors<'a>,
+    queries: Vec<&'a [f32]>,
+    /// The best scores of each query.
+    truth: Vec<Vec<f32>>,
+    beam: Beam,
 }
 
-/// The share of the best `count` rows that walks of this width find. Rows that tie with the last of
-/// them are as good, so it is scores that are compared.
-fn recall(
-    graph: GraphView<'_>,
-    vectors: Vectors<'_>,
-    queries: &[&[f32]],
-    truth: &[Vec<f32>],
-    count: usize,
-    width: usize,
-    beam: &mut Beam,
-) -> f64 {
-    let never = CancelFlag::new();
-    let (mut found, mut wanted) = (0, 0);
-    for (query, truth) in queries.iter().zip(truth) {
-        let truth = &truth[..count.min(truth.len())];
-        wanted += truth.len();
-        let Some(&last) = truth.last() else { continue };
-        // A walk whose scores leave f32 finds nothing: searches then scan, too.
-        if beam.walk(graph, vectors, query, width, &never).is_ok() {
-            found += beam.scores().take(truth.len()).filter(|&score| score >= last).count();
+impl Audit<'_> {
+    /// The narrowest width with a recall of the best `count` above the target, and its recall; 0 if
+    /// there is none, and the recall of the widest that was tried.
+    fn narrowest(&mut self, count: usize, target: f64, reach: Reach) -> (u32, f64) {
+        let mut recall = 0.0;
+        for width in WIDTHS.into_iter().filter(|&width| width >= count) {
+            recall = self.recall(count, (width, reach));
+            if recall >= (target + MARGIN).min(1.0) {
+                return (width as u32, recall);
+            }
         }
+        (0, recall)
     }
-    if wanted == 0 { 1.0 } else { found as f64 / wanted as f64 }
+
+    /// The share of the best `count` rows that walks of this width find. Rows that tie with the last
+    /// of them are as good, so it is scores that are compared.
+    fn recall(&mut self, count: usize, width: (usize, Reach)) -> f64 {
+        let never = CancelFlag::new();
+        let (mut found, mut wanted) = (0, 0);
+        for (query, truth) in self.queries.iter().zip(&self.truth) {
+            let truth = &truth[..count.min(truth.len())];
+            wanted += truth.len();
+            let Some(&last) = truth.last() else { continue };
+            // A walk whose scores leave f32 finds nothing: searches then scan, too.
+            if self.beam.walk(self.graph, self.vectors, query, width, &never).is_ok() {
+                found +=
+                    self.beam.scores().take(truth.len()).filter(|&score| score >= last).count();
+            }
+        }
+        if wanted == 0 { 1.0 } else { found as f64 / wanted as f64 }
+    }
 }
 
 /// The best `count` scores of all rows, best first.
@@ -133,25 +134,4 @@ fn best_scores(vectors: Vectors<'_>, query: &[f32], count: usize) -> Vec<f32> {
     }
     scores.sort_unstable_by(|a, b| b.total_cmp(a));
     scores
-}
-
-/// How many rows no path over layer 0 leads to from where searches begin.
-fn unreachable(graph: GraphView<'_>) -> usize {
-    let rows = graph.shape.rows;
-    let mut place = graph.shape.entry;
-    for layer in (1..graph.layers()).rev() {
-        place = graph.upper(layer).down[place as usize];
-    }
-    let mut reached = vec![false; rows];
-    reached[place as usize] = true;
-    let (mut open, mut count) = (vec![place], 1);
-    while let Some(row) = open.pop() {
-        for &link in graph.links(row).iter().take_while(|&&link| link != NONE) {
-            if !std::mem::replace(&mut reached[link as usize], true) {
-                count += 1;
-                open.push(link);
-            }
-        }
-    }
-    rows - count
 }

@@ -134,8 +134,9 @@ fn freeze(hnsw: &Hnsw<'_, f32, InnerProductDistance>, rows: usize) -> GraphParts
     }
     let entry = if top == 0 { entry_row } else { place_below[entry_row as usize] };
     GraphParts {
-        shape: Shape { rows, entry, width, upper_width },
+        shape: Shape { rows, entry, width, upper_width, extra_width: 0 },
         links,
+        extra: Vec::new(),
         starts,
         upper_rows,
         upper_down,

@@ -10,6 +10,7 @@
 
 mod audit;
 mod build;
+mod repair;
 
 pub(crate) use audit::{Queries, sample_queries};
 
@@ -49,10 +50,11 @@ pub(crate) fn build(
     queries: &Queries,
     on_insert: &(dyn Fn() + Sync),
 ) -> Option<Built> {
-    let parts = build::build_graph(values, rank, options, on_insert);
-    let (width, info) = audit::audit(&parts, values, rank, queries, options.target_recall);
+    let mut parts = build::build_graph(values, rank, options, on_insert);
+    let linked = repair::link_unreachable(&mut parts, values, rank);
+    let (width, info) = audit::audit(&parts, linked, values, rank, queries, options.target_recall);
     let recall = &info.recall;
-    let good = recall.at_10 >= options.target_recall && recall.at_100 >= options.target_recall;
+    let good = width.at_10 > 0 && width.at_100 > 0;
     if !good {
         tracing::warn!(
             rows = values.len() / rank,

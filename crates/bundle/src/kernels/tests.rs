@@ -23,15 +23,15 @@ type Rows = fn(&[f32], &[f32], &mut [f32]);
 type Gather = fn(&[f32], &[f32], &[u32], &mut [f32]);
 
 /// Every implementation that this machine can run.
+#[allow(clippy::undocumented_unsafe_blocks)] // lints don't see the macro's comment
 fn implementations() -> Vec<(&'static str, Dot, Axpy, Rows, Gather)> {
     let mut all: Vec<(&'static str, Dot, Axpy, Rows, Gather)> =
         vec![("dispatched", dot, axpy, dot_rows, dot_gather)];
     #[cfg(target_arch = "x86_64")]
     {
+        // SAFETY of all: added only where the machine has the instructions; the tests keep the lengths.
         macro_rules! add {
             ($set:ident) => {
-                // SAFETY (all four): added below only where the machine has the instructions, and
-                // the test keeps the lengths.
                 all.push((
                     stringify!($set),
                     |a, b| unsafe { x86::$set::dot(a, b) },

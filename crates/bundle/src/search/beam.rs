@@ -12,6 +12,15 @@ use crate::kernels::{dot, dot_gather, prefetch};
 /// Expansions between two looks at the cancel flag: some tens of microseconds.
 const EXPANSIONS_A_CHECK: usize = 64;
 
+/// Which links a walk follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those that the builder made: enough for the best few of all rows.
+    Common,
+    /// The extra ones too, which lead to every row.
+    Thorough,
+}
+
 /// Why a walk ended without results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -67,7 +76,7 @@ impl Beam {
         graph: GraphView<'_>,
         vectors: Vectors<'_>,
         query: &[f32],
-        width: usize,
+        (width, reach): (usize, Reach),
         cancel: &CancelFlag,
     ) -> Result<(), Stop> {
         self.best.clear();
@@ -79,7 +88,7 @@ impl Beam {
         let outcome = self.descend(graph, vectors, query).and_then(|(row, score)| {
             self.visit(row);
             self.best.push(Entry::new(score, row));
-            self.spread(graph, vectors, query, width, cancel)
+            self.spread(graph, vectors, query, (width, reach), cancel)
         });
         for row in self.touched.drain(..) {
             self.visited[row as usize / 64] = 0;
@@ -105,7 +114,12 @@ impl Beam {
         hits
     }
 
-    /// The scores of the rows that the last walk found, best first.
+    /// The rows that the last walk found, best first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + '_ {
+        self.best.iter().map(|entry| entry.row())
+    }
+
+    /// Their scores.
     pub(crate) fn scores(&self) -> impl Iterator<Item = f32> + '_ {
         self.best.iter().map(|entry| score_of(entry.ordered_score()))
     }
@@ -153,7 +167,7 @@ impl Beam {
         graph: GraphView<'_>,
         vectors: Vectors<'_>,
         query: &[f32],
-        width: usize,
+        (width, reach): (usize, Reach),
         cancel: &CancelFlag,
     ) -> Result<(), Stop> {
         let (mut at, mut expansions) = (0, 0);
@@ -172,13 +186,9 @@ impl Beam {
                 prefetch(graph.links(next.row()));
             }
             self.ids.clear();
-            for &link in graph.links(row) {
-                if link == NONE {
-                    break;
-                }
-                if self.visit(link) {
-                    self.ids.push(link);
-                }
+            self.gather(graph.links(row));
+            if reach == Reach::Thorough {
+                self.gather(graph.extra(row));
             }
             self.scores.resize(self.ids.len(), 0.0);
             dot_gather(query, vectors.values, &self.ids, &mut self.scores);
@@ -199,6 +209,19 @@ impl Beam {
             at = next;
         }
         Ok(())
+    }
+
+    /// Takes the links that weren't visited yet.
+    #[inline]
+    fn gather(&mut self, links: &[u32]) {
+        for &link in links {
+            if link == NONE {
+                break;
+            }
+            if self.visit(link) {
+                self.ids.push(link);
+            }
+        }
     }
 
     /// Marks a row as scored; says whether it is new.

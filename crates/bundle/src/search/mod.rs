@@ -25,8 +25,9 @@ pub use row_sum::sparse_row_sum;
 use crate::bitmap::RowBitmap;
 use crate::dense::DenseMatrix;
 use crate::error::SearchError;
-use crate::graph::MAX_EF;
+use crate::graph::{GraphView, MAX_EF};
 use crate::shard::BundleShard;
+use beam::Reach;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,6 +39,9 @@ const MIN_WALK_SHARE: f64 = 0.2;
 /// A walk scores about this many rows for each unit of its width, and each costs a cache miss; above
 /// `rows` of them the scan, which streams and skips, is faster.
 const WALK_COST: usize = 25;
+
+/// Searches for more rows than this walk thoroughly: some of them have no common links to them.
+const COMMON_COUNT: usize = 100;
 
 /// How a row is scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,8 +200,7 @@ pub fn dense_top_k(
         return Ok(Vec::new());
     }
     let ordinals = shard.ids(matrix.entity()).ordinals();
-    if let Some(width) = walk_width(matrix, metric, params, allowed) {
-        let graph = matrix.graph().expect("only a matrix with a graph has a width").view();
+    if let Some((graph, width)) = walk_width(matrix, metric, params, allowed) {
         let vectors = scan::Vectors { values: matrix.values(), rank: matrix.rank() };
         match scratch.beam.walk(graph, vectors, query, width, params.cancel) {
             Ok(()) => {
@@ -216,25 +219,29 @@ pub fn dense_top_k(
     Ok(scratch.top.take())
 }
 
-/// The width of the walk, or none where the exact scan is the better way.
-fn walk_width(
-    matrix: &DenseMatrix,
+/// The graph to walk and how widely, or none where the exact scan is the better way.
+fn walk_width<'a>(
+    matrix: &'a DenseMatrix,
     metric: Metric,
     params: &SearchParams<'_>,
     allowed: usize,
-) -> Option<usize> {
+) -> Option<(GraphView<'a>, (usize, Reach))> {
     let graph = matrix.graph()?;
     let rows = matrix.rows();
     let share = allowed as f64 / rows as f64;
     if params.exact || metric != Metric::InnerProduct || share < MIN_WALK_SHARE {
         return None;
     }
-    // Excluded rows are often the best ones, so they take places in the walk.
-    let wanted = params.count + params.exclude_rows.len();
-    let width = params.ef.unwrap_or_else(|| graph.default_width().for_count(wanted)).max(wanted);
-    let width = (width as f64 / share).ceil() as usize;
-    (width <= MAX_EF && width.saturating_mul(WALK_COST) <= rows || params.ef.is_some())
-        .then_some(width.min(rows))
+    // Excluded rows are often the best ones, so they take places in the walk; and of the rows in it
+    // only the allowed ones count.
+    let wanted = ((params.count + params.exclude_rows.len()) as f64 / share).ceil() as usize;
+    let width = match params.ef {
+        Some(width) => width.max(wanted).min(rows),
+        None => graph.default_width().for_count(wanted)?,
+    };
+    let cheaper = width <= MAX_EF && width.saturating_mul(WALK_COST) <= rows;
+    let reach = if share < 1.0 || wanted > COMMON_COUNT { Reach::Thorough } else { Reach::Common };
+    (cheaper || params.ef.is_some()).then(|| (graph.view(), (width, reach)))
 }
 
 #[cfg(test)]

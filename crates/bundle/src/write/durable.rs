@@ -20,10 +20,11 @@ impl Staging {
     pub(crate) fn new(place: &Path) -> Result<Self, BundleError> {
         let exists = || BundleError::Exists { path: place.into() };
         match fs_err::read_dir(place) {
-            Ok(mut entries) => match entries.next() {
-                Some(_) => return Err(exists()),
-                None => {}
-            },
+            Ok(entries) => {
+                if entries.count() > 0 {
+                    return Err(exists());
+                }
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if error.kind() == ErrorKind::NotADirectory => return Err(exists()),
             Err(error) => return Err(error.into()),

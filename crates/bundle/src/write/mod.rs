@@ -48,16 +48,16 @@ pub fn write_bundle(
 }
 
 /// What every shard is cut from.
-pub(super) struct Job<'a> {
-    pub(super) input: &'a BundleInput,
-    pub(super) users: Layout,
-    pub(super) items: Layout,
+struct Job<'a> {
+    input: &'a BundleInput,
+    users: Layout,
+    items: Layout,
     /// For each dense matrix, what its graphs are measured with.
-    pub(super) queries: Vec<Option<Queries>>,
+    queries: Vec<Option<Queries>>,
 }
 
 impl Job<'_> {
-    pub(super) fn layout(&self, entity: Entity) -> &Layout {
+    fn layout(&self, entity: Entity) -> &Layout {
         match entity {
             Entity::User => &self.users,
             Entity::Item => &self.items,

@@ -67,9 +67,9 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
     }
     let item = |at: usize| ItemRecord {
         id: if at % 7 == 3 { format!("item-{at}") } else { at.to_string() },
-        title: if at % 5 == 0 { String::new() } else { format!("Title {at} ü") },
+        title: if at.is_multiple_of(5) { String::new() } else { format!("Title {at} ü") },
         tags: (0..at % 4).map(|tag| tags[(at + tag) % tags.len()].to_owned()).collect(),
-        attributes: if at % 3 == 0 {
+        attributes: if at.is_multiple_of(3) {
             vec![]
         } else {
             vec![("year".into(), 1950.0 + (at % 70) as f64)]
