@@ -15,6 +15,8 @@ pub enum Purpose {
     Bucket = 2,
     /// How much a node wants a shard.
     Placement = 3,
+    /// Which control nodes belong together.
+    Cluster = 4,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod convert_caller;
+pub mod convert_control;
+pub mod convert_raft;
 
 /// What callers see (`marquee.v1`).
 #[allow(missing_docs, unreachable_pub, clippy::all)] // generated

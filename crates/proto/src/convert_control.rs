@@ -1,0 +1,645 @@
+//! `marquee.control.v1` ↔ core: the plan and everything in it, checked.
+//!
+//! To the wire is infallible. From the wire, a message that lacks what core needs, or that says what no
+//! release of this protocol means, is refused with the path of the field. Both directions name every
+//! field of both sides, so that a new one does not compile until it is carried.
+//!
+//! Bounds on sizes and names of requests are not checked here: the replicated state machine does, and says so in
+//! an outcome that retries find again.
+
+use crate::control::v1 as pb;
+use crate::v1;
+use marquee_core::command::ReplicaReport;
+use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::{
+    Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
+};
+use marquee_core::recipe::Recipe;
+use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep};
+use std::collections::BTreeMap;
+
+/// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
+/// is lower, so this only guards the recursion here.
+const MAX_WIRE_DEPTH: usize = 32;
+
+/// Why a message does not say what core can hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// Something that is needed is not there.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// A number of an enum that this release does not know, or its zero.
+    #[error("{field}: {value} is not one of its values; a newer marquee may have more")]
+    Enum {
+        /// Which field.
+        field: String,
+        /// What it has.
+        value: i32,
+    },
+    /// A value outside what the field means.
+    #[error("{field}: {what}")]
+    Value {
+        /// Which field.
+        field: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The same key twice.
+    #[error("{field}: {key:?} is there twice")]
+    Twice {
+        /// Which field.
+        field: String,
+        /// The key.
+        key: String,
+    },
+}
+
+type Result<T> = std::result::Result<T, ConvertError>;
+
+fn missing(field: &str) -> ConvertError {
+    ConvertError::Missing(field.into())
+}
+
+fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
+    value.ok_or_else(|| missing(field))
+}
+
+/// Collects a keyed list, refusing a key that is there twice.
+fn keyed<K: Ord + ToString, V>(
+    field: &str,
+    items: impl Iterator<Item = Result<(K, V)>>,
+) -> Result<BTreeMap<K, V>> {
+    let mut map = BTreeMap::new();
+    for item in items {
+        let (key, value) = item?;
+        if map.contains_key(&key) {
+            return Err(ConvertError::Twice { field: field.into(), key: key.to_string() });
+        }
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+// ---- model versions ---------------------------------------------------------------------------
+
+/// To the wire.
+pub fn version_to_pb(version: &ModelVersion) -> v1::ModelVersion {
+    let ModelVersion { model, version } = version;
+    v1::ModelVersion { model: model.clone(), version: *version }
+}
+
+/// From the wire; `field` names it in errors.
+pub fn version_from_pb(version: Option<v1::ModelVersion>, field: &str) -> Result<ModelVersion> {
+    let v1::ModelVersion { model, version } = needed(version, field)?;
+    Ok(ModelVersion { model, version })
+}
+
+// ---- the plan ---------------------------------------------------------------------------------
+
+/// To the wire.
+pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
+    let Plan {
+        epoch,
+        replication_factor,
+        nodes,
+        versions,
+        ensembles,
+        surfaces,
+        rollouts,
+        next_versions,
+        next_rollout,
+    } = plan;
+    pb::Plan {
+        epoch: *epoch,
+        replication_factor: *replication_factor,
+        nodes: nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
+        versions: versions.iter().map(|(version, it)| published_to_pb(version, it)).collect(),
+        ensembles: ensembles.iter().map(|(name, root)| ensemble_to_pb(name, root)).collect(),
+        surfaces: surfaces.iter().map(|(name, it)| surface_to_pb(name, it)).collect(),
+        rollouts: rollouts.iter().map(|it| rollout_to_pb(it, plan.waiting_for(it))).collect(),
+        next_versions: next_versions
+            .iter()
+            .map(|(model, next)| v1::ModelVersion { model: model.clone(), version: *next })
+            .collect(),
+        next_rollout: *next_rollout,
+    }
+}
+
+/// From the wire. `waiting_for` of its rollouts follows from the rest and is not kept.
+pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
+    let pb::Plan {
+        epoch,
+        replication_factor,
+        nodes,
+        versions,
+        ensembles,
+        surfaces,
+        rollouts,
+        next_versions,
+        next_rollout,
+    } = plan;
+    let next = next_versions.into_iter().map(|next| Ok((next.model, next.version)));
+    let plan = Plan {
+        epoch,
+        replication_factor,
+        nodes: keyed("plan.nodes", nodes.into_iter().map(node_from_pb))?,
+        versions: keyed("plan.versions", versions.into_iter().map(published_from_pb))?,
+        ensembles: keyed("plan.ensembles", ensembles.into_iter().map(ensemble_from_pb))?,
+        surfaces: keyed("plan.surfaces", surfaces.into_iter().map(surface_from_pb))?,
+        rollouts: rollouts.into_iter().map(rollout_from_pb).collect::<Result<_>>()?,
+        next_versions: keyed("plan.next_versions", next)?,
+        next_rollout,
+    };
+    check_references(&plan)?;
+    Ok(plan)
+}
+
+/// What a plan names it must hold: core follows references without looking.
+fn check_references(plan: &Plan) -> Result<()> {
+    let refused = |field: &str, what: String| ConvertError::Value { field: field.into(), what };
+    for (name, root) in &plan.ensembles {
+        validate(name, root, plan).map_err(|e| refused("plan.ensembles", e.to_string()))?;
+    }
+    for (version, published) in &plan.versions {
+        let (placed, shards) = (published.placements.len(), published.shards);
+        if shards == 0 || (placed != 0 && placed != shards as usize) {
+            let what = format!("{version} has {shards} shards and {placed} placements");
+            return Err(refused("plan.versions", what));
+        }
+    }
+    let live = plan.surfaces.values().filter_map(|surface| surface.ensemble.as_ref());
+    let moving = plan.rollouts.iter().flat_map(|r| r.baseline.iter().chain([&r.candidate]));
+    for name in live.chain(moving) {
+        if plan.ensemble_named(name).is_none() {
+            return Err(refused(
+                "plan",
+                format!("{name:?} is neither an ensemble nor a version of it"),
+            ));
+        }
+    }
+    for rollout in plan.surfaces.values().filter_map(|surface| surface.rollout_id.as_ref()) {
+        if plan.rollout(rollout).is_none() {
+            return Err(refused("plan.surfaces", format!("there is no rollout {rollout:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// To the wire.
+pub fn node_to_pb(node_id: &str, node: &Node) -> pb::Node {
+    let Node { address, roles, draining, memory_budget_bytes, alive } = node;
+    pb::Node {
+        node_id: node_id.into(),
+        address: address.clone(),
+        roles: roles.iter().map(|role| role_to_pb(*role) as i32).collect(),
+        draining: *draining,
+        memory_budget_bytes: *memory_budget_bytes,
+        alive: *alive,
+    }
+}
+
+/// From the wire: the node's id and the node.
+pub fn node_from_pb(node: pb::Node) -> Result<(String, Node)> {
+    let pb::Node { node_id, address, roles, draining, memory_budget_bytes, alive } = node;
+    let roles = roles.into_iter().map(role_from_pb).collect::<Result<_>>()?;
+    Ok((node_id, Node { address, roles, draining, memory_budget_bytes, alive }))
+}
+
+fn role_to_pb(role: Role) -> pb::Role {
+    match role {
+        Role::Control => pb::Role::Control,
+        Role::Shard => pb::Role::Shard,
+        Role::Router => pb::Role::Router,
+    }
+}
+
+/// From the wire.
+pub fn role_from_pb(role: i32) -> Result<Role> {
+    match pb::Role::try_from(role) {
+        Ok(pb::Role::Control) => Ok(Role::Control),
+        Ok(pb::Role::Shard) => Ok(Role::Shard),
+        Ok(pb::Role::Router) => Ok(Role::Router),
+        Ok(pb::Role::Unspecified) | Err(_) => {
+            Err(ConvertError::Enum { field: "roles".into(), value: role })
+        }
+    }
+}
+
+fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
+    let Surface { ensemble, rollout_id } = surface;
+    pb::Surface {
+        name: name.into(),
+        ensemble: ensemble.clone().unwrap_or_default(),
+        rollout_id: rollout_id.clone().unwrap_or_default(),
+    }
+}
+
+fn surface_from_pb(surface: pb::Surface) -> Result<(String, Surface)> {
+    let pb::Surface { name, ensemble, rollout_id } = surface;
+    Ok((name, Surface { ensemble: non_empty(ensemble), rollout_id: non_empty(rollout_id) }))
+}
+
+fn non_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+// ---- published versions -----------------------------------------------------------------------
+
+/// To the wire.
+pub fn published_to_pb(
+    version: &ModelVersion,
+    published: &PublishedVersion,
+) -> pb::PublishedVersion {
+    let PublishedVersion {
+        bundle_uri,
+        manifest_digest,
+        recipe,
+        shards,
+        users,
+        items,
+        bytes,
+        quality,
+        published_at_ms,
+        placements,
+    } = published;
+    pb::PublishedVersion {
+        version: Some(version_to_pb(version)),
+        bundle_uri: bundle_uri.clone(),
+        manifest_digest: manifest_digest.clone(),
+        recipe: Some(recipe_to_pb(recipe)),
+        shards: *shards,
+        users: *users,
+        items: *items,
+        bytes: *bytes,
+        quality: Some(quality_to_pb(quality)),
+        published_at_ms: *published_at_ms,
+        placements: placements.iter().map(placement_to_pb).collect(),
+    }
+}
+
+/// From the wire: the version and what it is.
+pub fn published_from_pb(
+    published: pb::PublishedVersion,
+) -> Result<(ModelVersion, PublishedVersion)> {
+    let pb::PublishedVersion {
+        version,
+        bundle_uri,
+        manifest_digest,
+        recipe,
+        shards,
+        users,
+        items,
+        bytes,
+        quality,
+        published_at_ms,
+        placements,
+    } = published;
+    let published = PublishedVersion {
+        bundle_uri,
+        manifest_digest,
+        recipe: recipe_from_pb(needed(recipe, "version.recipe")?)?,
+        shards,
+        users,
+        items,
+        bytes,
+        quality: quality_from_pb(quality.unwrap_or_default()),
+        published_at_ms,
+        placements: placements.into_iter().map(placement_from_pb).collect::<Result<_>>()?,
+    };
+    Ok((version_from_pb(version, "version")?, published))
+}
+
+fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
+    let kind = match recipe {
+        Recipe::MatrixFactorisation { user_factors, item_factors } => {
+            pb::recipe::Kind::MatrixFactorisation(pb::MatrixFactorisation {
+                user_factors: user_factors.clone(),
+                item_factors: item_factors.clone(),
+            })
+        }
+        Recipe::Popularity => pb::recipe::Kind::Popularity(pb::Popularity {}),
+    };
+    pb::Recipe { kind: Some(kind) }
+}
+
+fn recipe_from_pb(recipe: pb::Recipe) -> Result<Recipe> {
+    Ok(match needed(recipe.kind, "version.recipe.kind")? {
+        pb::recipe::Kind::MatrixFactorisation(pb::MatrixFactorisation {
+            user_factors,
+            item_factors,
+        }) => Recipe::MatrixFactorisation { user_factors, item_factors },
+        pb::recipe::Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
+    })
+}
+
+fn quality_to_pb(quality: &Quality) -> pb::Quality {
+    let Quality { recall_at_20, ndcg_at_20, popularity_recall_at_20, popularity_ndcg_at_20 } =
+        *quality;
+    pb::Quality { recall_at_20, ndcg_at_20, popularity_recall_at_20, popularity_ndcg_at_20 }
+}
+
+fn quality_from_pb(quality: pb::Quality) -> Quality {
+    let pb::Quality { recall_at_20, ndcg_at_20, popularity_recall_at_20, popularity_ndcg_at_20 } =
+        quality;
+    Quality { recall_at_20, ndcg_at_20, popularity_recall_at_20, popularity_ndcg_at_20 }
+}
+
+fn placement_to_pb(placement: &Placement) -> pb::Placement {
+    let Placement { node_ids, replicas } = placement;
+    pb::Placement {
+        node_ids: node_ids.clone(),
+        replicas: replicas
+            .iter()
+            .map(|(node_id, Replica { state, reason })| pb::Replica {
+                node_id: node_id.clone(),
+                state: replica_state_to_pb(*state) as i32,
+                reason: reason.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn placement_from_pb(placement: pb::Placement) -> Result<Placement> {
+    let pb::Placement { node_ids, replicas } = placement;
+    let replicas = replicas.into_iter().map(|pb::Replica { node_id, state, reason }| {
+        Ok((node_id, Replica { state: replica_state_from_pb(state)?, reason }))
+    });
+    Ok(Placement { node_ids, replicas: keyed("placement.replicas", replicas)? })
+}
+
+fn replica_state_to_pb(state: ReplicaState) -> pb::ReplicaState {
+    match state {
+        ReplicaState::Loading => pb::ReplicaState::Loading,
+        ReplicaState::Available => pb::ReplicaState::Available,
+        ReplicaState::Unloading => pb::ReplicaState::Unloading,
+        ReplicaState::Failed => pb::ReplicaState::Failed,
+    }
+}
+
+fn replica_state_from_pb(state: i32) -> Result<ReplicaState> {
+    match pb::ReplicaState::try_from(state) {
+        Ok(pb::ReplicaState::Loading) => Ok(ReplicaState::Loading),
+        Ok(pb::ReplicaState::Available) => Ok(ReplicaState::Available),
+        Ok(pb::ReplicaState::Unloading) => Ok(ReplicaState::Unloading),
+        Ok(pb::ReplicaState::Failed) => Ok(ReplicaState::Failed),
+        Ok(pb::ReplicaState::Unspecified) | Err(_) => {
+            Err(ConvertError::Enum { field: "replicas.state".into(), value: state })
+        }
+    }
+}
+
+/// To the wire.
+pub fn replica_report_to_pb(report: &ReplicaReport) -> pb::ReplicaReport {
+    let ReplicaReport { version, shard, replica: Replica { state, reason } } = report;
+    pb::ReplicaReport {
+        version: Some(version_to_pb(version)),
+        shard: *shard,
+        state: replica_state_to_pb(*state) as i32,
+        reason: reason.clone(),
+    }
+}
+
+/// From the wire.
+pub fn replica_report_from_pb(report: pb::ReplicaReport) -> Result<ReplicaReport> {
+    let pb::ReplicaReport { version, shard, state, reason } = report;
+    Ok(ReplicaReport {
+        version: version_from_pb(version, "replicas.version")?,
+        shard,
+        replica: Replica { state: replica_state_from_pb(state)?, reason },
+    })
+}
+
+// ---- ensembles --------------------------------------------------------------------------------
+
+/// To the wire.
+pub fn ensemble_to_pb(name: &str, root: &EnsembleNode) -> pb::Ensemble {
+    pb::Ensemble { name: name.into(), root: Some(ensemble_node_to_pb(root)) }
+}
+
+/// From the wire: its name and definition.
+pub fn ensemble_from_pb(ensemble: pb::Ensemble) -> Result<(String, EnsembleNode)> {
+    let pb::Ensemble { name, root } = ensemble;
+    Ok((name, ensemble_node_from_pb(root, "ensemble.root", 1)?))
+}
+
+fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
+    use pb::ensemble_node::Kind;
+    let all = |members: &[EnsembleNode]| members.iter().map(ensemble_node_to_pb).collect();
+    let kind = match node {
+        EnsembleNode::Model(version) => Kind::Model(version_to_pb(version)),
+        EnsembleNode::Reference(name) => Kind::Ensemble(name.clone()),
+        EnsembleNode::Parallel { members, fusion } => Kind::Parallel(pb::Parallel {
+            members: members
+                .iter()
+                .map(|WeightedNode { node, weight }| pb::WeightedNode {
+                    node: Some(ensemble_node_to_pb(node)),
+                    weight: *weight,
+                })
+                .collect(),
+            fusion: match fusion {
+                Fusion::ReciprocalRank => pb::Fusion::ReciprocalRank,
+                Fusion::WeightedScore => pb::Fusion::WeightedScore,
+            } as i32,
+        }),
+        EnsembleNode::Split { salt, members } => Kind::Split(pb::Split {
+            salt: salt.clone(),
+            members: members
+                .iter()
+                .map(|SplitMember { node, weight_basis_points }| pb::SplitMember {
+                    node: Some(ensemble_node_to_pb(node)),
+                    weight_basis_points: *weight_basis_points,
+                })
+                .collect(),
+        }),
+        EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
+        EnsembleNode::Product(members) => Kind::Product(pb::Product { members: all(members) }),
+    };
+    pb::EnsembleNode { kind: Some(kind) }
+}
+
+fn ensemble_node_from_pb(
+    node: Option<pb::EnsembleNode>,
+    path: &str,
+    depth: usize,
+) -> Result<EnsembleNode> {
+    use pb::ensemble_node::Kind;
+    if depth > MAX_WIRE_DEPTH {
+        let what = format!("nested more than {MAX_WIRE_DEPTH} levels deep");
+        return Err(ConvertError::Value { field: path.into(), what });
+    }
+    let member =
+        |n: usize, node| ensemble_node_from_pb(node, &format!("{path}.members[{n}]"), depth + 1);
+    let all = |members: Vec<pb::EnsembleNode>| {
+        let members = members.into_iter().enumerate();
+        members.map(|(n, node)| member(n, Some(node))).collect::<Result<Vec<_>>>()
+    };
+    Ok(match node.and_then(|node| node.kind).ok_or_else(|| missing(path))? {
+        Kind::Model(version) => EnsembleNode::Model(version_from_pb(Some(version), path)?),
+        Kind::Ensemble(name) => EnsembleNode::Reference(name),
+        Kind::Parallel(pb::Parallel { members, fusion }) => EnsembleNode::Parallel {
+            members: (0..)
+                .zip(members)
+                .map(|(n, pb::WeightedNode { node, weight })| {
+                    // Proto3 does not tell 0 from absent.
+                    let weight = if weight == 0.0 { 1.0 } else { weight };
+                    Ok(WeightedNode { node: member(n, node)?, weight })
+                })
+                .collect::<Result<_>>()?,
+            fusion: match pb::Fusion::try_from(fusion) {
+                Ok(pb::Fusion::ReciprocalRank) => Fusion::ReciprocalRank,
+                Ok(pb::Fusion::WeightedScore) => Fusion::WeightedScore,
+                Ok(pb::Fusion::Unspecified) | Err(_) => {
+                    let field = format!("{path}.parallel.fusion");
+                    return Err(ConvertError::Enum { field, value: fusion });
+                }
+            },
+        },
+        Kind::Split(pb::Split { salt, members }) => EnsembleNode::Split {
+            salt,
+            members: (0..)
+                .zip(members)
+                .map(|(n, pb::SplitMember { node, weight_basis_points })| {
+                    Ok(SplitMember { node: member(n, node)?, weight_basis_points })
+                })
+                .collect::<Result<_>>()?,
+        },
+        Kind::Sequence(pb::Sequence { members }) => EnsembleNode::Sequence(all(members)?),
+        Kind::Product(pb::Product { members }) => EnsembleNode::Product(all(members)?),
+    })
+}
+
+// ---- rollouts ---------------------------------------------------------------------------------
+
+/// To the wire. `waiting_for` is the plan's to say ([`Plan::waiting_for`]).
+pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
+    let Rollout {
+        id,
+        surface,
+        baseline,
+        candidate,
+        steps,
+        state,
+        step,
+        step_started_at_ms,
+        held_ms,
+        started_at_ms,
+        finished_at_ms,
+        history,
+    } = rollout;
+    pb::Rollout {
+        rollout_id: id.clone(),
+        surface: surface.clone(),
+        baseline: baseline.clone().unwrap_or_default(),
+        candidate: candidate.clone(),
+        steps: steps.iter().map(step_to_pb).collect(),
+        state: rollout_state_to_pb(*state) as i32,
+        step: *step,
+        weight_basis_points: rollout.weight_basis_points(),
+        step_started_at_ms: *step_started_at_ms,
+        held_ms: *held_ms,
+        started_at_ms: *started_at_ms,
+        finished_at_ms: *finished_at_ms,
+        history: history.iter().map(event_to_pb).collect(),
+        waiting_for,
+    }
+}
+
+/// From the wire. What follows from the rest (`weight_basis_points`, `waiting_for`) is not kept.
+pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
+    let pb::Rollout {
+        rollout_id,
+        surface,
+        baseline,
+        candidate,
+        steps,
+        state,
+        step,
+        weight_basis_points: _,
+        step_started_at_ms,
+        held_ms,
+        started_at_ms,
+        finished_at_ms,
+        history,
+        waiting_for: _,
+    } = rollout;
+    Ok(Rollout {
+        id: rollout_id,
+        surface,
+        baseline: non_empty(baseline),
+        candidate,
+        steps: steps.into_iter().map(step_from_pb).collect::<Result<_>>()?,
+        state: rollout_state_from_pb(state)?,
+        step,
+        step_started_at_ms,
+        held_ms,
+        started_at_ms,
+        finished_at_ms,
+        history: history.into_iter().map(event_from_pb).collect::<Result<_>>()?,
+    })
+}
+
+/// To the wire.
+pub fn step_to_pb(step: &RolloutStep) -> pb::RolloutStep {
+    let RolloutStep { weight_basis_points, hold_seconds } = *step;
+    pb::RolloutStep { weight_basis_points, hold_seconds, min_samples: 0 }
+}
+
+/// From the wire.
+pub fn step_from_pb(step: pb::RolloutStep) -> Result<RolloutStep> {
+    let pb::RolloutStep { weight_basis_points, hold_seconds, min_samples } = step;
+    if min_samples != 0 {
+        return Err(ConvertError::Value {
+            field: "steps.min_samples".into(),
+            what: format!("{min_samples} given, but samples are not counted yet: leave it at 0"),
+        });
+    }
+    Ok(RolloutStep { weight_basis_points, hold_seconds })
+}
+
+fn event_to_pb(event: &RolloutEvent) -> pb::RolloutEvent {
+    let RolloutEvent { at_ms, state, step, weight_basis_points, reason } = event;
+    pb::RolloutEvent {
+        at_ms: *at_ms,
+        state: rollout_state_to_pb(*state) as i32,
+        step: *step,
+        weight_basis_points: *weight_basis_points,
+        reason: reason.clone(),
+    }
+}
+
+fn event_from_pb(event: pb::RolloutEvent) -> Result<RolloutEvent> {
+    let pb::RolloutEvent { at_ms, state, step, weight_basis_points, reason } = event;
+    Ok(RolloutEvent {
+        at_ms,
+        state: rollout_state_from_pb(state)?,
+        step,
+        weight_basis_points,
+        reason,
+    })
+}
+
+fn rollout_state_to_pb(state: RolloutState) -> pb::RolloutState {
+    match state {
+        RolloutState::Preparing => pb::RolloutState::Preparing,
+        RolloutState::Canary => pb::RolloutState::Canary,
+        RolloutState::Paused => pb::RolloutState::Paused,
+        RolloutState::Promoted => pb::RolloutState::Promoted,
+        RolloutState::RolledBack => pb::RolloutState::RolledBack,
+        RolloutState::Aborted => pb::RolloutState::Aborted,
+    }
+}
+
+fn rollout_state_from_pb(state: i32) -> Result<RolloutState> {
+    match pb::RolloutState::try_from(state) {
+        Ok(pb::RolloutState::Preparing) => Ok(RolloutState::Preparing),
+        Ok(pb::RolloutState::Canary) => Ok(RolloutState::Canary),
+        Ok(pb::RolloutState::Paused) => Ok(RolloutState::Paused),
+        Ok(pb::RolloutState::Promoted) => Ok(RolloutState::Promoted),
+        Ok(pb::RolloutState::RolledBack) => Ok(RolloutState::RolledBack),
+        Ok(pb::RolloutState::Aborted) => Ok(RolloutState::Aborted),
+        Ok(pb::RolloutState::Unspecified) | Err(_) => {
+            Err(ConvertError::Enum { field: "rollout.state".into(), value: state })
+        }
+    }
+}

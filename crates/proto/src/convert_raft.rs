@@ -1,0 +1,228 @@
+//! `marquee.raft.v1` ↔ core: what control nodes replicate (commands, outcomes, the whole state).
+//!
+//! These bytes are in the log on disk: what was written once must be read the same for ever, on
+//! every voter. See [`crate::convert_control`] for what the two modules share.
+
+use crate::convert_control::{
+    ConvertError, ensemble_from_pb, ensemble_to_pb, node_from_pb, node_to_pb, plan_from_pb,
+    plan_to_pb, published_from_pb, published_to_pb, replica_report_from_pb, replica_report_to_pb,
+    rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, version_from_pb, version_to_pb,
+};
+use crate::raft::v1 as pb;
+use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
+use marquee_core::id::ModelVersion;
+use marquee_core::rollout::RolloutMove;
+
+type Result<T> = std::result::Result<T, ConvertError>;
+
+fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
+    value.ok_or_else(|| ConvertError::Missing(field.into()))
+}
+
+// ---- commands ---------------------------------------------------------------------------------
+
+/// To the wire.
+pub fn command_to_pb(command: &Command) -> pb::Command {
+    let Command { request_id, now_ms, action } = command;
+    pb::Command {
+        request_id: request_id.clone(),
+        now_ms: *now_ms,
+        action: Some(action_to_pb(action)),
+    }
+}
+
+/// From the wire.
+pub fn command_from_pb(command: pb::Command) -> Result<Command> {
+    let pb::Command { request_id, now_ms, action } = command;
+    Ok(Command { request_id, now_ms, action: action_from_pb(needed(action, "command.action")?)? })
+}
+
+fn action_to_pb(action: &Action) -> pb::command::Action {
+    use pb::command::Action as Pb;
+    match action {
+        Action::PublishVersion { model, version } => Pb::PublishVersion(pb::PublishVersion {
+            version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
+        }),
+        Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
+        Action::StartRollout { surface, candidate, steps } => Pb::StartRollout(pb::StartRollout {
+            surface: surface.clone(),
+            candidate: candidate.clone(),
+            steps: steps.iter().map(step_to_pb).collect(),
+        }),
+        Action::MoveRollout { rollout_id, wish, reason } => Pb::MoveRollout(pb::MoveRollout {
+            rollout_id: rollout_id.clone(),
+            r#move: match wish {
+                RolloutMove::Pause => pb::RolloutMove::Pause,
+                RolloutMove::Resume => pb::RolloutMove::Resume,
+                RolloutMove::Promote => pb::RolloutMove::Promote,
+                RolloutMove::RollBack => pb::RolloutMove::RollBack,
+            } as i32,
+            reason: reason.clone(),
+        }),
+        Action::AdvanceRollout { rollout_id } => {
+            Pb::AdvanceRollout(pb::AdvanceRollout { rollout_id: rollout_id.clone() })
+        }
+        Action::ReportNode { node_id, node, replicas } => Pb::ReportNode(pb::ReportNode {
+            node: Some(node_to_pb(node_id, node)),
+            replicas: replicas.iter().map(replica_report_to_pb).collect(),
+        }),
+        Action::SetNodeAlive { node_id, alive } => {
+            Pb::SetNodeAlive(pb::SetNodeAlive { node_id: node_id.clone(), alive: *alive })
+        }
+        Action::AddNode { node_id, node } => {
+            Pb::AddNode(pb::AddNode { node: Some(node_to_pb(node_id, node)) })
+        }
+        Action::RemoveNode { node_id } => {
+            Pb::RemoveNode(pb::RemoveNode { node_id: node_id.clone() })
+        }
+    }
+}
+
+fn action_from_pb(action: pb::command::Action) -> Result<Action> {
+    use pb::command::Action as Pb;
+    Ok(match action {
+        Pb::PublishVersion(pb::PublishVersion { version }) => {
+            let version = needed(version, "publish_version.version")?;
+            let (ModelVersion { model, version: _ }, version) = published_from_pb(version)?;
+            Action::PublishVersion { model, version: Box::new(version) }
+        }
+        Pb::PutEnsemble(ensemble) => {
+            let (name, root) = ensemble_from_pb(ensemble)?;
+            Action::PutEnsemble { name, root }
+        }
+        Pb::StartRollout(pb::StartRollout { surface, candidate, steps }) => Action::StartRollout {
+            surface,
+            candidate,
+            steps: steps.into_iter().map(step_from_pb).collect::<Result<_>>()?,
+        },
+        Pb::MoveRollout(pb::MoveRollout { rollout_id, r#move, reason }) => Action::MoveRollout {
+            rollout_id,
+            wish: match pb::RolloutMove::try_from(r#move) {
+                Ok(pb::RolloutMove::Pause) => RolloutMove::Pause,
+                Ok(pb::RolloutMove::Resume) => RolloutMove::Resume,
+                Ok(pb::RolloutMove::Promote) => RolloutMove::Promote,
+                Ok(pb::RolloutMove::RollBack) => RolloutMove::RollBack,
+                Ok(pb::RolloutMove::Unspecified) | Err(_) => {
+                    let field = "move_rollout.move".into();
+                    return Err(ConvertError::Enum { field, value: r#move });
+                }
+            },
+            reason,
+        },
+        Pb::AdvanceRollout(pb::AdvanceRollout { rollout_id }) => {
+            Action::AdvanceRollout { rollout_id }
+        }
+        Pb::ReportNode(pb::ReportNode { node, replicas }) => {
+            let (node_id, node) = node_from_pb(needed(node, "report_node.node")?)?;
+            let replicas =
+                replicas.into_iter().map(replica_report_from_pb).collect::<Result<_>>()?;
+            Action::ReportNode { node_id, node, replicas }
+        }
+        Pb::SetNodeAlive(pb::SetNodeAlive { node_id, alive }) => {
+            Action::SetNodeAlive { node_id, alive }
+        }
+        Pb::AddNode(pb::AddNode { node }) => {
+            let (node_id, node) = node_from_pb(needed(node, "add_node.node")?)?;
+            Action::AddNode { node_id, node }
+        }
+        Pb::RemoveNode(pb::RemoveNode { node_id }) => Action::RemoveNode { node_id },
+    })
+}
+
+// ---- outcomes ---------------------------------------------------------------------------------
+
+/// To the wire.
+pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
+    use pb::outcome::Kind;
+    let kind = match outcome {
+        Err(refusal) => Kind::Refusal(refusal_to_pb(refusal)),
+        Ok(Reply::Version(version)) => Kind::Version(version_to_pb(version)),
+        Ok(Reply::Ensemble { name, root }) => Kind::Ensemble(ensemble_to_pb(name, root)),
+        // What it waits for is the plan's to say, not the outcome's.
+        Ok(Reply::Rollout(rollout)) => Kind::Rollout(rollout_to_pb(rollout, String::new())),
+        Ok(Reply::Node { node_id, node }) => Kind::Node(node_to_pb(node_id, node)),
+        Ok(Reply::NodeRemoved { draining }) => {
+            Kind::NodeRemoved(pb::NodeRemoved { draining: *draining })
+        }
+        Ok(Reply::Done) => Kind::Done(pb::Done {}),
+    };
+    pb::Outcome { kind: Some(kind) }
+}
+
+/// From the wire.
+pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome> {
+    use pb::outcome::Kind;
+    Ok(match needed(outcome.kind, "outcome.kind")? {
+        Kind::Refusal(refusal) => Err(refusal_from_pb(refusal)?),
+        Kind::Version(version) => Ok(Reply::Version(version_from_pb(Some(version), "outcome")?)),
+        Kind::Ensemble(ensemble) => {
+            let (name, root) = ensemble_from_pb(ensemble)?;
+            Ok(Reply::Ensemble { name, root })
+        }
+        Kind::Rollout(rollout) => Ok(Reply::Rollout(Box::new(rollout_from_pb(rollout)?))),
+        Kind::Node(node) => {
+            let (node_id, node) = node_from_pb(node)?;
+            Ok(Reply::Node { node_id, node })
+        }
+        Kind::NodeRemoved(pb::NodeRemoved { draining }) => Ok(Reply::NodeRemoved { draining }),
+        Kind::Done(pb::Done {}) => Ok(Reply::Done),
+    })
+}
+
+fn refusal_to_pb(refusal: &Refusal) -> pb::Refusal {
+    let (kind, message) = match refusal {
+        Refusal::Invalid(message) => (pb::RefusalKind::Invalid, message),
+        Refusal::NotFound(message) => (pb::RefusalKind::NotFound, message),
+        Refusal::AlreadyExists(message) => (pb::RefusalKind::AlreadyExists, message),
+        Refusal::FailedPrecondition(message) => (pb::RefusalKind::FailedPrecondition, message),
+        Refusal::Exhausted(message) => (pb::RefusalKind::Exhausted, message),
+    };
+    pb::Refusal { kind: kind as i32, message: message.clone() }
+}
+
+fn refusal_from_pb(refusal: pb::Refusal) -> Result<Refusal> {
+    let pb::Refusal { kind, message } = refusal;
+    Ok(match pb::RefusalKind::try_from(kind) {
+        Ok(pb::RefusalKind::Invalid) => Refusal::Invalid(message),
+        Ok(pb::RefusalKind::NotFound) => Refusal::NotFound(message),
+        Ok(pb::RefusalKind::AlreadyExists) => Refusal::AlreadyExists(message),
+        Ok(pb::RefusalKind::FailedPrecondition) => Refusal::FailedPrecondition(message),
+        Ok(pb::RefusalKind::Exhausted) => Refusal::Exhausted(message),
+        Ok(pb::RefusalKind::Unspecified) | Err(_) => {
+            return Err(ConvertError::Enum { field: "refusal.kind".into(), value: kind });
+        }
+    })
+}
+
+// ---- the state --------------------------------------------------------------------------------
+
+/// To the wire: a snapshot.
+pub fn state_to_pb(state: &State) -> pb::State {
+    let State { plan, outcomes } = state;
+    pb::State {
+        plan: Some(plan_to_pb(plan)),
+        outcomes: outcomes
+            .iter()
+            .map(|(request_id, outcome)| pb::RememberedOutcome {
+                request_id: request_id.clone(),
+                outcome: Some(outcome_to_pb(outcome)),
+            })
+            .collect(),
+    }
+}
+
+/// From the wire.
+pub fn state_from_pb(state: pb::State) -> Result<State> {
+    let pb::State { plan, outcomes } = state;
+    let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
+        Ok((request_id, outcome_from_pb(needed(outcome, "state.outcomes.outcome")?)?))
+    });
+    Ok(State {
+        plan: plan_from_pb(needed(plan, "state.plan")?)?,
+        outcomes: outcomes.collect::<Result<_>>()?,
+    })
+}
+
+#[cfg(test)]
+#[path = "convert_raft_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+//! What control nodes write is what they read: states grown by commands of every kind.
+
+use super::*;
+use crate::control::v1 as control;
+use crate::convert_control::{plan_from_pb, plan_to_pb};
+use marquee_core::command::ReplicaReport;
+use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode};
+use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::recipe::Recipe;
+use marquee_core::rollout::RolloutStep;
+use prost::Message as _;
+
+fn version(n: u64) -> ModelVersion {
+    ModelVersion::new("films", n)
+}
+
+fn published(n: u64, recipe: Recipe) -> Action {
+    let version = PublishedVersion {
+        bundle_uri: format!("/bundles/films-{n}"),
+        manifest_digest: format!("{n:064x}"),
+        recipe,
+        shards: 2,
+        users: 10,
+        items: 20,
+        bytes: 30,
+        quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
+        published_at_ms: 0,
+        placements: Vec::new(),
+    };
+    Action::PublishVersion { model: "films".into(), version: Box::new(version) }
+}
+
+fn node(role: Role) -> Node {
+    Node {
+        address: "http://127.0.0.1:7001".into(),
+        roles: [role].into(),
+        draining: false,
+        memory_budget_bytes: 1 << 30,
+        alive: true,
+    }
+}
+
+fn report(state: ReplicaState) -> Action {
+    let reason = if state == ReplicaState::Failed { "disk full" } else { "" };
+    let replica = Replica { state, reason: reason.into() };
+    let replicas =
+        [0, 1].map(|shard| ReplicaReport { version: version(1), shard, replica: replica.clone() });
+    let (node_id, node) = ("shard-1".into(), node(Role::Shard));
+    Action::ReportNode { node_id, node, replicas: replicas.into() }
+}
+
+fn everything() -> EnsembleNode {
+    let model = |n| EnsembleNode::Model(version(n));
+    let weighted = |node, weight| WeightedNode { node, weight };
+    EnsembleNode::Split {
+        salt: "spring".into(),
+        members: vec![
+            SplitMember {
+                node: EnsembleNode::Sequence(vec![model(1), model(2)]),
+                weight_basis_points: 2_500,
+            },
+            SplitMember {
+                node: EnsembleNode::Parallel {
+                    members: vec![
+                        weighted(EnsembleNode::Reference("plain".into()), 2.0),
+                        weighted(EnsembleNode::Product(vec![model(1)]), 0.5),
+                    ],
+                    fusion: Fusion::WeightedScore,
+                },
+                weight_basis_points: 7_500,
+            },
+        ],
+    }
+}
+
+/// Commands of every kind, refused ones among them.
+fn commands() -> Vec<Command> {
+    let recipe = Recipe::MatrixFactorisation { user_factors: "u".into(), item_factors: "i".into() };
+    let steps = vec![RolloutStep { weight_basis_points: 100, hold_seconds: 60 }];
+    let start = |candidate: &str, steps: &[RolloutStep]| Action::StartRollout {
+        surface: "home".into(),
+        candidate: candidate.into(),
+        steps: steps.into(),
+    };
+    let advance = |id: &str| Action::AdvanceRollout { rollout_id: id.into() };
+    let wish =
+        |wish| Action::MoveRollout { rollout_id: "home-2".into(), wish, reason: "a reason".into() };
+    let put = |name: &str, root| Action::PutEnsemble { name: name.into(), root };
+    let actions = vec![
+        published(1, recipe),
+        published(2, Recipe::Popularity),
+        put("plain", EnsembleNode::Model(version(1))),
+        put("all", everything()),
+        put("all", EnsembleNode::Model(version(2))),
+        Action::AddNode { node_id: "shard-1".into(), node: node(Role::Shard) },
+        Action::AddNode { node_id: "router-1".into(), node: node(Role::Router) },
+        report(ReplicaState::Loading),
+        start("plain", &[]),
+        start("missing", &[]),
+        report(ReplicaState::Failed),
+        report(ReplicaState::Available),
+        advance("home-1"),
+        start("plain", &steps),
+        start("all", &[]),
+        start("all", &steps),
+        wish(RolloutMove::Pause),
+        wish(RolloutMove::Resume),
+        wish(RolloutMove::Promote),
+        wish(RolloutMove::RollBack),
+        report(ReplicaState::Unloading),
+        Action::SetNodeAlive { node_id: "shard-1".into(), alive: false },
+        Action::RemoveNode { node_id: "shard-1".into() },
+        Action::RemoveNode { node_id: "router-1".into() },
+        Action::RemoveNode { node_id: "nobody".into() },
+    ];
+    (1..)
+        .zip(actions)
+        .map(|(n, action)| Command { request_id: format!("r-{n}"), now_ms: n * 1_000, action })
+        .collect()
+}
+
+#[test]
+fn states_commands_and_outcomes_survive_the_journey() {
+    let mut state = State::new(2);
+    let (mut done, mut refused) = (0, 0);
+    for (index, command) in (1..).zip(commands()) {
+        let bytes = command_to_pb(&command).encode_to_vec();
+        let there = pb::Command::decode(bytes.as_slice()).expect("just encoded");
+        assert_eq!(command_from_pb(there).as_ref(), Ok(&command));
+
+        let outcome = state.apply(index, &command);
+        *if outcome.is_ok() { &mut done } else { &mut refused } += 1;
+        let bytes = outcome_to_pb(&outcome).encode_to_vec();
+        let there = pb::Outcome::decode(bytes.as_slice()).expect("just encoded");
+        assert_eq!(outcome_from_pb(there), Ok(outcome));
+
+        let bytes = state_to_pb(&state).encode_to_vec();
+        let there = pb::State::decode(bytes.as_slice()).expect("just encoded");
+        assert_eq!(state_from_pb(there).as_ref(), Ok(&state), "after {command:?}");
+    }
+    assert!(done >= 15 && refused >= 4, "{done} done, {refused} refused");
+}
+
+fn grown() -> State {
+    let mut state = State::new(2);
+    let removing = |command: &Command| matches!(command.action, Action::RemoveNode { .. });
+    for (index, command) in (1..).zip(commands()).take_while(|(_, c)| !removing(c)) {
+        // Refusals are part of it.
+        let _ = state.apply(index, &command);
+    }
+    state
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_refused() {
+    let refused = |change: fn(&mut control::Plan)| {
+        let mut plan = plan_to_pb(&grown().plan);
+        change(&mut plan);
+        plan_from_pb(plan).expect_err("refused").to_string()
+    };
+    for (says, found) in [
+        ("is not published", refused(|p| p.versions.clear())),
+        ("no ensemble \"plain\"", refused(|p| p.ensembles.retain(|e| e.name != "plain"))),
+        ("is there twice", refused(|p| p.versions.push(p.versions[0].clone()))),
+        ("neither an ensemble", refused(|p| p.surfaces[0].ensemble = "gone".into())),
+        ("there is no rollout", refused(|p| p.surfaces[0].rollout_id = "gone-1".into())),
+        ("placements", refused(|p| p.versions[0].placements.truncate(1))),
+        ("shards", refused(|p| p.versions[0].shards = 0)),
+        ("recipe is missing", refused(|p| p.versions[0].recipe = None)),
+        ("rollout.state: 99", refused(|p| p.rollouts[0].state = 99)),
+        ("roles: 0", refused(|p| p.nodes[0].roles = vec![0])),
+    ] {
+        assert!(found.contains(says), "{found:?} does not say {says:?}");
+    }
+}
+
+#[test]
+fn an_ensemble_that_is_nested_without_end_is_refused() {
+    let deep =
+        (0..200).fold(EnsembleNode::Model(version(1)), |node, _| EnsembleNode::Product(vec![node]));
+    let put = Action::PutEnsemble { name: "deep".into(), root: deep };
+    let command = Command { request_id: String::new(), now_ms: 0, action: put };
+    let refused = command_from_pb(command_to_pb(&command)).expect_err("refused").to_string();
+    assert!(refused.contains("levels deep"), "{refused}");
+}
+
+#[test]
+fn samples_that_nobody_counts_are_refused() {
+    let step = control::RolloutStep { min_samples: 5, ..Default::default() };
+    let start = pb::StartRollout { steps: vec![step], ..Default::default() };
+    let action = Some(pb::command::Action::StartRollout(start));
+    let refused = command_from_pb(pb::Command { action, ..Default::default() });
+    assert!(refused.expect_err("refused").to_string().starts_with("steps.min_samples: 5"));
+}
