@@ -1,0 +1,153 @@
+//! NumPy's `.npy`, as much of it as factors need.
+//!
+//! ```text
+//! bytes      what
+//! 6          \x93NUMPY
+//! 2          version, 1 to 3 and 0
+//! 2 or 4     length of the header, little-endian: 2 bytes in version 1, 4 in 2 and 3
+//! that       a Python dict: {'descr': '<f4', 'fortran_order': False, 'shape': (rows, rank), }
+//! the rest   rows × rank numbers, row after row
+//! ```
+//!
+//! Only a two-dimensional array of little-endian float32 in C order is read, and float64, which is
+//! rounded. The shape must match the length of the file before anything is allocated for it.
+
+use crate::error::TrainError;
+use std::io::Read;
+use std::path::Path;
+
+/// How every `.npy` begins.
+pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// Longest header that is looked at; NumPy's own limit on headers of strangers.
+const MAX_HEADER_BYTES: usize = 10_000;
+
+/// Reads rows × rank numbers: (rows, rank, numbers).
+pub(super) fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), TrainError> {
+    let wrong = |problem: String| TrainError::format(path, problem);
+    let mut file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+    let length = file.metadata().map_err(TrainError::io(path))?.len();
+    let mut start = [0u8; 12];
+    let truncated = || wrong("the header is cut short: save the array anew with numpy.save".into());
+    file.read_exact(&mut start[..10]).map_err(|_| truncated())?;
+    if &start[..6] != MAGIC {
+        return Err(wrong("not a .npy file".into()));
+    }
+    let (header_length, begin) = match start[6] {
+        1 => (usize::from(u16::from_le_bytes([start[8], start[9]])), 10u64),
+        2 | 3 => {
+            file.read_exact(&mut start[10..]).map_err(|_| truncated())?;
+            (u32::from_le_bytes([start[8], start[9], start[10], start[11]]) as usize, 12)
+        }
+        version => return Err(wrong(format!(".npy version {version} is not known: 1 to 3 are"))),
+    };
+    if header_length > MAX_HEADER_BYTES {
+        return Err(wrong(format!(
+            "the header has {header_length} bytes: at most {MAX_HEADER_BYTES} are allowed"
+        )));
+    }
+    let mut header = vec![0u8; header_length];
+    file.read_exact(&mut header).map_err(|_| truncated())?;
+    let header = String::from_utf8_lossy(&header);
+    let header =
+        Header::parse(&header).map_err(|problem| wrong(format!("the header {problem}")))?;
+    let width = match header.descr {
+        "<f4" => 4u64,
+        "<f8" => 8,
+        other => {
+            return Err(wrong(format!(
+                "the numbers are of type {other:?}: save little-endian float32, as numpy.save(file, a.astype('<f4')) does"
+            )));
+        }
+    };
+    if header.fortran_order {
+        let problem = "the array is in Fortran order: save numpy.ascontiguousarray(a)";
+        return Err(wrong(problem.into()));
+    }
+    let [rows, rank] = header.shape[..] else {
+        let problem =
+            format!("the array has {} dimensions: factors are rows × rank", header.shape.len());
+        return Err(wrong(problem));
+    };
+    let begin = begin + header_length as u64;
+    let bytes = rows.checked_mul(rank).and_then(|n| n.checked_mul(width));
+    if bytes.and_then(|bytes| bytes.checked_add(begin)) != Some(length) {
+        return Err(wrong(format!(
+            "the header says {rows} × {rank} numbers of {width} bytes, and {} bytes follow it: save the array anew",
+            length.saturating_sub(begin)
+        )));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(TrainError::io(path))?;
+    let data: Vec<f32> = if width == 4 {
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    } else {
+        let wide = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        bytes.chunks_exact(8).map(|b| wide(b) as f32).collect()
+    };
+    // Fits: the file, and so its shape, is in memory.
+    Ok((rows as usize, rank as usize, data))
+}
+
+struct Header<'a> {
+    descr: &'a str,
+    fortran_order: bool,
+    shape: Vec<u64>,
+}
+
+impl<'a> Header<'a> {
+    /// The three entries of the dict, each once, in any order.
+    fn parse(text: &'a str) -> Result<Self, String> {
+        let mut rest = text.trim();
+        rest =
+            rest.strip_prefix('{').and_then(|r| r.strip_suffix('}')).ok_or("is not a dict")?.trim();
+        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+        while !rest.is_empty() {
+            let (key, after) = quoted(rest).ok_or("has a key that isn't quoted")?;
+            let value =
+                after.trim_start().strip_prefix(':').ok_or("lacks a ':' after a key")?.trim_start();
+            rest = match key {
+                "descr" => {
+                    let (text, after) =
+                        quoted(value).ok_or("has a structured type: save a plain float32 array")?;
+                    descr = Some(text);
+                    after
+                }
+                "fortran_order" => {
+                    let order = [("False", false), ("True", true)];
+                    let found = order
+                        .iter()
+                        .find_map(|(word, order)| Some((value.strip_prefix(word)?, *order)));
+                    let (after, order) =
+                        found.ok_or("has a fortran_order that is neither True nor False")?;
+                    fortran_order = Some(order);
+                    after
+                }
+                "shape" => {
+                    let inside = value.strip_prefix('(').ok_or("has a shape that isn't a tuple")?;
+                    let (inside, after) =
+                        inside.split_once(')').ok_or("has a shape that isn't a tuple")?;
+                    let sizes = inside.split(',').map(str::trim).filter(|size| !size.is_empty());
+                    let sizes: Result<Vec<u64>, _> = sizes.map(str::parse).collect();
+                    shape = Some(sizes.map_err(|_| {
+                        format!("has the shape ({inside}), which is no tuple of sizes")
+                    })?);
+                    after
+                }
+                other => return Err(format!("has an unknown key {other:?}")),
+            };
+            rest = rest.trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        }
+        Ok(Self {
+            descr: descr.ok_or("lacks 'descr'")?,
+            fortran_order: fortran_order.ok_or("lacks 'fortran_order'")?,
+            shape: shape.ok_or("lacks 'shape'")?,
+        })
+    }
+}
+
+/// A quoted text without escapes, and what comes after it.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text[1..].split_once(quote)
+}

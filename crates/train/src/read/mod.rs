@@ -1,0 +1,25 @@
+//! Data files in: interactions and items, from delimited text and Parquet.
+//!
+//! All files, whatever their form, become a stream of records of bytes with a row number
+//! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
+//! [`items`] knows titles, tags and years. Which column is which is decided in [`columns`], from the
+//! header, from flags, or, for files without a header, from the usual order, and every assumption is
+//! said in the report's notes.
+//!
+//! Deliberately missing: compressed text (unpack it first), nested Parquet columns, and guessing at
+//! rows that don't parse.
+
+mod columns;
+mod delimited;
+mod fields;
+mod interactions;
+mod intern;
+mod items;
+pub(crate) mod parquet;
+mod table;
+
+pub use columns::Format;
+pub use interactions::{ReadReport, read_interactions};
+pub use items::{ItemMetadata, ItemsFile, read_items};
+
+pub(crate) use fields::{check_field_id, quote};

@@ -1,0 +1,228 @@
+//! What a command did, for people (`Display`) and scripts (`Serialize`).
+
+use crate::catalogue::CatalogueReport;
+use crate::eval::Metrics;
+use crate::phases::Phase;
+use crate::read::ReadReport;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a training run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainSummary {
+    /// The model's name.
+    pub model: String,
+    /// What trained it.
+    pub kind: String,
+    /// The bundle.
+    pub out: PathBuf,
+    /// Users of the bundle.
+    pub users: usize,
+    /// Items of the bundle.
+    pub items: usize,
+    /// Interactions learned from.
+    pub interactions: usize,
+    /// Shards of the bundle.
+    pub shards: u32,
+    /// How reading the interactions went.
+    pub read: ReadReport,
+    /// How the items file fitted, where there was one.
+    pub catalogue: Option<CatalogueReport>,
+    /// How good it is; none where that was not asked for, or no user has enough interactions.
+    pub evaluation: Option<Evaluation>,
+    /// The parameters that the manifest notes.
+    pub parameters: BTreeMap<String, String>,
+    /// What the phases took.
+    pub phases: Vec<Phase>,
+}
+
+/// How good a model is on held-out interactions, beside recommending what is popular.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// The model.
+    pub model: Metrics,
+    /// The baseline on the same users.
+    pub popularity: Metrics,
+    /// Whether the last by time were held out, or some at random.
+    pub held_out_by_time: bool,
+    /// Users with interactions enough to take part, of whom a sample may have been evaluated.
+    pub users: usize,
+    /// Interactions the evaluated model learned from.
+    pub train_rows: usize,
+    /// Interactions held out.
+    pub test_rows: usize,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImportSummary {
+    /// The model's name.
+    pub model: String,
+    /// The bundle.
+    pub out: PathBuf,
+    /// Users of the bundle.
+    pub users: usize,
+    /// Items of the bundle.
+    pub items: usize,
+    /// Components of a factor vector.
+    pub rank: usize,
+    /// Shards of the bundle.
+    pub shards: u32,
+    /// How the interactions fitted, where there were any.
+    pub interactions: Option<ImportedInteractions>,
+    /// How the items file fitted, where there was one.
+    pub catalogue: Option<CatalogueReport>,
+    /// What the phases took.
+    pub phases: Vec<Phase>,
+}
+
+/// How interactions met imported factors.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImportedInteractions {
+    /// How reading them went.
+    pub read: ReadReport,
+    /// Rows that became history.
+    pub used: usize,
+    /// Rows left out, since their user has no factors.
+    pub rows_of_unknown_users: usize,
+    /// Rows left out, since their item has no factors (and their user has).
+    pub rows_of_unknown_items: usize,
+}
+
+impl TrainSummary {
+    /// Whether the model was measured and is better than popularity.
+    pub fn beats_popularity(&self) -> bool {
+        self.evaluation.as_ref().is_some_and(|e| e.model.recall > e.popularity.recall)
+    }
+}
+
+impl fmt::Display for TrainSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_read(f, &self.read)?;
+        write_catalogue(f, self.catalogue.as_ref())?;
+        writeln!(
+            f,
+            "learned from {} interactions of {} users with {} items",
+            self.interactions, self.users, self.items
+        )?;
+        match &self.evaluation {
+            Some(evaluation) => write!(f, "{evaluation}")?,
+            None => writeln!(
+                f,
+                "not evaluated: no user has five interactions, or --evaluate-users 0 was given"
+            )?,
+        }
+        write_phases(f, &self.phases)?;
+        write!(
+            f,
+            "{} is a bundle of {:?} in {} shards",
+            self.out.display(),
+            self.model,
+            self.shards
+        )
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.held_out_by_time {
+            true => "the last fifth of each user's interactions by time",
+            false => "a random fifth of each user's interactions (there are no timestamps)",
+        };
+        writeln!(f, "held out {how}: {} of {}", self.test_rows, self.train_rows + self.test_rows)?;
+        let sample = if self.model.users < self.users {
+            format!(" drawn from {}", self.users)
+        } else {
+            String::new()
+        };
+        writeln!(
+            f,
+            "{:<12} {:>9} {:>9} {:>9}",
+            format!("@{}", self.model.cutoff),
+            "recall",
+            "ndcg",
+            "coverage"
+        )?;
+        for (name, metrics) in [("model", &self.model), ("popularity", &self.popularity)] {
+            let Metrics { recall, ndcg, coverage, .. } = metrics;
+            writeln!(f, "{name:<12} {recall:>9.4} {ndcg:>9.4} {coverage:>9.3}")?;
+        }
+        let Metrics { users, recall_standard_error, .. } = &self.model;
+        writeln!(
+            f,
+            "over {users} users{sample}; standard error of recall {recall_standard_error:.4}"
+        )
+    }
+}
+
+impl fmt::Display for ImportSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "factors of {} users and {} items, rank {}",
+            self.users, self.items, self.rank
+        )?;
+        if let Some(interactions) = &self.interactions {
+            write_read(f, &interactions.read)?;
+            writeln!(
+                f,
+                "histories from {} rows; left out {} of users and {} of items without factors",
+                interactions.used,
+                interactions.rows_of_unknown_users,
+                interactions.rows_of_unknown_items
+            )?;
+        }
+        write_catalogue(f, self.catalogue.as_ref())?;
+        write_phases(f, &self.phases)?;
+        write!(
+            f,
+            "{} is a bundle of {:?} in {} shards",
+            self.out.display(),
+            self.model,
+            self.shards
+        )
+    }
+}
+
+fn write_read(f: &mut fmt::Formatter<'_>, read: &ReadReport) -> fmt::Result {
+    read.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+    write!(f, "read {} rows", read.rows)?;
+    if read.duplicates > 0 {
+        write!(f, ", {} of which repeat a user and item", read.duplicates)?;
+    }
+    writeln!(f)?;
+    write_bad_rows(f, read.bad_rows, &read.first_bad_rows)
+}
+
+fn write_bad_rows(f: &mut fmt::Formatter<'_>, count: u64, first: &[String]) -> fmt::Result {
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(f, "skipped {count} bad rows; the first:")?;
+    first.iter().try_for_each(|row| writeln!(f, "  {row}"))
+}
+
+fn write_catalogue(f: &mut fmt::Formatter<'_>, catalogue: Option<&CatalogueReport>) -> fmt::Result {
+    let Some(catalogue) = catalogue else {
+        return Ok(());
+    };
+    catalogue.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+    writeln!(
+        f,
+        "titles and tags: {} items described, {} without a description; {} of the items file are in no interaction \
+         and left out",
+        catalogue.described, catalogue.without_description, catalogue.left_out
+    )?;
+    write_bad_rows(f, catalogue.bad_rows, &catalogue.first_bad_rows)
+}
+
+fn write_phases(f: &mut fmt::Formatter<'_>, phases: &[Phase]) -> fmt::Result {
+    let total: f64 = phases.iter().map(|phase| phase.cpu_seconds).sum();
+    write!(f, "CPU seconds: {total:.2} (")?;
+    for (n, phase) in phases.iter().enumerate() {
+        write!(f, "{}{} {:.2}", if n == 0 { "" } else { ", " }, phase.name, phase.cpu_seconds)?;
+    }
+    writeln!(f, ")")
+}
