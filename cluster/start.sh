@@ -14,28 +14,20 @@ for node in $nodes; do
   echo "started $node"
 done
 
-# Waits until COMMAND succeeds, at most 30 s.
+# Waits until every node of these URLs, joined by commas, says that it serves.
 wait_for() {
-  what=$1; shift
-  tries=150
-  until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    if [ "$tries" -eq 0 ]; then
-      echo "gave up waiting for $what; the logs are in $state" >&2
-      "$@" || exit 1
-    fi
-    sleep 0.2
-  done
+  "$marquee" ctl --endpoint "$1" health --wait-seconds 30 || {
+    echo "gave up waiting; the logs are in $state" >&2
+    exit 1
+  }
 }
 
-wait_for "control" ctl status
-if ! ctl models | grep -q films; then
+wait_for $control
+if ! ctl models --json | grep -q films; then
   ctl publish "$state/bundles/v1"
   ctl rollout start --surface default --candidate films@1
 fi
-for port in 50051 50052; do
-  wait_for "the router on port $port" "$marquee" load --endpoint "http://127.0.0.1:$port" --rate 10 --duration 1s --fail-on-error
-done
+wait_for http://127.0.0.1:50051,http://127.0.0.1:50052
 ctl status
 cat <<TRY
 

@@ -1,0 +1,117 @@
+//! A catalogue that is made up, for machines that get no real one: labelled as such in every title.
+//!
+//! Users have a few tastes each, items belong to one taste or two, and within a taste some items are
+//! far more popular than others: enough structure that more factors recommend better. The same at
+//! every run.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+/// The interactions' file.
+pub const INTERACTIONS: &str = "interactions.csv";
+/// The items' file.
+pub const ITEMS: &str = "items.csv";
+/// What every title begins with.
+pub const LABEL: &str = "[generated]";
+
+const USERS: usize = 1_500;
+const FILMS: usize = 1_200;
+/// More than v1's factors and fewer than v2's, so that v2 has something to find.
+const TASTES: usize = 24;
+const TASTES_OF_A_USER: usize = 3;
+const FEWEST: usize = 20;
+const MOST: usize = 80;
+/// Share of interactions that follow no taste.
+const STRAY: f64 = 0.1;
+
+const FIRST: [&str; 20] = [
+    "Quiet", "Crimson", "Last", "Hidden", "Broken", "Golden", "Midnight", "Frozen", "Paper", "Distant",
+    "Silver", "Burning", "Secret", "Hollow", "Wild", "Second", "Northern", "Electric", "Velvet", "Stolen",
+];
+const SECOND: [&str; 20] = [
+    "Harbour", "Orchard", "Signal", "Station", "Mirror", "River", "Letters", "Garden", "Machine", "Summer",
+    "Witness", "Empire", "Lantern", "Border", "Waltz", "Island", "Archive", "Comet", "Winter", "Parade",
+];
+const GENRES: [&str; 12] = [
+    "Drama", "Comedy", "Thriller", "Romance", "Adventure", "Mystery", "Western", "Musical", "War", "Crime",
+    "Fantasy", "Documentary",
+];
+
+/// Writes the catalogue into a new directory.
+pub fn write(directory: &Path) -> io::Result<()> {
+    fs_err::create_dir_all(directory)?;
+    fs_err::write(directory.join(ITEMS), items())?;
+    fs_err::write(directory.join(INTERACTIONS), interactions())
+}
+
+fn taste_of(film: usize) -> usize {
+    film % TASTES
+}
+
+fn items() -> String {
+    let mut csv = String::from("item_id,title,genres,year\n");
+    for film in 0..FILMS {
+        let first = FIRST[film % FIRST.len()];
+        let second = SECOND[film / FIRST.len() % SECOND.len()];
+        let part = match film / (FIRST.len() * SECOND.len()) {
+            0 => String::new(),
+            n => format!(" {}", n + 1),
+        };
+        let genre = GENRES[taste_of(film) % GENRES.len()];
+        let other = GENRES[taste_of(film) / 2 % GENRES.len()];
+        let genres = if genre == other { genre.to_owned() } else { format!("{genre}|{other}") };
+        let year = 1960 + film * 37 % 65;
+        // Writing to a String cannot fail.
+        let _ = writeln!(csv, "f{film},{LABEL} The {first} {second}{part} ({year}),{genres},{year}");
+    }
+    csv
+}
+
+fn interactions() -> String {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut csv = String::from("user_id,item_id,rating,timestamp\n");
+    for user in 0..USERS {
+        let tastes: Vec<usize> = (0..TASTES_OF_A_USER).map(|_| random.usize(..TASTES)).collect();
+        let mut seen = BTreeSet::new();
+        let wanted = random.usize(FEWEST..=MOST);
+        while seen.len() < wanted {
+            let taste = match random.f64() < STRAY {
+                true => random.usize(..TASTES),
+                false => tastes[random.usize(..tastes.len())],
+            };
+            // The square of a uniform draw: the first films of a taste are the popular ones.
+            let rank = (random.f64().powi(2) * (FILMS / TASTES) as f64) as usize;
+            let film = rank * TASTES + taste;
+            if seen.insert(film) {
+                let rating = 3 + random.u32(..3);
+                let time = 1_600_000_000 + user * 1_000 + seen.len();
+                let _ = writeln!(csv, "u{user},f{film},{rating},{time}");
+            }
+        }
+    }
+    csv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_title_says_that_it_is_generated() {
+        let items = items();
+        assert_eq!(items.lines().count(), FILMS + 1);
+        assert!(items.lines().skip(1).all(|line| line.contains(LABEL)));
+        let titles: BTreeSet<&str> = items.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+        assert_eq!(titles.len(), FILMS, "titles are distinct");
+    }
+
+    #[test]
+    fn the_same_catalogue_at_every_run() {
+        assert_eq!(interactions(), interactions());
+        let films = interactions().lines().skip(1).filter_map(|line| line.split(',').nth(1).map(str::to_owned)).collect::<BTreeSet<_>>();
+        let known: BTreeSet<String> = (0..FILMS).map(|film| format!("f{film}")).collect();
+        assert!(films.is_subset(&known));
+    }
+}
