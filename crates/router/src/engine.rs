@@ -68,7 +68,7 @@ impl Engine {
     /// Answers all of a batch, in order.
     ///
     /// # Errors
-    /// The first request that has no answer, [`RouterError::InBatch`] if there are several.
+    /// What keeps all from an answer, or [`RouterError::InBatch`] for the first that has none.
     pub(crate) async fn answer(
         &self,
         asks: &[Ask],
@@ -178,7 +178,7 @@ impl Engine {
             let mut settled = Ok(());
             for (n, task) in (begun..ended).zip(&mut tasks[begun..ended]) {
                 let said = task.settle(layout, &mut round, &lost);
-                settled = settled.and(said.map_err(|error| in_batch(error, n, number)));
+                settled = settled.and(said.map_err(|error| in_batch(error, n)));
             }
             settled?;
             begun = ended;
@@ -268,11 +268,8 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn in_batch(error: RouterError, index: usize, requests: usize) -> RouterError {
-    match requests {
-        1 => error,
-        _ => RouterError::InBatch { index, source: Box::new(error) },
-    }
+fn in_batch(error: RouterError, index: usize) -> RouterError {
+    RouterError::InBatch { index, source: Box::new(error) }
 }
 
 /// Does something for each ask; an error says for which.
@@ -280,6 +277,6 @@ fn each<'a, T>(
     asks: &'a [Ask],
     mut what: impl FnMut(&'a Ask) -> Result<T, RouterError>,
 ) -> Result<Vec<T>, RouterError> {
-    let one = |(n, ask)| what(ask).map_err(|error| in_batch(error, n, asks.len()));
+    let one = |(n, ask)| what(ask).map_err(|error| in_batch(error, n));
     asks.iter().enumerate().map(one).collect()
 }

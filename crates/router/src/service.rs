@@ -52,7 +52,10 @@ impl RouterService {
     }
 
     async fn answer_one(&self, ask: Ask, deadline: Instant) -> Result<Answer, RouterError> {
-        let answers = self.answer(&[ask], deadline).await?;
+        let answers = self.answer(&[ask], deadline).await.map_err(|error| match error {
+            RouterError::InBatch { source, .. } => *source,
+            of_all => of_all,
+        })?;
         Ok(answers.into_iter().next().expect("one ask has one answer"))
     }
 

@@ -237,8 +237,8 @@ impl<'a> FanOut<'a> {
 
 #[cfg(test)]
 mod tests {
-    //! Scripts in `tests/scripts/fanout` tell a fan-out what happens and print all it decides.
-    //! `nodes a b` names nodes, `piece a b?` adds a piece that they hold (`?` silent, `!` suspect),
+    //! Scripts in `scripts` tell a fan-out what happens and print all it decides.
+    //! `nodes a b` names nodes, `piece a b?` adds a piece that they hold (`a.suspect` for a standing),
     //! `start salt=1` begins; `answer`, `fail`, `slow`, `overdue` name a call by its number.
 
     use super::*;
@@ -247,7 +247,6 @@ mod tests {
     #[derive(Default)]
     struct Runner {
         nodes: Vec<String>,
-        replicas: Option<&'static Replicas>,
         building: Replicas,
         fanout: Option<FanOut<'static>>,
         hedges: usize,
@@ -259,12 +258,42 @@ mod tests {
         }
 
         fn holder(&self, word: &str) -> Result<(usize, Standing), String> {
-            let (name, standing) = match word.split_at(word.len() - 1) {
-                (name, "?") => (name, Standing::Silent),
-                (name, "!") => (name, Standing::Suspect),
+            let (name, standing) = match word.split_once('.') {
+                Some((name, "silent")) => (name, Standing::Silent),
+                Some((name, "suspect")) => (name, Standing::Suspect),
                 _ => (word, Standing::Sound),
             };
             Ok((self.node(name)?, standing))
+        }
+
+        fn happen(
+            &mut self,
+            what: &str,
+            call: usize,
+            how: Option<&str>,
+        ) -> Result<Vec<usize>, String> {
+            let fanout = self.fanout.as_mut().ok_or("start first")?;
+            Ok(match (what, how) {
+                ("answer", None) => {
+                    fanout.answered(call);
+                    Vec::new()
+                }
+                ("fail", Some("unreachable")) => fanout.failed(call, Failure::Unreachable),
+                ("fail", Some("not-held")) => fanout.failed(call, Failure::NotHeld),
+                ("fail", Some("overloaded")) => fanout.failed(call, Failure::Overloaded),
+                ("fail", Some("timeout")) => fanout.failed(call, Failure::Timeout),
+                ("fail", Some("broken")) => fanout.failed(call, Failure::Broken),
+                ("slow", None) => {
+                    let hedges = &mut self.hedges;
+                    fanout.slow(call, &mut |wanted| {
+                        let granted = wanted <= *hedges;
+                        *hedges -= if granted { wanted } else { 0 };
+                        granted
+                    })
+                }
+                ("overdue", None) => fanout.overdue(call),
+                _ => return Err(format!("{what} {how:?} is no command")),
+            })
         }
 
         fn describe(&self, new: &[usize]) -> String {
@@ -289,80 +318,54 @@ mod tests {
     }
 
     impl goldenscript::Runner for Runner {
+        type Command = goldenscript::Command;
+
         fn run(
             &mut self,
             command: &goldenscript::Command,
+            _: &goldenscript::Context,
         ) -> Result<String, Box<dyn std::error::Error>> {
             let mut args = command.consume_args();
+            let words: Vec<&str> = std::iter::from_fn(|| args.next_pos()).collect();
+            let mut key = |name| args.take_key(name).map_or(Ok(0), str::parse);
+            let (salt, hedges) = (key("salt")?, key("hedges")?);
+            args.reject_next()?;
             match command.name.as_str() {
                 "nodes" => {
-                    *self = Self::default();
-                    self.nodes = args.rest_pos().iter().map(|arg| arg.value.clone()).collect();
-                    args.reject_rest()?;
-                    return Ok(String::new());
+                    let nodes = words.into_iter().map(String::from).collect();
+                    *self = Self { nodes, ..Self::default() };
+                    Ok(String::new())
                 }
                 "piece" => {
-                    let words: Vec<String> =
-                        args.rest_pos().iter().map(|arg| arg.value.clone()).collect();
-                    args.reject_rest()?;
-                    let holders = words.iter().map(|w| self.holder(w)).collect::<Result<_, _>>()?;
+                    let holders = words.into_iter().map(|word| self.holder(word));
+                    let holders = holders.collect::<Result<_, _>>()?;
                     self.building.pieces.push(holders);
-                    return Ok(String::new());
+                    Ok(String::new())
                 }
                 "start" => {
-                    let mut replicas = std::mem::take(&mut self.building);
-                    replicas.salt = args.lookup_parse("salt")?.unwrap_or(0);
-                    self.hedges = args.lookup_parse("hedges")?.unwrap_or(0);
-                    args.reject_rest()?;
+                    self.hedges = hedges as usize;
+                    let replicas = Replicas { salt, ..std::mem::take(&mut self.building) };
                     // A script is short and a test process too.
                     let replicas: &'static Replicas = Box::leak(Box::new(replicas));
                     let all: Vec<usize> = (0..replicas.pieces.len()).collect();
                     let first = assign(replicas, &all, Standing::Suspect, &|_, _| false);
-                    self.replicas = Some(replicas);
                     let fanout = FanOut::new(replicas, &first);
                     let new: Vec<usize> = (0..fanout.calls()).collect();
                     self.fanout = Some(fanout);
-                    return Ok(self.describe(&new));
+                    Ok(self.describe(&new))
                 }
-                _ => {}
+                what => {
+                    let number = words.first().ok_or("which call?")?.parse()?;
+                    let new = self.happen(what, number, words.get(1).copied())?;
+                    Ok(self.describe(&new))
+                }
             }
-            let number: usize = args.next_pos().ok_or("which call?")?.parse()?;
-            let fanout = self.fanout.as_mut().ok_or("start first")?;
-            let new = match command.name.as_str() {
-                "answer" => {
-                    fanout.answered(number);
-                    Vec::new()
-                }
-                "fail" => {
-                    let failure = match args.next_pos().ok_or("how?")?.value.as_str() {
-                        "unreachable" => Failure::Unreachable,
-                        "not-held" => Failure::NotHeld,
-                        "overloaded" => Failure::Overloaded,
-                        "timeout" => Failure::Timeout,
-                        "broken" => Failure::Broken,
-                        other => return Err(format!("no failure {other:?}").into()),
-                    };
-                    fanout.failed(number, failure)
-                }
-                "slow" => {
-                    let hedges = &mut self.hedges;
-                    fanout.slow(number, &mut |wanted| {
-                        let granted = wanted <= *hedges;
-                        *hedges -= if granted { wanted } else { 0 };
-                        granted
-                    })
-                }
-                "overdue" => fanout.overdue(number),
-                other => return Err(format!("no command {other:?}").into()),
-            };
-            args.reject_rest()?;
-            Ok(self.describe(&new))
         }
     }
 
     #[test]
     fn scripts() {
-        for entry in std::fs::read_dir("tests/scripts/fanout").expect("the folder of scripts") {
+        for entry in std::fs::read_dir("src/fanout/scripts").expect("the folder of scripts") {
             let path = entry.expect("a readable folder").path();
             goldenscript::run(&mut Runner::default(), &path).expect("the script's own output");
         }

@@ -1,8 +1,8 @@
 //! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
 
-use super::decide::{Failure, FanOut};
-use super::policy::{HedgeBudget, MIN_PATIENCE, hedge_delay, patience};
-use super::select::{Assignment, Replicas};
+use super::decide::{Call, Failure, FanOut};
+use super::policy::{HedgeBudget, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, patience};
+use super::select::{Assignment, Replicas, Standing};
 use crate::node::{CallKind, NodeHandle};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -41,12 +41,21 @@ pub(crate) struct Terrain {
     pub(crate) replicas: Replicas,
 }
 
+impl Terrain {
+    fn is_suspect(&self, call: &Call) -> bool {
+        let suspect = |(node, standing): &(usize, Standing)| {
+            *node == call.node && *standing == Standing::Suspect
+        };
+        call.pieces.iter().any(|&piece| self.replicas.pieces[piece].iter().any(suspect))
+    }
+}
+
 /// What came of a round besides answers.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// The pieces without an answer, and why.
     pub(crate) lost: Vec<(usize, Failure)>,
-    /// Nodes that could not be reached or kept us waiting: not to be asked in the next round of the
+    /// Nodes that could not be reached or kept us waiting for nothing: not to be asked in the next round of the
     /// same request while others have the shard.
     pub(crate) doubted: BTreeSet<usize>,
 }
@@ -78,6 +87,13 @@ pub(crate) async fn drive<R: Round>(
             tracing::trace!(node = node.id, pieces = ?call.pieces, cause = ?call.cause, "asking");
             lock(hedging).earn();
             alarms.extend(Alarm::both(number, now, left, node.p95(round.kind())));
+            if terrain.is_suspect(call) {
+                alarms.push(Alarm {
+                    at: now + SUSPECT_PATIENCE,
+                    call: number,
+                    sign: Sign::Hopeless,
+                });
+            }
             begun.push(now);
             let reply = round.call(Arc::clone(&node.service), &call.pieces, left);
             under_way.push(async move { (number, reply.await) });
@@ -102,6 +118,7 @@ pub(crate) async fn drive<R: Round>(
                     });
                 match result {
                     Ok(()) => {
+                        doubted.remove(&call.node);
                         node.answered(round.kind(), took);
                         fanout.answered(number);
                     }
@@ -131,6 +148,7 @@ pub(crate) async fn drive<R: Round>(
                             note_hang(&terrain.nodes[node], begun[alarm.call]);
                             fanout.overdue(alarm.call)
                         }
+                        Sign::Hopeless => fanout.failed(alarm.call, Failure::Timeout),
                     });
                 }
             }
@@ -149,8 +167,12 @@ struct Alarm {
 /// What it means if the call is still under way then.
 #[derive(Clone, Copy)]
 enum Sign {
+    /// It takes longer than most.
     Slow,
+    /// Its node seems to hang.
     Overdue,
+    /// Its node failed lately and does so again.
+    Hopeless,
 }
 
 impl Alarm {

@@ -19,6 +19,9 @@ pub(crate) const PATIENCE_FACTOR: u32 = 4;
 pub(crate) const MIN_PATIENCE: Duration = Duration::from_millis(50);
 /// ...and at most this part of the time left, so that another replica can still be asked.
 pub(crate) const PATIENCE_SHARE: u32 = 4;
+/// A node that failed lately is waited for at most this long, even where nobody else has the shard:
+/// many times what a healthy one needs, and little of anybody's deadline.
+pub(crate) const SUSPECT_PATIENCE: Duration = Duration::from_millis(100);
 /// Failures in a row after which a node is not asked while others have the shard.
 pub(crate) const BREAKER_FAILURES: u32 = 3;
 /// Latencies that a p95 is taken of: some seconds of traffic.

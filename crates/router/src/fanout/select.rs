@@ -167,7 +167,9 @@ mod tests {
     fn health_goes_before_thrift() {
         let mut replicas = sound(&[&[0, 1], &[0]], 3);
         replicas.pieces[0][0].1 = Standing::Suspect;
-        assert_eq!(all(&replicas).calls, [(0, vec![1]), (1, vec![0])].map(|c| c).to_vec());
+        let mut calls = all(&replicas).calls;
+        calls.sort();
+        assert_eq!(calls, [(0, vec![1]), (1, vec![0])]);
         let worst = assign(&replicas, &[0, 1], Standing::Silent, &|_, node| node == 1);
         assert_eq!(worst, Assignment { calls: vec![(0, vec![1])], unplaced: vec![0] });
     }

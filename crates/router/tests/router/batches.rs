@@ -1,0 +1,115 @@
+//! Many requests at once.
+
+use crate::support::{FakeShard, World, films, user, users};
+use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::id::ModelVersion;
+use marquee_proto::v1;
+use std::sync::Arc;
+use tonic::Code;
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_answers_what_its_requests_alone_would() {
+    let mut world = World::new(vec![films(1, 5, "i", 200, 30), films(2, 3, "i", 220, 30)], 4, 2);
+    world.serve(EnsembleNode::Parallel {
+        members: [1, 2]
+            .map(|v| WeightedNode { node: crate::support::leaf(v), weight: v as f64 })
+            .into(),
+        fusion: Fusion::WeightedScore,
+    });
+    let requests: Vec<v1::RecommendRequest> = users(30)
+        .into_iter()
+        .enumerate()
+        .map(|(n, request)| {
+            let filter = v1::Filter { include_tags: vec!["drama".into()], ..Default::default() };
+            let filter = (n % 3 == 0).then_some(filter);
+            let recent_item_ids = vec![format!("i{n}")];
+            v1::RecommendRequest { explain: n % 2 == 0, filter, recent_item_ids, ..request }
+        })
+        .collect();
+    let answers = world.batch(requests.clone()).await.expect("an answer");
+    assert_eq!(answers.len(), requests.len());
+    for (request, mut answer) in requests.into_iter().zip(answers) {
+        let mut alone = world.recommend(request).await.expect("an answer");
+        assert_ne!(alone.recommendation_id, answer.recommendation_id);
+        alone.recommendation_id.clear();
+        answer.recommendation_id.clear();
+        assert_eq!(answer, alone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_two_calls_a_node_whatever_it_takes() {
+    let mut world = World::new(vec![films(1, 4, "i", 200, 300), films(2, 4, "i", 200, 300)], 4, 1);
+    // Probes aside, which are not counted: both versions, known users and others, at once.
+    let split = EnsembleNode::Split {
+        salt: "half".into(),
+        members: [1, 2]
+            .map(|v| marquee_core::ensemble::SplitMember {
+                node: crate::support::leaf(v),
+                weight_basis_points: 5_000,
+            })
+            .into(),
+    };
+    world.serve(split);
+    let answers = world.batch(users(300)).await.expect("an answer");
+    let models: std::collections::BTreeSet<u64> = answers
+        .iter()
+        .flat_map(|answer| &answer.served_by.as_ref().expect("always there").models)
+        .map(|model| model.version)
+        .collect();
+    assert_eq!(models.len(), 2, "both versions serve");
+    for node in &world.nodes {
+        assert_eq!(node.take_calls(), (1, 1), "{}", node.id);
+    }
+
+    // With replicas fewer nodes are asked, and none twice.
+    let world = World::new(vec![films(1, 6, "i", 200, 300)], 4, 2);
+    world.batch(users(300)).await.expect("an answer");
+    let calls: Vec<(usize, usize)> = world.nodes.iter().map(|node| node.take_calls()).collect();
+    assert!(calls.iter().all(|call| [(0, 0), (1, 1)].contains(call)), "{calls:?}");
+    assert!(calls.iter().filter(|call| call.0 == 1).count() < 4, "{calls:?}");
+
+    world.recommend(user("u1", 5)).await.expect("an answer");
+    let calls: usize = world.nodes.iter().map(|node| calls_of(node)).sum();
+    assert!(calls <= 4, "one lookup and at most three searches, not {calls} calls");
+}
+
+fn calls_of(node: &Arc<FakeShard>) -> usize {
+    let (lookups, searches) = node.take_calls();
+    lookups + searches
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequence_is_one_more_call_a_node_for_each_stage() {
+    let mut world = World::new(vec![films(1, 4, "i", 200, 50), films(2, 4, "i", 200, 50)], 2, 1);
+    let stages = [1, 2].map(|v| EnsembleNode::Model(ModelVersion::new("films", v)));
+    world.serve(EnsembleNode::Sequence(stages.into()));
+    world.batch(users(50)).await.expect("an answer");
+    for node in &world.nodes {
+        assert_eq!(node.take_calls(), (1, 2), "{}", node.id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_names_the_request() {
+    let world = World::new(vec![films(1, 2, "i", 40, 5)], 2, 1);
+    let bad = world.batch(vec![user("u1", 5), user("", 5)]).await.expect_err("must be refused");
+    assert_eq!(bad.code(), Code::InvalidArgument);
+    assert_eq!(bad.message(), "requests[1].user_id is empty: give 1 to 256 bytes");
+    let nowhere = v1::RecommendRequest { surface: "nowhere".into(), ..user("u1", 5) };
+    let bad = world.batch(vec![user("u1", 5), nowhere.clone()]).await.expect_err("no such surface");
+    assert_eq!(bad.code(), Code::NotFound);
+    assert!(bad.message().starts_with("requests[1]: surface \"nowhere\""), "{}", bad.message());
+    let alone = world.batch(vec![nowhere]).await.expect_err("no such surface");
+    assert!(alone.message().starts_with("requests[0]: "), "{}", alone.message());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_could_receive_is_refused() {
+    let world = World::new(vec![films(1, 2, "i", 1_000, 5)], 2, 1);
+    let requests = vec![v1::RecommendRequest { explain: true, ..user("u1", 1_000) }; 100];
+    let refused = world.batch(requests).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("fewer users"), "{}", refused.message());
+    world.batch(vec![user("u1", 10); 1_000]).await.expect("the largest batch fits");
+}

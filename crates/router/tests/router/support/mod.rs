@@ -1,0 +1,9 @@
+//! A cluster of fake shards that keep their models in memory and fail as they are told.
+
+mod bundle;
+mod shard;
+mod world;
+
+pub(crate) use bundle::{Bundle, Item, films};
+pub(crate) use shard::{FakeShard, Mood};
+pub(crate) use world::{World, leaf, user, users};

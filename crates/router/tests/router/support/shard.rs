@@ -1,0 +1,250 @@
+//! A node that holds fake bundles.
+
+use super::bundle::{Bundle, cosine, dot};
+use marquee_core::hash::shard_of;
+use marquee_core::id::ModelVersion;
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use marquee_proto::shard::v1::*;
+use marquee_proto::v1;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tonic::{Request, Response, Status, async_trait};
+
+/// How a node behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    /// Nobody listens.
+    Dead,
+    /// Takes requests and never answers.
+    Hung,
+    /// Answers after this many milliseconds.
+    Slow(u64),
+    /// Refuses because it has too much to do.
+    Busy,
+    /// Answers with lists that are no lists.
+    Mad,
+    /// Finds fault with every request.
+    Picky,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeShard {
+    pub(crate) id: String,
+    bundles: Mutex<BTreeMap<ModelVersion, Arc<Bundle>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    mood: Mood,
+    /// Versions and shards that it does not hold although the plan says so.
+    lacks: BTreeSet<(ModelVersion, u32)>,
+    lookups: usize,
+    searches: usize,
+    /// The epochs that calls named.
+    epochs: BTreeSet<u64>,
+    timeouts_ms: Vec<u64>,
+}
+
+impl FakeShard {
+    pub(crate) fn new(id: &str, bundles: &[Arc<Bundle>]) -> Arc<Self> {
+        let bundles = bundles.iter().map(|b| (b.version.clone(), Arc::clone(b))).collect();
+        Arc::new(Self { id: id.into(), bundles: Mutex::new(bundles), state: Mutex::default() })
+    }
+
+    pub(crate) fn feels(&self, mood: Mood) {
+        self.state.lock().expect("no panic").mood = mood;
+    }
+
+    pub(crate) fn lacks(&self, version: &ModelVersion, shard: u32) {
+        self.state.lock().expect("no panic").lacks.insert((version.clone(), shard));
+    }
+
+    /// Drops a version, as after a rollback.
+    pub(crate) fn drops(&self, version: &ModelVersion) {
+        self.bundles.lock().expect("no panic").remove(version);
+    }
+
+    /// How many lookups and searches it had since this was last asked, empty ones aside.
+    pub(crate) fn take_calls(&self) -> (usize, usize) {
+        let mut state = self.state.lock().expect("no panic");
+        (std::mem::take(&mut state.lookups), std::mem::take(&mut state.searches))
+    }
+
+    /// The deadlines that calls brought since this was last asked.
+    pub(crate) fn take_timeouts_ms(&self) -> Vec<u64> {
+        std::mem::take(&mut self.state.lock().expect("no panic").timeouts_ms)
+    }
+
+    async fn behave(
+        &self,
+        timeout: Option<&str>,
+        counts: impl FnOnce(&mut State),
+    ) -> Result<Mood, Status> {
+        let mood = {
+            let mut state = self.state.lock().expect("no panic");
+            counts(&mut state);
+            if let Some(micros) = timeout.and_then(|text| text.strip_suffix('u')) {
+                state.timeouts_ms.push(micros.parse::<u64>().expect("digits") / 1_000);
+            }
+            state.mood
+        };
+        match mood {
+            Mood::Dead => return Err(Status::unavailable("connection refused")),
+            Mood::Hung => std::future::pending().await,
+            Mood::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Mood::Busy => return Err(Status::resource_exhausted("too many searches")),
+            Mood::Picky => return Err(Status::invalid_argument("ops[0].matrix is strange")),
+            Mood::Well | Mood::Mad => tokio::task::yield_now().await,
+        }
+        Ok(mood)
+    }
+
+    fn bundle(
+        &self,
+        version: Option<&v1::ModelVersion>,
+        shard: u32,
+    ) -> Result<Arc<Bundle>, Status> {
+        let v1::ModelVersion { model, version } = version.expect("always named");
+        let version = ModelVersion::new(model, *version);
+        let lacks = self.state.lock().expect("no panic").lacks.contains(&(version.clone(), shard));
+        match self.bundles.lock().expect("no panic").get(&version) {
+            Some(bundle) if !lacks => Ok(Arc::clone(bundle)),
+            _ => Err(Status::failed_precondition(format!("{version}/{shard} is not held here"))),
+        }
+    }
+}
+
+fn timeout_of<T>(request: &Request<T>) -> Option<String> {
+    let value = request.metadata().get("grpc-timeout")?;
+    Some(value.to_str().expect("ascii").to_owned())
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks(4).map(|c| f32::from_le_bytes(c.try_into().expect("four"))).collect()
+}
+
+#[async_trait]
+impl ShardService for FakeShard {
+    async fn lookup(
+        &self,
+        request: Request<LookupRequest>,
+    ) -> Result<Response<LookupResponse>, Status> {
+        let timeout = timeout_of(&request);
+        let LookupRequest { plan_epoch, ops } = request.into_inner();
+        let counts = |state: &mut State| {
+            if !ops.is_empty() {
+                state.lookups += 1;
+                state.epochs.insert(plan_epoch);
+            }
+        };
+        self.behave(timeout.as_deref(), counts).await?;
+        let mut results = Vec::new();
+        for op in &ops {
+            let mut rows = Vec::new();
+            for LookupKey { shard, id } in &op.keys {
+                let bundle = self.bundle(op.version.as_ref(), *shard)?;
+                assert_eq!(*shard, shard_of(id, bundle.shards), "asked of the wrong shard");
+                rows.push(match op.entity() {
+                    Entity::User => user_row(&bundle, id, op),
+                    Entity::Item => item_row(&bundle, id, op),
+                    Entity::Unspecified => panic!("an entity is always named"),
+                });
+            }
+            results.push(LookupResult { rows });
+        }
+        Ok(Response::new(LookupResponse { results }))
+    }
+
+    async fn search(
+        &self,
+        request: Request<SearchRequest>,
+    ) -> Result<Response<SearchResponse>, Status> {
+        let timeout = timeout_of(&request);
+        let SearchRequest { plan_epoch, ops } = request.into_inner();
+        let counts = |state: &mut State| {
+            state.searches += 1;
+            state.epochs.insert(plan_epoch);
+        };
+        let mood = self.behave(timeout.as_deref(), counts).await?;
+        let mut results = Vec::new();
+        for op in &ops {
+            let shard = *op.shards.first().expect("something to search");
+            let bundle = self.bundle(op.version.as_ref(), shard)?;
+            for shard in &op.shards {
+                self.bundle(op.version.as_ref(), *shard)?;
+            }
+            let queries = op.queries.iter().map(|query| search(&bundle, op, query)).collect();
+            results.push(SearchResult { queries });
+        }
+        if mood == Mood::Mad {
+            results.iter_mut().flat_map(|r| &mut r.queries).for_each(|q| q.scores.reverse());
+        }
+        Ok(Response::new(SearchResponse { results }))
+    }
+}
+
+fn user_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
+    let Some((ordinal, (_, user))) = (0..).zip(&bundle.users).find(|(_, (key, _))| *key == id)
+    else {
+        return Row::default();
+    };
+    let vector: Vec<u8> = match op.dense_matrix.as_str() {
+        "" => Vec::new(),
+        "users" => user.vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        other => panic!("no matrix {other:?}"),
+    };
+    let columns = match op.sparse_matrix.as_str() {
+        "" => Vec::new(),
+        "history" => user.history.clone(),
+        other => panic!("no matrix {other:?}"),
+    };
+    let values = vec![1.0; columns.len()];
+    Row { found: true, ordinal, vector: vector.into(), columns, values }
+}
+
+fn item_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
+    assert_eq!(op.dense_matrix, "items");
+    let Some((ordinal, item)) = (0..).zip(&bundle.items).find(|(_, item)| item.id == id) else {
+        return Row::default();
+    };
+    let vector: Vec<u8> = item.vector.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Row { found: true, ordinal, vector: vector.into(), ..Row::default() }
+}
+
+fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
+    let filter = match query.filter {
+        0 => None,
+        n => Some(&op.filters[n as usize - 1]),
+    };
+    let vector = floats(&query.vector);
+    let list = match (op.operation(), op.matrix.as_str()) {
+        (Operation::DenseInnerProduct, "items") => {
+            bundle.rank(&op.shards, filter, &|item| dot(&item.vector, &vector))
+        }
+        (Operation::DenseCosine, "items") => {
+            bundle.rank(&op.shards, filter, &|item| cosine(&item.vector, &vector))
+        }
+        (Operation::SparseRowSum, "popularity") => {
+            assert_eq!((query.rows.as_slice(), query.weights.as_slice()), (&[0][..], &[1.0][..]));
+            bundle.rank(&op.shards, filter, &|item| item.popularity)
+        }
+        other => panic!("no such search: {other:?}"),
+    };
+    let item = |ordinal: u32| &bundle.items[ordinal as usize];
+    let mut result = QueryResult::default();
+    let wanted = list.into_iter().filter(|(_, ordinal)| {
+        !query.exclude_ordinals.contains(ordinal)
+            && !query.exclude_item_ids.contains(&item(*ordinal).id)
+    });
+    for (score, ordinal) in wanted.take(query.count as usize) {
+        result.scores.push(score);
+        result.ordinals.push(ordinal);
+        result.item_ids.push(item(ordinal).id.clone());
+        result.titles.push(item(ordinal).title.clone());
+    }
+    result
+}
