@@ -1,0 +1,87 @@
+//! What an operator may set of the shard role.
+
+use crate::lifecycle::Limits;
+use marquee_bundle::TrustedKeys;
+
+/// Queries admitted at the same time, waiting or being answered: at a tenth of a millisecond each,
+/// a second or so of work for two threads. What would wait longer is better asked elsewhere. It is
+/// also the most that one request may hold, so an idle node admits every valid request.
+pub const DEFAULT_MAX_QUEUED_QUERIES: usize = 16_384;
+/// Threads that verify and warm: one disturbs the answers least.
+pub const DEFAULT_LOADER_THREADS: usize = 1;
+/// More threads than this only make the disk seek.
+pub const MAX_LOADER_THREADS: usize = 16;
+/// More threads than this share one lock too often.
+pub const MAX_SEARCH_THREADS: usize = 512;
+
+/// The shard role of a node.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Bytes of bundles that may be mapped at the same time; 0: unlimited.
+    pub memory_budget_bytes: u64,
+    /// Whose bundles are accepted; without keys, unsigned ones are too.
+    pub trusted_keys: TrustedKeys,
+    /// Threads that answer, at most [`MAX_SEARCH_THREADS`]; 0: one for each core.
+    pub search_threads: usize,
+    /// Queries (of Search) and runs of keys (of Lookup) admitted at the same time, at least 1.
+    pub max_queued_queries: usize,
+    /// Threads that load bundles, 1 to [`MAX_LOADER_THREADS`].
+    pub loader_threads: usize,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        Self {
+            memory_budget_bytes: 0,
+            trusted_keys: TrustedKeys::none(),
+            search_threads: 0,
+            max_queued_queries: DEFAULT_MAX_QUEUED_QUERIES,
+            loader_threads: DEFAULT_LOADER_THREADS,
+        }
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {found}: {least} to {most} are allowed")]
+pub struct ConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// Its value.
+    pub found: usize,
+    /// Its least value.
+    pub least: usize,
+    /// Its greatest value.
+    pub most: usize,
+}
+
+impl ShardConfig {
+    /// Checks every bound.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("search_threads", self.search_threads, 0, MAX_SEARCH_THREADS),
+            ("max_queued_queries", self.max_queued_queries, 1, usize::MAX),
+            ("loader_threads", self.loader_threads, 1, MAX_LOADER_THREADS),
+        ];
+        for (field, found, least, most) in bounds {
+            if !(least..=most).contains(&found) {
+                return Err(ConfigError { field, found, least, most });
+            }
+        }
+        Ok(())
+    }
+
+    /// The threads that answer: as configured, or one for each core.
+    pub(crate) fn threads(&self) -> usize {
+        match self.search_threads {
+            0 => {
+                std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SEARCH_THREADS)
+            }
+            threads => threads,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { memory_budget_bytes: self.memory_budget_bytes, parallel_work: self.loader_threads }
+    }
+}

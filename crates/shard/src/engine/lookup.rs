@@ -1,0 +1,178 @@
+//! Lookup: the rows of users and items by external id.
+
+use super::{AnswerBytes, check_ops, check_version};
+use crate::error::RequestError;
+use crate::lifecycle::ReplicaKey;
+use crate::pool::Work;
+use crate::table::Table;
+use marquee_bundle::{BundleShard, CancelFlag, Entity, Partition, SearchScratch};
+use marquee_core::bounds::{MAX_BATCH, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
+use marquee_core::id::check_id;
+use marquee_proto::shard::v1::{
+    self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row,
+};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Keys of one request: the most items there are to rank, for every member of the largest
+/// ensemble, or a full batch of users for each.
+const MAX_KEYS: usize = (MAX_RANK_ITEMS + MAX_BATCH) * MAX_ENSEMBLE_MEMBERS;
+/// Keys that a thread looks up at a time: some tens of microseconds.
+const KEYS_A_UNIT: usize = 64;
+
+/// A checked request, with the shards it is about.
+pub(crate) struct Lookup {
+    ops: Vec<Op>,
+    /// Which keys of which operation each unit is.
+    units: Vec<(usize, Range<usize>)>,
+    bytes: AnswerBytes,
+}
+
+struct Op {
+    entity: Entity,
+    shards: Vec<Arc<BundleShard>>,
+    /// The place of the shard above, and the id.
+    keys: Vec<(usize, String)>,
+    dense_matrix: String,
+    sparse_matrix: String,
+}
+
+/// Checks the request and takes its shards from the table.
+pub(crate) fn check(request: LookupRequest, table: &Table) -> Result<Lookup, RequestError> {
+    let LookupRequest { plan_epoch: _, ops } = request;
+    check_ops(ops.len())?;
+    let keys: usize = ops.iter().map(|op| op.keys.len()).sum();
+    if keys > MAX_KEYS {
+        let reason = format!("{keys} keys in all: at most {MAX_KEYS} are allowed");
+        return Err(RequestError::invalid("ops", reason));
+    }
+    let check = |(number, op)| check_op(&format!("ops[{number}]"), op, table);
+    let ops = ops.into_iter().enumerate().map(check).collect::<Result<Vec<Op>, _>>()?;
+    let mut units = Vec::new();
+    for (number, op) in ops.iter().enumerate() {
+        let keys = op.keys.len();
+        let starts = (0..keys).step_by(KEYS_A_UNIT);
+        units.extend(starts.map(|start| (number, start..keys.min(start + KEYS_A_UNIT))));
+    }
+    Ok(Lookup { ops, units, bytes: AnswerBytes::default() })
+}
+
+fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError> {
+    let LookupOp { version, entity, keys, dense_matrix, sparse_matrix } = op;
+    let wrong =
+        |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
+    let version = check_version(field, version)?;
+    let entity = match wire::Entity::try_from(entity) {
+        Ok(wire::Entity::User) => Entity::User,
+        Ok(wire::Entity::Item) => Entity::Item,
+        Ok(wire::Entity::Unspecified) | Err(_) => {
+            return Err(wrong("entity", format!("{entity} is no entity: ask for users or items")));
+        }
+    };
+    let mut shards: Vec<Arc<BundleShard>> = Vec::new();
+    let mut placed = Vec::with_capacity(keys.len());
+    for (number, LookupKey { shard, id }) in keys.into_iter().enumerate() {
+        check_id(&format!("{field}.keys[{number}].id"), &id).map_err(|error| {
+            RequestError::invalid(format!("{field}.keys[{number}].id"), error.to_string())
+        })?;
+        let known = shards.iter().position(|held| held.shard() == shard);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let key = ReplicaKey::new(version.clone(), shard);
+                shards.push(Arc::clone(table.get(&key)?));
+                shards.len() - 1
+            }
+        };
+        placed.push((place, id));
+    }
+    if let Some(first) = shards.first() {
+        check_matrices(first, entity, &dense_matrix, &sparse_matrix)
+            .map_err(|(part, reason)| wrong(part, reason))?;
+    }
+    Ok(Op { entity, shards, keys: placed, dense_matrix, sparse_matrix })
+}
+
+fn check_matrices(
+    shard: &BundleShard,
+    entity: Entity,
+    dense: &str,
+    sparse: &str,
+) -> Result<(), (&'static str, String)> {
+    if !dense.is_empty() {
+        let matrix = shard.dense(dense).map_err(|error| ("dense_matrix", error.to_string()))?;
+        if matrix.entity() != entity {
+            let (has, asked) = (matrix.entity().plural(), entity.plural());
+            return Err(("dense_matrix", format!("{dense:?} has rows of {has}, not of {asked}")));
+        }
+    }
+    if !sparse.is_empty() {
+        let matrix = shard.sparse(sparse).map_err(|error| ("sparse_matrix", error.to_string()))?;
+        if matrix.partition() != Partition::ByRow || entity != Entity::User {
+            let reason = format!("{sparse:?} has no rows of {}", entity.plural());
+            return Err(("sparse_matrix", reason));
+        }
+    }
+    Ok(())
+}
+
+impl Work for Lookup {
+    type Output = Vec<Row>;
+
+    fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn run(
+        &self,
+        unit: usize,
+        _: &CancelFlag,
+        _: &mut SearchScratch,
+    ) -> Result<Vec<Row>, RequestError> {
+        let (number, keys) = self.units[unit].clone();
+        let op = &self.ops[number];
+        op.keys[keys].iter().map(|(place, id)| op.row(*place, id, &self.bytes)).collect()
+    }
+}
+
+impl Lookup {
+    /// How many keys each operation has.
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.ops.iter().map(|op| op.keys.len()).collect()
+    }
+}
+
+/// The answer of a request of this shape.
+pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<Row>>) -> LookupResponse {
+    let mut rows = units.into_iter().flatten();
+    let result = |length| LookupResult { rows: rows.by_ref().take(length).collect() };
+    LookupResponse { results: shape.into_iter().map(result).collect() }
+}
+
+impl Op {
+    fn row(&self, place: usize, id: &str, bytes: &AnswerBytes) -> Result<Row, RequestError> {
+        let shard = &self.shards[place];
+        let ids = shard.ids(self.entity);
+        let Some(number) = ids.find(id) else {
+            return Ok(Row::default());
+        };
+        let mut row = Row { found: true, ordinal: ids.ordinal(number), ..Row::default() };
+        // Every shard of a version has the matrices that the first one was seen to have.
+        let missing = |_| RequestError::Internal;
+        if !self.dense_matrix.is_empty() {
+            let values = shard.dense(&self.dense_matrix).map_err(missing)?.row(number);
+            bytes.add(size_of_val(values))?;
+            let vector: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            row.vector = vector.into();
+        }
+        if !self.sparse_matrix.is_empty() {
+            let sparse = shard.sparse(&self.sparse_matrix).map_err(missing)?;
+            let (columns, values) = sparse.row(number);
+            // Columns are variable-length on the wire, at most five bytes.
+            bytes.add(columns.len() * 5 + size_of_val(values))?;
+            row.columns = columns.to_vec();
+            row.values = values.to_vec();
+        }
+        Ok(row)
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a request has no answer, and the one place that turns it into a gRPC status.
+
+use crate::lifecycle::ReplicaKey;
+use marquee_bundle::SearchError;
+use tonic::Status;
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// The request is wrong.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Which field, such as `ops[0].queries[3].count`.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// A shard is named that doesn't answer here.
+    #[error(
+        "{0} is not AVAILABLE on this node: follow a newer plan, or ask another of the shard's replicas"
+    )]
+    NotAvailable(ReplicaKey),
+    /// As many queries are admitted as may wait.
+    #[error(
+        "{admitted} queries are in this node's queue, {asked} more would exceed its bound of {bound}: \
+         ask another replica, or later"
+    )]
+    QueueFull {
+        /// Queries in the queue or being answered.
+        admitted: usize,
+        /// Queries of this request.
+        asked: usize,
+        /// How many there may be.
+        bound: usize,
+    },
+    /// The answer would be larger than a message may be.
+    #[error("the answer exceeds {bound} bytes: ask for fewer queries, keys or results at a time")]
+    AnswerTooLarge {
+        /// Bytes of an answer.
+        bound: usize,
+    },
+    /// The time that the caller gave is up.
+    #[error("the deadline passed before the answer was complete")]
+    DeadlineExceeded,
+    /// The caller gave up.
+    #[error("the caller gave up")]
+    Cancelled,
+    /// The node is going down.
+    #[error("this node is shutting down: ask another of the shard's replicas")]
+    ShuttingDown,
+    /// A bug.
+    #[error("the search failed unexpectedly; the node's log says more")]
+    Internal,
+}
+
+impl RequestError {
+    /// The request is wrong in `field`.
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), reason: reason.into() }
+    }
+
+    /// What a search's refusal means for the request, whose query is at `field`.
+    pub(crate) fn of_search(field: &str, error: SearchError) -> Self {
+        let part = match &error {
+            SearchError::Cancelled => return Self::Cancelled,
+            // Bitmaps are made here, for the very shard that is searched.
+            SearchError::Bitmap { .. } => return Self::Internal,
+            SearchError::NoSuchMatrix { .. } | SearchError::Partition { .. } => ".matrix".into(),
+            SearchError::Rank { .. } | SearchError::ScoreRange { .. } => ".vector".into(),
+            SearchError::NotFinite { field: "weights", index } => format!(".weights[{index}]"),
+            SearchError::NotFinite { index, .. } => format!(".vector[{index}]"),
+            SearchError::Weights { .. } => ".weights".into(),
+            SearchError::Row { .. } => ".rows".into(),
+            SearchError::Count { .. } => ".count".into(),
+            SearchError::Range { .. } => ".filter".into(),
+        };
+        Self::invalid(format!("{field}{part}"), error.to_string())
+    }
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let message = error.to_string();
+        match error {
+            RequestError::Invalid { .. } => Self::invalid_argument(message),
+            RequestError::NotAvailable(_) => Self::failed_precondition(message),
+            RequestError::QueueFull { .. } | RequestError::AnswerTooLarge { .. } => {
+                Self::resource_exhausted(message)
+            }
+            RequestError::DeadlineExceeded => Self::deadline_exceeded(message),
+            RequestError::Cancelled => Self::cancelled(message),
+            RequestError::ShuttingDown => Self::unavailable(message),
+            RequestError::Internal => Self::internal(message),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The threads that answer: a bounded number of them, a bounded queue, and nothing done in vain.
+//!
+//! A request is a [`Work`] of independent units (the queries of a batch, say). [`Pool::run`] admits
+//! it if the queue has room for its units, and hands out a ticket for it to as many threads as it
+//! can keep busy. A thread that holds a ticket does one unit after another; after [`QUANTUM`] it
+//! puts the ticket back at the end of the queue when others wait. So a batch is spread over all
+//! threads, while a single query behind a large batch waits for one quantum and not for the batch.
+//!
+//! Dropping the future, or its deadline, raises the work's cancel flag: what runs stops within
+//! microseconds, and what waits is never begun. A unit that panics costs its own request alone.
+//!
+//! What is deliberately missing: priorities, and threads that spin while they wait: a wake-up costs
+//! less than the core that spinning would take from the other work of a node.
+
+mod job;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use crate::error::RequestError;
+use job::{Cancelling, Job};
+use marquee_bundle::{CancelFlag, SearchScratch};
+use queue::Queue;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a thread stays with one request while others wait: a few searches. Long against the
+/// cost of changing, short against any deadline.
+pub(crate) const QUANTUM: Duration = Duration::from_millis(1);
+
+/// A request cut into units that any thread may do, in any order.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// What a unit comes to.
+    type Output: Send + 'static;
+
+    /// How many units there are.
+    fn units(&self) -> usize;
+
+    /// Does one unit, and gives up when the flag is raised.
+    fn run(
+        &self,
+        unit: usize,
+        cancel: &CancelFlag,
+        scratch: &mut SearchScratch,
+    ) -> Result<Self::Output, RequestError>;
+}
+
+/// See the module.
+pub(crate) struct Pool {
+    queue: Arc<Queue>,
+    size: usize,
+}
+
+impl Pool {
+    /// Starts so many threads, with room for so many units.
+    pub(crate) fn start(size: usize, max_units: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let queue = Arc::new(Queue::new(max_units));
+        let pool = Self { queue: Arc::clone(&queue), size };
+        let threads = (0..size).map(|number| {
+            let queue = Arc::clone(&queue);
+            let name = format!("shard-search-{number}");
+            std::thread::Builder::new().name(name).spawn(move || serve(&queue))
+        });
+        // Where one can't be had, `pool` is dropped, which ends those that were started.
+        let threads = threads.collect::<io::Result<_>>()?;
+        Ok((pool, threads))
+    }
+
+    /// Does all units of the work, in any order, and returns what they came to, in order; or the
+    /// error of the first that failed.
+    pub(crate) async fn run<W: Work>(
+        &self,
+        work: W,
+        deadline: Instant,
+    ) -> Result<Vec<W::Output>, RequestError> {
+        let units = work.units();
+        if units == 0 {
+            return Ok(Vec::new());
+        }
+        let permit = self.queue.admit(units)?;
+        let (job, outcome) = Job::new(work, deadline, permit);
+        let cancelling = Cancelling::new(&job);
+        self.queue.push(job, units.min(self.size))?;
+        let outcome = tokio::time::timeout_at(deadline.into(), outcome).await;
+        let outcome = match outcome {
+            Err(_) => Err(RequestError::DeadlineExceeded),
+            // The job went away without a word: its queue was closed.
+            Ok(Err(_)) => Err(RequestError::ShuttingDown),
+            Ok(Ok(outcome)) => outcome,
+        };
+        drop(cancelling);
+        outcome
+    }
+
+    /// Takes no more work; what was admitted is still done, and then the threads end.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The life of a thread.
+fn serve(queue: &Queue) {
+    let mut scratch = SearchScratch::new();
+    while let Some(mut ticket) = queue.pop() {
+        while let job::Turn::More = ticket.turn(QUANTUM, &mut scratch) {
+            ticket = queue.rotate(ticket);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The queue of tickets, and the bound on what is admitted.
+
+use super::job::Ticket;
+use crate::error::RequestError;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Tickets that wait for a thread.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    admitted: Arc<AtomicUsize>,
+    max_units: usize,
+}
+
+struct State {
+    tickets: VecDeque<Arc<dyn Ticket>>,
+    closed: bool,
+}
+
+/// Room in the queue, given back when dropped.
+pub(super) struct Permit {
+    admitted: Arc<AtomicUsize>,
+    units: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admitted.fetch_sub(self.units, Ordering::Relaxed);
+    }
+}
+
+impl Queue {
+    pub(super) fn new(max_units: usize) -> Self {
+        let state = Mutex::new(State { tickets: VecDeque::new(), closed: false });
+        Self { state, wake: Condvar::new(), admitted: Arc::default(), max_units }
+    }
+
+    /// Room for so many units, if there is.
+    pub(super) fn admit(&self, units: usize) -> Result<Permit, RequestError> {
+        let room = |admitted: usize| {
+            admitted.checked_add(units).filter(|&admitted| admitted <= self.max_units)
+        };
+        match self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(_) => Ok(Permit { admitted: Arc::clone(&self.admitted), units }),
+            Err(admitted) => {
+                Err(RequestError::QueueFull { admitted, asked: units, bound: self.max_units })
+            }
+        }
+    }
+
+    /// Gives the ticket to up to so many threads.
+    pub(super) fn push(&self, ticket: Arc<dyn Ticket>, threads: usize) -> Result<(), RequestError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(RequestError::ShuttingDown);
+        }
+        for _ in 0..threads {
+            state.tickets.push_back(Arc::clone(&ticket));
+        }
+        drop(state);
+        for _ in 0..threads {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next ticket; none once the queue is closed and empty.
+    pub(super) fn pop(&self) -> Option<Arc<dyn Ticket>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(ticket) = state.tickets.pop_front() {
+                return Some(ticket);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Puts a ticket at the end of the queue and takes the one at its front, be it the same.
+    pub(super) fn rotate(&self, ticket: Arc<dyn Ticket>) -> Arc<dyn Ticket> {
+        let mut state = self.lock();
+        match state.tickets.pop_front() {
+            None => ticket,
+            Some(next) => {
+                state.tickets.push_back(ticket);
+                next
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

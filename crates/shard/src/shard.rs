@@ -1,0 +1,97 @@
+//! The shard role of a node, put together: start it, hand its service out, shut it down.
+
+use crate::config::{ConfigError, ShardConfig};
+use crate::driver::Driver;
+use crate::loader::Loader;
+use crate::pool::Pool;
+use crate::service::ShardApi;
+use crate::table::Table;
+use arc_swap::ArcSwap;
+use marquee_core::command::ReplicaReport;
+use marquee_core::plan::Plan;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+
+/// Why the role can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is out of bounds.
+    #[error("shard config: {0}")]
+    Config(#[from] ConfigError),
+    /// The system gives no more threads.
+    #[error(
+        "cannot start a thread of the shard role: {0}; raise the limit of threads, or ask for fewer"
+    )]
+    Thread(#[from] io::Error),
+}
+
+/// See the module. Dropping it without [`Shard::shutdown`] stops everything too, but waits for nothing.
+pub struct Shard {
+    api: Arc<ShardApi>,
+    reports: watch::Receiver<Vec<ReplicaReport>>,
+    stop: Option<oneshot::Sender<()>>,
+    driver: tokio::task::JoinHandle<()>,
+    searchers: Vec<JoinHandle<()>>,
+}
+
+impl Shard {
+    /// Starts the role on a node: from now on it loads and unloads what `plan` wants of `node_id`.
+    /// To be called within a tokio runtime.
+    pub fn start(
+        config: ShardConfig,
+        plan: watch::Receiver<Arc<Plan>>,
+        node_id: String,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let table = Arc::new(ArcSwap::from_pointee(Table::default()));
+        let (pool, searchers) = Pool::start(config.threads(), config.max_queued_queries)?;
+        // The loading threads aren't kept: they may be in the middle of a large file, and nobody
+        // needs to wait for that.
+        let (loader, outcomes, _) =
+            Loader::start(config.loader_threads, config.trusted_keys.clone())?;
+        let (stop, stopped) = oneshot::channel();
+        let (report, reports) = watch::channel(Vec::new());
+        let driver = Driver::new(
+            node_id,
+            config.limits(),
+            plan,
+            (loader, outcomes),
+            stopped,
+            report,
+            Arc::clone(&table),
+        );
+        let driver = tokio::spawn(driver.run());
+        let api = Arc::new(ShardApi { table, pool });
+        Ok(Self { api, reports, stop: Some(stop), driver, searchers })
+    }
+
+    /// The service, for a gRPC server ([`ShardApi::server`]) or a router in this process.
+    pub fn service(&self) -> Arc<ShardApi> {
+        Arc::clone(&self.api)
+    }
+
+    /// All replicas of the node as control should know them; changes when one of them does.
+    pub fn reports(&self) -> watch::Receiver<Vec<ReplicaReport>> {
+        self.reports.clone()
+    }
+
+    /// Loads and unloads nothing more, answers what was admitted, and refuses the rest with UNAVAILABLE.
+    pub async fn shutdown(mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It may have stopped by itself, when the sender of plans went away.
+            let _ = stop.send(());
+        }
+        let _ = (&mut self.driver).await;
+        self.api.pool.close();
+        let searchers = std::mem::take(&mut self.searchers);
+        let joined = tokio::task::spawn_blocking(move || {
+            searchers.into_iter().for_each(|searcher| {
+                // Panics of searches are caught and logged where they happen.
+                let _ = searcher.join();
+            });
+        });
+        let _ = joined.await;
+    }
+}
