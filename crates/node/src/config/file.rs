@@ -128,7 +128,7 @@ pub struct ShardSection {
     pub listen: Option<SocketAddr>,
     /// MiB of bundles that the node may map, 0 to 16,777,216. Default: 0, unlimited.
     pub memory_budget_mib: u64,
-    /// Threads that search, 0 to 1,024. Default: 0, one for each core.
+    /// Threads that search, 0 to 512. Default: 0, one for each core.
     pub search_threads: usize,
 }
 
@@ -138,7 +138,7 @@ pub struct ShardSection {
 pub struct RouterSection {
     /// Where callers' services listen, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
-    /// Milliseconds that a request may take whose caller set no deadline, 1 to 60,000. Default: 1,000.
+    /// Milliseconds that a request may take whose caller set no deadline, 1 to 30,000. Default: 1,000.
     pub default_deadline_ms: u64,
 }
 

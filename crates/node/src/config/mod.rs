@@ -34,9 +34,9 @@ const MAX_REPLICATION_FACTOR: u32 = 16;
 /// MiB that a node may map: 16 TiB, above any machine, so that a typing error is found.
 const MAX_MEMORY_BUDGET_MIB: u64 = 16 << 20;
 /// Search threads: above any machine's cores.
-const MAX_SEARCH_THREADS: usize = 1_024;
-/// The longest default deadline: a caller who waits a minute has left.
-const MAX_DEFAULT_DEADLINE_MS: u64 = 60_000;
+const MAX_SEARCH_THREADS: usize = marquee_shard::MAX_SEARCH_THREADS;
+/// The longest default deadline: a caller who waits so long has left.
+const MAX_DEFAULT_DEADLINE_MS: u64 = 30_000;
 /// Keys to try against one signature.
 const MAX_TRUSTED_KEYS: usize = 64;
 /// Requests at once: each holds buffers of up to a message.

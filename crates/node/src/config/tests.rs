@@ -81,7 +81,7 @@ fn bad_values_name_their_key() {
         (ROUTER.replace("control =", "#"), "cluster.control: is missing"),
         (ROUTER.replace("http://", "https://"), "cluster.control[0]: \"https://127.0.0.1:50061\""),
         (ROUTER.replace("127.0.0.1:50052", "0.0.0.0:50052"), "node.advertise: is missing"),
-        (format!("{ROUTER}[router]\ndefault_deadline_ms = 0\n"), "router.default_deadline_ms: 0 is not within 1 to 60000"),
+        (format!("{ROUTER}[router]\ndefault_deadline_ms = 0\n"), "router.default_deadline_ms: 0 is not within 1 to 30000"),
         (format!("{ROUTER}[server]\nmax_in_flight = 0\n"), "server.max_in_flight: 0 is not within"),
         (format!("{ROUTER}[server]\ndrain_seconds = 601\n"), "server.drain_seconds: 601"),
         (format!("{ROUTER}[server]\ndrain_seconds = -1\n"), "node.toml:11: "),

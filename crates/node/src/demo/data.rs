@@ -48,24 +48,24 @@ const KNOWN_NAMES: [(&str, &str); 7] = [
 
 /// What the demo learns from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DemoData {
+pub(super) struct DemoData {
     /// What it is, for people.
-    pub name: String,
+    pub(super) name: String,
     /// Where it came from and on what terms, for people.
-    pub origin: String,
+    pub(super) origin: String,
     /// Interactions.
-    pub interactions: PathBuf,
+    pub(super) interactions: PathBuf,
     /// Titles, where there are any.
-    pub items: Option<PathBuf>,
+    pub(super) items: Option<PathBuf>,
     /// Values of at least this are liked.
-    pub positive_at: Option<f32>,
+    pub(super) positive_at: Option<f32>,
     /// It was made up, and every line that shows it says so.
-    pub generated: bool,
+    pub(super) generated: bool,
 }
 
 /// Why there is no data.
 #[derive(Debug, thiserror::Error)]
-pub enum DataError {
+pub(super) enum DataError {
     /// The file system refused.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -102,7 +102,7 @@ enum FetchError {
 
 /// Finds data: `given` if given, else from `cache` or the network, else generated into `scratch`.
 /// `say` is told what goes on.
-pub fn find(
+pub(super) fn find(
     given: Option<&Path>,
     cache: &Path,
     scratch: &Path,
@@ -113,7 +113,9 @@ pub fn find(
     }
     let package = cache.join("ml-100k");
     let site = cache.join("ml-latest-small");
-    if let Some(data) = movielens(&package, "MovieLens 100K").or_else(|| movielens(&site, "MovieLens latest small")) {
+    if let Some(data) =
+        movielens(&package, "MovieLens 100K").or_else(|| movielens(&site, "MovieLens latest small"))
+    {
         return Ok(data);
     }
     say("fetching MovieLens 100K with pip …");
@@ -134,7 +136,8 @@ pub fn find(
     }
     say(&format!("that did not work either ({reason}); going on with a generated catalogue"));
     let directory = scratch.join("generated");
-    generated::write(&directory).map_err(|source| DataError::Io { path: directory.clone(), source })?;
+    generated::write(&directory)
+        .map_err(|source| DataError::Io { path: directory.clone(), source })?;
     Ok(DemoData {
         name: "a generated catalogue".into(),
         origin: "made up for lack of real data; give your own with --data".into(),
@@ -146,7 +149,7 @@ pub fn find(
 }
 
 /// The cache directory of this program for this user.
-pub fn cache_directory() -> PathBuf {
+pub(super) fn cache_directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = variable("XDG_CACHE_HOME")
         .or_else(|| variable("HOME").map(|home| home.join(".cache")))
@@ -262,8 +265,10 @@ fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
 
 /// Takes `files` out of a zip archive into a directory that appears all at once.
 fn unpack(archive: &Path, files: &[(&str, &str)], into: &Path) -> Result<(), FetchError> {
-    let wrong = |reason: String| FetchError::Archive { archive: archive.display().to_string(), reason };
-    let mut zip = zip::ZipArchive::new(fs_err::File::open(archive)?).map_err(|e| wrong(e.to_string()))?;
+    let wrong =
+        |reason: String| FetchError::Archive { archive: archive.display().to_string(), reason };
+    let mut zip =
+        zip::ZipArchive::new(fs_err::File::open(archive)?).map_err(|e| wrong(e.to_string()))?;
     let parent = into.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(parent)?;
     let scratch = tempfile::tempdir_in(parent)?;
@@ -335,7 +340,8 @@ mod tests {
         command.args(["-c", "echo first >&2; echo 'no route to host' >&2; exit 3"]);
         let error = run("sh", command).expect_err("exit 3").to_string();
         assert_eq!(error, "sh failed: no route to host");
-        let error = run("nothing", Command::new("/no/such/program")).expect_err("absent").to_string();
+        let error =
+            run("nothing", Command::new("/no/such/program")).expect_err("absent").to_string();
         assert!(error.contains("cannot be started"), "{error}");
     }
 }

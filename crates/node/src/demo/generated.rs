@@ -10,11 +10,11 @@ use std::io;
 use std::path::Path;
 
 /// The interactions' file.
-pub const INTERACTIONS: &str = "interactions.csv";
+pub(super) const INTERACTIONS: &str = "interactions.csv";
 /// The items' file.
-pub const ITEMS: &str = "items.csv";
+pub(super) const ITEMS: &str = "items.csv";
 /// What every title begins with.
-pub const LABEL: &str = "[generated]";
+pub(super) const LABEL: &str = "[generated]";
 
 const USERS: usize = 1_500;
 const FILMS: usize = 1_200;
@@ -27,20 +27,32 @@ const MOST: usize = 80;
 const STRAY: f64 = 0.1;
 
 const FIRST: [&str; 20] = [
-    "Quiet", "Crimson", "Last", "Hidden", "Broken", "Golden", "Midnight", "Frozen", "Paper", "Distant",
-    "Silver", "Burning", "Secret", "Hollow", "Wild", "Second", "Northern", "Electric", "Velvet", "Stolen",
+    "Quiet", "Crimson", "Last", "Hidden", "Broken", "Golden", "Midnight", "Frozen", "Paper",
+    "Distant", "Silver", "Burning", "Secret", "Hollow", "Wild", "Second", "Northern", "Electric",
+    "Velvet", "Stolen",
 ];
 const SECOND: [&str; 20] = [
-    "Harbour", "Orchard", "Signal", "Station", "Mirror", "River", "Letters", "Garden", "Machine", "Summer",
-    "Witness", "Empire", "Lantern", "Border", "Waltz", "Island", "Archive", "Comet", "Winter", "Parade",
+    "Harbour", "Orchard", "Signal", "Station", "Mirror", "River", "Letters", "Garden", "Machine",
+    "Summer", "Witness", "Empire", "Lantern", "Border", "Waltz", "Island", "Archive", "Comet",
+    "Winter", "Parade",
 ];
 const GENRES: [&str; 12] = [
-    "Drama", "Comedy", "Thriller", "Romance", "Adventure", "Mystery", "Western", "Musical", "War", "Crime",
-    "Fantasy", "Documentary",
+    "Drama",
+    "Comedy",
+    "Thriller",
+    "Romance",
+    "Adventure",
+    "Mystery",
+    "Western",
+    "Musical",
+    "War",
+    "Crime",
+    "Fantasy",
+    "Documentary",
 ];
 
 /// Writes the catalogue into a new directory.
-pub fn write(directory: &Path) -> io::Result<()> {
+pub(super) fn write(directory: &Path) -> io::Result<()> {
     fs_err::create_dir_all(directory)?;
     fs_err::write(directory.join(ITEMS), items())?;
     fs_err::write(directory.join(INTERACTIONS), interactions())
@@ -64,7 +76,8 @@ fn items() -> String {
         let genres = if genre == other { genre.to_owned() } else { format!("{genre}|{other}") };
         let year = 1960 + film * 37 % 65;
         // Writing to a String cannot fail.
-        let _ = writeln!(csv, "f{film},{LABEL} The {first} {second}{part} ({year}),{genres},{year}");
+        let _ =
+            writeln!(csv, "f{film},{LABEL} The {first} {second}{part} ({year}),{genres},{year}");
     }
     csv
 }
@@ -103,14 +116,19 @@ mod tests {
         let items = items();
         assert_eq!(items.lines().count(), FILMS + 1);
         assert!(items.lines().skip(1).all(|line| line.contains(LABEL)));
-        let titles: BTreeSet<&str> = items.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+        let titles: BTreeSet<&str> =
+            items.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
         assert_eq!(titles.len(), FILMS, "titles are distinct");
     }
 
     #[test]
     fn the_same_catalogue_at_every_run() {
         assert_eq!(interactions(), interactions());
-        let films = interactions().lines().skip(1).filter_map(|line| line.split(',').nth(1).map(str::to_owned)).collect::<BTreeSet<_>>();
+        let films = interactions()
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(',').nth(1).map(str::to_owned))
+            .collect::<BTreeSet<_>>();
         let known: BTreeSet<String> = (0..FILMS).map(|film| format!("f{film}")).collect();
         assert!(films.is_subset(&known));
     }

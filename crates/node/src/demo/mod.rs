@@ -15,7 +15,6 @@ mod people;
 mod rollout;
 mod story;
 
-use crate::config::Address;
 use clap::Args;
 use marquee_core::bounds::MAX_SHARDS;
 use std::net::SocketAddr;
@@ -76,14 +75,4 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         }
         () = &mut end => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// The address of a listener, for clients of this machine.
-fn endpoint(at: SocketAddr) -> Address {
-    let host = match at.ip() {
-        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        ip => ip.to_string(),
-    };
-    format!("http://{host}:{}", at.port()).parse().expect("an address of a socket is one")
 }

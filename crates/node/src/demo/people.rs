@@ -22,7 +22,8 @@ impl People {
     /// Reads the data once more, for showing.
     pub(super) fn read(data: &DemoData) -> Result<Self, TrainError> {
         let columns = ColumnArgs::default();
-        let (all, _) = read_interactions(&data.interactions, &columns, Duplicates::default(), false)?;
+        let (all, _) =
+            read_interactions(&data.interactions, &columns, Duplicates::default(), false)?;
         let titles = match &data.items {
             None => HashMap::new(),
             Some(items) => read_items(items, &ItemColumnArgs::default(), false)?
@@ -61,9 +62,9 @@ impl People {
         // From the middle: the first ids of many data sets are their makers'.
         let order = (count / 3..count).chain(0..count / 3);
         let mut telling = order.filter(|&user| TELLING.contains(&self.liked.items_of(user).len()));
-        let user = telling.next().or_else(|| {
-            (0..count).max_by_key(|&user| self.liked.items_of(user).len())
-        });
+        let user = telling
+            .next()
+            .or_else(|| (0..count).max_by_key(|&user| self.liked.items_of(user).len()));
         user.map_or("", |user| self.liked.users[user].as_str())
     }
 

@@ -81,7 +81,9 @@ pub(super) async fn roll_out(
             .context("control ended the watch of the rollout")?
             .rollout
             .unwrap_or_default();
-        let same = step.as_ref().is_some_and(|step| step.step == rollout.step && step.state == rollout.state);
+        let same = step
+            .as_ref()
+            .is_some_and(|step| step.step == rollout.step && step.state == rollout.state);
         if same {
             continue;
         }

@@ -3,12 +3,12 @@
 use super::data::{self, DemoData};
 use super::page::Page;
 use super::people::People;
-use super::{DemoArgs, MODEL, endpoint, generated, rollout};
+use super::{DemoArgs, MODEL, generated, rollout};
 use crate::cli::output::count;
 use crate::config::Address;
 use crate::ctl::{ControlClient, bundle_uri, channel, request_id};
 use crate::load::{Users, milliseconds};
-use crate::serve::{Node, ServerError, standalone};
+use crate::serve::{Node, ServerError, loopback_address, standalone};
 use anyhow::{Context as _, bail};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::plan::DEFAULT_SURFACE;
@@ -58,7 +58,7 @@ pub(super) async fn tell(
 
     page.chapter("A cluster in this process")?;
     let node = start_node(args, scratch, page).await?;
-    let router = endpoint(node.listens_at());
+    let router = loopback_address(node.listens_at());
     let mut control = ControlClient::new(std::slice::from_ref(&router));
     let mut recommender = RecommenderServiceClient::new(channel(&router))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -227,7 +227,10 @@ async fn start_first_rollout(control: &mut ControlClient, candidate: &str) -> an
 
 type Recommender = RecommenderServiceClient<tonic::transport::Channel>;
 
-async fn recommend(recommender: &mut Recommender, user_id: &str) -> Result<RecommendResponse, tonic::Status> {
+async fn recommend(
+    recommender: &mut Recommender,
+    user_id: &str,
+) -> Result<RecommendResponse, tonic::Status> {
     let request =
         RecommendRequest { user_id: user_id.into(), count: SHOWN, ..RecommendRequest::default() };
     Ok(recommender.recommend(request).await?.into_inner())
@@ -270,7 +273,8 @@ fn show_answer(
 ) -> std::io::Result<()> {
     page.data(says)?;
     for item in &answer.items {
-        let title = if item.title.is_empty() { people.title(&item.item_id) } else { item.title.clone() };
+        let title =
+            if item.title.is_empty() { people.title(&item.item_id) } else { item.title.clone() };
         page.data(&format!("  {:>6.3}  {title}", item.score))?;
     }
     Ok(())

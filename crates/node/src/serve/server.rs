@@ -62,7 +62,7 @@ pub async fn bind(at: SocketAddr, how: &'static str) -> Result<TcpListener, Serv
 }
 
 /// Adds reflection, v1 and v1alpha, of all protos.
-pub fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
+pub(super) fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -72,16 +72,16 @@ pub fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
 }
 
 /// What ends a server, and how patiently.
-pub struct Shutdown {
+pub(super) struct Shutdown {
     /// Becomes true when the node is to end.
-    pub signal: watch::Receiver<bool>,
+    pub(super) signal: watch::Receiver<bool>,
     /// What requests under way have to end.
-    pub drain: Duration,
+    pub(super) drain: Duration,
 }
 
 /// Serves until the signal, then drains: health says NOT_SERVING, nobody new is let in, requests
 /// under way have `drain` to end.
-pub async fn serve(
+pub(super) async fn serve(
     listener: TcpListener,
     routes: Routes,
     max_in_flight: usize,

@@ -1,0 +1,66 @@
+//! `marquee keygen` and `marquee sign`: who made a bundle.
+
+use crate::cli::output;
+use clap::Args;
+use marquee_bundle::{generate_keys, sign_bundle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// `marquee keygen …`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  marquee keygen --secret release.key --public release.pub
+Then sign bundles with release.key and name release.pub in bundles.trusted_keys of the nodes' configs.")]
+pub struct KeygenArgs {
+    /// Where the secret key goes, a new file that only you can read
+    #[arg(long, value_name = "FILE")]
+    secret: PathBuf,
+    /// Where the public key goes, a new file
+    #[arg(long, value_name = "FILE")]
+    public: PathBuf,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// `marquee sign …`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  marquee sign --bundle bundles/films-v2 --key release.key")]
+pub struct SignArgs {
+    /// The bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// The secret key that `marquee keygen` made
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a pair of keys.
+pub fn keygen(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
+    let public = generate_keys(&args.secret, &args.public)?;
+    if args.json {
+        output::json(&serde_json::json!({ "publicKey": public }))?;
+    } else {
+        output::line(format!(
+            "wrote the secret key to {} (keep it) and the public key {public} to {}",
+            args.secret.display(),
+            args.public.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Signs a bundle.
+pub fn sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
+    let digest = sign_bundle(&args.bundle, &args.key)?;
+    if args.json {
+        output::json(&serde_json::json!({ "manifestDigest": digest.to_string() }))?;
+    } else {
+        output::line(format!("signed {} (manifest {digest})", args.bundle.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

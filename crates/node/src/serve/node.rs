@@ -1,0 +1,416 @@
+//! A running node: the roles of its config, joined to each other and to their sockets.
+//!
+//! ```text
+//!             plan                     plan
+//! Control ──────────▶ watch channel ◀────────── plan follower ◀── control elsewhere
+//!                         │   │
+//!                   ┌─────┘   └─────┐
+//!                 Shard ─────────▶ Router       in one process the router asks the shard
+//!                   │               │           without a network
+//!            reports│               │ready
+//!                   ▼               ▼
+//!               reporter         health ── one gRPC server for each address
+//! ```
+//!
+//! The plan comes from the raft group in the process or over a stream; shard and router cannot tell.
+
+use super::health::Readiness;
+use super::server::{self, ServerError, Shutdown};
+use crate::config::{Address, Config, ControlSettings};
+use crate::follow::{
+    FollowerConfig, NodeIdentity, PlanCache, ReportSink, follow_plan, report_node, to_control_nodes,
+};
+use anyhow::Context as _;
+use marquee_bundle::TrustedKeys;
+use marquee_control::{Control, ControlConfig};
+use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::command::ReplicaReport;
+use marquee_core::plan::{Plan, ReplicaState, Role};
+use marquee_proto::control::v1::control_service_server::{
+    ControlService as _, SERVICE_NAME as CONTROL,
+};
+use marquee_proto::shard::v1::shard_service_server::{SERVICE_NAME as SHARD, ShardService};
+use marquee_proto::v1::recommender_service_server::{
+    RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
+};
+use marquee_router::{Router, RouterConfig};
+use marquee_shard::{Shard, ShardConfig};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+
+/// See the module. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets requests end.
+pub struct Node {
+    at: SocketAddr,
+    plan: watch::Receiver<Arc<Plan>>,
+    ready: Vec<Readiness>,
+    end: watch::Sender<bool>,
+    servers: JoinSet<Result<(), ServerError>>,
+    /// Everything that follows, reports and watches.
+    tasks: JoinSet<()>,
+    control: Option<Control>,
+    shard: Option<Shard>,
+    router: Option<Router>,
+    /// A directory that is to vanish with the node.
+    pub(super) scratch: Option<tempfile::TempDir>,
+}
+
+/// The sockets of a config, opened before anything else is done.
+pub type Listeners = BTreeMap<SocketAddr, (TcpListener, BTreeSet<Role>)>;
+
+/// Opens the addresses of a config. `how` names what changes them, for the error.
+pub async fn open_listeners(config: &Config, how: &'static str) -> Result<Listeners, ServerError> {
+    let mut listeners = Listeners::new();
+    for (at, roles) in &config.listeners {
+        listeners.insert(*at, (server::bind(*at, how).await?, roles.clone()));
+    }
+    Ok(listeners)
+}
+
+impl Node {
+    /// Starts the roles of `config` on sockets that are open already. Must be called within a tokio
+    /// runtime.
+    pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+        let trusted_keys = trusted_keys(config)?;
+        fs_err::create_dir_all(&config.data_dir)?;
+        let mut tasks = JoinSet::new();
+        let control = match &config.control {
+            None => None,
+            Some(settings) => Some(start_control(config, settings, trusted_keys.clone()).await?),
+        };
+        let plan = match &control {
+            Some(control) => control.plan(),
+            None => {
+                let (plan, follower) = follow_plan(FollowerConfig {
+                    node_id: config.node_id.clone(),
+                    addresses: config.control_addresses.clone(),
+                    cache: PlanCache::in_directory(&config.data_dir),
+                });
+                tasks.spawn(aborted_with(follower));
+                plan
+            }
+        };
+        let shard = match config.roles.contains(&Role::Shard) {
+            false => None,
+            true => Some(start_shard(config, plan.clone(), trusted_keys)?),
+        };
+        let router = match config.roles.contains(&Role::Router) {
+            false => None,
+            true => Some(start_router(config, plan.clone(), shard.as_ref())?),
+        };
+        if shard.is_some() || router.is_some() {
+            let sink = match &control {
+                Some(control) => to_this_process(control),
+                None => to_control_nodes(&config.control_addresses),
+            };
+            let replicas = match &shard {
+                Some(shard) => shard.reports(),
+                // Its sender is gone, and the reporter knows that it will not change.
+                None => watch::channel(Vec::new()).1,
+            };
+            tasks.spawn(report_node(identity(config), replicas, sink));
+        }
+        let at = config
+            .listener_of(Role::Router)
+            .or_else(|| config.listeners.keys().next().copied())
+            .context("the node has no role to listen for")?;
+        let mut node = Self {
+            at,
+            plan,
+            ready: Vec::new(),
+            end: watch::Sender::new(false),
+            servers: JoinSet::new(),
+            tasks,
+            control,
+            shard,
+            router,
+            scratch: None,
+        };
+        for (listener, roles) in listeners.into_values() {
+            node.serve(config, listener, &roles).await?;
+        }
+        Ok(node)
+    }
+
+    /// Serves the services of `roles` on one socket.
+    async fn serve(
+        &mut self,
+        config: &Config,
+        listener: TcpListener,
+        roles: &BTreeSet<Role>,
+    ) -> anyhow::Result<()> {
+        let at = listener.local_addr()?;
+        let mut routes = Routes::builder();
+        let mut services: Vec<&'static str> = Vec::new();
+        if let (Some(control), true) = (&self.control, roles.contains(&Role::Control)) {
+            services.push(CONTROL);
+            routes.add_service(control.control_service()).add_service(control.raft_service());
+        }
+        if let (Some(shard), true) = (&self.shard, roles.contains(&Role::Shard)) {
+            services.push(SHARD);
+            routes.add_service(shard.service().server());
+        }
+        if let (Some(router), true) = (&self.router, roles.contains(&Role::Router)) {
+            services.push(RECOMMENDER);
+            let service = RecommenderServiceServer::new(router.service())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            routes.add_service(service);
+        }
+        let (readiness, health) = Readiness::new(&services).await;
+        self.watch_roles(&config.node_id, &services, &readiness);
+        let routes = server::with_reflection(routes.routes().add_service(health))?;
+        self.ready.push(readiness.clone());
+        let shutdown = Shutdown { signal: self.end.subscribe(), drain: config.drain };
+        let serving = server::serve(listener, routes, config.max_in_flight, readiness, shutdown);
+        self.servers.spawn(serving);
+        let names: Vec<&str> = roles.iter().map(|role| role_name(*role)).collect();
+        tracing::info!(node = config.node_id, %at, roles = names.join(","), "listens");
+        Ok(())
+    }
+
+    /// Keeps health true to the roles.
+    fn watch_roles(&mut self, node_id: &str, services: &[&'static str], readiness: &Readiness) {
+        for &service in services {
+            let readiness = readiness.clone();
+            match (service, &self.control, &self.shard, &self.router) {
+                (CONTROL, Some(control), _, _) => {
+                    let mut status = control.status();
+                    self.tasks.spawn(async move {
+                        loop {
+                            let has_leader = status.borrow_and_update().leader != 0;
+                            readiness.set(CONTROL, has_leader).await;
+                            if status.changed().await.is_err() {
+                                return readiness.set(CONTROL, false).await;
+                            }
+                        }
+                    });
+                }
+                (SHARD, _, Some(shard), _) => {
+                    let (plan, reports) = (self.plan.clone(), shard.reports());
+                    let node_id = node_id.to_owned();
+                    self.tasks.spawn(async move {
+                        until_loaded(&node_id, plan, reports).await;
+                        readiness.set(SHARD, true).await;
+                    });
+                }
+                (RECOMMENDER, _, _, Some(router)) => {
+                    let mut ready = router.ready();
+                    self.tasks.spawn(async move {
+                        loop {
+                            let serves = *ready.borrow_and_update();
+                            readiness.set(RECOMMENDER, serves).await;
+                            if ready.changed().await.is_err() {
+                                return readiness.set(RECOMMENDER, false).await;
+                            }
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Where callers find it: the router's address, or that of its first role.
+    pub fn listens_at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// The plan that it follows.
+    pub fn plan(&self) -> watch::Receiver<Arc<Plan>> {
+        self.plan.clone()
+    }
+
+    /// Whether all its services serve.
+    pub fn is_ready(&self) -> bool {
+        self.ready.iter().all(Readiness::is_ready)
+    }
+
+    /// Serves until `end`, then shuts down; or until a server ends by itself, which is an error.
+    pub async fn serve_until(mut self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            () = end => {
+                tracing::info!("ends: lets requests under way finish");
+                self.shutdown().await;
+                Ok(())
+            }
+            Some(ended) = self.servers.join_next() => {
+                let reason = match ended {
+                    Ok(Err(error)) => anyhow::Error::new(error),
+                    Ok(Ok(())) => anyhow::anyhow!("a server ended by itself"),
+                    Err(panic) => anyhow::anyhow!("a server died: {panic}"),
+                };
+                Err(reason)
+            }
+        }
+    }
+
+    /// Says NOT_SERVING, lets requests under way end within the bound of the config, and ends.
+    pub async fn shutdown(self) {
+        let Self { end, mut servers, mut tasks, control, shard, router, scratch, .. } = self;
+        tasks.shutdown().await;
+        end.send_replace(true);
+        // Followers of this control node go to another one while the router still answers here.
+        let control = async {
+            if let Some(control) = control {
+                control.shutdown().await;
+            }
+        };
+        let router = async {
+            while servers.join_next().await.is_some() {}
+            if let Some(router) = router {
+                router.shutdown().await;
+            }
+            if let Some(shard) = shard {
+                shard.shutdown().await;
+            }
+        };
+        tokio::join!(control, router);
+        drop(scratch);
+    }
+}
+
+/// Runs until the task ends, and aborts it when dropped.
+async fn aborted_with(task: tokio::task::JoinHandle<()>) {
+    struct Guard(tokio::task::AbortHandle);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let _guard = Guard(task.abort_handle());
+    let _ = task.await;
+}
+
+fn trusted_keys(config: &Config) -> anyhow::Result<TrustedKeys> {
+    let mut keys = TrustedKeys::none();
+    for path in &config.trusted_keys {
+        keys.add_file(path).context("bundles.trusted_keys")?;
+    }
+    Ok(keys)
+}
+
+async fn start_control(
+    config: &Config,
+    settings: &ControlSettings,
+    trusted_keys: TrustedKeys,
+) -> anyhow::Result<Control> {
+    let ControlSettings { id, voters, replication_factor } = settings;
+    let control = Control::start(ControlConfig {
+        cluster_name: config.cluster_name.clone(),
+        id: *id,
+        voters: voters.iter().map(|(id, address)| (*id, address.to_string())).collect(),
+        data_dir: config.data_dir.clone(),
+        replication_factor: *replication_factor,
+        trusted_keys,
+    });
+    control.await.context("the control role cannot start")
+}
+
+fn start_shard(
+    config: &Config,
+    plan: watch::Receiver<Arc<Plan>>,
+    trusted_keys: TrustedKeys,
+) -> anyhow::Result<Shard> {
+    let shard_config = ShardConfig {
+        memory_budget_bytes: config.memory_budget_bytes,
+        trusted_keys,
+        search_threads: config.search_threads,
+        ..ShardConfig::default()
+    };
+    Shard::start(shard_config, plan, config.node_id.clone()).context("the shard role cannot start")
+}
+
+fn start_router(
+    config: &Config,
+    plan: watch::Receiver<Arc<Plan>>,
+    shard: Option<&Shard>,
+) -> anyhow::Result<Router> {
+    let router_config = RouterConfig {
+        node_id: config.node_id.clone(),
+        max_in_flight: u32::try_from(config.max_in_flight).unwrap_or(u32::MAX),
+        default_deadline: config.default_deadline,
+        drain: config.drain,
+    };
+    router_config.validate().context("the router role cannot start")?;
+    let local = shard.map(|shard| {
+        let service: Arc<dyn ShardService> = shard.service();
+        (config.node_id.clone(), service)
+    });
+    Ok(Router::start(router_config, plan, local))
+}
+
+fn identity(config: &Config) -> NodeIdentity {
+    NodeIdentity {
+        node_id: config.node_id.clone(),
+        address: config.plan_address(),
+        roles: config.roles.clone(),
+        memory_budget_bytes: config.memory_budget_bytes,
+    }
+}
+
+/// Reports to the control node of this process, without a socket.
+fn to_this_process(control: &Control) -> ReportSink {
+    let api = control.api();
+    Arc::new(move |request| {
+        let api = api.clone();
+        Box::pin(async move { api.report_node(tonic::Request::new(request)).await.map(|_| ()) })
+    })
+}
+
+/// Waits until the node has a plan and holds all that the plan wants of it, or knows that it can't.
+/// Once it was ready it stays so: a version that is loaded later disturbs nobody.
+async fn until_loaded(
+    node_id: &str,
+    mut plan: watch::Receiver<Arc<Plan>>,
+    mut reports: watch::Receiver<Vec<ReplicaReport>>,
+) {
+    loop {
+        let loaded = {
+            let (plan, reports) = (plan.borrow_and_update(), reports.borrow_and_update());
+            // In the plan, or else control does not know of the node yet and wants nothing of it.
+            plan.nodes.contains_key(node_id)
+                && plan.wanted_on(node_id).iter().all(|(version, shard)| {
+                    reports.iter().any(|report| {
+                        report.version == *version
+                            && report.shard == *shard
+                            && matches!(
+                                report.replica.state,
+                                ReplicaState::Available | ReplicaState::Failed
+                            )
+                    })
+                })
+        };
+        if loaded {
+            return;
+        }
+        tokio::select! {
+            changed = plan.changed() => if changed.is_err() { return std::future::pending().await },
+            changed = reports.changed() => if changed.is_err() { return std::future::pending().await },
+        }
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Control => "control",
+        Role::Shard => "shard",
+        Role::Router => "router",
+    }
+}
+
+/// The address of a socket, for clients on this machine.
+pub fn loopback_address(at: SocketAddr) -> Address {
+    let host = match at.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+    };
+    format!("http://{host}:{}", at.port()).parse().expect("a socket's address is one")
+}

@@ -1,0 +1,149 @@
+//! One process that is a whole cluster: every role, one voter, one address.
+//!
+//! The roles are those of any cluster, joined by [`Node`]; what is special is only that the config
+//! is made here and that a bundle named on the command line is published and made live without
+//! anybody asking by gRPC.
+
+use super::node::{Listeners, Node, loopback_address};
+use super::server;
+use crate::config::{
+    BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection, NodeSection,
+    ServerSection, VoterSection,
+};
+use crate::ctl::{ControlClient, bundle_uri, request_id};
+use anyhow::{Context as _, bail};
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, ReplicaState};
+use marquee_proto::control::v1::{PublishModelRequest, RolloutStep, StartRolloutRequest};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long the bundle may take to be live, above what the largest bundles take to be verified.
+const LIVE_WITHIN: Duration = Duration::from_secs(600);
+/// How often readiness is looked at until then: it is waited for in milliseconds.
+const READY_POLL: Duration = Duration::from_millis(5);
+
+/// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`.
+pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<Node> {
+    let listener = server::bind(listen, "--listen").await?;
+    let at = listener.local_addr()?;
+    let config = config(at, data_dir)?;
+    let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
+    Node::start(&config, listeners).await
+}
+
+/// The config of a cluster of one.
+fn config(at: SocketAddr, data_dir: &Path) -> anyhow::Result<Config> {
+    let address = loopback_address(at).to_string();
+    let file = ConfigFile {
+        node: NodeSection {
+            id: "standalone".into(),
+            listen: at,
+            advertise: Some(address.clone()),
+            data_dir: Some(std::path::absolute(data_dir)?),
+            ..NodeSection::default()
+        },
+        cluster: ClusterSection { name: "standalone".into(), ..ClusterSection::default() },
+        control: ControlSection {
+            id: 1,
+            voters: vec![VoterSection { id: 1, address }],
+            replication_factor: 1,
+            ..ControlSection::default()
+        },
+        shard: Default::default(),
+        router: Default::default(),
+        bundles: BundlesSection::default(),
+        server: ServerSection::default(),
+        log: LogSection::default(),
+    };
+    Ok(Config::check(Path::new("the command line"), file)?)
+}
+
+/// Publishes the bundle and makes it live, and returns when the node answers with it. What a data
+/// directory of an earlier run has live stays live, unless the bundle is new to it.
+pub async fn publish_and_go_live(node: &Node, bundle: &Path) -> anyhow::Result<()> {
+    let uri = bundle_uri(bundle.to_str().context("the bundle's path is not UTF-8")?)?;
+    let mut control = ControlClient::new(&[loopback_address(node.listens_at())]);
+    let known: Vec<ModelVersion> = node.plan().borrow().versions.keys().cloned().collect();
+    // Forced: whoever names a bundle on the command line of a node of their own wants to see it.
+    let request = PublishModelRequest { request_id: request_id(), bundle_uri: uri, force: true };
+    let published = control
+        .call(request, |mut control, request| async move { control.publish_model(request).await })
+        .await
+        .with_context(|| format!("cannot serve {}", bundle.display()))?;
+    let version = ModelVersion::new(published.model, published.version);
+    let plan = node.plan().borrow().clone();
+    warn_of_quality(&version, plan.versions.get(&version));
+    let surface = plan.surfaces.get(DEFAULT_SURFACE).cloned().unwrap_or_default();
+    let is_new = !known.contains(&version);
+    match (&surface.ensemble, &surface.rollout_id) {
+        (_, Some(rollout)) => {
+            tracing::warn!(%version, rollout, "a rollout of an earlier run goes on: steer it with `marquee ctl rollout`");
+        }
+        (Some(live), None) if *live == version.to_string() => {}
+        (Some(live), None) if !is_new => {
+            tracing::warn!(%version, live, "another version is live since an earlier run: change that with `marquee ctl rollout start`");
+        }
+        (live, None) => go_live(&mut control, &version, live.is_some()).await?,
+    }
+    until_ready(node, &version).await
+}
+
+async fn go_live(
+    control: &mut ControlClient,
+    version: &ModelVersion,
+    has_baseline: bool,
+) -> anyhow::Result<()> {
+    let all = RolloutStep {
+        weight_basis_points: FULL_WEIGHT_BASIS_POINTS,
+        hold_seconds: 0,
+        min_samples: 0,
+    };
+    let request = StartRolloutRequest {
+        request_id: request_id(),
+        surface: DEFAULT_SURFACE.into(),
+        candidate: version.to_string(),
+        steps: if has_baseline { vec![all] } else { Vec::new() },
+    };
+    control
+        .call(request, |mut control, request| async move { control.start_rollout(request).await })
+        .await?;
+    Ok(())
+}
+
+async fn until_ready(node: &Node, version: &ModelVersion) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !node.is_ready() {
+        if let Some(reason) = failure(&node.plan().borrow(), version) {
+            bail!("cannot serve {version}: {reason}");
+        }
+        if started.elapsed() > LIVE_WITHIN {
+            bail!("{version} is not live after {LIVE_WITHIN:?}: see the log for what it waits for");
+        }
+        tokio::time::sleep(READY_POLL).await;
+    }
+    Ok(())
+}
+
+/// Why a shard of the version cannot be loaded, if one can't.
+fn failure(plan: &Plan, version: &ModelVersion) -> Option<String> {
+    let placements = &plan.versions.get(version)?.placements;
+    placements.iter().enumerate().find_map(|(shard, placement)| {
+        let failed =
+            placement.replicas.values().find(|replica| replica.state == ReplicaState::Failed)?;
+        Some(format!("shard {shard}: {}", failed.reason))
+    })
+}
+
+fn warn_of_quality(version: &ModelVersion, published: Option<&PublishedVersion>) {
+    let quality = published.map(|published| published.quality).unwrap_or_default();
+    match (quality.recall_at_20, quality.popularity_recall_at_20) {
+        (Some(model), Some(popularity)) if model <= popularity => tracing::warn!(
+            %version, recall_at_20 = model, popularity_recall_at_20 = popularity,
+            "the model is no better than popularity; a cluster would refuse to publish it"
+        ),
+        _ => {}
+    }
+}
