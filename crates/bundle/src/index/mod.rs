@@ -18,9 +18,11 @@ use crate::graph::{DefaultWidth, GraphParts};
 use crate::input::{IndexMode, IndexOptions};
 use crate::manifest::GraphInfo;
 
-/// Rows of a shard from which on [`IndexMode::Auto`] builds a graph. Below it the exact scan, which
-/// skips what can't reach the results, answers about as fast, and truly.
-pub const AUTO_INDEX_MIN_ROWS: usize = 20_000;
+/// Rows of a shard from which on [`IndexMode::Auto`] builds a graph. At this size, 64 columns and
+/// 100 results, the exact scan takes about 80 µs of processor time and a walk 40 µs; that is worth
+/// neither the building (0.25 ms a row) nor a result that isn't exact. The scan's time grows with
+/// the rows, the walk's hardly does.
+pub const AUTO_INDEX_MIN_ROWS: usize = 10_000;
 /// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
 pub(crate) const MAX_GRAPH_ROWS: usize = i32::MAX as usize;
 

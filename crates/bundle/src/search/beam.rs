@@ -96,12 +96,13 @@ impl Beam {
         outcome
     }
 
-    /// The results of the last walk that `params` allow, at most `params.count`, best first.
-    pub(crate) fn hits(&self, params: &SearchParams<'_>, ordinals: &[u32]) -> Vec<Hit> {
+    /// The results of the last walk that `params` allow, at most `params.count`, best first; none if
+    /// the worst of them tie with rows that the walk may have missed: then ordinals must decide.
+    pub(crate) fn hits(&self, params: &SearchParams<'_>, ordinals: &[u32]) -> Option<Vec<Hit>> {
         let mut hits: Vec<Hit> = Vec::with_capacity(params.count.min(self.best.len()));
         for entry in &self.best {
             let (row, score) = (entry.row(), score_of(entry.ordered_score()));
-            // Rows that tie with the last place go along: their ordinals decide.
+            // Rows that tie with the last place go along.
             if hits.len() >= params.count && hits[params.count - 1].score > score {
                 break;
             }
@@ -109,9 +110,15 @@ impl Beam {
                 hits.push(Hit { ordinal: ordinals[row as usize], row, score });
             }
         }
+        if let (Some(last), [.., second, worst]) = (hits.last(), self.best.as_slice())
+            && ordered(last.score) == worst.ordered_score()
+            && ordered(last.score) == second.ordered_score()
+        {
+            return None;
+        }
         sort_hits(&mut hits);
         hits.truncate(params.count);
-        hits
+        Some(hits)
     }
 
     /// The rows that the last walk found, best first.

@@ -204,11 +204,11 @@ pub fn dense_top_k(
         let vectors = scan::Vectors { values: matrix.values(), rank: matrix.rank() };
         match scratch.beam.walk(graph, vectors, query, width, params.cancel) {
             Ok(()) => {
-                let hits = scratch.beam.hits(params, ordinals);
-                if hits.len() >= params.count.min(allowed) {
+                let enough = |hits: &Vec<Hit>| hits.len() >= params.count.min(allowed);
+                if let Some(hits) = scratch.beam.hits(params, ordinals).filter(enough) {
                     return Ok(hits);
                 }
-                // Fewer than there are: rows that no path leads to, or many excluded ones.
+                // Fewer than there are, or a tie that the walk can't decide.
             }
             Err(beam::Stop::Cancelled) => return Err(SearchError::Cancelled),
             // The scan finds out which row it is, and whether double precision helps.

@@ -1,1 +1,53 @@
+//! The inner parts of searches that no caller reaches alone: cancelling in the middle.
 
+use super::*;
+use crate::graph::{GraphParts, NONE, Shape};
+use beam::{Beam, Stop};
+use scan::Vectors;
+
+#[test]
+fn a_walk_looks_at_the_flag() {
+    // A ring: every row leads to the next.
+    let rows = 500u32;
+    let graph = GraphParts {
+        shape: Shape { rows: rows as usize, entry: 0, width: 1, upper_width: 1, extra_width: 0 },
+        links: (0..rows).map(|row| (row + 1) % rows).collect(),
+        extra: vec![],
+        starts: vec![0],
+        upper_rows: vec![],
+        upper_down: vec![],
+        upper_links: vec![],
+    };
+    let values: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+    let vectors = Vectors { values: &values, rank: 1 };
+    let (mut beam, cancel) = (Beam::default(), CancelFlag::new());
+    let walk = |beam: &mut Beam, query: &[f32]| {
+        beam.walk(graph.view(), vectors, query, (10, Reach::Common), &cancel)
+    };
+    assert_eq!(walk(&mut beam, &[1.0]), Ok(()));
+    assert_eq!(beam.rows().collect::<Vec<_>>(), (490..500).rev().collect::<Vec<_>>());
+    assert_eq!(walk(&mut beam, &[f32::MAX]), Err(Stop::NotFinite));
+    assert_eq!(walk(&mut beam, &[1.0]), Ok(()), "what a failed walk left behind does no harm");
+    assert_eq!(beam.rows().next(), Some(499));
+    cancel.cancel();
+    assert_eq!(walk(&mut beam, &[1.0]), Err(Stop::Cancelled));
+}
+
+#[test]
+fn links_end_at_the_first_gap() {
+    let graph = GraphParts {
+        shape: Shape { rows: 4, entry: 0, width: 2, upper_width: 1, extra_width: 2 },
+        links: vec![1, NONE, 0, NONE, NONE, 3, NONE, NONE],
+        extra: vec![NONE, NONE, 2, NONE, NONE, NONE, NONE, NONE],
+        starts: vec![0],
+        upper_rows: vec![],
+        upper_down: vec![],
+        upper_links: vec![],
+    };
+    let vectors = Vectors { values: &[1.0, 2.0, 3.0, 4.0], rank: 1 };
+    let (mut beam, cancel) = (Beam::default(), CancelFlag::new());
+    beam.walk(graph.view(), vectors, &[1.0], (4, Reach::Common), &cancel).expect("walked");
+    assert_eq!(beam.rows().collect::<Vec<_>>(), [1, 0]);
+    beam.walk(graph.view(), vectors, &[1.0], (4, Reach::Thorough), &cancel).expect("walked");
+    assert_eq!(beam.rows().collect::<Vec<_>>(), [2, 1, 0]);
+}
