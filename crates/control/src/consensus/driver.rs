@@ -8,7 +8,8 @@
 //! that it is not running, and opens the voter again from its store, with growing waits, for ever:
 //! the node's other roles go on meanwhile.
 
-use super::voter::{Answer, Effect, Event, Refused, Voter, VoterError, VoterStatus};
+use super::event::{Answer, Effect, Event, Refused, VoterError, VoterStatus};
+use super::voter::Voter;
 use crate::machine::Machine;
 use marquee_proto::raft::v1 as pb;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,7 +148,8 @@ impl<M: Machine> Loop<M> {
         loop {
             // Raft panics where it finds its own rules broken; the voter is lost then, the node not.
             let end = catch_unwind(AssertUnwindSafe(|| self.serve(&mut voter, first.take())));
-            match end.unwrap_or_else(|_| End::Failed("raft met a contradiction and gave up".into())) {
+            match end.unwrap_or_else(|_| End::Failed("raft met a contradiction and gave up".into()))
+            {
                 End::Stop(done) => {
                     if let Err(error) = voter.close(&mut |effect| perform(&self.outbox, effect)) {
                         tracing::warn!(%error, "the last commit index was not written");
@@ -160,7 +162,11 @@ impl<M: Machine> Loop<M> {
                 End::Failed(why) => {
                     let id = voter.status().id;
                     self.driver.status.send_replace(VoterStatus { id, ..VoterStatus::default() });
-                    tracing::error!(voter = id, why, "the control role has failed; opening its log again");
+                    tracing::error!(
+                        voter = id,
+                        why,
+                        "the control role has failed; opening its log again"
+                    );
                     voter.abandon(&why, &mut |effect| perform(&self.outbox, effect));
                     match self.reopen(why) {
                         Some(opened) => voter = opened,
@@ -217,7 +223,11 @@ impl<M: Machine> Loop<M> {
     }
 
     fn wait(&self, at_once: bool) -> Duration {
-        if at_once { Duration::ZERO } else { self.next_tick.saturating_duration_since(Instant::now()) }
+        if at_once {
+            Duration::ZERO
+        } else {
+            self.next_tick.saturating_duration_since(Instant::now())
+        }
     }
 
     /// Opens the voter again, however long it takes; none when told to stop meanwhile.
@@ -226,7 +236,11 @@ impl<M: Machine> Loop<M> {
         loop {
             let until = Instant::now() + wait;
             loop {
-                match self.driver.inputs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                match self
+                    .driver
+                    .inputs
+                    .recv_timeout(until.saturating_duration_since(Instant::now()))
+                {
                     Ok(Input::Event(Event::Propose { reply, .. } | Event::Read { reply })) => {
                         let _ = reply.send(Err(Refused::Stopped(why.clone())));
                     }

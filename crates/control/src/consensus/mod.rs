@@ -1,6 +1,7 @@
 //! Consensus: a raft group of one, three or five voters that replicates a [`Machine`].
 //!
-//! From the inside out: [`voter`] is one voter as a synchronous state machine over its [`store`];
+//! From the inside out: [`voter`] is one voter as a synchronous state machine over its [`store`], with
+//! everything that can happen to it in [`event`];
 //! [`driver`] gives it a thread, a clock and an async handle; [`transport`] carries messages between
 //! voters. [`wire`] is the only place where raft's generated types meet ours.
 //!
@@ -10,8 +11,9 @@
 //!
 //! [`Machine`]: crate::machine::Machine
 
-pub mod log;
 pub mod driver;
+pub mod event;
+pub mod log;
 mod logger;
 mod reads;
 pub mod store;

@@ -5,7 +5,7 @@
 //! reached its messages are dropped rather than kept, since stale ones are of no use to it.
 
 use super::driver::Consensus;
-use super::voter::Event;
+use super::event::Event;
 use super::wire::MAX_MESSAGE_BYTES;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
@@ -125,7 +125,11 @@ impl Peer {
                 complained = false;
             }
             if !complained {
-                tracing::warn!(voter = self.voter, why, "lost a voter; trying again until it is back");
+                tracing::warn!(
+                    voter = self.voter,
+                    why,
+                    "lost a voter; trying again until it is back"
+                );
                 complained = true;
             }
             self.consensus.tell(Event::Unreachable { voter: self.voter });

@@ -13,19 +13,20 @@
 //! Every error ends the voter: after a failed write nothing it holds in memory may be trusted, so
 //! the driver drops it and opens it again from the disk.
 
+use super::event::{
+    Answer, Effect, Event, MAX_PENDING, Refused, VoterConfig, VoterError, VoterStatus,
+};
 use super::log::Position;
 use super::logger::logger;
 use super::reads::Reads;
 use super::store::{Batch, Store, StoreError};
 use super::wire::{self, MAX_COMMAND_BYTES, WireError};
-use crate::machine::{Machine, MachineError};
+use crate::machine::Machine;
 use marquee_proto::raft::v1 as pb;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole, Storage as _};
 use std::collections::BTreeMap;
 
-/// Changes that may wait for their commit at once; each is a caller's request.
-const MAX_PENDING: usize = 1_024;
 /// Bytes of proposals that may be uncommitted at once, so that a leader cut off from its followers
 /// stays small until it steps down.
 const MAX_UNCOMMITTED_BYTES: u64 = 16 << 20;
@@ -36,186 +37,6 @@ const MAX_INFLIGHT_MESSAGES: usize = 256;
 /// Ticks after which a commit index that nothing else carried to the disk is written on its own: it
 /// bounds what a voter alone may forget to have known, without an fsync for each commit.
 const COMMIT_SYNC_TICKS: u64 = 10;
-
-/// How a voter runs.
-#[derive(Clone, Debug)]
-pub struct VoterConfig {
-    /// Ticks without word from the leader until a voter stands for election, at least; and the
-    /// range above it from which the actual number is drawn.
-    pub election_ticks: std::ops::Range<usize>,
-    /// Ticks between heartbeats.
-    pub heartbeat_ticks: usize,
-    /// Applied entries after which a snapshot is written.
-    pub snapshot_every: u64,
-    /// Bytes of applied entries after which a snapshot is written.
-    pub snapshot_every_bytes: u64,
-    /// Entries kept before a snapshot for followers that are a little behind.
-    pub keep_entries: u64,
-    /// Different at every start of the same voter.
-    pub incarnation: u64,
-}
-
-impl Default for VoterConfig {
-    fn default() -> Self {
-        Self {
-            election_ticks: 10..20,
-            heartbeat_ticks: 2,
-            snapshot_every: 1_000,
-            snapshot_every_bytes: 8 << 20,
-            keep_entries: 500,
-            incarnation: 0,
-        }
-    }
-}
-
-/// All that can happen to a voter. `T` is where an answer goes.
-#[derive(Debug)]
-pub enum Event<T> {
-    /// Time went by.
-    Tick,
-    /// Another voter says something.
-    Message(pb::Message),
-    /// Somebody wants a command in the log.
-    Propose {
-        /// The encoded command.
-        command: Vec<u8>,
-        /// Who hears what it came to.
-        reply: T,
-    },
-    /// Somebody wants to read what was committed up to now.
-    Read {
-        /// Who hears when this voter has it.
-        reply: T,
-    },
-    /// This voter stands for election now.
-    Campaign,
-    /// Leadership should move.
-    Transfer {
-        /// To whom.
-        to: u64,
-    },
-    /// The network lost messages to a voter.
-    Unreachable {
-        /// To whom.
-        voter: u64,
-    },
-    /// A snapshot went out to a voter, or could not.
-    SnapshotSent {
-        /// To whom.
-        voter: u64,
-        /// Whether it did.
-        sent: bool,
-    },
-}
-
-/// All that a voter does to the world.
-#[derive(Debug)]
-pub enum Effect<T> {
-    /// A message to another voter.
-    Send(pb::Message),
-    /// An answer.
-    Answer {
-        /// To whom.
-        reply: T,
-        /// What.
-        result: Result<Answer, Refused>,
-    },
-}
-
-/// What a caller hears when all went well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The command was committed and applied, with this outcome.
-    Applied {
-        /// Its index.
-        index: u64,
-        /// What the state machine said.
-        outcome: Vec<u8>,
-    },
-    /// Everything that was committed when the caller asked is applied here.
-    UpToDate,
-}
-
-/// Why a request has no answer. None of them says that a command was not, or will not be, applied
-/// except [`Refused::NotLeader`], [`Refused::Busy`] and [`Refused::TooLarge`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Another voter leads, or nobody does.
-    #[error("this control node does not lead")]
-    NotLeader {
-        /// Who does, as far as known.
-        leader: Option<u64>,
-    },
-    /// Leadership moved while the command was on its way.
-    #[error("leadership moved before the change was committed: retry with the same request id")]
-    Lost,
-    /// Too much is under way.
-    #[error("{MAX_PENDING} changes are waiting to be committed: retry later")]
-    Busy,
-    /// The command is larger than any that makes sense.
-    #[error("the change has {bytes} bytes: at most {MAX_COMMAND_BYTES} are allowed")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// No leader confirmed a read in time.
-    #[error("no leader: the control nodes have not agreed on one")]
-    NoLeader,
-    /// The voter stopped, or opens its store again after a failure.
-    #[error("this control node is not running: {0}")]
-    Stopped(String),
-}
-
-/// Why a voter ended. The driver opens it again from its store.
-#[derive(Debug, thiserror::Error)]
-pub enum VoterError {
-    /// Its store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A committed command or a snapshot cannot be applied here.
-    #[error("entry {index} of the control log cannot be applied: {error}")]
-    Machine {
-        /// Which entry, or the snapshot's index.
-        index: u64,
-        /// Why.
-        error: MachineError,
-    },
-    /// The leader remembers acknowledgements that the store does not.
-    #[error(
-        "the leader knows {acknowledged} entries that this voter had acknowledged, but its log ends at {last}: \
-         its disk was lost or put back to an older state; remove its data directory and start it with a \
-         new voter id"
-    )]
-    Forgotten {
-        /// What the leader knows.
-        acknowledged: u64,
-        /// What the log has.
-        last: u64,
-    },
-    /// Raft refused its configuration or state.
-    #[error("raft: {0}")]
-    Raft(String),
-}
-
-/// What others may know of a voter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VoterStatus {
-    /// Its id.
-    pub id: u64,
-    /// Who leads, 0: nobody that it knows of.
-    pub leader: u64,
-    /// Raft's term.
-    pub term: u64,
-    /// The last applied index.
-    pub applied: u64,
-}
-
-impl VoterStatus {
-    /// Whether the voter itself leads.
-    pub fn leads(&self) -> bool {
-        self.leader == self.id && self.id != 0
-    }
-}
 
 /// See the module.
 pub struct Voter<M, T> {
@@ -259,8 +80,8 @@ impl<M: Machine, T> Voter<M, T> {
         };
         raft.validate().map_err(|e| VoterError::Raft(e.to_string()))?;
         let reads = Reads::new(id, config.incarnation);
-        let raw = RawNode::new(&raft, store, &logger(id))
-            .map_err(|e| VoterError::Raft(e.to_string()))?;
+        let raw =
+            RawNode::new(&raft, store, &logger(id)).map_err(|e| VoterError::Raft(e.to_string()))?;
         Ok(Self { raw, machine, config, applied, ticks: 0, pending: BTreeMap::new(), reads })
     }
 
@@ -301,7 +122,7 @@ impl<M: Machine, T> Voter<M, T> {
                     self.raw.mut_store().sync_commit()?;
                 }
             }
-            Event::Message(message) => self.hear(message)?,
+            Event::Message(message) => self.hear(*message)?,
             Event::Propose { command, reply } => self.propose(command, reply, out),
             Event::Read { reply } => {
                 if let Err(reply) = self.reads.add(reply) {
@@ -311,6 +132,11 @@ impl<M: Machine, T> Voter<M, T> {
             // Raft says no when it is not the moment, which needs no answer.
             Event::Campaign => drop(self.raw.campaign()),
             Event::Transfer { to } => self.raw.transfer_leader(to),
+            Event::Resign => {
+                if let Some(to) = self.heir() {
+                    self.raw.transfer_leader(to);
+                }
+            }
             Event::Unreachable { voter } => self.raw.report_unreachable(voter),
             Event::SnapshotSent { voter, sent } => {
                 let status = if sent { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
@@ -318,6 +144,16 @@ impl<M: Machine, T> Voter<M, T> {
             }
         }
         Ok(())
+    }
+
+    /// The voter that has most of this leader's log, of those that were heard lately.
+    fn heir(&self) -> Option<u64> {
+        let raft = &self.raw.raft;
+        let others = raft
+            .prs()
+            .iter()
+            .filter(|(id, progress)| self.leads() && **id != raft.id && progress.recent_active);
+        others.max_by_key(|(id, progress)| (progress.matched, **id)).map(|(id, _)| *id)
     }
 
     fn hear(&mut self, message: pb::Message) -> Result<(), VoterError> {
@@ -337,7 +173,12 @@ impl<M: Machine, T> Voter<M, T> {
                 return Err(VoterError::Forgotten { acknowledged: message.commit, last });
             }
             MessageType::MsgAppendResponse if !message.reject && message.index > last => {
-                tracing::warn!(from, index = message.index, last, "refused an acknowledgement of what was never sent");
+                tracing::warn!(
+                    from,
+                    index = message.index,
+                    last,
+                    "refused an acknowledgement of what was never sent"
+                );
                 return Ok(());
             }
             _ => {}
@@ -463,7 +304,11 @@ impl<M: Machine, T> Voter<M, T> {
     ) -> Result<(), VoterError> {
         for entry in entries {
             let Entry { index, term, .. } = entry;
-            assert_eq!(index, self.applied + 1, "raft hands out every committed entry once, in order");
+            assert_eq!(
+                index,
+                self.applied + 1,
+                "raft hands out every committed entry once, in order"
+            );
             // A new leader's first entry is empty.
             let outcome = match entry.data.is_empty() {
                 true => Vec::new(),

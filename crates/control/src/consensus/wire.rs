@@ -34,7 +34,9 @@ pub enum WireError {
     #[error("message.type {0} is not one that voters send each other")]
     MessageType(u32),
     /// An entry of a type that this release does not write.
-    #[error("entry {index} has type {kind}: it was written by a newer marquee, upgrade this node first")]
+    #[error(
+        "entry {index} has type {kind}: it was written by a newer marquee, upgrade this node first"
+    )]
     EntryType {
         /// The entry's index.
         index: u64,
@@ -240,8 +242,7 @@ pub(crate) fn snapshot_of(
     voters: &[u64],
     data: impl Into<bytes::Bytes>,
 ) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.data = data.into();
+    let mut snapshot = Snapshot { data: data.into(), ..Snapshot::default() };
     let meta = snapshot.mut_metadata();
     meta.index = index;
     meta.term = term;
@@ -304,7 +305,10 @@ mod tests {
         assert_eq!(refused(|m| m.entries[1].term = 5), WireError::Gap(6));
         assert_eq!(refused(|m| m.index = u64::MAX), WireError::Gap(u64::MAX));
         assert_eq!(refused(|m| m.term = 0), WireError::Shape("term"));
-        assert_eq!(refused(|m| m.snapshot = Some(pb::Snapshot::default())), WireError::Shape("snapshot"));
+        assert_eq!(
+            refused(|m| m.snapshot = Some(pb::Snapshot::default())),
+            WireError::Shape("snapshot")
+        );
         assert_eq!(refused(|m| m.r#type = 0), WireError::MessageType(0));
         assert_eq!(refused(|m| m.r#type = u32::MAX), WireError::MessageType(u32::MAX));
         assert_eq!(

@@ -20,7 +20,6 @@ struct Image {
     crash: Option<CrashAtSync>,
     /// Opened handles; older ones belong to a crashed process and have no effect.
     generation: u64,
-    syncs: u64,
 }
 
 /// The disk, which outlives the processes that use it.
@@ -58,11 +57,6 @@ impl Disk {
         let mut image = self.image();
         image.generation += 1;
         image.current = image.durable.clone();
-    }
-
-    /// Syncs so far.
-    pub(crate) fn syncs(&self) -> u64 {
-        self.image().syncs
     }
 }
 
@@ -109,7 +103,6 @@ impl StorageBackend for Handle {
             }
             *after -= 1;
         }
-        image.syncs += 1;
         image.durable = image.current.clone();
         Ok(())
     }

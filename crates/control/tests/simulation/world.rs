@@ -4,10 +4,9 @@
 
 use crate::disk::{CrashAtSync, Disk};
 use crate::journal::Journal;
+use marquee_control::consensus::event::{Answer, Effect, Event, Refused, VoterConfig, VoterError};
 use marquee_control::consensus::store::{Identity, Store};
-use marquee_control::consensus::voter::{
-    Answer, Effect, Event, Refused, Voter, VoterConfig, VoterError,
-};
+use marquee_control::consensus::voter::Voter;
 use marquee_control::machine::Machine as _;
 use marquee_proto::raft::v1::Message;
 use std::collections::BTreeMap;
@@ -58,9 +57,13 @@ const FAIR: Weather = Weather { dropped: 0, duplicated: 0, slowest_ms: 4 };
 /// Where an answer goes.
 #[derive(Clone, Debug)]
 pub(crate) enum Ticket {
-    Command { name: String },
+    Command {
+        name: String,
+    },
     /// What had been acknowledged when the read began.
-    Read { acknowledged: usize },
+    Read {
+        acknowledged: usize,
+    },
 }
 
 struct Node {
@@ -208,10 +211,8 @@ impl World {
             if self.dice.chance(2) {
                 self.crash(at);
             } else {
-                let crash = CrashAtSync {
-                    after: self.dice.roll(3) as u32,
-                    keeps: self.dice.chance(2),
-                };
+                let crash =
+                    CrashAtSync { after: self.dice.roll(3) as u32, keeps: self.dice.chance(2) };
                 self.nodes[at].disk.crash_at_sync(crash);
             }
         }
@@ -268,7 +269,10 @@ impl World {
             }
             let message = entry.remove();
             if self.sides[message.to as usize] == self.sides[message.from as usize] {
-                inbox.entry(message.to as usize - 1).or_default().push(Event::Message(message));
+                inbox
+                    .entry(message.to as usize - 1)
+                    .or_default()
+                    .push(Event::Message(Box::new(message)));
             }
         }
         for (at, node) in self.nodes.iter_mut().enumerate() {

@@ -1,0 +1,200 @@
+//! What publishing asks of a bundle: a manifest that may be believed, and a model that is worth it.
+
+use marquee_bundle::{BundleError, TrustedKeys, read_manifest};
+use marquee_core::plan::{PublishedVersion, Quality};
+use std::path::PathBuf;
+
+/// Bytes of a bundle's URI.
+pub const MAX_URI_BYTES: usize = 4_096;
+
+/// A bundle as its manifest describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BundleFacts {
+    /// The model's name.
+    pub model: String,
+    /// The rest, without what publishing adds.
+    pub version: PublishedVersion,
+}
+
+/// Where manifests are read. Blocking; called off the request path's threads.
+pub trait ManifestSource: Send + Sync + 'static {
+    /// Reads and verifies the manifest of the bundle at `uri`.
+    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError>;
+}
+
+/// Why a bundle is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The URI is not one that can be read.
+    #[error(
+        "bundle_uri {uri:?} {why}: give an absolute path, or file:// and an absolute path, that every shard \
+         node can read"
+    )]
+    Uri {
+        /// What was given.
+        uri: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Nothing is there.
+    #[error("bundle_uri {uri:?}: there is no bundle, as seen from this control node: {error}")]
+    Absent {
+        /// What was given.
+        uri: String,
+        /// What the system said.
+        error: String,
+    },
+    /// It is no sound bundle, or not one that is trusted here.
+    #[error("bundle_uri {uri:?}: {error}")]
+    Bundle {
+        /// What was given.
+        uri: String,
+        /// What is wrong.
+        error: BundleError,
+    },
+    /// It is not better than showing everybody what is popular.
+    #[error(
+        "the model did not beat popularity on its hold-out: {metric} {model:.4} against {popularity:.4}; train \
+         it better, or publish with force"
+    )]
+    NotBetterThanPopularity {
+        /// Which metric decides.
+        metric: &'static str,
+        /// The model's.
+        model: f64,
+        /// Popularity's.
+        popularity: f64,
+    },
+}
+
+/// Refuses a model that was measured and is not better than popularity. The first metric that was measured
+/// for both decides; a model that was not measured (factors trained elsewhere) passes.
+pub fn check_quality(quality: &Quality) -> Result<(), PublishError> {
+    let measured = [
+        ("recall@20", quality.recall_at_20, quality.popularity_recall_at_20),
+        ("nDCG@20", quality.ndcg_at_20, quality.popularity_ndcg_at_20),
+    ];
+    for (metric, model, popularity) in measured {
+        if let (Some(model), Some(popularity)) = (model, popularity) {
+            // Not "model <= popularity": a model measured as NaN is not better either.
+            if model > popularity {
+                return Ok(());
+            }
+            return Err(PublishError::NotBetterThanPopularity { metric, model, popularity });
+        }
+    }
+    Ok(())
+}
+
+/// The directory that a URI means.
+pub fn directory_of(uri: &str) -> Result<PathBuf, PublishError> {
+    let refused = |why| PublishError::Uri { uri: uri.chars().take(256).collect(), why };
+    if uri.len() > MAX_URI_BYTES {
+        return Err(refused("is longer than 4096 bytes"));
+    }
+    let path = match uri.split_once("://") {
+        None => uri,
+        Some(("file", path)) if path.starts_with('/') => path,
+        Some(("file", _)) => return Err(refused("names a host")),
+        Some(_) => return Err(refused("has a scheme that is not supported yet")),
+    };
+    if !path.starts_with('/') {
+        return Err(refused("is not absolute"));
+    }
+    if path.contains('\0') {
+        return Err(refused("has a zero byte"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Bundles in directories that this node can read.
+pub struct Directories {
+    trusted: TrustedKeys,
+}
+
+impl Directories {
+    /// Bundles signed by one of these keys, or any where there are none.
+    pub fn new(trusted: TrustedKeys) -> Self {
+        Self { trusted }
+    }
+}
+
+impl ManifestSource for Directories {
+    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError> {
+        let directory = directory_of(uri)?;
+        let read = read_manifest(&directory, &self.trusted);
+        let (manifest, digest) = read.map_err(|error| match error {
+            BundleError::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+                PublishError::Absent { uri: uri.into(), error: io.to_string() }
+            }
+            BundleError::Missing { .. } if !directory.exists() => {
+                PublishError::Absent { uri: uri.into(), error: error.to_string() }
+            }
+            error => PublishError::Bundle { uri: uri.into(), error },
+        })?;
+        let quality = Quality {
+            recall_at_20: manifest.quality.recall_at_20,
+            ndcg_at_20: manifest.quality.ndcg_at_20,
+            popularity_recall_at_20: manifest.quality.popularity_recall_at_20,
+            popularity_ndcg_at_20: manifest.quality.popularity_ndcg_at_20,
+        };
+        let version = PublishedVersion {
+            bundle_uri: uri.into(),
+            manifest_digest: digest.to_string(),
+            recipe: manifest.recipe,
+            shards: manifest.shards,
+            users: manifest.counts.users,
+            items: manifest.counts.items,
+            bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes)),
+            quality,
+            published_at_ms: 0,
+            placements: Vec::new(),
+        };
+        Ok(BundleFacts { model: manifest.model, version })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_absolute_paths_are_bundles() {
+        let path = |uri| directory_of(uri).map_err(|e| e.to_string());
+        assert_eq!(path("/bundles/films"), Ok("/bundles/films".into()));
+        assert_eq!(path("file:///bundles/films"), Ok("/bundles/films".into()));
+        for (uri, says) in [
+            ("", "not absolute"),
+            ("bundles/films", "not absolute"),
+            ("file://host/films", "names a host"),
+            ("s3://bucket/films", "not supported yet"),
+            ("/a\0b", "zero byte"),
+            (&"/".repeat(MAX_URI_BYTES + 1), "4096 bytes"),
+        ] {
+            let refused = path(uri).expect_err("refused");
+            assert!(refused.contains(says) && refused.starts_with("bundle_uri"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_model_must_beat_popularity_where_it_was_measured() {
+        let quality = |recall: Option<(f64, f64)>, ndcg: Option<(f64, f64)>| Quality {
+            recall_at_20: recall.map(|(model, _)| model),
+            popularity_recall_at_20: recall.map(|(_, popularity)| popularity),
+            ndcg_at_20: ndcg.map(|(model, _)| model),
+            popularity_ndcg_at_20: ndcg.map(|(_, popularity)| popularity),
+        };
+        assert!(check_quality(&quality(None, None)).is_ok());
+        assert!(check_quality(&quality(Some((0.3, 0.2)), Some((0.1, 0.2)))).is_ok());
+        assert!(check_quality(&quality(None, Some((0.3, 0.2)))).is_ok());
+        for worse in [
+            quality(Some((0.2, 0.2)), None),
+            quality(Some((0.1, 0.2)), Some((0.3, 0.2))),
+            quality(None, Some((0.1, 0.2))),
+            quality(Some((f64::NAN, 0.2)), None),
+        ] {
+            let refused = check_quality(&worse).expect_err("refused").to_string();
+            assert!(refused.contains("force"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a control node needs to know to run.
+
+use marquee_bundle::TrustedKeys;
+use marquee_core::hash::{Purpose, stable_hash};
+use marquee_core::id::{IdError, check_name};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Voters that a group may have. More than five slow every change and gain nothing that anybody
+/// runs a cluster for; an even number tolerates no more failures than one fewer.
+pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
+
+/// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`
+/// and `trusted_keys`.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// The cluster's name: nodes of differently named clusters refuse each other.
+    pub cluster_name: String,
+    /// This node's id among the voters, from 1. A node that lost its disk comes back under another.
+    pub id: u64,
+    /// All voters, this one among them: id and `http://host:port`. 1, 3 or 5 of them.
+    pub voters: Vec<(u64, String)>,
+    /// Where the log and the state are kept. One directory a node, on a disk that keeps its word.
+    pub data_dir: PathBuf,
+    /// Replicas wanted of each shard, at least 1. Part of the group's identity: it cannot be
+    /// changed later.
+    pub replication_factor: u32,
+    /// Keys that bundles must be signed with to be published; none: unsigned ones may be.
+    pub trusted_keys: TrustedKeys,
+}
+
+/// Why a config is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The cluster's name.
+    #[error(transparent)]
+    Name(#[from] IdError),
+    /// A group of this size makes no sense.
+    #[error("control.voters has {0} entries: a group has 1, 3 or 5 voters")]
+    VoterCount(usize),
+    /// An id that is 0 or there twice.
+    #[error("control.voters: id {0} is 0 or there twice; give each voter its own, from 1")]
+    VoterId(u64),
+    /// This node is no voter.
+    #[error(
+        "control.id is {id}, but control.voters has only {voters:?}: add it, or correct the id"
+    )]
+    NotAVoter {
+        /// This node.
+        id: u64,
+        /// Who is.
+        voters: Vec<u64>,
+    },
+    /// An address that cannot be connected to.
+    #[error(
+        "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port"
+    )]
+    Address {
+        /// Whose.
+        id: u64,
+        /// What it is.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// No replicas at all.
+    #[error("control.replication_factor is 0: at least 1 replica of each shard is needed")]
+    ReplicationFactor,
+}
+
+impl ControlConfig {
+    /// Checks everything that does not need the network or the disk.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_name("cluster_name", &self.cluster_name)?;
+        if !VOTER_COUNTS.contains(&self.voters.len()) {
+            return Err(ConfigError::VoterCount(self.voters.len()));
+        }
+        let mut seen = BTreeSet::new();
+        for (id, _) in &self.voters {
+            if *id == 0 || !seen.insert(*id) {
+                return Err(ConfigError::VoterId(*id));
+            }
+        }
+        if !seen.contains(&self.id) {
+            return Err(ConfigError::NotAVoter { id: self.id, voters: self.voter_ids() });
+        }
+        if self.replication_factor == 0 {
+            return Err(ConfigError::ReplicationFactor);
+        }
+        Ok(())
+    }
+
+    /// Ids of all voters, ascending.
+    pub fn voter_ids(&self) -> Vec<u64> {
+        let ids: BTreeSet<u64> = self.voters.iter().map(|(id, _)| *id).collect();
+        ids.into_iter().collect()
+    }
+
+    /// A number that nodes of the same group have in common and others do not. Addresses are no part
+    /// of it, since nodes may see each other under different ones.
+    pub fn cluster(&self) -> u64 {
+        let ids: Vec<u8> = self.voter_ids().iter().flat_map(|id| id.to_le_bytes()).collect();
+        let factor = self.replication_factor.to_le_bytes();
+        stable_hash(Purpose::Cluster, &[self.cluster_name.as_bytes(), &ids, &factor])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(ids: &[u64]) -> ControlConfig {
+        ControlConfig {
+            cluster_name: "films".into(),
+            id: 1,
+            voters: ids.iter().map(|id| (*id, format!("http://127.0.0.1:70{id:02}"))).collect(),
+            data_dir: "/tmp".into(),
+            replication_factor: 2,
+            trusted_keys: TrustedKeys::none(),
+        }
+    }
+
+    #[test]
+    fn groups_that_make_no_sense_are_refused() {
+        assert_eq!(config(&[1, 2, 3]).validate(), Ok(()));
+        assert_eq!(config(&[1, 2]).validate(), Err(ConfigError::VoterCount(2)));
+        assert_eq!(config(&[]).validate(), Err(ConfigError::VoterCount(0)));
+        assert_eq!(config(&[1, 2, 2]).validate(), Err(ConfigError::VoterId(2)));
+        assert_eq!(config(&[0, 1, 2]).validate(), Err(ConfigError::VoterId(0)));
+        let stranger = ConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
+        assert_eq!(config(&[4, 3, 2]).validate(), Err(stranger));
+        let nothing = ControlConfig { replication_factor: 0, ..config(&[1]) };
+        assert_eq!(nothing.validate(), Err(ConfigError::ReplicationFactor));
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_name_voters_and_factor() {
+        let films = config(&[1, 2, 3]);
+        assert_eq!(films.cluster(), ControlConfig { id: 2, ..config(&[3, 1, 2]) }.cluster());
+        let others = [
+            config(&[1, 2, 4]),
+            ControlConfig { cluster_name: "games".into(), ..films.clone() },
+            ControlConfig { replication_factor: 3, ..films.clone() },
+        ];
+        assert!(others.iter().all(|other| other.cluster() != films.cluster()));
+    }
+}

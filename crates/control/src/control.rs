@@ -1,0 +1,195 @@
+//! A control node, put together.
+
+use crate::bundles::{Directories, ManifestSource};
+use crate::clock::incarnation;
+use crate::config::{ConfigError, ControlConfig};
+use crate::consensus::driver::{self, Consensus, Open, Outbox};
+use crate::consensus::event::{Event, VoterConfig, VoterError, VoterStatus};
+use crate::consensus::store::{Identity, Store};
+use crate::consensus::transport::{Peers, endpoint, reason};
+use crate::consensus::voter::Voter;
+use crate::consensus::wire::MAX_MESSAGE_BYTES;
+use crate::leader::Leader;
+use crate::plan_machine::PlanMachine;
+use crate::service::ControlApi;
+use crate::service::raft::RaftApi;
+use crate::submit::Submitter;
+use marquee_core::command::State;
+use marquee_core::plan::Plan;
+use marquee_proto::control::v1::control_service_server::ControlServiceServer;
+use marquee_proto::raft::v1::raft_service_server::RaftServiceServer;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
+
+/// The log and the state, inside the data directory.
+const STORE_FILE: &str = "control.redb";
+/// How long a leader that shuts down waits for another voter to take over.
+const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Why a control node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Its config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its log or state.
+    #[error(transparent)]
+    Voter(#[from] VoterError),
+    /// The system gave it no thread.
+    #[error("cannot start the control thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running control node: its voter, its duties, its services. Dropping it without
+/// [`shutdown`](Self::shutdown) leaves the voter's thread running until the last service is gone.
+pub struct Control {
+    consensus: Consensus,
+    plan: watch::Receiver<Arc<Plan>>,
+    api: ControlApi,
+    raft: RaftApi,
+    /// Connections to peers and the leader's duties; ended when dropped.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Control {
+    /// Starts a control node, which goes on where its data directory stands. Publishes bundles that
+    /// it can read from its own disk. Must be called within a tokio runtime.
+    pub async fn start(config: ControlConfig) -> Result<Self, ControlError> {
+        let manifests = Arc::new(Directories::new(config.trusted_keys.clone()));
+        Self::start_with(config, manifests).await
+    }
+
+    /// The same with another source of manifests.
+    pub async fn start_with(
+        config: ControlConfig,
+        manifests: Arc<dyn ManifestSource>,
+    ) -> Result<Self, ControlError> {
+        config.validate()?;
+        let peers = peers_of(&config)?;
+        let incarnation = incarnation();
+        let initial = State::new(config.replication_factor).plan;
+        let (shown, plan) = watch::channel(Arc::new(initial));
+        let mut open = opener(&config, Arc::new(shown), incarnation);
+        // Opening checks the whole file.
+        let opened = tokio::task::spawn_blocking(move || open().map(|voter| (voter, open))).await;
+        let (voter, open) = match opened {
+            Ok(opened) => opened?,
+            Err(panic) => return Err(VoterError::Raft(panic.to_string()).into()),
+        };
+
+        let (consensus, driver) = driver::channel();
+        let mut tasks = JoinSet::new();
+        let cluster = config.cluster();
+        let network = Peers::start(cluster, &peers, &consensus, &mut tasks);
+        let outbox: Outbox = Arc::new(move |message| network.send(message));
+        // One voter need not wait for silence. Of several, the first asks at once, so that a new
+        // cluster has a leader as soon as it has a majority; pre-vote keeps it from disturbing an
+        // old one.
+        let first = config.voter_ids().first() == Some(&config.id);
+        driver.spawn(voter, open, outbox, first).map_err(ControlError::Thread)?;
+
+        let leader = Arc::new(Leader::new(consensus.clone(), plan.clone()));
+        tasks.spawn(leader.clone().steward());
+        let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
+        let (id, voters) = (config.id, config.voters.clone());
+        let raft = RaftApi::new(cluster, id, consensus.clone(), leader);
+        let api = ControlApi::new(
+            id,
+            voters,
+            consensus.clone(),
+            submitter,
+            plan.clone(),
+            manifests,
+            incarnation,
+        );
+        Ok(Self { consensus, plan, api, raft, tasks: Mutex::new(tasks) })
+    }
+
+    /// `marquee.control.v1.ControlService`, to be added to a server.
+    pub fn control_service(&self) -> ControlServiceServer<ControlApi> {
+        ControlServiceServer::new(self.api.clone())
+    }
+
+    /// `marquee.raft.v1.RaftService`, to be added to a server that only the other voters reach.
+    pub fn raft_service(&self) -> RaftServiceServer<RaftApi> {
+        RaftServiceServer::new(self.raft.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The same service without a socket, through the generated trait.
+    pub fn api(&self) -> ControlApi {
+        self.api.clone()
+    }
+
+    /// The plan as far as this node has applied it, and when that changes.
+    pub fn plan(&self) -> watch::Receiver<Arc<Plan>> {
+        self.plan.clone()
+    }
+
+    /// Who leads, as this node sees it, and when that changes. Ready for callers: a leader is known.
+    pub fn status(&self) -> watch::Receiver<VoterStatus> {
+        self.consensus.status()
+    }
+
+    /// Hands leadership over if this node has it, writes what it knows, and ends all streams. Call
+    /// it before draining the servers: their streams end with it.
+    pub async fn shutdown(&self) {
+        let mut status = self.consensus.status();
+        if status.borrow().leads() {
+            self.consensus.tell(Event::Resign);
+            let resigned = status.wait_for(|status| !status.leads());
+            // Alone, or with nobody fit to take over, it keeps what it has.
+            let _ = tokio::time::timeout(RESIGN_TIMEOUT, resigned).await;
+        }
+        self.halt().await;
+    }
+
+    /// The same without handing leadership over: the others notice by silence.
+    pub async fn halt(&self) {
+        self.consensus.stop().await;
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+}
+
+fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ConfigError> {
+    let others = config.voters.iter().filter(|(id, _)| *id != config.id);
+    others
+        .map(|(id, address)| {
+            let refused =
+                |why: String| ConfigError::Address { id: *id, address: address.clone(), why };
+            let endpoint = endpoint(address).map_err(|error| refused(reason(&error)))?;
+            if endpoint.uri().scheme_str() != Some("http") {
+                return Err(refused("it does not begin with http://".into()));
+            }
+            Ok((*id, endpoint))
+        })
+        .collect()
+}
+
+/// What opens the voter: at the start, and again after a failure.
+fn opener(
+    config: &ControlConfig,
+    shown: Arc<watch::Sender<Arc<Plan>>>,
+    incarnation: u64,
+) -> Open<PlanMachine> {
+    let data_dir: PathBuf = config.data_dir.clone();
+    let identity =
+        Identity { id: config.id, cluster: config.cluster(), voters: config.voter_ids() };
+    let factor = config.replication_factor;
+    let mut opened = 0;
+    Box::new(move || {
+        opened += 1;
+        let path = data_dir.join(STORE_FILE);
+        fs_err::create_dir_all(&data_dir)
+            .map_err(|error| VoterError::DataDir(error.to_string()))?;
+        let store = Store::open(&path, &identity, &PlanMachine::genesis(factor))?;
+        let machine = PlanMachine::new(factor, shown.clone());
+        let config = VoterConfig { incarnation: incarnation ^ opened, ..VoterConfig::default() };
+        Voter::open(identity.id, store, machine, config)
+    })
+}

@@ -1,0 +1,67 @@
+//! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
+
+use crate::machine::{Machine, MachineError};
+use marquee_core::command::State;
+use marquee_core::plan::Plan;
+use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb, state_from_pb, state_to_pb};
+use marquee_proto::raft::v1 as pb;
+use prost::Message as _;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Commands change the state; the plan in it is shown to everybody who watches.
+pub(crate) struct PlanMachine {
+    state: State,
+    shown: Arc<watch::Sender<Arc<Plan>>>,
+}
+
+impl PlanMachine {
+    /// An empty cluster that shows its plans to `shown`.
+    pub(crate) fn new(replication_factor: u32, shown: Arc<watch::Sender<Arc<Plan>>>) -> Self {
+        Self { state: State::new(replication_factor), shown }
+    }
+
+    /// The snapshot that all founding voters begin with.
+    pub(crate) fn genesis(replication_factor: u32) -> Vec<u8> {
+        state_to_pb(&State::new(replication_factor)).encode_to_vec()
+    }
+}
+
+fn parse(snapshot: &[u8]) -> Result<State, MachineError> {
+    let state = pb::State::decode(snapshot).map_err(|e| MachineError(e.to_string()))?;
+    state_from_pb(state).map_err(|e| MachineError(e.to_string()))
+}
+
+impl Machine for PlanMachine {
+    fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError> {
+        let command = pb::Command::decode(command).map_err(|e| MachineError(e.to_string()))?;
+        let command = command_from_pb(command).map_err(|e| MachineError(e.to_string()))?;
+        let outcome = self.state.apply(index, &command);
+        Ok(outcome_to_pb(&outcome).encode_to_vec())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        state_to_pb(&self.state).encode_to_vec()
+    }
+
+    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError> {
+        parse(snapshot).map(drop)
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError> {
+        self.state = parse(snapshot)?;
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        let plan = &self.state.plan;
+        // A voter that was opened again from its disk catches up from behind what it has shown.
+        self.shown.send_if_modified(|shown| {
+            let newer = plan.epoch > shown.epoch;
+            if newer {
+                *shown = Arc::new(plan.clone());
+            }
+            newer
+        });
+    }
+}

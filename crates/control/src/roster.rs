@@ -1,0 +1,162 @@
+//! Who has reported lately: soft state that only the leader keeps, so that a report that says
+//! nothing new costs nobody a log entry.
+//!
+//! Pure: time is an argument, in milliseconds of any clock that does not jump. A new leader has heard
+//! nobody yet, so it gives every node the full time before it calls one silent.
+
+use marquee_core::command::{Action, Command, Refusal, State};
+use marquee_core::plan::Plan;
+use std::collections::{HashMap, VecDeque};
+
+/// Without a report for this long a node is not alive. Nodes report every second: two may be lost.
+pub const NODE_SILENCE_MS: u64 = 3_000;
+
+/// What a report would do to a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing.
+    None,
+    /// Something.
+    Some,
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    /// The term that this node leads in, while it does.
+    leading: Option<u64>,
+    heard_at_ms: HashMap<String, u64>,
+    /// Reports that had no news for a plan: its epoch and the report.
+    known: HashMap<String, (u64, Action)>,
+}
+
+impl Roster {
+    /// This node leads in `term`.
+    pub(crate) fn lead(&mut self, term: u64) {
+        if self.leading != Some(term) {
+            *self = Self { leading: Some(term), ..Self::default() };
+        }
+    }
+
+    /// This node does not lead.
+    pub(crate) fn retire(&mut self) {
+        if self.leading.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// A node has reported: whether that would change the plan.
+    pub(crate) fn hear(&mut self, plan: &Plan, report: &Command, now_ms: u64) -> News {
+        let Action::ReportNode { node_id, .. } = &report.action else { return News::Some };
+        if plan.nodes.contains_key(node_id) {
+            self.heard_at_ms.insert(node_id.clone(), now_ms);
+        }
+        let known = self.known.get(node_id);
+        if known.is_some_and(|(epoch, known)| *epoch == plan.epoch && *known == report.action) {
+            return News::None;
+        }
+        let news = news(plan, report);
+        if news == News::None {
+            self.known.insert(node_id.clone(), (plan.epoch, report.action.clone()));
+        }
+        news
+    }
+
+    /// The nodes that the plan takes for alive and that have been silent for too long.
+    pub(crate) fn silent(&mut self, plan: &Plan, now_ms: u64) -> Vec<String> {
+        if self.leading.is_none() {
+            return Vec::new();
+        }
+        self.heard_at_ms.retain(|node_id, _| plan.nodes.contains_key(node_id));
+        self.known.retain(|node_id, _| plan.nodes.contains_key(node_id));
+        let mut silent = Vec::new();
+        for (node_id, _) in plan.nodes.iter().filter(|(_, node)| node.alive) {
+            // Time begins to count when the leader first misses a node.
+            let heard = *self.heard_at_ms.entry(node_id.clone()).or_insert(now_ms);
+            if now_ms.saturating_sub(heard) >= NODE_SILENCE_MS {
+                silent.push(node_id.clone());
+            }
+        }
+        silent
+    }
+}
+
+/// Tries the report on a copy of the plan: the state machine alone knows what is news to it.
+fn news(plan: &Plan, report: &Command) -> News {
+    let mut state = State { plan: plan.clone(), outcomes: VecDeque::new() };
+    let unremembered = Command { request_id: String::new(), ..report.clone() };
+    match state.apply(u64::MAX, &unremembered) {
+        Err(refusal) => News::Refused(refusal),
+        Ok(_) if state.plan.epoch == plan.epoch => News::None,
+        Ok(_) => News::Some,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_core::plan::{Node, Role};
+
+    fn report(node_id: &str, address: &str) -> Command {
+        let node = Node {
+            address: address.into(),
+            roles: [Role::Shard].into(),
+            draining: false,
+            memory_budget_bytes: 0,
+            alive: true,
+        };
+        let action = Action::ReportNode { node_id: node_id.into(), node, replicas: Vec::new() };
+        Command { request_id: String::new(), now_ms: 0, action }
+    }
+
+    fn state(nodes: &[&str]) -> State {
+        let mut state = State::new(1);
+        for (index, node_id) in (1..).zip(nodes) {
+            state.apply(index, &report(node_id, "http://a")).expect("fine");
+        }
+        state
+    }
+
+    #[test]
+    fn only_what_changes_the_plan_is_news() {
+        let mut roster = Roster::default();
+        roster.lead(1);
+        let State { plan, .. } = state(&["one"]);
+        assert_eq!(roster.hear(&plan, &report("one", "http://a"), 0), News::None);
+        assert_eq!(roster.hear(&plan, &report("one", "http://a"), 0), News::None);
+        assert_eq!(roster.hear(&plan, &report("one", "http://b"), 0), News::Some);
+        assert_eq!(roster.hear(&plan, &report("two", "http://a"), 0), News::Some);
+        let refused = roster.hear(&plan, &report("no name", "http://a"), 0);
+        assert!(matches!(refused, News::Refused(Refusal::Invalid(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_node_that_comes_back_is_news() {
+        let mut roster = Roster::default();
+        let mut state = state(&["one"]);
+        roster.lead(1);
+        assert_eq!(roster.hear(&state.plan, &report("one", "http://a"), 0), News::None);
+        let action = Action::SetNodeAlive { node_id: "one".into(), alive: false };
+        let gone = Command { request_id: String::new(), now_ms: 0, action };
+        state.apply(9, &gone).expect("fine");
+        assert_eq!(roster.hear(&state.plan, &report("one", "http://a"), 0), News::Some);
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_last_report_or_from_when_it_is_first_missed() {
+        let mut roster = Roster::default();
+        let State { plan, .. } = state(&["one", "two"]);
+        assert!(roster.silent(&plan, 99_000).is_empty(), "it does not lead");
+        roster.lead(1);
+        assert!(roster.silent(&plan, 1_000).is_empty());
+        roster.hear(&plan, &report("one", "http://a"), 2_000);
+        assert_eq!(roster.silent(&plan, 1_000 + NODE_SILENCE_MS), ["two"]);
+        assert_eq!(roster.silent(&plan, 2_000 + NODE_SILENCE_MS), ["one", "two"]);
+        roster.retire();
+        roster.lead(2);
+        assert!(roster.silent(&plan, 9_500).is_empty(), "a new leader gives everybody time");
+        assert_eq!(roster.silent(&plan, 9_500 + NODE_SILENCE_MS), ["one", "two"]);
+    }
+}

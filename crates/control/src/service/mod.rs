@@ -1,0 +1,390 @@
+//! The services of a control node.
+//!
+//! [`ControlApi`] is `marquee.control.v1.ControlService`, for operators, routers and shards;
+//! [`RaftApi`](raft::RaftApi) is `marquee.raft.v1.RaftService`, for the other voters. Both are thin:
+//! a request becomes a command of the replicated state machine or a look at the plan, and an outcome
+//! becomes a response. What is refused, and why, is decided by the state machine, so that it is the
+//! same on every node and at every retry.
+
+mod publish;
+pub mod raft;
+mod rollouts;
+mod status;
+mod watch;
+
+use crate::bundles::ManifestSource;
+use crate::clock::wall_ms;
+use crate::consensus::driver::Consensus;
+use crate::consensus::event::Event;
+use crate::submit::Submitter;
+use marquee_core::bounds::MAX_NAME_BYTES;
+use marquee_core::command::{Action, Command, Reply};
+use marquee_core::id::check_name;
+use marquee_core::plan::{Node, Plan};
+use marquee_proto::control::v1 as pb;
+use marquee_proto::control::v1::control_service_server::ControlService;
+use marquee_proto::convert_control::{
+    ensemble_from_pb, ensemble_to_pb, node_to_pb, plan_to_pb, published_to_pb,
+    replica_report_from_pb, role_from_pb,
+};
+use status::IntoStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+use watch::{BoxStream, Followers};
+
+/// Bytes of a request id: a UUID has 36.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Bytes of a node's address.
+const MAX_ADDRESS_BYTES: usize = 512;
+/// How long leadership may take to move: the new leader must catch up and win an election.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A transfer is asked for again after this long: raft gives one up after an election timeout.
+const TRANSFER_RETRY: Duration = Duration::from_millis(600);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// `ControlService` on one control node. Cheap to clone; usable without a socket through the
+/// generated trait.
+#[derive(Clone)]
+pub struct ControlApi(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    voters: Vec<(u64, String)>,
+    consensus: Consensus,
+    submitter: Submitter,
+    plan: tokio::sync::watch::Receiver<Arc<Plan>>,
+    manifests: Arc<dyn ManifestSource>,
+    followers: Followers,
+    /// Makes request ids for callers who gave none.
+    made_ids: AtomicU64,
+    incarnation: u64,
+}
+
+impl ControlApi {
+    pub(crate) fn new(
+        id: u64,
+        voters: Vec<(u64, String)>,
+        consensus: Consensus,
+        submitter: Submitter,
+        plan: tokio::sync::watch::Receiver<Arc<Plan>>,
+        manifests: Arc<dyn ManifestSource>,
+        incarnation: u64,
+    ) -> Self {
+        let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
+        Self(Arc::new(Inner {
+            id,
+            voters,
+            consensus,
+            submitter,
+            plan,
+            manifests,
+            followers,
+            made_ids,
+            incarnation,
+        }))
+    }
+
+    /// The plan as far as this node has applied it.
+    fn plan(&self) -> Arc<Plan> {
+        self.0.plan.borrow().clone()
+    }
+
+    /// The plan with everything in it that was committed before the call.
+    async fn fresh_plan(&self) -> Result<Arc<Plan>, Status> {
+        self.0.consensus.catch_up().await.map_err(IntoStatus::into_status)?;
+        Ok(self.plan())
+    }
+
+    /// Has a command applied, once for its request id.
+    async fn write(&self, request_id: String, action: Action) -> Result<Reply, Status> {
+        if request_id.len() > MAX_REQUEST_ID_BYTES {
+            return Err(Status::invalid_argument(format!(
+                "request_id has {} bytes: at most {MAX_REQUEST_ID_BYTES} are allowed",
+                request_id.len()
+            )));
+        }
+        let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
+        let command = Command { request_id, now_ms: wall_ms(), action };
+        let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
+        outcome.map_err(IntoStatus::into_status)
+    }
+
+    fn make_id(&self) -> String {
+        let Inner { id, incarnation, .. } = *self.0;
+        let n = self.0.made_ids.fetch_add(1, Ordering::Relaxed);
+        format!("control-{id}-{incarnation:016x}-{n}")
+    }
+}
+
+/// The outcome of one kind of command has another kind: the state machine contradicts itself.
+fn unexpected(reply: &Reply) -> Status {
+    Status::internal(format!("the state machine answered something else: {reply:?}"))
+}
+
+fn needed<T>(value: Option<T>, field: &str) -> Result<T, Status> {
+    value.ok_or_else(|| Status::invalid_argument(format!("{field} is missing")))
+}
+
+fn checked_node(
+    node_id: &str,
+    address: String,
+    roles: Vec<i32>,
+    memory_budget_bytes: u64,
+) -> Result<Node, Status> {
+    check_name("node_id", node_id).map_err(IntoStatus::into_status)?;
+    let url = address.parse::<tonic::transport::Uri>().ok();
+    let http = url.is_some_and(|url| url.scheme_str() == Some("http") && url.port_u16().is_some());
+    if address.len() > MAX_ADDRESS_BYTES || !http {
+        let address: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
+        let says = format!("address {address:?} is not of the form http://host:port");
+        return Err(Status::invalid_argument(says));
+    }
+    let roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
+    let roles = roles.map_err(IntoStatus::into_status)?;
+    Ok(Node { address, roles, draining: false, memory_budget_bytes, alive: true })
+}
+
+#[tonic::async_trait]
+impl ControlService for ControlApi {
+    type WatchPlanStream = BoxStream<pb::WatchPlanResponse>;
+    type WatchRolloutStream = BoxStream<pb::WatchRolloutResponse>;
+
+    async fn publish_model(
+        &self,
+        request: Request<pb::PublishModelRequest>,
+    ) -> Answer<pb::PublishModelResponse> {
+        self.publish(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_models(
+        &self,
+        _request: Request<pb::ListModelsRequest>,
+    ) -> Answer<pb::ListModelsResponse> {
+        let plan = self.fresh_plan().await?;
+        let versions = plan.versions.iter().map(|(version, it)| published_to_pb(version, it));
+        Ok(Response::new(pb::ListModelsResponse { versions: versions.collect() }))
+    }
+
+    async fn put_ensemble(
+        &self,
+        request: Request<pb::PutEnsembleRequest>,
+    ) -> Answer<pb::PutEnsembleResponse> {
+        let pb::PutEnsembleRequest { request_id, ensemble } = request.into_inner();
+        let (name, root) =
+            ensemble_from_pb(needed(ensemble, "ensemble")?).map_err(IntoStatus::into_status)?;
+        match self.write(request_id, Action::PutEnsemble { name, root }).await? {
+            Reply::Ensemble { name, root } => {
+                let ensemble = Some(ensemble_to_pb(&name, &root));
+                Ok(Response::new(pb::PutEnsembleResponse { ensemble }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn list_ensembles(
+        &self,
+        _request: Request<pb::ListEnsemblesRequest>,
+    ) -> Answer<pb::ListEnsemblesResponse> {
+        let plan = self.fresh_plan().await?;
+        let ensembles = plan.ensembles.iter().map(|(name, root)| ensemble_to_pb(name, root));
+        Ok(Response::new(pb::ListEnsemblesResponse { ensembles: ensembles.collect() }))
+    }
+
+    async fn start_rollout(
+        &self,
+        request: Request<pb::StartRolloutRequest>,
+    ) -> Answer<pb::StartRolloutResponse> {
+        let rollout = self.start(request.into_inner()).await?;
+        Ok(Response::new(pb::StartRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn get_rollout(
+        &self,
+        request: Request<pb::GetRolloutRequest>,
+    ) -> Answer<pb::GetRolloutResponse> {
+        let plan = self.fresh_plan().await?;
+        let rollout = rollouts::find(&plan, &request.into_inner().rollout_id)?;
+        Ok(Response::new(pb::GetRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn list_rollouts(
+        &self,
+        request: Request<pb::ListRolloutsRequest>,
+    ) -> Answer<pb::ListRolloutsResponse> {
+        let plan = self.fresh_plan().await?;
+        let rollouts = rollouts::list(&plan, &request.into_inner().surface)?;
+        Ok(Response::new(pb::ListRolloutsResponse { rollouts }))
+    }
+
+    async fn watch_rollout(
+        &self,
+        request: Request<pb::WatchRolloutRequest>,
+    ) -> Answer<Self::WatchRolloutStream> {
+        let id = request.into_inner().rollout_id;
+        rollouts::find(&*self.fresh_plan().await?, &id)?;
+        Ok(Response::new(watch::rollout(self.0.plan.clone(), id)))
+    }
+
+    async fn pause_rollout(
+        &self,
+        request: Request<pb::PauseRolloutRequest>,
+    ) -> Answer<pb::PauseRolloutResponse> {
+        let pb::PauseRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let wish = marquee_core::rollout::RolloutMove::Pause;
+        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
+        Ok(Response::new(pb::PauseRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn resume_rollout(
+        &self,
+        request: Request<pb::ResumeRolloutRequest>,
+    ) -> Answer<pb::ResumeRolloutResponse> {
+        let pb::ResumeRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let wish = marquee_core::rollout::RolloutMove::Resume;
+        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
+        Ok(Response::new(pb::ResumeRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn promote_rollout(
+        &self,
+        request: Request<pb::PromoteRolloutRequest>,
+    ) -> Answer<pb::PromoteRolloutResponse> {
+        let pb::PromoteRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let wish = marquee_core::rollout::RolloutMove::Promote;
+        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
+        Ok(Response::new(pb::PromoteRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn roll_back_rollout(
+        &self,
+        request: Request<pb::RollBackRolloutRequest>,
+    ) -> Answer<pb::RollBackRolloutResponse> {
+        let pb::RollBackRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let wish = marquee_core::rollout::RolloutMove::RollBack;
+        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
+        Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn get_plan(&self, _request: Request<pb::GetPlanRequest>) -> Answer<pb::GetPlanResponse> {
+        let plan = plan_to_pb(&*self.fresh_plan().await?);
+        Ok(Response::new(pb::GetPlanResponse { plan: Some(plan) }))
+    }
+
+    async fn watch_plan(
+        &self,
+        request: Request<pb::WatchPlanRequest>,
+    ) -> Answer<Self::WatchPlanStream> {
+        let node_id = request.into_inner().node_id;
+        if node_id.len() > MAX_NAME_BYTES {
+            let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
+            return Err(Status::invalid_argument(says));
+        }
+        let follower = self.0.followers.join(node_id)?;
+        Ok(Response::new(watch::plan(self.0.plan.clone(), follower)))
+    }
+
+    async fn get_status(
+        &self,
+        _request: Request<pb::GetStatusRequest>,
+    ) -> Answer<pb::GetStatusResponse> {
+        // As this node sees it: the question is most interesting when there is no leader.
+        let status = *self.0.consensus.status().borrow();
+        let plan = self.plan();
+        let voter = |(id, address): &(u64, String)| pb::Voter { id: *id, address: address.clone() };
+        Ok(Response::new(pb::GetStatusResponse {
+            answered_by: self.0.id,
+            leader: status.leader,
+            term: status.term,
+            applied_index: status.applied,
+            voters: self.0.voters.iter().map(voter).collect(),
+            nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
+            followers: self.0.followers.list(),
+        }))
+    }
+
+    async fn report_node(
+        &self,
+        request: Request<pb::ReportNodeRequest>,
+    ) -> Answer<pb::ReportNodeResponse> {
+        let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
+            request.into_inner();
+        let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
+        let replicas = replicas.into_iter().map(replica_report_from_pb).collect::<Result<_, _>>();
+        let replicas = replicas.map_err(IntoStatus::into_status)?;
+        let action = Action::ReportNode { node_id, node, replicas };
+        // Without a request id: it is a fact, and the next one replaces it.
+        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
+        outcome.map_err(IntoStatus::into_status)?;
+        Ok(Response::new(pb::ReportNodeResponse { plan_epoch: self.plan().epoch }))
+    }
+
+    async fn add_node(&self, request: Request<pb::AddNodeRequest>) -> Answer<pb::AddNodeResponse> {
+        let pb::AddNodeRequest { request_id, node_id, address, roles, memory_budget_bytes } =
+            request.into_inner();
+        let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
+        if node.roles.contains(&marquee_core::plan::Role::Control) {
+            return Err(Status::failed_precondition(
+                "roles: the voters of a group cannot be changed yet; leave ROLE_CONTROL out, and set the \
+                 voters in the config of the control nodes before their first start",
+            ));
+        }
+        match self.write(request_id, Action::AddNode { node_id, node }).await? {
+            Reply::Node { node_id, node } => {
+                let node = Some(node_to_pb(&node_id, &node));
+                Ok(Response::new(pb::AddNodeResponse { node }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<pb::RemoveNodeRequest>,
+    ) -> Answer<pb::RemoveNodeResponse> {
+        let pb::RemoveNodeRequest { request_id, node_id } = request.into_inner();
+        check_name("node_id", &node_id).map_err(IntoStatus::into_status)?;
+        match self.write(request_id, Action::RemoveNode { node_id }).await? {
+            Reply::NodeRemoved { draining } => {
+                Ok(Response::new(pb::RemoveNodeResponse { draining }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Answer<pb::TransferLeadershipResponse> {
+        let pb::TransferLeadershipRequest { voter: to } = request.into_inner();
+        let voters: Vec<u64> = self.0.voters.iter().map(|(id, _)| *id).collect();
+        if !voters.contains(&to) {
+            let says = format!("voter {to} is not one of the group's: {voters:?}");
+            return Err(Status::not_found(says));
+        }
+        let mut status = self.0.consensus.status();
+        let moved = tokio::time::timeout(TRANSFER_TIMEOUT, async {
+            loop {
+                if status.borrow_and_update().leader == to {
+                    return true;
+                }
+                self.0.consensus.tell(Event::Transfer { to });
+                let changed = tokio::time::timeout(TRANSFER_RETRY, status.changed());
+                if let Ok(Err(_)) = changed.await {
+                    return false;
+                }
+            }
+        });
+        match moved.await {
+            Ok(true) => Ok(Response::new(pb::TransferLeadershipResponse { leader: to })),
+            Ok(false) => Err(Status::unavailable("this control node shuts down")),
+            Err(_) => Err(Status::unavailable(format!(
+                "voter {to} did not take over within {} s: is it running, and connected to a majority?",
+                TRANSFER_TIMEOUT.as_secs()
+            ))),
+        }
+    }
+}

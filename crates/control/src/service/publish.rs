@@ -1,0 +1,34 @@
+//! Publishing: from a URI to a version of a model.
+
+use super::status::IntoStatus as _;
+use super::{ControlApi, unexpected};
+use crate::bundles::{BundleFacts, check_quality};
+use marquee_core::command::{Action, Reply};
+use marquee_core::id::ModelVersion;
+use marquee_proto::control::v1 as pb;
+use tonic::Status;
+
+impl ControlApi {
+    pub(super) async fn publish(
+        &self,
+        request: pb::PublishModelRequest,
+    ) -> Result<pb::PublishModelResponse, Status> {
+        let pb::PublishModelRequest { request_id, bundle_uri, force } = request;
+        let manifests = self.0.manifests.clone();
+        // The manifest lies on a disk, possibly one across a network.
+        let read = tokio::task::spawn_blocking(move || manifests.read(&bundle_uri)).await;
+        let read =
+            read.map_err(|e| Status::internal(format!("reading the manifest failed: {e}")))?;
+        let BundleFacts { model, version } = read.map_err(|error| error.into_status())?;
+        if !force {
+            check_quality(&version.quality).map_err(|error| error.into_status())?;
+        }
+        let action = Action::PublishVersion { model, version: Box::new(version) };
+        match self.write(request_id, action).await? {
+            Reply::Version(ModelVersion { model, version }) => {
+                Ok(pb::PublishModelResponse { model, version })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `RaftService`: what the other voters say.
+
+use crate::consensus::driver::Consensus;
+use crate::consensus::event::{Event, Refused};
+use crate::leader::Leader;
+use crate::service::status::IntoStatus as _;
+use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb};
+use marquee_proto::raft::v1 as pb;
+use marquee_proto::raft::v1::raft_service_server::RaftService;
+use std::sync::Arc;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves the other voters of the group.
+#[derive(Clone)]
+pub struct RaftApi {
+    cluster: u64,
+    id: u64,
+    consensus: Consensus,
+    leader: Arc<Leader>,
+}
+
+impl RaftApi {
+    pub(crate) fn new(cluster: u64, id: u64, consensus: Consensus, leader: Arc<Leader>) -> Self {
+        Self { cluster, id, consensus, leader }
+    }
+
+    fn check_cluster(&self, cluster: u64) -> Result<(), Status> {
+        if cluster == self.cluster {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!(
+            "this is voter {} of cluster {:016x}, not of {cluster:016x}: cluster_name, the voters' ids and \
+             replication_factor must be the same in the config of every control node",
+            self.id, self.cluster
+        )))
+    }
+}
+
+#[tonic::async_trait]
+impl RaftService for RaftApi {
+    async fn step(
+        &self,
+        request: Request<Streaming<pb::StepRequest>>,
+    ) -> Result<Response<pb::StepResponse>, Status> {
+        let mut messages = request.into_inner();
+        let mut status = self.consensus.status();
+        loop {
+            let next = tokio::select! {
+                next = messages.message() => next?,
+                // Only the end of the voter interests: the stream must not outlive it.
+                changed = status.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Err(Status::unavailable("this control node shuts down")),
+                },
+            };
+            let Some(pb::StepRequest { cluster, message }) = next else {
+                return Ok(Response::new(pb::StepResponse {}));
+            };
+            self.check_cluster(cluster)?;
+            let message = message.ok_or_else(|| Status::invalid_argument("message is missing"))?;
+            if message.to != self.id {
+                return Err(Status::permission_denied(format!(
+                    "this is voter {}, not {}: check the addresses in control.voters",
+                    self.id, message.to
+                )));
+            }
+            self.consensus.tell(Event::Message(Box::new(message)));
+        }
+    }
+
+    async fn propose(
+        &self,
+        request: Request<pb::ProposeRequest>,
+    ) -> Result<Response<pb::ProposeResponse>, Status> {
+        let pb::ProposeRequest { cluster, command } = request.into_inner();
+        self.check_cluster(cluster)?;
+        let command = command.ok_or_else(|| Status::invalid_argument("command is missing"))?;
+        let command = command_from_pb(command).map_err(|error| error.into_status())?;
+        match self.leader.accept(&command).await {
+            Ok(outcome) => {
+                let outcome = Some(outcome_to_pb(&outcome));
+                Ok(Response::new(pb::ProposeResponse { outcome }))
+            }
+            Err(refused @ Refused::NotLeader { .. }) => {
+                Err(Status::failed_precondition(refused.to_string()))
+            }
+            Err(refused) => Err(refused.into_status()),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The one place where control's errors become gRPC statuses.
+
+use crate::bundles::PublishError;
+use crate::consensus::event::Refused;
+use crate::submit::SubmitError;
+use marquee_bundle::BundleError;
+use marquee_core::command::Refusal;
+use marquee_core::id::IdError;
+use marquee_proto::convert_control::ConvertError;
+use tonic::Status;
+
+/// An error of control as callers see it.
+pub(crate) trait IntoStatus {
+    /// Its status.
+    fn into_status(self) -> Status;
+}
+
+impl IntoStatus for Refusal {
+    fn into_status(self) -> Status {
+        match self {
+            Self::Invalid(message) => Status::invalid_argument(message),
+            Self::NotFound(message) => Status::not_found(message),
+            Self::AlreadyExists(message) => Status::already_exists(message),
+            Self::FailedPrecondition(message) => Status::failed_precondition(message),
+            Self::Exhausted(message) => Status::resource_exhausted(message),
+        }
+    }
+}
+
+impl IntoStatus for SubmitError {
+    fn into_status(self) -> Status {
+        match self {
+            Self::NoLeader(_) => Status::unavailable(self.to_string()),
+            Self::Refused(refused) => refused.into_status(),
+            Self::Protocol(_) => Status::internal(self.to_string()),
+        }
+    }
+}
+
+impl IntoStatus for Refused {
+    fn into_status(self) -> Status {
+        match self {
+            Self::NotLeader { .. } | Self::NoLeader | Self::Lost | Self::Stopped(_) => {
+                Status::unavailable(self.to_string())
+            }
+            Self::Busy => Status::resource_exhausted(self.to_string()),
+            Self::TooLarge { .. } => Status::invalid_argument(self.to_string()),
+        }
+    }
+}
+
+impl IntoStatus for PublishError {
+    fn into_status(self) -> Status {
+        match &self {
+            Self::Uri { .. } => Status::invalid_argument(self.to_string()),
+            Self::Absent { .. } => Status::not_found(self.to_string()),
+            Self::Bundle { error: BundleError::Io(_), .. } => Status::unavailable(self.to_string()),
+            Self::Bundle { .. } | Self::NotBetterThanPopularity { .. } => {
+                Status::failed_precondition(self.to_string())
+            }
+        }
+    }
+}
+
+impl IntoStatus for ConvertError {
+    fn into_status(self) -> Status {
+        Status::invalid_argument(self.to_string())
+    }
+}
+
+impl IntoStatus for IdError {
+    fn into_status(self) -> Status {
+        Status::invalid_argument(self.to_string())
+    }
+}

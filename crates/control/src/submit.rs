@@ -1,0 +1,142 @@
+//! Getting a command to the leader, wherever it is, once.
+//!
+//! Any control node takes a command. It is proposed here if this node leads and sent to the leader
+//! otherwise; when leadership moves meanwhile it is sent again, which is safe because the state
+//! machine remembers what a request id came to. So a caller sees a short delay, not an error, when a
+//! leader dies.
+
+use crate::consensus::driver::Consensus;
+use crate::consensus::event::Refused;
+use crate::leader::Leader;
+use marquee_core::command::{Command, Outcome};
+use marquee_proto::convert_raft::{command_to_pb, outcome_from_pb};
+use marquee_proto::raft::v1 as pb;
+use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a command may take in all: longer than two elections.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt at a leader elsewhere may take, so that a hung one is not waited for when
+/// another has been elected.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Wait between attempts when nothing is known to have changed.
+const RETRY_WAIT: Duration = Duration::from_millis(50);
+
+/// Why a command has no outcome. It may have been applied all the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    /// Time is up.
+    #[error("no leader: {0}; retry with the same request id")]
+    NoLeader(String),
+    /// It cannot be proposed.
+    #[error(transparent)]
+    Refused(Refused),
+    /// The leader does not understand it.
+    #[error("the leader refused the command: {0}")]
+    Protocol(String),
+}
+
+/// See the module.
+pub(crate) struct Submitter {
+    cluster: u64,
+    consensus: Consensus,
+    leader: Arc<Leader>,
+    /// Connections for proposals, apart from the streams of raft's messages.
+    peers: HashMap<u64, RaftServiceClient<Channel>>,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    Done(Outcome),
+    Failed(SubmitError),
+    /// Worth another one.
+    Again(String),
+}
+
+impl Submitter {
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(
+        cluster: u64,
+        consensus: Consensus,
+        leader: Arc<Leader>,
+        peers: &[(u64, Endpoint)],
+    ) -> Self {
+        let client = |endpoint: &Endpoint| RaftServiceClient::new(endpoint.connect_lazy());
+        let peers = peers.iter().map(|(id, endpoint)| (*id, client(endpoint))).collect();
+        Self { cluster, consensus, leader, peers }
+    }
+
+    /// What the command comes to, whichever node leads.
+    pub(crate) async fn submit(&self, command: &Command) -> Result<Outcome, SubmitError> {
+        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        let mut status = self.consensus.status();
+        loop {
+            let now = *status.borrow_and_update();
+            let attempt = match now.leader {
+                0 => Attempt::Again("the control nodes have not agreed on one".into()),
+                _ if now.leads() => self.here(command, deadline).await,
+                leader => self.there(leader, command, deadline).await,
+            };
+            let why = match attempt {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Failed(error) => return Err(error),
+                Attempt::Again(why) => why,
+            };
+            if Instant::now() >= deadline {
+                return Err(SubmitError::NoLeader(why));
+            }
+            // Nobody to ask: only news can help. Somebody to ask: they may have news already.
+            let wait =
+                if now.leader == 0 { deadline } else { deadline.min(Instant::now() + RETRY_WAIT) };
+            tokio::select! {
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        return Err(SubmitError::Refused(Refused::Stopped("it has been shut down".into())));
+                    }
+                }
+                () = sleep_until(wait) => {}
+            }
+        }
+    }
+
+    async fn here(&self, command: &Command, deadline: Instant) -> Attempt {
+        match timeout_at(deadline, self.leader.accept(command)).await {
+            Ok(Ok(outcome)) => Attempt::Done(outcome),
+            Ok(Err(refused @ Refused::TooLarge { .. })) => {
+                Attempt::Failed(SubmitError::Refused(refused))
+            }
+            Ok(Err(refused)) => Attempt::Again(refused.to_string()),
+            Err(_) => {
+                Attempt::Again("this node leads, but no majority has confirmed the change".into())
+            }
+        }
+    }
+
+    async fn there(&self, leader: u64, command: &Command, deadline: Instant) -> Attempt {
+        let Some(peer) = self.peers.get(&leader) else {
+            return Attempt::Again(format!("voter {leader} leads and is not in the config"));
+        };
+        let request =
+            pb::ProposeRequest { cluster: self.cluster, command: Some(command_to_pb(command)) };
+        let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
+        match timeout_at(until, peer.clone().propose(request)).await {
+            Ok(Ok(response)) => {
+                let outcome = response.into_inner().outcome.unwrap_or_default();
+                match outcome_from_pb(outcome) {
+                    Ok(outcome) => Attempt::Done(outcome),
+                    Err(error) => Attempt::Failed(SubmitError::Protocol(error.to_string())),
+                }
+            }
+            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                Attempt::Failed(SubmitError::Protocol(status.message().into()))
+            }
+            Ok(Err(status)) => Attempt::Again(format!("voter {leader}: {}", status.message())),
+            Err(_) => Attempt::Again(format!("voter {leader} does not answer")),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Control nodes in one process, over real sockets and real directories.
+
+use marquee_bundle::TrustedKeys;
+use marquee_control::bundles::{BundleFacts, ManifestSource, PublishError};
+use marquee_control::{Control, ControlConfig, VoterStatus};
+use marquee_core::plan::{PublishedVersion, Quality};
+use marquee_core::recipe::Recipe;
+use marquee_proto::control::v1 as pb;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
+
+/// Longer than anything here takes on a busy machine; reached only when something hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bundles that exist by name only: `/bundles/MODEL/DIGEST`, `/bundles/MODEL/poor` is worse than
+/// popularity, and anything else is absent.
+pub(crate) struct Named;
+
+impl ManifestSource for Named {
+    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError> {
+        let absent = || PublishError::Absent { uri: uri.into(), error: "no such name".into() };
+        let name = uri.strip_prefix("/bundles/").ok_or_else(absent)?;
+        let (model, digest) = name.split_once('/').ok_or_else(absent)?;
+        let recall = if digest == "poor" { 0.1 } else { 0.3 };
+        let version = PublishedVersion {
+            bundle_uri: uri.into(),
+            manifest_digest: digest.into(),
+            recipe: Recipe::Popularity,
+            shards: 2,
+            users: 1,
+            items: 1,
+            bytes: 1,
+            quality: Quality {
+                recall_at_20: Some(recall),
+                popularity_recall_at_20: Some(0.2),
+                ..Quality::default()
+            },
+            published_at_ms: 0,
+            placements: Vec::new(),
+        };
+        Ok(BundleFacts { model: model.into(), version })
+    }
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) id: u64,
+    pub(crate) control: Control,
+    server: JoinHandle<()>,
+}
+
+/// A group, its nodes running or not.
+pub(crate) struct Group {
+    directory: TempDir,
+    addresses: Vec<SocketAddr>,
+    pub(crate) nodes: Vec<Option<Node>>,
+}
+
+impl Group {
+    /// Starts all voters of a new group.
+    pub(crate) async fn start(voters: usize) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut addresses = Vec::new();
+        let mut listeners = Vec::new();
+        for _ in 0..voters {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            addresses.push(listener.local_addr().expect("bound"));
+            listeners.push(listener);
+        }
+        let mut group = Self { directory, addresses, nodes: Vec::new() };
+        for (id, listener) in (1..).zip(listeners) {
+            let node = group.run(id, listener).await;
+            group.nodes.push(Some(node));
+        }
+        group
+    }
+
+    pub(crate) fn config(&self, id: u64) -> ControlConfig {
+        let voters = (1..).zip(&self.addresses);
+        ControlConfig {
+            cluster_name: "test".into(),
+            id,
+            voters: voters.map(|(id, address)| (id, format!("http://{address}"))).collect(),
+            data_dir: self.data_dir(id),
+            replication_factor: 1,
+            trusted_keys: TrustedKeys::none(),
+        }
+    }
+
+    pub(crate) fn data_dir(&self, id: u64) -> PathBuf {
+        self.directory.path().join(format!("voter-{id}"))
+    }
+
+    async fn run(&self, id: u64, listener: TcpListener) -> Node {
+        let control = Control::start_with(self.config(id), Arc::new(Named)).await;
+        let control = control.expect("a config and directory of our own");
+        let server = Server::builder()
+            .add_service(control.control_service())
+            .add_service(control.raft_service());
+        let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { serve.await.expect("it serves until aborted") });
+        Node { id, control, server }
+    }
+
+    /// Ends a node as a crash would: nobody is told.
+    pub(crate) async fn kill(&mut self, id: u64) {
+        let node = self.nodes[id as usize - 1].take().expect("it runs");
+        node.server.abort();
+        let _ = node.server.await;
+        node.control.halt().await;
+    }
+
+    /// Starts a node again where its directory stands.
+    pub(crate) async fn restart(&mut self, id: u64) {
+        let address = self.addresses[id as usize - 1];
+        let listener = TcpListener::bind(address).await.expect("it was ours");
+        let node = self.run(id, listener).await;
+        self.nodes[id as usize - 1] = Some(node);
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    pub(crate) fn node(&self, id: u64) -> &Node {
+        self.nodes[id as usize - 1].as_ref().expect("it runs")
+    }
+
+    /// A real client of a node.
+    pub(crate) async fn client(&self, id: u64) -> ControlServiceClient<Channel> {
+        let address = format!("http://{}", self.addresses[id as usize - 1]);
+        ControlServiceClient::connect(address).await.expect("it listens")
+    }
+
+    /// Waits until all running nodes follow the same leader, one of them.
+    pub(crate) async fn leader(&self) -> u64 {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                let statuses: Vec<VoterStatus> =
+                    self.running().map(|node| *node.control.status().borrow()).collect();
+                let leader = statuses[0].leader;
+                let agreed = statuses.iter().all(|status| status.leader == leader);
+                if agreed && statuses.iter().any(|status| status.leads()) {
+                    return leader;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("a majority runs, so it elects a leader")
+    }
+
+    /// A running node that does not lead.
+    pub(crate) async fn follower(&self) -> u64 {
+        let leader = self.leader().await;
+        let follower = self.running().find(|node| node.id != leader);
+        follower.expect("more than one node runs").id
+    }
+}
+
+/// A request to publish `/bundles/films/DIGEST`.
+pub(crate) fn publish(request_id: &str, digest: &str) -> pb::PublishModelRequest {
+    pb::PublishModelRequest {
+        request_id: request_id.into(),
+        bundle_uri: format!("/bundles/films/{digest}"),
+        force: false,
+    }
+}
+
+/// What shard node `shard-1` says of both shards of a version of `films`.
+pub(crate) fn report(version: Option<u64>, state: pb::ReplicaState) -> pb::ReportNodeRequest {
+    let replica = |version, shard| pb::ReplicaReport {
+        version: Some(marquee_proto::v1::ModelVersion { model: "films".into(), version }),
+        shard,
+        state: state as i32,
+        reason: String::new(),
+    };
+    let replicas = version.into_iter().flat_map(|version| [0, 1].map(|s| replica(version, s)));
+    pb::ReportNodeRequest {
+        node_id: "shard-1".into(),
+        address: "http://127.0.0.1:7001".into(),
+        roles: vec![pb::Role::Shard as i32],
+        memory_budget_bytes: 0,
+        replicas: replicas.collect(),
+    }
+}
