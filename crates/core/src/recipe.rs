@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The sparse matrix of one row that every bundle carries: how often each item was interacted with.
 pub const POPULARITY_MATRIX: &str = "popularity";
-/// The sparse matrix users × items that bundles with interactions carry.
+/// The sparse matrix users × items of what users have seen. Every bundle that a recipe for users
+/// serves from carries it, empty where it was made without interactions: routers look it up.
 pub const HISTORY_MATRIX: &str = "history";
 
 /// How a model answers for a known user. An unknown one gets [`POPULARITY_MATRIX`]'s row.

@@ -48,8 +48,12 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         .map(|(rows, report)| meet(&rows, report, &users, &items, args.positive_at))
         .transpose()?;
     let (history, popularity, interactions) = match met {
-        Some(met) => (Some(met.history.into_input()), met.popularity, Some(met.report)),
-        None => (None, Vec::new(), None),
+        Some(met) => (met.history, met.popularity, Some(met.report)),
+        // Nobody has seen anything; but routers ask every bundle what a user has seen.
+        None => {
+            let offsets = vec![0; users.ids.len() + 1];
+            (CsrByIds { offsets, ..CsrByIds::default() }, Vec::new(), None)
+        }
     };
     let (item_records, catalogue) = records(&items.ids, file.as_ref());
     let mut summary = ImportSummary {
@@ -75,7 +79,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
             factors,
             IndexOptions { mode: args.index.into(), ..IndexOptions::default() },
         ),
-        history,
+        history: Some(history.into_input()),
         popularity,
         item_rows: Vec::new(),
         quality: Quality::default(),
