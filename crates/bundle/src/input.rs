@@ -46,7 +46,8 @@ pub struct BundleInput {
     pub users: Vec<String>,
     /// The dense matrices.
     pub dense: Vec<DenseInput>,
-    /// Users × items by input index, stored as the row-partitioned matrix `history`.
+    /// Users × items by input index, stored as the row-partitioned matrix `history`; none makes a
+    /// matrix of empty rows.
     pub history: Option<CsrInput>,
     /// How popular each item is, as long as `items`; stored as the matrix `popularity` of one row,
     /// with an entry for every item, so that every item can be a fallback. Empty means all zeros.

@@ -5,6 +5,7 @@
 mod support;
 
 use marquee_bundle::*;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use support::{Random, factors, files, input, open, write};
 
@@ -33,6 +34,21 @@ fn small(dir: &Path) -> PathBuf {
     place
 }
 
+/// Overwrites one byte where it stands.
+fn poke(path: &Path, at: usize, byte: u8) {
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("opened");
+    file.seek(SeekFrom::Start(at as u64)).expect("within");
+    file.write_all(&[byte]).expect("written");
+}
+
+/// Opens a bundle that is damaged in one file; the error must name it.
+fn refused(place: &Path, file: &Path, what: &str) {
+    let error = open(place).expect_err("damaged").to_string();
+    // A wrong checksum file reads like a wrong manifest, and the message names both.
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(error.contains(name), "{what} of {file:?}: {error}");
+}
+
 #[test]
 fn every_flipped_byte_is_caught_and_its_file_named() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -41,26 +57,17 @@ fn every_flipped_byte_is_caught_and_its_file_named() {
     let mut flips = 0;
     for file in files(&place) {
         let path = place.join(&file);
-        let whole = std::fs::read(&path).expect("read");
-        for at in 0..whole.len() {
+        for (at, byte) in std::fs::read(&path).expect("read").into_iter().enumerate() {
             // In text, the mask that turns a letter's case around as well.
-            let masks: &[u8] = if file.starts_with("shard-0000") {
-                &[1 << (at % 8)]
-            } else {
-                &[0x20, 1 << (at % 8), 0xff]
-            };
+            let text = !file.starts_with("shard-0000");
+            let masks: &[u8] = if text { &[0x20, 1 << (at % 8), 0xff] } else { &[1 << (at % 8)] };
             for &mask in masks {
-                let mut damaged = whole.clone();
-                damaged[at] ^= mask;
-                std::fs::write(&path, &damaged).expect("written");
-                let error = open(&place).expect_err("damaged").to_string();
-                let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
-                // A wrong checksum file reads like a wrong manifest, and the message names both.
-                assert!(error.contains(name), "byte {at} of {file:?} by {mask:#x}: {error}");
+                poke(&path, at, byte ^ mask);
+                refused(&place, &file, &format!("byte {at} by {mask:#x}"));
                 flips += 1;
             }
+            poke(&path, at, byte);
         }
-        std::fs::write(&path, &whole).expect("restored");
     }
     assert!(flips > 10_000, "{flips}");
     open(&place).expect("whole again");
@@ -73,15 +80,16 @@ fn every_other_length_is_caught_and_its_file_named() {
     for file in files(&place) {
         let path = place.join(&file);
         let whole = std::fs::read(&path).expect("read");
-        let longer = [whole.clone(), vec![0; 64]].concat();
-        for length in (0..whole.len()).chain([whole.len() + 1, whole.len() + 64]) {
-            std::fs::write(&path, &longer[..length]).expect("written");
-            let error = open(&place).expect_err("of another length").to_string();
-            let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
-            assert!(error.contains(name), "{length} bytes of {file:?}: {error}");
+        let handle = std::fs::OpenOptions::new().write(true).open(&path).expect("opened");
+        // Longer by zeros first, then shorter byte by byte.
+        for length in [whole.len() + 64, whole.len() + 1].into_iter().chain((0..whole.len()).rev())
+        {
+            handle.set_len(length as u64).expect("cut");
+            refused(&place, &file, &format!("{length} bytes"));
         }
         std::fs::write(&path, &whole).expect("restored");
     }
+    open(&place).expect("whole again");
 }
 
 #[test]
@@ -277,13 +285,9 @@ fn nothing_leads_out_of_a_file() {
         let path = place.join(&file.path);
         let whole = std::fs::read(&path).expect("read");
         for at in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 1 << random.below(8);
-            if at % 3 == 0 {
-                let to = random.below(whole.len());
-                damaged[to] = random.next() as u8;
-            }
-            std::fs::write(&path, &damaged).expect("written");
+            let other = if at % 3 == 0 { random.below(whole.len()) } else { at };
+            poke(&path, other, random.next() as u8);
+            poke(&path, at, whole[at] ^ 1 << random.below(8));
             match BundleShard::open(&place, &manifest, 0, &options) {
                 Err(_) => refused += 1,
                 Ok(shard) => {
@@ -291,8 +295,9 @@ fn nothing_leads_out_of_a_file() {
                     exercise(&shard);
                 }
             }
+            poke(&path, at, whole[at]);
+            poke(&path, other, whole[other]);
         }
-        std::fs::write(&path, &whole).expect("restored");
     }
     assert!(refused > 1_000 && opened > 1_000, "{refused} refused, {opened} opened");
 }

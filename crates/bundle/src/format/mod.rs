@@ -24,7 +24,7 @@
 //! of a kind are is drawn in the module that reads it: [`ids`](crate::ids), [`labels`](crate::labels),
 //! [`dense`](crate::dense), [`graph`](crate::graph), [`sparse`](crate::sparse).
 //!
-//! [`FileBuilder`] writes such files, [`SectionFile`] maps and checks them, [`Section`] is a slice of
+//! `FileBuilder` writes such files, `SectionFile` maps and checks them, `Section` is a slice of
 //! numbers that lives in one. What is deliberately missing: compression (rows are used in place)
 //! and any way to change a file, for files are immutable.
 

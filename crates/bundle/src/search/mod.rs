@@ -6,8 +6,8 @@
 //! in one order: score descending, then ordinal ascending. A score is always the exact `f32` one and
 //! never NaN.
 //!
-//! A dense search picks between two ways by itself: walking the frozen graph ([`beam`], approximate
-//! with a measured recall) and the exact scan ([`scan`]). It scans where there is no graph, where
+//! A dense search picks between two ways by itself: walking the frozen graph (`beam`, approximate
+//! with a measured recall) and the exact scan (`scan`). It scans where there is no graph, where
 //! the metric isn't the graph's (cosine), where a filter leaves few rows, where so many results are
 //! wanted that the walk would cost more, and again where a walk came back short.
 //!

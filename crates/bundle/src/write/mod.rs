@@ -140,10 +140,8 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
     let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
-    if input.history.is_some() {
-        let layout = MatrixLayout::SparseByRow { entries: interactions };
-        matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
-    }
+    let layout = MatrixLayout::SparseByRow { entries: interactions };
+    matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
     let layout =
         MatrixLayout::SparseByColumn { rows: RowSpace::Single, entries: input.items.len() as u64 };
     matrices.push(MatrixInfo { name: POPULARITY_MATRIX.into(), layout });

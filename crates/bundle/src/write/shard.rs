@@ -96,10 +96,8 @@ pub(super) fn write_shard(
         indexes.push(ShardIndexInfo { rows: rows as u64, graph });
     }
 
-    if let Some(history) = &input.history {
-        let parts = by_row(job, history, users);
-        files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
-    }
+    let parts = history(job, users);
+    files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
     let mut popularity = SparseParts::new(items.len());
     let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
     let mut row: Vec<(u32, f32)> =
@@ -117,16 +115,19 @@ pub(super) fn write_shard(
     Ok(ShardOutput { files, indexes })
 }
 
-/// The rows of a shard's own users, their columns as item ordinals.
-fn by_row(job: &Job<'_>, matrix: &CsrInput, users: &[u32]) -> SparseParts {
+/// What a shard's own users have seen, as item ordinals; nothing where there is no history.
+fn history(job: &Job<'_>, users: &[u32]) -> SparseParts {
     let mut parts = SparseParts::new(job.input.items.len());
     let mut row = Vec::new();
     for &user in users {
         row.clear();
-        let range = matrix.offsets[user as usize]..matrix.offsets[user as usize + 1];
-        row.extend(
-            range.map(|at| (job.items.ordinals[matrix.columns[at] as usize], matrix.values[at])),
-        );
+        if let Some(matrix) = &job.input.history {
+            let range = matrix.offsets[user as usize]..matrix.offsets[user as usize + 1];
+            row.extend(
+                range
+                    .map(|at| (job.items.ordinals[matrix.columns[at] as usize], matrix.values[at])),
+            );
+        }
         parts.push_row(&mut row);
     }
     parts
