@@ -21,7 +21,8 @@ pub struct RouterConfig {
     /// Requests under way at once, 1..=[`MAX_MAX_IN_FLIGHT`]; a batch counts as its requests, so less
     /// than 1,000 refuses the largest batches.
     pub max_in_flight: u32,
-    /// The deadline of calls that bring none; more than 0 and at most 30 s.
+    /// The deadline of calls that bring none; more than 0 and at most 30 s. A batch gets 20 ms more for
+    /// each further request in it.
     pub default_deadline: Duration,
     /// How long to wait for requests under way at shutdown.
     pub drain: Duration,

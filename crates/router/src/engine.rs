@@ -221,7 +221,7 @@ impl Engine {
         let mut tickets = Vec::new();
         while let Some((n, demand)) = demands.peek() {
             let (matrix, query, filter) = tasks[*n].query(demand);
-            if round.is_full_for(&query, filter.as_ref()) {
+            if round.is_full_for(matrix, &query, filter.as_ref()) {
                 break;
             }
             let ticket = round.add(layout, matrix, query, filter);

@@ -58,8 +58,8 @@ pub enum RouterError {
         surface: String,
         /// The shards.
         missing: String,
-        /// They did not answer in time, rather than not at all.
-        late: bool,
+        /// Why, where all had the same reason.
+        why: Silence,
     },
     /// Less was searched than the caller wants at least.
     #[error(
@@ -75,8 +75,8 @@ pub enum RouterError {
         /// The shards that did not.
         missing: String,
     },
-    /// A shard found a request wrong that looked right here.
-    #[error("a shard refused the request: {0}")]
+    /// A shard found a call wrong that was made of a checked request.
+    #[error("a shard found this router's call at fault, which is no fault of the request: {0}")]
     Refused(String),
     /// The caller's time is up.
     #[error("the deadline passed before anything could be asked")]
@@ -123,23 +123,39 @@ pub enum RouterError {
     },
 }
 
+/// Why nobody answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// None of the below alone: nodes are down, or do not hold what was asked for.
+    Gone,
+    /// All had too much to do.
+    Busy,
+    /// None was in time.
+    Late,
+}
+
 impl RouterError {
     fn code(&self) -> Code {
         match self {
-            Self::Request(_) | Self::Refused(_) => Code::InvalidArgument,
+            Self::Request(_) => Code::InvalidArgument,
             Self::Route(RouteError::UnknownSurface(_)) | Self::UnknownItem { .. } => Code::NotFound,
             Self::Route(RouteError::NotLive(_))
             | Self::NoPlan
             | Self::ItemShardUnavailable { .. }
-            | Self::NothingAnswered { late: false, .. }
+            | Self::NothingAnswered { why: Silence::Gone, .. }
             | Self::Coverage { .. }
             | Self::Draining => Code::Unavailable,
-            Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } => Code::Internal,
-            Self::NoItemVectors { .. } => Code::FailedPrecondition,
-            Self::NothingAnswered { late: true, .. } | Self::Deadline => Code::DeadlineExceeded,
-            Self::Overload { .. } | Self::BatchOverLimit { .. } | Self::TooLarge { .. } => {
-                Code::ResourceExhausted
+            Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } | Self::Refused(_) => {
+                Code::Internal
             }
+            Self::NoItemVectors { .. } => Code::FailedPrecondition,
+            Self::NothingAnswered { why: Silence::Late, .. } | Self::Deadline => {
+                Code::DeadlineExceeded
+            }
+            Self::Overload { .. }
+            | Self::BatchOverLimit { .. }
+            | Self::TooLarge { .. }
+            | Self::NothingAnswered { why: Silence::Busy, .. } => Code::ResourceExhausted,
             Self::InBatch { source, .. } => source.code(),
         }
     }

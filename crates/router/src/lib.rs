@@ -46,7 +46,7 @@ pub use config::{
     ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, MAX_MAX_IN_FLIGHT,
     RouterConfig,
 };
-pub use error::RouterError;
+pub use error::{RouterError, Silence};
 pub use node::Dialer;
 pub use remote::GrpcDialer;
 pub use router::Router;

@@ -8,7 +8,7 @@ use crate::fanout::Round;
 use crate::layout::Layout;
 use crate::node::CallKind;
 use futures::future::{BoxFuture, FutureExt as _};
-use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_core::bounds::{MAX_BATCH, MAX_INTERNAL_MESSAGE_BYTES};
 use marquee_core::fuse::{Candidate, Contribution};
 use marquee_core::id::ModelVersion;
 use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
@@ -31,6 +31,9 @@ pub(crate) const MAX_QUERY_BYTES: usize = MAX_INTERNAL_MESSAGE_BYTES / 2;
 /// Results asked of a node at once: with ids and titles of 150 bytes together, they fit into a
 /// message between nodes.
 pub(crate) const MAX_RESULTS: usize = 400_000;
+/// Filters of one operation: one for each request of a batch, were they all unlike. A shard keeps a
+/// bit for each item for each of them.
+pub(crate) const MAX_FILTERS: usize = MAX_BATCH;
 
 /// What is searched, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +86,18 @@ impl<'a> SearchRound<'a> {
     }
 
     /// Whether another such query would make messages too large.
-    pub(crate) fn is_full_for(&self, query: &Query, filter: Option<&v1::Filter>) -> bool {
+    pub(crate) fn is_full_for(
+        &self,
+        matrix: Matrix<'_>,
+        query: &Query,
+        filter: Option<&v1::Filter>,
+    ) -> bool {
         let bytes = query.encoded_len() + filter.map_or(0, v1::Filter::encoded_len);
+        let has_all_filters = |op: &Op<'_>| op.matrix == matrix && op.filters.len() >= MAX_FILTERS;
         self.queries > 0
             && (self.bytes + bytes > MAX_QUERY_BYTES
-                || self.results + query.count as usize > MAX_RESULTS)
+                || self.results + query.count as usize > MAX_RESULTS
+                || (filter.is_some() && self.ops.iter().any(has_all_filters)))
     }
 
     /// Adds a query; its `filter` field is set here.

@@ -5,6 +5,7 @@ use crate::answer::check_size;
 use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
+use marquee_core::bounds::MAX_BATCH;
 use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
@@ -15,6 +16,10 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, async_trait};
 
+/// What each request of a batch adds to the default deadline: the cost of an exact search over some
+/// hundred thousand items, shared by nobody. So who sends large batches and no deadline gets whole
+/// answers.
+pub(crate) const BATCH_ALLOWANCE: Duration = Duration::from_millis(20);
 /// A caller cannot make us hold a place for longer than this.
 pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -59,9 +64,13 @@ impl RouterService {
         Ok(answers.into_iter().next().expect("one ask has one answer"))
     }
 
-    fn deadline(&self, metadata: &MetadataMap) -> Instant {
+    fn deadline(&self, metadata: &MetadataMap, requests: usize) -> Instant {
         let given = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-        let time = given.and_then(parse_timeout).unwrap_or(self.shared.default_deadline);
+        let time = given.and_then(parse_timeout).unwrap_or_else(|| {
+            // Whatever is beyond the largest batch will be refused.
+            let requests = requests.clamp(1, MAX_BATCH) as u32;
+            self.shared.default_deadline + BATCH_ALLOWANCE * (requests - 1)
+        });
         Instant::now() + time.min(MAX_DEADLINE)
     }
 
@@ -78,7 +87,7 @@ impl RecommenderService for RouterService {
         &self,
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
-        let deadline = self.deadline(request.metadata());
+        let deadline = self.deadline(request.metadata(), 1);
         let ask = Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         let response = answer.into_recommendations(self.recommendation_id());
@@ -89,12 +98,10 @@ impl RecommenderService for RouterService {
         &self,
         request: Request<v1::BatchRecommendRequest>,
     ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
-        let deadline = self.deadline(request.metadata());
-        let asks: Vec<Ask> = Recommend::batch_from_wire(request.into_inner())
-            .map_err(RouterError::from)?
-            .into_iter()
-            .map(Ask::from)
-            .collect();
+        let (metadata, _, batch) = request.into_parts();
+        let deadline = self.deadline(&metadata, batch.requests.len());
+        let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
+        let asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
         let answers = self.answer(&asks, deadline).await?;
         let responses = answers
             .into_iter()
@@ -107,7 +114,7 @@ impl RecommenderService for RouterService {
         &self,
         request: Request<v1::SimilarItemsRequest>,
     ) -> Result<Response<v1::SimilarItemsResponse>, Status> {
-        let deadline = self.deadline(request.metadata());
+        let deadline = self.deadline(request.metadata(), 1);
         let ask = SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         Ok(Response::new(check_size(answer.into_similar_items())?))
@@ -117,7 +124,7 @@ impl RecommenderService for RouterService {
         &self,
         request: Request<v1::RankItemsRequest>,
     ) -> Result<Response<v1::RankItemsResponse>, Status> {
-        let deadline = self.deadline(request.metadata());
+        let deadline = self.deadline(request.metadata(), 1);
         let ask = RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         Ok(Response::new(check_size(answer.into_ranked_items())?))

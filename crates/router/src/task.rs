@@ -5,7 +5,7 @@
 //! [`Task::learn`] until there are no demands, then [`Task::finish`].
 
 use crate::ask::{Answer, Ask, Subject};
-use crate::error::RouterError;
+use crate::error::{RouterError, Silence};
 use crate::fanout::Failure;
 use crate::layout::Layout;
 use crate::lookup::{self, Found, LookupRound, Rows, components};
@@ -310,10 +310,10 @@ impl<'a> Task<'a> {
             return Err(RouterError::NothingAnswered {
                 surface: self.route.surface,
                 missing: named(layout, &self.missing),
-                late: self.missing.values().all(|failure| *failure == Failure::Timeout),
+                why: silence(&self.missing),
             });
         }
-        if (answered as f64) < self.ask.min_coverage * total as f64 {
+        if answered as f64 / (total as f64) < self.ask.min_coverage {
             return Err(RouterError::Coverage {
                 answered,
                 total,
@@ -368,6 +368,15 @@ impl Found {
 /// Whether a row has a vector that points anywhere: one of zeros scores all items alike.
 fn has_direction(row: &Row) -> bool {
     components(&row.vector).any(|component| component != 0.0)
+}
+
+fn silence(missing: &BTreeMap<usize, Failure>) -> Silence {
+    let all = |wanted| missing.values().all(|failure| *failure == wanted);
+    match () {
+        () if all(Failure::Timeout) => Silence::Late,
+        () if all(Failure::Overloaded) => Silence::Busy,
+        () => Silence::Gone,
+    }
 }
 
 fn named(layout: &Layout<'_>, missing: &BTreeMap<usize, Failure>) -> String {

@@ -132,6 +132,23 @@ async fn when_nobody_answers_there_is_no_answer() {
     world.all_feel(Mood::Hung);
     let hung = world.recommend(user("u1", 10)).await.expect_err("nobody answers");
     assert_eq!(hung.code(), Code::DeadlineExceeded);
+
+    let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
+    world.all_feel(Mood::Busy);
+    let busy = world.recommend(user("u1", 10)).await.expect_err("nobody has time");
+    assert_eq!(busy.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_batches_without_a_deadline_get_the_time_they_need() {
+    let world = World::new(vec![films(1, 2, "i", 50, 20)], 2, 1);
+    world.all_feel(Mood::Slow(1_500));
+    let late = world.recommend(user("u1", 5)).await.expect_err("a second is not enough");
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    let answers = world.batch(users(200)).await.expect("an answer");
+    let whole =
+        |a: &v1::RecommendResponse| a.coverage.as_ref().expect("there").shards_answered == 2;
+    assert!(answers.iter().all(whole));
 }
 
 #[tokio::test(start_paused = true)]
