@@ -98,7 +98,7 @@ struct Hashing {
 
 impl Hashing {
     fn put(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        self.hasher.update_rayon(bytes);
+        self.hasher.update(bytes);
         self.out.write_all(bytes)?;
         Ok(())
     }

@@ -52,7 +52,8 @@ pub(crate) fn map_file(
         // Advice is a hint: a system that doesn't take it is slower, not wrong.
         let _ = sequential.advise(Advice::Sequential);
         if options.verify {
-            let found = blake3::Hasher::new().update_rayon(&sequential).finalize();
+            // On this thread alone: loading must not take processors from searches.
+            let found = blake3::hash(&sequential);
             if found.to_hex().as_str() != info.blake3 {
                 return Err(BundleError::Checksum { path, source_of_truth: "manifest" });
             }

@@ -117,6 +117,7 @@ impl<'a> SearchParams<'a> {
         if self.count > MAX_SEARCH_COUNT {
             return Err(SearchError::Count { count: self.count, max: MAX_SEARCH_COUNT });
         }
+        debug_assert!(self.exclude_rows.is_sorted(), "exclude_rows must be ascending");
         if let Allow::Rows(bitmap) = self.allow
             && bitmap.rows() != rows
         {
