@@ -26,6 +26,8 @@ pub(crate) const SUSPECT_PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) const BREAKER_FAILURES: u32 = 3;
 /// Latencies that a p95 is taken of: some seconds of traffic.
 pub(crate) const LATENCY_WINDOW: usize = 128;
+/// Latencies after which the p95 is taken anew: sorting the window costs a microsecond or two.
+pub(crate) const P95_REFRESH: usize = 8;
 /// Latencies without which there is no p95.
 pub(crate) const MIN_LATENCIES: usize = 20;
 
@@ -99,14 +101,16 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    /// Notes a call that was answered. The p95 is taken anew every few calls, not every call.
+    /// Notes a call that was answered.
     pub(crate) fn record(&mut self, latency: Duration) {
         match self.latest.get_mut(self.next) {
             Some(oldest) => *oldest = latency,
             None => self.latest.push(latency),
         }
         self.next = (self.next + 1) % LATENCY_WINDOW;
-        if self.latest.len() >= MIN_LATENCIES && (self.p95.is_none() || self.next % 8 == 0) {
+        if self.latest.len() >= MIN_LATENCIES
+            && (self.p95.is_none() || self.next.is_multiple_of(P95_REFRESH))
+        {
             let mut sorted = self.latest.clone();
             sorted.sort_unstable();
             self.p95 = sorted.get(sorted.len() * 95 / 100).copied();

@@ -70,7 +70,7 @@ async fn a_batch_is_two_calls_a_node_whatever_it_takes() {
     assert!(calls.iter().filter(|call| call.0 == 1).count() < 4, "{calls:?}");
 
     world.recommend(user("u1", 5)).await.expect("an answer");
-    let calls: usize = world.nodes.iter().map(|node| calls_of(node)).sum();
+    let calls: usize = world.nodes.iter().map(calls_of).sum();
     assert!(calls <= 4, "one lookup and at most three searches, not {calls} calls");
 }
 

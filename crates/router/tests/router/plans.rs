@@ -73,7 +73,7 @@ async fn in_a_rollout_a_user_has_one_side_on_every_router() {
 async fn answers_never_mix_versions_or_epochs_while_plans_change() {
     let mut world = two_versions();
     // Epoch and version belong together: even epochs serve films@2.
-    let version_of = |epoch: u64| if epoch % 2 == 0 { 2 } else { 1 };
+    let version_of = |epoch: u64| if epoch.is_multiple_of(2) { 2 } else { 1 };
     let service = world.service();
     let askers: Vec<_> = (0..4)
         .map(|n| {
