@@ -27,6 +27,8 @@ mod plan_machine;
 mod roster;
 pub mod service;
 mod submit;
+#[cfg(test)]
+mod test_machine;
 
 pub use config::{ConfigError, ControlConfig, VOTER_COUNTS};
 pub use consensus::event::VoterStatus;

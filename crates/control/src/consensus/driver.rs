@@ -172,6 +172,8 @@ impl<M: Machine> Loop<M> {
                         Some(opened) => voter = opened,
                         None => return,
                     }
+                    // Nobody else can lead a group of one.
+                    first = (voter.store().voters() == [id]).then_some(Event::Campaign);
                     tracing::info!(voter = id, "the control role is back");
                 }
             }
@@ -272,3 +274,6 @@ fn perform(outbox: &Outbox, effect: Effect<Reply>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -376,3 +376,6 @@ fn send<T>(messages: Vec<Message>, out: &mut dyn FnMut(Effect<T>)) {
         out(Effect::Send(wire::message_to_wire(message)));
     }
 }
+
+#[cfg(test)]
+mod tests;

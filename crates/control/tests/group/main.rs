@@ -209,7 +209,9 @@ async fn a_first_rollout_goes_live_when_its_shards_are_there_and_a_second_one_st
     assert!(rollout.waiting_for.contains("films@1 shard 0 on shard-1"), "{}", rollout.waiting_for);
 
     let watch = pb::WatchRolloutRequest { rollout_id: rollout.rollout_id };
-    let watch = api.watch_rollout(Request::new(watch)).await.expect("there").into_inner();
+    let mut watch = api.watch_rollout(Request::new(watch)).await.expect("there").into_inner();
+    let first = watch.next().await.expect("at once").expect("served").rollout.expect("there");
+    assert_eq!(first.state(), pb::RolloutState::Preparing);
     api.report_node(Request::new(report(Some(1), state))).await.expect("done");
     let changes = tokio::time::timeout(PATIENCE, watch.collect::<Vec<_>>()).await;
     let changes: Vec<_> = changes
@@ -217,7 +219,6 @@ async fn a_first_rollout_goes_live_when_its_shards_are_there_and_a_second_one_st
         .into_iter()
         .map(|change| change.expect("served").rollout.expect("there").state())
         .collect();
-    assert_eq!(changes.first(), Some(&pb::RolloutState::Preparing));
     assert_eq!(changes.last(), Some(&pb::RolloutState::Promoted));
 
     let mut both = report(Some(1), state);

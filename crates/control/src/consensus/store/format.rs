@@ -192,7 +192,7 @@ impl Reader<'_> {
     }
 }
 
-fn identity_bytes(identity: &Identity) -> Vec<u8> {
+pub(super) fn identity_bytes(identity: &Identity) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(FORMAT.to_le_bytes());
     bytes.extend(identity.id.to_le_bytes());

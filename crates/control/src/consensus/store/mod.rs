@@ -410,3 +410,8 @@ fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Resu
         Err(StoreError::Corrupt { path: path.into(), what: what.into() })
     })
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) mod torn_disk;

@@ -1,0 +1,132 @@
+//! Measures what operators wait for: a committed change on three voters over loopback sockets, and
+//! the time from a leader's death to the next change. Prints JSON.
+//!
+//! `cargo run --release -p marquee-control --example commit_latency`
+
+use marquee_bundle::TrustedKeys;
+use marquee_control::{Control, ControlConfig};
+use marquee_proto::control::v1 as pb;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+
+/// Changes that are timed, one after the other.
+const CHANGES: usize = 500;
+/// Leaders that are killed.
+const KILLS: usize = 20;
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Node {
+    control: Control,
+    server: JoinHandle<()>,
+}
+
+async fn start(config: ControlConfig, listener: TcpListener) -> Result<Node, Failure> {
+    let control = Control::start(config).await?;
+    let server = Server::builder()
+        .add_service(control.control_service())
+        .add_service(control.raft_service())
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    Ok(Node { control, server: tokio::spawn(async move { drop(server.await) }) })
+}
+
+async fn leader(nodes: &[Option<Node>]) -> usize {
+    loop {
+        let leads = |node: &Option<Node>| {
+            node.as_ref().is_some_and(|node| node.control.status().borrow().leads())
+        };
+        if let Some(at) = nodes.iter().position(leads) {
+            return at;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn change(n: usize) -> pb::AddNodeRequest {
+    pb::AddNodeRequest {
+        node_id: "router-1".into(),
+        address: format!("http://127.0.0.1:{}", 10_000 + n % 50_000),
+        roles: vec![pb::Role::Router as i32],
+        ..Default::default()
+    }
+}
+
+fn percentile(sorted: &[Duration], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1_000.0
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let directory = tempfile::TempDir::new()?;
+    let (mut listeners, mut voters) = (Vec::new(), Vec::new());
+    for id in 1..=3 {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        voters.push((id, format!("http://{}", listener.local_addr()?)));
+        listeners.push(listener);
+    }
+    let config = |id: u64| ControlConfig {
+        cluster_name: "latency".into(),
+        id,
+        voters: voters.clone(),
+        data_dir: directory.path().join(id.to_string()),
+        replication_factor: 2,
+        trusted_keys: TrustedKeys::none(),
+    };
+    let began = Instant::now();
+    let mut nodes = Vec::new();
+    for (id, listener) in (1..).zip(listeners) {
+        nodes.push(Some(start(config(id), listener).await?));
+    }
+    let first = leader(&nodes).await;
+    let first_leader_ms = began.elapsed().as_secs_f64() * 1_000.0;
+
+    let mut report = Vec::new();
+    for (name, at) in [("leader", first), ("follower", (first + 1) % 3)] {
+        let mut client = ControlServiceClient::connect(voters[at].1.clone()).await?;
+        let mut times = Vec::new();
+        for n in 0..CHANGES {
+            let began = Instant::now();
+            client.add_node(change(n)).await?;
+            times.push(began.elapsed());
+        }
+        times.sort();
+        report.push(format!(
+            "\"{name}_p50_ms\": {:.2}, \"{name}_p99_ms\": {:.2}",
+            percentile(&times, 0.5),
+            percentile(&times, 0.99)
+        ));
+    }
+
+    let mut times = Vec::new();
+    for n in 0..KILLS {
+        let dead = leader(&nodes).await;
+        let other = (dead + 1) % 3;
+        let mut client = ControlServiceClient::connect(voters[other].1.clone()).await?;
+        client.add_node(change(n)).await?;
+        if let Some(node) = nodes[dead].take() {
+            node.server.abort();
+            node.control.halt().await;
+        }
+        let began = Instant::now();
+        client.add_node(change(n + 1)).await?;
+        times.push(began.elapsed());
+        let address = voters[dead].1.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind(address).await?;
+        nodes[dead] = Some(start(config(dead as u64 + 1), listener).await?);
+        // The next kill must leave a majority that is up to date.
+        let mut client = ControlServiceClient::connect(voters[dead].1.clone()).await?;
+        client.get_plan(pb::GetPlanRequest {}).await?;
+    }
+    times.sort();
+    println!(
+        "{{\"first_leader_ms\": {first_leader_ms:.1}, {}, \"replaced_p50_ms\": {:.0}, \"replaced_max_ms\": {:.0}}}",
+        report.join(", "),
+        percentile(&times, 0.5),
+        percentile(&times, 1.0)
+    );
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What a voter does not believe, and what it cannot go on from.
+
+use super::*;
+use crate::consensus::store::Identity;
+use crate::consensus::store::torn_disk::TornDisk;
+use crate::test_machine::Sum;
+use std::path::Path;
+
+fn voter() -> Voter<Sum, ()> {
+    let identity = Identity { id: 1, cluster: 7, voters: vec![1, 2, 3] };
+    let disk = TornDisk::default();
+    let store = Store::open_backend(disk, Path::new("disk"), &identity, b"0").expect("new");
+    Voter::open(1, store, Sum::default(), VoterConfig::default()).expect("new")
+}
+
+fn hear(voter: &mut Voter<Sum, ()>, message: pb::Message) -> Result<usize, VoterError> {
+    let mut effects = 0;
+    voter.handle(Event::Message(Box::new(message)), &mut |_| effects += 1)?;
+    voter.flush(&mut |_| effects += 1)?;
+    Ok(effects)
+}
+
+fn message(kind: MessageType) -> pb::Message {
+    pb::Message { r#type: kind as u32, to: 1, from: 2, term: 5, ..Default::default() }
+}
+
+#[test]
+fn a_voter_that_lost_its_disk_says_so() {
+    let mut voter = voter();
+    let heartbeat = |commit| pb::Message { commit, ..message(MessageType::MsgHeartbeat) };
+    assert_eq!(hear(&mut voter, heartbeat(1)).expect("nothing new"), 1);
+    let error = hear(&mut voter, heartbeat(50)).expect_err("it never had 50 entries");
+    assert!(matches!(error, VoterError::Forgotten { acknowledged: 50, last: 1 }), "{error}");
+    assert!(error.to_string().contains("new voter id"), "{error}");
+}
+
+#[test]
+fn messages_of_strangers_and_nonsense_have_no_effect() {
+    let snapshot = |data: &'static str, voters: &[u64]| {
+        let (index, term, voters, data) = (90, 4, voters.to_vec(), data.into());
+        Some(pb::Snapshot { index, term, voters, data })
+    };
+    let heartbeat = message(MessageType::MsgHeartbeat);
+    let install = message(MessageType::MsgSnapshot);
+    for nonsense in [
+        pb::Message { from: 9, ..heartbeat.clone() },
+        pb::Message { from: 1, ..heartbeat.clone() },
+        pb::Message { to: 2, ..heartbeat.clone() },
+        pb::Message { r#type: 99, ..heartbeat.clone() },
+        pb::Message { index: 90, ..message(MessageType::MsgAppendResponse) },
+        pb::Message { snapshot: snapshot("7", &[1, 2]), ..install.clone() },
+        pb::Message { snapshot: snapshot("no sum", &[1, 2, 3]), ..install.clone() },
+        pb::Message { snapshot: None, ..install.clone() },
+    ] {
+        let mut voter = voter();
+        assert_eq!(hear(&mut voter, nonsense.clone()).expect("survived"), 0, "{nonsense:?}");
+        assert_eq!(voter.machine(), &Sum(0));
+    }
+    let mut voter = voter();
+    let sound = pb::Message { snapshot: snapshot("7", &[1, 2, 3]), ..install };
+    assert_eq!(hear(&mut voter, sound).expect("sound"), 1);
+    assert_eq!(voter.machine(), &Sum(7));
+    assert_eq!(voter.status().applied, 90);
+    assert_eq!(voter.store().snapshot_position(), Position { index: 90, term: 4 });
+}
+
+#[test]
+fn who_does_not_lead_says_who_does() {
+    let mut voter = voter();
+    let propose = |voter: &mut Voter<Sum, ()>, command: &[u8]| {
+        let mut answer = None;
+        let command = command.to_vec();
+        let out = &mut |effect| {
+            if let Effect::Answer { result, .. } = effect {
+                answer = Some(result);
+            }
+        };
+        voter.handle(Event::Propose { command, reply: () }, out).expect("no disk is touched");
+        answer
+    };
+    assert_eq!(propose(&mut voter, b"x"), Some(Err(Refused::NotLeader { leader: None })));
+    hear(&mut voter, message(MessageType::MsgHeartbeat)).expect("a leader");
+    assert_eq!(propose(&mut voter, b"x"), Some(Err(Refused::NotLeader { leader: Some(2) })));
+}
+
+#[test]
+fn a_leader_takes_no_more_than_it_can_hold() {
+    let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
+    let store = Store::open_backend(TornDisk::default(), Path::new("disk"), &identity, b"0");
+    let mut voter =
+        Voter::open(1, store.expect("new"), Sum::default(), VoterConfig::default()).expect("new");
+    voter.handle(Event::Campaign, &mut |_| {}).expect("alone");
+    voter.flush(&mut |_| {}).expect("alone");
+    assert!(voter.status().leads());
+    let mut answers = Vec::new();
+    let out = &mut |effect| {
+        if let Effect::Answer { reply, result } = effect {
+            answers.push((reply, result));
+        }
+    };
+    for reply in 0..=MAX_PENDING {
+        voter.handle(Event::Propose { command: vec![1], reply }, out).expect("no disk is touched");
+    }
+    let command = vec![1; MAX_COMMAND_BYTES + 1];
+    voter.handle(Event::Propose { command, reply: 9_999 }, out).expect("no disk is touched");
+    voter.flush(out).expect("a healthy disk");
+    let bytes = MAX_COMMAND_BYTES + 1;
+    assert_eq!(answers[0], (MAX_PENDING, Err(Refused::Busy)));
+    assert_eq!(answers[1], (9_999, Err(Refused::TooLarge { bytes })));
+    assert_eq!(answers.len(), MAX_PENDING + 2);
+    assert_eq!(voter.machine(), &Sum(MAX_PENDING as u64));
+}
