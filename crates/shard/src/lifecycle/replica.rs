@@ -132,5 +132,9 @@ pub(super) fn retry_wait_ms(failures: u32) -> u64 {
 
 /// At most [`MAX_REASON_BYTES`] of a reason.
 fn cut(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)]
+    let mut end = reason.len().min(MAX_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
 }

@@ -37,7 +37,6 @@ pub(super) struct Job<W: Work> {
     /// The next unit to begin.
     next: AtomicUsize,
     progress: Mutex<Progress<W>>,
-    _permit: Permit,
 }
 
 struct Progress<W: Work> {
@@ -45,6 +44,8 @@ struct Progress<W: Work> {
     missing: usize,
     /// Taken by whoever ends the job.
     reply: Option<oneshot::Sender<Outcome<W>>>,
+    /// Given back just before the reply, or with the last ticket of a job that nobody waits for.
+    permit: Option<Permit>,
 }
 
 impl<W: Work> Job<W> {
@@ -56,7 +57,8 @@ impl<W: Work> Job<W> {
         let units = work.units();
         let (reply, outcome) = oneshot::channel();
         let outputs = (0..units).map(|_| None).collect();
-        let progress = Progress { outputs, missing: units, reply: Some(reply) };
+        let progress =
+            Progress { outputs, missing: units, reply: Some(reply), permit: Some(permit) };
         let job = Self {
             work,
             units,
@@ -64,7 +66,6 @@ impl<W: Work> Job<W> {
             cancel: CancelFlag::new(),
             next: AtomicUsize::new(0),
             progress: Mutex::new(progress),
-            _permit: permit,
         };
         (Arc::new(job), outcome)
     }
@@ -95,6 +96,7 @@ impl<W: Work> Job<W> {
                 Err(error)
             }
         };
+        progress.permit = None;
         if let Some(reply) = progress.reply.take() {
             // Nobody may be waiting any more.
             let _ = reply.send(outcome);

@@ -1,0 +1,64 @@
+//! Lookups find vectors and histories by external id, in the shard that holds them.
+
+mod support;
+
+use marquee_proto::shard::v1::{Entity, LookupKey, LookupOp, LookupRequest, Row};
+use support::{Catalogue, Cluster, ITEMS, USERS, bytes_of, home, version};
+
+fn keys<'a>(ids: impl IntoIterator<Item = &'a String>, shards: u32) -> Vec<LookupKey> {
+    ids.into_iter().map(|id| LookupKey { shard: home(id, shards), id: id.clone() }).collect()
+}
+
+fn op(entity: Entity, keys: Vec<LookupKey>, dense: &str, sparse: &str) -> LookupOp {
+    LookupOp {
+        version: version(1),
+        entity: entity.into(),
+        keys,
+        dense_matrix: dense.into(),
+        sparse_matrix: sparse.into(),
+    }
+}
+
+#[tokio::test]
+async fn users_and_items_in_one_call_each_in_order() {
+    let catalogue = Catalogue::new(1);
+    let cluster = Cluster::with(&catalogue, 3).await;
+    let stranger = "nobody".to_owned();
+    let users: Vec<&String> = catalogue.users.iter().chain([&stranger]).collect();
+    let ops = vec![
+        op(Entity::User, keys(users, 3), "user_factors", "history"),
+        op(Entity::Item, keys(&catalogue.items, 3), "item_factors", ""),
+        op(Entity::Item, Vec::new(), "", ""),
+        op(Entity::User, keys([&catalogue.users[5]], 3), "", ""),
+    ];
+    let request = LookupRequest { plan_epoch: 1, ops };
+    let results = cluster.look_up(request).await.expect("an answer").results;
+    let sizes: Vec<usize> = results.iter().map(|result| result.rows.len()).collect();
+    assert_eq!(sizes, [USERS + 1, ITEMS, 0, 1]);
+    for (user, row) in results[0].rows[..USERS].iter().enumerate() {
+        assert!(row.found);
+        assert_eq!(row.vector, bytes_of(&catalogue.user_factors[user]));
+        let history = &catalogue.history[user];
+        assert_eq!(row.columns, history.keys().copied().collect::<Vec<u32>>());
+        assert_eq!(row.values, history.values().copied().collect::<Vec<f32>>());
+    }
+    assert_eq!(results[0].rows[USERS], Row::default(), "a stranger isn't found");
+    for (item, row) in results[1].rows.iter().enumerate() {
+        assert_eq!((row.found, row.ordinal), (true, item as u32));
+        assert_eq!(row.vector, bytes_of(&catalogue.item_factors[item]));
+        assert!(row.columns.is_empty() && row.values.is_empty());
+    }
+    let bare = &results[3].rows[0];
+    assert!(bare.found && bare.vector.is_empty() && bare.columns.is_empty());
+}
+
+#[tokio::test]
+async fn only_the_shard_that_is_named_is_asked() {
+    let catalogue = Catalogue::new(2);
+    let cluster = Cluster::with(&catalogue, 3).await;
+    let id = catalogue.users[0].clone();
+    let elsewhere = LookupKey { shard: (home(&id, 3) + 1) % 3, id };
+    let ops = vec![op(Entity::User, vec![elsewhere], "user_factors", "history")];
+    let answer = cluster.look_up(LookupRequest { plan_epoch: 1, ops }).await.expect("an answer");
+    assert_eq!(answer.results[0].rows, [Row::default()]);
+}
