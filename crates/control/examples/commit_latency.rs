@@ -7,9 +7,10 @@ use marquee_bundle::TrustedKeys;
 use marquee_control::{Control, ControlConfig};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
@@ -20,18 +21,25 @@ const KILLS: usize = 20;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// A node with a runtime of its own, so that killing it closes its sockets as a process's end does.
 struct Node {
     control: Control,
-    server: JoinHandle<()>,
+    runtime: Runtime,
 }
 
-async fn start(config: ControlConfig, listener: TcpListener) -> Result<Node, Failure> {
-    let control = Control::start(config).await?;
-    let server = Server::builder()
-        .add_service(control.control_service())
-        .add_service(control.raft_service())
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    Ok(Node { control, server: tokio::spawn(async move { drop(server.await) }) })
+async fn start(config: ControlConfig, address: SocketAddr) -> Result<Node, Failure> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let started = runtime.spawn(async move {
+        let listener = TcpListener::bind(address).await.map_err(|e| e.to_string())?;
+        let control = Control::start(config).await.map_err(|e| e.to_string())?;
+        let server = Server::builder()
+            .add_service(control.control_service())
+            .add_service(control.raft_service())
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(async move { drop(server.await) });
+        Ok::<_, String>(control)
+    });
+    Ok(Node { control: started.await??, runtime })
 }
 
 async fn leader(nodes: &[Option<Node>]) -> usize {
@@ -62,12 +70,14 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let directory = tempfile::TempDir::new()?;
-    let (mut listeners, mut voters) = (Vec::new(), Vec::new());
-    for id in 1..=3 {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        voters.push((id, format!("http://{}", listener.local_addr()?)));
-        listeners.push(listener);
+    let mut reserved = Vec::new();
+    for _ in 0..3 {
+        reserved.push(TcpListener::bind("127.0.0.1:0").await?);
     }
+    let addresses = reserved.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    drop(reserved);
+    let voters: Vec<_> =
+        (1..).zip(&addresses).map(|(id, address)| (id, format!("http://{address}"))).collect();
     let config = |id: u64| ControlConfig {
         cluster_name: "latency".into(),
         id,
@@ -78,8 +88,8 @@ async fn main() -> Result<(), Failure> {
     };
     let began = Instant::now();
     let mut nodes = Vec::new();
-    for (id, listener) in (1..).zip(listeners) {
-        nodes.push(Some(start(config(id), listener).await?));
+    for (id, address) in (1..).zip(&addresses) {
+        nodes.push(Some(start(config(id), *address).await?));
     }
     let first = leader(&nodes).await;
     let first_leader_ms = began.elapsed().as_secs_f64() * 1_000.0;
@@ -108,15 +118,13 @@ async fn main() -> Result<(), Failure> {
         let mut client = ControlServiceClient::connect(voters[other].1.clone()).await?;
         client.add_node(change(n)).await?;
         if let Some(node) = nodes[dead].take() {
-            node.server.abort();
+            node.runtime.shutdown_background();
             node.control.halt().await;
         }
         let began = Instant::now();
         client.add_node(change(n + 1)).await?;
         times.push(began.elapsed());
-        let address = voters[dead].1.trim_start_matches("http://").to_owned();
-        let listener = TcpListener::bind(address).await?;
-        nodes[dead] = Some(start(config(dead as u64 + 1), listener).await?);
+        nodes[dead] = Some(start(config(dead as u64 + 1), addresses[dead]).await?);
         // The next kill must leave a majority that is up to date.
         let mut client = ControlServiceClient::connect(voters[dead].1.clone()).await?;
         client.get_plan(pb::GetPlanRequest {}).await?;
@@ -128,5 +136,8 @@ async fn main() -> Result<(), Failure> {
         percentile(&times, 0.5),
         percentile(&times, 1.0)
     );
+    for node in nodes.into_iter().flatten() {
+        node.runtime.shutdown_background();
+    }
     Ok(())
 }

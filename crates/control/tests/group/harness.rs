@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 
@@ -50,11 +50,20 @@ impl ManifestSource for Named {
     }
 }
 
-/// A running node.
+/// A running node, on a runtime of its own so that killing it closes its sockets as the end of its
+/// process would.
 pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) control: Control,
-    server: JoinHandle<()>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A group, its nodes running or not.
@@ -68,16 +77,16 @@ impl Group {
     /// Starts all voters of a new group.
     pub(crate) async fn start(voters: usize) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut addresses = Vec::new();
-        let mut listeners = Vec::new();
+        let mut reserved = Vec::new();
         for _ in 0..voters {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            addresses.push(listener.local_addr().expect("bound"));
-            listeners.push(listener);
+            reserved.push(TcpListener::bind("127.0.0.1:0").await.expect("a free port"));
         }
+        let address = |listener: &TcpListener| listener.local_addr().expect("bound");
+        let addresses = reserved.iter().map(address).collect();
+        drop(reserved);
         let mut group = Self { directory, addresses, nodes: Vec::new() };
-        for (id, listener) in (1..).zip(listeners) {
-            let node = group.run(id, listener).await;
+        for id in 1..=voters as u64 {
+            let node = group.run(id).await;
             group.nodes.push(Some(node));
         }
         group
@@ -99,30 +108,34 @@ impl Group {
         self.directory.path().join(format!("voter-{id}"))
     }
 
-    async fn run(&self, id: u64, listener: TcpListener) -> Node {
-        let control = Control::start_with(self.config(id), Arc::new(Named)).await;
-        let control = control.expect("a config and directory of our own");
-        let server = Server::builder()
-            .add_service(control.control_service())
-            .add_service(control.raft_service());
-        let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(async move { serve.await.expect("it serves until aborted") });
-        Node { id, control, server }
+    async fn run(&self, id: u64) -> Node {
+        let builder = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = builder.expect("a runtime");
+        let (config, address) = (self.config(id), self.addresses[id as usize - 1]);
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::bind(address).await.expect("it is ours");
+            let control = Control::start_with(config, Arc::new(Named)).await;
+            let control = control.expect("a config and directory of our own");
+            let server = Server::builder()
+                .add_service(control.control_service())
+                .add_service(control.raft_service());
+            let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
+            tokio::spawn(async move { serve.await.expect("it serves until it is killed") });
+            control
+        });
+        Node { id, control: started.await.expect("it starts"), runtime: Some(runtime) }
     }
 
     /// Ends a node as a crash would: nobody is told.
     pub(crate) async fn kill(&mut self, id: u64) {
-        let node = self.nodes[id as usize - 1].take().expect("it runs");
-        node.server.abort();
-        let _ = node.server.await;
+        let mut node = self.nodes[id as usize - 1].take().expect("it runs");
+        node.runtime.take().expect("it runs").shutdown_background();
         node.control.halt().await;
     }
 
     /// Starts a node again where its directory stands.
     pub(crate) async fn restart(&mut self, id: u64) {
-        let address = self.addresses[id as usize - 1];
-        let listener = TcpListener::bind(address).await.expect("it was ours");
-        let node = self.run(id, listener).await;
+        let node = self.run(id).await;
         self.nodes[id as usize - 1] = Some(node);
     }
 
