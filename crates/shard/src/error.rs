@@ -66,7 +66,9 @@ impl RequestError {
             // Bitmaps are made here, for the very shard that is searched.
             SearchError::Bitmap { .. } => return Self::Internal,
             SearchError::NoSuchMatrix { .. } | SearchError::Partition { .. } => ".matrix".into(),
-            SearchError::Rank { .. } | SearchError::ScoreRange { .. } => ".vector".into(),
+            // The fault of the vector or of the weights.
+            SearchError::ScoreRange { .. } => String::new(),
+            SearchError::Rank { .. } => ".vector".into(),
             SearchError::NotFinite { field: "weights", index } => format!(".weights[{index}]"),
             SearchError::NotFinite { index, .. } => format!(".vector[{index}]"),
             SearchError::Weights { .. } => ".weights".into(),

@@ -87,7 +87,7 @@ async fn searches() {
         (
             |op| op.queries[1].vector = bytes_of(&[f32::MAX; 12]).into(),
             InvalidArgument,
-            "ops[0].queries[1].vector: ",
+            "ops[0].queries[1]: ",
         ),
         (|op| op.queries[0].rows = vec![1], InvalidArgument, "ops[0].queries[0].rows: "),
         (|op| op.queries[0].weights = vec![1.0], InvalidArgument, "ops[0].queries[0].rows: "),
@@ -136,6 +136,7 @@ async fn searches() {
         (sparse(vec![1, 2], vec![1.0]), "ops[0].queries[0].weights: 1 for 2 rows"),
         (sparse(vec![1, 300], vec![1.0; 2]), "ops[0].queries[0].rows: "),
         (sparse(vec![1, 2], vec![1.0, f32::NAN]), "ops[0].queries[0].weights[1]: "),
+        (sparse(vec![1; 3], vec![f32::MAX; 3]), "ops[0].queries[0]: "),
         (sparse(vec![1], vec![f32::NEG_INFINITY]), "ops[0].queries[0].weights[0]: "),
     ] {
         let status = cluster.search(op).await.expect_err(says);
@@ -158,6 +159,11 @@ async fn searches() {
     op.queries = vec![catalogue.query(0, 10_000); 401];
     let status = cluster.search(op).await.expect_err("results");
     assert!(status.message().starts_with("ops: 4010000 results"), "{status:?}");
+
+    let mut op = good(&catalogue);
+    op.queries = vec![catalogue.query(0, 250); 16_000];
+    let status = cluster.search(op).await.expect_err("an answer beyond any message");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
 
     // After all that it answers as before.
     assert_eq!(cluster.search(good(&catalogue)).await.expect("an answer").len(), 2);

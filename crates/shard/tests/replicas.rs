@@ -119,12 +119,14 @@ async fn a_swap_costs_no_call() {
     let mut cluster = Cluster::with(&old, 2).await;
     cluster.publish(&new, 2, 3);
     let (live, stop) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicBool::new(false)));
+    // Calls answered from each version, by each caller.
+    let calls: Arc<[[AtomicU64; 2]; 4]> = Arc::default();
     let callers: Vec<_> = (0..4)
-        .map(|_| {
+        .map(|caller| {
             let (live, stop, api) = (live.clone(), stop.clone(), cluster.api.clone());
+            let calls = calls.clone();
             let catalogues = [(old.clone(), 2), (new.clone(), 3)];
             tokio::spawn(async move {
-                let mut calls = [0u64; 2];
                 while !stop.load(Ordering::Relaxed) {
                     // As a router does: it names the version of the plan that it follows.
                     let version = live.load(Ordering::Relaxed);
@@ -134,16 +136,23 @@ async fn a_swap_costs_no_call() {
                     let found = api.search(request).await.expect("an answer").into_inner();
                     let expected = catalogue.ranking(&catalogue.user_factors[0], false);
                     assert_eq!(found.results[0].queries[0].ordinals, expected[..10]);
-                    calls[version as usize - 1] += 1;
+                    calls[caller][version as usize - 1].fetch_add(1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }
-                calls
             })
         })
         .collect();
+    let answered = async |version: usize| {
+        while !calls.iter().all(|calls| calls[version - 1].load(Ordering::Relaxed) > 0) {
+            assert!(!callers.iter().any(|caller| caller.is_finished()), "a call failed");
+            tokio::task::yield_now().await;
+        }
+    };
     // Both, as in a rollout; then traffic moves; then the old one isn't wanted any more.
+    answered(1).await;
     cluster.want(&[1, 2]).await;
     live.store(2, Ordering::Relaxed);
+    answered(2).await;
     cluster.ask_for(&[2]);
     let unloading = |report: &ReplicaReport| report.replica.state == ReplicaState::Unloading;
     let reports =
@@ -155,11 +164,9 @@ async fn a_swap_costs_no_call() {
     cluster.want(&[1, 2]).await;
     live.store(1, Ordering::Relaxed);
     assert!(answers(&cluster, &old, 1, 2).await);
-    tokio::task::yield_now().await;
     stop.store(true, Ordering::Relaxed);
     for caller in callers {
-        let calls = caller.await.expect("no call failed");
-        assert!(calls.iter().all(|&calls| calls > 0), "{calls:?}");
+        caller.await.expect("no call failed");
     }
 }
 

@@ -6,7 +6,6 @@
 
 use super::Outcome;
 use crate::lifecycle::ReplicaKey;
-use marquee_bundle::BundleShard;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -15,11 +14,9 @@ use tokio::sync::mpsc::Sender;
 /// How often to look whether requests have let go: they take milliseconds, memory can wait as long.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-pub(super) fn serve(
-    unloaded: &Receiver<(ReplicaKey, Arc<BundleShard>)>,
-    outcomes: &Sender<Outcome>,
-) {
-    let mut in_use: Vec<(ReplicaKey, Arc<BundleShard>)> = Vec::new();
+/// The life of the thread; it ends when nothing can come any more.
+pub(super) fn serve<T>(unloaded: &Receiver<(ReplicaKey, Arc<T>)>, outcomes: &Sender<Outcome>) {
+    let mut in_use: Vec<(ReplicaKey, Arc<T>)> = Vec::new();
     loop {
         let next = match in_use.is_empty() {
             true => unloaded.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -41,5 +38,46 @@ pub(super) fn serve(
                 Err(shard) => in_use.push((key, shard)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_core::id::ModelVersion;
+    use std::sync::mpsc;
+    use std::thread::ThreadId;
+
+    /// Says on which thread it was dropped.
+    struct Mapped(mpsc::Sender<ThreadId>);
+
+    impl Drop for Mapped {
+        fn drop(&mut self) {
+            self.0.send(std::thread::current().id()).expect("the test listens");
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_by_this_thread_and_only_when_no_request_uses_it() {
+        let (unload, unloaded) = mpsc::channel();
+        let (outcomes, mut heard) = tokio::sync::mpsc::channel(4);
+        let freeing = std::thread::spawn(move || serve(&unloaded, &outcomes));
+        let (drops, dropped) = mpsc::channel();
+        let key = |shard| ReplicaKey::new(ModelVersion::new("films", 1), shard);
+        let mut freed = || match heard.blocking_recv() {
+            Some(Outcome::Freed { key }) => key.shard,
+            other => panic!("{other:?}"),
+        };
+        let used = Arc::new(Mapped(drops.clone()));
+        unload.send((key(0), Arc::clone(&used))).expect("it listens");
+        // One that nobody uses overtakes it.
+        unload.send((key(1), Arc::new(Mapped(drops)))).expect("it listens");
+        assert_eq!(freed(), 1);
+        assert_eq!(dropped.recv(), Ok(freeing.thread().id()));
+        drop(used);
+        assert_eq!(freed(), 0);
+        assert_eq!(dropped.recv(), Ok(freeing.thread().id()));
+        drop(unload);
+        freeing.join().expect("it ends");
     }
 }

@@ -105,12 +105,12 @@ impl Catalogue {
 
     /// Every third item has no title; tags and years go by the item's number.
     pub fn item(&self, item: usize) -> ItemRecord {
-        let title = if item % 3 == 0 { String::new() } else { format!("Film {item}") };
+        let title = if item.is_multiple_of(3) { String::new() } else { format!("Film {item}") };
         let mut attributes = Vec::new();
-        if item % 10 != 0 {
+        if !item.is_multiple_of(10) {
             attributes.push(("year".to_owned(), (1950 + item % 70) as f64));
         }
-        let tags = vec![if item % 2 == 0 { "even" } else { "odd" }.to_owned()];
+        let tags = vec![if item.is_multiple_of(2) { "even" } else { "odd" }.to_owned()];
         ItemRecord { id: self.items[item].clone(), title, tags, attributes }
     }
 
