@@ -85,6 +85,12 @@ fn every_other_length_is_caught_and_its_file_named() {
         for length in [whole.len() + 64, whole.len() + 1].into_iter().chain((0..whole.len()).rev())
         {
             handle.set_len(length as u64).expect("cut");
+            if file.starts_with("shard-0000") {
+                assert!(
+                    matches!(open(&place), Err(BundleError::Length { .. })),
+                    "{length} bytes of {file:?}"
+                );
+            }
             refused(&place, &file, &format!("{length} bytes"));
         }
         std::fs::write(&path, &whole).expect("restored");
@@ -223,6 +229,32 @@ fn only_trusted_signatures_count() {
         let mode =
             std::fs::metadata(dir.path().join("secret")).expect("there").permissions().mode();
         assert_eq!(mode & 0o077, 0, "only its owner reads a secret key");
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    for (file, section, expected) in [
+        ("shard-0000/item_factors.dense", "rows", "not a finite number"),
+        ("shard-0000/item_factors.dense", "blockmax", "length is negative"),
+        ("shard-0000/neighbours.sparse", "values", "not a finite number"),
+    ] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let place = small(dir.path());
+        let mut bytes = std::fs::read(place.join(file)).expect("read");
+        let entry = bytes
+            .windows(section.len())
+            .position(|name| name == section.as_bytes())
+            .expect("in the table");
+        let offset =
+            u32::from_le_bytes(bytes[entry + 16..entry + 20].try_into().expect("four bytes"))
+                as usize;
+        bytes[offset..offset + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(place.join(file), bytes).expect("written");
+        let options = LoadOptions { verify: false, populate: false };
+        let error =
+            Bundle::open(&place, &TrustedKeys::none(), &options).expect_err("NaN").to_string();
+        assert!(error.contains(expected) && error.contains(file), "{error}");
     }
 }
 

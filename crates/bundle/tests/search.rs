@@ -255,6 +255,68 @@ fn the_default_width_reaches_the_target() {
     }
 }
 
+/// Rows that point straight along the query reach the bound by which blocks are skipped, and in
+/// another matrix than the one that rows are ordered by, long ones lie in any block.
+#[test]
+fn no_block_is_skipped_that_matters() {
+    let mut random = Random(6);
+    for rank in [1, 2, 40] {
+        let mut given = input(3_000, 2, 3, 1);
+        let direction = random.vector(rank);
+        let data = (0..3_000).flat_map(|_| {
+            let length = 1.0 - 1e-5 * random.uniform() as f32;
+            direction.iter().map(move |value| value * length).collect::<Vec<_>>()
+        });
+        given.dense.push(DenseInput {
+            name: "parallel".into(),
+            entity: Entity::Item,
+            rank,
+            data: data.collect(),
+            index: None,
+        });
+        let bundle = opened(given);
+        let (shard, cancel) = (&bundle.shards()[0], CancelFlag::new());
+        let (matrix, mut scratch) = (shard.dense("parallel").expect("there"), SearchScratch::new());
+        for count in [1, 10, 200] {
+            let params = SearchParams::new(count, &cancel);
+            let hits = dense_top_k(
+                shard,
+                "parallel",
+                &direction,
+                Metric::InnerProduct,
+                &params,
+                &mut scratch,
+            );
+            let score = |row: u32| Some(kernels::dot(&direction, matrix.row(row)));
+            assert_eq!(
+                hits.expect("found"),
+                expected(shard.items(), count, |_| true, score),
+                "rank {rank}"
+            );
+        }
+    }
+}
+
+/// A filter that keeps just what the walk doesn't come by.
+#[test]
+fn a_filter_against_the_query_is_exact() {
+    let rows: Vec<Vec<f32>> = factors(2_000, 8, 5).chunks_exact(8).map(<[f32]>::to_vec).collect();
+    let bundle = of_rows(&rows, always());
+    let cancel = CancelFlag::new();
+    for query in factors(10, 8, 6).chunks_exact(8) {
+        let all =
+            top(&bundle, query, &SearchParams { exact: true, ..SearchParams::new(2_000, &cancel) });
+        let worst = &all.expect("found")[700..];
+        let bitmap = RowBitmap::of(2_000, worst.iter().map(|hit| hit.row));
+        let params = SearchParams {
+            allow: Allow::Rows(&bitmap),
+            ef: Some(30),
+            ..SearchParams::new(10, &cancel)
+        };
+        assert_eq!(top(&bundle, query, &params).expect("found"), worst[..10]);
+    }
+}
+
 #[test]
 fn a_walk_that_comes_back_short_scans() {
     let rows: Vec<Vec<f32>> = factors(900, 6, 5).chunks_exact(6).map(<[f32]>::to_vec).collect();
