@@ -47,6 +47,8 @@ pub struct Voter<M, T> {
     ticks: u64,
     /// Proposals of this voter's leadership by index, with the term they were proposed in.
     pending: BTreeMap<u64, (u64, T)>,
+    /// Proposals that are applied; answered at the end of the flush.
+    answers: Vec<(T, Answer)>,
     reads: Reads<T>,
 }
 
@@ -82,7 +84,16 @@ impl<M: Machine, T> Voter<M, T> {
         let reads = Reads::new(id, config.incarnation);
         let raw =
             RawNode::new(&raft, store, &logger(id)).map_err(|e| VoterError::Raft(e.to_string()))?;
-        Ok(Self { raw, machine, config, applied, ticks: 0, pending: BTreeMap::new(), reads })
+        Ok(Self {
+            raw,
+            machine,
+            config,
+            applied,
+            ticks: 0,
+            pending: BTreeMap::new(),
+            answers: Vec::new(),
+            reads,
+        })
     }
 
     /// What others may know.
@@ -239,9 +250,19 @@ impl<M: Machine, T> Voter<M, T> {
             self.raw.read_index(context);
         }
         let before = self.applied;
-        while self.raw.has_ready() {
-            self.ready(out)?;
+        let mut done = Ok(());
+        while done.is_ok() && self.raw.has_ready() {
+            done = self.ready(out);
         }
+        if self.applied != before {
+            self.machine.settle();
+        }
+        // Whoever hears that a change is done finds it in what the machine shows. What was applied
+        // is committed, whatever failed after it.
+        for (reply, answer) in std::mem::take(&mut self.answers) {
+            out(Effect::Answer { reply, result: Ok(answer) });
+        }
+        done?;
         if !self.leads() {
             // What this voter proposed while it led is the next leader's to keep or drop.
             for (_, (_, reply)) in std::mem::take(&mut self.pending) {
@@ -249,7 +270,6 @@ impl<M: Machine, T> Voter<M, T> {
             }
         }
         if self.applied != before {
-            self.machine.settle();
             self.compact_when_due()?;
         }
         for reply in self.reads.take_ready(self.applied) {
@@ -318,12 +338,14 @@ impl<M: Machine, T> Voter<M, T> {
                     .map_err(|error| VoterError::Machine { index, error })?,
             };
             self.applied = index;
-            if let Some((proposed_in, reply)) = self.pending.remove(&index) {
-                let result = match proposed_in == term {
-                    true => Ok(Answer::Applied { index, outcome }),
-                    false => Err(Refused::Lost),
-                };
-                out(Effect::Answer { reply, result });
+            match self.pending.remove(&index) {
+                Some((proposed_in, reply)) if proposed_in == term => {
+                    self.answers.push((reply, Answer::Applied { index, outcome }));
+                }
+                Some((_, reply)) => {
+                    out(Effect::Answer { reply, result: Err(Refused::Lost) });
+                }
+                None => {}
             }
         }
         Ok(())

@@ -70,7 +70,9 @@ impl ControlApi {
     ) -> Result<pb::Rollout, Status> {
         match self.write(request_id, action).await? {
             Reply::Rollout(rollout) => {
-                let waiting_for = self.plan().waiting_for(&rollout);
+                // Where the leader is elsewhere, the plan here may not have the rollout yet.
+                let plan = self.fresh_plan().await.unwrap_or_else(|_| self.plan());
+                let waiting_for = plan.waiting_for(&rollout);
                 Ok(rollout_to_pb(&rollout, waiting_for))
             }
             other => Err(unexpected(&other)),
