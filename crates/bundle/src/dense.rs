@@ -9,8 +9,8 @@
 //! blockmax  f32 × blocks      no row of a block is longer than this; infinite if beyond f32
 //! ```
 //!
-//! Rows of items lie by falling length, and `blockmax` bounds each block of them: an exact scan by
-//! inner product skips a block when even its longest row, pointing straight along the query, could
+//! Users and items lie by falling length of their rows in their first dense matrix, and `blockmax`
+//! bounds each block of rows: an exact scan by inner product skips a block when even its longest row, pointing straight along the query, could
 //! not reach the results (|⟨q, r⟩| ≤ |q|·|r|, the bound of Cauchy and Schwarz). Factors learned from
 //! interactions have very unlike lengths, so most blocks are skipped.
 

@@ -176,7 +176,17 @@ fn a_manifest_that_makes_no_sense_is_refused() {
         ("\"name\": \"neighbours\"", "\"name\": \"others\"", "neighbours.sparse"),
         ("shard-0000/users.ids", "shard-0000/../users.ids", "users.ids"),
         ("\"kind\": \"mf\",", "\"kind\": \"mf\", \"surprise\": 1,", "surprise"),
-        ("\"entity\": \"user\"", "\"entity\": \"item\"", "user_factors.dense"),
+        (
+            "\"entity\": \"user\"",
+            "\"entity\": \"item\"",
+            "needs a dense matrix \"user_factors\" of users",
+        ),
+        (
+            "\"item_factors\": \"item_factors\"",
+            "\"item_factors\": \"history\"",
+            "needs a dense matrix \"history\"",
+        ),
+        ("\"rank\": 3", "\"rank\": 5", "shape"),
     ] {
         let dir = tempfile::tempdir().expect("temporary directory");
         let place = small(dir.path());
