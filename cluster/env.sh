@@ -7,8 +7,16 @@ state=$here/../target/cluster
 nodes="control-1 control-2 control-3 shard-1 shard-2 shard-3 shard-4 router-1 router-2"
 control=http://127.0.0.1:7101,http://127.0.0.1:7102,http://127.0.0.1:7103
 
-# The process of this node lives.
-runs() { [ -f "$state/$1.pid" ] && kill -0 "$(cat "$state/$1.pid")" 2>/dev/null; }
+# The process of this node lives. Asks for its command line too where `ps` is there: after a restart
+# of the machine the number in the file may be another program's.
+runs() {
+  [ -f "$state/$1.pid" ] || return 1
+  if command -v ps >/dev/null; then
+    ps -o args= -p "$(cat "$state/$1.pid")" 2>/dev/null | grep -q "$1\.toml"
+  else
+    kill -0 "$(cat "$state/$1.pid")" 2>/dev/null
+  fi
+}
 
 # `marquee ctl` against any control node.
 ctl() { MARQUEE_ENDPOINT=$control "$marquee" ctl "$@"; }

@@ -1,6 +1,10 @@
 #!/bin/sh
 # Starts every node that does not run, and on the first start trains and publishes a model.
 . "$(dirname "$0")/env.sh"
+if [ ! -x "$marquee" ]; then
+  echo "there is no $marquee: run \`make build\` first" >&2
+  exit 1
+fi
 mkdir -p "$state"
 
 if [ ! -d "$state/bundles/v2" ]; then

@@ -23,3 +23,5 @@ pub mod load;
 pub mod log;
 pub mod offline;
 pub mod serve;
+#[cfg(test)]
+mod testing;

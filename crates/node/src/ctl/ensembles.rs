@@ -30,6 +30,8 @@ where blend.yaml says
         file: PathBuf,
     },
     /// List stored ensembles
+    #[command(after_help = "Example:
+  marquee ctl ensemble list")]
     List,
 }
 

@@ -55,6 +55,8 @@ enum CtlCommand {
     /// Register a bundle as the next version of its model; traffic stays where it is
     Publish(models::PublishArgs),
     /// List published versions
+    #[command(after_help = "Example:
+  marquee ctl models --json")]
     Models,
     /// Store and list ensembles
     #[command(subcommand)]
@@ -65,8 +67,12 @@ enum CtlCommand {
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
     /// Print the whole plan that routers and shards follow
+    #[command(after_help = "Example:
+  marquee ctl plan --json | jq .epoch")]
     Plan,
     /// Leader, voters, nodes and replicas at a glance
+    #[command(after_help = "Example:
+  marquee ctl --endpoint http://127.0.0.1:7101 status")]
     Status,
     /// Move raft leadership to another voter
     TransferLeadership(status::TransferArgs),

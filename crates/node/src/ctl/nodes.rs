@@ -18,6 +18,8 @@ pub(super) struct NodesArgs {
 #[derive(Subcommand, Debug)]
 enum NodesCommand {
     /// List nodes (what `nodes` alone does)
+    #[command(after_help = "Example:
+  marquee ctl nodes")]
     List,
     /// Register a node before it reports, or put a removed one back to work
     #[command(after_help = "Example:

@@ -29,6 +29,8 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout start --surface home --candidate blend --steps 10%:1h,100%:0s")]
     Start(StartArgs),
     /// List rollouts, newest first
+    #[command(after_help = "Example:
+  marquee ctl rollout list --surface home")]
     List {
         /// Only this surface's
         #[arg(long)]

@@ -44,7 +44,7 @@ impl People {
             false => format!(", {} of them liked", thousands(self.liked.len() as u64)),
         };
         format!(
-            "{} people, {} items, {} interactions{liked}",
+            "{} people with a taste, {} items, {} interactions{liked}",
             thousands(self.liked.users.len() as u64),
             thousands(self.liked.items.len() as u64),
             thousands(self.rows as u64),

@@ -74,7 +74,7 @@ pub(super) async fn tell(
         "{first} was published, loaded and verified, and answers, {took} after `marquee ctl publish`"
     ))?;
     show_person(&somebody, &people, page)?;
-    show_answer("is recommended", &answer, &people, page)?;
+    show_answer(&format!("and is recommended by {first}"), &answer, &people, page)?;
 
     page.chapter("The second version takes over, step by step, under load")?;
     let second = publish(&mut control, &bundles.join("v2")).await?;
@@ -97,7 +97,12 @@ pub(super) async fn tell(
         page.data(&format!("failed with {code}: {times}"))?;
     }
     let answer = recommend(&mut recommender, &somebody).await?;
-    show_answer(&format!("is recommended by {second} now"), &answer, &people, page)?;
+    show_answer(
+        &format!("user {somebody} is recommended by {second} now"),
+        &answer,
+        &people,
+        page,
+    )?;
 
     page.chapter("Try it")?;
     show_commands(&router, &somebody, &answer, page)?;
@@ -285,22 +290,21 @@ fn show_commands(
     user_id: &str,
     answer: &RecommendResponse,
     page: &Page,
-) -> std::io::Result<()> {
+) -> anyhow::Result<()> {
     let at = router.authority();
     let item_id = answer.items.first().map_or("1", |item| item.item_id.as_str());
-    let ask = |request: serde_json::Value, method: &str| {
-        format!("grpcurl -plaintext -d '{request}' {at} {method}")
-    };
-    page.command(&ask(
-        serde_json::json!({ "user_id": user_id, "count": 5 }),
-        "marquee.v1.RecommenderService/Recommend",
-    ))?;
-    page.command(&ask(
-        serde_json::json!({ "item_id": item_id, "count": 5 }),
-        "marquee.v1.RecommenderService/SimilarItems",
-    ))?;
+    // Any id is written as JSON writes it, and kept from the shell.
+    let quoted = |id: &str| serde_json::to_string(id).map(|id| id.replace('\'', "'\\''"));
+    let recommend = format!(r#"{{"user_id": {}, "count": 5}}"#, quoted(user_id)?);
+    let similar = format!(r#"{{"item_id": {}, "count": 5}}"#, quoted(item_id)?);
+    for (request, method) in [(recommend, "Recommend"), (similar, "SimilarItems")] {
+        page.command(&format!(
+            "grpcurl -plaintext -d '{request}' {at} marquee.v1.RecommenderService/{method}"
+        ))?;
+    }
     page.command(&format!(
         "grpcurl -plaintext {at} marquee.control.v1.ControlService/ListRollouts"
     ))?;
-    page.note(&format!("and: marquee ctl --endpoint {router} status"))
+    page.note(&format!("and: marquee ctl --endpoint {router} status"))?;
+    Ok(())
 }

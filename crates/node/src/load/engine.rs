@@ -228,3 +228,90 @@ fn answer(response: &RecommendResponse) -> Answer {
         partial: coverage.shards_answered < coverage.shards_total,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::loopback_address;
+    use crate::testing::Gated;
+    use tokio::sync::watch;
+    use tonic::transport::Server;
+    use tonic::transport::server::TcpIncoming;
+
+    async fn serve(open: bool) -> (Address, Gated, watch::Sender<bool>) {
+        let (recommender, gate) = Gated::new(open);
+        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = loopback_address(incoming.local_addr().expect("bound"));
+        let server = Server::builder().add_service(recommender.server());
+        tokio::spawn(server.serve_with_incoming(incoming));
+        (address, recommender, gate)
+    }
+
+    fn config(address: Address, user: &str, calls: u64) -> LoadConfig {
+        let rate = 1_000.0;
+        LoadConfig {
+            endpoints: vec![address],
+            schedule: Schedule { rate, duration: Some(Duration::from_millis(calls)) },
+            users: Arc::new(Users::equal(vec![user.into()], "test").expect("a user")),
+            count: 10,
+            batch: 1,
+            surface: "default".into(),
+            max_in_flight: 1_000,
+            deadline: Duration::from_secs(60),
+            seed: 1,
+        }
+    }
+
+    async fn until_done(load: &Load) {
+        while !load.is_done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stall_counts_for_every_call_that_it_held_up() {
+        let (address, recommender, gate) = serve(false).await;
+        let load = Load::start(config(address, "u", 50)).expect("started");
+        while recommender.asked() < 50 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // All are sent though none was answered; now they wait for so long.
+        let stall = Duration::from_millis(200);
+        tokio::time::sleep(stall).await;
+        gate.send_replace(true);
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert_eq!((tally.answered, tally.failed(), tally.not_sent), (50, 0, 0));
+        assert!(tally.latency(0.0) >= stall, "even the last call waited: {:?}", tally.latency(0.0));
+        let served = Served { models: "films@1".into(), variant: "baseline" };
+        assert_eq!(tally.served, [(served, 50)].into());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_due_while_too_many_are_under_way_counts_as_not_sent() {
+        let (address, _, gate) = serve(false).await;
+        let load = Load::start(LoadConfig { max_in_flight: 3, ..config(address, "u", 10) });
+        let load = load.expect("started");
+        while load.look(|tally| tally.not_sent) < 7 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        gate.send_replace(true);
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert_eq!((tally.answered, tally.not_sent), (3, 7));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn failures_are_counted_by_code_and_batches_by_user() {
+        let (address, _, _gate) = serve(true).await;
+        let load = Load::start(config(address.clone(), "nobody", 5)).expect("started");
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert_eq!((tally.errors, tally.answered), ([("NOT_FOUND", 5)].into(), 0));
+        let load =
+            Load::start(LoadConfig { batch: 4, ..config(address, "u", 5) }).expect("started");
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert_eq!((tally.answered, tally.users()), (5, 20));
+    }
+}

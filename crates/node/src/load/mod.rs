@@ -36,9 +36,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// `marquee load …`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  marquee load --bundle bundles/films-v1 --rate 200 --duration 30
+  marquee load --bundle bundles/films-v1 --rate 200 --duration 30s
   marquee load --endpoint http://127.0.0.1:50051 --endpoint http://127.0.0.1:50052 \\
-      --users users.txt --rate 1000 --duration 60 --json")]
+      --users users.txt --rate 1000 --duration 60s --json")]
 pub struct LoadArgs {
     /// A router's address; repeat it for more, which take turns
     #[arg(
@@ -52,9 +52,9 @@ pub struct LoadArgs {
     /// Calls a second, above 0
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     rate: f64,
-    /// Seconds to send for, above 0
-    #[arg(long, default_value_t = 10.0, value_parser = positive, value_name = "SECONDS")]
-    duration: f64,
+    /// How long to send, with its unit: 500ms, 30s, 5m; at most a day
+    #[arg(long, default_value = "10s", value_parser = time, value_name = "TIME")]
+    duration: Duration,
     /// A file with one user id a line; a line that comes twice is asked for twice as often
     #[arg(
         long,
@@ -84,6 +84,9 @@ pub struct LoadArgs {
     /// Draw the same users again
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Exit with 1 if any call failed or could not be sent
+    #[arg(long)]
+    fail_on_error: bool,
     /// Print JSON for scripts
     #[arg(long)]
     json: bool,
@@ -93,6 +96,20 @@ fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1e6 => Ok(value),
         _ => Err("give a number above 0 and up to 1000000".into()),
+    }
+}
+
+/// A time above nothing and up to a day, with its unit.
+fn time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    const DAY: f64 = 86_400.0;
+    let seconds = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(number * seconds)
+    });
+    match seconds {
+        Some(seconds) if seconds > 0.0 && seconds <= DAY => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("give a time with its unit, up to a day, such as 500ms, 30s or 5m".into()),
     }
 }
 
@@ -106,8 +123,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     for address in &args.endpoint {
         somebody_listens(address).await?;
     }
-    let schedule =
-        Schedule { rate: args.rate, duration: Some(Duration::from_secs_f64(args.duration)) };
+    let schedule = Schedule { rate: args.rate, duration: Some(args.duration) };
     let config = LoadConfig {
         endpoints: args.endpoint,
         schedule,
@@ -139,7 +155,9 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         true => output::json(&report)?,
         false => output::line(report.to_string())?,
     }
-    Ok(if report.answered > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let perfect = report.errors.is_empty() && report.not_sent == 0;
+    let fine = report.answered > 0 && (perfect || !args.fail_on_error);
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A mistyped address should be an error, not a report full of them.
@@ -165,5 +183,20 @@ fn progress_bar(schedule: &Schedule) -> indicatif::ProgressBar {
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(time("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["", "s", "10", "0s", "-1s", "NaNs", "infs", "25h", "1d", "1e400s"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -169,3 +169,123 @@ pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
         let _ = tokio::signal::ctrl_c().await;
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::loopback_address;
+    use crate::testing::Gated;
+    use marquee_proto::v1::RecommendRequest;
+    use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
+    use tokio::task::JoinHandle;
+    use tonic::Code;
+    use tonic::transport::Channel;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+
+    /// The service of the tests, as health names it.
+    const SERVICE: &str = "marquee.v1.RecommenderService";
+
+    struct Running {
+        recommender: Gated,
+        gate: watch::Sender<bool>,
+        channel: Channel,
+        end: watch::Sender<bool>,
+        server: JoinHandle<Result<(), ServerError>>,
+    }
+
+    async fn start(max_in_flight: usize, drain: Duration) -> Running {
+        let (recommender, gate) = Gated::new(false);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = bind(any, "--listen").await.expect("a free port");
+        let address = loopback_address(listener.local_addr().expect("bound"));
+        let (readiness, health) = Readiness::new(&[SERVICE]).await;
+        readiness.set(SERVICE, true).await;
+        let routes = Routes::new(recommender.server()).add_service(health);
+        let routes = with_reflection(routes).expect("descriptors");
+        let (end, signal) = watch::channel(false);
+        let server = serve(listener, routes, max_in_flight, readiness, Shutdown { signal, drain });
+        let server = tokio::spawn(server);
+        Running { recommender, gate, channel: crate::ctl::channel(&address), end, server }
+    }
+
+    impl Running {
+        fn ask(&self) -> JoinHandle<Result<(), tonic::Status>> {
+            let mut client = RecommenderServiceClient::new(self.channel.clone());
+            tokio::spawn(async move {
+                let request = RecommendRequest { user_id: "u".into(), ..Default::default() };
+                client.recommend(request).await.map(|_| ())
+            })
+        }
+
+        async fn until_asked(&self, times: u64) {
+            while self.recommender.asked() < times {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+
+        async fn health(&self) -> Option<ServingStatus> {
+            let request = HealthCheckRequest { service: SERVICE.into() };
+            let answer = HealthClient::new(self.channel.clone()).check(request).await.ok()?;
+            Some(answer.into_inner().status())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_under_way_are_answered_before_the_end() {
+        let mut running = start(10, Duration::from_secs(60)).await;
+        let watched = HealthClient::new(running.channel.clone())
+            .watch(HealthCheckRequest { service: SERVICE.into() })
+            .await
+            .expect("watched");
+        let mut statuses = watched.into_inner();
+        let first = statuses.message().await.expect("a status").expect("a status");
+        assert_eq!(first.status(), ServingStatus::Serving);
+        let under_way = running.ask();
+        running.until_asked(1).await;
+        running.end.send_replace(true);
+        let closed = statuses.message().await.expect("a status").expect("a status");
+        assert_eq!(closed.status(), ServingStatus::NotServing);
+        running.gate.send_replace(true);
+        under_way.await.expect("no panic").expect("answered though the node ends");
+        (&mut running.server).await.expect("no panic").expect("ended well");
+        let status = running.ask().await.expect("no panic").expect_err("the node has ended");
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_never_ends_does_not_hold_up_the_end() {
+        let running = start(10, Duration::from_millis(100)).await;
+        let stuck = running.ask();
+        running.until_asked(1).await;
+        running.end.send_replace(true);
+        running.server.await.expect("no panic").expect("ended though a request is under way");
+        stuck.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_beyond_the_bound_are_refused_and_health_is_not() {
+        let running = start(2, Duration::from_secs(60)).await;
+        let admitted = [running.ask(), running.ask()];
+        running.until_asked(2).await;
+        let status = running.ask().await.expect("no panic").expect_err("one too many");
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("max_in_flight"), "{status:?}");
+        assert_eq!(running.health().await, Some(ServingStatus::Serving));
+        running.gate.send_replace(true);
+        for admitted in admitted {
+            admitted.await.expect("no panic").expect("answered");
+        }
+        running.ask().await.expect("no panic").expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_what_changes_it() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let taken = bind(any, "--listen").await.expect("a free port");
+        let at = taken.local_addr().expect("bound");
+        let error = bind(at, "--listen").await.expect_err("taken").to_string();
+        assert!(error.contains(&at.to_string()) && error.contains("--listen"), "{error}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What tests of this crate share: a recommender that answers when it is let.
+
+use marquee_proto::v1::recommender_service_server::{RecommenderService, RecommenderServiceServer};
+use marquee_proto::v1::{
+    BatchRecommendRequest, BatchRecommendResponse, ModelVersion, RankItemsRequest,
+    RankItemsResponse, RecommendRequest, RecommendResponse, ServedBy, SimilarItemsRequest,
+    SimilarItemsResponse, Variant,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+/// Answers every user with `films@1` as baseline, once its gate is open. The user "nobody" is
+/// NOT_FOUND at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated {
+    gate: watch::Receiver<bool>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Gated {
+    /// A recommender, and its gate: it answers while that is true.
+    pub(crate) fn new(open: bool) -> (Self, watch::Sender<bool>) {
+        let (sender, gate) = watch::channel(open);
+        (Self { gate, asked: Arc::default() }, sender)
+    }
+
+    /// How many requests have arrived.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// The service, to be added to a server.
+    pub(crate) fn server(&self) -> RecommenderServiceServer<Self> {
+        RecommenderServiceServer::new(self.clone())
+    }
+
+    async fn answer(&self, request: RecommendRequest) -> Result<RecommendResponse, Status> {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        if request.user_id == "nobody" {
+            return Err(Status::not_found("nobody"));
+        }
+        let _ = self.gate.clone().wait_for(|open| *open).await;
+        let served_by = ServedBy {
+            models: vec![ModelVersion { model: "films".into(), version: 1 }],
+            variant: Variant::Baseline.into(),
+            ..ServedBy::default()
+        };
+        Ok(RecommendResponse { served_by: Some(served_by), ..RecommendResponse::default() })
+    }
+}
+
+#[tonic::async_trait]
+impl RecommenderService for Gated {
+    async fn recommend(
+        &self,
+        request: Request<RecommendRequest>,
+    ) -> Result<Response<RecommendResponse>, Status> {
+        self.answer(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn batch_recommend(
+        &self,
+        request: Request<BatchRecommendRequest>,
+    ) -> Result<Response<BatchRecommendResponse>, Status> {
+        let mut responses = Vec::new();
+        for request in request.into_inner().requests {
+            responses.push(self.answer(request).await?);
+        }
+        Ok(Response::new(BatchRecommendResponse { responses }))
+    }
+
+    async fn similar_items(
+        &self,
+        _: Request<SimilarItemsRequest>,
+    ) -> Result<Response<SimilarItemsResponse>, Status> {
+        Err(Status::unimplemented("tests do not ask"))
+    }
+
+    async fn rank_items(
+        &self,
+        _: Request<RankItemsRequest>,
+    ) -> Result<Response<RankItemsResponse>, Status> {
+        Err(Status::unimplemented("tests do not ask"))
+    }
+}
