@@ -32,7 +32,11 @@ async fn requests() {
         (of_user_1(&|r| r.filter = range(2.0, 1.0)), Code::InvalidArgument, "min"),
         (of_user_1(&|r| r.min_coverage = f64::NAN), Code::InvalidArgument, "min_coverage"),
         (of_user_1(&|r| r.min_coverage = 1.5), Code::InvalidArgument, "min_coverage"),
-        (of_user_1(&|r| r.recent_item_ids = vec!["1".into(); 1_001]), Code::InvalidArgument, "recent_item_ids"),
+        (
+            of_user_1(&|r| r.recent_item_ids = vec!["1".into(); 1_001]),
+            Code::InvalidArgument,
+            "recent_item_ids",
+        ),
     ];
     for (request, code, says) in cases {
         let status = recommender.recommend(request).await.expect_err(says);
@@ -41,7 +45,8 @@ async fn requests() {
     }
     let default = recommender.recommend(of_user_1(&|r| r.count = 0)).await.expect("answered");
     assert_eq!(default.into_inner().items.len(), 10, "count 0 is 10");
-    let unknown = SimilarItemsRequest { item_id: "no-such".into(), ..SimilarItemsRequest::default() };
+    let unknown =
+        SimilarItemsRequest { item_id: "no-such".into(), ..SimilarItemsRequest::default() };
     let status = recommender.similar_items(unknown).await.expect_err("unknown item");
     assert_eq!(status.code(), Code::NotFound, "{status:?}");
     assert!(recommender.recommend(request("user-1")).await.is_ok(), "still serving");
@@ -69,7 +74,8 @@ fn data_files() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
     let out = dir.join("out").display().to_string();
-    let train = |file: &str, says: &[&str]| fails(&["train", "--interactions", file, "--out", &out], says);
+    let train =
+        |file: &str, says: &[&str]| fails(&["train", "--interactions", file, "--out", &out], says);
     let rows = "userId,movieId,rating,timestamp\n1,1,4,1\n1,2,four,2\n";
     train(&write(dir, "bad.csv", rows), &["bad.csv", "3", "rating", "--skip-bad-rows"]);
     train(&write(dir, "empty.csv", ""), &["empty.csv", "empty"]);
@@ -89,7 +95,8 @@ fn bundles_on_disk() {
     };
     let files: Vec<_> = walk(&bundle);
     assert!(files.len() > 3, "{files:?}");
-    let largest = files.iter().max_by_key(|file| file.metadata().expect("there").len()).expect("some");
+    let largest =
+        files.iter().max_by_key(|file| file.metadata().expect("there").len()).expect("some");
     let name = largest.file_name().expect("a name").to_string_lossy().into_owned();
     let intact = std::fs::read(largest).expect("readable");
     let mut flipped = intact.clone();
@@ -108,7 +115,8 @@ fn bundles_on_disk() {
 }
 
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let entries =
+        std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
@@ -130,7 +138,8 @@ async fn port_in_use() {
     let bundle = bundles.train(4, 1);
     let node = Standalone::start(bundles.path(), &bundle).await;
     let address = node.endpoint.trim_start_matches("http://").to_owned();
-    let args = ["serve", "--standalone", "--bundle", &bundle.display().to_string(), "--listen", &address];
+    let args =
+        ["serve", "--standalone", "--bundle", &bundle.display().to_string(), "--listen", &address];
     let mut second = Server::start(bundles.path(), "second", args.map(String::from).to_vec());
     assert_eq!(second.wait().code(), Some(1));
     let log = second.log();

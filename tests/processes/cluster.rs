@@ -14,10 +14,14 @@ async fn rollout_goes_on_when_its_leader_is_killed() {
     let second = cluster.bundles.train(12, 4);
     let candidate = cluster.publish(&second).await;
     let caller = Caller::start(cluster.routers_at());
-    let rollout_id = cluster.start_rollout(&candidate, vec![(1_000, 2), (5_000, 2), (10_000, 1)]).await;
+    let rollout_id =
+        cluster.start_rollout(&candidate, vec![(1_000, 2), (5_000, 2), (10_000, 1)]).await;
     let leader = cluster.any_leader(&[0, 1, 2]).await;
     eventually("the canary has traffic", || async {
-        cluster.rollout(leader, &rollout_id).await.is_some_and(|r| r.state() == RolloutState::Canary)
+        cluster
+            .rollout(leader, &rollout_id)
+            .await
+            .is_some_and(|r| r.state() == RolloutState::Canary)
     })
     .await;
 
@@ -25,7 +29,10 @@ async fn rollout_goes_on_when_its_leader_is_killed() {
     let living: Vec<usize> = (0..3).filter(|&n| n != leader).collect();
     let next = cluster.any_leader(&living).await;
     eventually("the rollout is promoted", || async {
-        cluster.rollout(next, &rollout_id).await.is_some_and(|r| r.state() == RolloutState::Promoted)
+        cluster
+            .rollout(next, &rollout_id)
+            .await
+            .is_some_and(|r| r.state() == RolloutState::Promoted)
     })
     .await;
     let rollout = cluster.rollout(living[0], &rollout_id).await.expect("still known");
@@ -41,7 +48,10 @@ async fn rollout_goes_on_when_its_leader_is_killed() {
     // The killed one comes back and catches up.
     cluster.control[leader].restart();
     eventually("the killed voter knows the end", || async {
-        cluster.rollout(leader, &rollout_id).await.is_some_and(|r| r.state() == RolloutState::Promoted)
+        cluster
+            .rollout(leader, &rollout_id)
+            .await
+            .is_some_and(|r| r.state() == RolloutState::Promoted)
     })
     .await;
 }
@@ -97,7 +107,8 @@ async fn a_killed_shard_node_costs_no_answer() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The other one now: whoever came back must carry the answers.
     eventually("the shards are loaded again", || async {
-        let plan = cluster.control_client(0).get_plan(marquee_proto::control::v1::GetPlanRequest {}).await;
+        let plan =
+            cluster.control_client(0).get_plan(marquee_proto::control::v1::GetPlanRequest {}).await;
         plan.is_ok_and(|plan| {
             let plan = plan.into_inner().plan.unwrap_or_default();
             plan.nodes.iter().all(|node| node.alive)

@@ -17,15 +17,19 @@ async fn lists_services_and_calls_recommend() {
     let node = Standalone::start(bundles.path(), &bundles.train(8, 2)).await;
     let address = node.endpoint.trim_start_matches("http://").to_owned();
     let Some(grpcurl) = grpcurl() else {
-        eprintln!("no grpcurl in target/tools (`make test` fetches one where pip is): asking by reflection alone");
+        eprintln!(
+            "no grpcurl in target/tools (`make test` fetches one where pip is): asking by reflection alone"
+        );
         for services in [reflect_v1(&node.endpoint).await, reflect_v1alpha(&node.endpoint).await] {
             assert!(SERVICES.iter().all(|name| services.iter().any(|s| s == name)), "{services:?}");
         }
         return;
     };
     let run = |args: &[&str]| {
-        let output = Command::new(&grpcurl).arg("-plaintext").args(args).output().expect("grpcurl starts");
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output =
+            Command::new(&grpcurl).arg("-plaintext").args(args).output().expect("grpcurl starts");
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "grpcurl {args:?}: {err}");
         out.into_owned()
     };
@@ -54,13 +58,20 @@ macro_rules! reflect {
         async fn $name(endpoint: &str) -> Vec<String> {
             use tonic_reflection::pb::$version::{
                 ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+                server_reflection_request::MessageRequest,
+                server_reflection_response::MessageResponse,
             };
-            let mut client = ServerReflectionClient::connect(endpoint.to_owned()).await.expect("connected");
+            let channel = tonic::transport::Channel::from_shared(endpoint.to_owned())
+                .expect("an endpoint")
+                .connect_lazy();
+            let mut client = ServerReflectionClient::new(channel);
             let list = MessageRequest::ListServices(String::new());
-            let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
-            let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("answered");
-            let answer = answers.into_inner().message().await.expect("answered").expect("an answer");
+            let request =
+                ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+            let answers =
+                client.server_reflection_info(tokio_stream::once(request)).await.expect("answered");
+            let answer =
+                answers.into_inner().message().await.expect("answered").expect("an answer");
             match answer.message_response {
                 Some(MessageResponse::ListServicesResponse(list)) => {
                     list.service.into_iter().map(|service| service.name).collect()

@@ -60,11 +60,19 @@ async fn from_interactions_to_a_promoted_second_version() {
     let caller = Caller::start(vec![node.endpoint.clone()]);
 
     let published: serde_json::Value =
-        serde_json::from_str(&node.ctl(&["publish", &second.display().to_string(), "--json"])).expect("JSON");
+        serde_json::from_str(&node.ctl(&["publish", &second.display().to_string(), "--json"]))
+            .expect("JSON");
     assert_eq!(published["version"].to_string().trim_matches('"'), "2", "{published}");
     let started = node.ctl(&[
-        "rollout", "start", "--surface", "default", "--candidate", "films@2", "--steps",
-        "10%:1s,50%:3s,100%:1s", "--json",
+        "rollout",
+        "start",
+        "--surface",
+        "default",
+        "--candidate",
+        "films@2",
+        "--steps",
+        "10%:1s,50%:3s,100%:1s",
+        "--json",
     ]);
     let started: serde_json::Value = serde_json::from_str(&started).expect("JSON");
     let rollout_id = find(&started, "rolloutId").expect("an id").as_str().expect("text").to_owned();
@@ -76,7 +84,8 @@ async fn from_interactions_to_a_promoted_second_version() {
     eventually("everybody has version 2", || {
         let mut recommender = recommender.clone();
         async move {
-            let answer = recommender.recommend(request("user-1")).await.expect("answered").into_inner();
+            let answer =
+                recommender.recommend(request("user-1")).await.expect("answered").into_inner();
             let served_by = answer.served_by.expect("set");
             served_by.models[0].version == 2 && served_by.variant() == Variant::Unspecified
         }
@@ -94,7 +103,8 @@ async fn from_interactions_to_a_promoted_second_version() {
     }
     for weight in [0.1_f64, 0.5] {
         let fits = |&(share, users): &(f64, usize)| {
-            users >= 100 && (share - weight).abs() <= 3.0 * (weight * (1.0 - weight) / users as f64).sqrt()
+            users >= 100
+                && (share - weight).abs() <= 3.0 * (weight * (1.0 - weight) / users as f64).sqrt()
         };
         assert!(shares.values().any(fits), "no epoch with a share of {weight}: {shares:?}");
     }
@@ -135,12 +145,20 @@ async fn every_method_keeps_its_word() {
         request.count = 1_000;
         request
     };
-    let tagged = Filter { include_tags: vec!["Group3".into()], include_seen: true, ..Filter::default() };
+    let tagged =
+        Filter { include_tags: vec!["Group3".into()], include_seen: true, ..Filter::default() };
     let answer = recommender.recommend(filter(tagged)).await.expect("answered").into_inner();
-    let groups: BTreeSet<u32> =
-        answer.items.iter().map(|item| (item.item_id.parse::<u32>().expect("a number") - 1) % 5).collect();
+    let groups: BTreeSet<u32> = answer
+        .items
+        .iter()
+        .map(|item| (item.item_id.parse::<u32>().expect("a number") - 1) % 5)
+        .collect();
     assert_eq!(groups, BTreeSet::from([3]));
-    let old = marquee_proto::v1::AttributeRange { attribute: "year".into(), min: None, max: Some(1960.0) };
+    let old = marquee_proto::v1::AttributeRange {
+        attribute: "year".into(),
+        min: None,
+        max: Some(1960.0),
+    };
     let old = Filter { ranges: vec![old], include_seen: true, ..Filter::default() };
     let answer = recommender.recommend(filter(old)).await.expect("answered").into_inner();
     assert!(!answer.items.is_empty());
@@ -148,16 +166,20 @@ async fn every_method_keeps_its_word() {
 
     // An item without a title has an empty one.
     let last = ITEMS.to_string();
-    let only = Filter { include_item_ids: vec![last.clone()], include_seen: true, ..Filter::default() };
+    let only =
+        Filter { include_item_ids: vec![last.clone()], include_seen: true, ..Filter::default() };
     let answer = recommender.recommend(filter(only)).await.expect("answered").into_inner();
     if let Some(item) = answer.items.first() {
         assert_eq!((item.item_id.as_str(), item.title.as_str()), (last.as_str(), ""));
     }
 
-    let similar = SimilarItemsRequest { item_id: "1".into(), count: 20, ..SimilarItemsRequest::default() };
+    let similar =
+        SimilarItemsRequest { item_id: "1".into(), count: 20, ..SimilarItemsRequest::default() };
     let similar = recommender.similar_items(similar).await.expect("answered").into_inner();
-    let same_group =
-        similar.items.iter().filter(|item| (item.item_id.parse::<u32>().expect("a number") - 1) % 5 == 0);
+    let same_group = similar
+        .items
+        .iter()
+        .filter(|item| (item.item_id.parse::<u32>().expect("a number") - 1) % 5 == 0);
     assert!(same_group.count() >= 10, "taste groups are learnt: {:?}", similar.items);
     assert!(similar.items.iter().all(|item| item.item_id != "1"), "not itself");
 

@@ -78,7 +78,10 @@ impl Answers {
             let served_by = answer.served_by.as_ref().expect("served_by is set");
             assert_eq!(served_by.models.len(), 1, "user-{user}: {served_by:?}");
             let coverage = answer.coverage.as_ref().expect("coverage is set");
-            assert_eq!(coverage.shards_answered, coverage.shards_total, "user-{user}: {coverage:?}");
+            assert_eq!(
+                coverage.shards_answered, coverage.shards_total,
+                "user-{user}: {coverage:?}"
+            );
         }
     }
 
@@ -95,7 +98,10 @@ impl Answers {
             }
             epochs.insert(served_by.plan_epoch);
             let before = by_epoch.insert((served_by.plan_epoch, user), served_by.variant);
-            assert!(before.is_none_or(|before| before == served_by.variant), "user-{user} changed within an epoch");
+            assert!(
+                before.is_none_or(|before| before == served_by.variant),
+                "user-{user} changed within an epoch"
+            );
             match served_by.variant() {
                 Variant::Candidate => {
                     candidates.insert(user);

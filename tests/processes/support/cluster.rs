@@ -48,7 +48,10 @@ impl Cluster {
         let control = (1..)
             .zip(&control_ports)
             .map(|(id, &port)| {
-                let rest = format!("[control]\nid = {id}\nvoters = [{}]\nreplication_factor = 2\n", voters.join(", "));
+                let rest = format!(
+                    "[control]\nid = {id}\nvoters = [{}]\nreplication_factor = 2\n",
+                    voters.join(", ")
+                );
                 node(format!("control-{id}"), "control", port, rest)
             })
             .collect();
@@ -79,7 +82,9 @@ impl Cluster {
     /// A client of control node `n`, from 0.
     pub(crate) fn control_client(&self, n: usize) -> ControlClient {
         let endpoint = format!("http://127.0.0.1:{}", self.control_ports[n]);
-        ControlServiceClient::new(Channel::from_shared(endpoint).expect("an endpoint").connect_lazy())
+        ControlServiceClient::new(
+            Channel::from_shared(endpoint).expect("an endpoint").connect_lazy(),
+        )
     }
 
     /// Waits until the living control nodes agree on a leader among them, and returns it, from 0.
@@ -109,7 +114,8 @@ impl Cluster {
             force: true,
             ..pb::PublishModelRequest::default()
         };
-        let answer = self.control_client(2).publish_model(request).await.expect("published").into_inner();
+        let answer =
+            self.control_client(2).publish_model(request).await.expect("published").into_inner();
         format!("{}@{}", answer.model, answer.version)
     }
 

@@ -21,7 +21,8 @@ pub(crate) fn interactions() -> String {
             let rank = scramble * scramble * (ITEMS / GROUPS) / 1_000_000;
             let group = if scramble % 10 == 0 { scramble % GROUPS } else { user % GROUPS };
             let item = rank * GROUPS + group;
-            writeln!(csv, "user-{user},{},{},{}", item + 1, 4.0, 1_000_000 + n * 100 + user).expect("memory");
+            writeln!(csv, "user-{user},{},{},{}", item + 1, 4.0, 1_000_000 + n * 100 + user)
+                .expect("memory");
         }
     }
     csv
@@ -32,7 +33,8 @@ fn items() -> String {
     let mut csv = String::from("movieId,title,genres\n");
     for item in 1..ITEMS {
         let year = 1950 + item % 70;
-        writeln!(csv, "{item},\"Film {item}, The ({year})\",Group{}|All", (item - 1) % GROUPS).expect("memory");
+        writeln!(csv, "{item},\"Film {item}, The ({year})\",Group{}|All", (item - 1) % GROUPS)
+            .expect("memory");
     }
     csv
 }
