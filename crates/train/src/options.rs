@@ -375,18 +375,14 @@ Examples:
 /// A bundle or a live endpoint against interactions that were held out.
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(after_help = EVAL_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("evaluated").required(true))]
 #[group(skip)]
 pub struct EvalArgs {
     /// The bundle to evaluate, offline and by exact ranking.
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "endpoint",
-        conflicts_with = "endpoint"
-    )]
+    #[arg(long, value_name = "DIR", group = "evaluated")]
     pub bundle: Option<PathBuf>,
     /// The router to ask, such as http://127.0.0.1:50051.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", group = "evaluated")]
     pub endpoint: Option<String>,
     /// Interactions the model knows: they are not to be recommended again.
     #[arg(long, value_name = "FILE")]

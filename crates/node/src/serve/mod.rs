@@ -17,7 +17,9 @@ pub use server::{ServerError, bind, until_told_to_end};
 
 use crate::cli;
 use crate::config::{Config, DEFAULT_LISTEN, LogSection};
+use anyhow::Context as _;
 use clap::Args;
+use marquee_bundle::{TrustedKeys, read_manifest};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +80,12 @@ async fn start(args: ServeArgs, config: Option<Config>) -> anyhow::Result<Node> 
     if let Some(config) = config {
         let listeners = open_listeners(&config, "the `listen` keys of its config").await?;
         return Node::start(&config, listeners).await;
+    }
+    if let Some(bundle) = &args.bundle {
+        // Before anything is started: most mistakes show here already.
+        read_manifest(bundle, &TrustedKeys::none()).with_context(|| {
+            format!("cannot serve {}; `marquee train` makes bundles", bundle.display())
+        })?;
     }
     let (data_dir, scratch) = match args.data_dir {
         Some(data_dir) => (data_dir, None),
