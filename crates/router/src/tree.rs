@@ -96,11 +96,7 @@ impl Tree {
     /// What comes next, given what is known of the leaves.
     pub(crate) fn evaluate(&self, leaves: &[LeafState], scope: &Scope) -> Step {
         match self.list(leaves, scope) {
-            Ok(list) => {
-                let mut list = list.unwrap_or_default();
-                list.truncate(scope.count);
-                Step::Done(list)
-            }
+            Ok(list) => Step::Done(list.unwrap_or_default()),
             Err(demands) => Step::Ask(demands),
         }
     }

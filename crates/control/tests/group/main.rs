@@ -92,6 +92,51 @@ async fn a_group_that_was_down_goes_on_where_it_stood() {
     assert_eq!(next.expect("done").into_inner().version, 2);
 }
 
+/// Longer than the log that a leader keeps for those who are behind.
+const MISSED_CHANGES: usize = 1_800;
+
+#[tokio::test]
+async fn a_voter_that_missed_more_than_the_log_keeps_catches_up() {
+    let mut group = Group::start(3).await;
+    let leader = group.leader().await;
+    let behind = group.follower().await;
+    group.kill(behind).await;
+    let api = group.node(leader).control.api();
+    let changes = (0..MISSED_CHANGES).map(|n| {
+        let api = api.clone();
+        tokio::spawn(async move {
+            // Ten nodes that go on moving.
+            let add = pb::AddNodeRequest {
+                node_id: format!("router-{}", n % 10),
+                address: format!("http://127.0.0.1:{}", 10_000 + n),
+                roles: vec![pb::Role::Router as i32],
+                ..Default::default()
+            };
+            loop {
+                match api.add_node(Request::new(add.clone())).await {
+                    Ok(_) => return,
+                    Err(busy) => assert_eq!(busy.code(), Code::Unavailable, "{busy}"),
+                }
+            }
+        })
+    });
+    for change in changes.collect::<Vec<_>>() {
+        change.await.expect("no panic");
+    }
+    group.restart(behind).await;
+    group.leader().await;
+    let plan = |id| {
+        let api = group.node(id).control.api();
+        async move {
+            let plan = api.get_plan(Request::new(pb::GetPlanRequest {})).await;
+            plan.expect("all run").into_inner().plan.expect("there")
+        }
+    };
+    let (there, here) = (plan(leader).await, plan(behind).await);
+    assert_eq!(there.nodes.len(), 10);
+    assert_eq!(here, there);
+}
+
 #[tokio::test]
 async fn without_a_majority_callers_are_told_so() {
     let mut group = Group::start(3).await;

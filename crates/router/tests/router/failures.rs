@@ -5,6 +5,7 @@ use crate::support::{Mood, World, films, user, users};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::ReplicaState;
 use marquee_proto::v1::{self, FallbackReason};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
@@ -71,6 +72,33 @@ async fn a_slow_node_is_hedged_when_its_usual_time_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_hedge_and_the_hedged_call_both_found_is_listed_once() {
+    let whole = films(1, 1, "i", 150, 20);
+    let mut world = World::new(vec![films(1, 2, "i", 150, 20)], 3, 3);
+    // One node has both shards; each other has one of them.
+    world.change(|plan| {
+        let version = plan.versions.values_mut().next().expect("a version");
+        version.placements[0].replicas.remove("n2");
+        version.placements[1].replicas.remove("n1");
+    });
+    world.all_feel(Mood::Slow(5));
+    for _ in 0..5 {
+        for name in everybody() {
+            world.recommend(user(&name, 10)).await.expect("an answer");
+        }
+    }
+    assert_eq!(world.node("n1").take_calls(), (0, 0), "few nodes are asked");
+    world.node("n0").feels(Mood::Slow(40));
+    world.node("n2").feels(Mood::Slow(200));
+    let begun = Instant::now();
+    let answer = world.recommend(user("u3", 150)).await.expect("an answer");
+    // The search was hedged, half of the hedge came in at once, and then the original.
+    assert_eq!(world.node("n1").take_calls().1, 1);
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert_eq!(ids(&answer.items), whole.expected("u3", 150));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_replica_the_answer_is_partial_and_says_so() {
     let world = World::new(vec![films(1, 4, "i", 150, 20)], 4, 1);
     let dead = world.holders(2)[0].clone();
@@ -102,6 +130,23 @@ async fn without_a_replica_the_answer_is_partial_and_says_so() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let whole = world.recommend(user("u1", 10)).await.expect("an answer");
     assert_eq!(whole.coverage.expect("always there").shards_answered, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_whose_shard_is_missing_is_not_called_unknown() {
+    let world = World::new(vec![films(1, 4, "i", 40, 20)], 4, 1);
+    world.node(&world.holders(2)[0].clone()).feels(Mood::Dead);
+    let given: Vec<String> =
+        (0..40).map(|n| format!("i{n}")).chain((0..40).map(|n| format!("x{n}"))).collect();
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    let gone = |id: &&str| marquee_core::hash::shard_of(id, 4) == 2;
+    let answer = world.rank("u1", &given).await.expect("a partial answer");
+    let ranked: BTreeSet<&str> = ids(&answer.items).into_iter().collect();
+    let expected: BTreeSet<&str> = given[..40].iter().filter(|id| !gone(id)).copied().collect();
+    assert_eq!(ranked, expected);
+    let unknown: Vec<&str> = given[40..].iter().filter(|id| !gone(id)).copied().collect();
+    assert_eq!(answer.unknown_item_ids, unknown);
+    assert_eq!(answer.coverage.expect("always there").shards_missing, ["films@1/2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -212,7 +212,7 @@ impl Role {
 
     /// The column that a flag names: by its header, letter for letter or normalised, or by its
     /// place, counted from 1.
-    pub(crate) fn from_flag(
+    pub(crate) fn flagged(
         &self,
         path: &Path,
         given: &str,
@@ -294,7 +294,7 @@ mod tests {
     fn flags_name_or_count() {
         let path = Path::new("f.csv");
         let names = header(&["who", "What", "2"]);
-        let from = |given| USER.from_flag(path, given, Some(&names), 3);
+        let from = |given| USER.flagged(path, given, Some(&names), 3);
         assert_eq!(from("who").ok(), Some(0));
         assert_eq!(from("what").ok(), Some(1));
         assert_eq!(from("1").ok(), Some(0));

@@ -118,7 +118,7 @@ fn find_layout(
     let header = table.has_own_header() || known || named || !looks_like_data(first, args);
     let cells = header.then_some(first.as_slice());
     let find = |role: &Role, flag: &Option<String>| match flag {
-        Some(flag) => role.from_flag(path, flag, cells, first.len()).map(Some),
+        Some(flag) => role.flagged(path, flag, cells, first.len()).map(Some),
         None => Ok(cells.and_then(|cells| role.find(cells))),
     };
     let (mut user, mut item) = (find(&USER, &args.user_column)?, find(&ITEM, &args.item_column)?);

@@ -175,7 +175,7 @@ fn find_layout(
         });
     }
     let flag = |role: &super::columns::Role, flag: &Option<String>| match flag {
-        Some(flag) => role.from_flag(path, flag, cells, first.len()).map(Some),
+        Some(flag) => role.flagged(path, flag, cells, first.len()).map(Some),
         None => Ok(cells.and_then(|cells| role.find(cells))),
     };
     let mut title = flag(&TITLE, &args.title_column)?;
@@ -183,13 +183,13 @@ fn find_layout(
     let mut tags = match &args.tags_column {
         Some(given) => {
             let columns =
-                given.split(',').map(|one| TAGS.from_flag(path, one.trim(), cells, first.len()));
+                given.split(',').map(|one| TAGS.flagged(path, one.trim(), cells, first.len()));
             columns.collect::<Result<Vec<_>, _>>()?
         }
         None => cells.map(|cells| TAGS.find_all(cells)).unwrap_or_default(),
     };
     let id = match &args.items_id_column {
-        Some(given) => Some(ITEM_OF_ITEMS.from_flag(path, given, cells, first.len())?),
+        Some(given) => Some(ITEM_OF_ITEMS.flagged(path, given, cells, first.len())?),
         None if header => id,
         None => Some(0),
     };
@@ -212,7 +212,7 @@ fn find_layout(
     }
     if header && title.is_none() {
         // RecBole calls a film's class a token_seq like its title; only the role tells them apart.
-        let unknown = first.iter().filter(|name| normalise(name) != "").count();
+        let unknown = first.iter().filter(|name| !normalise(name).is_empty()).count();
         notes.push(format!(
             "{}: no column for titles among {unknown}: see --title-column",
             path.display()
@@ -243,7 +243,8 @@ fn text(field: &[u8], latin: &mut u64) -> String {
 
 fn cut(mut text: String) -> String {
     if text.len() > MAX_TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        let end = (0..=MAX_TEXT_BYTES).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
     }
     text
 }
