@@ -11,6 +11,8 @@
 mod gram;
 mod kernels;
 mod solve;
+#[cfg(test)]
+mod tests;
 
 use crate::csr::Csr;
 use crate::error::TrainError;

@@ -1,0 +1,298 @@
+//! From a file of interactions to a bundle, and back through its evaluation.
+
+mod support;
+
+use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
+use marquee_core::recipe::Recipe;
+use marquee_train::eval::{Evaluator, evaluate_bundle};
+use marquee_train::read::read_interactions;
+use marquee_train::{
+    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, TrainArgs, TrainSummary, train,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use support::{directory, file, tastes};
+
+fn run(args: &TrainArgs) -> TrainSummary {
+    train(args, 42).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn small(interactions: &Path, out: PathBuf) -> TrainArgs {
+    TrainArgs {
+        factors: 8,
+        regularization: 1.0,
+        positive_at: Some(4.0),
+        shards: 3,
+        ..TrainArgs::new(interactions, out)
+    }
+}
+
+/// Every file of a bundle, by its path inside.
+fn bytes(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut out, mut left) = (BTreeMap::new(), vec![dir.to_path_buf()]);
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a directory");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else {
+            let inside = path.strip_prefix(dir).expect("inside").to_path_buf();
+            out.insert(inside, std::fs::read(&path).expect("readable"));
+        }
+    }
+    out
+}
+
+#[test]
+fn the_whole_way() {
+    let dir = directory();
+    let interactions = file(&dir, "ratings.csv", tastes(200, 60));
+    let items = "item,title,genres\n0,Zero (2000),even\n1,One,odd\nextra,Never seen,odd\n";
+    let args = TrainArgs {
+        items: Some(file(&dir, "items.csv", items)),
+        name: Some("films".into()),
+        ..small(&interactions, dir.path().join("bundle"))
+    };
+    let summary = run(&args);
+    let evaluation = summary.evaluation.as_ref().expect("users have enough interactions");
+    assert!(evaluation.held_out_by_time);
+    assert!(summary.beats_popularity(), "{summary}");
+    assert!(evaluation.model.recall > 1.2 * evaluation.popularity.recall, "{summary}");
+    let catalogue = summary.catalogue.as_ref().expect("an items file was given");
+    assert_eq!((catalogue.described, catalogue.left_out), (2, 1));
+    assert_eq!(catalogue.without_description, summary.items - 2);
+    for phase in ["read", "fit for evaluation", "evaluate", "fit", "write"] {
+        assert!(summary.phases.iter().any(|p| p.name == phase), "{phase}");
+    }
+    let text = summary.to_string();
+    for part in [
+        "popularity",
+        "held out the last fifth of each user's interactions by time",
+        "1 of the items file",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    serde_json::to_string(&summary).expect("a summary for scripts");
+
+    let bundle =
+        Bundle::open(&args.out, &TrustedKeys::default(), &LoadOptions::default()).expect("opens");
+    let manifest = bundle.manifest();
+    assert_eq!(
+        (manifest.model.as_str(), manifest.kind.as_str(), manifest.shards),
+        ("films", "mf", 3)
+    );
+    assert!(matches!(manifest.recipe, Recipe::MatrixFactorisation { .. }));
+    assert_eq!(manifest.quality.recall_at_20, Some(evaluation.model.recall));
+    assert_eq!(manifest.quality.users_evaluated, Some(evaluation.model.users as u64));
+    assert_eq!(
+        (manifest.counts.users, manifest.counts.items),
+        (summary.users as u64, summary.items as u64)
+    );
+    assert_eq!(manifest.parameters["positive_at"], "4");
+    // Seen is more than liked.
+    assert!(manifest.counts.interactions > summary.interactions as u64);
+    let titled: Vec<String> = bundle
+        .shards()
+        .iter()
+        .filter_map(|shard| Some(shard.items().title(shard.items().find("0")?).to_string()))
+        .collect();
+    assert_eq!(titled, ["Zero (2000)"]);
+}
+
+#[test]
+fn the_same_bytes_for_any_threads_and_order_of_rows() {
+    let dir = directory();
+    let text = tastes(90, 40);
+    let interactions = file(&dir, "a.csv", &text);
+    let (header, rows) = text.split_once('\n').expect("a header");
+    let mut rows: Vec<&str> = rows.lines().collect();
+    // Times within a user repeat over items only, so no two rows of a pair are equally late.
+    rows.sort_by_key(|row| row.bytes().rev().map(u32::from).sum::<u32>() * 31 % 97);
+    rows.sort_by_key(|row| row.rsplit(',').next().map(str::to_string));
+    let shuffled = file(&dir, "b.csv", format!("{header}\n{}\n", rows.join("\n")));
+    let one = TrainArgs { threads: 1, ..small(&interactions, dir.path().join("one")) };
+    run(&one);
+    let expected = bytes(&one.out);
+    for threads in [2, 4] {
+        for (name, path) in [("same", &interactions), ("shuffled", &shuffled)] {
+            let out = dir.path().join(format!("{name}{threads}"));
+            let args = TrainArgs { threads, ..small(path, out) };
+            run(&args);
+            assert!(bytes(&args.out) == expected, "{name} rows, {threads} threads");
+        }
+    }
+    let seed = TrainArgs { seed: 2, ..small(&interactions, dir.path().join("seed")) };
+    run(&seed);
+    assert_ne!(bytes(&one.out), bytes(&seed.out));
+}
+
+/// A small catalogue is scanned unless an index is asked for.
+#[test]
+fn an_index_of_any_size_on_request() {
+    let dir = directory();
+    let interactions = file(&dir, "a.csv", tastes(60, 30));
+    for (index, expected) in [(Index::Auto, false), (Index::Always, true), (Index::Never, false)] {
+        let args =
+            TrainArgs { index, ..small(&interactions, dir.path().join(format!("{index:?}"))) };
+        run(&args);
+        let bundle = Bundle::open(&args.out, &TrustedKeys::default(), &LoadOptions::default())
+            .expect("opens");
+        for shard in bundle.shards() {
+            let items = shard.dense(ITEM_FACTORS).expect("there");
+            assert_eq!(items.graph().is_some(), expected, "{index:?}");
+        }
+    }
+}
+
+/// A bundle trained on what training itself would learn from for its evaluation scores as it said.
+#[test]
+fn a_bundle_scores_offline_what_training_measured() {
+    let dir = directory();
+    let all = file(&dir, "all.csv", tastes(150, 50));
+    let read = |path: &Path| {
+        read_interactions(path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+    };
+    let whole = read(&all);
+    let positive = whole.filter_rows(|_, row| whole.value[row] >= 4.0).compact();
+    let split = marquee_train::hold_out(&positive, 1).expect("enough");
+    let write = |name: &str, rows: &marquee_train::Interactions| {
+        let mut text = String::from("user,item,rating,timestamp\n");
+        for (user, id) in rows.users.iter().enumerate() {
+            for row in rows.rows_of(user) {
+                let item = &rows.items[rows.item[row] as usize];
+                text.push_str(&format!("{id},{item},{},{}\n", rows.value[row], rows.time[row]));
+            }
+        }
+        file(&dir, name, text)
+    };
+    let (train_path, test_path) =
+        (write("train.csv", &split.train), write("test.csv", &split.test));
+    let measured = run(&small(&all, dir.path().join("all"))).evaluation.expect("evaluated");
+    let args = small(&train_path, dir.path().join("part"));
+    run(&args);
+    let evaluator = Evaluator::new(read(&train_path), read(&test_path), 20).expect("rows to find");
+    let offline = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
+    assert_eq!(offline.unknown_users, 0);
+    assert_eq!(offline.report.train_items_recommended, 0);
+    assert_eq!(offline.report.metrics.users, measured.model.users);
+    assert!((offline.report.metrics.recall - measured.model.recall).abs() < 1e-9);
+    assert!((offline.report.metrics.ndcg - measured.model.ndcg).abs() < 1e-9);
+    assert!((offline.popularity.recall - measured.popularity.recall).abs() < 1e-9);
+}
+
+#[test]
+fn popularity_is_a_model_too() {
+    let dir = directory();
+    let interactions = file(&dir, "a.csv", tastes(60, 30));
+    let args = TrainArgs {
+        model: ModelKind::Popularity,
+        ..small(&interactions, dir.path().join("bundle"))
+    };
+    let summary = run(&args);
+    let evaluation = summary.evaluation.as_ref().expect("evaluated");
+    assert_eq!(evaluation.model, evaluation.popularity);
+    assert!(!summary.beats_popularity());
+    let rows = read_interactions(&interactions, &ColumnArgs::default(), Duplicates::Last, false)
+        .expect("fine")
+        .0;
+    let evaluator = Evaluator::new(marquee_train::Interactions::default(), rows, 10).expect("rows");
+    let offline = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
+    assert_eq!(offline.report.metrics, offline.popularity);
+}
+
+#[test]
+fn without_times_the_hold_out_is_random_and_says_so() {
+    let dir = directory();
+    let text: String = tastes(50, 30)
+        .lines()
+        .map(|l| l.rsplit_once(',').expect("columns").0.to_string() + "\n")
+        .collect();
+    let summary = run(&small(&file(&dir, "a.csv", text), dir.path().join("bundle")));
+    assert!(!summary.evaluation.as_ref().expect("evaluated").held_out_by_time);
+    assert!(summary.to_string().contains("there are no timestamps"), "{summary}");
+}
+
+#[test]
+fn users_to_evaluate_may_be_bounded() {
+    let dir = directory();
+    let interactions = file(&dir, "a.csv", tastes(50, 30));
+    let some =
+        TrainArgs { evaluate_users: Some(7), ..small(&interactions, dir.path().join("some")) };
+    let summary = run(&some);
+    assert_eq!(summary.evaluation.as_ref().expect("evaluated").model.users, 7);
+    assert!(summary.to_string().contains("over 7 users drawn from 50"), "{summary}");
+    let none =
+        TrainArgs { evaluate_users: Some(0), ..small(&interactions, dir.path().join("none")) };
+    assert!(run(&none).evaluation.is_none());
+}
+
+#[test]
+fn options_out_of_bounds_are_named() {
+    let dir = directory();
+    let interactions = file(&dir, "a.csv", "user,item\n1,2\n");
+    let base = TrainArgs::new(&interactions, dir.path().join("bundle"));
+    let message = |args: TrainArgs| train(&args, 0).expect_err("refused").to_string();
+    assert_eq!(
+        message(TrainArgs { factors: 0, ..base.clone() }),
+        "--factors: 0 is not in 1 to 4096"
+    );
+    assert_eq!(message(TrainArgs { shards: 0, ..base.clone() }), "--shards: 0 is not in 1 to 1024");
+    assert_eq!(
+        message(TrainArgs { iterations: 0, ..base.clone() }),
+        "--iterations: 0 is not in 1 to 10000"
+    );
+    assert_eq!(
+        message(TrainArgs { alpha: 0.0, ..base.clone() }),
+        "--alpha: 0 is not a finite number above 0"
+    );
+    assert_eq!(
+        message(TrainArgs { regularization: f32::NAN, ..base.clone() }),
+        "--regularization: NaN is not a finite number of at least 0"
+    );
+    assert_eq!(
+        message(TrainArgs { positive_at: Some(f32::INFINITY), ..base.clone() }),
+        "--positive-at: inf is not a finite number"
+    );
+    assert!(
+        message(TrainArgs { name: Some("a/b".into()), ..base.clone() })
+            .starts_with("--name: the model's name")
+    );
+    assert_eq!(
+        message(TrainArgs { positive_at: Some(4.0), ..base }),
+        "--positive-at: the interactions have no values: leave it out, or name their column with --value-column"
+    );
+}
+
+#[test]
+fn a_place_that_is_taken_is_refused_before_training() {
+    let dir = directory();
+    let interactions = file(&dir, "a.csv", "this file isn't even looked at");
+    let error =
+        train(&TrainArgs::new(interactions, dir.path()), 0).expect_err("refused").to_string();
+    assert!(error.contains("exists and is not an empty directory"), "{error}");
+}
+
+#[test]
+fn lists_from_anywhere_are_scored() {
+    let dir = directory();
+    let read = |name: &str, text: &str| {
+        let path = file(&dir, name, text);
+        read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+    };
+    let train = read("train.csv", "user,item\na,1\nb,1\n");
+    let test = read("test.csv", "user,item\na,2\na,3\nb,2\nc,9\n");
+    let evaluator = Evaluator::new(train, test, 2).expect("rows to find");
+    assert_eq!(evaluator.users(), ["a", "b", "c"]);
+    assert_eq!(evaluator.known("a").collect::<Vec<_>>(), ["1"]);
+    let list = |items: &[&str]| items.iter().map(|item| (*item).to_string()).collect::<Vec<_>>();
+    let report =
+        evaluator.score(&[list(&["2", "9", "3"]), list(&["1", "2"]), vec![]]).expect("scored");
+    assert!((report.metrics.recall - (0.5 + 1.0) / 3.0).abs() < 1e-12);
+    assert_eq!((report.users_without_list, report.train_items_recommended), (1, 1));
+    let twice =
+        evaluator.score(&[list(&["2", "2"]), vec![], vec![]]).expect_err("twice").to_string();
+    assert_eq!(twice, "the list of user \"a\" has item \"2\" twice");
+    assert_eq!(
+        evaluator.score(&[]).expect_err("none").to_string(),
+        "0 lists for 3 users: give one a user"
+    );
+}
