@@ -116,7 +116,7 @@ fn parquet_as_spark_writes_it() {
     let part = |name: &str, ids: Vec<i32>, lists: Vec<Vec<f32>>| {
         let rows = ids.len();
         let columns = [("id", Column::Int32(ids)), ("features", Column::FloatLists(lists))];
-        parquet(&folder.join(name), &columns, std::slice::from_ref(&(0..rows)));
+        parquet(&folder.join(name), &columns, &[rows]);
     };
     part("part-00001-x.parquet", vec![30], vec![vec![5.0, 6.0]]);
     part("part-00000-x.parquet", vec![10, 20], vec![vec![1.0, 2.0], vec![3.0, 4.0]]);
@@ -134,7 +134,7 @@ fn parquet_of_doubles_and_texts() {
         ("id", Column::Text(vec!["a", "b", "c"])),
         ("features", Column::DoubleLists(vec![vec![1.0], vec![2.0], vec![3.0]])),
     ];
-    parquet(&path, &columns, &[0..2, 2..3]);
+    parquet(&path, &columns, &[2, 3]);
     let table = read_factors(&path, None, "item").expect("fine");
     assert_eq!(
         (table.ids, table.data),
@@ -148,9 +148,9 @@ fn parquet_that_is_not_so_is_refused() {
     let path = dir.path().join("f.parquet");
     let write = |lists: Vec<Vec<f32>>| {
         let ids = (0..lists.len() as i64).collect();
-        let rows = 0..lists.len();
+        let rows = lists.len();
         let columns = [("id", Column::Int64(ids)), ("features", Column::FloatLists(lists))];
-        parquet(&path, &columns, std::slice::from_ref(&rows));
+        parquet(&path, &columns, &[rows]);
         failure(&path, None)
     };
     assert_eq!(
@@ -166,7 +166,7 @@ fn parquet_that_is_not_so_is_refused() {
         "f.parquet: row 1 (from 0; item \"1\") column 1 is NaN: factors must be finite numbers, train them anew"
     );
     let columns = [("id", Column::Int64(vec![1])), ("x", Column::Float(vec![1.0]))];
-    parquet(&path, &columns, std::slice::from_ref(&(0..1)));
+    parquet(&path, &columns, &[1]);
     assert_eq!(
         failure(&path, None),
         "f.parquet: factors need the columns id and features (a list of float), and there are [\"id\", \"x\"]"
@@ -183,7 +183,7 @@ fn a_broken_parquet_file_is_an_error_and_no_panic() {
     let lists = (0..30).map(|n| vec![n as f32, 1.0]).collect();
     let columns =
         [("id", Column::Int32((0..30).collect())), ("features", Column::FloatLists(lists))];
-    parquet(&path, &columns, &[0..10, 10..30]);
+    parquet(&path, &columns, &[10, 30]);
     let bytes = std::fs::read(&path).expect("written");
     for at in 0..bytes.len() {
         let mut broken = bytes.clone();

@@ -74,7 +74,7 @@ fn parquet_and_flags() {
         ("kinds", Column::Text(vec!["fps|classic"])),
         ("since", Column::Int64(vec![1998])),
     ];
-    parquet(&path, &columns, &[0..1]);
+    parquet(&path, &columns, &[1]);
     let args = ItemColumnArgs {
         title_column: Some("label".into()),
         tags_column: Some("kinds".into()),

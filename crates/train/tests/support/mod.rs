@@ -35,8 +35,8 @@ pub enum Column {
     DoubleLists(Vec<Vec<f64>>),
 }
 
-/// Writes a Parquet file with these columns, in row groups as given by where they end.
-pub fn parquet(path: &Path, columns: &[(&str, Column)], groups: &[std::ops::Range<usize>]) {
+/// Writes a Parquet file with these columns, in row groups that end after these rows.
+pub fn parquet(path: &Path, columns: &[(&str, Column)], ends: &[usize]) {
     let fields = columns.iter().map(|(name, column)| match column {
         Column::Int32(_) => format!("required int32 {name};"),
         Column::Int64(_) => format!("required int64 {name};"),
@@ -56,14 +56,16 @@ pub fn parquet(path: &Path, columns: &[(&str, Column)], groups: &[std::ops::Rang
     let out = std::fs::File::create(path).expect("a writable directory");
     let properties = Arc::new(WriterProperties::builder().build());
     let mut writer = SerializedFileWriter::new(out, schema, properties).expect("a writer");
-    for rows in groups {
+    let mut start = 0;
+    for &end in ends {
         let mut group = writer.next_row_group().expect("a row group");
         for (_, column) in columns {
             let mut out = group.next_column().expect("no error").expect("a column");
-            write_column(out.untyped(), column, rows.clone());
+            write_column(out.untyped(), column, start..end);
             out.close().expect("closed");
         }
         group.close().expect("closed");
+        start = end;
     }
     writer.close().expect("closed");
 }
