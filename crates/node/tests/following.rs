@@ -52,6 +52,7 @@ fn follower(directory: &Path, addresses: &[&Address]) -> FollowerConfig {
         node_id: "router".into(),
         addresses: addresses.iter().map(|address| (*address).clone()).collect(),
         cache: PlanCache::in_directory(directory),
+        newest: watch::channel(0).1,
     }
 }
 
@@ -126,6 +127,32 @@ async fn a_follower_never_goes_back() {
     task.abort();
 }
 
+/// Of two control nodes one is cut off and stays behind: who follows it hears elsewhere that there is
+/// more, and moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_leaves_a_control_node_that_lags() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (_behind, behind_at) = control(&directory.path().join("behind"), any_port()).await;
+    add_node(&behind_at, "old").await;
+    // Nobody listens at the other address yet, so it begins with the one that will lag.
+    let reserved = bind(any_port(), "the test").await.expect("a free port");
+    let at = reserved.local_addr().expect("bound");
+    drop(reserved);
+    let ahead_at = loopback_address(at);
+    let (newest, heard) = watch::channel(0);
+    let config = follower(directory.path(), &[&behind_at, &ahead_at]);
+    let (mut plan, task) = follow_plan(FollowerConfig { newest: heard, ..config });
+    until(&mut plan, "old").await;
+
+    let (ahead, _) = control(&directory.path().join("ahead"), at).await;
+    for n in 0..9 {
+        add_node(&ahead_at, &format!("node-{n}")).await;
+    }
+    newest.send_replace(ahead.plan().borrow().epoch);
+    until(&mut plan, "node-8").await;
+    task.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_reach_whichever_control_node_lives() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -139,7 +166,7 @@ async fn reports_reach_whichever_control_node_lives() {
         memory_budget_bytes: 0,
     };
     let (_replicas, receiver) = watch::channel(Vec::new());
-    let task = tokio::spawn(report_node(identity, receiver, sink));
+    let task = tokio::spawn(report_node(identity, receiver, sink, watch::Sender::new(0)));
     until(&mut node.plan(), "router-1").await;
     task.abort();
 }

@@ -21,9 +21,10 @@ pub const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long one report may take: control forwards it to the leader.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where a report goes: a control node in this process, or the ones that are elsewhere.
+/// Where a report goes: a control node in this process, or the ones that are elsewhere. The answer is
+/// the plan's epoch at whoever took the report.
 pub type ReportSink =
-    Arc<dyn Fn(wire::ReportNodeRequest) -> BoxFuture<'static, Result<(), Status>> + Send + Sync>;
+    Arc<dyn Fn(wire::ReportNodeRequest) -> BoxFuture<'static, Result<u64, Status>> + Send + Sync>;
 
 /// What control registers of a node.
 #[derive(Clone, Debug)]
@@ -48,20 +49,22 @@ pub fn to_control_nodes(addresses: &[Address]) -> ReportSink {
         Box::pin(async move {
             let turn = at.load(Ordering::Relaxed);
             let mut control = ControlServiceClient::new(channels[turn % channels.len()].clone());
-            let result = control.report_node(request).await.map(|_| ());
+            let result = control.report_node(request).await;
             if result.is_err() {
                 at.store(turn.wrapping_add(1), Ordering::Relaxed);
             }
-            result
+            result.map(|taken| taken.into_inner().plan_epoch)
         })
     })
 }
 
-/// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change.
+/// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change. Whoever takes a
+/// report says which epoch its plan has, and `newest` is set to the highest.
 pub async fn report_node(
     identity: NodeIdentity,
     mut replicas: watch::Receiver<Vec<ReplicaReport>>,
     sink: ReportSink,
+    newest: watch::Sender<u64>,
 ) {
     let mut backoff = Backoff::default();
     let mut silent = false;
@@ -70,7 +73,12 @@ pub async fn report_node(
         let report = request(&identity, &replicas.borrow_and_update());
         let sent = tokio::time::timeout(REPORT_TIMEOUT, sink(report)).await;
         let wait = match sent {
-            Ok(Ok(())) => {
+            Ok(Ok(epoch)) => {
+                newest.send_if_modified(|newest| {
+                    let is_newer = epoch > *newest;
+                    *newest = epoch.max(*newest);
+                    is_newer
+                });
                 if std::mem::take(&mut silent) {
                     tracing::info!("control takes reports again");
                 }
@@ -148,11 +156,12 @@ mod tests {
             let reports = reports.clone();
             Box::pin(async move {
                 reports.send((tokio::time::Instant::now(), request)).expect("the test listens");
-                Ok(())
+                Ok(17)
             })
         });
         let (replicas, receiver) = watch::channel(report(ReplicaState::Loading));
-        let task = tokio::spawn(report_node(identity(), receiver, sink));
+        let (newest, epoch) = watch::channel(0);
+        let task = tokio::spawn(report_node(identity(), receiver, sink, newest));
         let (first, request) = seen.recv().await.expect("reports");
         assert_eq!(
             request.roles,
@@ -166,6 +175,7 @@ mod tests {
         let (third, request) = seen.recv().await.expect("reports");
         assert!(third - second < REPORT_EVERY, "{:?}", third - second);
         assert_eq!(request.replicas[0].state(), wire::ReplicaState::Available);
+        assert_eq!(*epoch.borrow(), 17, "what control said is passed on");
         task.abort();
     }
 
@@ -180,7 +190,8 @@ mod tests {
             })
         });
         let (_replicas, receiver) = watch::channel(Vec::new());
-        let task = tokio::spawn(report_node(identity(), receiver, sink));
+        let newest = watch::Sender::new(0);
+        let task = tokio::spawn(report_node(identity(), receiver, sink, newest));
         let first = seen.recv().await.expect("reports");
         let second = seen.recv().await.expect("reports");
         assert!(second - first <= super::super::FIRST_WAIT + Duration::from_millis(2));

@@ -83,6 +83,8 @@ impl Node {
             None => None,
             Some(settings) => Some(start_control(config, settings, trusted_keys.clone()).await?),
         };
+        // What the reporter hears tells the follower whether its control node lags.
+        let newest = watch::Sender::new(0);
         let plan = match &control {
             Some(control) => control.plan(),
             None => {
@@ -90,6 +92,7 @@ impl Node {
                     node_id: config.node_id.clone(),
                     addresses: config.control_addresses.clone(),
                     cache: PlanCache::in_directory(&config.data_dir),
+                    newest: newest.subscribe(),
                 });
                 tasks.spawn(aborted_with(follower));
                 plan
@@ -113,7 +116,7 @@ impl Node {
                 // Its sender is gone, and the reporter knows that it will not change.
                 None => watch::channel(Vec::new()).1,
             };
-            tasks.spawn(report_node(identity(config), replicas, sink));
+            tasks.spawn(report_node(identity(config), replicas, sink, newest));
         }
         let at = config
             .listener_of(Role::Router)
@@ -359,7 +362,10 @@ fn to_this_process(control: &Control) -> ReportSink {
     let api = control.api();
     Arc::new(move |request| {
         let api = api.clone();
-        Box::pin(async move { api.report_node(tonic::Request::new(request)).await.map(|_| ()) })
+        Box::pin(async move {
+            let taken = api.report_node(tonic::Request::new(request)).await?;
+            Ok(taken.into_inner().plan_epoch)
+        })
     })
 }
 
