@@ -52,7 +52,7 @@ pub struct LoadArgs {
     /// Calls a second, above 0
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     rate: f64,
-    /// How long to send, with its unit: 500ms, 30s, 5m; at most a day
+    /// How long to send, such as 500ms, 30s or 5m (a number alone is seconds); at most a day
     #[arg(long, default_value = "10s", value_parser = time, value_name = "TIME")]
     duration: Duration,
     /// A file with one user id a line; a line that comes twice is asked for twice as often
@@ -99,9 +99,10 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time above nothing and up to a day, with its unit.
+/// A time above nothing and up to a day; a number without a unit is seconds.
 fn time(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    const UNITS: [(&str, f64); 5] =
+        [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("", 1.0)];
     const DAY: f64 = 86_400.0;
     let seconds = UNITS.iter().find_map(|(unit, seconds)| {
         let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -109,7 +110,7 @@ fn time(text: &str) -> Result<Duration, String> {
     });
     match seconds {
         Some(seconds) if seconds > 0.0 && seconds <= DAY => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("give a time with its unit, up to a day, such as 500ms, 30s or 5m".into()),
+        _ => Err("give a time of up to a day, such as 500ms, 30s or 5m".into()),
     }
 }
 
@@ -195,7 +196,8 @@ mod tests {
         assert_eq!(time("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(time("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
-        for bad in ["", "s", "10", "0s", "-1s", "NaNs", "infs", "25h", "1d", "1e400s"] {
+        assert_eq!(time("10"), Ok(Duration::from_secs(10)));
+        for bad in ["", "s", "0", "0s", "-1s", "NaNs", "infs", "25h", "1d", "1e400s"] {
             assert!(time(bad).is_err(), "{bad}");
         }
     }
