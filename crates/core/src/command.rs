@@ -89,7 +89,7 @@ pub enum Action {
         /// Its address, roles and budget.
         node: Node,
     },
-    /// Takes a node out of placement and forgets it once nothing needs it.
+    /// Takes a node out of placement, and forgets it once nothing needs it and it reports no more.
     RemoveNode {
         /// Which.
         node_id: String,
@@ -130,7 +130,7 @@ pub enum Reply {
     },
     /// A node is being removed (`draining`) or forgotten.
     NodeRemoved {
-        /// Whether its replicas must move first.
+        /// Whether its replicas must move, or its process end, first.
         draining: bool,
     },
     /// Nothing to say.
@@ -434,11 +434,13 @@ fn settle(plan: &mut Plan) {
     forget_drained_nodes(plan);
 }
 
+/// A node that still reports stays known as draining: forgotten too early, its next report would put
+/// it back to work.
 fn forget_drained_nodes(plan: &mut Plan) {
     let drained: BTreeSet<String> = plan
         .nodes
         .iter()
-        .filter(|(id, node)| node.draining && plan.wanted_on(id).is_empty())
+        .filter(|(id, node)| node.draining && !node.alive && plan.wanted_on(id).is_empty())
         .map(|(id, _)| id.clone())
         .collect();
     for id in &drained {

@@ -95,7 +95,7 @@ pub(super) async fn run(context: &mut Context, args: NodesArgs) -> anyhow::Resul
                 output::json(&message::to_json("marquee.control.v1.RemoveNodeResponse", &removed))?;
             } else if removed.draining {
                 output::line(format!(
-                    "{node_id} is draining: it is forgotten when its shards have moved; `marquee ctl nodes` shows when"
+                    "{node_id} is draining: when `marquee ctl nodes` shows no shards of it, stop its process, and it is forgotten"
                 ))?;
             } else {
                 output::line(format!("removed {node_id}"))?;
