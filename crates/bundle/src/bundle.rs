@@ -12,6 +12,7 @@
 use crate::error::BundleError;
 use crate::format::{Kind, LoadOptions};
 use crate::input::Entity;
+use crate::input::RowFormat;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestDigest, MatrixLayout, shard_directory};
 use crate::shard::{BundleShard, file_path};
 use crate::sign::{self, TrustedKeys};
@@ -234,11 +235,17 @@ fn expected_files(manifest: &Manifest, shard: u32) -> Vec<String> {
     ];
     for matrix in &manifest.matrices {
         match &matrix.layout {
-            MatrixLayout::Dense { index, .. } => {
+            MatrixLayout::Dense { index, rows, .. } => {
                 files.push(file_path(shard, &matrix.name, Kind::Dense));
+                if *rows == RowFormat::Int8 {
+                    files.push(file_path(shard, &matrix.name, Kind::Coarse));
+                }
                 let built = index.as_ref().and_then(|index| index.shards.get(shard as usize));
                 if built.is_some_and(|built| built.graph.is_some()) {
                     files.push(file_path(shard, &matrix.name, Kind::Graph));
+                }
+                if built.is_some_and(|built| built.cells.is_some()) {
+                    files.push(file_path(shard, &matrix.name, Kind::Cells));
                 }
             }
             MatrixLayout::SparseByRow { .. } | MatrixLayout::SparseByColumn { .. } => {

@@ -14,6 +14,8 @@
 //! not reach the results (|⟨q, r⟩| ≤ |q|·|r|, the bound of Cauchy and Schwarz). Factors learned from
 //! interactions have very unlike lengths, so most blocks are skipped.
 
+use crate::cells::Cells;
+use crate::coarse::{CoarseRows, CoarseView};
 use crate::error::BundleError;
 use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
 use crate::graph::FrozenGraph;
@@ -36,7 +38,38 @@ pub struct DenseMatrix {
     inverse_norms: Section<f32>,
     block_norms: Section<f32>,
     graph: Option<FrozenGraph>,
+    cells: Option<Cells>,
+    coarse: Option<CoarseRows>,
     bytes: u64,
+}
+
+/// The arrays of a matrix, wherever they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct DenseView<'a> {
+    /// The matrix's name.
+    pub(crate) name: &'a str,
+    /// All values, row after row.
+    pub(crate) values: &'a [f32],
+    /// Columns.
+    pub(crate) rank: usize,
+    /// 1 / length of each row; see the module for the special ones.
+    pub(crate) inverse_norms: &'a [f32],
+    /// The rows in fewer bits, if there are any.
+    pub(crate) coarse: Option<CoarseView<'a>>,
+}
+
+impl<'a> DenseView<'a> {
+    /// How many rows there are.
+    #[inline]
+    pub(crate) fn rows(&self) -> usize {
+        self.inverse_norms.len()
+    }
+
+    /// One row.
+    #[inline]
+    pub(crate) fn row(&self, row: u32) -> &'a [f32] {
+        &self.values[row as usize * self.rank..][..self.rank]
+    }
 }
 
 impl DenseMatrix {
@@ -79,10 +112,21 @@ impl DenseMatrix {
         self.graph.as_ref()
     }
 
-    /// 1 / length of each row; see the module for the special ones.
+    /// The cells over the rows, if there are any.
+    pub fn cells(&self) -> Option<&Cells> {
+        self.cells.as_ref()
+    }
+
+    /// The arrays, for searching.
     #[inline]
-    pub(crate) fn inverse_norms(&self) -> &[f32] {
-        &self.inverse_norms
+    pub(crate) fn view(&self) -> DenseView<'_> {
+        DenseView {
+            name: &self.name,
+            values: &self.values,
+            rank: self.rank,
+            inverse_norms: &self.inverse_norms,
+            coarse: self.coarse.as_ref().map(CoarseRows::view),
+        }
     }
 
     /// An upper bound of the lengths in each block of [`BLOCK_ROWS`].
@@ -92,7 +136,22 @@ impl DenseMatrix {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes + self.graph.as_ref().map_or(0, FrozenGraph::bytes)
+        self.bytes
+            + self.graph.as_ref().map_or(0, FrozenGraph::bytes)
+            + self.cells.as_ref().map_or(0, Cells::bytes)
+            + self.coarse.as_ref().map_or(0, CoarseRows::bytes)
+    }
+
+    /// From now on these say which rows are read; those that were read to check them are given back.
+    pub(crate) fn with_coarse(mut self, coarse: CoarseRows) -> Self {
+        self.values.give_back();
+        self.coarse = Some(coarse);
+        self
+    }
+
+    pub(crate) fn with_cells(mut self, cells: Cells) -> Self {
+        self.cells = Some(cells);
+        self
     }
 
     pub(crate) fn with_graph(mut self, graph: FrozenGraph) -> Self {
@@ -134,6 +193,8 @@ impl DenseMatrix {
             inverse_norms,
             block_norms,
             graph: None,
+            cells: None,
+            coarse: None,
             bytes,
         })
     }
@@ -159,6 +220,16 @@ pub(crate) fn norm_f64(row: &[f32]) -> f64 {
     dot_f64(row, row).sqrt()
 }
 
+/// 1 / length of each row; see the module for the special ones.
+pub(crate) fn inverse_norms(values: &[f32], rank: usize) -> Vec<f32> {
+    let inverse = |row: &[f32]| match norm_f64(row) {
+        0.0 => 0.0,
+        norm if PLAIN_LENGTHS.contains(&norm) => (1.0 / norm) as f32,
+        _ => f32::INFINITY,
+    };
+    values.chunks_exact(rank).map(inverse).collect()
+}
+
 /// Writes a matrix of whole rows.
 pub(crate) fn write_dense(
     root: &Path,
@@ -168,14 +239,7 @@ pub(crate) fn write_dense(
     values: &[f32],
 ) -> Result<FileInfo, BundleError> {
     let norms: Vec<f64> = values.chunks_exact(rank).map(norm_f64).collect();
-    let inverse: Vec<f32> = norms
-        .iter()
-        .map(|&norm| match norm {
-            0.0 => 0.0,
-            _ if PLAIN_LENGTHS.contains(&norm) => (1.0 / norm) as f32,
-            _ => f32::INFINITY,
-        })
-        .collect();
+    let inverse = inverse_norms(values, rank);
     // The next number up, so that rounding to f32 never makes the bound too small.
     let longest = |block: &[f64]| (block.iter().copied().fold(0.0, f64::max) as f32).next_up();
     let blocks: Vec<f32> = norms.chunks(BLOCK_ROWS).map(longest).collect();

@@ -106,6 +106,11 @@ impl FrozenGraph {
         self.ef
     }
 
+    /// Places for links of a row on the lowest layer.
+    pub(crate) fn links(&self) -> usize {
+        self.shape.width
+    }
+
     /// How many layers it has, the lowest included.
     pub fn layers(&self) -> usize {
         self.starts.len()

@@ -87,8 +87,29 @@ pub struct DenseInput {
     pub rank: usize,
     /// rows × rank finite values; row i belongs to `items[i]` or `users[i]`.
     pub data: Vec<f32>,
-    /// Whether to build a graph for approximate search by inner product.
+    /// Whether and how to build an index for fast searches.
     pub index: Option<IndexOptions>,
+    /// What of the rows is kept in memory to search them.
+    pub rows: RowFormat,
+}
+
+/// What of a dense matrix's rows is kept in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowFormat {
+    /// The rows themselves: four bytes a column.
+    #[default]
+    F32,
+    /// Coarse rows of one byte a column; the rows themselves are read from disk where they matter.
+    /// Answers are the same.
+    Int8,
+}
+
+impl RowFormat {
+    /// Whether there is nothing but the rows themselves.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// A sparse matrix items × items by input index: row sums give items.
@@ -119,11 +140,11 @@ impl CsrInput {
     }
 }
 
-/// Whether to build a graph.
+/// Whether to build an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexMode {
-    /// Where a shard has rows enough that the graph beats the exact scan.
+    /// Where a shard has rows enough that the index beats the exact scan.
     #[default]
     Auto,
     /// In every shard that has rows, even where the scan would be faster.
@@ -132,21 +153,34 @@ pub enum IndexMode {
     Never,
 }
 
-/// How to build a graph (Malkov and Yashunin 2016).
+/// What an index is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexKind {
+    /// Rows grouped by direction, in four-bit codes: see [`cells`](crate::cells).
+    #[default]
+    Cells,
+    /// A navigable small-world graph, built with hnsw_rs: see [`graph`](crate::graph).
+    Hnsw,
+}
+
+/// How to build an index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexOptions {
     /// Whether to build it at all.
     pub mode: IndexMode,
-    /// Links of a row on each upper layer; twice as many on the lowest. 2 to 128.
+    /// What to build.
+    pub kind: IndexKind,
+    /// Of a graph (Malkov and Yashunin 2016): links of a row on each upper layer; twice as many on the lowest. 2 to 128.
     pub m: usize,
-    /// Width of the search for a new row's neighbours. 1 to 10,000.
+    /// Of a graph: width of the search for a new row's neighbours. 1 to 10,000.
     pub ef_construction: usize,
-    /// Shuffles the order of insertion, and so makes another graph of the same rows.
+    /// Shuffles the rows before they are put in, and so makes another index of the same rows.
     pub seed: u64,
-    /// Below this many rows in a shard, [`IndexMode::Auto`] builds no graph.
+    /// Below this many rows in a shard, [`IndexMode::Auto`] builds no index.
     pub min_rows: usize,
-    /// The recall@100 against the exact scan that the default width of a search is chosen for, and
-    /// below which [`IndexMode::Auto`] drops a graph. In 0..=1.
+    /// The recall@100 against the exact scan that searches are tuned for, and below which
+    /// [`IndexMode::Auto`] drops a graph. In 0..=1.
     pub target_recall: f64,
 }
 
@@ -154,6 +188,7 @@ impl Default for IndexOptions {
     fn default() -> Self {
         Self {
             mode: IndexMode::Auto,
+            kind: IndexKind::Cells,
             m: 16,
             ef_construction: 100,
             seed: 1,
@@ -166,11 +201,11 @@ impl Default for IndexOptions {
 /// What the writer is doing, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteProgress {
-    /// Graphs grow: so many rows of so many are inserted.
+    /// Indexes grow: so many rows of so many are put in.
     Indexing {
-        /// Rows inserted so far, over all shards and matrices.
+        /// Rows put in so far, over all shards and matrices.
         done: u64,
-        /// Rows to insert.
+        /// Rows to put in.
         total: u64,
     },
     /// Files are written: so many of so many shards are on disk.

@@ -16,6 +16,8 @@
 
 mod bitmap;
 pub mod bundle;
+pub mod cells;
+mod coarse;
 pub mod dense;
 mod error;
 mod filter;
@@ -36,6 +38,7 @@ mod write;
 
 pub use bitmap::RowBitmap;
 pub use bundle::{Bundle, read_manifest};
+pub use cells::{Cells, Effort};
 pub use dense::DenseMatrix;
 pub use error::{BundleError, SearchError};
 pub use filter::{AttributeRange, FilterSpec, filter_rows};
@@ -44,17 +47,17 @@ pub use graph::FrozenGraph;
 pub use ids::{IdTable, MAX_TITLE_BYTES};
 pub use index::AUTO_INDEX_MIN_ROWS;
 pub use input::{
-    BundleInput, CsrInput, DenseInput, Entity, IndexMode, IndexOptions, ItemRecord, SparseInput,
-    WriteProgress,
+    BundleInput, CsrInput, DenseInput, Entity, IndexKind, IndexMode, IndexOptions, ItemRecord,
+    RowFormat, SparseInput, WriteProgress,
 };
 pub use labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
 pub use manifest::{
-    Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
-    MatrixLayout, Quality, Recall, RowSpace, ShardIndexInfo, shard_directory,
+    CellsInfo, Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest,
+    MatrixInfo, MatrixLayout, Quality, Recall, RowSpace, ShardIndexInfo, shard_directory,
 };
 pub use search::{
-    Allow, CancelFlag, Hit, MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, dense_top_k,
-    sparse_row_sum,
+    Allow, CancelFlag, Hit, MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Way,
+    dense_top_k, sparse_row_sum,
 };
 pub use shard::BundleShard;
 pub use sign::{TrustedKeys, generate_keys, sign_bundle};

@@ -7,7 +7,8 @@
 //! What is deliberately missing: the version number (publishing gives it) and anything that a shard
 //! needs to answer (that lies in the shard's own files).
 
-use crate::input::Entity;
+use crate::cells::Effort;
+use crate::input::{Entity, IndexKind, RowFormat};
 use marquee_core::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,7 +76,10 @@ pub enum MatrixLayout {
         entity: Entity,
         /// Columns.
         rank: u32,
-        /// The graphs over it, if it was to have any.
+        /// What of the rows is kept in memory.
+        #[serde(skip_serializing_if = "RowFormat::is_plain", default)]
+        rows: RowFormat,
+        /// The indexes over it, if it was to have any.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         index: Option<IndexInfo>,
     },
@@ -103,30 +107,65 @@ pub enum RowSpace {
     Items,
 }
 
-/// What was measured of a matrix's graphs when they were built.
+/// What was measured of a matrix's indexes when they were built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexInfo {
-    /// Links of a row on each upper layer.
-    pub m: u32,
-    /// Width of the search at building.
-    pub ef_construction: u32,
-    /// The mean over shards that have a graph, weighted by rows; none where every search is exact.
+    /// What they are.
+    pub kind: IndexKind,
+    /// Of graphs: links of a row on each upper layer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub m: Option<u32>,
+    /// Of graphs: width of the search at building.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ef_construction: Option<u32>,
+    /// The mean over shards that have an index, weighted by rows; none where every search is exact.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recall: Option<Recall>,
-    /// Each shard's graph, in order.
+    /// Each shard's index, in order.
     pub shards: Vec<ShardIndexInfo>,
 }
 
-/// The graph of one shard's matrix.
+/// The index of one shard's matrix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardIndexInfo {
     /// Rows of the shard.
     pub rows: u64,
-    /// The graph, if it was built and kept; else the shard scans exactly.
+    /// The graph, if it was built and kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub graph: Option<GraphInfo>,
+    /// The cells, if they were built; else the shard scans exactly.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cells: Option<CellsInfo>,
+}
+
+impl ShardIndexInfo {
+    /// The recall that was measured, if there is an index.
+    pub fn recall(&self) -> Option<Recall> {
+        let graph = self.graph.as_ref().map(|graph| graph.recall);
+        graph.or(self.cells.as_ref().map(|cells| cells.recall))
+    }
+}
+
+/// What was measured of one shard's cells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellsInfo {
+    /// How many cells there are.
+    pub cells: u64,
+    /// Recall at the efforts below, by inner product, against the exact scan.
+    pub recall: Recall,
+    /// The effort of a search for 10 rows; none where no effort reached the recall, and such searches
+    /// are exact.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub effort_at_10: Option<Effort>,
+    /// The effort of a search for 100 rows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub effort_at_100: Option<Effort>,
+    /// The effort of a search for 1,000 rows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub effort_at_1000: Option<Effort>,
 }
 
 /// What was measured of one graph.
@@ -147,7 +186,7 @@ pub struct GraphInfo {
     pub unreachable: f64,
 }
 
-/// The share of the truly best rows that the graph finds.
+/// The share of the truly best rows that searches find.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recall {

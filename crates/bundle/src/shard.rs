@@ -1,12 +1,14 @@
 //! One shard of a bundle, mapped and checked: what a replica holds.
 
 use crate::bundle::check_no_strangers;
+use crate::cells::Cells;
+use crate::coarse::CoarseRows;
 use crate::dense::DenseMatrix;
 use crate::error::{BundleError, SearchError};
 use crate::format::{Kind, LoadOptions};
 use crate::graph::FrozenGraph;
 use crate::ids::IdTable;
-use crate::input::Entity;
+use crate::input::{Entity, RowFormat};
 use crate::labels::Labels;
 use crate::manifest::{FileInfo, Manifest, MatrixLayout, RowSpace, shard_directory};
 use crate::sparse::{Partition, SparseMatrix};
@@ -82,21 +84,26 @@ impl BundleShard {
         for matrix in &manifest.matrices {
             let name = matrix.name.as_str();
             let (partition, shape) = match &matrix.layout {
-                MatrixLayout::Dense { entity, rank, index } => {
+                MatrixLayout::Dense { entity, rank, rows: format, index } => {
                     let rows = if *entity == Entity::User { users.len() } else { items.len() };
+                    let shape = (rows, *rank as usize);
                     let info = files.get(name, Kind::Dense)?;
-                    let mut opened = DenseMatrix::open(
-                        dir,
-                        info,
-                        name,
-                        *entity,
-                        (rows, *rank as usize),
-                        options,
-                    )?;
+                    // Where coarse rows say which of the exact ones matter, those may stay on disk.
+                    let coarse = *format == RowFormat::Int8;
+                    let kept = LoadOptions { populate: options.populate && !coarse, ..*options };
+                    let mut opened = DenseMatrix::open(dir, info, name, *entity, shape, &kept)?;
+                    if coarse {
+                        let info = files.get(name, Kind::Coarse)?;
+                        opened = opened.with_coarse(CoarseRows::open(dir, info, shape, options)?);
+                    }
                     let built = index.as_ref().and_then(|index| index.shards.get(shard as usize));
                     if built.is_some_and(|built| built.graph.is_some()) {
                         let info = files.get(name, Kind::Graph)?;
                         opened = opened.with_graph(FrozenGraph::open(dir, info, rows, options)?);
+                    }
+                    if built.is_some_and(|built| built.cells.is_some()) {
+                        let info = files.get(name, Kind::Cells)?;
+                        opened = opened.with_cells(Cells::open(dir, info, shape, options)?);
                     }
                     dense.push(opened);
                     continue;

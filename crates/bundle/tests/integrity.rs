@@ -9,16 +9,19 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use support::{Random, factors, files, input, open, write};
 
-/// A signed bundle of one shard with a graph and every kind of file.
+/// A signed bundle of one shard with every kind of file.
 fn small(dir: &Path) -> PathBuf {
     let place = dir.join("bundle");
     let mut given = input(30, 8, 3, 1);
-    given.dense[0].index = Some(IndexOptions {
+    let index = IndexOptions {
         mode: IndexMode::Always,
         m: 4,
         target_recall: 0.1,
         ..IndexOptions::default()
-    });
+    };
+    given.dense[0].index = Some(index.clone());
+    given.dense[0].rows = RowFormat::Int8;
+    given.dense[1].index = Some(IndexOptions { kind: IndexKind::Hnsw, ..index });
     let row = |at: usize| vec![(at as u32 + 1) % 30, (at as u32 + 7) % 30];
     given.item_rows = vec![SparseInput {
         name: "neighbours".into(),
@@ -290,16 +293,21 @@ fn exercise(shard: &BundleShard) {
         ..FilterSpec::default()
     };
     let bitmap = filter_rows(shard, &filter).expect("a fine filter");
+    let rough = Way::Cells(Effort { reach: 1.0, pool: 1.5 });
+    let walk = Way::Graph { width: 20, thorough: true };
+    let ways = [None, Some(rough), Some(Way::ExactCells), Some(walk), Some(Way::Scan)];
+    let filtered = bitmap.as_ref().map_or(Allow::All, Allow::Rows);
     for query in factors(3, 3, 9).chunks_exact(3) {
-        for metric in [Metric::InnerProduct, Metric::Cosine] {
-            for allow in [Allow::All, bitmap.as_ref().map_or(Allow::All, Allow::Rows)] {
-                for ef in [None, Some(20)] {
-                    let params = SearchParams { allow, ef, ..SearchParams::new(12, &cancel) };
-                    if let Ok(hits) =
-                        dense_top_k(shard, "item_factors", query, metric, &params, &mut scratch)
-                    {
-                        assert!(hits.iter().all(|hit| hit.score.is_finite()));
-                    }
+        for (matrix, allow) in
+            [("item_factors", Allow::All), ("item_factors", filtered), ("user_factors", Allow::All)]
+        {
+            for (metric, way) in [Metric::InnerProduct, Metric::Cosine]
+                .into_iter()
+                .flat_map(|metric| ways.map(|way| (metric, way)))
+            {
+                let params = SearchParams { allow, way, ..SearchParams::new(12, &cancel) };
+                if let Ok(hits) = dense_top_k(shard, matrix, query, metric, &params, &mut scratch) {
+                    assert!(hits.iter().all(|hit| hit.score.is_finite()));
                 }
             }
         }

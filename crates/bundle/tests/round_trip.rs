@@ -90,12 +90,14 @@ fn the_same_input_gives_the_same_bytes() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (a, b) = (dir.path().join("a"), dir.path().join("deep/b"));
     let mut given = input(400, 60, 8, 2);
-    given.dense[0].index =
-        Some(IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() });
+    let index = IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() };
+    given.dense[0].index = Some(index.clone());
+    given.dense[1].index = Some(IndexOptions { kind: IndexKind::Hnsw, ..index });
     write(given.clone(), &a);
     write(given, &b);
     assert_eq!(files(&a), files(&b));
-    assert!(files(&a).iter().any(|path| path.ends_with("item_factors.graph")));
+    assert!(files(&a).iter().any(|path| path.ends_with("item_factors.cells")));
+    assert!(files(&a).iter().any(|path| path.ends_with("user_factors.graph")));
     for path in files(&a) {
         assert!(
             std::fs::read(a.join(&path)).expect("read")

@@ -45,8 +45,28 @@ fn top(bundle: &Bundle, query: &[f32], params: &SearchParams<'_>) -> Result<Vec<
     dense_top_k(shard, "item_factors", query, Metric::InnerProduct, params, &mut scratch)
 }
 
-fn always() -> Option<IndexOptions> {
-    Some(IndexOptions { mode: IndexMode::Always, target_recall: 0.5, ..IndexOptions::default() })
+fn graph() -> IndexOptions {
+    IndexOptions { mode: IndexMode::Always, kind: IndexKind::Hnsw, ..IndexOptions::default() }
+}
+
+fn poor_graph() -> Option<IndexOptions> {
+    Some(IndexOptions { target_recall: 0.5, ..graph() })
+}
+
+fn walk(width: usize) -> Option<Way> {
+    Some(Way::Graph { width, thorough: true })
+}
+
+/// Each way of searching, where the index is there for it, and the one that is chosen.
+fn ways() -> [Option<Way>; 5] {
+    let cells = Way::Cells(Effort { reach: 2.0, pool: 2.0 });
+    [None, Some(Way::Scan), Some(cells), Some(Way::ExactCells), walk(300)]
+}
+
+/// No index, and each kind of it.
+fn any_index() -> [Option<IndexOptions>; 3] {
+    let cells = IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() };
+    [None, poor_graph(), Some(cells)]
 }
 
 proptest! {
@@ -155,8 +175,7 @@ proptest! {
 fn walks_find_what_the_scan_finds() {
     let (items, rank, users) = (6_000, 24, 100);
     let mut given = input(items, users, rank, 2);
-    given.dense[0].index =
-        Some(IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() });
+    given.dense[0].index = Some(graph());
     let bundle = opened(given);
     let MatrixLayout::Dense { index: Some(info), .. } =
         &bundle.manifest().matrix("item_factors").expect("there").layout
@@ -199,9 +218,9 @@ fn walks_find_what_the_scan_finds() {
                 let best = search(SearchParams { exact: true, ..params });
                 let mut exclude: Vec<u32> = best[..excluded].iter().map(|hit| hit.row).collect();
                 exclude.sort_unstable();
-                // A width of its own makes it walk whatever the costs.
-                let hits =
-                    search(SearchParams { count, exclude_rows: &exclude, ef: Some(200), ..params });
+                // A way of its own makes it walk whatever the costs.
+                let way = walk(200);
+                let hits = search(SearchParams { count, exclude_rows: &exclude, way, ..params });
                 walked += usize::from(hits != best[excluded..]);
                 wanted += count;
                 found += best[excluded..].iter().filter(|hit| hits.contains(hit)).count();
@@ -224,10 +243,11 @@ fn walks_find_what_the_scan_finds() {
 fn the_default_width_reaches_the_target() {
     let (items, rank, users) = (8_000, 16, 200);
     let mut given = input(items, users, rank, 1);
-    given.dense[0].index =
-        Some(IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() });
+    given.dense[0].index = Some(graph());
     let bundle = opened(given);
     let shard = &bundle.shards()[0];
+    let matrix = shard.dense("item_factors").expect("there");
+    let widths = matrix.graph().expect("built").default_width();
     let cancel = CancelFlag::new();
     let mut scratch = SearchScratch::new();
     for count in [10, 100] {
@@ -245,7 +265,12 @@ fn the_default_width_reaches_the_target() {
                 )
                 .expect("found")
             };
-            let (best, hits) = (search(SearchParams { exact: true, ..params }), search(params));
+            let width = widths.for_count(count).expect("reached");
+            let way = Some(Way::Graph { width, thorough: false });
+            let (best, hits) = (
+                search(SearchParams { exact: true, ..params }),
+                search(SearchParams { way, ..params }),
+            );
             different += usize::from(best != hits);
             found += best.iter().filter(|hit| hits.contains(hit)).count();
         }
@@ -273,6 +298,7 @@ fn no_block_is_skipped_that_matters() {
             rank,
             data: data.collect(),
             index: None,
+            rows: RowFormat::F32,
         });
         let bundle = opened(given);
         let (shard, cancel) = (&bundle.shards()[0], CancelFlag::new());
@@ -301,7 +327,7 @@ fn no_block_is_skipped_that_matters() {
 #[test]
 fn a_filter_against_the_query_is_exact() {
     let rows: Vec<Vec<f32>> = factors(2_000, 8, 5).chunks_exact(8).map(<[f32]>::to_vec).collect();
-    let bundle = of_rows(&rows, always());
+    let bundle = of_rows(&rows, poor_graph());
     let cancel = CancelFlag::new();
     for query in factors(10, 8, 6).chunks_exact(8) {
         let all =
@@ -310,7 +336,7 @@ fn a_filter_against_the_query_is_exact() {
         let bitmap = RowBitmap::of(2_000, worst.iter().map(|hit| hit.row));
         let params = SearchParams {
             allow: Allow::Rows(&bitmap),
-            ef: Some(30),
+            way: walk(30),
             ..SearchParams::new(10, &cancel)
         };
         assert_eq!(top(&bundle, query, &params).expect("found"), worst[..10]);
@@ -320,12 +346,12 @@ fn a_filter_against_the_query_is_exact() {
 #[test]
 fn a_walk_that_comes_back_short_scans() {
     let rows: Vec<Vec<f32>> = factors(900, 6, 5).chunks_exact(6).map(<[f32]>::to_vec).collect();
-    let bundle = of_rows(&rows, always());
+    let bundle = of_rows(&rows, poor_graph());
     assert!(bundle.shards()[0].dense("item_factors").expect("there").graph().is_some());
     let cancel = CancelFlag::new();
     let query = Random(1).vector(6);
     for count in [1, 899, 900, 5_000] {
-        let params = SearchParams { ef: Some(1), ..SearchParams::new(count, &cancel) };
+        let params = SearchParams { way: walk(1), ..SearchParams::new(count, &cancel) };
         let hits = top(&bundle, &query, &params).expect("found");
         assert_eq!(hits.len(), count.min(900));
         if count >= 900 {
@@ -339,15 +365,15 @@ fn a_walk_that_comes_back_short_scans() {
 
 #[test]
 fn ties_go_to_the_smaller_ordinal() {
-    for index in [None, always()] {
+    for index in any_index() {
         for row in [vec![1.0f32, 2.0], vec![0.0, 0.0]] {
             let bundle = of_rows(&vec![row; 300], index.clone());
             let (shard, cancel, mut scratch) =
                 (&bundle.shards()[0], CancelFlag::new(), SearchScratch::new());
             for metric in [Metric::InnerProduct, Metric::Cosine] {
                 for query in [[3.0f32, -1.0], [-1.0, 0.5], [0.0, 0.0]] {
-                    for ef in [None, Some(300)] {
-                        let params = SearchParams { ef, ..SearchParams::new(20, &cancel) };
+                    for way in ways() {
+                        let params = SearchParams { way, ..SearchParams::new(20, &cancel) };
                         let hits = dense_top_k(
                             shard,
                             "item_factors",
@@ -361,7 +387,7 @@ fn ties_go_to_the_smaller_ordinal() {
                         assert_eq!(
                             ordinals,
                             (0..20).collect::<Vec<_>>(),
-                            "{query:?} {metric:?} {ef:?}"
+                            "{query:?} {metric:?} {way:?}"
                         );
                     }
                 }
@@ -382,7 +408,7 @@ fn extreme_lengths_are_answered_or_refused() {
             random.vector(5).iter().map(|&value| (f64::from(value) * scale) as f32).collect()
         })
         .collect();
-    for index in [None, always()] {
+    for index in any_index() {
         let bundle = of_rows(&rows, index);
         let (shard, cancel, mut scratch) =
             (&bundle.shards()[0], CancelFlag::new(), SearchScratch::new());
@@ -501,7 +527,7 @@ fn wrong_questions_get_errors_that_say_so() {
 
 #[test]
 fn nothing_wanted_or_allowed_is_an_empty_answer() {
-    for index in [None, always()] {
+    for index in any_index() {
         let rows: Vec<Vec<f32>> = factors(50, 4, 3).chunks_exact(4).map(<[f32]>::to_vec).collect();
         let bundle = of_rows(&rows, index);
         let cancel = CancelFlag::new();
@@ -554,7 +580,7 @@ fn scratch_serves_shards_of_any_size() {
     for _ in 0..3 {
         for (bundle, rank) in [(&large, 6), (&small, 3), (&large, 6)] {
             let shard = &bundle.shards()[0];
-            let params = SearchParams { ef: Some(50), ..SearchParams::new(20, &cancel) };
+            let params = SearchParams { way: walk(50), ..SearchParams::new(20, &cancel) };
             let query = Random(4).vector(rank);
             let mut search = |params: &SearchParams<'_>| {
                 dense_top_k(

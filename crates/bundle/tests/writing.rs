@@ -110,8 +110,11 @@ fn a_place_that_is_taken_stays_as_it_is() {
 fn progress_goes_from_none_to_all() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut given = input(700, 3, 4, 2);
-    given.dense[0].index =
-        Some(IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() });
+    given.dense[0].index = Some(IndexOptions {
+        mode: IndexMode::Always,
+        kind: IndexKind::Hnsw,
+        ..IndexOptions::default()
+    });
     let seen = Mutex::new(Vec::new());
     write_bundle(given, &dir.path().join("b"), &|step| seen.lock().expect("whole").push(step))
         .expect("written");
@@ -121,25 +124,35 @@ fn progress_goes_from_none_to_all() {
     assert!(seen.len() >= 5, "{seen:?}");
 }
 
-/// Graphs are made where the options say so, and the manifest tells.
+/// Indexes are made where the options say so, and the manifest tells.
 #[test]
 fn indexes_follow_their_options() {
-    for (mode, min_rows, expected) in [
+    let of_each_kind = |(mode, min_rows, expected)| {
+        [IndexKind::Cells, IndexKind::Hnsw].map(|kind| (kind, mode, min_rows, expected))
+    };
+    let cases = [
         (IndexMode::Never, 0, [false, false]),
         (IndexMode::Always, 1_000, [true, true]),
         (IndexMode::Auto, 10, [true, true]),
         (IndexMode::Auto, 1_000, [false, false]),
-    ] {
+    ];
+    for (kind, mode, min_rows, expected) in cases.into_iter().flat_map(of_each_kind) {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut given = input(200, 3, 4, 2);
-        given.dense[0].index = Some(IndexOptions { mode, min_rows, ..IndexOptions::default() });
+        given.dense[0].index =
+            Some(IndexOptions { kind, mode, min_rows, ..IndexOptions::default() });
         let manifest = write(given, &dir.path().join("b"));
         let bundle = open(&dir.path().join("b")).expect("opened");
         let built = bundle
             .shards()
             .iter()
-            .map(|shard| shard.dense("item_factors").expect("there").graph().is_some());
-        assert_eq!(built.collect::<Vec<_>>(), expected, "{mode:?}");
+            .map(|shard| shard.dense("item_factors").expect("there"))
+            .map(|matrix| (matrix.cells().is_some(), matrix.graph().is_some()));
+        let expected_of = |there: bool| match kind {
+            IndexKind::Cells => (there, false),
+            IndexKind::Hnsw => (false, there),
+        };
+        assert_eq!(built.collect::<Vec<_>>(), expected.map(expected_of), "{mode:?} {kind:?}");
         let MatrixLayout::Dense { index, .. } =
             &manifest.matrix("item_factors").expect("there").layout
         else {

@@ -175,6 +175,7 @@ fn input(items: usize, rank: usize, shards: u32) -> BundleInput {
             rank,
             data: vectors(items, rank, 3),
             index: Some(IndexOptions::default()),
+            rows: RowFormat::F32,
         }],
         history: None,
         popularity: Vec::new(),

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::read::{ReadReport, read_interactions, read_items};
 use crate::summary::{ImportSummary, ImportedInteractions};
 use crate::train::{check_out, mf_matrices, mf_recipe};
-use marquee_bundle::{BundleInput, IndexOptions, Quality, WriteProgress, write_bundle};
+use marquee_bundle::{BundleInput, Quality, WriteProgress, write_bundle};
 use std::collections::{BTreeMap, HashMap};
 
 /// Makes a bundle of factors; `now_ms` is noted as when (milliseconds since 1970).
@@ -75,10 +75,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         shards: args.shards,
         items: item_records,
         users: users.ids,
-        dense: mf_matrices(
-            factors,
-            IndexOptions { mode: args.index.into(), ..IndexOptions::default() },
-        ),
+        dense: mf_matrices(factors, args.index.into(), args.rows.into()),
         history: Some(history.into_input()),
         popularity,
         item_rows: Vec::new(),

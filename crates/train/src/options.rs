@@ -9,7 +9,7 @@ use crate::interactions::Duplicates;
 use crate::read::Format;
 use crate::weight::Weight;
 use clap::{Args, ValueEnum};
-use marquee_bundle::IndexMode;
+use marquee_bundle::{IndexKind, IndexMode, IndexOptions, RowFormat};
 use marquee_core::bounds::{MAX_RANK, MAX_SHARDS};
 use marquee_core::id::check_name;
 use serde::Serialize;
@@ -80,26 +80,52 @@ impl ModelKind {
     }
 }
 
-/// Whether to build an index for approximate search over the item factors.
+/// Whether and how to build an index for fast searches over the item factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Index {
     /// Where a shard has items enough that the index beats scanning them all.
     #[default]
     Auto,
-    /// Always.
-    Always,
-    /// Never: every search is exact.
+    /// Cells in every shard: rows grouped by direction, in four-bit codes.
+    #[value(alias = "always")]
+    Cells,
+    /// A navigable small-world graph in every shard, built with hnsw_rs: slower in all, for comparison.
+    Hnsw,
+    /// Never: every search scans.
     Never,
 }
 
-impl From<Index> for IndexMode {
-    fn from(index: Index) -> Self {
-        match index {
-            Index::Auto => Self::Auto,
-            Index::Always => Self::Always,
-            Index::Never => Self::Never,
+/// What of the factors is kept in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// The factors themselves: four bytes a factor.
+    #[default]
+    F32,
+    /// One byte a factor; the factors themselves are read from disk where they matter. Answers are
+    /// the same.
+    Int8,
+}
+
+impl From<Rows> for RowFormat {
+    fn from(rows: Rows) -> Self {
+        match rows {
+            Rows::F32 => Self::F32,
+            Rows::Int8 => Self::Int8,
         }
+    }
+}
+
+impl From<Index> for IndexOptions {
+    fn from(index: Index) -> Self {
+        let (mode, kind) = match index {
+            Index::Auto => (IndexMode::Auto, IndexKind::Cells),
+            Index::Cells => (IndexMode::Always, IndexKind::Cells),
+            Index::Hnsw => (IndexMode::Always, IndexKind::Hnsw),
+            Index::Never => (IndexMode::Never, IndexKind::Cells),
+        };
+        Self { mode, kind, ..Self::default() }
     }
 }
 
@@ -171,9 +197,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Evaluation")]
     pub evaluate_users: Option<usize>,
 
-    /// Whether to build an index for approximate search.
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    /// Whether and how to build an index for fast searches.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub index: Index,
+    /// What of the item factors is kept in memory.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub rows: Rows,
     /// Threads; 0 is one a core. The result does not depend on it.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
@@ -215,6 +244,7 @@ impl TrainArgs {
             skip_bad_rows: false,
             evaluate_users: None,
             index: Index::default(),
+            rows: Rows::default(),
             threads: 0,
             columns: ColumnArgs::default(),
             item_columns: ItemColumnArgs::default(),
@@ -317,9 +347,12 @@ pub struct ImportArgs {
     /// Count and skip rows that can't be read, rather than stop at the first.
     #[arg(long)]
     pub skip_bad_rows: bool,
-    /// Whether to build an index for approximate search.
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    /// Whether and how to build an index for fast searches.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub index: Index,
+    /// What of the item factors is kept in memory.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub rows: Rows,
     /// Where the interactions' columns are.
     #[command(flatten)]
     pub columns: ColumnArgs,
@@ -350,6 +383,7 @@ impl ImportArgs {
             duplicates: Duplicates::default(),
             skip_bad_rows: false,
             index: Index::default(),
+            rows: Rows::default(),
             columns: ColumnArgs::default(),
             item_columns: ItemColumnArgs::default(),
         }

@@ -14,7 +14,7 @@ use crate::split::hold_out;
 use crate::summary::{Evaluation, TrainSummary};
 use crate::weight::{confidences, positives};
 use marquee_bundle::{
-    BundleInput, DenseInput, Entity, IndexOptions, Quality, WriteProgress, write_bundle,
+    BundleInput, DenseInput, Entity, IndexOptions, Quality, RowFormat, WriteProgress, write_bundle,
 };
 use marquee_core::recipe::Recipe;
 use std::collections::BTreeMap;
@@ -28,9 +28,9 @@ pub const ITEM_FACTORS: &str = "item_factors";
 pub const CUTOFF: usize = 20;
 /// Rows of a shard from which on a trained bundle has an index unless told otherwise.
 ///
-/// An exact scan of fewer costs below 0.4 ms, while the graph costs 0.25 to 0.4 ms of CPU a row:
-/// more than the training itself. Who wants one all the same says `--index always`.
-const INDEX_MIN_ROWS: usize = 50_000;
+/// An exact scan of fewer costs below 0.1 ms, while building and measuring cells costs a CPU second:
+/// more than the training itself. Who wants them all the same says `--index cells`.
+const INDEX_MIN_ROWS: usize = 20_000;
 
 /// Trains a model and writes its bundle; `now_ms` is noted as when (milliseconds since 1970).
 ///
@@ -146,14 +146,9 @@ fn bundle_input(
     factors: Option<Factors>,
     history: CsrByIds,
 ) -> BundleInput {
-    let index = IndexOptions {
-        mode: args.index.into(),
-        seed: args.seed,
-        min_rows: INDEX_MIN_ROWS,
-        ..IndexOptions::default()
-    };
+    let index = IndexOptions { seed: args.seed, min_rows: INDEX_MIN_ROWS, ..args.index.into() };
     let (recipe, dense) = match factors {
-        Some(factors) => (mf_recipe(), mf_matrices(factors, index)),
+        Some(factors) => (mf_recipe(), mf_matrices(factors, index, args.rows.into())),
         None => (Recipe::Popularity, Vec::new()),
     };
     BundleInput {
@@ -182,17 +177,22 @@ pub(crate) fn mf_recipe() -> Recipe {
 }
 
 /// Both factor matrices; the items' is searched, so it may have an index.
-pub(crate) fn mf_matrices(factors: Factors, index: IndexOptions) -> Vec<DenseInput> {
-    let dense = |name: &str, entity, data, index| DenseInput {
+pub(crate) fn mf_matrices(
+    factors: Factors,
+    index: IndexOptions,
+    rows: RowFormat,
+) -> Vec<DenseInput> {
+    let dense = |name: &str, entity, data, index, rows| DenseInput {
         name: name.into(),
         entity,
         rank: factors.rank,
         data,
         index,
+        rows,
     };
     vec![
-        dense(USER_FACTORS, Entity::User, factors.users, None),
-        dense(ITEM_FACTORS, Entity::Item, factors.items, Some(index)),
+        dense(USER_FACTORS, Entity::User, factors.users, None, RowFormat::F32),
+        dense(ITEM_FACTORS, Entity::Item, factors.items, Some(index), rows),
     ]
 }
 

@@ -130,7 +130,12 @@ fn the_same_bytes_for_any_threads_and_order_of_rows() {
 fn an_index_of_any_size_on_request() {
     let dir = directory();
     let interactions = file(&dir, "a.csv", tastes(60, 30));
-    for (index, expected) in [(Index::Auto, false), (Index::Always, true), (Index::Never, false)] {
+    for (index, cells, graph) in [
+        (Index::Auto, false, false),
+        (Index::Cells, true, false),
+        (Index::Hnsw, false, true),
+        (Index::Never, false, false),
+    ] {
         let args =
             TrainArgs { index, ..small(&interactions, dir.path().join(format!("{index:?}"))) };
         run(&args);
@@ -138,7 +143,8 @@ fn an_index_of_any_size_on_request() {
             .expect("opens");
         for shard in bundle.shards() {
             let items = shard.dense(ITEM_FACTORS).expect("there");
-            assert_eq!(items.graph().is_some(), expected, "{index:?}");
+            assert_eq!(items.cells().is_some(), cells, "{index:?}");
+            assert_eq!(items.graph().is_some(), graph, "{index:?}");
         }
     }
 }

@@ -22,7 +22,8 @@
 //!
 //! Sections begin on cache lines, so that they can be used where they are mapped. What the sections
 //! of a kind are is drawn in the module that reads it: [`ids`](crate::ids), [`labels`](crate::labels),
-//! [`dense`](crate::dense), [`graph`](crate::graph), [`sparse`](crate::sparse).
+//! [`dense`](crate::dense), `coarse`,
+//! [`cells`](crate::cells), [`graph`](crate::graph), [`sparse`](crate::sparse).
 //!
 //! `FileBuilder` writes such files, `SectionFile` maps and checks them, `Section` is a slice of
 //! numbers that lives in one. What is deliberately missing: compression (rows are used in place)
@@ -62,6 +63,10 @@ pub(crate) enum Kind {
     Dense,
     /// The graph over a dense matrix.
     Graph,
+    /// The cells over a dense matrix.
+    Cells,
+    /// The coarse rows of a dense matrix.
+    Coarse,
     /// A sparse matrix.
     Sparse,
 }
@@ -74,6 +79,8 @@ impl Kind {
             Self::Labels => *b"labl",
             Self::Dense => *b"dens",
             Self::Graph => *b"grph",
+            Self::Cells => *b"cell",
+            Self::Coarse => *b"int8",
             Self::Sparse => *b"csrm",
         }
     }
@@ -85,6 +92,8 @@ impl Kind {
             Self::Labels => "labels",
             Self::Dense => "dense",
             Self::Graph => "graph",
+            Self::Cells => "cells",
+            Self::Coarse => "int8",
             Self::Sparse => "sparse",
         }
     }

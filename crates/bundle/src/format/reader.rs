@@ -208,6 +208,18 @@ unsafe impl<T: Pod + Sync> Send for Section<T> {}
 // SAFETY: as above.
 unsafe impl<T: Pod + Sync> Sync for Section<T> {}
 
+impl<T> Section<T> {
+    /// Gives the file's pages back to the system, which reads them again where they are used, here and
+    /// there.
+    pub(crate) fn give_back(&self) {
+        #[cfg(unix)]
+        // SAFETY: the mapping is of a file and never written, so pages that go come back as they were.
+        let _ = unsafe { self._map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        #[cfg(unix)]
+        let _ = self._map.advise(memmap2::Advice::Random);
+    }
+}
+
 impl<T: Pod> Deref for Section<T> {
     type Target = [T];
 

@@ -1,39 +1,32 @@
-//! Building the graphs: hnsw_rs inserts, we freeze what it made into flat arrays, measure it against
-//! the exact scan, and keep it only if it is good enough.
+//! Building what makes searches fast: cells, or a graph; each is measured against the exact scan with
+//! the queries that it will meet.
 //!
-//! The graph is over inner products, with the distance `bound − ⟨a, b⟩`: the augmentation to
-//! Euclidean distance that is often used for this makes poor graphs of factors whose lengths differ
-//! much. Vectors are scaled by the longest one first, so that any finite input stays in range.
-//!
-//! What is deliberately missing: inserting in parallel (its graphs differ from run to run), the
-//! library's own search (slower by far than walking flat arrays) and its dump files.
+//! Start with [`cells`], which is what a bundle gets unless told otherwise; [`graph`] is the other way.
 
-mod audit;
-mod build;
-mod repair;
+pub(crate) mod cells;
+pub(crate) mod graph;
+mod queries;
 
-pub(crate) use audit::{Queries, sample_queries};
+pub(crate) use cells::BuiltCells;
+pub(crate) use graph::{BuiltGraph, MAX_GRAPH_ROWS};
+pub(crate) use queries::{Queries, sample_queries};
 
-use crate::graph::{DefaultWidth, GraphParts};
-use crate::input::{IndexMode, IndexOptions};
-use crate::manifest::GraphInfo;
+use crate::dense::DenseView;
+use crate::input::{IndexKind, IndexMode, IndexOptions};
 
-/// Rows of a shard from which on [`IndexMode::Auto`] builds a graph. At this size, 64 columns and
-/// 100 results, the exact scan takes about 80 µs of processor time and a walk 40 µs; that is worth
-/// neither the building (0.25 ms a row) nor a result that isn't exact. The scan's time grows with
-/// the rows, the walk's hardly does.
-pub const AUTO_INDEX_MIN_ROWS: usize = 10_000;
-/// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
-pub(crate) const MAX_GRAPH_ROWS: usize = i32::MAX as usize;
+/// Rows of a shard from which on [`IndexMode::Auto`] builds an index. Below it an exact scan takes
+/// some microseconds, and nothing could save much of that.
+pub const AUTO_INDEX_MIN_ROWS: usize = 2_000;
 
-/// A graph that is to be kept.
-pub(crate) struct Built {
-    pub(crate) parts: GraphParts,
-    pub(crate) width: DefaultWidth,
-    pub(crate) info: GraphInfo,
+/// An index that is to be kept.
+pub(crate) enum Built {
+    /// Cells.
+    Cells(BuiltCells),
+    /// A graph.
+    Graph(BuiltGraph),
 }
 
-/// Whether a shard of so many rows is to have a graph.
+/// Whether a shard of so many rows is to have an index.
 pub(crate) fn wanted(options: &IndexOptions, rows: usize) -> bool {
     let enough = match options.mode {
         IndexMode::Never => false,
@@ -43,28 +36,33 @@ pub(crate) fn wanted(options: &IndexOptions, rows: usize) -> bool {
     enough && rows <= MAX_GRAPH_ROWS
 }
 
-/// Builds and measures a graph over these rows; none if it misses the recall asked for and the
-/// options leave it to us.
+/// Builds and measures an index over these rows (at least one); none where it would be of no use.
+/// `on_rows` is told of rows that were put in, all in all as many as there are.
 pub(crate) fn build(
-    values: &[f32],
-    rank: usize,
+    dense: DenseView<'_>,
     options: &IndexOptions,
     queries: &Queries,
-    on_insert: &(dyn Fn() + Sync),
+    on_rows: &(dyn Fn(u64) + Sync),
 ) -> Option<Built> {
-    let mut parts = build::build_graph(values, rank, options, on_insert);
-    let linked = repair::link_unreachable(&mut parts, values, rank);
-    let (width, info) = audit::audit(&parts, linked, values, rank, queries, options.target_recall);
-    let recall = &info.recall;
-    let good = width.at_10 > 0 && width.at_100 > 0;
-    if !good {
-        tracing::warn!(
-            rows = values.len() / rank,
-            recall_at_10 = recall.at_10,
-            recall_at_100 = recall.at_100,
-            target = options.target_recall,
-            "a graph misses its target recall even at its widest"
-        );
+    match options.kind {
+        IndexKind::Cells => cells::build(dense, options, queries, on_rows).map(Built::Cells),
+        IndexKind::Hnsw => graph::build(dense, options, queries, on_rows).map(Built::Graph),
     }
-    (good || options.mode == IndexMode::Always).then_some(Built { parts, width, info })
+}
+
+/// The numbers below `count` in an order that only the seed decides (Fisher and Yates, splitmix64).
+fn shuffled(count: usize, seed: u64) -> Vec<u32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    for at in (1..count).rev() {
+        order.swap(at, (next() % (at as u64 + 1)) as usize);
+    }
+    order
 }

@@ -1,4 +1,5 @@
-//! The vector arithmetic that everything hot is made of: inner products and scaled sums of `f32`.
+//! The vector arithmetic that everything hot is made of: inner products and scaled sums of `f32`, and
+//! sums of table look-ups ([`code_sums`]).
 //!
 //! Every function picks the widest instructions of the machine at run time (AVX-512, AVX2 with FMA,
 //! NEON) and falls back to portable code. **All of them give the same bits**: an inner product is
@@ -9,12 +10,16 @@
 //! What is deliberately missing: matrix products and decompositions (a linear-algebra library's
 //! business) and anything that allocates.
 
+mod codes;
+mod int8;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use codes::{BLOCK_PLACES, code_sums};
+pub use int8::{dot_gather_int8, dot_int8, largest_query_value};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Interleaved partial sums of an inner product: two AVX-512, four AVX2 or eight NEON registers,

@@ -93,6 +93,54 @@ fn rows_and_gathers_are_dots() {
 }
 
 #[test]
+fn code_sums_are_sums_of_look_ups() {
+    let mut random = Random(13);
+    let mut bytes = |length: usize, below: f32| -> Vec<u8> {
+        (0..length).map(|_| ((random.next() + 2.0) / 4.0 * below) as u8).collect()
+    };
+    for rank in (1usize..=130).chain([255, 256, 1_023, 1_024, 1_025]) {
+        let length = rank.div_ceil(2) * 32;
+        // As large as tables may be at this rank.
+        let largest = (i16::MAX as usize / (2 * rank.div_ceil(2))).min(255) as f32;
+        let (codes, tables) = (bytes(length, 256.0), bytes(length, largest + 1.0));
+        let mut expected = [0; BLOCK_PLACES];
+        for (place, sum) in expected.iter_mut().enumerate() {
+            for column in 0..2 * rank.div_ceil(2) {
+                let byte = codes[16 * column + place % 16];
+                let code = if place < 16 { byte & 15 } else { byte >> 4 };
+                *sum += u16::from(tables[16 * column + usize::from(code)]);
+            }
+        }
+        for limit in [-1, 0, expected[7] as i16 - 1, expected[7] as i16, i16::MAX] {
+            let above = (0..BLOCK_PLACES).filter(|&place| expected[place] as i16 > limit);
+            let mask: u32 = above.map(|place| 1 << place).sum();
+            let mut sums = [u16::MAX; BLOCK_PLACES];
+            assert_eq!(codes::portable(&codes, &tables, limit, &mut sums), mask, "rank {rank}");
+            assert_eq!(sums, expected, "rank {rank}");
+            sums = [u16::MAX; BLOCK_PLACES];
+            assert_eq!(code_sums(&codes, &tables, limit, &mut sums), mask, "rank {rank}");
+            assert_eq!(sums, expected, "rank {rank}");
+        }
+    }
+}
+
+#[test]
+fn products_in_whole_numbers_are_equal() {
+    let mut random = Random(17);
+    for rank in 0..=1025 {
+        let largest = f32::from(largest_query_value(rank));
+        let query: Vec<i16> = (0..rank).map(|_| (random.next() / 2.0 * largest) as i16).collect();
+        let rows: Vec<i8> = (0..3 * rank).map(|_| (random.next() / 2.0 * 127.0) as i8).collect();
+        let expected: Vec<i32> = [2, 0, 1]
+            .map(|row: usize| int8::portable(&query, &rows[row * rank..][..rank]))
+            .to_vec();
+        let mut found = [0; 3];
+        dot_gather_int8(&query, &rows, &[2, 0, 1], &mut found);
+        assert_eq!(found.to_vec(), expected, "rank {rank}");
+    }
+}
+
+#[test]
 fn extremes_are_not_hidden() {
     assert_eq!(dot(&[], &[]), 0.0);
     assert_eq!(dot(&[f32::MAX], &[2.0]), f32::INFINITY);

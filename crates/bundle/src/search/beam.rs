@@ -5,7 +5,8 @@
 //! row's links are scored together, so that the next rows are fetched while one is multiplied.
 
 use super::top::{ordered, score_of, sort_hits};
-use super::{CancelFlag, Hit, SearchParams, scan::Vectors};
+use super::{CancelFlag, Hit, SearchParams};
+use crate::dense::DenseView;
 use crate::graph::{GraphView, NONE};
 use crate::kernels::{dot, dot_gather, prefetch};
 
@@ -74,7 +75,7 @@ impl Beam {
     pub(crate) fn walk(
         &mut self,
         graph: GraphView<'_>,
-        vectors: Vectors<'_>,
+        vectors: DenseView<'_>,
         query: &[f32],
         (width, reach): (usize, Reach),
         cancel: &CancelFlag,
@@ -135,10 +136,10 @@ impl Beam {
     fn descend(
         &mut self,
         graph: GraphView<'_>,
-        vectors: Vectors<'_>,
+        vectors: DenseView<'_>,
         query: &[f32],
     ) -> Result<(u32, f32), Stop> {
-        let Vectors { values, rank } = vectors;
+        let DenseView { values, rank, .. } = vectors;
         let mut place = graph.shape.entry;
         let mut score = f32::NAN;
         for layer in (1..graph.layers()).rev() {
@@ -172,7 +173,7 @@ impl Beam {
     fn spread(
         &mut self,
         graph: GraphView<'_>,
-        vectors: Vectors<'_>,
+        vectors: DenseView<'_>,
         query: &[f32],
         (width, reach): (usize, Reach),
         cancel: &CancelFlag,

@@ -6,16 +6,21 @@
 //! in one order: score descending, then ordinal ascending. A score is always the exact `f32` one and
 //! never NaN.
 //!
-//! A dense search picks between two ways by itself: walking the frozen graph (`beam`, approximate
-//! with a measured recall) and the exact scan (`scan`). It scans where there is no graph, where
-//! the metric isn't the graph's (cosine), where a filter leaves few rows, where so many results are
-//! wanted that the walk would cost more, and again where a walk came back short.
+//! A dense search picks its [`Way`] by what each would cost (`plan`, `cost`): visiting some of the
+//! cells, approximately with a measured recall, or as many as it takes to miss nothing (`cells`);
+//! walking the frozen graph (`beam`), approximately and by inner product only; or scanning all rows
+//! (`scan`). Where the approximate ways can't tell which of equal rows come first, or come back short,
+//! an exact one follows.
 //!
 //! Memory lives in a [`SearchScratch`], one a thread, which grows to the largest shard it has seen
 //! and is then reused. What is deliberately missing: threads (callers have pools), time (callers
 //! raise the flag), and the merge over shards (core's).
 
 pub(crate) mod beam;
+pub(crate) mod cells;
+pub(crate) mod cost;
+mod plan;
+pub(crate) mod rescore;
 mod row_sum;
 pub(crate) mod scan;
 pub(crate) mod top;
@@ -23,25 +28,16 @@ pub(crate) mod top;
 pub use row_sum::sparse_row_sum;
 
 use crate::bitmap::RowBitmap;
-use crate::dense::DenseMatrix;
+use crate::cells::Effort;
 use crate::error::SearchError;
-use crate::graph::{GraphView, MAX_EF};
 use crate::shard::BundleShard;
 use beam::Reach;
+use rescore::{Rescorer, Target};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Results of one search: ten times what a caller may ask for, so that an ensemble can fuse.
 pub const MAX_SEARCH_COUNT: usize = 10_000;
-/// A filter that leaves less than this share of the rows is answered by the exact scan: the walk
-/// visits rows whether they are allowed or not.
-const MIN_WALK_SHARE: f64 = 0.2;
-/// A walk scores about this many rows for each unit of its width, and each costs a cache miss; above
-/// `rows` of them the scan, which streams and skips, is faster.
-const WALK_COST: usize = 25;
-
-/// Searches for more rows than this walk thoroughly: some of them have no common links to them.
-const COMMON_COUNT: usize = 100;
 
 /// How a row is scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,16 +96,16 @@ pub struct SearchParams<'a> {
     pub exclude_rows: &'a [u32],
     /// Stops the search when raised.
     pub cancel: &'a CancelFlag,
-    /// The width of the walk, instead of the one measured at building.
-    pub ef: Option<usize>,
-    /// Scan exactly, whatever it costs.
+    /// Miss nothing, whatever it costs.
     pub exact: bool,
+    /// Search this way, where the matrix has what it takes, instead of the one that costs least.
+    pub way: Option<Way>,
 }
 
 impl<'a> SearchParams<'a> {
     /// The best `count` of all rows.
     pub fn new(count: usize, cancel: &'a CancelFlag) -> Self {
-        Self { count, allow: Allow::All, exclude_rows: &[], cancel, ef: None, exact: false }
+        Self { count, allow: Allow::All, exclude_rows: &[], cancel, exact: false, way: None }
     }
 
     /// Checks what is common to both operations, for a shard of `rows` rows.
@@ -145,6 +141,36 @@ impl<'a> SearchParams<'a> {
     }
 }
 
+/// How a dense matrix is searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// Every row that could be among the results is scored: exact.
+    Scan,
+    /// The cells' most promising blocks, and the best of their rows re-scored.
+    Cells(Effort),
+    /// The same, and then every block whose rows could be among the results: exact.
+    ExactCells,
+    /// The graph is walked; by inner product only.
+    Graph {
+        /// How many rows the walk keeps.
+        width: usize,
+        /// Whether it follows the extra links too.
+        thorough: bool,
+    },
+}
+
+impl Way {
+    /// Its name, for explanations and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Cells(_) => "cells",
+            Self::ExactCells => "exact_cells",
+            Self::Graph { .. } => "graph",
+        }
+    }
+}
+
 /// One result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
@@ -162,13 +188,21 @@ pub struct SearchScratch {
     top: top::Top,
     beam: beam::Beam,
     scan: scan::ScanBuffers,
+    cells: cells::CellSearch,
+    rescorer: Rescorer,
     sums: row_sum::Sums,
+    way: Option<Way>,
 }
 
 impl SearchScratch {
     /// Empty scratch; the first searches let it grow.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How the last dense search was answered; none before the first, and where nothing was searched.
+    pub fn last_way(&self) -> Option<Way> {
+        self.way
     }
 }
 
@@ -197,16 +231,25 @@ pub fn dense_top_k(
     }
     params.check(rows)?;
     let allowed = params.allowed(rows);
+    scratch.way = None;
     if params.count == 0 || allowed == 0 {
         return Ok(Vec::new());
     }
     let ordinals = shard.ids(matrix.entity()).ordinals();
-    if let Some((graph, width)) = walk_width(matrix, metric, params, allowed) {
-        let vectors = scan::Vectors { values: matrix.values(), rank: matrix.rank() };
-        match scratch.beam.walk(graph, vectors, query, width, params.cancel) {
+    let plain = matrix.cells().is_some() && cells::is_plain(query);
+    let choose = || plan::choose(matrix, metric, params, allowed, plain);
+    let mut way = params.way.unwrap_or_else(choose);
+    if let (Way::Graph { width, thorough }, Some(graph), Metric::InnerProduct) =
+        (way, matrix.graph(), metric)
+    {
+        let reach = if thorough { Reach::Thorough } else { Reach::Common };
+        let width = width.clamp(1, rows);
+        let dense = matrix.view();
+        match scratch.beam.walk(graph.view(), dense, query, (width, reach), params.cancel) {
             Ok(()) => {
                 let enough = |hits: &Vec<Hit>| hits.len() >= params.count.min(allowed);
                 if let Some(hits) = scratch.beam.hits(params, ordinals).filter(enough) {
+                    scratch.way = Some(way);
                     return Ok(hits);
                 }
                 // Fewer than there are, or a tie that the walk can't decide.
@@ -216,33 +259,25 @@ pub fn dense_top_k(
             Err(beam::Stop::NotFinite) => {}
         }
     }
-    scan::scan(matrix, ordinals, query, metric, params, scratch)?;
-    Ok(scratch.top.take())
-}
-
-/// The graph to walk and how widely, or none where the exact scan is the better way.
-fn walk_width<'a>(
-    matrix: &'a DenseMatrix,
-    metric: Metric,
-    params: &SearchParams<'_>,
-    allowed: usize,
-) -> Option<(GraphView<'a>, (usize, Reach))> {
-    let graph = matrix.graph()?;
-    let rows = matrix.rows();
-    let share = allowed as f64 / rows as f64;
-    if params.exact || metric != Metric::InnerProduct || share < MIN_WALK_SHARE {
-        return None;
+    if let (Way::Cells(_) | Way::ExactCells, Some(cells), true) = (way, matrix.cells(), plain) {
+        let about = (Target { dense: matrix.view(), ordinals, query, metric }, cells.view());
+        let SearchScratch { top, cells: search, rescorer, .. } = scratch;
+        if let Way::Cells(effort) = way {
+            search.search(about, params, effort, (rescorer, top))?;
+            if search.is_tied(top) {
+                way = Way::ExactCells;
+            }
+        }
+        if way == Way::ExactCells {
+            search.search_exactly(about, params, (rescorer, top))?;
+        }
+        scratch.way = Some(way);
+        return Ok(scratch.top.take());
     }
-    // Excluded rows are often the best ones, so they take places in the walk; and of the rows in it
-    // only the allowed ones count.
-    let wanted = ((params.count + params.exclude_rows.len()) as f64 / share).ceil() as usize;
-    let width = match params.ef {
-        Some(width) => width.max(wanted).min(rows),
-        None => graph.default_width().for_count(wanted)?,
-    };
-    let cheaper = width <= MAX_EF && width.saturating_mul(WALK_COST) <= rows;
-    let reach = if share < 1.0 || wanted > COMMON_COUNT { Reach::Thorough } else { Reach::Common };
-    (cheaper || params.ef.is_some()).then(|| (graph.view(), (width, reach)))
+    let target = Target { dense: matrix.view(), ordinals, query, metric };
+    scan::scan(target, matrix.block_norms(), params, scratch)?;
+    scratch.way = Some(Way::Scan);
+    Ok(scratch.top.take())
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! The inner parts of searches that no caller reaches alone: cancelling in the middle.
 
 use super::*;
+use crate::dense::DenseView;
 use crate::graph::{GraphParts, NONE, Shape};
 use beam::{Beam, Stop};
-use scan::Vectors;
+
+fn of_rank_1(values: &[f32]) -> DenseView<'_> {
+    DenseView { name: "one", values, rank: 1, inverse_norms: &[], coarse: None }
+}
 
 #[test]
 fn a_walk_looks_at_the_flag() {
@@ -19,7 +23,7 @@ fn a_walk_looks_at_the_flag() {
         upper_links: vec![],
     };
     let values: Vec<f32> = (0..rows).map(|row| row as f32).collect();
-    let vectors = Vectors { values: &values, rank: 1 };
+    let vectors = of_rank_1(&values);
     let (mut beam, cancel) = (Beam::default(), CancelFlag::new());
     let walk = |beam: &mut Beam, query: &[f32]| {
         beam.walk(graph.view(), vectors, query, (10, Reach::Common), &cancel)
@@ -44,7 +48,7 @@ fn links_end_at_the_first_gap() {
         upper_down: vec![],
         upper_links: vec![],
     };
-    let vectors = Vectors { values: &[1.0, 2.0, 3.0, 4.0], rank: 1 };
+    let vectors = of_rank_1(&[1.0, 2.0, 3.0, 4.0]);
     let (mut beam, cancel) = (Beam::default(), CancelFlag::new());
     beam.walk(graph.view(), vectors, &[1.0], (4, Reach::Common), &cancel).expect("walked");
     assert_eq!(beam.rows().collect::<Vec<_>>(), [1, 0]);

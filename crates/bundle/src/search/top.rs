@@ -40,6 +40,12 @@ impl Top {
         self.threshold
     }
 
+    /// Whether as many results are there as were asked for.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.heap.len() >= self.count
+    }
+
     /// Offers a row with a finite score.
     #[inline]
     pub(crate) fn offer(&mut self, row: u32, ordinal: u32, score: f32) {

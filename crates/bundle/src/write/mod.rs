@@ -1,5 +1,5 @@
-//! Writing a bundle: check the input, cut it into shards, build and measure the graphs, write the
-//! files, and only when all is on disk give the directory its name.
+//! Writing a bundle: check the input, cut it into shards, build and measure the indexes, write
+//! the files, and only when all is on disk give the directory its name.
 //!
 //! The same input gives the same bytes: nothing depends on time, on threads or on the order in which
 //! a hash table lists its keys. Shards are built side by side; within a shard rows are inserted into
@@ -13,7 +13,7 @@ mod shard;
 use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE};
 use crate::error::BundleError;
 use crate::index::{self, Queries};
-use crate::input::{BundleInput, Entity, IndexMode, WriteProgress};
+use crate::input::{BundleInput, Entity, IndexKind, IndexMode, WriteProgress};
 use crate::manifest::{
     Counts, FORMAT_VERSION, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout, Recall,
     RowSpace, ShardIndexInfo, shard_directory,
@@ -26,7 +26,7 @@ use shard::ShardOutput;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Rows inserted between two reports of progress: a few tens of milliseconds.
+/// Rows put in between two reports of progress: a few tens of milliseconds for a graph.
 const ROWS_A_REPORT: u64 = 256;
 
 /// Writes a new bundle at `out`, which must not exist or be an empty directory, and returns its
@@ -52,7 +52,7 @@ struct Job<'a> {
     input: &'a BundleInput,
     users: Layout,
     items: Layout,
-    /// For each dense matrix, what its graphs are measured with.
+    /// For each dense matrix, what its indexes are measured with.
     queries: Vec<Option<Queries>>,
 }
 
@@ -82,16 +82,17 @@ fn write_into(
 
     let total = rows_to_insert(&job);
     let (inserted, written) = (AtomicU64::new(0), AtomicU32::new(0));
-    let on_insert = || {
-        let done = inserted.fetch_add(1, Ordering::Relaxed) + 1;
-        if done % ROWS_A_REPORT == 0 || done == total {
+    let on_rows = |rows: u64| {
+        let before = inserted.fetch_add(rows, Ordering::Relaxed);
+        let done = before + rows;
+        if before / ROWS_A_REPORT != done / ROWS_A_REPORT || done == total {
             progress(WriteProgress::Indexing { done, total });
         }
     };
     let outputs = (0..input.shards)
         .into_par_iter()
         .map(|shard| {
-            let output = shard::write_shard(&job, shard, dir, &on_insert)?;
+            let output = shard::write_shard(&job, shard, dir, &on_rows)?;
             let done = written.fetch_add(1, Ordering::Relaxed) + 1;
             progress(WriteProgress::Writing { done, total: input.shards });
             Ok(output)
@@ -110,7 +111,7 @@ fn write_into(
     Ok(manifest)
 }
 
-/// How many rows all graphs together will take in.
+/// How many rows all indexes together will take in.
 fn rows_to_insert(job: &Job<'_>) -> u64 {
     let indexed =
         job.input.dense.iter().filter_map(|matrix| Some((matrix, matrix.index.as_ref()?)));
@@ -129,14 +130,17 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
         let index = options.map(|options| {
             let shards: Vec<ShardIndexInfo> =
                 outputs.iter().map(|output| output.indexes[at].clone()).collect();
+            let graph = options.kind == IndexKind::Hnsw;
             IndexInfo {
-                m: options.m as u32,
-                ef_construction: options.ef_construction as u32,
+                kind: options.kind,
+                m: graph.then_some(options.m as u32),
+                ef_construction: graph.then_some(options.ef_construction as u32),
                 recall: mean_recall(&shards),
                 shards,
             }
         });
-        let layout = MatrixLayout::Dense { entity: matrix.entity, rank: matrix.rank as u32, index };
+        let (entity, rank, rows) = (matrix.entity, matrix.rank as u32, matrix.rows);
+        let layout = MatrixLayout::Dense { entity, rank, rows, index };
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
     let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
@@ -171,15 +175,18 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
     }
 }
 
-/// The mean over the shards that have a graph, weighted by their rows.
+/// The mean over the shards that have an index, weighted by their rows.
 fn mean_recall(shards: &[ShardIndexInfo]) -> Option<Recall> {
-    let graphs = || {
-        shards.iter().filter_map(|shard| Some((shard.rows as f64, shard.graph.as_ref()?.recall)))
+    let measured = || shards.iter().filter_map(|shard| Some((shard.rows as f64, shard.recall()?)));
+    let rows: f64 = measured().map(|(rows, _)| rows).sum();
+    // To six digits, which are more than is known and come back from text as they were.
+    let mean = |of: fn(&Recall) -> f64| {
+        let sum: f64 = measured().map(|(weight, recall)| weight * of(&recall)).sum();
+        (sum / rows * 1e6).round() / 1e6
     };
-    let rows: f64 = graphs().map(|(rows, _)| rows).sum();
     (rows > 0.0).then(|| Recall {
-        at_10: graphs().map(|(weight, recall)| weight * recall.at_10).sum::<f64>() / rows,
-        at_100: graphs().map(|(weight, recall)| weight * recall.at_100).sum::<f64>() / rows,
-        queries: graphs().map(|(_, recall)| recall.queries).max().unwrap_or(0),
+        at_10: mean(|recall| recall.at_10),
+        at_100: mean(|recall| recall.at_100),
+        queries: measured().map(|(_, recall)| recall.queries).max().unwrap_or(0),
     })
 }

@@ -1,12 +1,13 @@
 //! The files of one shard.
 
 use super::Job;
-use crate::dense::write_dense;
+use crate::coarse::write_coarse;
+use crate::dense::{DenseView, inverse_norms, write_dense};
 use crate::error::BundleError;
 use crate::format::Kind;
 use crate::ids::{IdRow, write_ids};
-use crate::index::{self, Built};
-use crate::input::{CsrInput, Entity};
+use crate::index::{self, Built, BuiltCells, BuiltGraph};
+use crate::input::{CsrInput, Entity, RowFormat};
 use crate::labels::{LabelRow, write_labels};
 use crate::manifest::{FileInfo, ShardIndexInfo, shard_directory};
 use crate::shard::file_path;
@@ -17,7 +18,7 @@ use std::path::Path;
 /// What one shard came to.
 pub(super) struct ShardOutput {
     pub(super) files: Vec<FileInfo>,
-    /// For each dense matrix, what became of its graph.
+    /// For each dense matrix, what became of its index.
     pub(super) indexes: Vec<ShardIndexInfo>,
 }
 
@@ -26,7 +27,7 @@ pub(super) fn write_shard(
     job: &Job<'_>,
     shard: u32,
     dir: &Path,
-    on_insert: &(dyn Fn() + Sync),
+    on_rows: &(dyn Fn(u64) + Sync),
 ) -> Result<ShardOutput, BundleError> {
     fs_err::create_dir(dir.join(shard_directory(shard)))?;
     let input = job.input;
@@ -84,16 +85,34 @@ pub(super) fn write_shard(
             matrix.rank,
             &values,
         )?);
-        let mut graph = None;
+        if matrix.rows == RowFormat::Int8 {
+            files.push(write_coarse(dir, path(&matrix.name, Kind::Coarse), matrix.rank, &values)?);
+        }
+        let mut info = ShardIndexInfo { rows: rows as u64, graph: None, cells: None };
         if let (Some(options), Some(queries)) = (&matrix.index, queries)
             && index::wanted(options, rows)
-            && let Some(Built { parts, width, info }) =
-                index::build(&values, matrix.rank, options, queries, on_insert)
         {
-            files.push(parts.write(dir, path(&matrix.name, Kind::Graph), width)?);
-            graph = Some(info);
+            let inverse = inverse_norms(&values, matrix.rank);
+            let dense = DenseView {
+                name: &matrix.name,
+                values: &values,
+                rank: matrix.rank,
+                inverse_norms: &inverse,
+                coarse: None,
+            };
+            match index::build(dense, options, queries, on_rows) {
+                Some(Built::Graph(BuiltGraph { parts, width, info: graph })) => {
+                    files.push(parts.write(dir, path(&matrix.name, Kind::Graph), width)?);
+                    info.graph = Some(graph);
+                }
+                Some(Built::Cells(BuiltCells { parts, tuning, info: cells })) => {
+                    files.push(parts.write(dir, path(&matrix.name, Kind::Cells), &tuning)?);
+                    info.cells = Some(cells);
+                }
+                None => {}
+            }
         }
-        indexes.push(ShardIndexInfo { rows: rows as u64, graph });
+        indexes.push(info);
     }
 
     let parts = history(job, users);

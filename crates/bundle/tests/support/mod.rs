@@ -92,6 +92,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
                 rank,
                 data: factors(items, rank, 1),
                 index: Some(IndexOptions { min_rows: 20, ..IndexOptions::default() }),
+                rows: RowFormat::F32,
             },
             DenseInput {
                 name: "user_factors".into(),
@@ -99,6 +100,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
                 rank,
                 data: factors(users, rank, 2),
                 index: None,
+                rows: RowFormat::F32,
             },
         ],
         history: Some(history),

@@ -76,6 +76,7 @@ impl Catalogue {
             rank: RANK,
             data: rows.concat(),
             index: None,
+            rows: RowFormat::F32,
         };
         let mut item_factors = dense("item_factors", Entity::Item, &self.item_factors);
         item_factors.index =

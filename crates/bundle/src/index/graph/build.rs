@@ -2,6 +2,7 @@
 
 use crate::dense::norm_f64;
 use crate::graph::{GraphParts, MAX_LAYERS, NONE, Shape};
+use crate::index::shuffled;
 use crate::input::IndexOptions;
 use crate::kernels::dot;
 use hnsw_rs::anndists::dist::distances::Distance;
@@ -27,7 +28,7 @@ pub(super) fn build_graph(
     values: &[f32],
     rank: usize,
     options: &IndexOptions,
-    on_insert: &(dyn Fn() + Sync),
+    on_rows: &(dyn Fn(u64) + Sync),
 ) -> GraphParts {
     let rows = values.len() / rank;
     let longest = values.chunks_exact(rank).map(norm_f64).fold(0.0, f64::max);
@@ -48,26 +49,9 @@ pub(super) fn build_graph(
             *scaled = (f64::from(value) * scale) as f32;
         }
         hnsw.insert_slice((&scaled, row as usize));
-        on_insert();
+        on_rows(1);
     }
     freeze(&hnsw, rows)
-}
-
-/// The numbers below `rows` in an order that only the seed decides (Fisher and Yates, splitmix64).
-pub(super) fn shuffled(rows: usize, seed: u64) -> Vec<u32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    let mut order: Vec<u32> = (0..rows as u32).collect();
-    for at in (1..rows).rev() {
-        order.swap(at, (next() % (at as u64 + 1)) as usize);
-    }
-    order
 }
 
 /// The lists of one row: its neighbours on each layer, nearest first.

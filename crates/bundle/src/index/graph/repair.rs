@@ -5,11 +5,10 @@
 //! what is reachable so far, says which. Long rows come first, so that short ones find near parents
 //! among them, and each parent takes a few children only, so that no list grows long.
 
-use crate::dense::norm_f64;
+use crate::dense::{DenseView, norm_f64};
 use crate::graph::{GraphParts, GraphView, NONE};
 use crate::search::CancelFlag;
 use crate::search::beam::{Beam, Reach};
-use crate::search::scan::Vectors;
 
 /// Extra links of a row: half as many as the builder's, one cache line.
 const EXTRA_WIDTH: usize = 16;
@@ -17,7 +16,7 @@ const EXTRA_WIDTH: usize = 16;
 const PARENT_WALK: usize = 48;
 
 /// Makes every row reachable by thorough walks; returns how many were not.
-pub(super) fn link_unreachable(parts: &mut GraphParts, values: &[f32], rank: usize) -> usize {
+pub(super) fn link_unreachable(parts: &mut GraphParts, dense: DenseView<'_>) -> usize {
     let rows = parts.shape.rows;
     parts.shape.extra_width = EXTRA_WIDTH;
     parts.extra = vec![NONE; rows * EXTRA_WIDTH];
@@ -25,7 +24,7 @@ pub(super) fn link_unreachable(parts: &mut GraphParts, values: &[f32], rank: usi
     let start = bottom_of_entry(parts.view());
     reach(parts.view(), start, &mut reached);
 
-    let norms: Vec<f64> = values.chunks_exact(rank).map(norm_f64).collect();
+    let norms: Vec<f64> = dense.values.chunks_exact(dense.rank).map(norm_f64).collect();
     let mut order: Vec<u32> = (0..rows as u32).filter(|&row| !reached[row as usize]).collect();
     order.sort_by(|&a, &b| norms[b as usize].total_cmp(&norms[a as usize]));
     let missing = order.len();
@@ -38,10 +37,8 @@ pub(super) fn link_unreachable(parts: &mut GraphParts, values: &[f32], rank: usi
         if reached[row as usize] {
             continue;
         }
-        let query = &values[row as usize * rank..][..rank];
-        let vectors = Vectors { values, rank };
         let walked =
-            beam.walk(parts.view(), vectors, query, (PARENT_WALK, Reach::Thorough), &never);
+            beam.walk(parts.view(), dense, dense.row(row), (PARENT_WALK, Reach::Thorough), &never);
         // Upper layers may lead the walk to rows that layer 0 doesn't: no parents yet.
         let fit = |row: u32| reached[row as usize] && children[row as usize] < EXTRA_WIDTH;
         let near = walked.ok().and_then(|()| beam.rows().find(|&near| fit(near)));

@@ -1,0 +1,393 @@
+//! Cells: the rows of a dense matrix by direction, in short codes that are scored many at a time.
+//!
+//! ```text
+//! section   elements              what
+//! meta      u64 × 4               rows; rank; cells; blocks
+//! starts    u64 × cells + 1       the first block of each cell, and where the last ends
+//! means     f32 × cells·rank      m: the mean direction of a cell's rows
+//! extents   f32 × cells·2         how far directions lie from m: root mean square a column; at most
+//! blocks    f32 × blocks·5        scale s; longest and shortest row; share c of m; error e
+//! rows      u32 × blocks·32       the row in each place, then NONE
+//! codes     u8 × blocks·pairs·32  four bits for each column of each row; see below
+//! levels    f32 × rank·16         the values that the codes of each column stand for
+//! tuning    f32 × 2·2·3·4         by metric, with and without a filter, for 10, 100, 1,000 results:
+//!                                 reach; pool; what such a search costs; what an exact one costs; a
+//!                                 pool of 0 stands for no effort that suffices
+//! ```
+//!
+//! Rows are put into cells by their direction u = r / |r|, and lie by falling length within a cell,
+//! in blocks of 32. So one structure serves both metrics: cosine asks for directions, and inner
+//! product for long rows of good directions, which are the first blocks of some cells. A block stands
+//! for each of its rows as
+//!
+//! ```text
+//! r ≈ s · (c · m + level[0][code 0], level[1][code 1], …)        s = the length of its longest row
+//! ```
+//!
+//! so a query's inner products with 32 rows are 32 sums of table look-ups, one table of 16 values a
+//! column, which is one byte shuffle a column for all of them ("fast scan" of André, Kermarrec and
+//! Le Scouarnec 2015, with the four-bit codes of a scalar quantiser: 16 levels a column, chosen by
+//! Lloyd's algorithm). What they say is approximate; the best are re-scored from the rows themselves.
+//! `e` bounds the length of what the codes lose of a row, divided by s, which makes exact searches
+//! possible, too.
+//!
+//! Codes lie in pairs of columns: 32 bytes a pair, of which the first 16 are for the even column and
+//! the others for the odd one. The low half of byte i is for row i of the block, the high half for
+//! row i + 16. An odd rank is filled up with a column of zeros, which the search counts as 0.
+
+use crate::error::BundleError;
+use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
+use crate::kernels::BLOCK_PLACES;
+use crate::manifest::FileInfo;
+use crate::search::Metric;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// In place of a row that isn't there.
+pub(crate) const NONE: u32 = u32::MAX;
+/// What a four-bit code can be.
+pub(crate) const LEVELS: usize = 16;
+/// Numbers that describe a block.
+const BLOCK_FIELDS: usize = 5;
+/// Numbers that describe how a cell's directions lie around their mean.
+const EXTENT_FIELDS: usize = 2;
+/// The counts of results that searches are tuned for.
+pub(crate) const TUNED_COUNTS: [usize; 3] = [10, 100, 1_000];
+/// Numbers of a [`Tuned`].
+const TUNED_FIELDS: usize = 4;
+/// Metrics that searches are tuned for.
+const METRICS: usize = 2;
+/// Degrees of [`Care`].
+const CARES: usize = 2;
+
+/// How thorough a search is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Effort {
+    /// Standard deviations above the expected score that a row of a cell is given credit for: blocks
+    /// that couldn't reach the results even so are left out.
+    pub reach: f32,
+    /// Rows that are re-scored, in multiples of the results wanted.
+    pub pool: f32,
+}
+
+/// What was measured to suffice for some count of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Tuned {
+    /// The effort; none where no effort reached the recall.
+    pub(crate) effort: Option<Effort>,
+    /// What such a search costs, in nanoseconds of the cost model.
+    pub(crate) cost: f64,
+    /// What an exact one costs.
+    pub(crate) exact_cost: f64,
+}
+
+/// How careful a search is: people who filter look for something, and notice what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// The recall that the options of building ask for.
+    Usual,
+    /// At least [`FILTERED_RECALL`].
+    Filtered,
+}
+
+/// The recall that searches with a filter are tuned for.
+pub(crate) const FILTERED_RECALL: f64 = 0.995;
+
+/// What was measured by metric, by care, and for each of [`TUNED_COUNTS`].
+pub(crate) type Tuning = [[[Tuned; TUNED_COUNTS.len()]; CARES]; METRICS];
+
+/// The cells over the rows of one matrix of one shard.
+pub struct Cells {
+    shape: Shape,
+    starts: Section<u64>,
+    means: Section<f32>,
+    extents: Section<f32>,
+    blocks: Section<f32>,
+    rows: Section<u32>,
+    codes: Section<u8>,
+    levels: Section<f32>,
+    tuning: Tuning,
+    bytes: u64,
+}
+
+/// The numbers that say how the arrays are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) rows: usize,
+    pub(crate) rank: usize,
+    pub(crate) cells: usize,
+    pub(crate) blocks: usize,
+}
+
+impl Shape {
+    /// Bytes of one block's codes.
+    #[inline]
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.rank.div_ceil(2) * BLOCK_PLACES
+    }
+}
+
+/// What is known of a block's rows r.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Block {
+    /// What the codes are relative to; positive.
+    pub(crate) scale: f32,
+    /// No row is longer.
+    pub(crate) longest: f32,
+    /// No row is shorter.
+    pub(crate) shortest: f32,
+    /// The share of the cell's mean that the codes are relative to.
+    pub(crate) centre: f32,
+    /// |r / scale − what the codes stand for| is no greater.
+    pub(crate) error: f32,
+}
+
+impl Block {
+    pub(crate) fn fields(self) -> [f32; BLOCK_FIELDS] {
+        [self.scale, self.longest, self.shortest, self.centre, self.error]
+    }
+
+    fn of([scale, longest, shortest, centre, error]: [f32; BLOCK_FIELDS]) -> Self {
+        Self { scale, longest, shortest, centre, error }
+    }
+
+    /// Whether a search can rely on it, whatever its rows are.
+    fn is_sound(self) -> bool {
+        self.fields().iter().all(|value| value.is_finite())
+            && self.scale > 0.0
+            && self.shortest >= 0.0
+            && self.longest >= self.shortest
+            && self.error >= 0.0
+    }
+}
+
+impl Cells {
+    /// How many cells there are.
+    pub fn count(&self) -> usize {
+        self.shape.cells
+    }
+
+    /// The effort of a search for the best 100 rows; none where none reaches the recall that was
+    /// asked for.
+    pub fn effort_at_100(&self, metric: Metric) -> Option<Effort> {
+        self.tuning(metric, Care::Usual)[1].effort
+    }
+
+    pub(crate) fn tuning(&self, metric: Metric, care: Care) -> &[Tuned; TUNED_COUNTS.len()] {
+        &self.tuning[metric as usize][care as usize]
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The arrays, for searching.
+    #[inline]
+    pub(crate) fn view(&self) -> CellsView<'_> {
+        CellsView {
+            shape: self.shape,
+            starts: &self.starts,
+            means: &self.means,
+            extents: &self.extents,
+            blocks: &self.blocks,
+            rows: &self.rows,
+            codes: &self.codes,
+            levels: &self.levels,
+        }
+    }
+
+    /// Opens and checks the cells of `rows` rows of `rank` columns.
+    pub(crate) fn open(
+        root: &Path,
+        info: &FileInfo,
+        (rows, rank): (usize, usize),
+        options: &LoadOptions,
+    ) -> Result<Self, BundleError> {
+        let file = SectionFile::open(root, info, Kind::Cells, options)?;
+        let [found_rows, found_rank, cells, blocks] = file.numbers("meta")?;
+        let fine = found_rows == rows as u64 && found_rank == rank as u64 && rank > 0 && rows > 0;
+        file.check(fine, "its shape is not that of its matrix")?;
+        let cells = file.length("the number of cells", cells, rows)?;
+        let blocks = file.length("the number of blocks", blocks, rows)?;
+        let shape = Shape { rows, rank, cells, blocks };
+        let product = |a: usize, b: usize| {
+            let length = a.checked_mul(b);
+            length.ok_or_else(|| file.wrong("its shape is beyond memory".into()))
+        };
+        let found = Self {
+            shape,
+            starts: file.section("starts", cells + 1)?,
+            means: file.section("means", product(cells, rank)?)?,
+            extents: file.section("extents", product(cells, EXTENT_FIELDS)?)?,
+            blocks: file.section("blocks", product(blocks, BLOCK_FIELDS)?)?,
+            rows: file.section("rows", product(blocks, BLOCK_PLACES)?)?,
+            codes: file.section("codes", product(blocks, shape.block_bytes())?)?,
+            levels: file.section("levels", product(rank, LEVELS)?)?,
+            tuning: tuning_of(
+                &file.section("tuning", METRICS * CARES * TUNED_COUNTS.len() * TUNED_FIELDS)?,
+            )
+            .ok_or_else(|| file.wrong("its tuning is not in range".into()))?,
+            bytes: file.bytes(),
+        };
+        file.check_offsets("starts", &found.starts, blocks)?;
+        match found.view().fault() {
+            None => Ok(found),
+            Some(fault) => Err(file.wrong(fault.into())),
+        }
+    }
+}
+
+/// Greatest reach and pool of an effort: far beyond what any tuning tries.
+const MAX_EFFORT: f32 = 1e6;
+
+fn tuning_of(numbers: &[f32]) -> Option<Tuning> {
+    let in_range = |value: &f32| value.is_finite() && *value >= 0.0;
+    if !numbers.iter().all(in_range) {
+        return None;
+    }
+    let mut tuning = Tuning::default();
+    let (fields, _) = numbers.as_chunks::<TUNED_FIELDS>();
+    for (tuned, &[reach, pool, cost, exact_cost]) in
+        tuning.iter_mut().flatten().flatten().zip(fields)
+    {
+        if reach > MAX_EFFORT || pool > MAX_EFFORT {
+            return None;
+        }
+        let effort = (pool > 0.0).then_some(Effort { reach, pool });
+        *tuned = Tuned { effort, cost: cost.into(), exact_cost: exact_cost.into() };
+    }
+    Some(tuning)
+}
+
+/// Cells in memory, before they are written.
+pub(crate) struct CellsParts {
+    pub(crate) shape: Shape,
+    pub(crate) starts: Vec<u64>,
+    pub(crate) means: Vec<f32>,
+    pub(crate) extents: Vec<f32>,
+    pub(crate) blocks: Vec<f32>,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) codes: Vec<u8>,
+    pub(crate) levels: Vec<f32>,
+}
+
+impl CellsParts {
+    /// The arrays, for searching.
+    pub(crate) fn view(&self) -> CellsView<'_> {
+        CellsView {
+            shape: self.shape,
+            starts: &self.starts,
+            means: &self.means,
+            extents: &self.extents,
+            blocks: &self.blocks,
+            rows: &self.rows,
+            codes: &self.codes,
+            levels: &self.levels,
+        }
+    }
+
+    /// Writes them, with what was measured of them.
+    pub(crate) fn write(
+        &self,
+        root: &Path,
+        path: String,
+        tuning: &Tuning,
+    ) -> Result<FileInfo, BundleError> {
+        let Shape { rows, rank, cells, blocks } = self.shape;
+        let tuning: Vec<f32> = tuning
+            .iter()
+            .flatten()
+            .flatten()
+            .flat_map(|tuned| {
+                let Effort { reach, pool } =
+                    tuned.effort.unwrap_or(Effort { reach: 0.0, pool: 0.0 });
+                [reach, pool, tuned.cost as f32, tuned.exact_cost as f32]
+            })
+            .collect();
+        FileBuilder::new(Kind::Cells)
+            .numbers("meta", &[rows as u64, rank as u64, cells as u64, blocks as u64])
+            .section("starts", &self.starts)
+            .section("means", &self.means)
+            .section("extents", &self.extents)
+            .section("blocks", &self.blocks)
+            .section("rows", &self.rows)
+            .section("codes", &self.codes)
+            .section("levels", &self.levels)
+            .section("tuning", &tuning)
+            .write(root, path)
+    }
+}
+
+/// The arrays of cells, wherever they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct CellsView<'a> {
+    pub(crate) shape: Shape,
+    starts: &'a [u64],
+    /// The mean direction of each cell, one after another.
+    pub(crate) means: &'a [f32],
+    extents: &'a [f32],
+    blocks: &'a [f32],
+    rows: &'a [u32],
+    codes: &'a [u8],
+    /// The [`LEVELS`] of each column, one after another.
+    pub(crate) levels: &'a [f32],
+}
+
+impl<'a> CellsView<'a> {
+    /// The blocks of a cell.
+    #[inline]
+    pub(crate) fn blocks_of(&self, cell: usize) -> std::ops::Range<usize> {
+        self.starts[cell] as usize..self.starts[cell + 1] as usize
+    }
+
+    /// How far a cell's directions lie from their mean: the root mean square a column, and at most.
+    #[inline]
+    pub(crate) fn extent(&self, cell: usize) -> (f32, f32) {
+        (self.extents[EXTENT_FIELDS * cell], self.extents[EXTENT_FIELDS * cell + 1])
+    }
+
+    /// What is known of a block.
+    #[inline]
+    pub(crate) fn block(&self, block: usize) -> Block {
+        Block::of(self.blocks.as_chunks::<BLOCK_FIELDS>().0[block])
+    }
+
+    /// The rows of a block, by place.
+    #[inline]
+    pub(crate) fn rows_of(&self, block: usize) -> &'a [u32; BLOCK_PLACES] {
+        &self.rows.as_chunks::<BLOCK_PLACES>().0[block]
+    }
+
+    /// The codes of a block.
+    #[inline]
+    pub(crate) fn codes_of(&self, block: usize) -> &'a [u8] {
+        let bytes = self.shape.block_bytes();
+        &self.codes[block * bytes..][..bytes]
+    }
+
+    /// What in it would lead a search astray, if anything.
+    fn fault(&self) -> Option<&'static str> {
+        if (0..self.shape.cells).any(|cell| self.blocks_of(cell).is_empty()) {
+            return Some("a cell is empty");
+        }
+        if !(0..self.shape.blocks).all(|block| self.block(block).is_sound()) {
+            return Some("a block's numbers are not in range");
+        }
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        if !finite(self.means) || !finite(self.levels) {
+            return Some("a value is not a finite number");
+        }
+        if !self.extents.iter().all(|&extent| extent.is_finite() && extent >= 0.0) {
+            return Some("a cell's extent is not in range");
+        }
+        // Every row once: then none is missed, and none is found twice.
+        let mut found = crate::bitmap::RowBitmap::none(self.shape.rows);
+        for &row in self.rows {
+            if row != NONE && (row as usize >= self.shape.rows || !found.insert(row)) {
+                return Some("it names a row that isn't there, or one twice");
+            }
+        }
+        (found.count() != self.shape.rows).then_some("it leaves rows out")
+    }
+}

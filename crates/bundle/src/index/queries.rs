@@ -1,0 +1,92 @@
+//! The queries that an index is measured with, and the truth about them.
+
+use super::shuffled;
+use crate::dense::DenseView;
+use crate::input::{BundleInput, DenseInput, Entity};
+use crate::kernels::dot_rows;
+use crate::search::Metric;
+use rayon::prelude::*;
+
+/// Queries that an index is measured with: of 200 × 100 results, a recall of 0.95 is known to about
+/// half a hundredth.
+const MAX_QUERIES: usize = 200;
+/// The order in which queries are drawn; any number does.
+const QUERY_SEED: u64 = 0x71_75_65_72_79;
+/// The most results that searches are measured for.
+const MAX_COUNT: usize = 1_000;
+
+/// Of the best 10 only this share of the misses is tolerated: they are what people see, and finding
+/// them costs little more.
+const MISSES_AT_10: f64 = 0.5;
+/// Added to the recall that is looked for, since other queries than those measured will come.
+const MARGIN: f64 = 0.01;
+
+/// The recall to look for at this count of results, for the target recall at 100.
+pub(super) fn wanted_recall(target: f64, count: usize) -> f64 {
+    let target = if count <= 10 { 1.0 - MISSES_AT_10 * (1.0 - target) } else { target };
+    (target + MARGIN).min(1.0)
+}
+
+/// A recall, to six digits: more than is known, and they come back from text as they were.
+pub(super) fn share(found: usize, wanted: usize) -> f64 {
+    if wanted == 0 { 1.0 } else { (found as f64 / wanted as f64 * 1e6).round() / 1e6 }
+}
+
+/// Query vectors of one matrix.
+pub(crate) struct Queries {
+    values: Vec<f32>,
+}
+
+/// Draws the queries that a matrix's indexes are measured with: users' vectors where the bundle has
+/// some of the same rank (they are what will be asked), else rows of the matrix itself. None for a
+/// matrix without an index.
+pub(crate) fn sample_queries(input: &BundleInput, matrix: &DenseInput) -> Option<Queries> {
+    matrix.index.as_ref()?;
+    let users = input.dense.iter().find(|other| {
+        other.entity == Entity::User && other.rank == matrix.rank && !other.data.is_empty()
+    });
+    Some(Queries::of(&users.unwrap_or(matrix).data, matrix.rank))
+}
+
+impl Queries {
+    /// Some of these rows.
+    pub(super) fn of(rows: &[f32], rank: usize) -> Self {
+        let mut values = Vec::new();
+        for row in shuffled(rows.len() / rank, QUERY_SEED).into_iter().take(MAX_QUERIES) {
+            values.extend_from_slice(&rows[row as usize * rank..][..rank]);
+        }
+        Self { values }
+    }
+
+    /// The queries that say something: one of zeros finds everything equally good.
+    pub(super) fn telling(&self, rank: usize) -> Vec<&[f32]> {
+        let queries = self.values.chunks_exact(rank);
+        queries.filter(|query| query.iter().any(|&value| value != 0.0)).collect()
+    }
+}
+
+/// The best scores of each query by inner product, or by cosine times the query's length: best first,
+/// at most 1,000.
+pub(super) fn best_scores(
+    dense: DenseView<'_>,
+    queries: &[&[f32]],
+    metric: Metric,
+) -> Vec<Vec<f32>> {
+    let best = |query: &&[f32]| {
+        let mut scores = vec![0f32; dense.rows()];
+        dot_rows(query, dense.values, &mut scores);
+        if metric == Metric::Cosine {
+            for (score, inverse) in scores.iter_mut().zip(dense.inverse_norms) {
+                *score *= inverse;
+            }
+        }
+        let count = MAX_COUNT.min(scores.len());
+        if count < scores.len() {
+            scores.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
+            scores.truncate(count);
+        }
+        scores.sort_unstable_by(|a, b| b.total_cmp(a));
+        scores
+    };
+    queries.par_iter().map(best).collect()
+}

@@ -1,0 +1,110 @@
+//! Sums of table look-ups by four-bit codes: the inner products of a query with 32 rows at a time.
+
+use super::{InstructionSet, instruction_set};
+
+/// Rows of a block of codes.
+pub const BLOCK_PLACES: usize = 32;
+/// Bytes of the codes, or of the tables, of one pair of columns.
+const PAIR_BYTES: usize = 32;
+
+/// `sums[i] ← Σ tables[column][code of row i in that column]` over all columns, for the 32 rows of one
+/// block; bit i of what is returned says whether `sums[i] > limit`.
+///
+/// Codes lie as [`cells`](crate::cells) draws them. `tables` are 16 bytes a column, and of the same
+/// length as the codes. No sum may exceed `i16::MAX`, which is the caller's to see to: beyond it sums
+/// are wrong, but nothing else is.
+///
+/// # Panics
+/// If the lengths differ or aren't whole pairs of columns.
+#[inline]
+pub fn code_sums(codes: &[u8], tables: &[u8], limit: i16, sums: &mut [u16; BLOCK_PLACES]) -> u32 {
+    assert_eq!(codes.len(), tables.len(), "one table for each column");
+    assert!(codes.len().is_multiple_of(PAIR_BYTES), "columns come in pairs");
+    match instruction_set() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: both sets have AVX2, which was detected, and the lengths were checked.
+        InstructionSet::Avx512 | InstructionSet::Avx2 => unsafe {
+            avx2::code_sums(codes, tables, limit, sums)
+        },
+        _ => portable(codes, tables, limit, sums),
+    }
+}
+
+/// The definition, in plain Rust.
+pub(super) fn portable(
+    codes: &[u8],
+    tables: &[u8],
+    limit: i16,
+    sums: &mut [u16; BLOCK_PLACES],
+) -> u32 {
+    *sums = [0; BLOCK_PLACES];
+    let (columns, _) = codes.as_chunks::<16>();
+    let (tables, _) = tables.as_chunks::<16>();
+    for (column, table) in columns.iter().zip(tables) {
+        for (place, &code) in column.iter().enumerate() {
+            let (low, high) = (usize::from(code & 15), usize::from(code >> 4));
+            sums[place] = sums[place].wrapping_add(table[low].into());
+            sums[place + 16] = sums[place + 16].wrapping_add(table[high].into());
+        }
+    }
+    let above = |(place, &sum): (usize, &u16)| u32::from(sum as i16 > limit) << place;
+    sums.iter().enumerate().map(above).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2 {
+    use super::{BLOCK_PLACES, PAIR_BYTES};
+    use std::arch::x86_64::*;
+
+    /// # Safety
+    /// The machine has AVX2, and the lengths are equal and whole pairs.
+    #[target_feature(enable = "avx2")]
+    pub(in crate::kernels) unsafe fn code_sums(
+        codes: &[u8],
+        tables: &[u8],
+        limit: i16,
+        sums: &mut [u16; BLOCK_PLACES],
+    ) -> u32 {
+        let half = _mm256_set1_epi8(15);
+        // Bytes are added in words of two: an even row, and 256 times an odd one, beside the odd one
+        // alone, which is taken off at the end. Even columns are in the lower half, odd ones above.
+        let mut low = [_mm256_setzero_si256(); 2];
+        let mut high = [_mm256_setzero_si256(); 2];
+        for (codes, tables) in codes.chunks_exact(PAIR_BYTES).zip(tables.chunks_exact(PAIR_BYTES)) {
+            // SAFETY: both are 32 bytes.
+            let (codes, tables) = unsafe {
+                (
+                    _mm256_loadu_si256(codes.as_ptr().cast()),
+                    _mm256_loadu_si256(tables.as_ptr().cast()),
+                )
+            };
+            let lower = _mm256_and_si256(codes, half);
+            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), half);
+            for (code, [both, odd]) in [(lower, &mut low), (upper, &mut high)] {
+                let found = _mm256_shuffle_epi8(tables, code);
+                *both = _mm256_add_epi16(*both, found);
+                *odd = _mm256_add_epi16(*odd, _mm256_srli_epi16::<8>(found));
+            }
+        }
+        let limits = _mm256_set1_epi16(limit);
+        let mut above = [_mm256_setzero_si256(); 2];
+        for (at, [both, odd]) in [low, high].into_iter().enumerate() {
+            let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
+            let (even, odd) = (halves(even), halves(odd));
+            let rows =
+                _mm256_set_m128i(_mm_unpackhi_epi16(even, odd), _mm_unpacklo_epi16(even, odd));
+            // SAFETY: sixteen sums from 16 · at on are within the 32.
+            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().add(16 * at).cast(), rows) };
+            above[at] = _mm256_cmpgt_epi16(rows, limits);
+        }
+        let bytes = _mm256_packs_epi16(above[0], above[1]);
+        _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)) as u32
+    }
+
+    /// The sum of the two halves: even and odd columns.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn halves(words: __m256i) -> __m128i {
+        _mm_add_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words))
+    }
+}

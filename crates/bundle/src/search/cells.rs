@@ -1,0 +1,398 @@
+//! Searching cells: the blocks that promise most, by their codes, and the best of them re-scored.
+//!
+//! 1. A table of 16 small numbers a column makes the query's inner products with 32 rows into byte
+//!    look-ups ([`code_sums`]). Its rounding is bounded by half a step a column.
+//! 2. Every cell is scored by its mean, and given credit for how far its rows spread around it:
+//!    `reach` standard deviations. Blocks are long rows first, so what a cell's blocks can promise is
+//!    known beforehand: longest row × (⟨q, mean⟩ + credit).
+//! 3. Cells are visited by falling promise. Rows go into a pool of `pool` × count, whose worst score
+//!    is the bar for what comes after: as it rises, cells are cut shorter, and in the end left out.
+//! 4. The pool is re-scored exactly.
+//!
+//! An exact search does the same first, and then visits every block again whose rows could still be
+//! among the results by what can be proven: a direction lies at most the cell's radius from its mean,
+//! and codes lose at most the block's error (both by Cauchy and Schwarz). Rows that pass are scored
+//! themselves. As the first pass has set the bar nearly where it ends, few do.
+//!
+//! Nothing here depends on the machine: sums of look-ups are whole numbers, and all else is the same
+//! sequence of single operations everywhere.
+
+use super::rescore::{Rescorer, Target};
+use super::top::{Top, ordered, score_of};
+use super::{Allow, Metric, SearchParams};
+use crate::cells::{Block, CellsView, Effort, LEVELS, NONE};
+use crate::dense::norm_f64;
+use crate::error::SearchError;
+use crate::kernels::{BLOCK_PLACES, code_sums, dot_rows};
+use std::ops::RangeInclusive;
+
+/// Lengths of queries, and of rows, that cells can be searched with: their products and quotients
+/// stay well within `f32`.
+pub(crate) const PLAIN_LENGTHS: RangeInclusive<f64> = 1e-12..=1e12;
+/// The effort of an exact search before it completes what it found: nearly right is enough.
+const BEFORE_COMPLETING: Effort = Effort { reach: 1.0, pool: 1.25 };
+/// Rows are re-scored in groups of at least so many, to have their memory fetched ahead.
+const GROUP: usize = 32;
+/// Blocks between two looks at the cancel flag: some tens of microseconds.
+const BLOCKS_A_CHECK: usize = 1_024;
+/// The pool is thinned out when it holds this many rows more than twice what is wanted.
+const POOL_SLACK: usize = 64;
+
+/// What a search did, for the cost model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Cells that were scored by their mean.
+    pub(crate) cells: u64,
+    /// Blocks of codes that were summed.
+    pub(crate) blocks: u64,
+    /// Rows whose sums passed the bar.
+    pub(crate) passed: u64,
+    /// Rows that were scored themselves.
+    pub(crate) scored: u64,
+}
+
+impl Work {
+    /// Adds what another search did.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cells += other.cells;
+        self.blocks += other.blocks;
+        self.passed += other.passed;
+        self.scored += other.scored;
+    }
+}
+
+/// The memory of searches.
+#[derive(Default)]
+pub(crate) struct CellSearch {
+    tables: Vec<u8>,
+    products: Vec<f32>,
+    /// ⟨unit, mean⟩ of each cell.
+    nearness: Vec<f32>,
+    /// Promise and number of each cell, the most promising first.
+    order: Vec<u64>,
+    /// Approximate score and row.
+    pool: Vec<u64>,
+    ids: Vec<u32>,
+    /// The worst score of the pool.
+    worst: f32,
+    denied: Denied,
+    work: Work,
+}
+
+/// Whether cells can be searched with this query.
+pub(crate) fn is_plain(query: &[f32]) -> bool {
+    PLAIN_LENGTHS.contains(&norm_f64(query))
+}
+
+/// What turns sums of look-ups into scores: `⟨unit, decoded⟩ ≈ base + step · sum`.
+#[derive(Clone, Copy)]
+struct Tables {
+    base: f32,
+    step: f32,
+    /// What rounding to whole steps may take off or add to a sum, in steps.
+    rounding: f32,
+}
+
+impl CellSearch {
+    /// Puts the best rows into `top`, which may then miss some.
+    pub(crate) fn search(
+        &mut self,
+        (target, cells): (Target<'_>, CellsView<'_>),
+        params: &SearchParams<'_>,
+        effort: Effort,
+        (rescorer, top): (&mut Rescorer, &mut Top),
+    ) -> Result<(), SearchError> {
+        self.denied.deny(target.dense.rows(), params.exclude_rows);
+        let outcome =
+            self.approximate((target, cells), params, effort, (rescorer, top)).map(|_| ());
+        self.denied.clear(params.exclude_rows);
+        outcome
+    }
+
+    /// Puts the best rows into `top`, and misses none.
+    pub(crate) fn search_exactly(
+        &mut self,
+        (target, cells): (Target<'_>, CellsView<'_>),
+        params: &SearchParams<'_>,
+        (rescorer, top): (&mut Rescorer, &mut Top),
+    ) -> Result<(), SearchError> {
+        self.denied.deny(target.dense.rows(), params.exclude_rows);
+        let effort = BEFORE_COMPLETING;
+        let first = self.approximate((target, cells), params, effort, (rescorer, top));
+        let outcome = first.and_then(|tables| {
+            // What the pool held is in already.
+            let scored = std::mem::take(&mut self.ids);
+            self.denied.deny(target.dense.rows(), &scored);
+            let outcome = self.complete((target, cells), params, tables, (rescorer, top));
+            self.denied.clear(&scored);
+            self.ids = scored;
+            outcome
+        });
+        self.denied.clear(params.exclude_rows);
+        outcome
+    }
+
+    /// What the last search did.
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
+
+    /// Whether the worst row of the last search's pool is as good as the last of its results: then
+    /// rows that were never scored may tie with them, and ordinals would have to decide.
+    pub(crate) fn is_tied(&self, top: &Top) -> bool {
+        top.is_full() && self.worst >= top.threshold()
+    }
+
+    /// Leaves the rows of the pool in `ids`.
+    fn approximate(
+        &mut self,
+        (target, cells): (Target<'_>, CellsView<'_>),
+        params: &SearchParams<'_>,
+        effort: Effort,
+        (rescorer, top): (&mut Rescorer, &mut Top),
+    ) -> Result<Tables, SearchError> {
+        let Target { dense, metric, .. } = target;
+        top.reset(params.count);
+        rescorer.begin(target);
+        self.work = Work::default();
+        let tables = self.make_tables(cells, rescorer.unit());
+        self.order_cells(cells, rescorer.unit(), metric, effort.reach);
+
+        let wanted = ((params.count as f64 * f64::from(effort.pool)).ceil() as usize)
+            .clamp(params.count, dense.rows().max(params.count));
+        self.pool.clear();
+        self.pool.reserve(2 * wanted + POOL_SLACK + BLOCK_PLACES);
+        let mut bar = f32::NEG_INFINITY;
+        let mut sums = [0u16; BLOCK_PLACES];
+        let order = std::mem::take(&mut self.order);
+        let mut checked = 0;
+        for &entry in &order {
+            if score_of((entry >> 32) as u32) < bar {
+                break;
+            }
+            let cell = entry as u32 as usize;
+            let near = self.nearness[cell];
+            let reach = near + effort.reach * cells.extent(cell).0;
+            for at in cells.blocks_of(cell) {
+                let block = cells.block(at);
+                if promise(metric, &block, reach) < bar {
+                    // Rows get shorter from here on, which a negative score gains by.
+                    if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
+                }
+                if checked % BLOCKS_A_CHECK == 0 && params.cancel.is_cancelled() {
+                    self.order = order;
+                    return Err(SearchError::Cancelled);
+                }
+                checked += 1;
+                let base = block.centre * near + tables.base;
+                let needed = scaled_bar(metric, &block, bar);
+                let limit = (needed - base) / tables.step;
+                let codes = cells.codes_of(at);
+                let mut above = code_sums(codes, &self.tables, whole(limit), &mut sums);
+                let rows = cells.rows_of(at);
+                self.work.passed += u64::from(above.count_ones());
+                while above != 0 {
+                    let place = above.trailing_zeros() as usize;
+                    above &= above - 1;
+                    let row = rows[place];
+                    if !self.admits(params.allow, row) {
+                        continue;
+                    }
+                    let score = block.scale * (base + tables.step * f32::from(sums[place]));
+                    let score = match metric {
+                        Metric::InnerProduct => score,
+                        Metric::Cosine => score * dense.inverse_norms[row as usize],
+                    };
+                    self.pool.push(u64::from(ordered(score)) << 32 | u64::from(row));
+                }
+                if self.pool.len() >= 2 * wanted + POOL_SLACK {
+                    bar = thin_out(&mut self.pool, wanted);
+                }
+            }
+        }
+        self.order = order;
+        self.work.blocks += checked as u64;
+        if self.pool.len() > wanted {
+            thin_out(&mut self.pool, wanted);
+        }
+        self.ids.clear();
+        self.ids.extend(self.pool.iter().map(|&entry| entry as u32));
+        let offered = rescorer.offer(target, &mut self.ids, top)?;
+        self.work.scored += offered.read;
+        self.worst = offered.worst;
+        Ok(tables)
+    }
+
+    /// Scores every row that could still be among the results.
+    fn complete(
+        &mut self,
+        (target, cells): (Target<'_>, CellsView<'_>),
+        params: &SearchParams<'_>,
+        tables: Tables,
+        (rescorer, top): (&mut Rescorer, &mut Top),
+    ) -> Result<(), SearchError> {
+        let metric = target.metric;
+        // What f32 may have rounded anywhere is added to all bounds.
+        let slack = (cells.shape.rank as f32 / 8.0 + 64.0) * f32::EPSILON;
+        self.ids = Vec::new();
+        let mut sums = [0u16; BLOCK_PLACES];
+        let mut checked = 0;
+        let mut bar = rescorer.bar(top, metric);
+        for cell in 0..cells.shape.cells {
+            let near = self.nearness[cell];
+            let reach = (near + cells.extent(cell).1).min(1.0) + slack;
+            for at in cells.blocks_of(cell) {
+                let block = cells.block(at);
+                if promise(metric, &block, reach) < bar {
+                    if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
+                }
+                if checked % BLOCKS_A_CHECK == 0 {
+                    params.cancel.check()?;
+                }
+                checked += 1;
+                let base = block.centre * near + tables.base + block.error + slack;
+                let limit =
+                    (scaled_bar(metric, &block, bar) - base) / tables.step - tables.rounding;
+                let mut above =
+                    code_sums(cells.codes_of(at), &self.tables, whole(limit - 1.0), &mut sums);
+                self.work.passed += u64::from(above.count_ones());
+                let rows = cells.rows_of(at);
+                while above != 0 {
+                    let row = rows[above.trailing_zeros() as usize];
+                    above &= above - 1;
+                    if self.admits(params.allow, row) {
+                        self.ids.push(row);
+                    }
+                }
+                if self.ids.len() >= GROUP {
+                    self.work.scored += rescorer.offer(target, &mut self.ids, top)?.read;
+                    self.ids.clear();
+                    bar = rescorer.bar(top, metric);
+                }
+            }
+        }
+        self.work.blocks += checked as u64;
+        self.work.scored += rescorer.offer(target, &mut self.ids, top)?.read;
+        Ok(())
+    }
+
+    /// Makes the query's tables of look-ups.
+    fn make_tables(&mut self, cells: CellsView<'_>, unit: &[f32]) -> Tables {
+        let rank = cells.shape.rank;
+        let pairs = rank.div_ceil(2);
+        let (levels, _) = cells.levels.as_chunks::<LEVELS>();
+        self.products.clear();
+        let (mut base, mut widest) = (0f32, 0f32);
+        for (&value, levels) in unit.iter().zip(levels) {
+            let products = levels.map(|level| value * level);
+            let lowest = products.iter().copied().fold(f32::INFINITY, f32::min);
+            let highest = products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            base += lowest;
+            widest = widest.max(highest - lowest);
+            self.products.extend(products.map(|product| product - lowest));
+        }
+        // So that no sum leaves i16.
+        let most = (i16::MAX as usize / (2 * pairs)).min(255) as f32;
+        let step = (widest / most).max(f32::MIN_POSITIVE * 1e6);
+        let per_step = 1.0 / step;
+        self.tables.clear();
+        self.tables.extend(self.products.iter().map(|&p| (p * per_step + 0.5).min(most) as u8));
+        self.tables.resize(pairs * 2 * LEVELS, 0);
+        Tables { base, step, rounding: rank as f32 / 2.0 }
+    }
+
+    /// Scores the cells by their means, and orders them by what their rows promise.
+    fn order_cells(&mut self, cells: CellsView<'_>, unit: &[f32], metric: Metric, reach: f32) {
+        let count = cells.shape.cells;
+        self.work.cells += count as u64;
+        self.nearness.resize(count, 0.0);
+        dot_rows(unit, cells.means, &mut self.nearness);
+        self.order.clear();
+        for (cell, &near) in self.nearness.iter().enumerate() {
+            let reach = near + reach * cells.extent(cell).0;
+            let blocks = cells.blocks_of(cell);
+            // Of negative scores the shortest rows have the best.
+            let best = if reach >= 0.0 { blocks.start } else { blocks.end - 1 };
+            let promise = promise(metric, &cells.block(best), reach);
+            self.order.push(u64::from(ordered(promise)) << 32 | cell as u64);
+        }
+        self.order.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    #[inline]
+    fn admits(&self, allow: Allow<'_>, row: u32) -> bool {
+        let allowed = match allow {
+            Allow::All => row != NONE,
+            Allow::Rows(bitmap) => bitmap.contains(row),
+        };
+        allowed && !self.denied.contains(row)
+    }
+}
+
+/// No row of the block scores more, given that its direction's score is at most `reach`.
+#[inline]
+fn promise(metric: Metric, block: &Block, reach: f32) -> f32 {
+    match metric {
+        Metric::InnerProduct if reach >= 0.0 => block.longest * reach,
+        Metric::InnerProduct => block.shortest * reach,
+        Metric::Cosine => reach,
+    }
+}
+
+/// What a row's decoded product must exceed for its score to exceed `bar`.
+#[inline]
+fn scaled_bar(metric: Metric, block: &Block, bar: f32) -> f32 {
+    match metric {
+        Metric::InnerProduct => bar / block.scale,
+        // The least that any row of the block needs.
+        Metric::Cosine if bar > 0.0 => bar * block.shortest / block.scale,
+        Metric::Cosine => bar * block.longest / block.scale,
+    }
+}
+
+/// The next whole number down, for the comparison `sum > limit`; below 0 every sum passes.
+#[inline]
+fn whole(limit: f32) -> i16 {
+    // A cast saturates, and makes NaN (no bar yet, over no length) 0: so that is asked first.
+    if limit >= 0.0 { limit as i16 } else { -1 }
+}
+
+/// Keeps the best `wanted` of the pool and returns the worst score among them.
+fn thin_out(pool: &mut Vec<u64>, wanted: usize) -> f32 {
+    let (_, &mut worst, _) = pool.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
+    pool.truncate(wanted);
+    score_of((worst >> 32) as u32)
+}
+
+/// Rows that must not be in the result: one bit each.
+#[derive(Default)]
+struct Denied {
+    words: Vec<u64>,
+}
+
+impl Denied {
+    fn deny(&mut self, rows: usize, denied: &[u32]) {
+        let words = rows.div_ceil(64);
+        if self.words.len() < words {
+            self.words.resize(words, 0);
+        }
+        for &row in denied {
+            if let Some(word) = self.words.get_mut(row as usize / 64) {
+                *word |= 1 << (row % 64);
+            }
+        }
+    }
+
+    fn clear(&mut self, denied: &[u32]) {
+        for &row in denied {
+            if let Some(word) = self.words.get_mut(row as usize / 64) {
+                *word = 0;
+            }
+        }
+    }
+
+    #[inline]
+    fn contains(&self, row: u32) -> bool {
+        self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+}

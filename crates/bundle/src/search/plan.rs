@@ -1,0 +1,113 @@
+//! Choosing a way to search: by rows, results wanted, metric, and how many rows a filter leaves.
+
+use super::cost;
+use super::{Metric, SearchParams, Way};
+use crate::cells::{Care, Cells, TUNED_COUNTS, Tuned};
+use crate::dense::DenseMatrix;
+use crate::graph::{FrozenGraph, MAX_EF};
+
+/// An exact answer that costs no more than this, in nanoseconds, is taken: the rest of a request costs
+/// more, and nothing is gained by missing some rows.
+const CHEAP: f64 = 40_000.0;
+/// Walks for more rows than this are thorough: some of them have no common links to them.
+const COMMON_COUNT: usize = 100;
+/// A filter that leaves less than this share of the rows isn't walked with: a walk visits rows whether
+/// they are allowed or not.
+const MIN_WALK_SHARE: f64 = 0.2;
+
+/// The way that costs least, for a query that cells can be searched with, or that they can't.
+pub(super) fn choose(
+    matrix: &DenseMatrix,
+    metric: Metric,
+    params: &SearchParams<'_>,
+    allowed: usize,
+    plain: bool,
+) -> Way {
+    let rows = matrix.rows();
+    let cells = matrix.cells().filter(|_| plain);
+    let wanted = wanted_among(params, allowed, rows);
+    let mut best = (Way::Scan, cost::of_scan(rows, allowed, matrix.rank()));
+    let consider = |best: &mut (Way, f64), way: Way, cost: f64| {
+        if cost < best.1 {
+            *best = (way, cost);
+        }
+    };
+    let care = if allowed < rows { Care::Filtered } else { Care::Usual };
+    let tuned = cells.map(|cells| tuned_for(cells, (metric, care), params.count, wanted));
+    if let Some(tuned) = tuned {
+        consider(&mut best, Way::ExactCells, tuned.exact_cost);
+    }
+    if params.exact || best.1 <= CHEAP {
+        return best.0;
+    }
+    if let Some(Tuned { effort: Some(effort), cost, .. }) = tuned {
+        consider(&mut best, Way::Cells(effort), cost);
+    }
+    if let (Some(graph), Metric::InnerProduct) = (matrix.graph(), metric)
+        && let Some((width, thorough)) = walk(graph, wanted, allowed, rows)
+    {
+        let cost = cost::of_walk(width, graph.links(), matrix.rank());
+        consider(&mut best, Way::Graph { width, thorough }, cost);
+    }
+    best.0
+}
+
+/// Of how many best rows the results are found among: the filter takes some out, and excluded rows are
+/// often the best ones.
+fn wanted_among(params: &SearchParams<'_>, allowed: usize, rows: usize) -> usize {
+    let share = allowed as f64 / rows as f64;
+    ((params.count + params.exclude_rows.len()) as f64 / share).ceil() as usize
+}
+
+/// The effort for `count` results, and what it costs to find them among the best `wanted`: on a line
+/// between what was measured, in proportion beyond.
+fn tuned_for(cells: &Cells, of: (Metric, Care), count: usize, wanted: usize) -> Tuned {
+    let tuning = cells.tuning(of.0, of.1);
+    let at = |count: usize| {
+        let next = TUNED_COUNTS.iter().position(|&tuned| count <= tuned);
+        next.unwrap_or(TUNED_COUNTS.len() - 1)
+    };
+    let place = at(wanted);
+    let between = |cost: fn(&Tuned) -> f64| {
+        let high = (TUNED_COUNTS[place] as f64, cost(&tuning[place]));
+        let low = match place {
+            0 => return high.1,
+            _ => (TUNED_COUNTS[place - 1] as f64, cost(&tuning[place - 1])),
+        };
+        low.1 + (high.1 - low.1) * (wanted as f64 - low.0) / (high.0 - low.0)
+    };
+    Tuned {
+        // That of the next larger count: a little more than needed.
+        effort: tuning[at(count)].effort,
+        cost: between(|tuned| tuned.cost),
+        exact_cost: between(|tuned| tuned.exact_cost),
+    }
+}
+
+/// The walk to make, if the graph has one for as many results: its width, and whether it is thorough.
+fn walk(graph: &FrozenGraph, wanted: usize, allowed: usize, rows: usize) -> Option<(usize, bool)> {
+    if (allowed as f64) < MIN_WALK_SHARE * rows as f64 {
+        return None;
+    }
+    let width = graph.default_width().for_count(wanted)?;
+    (width <= MAX_EF).then_some((width, allowed < rows || wanted > COMMON_COUNT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::{Allow, CancelFlag};
+
+    #[test]
+    fn a_filter_widens_what_results_are_found_among() {
+        let never = CancelFlag::new();
+        let exclude = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let params = SearchParams {
+            allow: Allow::All,
+            exclude_rows: &exclude,
+            ..SearchParams::new(10, &never)
+        };
+        assert_eq!(wanted_among(&params, 1_000, 1_000), 20);
+        assert_eq!(wanted_among(&params, 100, 1_000), 200);
+    }
+}

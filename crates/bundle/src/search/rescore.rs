@@ -1,0 +1,146 @@
+//! Scoring the rows themselves: where every search ends, and where it is decided which rows are read.
+
+use super::Metric;
+use super::scan::{exact_score, score_of_product};
+use super::top::{Top, ordered};
+use crate::coarse::CoarseQuery;
+use crate::dense::{DenseView, norm_f64};
+use crate::error::SearchError;
+use crate::kernels::dot_gather;
+
+/// Rows that are scored between two looks at the bar.
+const GROUP: usize = 64;
+
+/// What a search is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) dense: DenseView<'a>,
+    pub(crate) ordinals: &'a [u32],
+    pub(crate) query: &'a [f32],
+    pub(crate) metric: Metric,
+}
+
+/// The query as rows are scored with, and the memory for it.
+#[derive(Default)]
+pub(crate) struct Rescorer {
+    /// The query, of length 1; zeros if it has none.
+    unit: Vec<f32>,
+    length: f64,
+    coarse: CoarseQuery,
+    bounds: Vec<f32>,
+    order: Vec<u64>,
+    scores: Vec<f32>,
+}
+
+/// What came of offering some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered {
+    /// Rows that were read.
+    pub(crate) read: u64,
+    /// The worst score of all of them; negative infinity if some weren't read.
+    pub(crate) worst: f32,
+}
+
+impl Rescorer {
+    /// Takes up a query, for all that follows.
+    pub(crate) fn begin(&mut self, target: Target<'_>) {
+        self.length = norm_f64(target.query);
+        self.unit.clear();
+        if self.length > 0.0 {
+            let unit = |&value: &f32| (f64::from(value) / self.length) as f32;
+            self.unit.extend(target.query.iter().map(unit));
+        } else {
+            self.unit.resize(target.query.len(), 0.0);
+        }
+        if target.dense.coarse.is_some() {
+            self.coarse.set(&self.unit);
+        }
+    }
+
+    /// The query, of length 1.
+    pub(crate) fn unit(&self) -> &[f32] {
+        &self.unit
+    }
+
+    /// The query's length.
+    pub(crate) fn length(&self) -> f64 {
+        self.length
+    }
+
+    /// What rows are multiplied by.
+    pub(crate) fn vector<'a>(&'a self, target: Target<'a>) -> &'a [f32] {
+        match target.metric {
+            Metric::InnerProduct => target.query,
+            Metric::Cosine => &self.unit,
+        }
+    }
+
+    /// The score that a row needs to be among the results, for a query of length 1.
+    #[inline]
+    pub(crate) fn bar(&self, top: &Top, metric: Metric) -> f32 {
+        match metric {
+            Metric::InnerProduct => (f64::from(top.threshold()) / self.length) as f32,
+            Metric::Cosine => top.threshold(),
+        }
+    }
+
+    /// Scores these rows and offers them. Where there are coarse rows, those come first that promise
+    /// most, and those that can't be among the results are not read.
+    pub(crate) fn offer(
+        &mut self,
+        target: Target<'_>,
+        ids: &mut [u32],
+        top: &mut Top,
+    ) -> Result<Offered, SearchError> {
+        let Target { dense, ordinals, query, metric } = target;
+        let screened = dense.coarse.is_some();
+        if screened {
+            self.sort_by_promise(target, ids);
+        }
+        let mut offered = Offered { read: 0, worst: f32::INFINITY };
+        for (group, ids) in ids.chunks(GROUP).enumerate() {
+            if screened && self.bounds[group * GROUP] < self.bar(top, metric) {
+                offered.worst = f32::NEG_INFINITY;
+                break;
+            }
+            let mut scores = std::mem::take(&mut self.scores);
+            scores.clear();
+            scores.resize(ids.len(), 0.0);
+            dot_gather(self.vector(target), dense.values, ids, &mut scores);
+            for (&row, score) in ids.iter().zip(&mut scores) {
+                *score = score_of_product(dense, row, *score, metric);
+                if !score.is_finite() {
+                    *score = exact_score(dense, row, query, self.length, metric)?;
+                }
+                offered.worst = offered.worst.min(*score);
+                if *score >= top.threshold() {
+                    top.offer(row, ordinals[row as usize], *score);
+                }
+            }
+            self.scores = scores;
+            offered.read += ids.len() as u64;
+        }
+        Ok(offered)
+    }
+
+    /// Sorts rows by what their coarse ones promise, most first, and `bounds` with them.
+    fn sort_by_promise(&mut self, target: Target<'_>, ids: &mut [u32]) {
+        let Target { dense, metric, .. } = target;
+        let Some(coarse) = dense.coarse else { return };
+        self.coarse.bounds(coarse, ids, &mut self.bounds);
+        self.order.clear();
+        for (&row, bound) in ids.iter().zip(&mut self.bounds) {
+            if metric == Metric::Cosine {
+                let inverse = dense.inverse_norms[row as usize];
+                // A length without an inverse promises nothing less than all.
+                *bound = if inverse.is_finite() { *bound * inverse } else { f32::INFINITY };
+            }
+            self.order.push(u64::from(ordered(*bound)) << 32 | u64::from(row));
+        }
+        self.order.sort_unstable_by(|a, b| b.cmp(a));
+        for ((entry, row), bound) in self.order.iter().zip(ids).zip(&mut self.bounds) {
+            *row = *entry as u32;
+            *bound = super::top::score_of((entry >> 32) as u32);
+        }
+    }
+}

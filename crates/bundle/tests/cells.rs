@@ -1,0 +1,203 @@
+//! Searching cells: exact searches against the definition, approximate ones against exact ones, with
+//! filters of any selectivity, for both metrics.
+
+mod support;
+
+use marquee_bundle::*;
+use proptest::prelude::*;
+use support::{Random, factors, input, open, write};
+
+fn cells() -> IndexOptions {
+    IndexOptions { mode: IndexMode::Always, ..IndexOptions::default() }
+}
+
+/// A bundle of one shard with these `rows × rank` values as `item_factors`, in cells.
+fn bundle_of(values: Vec<f32>, rank: usize, users: usize) -> Bundle {
+    with_rows(values, rank, users, RowFormat::F32)
+}
+
+fn with_rows(values: Vec<f32>, rank: usize, users: usize, rows: RowFormat) -> Bundle {
+    let mut given = input(values.len() / rank, users, rank, 1);
+    given.dense[0].data = values;
+    given.dense[0].index = Some(cells());
+    given.dense[0].rows = rows;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    write(given, &dir.path().join("b"));
+    // The directory goes, the mapping stays.
+    open(&dir.path().join("b")).expect("opened")
+}
+
+fn search(
+    bundle: &Bundle,
+    query: &[f32],
+    metric: Metric,
+    params: &SearchParams<'_>,
+    scratch: &mut SearchScratch,
+) -> Vec<Hit> {
+    dense_top_k(&bundle.shards()[0], "item_factors", query, metric, params, scratch).expect("found")
+}
+
+/// Every `one_in`th row, by a hash of its number.
+fn one_in(rows: usize, one_in: u32) -> RowBitmap {
+    let hash = |row: u32| row.wrapping_mul(2_654_435_761).rotate_left(13);
+    RowBitmap::of(rows, (0..rows as u32).filter(|&row| hash(row) < u32::MAX / one_in))
+}
+
+/// Rows whose lengths vary by `spread` powers of e, some of them zeros and some of them equal.
+fn uneven(rows: usize, rank: usize, spread: f64, seed: u64) -> Vec<f32> {
+    let mut random = Random(seed);
+    let mut values: Vec<f32> = Vec::new();
+    for row in 0..rows {
+        let scale = (spread * (random.uniform() - 0.5)).exp() as f32;
+        match row % 11 {
+            3 => values.extend(vec![0.0; rank]),
+            7 if row > 20 => values.extend_from_within(rank * (row - 13)..rank * (row - 12)),
+            _ => values.extend(random.vector(rank).iter().map(|value| value * scale)),
+        }
+    }
+    values
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// What can be proven to be no result is all that is left out.
+    #[test]
+    fn exact_searches_miss_nothing(
+        rows in 1usize..2_500, rank in 1usize..50, spread in 0f64..8.0, seed in 0u64..1000,
+        count in 1usize..300, keep in 1u32..6, scale in -9f32..9.0,
+        excluded in prop::collection::btree_set(0u32..2_500, 0..40),
+    ) {
+        let bundle = bundle_of(uneven(rows, rank, spread, seed), rank, 3);
+        let coarse = with_rows(uneven(rows, rank, spread, seed), rank, 3, RowFormat::Int8);
+        let cancel = CancelFlag::new();
+        let mut scratch = SearchScratch::new();
+        let bitmap = one_in(rows, keep);
+        let exclude: Vec<u32> = excluded.into_iter().filter(|&row| row < rows as u32).collect();
+        let mut random = Random(seed + 1);
+        for metric in [Metric::InnerProduct, Metric::Cosine] {
+            for allow in [Allow::All, Allow::Rows(&bitmap)] {
+                let query: Vec<f32> =
+                    random.vector(rank).iter().map(|value| value * scale.exp()).collect();
+                let params = SearchParams {
+                    allow, exclude_rows: &exclude, ..SearchParams::new(count, &cancel)
+                };
+                let scan = SearchParams { way: Some(Way::Scan), ..params };
+                let truth = search(&bundle, &query, metric, &scan, &mut scratch);
+                let exact = SearchParams { way: Some(Way::ExactCells), ..params };
+                let found = search(&bundle, &query, metric, &exact, &mut scratch);
+                prop_assert_eq!(&found, &truth, "{:?} {:?}", metric, allow);
+                prop_assert_eq!(scratch.last_way(), Some(Way::ExactCells));
+                // Coarse rows say which exact ones to read, and change nothing.
+                for params in [&scan, &exact] {
+                    let found = search(&coarse, &query, metric, params, &mut scratch);
+                    prop_assert_eq!(&found, &truth, "{:?} {:?}", metric, allow);
+                }
+                // Approximate ones may miss, but neither make up nor repeat nor run short.
+                let effort = Effort { reach: 1.0, pool: 1.5 };
+                let rough = SearchParams { way: Some(Way::Cells(effort)), ..params };
+                let found = search(&bundle, &query, metric, &rough, &mut scratch);
+                prop_assert_eq!(found.len(), truth.len());
+                for (found, best) in found.iter().zip(&truth) {
+                    prop_assert!(found.score <= best.score);
+                    prop_assert!(exclude.binary_search(&found.row).is_err());
+                }
+                let in_order = found.windows(2).all(|pair| {
+                    (pair[1].score, pair[0].ordinal) < (pair[0].score, pair[1].ordinal)
+                });
+                prop_assert!(in_order);
+            }
+        }
+    }
+}
+
+/// The share of the best that is found, with the way that is chosen and with the chosen effort.
+fn recall(
+    bundle: &Bundle,
+    queries: &[f32],
+    metric: Metric,
+    count: usize,
+    allow: Allow<'_>,
+    way: Option<Way>,
+) -> f64 {
+    let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
+    let rank = bundle.shards()[0].dense("item_factors").expect("there").rank();
+    let (mut found, mut wanted) = (0, 0);
+    for query in queries.chunks_exact(rank) {
+        let params = SearchParams { allow, ..SearchParams::new(count, &cancel) };
+        let truth = SearchParams { way: Some(Way::Scan), ..params };
+        let truth = search(bundle, query, metric, &truth, &mut scratch);
+        let params = SearchParams { way, ..params };
+        let hits = search(bundle, query, metric, &params, &mut scratch);
+        assert_eq!(hits.len(), truth.len(), "an answer came back short");
+        wanted += truth.len();
+        found += truth.iter().filter(|hit| hits.contains(hit)).count();
+    }
+    found as f64 / wanted as f64
+}
+
+/// Recall as asked for at building, and 0.99 with filters that leave a half to a thousandth of the
+/// rows, for what users ask and for what is like an item.
+#[test]
+fn recall_is_what_was_asked_for_whatever_the_filter() {
+    let (rows, rank, users) = (30_000, 24, 300);
+    let values = factors(rows, rank, 3);
+    let bundle = bundle_of(values.clone(), rank, users);
+    let matrix = bundle.shards()[0].dense("item_factors").expect("there");
+    let queries = [factors(60, rank, 99), values[..60 * rank].to_vec()];
+    for (metric, queries) in [Metric::InnerProduct, Metric::Cosine].into_iter().zip(&queries) {
+        let effort = matrix.cells().expect("built").effort_at_100(metric).expect("reached");
+        for count in [10, 100] {
+            let all = Allow::All;
+            let chosen = recall(&bundle, queries, metric, count, all, None);
+            assert!(chosen >= 0.94, "{metric:?}@{count}: {chosen}");
+        }
+        let rough = recall(&bundle, queries, metric, 100, Allow::All, Some(Way::Cells(effort)));
+        assert!((0.94..1.0).contains(&rough), "{metric:?}: {rough} of an approximate search");
+        for share in [2, 10, 100, 1_000] {
+            let bitmap = one_in(rows, share);
+            for count in [10, 100] {
+                let allow = Allow::Rows(&bitmap);
+                let filtered = recall(&bundle, queries, metric, count, allow, None);
+                assert!(filtered >= 0.99, "{metric:?}@{count} of one in {share}: {filtered}");
+            }
+        }
+    }
+}
+
+/// The planner follows the costs: few rows allowed are scored one by one, many wanted are found
+/// exactly, and a large shard is searched by its cells.
+#[test]
+fn the_way_depends_on_what_is_wanted() {
+    let (rows, rank) = (30_000, 24);
+    let bundle = bundle_of(factors(rows, rank, 3), rank, 300);
+    let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
+    let query = factors(1, rank, 99);
+    let few = one_in(rows, 2_000);
+    let mut way = |count: usize, allow: Allow<'_>, exact: bool| {
+        let params = SearchParams { allow, exact, ..SearchParams::new(count, &cancel) };
+        search(&bundle, &query, Metric::InnerProduct, &params, &mut scratch);
+        scratch.last_way().expect("searched").name()
+    };
+    assert_eq!(way(100, Allow::All, false), "cells");
+    assert_eq!(way(100, Allow::All, true), "exact_cells");
+    assert_eq!(way(10, Allow::Rows(&few), false), "scan");
+    assert_eq!(way(10_000, Allow::All, false), "scan");
+}
+
+/// Queries and rows that leave the range in which codes work are scanned.
+#[test]
+fn what_cells_cannot_hold_is_scanned() {
+    let (rank, cancel) = (4, CancelFlag::new());
+    let mut scratch = SearchScratch::new();
+    let plain = bundle_of(factors(2_000, rank, 1), rank, 3);
+    for scale in [0.0, 1e-30, 1e20] {
+        let query = [scale; 4];
+        let params = SearchParams { way: Some(Way::ExactCells), ..SearchParams::new(10, &cancel) };
+        let hits = search(&plain, &query, Metric::InnerProduct, &params, &mut scratch);
+        assert_eq!((hits.len(), scratch.last_way()), (10, Some(Way::Scan)), "{scale}");
+    }
+    let mut values = factors(2_000, rank, 1);
+    values[17] = 1e20;
+    let wild = bundle_of(values, rank, 3);
+    assert!(wild.shards()[0].dense("item_factors").expect("there").cells().is_none());
+}
