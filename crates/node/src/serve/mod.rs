@@ -11,10 +11,12 @@ mod health;
 mod node;
 mod server;
 pub mod standalone;
+mod usage;
 
 pub use health::Readiness;
 pub use node::{Listeners, Node, loopback_address, open_listeners};
 pub use server::{ServerError, bind, until_told_to_end};
+pub(crate) use usage::IO_THREADS;
 
 use crate::cli;
 use crate::config::{Config, DEFAULT_LISTEN, LogSection};
