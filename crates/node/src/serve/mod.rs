@@ -3,10 +3,9 @@
 //! [`Node`] joins the roles of a [`Config`] and serves them; [`standalone`] makes the config of a
 //! cluster of one. Sockets are opened first, so that a port in use is found before anything was
 //! started. [`Readiness`] keeps gRPC health true; `admission` bounds what one address takes and
-//! tells when the last request has ended; `gather` makes one system call of what belongs together.
+//! tells when the last request has ended.
 
 mod admission;
-mod gather;
 mod health;
 mod node;
 mod server;

@@ -1,8 +1,8 @@
 //! One address: its socket, its services with bounds around them, and its end.
 
 use super::admission::Admission;
-use super::gather::Gathering;
 use super::health::Readiness;
+use marquee_net::Gathering;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,10 +1,10 @@
 //! One system call for what belongs together: a connection whose writes are gathered.
 //!
-//! h2 hands an answer to the socket in two writes, head with body and then trailers, and each write
-//! costs more than all the encoding of the answer: the kernel's way through its network stack, a
-//! packet, and a wake-up of the peer for each. A [`Gathering`] keeps what is written to it, and a task
+//! h2 hands an answer to the socket in two writes, head with body and then trailers, and a request in
+//! two, head and body. Each costs more than all its encoding: the kernel's way through its network
+//! stack, a packet, and a wake-up of the peer. A [`Gathering`] keeps what is written to it, and a task
 //! of its own sends it once whoever writes has paused. tokio runs that task next on the same thread,
-//! so an answer waits for no timer and no other thread; under load several answers leave together.
+//! so nothing waits for a timer or another thread; under load several answers leave together.
 //!
 //! Flushing means only that what was written will be sent, as with the kernel's own buffer behind
 //! it; an error shows at the next write. At most [`MAX_GATHERED_BYTES`] wait here for a slow peer, and
@@ -33,7 +33,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub struct Gathering {
     incoming: OwnedReadHalf,
     outgoing: Arc<Outgoing>,
     info: TcpConnectInfo,
@@ -62,7 +62,7 @@ struct State {
 
 impl Gathering {
     /// Gathers what is written to this connection. Must be called within a tokio runtime.
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream) -> Self {
         let info = stream.connect_info();
         let (incoming, socket) = stream.into_split();
         let outgoing = Arc::<Outgoing>::default();
