@@ -136,7 +136,7 @@ io_threads = 1
     shards = [f"http://{at[name]}" for name in names if name.startswith("shard")]
     # Placement counts the nodes that are there: all of them before anything is published.
     began = time.monotonic()
-    while len(json.loads(run("ctl", "--endpoint", control, "nodes", "list", "--json"))) < 4:
+    while len(json.loads(run("ctl", "--endpoint", control, "nodes", "list", "--json"))["nodes"]) < 4:
         if time.monotonic() - began > READY_TIMEOUT_S:
             sys.exit(f"not all nodes report; the logs are in {nodes.directory}")
         time.sleep(0.1)
