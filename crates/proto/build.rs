@@ -4,11 +4,12 @@
 use prost::Message as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "marquee/v1/recommender.proto",
     "marquee/control/v1/control.proto",
     "marquee/shard/v1/shard.proto",
     "marquee/raft/v1/raft.proto",
+    "marquee/node/v1/node.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

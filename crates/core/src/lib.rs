@@ -20,4 +20,5 @@ pub mod placement;
 pub mod plan;
 pub mod recipe;
 pub mod rollout;
+pub mod spent;
 pub mod split;

@@ -39,5 +39,13 @@ pub mod raft {
     }
 }
 
+/// What every node says of itself (`marquee.node.v1`).
+pub mod node {
+    #[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+    pub mod v1 {
+        tonic::include_proto!("marquee.node.v1");
+    }
+}
+
 /// The encoded `FileDescriptorSet` of all packages, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -19,6 +19,7 @@ use crate::search::SearchRound;
 use crate::task::Task;
 use crate::tree::Demand;
 use marquee_core::plan::Plan;
+use marquee_core::spent::Spent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,8 @@ pub(crate) struct Engine {
     requests: AtomicU64,
     /// The epoch under which a shard first lacked something, and when.
     lagging: Mutex<Option<(u64, Instant)>>,
+    /// Making lists of what nodes answered, and answers of lists.
+    pub(crate) merging: Spent,
 }
 
 /// What is missing after a round, and why.
@@ -62,6 +65,7 @@ impl Engine {
             hedging: Mutex::default(),
             requests: AtomicU64::new(0),
             lagging: Mutex::default(),
+            merging: Spent::default(),
         }
     }
 
@@ -152,8 +156,12 @@ impl Engine {
         }
         *met_another_plan = tasks.iter().any(Task::met_another_plan);
         lookups?;
+        let began = Instant::now();
         let mut tasks = tasks.into_iter();
-        each(asks, |_| tasks.next().expect("one was made for each ask").finish(&layout))
+        let answers =
+            each(asks, |_| tasks.next().expect("one was made for each ask").finish(&layout));
+        self.merging.add(began.elapsed());
+        answers
     }
 
     /// Looks all subjects up and decides how each leaf is answered.
@@ -229,11 +237,13 @@ impl Engine {
         }
         let pieces = round.pieces();
         let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
+        let began = Instant::now();
         for (n, demand, ticket) in tickets {
             let leaf = tasks[n].explains().then_some(demand.leaf);
             let list = round.take(ticket, leaf);
             tasks[n].learn(layout, &demand, list, &lost);
         }
+        self.merging.add(began.elapsed());
         Ok(())
     }
 

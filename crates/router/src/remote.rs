@@ -3,6 +3,7 @@
 
 use crate::node::Dialer;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_net::connector;
 use marquee_proto::shard::v1::shard_service_client::ShardServiceClient;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
@@ -35,7 +36,6 @@ impl Dialer for GrpcDialer {
         let endpoint = Endpoint::from_shared(address.to_owned())
             .map_err(|error| format!("{address:?} is no address like http://host:port: {error}"))?
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -44,7 +44,7 @@ impl Dialer for GrpcDialer {
             .http2_max_concurrent_reset_streams(MAX_CANCELLED_STREAMS)
             // The peer is our own shard, whose late frames for cancelled streams are no attack.
             .http2_max_local_error_reset_streams(None);
-        let client = ShardServiceClient::new(endpoint.connect_lazy())
+        let client = ShardServiceClient::new(endpoint.connect_with_connector_lazy(connector()))
             .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
         Ok(Arc::new(RemoteShard(client)))

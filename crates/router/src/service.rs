@@ -6,6 +6,7 @@ use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
 use marquee_core::bounds::MAX_BATCH;
+use marquee_core::spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
@@ -49,6 +50,11 @@ impl RouterService {
         Self {
             shared: Arc::new(Shared { engine, admission, default_deadline, id_prefix, answers }),
         }
+    }
+
+    /// The time that merging and fusing took so far, of all answers.
+    pub fn merging(&self) -> &Spent {
+        &self.shared.engine.merging
     }
 
     async fn answer(&self, asks: &[Ask], deadline: Instant) -> Result<Vec<Answer>, RouterError> {

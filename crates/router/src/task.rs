@@ -35,7 +35,8 @@ pub(crate) struct Task<'a> {
     /// Pieces that could not look the subject up.
     silent: BTreeMap<usize, Failure>,
     searched: BTreeSet<usize>,
-    items: Vec<Candidate>,
+    /// The list, once it is there.
+    items: Option<Vec<Candidate>>,
 }
 
 /// One model of the ensemble.
@@ -91,7 +92,7 @@ impl<'a> Task<'a> {
             missing: BTreeMap::new(),
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
-            items: Vec::new(),
+            items: None,
         })
     }
 
@@ -213,14 +214,15 @@ impl<'a> Task<'a> {
 
     /// What to search for next; nothing when the list is there.
     pub(crate) fn demands(&mut self) -> Vec<Demand> {
-        let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
-        match self.tree.evaluate(&self.states, &scope) {
-            Step::Ask(demands) => demands,
-            Step::Done(items) => {
-                self.items = items;
-                Vec::new()
+        // Other tasks of the batch may still have demands.
+        if self.items.is_none() {
+            let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
+            match self.tree.evaluate(&mut self.states, &scope) {
+                Step::Ask(demands) => return demands,
+                Step::Done(items) => self.items = Some(items),
             }
         }
+        Vec::new()
     }
 
     /// The search that a demand comes to.
@@ -324,7 +326,7 @@ impl<'a> Task<'a> {
         Ok(Answer {
             unknown_item_ids: self.unknown(layout, &versions),
             leaves: self.leaves.iter().map(|leaf| leaf.named(layout)).collect(),
-            items: self.items,
+            items: self.items.unwrap_or_default(),
             route: self.route,
             epoch: layout.epoch,
             fallback: self.fallback,
@@ -336,7 +338,8 @@ impl<'a> Task<'a> {
     /// Of the items that were given, those that would have been found if they were anywhere.
     fn unknown(&self, layout: &Layout<'_>, versions: &BTreeSet<usize>) -> Vec<String> {
         let Some(only) = &self.ask.only else { return Vec::new() };
-        let found: BTreeSet<&str> = self.items.iter().map(|item| item.item_id.as_str()).collect();
+        let found: BTreeSet<&str> =
+            self.items.iter().flatten().map(|item| item.item_id.as_str()).collect();
         let is_unknown = |id: &&String| {
             let searched =
                 |&version: &usize| !self.missing.contains_key(&layout.piece_of(version, id));

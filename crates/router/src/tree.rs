@@ -93,8 +93,14 @@ impl Tree {
         nodes.iter().map(|node| Self::node(node, leaves)).collect()
     }
 
-    /// What comes next, given what is known of the leaves.
-    pub(crate) fn evaluate(&self, leaves: &[LeafState], scope: &Scope) -> Step {
+    /// What comes next, given what is known of the leaves. The list of a lone leaf is taken out of
+    /// its state, so it is given once.
+    pub(crate) fn evaluate(&self, leaves: &mut [LeafState], scope: &Scope) -> Step {
+        if let Self::Leaf(leaf) = self
+            && let LeafState::Answered(list) = &mut leaves[*leaf]
+        {
+            return Step::Done(std::mem::take(list));
+        }
         match self.list(leaves, scope) {
             Ok(list) => Step::Done(list.unwrap_or_default()),
             Err(demands) => Step::Ask(demands),
@@ -244,16 +250,16 @@ mod tests {
         let (tree, leaves) = Tree::of(&parallel).expect("no references");
         let versions: Vec<u64> = leaves.iter().map(|leaf| leaf.version).collect();
         assert_eq!(versions, [3, 1, 2]);
-        let open = vec![LeafState::Open; 3];
+        let mut open = vec![LeafState::Open; 3];
         assert_eq!(
-            asks(tree.evaluate(&open, &scope(10))),
+            asks(tree.evaluate(&mut open, &scope(10))),
             [(0, 100, None), (1, 300, None), (2, 300, None)]
         );
-        let one_failed = [answered(&["a", "b"]), LeafState::Absent, answered(&["c", "b"])];
-        assert_eq!(done(tree.evaluate(&one_failed, &scope(2))), ["b", "c"]);
-        let one_left = [answered(&["a", "b"]), LeafState::Absent, LeafState::Absent];
-        assert_eq!(done(tree.evaluate(&one_left, &scope(2))), ["a", "b"]);
-        assert!(done(tree.evaluate(&vec![LeafState::Absent; 3], &scope(2))).is_empty());
+        let mut one_failed = [answered(&["a", "b"]), LeafState::Absent, answered(&["c", "b"])];
+        assert_eq!(done(tree.evaluate(&mut one_failed, &scope(2))), ["b", "c"]);
+        let mut one_left = [answered(&["a", "b"]), LeafState::Absent, LeafState::Absent];
+        assert_eq!(done(tree.evaluate(&mut one_left, &scope(2))), ["a", "b"]);
+        assert!(done(tree.evaluate(&mut vec![LeafState::Absent; 3], &scope(2))).is_empty());
     }
 
     #[test]
@@ -261,24 +267,24 @@ mod tests {
         let root = EnsembleNode::Sequence(vec![model(1), model(2), model(3)]);
         let (tree, _) = Tree::of(&root).expect("no references");
         let mut leaves = vec![LeafState::Open; 3];
-        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(0, 100, None)]);
+        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(0, 100, None)]);
         leaves[0] = answered(&["a", "b", "c"]);
         let only = |ids: [&str; 3]| Some(ids.map(String::from).to_vec());
-        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(1, 3, only(["a", "b", "c"]))]);
+        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(1, 3, only(["a", "b", "c"]))]);
         leaves[1] = answered(&["c", "b"]);
-        assert_eq!(asks(tree.evaluate(&leaves, &scope(2))), [(2, 3, only(["c", "b", "a"]))]);
+        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(2, 3, only(["c", "b", "a"]))]);
         leaves[2] = LeafState::Absent;
-        assert_eq!(done(tree.evaluate(&leaves, &scope(2))), ["c", "b"]);
+        assert_eq!(done(tree.evaluate(&mut leaves, &scope(2))), ["c", "b"]);
     }
 
     #[test]
     fn without_its_first_member_the_next_one_proposes() {
         let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
         let (tree, _) = Tree::of(&root).expect("no references");
-        let leaves = [LeafState::Absent, LeafState::Open];
-        assert_eq!(asks(tree.evaluate(&leaves, &scope(7))), [(1, 7, None)]);
-        let nothing = [answered(&[]), LeafState::Open];
-        assert!(done(tree.evaluate(&nothing, &scope(7))).is_empty());
+        let mut leaves = [LeafState::Absent, LeafState::Open];
+        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(7))), [(1, 7, None)]);
+        let mut nothing = [answered(&[]), LeafState::Open];
+        assert!(done(tree.evaluate(&mut nothing, &scope(7))).is_empty());
     }
 
     #[test]
@@ -288,8 +294,8 @@ mod tests {
         let only: Arc<[String]> = Arc::new(["a".into(), "b".into()]);
         let scope = Scope { count: 2, only: Some(Arc::clone(&only)) };
         let ids = Some(vec!["a".to_owned(), "b".to_owned()]);
-        let open = vec![LeafState::Open; 2];
-        assert_eq!(asks(tree.evaluate(&open, &scope)), [(0, 2, ids.clone()), (1, 2, ids)]);
+        let mut open = vec![LeafState::Open; 2];
+        assert_eq!(asks(tree.evaluate(&mut open, &scope)), [(0, 2, ids.clone()), (1, 2, ids)]);
     }
 
     #[test]

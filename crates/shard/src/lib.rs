@@ -7,8 +7,8 @@
 //!
 //! A shard knows nothing of algorithms: it looks rows up, and answers dense top-k and sparse row-sum.
 //!
-//! Invariants: no thread of tokio's ever touches a mapped file for longer than it takes to check a
-//! request; a replica answers only for the bundle whose digest was published; one request sees one
+//! Invariants: no thread of tokio's knowingly touches a mapped file for longer than a tenth of a
+//! millisecond (`pool::BRIEF`): what took longer lately is done by the pool's; a replica answers only for the bundle whose digest was published; one request sees one
 //! state of the table; nothing runs for a caller that has gone.
 
 #![forbid(unsafe_code)]
@@ -31,5 +31,5 @@ pub use config::{
 };
 pub use deadline::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 pub use error::RequestError;
-pub use service::ShardApi;
+pub use service::{OperationsSpent, ShardApi};
 pub use shard::{Shard, StartError};

@@ -7,6 +7,7 @@ use crate::pool::Pool;
 use crate::table::Table;
 use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_core::spent::Spent;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
 use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
 use std::sync::Arc;
@@ -18,6 +19,16 @@ use tonic::{Request, Response, Status};
 pub struct ShardApi {
     pub(crate) table: Arc<ArcSwap<Table>>,
     pub(crate) pool: Pool,
+    pub(crate) spent: Arc<OperationsSpent>,
+}
+
+/// The time that the operations took in all, on whichever threads.
+#[derive(Debug, Default)]
+pub struct OperationsSpent {
+    /// Rows looked up.
+    pub lookup: Spent,
+    /// Items searched for, and described.
+    pub search: Spent,
 }
 
 impl ShardApi {
@@ -28,13 +39,18 @@ impl ShardApi {
             .max_encoding_message_size(MAX_INTERNAL_MESSAGE_BYTES)
     }
 
+    /// The time that its operations took so far.
+    pub fn spent(&self) -> &OperationsSpent {
+        &self.spent
+    }
+
     async fn look_up(
         &self,
         metadata: &MetadataMap,
         request: LookupRequest,
     ) -> Result<LookupResponse, RequestError> {
         let deadline = deadline_of(metadata, Instant::now())?;
-        let work = lookup::check(request, &self.table.load())?;
+        let work = lookup::check(request, &self.table.load(), &self.spent)?;
         let shape = work.shape();
         Ok(lookup::response(shape, self.pool.run(work, deadline).await?))
     }
@@ -45,7 +61,7 @@ impl ShardApi {
         request: SearchRequest,
     ) -> Result<SearchResponse, RequestError> {
         let deadline = deadline_of(metadata, Instant::now())?;
-        let work = search::check(request, &self.table.load())?;
+        let work = search::check(request, &self.table.load(), &self.spent)?;
         let shape = work.shape();
         Ok(search::response(shape, self.pool.run(work, deadline).await?))
     }

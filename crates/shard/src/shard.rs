@@ -63,7 +63,7 @@ impl Shard {
             Arc::clone(&table),
         );
         let driver = tokio::spawn(driver.run());
-        let api = Arc::new(ShardApi { table, pool });
+        let api = Arc::new(ShardApi { table, pool, spent: Arc::default() });
         Ok(Self { api, reports, stop: Some(stop), driver, searchers })
     }
 

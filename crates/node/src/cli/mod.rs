@@ -106,7 +106,7 @@ pub(crate) fn server_threads() -> usize {
 pub(crate) fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
-        .thread_name("marquee-io")
+        .thread_name(serve::IO_THREADS)
         .enable_all()
         .build()
 }

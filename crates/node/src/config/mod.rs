@@ -39,6 +39,8 @@ const MAX_SEARCH_THREADS: usize = marquee_shard::MAX_SEARCH_THREADS;
 const MAX_DEFAULT_DEADLINE_MS: u64 = 30_000;
 /// Keys to try against one signature.
 const MAX_TRUSTED_KEYS: usize = 64;
+/// Threads that move messages: more only wake each other.
+const MAX_IO_THREADS: usize = 64;
 /// Requests at once: each holds buffers of up to a message.
 const MAX_IN_FLIGHT: usize = 100_000;
 /// The longest drain: orchestrators kill sooner.
@@ -75,6 +77,8 @@ pub struct Config {
     pub trusted_keys: Vec<PathBuf>,
     /// Requests that one address serves at once.
     pub max_in_flight: usize,
+    /// Threads that move messages; 0: as many as there are cores, within reason.
+    pub io_threads: usize,
     /// What requests in flight have to end after SIGTERM.
     pub drain: Duration,
     /// What is logged.
@@ -151,6 +155,7 @@ impl Config {
             MAX_TRUSTED_KEYS,
         )?;
         check.within("server.max_in_flight", server.max_in_flight, 1, MAX_IN_FLIGHT)?;
+        check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
         check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
         crate::log::check_filter(&log.filter)
             .map_err(|reason| check.error("log.filter", &reason))?;
@@ -172,6 +177,7 @@ impl Config {
                 .map(|key| check.path(key))
                 .collect::<Result<_, _>>()?,
             max_in_flight: server.max_in_flight,
+            io_threads: server.io_threads,
             drain: Duration::from_secs(server.drain_seconds),
             log,
         })

@@ -86,6 +86,7 @@ fn bad_values_name_their_key() {
         (format!("{ROUTER}[server]\ndrain_seconds = 601\n"), "server.drain_seconds: 601"),
         (format!("{ROUTER}[server]\ndrain_seconds = -1\n"), "node.toml:11: "),
         (format!("{ROUTER}[shard]\nsearch_threads = 2000\n"), "shard.search_threads: 2000"),
+        (format!("{ROUTER}[server]\nio_threads = 65\n"), "server.io_threads: 65"),
         (format!("{ROUTER}[log]\nfilter = \"loud\"\n"), "log.filter: "),
         (CONTROL.replace("id = 1\n", "id = 2\n"), "control.id: 2 is none of control.voters, which are 1"),
         (CONTROL.replace("{ id = 1, address = \"http://127.0.0.1:50061\" }", ""), "control.voters: lists 0"),

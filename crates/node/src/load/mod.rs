@@ -3,16 +3,19 @@
 //! Calls are sent at a fixed rate, whether or not earlier ones were answered, and each latency is
 //! counted from the moment the call *should* have been sent. A closed loop would stop asking while
 //! the server hangs and report one slow call; this one reports all that a real crowd would have
-//! made. [`Schedule`] says when calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts.
+//! made. [`Schedule`] says when calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts,
+//! [`Usages`] says what the answers cost the servers.
 //!
 //! Deliberately missing: ramps and mixes of calls. Run several, one after another or at once.
 
+mod cost;
 mod engine;
 mod report;
 mod schedule;
 mod tally;
 mod users;
 
+pub use cost::{Cost, Usages};
 pub use engine::{Load, LoadConfig};
 pub use report::{LoadReport, milliseconds};
 pub use schedule::Schedule;
@@ -38,7 +41,8 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 #[command(after_help = "Examples:
   marquee load --bundle bundles/films-v1 --rate 200 --duration 30s
   marquee load --endpoint http://127.0.0.1:50051 --endpoint http://127.0.0.1:50052 \\
-      --users users.txt --rate 1000 --duration 60s --json")]
+      --users users.txt --rate 1000 --duration 60s --json
+  marquee load --bundle bundles/films-v1 --server http://127.0.0.1:7201,http://127.0.0.1:7202")]
 pub struct LoadArgs {
     /// A router's address; repeat it for more, which take turns
     #[arg(
@@ -49,6 +53,10 @@ pub struct LoadArgs {
         default_value = "http://127.0.0.1:50051"
     )]
     endpoint: Vec<Address>,
+    /// Count the CPU time of the node at this address too, as of every endpoint: repeat it for all
+    /// nodes of a cluster
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    server: Vec<Address>,
     /// Calls a second, above 0
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     rate: f64,
@@ -124,6 +132,11 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     for address in &args.endpoint {
         somebody_listens(address).await?;
     }
+    let servers: Vec<Address> = args.endpoint.iter().chain(&args.server).cloned().collect();
+    let before = Usages::of(&servers).await?;
+    if before.is_none() && !args.server.is_empty() {
+        anyhow::bail!("--server: not all of the nodes say what they cost: run this version there");
+    }
     let schedule = Schedule { rate: args.rate, duration: Some(args.duration) };
     let config = LoadConfig {
         endpoints: args.endpoint,
@@ -151,7 +164,15 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     }
     progress.finish_and_clear();
     let elapsed = load.elapsed();
-    let report = LoadReport::new(&schedule, elapsed, &load.stop().await);
+    let tally = load.stop().await;
+    let cost = match &before {
+        None => None,
+        Some(before) => {
+            let after = Usages::of(&servers).await?;
+            after.and_then(|after| after.since(before, tally.answered))
+        }
+    };
+    let report = LoadReport { server: cost, ..LoadReport::new(&schedule, elapsed, &tally) };
     match args.json {
         true => output::json(&report)?,
         false => output::line(report.to_string())?,

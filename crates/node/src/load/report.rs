@@ -1,5 +1,6 @@
 //! What a load run found, for people and for scripts.
 
+use super::cost::Cost;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use crate::cli::output;
@@ -39,6 +40,8 @@ pub struct LoadReport {
     pub fallbacks: u64,
     /// Users answered without some shards.
     pub partial: u64,
+    /// What an answered call cost the servers, if they say.
+    pub server: Option<Cost>,
 }
 
 /// Users answered by the same versions on the same side of a rollout.
@@ -84,6 +87,7 @@ impl LoadReport {
                 .collect(),
             fallbacks: tally.fallbacks,
             partial: tally.partial,
+            server: None,
         }
     }
 }
@@ -113,7 +117,11 @@ impl fmt::Display for LoadReport {
             let variant = if *variant == "-" { "" } else { variant };
             writeln!(f, "answers   {models} {variant:<9} {users} ({:.2} %)", share * 100.0)?;
         }
-        write!(f, "of these  {} fallbacks, {} partial", self.fallbacks, self.partial)
+        write!(f, "of these  {} fallbacks, {} partial", self.fallbacks, self.partial)?;
+        match &self.server {
+            Some(cost) => write!(f, "\ncost      {cost}"),
+            None => Ok(()),
+        }
     }
 }
 

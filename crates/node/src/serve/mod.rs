@@ -10,10 +10,12 @@ mod health;
 mod node;
 mod server;
 pub mod standalone;
+mod usage;
 
 pub use health::Readiness;
 pub use node::{Listeners, Node, loopback_address, open_listeners};
 pub use server::{ServerError, bind, until_told_to_end};
+pub(crate) use usage::IO_THREADS;
 
 use crate::cli;
 use crate::config::{Config, DEFAULT_LISTEN, LogSection};
@@ -62,7 +64,11 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     crate::log::start(
         &config.as_ref().map_or_else(LogSection::default, |config| config.log.clone()),
     );
-    let runtime = cli::runtime(cli::server_threads())?;
+    let io_threads = config.as_ref().map_or(0, |config| config.io_threads);
+    let runtime = cli::runtime(match io_threads {
+        0 => cli::server_threads(),
+        threads => threads,
+    })?;
     runtime.block_on(async {
         let end = until_told_to_end()?;
         tokio::pin!(end);

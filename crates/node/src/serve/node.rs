@@ -16,6 +16,7 @@
 
 use super::health::Readiness;
 use super::server::{self, ServerError, Shutdown};
+use super::usage::Usage;
 use crate::config::{Address, Config, ControlSettings};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, follow_plan, report_node, to_control_nodes,
@@ -56,6 +57,7 @@ pub struct Node {
     control: Option<Control>,
     shard: Option<Shard>,
     router: Option<Router>,
+    usage: Arc<Usage>,
     /// A directory that is to vanish with the node.
     pub(super) scratch: Option<tempfile::TempDir>,
 }
@@ -122,8 +124,13 @@ impl Node {
             .listener_of(Role::Router)
             .or_else(|| config.listeners.keys().next().copied())
             .context("the node has no role to listen for")?;
+        let usage = Usage::new(
+            shard.as_ref().map(|shard| shard.service()),
+            router.as_ref().map(Router::service),
+        );
         let mut node = Self {
             at,
+            usage: Arc::new(usage),
             plan,
             ready: Vec::new(),
             end: watch::Sender::new(false),
@@ -165,6 +172,7 @@ impl Node {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
             routes.add_service(service);
         }
+        routes.add_service(self.usage.server());
         let (readiness, health) = Readiness::new(&services).await;
         self.watch_roles(&config.node_id, &services, &readiness);
         let routes = server::with_reflection(routes.routes().add_service(health))?;

@@ -2,12 +2,14 @@
 
 use super::admission::Admission;
 use super::health::Readiness;
+use marquee_net::Gathering;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -92,6 +94,7 @@ pub(super) async fn serve(
     let admission = Admission::new(max_in_flight);
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
+    let incoming = incoming.map(|stream| stream.map(Gathering::new));
     let Shutdown { signal, drain } = shutdown;
     let server = Server::builder()
         .layer(admission.clone())

@@ -26,7 +26,7 @@ pub(crate) const SUSPECT_PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) const BREAKER_FAILURES: u32 = 3;
 /// Latencies that a p95 is taken of: some seconds of traffic.
 pub(crate) const LATENCY_WINDOW: usize = 128;
-/// Latencies after which the p95 is taken anew: sorting the window costs a microsecond or two.
+/// Latencies after which the p95 is taken anew: looking for it costs some hundred nanoseconds.
 pub(crate) const P95_REFRESH: usize = 8;
 /// Latencies without which there is no p95.
 pub(crate) const MIN_LATENCIES: usize = 20;
@@ -111,9 +111,9 @@ impl Latencies {
         if self.latest.len() >= MIN_LATENCIES
             && (self.p95.is_none() || self.next.is_multiple_of(P95_REFRESH))
         {
-            let mut sorted = self.latest.clone();
-            sorted.sort_unstable();
-            self.p95 = sorted.get(sorted.len() * 95 / 100).copied();
+            let mut latest = self.latest.clone();
+            let at = latest.len() * 95 / 100;
+            self.p95 = Some(*latest.select_nth_unstable(at).1);
         }
     }
 

@@ -4,7 +4,8 @@ use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
 use crate::lifecycle::ReplicaKey;
 use crate::pool::Work;
-use crate::table::Table;
+use crate::service::OperationsSpent;
+use crate::table::{Replica, Table};
 use marquee_bundle::{BundleShard, CancelFlag, Entity, Partition, SearchScratch};
 use marquee_core::bounds::{MAX_BATCH, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
 use marquee_core::id::check_id;
@@ -13,6 +14,7 @@ use marquee_proto::shard::v1::{
 };
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Keys of one request: the most items there are to rank, for every member of the largest
 /// ensemble, or a full batch of users for each.
@@ -26,19 +28,24 @@ pub(crate) struct Lookup {
     /// Which keys of which operation each unit is.
     units: Vec<(usize, Range<usize>)>,
     bytes: AnswerBytes,
+    spent: Arc<OperationsSpent>,
 }
 
 struct Op {
     entity: Entity,
-    shards: Vec<Arc<BundleShard>>,
-    /// The place of the shard above, and the id.
+    replicas: Vec<Arc<Replica>>,
+    /// The place of the replica above, and the id.
     keys: Vec<(usize, String)>,
     dense_matrix: String,
     sparse_matrix: String,
 }
 
 /// Checks the request and takes its shards from the table.
-pub(crate) fn check(request: LookupRequest, table: &Table) -> Result<Lookup, RequestError> {
+pub(crate) fn check(
+    request: LookupRequest,
+    table: &Table,
+    spent: &Arc<OperationsSpent>,
+) -> Result<Lookup, RequestError> {
     let LookupRequest { plan_epoch: _, ops } = request;
     check_ops(ops.len())?;
     let keys: usize = ops.iter().map(|op| op.keys.len()).sum();
@@ -54,7 +61,7 @@ pub(crate) fn check(request: LookupRequest, table: &Table) -> Result<Lookup, Req
         let starts = (0..keys).step_by(KEYS_A_UNIT);
         units.extend(starts.map(|start| (number, start..keys.min(start + KEYS_A_UNIT))));
     }
-    Ok(Lookup { ops, units, bytes: AnswerBytes::default() })
+    Ok(Lookup { ops, units, bytes: AnswerBytes::default(), spent: Arc::clone(spent) })
 }
 
 fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError> {
@@ -69,28 +76,28 @@ fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError
             return Err(wrong("entity", format!("{entity} is no entity: ask for users or items")));
         }
     };
-    let mut shards: Vec<Arc<BundleShard>> = Vec::new();
+    let mut replicas: Vec<Arc<Replica>> = Vec::new();
     let mut placed = Vec::with_capacity(keys.len());
     for (number, LookupKey { shard, id }) in keys.into_iter().enumerate() {
         check_id(&format!("{field}.keys[{number}].id"), &id).map_err(|error| {
             RequestError::invalid(format!("{field}.keys[{number}].id"), error.to_string())
         })?;
-        let known = shards.iter().position(|held| held.shard() == shard);
+        let known = replicas.iter().position(|held| held.shard.shard() == shard);
         let place = match known {
             Some(place) => place,
             None => {
                 let key = ReplicaKey::new(version.clone(), shard);
-                shards.push(Arc::clone(table.get(&key)?));
-                shards.len() - 1
+                replicas.push(Arc::clone(table.get(&key)?));
+                replicas.len() - 1
             }
         };
         placed.push((place, id));
     }
-    if let Some(first) = shards.first() {
-        check_matrices(first, entity, &dense_matrix, &sparse_matrix)
+    if let Some(first) = replicas.first() {
+        check_matrices(&first.shard, entity, &dense_matrix, &sparse_matrix)
             .map_err(|(part, reason)| wrong(part, reason))?;
     }
-    Ok(Op { entity, shards, keys: placed, dense_matrix, sparse_matrix })
+    Ok(Op { entity, replicas, keys: placed, dense_matrix, sparse_matrix })
 }
 
 fn check_matrices(
@@ -123,6 +130,12 @@ impl Work for Lookup {
         self.units.len()
     }
 
+    fn expected(&self) -> Option<Duration> {
+        let pace = |op: &Op, place: usize| op.replicas[place].paces.lookup().expected();
+        let keys = self.ops.iter().flat_map(|op| op.keys.iter().map(move |key| pace(op, key.0)));
+        keys.sum()
+    }
+
     fn run(
         &self,
         unit: usize,
@@ -131,7 +144,15 @@ impl Work for Lookup {
     ) -> Result<Vec<Row>, RequestError> {
         let (number, keys) = self.units[unit].clone();
         let op = &self.ops[number];
-        op.keys[keys].iter().map(|(place, id)| op.row(*place, id, &self.bytes)).collect()
+        let keys = &op.keys[keys];
+        let began = Instant::now();
+        let row = |(place, id): &(usize, String)| op.row(*place, id, &self.bytes);
+        let rows = keys.iter().map(row).collect::<Result<Vec<Row>, _>>()?;
+        // A unit has at least one key and at most some. What all took is as good a measure for any.
+        let took = began.elapsed();
+        op.replicas[keys[0].0].paces.lookup().record(took / keys.len() as u32);
+        self.spent.lookup.add(took);
+        Ok(rows)
     }
 }
 
@@ -151,7 +172,7 @@ pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<Row>>) -> LookupRespons
 
 impl Op {
     fn row(&self, place: usize, id: &str, bytes: &AnswerBytes) -> Result<Row, RequestError> {
-        let shard = &self.shards[place];
+        let shard = &self.replicas[place].shard;
         let ids = shard.ids(self.entity);
         let Some(number) = ids.find(id) else {
             return Ok(Row::default());

@@ -3,14 +3,18 @@
 //! Each request is first *checked* against the table of replicas that answer ([`lookup::check`],
 //! [`search::check`]): every index, count and name, and that all named shards are here. That is
 //! cheap, needs no pool, and leaves a [`Work`](crate::pool::Work) that holds on to its shards, so
-//! that a swap in mid-request changes nothing for it. The work then runs on the pool.
+//! that a swap in mid-request changes nothing for it. The work then runs on the pool, which is
+//! told how long such work took lately on the replicas that it is about ([`Paces`]).
 //!
 //! What is deliberately missing: recipes. Which matrices to search, and with what, is the router's
 //! business; new model families need no change here.
 
 mod filter;
 pub(crate) mod lookup;
+mod paces;
 pub(crate) mod search;
+
+pub(crate) use paces::Paces;
 
 use crate::error::RequestError;
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_NAME_BYTES};

@@ -1,11 +1,13 @@
 //! Search: the best rows of this node's shards, merged over them, with their ids and titles.
 
 use super::filter::SharedFilter;
+use super::paces::Kind;
 use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
 use crate::lifecycle::ReplicaKey;
-use crate::pool::Work;
-use crate::table::Table;
+use crate::pool::{Pace, Work};
+use crate::service::OperationsSpent;
+use crate::table::{Replica, Table};
 use marquee_bundle::{
     Allow, BundleShard, CancelFlag, Entity, Hit, MAX_SEARCH_COUNT, Metric, Partition, SearchParams,
     SearchScratch, dense_top_k, sparse_row_sum,
@@ -16,11 +18,15 @@ use marquee_proto::shard::v1::{
     Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
 };
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Queries of one request: twice a full batch of the largest ensembles.
 const MAX_QUERIES: usize = 16_000;
 /// Results of one request: more don't fit into a message, whatever their ids and titles.
 const MAX_RESULTS: usize = 4_000_000;
+
+/// Items that a query excludes, with which it is still an ordinary one: some microseconds.
+const MAX_BRIEF_EXCLUSIONS: usize = 512;
 
 /// A checked request, with the shards it is about.
 pub(crate) struct Search {
@@ -29,12 +35,13 @@ pub(crate) struct Search {
     starts: Vec<usize>,
     queries: usize,
     bytes: AnswerBytes,
+    spent: Arc<OperationsSpent>,
 }
 
 struct Op {
     /// Such as `ops[0]`.
     field: String,
-    shards: Vec<Arc<BundleShard>>,
+    replicas: Vec<Arc<Replica>>,
     matrix: String,
     kind: Kind,
     entity: Entity,
@@ -42,18 +49,21 @@ struct Op {
     filters: Vec<SharedFilter>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Dense(Metric),
-    Sparse,
-}
-
 /// Checks the request and takes its shards from the table.
-pub(crate) fn check(request: SearchRequest, table: &Table) -> Result<Search, RequestError> {
+pub(crate) fn check(
+    request: SearchRequest,
+    table: &Table,
+    spent: &Arc<OperationsSpent>,
+) -> Result<Search, RequestError> {
     let SearchRequest { plan_epoch: _, ops } = request;
     check_ops(ops.len())?;
-    let mut search =
-        Search { ops: Vec::new(), starts: Vec::new(), queries: 0, bytes: AnswerBytes::default() };
+    let mut search = Search {
+        ops: Vec::new(),
+        starts: Vec::new(),
+        queries: 0,
+        bytes: AnswerBytes::default(),
+        spent: Arc::clone(spent),
+    };
     let mut results = 0usize;
     for (number, op) in ops.into_iter().enumerate() {
         let op = check_op(format!("ops[{number}]"), op, table)?;
@@ -86,14 +96,14 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
             return Err(wrong("operation", format!("{operation} is no operation")));
         }
     };
-    let mut held: Vec<Arc<BundleShard>> = Vec::new();
+    let mut held: Vec<Arc<Replica>> = Vec::new();
     for shard in shards {
-        if held.iter().any(|other| other.shard() == shard) {
+        if held.iter().any(|other| other.shard.shard() == shard) {
             return Err(wrong("shards", format!("shard {shard} is named twice")));
         }
         held.push(Arc::clone(table.get(&ReplicaKey::new(version.clone(), shard))?));
     }
-    let Some(first) = held.first() else {
+    let Some(Replica { shard: first, .. }) = held.first().map(Arc::as_ref) else {
         return Err(wrong("shards", "name at least one".into()));
     };
     let found = |error| RequestError::of_search(&field, error);
@@ -124,7 +134,7 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
         })?;
     }
     let filters = SharedFilter::check(&field, filters, held.len())?;
-    Ok(Op { field, shards: held, matrix, kind, entity, queries, filters })
+    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters })
 }
 
 /// Checks what can be checked without looking at every value; the search looks at those.
@@ -181,6 +191,10 @@ impl Work for Search {
         self.queries
     }
 
+    fn expected(&self) -> Option<Duration> {
+        self.ops.iter().map(Op::expected).sum()
+    }
+
     fn run(
         &self,
         unit: usize,
@@ -191,8 +205,11 @@ impl Work for Search {
         let number = self.starts.partition_point(|&start| start <= unit) - 1;
         let op = &self.ops[number];
         let place = unit - self.starts[number];
-        let hits = op.search(place, cancel, scratch)?;
-        op.describe(&hits, &self.bytes)
+        let began = Instant::now();
+        let hits = op.search(place, cancel, scratch);
+        let described = hits.and_then(|hits| op.describe(&hits, &self.bytes));
+        self.spent.search.add(began.elapsed());
+        described
     }
 }
 
@@ -214,6 +231,20 @@ pub(crate) fn response(shape: Vec<usize>, queries: Vec<QueryResult>) -> SearchRe
 type Placed = (usize, Hit);
 
 impl Op {
+    /// How long its queries are expected to take; none if that is not known.
+    fn expected(&self) -> Option<Duration> {
+        let paces = |query| self.replicas.iter().map(move |replica| self.pace(replica, query));
+        let expected = |pace: Option<&Pace>| pace.and_then(Pace::expected);
+        self.queries.iter().flat_map(paces).map(expected).sum()
+    }
+
+    /// How long such a query takes over a replica; none for one that has more to do than most.
+    fn pace<'a>(&self, replica: &'a Replica, query: &Query) -> Option<&'a Pace> {
+        let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len();
+        let ordinary = query.filter == 0 && excluded <= MAX_BRIEF_EXCLUSIONS;
+        ordinary.then(|| replica.paces.search(self.kind, query.count as usize))
+    }
+
     fn search(
         &self,
         number: usize,
@@ -228,7 +259,9 @@ impl Op {
             .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
             .collect();
         let mut hits: Vec<Placed> = Vec::new();
-        for (place, shard) in self.shards.iter().enumerate() {
+        for (place, replica) in self.replicas.iter().enumerate() {
+            let shard = &replica.shard;
+            let began = Instant::now();
             let excluded = self.excluded_rows(shard, query).map_err(|ordinal| {
                 let total = shard.ids(self.entity).total();
                 let reason = format!("there is no ordinal {ordinal}: the bundle has {total}");
@@ -254,8 +287,11 @@ impl Op {
                 }
             };
             hits.extend(found.map_err(failed)?.into_iter().map(|hit| (place, hit)));
+            if let Some(pace) = self.pace(replica, query) {
+                pace.record(began.elapsed());
+            }
         }
-        if self.shards.len() > 1 {
+        if self.replicas.len() > 1 {
             let rank = |(_, hit): &Placed| (hit.score, hit.ordinal);
             hits.sort_unstable_by(|a, b| best_first(rank(a), rank(b)));
             hits.truncate(query.count as usize);
@@ -282,21 +318,19 @@ impl Op {
 
     fn describe(&self, hits: &[Placed], bytes: &AnswerBytes) -> Result<QueryResult, RequestError> {
         let texts = |(place, hit): &Placed| {
-            let ids = self.shards[*place].ids(self.entity);
+            let ids = self.replicas[*place].shard.ids(self.entity);
             (ids.id(hit.row), ids.title(hit.row))
         };
         // Before they are copied: what is too large shall not be made first.
-        let length = |hit: &Placed| {
-            let (id, title) = texts(hit);
-            // Two tags and lengths, an ordinal and a score.
-            id.len() + title.len() + 14
-        };
-        bytes.add(hits.iter().map(length).sum())?;
+        let texts: Vec<(&str, &str)> = hits.iter().map(texts).collect();
+        // Two tags and lengths, an ordinal and a score.
+        let length = |(id, title): &(&str, &str)| id.len() + title.len() + 14;
+        bytes.add(texts.iter().map(length).sum())?;
         Ok(QueryResult {
             ordinals: hits.iter().map(|(_, hit)| hit.ordinal).collect(),
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
-            item_ids: hits.iter().map(|hit| texts(hit).0.to_owned()).collect(),
-            titles: hits.iter().map(|hit| texts(hit).1.to_owned()).collect(),
+            item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
+            titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
         })
     }
 }

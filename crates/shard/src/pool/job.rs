@@ -70,16 +70,6 @@ impl<W: Work> Job<W> {
         (Arc::new(job), outcome)
     }
 
-    /// Runs one unit; a panic is an error of its request, and the scratch it left is not used again.
-    fn run(&self, unit: usize, scratch: &mut SearchScratch) -> Result<W::Output, RequestError> {
-        catch_unwind(AssertUnwindSafe(|| self.work.run(unit, &self.cancel, scratch)))
-            .unwrap_or_else(|_| {
-                *scratch = SearchScratch::new();
-                tracing::error!(unit, "a search panicked");
-                Err(RequestError::Internal)
-            })
-    }
-
     fn finish(&self, unit: usize, result: Result<W::Output, RequestError>) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match result {
@@ -104,6 +94,20 @@ impl<W: Work> Job<W> {
     }
 }
 
+/// Runs one unit; a panic is an error of its request, and the scratch it left is not used again.
+pub(super) fn guarded<W: Work>(
+    work: &W,
+    unit: usize,
+    cancel: &CancelFlag,
+    scratch: &mut SearchScratch,
+) -> Result<W::Output, RequestError> {
+    catch_unwind(AssertUnwindSafe(|| work.run(unit, cancel, scratch))).unwrap_or_else(|_| {
+        *scratch = SearchScratch::new();
+        tracing::error!(unit, "a search panicked");
+        Err(RequestError::Internal)
+    })
+}
+
 impl<W: Work> Ticket for Job<W> {
     fn turn(&self, quantum: Duration, scratch: &mut SearchScratch) -> Turn {
         let began = Instant::now();
@@ -120,7 +124,7 @@ impl<W: Work> Ticket for Job<W> {
                 self.finish(unit, Err(RequestError::DeadlineExceeded));
                 return Turn::Over;
             }
-            let result = self.run(unit, scratch);
+            let result = guarded(&self.work, unit, &self.cancel, scratch);
             self.finish(unit, result);
             if unit + 1 == self.units {
                 return Turn::Over;

@@ -9,26 +9,41 @@
 //! Dropping the future, or its deadline, raises the work's cancel flag: what runs stops within
 //! microseconds, and what waits is never begun. A unit that panics costs its own request alone.
 //!
+//! Handing work to a thread and taking its outcome back costs more than brief work itself: two
+//! wake-ups, of the thread and of whoever waits. So what is expected to take no longer than
+//! [`BRIEF`], by how long the same sort of work took lately (`pace`), is done where it was asked for.
+//!
 //! What is deliberately missing: priorities, and threads that spin while they wait: a wake-up costs
 //! less than the core that spinning would take from the other work of a node.
 
 mod job;
+mod pace;
 mod queue;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pace::Pace;
+
 use crate::error::RequestError;
-use job::{Cancelling, Job};
+use job::{Cancelling, Job, guarded};
 use marquee_bundle::{CancelFlag, SearchScratch};
+use marquee_core::bounds::MAX_ENSEMBLE_MEMBERS;
 use queue::Queue;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a thread stays with one request while others wait: a few searches. Long against the
 /// cost of changing, short against any deadline.
 pub(crate) const QUANTUM: Duration = Duration::from_millis(1);
+
+/// Work expected to take no longer is done on the thread that asks. It is about what the rest of a
+/// request takes there, and what tokio advises as the most between two awaits: other requests of that
+/// thread are held up by it, and it cannot be cancelled.
+pub(crate) const BRIEF: Duration = Duration::from_micros(100);
+/// Units of brief work: one for each member of the largest ensemble. Batches are for all threads.
+pub(crate) const MAX_BRIEF_UNITS: usize = MAX_ENSEMBLE_MEMBERS;
 
 /// A request cut into units that any thread may do, in any order.
 pub(crate) trait Work: Send + Sync + 'static {
@@ -37,6 +52,10 @@ pub(crate) trait Work: Send + Sync + 'static {
 
     /// How many units there are.
     fn units(&self) -> usize;
+
+    /// How long all units together are expected to take, one after another; none if that is not
+    /// known. Not asked of work with more than [`MAX_BRIEF_UNITS`].
+    fn expected(&self) -> Option<Duration>;
 
     /// Does one unit, and gives up when the flag is raised.
     fn run(
@@ -51,13 +70,15 @@ pub(crate) trait Work: Send + Sync + 'static {
 pub(crate) struct Pool {
     queue: Arc<Queue>,
     size: usize,
+    /// Of those who did brief work themselves, for the next ones: no more than did so at once.
+    scratches: Mutex<Vec<SearchScratch>>,
 }
 
 impl Pool {
     /// Starts so many threads, with room for so many units.
     pub(crate) fn start(size: usize, max_units: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let queue = Arc::new(Queue::new(max_units));
-        let pool = Self { queue: Arc::clone(&queue), size };
+        let pool = Self { queue: Arc::clone(&queue), size, scratches: Mutex::default() };
         let threads = (0..size).map(|number| {
             let queue = Arc::clone(&queue);
             let name = format!("shard-search-{number}");
@@ -80,6 +101,9 @@ impl Pool {
             return Ok(Vec::new());
         }
         let permit = self.queue.admit(units)?;
+        if units <= MAX_BRIEF_UNITS && work.expected().is_some_and(|time| time <= BRIEF) {
+            return self.run_here(&work, deadline);
+        }
         let (job, outcome) = Job::new(work, deadline, permit);
         let cancelling = Cancelling::new(&job);
         self.queue.push(job, units.min(self.size))?;
@@ -92,6 +116,32 @@ impl Pool {
         };
         drop(cancelling);
         outcome
+    }
+
+    /// Does all units on this thread. The permit is the caller's.
+    fn run_here<W: Work>(
+        &self,
+        work: &W,
+        deadline: Instant,
+    ) -> Result<Vec<W::Output>, RequestError> {
+        if self.queue.is_closed() {
+            return Err(RequestError::ShuttingDown);
+        }
+        if Instant::now() >= deadline {
+            return Err(RequestError::DeadlineExceeded);
+        }
+        let mut scratch = self.scratches().pop().unwrap_or_default();
+        // Nobody can raise it: the caller is busy with the work itself, which is brief.
+        let cancel = CancelFlag::new();
+        let outputs = (0..work.units()).map(|unit| guarded(work, unit, &cancel, &mut scratch));
+        let outputs = outputs.collect();
+        self.scratches().push(scratch);
+        outputs
+    }
+
+    fn scratches(&self) -> MutexGuard<'_, Vec<SearchScratch>> {
+        // A panic elsewhere leaves a vector whole.
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes no more work; what was admitted is still done, and then the threads end.

@@ -8,14 +8,18 @@ use tokio::sync::oneshot;
 
 type Run = dyn Fn(usize, &CancelFlag) -> Result<usize, RequestError> + Send + Sync;
 
-/// Work of so many units, each of which calls the function.
-struct Calls(usize, Box<Run>);
+/// Work of so many units, each of which calls the function, and how long all of it may take.
+struct Calls(usize, Box<Run>, Option<Duration>);
 
 impl Work for Calls {
     type Output = usize;
 
     fn units(&self) -> usize {
         self.0
+    }
+
+    fn expected(&self) -> Option<Duration> {
+        self.2
     }
 
     fn run(
@@ -32,7 +36,13 @@ fn calls(
     units: usize,
     run: impl Fn(usize, &CancelFlag) -> Result<usize, RequestError> + Send + Sync + 'static,
 ) -> Calls {
-    Calls(units, Box::new(run))
+    Calls(units, Box::new(run), None)
+}
+
+impl Calls {
+    fn expected_to_take(self, time: Duration) -> Self {
+        Self(self.0, self.1, Some(time))
+    }
 }
 
 fn soon() -> Instant {
@@ -235,4 +245,45 @@ async fn closing_finishes_what_was_admitted_and_refuses_the_rest() {
     // It was waiting in the queue, or just too late for it.
     let second = second.await.expect("no panic");
     assert!(matches!(second, Ok(_) | Err(RequestError::ShuttingDown)), "{second:?}");
+}
+
+/// Whether this thread does each of so many units, if all are expected to take so long.
+async fn done_by(pool: &Pool, units: usize, expected: Duration) -> Vec<bool> {
+    let me = std::thread::current().id();
+    let work = calls(units, move |_, _| Ok(usize::from(std::thread::current().id() == me)));
+    let outputs = pool.run(work.expected_to_take(expected), soon()).await.expect("done");
+    outputs.into_iter().map(|here| here == 1).collect()
+}
+
+#[tokio::test]
+async fn brief_work_is_done_where_it_was_asked_for() {
+    let pool = pool(1, 100);
+    assert_eq!(done_by(&pool, 1, BRIEF).await, [true]);
+    assert_eq!(done_by(&pool, 3, BRIEF).await, [true; 3]);
+    assert_eq!(done_by(&pool, 1, BRIEF + Duration::from_nanos(1)).await, [false]);
+    let batch = MAX_BRIEF_UNITS + 1;
+    assert_eq!(done_by(&pool, batch, Duration::ZERO).await, vec![false; batch]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brief_work_has_the_bounds_of_other_work() {
+    let (pool, threads) = Pool::start(1, 2).expect("threads");
+    let pool = Arc::new(pool);
+    let brief = |units| calls(units, |unit, _| Ok(unit)).expected_to_take(Duration::ZERO);
+    let (work, running, go) = blocked();
+    let slow = spawn(&pool, work);
+    running.recv().expect("it runs");
+    assert_eq!(pool.run(brief(1), soon()).await, Ok(vec![0]), "it does not wait for a thread");
+    let full = RequestError::QueueFull { admitted: 1, asked: 2, bound: 2 };
+    assert_eq!(pool.run(brief(2), soon()).await, Err(full));
+    assert_eq!(pool.run(brief(1), Instant::now()).await, Err(RequestError::DeadlineExceeded));
+    go.send(()).expect("it waits");
+    assert_eq!(slow.await.expect("no panic"), Ok(vec![7]));
+    assert_eq!(pool.run(brief(2), soon()).await, Ok(vec![0, 1]), "room was given back");
+    let panics = calls(1, |_, _| panic!("on purpose")).expected_to_take(Duration::ZERO);
+    assert_eq!(pool.run(panics, soon()).await, Err(RequestError::Internal));
+    assert_eq!(pool.run(brief(1), soon()).await, Ok(vec![0]));
+    pool.close();
+    assert_eq!(pool.run(brief(1), soon()).await, Err(RequestError::ShuttingDown));
+    threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
 }

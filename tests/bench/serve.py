@@ -1,0 +1,207 @@
+"""Serving: what an answer costs the servers, on one standalone node and on a cluster.
+
+A bundle is made of factors by `marquee import`, 200,000 items × 64 unless told otherwise. A standalone
+node, and then one control node, three shard nodes (two replicas of each of three shards) and a router,
+answer `marquee load` at a fixed rate, k = 100. Times are CPU time by the processes' own accounting, and
+how it divides; runs are repeated and the one of the median CPU is printed. Other work on the machine
+makes CPU time longer too: compare runs of one hour.
+
+Qdrant's figures beside them were measured separately, on the same machine and on other days. They are
+printed as they were found then and are not measured here.
+"""
+
+import argparse, json, os, shutil, socket, subprocess, sys, tempfile, time
+import numpy as np
+
+MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
+K = 100
+# What qdrant 1.18.3 took on 200,000 × 64 at k = 100, in µs of server CPU a query: one node at recall@100
+# 0.955 (ef 256); three nodes, three shards, two replicas (ef 128).
+QDRANT_US = {"standalone": 1_500, "cluster": 4_100}
+READY_TIMEOUT_S = 120
+END_TIMEOUT_S = 30
+
+
+def made_up(directory, rows, rank, users):
+    """Factors in clusters of unlike size, with norms of unlike length, as learned ones have."""
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(200, rank)) * (1 + np.arange(rank)) ** -0.3
+    weight = (1 + np.arange(len(centres))) ** -0.7
+    item = centres[rng.choice(len(centres), rows, p=weight / weight.sum())] + rng.normal(size=(rows, rank)) * 0.6
+    item *= rng.lognormal(0, 0.3, size=(rows, 1))
+    user = centres[rng.choice(len(centres), users)] + rng.normal(size=(users, rank)) * 0.6
+    paths = f"{directory}/items.npy", f"{directory}/users.npy"
+    for path, matrix in zip(paths, (item, user)):
+        np.save(path, matrix.astype(np.float32))
+    return paths
+
+
+def imported(cache, items, users, shards):
+    """The bundle of these factors; made once."""
+    out = f"{cache}/serve-{shards}"
+    stamp = f"{out}.json"
+    of = [[os.path.abspath(path), os.path.getsize(path), os.path.getmtime(path)] for path in (items, users)]
+    if os.path.exists(stamp) and json.load(open(stamp)) == of and os.path.isdir(out):
+        return out
+    shutil.rmtree(out, ignore_errors=True)
+    print(f"importing {items} into {shards} shards", file=sys.stderr)
+    flags = ["--model", "factors", "--item-factors", items, "--user-factors", users]
+    run("import", *flags, "--out", out, "--shards", str(shards))
+    json.dump(of, open(stamp, "w"))
+    return out
+
+
+def run(*args):
+    done = subprocess.run([MARQUEE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"marquee {' '.join(args)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Nodes:
+    """Processes of `marquee serve`, ended at the end of a `with`."""
+
+    def __init__(self, directory):
+        self.directory, self.processes = directory, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def start(self, name, *args):
+        log = open(f"{self.directory}/{name}.log", "w")
+        self.processes.append(subprocess.Popen([MARQUEE, "serve", *args], stderr=log, stdout=log))
+
+    def wait_for(self, url, service=""):
+        began = time.monotonic()
+        while subprocess.run(
+            [MARQUEE, "ctl", "--endpoint", url, "health", "--service", service], capture_output=True
+        ).returncode:
+            if time.monotonic() - began > READY_TIMEOUT_S or any(p.poll() is not None for p in self.processes):
+                sys.exit(f"{url} does not serve; the logs are in {self.directory}")
+            time.sleep(0.1)
+
+
+def standalone(nodes, bundle):
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    nodes.start("standalone", "--standalone", "--bundle", bundle, "--listen", f"127.0.0.1:{port}")
+    nodes.wait_for(url, "marquee.v1.RecommenderService")
+    return url, []
+
+
+def cluster(nodes, bundle):
+    names = ["control-1", "router-1", "shard-1", "shard-2", "shard-3"]
+    at = {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)))}
+    control = f"http://{at['control-1']}"
+    for name in names:
+        role = name.split("-")[0]
+        config = f"""[node]
+id = "{name}"
+roles = ["{role}"]
+listen = "{at[name]}"
+data_dir = "{os.path.abspath(nodes.directory)}/{name}"
+[server]
+io_threads = 1
+"""
+        if role == "control":
+            config += f'[control]\nid = 1\nvoters = [{{ id = 1, address = "{control}" }}]\nreplication_factor = 2\n'
+        else:
+            config += f'[cluster]\ncontrol = ["{control}"]\n'
+        if role == "shard":
+            config += "[shard]\nsearch_threads = 1\n"
+        path = f"{nodes.directory}/{name}.toml"
+        with open(path, "w") as file:
+            file.write(config)
+        nodes.start(name, "--config", path)
+    nodes.wait_for(control)
+    shards = [f"http://{at[name]}" for name in names if name.startswith("shard")]
+    # Placement counts the nodes that are there: all of them before anything is published.
+    began = time.monotonic()
+    while len(json.loads(run("ctl", "--endpoint", control, "nodes", "list", "--json"))["nodes"]) < 4:
+        if time.monotonic() - began > READY_TIMEOUT_S:
+            sys.exit(f"not all nodes report; the logs are in {nodes.directory}")
+        time.sleep(0.1)
+    run("ctl", "--endpoint", control, "publish", os.path.abspath(bundle))
+    run("ctl", "--endpoint", control, "rollout", "start", "--candidate", "factors@1", "--watch")
+    router = f"http://{at['router-1']}"
+    nodes.wait_for(router, "marquee.v1.RecommenderService")
+    return router, [*shards, control]
+
+
+def measure(url, servers, users, rate, seconds, runs):
+    """The run of the median CPU time, after one that warms up."""
+    server = ["--server", ",".join(servers)] if servers else []
+    flags = ["--endpoint", url, *server, "--users", users, "--count", str(K), "--rate", str(rate), "--json"]
+    run("load", *flags, "--duration", "2s")
+    reports = [json.loads(run("load", *flags, "--duration", f"{seconds}s")) for _ in range(runs)]
+    return sorted(reports, key=lambda report: report["server"]["cpu_us"])[(runs - 1) // 2]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--items", help="item factors, .npy of float32; made up without")
+    parser.add_argument("--user-factors", help="user factors, .npy of float32")
+    parser.add_argument("--rows", type=int, default=200_000, help="items to make up")
+    parser.add_argument("--rate", type=float, default=300, help="calls a second")
+    parser.add_argument("--seconds", type=int, default=10, help="of each run")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", choices=QDRANT_US, help="measure just this")
+    parser.add_argument("--cache", default="target/bench")
+    args = parser.parse_args()
+    if bool(args.items) != bool(args.user_factors):
+        parser.error("--items and --user-factors go together")
+    os.makedirs(args.cache, exist_ok=True)
+    items, users = args.items, args.user_factors
+    if not items:
+        made = f"{args.cache}/serve-factors-{args.rows}"
+        if not os.path.isdir(made):
+            os.makedirs(f"{made}.part", exist_ok=True)
+            made_up(f"{made}.part", args.rows, 64, 5_000)
+            os.rename(f"{made}.part", made)
+        items, users = f"{made}/items.npy", f"{made}/users.npy"
+    shape, people = np.load(items, mmap_mode="r").shape, len(np.load(users, mmap_mode="r"))
+    asks = f"{args.cache}/serve-users.txt"
+    with open(asks, "w") as file:
+        file.writelines(f"{n}\n" for n in range(people))
+    print(f"{shape[0]:,} items × {shape[1]}, k = {K}, {args.rate:g} calls a second for {args.seconds} s, median of {args.runs}\n")
+    columns = "what, processes, CPU µs/answer, search, lookup, merge, gRPC, rest, p50 ms, p99 ms, errors, qdrant 1.18.3 ¹, ratio"
+    columns = columns.split(", ")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for what, start, shards in ("standalone", standalone, 1), ("cluster", cluster, 3):
+        if args.only not in (None, what):
+            continue
+        bundle = imported(args.cache, items, users, shards)
+        directory = tempfile.mkdtemp(prefix=f"serve-{what}-")
+        with Nodes(directory) as nodes:
+            report = measure(*start(nodes, bundle), asks, args.rate, args.seconds, args.runs)
+        shutil.rmtree(directory, ignore_errors=True)
+        cost, errors = report["server"], sum(report["errors"].values()) + report["not_sent"]
+        parts = [cost[f"{part}_us"] for part in ("cpu", "search", "lookup", "merge", "grpc", "rest")]
+        cells = [what, str(cost["processes"]), *(f"{part:.0f}" for part in parts)]
+        cells += [f"{report[p]:.2f}" for p in ("p50_ms", "p99_ms")]
+        cells += [str(errors), f"{QDRANT_US[what]:,}", f"{parts[0] / QDRANT_US[what]:.2f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+    print("\n¹ measured separately, not in this run: same machine and data, other days, its own build")
+
+
+if __name__ == "__main__":
+    main()
