@@ -8,7 +8,7 @@
 use cpu_time::ProcessTime;
 use marquee_bundle::{
     BundleInput, BundleShard, CancelFlag, DenseInput, Entity, IndexOptions, ItemRecord,
-    LoadOptions, Metric, Quality, SearchParams, SearchScratch, TrustedKeys, dense_top_k,
+    LoadOptions, Metric, Quality, RowFormat, SearchParams, SearchScratch, TrustedKeys, dense_top_k,
     read_manifest, write_bundle,
 };
 use marquee_core::ensemble::EnsembleNode;

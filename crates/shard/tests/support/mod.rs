@@ -4,7 +4,7 @@
 
 use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, IndexMode, IndexOptions, ItemRecord, Manifest,
-    Quality, SparseInput, TrustedKeys, read_manifest, write_bundle,
+    Quality, RowFormat, SparseInput, TrustedKeys, read_manifest, write_bundle,
 };
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::EnsembleNode;
