@@ -164,8 +164,8 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
     }
 }
 
-/// The planner follows the costs: few rows allowed are scored one by one, many wanted are found
-/// exactly, and a large shard is searched by its cells.
+/// The planner follows the costs: few results are found exactly where that is cheap, more of them
+/// nearly, and those among few allowed rows, or of very many, by a scan.
 #[test]
 fn the_way_depends_on_what_is_wanted() {
     let (rows, rank) = (30_000, 24);
@@ -178,8 +178,6 @@ fn the_way_depends_on_what_is_wanted() {
         search(&bundle, &query, Metric::InnerProduct, &params, &mut scratch);
         scratch.last_way().expect("searched").name()
     };
-        eprintln!("{c} {}", way(c, Allow::All, false));
-    }
     assert_eq!(way(10, Allow::All, false), "exact_cells");
     assert_eq!(way(1_000, Allow::All, false), "cells");
     assert_eq!(way(1_000, Allow::All, true), "exact_cells");

@@ -4,7 +4,7 @@
 //! `cargo run --release -p marquee-control --example commit_latency`
 
 use marquee_bundle::TrustedKeys;
-use marquee_control::{Control, ControlConfig};
+use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use std::net::SocketAddr;
@@ -85,6 +85,7 @@ async fn main() -> Result<(), Failure> {
         data_dir: directory.path().join(id.to_string()),
         replication_factor: 2,
         trusted_keys: TrustedKeys::none(),
+        min_index_recall: DEFAULT_MIN_INDEX_RECALL,
     };
     let began = Instant::now();
     let mut nodes = Vec::new();

@@ -1,6 +1,6 @@
 //! What publishing asks of a bundle: a manifest that may be believed, and a model that is worth it.
 
-use marquee_bundle::{BundleError, TrustedKeys, read_manifest};
+use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest};
 use marquee_core::plan::{PublishedVersion, Quality};
 use std::path::PathBuf;
 
@@ -14,6 +14,9 @@ pub struct BundleFacts {
     pub model: String,
     /// The rest, without what publishing adds.
     pub version: PublishedVersion,
+    /// The least recall@100 of its indexes against exact searches, as measured at building; none where
+    /// every search is exact.
+    pub index_recall_at_100: Option<f64>,
 }
 
 /// Where manifests are read. Blocking; called off the request path's threads.
@@ -52,6 +55,17 @@ pub enum PublishError {
         /// What is wrong.
         error: BundleError,
     },
+    /// Its searches miss too much.
+    #[error(
+        "the bundle's index finds {recall:.4} of the best 100, less than the {bar} of control.min_index_recall; \
+         build it with a higher target or --index never, or publish with force"
+    )]
+    IndexRecall {
+        /// What was measured at building.
+        recall: f64,
+        /// What is asked for.
+        bar: f64,
+    },
     /// It is not better than showing everybody what is popular.
     #[error(
         "the model did not beat popularity on its hold-out: {metric} {model:.4} against {popularity:.4}; train \
@@ -84,6 +98,15 @@ pub fn check_quality(quality: &Quality) -> Result<(), PublishError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a bundle whose index misses too many of the best rows.
+pub fn check_index(recall_at_100: Option<f64>, bar: f64) -> Result<(), PublishError> {
+    match recall_at_100 {
+        // Not "recall < bar": one measured as NaN isn't enough either.
+        Some(recall) if !(recall >= bar) => Err(PublishError::IndexRecall { recall, bar }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The directory that a URI means.
@@ -150,7 +173,12 @@ impl ManifestSource for Directories {
             published_at_ms: 0,
             placements: Vec::new(),
         };
-        Ok(BundleFacts { model: manifest.model, version })
+        let recalls = manifest.matrices.iter().filter_map(|matrix| match &matrix.layout {
+            MatrixLayout::Dense { index: Some(index), .. } => Some(index.recall?.at_100),
+            _ => None,
+        });
+        let index_recall_at_100 = recalls.reduce(f64::min);
+        Ok(BundleFacts { model: manifest.model, version, index_recall_at_100 })
     }
 }
 
@@ -173,6 +201,16 @@ mod tests {
         ] {
             let refused = path(uri).expect_err("refused");
             assert!(refused.contains(says) && refused.starts_with("bundle_uri"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_index_must_find_what_the_config_asks_for() {
+        assert!(check_index(None, 0.95).is_ok(), "every search is exact");
+        assert!(check_index(Some(0.95), 0.95).is_ok());
+        for recall in [0.9499, f64::NAN] {
+            let refused = check_index(Some(recall), 0.95).expect_err("refused").to_string();
+            assert!(refused.contains("min_index_recall") && refused.contains("force"), "{refused}");
         }
     }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// runs a cluster for; an even number tolerates no more failures than one fewer.
 pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
 
-/// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`
-/// and `trusted_keys`.
+/// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
+/// `trusted_keys` and `min_index_recall`.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
     /// The cluster's name: nodes of differently named clusters refuse each other.
@@ -27,7 +27,12 @@ pub struct ControlConfig {
     pub replication_factor: u32,
     /// Keys that bundles must be signed with to be published; none: unsigned ones may be.
     pub trusted_keys: TrustedKeys,
+    /// A bundle whose index finds less than this share of the best 100 is not published, 0 to 1.
+    pub min_index_recall: f64,
 }
+
+/// The recall@100 that an index must have, unless told otherwise: what bundles are built for.
+pub const DEFAULT_MIN_INDEX_RECALL: f64 = 0.95;
 
 /// Why a config is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +122,7 @@ mod tests {
             data_dir: "/tmp".into(),
             replication_factor: 2,
             trusted_keys: TrustedKeys::none(),
+            min_index_recall: DEFAULT_MIN_INDEX_RECALL,
         }
     }
 

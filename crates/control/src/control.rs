@@ -100,6 +100,7 @@ impl Control {
         let api = ControlApi::new(
             id,
             voters,
+            config.min_index_recall,
             consensus.clone(),
             submitter,
             plan.clone(),

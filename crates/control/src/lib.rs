@@ -30,7 +30,7 @@ mod submit;
 #[cfg(test)]
 mod test_machine;
 
-pub use config::{ConfigError, ControlConfig, VOTER_COUNTS};
+pub use config::{ConfigError, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VOTER_COUNTS};
 pub use consensus::event::VoterStatus;
 pub use control::{Control, ControlError};
 pub use roster::NODE_SILENCE_MS;

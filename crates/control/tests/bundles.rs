@@ -2,7 +2,7 @@
 
 use marquee_bundle::{BundleInput, ItemRecord, Quality, TrustedKeys, write_bundle};
 use marquee_control::bundles::{Directories, ManifestSource as _};
-use marquee_control::{Control, ControlConfig};
+use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 use marquee_core::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService as _;
@@ -66,6 +66,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
         data_dir: directory.path().join("control"),
         replication_factor: 1,
         trusted_keys: TrustedKeys::none(),
+        min_index_recall: DEFAULT_MIN_INDEX_RECALL,
     };
     let control = Control::start(config).await.expect("a config of our own");
     let publish = async |path: &Path, force| {

@@ -53,6 +53,7 @@ pub struct ControlApi(Arc<Inner>);
 struct Inner {
     id: u64,
     voters: Vec<(u64, String)>,
+    min_index_recall: f64,
     consensus: Consensus,
     submitter: Submitter,
     plan: tokio::sync::watch::Receiver<Arc<Plan>>,
@@ -67,6 +68,7 @@ impl ControlApi {
     pub(crate) fn new(
         id: u64,
         voters: Vec<(u64, String)>,
+        min_index_recall: f64,
         consensus: Consensus,
         submitter: Submitter,
         plan: tokio::sync::watch::Receiver<Arc<Plan>>,
@@ -77,6 +79,7 @@ impl ControlApi {
         Self(Arc::new(Inner {
             id,
             voters,
+            min_index_recall,
             consensus,
             submitter,
             plan,

@@ -2,7 +2,7 @@
 
 use super::status::IntoStatus as _;
 use super::{ControlApi, unexpected};
-use crate::bundles::{BundleFacts, check_quality};
+use crate::bundles::{BundleFacts, check_index, check_quality};
 use marquee_core::command::{Action, Reply};
 use marquee_core::id::ModelVersion;
 use marquee_proto::control::v1 as pb;
@@ -19,9 +19,12 @@ impl ControlApi {
         let read = tokio::task::spawn_blocking(move || manifests.read(&bundle_uri)).await;
         let read =
             read.map_err(|e| Status::internal(format!("reading the manifest failed: {e}")))?;
-        let BundleFacts { model, version } = read.map_err(|error| error.into_status())?;
+        let BundleFacts { model, version, index_recall_at_100 } =
+            read.map_err(|error| error.into_status())?;
         if !force {
-            check_quality(&version.quality).map_err(|error| error.into_status())?;
+            check_quality(&version.quality)
+                .and_then(|()| check_index(index_recall_at_100, self.0.min_index_recall))
+                .map_err(|error| error.into_status())?;
         }
         let action = Action::PublishVersion { model, version: Box::new(version) };
         match self.write(request_id, action).await? {

@@ -55,9 +55,9 @@ impl IntoStatus for PublishError {
             Self::Uri { .. } => Status::invalid_argument(self.to_string()),
             Self::Absent { .. } => Status::not_found(self.to_string()),
             Self::Bundle { error: BundleError::Io(_), .. } => Status::unavailable(self.to_string()),
-            Self::Bundle { .. } | Self::NotBetterThanPopularity { .. } => {
-                Status::failed_precondition(self.to_string())
-            }
+            Self::Bundle { .. }
+            | Self::IndexRecall { .. }
+            | Self::NotBetterThanPopularity { .. } => Status::failed_precondition(self.to_string()),
         }
     }
 }

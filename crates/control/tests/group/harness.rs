@@ -2,7 +2,7 @@
 
 use marquee_bundle::TrustedKeys;
 use marquee_control::bundles::{BundleFacts, ManifestSource, PublishError};
-use marquee_control::{Control, ControlConfig, VoterStatus};
+use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VoterStatus};
 use marquee_core::plan::{PublishedVersion, Quality};
 use marquee_core::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
@@ -46,7 +46,7 @@ impl ManifestSource for Named {
             published_at_ms: 0,
             placements: Vec::new(),
         };
-        Ok(BundleFacts { model: model.into(), version })
+        Ok(BundleFacts { model: model.into(), version, index_recall_at_100: None })
     }
 }
 
@@ -101,6 +101,7 @@ impl Group {
             data_dir: self.data_dir(id),
             replication_factor: 1,
             trusted_keys: TrustedKeys::none(),
+            min_index_recall: DEFAULT_MIN_INDEX_RECALL,
         }
     }
 

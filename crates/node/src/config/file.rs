@@ -3,6 +3,7 @@
 //! Nothing here is trusted yet: [`Config::check`](super::Config::check) turns it into what a node
 //! can run with.
 
+use marquee_control::DEFAULT_MIN_INDEX_RECALL;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -102,11 +103,20 @@ pub struct ControlSection {
     pub voters: Vec<VoterSection>,
     /// Replicas wanted of each shard, 1 to 16. Default: 2. Equal on all voters.
     pub replication_factor: u32,
+    /// A bundle whose index finds less than this share of the best 100 rows is not published, 0 to 1.
+    /// Default: 0.95.
+    pub min_index_recall: f64,
 }
 
 impl Default for ControlSection {
     fn default() -> Self {
-        Self { listen: None, id: 0, voters: Vec::new(), replication_factor: 2 }
+        Self {
+            listen: None,
+            id: 0,
+            voters: Vec::new(),
+            replication_factor: 2,
+            min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        }
     }
 }
 

@@ -94,6 +94,8 @@ pub struct ControlSettings {
     pub voters: Vec<(u64, Address)>,
     /// Replicas wanted of each shard.
     pub replication_factor: u32,
+    /// The recall@100 that a bundle's index must have to be published.
+    pub min_index_recall: f64,
 }
 
 impl Config {
@@ -294,7 +296,12 @@ impl Check<'_> {
         }
         let replication_factor = control.replication_factor;
         self.within("control.replication_factor", replication_factor, 1, MAX_REPLICATION_FACTOR)?;
-        Ok(ControlSettings { id: control.id, voters, replication_factor })
+        let min_index_recall = control.min_index_recall;
+        if !(0.0..=1.0).contains(&min_index_recall) {
+            let reason = format!("is {min_index_recall}: 0 to 1 are allowed");
+            return Err(self.error("control.min_index_recall", &reason));
+        }
+        Ok(ControlSettings { id: control.id, voters, replication_factor, min_index_recall })
     }
 
     fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {

@@ -311,7 +311,7 @@ async fn start_control(
     settings: &ControlSettings,
     trusted_keys: TrustedKeys,
 ) -> anyhow::Result<Control> {
-    let ControlSettings { id, voters, replication_factor } = settings;
+    let ControlSettings { id, voters, replication_factor, min_index_recall } = settings;
     let control = Control::start(ControlConfig {
         cluster_name: config.cluster_name.clone(),
         id: *id,
@@ -319,6 +319,7 @@ async fn start_control(
         data_dir: config.data_dir.clone(),
         replication_factor: *replication_factor,
         trusted_keys,
+        min_index_recall: *min_index_recall,
     });
     control.await.context("the control role cannot start")
 }

@@ -99,12 +99,11 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// The cheapest effort with a recall of the best `count` of at least `wanted`, and its recall;
-    /// where there is none, the recall of the greatest.
+    /// The cheapest effort with a recall of the best `count` of at least `wanted`, and the recall of
+    /// such searches.
     fn tune(&mut self, count: usize, wanted: f64, measured: &mut Measured) -> (Tuned, f64) {
         let (_, exact_cost) = *measured.exact.get_or_insert_with(|| self.measure(count, None));
         let mut best: Option<(Effort, f64, f64)> = None;
-        let mut greatest = 0f64;
         for (pool, measured) in POOLS.into_iter().zip(&mut measured.efforts) {
             // Recall rises with the reach: the least that suffices is found by halving.
             let mut at = |audit: &mut Self, place: usize| {
@@ -113,7 +112,6 @@ impl Audit<'_> {
                 })
             };
             let (farthest, _) = at(self, REACHES.len() - 1);
-            greatest = greatest.max(farthest);
             if farthest < wanted {
                 continue;
             }
@@ -135,7 +133,8 @@ impl Audit<'_> {
             Some((effort, recall, cost)) => {
                 (Tuned { effort: Some(effort), cost, exact_cost }, recall)
             }
-            None => (Tuned { effort: None, cost: 0.0, exact_cost }, greatest),
+            // Such searches are exact.
+            None => (Tuned { effort: None, cost: 0.0, exact_cost }, 1.0),
         }
     }
 
