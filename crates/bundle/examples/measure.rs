@@ -1,157 +1,84 @@
-//! Measures graph and scan on vectors given as raw little-endian f32 files.
+//! Marquee's side of `make bench`: builds a bundle of given vectors, and measures searches in it.
 //!
-//! `measure ITEMS.f32 QUERIES.f32 RANK [SHARDS]`: writes a bundle into a temporary directory, then
-//! prints the processor time of building, opening and searching.
+//! ```text
+//! measure build   --items F.npy --queries F.npy --out DIR [--index hnsw|never] [--rows f32]
+//! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--way auto|graph|scan] [--threads 2]
+//! measure factors --bundle DIR --items F.npy --queries F.npy
+//! ```
+//!
+//! `build` prints one JSON object: what it took. `search` prints one a line: a point of the curve,
+//! with the processor time of one query on one thread and the queries a second on `--threads`. The
+//! peers in tests/bench/peer.py print the same. `factors` writes the item and user factors of a
+//! bundle that `marquee train` made. Items are numbered by their rows; `--truth` holds the exact
+//! answers, best first, as uint32.
 
 use marquee_bundle::*;
 use marquee_core::recipe::Recipe;
+use serde_json::json;
+use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-fn read(path: &str) -> Vec<f32> {
-    let bytes = std::fs::read(path).expect("readable");
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Processor seconds of this process so far; of the one thread while it searches.
-fn cpu() -> f64 {
-    cpu_time::ThreadTime::now().as_duration().as_secs_f64()
-}
+const ITEMS: &str = "item_factors";
+const USERS: &str = "user_factors";
+/// The highest recall that is compared: a curve ends with its first point from there on.
+const ENOUGH: f64 = 0.99;
+/// A point is measured for at least this long, after a pass that warms up and gives the recall.
+const MIN_MEASURED: Duration = Duration::from_millis(300);
+/// Widths of a walk, as multiples of k.
+const WIDTHS: [f64; 15] =
+    [1.0, 1.28, 1.6, 2.0, 2.56, 3.2, 4.0, 5.12, 6.4, 8.0, 10.24, 12.8, 19.2, 38.4, 76.8];
 
-fn all_cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
-    (fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime")) / 100.0
-}
-
-fn status(field: &str) -> String {
-    let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    text.lines().find(|line| line.starts_with(field)).unwrap_or_default().to_owned()
-}
-
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let rank: usize = args[3].parse().expect("rank");
-    let shards: u32 = args.get(4).map_or(1, |n| n.parse().expect("shards"));
-    let m = args.get(5).map_or(16, |n| n.parse().expect("m"));
-    let ef_construction = args.get(6).map_or(100, |n| n.parse().expect("ef_construction"));
-    let (items, queries) = (read(&args[1]), read(&args[2]));
-    let keep = std::env::var("KEEP").ok();
-    let temporary = tempfile::tempdir().expect("temporary directory");
-    let dir = keep.map_or(temporary.path().join("b"), Into::into);
-    if !dir.exists() {
-        build(&items, &queries, rank, shards, m, ef_construction, &dir);
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let mut flags = Flags::parse(args)?;
+    match task.as_str() {
+        "build" => build(&mut flags),
+        "search" => search(&mut flags),
+        "factors" => factors(&mut flags),
+        _ => Err("usage: measure build|search|factors --FLAG VALUE …".into()),
     }
-    let queries: Vec<&[f32]> = queries.chunks_exact(rank).take(500).collect();
+}
 
-    for options in [LoadOptions::default(), LoadOptions { verify: false, populate: true }] {
-        let (wall, start) = (std::time::Instant::now(), all_cpu());
-        let bundle = Bundle::open(&dir, &TrustedKeys::none(), &options).expect("opened");
-        println!(
-            "open {options:?}: {:?}, cpu {:.2} s, {}",
-            wall.elapsed(),
-            all_cpu() - start,
-            status("RssAnon")
-        );
-        drop(bundle);
-    }
-    let bundle = Bundle::open(&dir, &TrustedKeys::none(), &LoadOptions::default()).expect("opened");
-    let info = bundle.manifest().matrices.iter().find(|matrix| matrix.name == "item_factors");
-    println!("{:?}", info.map(|info| &info.layout));
-    let cancel = CancelFlag::new();
-    let mut scratch = SearchScratch::new();
-    let mut run = |name: &str, metric, params: SearchParams<'_>| {
-        let mut results = Vec::new();
-        for round in 0..6 {
-            let start = cpu();
-            results.clear();
-            for query in &queries {
-                let mut hits = Vec::new();
-                for shard in bundle.shards() {
-                    hits.extend(
-                        dense_top_k(shard, "item_factors", query, metric, &params, &mut scratch)
-                            .expect("found"),
-                    );
-                }
-                hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
-                hits.truncate(params.count);
-                results.push(hits);
-            }
-            let each = (cpu() - start) / queries.len() as f64 * 1e6;
-            if round == 5 {
-                println!("{name}: {each:.1} µs CPU a query");
-            }
-        }
-        results
+fn build(flags: &mut Flags) -> Result<()> {
+    let items = Array::<f32>::read(&flags.required("items")?)?;
+    let queries = Array::<f32>::read(&flags.required("queries")?)?;
+    let out = flags.required("out")?;
+    let mode = match flags.or("index", "hnsw").as_str() {
+        "hnsw" => IndexMode::Always,
+        "never" => IndexMode::Never,
+        other => return Err(format!("--index {other} is not known: hnsw and never are").into()),
     };
-    let recall = |truth: &[Vec<Hit>], found: &[Vec<Hit>]| {
-        let hits: usize = truth
-            .iter()
-            .zip(found)
-            .map(|(truth, found)| {
-                truth
-                    .iter()
-                    .filter(|hit| found.iter().any(|other| other.ordinal == hit.ordinal))
-                    .count()
-            })
-            .sum();
-        hits as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64
-    };
-    for count in [10, 100, 1000] {
-        let params = SearchParams::new(count, &cancel);
-        let truth = run(
-            &format!("exact scan, k {count}"),
-            Metric::InnerProduct,
-            SearchParams { exact: true, ..params },
-        );
-        let found = run(&format!("default, k {count}"), Metric::InnerProduct, params);
-        println!("   recall {:.4}", recall(&truth, &found));
-        for ef in [16, 32, 64, 100, 128, 160, 192, 256, 384, 512, 1_000, 1_500, 2_200, 3_300] {
-            if ef >= count && ef < 20 * count {
-                let found = run(
-                    &format!("walk, k {count}, ef {ef}"),
-                    Metric::InnerProduct,
-                    SearchParams { ef: Some(ef), ..params },
-                );
-                println!("   recall {:.4}", recall(&truth, &found));
-            }
-        }
+    match flags.or("rows", "f32").as_str() {
+        "f32" => {}
+        other => return Err(format!("--rows {other} is not known: f32 is").into()),
     }
-    run("cosine scan, k 100", Metric::Cosine, SearchParams::new(100, &cancel));
-}
-
-fn build(
-    items: &[f32],
-    queries: &[f32],
-    rank: usize,
-    shards: u32,
-    m: usize,
-    ef_construction: usize,
-    dir: &Path,
-) {
-    let dense = |name: &str, entity, data: &[f32], index| DenseInput {
+    flags.end()?;
+    let dense = |name: &str, entity, array: Array<f32>, index| DenseInput {
         name: name.into(),
         entity,
-        rank,
-        data: data.to_vec(),
+        rank: array.columns,
+        data: array.values,
         index,
     };
-    let index =
-        IndexOptions { mode: IndexMode::Always, m, ef_construction, ..IndexOptions::default() };
     let input = BundleInput {
         model: "measured".into(),
         recipe: Recipe::MatrixFactorisation {
-            user_factors: "user_factors".into(),
-            item_factors: "item_factors".into(),
+            user_factors: USERS.into(),
+            item_factors: ITEMS.into(),
         },
         kind: "mf".into(),
-        shards,
-        items: (0..items.len() / rank)
-            .map(|at| ItemRecord { id: at.to_string(), ..ItemRecord::default() })
+        shards: 1,
+        items: (0..items.rows())
+            .map(|row| ItemRecord { id: row.to_string(), ..ItemRecord::default() })
             .collect(),
-        users: (0..queries.len() / rank).map(|at| at.to_string()).collect(),
+        users: (0..queries.rows()).map(|row| row.to_string()).collect(),
         dense: vec![
-            dense("item_factors", Entity::Item, items, Some(index)),
-            dense("user_factors", Entity::User, queries, None),
+            dense(ITEMS, Entity::Item, items, Some(IndexOptions { mode, ..Default::default() })),
+            dense(USERS, Entity::User, queries, None),
         ],
         history: None,
         popularity: vec![],
@@ -160,7 +87,286 @@ fn build(
         parameters: Default::default(),
         created_at_ms: 0,
     };
-    let start = all_cpu();
-    write_bundle(input, dir, &|_| {}).expect("written");
-    println!("build: {:.1} s CPU, {}", all_cpu() - start, status("VmHWM"));
+    let (wall, cpu) = (Instant::now(), cpu_time::ProcessTime::now());
+    write_bundle(input, Path::new(&out), &|_| {})?;
+    let (wall, cpu) = (wall.elapsed(), cpu.elapsed());
+
+    // As a peer's file: the vectors and what is built over them.
+    let mut index_bytes = 0;
+    for entry in fs_err::read_dir(Path::new(&out).join(shard_directory(0)))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ITEMS) {
+            index_bytes += entry.metadata()?.len();
+        }
+    }
+    let built = json!({
+        "build_cpu_s": cpu.as_secs_f64(),
+        "build_wall_s": wall.as_secs_f64(),
+        "peak_bytes": peak_bytes()?,
+        "index_bytes": index_bytes,
+    });
+    println!("{built}");
+    Ok(())
+}
+
+/// The most memory that this process ever had.
+fn peak_bytes() -> Result<u64> {
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
+    Ok(kilobytes.parse::<u64>()? * 1024)
+}
+
+/// What is turned up for more recall.
+#[derive(Clone, Copy)]
+enum Effort {
+    /// As a caller who says nothing gets it.
+    Default,
+    /// The width of the walk.
+    Width(usize),
+    /// All rows.
+    Exact,
+}
+
+fn search(flags: &mut Flags) -> Result<()> {
+    let dir = flags.required("bundle")?;
+    let queries = Array::<f32>::read(&flags.required("queries")?)?;
+    let truth = Array::<u32>::read(&flags.required("truth")?)?;
+    let counts: std::result::Result<Vec<usize>, _> =
+        flags.or("k", "10,100").split(',').map(str::parse).collect();
+    let way = flags.or("way", "auto");
+    let threads: usize = flags.or("threads", "2").parse()?;
+    flags.end()?;
+    if truth.rows() != queries.rows() || threads == 0 {
+        return Err("one row of truth for each query, and at least one thread".into());
+    }
+    let options = LoadOptions { populate: true, ..LoadOptions::default() };
+    let bundle = Bundle::open(Path::new(&dir), &TrustedKeys::none(), &options)?;
+    let [shard] = bundle.shards() else { return Err("one shard can be measured".into()) };
+    let one = Run { shard, queries: &queries };
+
+    for count in counts? {
+        if count == 0 || count > truth.columns {
+            return Err(format!("--k is 1 to {}, the answers in --truth", truth.columns).into());
+        }
+        let efforts = match way.as_str() {
+            "auto" => vec![Effort::Default],
+            "scan" => vec![Effort::Exact],
+            "graph" => {
+                let width = |times| Effort::Width((count as f64 * times) as usize);
+                WIDTHS.into_iter().map(width).collect()
+            }
+            other => {
+                let known = "auto, graph and scan are";
+                return Err(format!("--way {other} is not known: {known}").into());
+            }
+        };
+        for effort in efforts {
+            let recall = one.recall(count, effort, &truth)?;
+            let point = json!({
+                "k": count,
+                "way": way,
+                "effort": match effort {
+                    Effort::Width(width) => width.to_string(),
+                    Effort::Default | Effort::Exact => String::new(),
+                },
+                "recall": recall,
+                "cpu_us": one.cpu_us(count, effort)?,
+                "qps": one.queries_per_second(count, effort, threads)?,
+            });
+            println!("{point}");
+            if recall >= ENOUGH {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All queries to one shard.
+struct Run<'a> {
+    shard: &'a BundleShard,
+    queries: &'a Array<f32>,
+}
+
+impl Run<'_> {
+    /// Answers the queries from the `first` on in steps of `step`.
+    fn answer(
+        &self,
+        count: usize,
+        effort: Effort,
+        (first, step): (usize, usize),
+        scratch: &mut SearchScratch,
+        mut on_hits: impl FnMut(usize, &[Hit]),
+    ) -> std::result::Result<(), SearchError> {
+        let cancel = CancelFlag::new();
+        let params = SearchParams {
+            ef: if let Effort::Width(width) = effort { Some(width) } else { None },
+            exact: matches!(effort, Effort::Exact),
+            ..SearchParams::new(count, &cancel)
+        };
+        for at in (first..self.queries.rows()).step_by(step) {
+            let (metric, query) = (Metric::InnerProduct, self.queries.row(at));
+            on_hits(at, &dense_top_k(self.shard, ITEMS, query, metric, &params, scratch)?);
+        }
+        Ok(())
+    }
+
+    fn recall(&self, count: usize, effort: Effort, truth: &Array<u32>) -> Result<f64> {
+        let mut found = 0;
+        self.answer(count, effort, (0, 1), &mut SearchScratch::new(), |at, hits| {
+            let wanted = &truth.row(at)[..count];
+            found += hits.iter().filter(|hit| wanted.contains(&hit.ordinal)).count();
+        })?;
+        Ok(found as f64 / (self.queries.rows() * count) as f64)
+    }
+
+    /// Processor time of a query on this thread, in microseconds.
+    fn cpu_us(&self, count: usize, effort: Effort) -> Result<f64> {
+        let mut scratch = SearchScratch::new();
+        let (start, mut passes) = (cpu_time::ThreadTime::now(), 0);
+        while start.elapsed() < MIN_MEASURED {
+            self.answer(count, effort, (0, 1), &mut scratch, |_, _| {})?;
+            passes += 1;
+        }
+        let queries = self.queries.rows() * passes;
+        Ok(start.elapsed().as_secs_f64() * 1e6 / queries as f64)
+    }
+
+    fn queries_per_second(&self, count: usize, effort: Effort, threads: usize) -> Result<f64> {
+        let (start, mut passes) = (Instant::now(), 0);
+        let mut scratches: Vec<_> = (0..threads).map(|_| SearchScratch::new()).collect();
+        while start.elapsed() < MIN_MEASURED {
+            std::thread::scope(|scope| {
+                let parts = scratches.iter_mut().enumerate().map(|(first, scratch)| {
+                    let part = (first, threads);
+                    scope.spawn(move || self.answer(count, effort, part, scratch, |_, _| {}))
+                });
+                let parts: Vec<_> = parts.collect();
+                parts.into_iter().try_for_each(|part| part.join().expect("searched"))
+            })?;
+            passes += 1;
+        }
+        Ok((self.queries.rows() * passes) as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+fn factors(flags: &mut Flags) -> Result<()> {
+    let dir = flags.required("bundle")?;
+    let files = [(ITEMS, flags.required("items")?), (USERS, flags.required("queries")?)];
+    flags.end()?;
+    let bundle = Bundle::open(Path::new(&dir), &TrustedKeys::none(), &LoadOptions::default())?;
+    for (name, file) in files {
+        let (mut values, mut columns) = (Vec::new(), 0);
+        for shard in bundle.shards() {
+            let matrix = shard.dense(name)?;
+            values.extend_from_slice(matrix.values());
+            columns = matrix.rank();
+        }
+        Array { columns, values }.write(&file)?;
+    }
+    Ok(())
+}
+
+/// The command line's `--name value` pairs.
+struct Flags(HashMap<String, String>);
+
+impl Flags {
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut flags = HashMap::new();
+        while let Some(flag) = args.next() {
+            let name = flag.strip_prefix("--").ok_or_else(|| format!("{flag} is no --flag"))?;
+            let value = args.next().ok_or_else(|| format!("--{name} needs a value"))?;
+            flags.insert(name.to_owned(), value);
+        }
+        Ok(Self(flags))
+    }
+
+    fn required(&mut self, name: &str) -> Result<String> {
+        self.0.remove(name).ok_or_else(|| format!("--{name} is needed").into())
+    }
+
+    fn or(&mut self, name: &str, otherwise: &str) -> String {
+        self.0.remove(name).unwrap_or_else(|| otherwise.into())
+    }
+
+    /// All that were given are known.
+    fn end(&self) -> Result<()> {
+        self.0.keys().next().map_or(Ok(()), |name| Err(format!("--{name} is not known").into()))
+    }
+}
+
+/// A number of four bytes, little-endian in a file.
+trait Number: Sized {
+    /// NumPy's name of it.
+    const DESCR: &str;
+    fn read(bytes: [u8; 4]) -> Self;
+}
+
+impl Number for f32 {
+    const DESCR: &str = "<f4";
+    fn read(bytes: [u8; 4]) -> Self {
+        Self::from_le_bytes(bytes)
+    }
+}
+
+impl Number for u32 {
+    const DESCR: &str = "<u4";
+    fn read(bytes: [u8; 4]) -> Self {
+        Self::from_le_bytes(bytes)
+    }
+}
+
+/// A matrix, row after row.
+struct Array<T> {
+    columns: usize,
+    values: Vec<T>,
+}
+
+impl<T: Number> Array<T> {
+    fn rows(&self) -> usize {
+        self.values.len() / self.columns
+    }
+
+    fn row(&self, row: usize) -> &[T] {
+        &self.values[row * self.columns..][..self.columns]
+    }
+
+    /// Reads a `.npy` of version 1 as `numpy.save` writes it: ten bytes, a header of text, numbers.
+    fn read(path: &str) -> Result<Self> {
+        let wrong = || format!("{path}: not a .npy of rows × columns of type {}", T::DESCR);
+        let bytes = fs_err::read(path)?;
+        let length: [u8; 2] =
+            bytes.get(8..10).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+        let begin = 10 + usize::from(u16::from_le_bytes(length));
+        let header = std::str::from_utf8(bytes.get(10..begin).ok_or_else(wrong)?)?;
+        let shape = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')'));
+        let shape: std::result::Result<Vec<usize>, _> =
+            shape.ok_or_else(wrong)?.0.split(',').map(|size| size.trim().parse()).collect();
+        let plain = bytes.starts_with(b"\x93NUMPY\x01")
+            && header.contains(&format!("'{}'", T::DESCR))
+            && header.contains("'fortran_order': False");
+        let numbers = bytes[begin..].chunks_exact(4);
+        match shape?[..] {
+            [rows, columns] if plain && columns > 0 && numbers.len() == rows * columns => {
+                let number = |bytes: &[u8]| T::read([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                Ok(Self { columns, values: numbers.map(number).collect() })
+            }
+            _ => Err(wrong().into()),
+        }
+    }
+}
+
+impl Array<f32> {
+    fn write(&self, path: &str) -> Result<()> {
+        let shape = (self.rows(), self.columns);
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape:?}, }}");
+        // NumPy aligns the numbers to 64 bytes and ends the header with a line feed.
+        let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((length as u16).to_le_bytes());
+        bytes.extend(format!("{header:<width$}\n", width = length - 1).into_bytes());
+        bytes.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
+        Ok(fs_err::write(path, bytes)?)
+    }
 }
