@@ -1,11 +1,35 @@
 #!/bin/sh
-# Measures `marquee train` beside PyPI implicit: `make bench`, or `make bench ARGS="--runs 5"`.
+# Measures beside peers: `make bench` all of it, `make bench ARGS="train --runs 5"` or
+# `make bench ARGS="retrieval --data a"` a part.
 set -eu
 cd "$(dirname "$0")/../.."
-venv=target/bench/venv
-if [ ! -x "$venv/bin/python" ]; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" --quiet --disable-pip-version-check install numpy scipy implicit==0.7.3
+bench=target/bench
+python=$bench/venv/bin/python
+pins="numpy==2.4.6 scipy implicit==0.7.3 hnswlib==0.8.0 faiss-cpu==1.15.1 usearch==2.26.6"
+
+part=all
+case "${1:-}" in
+  train | retrieval) part=$1; shift ;;
+  -h | --help) sed -n '2,3s/^# //p' tests/bench/run.sh; exit ;;
+  "") ;;
+  *) echo "what to measure comes first: train or retrieval, not $1" >&2; exit 2 ;;
+esac
+
+if [ "$(cat "$bench/venv/pins" 2>/dev/null)" != "$pins" ]; then
+  rm -rf "$bench/venv"
+  python3 -m venv "$bench/venv"
+  # hnswlib is compiled here, for this very machine; the others come as they are.
+  "$bench/venv/bin/pip" --quiet --disable-pip-version-check install $pins
+  echo "$pins" >"$bench/venv/pins"
 fi
-# implicit wants BLAS on one thread: it starts threads of its own.
-OPENBLAS_NUM_THREADS=1 exec "$venv/bin/python" tests/bench/train.py "$@"
+
+failed=0
+if [ $part != retrieval ]; then
+  # implicit wants BLAS on one thread: it starts threads of its own.
+  OPENBLAS_NUM_THREADS=1 "$python" tests/bench/train.py "$@" || failed=1
+fi
+if [ $part != train ]; then
+  "${CARGO:-cargo}" build --quiet --release --locked -p marquee-bundle --example measure
+  "$python" tests/bench/retrieval.py "$@" || failed=1
+fi
+exit $failed

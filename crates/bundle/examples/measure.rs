@@ -1,7 +1,7 @@
 //! Marquee's side of `make bench`: builds a bundle of given vectors, and measures searches in it.
 //!
 //! ```text
-//! measure build   --items F.npy --queries F.npy --out DIR [--index cells|hnsw|never]
+//! measure build   --items F.npy --queries F.npy --out DIR [--index cells|hnsw|never] [--rows f32|int8]
 //! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--way auto|cells|exact|graph|scan] [--threads 2]
 //! measure factors --bundle DIR --items F.npy --queries F.npy
 //! ```
