@@ -21,9 +21,9 @@ pub const AUTO_INDEX_MIN_ROWS: usize = 2_000;
 /// An index that is to be kept.
 pub(crate) enum Built {
     /// Cells.
-    Cells(BuiltCells),
+    Cells(Box<BuiltCells>),
     /// A graph.
-    Graph(BuiltGraph),
+    Graph(Box<BuiltGraph>),
 }
 
 /// Whether a shard of so many rows is to have an index.
@@ -45,8 +45,10 @@ pub(crate) fn build(
     on_rows: &(dyn Fn(u64) + Sync),
 ) -> Option<Built> {
     match options.kind {
-        IndexKind::Cells => cells::build(dense, options, queries, on_rows).map(Built::Cells),
-        IndexKind::Hnsw => graph::build(dense, options, queries, on_rows).map(Built::Graph),
+        IndexKind::Cells => cells::build(dense, options, queries, on_rows)
+            .map(|built| Built::Cells(Box::new(built))),
+        IndexKind::Hnsw => graph::build(dense, options, queries, on_rows)
+            .map(|built| Built::Graph(Box::new(built))),
     }
 }
 

@@ -101,11 +101,13 @@ pub(super) fn write_shard(
                 coarse: None,
             };
             match index::build(dense, options, queries, on_rows) {
-                Some(Built::Graph(BuiltGraph { parts, width, info: graph })) => {
+                Some(Built::Graph(built)) => {
+                    let BuiltGraph { parts, width, info: graph } = *built;
                     files.push(parts.write(dir, path(&matrix.name, Kind::Graph), width)?);
                     info.graph = Some(graph);
                 }
-                Some(Built::Cells(BuiltCells { parts, tuning, info: cells })) => {
+                Some(Built::Cells(built)) => {
+                    let BuiltCells { parts, tuning, info: cells } = *built;
                     files.push(parts.write(dir, path(&matrix.name, Kind::Cells), &tuning)?);
                     info.cells = Some(cells);
                 }
