@@ -10,7 +10,9 @@
 //! ```
 
 use crate::error::BundleError;
-use crate::format::{Kind, LoadOptions};
+#[cfg(feature = "memory")]
+use crate::format::memory;
+use crate::format::{Kind, LoadOptions, open_file};
 use crate::input::Entity;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestDigest, MatrixLayout, shard_directory};
 use crate::shard::{BundleShard, file_path};
@@ -256,6 +258,10 @@ pub(crate) fn check_no_strangers(
     manifest: &Manifest,
     shard: u32,
 ) -> Result<(), BundleError> {
+    #[cfg(feature = "memory")]
+    if memory::is_mounted(dir) {
+        return Ok(());
+    }
     let top = [MANIFEST_FILE, CHECKSUM_FILE, SIGNATURE_FILE];
     for entry in fs_err::read_dir(dir)? {
         let entry = entry?;
@@ -289,13 +295,11 @@ pub(crate) fn check_no_strangers(
 
 /// The bytes of a small file, at most `max`.
 pub(crate) fn read_file(path: &Path, max: u64) -> Result<Vec<u8>, BundleError> {
-    let file = match fs_err::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(BundleError::Missing { path: path.into() });
-        }
-        Err(error) => return Err(error.into()),
-    };
+    #[cfg(feature = "memory")]
+    if let Some(found) = memory::find(path) {
+        return found.map(|file| file.to_vec());
+    }
+    let file = open_file(path)?;
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
