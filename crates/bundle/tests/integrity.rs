@@ -245,6 +245,25 @@ fn only_trusted_signatures_count() {
     }
 }
 
+/// A pipe keeps whoever opens it waiting for a writer that never comes.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let place = small(dir.path());
+    for file in files(&place) {
+        let (path, aside) = (place.join(&file), dir.path().join("aside"));
+        std::fs::rename(&path, &aside).expect("moved");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("started");
+        assert!(made.success());
+        let error = open(&place).expect_err("a pipe").to_string();
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(error.contains(name) && error.contains("not a regular file"), "{file:?}: {error}");
+        std::fs::rename(&aside, &path).expect("moved back");
+    }
+    open(&place).expect("whole again");
+}
+
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
     for (file, section, expected) in [

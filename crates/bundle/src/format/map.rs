@@ -7,6 +7,8 @@
 use crate::error::BundleError;
 use crate::manifest::FileInfo;
 use memmap2::{Advice, Mmap, MmapOptions};
+use std::io::ErrorKind;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// How to open a shard.
@@ -25,27 +27,56 @@ impl Default for LoadOptions {
     }
 }
 
+/// The bytes of an open file, which stay where they are.
+pub(crate) enum FileBytes {
+    Mapped(Mmap),
+    #[cfg(feature = "memory")]
+    Memory(super::memory::MemoryFile),
+}
+
+impl FileBytes {
+    /// Gives the pages back to the system, which reads them again where they are used, here and there.
+    pub(crate) fn give_back(&self) {
+        #[cfg(unix)]
+        #[allow(irrefutable_let_patterns)] // without the feature there is one kind
+        if let Self::Mapped(map) = self {
+            // SAFETY: the mapping is of a file and never written: pages that go come back as they were.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            let _ = map.advise(Advice::Random);
+        }
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            #[cfg(feature = "memory")]
+            Self::Memory(file) => file,
+        }
+    }
+}
+
 /// Maps one file of the manifest, after checking its length and (if asked) its checksum.
 pub(crate) fn map_file(
     root: &Path,
     info: &FileInfo,
     options: &LoadOptions,
-) -> Result<(PathBuf, Mmap), BundleError> {
+) -> Result<(PathBuf, FileBytes), BundleError> {
     let path = root.join(&info.path);
-    let file = match fs_err::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(BundleError::Missing { path });
+    #[cfg(feature = "memory")]
+    if let Some(found) = super::memory::find(&path) {
+        let bytes = found?;
+        check_length(&path, bytes.len() as u64, info)?;
+        if options.verify {
+            check_sum(&path, &bytes, info)?;
         }
-        Err(error) => return Err(error.into()),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(BundleError::Format { path, reason: "it is not a regular file".into() });
+        return Ok((path, FileBytes::Memory(bytes)));
     }
-    if metadata.len() != info.bytes {
-        return Err(BundleError::Length { path, found: metadata.len(), expected: info.bytes });
-    }
+    let file = open_file(&path)?;
+    check_length(&path, file.metadata()?.len(), info)?;
     if options.verify || options.populate {
         // SAFETY: bundles are immutable once named, so the file neither changes nor shrinks while mapped.
         let sequential = unsafe { MmapOptions::new().map(file.file())? };
@@ -53,10 +84,7 @@ pub(crate) fn map_file(
         let _ = sequential.advise(Advice::Sequential);
         if options.verify {
             // On this thread alone: loading must not take processors from searches.
-            let found = blake3::hash(&sequential);
-            if found.to_hex().as_str() != info.blake3 {
-                return Err(BundleError::Checksum { path, source_of_truth: "manifest" });
-            }
+            check_sum(&path, &sequential, info)?;
         } else {
             #[cfg(target_os = "linux")]
             let _ = sequential.advise(Advice::PopulateRead);
@@ -68,5 +96,32 @@ pub(crate) fn map_file(
     }
     // SAFETY: as above.
     let map = unsafe { serving.map(file.file())? };
-    Ok((path, map))
+    Ok((path, FileBytes::Mapped(map)))
+}
+
+/// Opens a file for reading, if it is one: opening a pipe would wait until somebody writes to it.
+pub(crate) fn open_file(path: &Path) -> Result<fs_err::File, BundleError> {
+    let refused = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => BundleError::Missing { path: path.into() },
+        _ => error.into(),
+    };
+    if !fs_err::metadata(path).map_err(refused)?.is_file() {
+        let reason = "it is not a regular file".into();
+        return Err(BundleError::Format { path: path.into(), reason });
+    }
+    fs_err::File::open(path).map_err(refused)
+}
+
+fn check_length(path: &Path, found: u64, info: &FileInfo) -> Result<(), BundleError> {
+    if found != info.bytes {
+        return Err(BundleError::Length { path: path.into(), found, expected: info.bytes });
+    }
+    Ok(())
+}
+
+fn check_sum(path: &Path, bytes: &[u8], info: &FileInfo) -> Result<(), BundleError> {
+    if blake3::hash(bytes).to_hex().as_str() != info.blake3 {
+        return Err(BundleError::Checksum { path: path.into(), source_of_truth: "manifest" });
+    }
+    Ok(())
 }

@@ -31,11 +31,13 @@
 
 mod builder;
 mod map;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod reader;
 
 pub(crate) use builder::FileBuilder;
 pub use map::LoadOptions;
-pub(crate) use map::map_file;
+pub(crate) use map::{FileBytes, map_file, open_file};
 pub(crate) use reader::{Section, SectionFile};
 
 #[cfg(not(target_endian = "little"))]

@@ -1,12 +1,12 @@
 //! Reading one section file: check the header and the table, then hand out sections as slices.
 
 use super::{
-    ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, Kind, LoadOptions, MAGIC, MAX_SECTIONS, aligned, map_file,
+    ALIGNMENT, ENTRY_BYTES, FileBytes, HEADER_BYTES, Kind, LoadOptions, MAGIC, MAX_SECTIONS,
+    aligned, map_file,
 };
 use crate::error::BundleError;
 use crate::manifest::{FORMAT_VERSION, FileInfo};
 use bytemuck::Pod;
-use memmap2::Mmap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A mapped file whose header and table of sections have been checked.
 pub(crate) struct SectionFile {
     path: PathBuf,
-    map: Arc<Mmap>,
+    map: Arc<FileBytes>,
     entries: Vec<Entry>,
 }
 
@@ -199,7 +199,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub(crate) struct Section<T> {
     start: *const T,
     length: usize,
-    _map: Arc<Mmap>,
+    _map: Arc<FileBytes>,
 }
 
 // SAFETY: the slice is read-only, its memory belongs to the mapping that goes along, and `T` is
@@ -212,11 +212,7 @@ impl<T> Section<T> {
     /// Gives the file's pages back to the system, which reads them again where they are used, here and
     /// there.
     pub(crate) fn give_back(&self) {
-        #[cfg(unix)]
-        // SAFETY: the mapping is of a file and never written, so pages that go come back as they were.
-        let _ = unsafe { self._map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
-        #[cfg(unix)]
-        let _ = self._map.advise(memmap2::Advice::Random);
+        self._map.give_back();
     }
 }
 
