@@ -91,6 +91,8 @@ async fn callers_notice_nothing_while_control_is_dead() {
     for endpoint in cluster.routers_at() {
         cluster.answers(&endpoint, "films", 2).await;
     }
+    // All that may have taken less time than callers need to notice something.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     caller.stop().await.assert_perfect();
 }
 
