@@ -1,10 +1,10 @@
 //! What searches cost: the model that the planner compares ways by.
 //!
-//! A cost is the processor time, in nanoseconds, that the operations of a search take on a machine of
-//! 2020 with 256-bit registers; `cargo run --release -p marquee-bundle --example calibrate` measures
-//! them. How many operations a search takes is measured when an index is built, on the queries that it
-//! will meet. Only ratios matter, and they are constants rather than measured at start, so that every
-//! replica chooses the same way: answers must not depend on which machine was asked.
+//! A cost is about the processor time, in nanoseconds, that the operations of a search take on a machine
+//! of 2020 with 256-bit registers: estimates, not fitted to measurements yet. How many operations a
+//! search takes is measured when an index is built, on the queries that it will meet. Only ratios
+//! matter, and they are constants rather than measured at start, so that every replica chooses the same
+//! way: answers must not depend on which machine was asked.
 
 use super::cells::Work;
 
