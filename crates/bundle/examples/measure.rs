@@ -104,7 +104,7 @@ fn build(flags: &mut Flags) -> Result<()> {
         ],
         history: None,
         popularity: vec![],
-        item_rows: vec![],
+        sparse: vec![],
         quality: Quality::default(),
         parameters: Default::default(),
         created_at_ms: 0,

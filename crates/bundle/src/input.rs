@@ -5,29 +5,10 @@
 //! before [`write_bundle`](crate::write_bundle), which names what it refuses.
 
 use crate::manifest::Quality;
-use marquee_core::recipe::Recipe;
+pub use marquee_core::recipe::{Entity, RowSpace};
+use marquee_core::recipe::{Recipe, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Whose rows a matrix or an id table has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entity {
-    /// The people.
-    User,
-    /// What is recommended to them.
-    Item,
-}
-
-impl Entity {
-    /// `users` or `items`: the word in file names and messages.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::User => "users",
-            Self::Item => "items",
-        }
-    }
-}
 
 /// Everything of one bundle. The same input gives the same bytes on disk.
 #[derive(Clone, Debug)]
@@ -52,8 +33,8 @@ pub struct BundleInput {
     /// How popular each item is, as long as `items`; stored as the matrix `popularity` of one row,
     /// with an entry for every item, so that every item can be a fallback. Empty means all zeros.
     pub popularity: Vec<f32>,
-    /// Further matrices items × items, for weighted row sums (neighbours, rules, transitions).
-    pub item_rows: Vec<SparseInput>,
+    /// Further sparse matrices: rows to be summed (neighbours, rules, histories), or looked up.
+    pub sparse: Vec<SparseInput>,
     /// What the evaluation on held-out interactions measured.
     pub quality: Quality,
     /// The parameters of training, for people to read.
@@ -112,13 +93,43 @@ impl RowFormat {
     }
 }
 
-/// A sparse matrix items × items by input index: row sums give items.
+/// A sparse matrix by input index.
 #[derive(Clone, Debug)]
 pub struct SparseInput {
     /// Its name, unique among all matrices.
     pub name: String,
+    /// What its rows and columns are.
+    pub shape: SparseShape,
     /// Its values.
     pub matrix: CsrInput,
+}
+
+/// What the rows and columns of a sparse matrix are, and how it is cut into shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SparseShape {
+    /// Users × items, cut by row: to be looked up by user.
+    ByUser,
+    /// Cut by column: to be summed.
+    Sums {
+        /// What the rows are.
+        rows: RowSpace,
+        /// What the columns are.
+        columns: Entity,
+    },
+}
+
+impl SparseShape {
+    /// Items × items, to be summed: neighbours, rules, transitions.
+    pub const ITEM_ROWS: Self = Self::Sums { rows: RowSpace::Items, columns: Entity::Item };
+}
+
+impl From<SparseShape> for Shape {
+    fn from(shape: SparseShape) -> Self {
+        match shape {
+            SparseShape::ByUser => Self::ByUser,
+            SparseShape::Sums { rows, columns } => Self::Sums { rows, columns },
+        }
+    }
 }
 
 /// A sparse matrix in compressed rows.

@@ -48,12 +48,12 @@ pub use ids::{IdTable, MAX_TITLE_BYTES};
 pub use index::AUTO_INDEX_MIN_ROWS;
 pub use input::{
     BundleInput, CsrInput, DenseInput, Entity, IndexKind, IndexMode, IndexOptions, ItemRecord,
-    RowFormat, SparseInput, WriteProgress,
+    RowFormat, RowSpace, SparseInput, SparseShape, WriteProgress,
 };
 pub use labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
 pub use manifest::{
     CellsInfo, Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest,
-    MatrixInfo, MatrixLayout, Quality, Recall, RowSpace, ShardIndexInfo, shard_directory,
+    MatrixInfo, MatrixLayout, Quality, Recall, ShardIndexInfo, shard_directory,
 };
 pub use search::{
     Allow, CancelFlag, Hit, MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Way,

@@ -8,8 +8,8 @@
 //! needs to answer (that lies in the shard's own files).
 
 use crate::cells::Effort;
-use crate::input::{Entity, IndexKind, RowFormat};
-use marquee_core::recipe::Recipe;
+use crate::input::{IndexKind, RowFormat};
+use marquee_core::recipe::{Entity, Recipe, RowSpace, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -88,23 +88,35 @@ pub enum MatrixLayout {
         /// Entries over all shards.
         entries: u64,
     },
-    /// Sparse rows that every shard has, each with the columns of its own items.
+    /// Sparse rows that every shard has, each with the columns of its own items or users.
     SparseByColumn {
         /// What the rows are.
         rows: RowSpace,
+        /// What the columns are.
+        #[serde(skip_serializing_if = "Entity::is_item", default = "items")]
+        columns: Entity,
         /// Entries over all shards.
         entries: u64,
     },
 }
 
-/// What the rows of a column-partitioned matrix are numbered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowSpace {
-    /// One row for everybody.
-    Single,
-    /// One row for each item of the bundle, by ordinal.
-    Items,
+fn items() -> Entity {
+    Entity::Item
+}
+
+impl MatrixLayout {
+    /// What recipes need to know of it, with the rank of a dense one.
+    pub fn shape(&self) -> (Shape, usize) {
+        match self {
+            Self::Dense { entity, rank, .. } => {
+                (Shape::Dense { entity: *entity, rank_of: 0 }, *rank as usize)
+            }
+            Self::SparseByRow { .. } => (Shape::ByUser, 0),
+            Self::SparseByColumn { rows, columns, .. } => {
+                (Shape::Sums { rows: *rows, columns: *columns }, 0)
+            }
+        }
+    }
 }
 
 /// What was measured of a matrix's indexes when they were built.

@@ -8,9 +8,9 @@ use crate::error::{BundleError, SearchError};
 use crate::format::{Kind, LoadOptions};
 use crate::graph::FrozenGraph;
 use crate::ids::IdTable;
-use crate::input::{Entity, RowFormat};
+use crate::input::{Entity, RowFormat, RowSpace};
 use crate::labels::Labels;
-use crate::manifest::{FileInfo, Manifest, MatrixLayout, RowSpace, shard_directory};
+use crate::manifest::{FileInfo, Manifest, MatrixLayout, shard_directory};
 use crate::sparse::{Partition, SparseMatrix};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ impl BundleShard {
         let (mut dense, mut sparse) = (Vec::new(), Vec::new());
         for matrix in &manifest.matrices {
             let name = matrix.name.as_str();
-            let (partition, shape) = match &matrix.layout {
+            let (partition, columns_of, shape) = match &matrix.layout {
                 MatrixLayout::Dense { entity, rank, rows: format, index } => {
                     let rows = if *entity == Entity::User { users.len() } else { items.len() };
                     let shape = (rows, *rank as usize);
@@ -109,15 +109,21 @@ impl BundleShard {
                     continue;
                 }
                 MatrixLayout::SparseByRow { .. } => {
-                    (Partition::ByRow, (users.len(), items.total()))
+                    (Partition::ByRow, Entity::Item, (users.len(), items.total()))
                 }
-                MatrixLayout::SparseByColumn { rows, .. } => match rows {
-                    RowSpace::Single => (Partition::ByColumn, (1, items.len())),
-                    RowSpace::Items => (Partition::ByColumn, (items.total(), items.len())),
-                },
+                MatrixLayout::SparseByColumn { rows, columns, .. } => {
+                    let rows = match rows {
+                        RowSpace::Single => 1,
+                        RowSpace::Items => items.total(),
+                        RowSpace::Users => users.total(),
+                    };
+                    let table = if *columns == Entity::User { &users } else { &items };
+                    (Partition::ByColumn, *columns, (rows, table.len()))
+                }
             };
             let info = files.get(name, Kind::Sparse)?;
-            sparse.push(SparseMatrix::open(dir, info, name, partition, shape, options)?);
+            let opened = SparseMatrix::open(dir, info, name, partition, shape, options)?;
+            sparse.push(opened.with_columns_of(columns_of));
         }
         Ok(Self { shard, users, items, labels, dense, sparse })
     }

@@ -10,10 +10,11 @@
 //!
 //! *Partitioned by row*: the rows are the shard's own users, the columns are item ordinals of the
 //! bundle. *Partitioned by column*: every shard has all rows, each with the columns of the shard's
-//! own items, by row of the shard.
+//! own items or users, by row of the shard.
 
 use crate::error::BundleError;
 use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
+use crate::input::Entity;
 use crate::labels::Lists;
 use crate::manifest::FileInfo;
 use marquee_core::bounds::MAX_ORDINALS;
@@ -24,7 +25,8 @@ use std::path::Path;
 pub enum Partition {
     /// Rows are the shard's own users, columns the bundle's item ordinals.
     ByRow,
-    /// Rows are the same in every shard, columns are the shard's own items, by row of the shard.
+    /// Rows are the same in every shard, columns are the shard's own items or users, by row of the
+    /// shard.
     ByColumn,
 }
 
@@ -32,6 +34,7 @@ pub enum Partition {
 pub struct SparseMatrix {
     name: String,
     partition: Partition,
+    columns_of: Entity,
     columns: usize,
     lists: Lists,
     values: Section<f32>,
@@ -49,12 +52,21 @@ impl SparseMatrix {
         self.partition
     }
 
+    /// What its columns are.
+    pub fn columns_of(&self) -> Entity {
+        self.columns_of
+    }
+
+    pub(crate) fn with_columns_of(self, columns_of: Entity) -> Self {
+        Self { columns_of, ..self }
+    }
+
     /// How many rows this shard has of it.
     pub fn rows(&self) -> usize {
         self.lists.len()
     }
 
-    /// How many columns it has here: the bundle's items, or the shard's.
+    /// How many columns it has here: the bundle's items, or the shard's items or users.
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -99,7 +111,15 @@ impl SparseMatrix {
         let lists = Lists::open(&file, "rowoffs", "columns", rows, columns)?;
         let values = file.section::<f32>("values", lists.values())?;
         file.check(values.iter().all(|value| value.is_finite()), "a value is not a finite number")?;
-        Ok(Self { name: name.into(), partition, columns, lists, values, bytes: file.bytes() })
+        Ok(Self {
+            name: name.into(),
+            partition,
+            columns_of: Entity::Item,
+            columns,
+            lists,
+            values,
+            bytes: file.bytes(),
+        })
     }
 }
 

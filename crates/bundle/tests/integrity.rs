@@ -23,8 +23,9 @@ fn small(dir: &Path) -> PathBuf {
     given.dense[0].rows = RowFormat::Int8;
     given.dense[1].index = Some(IndexOptions { kind: IndexKind::Hnsw, ..index });
     let row = |at: usize| vec![(at as u32 + 1) % 30, (at as u32 + 7) % 30];
-    given.item_rows = vec![SparseInput {
+    given.sparse = vec![SparseInput {
         name: "neighbours".into(),
+        shape: SparseShape::ITEM_ROWS,
         matrix: CsrInput {
             offsets: (0..=30).map(|at| 2 * at).collect(),
             columns: (0..30).flat_map(row).collect(),

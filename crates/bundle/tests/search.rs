@@ -131,7 +131,7 @@ proptest! {
             matrix.offsets.push(matrix.columns.len());
         }
         let mut given = input(items, 3, 2, shards);
-        given.item_rows = vec![SparseInput { name: "rules".into(), matrix: matrix.clone() }];
+        given.sparse = vec![SparseInput { name: "rules".into(), shape: SparseShape::ITEM_ROWS, matrix: matrix.clone() }];
         let bundle = opened(given.clone());
         let ordinal_of = |index: usize| {
             let id = &given.items[index].id;

@@ -25,7 +25,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
         dense: Vec::new(),
         history: None,
         popularity: vec![1.0; 10],
-        item_rows: Vec::new(),
+        sparse: Vec::new(),
         quality: Quality {
             recall_at_20: Some(recall),
             popularity_recall_at_20: Some(0.2),

@@ -3,17 +3,68 @@
 //! A recipe travels in the bundle's manifest and, after publish, in the plan: routers execute it,
 //! shards never see it. A new model family is a trainer and a recipe, and nothing in shard or
 //! control.
+//!
+//! All that a recipe may use is two operations of shards (the best rows of a dense matrix by a
+//! vector, the best columns of a weighted sum of sparse rows) and rows that are looked up by id.
+//! [`Recipe::needs`] says which matrices those are, so that a bundle can be checked against its
+//! recipe by whoever writes it and whoever opens it.
 
 use serde::{Deserialize, Serialize};
 
 /// The sparse matrix of one row that every bundle carries: how often each item was interacted with.
 pub const POPULARITY_MATRIX: &str = "popularity";
 /// The sparse matrix users × items of what users have seen. Every bundle that a recipe for users
-/// serves from carries it, empty where it was made without interactions: routers look it up.
+/// serves from carries it, empty where it was made without interactions: routers look it up. Values
+/// are how much an interaction speaks for the item; 0 is seen and not liked.
 pub const HISTORY_MATRIX: &str = "history";
+/// The sparse matrix users × items, entry for entry beside [`HISTORY_MATRIX`]: how many of the user's
+/// interactions are newer. Recipes that look at order need it.
+pub const HISTORY_ORDER_MATRIX: &str = "history_order";
 
-/// How a model answers for a known user. An unknown one gets [`POPULARITY_MATRIX`]'s row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Members of a blend: each is a search for every request.
+pub const MAX_BLEND_MEMBERS: usize = 8;
+/// Neighbours whose histories are summed: more rows hardly change the order of the sums.
+pub const MAX_NEIGHBOURS: u32 = 1_000;
+
+/// Whose rows a matrix or an id table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entity {
+    /// The people.
+    User,
+    /// What is recommended to them.
+    Item,
+}
+
+impl Entity {
+    /// `users` or `items`: the word in file names and messages.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::User => "users",
+            Self::Item => "items",
+        }
+    }
+
+    /// Whether it is the items: what a manifest leaves out.
+    pub fn is_item(&self) -> bool {
+        *self == Self::Item
+    }
+}
+
+/// What the rows of a column-partitioned matrix are numbered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowSpace {
+    /// One row for everybody.
+    Single,
+    /// One row for each item of the bundle, by ordinal.
+    Items,
+    /// One row for each user of the bundle, by ordinal.
+    Users,
+}
+
+/// How a model answers. A user of whom nothing is known gets [`POPULARITY_MATRIX`]'s row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Recipe {
     /// User row → dense top-k over item factors (Hu, Koren and Volinsky 2008).
@@ -22,17 +73,420 @@ pub enum Recipe {
         user_factors: String,
         /// The dense matrix items × rank; its rows answer SimilarItems too.
         item_factors: String,
+        /// How recent items move the user's vector, or make one for a new user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fold_in: Option<FoldIn>,
+    },
+    /// Sum of the topic vectors of what the user liked → dense top-k over topic vectors of items
+    /// (Deerwester et al. 1990).
+    Content {
+        /// The dense matrix users × topics: sums over histories.
+        user_topics: String,
+        /// The dense matrix items × topics, rows of unit length.
+        item_topics: String,
+    },
+    /// History → row-sum over a matrix items × items: neighbours, rules, transitions.
+    ItemRows {
+        /// The sparse matrix; its name tells the family.
+        matrix: String,
+        /// What the history weighs.
+        history: HistoryWeights,
+    },
+    /// Users of like taste → row-sum over their histories.
+    UserNeighbours {
+        /// How they are found.
+        by: NeighbourSearch,
+        /// The sparse matrix users × items that is summed, cut by item.
+        histories: String,
+        /// How many of them, 1 to [`MAX_NEIGHBOURS`].
+        neighbours: u32,
     },
     /// The popularity row for everybody.
     Popularity,
+    /// Another row for everybody: what is popular of late.
+    Trending {
+        /// The sparse matrix of one row.
+        matrix: String,
+    },
+    /// Several of the above at once; their lists are scaled and added, as in a parallel ensemble.
+    Blend {
+        /// At least one, at most [`MAX_BLEND_MEMBERS`], none of them a blend.
+        members: Vec<BlendMember>,
+    },
+}
+
+/// A member of a blend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlendMember {
+    /// How it answers.
+    pub recipe: Recipe,
+    /// How much it counts, above 0.
+    pub weight: f64,
+}
+
+/// How users of like taste are found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum NeighbourSearch {
+    /// By their vectors: dense top-k by cosine over the users.
+    Vectors {
+        /// The dense matrix users × rank.
+        user_factors: String,
+    },
+    /// By their histories, exactly: the row-sum of a matrix items × users whose columns are scaled so
+    /// that the sum over a history is the similarity (up to a factor that all users share).
+    Histories {
+        /// The sparse matrix items × users.
+        matrix: String,
+        /// What the history weighs.
+        history: HistoryWeights,
+    },
+}
+
+/// The closed form of alternating least squares for what came after training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldIn {
+    /// The dense matrix items × rank: item factors times the inverse of their regularised Gram matrix.
+    pub matrix: String,
+    /// The confidence that one interaction adds, above 0.
+    pub alpha: f64,
+}
+
+/// What the interactions of a history weigh as rows of a sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryWeights {
+    /// Times the interaction's value; else liked items weigh 1.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_value: bool,
+    /// Times this to the power of how many interactions are newer, in (0, 1].
+    pub decay: f64,
+    /// Only so many of the newest; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u32>,
+}
+
+impl Default for HistoryWeights {
+    /// All that was liked weighs 1.
+    fn default() -> Self {
+        Self { by_value: false, decay: 1.0, newest: None }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// One interaction of a history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// The item.
+    pub ordinal: u32,
+    /// How much it speaks for the item; 0 is seen and not liked.
+    pub value: f32,
+    /// How many interactions are newer.
+    pub age: u32,
+}
+
+impl HistoryWeights {
+    /// Whether it matters which interactions are newer.
+    pub fn needs_order(&self) -> bool {
+        self.decay < 1.0 || self.newest.is_some()
+    }
+
+    /// The rows to sum and their weights, in the order of the history. What is not liked, or too old
+    /// to weigh anything, is left out.
+    pub fn weigh(&self, history: &[Seen]) -> (Vec<u32>, Vec<f32>) {
+        let newest = |seen: &&Seen| self.newest.is_none_or(|newest| seen.age < newest);
+        history
+            .iter()
+            .filter(newest)
+            .map(|seen| {
+                let value = if self.by_value { seen.value } else { 1.0 };
+                (seen, value * self.decay.powf(f64::from(seen.age)) as f32)
+            })
+            .filter(|(seen, weight)| seen.value > 0.0 && *weight > 0.0)
+            .map(|(seen, weight)| (seen.ordinal, weight))
+            .unzip()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(self.decay > 0.0 && self.decay <= 1.0) {
+            return Err(format!("decay is {}: above 0 and at most 1 is allowed", self.decay));
+        }
+        if self.newest == Some(0) {
+            return Err("newest is 0: leave it out, or take at least one".into());
+        }
+        Ok(())
+    }
+}
+
+/// What a matrix of a recipe must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Dense, with rows of these; equal numbers have equal rank.
+    Dense {
+        /// Whose rows.
+        entity: Entity,
+        /// Matrices of one recipe with equal numbers have the same rank.
+        rank_of: usize,
+    },
+    /// Sparse rows to be summed.
+    Sums {
+        /// What the rows are.
+        rows: RowSpace,
+        /// What the columns are.
+        columns: Entity,
+    },
+    /// Sparse rows of users to be looked up.
+    ByUser,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dense { entity, .. } => write!(f, "dense matrix of {}", entity.plural()),
+            Self::Sums { rows, columns } => {
+                let rows = match rows {
+                    RowSpace::Single => "one row",
+                    RowSpace::Items => "items",
+                    RowSpace::Users => "users",
+                };
+                write!(f, "sparse matrix of {rows} by {}, cut by column", columns.plural())
+            }
+            Self::ByUser => write!(f, "sparse matrix of users by items, cut by row"),
+        }
+    }
 }
 
 impl Recipe {
     /// The name that explanations show.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::MatrixFactorisation { .. } => "matrix_factorisation",
+            Self::Content { .. } => "content",
+            Self::ItemRows { matrix, .. } => matrix,
+            Self::UserNeighbours { .. } => "user_neighbours",
             Self::Popularity => "popularity",
+            Self::Trending { .. } => "trending",
+            Self::Blend { .. } => "blend",
+        }
+    }
+
+    /// The recipes that answer, each with its weight: a blend's members, or itself.
+    pub fn parts(&self) -> Vec<(&Recipe, f64)> {
+        match self {
+            Self::Blend { members } => {
+                members.iter().map(|member| (&member.recipe, member.weight)).collect()
+            }
+            one => vec![(one, 1.0)],
+        }
+    }
+
+    /// Whether it answers different users differently.
+    pub fn is_personal(&self) -> bool {
+        match self {
+            Self::Popularity | Self::Trending { .. } => false,
+            Self::Blend { members } => members.iter().any(|member| member.recipe.is_personal()),
+            _ => true,
+        }
+    }
+
+    /// What the history weighs as rows of a sum, if it is summed.
+    pub fn history(&self) -> Option<&HistoryWeights> {
+        match self {
+            Self::ItemRows { history, .. }
+            | Self::UserNeighbours { by: NeighbourSearch::Histories { history, .. }, .. } => {
+                Some(history)
+            }
+            _ => None,
+        }
+    }
+
+    /// Checks the numbers of the recipe; matrices are checked by whoever has them, see
+    /// [`needs`](Self::needs).
+    ///
+    /// # Errors
+    /// Says which number is out of its bounds.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Blend { members } => {
+                let count = members.len();
+                if !(1..=MAX_BLEND_MEMBERS).contains(&count) {
+                    return Err(format!(
+                        "a blend of {count} members: 1 to {MAX_BLEND_MEMBERS} are allowed"
+                    ));
+                }
+                for BlendMember { recipe, weight } in members {
+                    if matches!(recipe, Self::Blend { .. }) {
+                        return Err("a blend in a blend: give its members".into());
+                    }
+                    if !(weight.is_finite() && *weight > 0.0) {
+                        return Err(format!("a blend's weight is {weight}: it must be above 0"));
+                    }
+                    recipe.check()?;
+                }
+                Ok(())
+            }
+            Self::MatrixFactorisation { fold_in: Some(FoldIn { alpha, .. }), .. }
+                if !(alpha.is_finite() && *alpha > 0.0) =>
+            {
+                Err(format!("the alpha of fold_in is {alpha}: it must be above 0"))
+            }
+            Self::UserNeighbours { neighbours, .. }
+                if !(1..=MAX_NEIGHBOURS).contains(neighbours) =>
+            {
+                Err(format!("{neighbours} neighbours: 1 to {MAX_NEIGHBOURS} are allowed"))
+            }
+            _ => self.history().map_or(Ok(()), HistoryWeights::check),
+        }
+    }
+
+    /// The matrices it uses, and what each must be. Popularity and history are in every bundle.
+    pub fn needs(&self) -> Vec<(&str, Shape)> {
+        let mut needs = Vec::new();
+        for (group, (part, _)) in self.parts().into_iter().enumerate() {
+            let dense = |entity| Shape::Dense { entity, rank_of: group };
+            match part {
+                Self::MatrixFactorisation { user_factors, item_factors, fold_in } => {
+                    needs.push((user_factors.as_str(), dense(Entity::User)));
+                    needs.push((item_factors.as_str(), dense(Entity::Item)));
+                    needs
+                        .extend(fold_in.as_ref().map(|f| (f.matrix.as_str(), dense(Entity::Item))));
+                }
+                Self::Content { user_topics, item_topics } => {
+                    needs.push((user_topics.as_str(), dense(Entity::User)));
+                    needs.push((item_topics.as_str(), dense(Entity::Item)));
+                }
+                Self::ItemRows { matrix, .. } => {
+                    let shape = Shape::Sums { rows: RowSpace::Items, columns: Entity::Item };
+                    needs.push((matrix.as_str(), shape));
+                }
+                Self::UserNeighbours { by, histories, .. } => {
+                    needs.push(match by {
+                        NeighbourSearch::Vectors { user_factors } => {
+                            (user_factors.as_str(), dense(Entity::User))
+                        }
+                        NeighbourSearch::Histories { matrix, .. } => {
+                            let shape =
+                                Shape::Sums { rows: RowSpace::Items, columns: Entity::User };
+                            (matrix.as_str(), shape)
+                        }
+                    });
+                    let shape = Shape::Sums { rows: RowSpace::Users, columns: Entity::Item };
+                    needs.push((histories.as_str(), shape));
+                }
+                Self::Trending { matrix } => {
+                    let shape = Shape::Sums { rows: RowSpace::Single, columns: Entity::Item };
+                    needs.push((matrix.as_str(), shape));
+                }
+                Self::Popularity | Self::Blend { .. } => {}
+            }
+            if part.history().is_some_and(HistoryWeights::needs_order) {
+                needs.push((HISTORY_ORDER_MATRIX, Shape::ByUser));
+            }
+        }
+        needs
+    }
+}
+
+/// Checks a recipe against the matrices of a bundle: `find` gives the shape of a matrix and, of a
+/// dense one, its rank (the `rank_of` of what it gives is not looked at).
+///
+/// # Errors
+/// Says what is out of bounds, missing, or does not fit.
+pub fn check_recipe(
+    recipe: &Recipe,
+    find: impl Fn(&str) -> Option<(Shape, usize)>,
+) -> Result<(), String> {
+    recipe.check()?;
+    let mut ranks: Vec<Option<(&str, usize)>> = vec![None; MAX_BLEND_MEMBERS];
+    for (name, needed) in recipe.needs() {
+        let found = find(name).filter(|(found, _)| match (found, &needed) {
+            (Shape::Dense { entity: found, .. }, Shape::Dense { entity, .. }) => found == entity,
+            (found, needed) => found == needed,
+        });
+        let Some((_, rank)) = found else {
+            return Err(format!("the recipe needs a {needed}, {name:?}, which is missing"));
+        };
+        if let Shape::Dense { rank_of, .. } = needed {
+            match ranks[rank_of] {
+                Some((other, expected)) if expected != rank => {
+                    return Err(format!(
+                        "{other:?} has rank {expected} and {name:?} {rank}: they must be equal"
+                    ));
+                }
+                _ => ranks[rank_of] = Some((name, rank)),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_interactions_weigh_more_and_disliked_ones_nothing() {
+        let history = [
+            Seen { ordinal: 3, value: 2.0, age: 0 },
+            Seen { ordinal: 5, value: 0.0, age: 1 },
+            Seen { ordinal: 7, value: 4.0, age: 2 },
+        ];
+        assert_eq!(HistoryWeights::default().weigh(&history), (vec![3, 7], vec![1.0, 1.0]));
+        let decayed = HistoryWeights { decay: 0.5, ..HistoryWeights::default() };
+        assert_eq!(decayed.weigh(&history), (vec![3, 7], vec![1.0, 0.25]));
+        let valued = HistoryWeights { by_value: true, decay: 0.5, newest: Some(3) };
+        assert_eq!(valued.weigh(&history), (vec![3, 7], vec![2.0, 1.0]));
+        let newest = HistoryWeights { newest: Some(2), ..HistoryWeights::default() };
+        assert_eq!(newest.weigh(&history), (vec![3], vec![1.0]));
+        // A power too small for f32 is left out rather than sent as zero.
+        let old = [Seen { ordinal: 1, value: 1.0, age: 1_000 }];
+        assert_eq!(decayed.weigh(&old), (vec![], vec![]));
+    }
+
+    fn mf(fold_in: Option<FoldIn>) -> Recipe {
+        Recipe::MatrixFactorisation { user_factors: "u".into(), item_factors: "i".into(), fold_in }
+    }
+
+    fn rows(decay: f64) -> Recipe {
+        let history = HistoryWeights { decay, ..HistoryWeights::default() };
+        Recipe::ItemRows { matrix: "ease".into(), history }
+    }
+
+    #[test]
+    fn faults_of_recipes_are_named() {
+        let dense = |entity, rank| Some((Shape::Dense { entity, rank_of: 0 }, rank));
+        let find = |name: &str| match name {
+            "u" => dense(Entity::User, 8),
+            "i" => dense(Entity::Item, 8),
+            "short" => dense(Entity::Item, 4),
+            "ease" => Some((Shape::Sums { rows: RowSpace::Items, columns: Entity::Item }, 0)),
+            _ => None,
+        };
+        let blend = |members: Vec<(Recipe, f64)>| Recipe::Blend {
+            members: members
+                .into_iter()
+                .map(|(recipe, weight)| BlendMember { recipe, weight })
+                .collect(),
+        };
+        let fold = |matrix: &str, alpha| Some(FoldIn { matrix: matrix.into(), alpha });
+        for fine in [mf(None), mf(fold("i", 1.0)), rows(1.0), blend(vec![(rows(1.0), 0.5)])] {
+            assert_eq!(check_recipe(&fine, find), Ok(()));
+        }
+        for (recipe, says) in [
+            (mf(fold("short", 1.0)), "\"i\" has rank 8 and \"short\" 4"),
+            (mf(fold("i", 0.0)), "alpha of fold_in is 0"),
+            (rows(0.0), "decay is 0"),
+            (rows(f64::NAN), "decay is NaN"),
+            (rows(0.5), "\"history_order\", which is missing"),
+            (Recipe::Trending { matrix: "ease".into() }, "sparse matrix of one row by items"),
+            (blend(vec![]), "a blend of 0 members"),
+            (blend(vec![(rows(1.0), -1.0)]), "weight is -1"),
+            (blend(vec![(blend(vec![(rows(1.0), 1.0)]), 1.0)]), "a blend in a blend"),
+        ] {
+            let said = check_recipe(&recipe, find).expect_err("refused");
+            assert!(said.contains(says), "{said:?} does not say {says:?}");
         }
     }
 }

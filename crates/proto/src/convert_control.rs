@@ -8,6 +8,7 @@
 //! an outcome that retries find again.
 
 use crate::control::v1 as pb;
+use crate::convert_recipe::{recipe_from_pb, recipe_to_pb};
 use crate::v1;
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
@@ -15,7 +16,6 @@ use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
 };
-use marquee_core::recipe::Recipe;
 use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep};
 use std::collections::BTreeMap;
 
@@ -55,13 +55,13 @@ pub enum ConvertError {
     },
 }
 
-type Result<T> = std::result::Result<T, ConvertError>;
+pub(crate) type Result<T> = std::result::Result<T, ConvertError>;
 
 fn missing(field: &str) -> ConvertError {
     ConvertError::Missing(field.into())
 }
 
-fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
+pub(crate) fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
     value.ok_or_else(|| missing(field))
 }
 
@@ -308,29 +308,6 @@ pub fn published_from_pb(
         placements: placements.into_iter().map(placement_from_pb).collect::<Result<_>>()?,
     };
     Ok((version_from_pb(version, "version")?, published))
-}
-
-fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
-    let kind = match recipe {
-        Recipe::MatrixFactorisation { user_factors, item_factors } => {
-            pb::recipe::Kind::MatrixFactorisation(pb::MatrixFactorisation {
-                user_factors: user_factors.clone(),
-                item_factors: item_factors.clone(),
-            })
-        }
-        Recipe::Popularity => pb::recipe::Kind::Popularity(pb::Popularity {}),
-    };
-    pb::Recipe { kind: Some(kind) }
-}
-
-fn recipe_from_pb(recipe: pb::Recipe) -> Result<Recipe> {
-    Ok(match needed(recipe.kind, "version.recipe.kind")? {
-        pb::recipe::Kind::MatrixFactorisation(pb::MatrixFactorisation {
-            user_factors,
-            item_factors,
-        }) => Recipe::MatrixFactorisation { user_factors, item_factors },
-        pb::recipe::Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
-    })
 }
 
 fn quality_to_pb(quality: &Quality) -> pb::Quality {

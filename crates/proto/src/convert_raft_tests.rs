@@ -6,7 +6,7 @@ use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode};
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
-use marquee_core::recipe::Recipe;
+use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
 use marquee_core::rollout::RolloutStep;
 use prost::Message as _;
 
@@ -73,9 +73,29 @@ fn everything() -> EnsembleNode {
     }
 }
 
+/// A blend of all there is.
+fn every_recipe() -> Recipe {
+    let history = HistoryWeights { by_value: true, decay: 0.9, newest: Some(10) };
+    let neighbours = |by| Recipe::UserNeighbours { by, histories: "h".into(), neighbours: 7 };
+    let members = [
+        Recipe::MatrixFactorisation {
+            user_factors: "u".into(),
+            item_factors: "i".into(),
+            fold_in: Some(FoldIn { matrix: "f".into(), alpha: 2.5 }),
+        },
+        Recipe::Content { user_topics: "u".into(), item_topics: "i".into() },
+        Recipe::ItemRows { matrix: "ease".into(), history: history.clone() },
+        neighbours(NeighbourSearch::Vectors { user_factors: "u".into() }),
+        neighbours(NeighbourSearch::Histories { matrix: "n".into(), history }),
+        Recipe::Popularity,
+        Recipe::Trending { matrix: "t".into() },
+    ];
+    let member = |(n, recipe)| BlendMember { recipe, weight: f64::from(n) };
+    Recipe::Blend { members: (1..).zip(members).map(member).collect() }
+}
+
 /// Commands of every kind, refused ones among them.
 fn commands() -> Vec<Command> {
-    let recipe = Recipe::MatrixFactorisation { user_factors: "u".into(), item_factors: "i".into() };
     let steps = vec![RolloutStep { weight_basis_points: 100, hold_seconds: 60 }];
     let start = |candidate: &str, steps: &[RolloutStep]| Action::StartRollout {
         surface: "home".into(),
@@ -87,7 +107,7 @@ fn commands() -> Vec<Command> {
         |wish| Action::MoveRollout { rollout_id: "home-2".into(), wish, reason: "a reason".into() };
     let put = |name: &str, root| Action::PutEnsemble { name: name.into(), root };
     let actions = vec![
-        published(1, recipe),
+        published(1, every_recipe()),
         published(2, Recipe::Popularity),
         put("plain", EnsembleNode::Model(version(1))),
         put("all", everything()),

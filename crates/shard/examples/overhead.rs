@@ -179,7 +179,7 @@ fn input(items: usize, rank: usize, shards: u32) -> BundleInput {
         }],
         history: None,
         popularity: Vec::new(),
-        item_rows: Vec::new(),
+        sparse: Vec::new(),
         quality: Quality::default(),
         parameters: Default::default(),
         created_at_ms: 0,

@@ -78,7 +78,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         dense: mf_matrices(factors, args.index.into(), args.rows.into()),
         history: Some(history.into_input()),
         popularity,
-        item_rows: Vec::new(),
+        sparse: Vec::new(),
         quality: Quality::default(),
         parameters: BTreeMap::new(),
         created_at_ms: now_ms,

@@ -161,7 +161,7 @@ fn bundle_input(
         dense,
         history: Some(history.into_input()),
         popularity: rows.item_counts().into_iter().map(|count| count as f32).collect(),
-        item_rows: Vec::new(),
+        sparse: Vec::new(),
         quality: quality(summary.evaluation.as_ref()),
         parameters: summary.parameters.clone(),
         created_at_ms: now_ms,
@@ -173,6 +173,7 @@ pub(crate) fn mf_recipe() -> Recipe {
     Recipe::MatrixFactorisation {
         user_factors: USER_FACTORS.into(),
         item_factors: ITEM_FACTORS.into(),
+        fold_in: None,
     }
 }
 

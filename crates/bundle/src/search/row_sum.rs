@@ -18,7 +18,7 @@ pub(crate) struct Sums {
     touched: Vec<u64>,
 }
 
-/// The columns (items of the shard) with the greatest `Σ weights[i] · matrix[rows[i], column]`, best
+/// The columns (items or users of the shard) with the greatest `Σ weights[i] · matrix[rows[i], column]`, best
 /// first. A column is a candidate if at least one of the rows has an entry there, be it a zero; a row
 /// named twice counts twice.
 ///
@@ -75,7 +75,7 @@ pub fn sparse_row_sum(
         }
     }
 
-    let ordinals = shard.items().ordinals();
+    let ordinals = shard.ids(matrix.columns_of()).ordinals();
     top.reset(params.count);
     for (at, word) in touched[..matrix.columns().div_ceil(64)].iter_mut().enumerate() {
         for bit in bits(std::mem::take(word)) {

@@ -3,11 +3,11 @@
 use crate::bundle::MAX_MATRICES;
 use crate::error::BundleError;
 use crate::ids::MAX_TITLE_BYTES;
-use crate::input::{BundleInput, CsrInput, Entity, IndexOptions};
+use crate::input::{BundleInput, CsrInput, Entity, IndexOptions, SparseShape};
 use crate::labels::{MAX_ATTRIBUTES, MAX_TAG_BYTES};
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::{check_id, check_name};
-use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX, Recipe};
+use marquee_core::recipe::{self, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape};
 use std::collections::{BTreeSet, HashSet};
 
 /// Links of a row that the graph builder takes: its own bound is 256 on the lowest layer.
@@ -61,9 +61,16 @@ pub(super) fn check(input: &BundleInput) -> Checked {
             check_index(name, index)?;
         }
     }
-    for matrix in &input.item_rows {
+    for matrix in &input.sparse {
         check_matrix_name(&mut names, &matrix.name)?;
-        check_csr(&matrix.name, &matrix.matrix, items, items)?;
+        let of = |entity| if entity == Entity::User { users } else { items };
+        let (rows, columns) = match matrix.shape {
+            SparseShape::ByUser => (users, items),
+            SparseShape::Sums { rows: RowSpace::Single, columns } => (1, of(columns)),
+            SparseShape::Sums { rows: RowSpace::Items, columns } => (items, of(columns)),
+            SparseShape::Sums { rows: RowSpace::Users, columns } => (users, of(columns)),
+        };
+        check_csr(&matrix.name, &matrix.matrix, rows, columns)?;
     }
     if names.len() > MAX_MATRICES {
         return refuse(format!("{} matrices: at most {MAX_MATRICES} are allowed", names.len()));
@@ -239,32 +246,13 @@ fn check_csr(name: &str, matrix: &CsrInput, rows: usize, columns: usize) -> Chec
 }
 
 fn check_recipe(input: &BundleInput) -> Checked {
-    match &input.recipe {
-        Recipe::Popularity => Ok(()),
-        Recipe::MatrixFactorisation { user_factors, item_factors } => {
-            let rank = |name: &str, entity: Entity| {
-                let found = input
-                    .dense
-                    .iter()
-                    .find(|matrix| matrix.name == name && matrix.entity == entity);
-                match found {
-                    Some(matrix) => Ok(matrix.rank),
-                    None => {
-                        let whose = entity.plural();
-                        refuse(format!(
-                            "the recipe needs a dense matrix {name:?} of {whose}, which is missing"
-                        ))
-                    }
-                }
-            };
-            let (users, items) =
-                (rank(user_factors, Entity::User)?, rank(item_factors, Entity::Item)?);
-            if users != items {
-                return refuse(format!(
-                    "{user_factors:?} has rank {users} and {item_factors:?} {items}: they must be equal"
-                ));
-            }
-            Ok(())
-        }
-    }
+    let dense = |name: &str| {
+        let matrix = input.dense.iter().find(|matrix| matrix.name == name)?;
+        Some((Shape::Dense { entity: matrix.entity, rank_of: 0 }, matrix.rank))
+    };
+    let sparse = |name: &str| {
+        let matrix = input.sparse.iter().find(|matrix| matrix.name == name)?;
+        Some((matrix.shape.into(), 0))
+    };
+    recipe::check_recipe(&input.recipe, |name| dense(name).or_else(|| sparse(name))).or_else(refuse)
 }

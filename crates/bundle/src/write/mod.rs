@@ -13,10 +13,12 @@ mod shard;
 use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE};
 use crate::error::BundleError;
 use crate::index::{self, Queries};
-use crate::input::{BundleInput, Entity, IndexKind, IndexMode, WriteProgress};
+use crate::input::{
+    BundleInput, Entity, IndexKind, IndexMode, RowSpace, SparseShape, WriteProgress,
+};
 use crate::manifest::{
     Counts, FORMAT_VERSION, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout, Recall,
-    RowSpace, ShardIndexInfo, shard_directory,
+    ShardIndexInfo, shard_directory,
 };
 use durable::{Staging, sync_directory, write_file};
 use layout::Layout;
@@ -146,12 +148,20 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
     let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
     let layout = MatrixLayout::SparseByRow { entries: interactions };
     matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
-    let layout =
-        MatrixLayout::SparseByColumn { rows: RowSpace::Single, entries: input.items.len() as u64 };
+    let layout = MatrixLayout::SparseByColumn {
+        rows: RowSpace::Single,
+        columns: Entity::Item,
+        entries: input.items.len() as u64,
+    };
     matrices.push(MatrixInfo { name: POPULARITY_MATRIX.into(), layout });
-    for matrix in &input.item_rows {
+    for matrix in &input.sparse {
         let entries = matrix.matrix.columns.len() as u64;
-        let layout = MatrixLayout::SparseByColumn { rows: RowSpace::Items, entries };
+        let layout = match matrix.shape {
+            SparseShape::ByUser => MatrixLayout::SparseByRow { entries },
+            SparseShape::Sums { rows, columns } => {
+                MatrixLayout::SparseByColumn { rows, columns, entries }
+            }
+        };
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
     let mut files: Vec<_> = outputs.into_iter().flat_map(|output| output.files).collect();

@@ -7,7 +7,7 @@ use crate::error::BundleError;
 use crate::format::Kind;
 use crate::ids::{IdRow, write_ids};
 use crate::index::{self, Built, BuiltCells, BuiltGraph};
-use crate::input::{CsrInput, Entity, RowFormat};
+use crate::input::{CsrInput, Entity, RowFormat, RowSpace, SparseInput, SparseShape};
 use crate::labels::{LabelRow, write_labels};
 use crate::manifest::{FileInfo, ShardIndexInfo, shard_directory};
 use crate::shard::file_path;
@@ -117,7 +117,7 @@ pub(super) fn write_shard(
         indexes.push(info);
     }
 
-    let parts = history(job, users);
+    let parts = by_row(job, input.history.as_ref(), users);
     files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
     let mut popularity = SparseParts::new(items.len());
     let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
@@ -129,20 +129,25 @@ pub(super) fn write_shard(
         path(POPULARITY_MATRIX, Kind::Sparse),
         Partition::ByColumn,
     )?);
-    for matrix in &input.item_rows {
-        let parts = by_column(job, &matrix.matrix, shard, items.len());
-        files.push(parts.write(dir, path(&matrix.name, Kind::Sparse), Partition::ByColumn)?);
+    for SparseInput { name, shape, matrix } in &input.sparse {
+        let (parts, partition) = match *shape {
+            SparseShape::ByUser => (by_row(job, Some(matrix), users), Partition::ByRow),
+            SparseShape::Sums { rows, columns } => {
+                (by_column(job, matrix, (rows, columns), shard), Partition::ByColumn)
+            }
+        };
+        files.push(parts.write(dir, path(name, Kind::Sparse), partition)?);
     }
     Ok(ShardOutput { files, indexes })
 }
 
-/// What a shard's own users have seen, as item ordinals; nothing where there is no history.
-fn history(job: &Job<'_>, users: &[u32]) -> SparseParts {
+/// The rows of a shard's own users, with item ordinals as columns; empty ones without a matrix.
+fn by_row(job: &Job<'_>, matrix: Option<&CsrInput>, users: &[u32]) -> SparseParts {
     let mut parts = SparseParts::new(job.input.items.len());
     let mut row = Vec::new();
     for &user in users {
         row.clear();
-        if let Some(matrix) = &job.input.history {
+        if let Some(matrix) = matrix {
             let range = matrix.offsets[user as usize]..matrix.offsets[user as usize + 1];
             row.extend(
                 range
@@ -154,23 +159,39 @@ fn history(job: &Job<'_>, users: &[u32]) -> SparseParts {
     parts
 }
 
-/// All rows in the order of their ordinals, each with the columns that are the shard's own items.
-fn by_column(job: &Job<'_>, matrix: &CsrInput, shard: u32, columns: usize) -> SparseParts {
-    let mut of_ordinal = vec![0u32; job.items.ordinals.len()];
-    for (index, &ordinal) in job.items.ordinals.iter().enumerate() {
-        of_ordinal[ordinal as usize] = index as u32;
-    }
-    let mut parts = SparseParts::new(columns);
+/// All rows in the order of their ordinals, each with the columns that are the shard's own.
+fn by_column(
+    job: &Job<'_>,
+    matrix: &CsrInput,
+    (rows, columns): (RowSpace, Entity),
+    shard: u32,
+) -> SparseParts {
+    let order: Vec<u32> = match rows {
+        RowSpace::Single => vec![0],
+        RowSpace::Items => by_ordinal(&job.items.ordinals),
+        RowSpace::Users => by_ordinal(&job.users.ordinals),
+    };
+    let layout = job.layout(columns);
+    let mut parts = SparseParts::new(layout.shards[shard as usize].len());
     let mut row = Vec::new();
-    for index in of_ordinal {
+    for index in order {
         row.clear();
         for at in matrix.offsets[index as usize]..matrix.offsets[index as usize + 1] {
-            let item = matrix.columns[at] as usize;
-            if job.items.shard_of[item] == shard {
-                row.push((job.items.rows[item], matrix.values[at]));
+            let column = matrix.columns[at] as usize;
+            if layout.shard_of[column] == shard {
+                row.push((layout.rows[column], matrix.values[at]));
             }
         }
         parts.push_row(&mut row);
     }
     parts
+}
+
+/// The input index of each ordinal.
+fn by_ordinal(ordinals: &[u32]) -> Vec<u32> {
+    let mut indexes = vec![0u32; ordinals.len()];
+    for (index, &ordinal) in (0u32..).zip(ordinals) {
+        indexes[ordinal as usize] = index;
+    }
+    indexes
 }

@@ -80,6 +80,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
         recipe: Recipe::MatrixFactorisation {
             user_factors: "user_factors".into(),
             item_factors: "item_factors".into(),
+            fold_in: None,
         },
         kind: "mf".into(),
         shards,
@@ -105,7 +106,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
         ],
         history: Some(history),
         popularity: (0..items).map(|at| (at * 31 % 17) as f32).collect(),
-        item_rows: vec![],
+        sparse: vec![],
         quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
         parameters: [("factors".to_owned(), rank.to_string())].into(),
         created_at_ms: 1_700_000_000_000,

@@ -119,7 +119,7 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
                     format!("{matrix:?} is partitioned by row: it has rows to look up, not to sum");
                 return Err(wrong("matrix", reason));
             }
-            (Entity::Item, 0)
+            (found_matrix.columns_of(), 0)
         }
     };
     if entity == Entity::User && !filters.is_empty() {

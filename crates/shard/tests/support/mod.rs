@@ -4,7 +4,7 @@
 
 use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, IndexMode, IndexOptions, ItemRecord, Manifest,
-    Quality, RowFormat, SparseInput, TrustedKeys, read_manifest, write_bundle,
+    Quality, RowFormat, SparseInput, SparseShape, TrustedKeys, read_manifest, write_bundle,
 };
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::EnsembleNode;
@@ -86,6 +86,7 @@ impl Catalogue {
             recipe: Recipe::MatrixFactorisation {
                 user_factors: "user_factors".into(),
                 item_factors: "item_factors".into(),
+                fold_in: None,
             },
             kind: "mf".into(),
             shards,
@@ -94,8 +95,9 @@ impl Catalogue {
             dense: vec![dense("user_factors", Entity::User, &self.user_factors), item_factors],
             history: Some(csr(&self.history)),
             popularity: self.popularity.clone(),
-            item_rows: vec![SparseInput {
+            sparse: vec![SparseInput {
                 name: "neighbours".into(),
+                shape: SparseShape::ITEM_ROWS,
                 matrix: csr(&self.neighbours),
             }],
             quality: Quality::default(),

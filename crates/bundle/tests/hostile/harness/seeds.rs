@@ -53,8 +53,9 @@ fn with_indexes(mut given: BundleInput) -> BundleInput {
 fn with_neighbours(mut given: BundleInput) -> BundleInput {
     let items = given.items.len();
     let row = |at: usize| [(at + 1) % items, (at + 7) % items].map(|column| column as u32);
-    given.item_rows = vec![SparseInput {
+    given.sparse = vec![SparseInput {
         name: "neighbours".into(),
+        shape: marquee_bundle::SparseShape::ITEM_ROWS,
         matrix: CsrInput {
             offsets: (0..=items).map(|at| 2 * at).collect(),
             columns: (0..items).flat_map(row).collect(),

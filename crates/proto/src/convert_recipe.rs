@@ -1,0 +1,135 @@
+//! Recipes between the wire and core.
+
+use crate::control::v1 as pb;
+use crate::convert_control::{ConvertError, Result, needed};
+use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
+
+pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
+    use pb::recipe::Kind;
+    let kind = match recipe {
+        Recipe::MatrixFactorisation { user_factors, item_factors, fold_in } => {
+            Kind::MatrixFactorisation(pb::MatrixFactorisation {
+                user_factors: user_factors.clone(),
+                item_factors: item_factors.clone(),
+                fold_in: fold_in.as_ref().map(|FoldIn { matrix, alpha }| pb::FoldIn {
+                    matrix: matrix.clone(),
+                    alpha: *alpha,
+                }),
+            })
+        }
+        Recipe::Popularity => Kind::Popularity(pb::Popularity {}),
+        Recipe::Content { user_topics, item_topics } => Kind::Content(pb::Content {
+            user_topics: user_topics.clone(),
+            item_topics: item_topics.clone(),
+        }),
+        Recipe::ItemRows { matrix, history } => Kind::ItemRows(rows_to_pb(matrix, history)),
+        Recipe::UserNeighbours { by, histories, neighbours } => {
+            use pb::user_neighbours::By;
+            Kind::UserNeighbours(pb::UserNeighbours {
+                by: Some(match by {
+                    NeighbourSearch::Vectors { user_factors } => {
+                        By::UserFactors(user_factors.clone())
+                    }
+                    NeighbourSearch::Histories { matrix, history } => {
+                        By::UserSums(rows_to_pb(matrix, history))
+                    }
+                }),
+                histories: histories.clone(),
+                neighbours: *neighbours,
+            })
+        }
+        Recipe::Trending { matrix } => Kind::Trending(pb::Trending { matrix: matrix.clone() }),
+        Recipe::Blend { members } => Kind::Blend(pb::Blend {
+            members: members
+                .iter()
+                .map(|BlendMember { recipe, weight }| pb::BlendMember {
+                    recipe: Some(recipe_to_pb(recipe)),
+                    weight: *weight,
+                })
+                .collect(),
+        }),
+    };
+    pb::Recipe { kind: Some(kind) }
+}
+
+fn rows_to_pb(matrix: &str, history: &HistoryWeights) -> pb::ItemRows {
+    let HistoryWeights { by_value, decay, newest } = *history;
+    pb::ItemRows {
+        matrix: matrix.into(),
+        history: Some(pb::HistoryWeights { by_value, decay, newest }),
+    }
+}
+
+/// A recipe of the wire.
+///
+/// # Errors
+/// Something is missing, or out of bounds: see [`Recipe::check`].
+pub(crate) fn recipe_from_pb(recipe: pb::Recipe) -> Result<Recipe> {
+    let recipe = read(recipe, Nesting::Outer)?;
+    recipe.check().map_err(invalid)?;
+    Ok(recipe)
+}
+
+fn invalid(what: String) -> ConvertError {
+    ConvertError::Value { field: "version.recipe".into(), what }
+}
+
+/// Blends do not nest, so neither does reading them.
+#[derive(Clone, Copy, PartialEq)]
+enum Nesting {
+    Outer,
+    InBlend,
+}
+
+fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
+    use pb::recipe::Kind;
+    Ok(match needed(recipe.kind, "version.recipe.kind")? {
+        Kind::MatrixFactorisation(pb::MatrixFactorisation {
+            user_factors,
+            item_factors,
+            fold_in,
+        }) => Recipe::MatrixFactorisation {
+            user_factors,
+            item_factors,
+            fold_in: fold_in.map(|pb::FoldIn { matrix, alpha }| FoldIn { matrix, alpha }),
+        },
+        Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
+        Kind::Content(pb::Content { user_topics, item_topics }) => {
+            Recipe::Content { user_topics, item_topics }
+        }
+        Kind::ItemRows(rows) => {
+            let (matrix, history) = rows_from_pb(rows)?;
+            Recipe::ItemRows { matrix, history }
+        }
+        Kind::UserNeighbours(pb::UserNeighbours { by, histories, neighbours }) => {
+            use pb::user_neighbours::By;
+            let by = match needed(by, "version.recipe.user_neighbours.by")? {
+                By::UserFactors(user_factors) => NeighbourSearch::Vectors { user_factors },
+                By::UserSums(rows) => {
+                    let (matrix, history) = rows_from_pb(rows)?;
+                    NeighbourSearch::Histories { matrix, history }
+                }
+            };
+            Recipe::UserNeighbours { by, histories, neighbours }
+        }
+        Kind::Trending(pb::Trending { matrix }) => Recipe::Trending { matrix },
+        Kind::Blend(_) if nesting == Nesting::InBlend => {
+            return Err(invalid("a blend in a blend: give its members".into()));
+        }
+        Kind::Blend(pb::Blend { members }) => Recipe::Blend {
+            members: members
+                .into_iter()
+                .map(|pb::BlendMember { recipe, weight }| {
+                    let recipe = needed(recipe, "version.recipe.blend.members.recipe")?;
+                    Ok(BlendMember { recipe: read(recipe, Nesting::InBlend)?, weight })
+                })
+                .collect::<Result<_>>()?,
+        },
+    })
+}
+
+fn rows_from_pb(rows: pb::ItemRows) -> Result<(String, HistoryWeights)> {
+    let pb::ItemRows { matrix, history } = rows;
+    let pb::HistoryWeights { by_value, decay, newest } = needed(history, "version.recipe.history")?;
+    Ok((matrix, HistoryWeights { by_value, decay, newest }))
+}
