@@ -59,6 +59,16 @@ pub fn evaluate_popularity(split: &HoldOut, users: &[u32], cutoff: usize) -> Met
     score(&split.test, users, &lists, cutoff)
 }
 
+/// Lists from anywhere, the n-th for the n-th of `users`, best first, by the items of `split`.
+pub(crate) fn evaluate_lists(
+    split: &HoldOut,
+    users: &[u32],
+    lists: &[Vec<u32>],
+    cutoff: usize,
+) -> Metrics {
+    score(&split.test, users, lists, cutoff)
+}
+
 fn score(test: &Interactions, users: &[u32], lists: &[Vec<u32>], cutoff: usize) -> Metrics {
     let mut tally = Tally::new(cutoff);
     let mut recommended = vec![false; test.items.len()];

@@ -18,6 +18,7 @@ mod metrics;
 mod rank;
 
 pub use bundle::{BundleEvaluation, evaluate_bundle};
+pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
 pub use metrics::Metrics;
