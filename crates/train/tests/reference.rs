@@ -11,22 +11,12 @@ use marquee_train::read::read_interactions;
 use marquee_train::{
     ColumnArgs, Duplicates, HoldOut, Interactions, Weight, confidences, hold_out, positives,
 };
-use std::path::{Path, PathBuf};
-use support::{directory, file};
+use std::path::Path;
+use support::{data, directory, file};
 
 fn read(path: &Path) -> Interactions {
     let result = read_interactions(path, &ColumnArgs::default(), Duplicates::Last, false);
     result.unwrap_or_else(|error| panic!("{error}")).0
-}
-
-/// The directory of a real data set, if it is there.
-fn data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if !path.is_dir() {
-        eprintln!("{} is not there: its figures are not checked", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 fn split(dir: &Path) -> HoldOut {
