@@ -4,7 +4,7 @@
 //! interactions, fits a model to the rest and measures it beside popularity, fits it again to
 //! everything, and writes a bundle. [`import`](fn@import) makes a bundle of factors that were trained
 //! elsewhere. [`split`] cuts interactions into what is learned from and what is to be found; [`eval`]
-//! scores a bundle, or any lists of recommendations, against held-out files.
+//! scores a bundle, or any lists of recommendations, against held-out files, and compares two.
 //!
 //! [`Interactions`] is what all of them work on: one row a (user, item) pair, users and items
 //! numbered in the canonical order of their ids, so that results do not depend on the order of rows

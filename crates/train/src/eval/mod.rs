@@ -3,7 +3,8 @@
 //! What is measured, by which formula, is said in one place, [`metrics`]. Three ways lead there:
 //! factors against a hold-out inside training ([`evaluate_factors`], [`evaluate_popularity`]), a
 //! finished bundle against two files ([`evaluate_bundle`]), and lists of ids from anywhere, a live
-//! endpoint for one ([`Evaluator`]). Every user's scores ([`PerUser`]) can be kept in a file.
+//! endpoint for one ([`Evaluator`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
+//! them be held against each other by paired tests ([`compare`](fn@compare)).
 //!
 //! Rankings are over all items but those the user knows, never over a sample; ties go to the smaller
 //! id in canonical order. A user without a list counts 0.
@@ -11,6 +12,7 @@
 //! Deliberately missing: sampled metrics, which rank models wrongly (Krichene and Rendle 2020).
 
 mod bundle;
+pub mod compare;
 mod hold_out;
 mod lists;
 pub mod metrics;
@@ -18,6 +20,7 @@ mod per_user;
 mod rank;
 
 pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};
+pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
 pub use metrics::{Cutoffs, Measure, Metrics};
