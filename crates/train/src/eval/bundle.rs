@@ -61,7 +61,7 @@ pub fn evaluate_bundle_per_user(
     let popular: Vec<Vec<u32>> =
         known.iter().map(|known| most_popular(&order, known, evaluator.cutoff())).collect();
     let (mut lists, users_known) = match &bundle.manifest().recipe {
-        Recipe::MatrixFactorisation { user_factors, item_factors } => {
+        Recipe::MatrixFactorisation { user_factors, item_factors, .. } => {
             let factors = ItemFactors::gather(dir, &bundle, item_factors, items.len())?;
             let mut vectors = Vec::with_capacity(known.len());
             for user in evaluator.users() {
