@@ -21,6 +21,9 @@ pub const HISTORY_MATRIX: &str = "history";
 /// interactions are newer. Recipes that look at order need it.
 pub const HISTORY_ORDER_MATRIX: &str = "history_order";
 
+/// Items that each member of a blend lists at least, before their scores are scaled and added: on films,
+/// longer lists hardly change the first twenty, shorter ones do.
+pub const BLEND_DEPTH: usize = 500;
 /// Members of a blend: each is a search for every request.
 pub const MAX_BLEND_MEMBERS: usize = 8;
 /// Neighbours whose histories are summed: more rows hardly change the order of the sums.
@@ -148,8 +151,8 @@ pub enum NeighbourSearch {
 pub struct FoldIn {
     /// The dense matrix items × rank: item factors times the inverse of their regularised Gram matrix.
     pub matrix: String,
-    /// The confidence that one interaction adds, above 0.
-    pub alpha: f64,
+    /// The confidence of one interaction, above 0; that of none is 1.
+    pub confidence: f64,
 }
 
 /// What the interactions of a history weigh as rows of a sum.
@@ -327,10 +330,10 @@ impl Recipe {
                 }
                 Ok(())
             }
-            Self::MatrixFactorisation { fold_in: Some(FoldIn { alpha, .. }), .. }
-                if !(alpha.is_finite() && *alpha > 0.0) =>
+            Self::MatrixFactorisation { fold_in: Some(FoldIn { confidence, .. }), .. }
+                if !(confidence.is_finite() && *confidence > 0.0) =>
             {
-                Err(format!("the alpha of fold_in is {alpha}: it must be above 0"))
+                Err(format!("the confidence of fold_in is {confidence}: it must be above 0"))
             }
             Self::UserNeighbours { neighbours, .. }
                 if !(1..=MAX_NEIGHBOURS).contains(neighbours) =>
@@ -470,13 +473,13 @@ mod tests {
                 .map(|(recipe, weight)| BlendMember { recipe, weight })
                 .collect(),
         };
-        let fold = |matrix: &str, alpha| Some(FoldIn { matrix: matrix.into(), alpha });
+        let fold = |matrix: &str, confidence| Some(FoldIn { matrix: matrix.into(), confidence });
         for fine in [mf(None), mf(fold("i", 1.0)), rows(1.0), blend(vec![(rows(1.0), 0.5)])] {
             assert_eq!(check_recipe(&fine, find), Ok(()));
         }
         for (recipe, says) in [
             (mf(fold("short", 1.0)), "\"i\" has rank 8 and \"short\" 4"),
-            (mf(fold("i", 0.0)), "alpha of fold_in is 0"),
+            (mf(fold("i", 0.0)), "confidence of fold_in is 0"),
             (rows(0.0), "decay is 0"),
             (rows(f64::NAN), "decay is NaN"),
             (rows(0.5), "\"history_order\", which is missing"),

@@ -16,7 +16,7 @@ use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse,
 };
-use marquee_train::eval::{Evaluator, evaluate_bundle};
+use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{Duplicates, EvalArgs, positives};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
     let (train, _) = read(&args.train)?;
     let (test, _) = read(&args.test)?;
     let test = positives(&test, args.positive_at, Default::default())?;
-    Ok(Evaluator::new(train, test, args.cutoff)?)
+    Ok(Evaluator::new(train, test, Cutoffs::new(&[args.cutoff])?)?)
 }
 
 /// What an endpoint answered, in the order of the evaluator's users.

@@ -81,7 +81,7 @@ fn every_recipe() -> Recipe {
         Recipe::MatrixFactorisation {
             user_factors: "u".into(),
             item_factors: "i".into(),
-            fold_in: Some(FoldIn { matrix: "f".into(), alpha: 2.5 }),
+            fold_in: Some(FoldIn { matrix: "f".into(), confidence: 2.5 }),
         },
         Recipe::Content { user_topics: "u".into(), item_topics: "i".into() },
         Recipe::ItemRows { matrix: "ease".into(), history: history.clone() },

@@ -11,9 +11,9 @@ pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
             Kind::MatrixFactorisation(pb::MatrixFactorisation {
                 user_factors: user_factors.clone(),
                 item_factors: item_factors.clone(),
-                fold_in: fold_in.as_ref().map(|FoldIn { matrix, alpha }| pb::FoldIn {
+                fold_in: fold_in.as_ref().map(|FoldIn { matrix, confidence }| pb::FoldIn {
                     matrix: matrix.clone(),
-                    alpha: *alpha,
+                    confidence: *confidence,
                 }),
             })
         }
@@ -91,7 +91,7 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
         }) => Recipe::MatrixFactorisation {
             user_factors,
             item_factors,
-            fold_in: fold_in.map(|pb::FoldIn { matrix, alpha }| FoldIn { matrix, alpha }),
+            fold_in: fold_in.map(|pb::FoldIn { matrix, confidence }| FoldIn { matrix, confidence }),
         },
         Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
         Kind::Content(pb::Content { user_topics, item_topics }) => {

@@ -1,11 +1,10 @@
 //! Answers, as callers see them.
 
-use crate::ask::Answer;
+use crate::ask::{Answer, LeafName};
 use crate::error::RouterError;
 use crate::lookup::version_to_wire;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::fuse::{Candidate, Contribution};
-use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Route, Variant};
 use marquee_proto::v1;
 use prost::Message;
@@ -71,15 +70,12 @@ impl Answer {
     }
 }
 
-fn items(
-    items: Vec<Candidate>,
-    leaves: &[(ModelVersion, &'static str)],
-) -> Vec<v1::RecommendedItem> {
+fn items(items: Vec<Candidate>, leaves: &[LeafName]) -> Vec<v1::RecommendedItem> {
     let explanation = |Contribution { leaf, score, rank }: Contribution| {
-        let (model, recipe) = &leaves[leaf];
+        let LeafName { version, recipe } = &leaves[leaf];
         v1::Explanation {
-            model: Some(version_to_wire(model)),
-            recipe: (*recipe).into(),
+            model: Some(version_to_wire(version)),
+            recipe: recipe.clone(),
             score,
             rank,
         }

@@ -9,6 +9,10 @@ use marquee_proto::v1::FallbackReason;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// The newest of a request's recent items shape its answer, no more than these: solving for a vector
+/// takes the cube of their number, and older ones hardly count. All are left out of the answer.
+const MAX_SHAPING_ITEMS: usize = 200;
+
 /// The best items for a user, or for those who like an item.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
@@ -38,6 +42,17 @@ impl Subject {
         match self {
             Self::User(id) | Self::Item(id) => id,
         }
+    }
+}
+
+impl Ask {
+    /// The recent items that shape the answer, newest last.
+    pub(crate) fn shaping_items(&self) -> &[String] {
+        let known = match self.subject {
+            Subject::User(_) => self.recent_item_ids.as_slice(),
+            Subject::Item(_) => &[],
+        };
+        &known[known.len().saturating_sub(MAX_SHAPING_ITEMS)..]
     }
 }
 
@@ -93,13 +108,21 @@ impl From<RankItems> for Ask {
     }
 }
 
+/// What a leaf is called in explanations.
+#[derive(Clone, Debug)]
+pub(crate) struct LeafName {
+    pub(crate) version: ModelVersion,
+    /// The recipe that it was answered by.
+    pub(crate) recipe: String,
+}
+
 /// What answers an [`Ask`].
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
     pub(crate) items: Vec<Candidate>,
-    /// The leaves of the ensemble, and the name of the recipe that each was answered by.
-    pub(crate) leaves: Vec<(ModelVersion, &'static str)>,
+    /// The leaves of the ensemble.
+    pub(crate) leaves: Vec<LeafName>,
     /// What served.
     pub(crate) route: Route,
     /// Under which plan.

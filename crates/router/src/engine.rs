@@ -239,6 +239,11 @@ impl Engine {
         let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
         let began = Instant::now();
         for (n, demand, ticket) in tickets {
+            if tasks[n].finds_neighbours(demand.leaf) {
+                let neighbours = round.take_ordinals(ticket);
+                tasks[n].meet(layout, demand.leaf, neighbours, &lost);
+                continue;
+            }
             let leaf = tasks[n].explains().then_some(demand.leaf);
             let list = round.take(ticket, leaf);
             tasks[n].learn(layout, &demand, list, &lost);

@@ -50,6 +50,16 @@ pub(crate) enum Found {
     Unavailable(usize),
 }
 
+impl Found {
+    /// The piece that did not answer, if that is what became of it.
+    pub(crate) fn unavailable(&self) -> Option<usize> {
+        match self {
+            Self::Unavailable(piece) => Some(*piece),
+            Self::Row(_) | Self::Unknown => None,
+        }
+    }
+}
+
 /// See the module.
 pub(crate) struct LookupRound<'a> {
     epoch: u64,

@@ -169,6 +169,19 @@ impl<'a> SearchRound<'a> {
         (1..).zip(picks).map(candidate).collect()
     }
 
+    /// The best rows of a query by ordinal, with their scores, after the round.
+    pub(crate) fn take_ordinals(&mut self, ticket: Ticket) -> Vec<(u32, f32)> {
+        let Op { queries, replies, .. } = &self.ops[ticket.op];
+        let lists: Vec<&QueryResult> =
+            replies.iter().map(|reply| &reply.queries[ticket.query]).collect();
+        let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
+        let picks = merge_top_k(&ranked, queries[ticket.query].count as usize, overlap(replies));
+        let row = |Pick { list, position }: Pick| {
+            (lists[list].ordinals[position], lists[list].scores[position])
+        };
+        picks.into_iter().map(row).collect()
+    }
+
     fn message(&self, pieces: &[usize]) -> SearchRequest {
         let op = |op: &Op<'_>| SearchOp {
             version: Some(version_to_wire(op.version)),

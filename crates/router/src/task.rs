@@ -3,24 +3,35 @@
 //! The rounds are shared by all asks of a batch; a task is what is one ask's own. Its methods are
 //! called in order: [`Task::look_up`], [`Task::settle`], then [`Task::demands`] and
 //! [`Task::learn`] until there are no demands, then [`Task::finish`].
+//!
+//! A leaf is one recipe of one version: a model whose recipe is a blend has a leaf for each member.
+//! What a leaf searches for is its [`Source`]; neighbours are found first, and then searched for what
+//! they like.
 
-use crate::ask::{Answer, Ask, Subject};
+use crate::ask::{Answer, Ask, LeafName, Subject};
 use crate::error::{RouterError, Silence};
+use crate::facts::{Facts, Who, rows};
 use crate::fanout::Failure;
+use crate::fold_in::{NewItem, fold_in};
 use crate::layout::Layout;
-use crate::lookup::{self, Found, LookupRound, Rows, components};
+use crate::lookup::{Found, LookupRound, components};
 use crate::search::Matrix;
 use crate::tree::{Demand, LeafState, Scope, Step, Tree};
 use bytes::Bytes;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
-use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX, Recipe};
+use marquee_core::recipe::{
+    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, POPULARITY_MATRIX, Recipe, Seen,
+};
 use marquee_proto::shard::v1::{Entity, Operation, Query, Row};
 use marquee_proto::v1::{self, FallbackReason};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Shards that a message names before it says only how many more there are.
 const MAX_NAMED_SHARDS: usize = 8;
+/// What fills a list up that is too short.
+static POPULARITY: Recipe = Recipe::Popularity;
 
 /// See the module.
 pub(crate) struct Task<'a> {
@@ -29,6 +40,7 @@ pub(crate) struct Task<'a> {
     tree: Tree,
     leaves: Vec<Leaf<'a>>,
     states: Vec<LeafState>,
+    facts: Facts<'a>,
     fallback: FallbackReason,
     /// Pieces that could not be searched, and how they failed.
     missing: BTreeMap<usize, Failure>,
@@ -37,26 +49,57 @@ pub(crate) struct Task<'a> {
     searched: BTreeSet<usize>,
     /// The list, once it is there.
     items: Option<Vec<Candidate>>,
+    /// Popular items that follow a list that came out too short: the leaf that gets them.
+    filler: Option<usize>,
 }
 
-/// One model of the ensemble.
+/// One recipe of the ensemble.
 struct Leaf<'a> {
-    /// Its number in the layout.
+    /// Its version's number in the layout.
     version: usize,
+    /// How it answers; no blend.
     recipe: &'a Recipe,
-    ticket: Option<lookup::Ticket>,
-    approach: Approach,
+    approach: Approach<'a>,
+    /// What its lists are not to have.
+    exclude: Arc<[u32]>,
+    /// The asking user, who is no neighbour of himself.
+    myself: Option<u32>,
 }
 
 /// How a leaf is answered.
-#[derive(Debug)]
-enum Approach {
-    /// By what is like this vector.
-    Vector { vector: Bytes, exclude: Vec<u32> },
-    /// By what is popular.
-    Popularity { exclude: Vec<u32> },
+#[derive(Clone, Debug)]
+enum Approach<'a> {
+    /// By a search for items.
+    Items(Source<'a>),
+    /// By a search for users of like taste, and another for items that they like.
+    Neighbours(Source<'a>),
+    /// By what is popular, in place of what its recipe says.
+    Popularity,
     /// Not at all.
     None,
+}
+
+/// What to search, and for what.
+#[derive(Clone, Debug)]
+struct Source<'a> {
+    matrix: &'a str,
+    by: By,
+}
+
+#[derive(Clone, Debug)]
+enum By {
+    Vector(Bytes, Operation),
+    Rows(Vec<u32>, Vec<f32>),
+}
+
+impl<'a> Source<'a> {
+    fn vector(matrix: &'a str, vector: Bytes, operation: Operation) -> Self {
+        Self { matrix, by: By::Vector(vector, operation) }
+    }
+
+    fn one_row(matrix: &'a str) -> Self {
+        Self { matrix, by: By::Rows(vec![0], vec![1.0]) }
+    }
 }
 
 impl<'a> Task<'a> {
@@ -73,54 +116,56 @@ impl<'a> Task<'a> {
     ) -> Result<Self, RouterError> {
         let undecided =
             || RouterError::Undecided { ensemble: route.ensemble.clone(), epoch: layout.epoch };
-        let (tree, versions) = Tree::of(&route.root).ok_or_else(undecided)?;
-        let leaves = versions
-            .iter()
-            .map(|version| {
-                let version = layout.number_of(version).ok_or_else(undecided)?;
-                let recipe = layout.version(version).recipe;
-                Ok(Leaf { version, recipe, ticket: None, approach: Approach::None })
-            })
-            .collect::<Result<Vec<_>, RouterError>>()?;
+        let mut leaves = Vec::new();
+        let tree = Tree::of(&route.root, &mut |version| {
+            let version = layout.number_of(version)?;
+            let parts = layout.version(version).recipe.parts();
+            let nothing: Arc<[u32]> = Arc::default();
+            leaves.extend(parts.iter().map(|&(recipe, _)| Leaf {
+                version,
+                recipe,
+                approach: Approach::None,
+                exclude: Arc::clone(&nothing),
+                myself: None,
+            }));
+            Some(parts.into_iter().map(|(_, weight)| weight).collect())
+        })
+        .ok_or_else(undecided)?;
         Ok(Self {
             ask,
             states: vec![LeafState::Open; leaves.len()],
             route,
             tree,
             leaves,
+            facts: Facts::default(),
             fallback: FallbackReason::Unspecified,
             missing: BTreeMap::new(),
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
             items: None,
+            filler: None,
         })
     }
 
     /// Adds what the leaves have to know of the subject.
     pub(crate) fn look_up(&mut self, layout: &Layout<'a>, round: &mut LookupRound<'a>) {
-        let wants_history = self.wants_history();
-        for leaf in &mut self.leaves {
-            let sparse = if wants_history { HISTORY_MATRIX } else { "" };
-            let (entity, dense, sparse) = match (&self.ask.subject, leaf.recipe) {
-                (Subject::User(_), Recipe::MatrixFactorisation { user_factors, .. }) => {
-                    (Entity::User, user_factors.as_str(), sparse)
+        let excludes_seen = !self.ask.filter.include_seen;
+        for Leaf { version, recipe, .. } in &self.leaves {
+            match self.ask.subject {
+                Subject::User(_) => {
+                    want_user(&mut self.facts, *version, recipe, excludes_seen);
+                    for recent in 0..self.ask.shaping_items().len() {
+                        want_recent(&mut self.facts, Who::Recent(recent), *version, recipe);
+                    }
                 }
-                (Subject::User(_), Recipe::Popularity) if wants_history => {
-                    (Entity::User, "", sparse)
-                }
-                (Subject::Item(_), Recipe::MatrixFactorisation { item_factors, .. }) => {
-                    (Entity::Item, item_factors.as_str(), "")
-                }
-                (Subject::User(_) | Subject::Item(_), Recipe::Popularity) => continue,
-            };
-            let rows = Rows { version: leaf.version, entity, dense, sparse };
-            leaf.ticket = Some(round.add(layout, rows, self.ask.subject.id()));
+                Subject::Item(_) => want_item(&mut self.facts, *version, recipe),
+            }
         }
-    }
-
-    /// Whether what the user has seen matters.
-    fn wants_history(&self) -> bool {
-        matches!(self.ask.subject, Subject::User(_)) && !self.ask.filter.include_seen
+        let ask = self.ask;
+        self.facts.look_up(layout, round, |who| match who {
+            Who::Subject => ask.subject.id(),
+            Who::Recent(recent) => &ask.shaping_items()[recent],
+        });
     }
 
     /// Decides how each leaf is answered, given what was found.
@@ -130,126 +175,199 @@ impl<'a> Task<'a> {
     pub(crate) fn settle(
         &mut self,
         layout: &Layout<'_>,
-        round: &mut LookupRound<'_>,
+        round: &mut LookupRound<'a>,
         lost: &BTreeMap<usize, Failure>,
     ) -> Result<(), RouterError> {
-        let found: Vec<Option<Found>> =
-            self.leaves.iter().map(|leaf| Some(round.take(leaf.ticket?))).collect();
-        for piece in found.iter().flatten().filter_map(Found::unavailable) {
+        self.facts.take(round);
+        for piece in self.facts.unavailable() {
             self.silent.insert(piece, lost.get(&piece).copied().unwrap_or(Failure::Unreachable));
         }
         match self.ask.subject {
-            Subject::User(_) => self.settle_user(found),
-            Subject::Item(_) => self.settle_item(layout, found)?,
+            Subject::User(_) => self.settle_user(),
+            Subject::Item(_) => self.settle_item(layout)?,
         }
         for (leaf, state) in self.leaves.iter().zip(&mut self.states) {
             if matches!(leaf.approach, Approach::None) {
                 *state = LeafState::Absent;
             }
         }
+        self.facts = Facts::default();
         Ok(())
     }
 
-    /// A leaf that knows the user answers by the user's vector. If there is one, those that do not
-    /// know the user are silent; if there is none, they answer with what is popular.
-    fn settle_user(&mut self, found: Vec<Option<Found>>) {
-        let personal = |leaf: &Leaf<'_>| matches!(leaf.recipe, Recipe::MatrixFactorisation { .. });
-        let has_taste = found.iter().zip(&self.leaves).any(|(found, leaf)| {
-            personal(leaf) && matches!(found, Some(Found::Row(row)) if has_direction(row))
-        });
-        if !has_taste && self.leaves.iter().any(personal) {
-            let of_personal = || {
-                let all = found.iter().zip(&self.leaves);
-                all.filter(|(_, leaf)| personal(leaf)).filter_map(|(found, _)| found.as_ref())
-            };
-            self.fallback = if of_personal().any(|f| f.unavailable().is_some()) {
-                FallbackReason::UserShardUnavailable
-            } else if of_personal().any(|f| matches!(f, Found::Row(_))) {
-                FallbackReason::NoHistory
-            } else {
-                FallbackReason::UnknownUser
-            };
+    /// Leaves that know a taste answer by it, and personal ones that do not are silent; if none of
+    /// them does, the first of each version answers with what is popular.
+    fn settle_user(&mut self) {
+        let mut histories: BTreeMap<usize, History> = BTreeMap::new();
+        let (facts, recents) = (&self.facts, self.ask.shaping_items().len());
+        let (mut has_taste, mut has_own_taste) = (false, false);
+        for leaf in &mut self.leaves {
+            let history = histories
+                .entry(leaf.version)
+                .or_insert_with(|| History::of(facts, leaf.version, recents));
+            leaf.exclude = Arc::clone(&history.seen);
+            leaf.approach = approach_to_user(leaf, facts, history, recents);
+            if leaf.recipe.is_personal() {
+                has_taste |= !matches!(leaf.approach, Approach::None);
+                let own = own_vector(leaf.recipe)
+                    .and_then(|matrix| facts.row(Who::Subject, leaf.version, matrix, ""))
+                    .is_some_and(has_direction);
+                has_own_taste |= own || (leaf.recipe.history().is_some() && history.has_own);
+            }
         }
-        for (leaf, found) in self.leaves.iter_mut().zip(found) {
-            let row = match found {
-                Some(Found::Row(row)) => row,
-                Some(Found::Unknown | Found::Unavailable(_)) | None => Row::default(),
-            };
-            leaf.approach = match (personal(leaf), has_direction(&row)) {
-                (true, true) => Approach::Vector { vector: row.vector, exclude: row.columns },
-                (true, false) if has_taste => Approach::None,
-                (true, false) | (false, _) => Approach::Popularity { exclude: row.columns },
-            };
+        if self.ask.filter.include_seen {
+            self.leaves.iter_mut().for_each(|leaf| leaf.exclude = Arc::default());
         }
-    }
-
-    fn settle_item(
-        &mut self,
-        layout: &Layout<'_>,
-        found: Vec<Option<Found>>,
-    ) -> Result<(), RouterError> {
-        let unavailable = found.iter().flatten().find_map(Found::unavailable);
-        let nothing_to_ask = found.iter().all(Option::is_none);
-        let mut known = false;
-        for (leaf, found) in self.leaves.iter_mut().zip(found) {
-            if let Some(Found::Row(row)) = found {
-                known = true;
-                // Without a direction nothing points the same way.
-                if has_direction(&row) {
-                    leaf.approach =
-                        Approach::Vector { vector: row.vector, exclude: vec![row.ordinal] };
+        let personal: BTreeSet<usize> = self
+            .leaves
+            .iter()
+            .filter(|leaf| leaf.recipe.is_personal())
+            .map(|leaf| leaf.version)
+            .collect();
+        if personal.is_empty() || has_own_taste {
+            return;
+        }
+        let of_personal = || {
+            let all = facts.of_subject().filter(|(version, _)| personal.contains(version));
+            all.map(|(_, found)| found)
+        };
+        self.fallback = if of_personal().any(|found| found.unavailable().is_some()) {
+            FallbackReason::UserShardUnavailable
+        } else if has_taste {
+            FallbackReason::RecentItems
+        } else if of_personal().any(|found| matches!(found, Found::Row(_))) {
+            FallbackReason::NoHistory
+        } else {
+            FallbackReason::UnknownUser
+        };
+        if !has_taste {
+            let mut standing_in = BTreeSet::new();
+            for leaf in self.leaves.iter_mut().filter(|leaf| leaf.recipe.is_personal()) {
+                if standing_in.insert(leaf.version) {
+                    leaf.approach = Approach::Popularity;
                 }
             }
         }
+    }
+
+    fn settle_item(&mut self, layout: &Layout<'_>) -> Result<(), RouterError> {
+        for leaf in &mut self.leaves {
+            let matrix = match (item_vector(leaf.recipe), leaf.recipe) {
+                (Some(matrix), _) => matrix,
+                (None, Recipe::ItemRows { .. }) => "",
+                (None, _) => continue,
+            };
+            let Some(row) = self.facts.row(Who::Subject, leaf.version, matrix, "") else {
+                continue;
+            };
+            leaf.exclude = Arc::new([row.ordinal]);
+            leaf.approach = match leaf.recipe {
+                Recipe::ItemRows { matrix, .. } => {
+                    let by = By::Rows(vec![row.ordinal], vec![1.0]);
+                    Approach::Items(Source { matrix, by })
+                }
+                // Without a direction nothing points the same way.
+                _ if !has_direction(row) => Approach::None,
+                _ => {
+                    let vector = row.vector.clone();
+                    Approach::Items(Source::vector(matrix, vector, Operation::DenseCosine))
+                }
+            };
+        }
+        let unavailable = self.facts.unavailable().next();
+        let known = self.facts.of_subject().any(|(_, found)| matches!(found, Found::Row(_)));
         let (item_id, surface) = (self.ask.subject.id().to_owned(), self.ask.surface.clone());
         match (known, unavailable) {
             (true, _) => Ok(()),
             (false, Some(piece)) => {
                 Err(RouterError::ItemShardUnavailable { item_id, shard: layout.name(piece) })
             }
-            (false, None) if nothing_to_ask => Err(RouterError::NoItemVectors { surface }),
+            (false, None) if !self.facts.has_subject() => {
+                Err(RouterError::NoItemVectors { surface })
+            }
             (false, None) => Err(RouterError::UnknownItem { item_id, surface }),
         }
     }
 
     /// What to search for next; nothing when the list is there.
     pub(crate) fn demands(&mut self) -> Vec<Demand> {
+        let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
         // Other tasks of the batch may still have demands.
         if self.items.is_none() {
-            let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
             match self.tree.evaluate(&mut self.states, &scope) {
                 Step::Ask(demands) => return demands,
                 Step::Done(items) => self.items = Some(items),
             }
         }
-        Vec::new()
+        match self.filler {
+            None => self.fill(scope),
+            Some(filler) => {
+                let popular = std::mem::replace(&mut self.states[filler], LeafState::Absent);
+                if let (LeafState::Answered(popular), Some(items)) = (popular, &mut self.items) {
+                    fill_up(items, popular, self.ask.count);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Asks for popular items where sums of rows, which list only what some row names, gave too few.
+    fn fill(&mut self, scope: Scope) -> Vec<Demand> {
+        let sums = |leaf: &&Leaf<'_>| {
+            leaf.recipe.is_personal()
+                && matches!(&leaf.approach, Approach::Items(Source { by: By::Rows(..), .. }))
+        };
+        let found = self.items.as_ref().map_or(0, Vec::len);
+        let (true, Some(leaf)) = (found < self.ask.count, self.leaves.iter().find(sums)) else {
+            return Vec::new();
+        };
+        if matches!(self.ask.subject, Subject::Item(_)) {
+            return Vec::new();
+        }
+        let (version, exclude) = (leaf.version, Arc::clone(&leaf.exclude));
+        self.leaves.push(Leaf {
+            version,
+            recipe: &POPULARITY,
+            approach: Approach::Popularity,
+            exclude,
+            myself: None,
+        });
+        self.states.push(LeafState::Open);
+        let leaf = self.leaves.len() - 1;
+        self.filler = Some(leaf);
+        // What is listed already may be among the most popular.
+        vec![Demand { leaf, scope: Scope { count: scope.count + found, ..scope } }]
     }
 
     /// The search that a demand comes to.
     pub(crate) fn query(&self, demand: &Demand) -> (Matrix<'a>, Query, Option<v1::Filter>) {
         let leaf = &self.leaves[demand.leaf];
-        let operation = match self.ask.subject {
-            Subject::User(_) => Operation::DenseInnerProduct,
-            Subject::Item(_) => Operation::DenseCosine,
+        let mut query = Query {
+            count: demand.scope.count as u32,
+            exclude_ordinals: leaf.exclude.to_vec(),
+            ..Query::default()
         };
-        let mut query = Query { count: demand.scope.count as u32, ..Query::default() };
-        let (name, operation) = match (&leaf.approach, leaf.recipe) {
-            (
-                Approach::Vector { vector, exclude },
-                Recipe::MatrixFactorisation { item_factors, .. },
-            ) => {
-                query.vector = vector.clone();
-                query.exclude_ordinals.clone_from(exclude);
-                (item_factors.as_str(), operation)
-            }
-            (Approach::Popularity { exclude } | Approach::Vector { exclude, .. }, _) => {
-                query.exclude_ordinals.clone_from(exclude);
-                (POPULARITY_MATRIX, Operation::SparseRowSum)
-            }
-            (Approach::None, _) => (POPULARITY_MATRIX, Operation::SparseRowSum),
+        let source = match &leaf.approach {
+            Approach::Items(source) | Approach::Neighbours(source) => source.clone(),
+            Approach::Popularity | Approach::None => Source::one_row(POPULARITY_MATRIX),
         };
-        if operation == Operation::SparseRowSum {
-            (query.rows, query.weights) = (vec![0], vec![1.0]);
+        let operation = match source.by {
+            By::Vector(vector, operation) => {
+                query.vector = vector;
+                operation
+            }
+            By::Rows(rows, weights) => {
+                (query.rows, query.weights) = (rows, weights);
+                Operation::SparseRowSum
+            }
+        };
+        let matrix = Matrix { version: leaf.version, name: source.matrix, operation };
+        if let (Approach::Neighbours(_), Recipe::UserNeighbours { neighbours, .. }) =
+            (&leaf.approach, leaf.recipe)
+        {
+            query.count = *neighbours;
+            query.exclude_ordinals = leaf.myself.into_iter().collect();
+            return (matrix, query, None);
         }
         let filter = match &demand.scope.only {
             // What was proposed has passed the filter already.
@@ -263,12 +381,36 @@ impl<'a> Task<'a> {
                 (!filter.lets_all_pass()).then(|| filter.to_shard())
             }
         };
-        (Matrix { version: leaf.version, name, operation }, query, filter)
+        (matrix, query, filter)
     }
 
     /// Whether lists are to say which leaf they are of.
     pub(crate) fn explains(&self) -> bool {
         self.ask.explain
+    }
+
+    /// Whether a demand of this leaf finds users, for [`meet`](Self::meet), and no items.
+    pub(crate) fn finds_neighbours(&self, leaf: usize) -> bool {
+        matches!(self.leaves[leaf].approach, Approach::Neighbours(_))
+    }
+
+    /// The users of like taste, by ordinal, and how alike they are; and the pieces that are lost.
+    pub(crate) fn meet(
+        &mut self,
+        layout: &Layout<'_>,
+        leaf: usize,
+        neighbours: Vec<(u32, f32)>,
+        lost: &BTreeMap<usize, Failure>,
+    ) {
+        let (users, likeness): (Vec<u32>, Vec<f32>) =
+            neighbours.into_iter().filter(|(_, likeness)| *likeness > 0.0).unzip();
+        let Leaf { version, recipe, .. } = self.leaves[leaf];
+        if let Recipe::UserNeighbours { histories, .. } = recipe {
+            self.leaves[leaf].approach =
+                Approach::Items(Source { matrix: histories, by: By::Rows(users, likeness) });
+        }
+        let gone = layout.pieces(version).filter(|piece| lost.contains_key(piece));
+        self.missing.extend(gone.map(|piece| (piece, lost[&piece])));
     }
 
     /// What came of a demand: a list, and the pieces that are lost in the round.
@@ -349,28 +491,225 @@ impl<'a> Task<'a> {
     }
 }
 
-impl Leaf<'_> {
-    fn named(&self, layout: &Layout<'_>) -> (marquee_core::id::ModelVersion, &'static str) {
+impl<'a> Leaf<'a> {
+    fn named(&self, layout: &Layout<'_>) -> LeafName {
         let recipe = match self.approach {
-            Approach::Popularity { .. } => Recipe::Popularity.name(),
-            Approach::Vector { .. } | Approach::None => self.recipe.name(),
+            Approach::Popularity => POPULARITY.name(),
+            _ => self.recipe.name(),
         };
-        (layout.version(self.version).name.clone(), recipe)
+        LeafName { version: layout.version(self.version).name.clone(), recipe: recipe.into() }
     }
 }
 
-impl Found {
-    fn unavailable(&self) -> Option<usize> {
-        match self {
-            Self::Unavailable(piece) => Some(*piece),
-            Self::Row(_) | Self::Unknown => None,
+/// The matrix that has the user's own vector, if the recipe has one.
+fn own_vector(recipe: &Recipe) -> Option<&str> {
+    match recipe {
+        Recipe::MatrixFactorisation { user_factors, .. }
+        | Recipe::UserNeighbours { by: NeighbourSearch::Vectors { user_factors }, .. } => {
+            Some(user_factors)
         }
+        Recipe::Content { user_topics, .. } => Some(user_topics),
+        _ => None,
+    }
+}
+
+/// The matrix that has the items' vectors, if the recipe has one.
+fn item_vector(recipe: &Recipe) -> Option<&str> {
+    match recipe {
+        Recipe::MatrixFactorisation { item_factors, .. } => Some(item_factors),
+        Recipe::Content { item_topics, .. } => Some(item_topics),
+        _ => None,
+    }
+}
+
+fn want_user<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe, excludes_seen: bool) {
+    let mut want = |dense, sparse| {
+        facts.want(Who::Subject, rows(version, Entity::User, dense, sparse));
+    };
+    if let Some(matrix) = own_vector(recipe) {
+        want(matrix, "");
+    }
+    if excludes_seen || recipe.history().is_some() {
+        want("", HISTORY_MATRIX);
+    }
+    if recipe.history().is_some_and(|weights| weights.needs_order()) {
+        want("", HISTORY_ORDER_MATRIX);
+    }
+}
+
+fn want_recent<'a>(facts: &mut Facts<'a>, who: Who, version: usize, recipe: &'a Recipe) {
+    let mut want = |dense| facts.want(who, rows(version, Entity::Item, dense, ""));
+    match recipe {
+        Recipe::MatrixFactorisation { item_factors, fold_in: Some(fold_in), .. } => {
+            want(item_factors);
+            want(&fold_in.matrix);
+        }
+        Recipe::Content { item_topics, .. } => want(item_topics),
+        _ if recipe.history().is_some() => want(""),
+        _ => {}
+    }
+}
+
+fn want_item<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe) {
+    let matrix = match recipe {
+        Recipe::ItemRows { .. } => Some(""),
+        _ => item_vector(recipe),
+    };
+    if let Some(matrix) = matrix {
+        facts.want(Who::Subject, rows(version, Entity::Item, matrix, ""));
+    }
+}
+
+/// What a version knows of what the user has seen, and what the request adds.
+struct History {
+    /// Item ordinals of the version's own history.
+    seen: Arc<[u32]>,
+    /// Whether something of its own history is liked.
+    has_own: bool,
+    /// All of it, recent items of the request included.
+    entries: Vec<Seen>,
+}
+
+impl History {
+    fn of(facts: &Facts<'_>, version: usize, recents: usize) -> Self {
+        let history = facts.row(Who::Subject, version, "", HISTORY_MATRIX);
+        let order = facts.row(Who::Subject, version, "", HISTORY_ORDER_MATRIX);
+        let (columns, values) =
+            history.map_or((&[][..], &[][..]), |row| (&row.columns[..], &row.values[..]));
+        let ages: BTreeMap<u32, u32> = order
+            .iter()
+            .flat_map(|row| row.columns.iter().zip(&row.values))
+            .map(|(&column, &age)| (column, age as u32))
+            .collect();
+        let mut entries = Vec::with_capacity(columns.len() + recents);
+        // A recent item speaks as much as those that the user liked.
+        let liked: Vec<f32> = values.iter().copied().filter(|&value| value > 0.0).collect();
+        let value = match liked.is_empty() {
+            true => 1.0,
+            false => liked.iter().sum::<f32>() / liked.len() as f32,
+        };
+        let mut newer = BTreeSet::new();
+        for recent in (0..recents).rev() {
+            let Some(row) = facts.row(Who::Recent(recent), version, "", "") else { continue };
+            if newer.insert(row.ordinal) {
+                let age = newer.len() as u32 - 1;
+                entries.push(Seen { ordinal: row.ordinal, value, age });
+            }
+        }
+        let older = columns.iter().zip(values).filter(|(ordinal, _)| !newer.contains(ordinal));
+        entries.extend(older.map(|(&ordinal, &value)| {
+            let age = ages.get(&ordinal).copied().unwrap_or(0).saturating_add(newer.len() as u32);
+            Seen { ordinal, value, age }
+        }));
+        Self { seen: columns.into(), has_own: !liked.is_empty(), entries }
+    }
+}
+
+/// How a leaf answers a user of whom this is known.
+fn approach_to_user<'a>(
+    leaf: &mut Leaf<'a>,
+    facts: &Facts<'a>,
+    history: &History,
+    recents: usize,
+) -> Approach<'a> {
+    let version = leaf.version;
+    let own = |matrix: &str| facts.row(Who::Subject, version, matrix, "");
+    match leaf.recipe {
+        Recipe::MatrixFactorisation { user_factors, item_factors, fold_in: folding } => {
+            let own = own(user_factors);
+            let folded = folding.as_ref().and_then(|folding| {
+                let newest = (0..recents).rev().filter_map(|recent| {
+                    let row = |matrix: &str| facts.row(Who::Recent(recent), version, matrix, "");
+                    let (factors, fold) = (row(item_factors)?, row(&folding.matrix)?);
+                    Some(NewItem { factors: floats(factors), fold: floats(fold) })
+                });
+                let newest: Vec<NewItem> = newest.collect();
+                let rank = newest.first()?.factors.len();
+                let user = own.map_or_else(|| vec![0.0; rank], floats);
+                fold_in(&user, &newest, folding.confidence).map(|vector| bytes(&vector))
+            });
+            let vector = folded.or_else(|| own.map(|row| row.vector.clone()));
+            by_vector(item_factors, vector, Operation::DenseInnerProduct)
+        }
+        Recipe::Content { user_topics, item_topics } => {
+            let mut sum: Vec<f32> = own(user_topics).map(floats).unwrap_or_default();
+            for recent in 0..recents {
+                if let Some(row) = facts.row(Who::Recent(recent), version, item_topics, "") {
+                    sum.resize(row.vector.len() / size_of::<f32>(), 0.0);
+                    sum.iter_mut().zip(components(&row.vector)).for_each(|(sum, x)| *sum += x);
+                }
+            }
+            by_vector(item_topics, Some(bytes(&sum)), Operation::DenseInnerProduct)
+        }
+        Recipe::ItemRows { matrix, history: weights } => {
+            by_rows(matrix, weights.weigh(&history.entries)).map_or(Approach::None, Approach::Items)
+        }
+        Recipe::UserNeighbours { by, .. } => {
+            let (source, of_users) = match by {
+                NeighbourSearch::Vectors { user_factors } => {
+                    let own = own(user_factors);
+                    let vector = own.map(|row| row.vector.clone());
+                    (by_vector(user_factors, vector, Operation::DenseCosine), own)
+                }
+                NeighbourSearch::Histories { matrix, history: weights } => {
+                    let rows = by_rows(matrix, weights.weigh(&history.entries));
+                    (rows.map_or(Approach::None, Approach::Items), own(""))
+                }
+            };
+            match source {
+                Approach::Items(source) => {
+                    leaf.myself = of_users.map(|row| row.ordinal);
+                    Approach::Neighbours(source)
+                }
+                other => other,
+            }
+        }
+        Recipe::Trending { matrix } => Approach::Items(Source::one_row(matrix)),
+        Recipe::Popularity => Approach::Popularity,
+        // Its members are leaves of their own.
+        Recipe::Blend { .. } => Approach::None,
+    }
+}
+
+fn by_vector<'a>(matrix: &'a str, vector: Option<Bytes>, operation: Operation) -> Approach<'a> {
+    match vector {
+        Some(vector) if points_anywhere(&vector) => {
+            Approach::Items(Source::vector(matrix, vector, operation))
+        }
+        _ => Approach::None,
+    }
+}
+
+fn by_rows(matrix: &str, (rows, weights): (Vec<u32>, Vec<f32>)) -> Option<Source<'_>> {
+    (!rows.is_empty()).then(|| Source { matrix, by: By::Rows(rows, weights) })
+}
+
+fn floats(row: &Row) -> Vec<f32> {
+    components(&row.vector).collect()
+}
+
+fn bytes(vector: &[f32]) -> Bytes {
+    vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+/// Appends what is popular and not listed yet, with scores below all others.
+fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
+    let lowest = items.last().map_or(0.0, |last| last.score);
+    let listed: BTreeSet<String> = items.iter().map(|item| item.item_id.clone()).collect();
+    let more = popular.into_iter().filter(|item| !listed.contains(&item.item_id));
+    for (below, mut item) in (1_u32..).zip(more.take(count.saturating_sub(items.len()))) {
+        item.score = lowest - f64::from(below);
+        items.push(item);
     }
 }
 
 /// Whether a row has a vector that points anywhere: one of zeros scores all items alike.
 fn has_direction(row: &Row) -> bool {
-    components(&row.vector).any(|component| component != 0.0)
+    points_anywhere(&row.vector)
+}
+
+fn points_anywhere(vector: &[u8]) -> bool {
+    components(vector).any(|component| component != 0.0)
 }
 
 fn silence(missing: &BTreeMap<usize, Failure>) -> Silence {

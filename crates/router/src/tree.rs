@@ -7,6 +7,7 @@
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::fuse::{Candidate, Member, product, reciprocal_rank, rerank, weighted_score};
 use marquee_core::id::ModelVersion;
+use marquee_core::recipe::BLEND_DEPTH;
 use std::sync::Arc;
 
 /// Members of fusions and the first of a sequence propose this many times what is asked for: an item
@@ -21,10 +22,18 @@ pub(crate) const MAX_DEPTH: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
     Leaf(usize),
-    Parallel { members: Vec<(f64, Tree)>, fusion: Fusion },
+    /// Members list at least `depth` items each.
+    Parallel {
+        members: Vec<(f64, Tree)>,
+        fusion: Fusion,
+        depth: usize,
+    },
     Product(Vec<Tree>),
     Sequence(Vec<Tree>),
 }
+
+/// The weights of the members of a model's recipe.
+type Weights<'a> = dyn FnMut(&ModelVersion) -> Option<Vec<f64>> + 'a;
 
 /// What is known of a leaf.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,34 +72,55 @@ pub(crate) enum Step {
 }
 
 impl Tree {
-    /// The tree of a decided ensemble, and the versions of its leaves in order; none if a reference
-    /// or a split is left in it.
-    pub(crate) fn of(root: &EnsembleNode) -> Option<(Self, Vec<ModelVersion>)> {
-        let mut leaves = Vec::new();
-        Some((Self::node(root, &mut leaves)?, leaves))
+    /// The tree of a decided ensemble; none if a reference or a split is left in it, or `weights`
+    /// has none.
+    ///
+    /// `weights` gives, for each model from left to right, the weights of the members of its recipe: a
+    /// model that blends several is a parallel of as many leaves.
+    pub(crate) fn of(root: &EnsembleNode, weights: &mut Weights<'_>) -> Option<Self> {
+        Self::node(root, &mut 0, weights)
     }
 
-    fn node(node: &EnsembleNode, leaves: &mut Vec<ModelVersion>) -> Option<Self> {
+    fn node(node: &EnsembleNode, leaves: &mut usize, weights: &mut Weights<'_>) -> Option<Self> {
         Some(match node {
             EnsembleNode::Model(version) => {
-                leaves.push(version.clone());
-                Self::Leaf(leaves.len() - 1)
+                let mut leaf = |weight| {
+                    *leaves += 1;
+                    (weight, Self::Leaf(*leaves - 1))
+                };
+                match weights(version)?.as_slice() {
+                    [one] => leaf(*one).1,
+                    several => Self::Parallel {
+                        members: several.iter().map(|weight| leaf(*weight)).collect(),
+                        fusion: Fusion::WeightedScore,
+                        depth: BLEND_DEPTH,
+                    },
+                }
             }
             EnsembleNode::Parallel { members, fusion } => Self::Parallel {
                 members: members
                     .iter()
-                    .map(|WeightedNode { node, weight }| Some((*weight, Self::node(node, leaves)?)))
+                    .map(|WeightedNode { node, weight }| {
+                        Some((*weight, Self::node(node, leaves, weights)?))
+                    })
                     .collect::<Option<_>>()?,
                 fusion: *fusion,
+                depth: MIN_DEPTH,
             },
-            EnsembleNode::Product(members) => Self::Product(Self::nodes(members, leaves)?),
-            EnsembleNode::Sequence(members) => Self::Sequence(Self::nodes(members, leaves)?),
+            EnsembleNode::Product(members) => Self::Product(Self::nodes(members, leaves, weights)?),
+            EnsembleNode::Sequence(members) => {
+                Self::Sequence(Self::nodes(members, leaves, weights)?)
+            }
             EnsembleNode::Reference(_) | EnsembleNode::Split { .. } => return None,
         })
     }
 
-    fn nodes(nodes: &[EnsembleNode], leaves: &mut Vec<ModelVersion>) -> Option<Vec<Self>> {
-        nodes.iter().map(|node| Self::node(node, leaves)).collect()
+    fn nodes(
+        nodes: &[EnsembleNode],
+        leaves: &mut usize,
+        weights: &mut Weights<'_>,
+    ) -> Option<Vec<Self>> {
+        nodes.iter().map(|node| Self::node(node, leaves, weights)).collect()
     }
 
     /// What comes next, given what is known of the leaves. The list of a lone leaf is taken out of
@@ -119,10 +149,10 @@ impl Tree {
                 LeafState::Answered(list) => Ok(Some(list.clone())),
                 LeafState::Absent => Ok(None),
             },
-            Self::Parallel { members, fusion } => {
+            Self::Parallel { members, fusion, depth } => {
                 let (weights, nodes): (Vec<f64>, Vec<&Self>) =
                     members.iter().map(|(weight, node)| (*weight, node)).unzip();
-                let members: Vec<Member> = all(nodes, leaves, &scope.deep())?
+                let members: Vec<Member> = all(nodes, leaves, &scope.deep(*depth))?
                     .into_iter()
                     .zip(weights)
                     .filter_map(|(list, weight)| Some(Member { weight, list: list? }))
@@ -133,7 +163,7 @@ impl Tree {
                 }))
             }
             Self::Product(members) => {
-                let lists: Vec<_> = all(members.iter().collect(), leaves, &scope.deep())?;
+                let lists: Vec<_> = all(members.iter().collect(), leaves, &scope.deep(MIN_DEPTH))?;
                 let lists: Vec<_> = lists.into_iter().flatten().collect();
                 Ok((!lists.is_empty()).then(|| product(lists, scope.count)))
             }
@@ -169,7 +199,7 @@ fn sequence(
     for (n, member) in members.iter().enumerate() {
         proposed = match proposed {
             None if n + 1 == members.len() => member.list(leaves, scope)?,
-            None => member.list(leaves, &scope.deep())?,
+            None => member.list(leaves, &scope.deep(MIN_DEPTH))?,
             Some(list) if list.is_empty() => Some(list),
             Some(list) => {
                 let only: Arc<[String]> = list.iter().map(|item| item.item_id.clone()).collect();
@@ -189,12 +219,12 @@ fn sequence(
 }
 
 impl Scope {
-    /// What to ask of members so that `count` can be chosen well. Where the items are given, all of
+    /// What to ask of members so that `count` can be chosen well: `least`, or more. Where the items are given, all of
     /// them are asked for already.
-    fn deep(&self) -> Self {
+    fn deep(&self, least: usize) -> Self {
         let count = match self.only {
             Some(_) => self.count,
-            None => (self.count * DEPTH_FACTOR).clamp(MIN_DEPTH, MAX_DEPTH.max(self.count)),
+            None => (self.count * DEPTH_FACTOR).clamp(least, MAX_DEPTH.max(self.count)),
         };
         Self { count, only: self.only.clone() }
     }
@@ -247,8 +277,12 @@ mod tests {
             ],
             fusion: Fusion::ReciprocalRank,
         };
-        let (tree, leaves) = Tree::of(&parallel).expect("no references");
-        let versions: Vec<u64> = leaves.iter().map(|leaf| leaf.version).collect();
+        let mut versions = Vec::new();
+        let tree = Tree::of(&parallel, &mut |version| {
+            versions.push(version.version);
+            Some(vec![1.0])
+        });
+        let tree = tree.expect("no references");
         assert_eq!(versions, [3, 1, 2]);
         let mut open = vec![LeafState::Open; 3];
         assert_eq!(
@@ -265,7 +299,7 @@ mod tests {
     #[test]
     fn a_sequence_asks_its_members_one_after_another() {
         let root = EnsembleNode::Sequence(vec![model(1), model(2), model(3)]);
-        let (tree, _) = Tree::of(&root).expect("no references");
+        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
         let mut leaves = vec![LeafState::Open; 3];
         assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(0, 100, None)]);
         leaves[0] = answered(&["a", "b", "c"]);
@@ -280,7 +314,7 @@ mod tests {
     #[test]
     fn without_its_first_member_the_next_one_proposes() {
         let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
-        let (tree, _) = Tree::of(&root).expect("no references");
+        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
         let mut leaves = [LeafState::Absent, LeafState::Open];
         assert_eq!(asks(tree.evaluate(&mut leaves, &scope(7))), [(1, 7, None)]);
         let mut nothing = [answered(&[]), LeafState::Open];
@@ -290,7 +324,7 @@ mod tests {
     #[test]
     fn given_items_are_the_scope_of_every_leaf() {
         let root = EnsembleNode::Product(vec![model(1), model(2)]);
-        let (tree, _) = Tree::of(&root).expect("no references");
+        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
         let only: Arc<[String]> = Arc::new(["a".into(), "b".into()]);
         let scope = Scope { count: 2, only: Some(Arc::clone(&only)) };
         let ids = Some(vec!["a".to_owned(), "b".to_owned()]);
@@ -300,6 +334,20 @@ mod tests {
 
     #[test]
     fn what_is_not_decided_is_no_tree() {
-        assert_eq!(Tree::of(&EnsembleNode::Reference("x".into())), None);
+        assert_eq!(Tree::of(&EnsembleNode::Reference("x".into()), &mut |_| Some(vec![1.0])), None);
+        assert_eq!(Tree::of(&model(1), &mut |_| None), None);
+    }
+
+    #[test]
+    fn a_blend_is_a_parallel_of_its_members() {
+        let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
+        let mut weights = [vec![0.5, 2.0], vec![3.0]].into_iter();
+        let tree = Tree::of(&root, &mut |_| weights.next()).expect("decided");
+        let blend = Tree::Parallel {
+            members: vec![(0.5, Tree::Leaf(0)), (2.0, Tree::Leaf(1))],
+            fusion: Fusion::WeightedScore,
+            depth: BLEND_DEPTH,
+        };
+        assert_eq!(tree, Tree::Sequence(vec![blend, Tree::Leaf(2)]));
     }
 }

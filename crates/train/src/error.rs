@@ -13,6 +13,14 @@ pub enum TrainError {
         /// What the system answered.
         source: std::io::Error,
     },
+    /// The file system took no output.
+    #[error("cannot write {}: {source}: check that the directory can be written to and has space", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
     /// A file without a single row of data.
     #[error("{} holds no rows: give a file with at least one row of data", path.display())]
     Empty {
@@ -68,6 +76,11 @@ impl TrainError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Write { path, source }
     }
 
     pub(crate) fn format(path: &Path, problem: impl Into<String>) -> Self {

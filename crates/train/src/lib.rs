@@ -3,15 +3,16 @@
 //! [`train`](fn@train) reads what people watched, played and bought, holds out each user's last
 //! interactions, fits a model to the rest and measures it beside popularity, fits it again to
 //! everything, and writes a bundle. [`import`](fn@import) makes a bundle of factors that were trained
-//! elsewhere. [`eval`] scores a bundle, or any lists of recommendations, against held-out files.
+//! elsewhere. [`split`] cuts interactions into what is learned from and what is to be found; [`eval`]
+//! scores a bundle, or any lists of recommendations, against held-out files, and compares two.
 //!
 //! [`Interactions`] is what all of them work on: one row a (user, item) pair, users and items
 //! numbered in the canonical order of their ids, so that results do not depend on the order of rows
 //! in a file. Everything random comes from a seed, and every parallel sum has a fixed order: the same
 //! data and options give the same bundle on any number of threads.
 //!
-//! Deliberately missing: the command line (the node flattens [`TrainArgs`], [`ImportArgs`] and
-//! [`EvalArgs`] into its own), the network, and the search index (the bundle builds it).
+//! Deliberately missing: the command line (the node flattens [`TrainArgs`], [`ImportArgs`],
+//! [`EvalArgs`] and [`SplitArgs`] into its own), the network, and the search index (the bundle builds it).
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +32,7 @@ mod phases;
 mod progress;
 mod random;
 pub mod read;
-mod split;
+pub mod split;
 mod summary;
 mod train;
 mod weight;
@@ -42,7 +43,7 @@ pub use import::import;
 pub use interactions::{Duplicates, Interactions};
 pub use options::*;
 pub use phases::Phase;
-pub use split::{HoldOut, hold_out};
+pub use split::{HoldOut, SplitArgs, SplitBy, hold_out};
 pub use summary::{Evaluation, ImportSummary, ImportedInteractions, TrainSummary};
 pub use train::{CUTOFF, ITEM_FACTORS, USER_FACTORS, train};
 pub use weight::{Weight, confidences, positives};

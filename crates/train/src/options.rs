@@ -602,7 +602,7 @@ fn check_shards(shards: u32) -> Result<(), TrainError> {
     }
 }
 
-fn check_positive_at(positive_at: Option<f32>) -> Result<(), TrainError> {
+pub(crate) fn check_positive_at(positive_at: Option<f32>) -> Result<(), TrainError> {
     match positive_at {
         Some(x) if !x.is_finite() => {
             Err(TrainError::option("--positive-at", format!("{x} is not a finite number")))

@@ -4,7 +4,7 @@ mod support;
 
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::recipe::Recipe;
-use marquee_train::eval::{Evaluator, evaluate_bundle};
+use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{
     ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, TrainArgs, TrainSummary, train,
@@ -175,7 +175,8 @@ fn a_bundle_scores_offline_what_training_measured() {
     let measured = run(&small(&all, dir.path().join("all"))).evaluation.expect("evaluated");
     let args = small(&train_path, dir.path().join("part"));
     run(&args);
-    let evaluator = Evaluator::new(read(&train_path), read(&test_path), 20).expect("rows to find");
+    let evaluator = Evaluator::new(read(&train_path), read(&test_path), Cutoffs::one(20))
+        .expect("rows to find");
     let offline = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
     assert_eq!(offline.unknown_users, 0);
     assert_eq!(offline.report.train_items_recommended, 0);
@@ -200,7 +201,8 @@ fn popularity_is_a_model_too() {
     let rows = read_interactions(&interactions, &ColumnArgs::default(), Duplicates::Last, false)
         .expect("fine")
         .0;
-    let evaluator = Evaluator::new(marquee_train::Interactions::default(), rows, 10).expect("rows");
+    let evaluator = Evaluator::new(marquee_train::Interactions::default(), rows, Cutoffs::one(10))
+        .expect("rows");
     let offline = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
     assert_eq!(offline.report.metrics, offline.popularity);
 }
@@ -286,7 +288,7 @@ fn lists_from_anywhere_are_scored() {
     };
     let train = read("train.csv", "user,item\na,1\nb,1\n");
     let test = read("test.csv", "user,item\na,2\na,3\nb,2\nc,9\n");
-    let evaluator = Evaluator::new(train, test, 2).expect("rows to find");
+    let evaluator = Evaluator::new(train, test, Cutoffs::one(2)).expect("rows to find");
     assert_eq!(evaluator.users(), ["a", "b", "c"]);
     assert_eq!(evaluator.known("a").collect::<Vec<_>>(), ["1"]);
     let list = |items: &[&str]| items.iter().map(|item| (*item).to_string()).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 use super::lists::{Evaluator, ListReport};
 use super::metrics::Metrics;
+use super::per_user::PerUser;
 use super::rank::{most_popular, popularity_order, rank_by_factors};
 use crate::error::TrainError;
 use marquee_bundle::{Bundle, BundleError, LoadOptions, SearchError, TrustedKeys};
@@ -21,7 +22,7 @@ pub struct BundleEvaluation {
     /// The lists that the bundle makes.
     #[serde(flatten)]
     pub report: ListReport,
-    /// The bundle's most popular items for everybody, for comparison.
+    /// The bundle's most popular items for everybody, for comparison; at the largest cut-off.
     pub popularity: Metrics,
     /// Users of the test file whom the bundle doesn't know; they get what is popular, as they would
     /// from a router.
@@ -34,6 +35,17 @@ pub struct BundleEvaluation {
 /// # Errors
 /// A bundle that can't be opened, or lacks what its recipe needs.
 pub fn evaluate_bundle(dir: &Path, evaluator: &Evaluator) -> Result<BundleEvaluation, TrainError> {
+    evaluate_bundle_per_user(dir, evaluator).map(|(evaluation, _)| evaluation)
+}
+
+/// As [`evaluate_bundle`], with every user's scores.
+///
+/// # Errors
+/// As [`evaluate_bundle`].
+pub fn evaluate_bundle_per_user(
+    dir: &Path,
+    evaluator: &Evaluator,
+) -> Result<(BundleEvaluation, PerUser), TrainError> {
     // Ranking reads everything once and in order; there is nothing to populate.
     let bundle = Bundle::open(dir, &TrustedKeys::default(), &LoadOptions::default())?;
     let items = item_ids(&bundle);
@@ -88,13 +100,15 @@ pub fn evaluate_bundle(dir: &Path, evaluator: &Evaluator) -> Result<BundleEvalua
             .map(|list| list.iter().map(|&item| items[item as usize].to_string()).collect())
             .collect()
     };
-    Ok(BundleEvaluation {
+    let (report, per_user) = evaluator.score_per_user(&names(&lists))?;
+    let evaluation = BundleEvaluation {
         model: bundle.manifest().model.clone(),
         digest: bundle.digest().to_string(),
-        report: evaluator.score(&names(&lists))?,
+        report,
         popularity: evaluator.score(&names(&popular))?.metrics,
         unknown_users: users_known.iter().filter(|known| !**known).count(),
-    })
+    };
+    Ok((evaluation, per_user))
 }
 
 /// External ids of all items, by ordinal.

@@ -1,9 +1,8 @@
 //! Evaluation inside training: factors and popularity against the interactions held out.
 
-use super::metrics::{Metrics, Tally};
+use super::metrics::{Cutoffs, Metrics, Place, Tally};
 use super::rank::{rank_by_factors, rank_by_popularity};
 use crate::als::Factors;
-use crate::interactions::Interactions;
 use crate::random::shuffle;
 use crate::split::HoldOut;
 
@@ -43,7 +42,7 @@ pub fn evaluate_factors(
     let vector = |n: usize| factors.users.chunks_exact(rank).nth(users[n] as usize);
     let known = |n: usize| split.train.items_of(users[n] as usize);
     let lists = rank_by_factors(users.len(), vector, &factors.items, rank, known, cutoff);
-    score(&split.test, users, &lists, cutoff)
+    score(split, users, &lists, cutoff)
 }
 
 /// The most popular items of train, less the user's own.
@@ -56,7 +55,7 @@ pub fn evaluate_popularity(split: &HoldOut, users: &[u32], cutoff: usize) -> Met
         |n| split.train.items_of(users[n] as usize),
         cutoff,
     );
-    score(&split.test, users, &lists, cutoff)
+    score(split, users, &lists, cutoff)
 }
 
 /// Lists from anywhere, the n-th for the n-th of `users`, best first, by the items of `split`.
@@ -66,16 +65,22 @@ pub(crate) fn evaluate_lists(
     lists: &[Vec<u32>],
     cutoff: usize,
 ) -> Metrics {
-    score(&split.test, users, lists, cutoff)
+    score(split, users, lists, cutoff)
 }
 
-fn score(test: &Interactions, users: &[u32], lists: &[Vec<u32>], cutoff: usize) -> Metrics {
-    let mut tally = Tally::new(cutoff);
-    let mut recommended = vec![false; test.items.len()];
+fn score(split: &HoldOut, users: &[u32], lists: &[Vec<u32>], cutoff: usize) -> Metrics {
+    let HoldOut { train, test, .. } = split;
+    let train_users = (0..train.users.len()).filter(|&user| !train.rows_of(user).is_empty());
+    let mut tally = Tally::new(&Cutoffs::one(cutoff), &train.item_counts(), train_users.count());
+    let mut places = Vec::with_capacity(cutoff);
     for (&user, list) in users.iter().zip(lists) {
         let held_out = test.items_of(user as usize);
-        tally.add(list.iter().map(|item| held_out.binary_search(item).is_ok()), held_out.len());
-        list.iter().for_each(|&item| recommended[item as usize] = true);
+        places.clear();
+        places.extend(
+            list.iter()
+                .map(|item| Place { hit: held_out.binary_search(item).is_ok(), item: Some(*item) }),
+        );
+        tally.add(&places, held_out.len());
     }
-    tally.finish(recommended.iter().filter(|&&seen| seen).count(), recommended.len())
+    tally.finish().swap_remove(0)
 }

@@ -1,6 +1,7 @@
 //! Evaluation of lists of ids, wherever they come from: a bundle, a live endpoint, a file.
 
-use super::metrics::{Metrics, Tally};
+use super::metrics::{Cutoffs, Metrics, Place, Tally};
+use super::per_user::{PerUser, UserRow};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use std::collections::{HashMap, HashSet};
@@ -10,36 +11,65 @@ use std::collections::{HashMap, HashSet};
 pub struct Evaluator {
     train: Interactions,
     test: Interactions,
+    /// What users come with who are not in train.
+    history: Interactions,
     train_users: HashMap<String, usize>,
-    cutoff: usize,
+    history_users: HashMap<String, usize>,
+    /// The items of train, then those of test only, by number.
+    catalogue: HashMap<String, u32>,
+    cutoffs: Cutoffs,
 }
 
 /// What an evaluation of lists came to.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ListReport {
-    /// The means over all users of the test file. Coverage is over all items of train and test.
+    /// The metrics at the largest cut-off. In JSON they stand at the top.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// The metrics at each cut-off, ascending.
+    pub cutoffs: Vec<Metrics>,
     /// Users for whom there was no list; they count 0.
     pub users_without_list: usize,
-    /// Recommendations that the user's train items already hold; they can't be hits, and a system
-    /// that excludes what is seen makes none.
+    /// Recommendations that the user's train items or history already hold; they can't be hits, and a
+    /// system that excludes what is seen makes none.
     pub train_items_recommended: usize,
+    /// Recommendations of items that neither train nor test holds; they can't be hits, and aren't in
+    /// coverage and Gini.
+    pub unknown_items_recommended: usize,
 }
 
 impl Evaluator {
-    /// Lists are to be scored against `test`, for users who know their items of `train`.
+    /// Lists are to be scored against `test` at these cut-offs, for users who know their items of
+    /// `train`.
     ///
     /// # Errors
     /// When there is nothing to test.
-    pub fn new(train: Interactions, test: Interactions, cutoff: usize) -> Result<Self, TrainError> {
+    pub fn new(
+        train: Interactions,
+        test: Interactions,
+        cutoffs: Cutoffs,
+    ) -> Result<Self, TrainError> {
         if test.is_empty() {
             return Err(TrainError::Data(
                 "the test file has no rows to find: give a lower --positive-at".into(),
             ));
         }
         let train_users = train.users.iter().cloned().zip(0..).collect();
-        Ok(Self { train, test, train_users, cutoff })
+        let mut catalogue: HashMap<String, u32> = train.items.iter().cloned().zip(0..).collect();
+        for item in &test.items {
+            let next = catalogue.len() as u32;
+            catalogue.entry(item.clone()).or_insert(next);
+        }
+        let (history, history_users) = Default::default();
+        Ok(Self { train, test, history, train_users, history_users, catalogue, cutoffs })
+    }
+
+    /// The same for users who come with a history, whether or not `train` has them: it is known, not
+    /// to be recommended again, and to be sent along where a system is asked.
+    pub fn with_history(mut self, history: Interactions) -> Self {
+        self.history_users = history.users.iter().cloned().zip(0..).collect();
+        self.history = history;
+        self
     }
 
     /// The users to ask recommendations for, in canonical order.
@@ -47,23 +77,54 @@ impl Evaluator {
         &self.test.users
     }
 
-    /// How many recommendations a user is to get.
+    /// How many recommendations a user is to get: the largest cut-off.
     pub fn cutoff(&self) -> usize {
-        self.cutoff
+        self.cutoffs.largest()
     }
 
-    /// The items that a user knows.
+    /// The cut-offs.
+    pub fn cutoffs(&self) -> &Cutoffs {
+        &self.cutoffs
+    }
+
+    /// The items that a user knows, from train and then from the history.
     pub fn known(&self, user: &str) -> impl Iterator<Item = &str> {
-        let items = self.train_users.get(user).map_or(&[][..], |&user| self.train.items_of(user));
-        items.iter().map(|&item| self.train.items[item as usize].as_str())
+        let train = items_of(&self.train, self.train_users.get(user));
+        train.chain(items_of(&self.history, self.history_users.get(user)))
+    }
+
+    /// The last `most` items of a user's history, the newest last (by time, then by item); none
+    /// where there is no history.
+    pub fn recent(&self, user: &str, most: usize) -> Vec<String> {
+        let history = &self.history;
+        let Some(&user) = self.history_users.get(user) else { return Vec::new() };
+        let mut rows: Vec<usize> = history.rows_of(user).collect();
+        if history.has_times() {
+            // Rows ascend by item already, and the sort is stable.
+            rows.sort_by(|&a, &b| history.time[a].total_cmp(&history.time[b]));
+        }
+        let first = rows.len().saturating_sub(most);
+        let id = |&row: &usize| history.items[history.item[row] as usize].clone();
+        rows[first..].iter().map(id).collect()
     }
 
     /// Scores one list a user, best first, in the order of [`users`](Self::users); an empty one for
-    /// a user who got none. What is beyond the cutoff is not looked at.
+    /// a user who got none. What is beyond the largest cut-off is not looked at.
     ///
     /// # Errors
     /// When there are more or fewer lists than users, or a list has an item twice.
     pub fn score(&self, lists: &[Vec<String>]) -> Result<ListReport, TrainError> {
+        self.score_per_user(lists).map(|(report, _)| report)
+    }
+
+    /// As [`score`](Self::score), with every user's scores.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn score_per_user(
+        &self,
+        lists: &[Vec<String>],
+    ) -> Result<(ListReport, PerUser), TrainError> {
         if lists.len() != self.test.users.len() {
             let problem = format!(
                 "{} lists for {} users: give one a user",
@@ -72,33 +133,109 @@ impl Evaluator {
             );
             return Err(TrainError::Data(problem));
         }
-        let mut tally = Tally::new(self.cutoff);
-        let mut recommended: HashSet<&str> = HashSet::new();
-        let (mut without, mut repeated) = (0, 0);
+        let mut counts = self.train.item_counts();
+        counts.resize(self.catalogue.len(), 0);
+        let mut tally = Tally::new(&self.cutoffs, &counts, self.train.users.len());
+        let mut rows = Vec::with_capacity(lists.len());
+        let mut places = Vec::with_capacity(self.cutoff());
+        let (mut without, mut repeated, mut unknown) = (0, 0, 0);
         for (user, (id, list)) in self.test.users.iter().zip(lists).enumerate() {
-            let list = &list[..list.len().min(self.cutoff)];
+            let list = &list[..list.len().min(self.cutoff())];
             without += usize::from(list.is_empty());
-            let held_out: HashSet<&str> = self
-                .test
-                .items_of(user)
-                .iter()
-                .map(|&item| self.test.items[item as usize].as_str())
-                .collect();
+            let held_out: HashSet<&str> = items_of(&self.test, Some(&user)).collect();
             let known: HashSet<&str> = self.known(id).collect();
             let mut seen = HashSet::with_capacity(list.len());
+            places.clear();
             for item in list {
                 if !seen.insert(item.as_str()) {
                     return Err(TrainError::Data(format!(
                         "the list of user {id:?} has item {item:?} twice"
                     )));
                 }
+                let place = Place {
+                    hit: held_out.contains(item.as_str()),
+                    item: self.catalogue.get(item).copied(),
+                };
                 repeated += usize::from(known.contains(item.as_str()));
-                recommended.insert(item);
+                unknown += usize::from(place.item.is_none());
+                places.push(place);
             }
-            tally.add(list.iter().map(|item| held_out.contains(item.as_str())), held_out.len());
+            let scores = tally.add(&places, held_out.len());
+            rows.push(UserRow { user: id.clone(), held_out: held_out.len(), scores });
         }
-        let all: HashSet<&String> = self.train.items.iter().chain(&self.test.items).collect();
-        let metrics = tally.finish(recommended.len().min(all.len()), all.len());
-        Ok(ListReport { metrics, users_without_list: without, train_items_recommended: repeated })
+        let cutoffs = tally.finish();
+        let report = ListReport {
+            metrics: cutoffs.last().cloned().unwrap_or_default(),
+            cutoffs,
+            users_without_list: without,
+            train_items_recommended: repeated,
+            unknown_items_recommended: unknown,
+        };
+        Ok((report, PerUser { cutoffs: self.cutoffs.all().to_vec(), rows }))
+    }
+}
+
+fn items_of<'a>(
+    rows: &'a Interactions,
+    user: Option<&usize>,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let items = user.map_or(&[][..], |&user| rows.items_of(user));
+    items.iter().map(|&item| rows.items[item as usize].as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interactions::{Duplicates, RawRow};
+
+    fn interactions(rows: &[(u32, u32, f64)]) -> Interactions {
+        let rows: Vec<RawRow> = rows
+            .iter()
+            .map(|&(user, item, time)| RawRow { user, item, value: 1.0, time })
+            .collect();
+        let ids = ["0", "1", "2", "3", "4", "5"];
+        Interactions::from_rows(&ids, &ids, &rows, false, true, Duplicates::Last).0.compact()
+    }
+
+    fn evaluator() -> Evaluator {
+        let train = interactions(&[(0, 0, 1.0), (1, 0, 1.0), (1, 1, 1.0)]);
+        let test = interactions(&[(0, 1, 2.0), (2, 3, 2.0)]);
+        Evaluator::new(train, test, Cutoffs::new(&[1, 2]).expect("fine")).expect("rows to find")
+    }
+
+    fn lists(lists: &[&[&str]]) -> Vec<Vec<String>> {
+        lists.iter().map(|list| list.iter().map(|item| item.to_string()).collect()).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_a_hit_is_counted() {
+        let (report, rows) =
+            evaluator().score_per_user(&lists(&[&["0", "1", "9"], &["9"]])).expect("fine");
+        assert_eq!((report.train_items_recommended, report.unknown_items_recommended), (1, 1));
+        assert_eq!((report.metrics.cutoff, report.metrics.recall), (2, 0.5));
+        assert_eq!((report.cutoffs[0].cutoff, report.cutoffs[0].recall), (1, 0.0));
+        // The catalogue is 0, 1 and 3, of which 0 and 1 were recommended within two places.
+        assert_eq!(report.metrics.coverage, 2.0 / 3.0);
+        assert_eq!(rows.rows.iter().map(|row| row.user.as_str()).collect::<Vec<_>>(), ["0", "2"]);
+    }
+
+    #[test]
+    fn lists_must_fit_the_users() {
+        let error = evaluator().score(&lists(&[&["0"]])).expect_err("one list").to_string();
+        assert_eq!(error, "1 lists for 2 users: give one a user");
+        let error = evaluator().score(&lists(&[&["1", "1"], &[]])).expect_err("twice").to_string();
+        assert_eq!(error, r#"the list of user "0" has item "1" twice"#);
+    }
+
+    #[test]
+    fn a_history_is_known_and_sent_newest_last() {
+        let evaluator =
+            evaluator().with_history(interactions(&[(2, 0, 5.0), (2, 4, 1.0), (2, 5, 9.0)]));
+        assert_eq!(evaluator.recent("2", 10), ["4", "0", "5"]);
+        assert_eq!(evaluator.recent("2", 2), ["0", "5"]);
+        assert_eq!(evaluator.recent("0", 2), [""; 0]);
+        assert_eq!(evaluator.known("2").collect::<Vec<_>>(), ["0", "4", "5"]);
+        let report = evaluator.score(&lists(&[&[], &["4"]])).expect("fine");
+        assert_eq!((report.train_items_recommended, report.users_without_list), (1, 1));
     }
 }

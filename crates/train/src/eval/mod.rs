@@ -1,24 +1,28 @@
-//! How good recommendations are: recall and nDCG of full rankings against what was held out.
+//! How good recommendations are: full rankings against what was held out.
 //!
-//! Three ways in, one set of definitions ([`Metrics`]): factors against a hold-out inside training
-//! ([`evaluate_factors`], [`evaluate_popularity`]), a finished bundle against two files
-//! ([`evaluate_bundle`]), and lists of ids from anywhere, a live endpoint for one ([`Evaluator`]).
+//! What is measured, by which formula, is said in one place, [`metrics`]. Three ways lead there:
+//! factors against a hold-out inside training ([`evaluate_factors`], [`evaluate_popularity`]), a
+//! finished bundle against two files ([`evaluate_bundle`]), and lists of ids from anywhere, a live
+//! endpoint for one ([`Evaluator`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
+//! them be held against each other by paired tests ([`compare`](fn@compare)).
 //!
-//! For a user with held-out items T and a list cut at K, recall is hits / min(K, |T|), and nDCG is the
-//! sum of 1 / log2(place + 1) over hits, divided by that of min(K, |T|) hits in the first places; both are
-//! averaged over all users, of whom one without a list counts 0. Rankings are over all items but
-//! those the user knows, never over a sample; ties go to the smaller id in canonical order.
+//! Rankings are over all items but those the user knows, never over a sample; ties go to the smaller
+//! id in canonical order. A user without a list counts 0.
 //!
 //! Deliberately missing: sampled metrics, which rank models wrongly (Krichene and Rendle 2020).
 
 mod bundle;
+pub mod compare;
 mod hold_out;
 mod lists;
-mod metrics;
+pub mod metrics;
+mod per_user;
 mod rank;
 
-pub use bundle::{BundleEvaluation, evaluate_bundle};
+pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};
+pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
-pub use metrics::Metrics;
+pub use metrics::{Cutoffs, Measure, Metrics};
+pub use per_user::{PerUser, UserRow};

@@ -8,14 +8,14 @@
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
 use super::content::is_described;
-use super::score::{MAX_LIST, Ranker, Scored, scaled};
+use super::score::{Ranker, Scored, scaled};
 use super::{Lesson, Part, fit as fit_family};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::options::{ModelKind, TrainArgs};
 use crate::random::shuffle;
 use crate::split::hold_out;
-use marquee_core::recipe::{BlendMember, MAX_BLEND_MEMBERS, Recipe};
+use marquee_core::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -109,7 +109,7 @@ fn choose(lesson: Lesson<'_>, kinds: &[ModelKind]) -> Result<Vec<f64>, TrainErro
     for &kind in kinds {
         let part = fit_member(kind, lesson, &train)?;
         let askers = part.askers(&train, &users, args.weight);
-        lists.push(Ranker::new(&part, &popularity).leaf_lists(&askers, MAX_LIST));
+        lists.push(Ranker::new(&part, &popularity).leaf_lists(&askers, BLEND_DEPTH));
     }
     let people: Vec<Person> = users
         .par_iter()

@@ -25,7 +25,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     let folding = fold_in_matrix(&factors, rows.users.len(), args)?;
     let mut part = Part::new(mf_recipe(Some(FoldIn {
         matrix: ITEM_FOLD_IN.into(),
-        alpha: f64::from(args.alpha()),
+        confidence: f64::from(args.alpha()),
     })));
     part.dense = mf_matrices(factors, index_options(args), args.rows.into());
     part.dense.push(folding);

@@ -3,7 +3,7 @@
 //!
 //! A recipe lists candidates by score, best first, equal ones by smaller item. Those of a search for
 //! vectors are all items; those of a row-sum the items in which any of the rows has an entry, be the sum
-//! what it may. What the user has seen is none. A blend takes the best [`MAX_LIST`] of each member, scales
+//! what it may. What the user has seen is none. A blend takes the best [`BLEND_DEPTH`] of each member, scales
 //! their scores to 0..1 within that list, and adds them up by weight, as
 //! [`weighted_score`](marquee_core::fuse::weighted_score) does. Lists that are too short end with what
 //! is popular.
@@ -12,13 +12,10 @@ use super::Part;
 use super::sparse::Sums;
 use crate::als::scores;
 use marquee_bundle::{CsrInput, DenseInput};
-use marquee_core::recipe::{FoldIn, NeighbourSearch, Recipe, Seen};
+use marquee_core::recipe::{BLEND_DEPTH, FoldIn, NeighbourSearch, Recipe, Seen};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
-/// Candidates that each member of a blend gives, as many as the router asks members for: the most that
-/// one search answers.
-pub(crate) const MAX_LIST: usize = marquee_core::bounds::MAX_COUNT as usize;
 /// Askers whose scores are computed at a time a thread.
 const ASKERS_PER_BLOCK: usize = 32;
 
@@ -83,7 +80,7 @@ impl<'a> Ranker<'a> {
                 Recipe::Blend { members } => {
                     let mut fused = vec![Fused::default(); askers.len()];
                     for member in members {
-                        let lists = self.leaf(&member.recipe, askers, MAX_LIST, scratch);
+                        let lists = self.leaf(&member.recipe, askers, BLEND_DEPTH, scratch);
                         for (fused, list) in fused.iter_mut().zip(&lists) {
                             fused.add(&scaled(list), member.weight);
                         }
@@ -256,12 +253,12 @@ impl<'a> Ranker<'a> {
         use faer::linalg::solvers::Solve as _;
         let fold = self.dense[fold_in.matrix.as_str()];
         let liked: Vec<usize> = liked(history).collect();
-        let excess = fold_in.alpha - 1.0;
+        let excess = fold_in.confidence - 1.0;
         let system = faer::Mat::from_fn(liked.len(), liked.len(), |a, b| {
             let one = if a == b { 1.0 } else { 0.0 };
             one + excess * dot(row_of(items, liked[a]), row_of(fold, liked[b]))
         });
-        let right = faer::Mat::from_fn(liked.len(), 1, |_, _| fold_in.alpha);
+        let right = faer::Mat::from_fn(liked.len(), 1, |_, _| fold_in.confidence);
         let weights = system.partial_piv_lu().solve(right);
         let mut vector = vec![0f64; items.rank];
         for (n, &item) in liked.iter().enumerate() {

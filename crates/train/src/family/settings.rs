@@ -1,6 +1,5 @@
 //! What each family makes of the flags: which it takes, their bounds, and what holds where none is given.
 
-use super::score::MAX_LIST;
 use crate::als::{AlsOptions, RegularizationScaling};
 use crate::error::TrainError;
 use crate::options::{ModelKind, NeighboursBy, Optimizer, Similarity, TrainArgs};
@@ -352,5 +351,3 @@ impl TrainArgs {
         }
     }
 }
-
-const _: () = assert!(MAX_NEIGHBOURS as usize <= MAX_LIST, "neighbours are a list of users");

@@ -22,4 +22,5 @@ pub use columns::Format;
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};
 
-pub(crate) use fields::{check_field_id, quote};
+pub(crate) use fields::{Problem, check_field_id, parse_id, quote};
+pub(crate) use table::{BadRows, Table};

@@ -23,6 +23,16 @@ pub fn file(dir: &TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
+/// The directory of a real data set, if it is there.
+pub fn data(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    if !path.is_dir() {
+        eprintln!("{} is not there: its figures are not checked", path.display());
+        return None;
+    }
+    Some(path)
+}
+
 /// A column of a Parquet file.
 pub enum Column {
     Int32(Vec<i32>),

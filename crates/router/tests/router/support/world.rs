@@ -179,6 +179,7 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
             _ => Recipe::MatrixFactorisation {
                 user_factors: "users".into(),
                 item_factors: "items".into(),
+                fold_in: None,
             },
         },
         shards: bundle.shards,

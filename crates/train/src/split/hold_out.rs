@@ -1,13 +1,13 @@
-//! What is held out for evaluation: each user's last interactions.
+//! What training holds out by itself: each user's last interactions.
 
+use super::parts::{in_order, share_of};
 use crate::interactions::Interactions;
-use crate::random::{Random, shuffle};
 use marquee_core::id::compare_ids;
 
 /// Fewest interactions of a user who takes part: with fewer there is nothing to learn from.
 const MIN_INTERACTIONS: usize = 5;
-/// One in so many interactions of a user is held out, rounded down, and at least one.
-const TEST_SHARE: usize = 5;
+/// Share of a user's interactions that is held out, rounded down, and at least one.
+const TEST_SHARE: f64 = 0.2;
 
 /// Interactions cut in two, over the same users and items.
 #[derive(Clone, Debug)]
@@ -50,15 +50,8 @@ pub fn hold_out(rows: &Interactions, seed: u64) -> Option<HoldOut> {
     let mut held = vec![false; active.len()];
     let by_time = active.has_times();
     for user in 0..active.users.len() {
-        let mut mine: Vec<usize> = active.rows_of(user).collect();
-        if by_time {
-            // Rows ascend by item already, and the sort is stable.
-            mine.sort_by(|&a, &b| active.time[a].total_cmp(&active.time[b]));
-        } else {
-            // A stream of the user's own, so that other users' rows don't change the choice.
-            shuffle(&mut mine, Random::new(seed ^ user as u64).next());
-        }
-        let count = (mine.len() / TEST_SHARE).max(1);
+        let mine = in_order(&active, user, seed);
+        let count = share_of(mine.len(), TEST_SHARE);
         mine[mine.len() - count..].iter().for_each(|&row| held[row] = true);
     }
     let (train, test) =

@@ -1,0 +1,113 @@
+//! What the leaves of one ask have to know of its subject: rows, each looked up once.
+//!
+//! Leaves say what they want ([`Facts::want`]); what is wanted of the same id under the same version
+//! is one lookup where it fits into one. After the round ([`Facts::take`]) they read what was found.
+
+use crate::layout::Layout;
+use crate::lookup::{Found, LookupRound, Rows, Ticket};
+use marquee_proto::shard::v1::{Entity, Row};
+
+/// Whose row it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The user or item that the ask is about.
+    Subject,
+    /// One of the request's recent items, by its place.
+    Recent(usize),
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Facts<'a> {
+    wants: Vec<Want<'a>>,
+}
+
+struct Want<'a> {
+    who: Who,
+    rows: Rows<'a>,
+    ticket: Option<Ticket>,
+    found: Option<Found>,
+}
+
+impl<'a> Facts<'a> {
+    /// Wants a row of a dense matrix, of a sparse one, or (both names empty) only its ordinal.
+    pub(crate) fn want(&mut self, who: Who, rows: Rows<'a>) {
+        let fits =
+            |have: &str, wanted: &str| have.is_empty() || wanted.is_empty() || have == wanted;
+        let place = self.wants.iter_mut().find(|want| {
+            want.who == who
+                && want.rows.version == rows.version
+                && want.rows.entity == rows.entity
+                && fits(want.rows.dense, rows.dense)
+                && fits(want.rows.sparse, rows.sparse)
+        });
+        match place {
+            Some(Want { rows: have, .. }) => {
+                have.dense = if have.dense.is_empty() { rows.dense } else { have.dense };
+                have.sparse = if have.sparse.is_empty() { rows.sparse } else { have.sparse };
+            }
+            None => self.wants.push(Want { who, rows, ticket: None, found: None }),
+        }
+    }
+
+    /// Adds what is wanted to a round; `id` names each.
+    pub(crate) fn look_up(
+        &mut self,
+        layout: &Layout<'a>,
+        round: &mut LookupRound<'a>,
+        id: impl Fn(Who) -> &'a str,
+    ) {
+        for want in &mut self.wants {
+            want.ticket = Some(round.add(layout, want.rows, id(want.who)));
+        }
+    }
+
+    /// Takes what the round found.
+    pub(crate) fn take(&mut self, round: &mut LookupRound<'a>) {
+        for want in &mut self.wants {
+            want.found = want.ticket.take().map(|ticket| round.take(ticket));
+        }
+    }
+
+    /// Whether anything is wanted of the subject.
+    pub(crate) fn has_subject(&self) -> bool {
+        self.wants.iter().any(|want| want.who == Who::Subject)
+    }
+
+    /// What became of the lookups of the subject, each with the number of its version.
+    pub(crate) fn of_subject(&self) -> impl Iterator<Item = (usize, &Found)> {
+        let subject = self.wants.iter().filter(|want| want.who == Who::Subject);
+        subject.filter_map(|want| Some((want.rows.version, want.found.as_ref()?)))
+    }
+
+    /// The pieces that did not answer.
+    pub(crate) fn unavailable(&self) -> impl Iterator<Item = usize> {
+        self.wants.iter().filter_map(|want| want.found.as_ref()?.unavailable())
+    }
+
+    /// A row that was wanted, if it was found; an empty name asks for whatever row is there.
+    pub(crate) fn row(&self, who: Who, version: usize, dense: &str, sparse: &str) -> Option<&Row> {
+        let fits = |have: &str, wanted: &str| wanted.is_empty() || have == wanted;
+        self.wants.iter().find_map(|want| match &want.found {
+            Some(Found::Row(row))
+                if want.who == who
+                    && want.rows.version == version
+                    && fits(want.rows.dense, dense)
+                    && fits(want.rows.sparse, sparse) =>
+            {
+                Some(row)
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The rows of a version by id.
+pub(crate) fn rows<'a>(
+    version: usize,
+    entity: Entity,
+    dense: &'a str,
+    sparse: &'a str,
+) -> Rows<'a> {
+    Rows { version, entity, dense, sparse }
+}
