@@ -28,10 +28,14 @@ mod hybrid;
 mod item_knn;
 mod mf;
 mod mf_sgd;
+#[cfg(test)]
+mod reference;
 mod rp3beta;
 pub(crate) mod score;
 mod settings;
 mod sparse;
+#[cfg(test)]
+mod tests;
 mod transitions;
 mod trending;
 mod user_knn;

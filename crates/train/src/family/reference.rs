@@ -1,0 +1,128 @@
+//! Families on real splits against what peers reach there, where the data is at hand.
+
+use super::score::Ranker;
+use super::*;
+use crate::eval::{Metrics, evaluate_lists, users_to_evaluate};
+use crate::options::{ColumnArgs, ItemColumnArgs};
+use crate::read::{ItemsFile, read_interactions, read_items};
+use crate::{Duplicates, HoldOut};
+use std::path::Path;
+
+struct Split {
+    hold_out: HoldOut,
+    items: ItemsFile,
+}
+
+/// The split of a data set, if it is there.
+fn split(name: &str) -> Option<Split> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    if !path.is_dir() {
+        eprintln!("{} is not there: its figures are not checked", path.display());
+        return None;
+    }
+    let read = |file: &str| {
+        let path = path.join("split").join(file);
+        let result = read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false);
+        result.unwrap_or_else(|error| panic!("{error}")).0
+    };
+    let items = read_items(&path.join("split/items.csv"), &ItemColumnArgs::default(), false);
+    Some(Split {
+        hold_out: HoldOut::new(&read("train.csv"), &read("test.csv")),
+        items: items.unwrap_or_else(|error| panic!("{error}")),
+    })
+}
+
+fn measure(split: &Split, args: &TrainArgs) -> Metrics {
+    let rows = &split.hold_out.train;
+    let (items, _) = crate::catalogue::records(&rows.items, Some(&split.items));
+    let part = fit(args.model, Lesson { rows, items: &items, args, label: "fitting" })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let users = users_to_evaluate(&split.hold_out, 64, None, 1);
+    let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
+    let lists = Ranker::new(&part, &popularity).lists(&part.askers(rows, &users, Weight::None), 20);
+    let metrics = evaluate_lists(&split.hold_out, &users, &lists, 20);
+    let kind = args.model.name();
+    eprintln!("{kind}: recall {:.4} nDCG {:.4} {:?}", metrics.recall, metrics.ndcg, part.notes);
+    metrics
+}
+
+const SETS: [&str; 2] = ["ml-latest-small", "movietweetings-100k"];
+
+/// At least 99 % of the peer's recall and nDCG, at its own settings.
+fn reaches(name: &str, args: &TrainArgs, recall: f64, ndcg: f64) {
+    let Some(split) = split(name) else { return };
+    let found = measure(&split, args);
+    assert!(found.recall >= 0.99 * recall, "{name}: recall {:.4} of {recall}", found.recall);
+    assert!(found.ndcg >= 0.99 * ndcg, "{name}: nDCG {:.4} of {ndcg}", found.ndcg);
+}
+
+fn plain(model: ModelKind) -> TrainArgs {
+    TrainArgs { model, decay: Some(1.0), ..TrainArgs::new("", "") }
+}
+
+#[test]
+fn bm25_is_as_good_as_the_peer() {
+    let with = |b, neighbours| TrainArgs {
+        bm25_b: Some(b),
+        neighbours: Some(neighbours),
+        ..plain(ModelKind::ItemKnn)
+    };
+    reaches(SETS[0], &with(0.25, 200), 0.1414, 0.1046);
+    reaches(SETS[1], &with(0.0, 100), 0.2322, 0.1137);
+}
+
+#[test]
+fn neighbours_of_users_are_as_good_as_the_peer() {
+    reaches(SETS[0], &plain(ModelKind::UserKnn), 0.1307, 0.0952);
+    reaches(SETS[1], &plain(ModelKind::UserKnn), 0.2395, 0.1180);
+}
+
+#[test]
+fn ease_is_as_good_as_the_peer() {
+    let with = |lambda| TrainArgs {
+        regularization: Some(lambda),
+        neighbours: Some(2_000),
+        ..plain(ModelKind::Ease)
+    };
+    reaches(SETS[0], &with(100.0), 0.1532, 0.1134);
+    reaches(SETS[1], &with(800.0), 0.2336, 0.1150);
+}
+
+/// Not a peer's figure but our own: what defaults reached when they were chosen.
+#[test]
+fn defaults_need_no_tuning() {
+    for name in SETS {
+        let Some(split) = split(name) else { continue };
+        let of = |model| measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") }).ndcg;
+        let popularity = of(ModelKind::Popularity);
+        for kind in [ModelKind::Mf, ModelKind::ItemKnn, ModelKind::UserKnn, ModelKind::Ease] {
+            let ndcg = of(kind);
+            assert!(ndcg > popularity, "{name} {}: {ndcg:.4} of {popularity:.4}", kind.name());
+        }
+        assert!(of(ModelKind::Transitions) > popularity, "{name}");
+    }
+}
+
+/// Prints what every family reaches at its defaults.
+#[test]
+#[ignore = "takes minutes and asserts nothing: for choosing defaults"]
+fn table_of_defaults() {
+    for name in SETS {
+        let Some(split) = split(name) else { continue };
+        eprintln!("{name}");
+        for model in [
+            ModelKind::Mf,
+            ModelKind::ItemKnn,
+            ModelKind::UserKnn,
+            ModelKind::Ease,
+            ModelKind::Rp3beta,
+            ModelKind::Transitions,
+            ModelKind::Content,
+            ModelKind::Trending,
+            ModelKind::Bpr,
+            ModelKind::Hybrid,
+        ] {
+            measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") });
+        }
+    }
+}
