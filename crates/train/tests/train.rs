@@ -7,7 +7,8 @@ use marquee_core::recipe::Recipe;
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{
-    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, TrainArgs, TrainSummary, train,
+    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, Similarity, TrainArgs, TrainSummary,
+    train,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -192,6 +193,8 @@ fn popularity_is_a_model_too() {
     let interactions = file(&dir, "a.csv", tastes(60, 30));
     let args = TrainArgs {
         model: ModelKind::Popularity,
+        factors: None,
+        regularization: None,
         ..small(&interactions, dir.path().join("bundle"))
     };
     let summary = run(&args);
@@ -268,6 +271,100 @@ fn options_out_of_bounds_are_named() {
         message(TrainArgs { positive_at: Some(4.0), ..base }),
         "--positive-at: the interactions have no values: leave it out, or name their column with --value-column"
     );
+}
+
+#[test]
+fn flags_that_a_model_has_no_use_for_are_refused() {
+    let dir = directory();
+    let base = TrainArgs::new(dir.path().join("none.csv"), dir.path().join("bundle"));
+    let message = |args: TrainArgs| train(&args, 0).expect_err("refused").to_string();
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::Ease, shrinkage: Some(1.0), ..base.clone() }),
+        "--shrinkage: --model ease has no use for it and takes --regularization, --neighbours, --decay, --newest"
+    );
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::Hybrid, factors: Some(8), ..base.clone() }),
+        "--factors: --model hybrid has no use for it and takes no flags of its own"
+    );
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::ItemKnn, shrinkage: Some(1.0), ..base.clone() }),
+        "--shrinkage: bm25 has nothing below the line: leave it out, or take cosine, jaccard or tf-idf"
+    );
+    assert_eq!(
+        message(TrainArgs {
+            model: ModelKind::UserKnn,
+            similarity: Some(Similarity::Bm25),
+            ..base.clone()
+        }),
+        "--similarity: bm25 is for --model item-knn: take cosine or pearson"
+    );
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::UserKnn, factors: Some(8), ..base.clone() }),
+        "--factors: it goes with --by vectors only: leave it out"
+    );
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::UserKnn, neighbours: Some(1_001), ..base.clone() }),
+        "--neighbours: 1001 is not in 1 to 1000"
+    );
+    assert_eq!(
+        message(TrainArgs { model: ModelKind::Transitions, decay: Some(0.0), ..base }),
+        "--decay: 0 is not above 0 and at most 1"
+    );
+}
+
+/// Every family is a bundle that opens, whose recipe finds its matrices.
+#[test]
+fn every_family_is_written() {
+    let dir = directory();
+    let interactions = file(&dir, "ratings.csv", tastes(60, 30));
+    let items = file(
+        &dir,
+        "items.csv",
+        "item,title,genres\n0,Zero,even\n1,One,odd\n2,Two,even\nextra,New,odd\n",
+    );
+    for model in [
+        ModelKind::Mf,
+        ModelKind::MfSgd,
+        ModelKind::Bpr,
+        ModelKind::ItemKnn,
+        ModelKind::UserKnn,
+        ModelKind::Ease,
+        ModelKind::Rp3beta,
+        ModelKind::Transitions,
+        ModelKind::Content,
+        ModelKind::Trending,
+        ModelKind::Hybrid,
+    ] {
+        let of = |threads: usize| {
+            let args = TrainArgs {
+                model,
+                items: Some(items.clone()),
+                positive_at: Some(4.0),
+                shards: 2,
+                threads,
+                ..TrainArgs::new(
+                    &interactions,
+                    dir.path().join(format!("{}-{threads}", model.name())),
+                )
+            };
+            let summary = run(&args);
+            (args, summary)
+        };
+        let ((one, summary), (two, _)) = (of(1), of(2));
+        assert!(bytes(&one.out) == bytes(&two.out), "{}: threads change it", model.name());
+        let bundle = Bundle::open(&one.out, &TrustedKeys::default(), &LoadOptions::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", model.name()));
+        assert_eq!(bundle.manifest().kind, model.name());
+        // Items that nobody has seen are in bundles that can say something of them.
+        let new = bundle.shards().iter().any(|shard| shard.items().find("extra").is_some());
+        assert_eq!(
+            new,
+            matches!(model, ModelKind::Content | ModelKind::Hybrid),
+            "{}",
+            model.name()
+        );
+        assert!(summary.evaluation.is_some());
+    }
 }
 
 #[test]
