@@ -1,11 +1,10 @@
 //! Answers, as callers see them.
 
-use crate::ask::Answer;
+use crate::ask::{Answer, NamedLeaf};
 use crate::error::RouterError;
 use crate::lookup::version_to_wire;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::fuse::{Candidate, Contribution};
-use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Route, Variant};
 use marquee_proto::v1;
 use prost::Message;
@@ -71,17 +70,15 @@ impl Answer {
     }
 }
 
-fn items(
-    items: Vec<Candidate>,
-    leaves: &[(ModelVersion, &'static str)],
-) -> Vec<v1::RecommendedItem> {
+fn items(items: Vec<Candidate>, leaves: &[NamedLeaf]) -> Vec<v1::RecommendedItem> {
     let explanation = |Contribution { leaf, score, rank }: Contribution| {
-        let (model, recipe) = &leaves[leaf];
+        let NamedLeaf { model, recipe, search } = &leaves[leaf];
         v1::Explanation {
             model: Some(version_to_wire(model)),
             recipe: (*recipe).into(),
             score,
             rank,
+            search: search.clone(),
         }
     };
     let item = |Candidate { item_id, title, score, contributions }: Candidate| {

@@ -98,8 +98,8 @@ impl From<RankItems> for Ask {
 pub(crate) struct Answer {
     /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
     pub(crate) items: Vec<Candidate>,
-    /// The leaves of the ensemble, and the name of the recipe that each was answered by.
-    pub(crate) leaves: Vec<(ModelVersion, &'static str)>,
+    /// The leaves of the ensemble.
+    pub(crate) leaves: Vec<NamedLeaf>,
     /// What served.
     pub(crate) route: Route,
     /// Under which plan.
@@ -112,4 +112,14 @@ pub(crate) struct Answer {
     pub(crate) shards_missing: Vec<String>,
     /// The items of `only` that no version of the route has, as far as shards answered.
     pub(crate) unknown_item_ids: Vec<String>,
+}
+
+/// A leaf of the ensemble, as explanations name it.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedLeaf {
+    pub(crate) model: ModelVersion,
+    /// The name of the recipe that it was answered by.
+    pub(crate) recipe: &'static str,
+    /// How it was searched; empty unless the ask explains.
+    pub(crate) search: String,
 }

@@ -4,7 +4,7 @@
 //! called in order: [`Task::look_up`], [`Task::settle`], then [`Task::demands`] and
 //! [`Task::learn`] until there are no demands, then [`Task::finish`].
 
-use crate::ask::{Answer, Ask, Subject};
+use crate::ask::{Answer, Ask, NamedLeaf, Subject};
 use crate::error::{RouterError, Silence};
 use crate::fanout::Failure;
 use crate::layout::Layout;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX, Recipe};
-use marquee_proto::shard::v1::{Entity, Operation, Query, Row};
+use marquee_proto::shard::v1::{Entity, Operation, Query, Row, SearchWay};
 use marquee_proto::v1::{self, FallbackReason};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,8 @@ struct Leaf<'a> {
     recipe: &'a Recipe,
     ticket: Option<lookup::Ticket>,
     approach: Approach,
+    /// How it was searched; kept only for answers that explain.
+    ways: BTreeSet<SearchWay>,
 }
 
 /// How a leaf is answered.
@@ -79,7 +81,13 @@ impl<'a> Task<'a> {
             .map(|version| {
                 let version = layout.number_of(version).ok_or_else(undecided)?;
                 let recipe = layout.version(version).recipe;
-                Ok(Leaf { version, recipe, ticket: None, approach: Approach::None })
+                Ok(Leaf {
+                    version,
+                    recipe,
+                    ticket: None,
+                    approach: Approach::None,
+                    ways: BTreeSet::new(),
+                })
             })
             .collect::<Result<Vec<_>, RouterError>>()?;
         Ok(Self {
@@ -271,6 +279,11 @@ impl<'a> Task<'a> {
         self.ask.explain
     }
 
+    /// How a demand was searched.
+    pub(crate) fn note_ways(&mut self, demand: &Demand, ways: BTreeSet<SearchWay>) {
+        self.leaves[demand.leaf].ways.extend(ways);
+    }
+
     /// What came of a demand: a list, and the pieces that are lost in the round.
     pub(crate) fn learn(
         &mut self,
@@ -350,12 +363,14 @@ impl<'a> Task<'a> {
 }
 
 impl Leaf<'_> {
-    fn named(&self, layout: &Layout<'_>) -> (marquee_core::id::ModelVersion, &'static str) {
+    fn named(&self, layout: &Layout<'_>) -> NamedLeaf {
         let recipe = match self.approach {
             Approach::Popularity { .. } => Recipe::Popularity.name(),
             Approach::Vector { .. } | Approach::None => self.recipe.name(),
         };
-        (layout.version(self.version).name.clone(), recipe)
+        let model = layout.version(self.version).name.clone();
+        let ways: Vec<&str> = self.ways.iter().filter_map(|way| way.word()).collect();
+        NamedLeaf { model, recipe, search: ways.join(", ") }
     }
 }
 
