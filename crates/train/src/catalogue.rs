@@ -1,7 +1,9 @@
 //! Item records of a bundle, from ids and what an items file says of them.
 
+use crate::interactions::Interactions;
 use crate::read::ItemsFile;
 use marquee_bundle::ItemRecord;
+use marquee_core::id::compare_ids;
 use serde::Serialize;
 
 /// The attribute that holds an item's year.
@@ -22,6 +24,14 @@ pub struct CatalogueReport {
     pub first_bad_rows: Vec<String>,
     /// What was assumed, in sentences.
     pub notes: Vec<String>,
+}
+
+/// The same interactions over their items and all those of the file.
+pub(crate) fn with_catalogue(rows: &Interactions, file: &ItemsFile) -> Interactions {
+    let mut items: Vec<String> = rows.items.iter().chain(file.items.keys()).cloned().collect();
+    items.sort_unstable_by(|a, b| compare_ids(a, b));
+    items.dedup();
+    rows.over(&rows.users, &items)
 }
 
 /// Records for these ids, with what the file says of them.

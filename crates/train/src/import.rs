@@ -3,6 +3,7 @@
 use crate::catalogue::records;
 use crate::error::TrainError;
 use crate::factors::{FactorTable, read_factors};
+use crate::family::{mf_matrices, mf_recipe};
 use crate::history::CsrByIds;
 use crate::interactions::Interactions;
 use crate::options::ImportArgs;
@@ -10,7 +11,7 @@ use crate::phases::Stopwatch;
 use crate::progress::Progress;
 use crate::read::{ReadReport, read_interactions, read_items};
 use crate::summary::{ImportSummary, ImportedInteractions};
-use crate::train::{check_out, mf_matrices, mf_recipe};
+use crate::train::check_out;
 use marquee_bundle::{BundleInput, Quality, WriteProgress, write_bundle};
 use std::collections::{BTreeMap, HashMap};
 
@@ -70,7 +71,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
     let factors = crate::als::Factors { rank: items.rank, users: users.data, items: items.data };
     let input = BundleInput {
         model: args.model.clone(),
-        recipe: mf_recipe(),
+        recipe: mf_recipe(None),
         kind: "import".into(),
         shards: args.shards,
         items: item_records,

@@ -22,6 +22,7 @@ pub mod csr;
 mod error;
 pub mod eval;
 pub mod factors;
+mod family;
 mod history;
 mod import;
 mod interactions;

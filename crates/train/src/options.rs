@@ -3,14 +3,14 @@
 //! The structs are flags and settings at once: the command line flattens them in, and code fills
 //! them by hand from their `Default`. `validate()` checks what the types can't.
 
-use crate::als::{AlsOptions, RegularizationScaling};
+use crate::als::RegularizationScaling;
 use crate::error::TrainError;
 use crate::interactions::Duplicates;
 use crate::read::Format;
 use crate::weight::Weight;
 use clap::{Args, ValueEnum};
 use marquee_bundle::{IndexKind, IndexMode, IndexOptions, RowFormat};
-use marquee_core::bounds::{MAX_RANK, MAX_SHARDS};
+use marquee_core::bounds::MAX_SHARDS;
 use marquee_core::id::check_name;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -61,13 +61,33 @@ pub struct ItemColumnArgs {
 
 /// What to train.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum ModelKind {
     /// Matrix factorisation: implicit-feedback ALS.
     #[default]
     Mf,
+    /// Matrix factorisation of values (ratings) by gradient descent, with biases.
+    MfSgd,
+    /// Matrix factorisation by Bayesian personalised ranking.
+    Bpr,
+    /// Items that the same people like.
+    ItemKnn,
+    /// What people of like taste like.
+    UserKnn,
+    /// A linear model of items by items, in closed form (EASE).
+    Ease,
+    /// Random walks of three steps, less what is popular anyway.
+    Rp3beta,
+    /// What people go on to after an item: a Markov chain. Needs times.
+    Transitions,
+    /// Items whose titles and tags are of the same topics (LSA). Needs --items.
+    Content,
     /// The most popular items for everybody.
     Popularity,
+    /// What is popular of late, for everybody. Needs times.
+    Trending,
+    /// A blend of the others, whose weights are fitted on held-out interactions.
+    Hybrid,
 }
 
 impl ModelKind {
@@ -75,7 +95,88 @@ impl ModelKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Mf => "mf",
+            Self::MfSgd => "mf-sgd",
+            Self::Bpr => "bpr",
+            Self::ItemKnn => "item-knn",
+            Self::UserKnn => "user-knn",
+            Self::Ease => "ease",
+            Self::Rp3beta => "rp3beta",
+            Self::Transitions => "transitions",
+            Self::Content => "content",
             Self::Popularity => "popularity",
+            Self::Trending => "trending",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// What makes two items, or two users, similar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Similarity {
+    /// The angle between the two rows of interactions.
+    Cosine,
+    /// What the two have in common, as a share of what either has. Items only.
+    Jaccard,
+    /// Interactions weighed as words are in search: of busy users less, of popular items bounded. Items only.
+    Bm25,
+    /// Cosine with interactions of busy users weighing less. Items only.
+    TfIdf,
+    /// Correlation of values: who likes the same more than usual. Users only.
+    Pearson,
+}
+
+impl Similarity {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Jaccard => "jaccard",
+            Self::Bm25 => "bm25",
+            Self::TfIdf => "tf-idf",
+            Self::Pearson => "pearson",
+        }
+    }
+}
+
+/// How users of like taste are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeighboursBy {
+    /// By their histories, exactly.
+    #[default]
+    Histories,
+    /// By their vectors from ALS: quicker where users are many.
+    Vectors,
+}
+
+impl NeighboursBy {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Histories => "histories",
+            Self::Vectors => "vectors",
+        }
+    }
+}
+
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Each step as long as its gradient.
+    Sgd,
+    /// Steps scaled by what gradients were like so far (Kingma and Ba 2015).
+    #[default]
+    Adam,
+}
+
+impl Optimizer {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Adam => "adam",
         }
     }
 }
@@ -134,7 +235,8 @@ pub const TRAIN_EXAMPLES: &str = "\
 Examples:
   marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --out films-v1 --shards 4
   marquee train --interactions plays.parquet --value-column hours --weight log --out games-v1
-  marquee train --interactions u.data --model mf --factors 128 --regularization 10 --json --out v2";
+  marquee train --interactions u.data --model mf --factors 128 --regularization 10 --json --out v2
+  marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --model hybrid --out films-v2";
 
 /// Interactions in, a bundle out.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -159,22 +261,73 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub shards: u32,
 
-    /// Components of a factor vector.
-    #[arg(long, default_value_t = 64, value_name = "N", help_heading = "Model")]
-    pub factors: usize,
-    /// How strongly factors are held near zero; as in PyPI implicit.
-    #[arg(long, default_value_t = DEFAULT_REGULARIZATION, value_name = "X", help_heading = "Model")]
-    pub regularization: f32,
+    /// Components of a factor vector [default: 64; content: 200 topics].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub factors: Option<usize>,
+    /// How strongly a model is held near zero [default: mf and user-knn 10, as in PyPI implicit; ease
+    /// a fifth of the users, within 50 to 1000; mf-sgd 0.05; bpr 0.01].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub regularization: Option<f32>,
     /// How regularization is spread: the same for all, or in proportion to how often a user or an
-    /// item occurs.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Model")]
-    pub regularization_scaling: RegularizationScaling,
-    /// Confidence in an observed pair of weight 1, where an unobserved one has 1; as in PyPI implicit.
-    #[arg(long, default_value_t = DEFAULT_ALPHA, value_name = "X", help_heading = "Model")]
-    pub alpha: f32,
-    /// Sweeps over users and items.
-    #[arg(long, default_value_t = 15, value_name = "N", help_heading = "Model")]
-    pub iterations: usize,
+    /// item occurs [default: none].
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
+    pub regularization_scaling: Option<RegularizationScaling>,
+    /// Confidence in an observed pair of weight 1, where an unobserved one has 1; as in PyPI implicit
+    /// [default: 1].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub alpha: Option<f32>,
+    /// Sweeps over users and items, or over interactions [default: mf and user-knn 15, mf-sgd 30, bpr
+    /// 100].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub iterations: Option<usize>,
+    /// Length of a step of gradient descent [default: mf-sgd with adam 0.005, with sgd 0.01; bpr 0.05].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub learning_rate: Option<f32>,
+    /// How gradients become steps [default: adam].
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
+    pub optimizer: Option<Optimizer>,
+    /// What makes two items or users similar [default: item-knn bm25, user-knn cosine].
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
+    pub similarity: Option<Similarity>,
+    /// Added below the line of a similarity, so that pairs with little in common count less [default: 0].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub shrinkage: Option<f32>,
+    /// How soon a popular item's interactions stop adding up under bm25 [default: 0.5].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub bm25_k1: Option<f32>,
+    /// How much more slowly those of popular items count under bm25, 0 to 1 [default: 0.25].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub bm25_b: Option<f32>,
+    /// Neighbours that are kept of each item, or asked of users [default: item-knn 200; user-knn 100;
+    /// ease, rp3beta and transitions 500].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub neighbours: Option<usize>,
+    /// How users of like taste are found [default: histories].
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
+    pub by: Option<NeighboursBy>,
+    /// What an interaction weighs against the next newer one of the user, above 0 and at most 1, where
+    /// there are times [default: ease and transitions 0.8, others 0.9].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub decay: Option<f64>,
+    /// Only so many of a user's newest interactions speak for anything [default: transitions 50, others
+    /// all].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub newest: Option<u32>,
+    /// How many interactions later something still counts as gone on to [default: 20].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub window: Option<usize>,
+    /// What going on to something one interaction later weighs against at once [default: 0.9].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub window_decay: Option<f64>,
+    /// How much popular items are held back: 0 is not at all [default: 0.3].
+    #[arg(long, value_name = "X", help_heading = "Model")]
+    pub beta: Option<f32>,
+    /// Days after which an interaction counts half for what is trending [default: 21].
+    #[arg(long, value_name = "DAYS", help_heading = "Model")]
+    pub half_life: Option<f64>,
+    /// List so many topics of a content model with the terms they stand for [default: 0].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub topics: Option<usize>,
     /// Decides everything random: the same seed and data give the same bundle.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Model")]
     pub seed: u64,
@@ -215,13 +368,6 @@ pub struct TrainArgs {
     pub item_columns: ItemColumnArgs,
 }
 
-/// Default λ.
-pub const DEFAULT_REGULARIZATION: f32 = 10.0;
-/// Default confidence of an observed pair of weight 1.
-pub const DEFAULT_ALPHA: f32 = 1.0;
-/// Most iterations: ALS is done long before.
-const MAX_ITERATIONS: usize = 10_000;
-
 impl TrainArgs {
     /// Defaults for these two paths.
     pub fn new(interactions: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
@@ -232,11 +378,26 @@ impl TrainArgs {
             name: None,
             out: out.into(),
             shards: 1,
-            factors: 64,
-            regularization: DEFAULT_REGULARIZATION,
-            regularization_scaling: RegularizationScaling::default(),
-            alpha: DEFAULT_ALPHA,
-            iterations: 15,
+            factors: None,
+            regularization: None,
+            regularization_scaling: None,
+            alpha: None,
+            iterations: None,
+            learning_rate: None,
+            optimizer: None,
+            similarity: None,
+            shrinkage: None,
+            bm25_k1: None,
+            bm25_b: None,
+            neighbours: None,
+            by: None,
+            decay: None,
+            newest: None,
+            window: None,
+            window_decay: None,
+            beta: None,
+            half_life: None,
+            topics: None,
             seed: 1,
             positive_at: None,
             weight: Weight::default(),
@@ -256,44 +417,14 @@ impl TrainArgs {
         self.name.as_deref().unwrap_or(self.model.name())
     }
 
-    /// Settings of the factorisation.
-    pub fn als(&self) -> AlsOptions {
-        AlsOptions {
-            factors: self.factors,
-            regularization: self.regularization,
-            scaling: self.regularization_scaling,
-            iterations: self.iterations,
-            seed: self.seed,
-        }
-    }
-
-    /// Checks every bound.
+    /// Checks every bound, and that the model takes the flags it is given.
     ///
     /// # Errors
-    /// The first flag that is out of its bounds.
+    /// The first flag that is out of its bounds or not for this model.
     pub fn validate(&self) -> Result<(), TrainError> {
         check_model("--name", self.model_name())?;
         check_shards(self.shards)?;
-        if !(1..=MAX_RANK).contains(&self.factors) {
-            return Err(TrainError::option(
-                "--factors",
-                format!("{} is not in 1 to {MAX_RANK}", self.factors),
-            ));
-        }
-        if !(1..=MAX_ITERATIONS).contains(&self.iterations) {
-            let problem = format!("{} is not in 1 to {MAX_ITERATIONS}", self.iterations);
-            return Err(TrainError::option("--iterations", problem));
-        }
-        if !(self.regularization.is_finite() && self.regularization >= 0.0) {
-            let problem = format!("{} is not a finite number of at least 0", self.regularization);
-            return Err(TrainError::option("--regularization", problem));
-        }
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Err(TrainError::option(
-                "--alpha",
-                format!("{} is not a finite number above 0", self.alpha),
-            ));
-        }
+        self.validate_model()?;
         check_positive_at(self.positive_at)
     }
 }

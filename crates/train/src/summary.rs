@@ -32,6 +32,8 @@ pub struct TrainSummary {
     pub catalogue: Option<CatalogueReport>,
     /// How good it is; none where that was not asked for, or no user has enough interactions.
     pub evaluation: Option<Evaluation>,
+    /// What is to be known of the model, in sentences.
+    pub notes: Vec<String>,
     /// The parameters that the manifest notes.
     pub parameters: BTreeMap<String, String>,
     /// What the phases took.
@@ -107,6 +109,7 @@ impl fmt::Display for TrainSummary {
             "learned from {} interactions of {} users with {} items",
             self.interactions, self.users, self.items
         )?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         match &self.evaluation {
             Some(evaluation) => write!(f, "{evaluation}")?,
             None => writeln!(

@@ -1,22 +1,24 @@
 //! `marquee train`: interactions → hold-out fit → metrics → fit on everything → bundle.
 
-use crate::als::{Factors, fit};
-use crate::catalogue::records;
+use crate::catalogue::{records, with_catalogue};
 use crate::error::TrainError;
-use crate::eval::{evaluate_factors, evaluate_popularity, users_to_evaluate};
+use crate::eval::{evaluate_lists, evaluate_popularity, users_to_evaluate};
+use crate::family::score::Ranker;
+use crate::family::{Lesson, Part, fit};
 use crate::history::{CsrByIds, seen};
 use crate::interactions::Interactions;
 use crate::options::{ModelKind, TrainArgs};
 use crate::phases::Stopwatch;
 use crate::progress::Progress;
-use crate::read::{read_interactions, read_items};
+use crate::read::{ItemsFile, read_interactions, read_items};
 use crate::split::hold_out;
 use crate::summary::{Evaluation, TrainSummary};
-use crate::weight::{confidences, positives};
+use crate::weight::positives;
 use marquee_bundle::{
-    BundleInput, DenseInput, Entity, IndexOptions, Quality, RowFormat, WriteProgress, write_bundle,
+    BundleInput, IndexOptions, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress,
+    write_bundle,
 };
-use marquee_core::recipe::Recipe;
+use marquee_core::recipe::HISTORY_ORDER_MATRIX;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -62,13 +64,15 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
             .transpose()
     })?;
     let rows = clock.time("read", || positives(&all, args.positive_at, args.weight))?;
-    let evaluation = evaluate(args, &rows, &mut clock)?;
-    let factors = match args.model {
-        ModelKind::Mf => Some(clock.time("fit", || fit_rows(args, &rows, "fitting"))?),
-        ModelKind::Popularity => None,
+    let evaluation = evaluate(args, &rows, file.as_ref(), &mut clock)?;
+    // Only what is described has topics; nothing else can say anything of an item that nobody has seen.
+    let rows = match (args.model, &file) {
+        (ModelKind::Content | ModelKind::Hybrid, Some(file)) => with_catalogue(&rows, file),
+        _ => rows,
     };
     let (items, catalogue) = records(&rows.items, file.as_ref());
-    let history = seen(&all, &rows, args.weight);
+    let lesson = Lesson { rows: &rows, items: &items, args, label: "fitting" };
+    let part = clock.time("fit", || fit(args.model, lesson))?;
     let mut summary = TrainSummary {
         model: args.model_name().into(),
         kind: args.model.name().into(),
@@ -80,10 +84,12 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         read,
         catalogue,
         evaluation,
-        parameters: parameters(args),
+        notes: part.notes.clone(),
+        parameters: parameters(args, &part),
         phases: Vec::new(),
     };
-    let input = bundle_input(args, now_ms, &summary, items, &rows, factors, history);
+    let histories = seen(&all, &rows, |row| part.counts(&rows, args.weight, row));
+    let input = bundle_input(args, now_ms, &summary, items, &rows, part, histories);
     let progress = Progress::new("writing");
     clock.time("write", || {
         write_bundle(input, &args.out, &|step| match step {
@@ -97,17 +103,10 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     Ok(summary)
 }
 
-fn fit_rows(args: &TrainArgs, rows: &Interactions, label: &str) -> Result<Factors, TrainError> {
-    let progress = Progress::new(label);
-    let total = args.iterations as u64;
-    fit(&confidences(rows, args.weight, args.alpha), &args.als(), &|done| {
-        progress.set(done as u64, total)
-    })
-}
-
 fn evaluate(
     args: &TrainArgs,
     rows: &Interactions,
+    file: Option<&ItemsFile>,
     clock: &mut Stopwatch,
 ) -> Result<Option<Evaluation>, TrainError> {
     if args.evaluate_users == Some(0) {
@@ -116,16 +115,24 @@ fn evaluate(
     let Some(split) = clock.time("evaluate", || hold_out(rows, args.seed)) else {
         return Ok(None);
     };
-    let users = users_to_evaluate(&split, args.factors, args.evaluate_users, args.seed);
+    let users = users_to_evaluate(&split, args.factors(), args.evaluate_users, args.seed);
     let popularity = clock.time("evaluate", || evaluate_popularity(&split, &users, CUTOFF));
     let model = match args.model {
-        ModelKind::Mf => {
-            let factors = clock.time("fit for evaluation", || {
-                fit_rows(args, &split.train, "fitting less the hold-out")
-            })?;
-            clock.time("evaluate", || evaluate_factors(&split, &factors, &users, CUTOFF))
-        }
         ModelKind::Popularity => popularity.clone(),
+        kind => {
+            let (items, _) = records(&split.train.items, file);
+            let lesson = Lesson {
+                rows: &split.train,
+                items: &items,
+                args,
+                label: "fitting less the hold-out",
+            };
+            let part = clock.time("fit for evaluation", || fit(kind, lesson))?;
+            clock.time("evaluate", || {
+                let lists = lists(&part, &split.train, &users, args);
+                evaluate_lists(&split, &users, &lists, CUTOFF)
+            })
+        }
     };
     Ok(Some(Evaluation {
         model,
@@ -137,64 +144,54 @@ fn evaluate(
     }))
 }
 
+/// What a part recommends to these users of the interactions that it was fitted to.
+fn lists(part: &Part, rows: &Interactions, users: &[u32], args: &TrainArgs) -> Vec<Vec<u32>> {
+    let popularity = popularity(rows);
+    Ranker::new(part, &popularity).lists(&part.askers(rows, users, args.weight), CUTOFF)
+}
+
+fn popularity(rows: &Interactions) -> Vec<f32> {
+    rows.item_counts().into_iter().map(|count| count as f32).collect()
+}
+
 fn bundle_input(
     args: &TrainArgs,
     now_ms: u64,
     summary: &TrainSummary,
-    items: Vec<marquee_bundle::ItemRecord>,
+    items: Vec<ItemRecord>,
     rows: &Interactions,
-    factors: Option<Factors>,
-    history: CsrByIds,
+    part: Part,
+    (history, order): (CsrByIds, Option<CsrByIds>),
 ) -> BundleInput {
-    let index = IndexOptions { seed: args.seed, min_rows: INDEX_MIN_ROWS, ..args.index.into() };
-    let (recipe, dense) = match factors {
-        Some(factors) => (mf_recipe(), mf_matrices(factors, index, args.rows.into())),
-        None => (Recipe::Popularity, Vec::new()),
-    };
+    let mut sparse = part.sparse;
+    let ordered = part.recipe.needs().iter().any(|(name, _)| *name == HISTORY_ORDER_MATRIX);
+    if let Some(order) = order.filter(|_| ordered) {
+        sparse.push(SparseInput {
+            name: HISTORY_ORDER_MATRIX.into(),
+            shape: SparseShape::ByUser,
+            matrix: order.into_input(),
+        });
+    }
     BundleInput {
         model: args.model_name().into(),
-        recipe,
+        recipe: part.recipe,
         kind: args.model.name().into(),
         shards: args.shards,
         items,
         users: rows.users.clone(),
-        dense,
+        dense: part.dense,
         history: Some(history.into_input()),
-        popularity: rows.item_counts().into_iter().map(|count| count as f32).collect(),
-        sparse: Vec::new(),
+        popularity: popularity(rows),
+        sparse,
         quality: quality(summary.evaluation.as_ref()),
         parameters: summary.parameters.clone(),
         created_at_ms: now_ms,
     }
 }
 
-/// The recipe of matrix factorisation over the matrices of [`mf_matrices`].
-pub(crate) fn mf_recipe() -> Recipe {
-    Recipe::MatrixFactorisation {
-        user_factors: USER_FACTORS.into(),
-        item_factors: ITEM_FACTORS.into(),
-        fold_in: None,
-    }
-}
-
-/// Both factor matrices; the items' is searched, so it may have an index.
-pub(crate) fn mf_matrices(
-    factors: Factors,
-    index: IndexOptions,
-    rows: RowFormat,
-) -> Vec<DenseInput> {
-    let dense = |name: &str, entity, data, index, rows| DenseInput {
-        name: name.into(),
-        entity,
-        rank: factors.rank,
-        data,
-        index,
-        rows,
-    };
-    vec![
-        dense(USER_FACTORS, Entity::User, factors.users, None, RowFormat::F32),
-        dense(ITEM_FACTORS, Entity::Item, factors.items, Some(index), rows),
-    ]
+/// How a matrix that is searched is indexed.
+pub(crate) fn index_options(args: &TrainArgs) -> IndexOptions {
+    IndexOptions { seed: args.seed, min_rows: INDEX_MIN_ROWS, ..args.index.into() }
 }
 
 fn quality(evaluation: Option<&Evaluation>) -> Quality {
@@ -207,20 +204,11 @@ fn quality(evaluation: Option<&Evaluation>) -> Quality {
     })
 }
 
-fn parameters(args: &TrainArgs) -> BTreeMap<String, String> {
-    let mut parameters = BTreeMap::new();
-    let mut set = |name: &str, value: String| parameters.insert(name.to_string(), value);
-    if args.model == ModelKind::Mf {
-        set("factors", args.factors.to_string());
-        set("regularization", args.regularization.to_string());
-        set("regularization_scaling", args.regularization_scaling.name().to_string());
-        set("alpha", args.alpha.to_string());
-        set("iterations", args.iterations.to_string());
-        set("weight", args.weight.name().to_string());
-    }
-    set("seed", args.seed.to_string());
+fn parameters(args: &TrainArgs, part: &Part) -> BTreeMap<String, String> {
+    let mut parameters: BTreeMap<String, String> = part.parameters.iter().cloned().collect();
+    parameters.insert("seed".into(), args.seed.to_string());
     if let Some(value) = args.positive_at {
-        set("positive_at", value.to_string());
+        parameters.insert("positive_at".into(), value.to_string());
     }
     parameters
 }

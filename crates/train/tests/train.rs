@@ -19,8 +19,8 @@ fn run(args: &TrainArgs) -> TrainSummary {
 
 fn small(interactions: &Path, out: PathBuf) -> TrainArgs {
     TrainArgs {
-        factors: 8,
-        regularization: 1.0,
+        factors: Some(8),
+        regularization: Some(1.0),
         positive_at: Some(4.0),
         shards: 3,
         ..TrainArgs::new(interactions, out)
@@ -240,20 +240,20 @@ fn options_out_of_bounds_are_named() {
     let base = TrainArgs::new(&interactions, dir.path().join("bundle"));
     let message = |args: TrainArgs| train(&args, 0).expect_err("refused").to_string();
     assert_eq!(
-        message(TrainArgs { factors: 0, ..base.clone() }),
+        message(TrainArgs { factors: Some(0), ..base.clone() }),
         "--factors: 0 is not in 1 to 4096"
     );
     assert_eq!(message(TrainArgs { shards: 0, ..base.clone() }), "--shards: 0 is not in 1 to 1024");
     assert_eq!(
-        message(TrainArgs { iterations: 0, ..base.clone() }),
+        message(TrainArgs { iterations: Some(0), ..base.clone() }),
         "--iterations: 0 is not in 1 to 10000"
     );
     assert_eq!(
-        message(TrainArgs { alpha: 0.0, ..base.clone() }),
+        message(TrainArgs { alpha: Some(0.0), ..base.clone() }),
         "--alpha: 0 is not a finite number above 0"
     );
     assert_eq!(
-        message(TrainArgs { regularization: f32::NAN, ..base.clone() }),
+        message(TrainArgs { regularization: Some(f32::NAN), ..base.clone() }),
         "--regularization: NaN is not a finite number of at least 0"
     );
     assert_eq!(

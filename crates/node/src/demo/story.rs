@@ -149,7 +149,7 @@ async fn train(
         items: data.items.clone(),
         name: Some(MODEL.into()),
         shards: args.shards,
-        factors,
+        factors: Some(factors),
         positive_at: data.positive_at,
         ..TrainArgs::new(&data.interactions, out)
     };

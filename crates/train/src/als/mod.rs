@@ -126,6 +126,21 @@ pub fn fit_from(
     Ok(factors)
 }
 
+/// `(YᵀY + λI)⁻¹` of factors rows × rank, row-major rank × rank.
+///
+/// # Errors
+/// When λ is 0 and the factors don't span all components.
+pub(crate) fn inverse_gram(
+    factors: &[f32],
+    rank: usize,
+    lambda: f32,
+) -> Result<Vec<f32>, TrainError> {
+    let side = pad(factors, rank);
+    let stride = side.stride;
+    let inverse = gram::gram(&side, rank).inverse(lambda)?;
+    Ok(inverse.chunks_exact(stride).take(rank).flat_map(|row| &row[..rank]).copied().collect())
+}
+
 fn regularization(users: &Csr, items: &Csr, options: &AlsOptions) -> [Regularization; 2] {
     let lambda = options.regularization;
     if options.scaling == RegularizationScaling::None {

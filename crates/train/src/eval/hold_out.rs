@@ -58,6 +58,16 @@ pub fn evaluate_popularity(split: &HoldOut, users: &[u32], cutoff: usize) -> Met
     score(split, users, &lists, cutoff)
 }
 
+/// Lists from anywhere, the n-th for the n-th of `users`, best first, by the items of `split`.
+pub(crate) fn evaluate_lists(
+    split: &HoldOut,
+    users: &[u32],
+    lists: &[Vec<u32>],
+    cutoff: usize,
+) -> Metrics {
+    score(split, users, lists, cutoff)
+}
+
 fn score(split: &HoldOut, users: &[u32], lists: &[Vec<u32>], cutoff: usize) -> Metrics {
     let HoldOut { train, test, .. } = split;
     let train_users = (0..train.users.len()).filter(|&user| !train.rows_of(user).is_empty());

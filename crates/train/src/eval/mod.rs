@@ -21,6 +21,7 @@ mod rank;
 
 pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};
 pub use compare::{CompareOptions, Comparison, Difference, compare};
+pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
 pub use metrics::{Cutoffs, Measure, Metrics};

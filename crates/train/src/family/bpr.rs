@@ -1,0 +1,99 @@
+//! Matrix factorisation by Bayesian personalised ranking (Rendle, Freudenthaler, Gantner and
+//! Schmidt-Thieme 2009).
+//!
+//! An interaction of user u with item i and a random item j that u has not interacted with are a pair to
+//! get right: `ln σ(s_ui − s_uj)` is ascended by stochastic gradients, where s is `⟨x_u, y_i⟩ + b_i`. The
+//! items' bias is one more column of theirs against a 1 of all users, so that an inner product has it.
+//!
+//! Steps are taken one after another: the result is the same on any number of threads.
+
+use super::mf::{mf_matrices, mf_recipe};
+use super::{Lesson, Part};
+use crate::als::Factors;
+use crate::error::TrainError;
+use crate::interactions::Interactions;
+use crate::options::TrainArgs;
+use crate::progress::Progress;
+use crate::random::Random;
+use crate::train::index_options;
+use marquee_core::bounds::MAX_RANK;
+
+/// Columns that the bias takes.
+const BIASES: usize = 1;
+/// Start values lie within ± this over the root of how many factors there are.
+const START_SCALE: f32 = 0.1;
+/// Draws of an item that the user may know, before the interaction is skipped: who knows nearly all
+/// items has nearly no pairs.
+const MAX_DRAWS: usize = 20;
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, args, label, .. } = lesson;
+    if args.factors() > MAX_RANK - BIASES {
+        let problem =
+            format!("bpr has a bias beside them: at most {} are allowed", MAX_RANK - BIASES);
+        return Err(TrainError::option("--factors", problem));
+    }
+    let factors = learn(rows, args, label);
+    if !factors.users.iter().chain(&factors.items).all(|x| x.is_finite()) {
+        let problem = "factors are not finite: give a smaller --learning-rate";
+        return Err(TrainError::Diverged(problem.into()));
+    }
+    let mut part = Part::new(mf_recipe(None));
+    part.dense = mf_matrices(factors, index_options(args), args.rows.into());
+    Ok(part
+        .parameter("factors", args.factors())
+        .parameter("regularization", args.regularization())
+        .parameter("learning_rate", args.learning_rate())
+        .parameter("iterations", args.iterations()))
+}
+
+fn learn(rows: &Interactions, args: &TrainArgs, label: &str) -> Factors {
+    let (factors, rank) = (args.factors(), args.factors() + BIASES);
+    let (rate, lambda) = (args.learning_rate(), args.regularization());
+    let mut random = Random::new(args.seed);
+    let scale = START_SCALE / (factors as f32).sqrt();
+    let mut users: Vec<f32> =
+        (0..rows.users.len() * rank).map(|_| scale * (2.0 * random.uniform() - 1.0)).collect();
+    users.chunks_exact_mut(rank).for_each(|user| user[factors] = 1.0);
+    let mut items: Vec<f32> =
+        (0..rows.items.len() * rank).map(|_| scale * (2.0 * random.uniform() - 1.0)).collect();
+    items.chunks_exact_mut(rank).for_each(|item| item[factors] = 0.0);
+    let mut user_of = vec![0u32; rows.len()];
+    for user in 0..rows.users.len() {
+        user_of[rows.rows_of(user)].fill(user as u32);
+    }
+    let progress = Progress::new(label);
+    for sweep in 1..=args.iterations() {
+        for _ in 0..rows.len() {
+            let row = random.below(rows.len());
+            let (user, liked) = (user_of[row] as usize, rows.item[row] as usize);
+            let known = rows.items_of(user);
+            let unknown = (0..MAX_DRAWS)
+                .map(|_| random.below(rows.items.len()))
+                .find(|&item| known.binary_search(&(item as u32)).is_err());
+            let Some(other) = unknown else { continue };
+            let x = &mut users[user * rank..(user + 1) * rank];
+            let Ok([y, z]) = items.get_disjoint_mut([
+                liked * rank..(liked + 1) * rank,
+                other * rank..(other + 1) * rank,
+            ]) else {
+                continue;
+            };
+            let margin: f32 = x.iter().zip(&*y).zip(&*z).map(|((x, y), z)| x * (y - z)).sum();
+            let pull = 1.0 / (1.0 + margin.exp());
+            for ((x, y), z) in x.iter_mut().zip(y).zip(z).take(factors) {
+                let (from, of_liked, of_other) = (*x, *y, *z);
+                *x += rate * (pull * (of_liked - of_other) - lambda * from);
+                *y += rate * (pull * from - lambda * of_liked);
+                *z += rate * (-pull * from - lambda * of_other);
+            }
+            for (item, sign) in [(liked, 1.0), (other, -1.0)] {
+                let bias = &mut items[item * rank + factors];
+                *bias += rate * (sign * pull - lambda * *bias);
+            }
+        }
+        progress.set(sweep as u64, args.iterations() as u64);
+    }
+    Factors { rank, users, items }
+}

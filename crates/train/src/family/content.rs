@@ -1,0 +1,249 @@
+//! Items of the same topics: latent semantic analysis (Deerwester, Dumais, Furnas, Landauer and Harshman 1990).
+//!
+//! An item's text is its title, its tags (genres are tags) and the words of both. Terms that at least two
+//! items have are weighed by `(1 + ln count) · (1 + ln((1 + items) / (1 + items with it)))`, items are
+//! scaled to unit length, and the matrix items × terms is cut to its largest singular values by
+//! randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4). A row of left
+//! singular vectors times singular values, scaled to unit length again, is what an item is about.
+//!
+//! A user is the sum of what is liked, where newer interactions count more. Items that nobody has seen
+//! have topics like any other.
+
+use super::{Lesson, Part};
+use crate::csr::Csr;
+use crate::error::TrainError;
+use crate::history::history_of;
+use crate::random::Random;
+use crate::train::index_options;
+use faer::{Mat, Side};
+use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
+use marquee_core::recipe::{HistoryWeights, Recipe};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// The matrix users × topics in a bundle.
+pub(crate) const USER_TOPICS: &str = "user_topics";
+/// The matrix items × topics in a bundle, rows of unit length.
+pub(crate) const ITEM_TOPICS: &str = "item_topics";
+
+/// Items that a term must have: a term of one item makes nothing similar.
+const MIN_ITEMS: usize = 2;
+/// Vectors beyond the wanted ones that the iteration takes along, so that the last wanted are right.
+const OVERSAMPLING: usize = 10;
+/// Times that the matrix and its transpose are applied: more change the topics no longer.
+const SUBSPACE_ITERATIONS: usize = 5;
+/// A singular value below this share of the largest is rounding.
+const RANK_TOLERANCE: f64 = 1e-7;
+/// Terms that are listed of a topic.
+const TERMS_LISTED: usize = 8;
+/// Shortest word: single letters say nothing.
+const MIN_WORD_CHARS: usize = 2;
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, items, args, .. } = lesson;
+    let (terms, matrix) = weighed_terms(items);
+    if terms.is_empty() {
+        return Err(TrainError::Data(
+            "content needs titles or tags that several items share: give a file of them with --items".into(),
+        ));
+    }
+    let topics = Topics::of(&matrix, args.factors(), args.seed)?;
+    let rank = topics.rank;
+    let mut data = vec![0f32; items.len() * rank];
+    for (from, to) in topics.items.chunks_exact(rank).zip(data.chunks_exact_mut(rank)) {
+        let length = from.iter().map(|x| x * x).sum::<f64>().sqrt();
+        if length > 0.0 {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = (from / length) as f32);
+        }
+    }
+    let decay = if rows.has_times() { args.decay() } else { args.history_weights(false)?.decay };
+    let history = HistoryWeights { decay, ..HistoryWeights::default() };
+    let user = |user: usize| -> Vec<f32> {
+        let (liked, weights) = history.weigh(&history_of(rows, user, |_| 1.0));
+        let mut sum = vec![0f64; rank];
+        for (&item, &weight) in liked.iter().zip(&weights) {
+            let row = &data[item as usize * rank..(item as usize + 1) * rank];
+            sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(weight) * f64::from(x));
+        }
+        sum.into_iter().map(|x| x as f32).collect()
+    };
+    let users: Vec<Vec<f32>> = (0..rows.users.len()).into_par_iter().map(user).collect();
+    let dense = |name: &str, entity, data, index, rows| DenseInput {
+        name: name.into(),
+        entity,
+        rank,
+        data,
+        index,
+        rows,
+    };
+    let mut part = Part::new(Recipe::Content {
+        user_topics: USER_TOPICS.into(),
+        item_topics: ITEM_TOPICS.into(),
+    });
+    part.notes = topics.describe(&terms, args.topics.unwrap_or(0));
+    part.dense = vec![
+        dense(USER_TOPICS, Entity::User, users.concat(), None, RowFormat::F32),
+        dense(ITEM_TOPICS, Entity::Item, data, Some(index_options(args)), args.rows.into()),
+    ];
+    Ok(part.parameter("factors", rank).parameter("terms", terms.len()).parameter("decay", decay))
+}
+
+/// Whether anything is known of these items.
+pub(super) fn is_described(items: &[ItemRecord]) -> bool {
+    items.iter().any(|item| !item.title.is_empty() || !item.tags.is_empty())
+}
+
+/// The terms of one item, with how often it has each.
+fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
+    let mut terms = BTreeMap::new();
+    let mut add = |term: String| *terms.entry(term).or_insert(0) += 1;
+    let words = |text: &str| -> Vec<String> {
+        let text = text.to_lowercase();
+        let words = text.split(|c: char| !c.is_alphanumeric());
+        words.filter(|word| word.chars().count() >= MIN_WORD_CHARS).map(str::to_string).collect()
+    };
+    words(&item.title).into_iter().for_each(&mut add);
+    for tag in &item.tags {
+        let parts = words(tag);
+        // A tag of several words is also a term by itself.
+        if parts.len() > 1 {
+            add(parts.join(" "));
+        }
+        parts.into_iter().for_each(&mut add);
+    }
+    terms
+}
+
+/// Terms in alphabetical order, and items × terms of their weights, rows of unit length.
+fn weighed_terms(items: &[ItemRecord]) -> (Vec<String>, Csr) {
+    let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
+    let mut having: BTreeMap<&str, usize> = BTreeMap::new();
+    for term in terms_of_items.iter().flat_map(BTreeMap::keys) {
+        *having.entry(term).or_insert(0) += 1;
+    }
+    having.retain(|_, count| *count >= MIN_ITEMS);
+    let rarity = |count: usize| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln();
+    let number: BTreeMap<&str, (u32, f64)> =
+        (0..).zip(&having).map(|(n, (term, &count))| (*term, (n, rarity(count)))).collect();
+    let mut matrix = Csr { columns: having.len(), offsets: vec![0], ..Csr::default() };
+    for terms in &terms_of_items {
+        let known = terms.iter().filter_map(|(term, &count)| {
+            let &(n, rarity) = number.get(term.as_str())?;
+            Some((n, (1.0 + f64::from(count).ln()) * rarity))
+        });
+        let row: Vec<(u32, f64)> = known.collect();
+        let length = row.iter().map(|(_, x)| x * x).sum::<f64>().sqrt();
+        matrix.indices.extend(row.iter().map(|(term, _)| term));
+        matrix.values.extend(row.iter().map(|(_, x)| (x / length) as f32));
+        matrix.offsets.push(matrix.indices.len());
+    }
+    (having.into_keys().map(str::to_string).collect(), matrix)
+}
+
+/// A truncated singular value decomposition.
+struct Topics {
+    rank: usize,
+    /// rows × rank: left singular vectors times singular values.
+    items: Vec<f64>,
+    /// terms × rank: right singular vectors.
+    terms: Vec<f64>,
+}
+
+impl Topics {
+    fn of(matrix: &Csr, wanted: usize, seed: u64) -> Result<Self, TrainError> {
+        let (rows, columns) = (matrix.rows(), matrix.columns);
+        let width = (wanted + OVERSAMPLING).min(rows).min(columns);
+        let transposed = matrix.transpose();
+        let mut random = Random::new(seed);
+        // Uniform numbers around 0 serve as normal ones do: any start that favours no direction.
+        let start: Vec<f64> =
+            (0..columns * width).map(|_| f64::from(random.uniform()) - 0.5).collect();
+        let mut basis = orthonormal(&times(matrix, &start, width), width);
+        for _ in 0..SUBSPACE_ITERATIONS {
+            let back = orthonormal(&times(&transposed, &basis, width), width);
+            basis = orthonormal(&times(matrix, &back, width), width);
+        }
+        // A ≈ Q QᵀA: the small matrix's eigenvectors turn Q into the left singular vectors.
+        let small = times(&transposed, &basis, width);
+        let b = Mat::from_fn(columns, width, |row, column| small[row * width + column]);
+        let gram = b.transpose() * &b;
+        let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| {
+            TrainError::Diverged("the topics can't be told apart: give other --factors".into())
+        })?;
+        let (values, vectors) = (eigen.S(), eigen.U());
+        // Ascending: the last are the largest.
+        let largest = values[width - 1].max(0.0).sqrt();
+        let singular: Vec<(usize, f64)> = (0..width)
+            .rev()
+            .map(|n| (n, values[n].max(0.0).sqrt()))
+            .filter(|(_, value)| *value > largest * RANK_TOLERANCE)
+            .take(wanted)
+            .collect();
+        let rank = singular.len();
+        let turn = |from: &[f64], scale: fn(f64) -> f64| -> Vec<f64> {
+            let row = |row: &[f64]| -> Vec<f64> {
+                let entry = |&(n, value): &(usize, f64)| {
+                    row.iter().enumerate().map(|(k, x)| x * vectors[(k, n)]).sum::<f64>()
+                        * scale(value)
+                };
+                singular.iter().map(entry).collect()
+            };
+            from.par_chunks(width).map(row).collect::<Vec<_>>().concat()
+        };
+        Ok(Self {
+            rank,
+            items: turn(&basis, |value| value),
+            terms: turn(&small, |value| 1.0 / value),
+        })
+    }
+
+    /// The first topics, each by the terms that weigh most in it.
+    fn describe(&self, names: &[String], count: usize) -> Vec<String> {
+        let topic = |topic: usize| {
+            let mut terms: Vec<(f64, &str)> = self
+                .terms
+                .chunks_exact(self.rank)
+                .zip(names)
+                .map(|(row, name)| (row[topic], name.as_str()))
+                .collect();
+            // The sign of a topic means nothing: what weighs most is positive.
+            let extreme = terms
+                .iter()
+                .map(|(x, _)| *x)
+                .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+            terms.iter_mut().for_each(|(x, _)| *x *= extreme.signum());
+            terms.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+            let listed: Vec<&str> =
+                terms.iter().take(TERMS_LISTED).map(|(_, name)| *name).collect();
+            format!("topic {}: {}", topic + 1, listed.join(", "))
+        };
+        (0..count.min(self.rank)).map(topic).collect()
+    }
+}
+
+/// matrix × dense, both row-major; each row is summed alone.
+fn times(matrix: &Csr, dense: &[f64], width: usize) -> Vec<f64> {
+    let row = |row: usize| {
+        let mut out = vec![0f64; width];
+        let (columns, values) = matrix.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            let from = &dense[column as usize * width..(column as usize + 1) * width];
+            out.iter_mut().zip(from).for_each(|(out, x)| *out += f64::from(value) * x);
+        }
+        out
+    };
+    (0..matrix.rows()).into_par_iter().map(row).collect::<Vec<_>>().concat()
+}
+
+/// An orthonormal basis of the columns.
+fn orthonormal(dense: &[f64], width: usize) -> Vec<f64> {
+    let rows = dense.len() / width;
+    let q =
+        Mat::from_fn(rows, width, |row, column| dense[row * width + column]).qr().compute_thin_Q();
+    let mut out = Vec::with_capacity(dense.len());
+    for row in 0..rows {
+        out.extend((0..width).map(|column| q[(row, column)]));
+    }
+    out
+}

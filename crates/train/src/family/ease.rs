@@ -1,0 +1,180 @@
+//! EASE, a linear model of items by items in closed form (Steck 2019, "Embarrassingly Shallow
+//! Autoencoders for Sparse Data").
+//!
+//! With X users × items and `P = (XᵀX + λI)⁻¹`, the weights that reproduce X best without using an
+//! item for itself are `B = −P / diag(P)`, column by column, with a zero diagonal (equations 7 and 8).
+//!
+//! P is items × items. Where users are fewer, the same P is `(I − Xᵀ (XXᵀ + λI)⁻¹ X) / λ`, by the
+//! identity of Woodbury: an inverse of users × users, and sums over the few interactions of each item
+//! instead of a dense product.
+//!
+//! Of each row of B, which is what one liked item says of all others, the largest entries by magnitude are
+//! kept: what speaks against an item counts as well.
+
+use super::sparse::{Entry, assemble, greatest, weights};
+use super::{Lesson, Part};
+use crate::csr::Csr;
+use crate::error::TrainError;
+use crate::interactions::Interactions;
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+use marquee_bundle::{SparseInput, SparseShape};
+use marquee_core::recipe::Recipe;
+use rayon::prelude::*;
+
+/// The matrix of weights in a bundle, items × items: what a liked item says of another.
+pub(crate) const EASE: &str = "ease";
+/// Most users or items, whichever are fewer: their square in doubles is what the inverse takes, 3.2 GB.
+const MAX_SIDE: usize = 20_000;
+
+/// Whether there is room for the inverse.
+pub(super) fn fits(rows: &Interactions) -> bool {
+    rows.users.len().min(rows.items.len()) <= MAX_SIDE
+}
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, args, .. } = lesson;
+    let history = args.history_weights(rows.has_times())?;
+    let lambda = args.ease_lambda(rows.users.len());
+    if !fits(rows) {
+        return Err(TrainError::Data(format!(
+            "ease inverts a matrix of users × users or items × items, whichever is smaller, and has room for \
+             {MAX_SIDE}: there are {} users and {} items; take --model rp3beta or item-knn, or fewer items",
+            rows.users.len(),
+            rows.items.len()
+        )));
+    }
+    let users = weights(rows, args.weight);
+    let inverse = Inverse::of(users, f64::from(lambda))?;
+    let kept = args.neighbours();
+    let diagonal = inverse.diagonal();
+    let rows_of_b: Vec<(Vec<Entry>, f64, f64)> = (0..rows.items.len())
+        .into_par_iter()
+        .map_init(Vec::new, |row, item| {
+            inverse.row(item, row);
+            let weight = |(other, &p): (usize, &f64)| (other as u32, (-p / diagonal[other]) as f32);
+            let all = row.iter().enumerate().filter(|(other, _)| *other != item).map(weight);
+            let all: Vec<Entry> = all.filter(|(_, weight)| *weight != 0.0).collect();
+            let mass = |entries: &[Entry]| -> f64 {
+                entries.iter().map(|&(_, weight)| f64::from(weight.abs())).sum()
+            };
+            let total = mass(&all);
+            let best = largest(all, kept);
+            let rest = mass(&best);
+            (best, total, rest)
+        })
+        .collect();
+    let (total, stays) =
+        rows_of_b.iter().fold((0.0, 0.0), |sums, (_, total, kept)| (sums.0 + total, sums.1 + kept));
+    let matrix = assemble(rows_of_b.into_iter().map(|(row, ..)| row).collect());
+    let mut part = Part::new(Recipe::ItemRows { matrix: EASE.into(), history });
+    part.sparse.push(SparseInput { name: EASE.into(), shape: SparseShape::ITEM_ROWS, matrix });
+    if total > 0.0 {
+        let share = 100.0 * (total - stays) / total;
+        part.notes.push(format!(
+            "ease: of each item the {kept} largest weights were kept; the others had {share:.1} % of the sum of all"
+        ));
+    }
+    Ok(part
+        .parameter("regularization", lambda)
+        .parameter("neighbours", kept)
+        .parameter("weight", args.weight.name())
+        .history_parameters())
+}
+
+/// The `count` largest by magnitude, equal ones by smaller column, in the order of columns.
+fn largest(entries: Vec<Entry>, count: usize) -> Vec<Entry> {
+    if entries.len() <= count {
+        return entries;
+    }
+    let magnitudes: Vec<Entry> = entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
+    greatest(magnitudes, count).into_iter().map(|(at, _)| entries[at as usize]).collect()
+}
+
+/// `(XᵀX + λI)⁻¹`, by whichever side is smaller.
+struct Inverse {
+    /// users × items.
+    users: Csr,
+    /// items × users.
+    items: Csr,
+    lambda: f64,
+    /// Of the Gram matrix of users (`dual`) or of items.
+    inverse: Mat<f64>,
+    dual: bool,
+}
+
+impl Inverse {
+    fn of(users: Csr, lambda: f64) -> Result<Self, TrainError> {
+        let items = users.transpose();
+        let dual = users.rows() < users.columns;
+        let mut gram = if dual { gram(&users, &items) } else { gram(&items, &users) };
+        for n in 0..gram.nrows() {
+            gram[(n, n)] += lambda;
+        }
+        let factor = gram.llt(Side::Lower).map_err(|_| {
+            TrainError::Diverged(
+                "the Gram matrix has no inverse: give --regularization above 0".into(),
+            )
+        })?;
+        drop(gram);
+        Ok(Self { users, items, lambda, inverse: factor.inverse(), dual })
+    }
+
+    /// P_jj of every item.
+    fn diagonal(&self) -> Vec<f64> {
+        let of = |item: usize| {
+            if !self.dual {
+                return self.inverse[(item, item)];
+            }
+            let (users, weights) = self.items.row(item);
+            let mut sum = 0.0;
+            for (&a, &x) in users.iter().zip(weights) {
+                for (&b, &y) in users.iter().zip(weights) {
+                    sum += f64::from(x) * f64::from(y) * self.inverse[(b as usize, a as usize)];
+                }
+            }
+            (1.0 - sum) / self.lambda
+        };
+        (0..self.items.rows()).into_par_iter().map(of).collect()
+    }
+
+    /// P's row of an item, for every other item.
+    fn row(&self, item: usize, out: &mut Vec<f64>) {
+        out.clear();
+        if !self.dual {
+            out.extend((0..self.items.rows()).map(|other| self.inverse[(other, item)]));
+            return;
+        }
+        // What each user's interactions are multiplied by, then the sums over them.
+        let mut factors = vec![0.0; self.users.rows()];
+        let (users, weights) = self.items.row(item);
+        for (&user, &x) in users.iter().zip(weights) {
+            let column = self.inverse.col(user as usize);
+            for (factor, value) in factors.iter_mut().zip(column.iter()) {
+                *factor += f64::from(x) * value;
+            }
+        }
+        out.extend((0..self.items.rows()).map(|other| {
+            let (users, weights) = self.items.row(other);
+            let terms =
+                users.iter().zip(weights).map(|(&user, &x)| factors[user as usize] * f64::from(x));
+            -terms.sum::<f64>() / self.lambda
+        }));
+    }
+}
+
+/// left × leftᵀ, dense, given both left and its transpose.
+fn gram(left: &Csr, transposed: &Csr) -> Mat<f64> {
+    let mut out = Mat::zeros(left.rows(), left.rows());
+    for row in 0..left.rows() {
+        let (middles, weights) = left.row(row);
+        for (&middle, &weight) in middles.iter().zip(weights) {
+            let (columns, values) = transposed.row(middle as usize);
+            for (&column, &value) in columns.iter().zip(values) {
+                out[(column as usize, row)] += f64::from(weight) * f64::from(value);
+            }
+        }
+    }
+    out
+}

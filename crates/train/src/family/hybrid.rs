@@ -1,0 +1,223 @@
+//! A blend of families, weighed by what they are worth on held-out interactions.
+//!
+//! The last fifth of each user's interactions by time is kept aside, every family that the data allow is
+//! fitted to the rest, and weights are searched by coordinates for the greatest nDCG@20 on what was kept,
+//! with lists scaled and added as they are when a request is answered. Members that get no weight are
+//! dropped; the others are fitted again to everything.
+//!
+//! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
+
+use super::content::is_described;
+use super::score::{Ranker, Scored, scaled};
+use super::{Lesson, Part, fit as fit_family};
+use crate::error::TrainError;
+use crate::interactions::Interactions;
+use crate::options::{ModelKind, TrainArgs};
+use crate::random::shuffle;
+use crate::split::hold_out;
+use marquee_core::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Families that are tried.
+const MEMBERS: [ModelKind; 8] = [
+    ModelKind::Mf,
+    ModelKind::ItemKnn,
+    ModelKind::UserKnn,
+    ModelKind::Ease,
+    ModelKind::Rp3beta,
+    ModelKind::Transitions,
+    ModelKind::Content,
+    ModelKind::Trending,
+];
+const _: () = assert!(MEMBERS.len() <= MAX_BLEND_MEMBERS);
+/// Weights that are tried of each member, beside the largest at 1.
+const GRID: [f64; 9] = [0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0];
+/// Sweeps over the members; the search ends before when nothing gets better.
+const SWEEPS: usize = 4;
+/// Gain in nDCG below which a weight is not moved: less is chance.
+const MIN_GAIN: f64 = 1e-5;
+/// Users whose lists the weights are chosen on.
+const MAX_USERS: usize = 4_000;
+/// Of each member's list only the first so many can get into the blend's first places.
+const CANDIDATES: usize = 150;
+/// The places that count.
+const CUTOFF: usize = 20;
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, items, .. } = lesson;
+    let allowed = |kind: &ModelKind| match kind {
+        ModelKind::Transitions | ModelKind::Trending => rows.has_times(),
+        ModelKind::Content => is_described(items),
+        ModelKind::Ease => super::ease::fits(rows),
+        _ => true,
+    };
+    let kinds: Vec<ModelKind> = MEMBERS.into_iter().filter(allowed).collect();
+    let weights = choose(lesson, &kinds)?;
+    let mut part = Part::new(Recipe::Popularity);
+    let mut members = Vec::new();
+    let chosen = kinds.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
+    for (kind, weight) in chosen {
+        let member = fit_member(kind, lesson, rows)?;
+        members.push(BlendMember { recipe: member.recipe, weight });
+        part.dense.extend(member.dense);
+        part.sparse.extend(member.sparse);
+        part.notes.extend(member.notes);
+        part = part.parameter(&format!("weight of {}", kind.name()), weight);
+        for (name, value) in member.parameters {
+            part = part.parameter(&format!("{}.{name}", kind.name()), value);
+        }
+    }
+    let listed: Vec<String> = members
+        .iter()
+        .map(|member| format!("{} {}", member.recipe.name(), member.weight))
+        .collect();
+    part.notes.push(format!("hybrid: blended by weight, {}", listed.join(", ")));
+    part.recipe = Recipe::Blend { members };
+    Ok(part)
+}
+
+fn fit_member(
+    kind: ModelKind,
+    lesson: Lesson<'_>,
+    rows: &Interactions,
+) -> Result<Part, TrainError> {
+    // The member's own defaults, not those of a hybrid.
+    let args = TrainArgs { model: kind, ..lesson.args.clone() };
+    fit_family(kind, Lesson { rows, args: &args, ..lesson })
+}
+
+/// A weight for each kind, the largest 1; all alike where nobody has interactions enough to keep some.
+fn choose(lesson: Lesson<'_>, kinds: &[ModelKind]) -> Result<Vec<f64>, TrainError> {
+    let Lesson { rows, args, .. } = lesson;
+    let Some(held) = hold_out(rows, args.seed) else {
+        return Ok(vec![1.0; kinds.len()]);
+    };
+    // Over all users and items: who has too few interactions to take part still teaches the members.
+    let test = held.test.over(&rows.users, &rows.items);
+    let train =
+        rows.filter_rows(|user, row| test.items_of(user).binary_search(&rows.item[row]).is_err());
+    let mut users: Vec<u32> = (0..rows.users.len() as u32)
+        .filter(|&user| !test.items_of(user as usize).is_empty())
+        .collect();
+    shuffle(&mut users, args.seed);
+    users.truncate(MAX_USERS);
+    users.sort_unstable();
+    let popularity: Vec<f32> = train.item_counts().into_iter().map(|count| count as f32).collect();
+    let mut lists = Vec::with_capacity(kinds.len());
+    for &kind in kinds {
+        let part = fit_member(kind, lesson, &train)?;
+        let askers = part.askers(&train, &users, args.weight);
+        lists.push(Ranker::new(&part, &popularity).leaf_lists(&askers, BLEND_DEPTH));
+    }
+    let people: Vec<Person> = users
+        .par_iter()
+        .enumerate()
+        .map(|(n, &user)| {
+            let lists: Vec<&[Scored]> = lists.iter().map(|lists| lists[n].as_slice()).collect();
+            Person::new(&lists, test.items_of(user as usize))
+        })
+        .collect();
+    Ok(search(&people, kinds.len()))
+}
+
+/// One user on whom weights are tried.
+struct Person {
+    /// Candidates × members: the scaled scores.
+    scores: Vec<f64>,
+    /// Whether each candidate was held out.
+    hits: Vec<bool>,
+    /// The gain of a perfect list.
+    ideal: f64,
+}
+
+impl Person {
+    /// Candidates are what any member has among its first, in the order of items.
+    fn new(lists: &[&[Scored]], held_out: &[u32]) -> Self {
+        let mut candidates: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for list in lists {
+            for &(item, _) in list.iter().take(CANDIDATES) {
+                candidates.entry(item).or_insert_with(|| vec![0.0; lists.len()]);
+            }
+        }
+        for (member, list) in lists.iter().enumerate() {
+            for (item, score) in scaled(list) {
+                if let Some(scores) = candidates.get_mut(&item) {
+                    scores[member] = score;
+                }
+            }
+        }
+        Self {
+            hits: candidates.keys().map(|item| held_out.binary_search(item).is_ok()).collect(),
+            scores: candidates.into_values().flatten().collect(),
+            ideal: (0..held_out.len().min(CUTOFF)).map(discount).sum(),
+        }
+    }
+
+    fn ndcg(&self, weights: &[f64], scratch: &mut Vec<(f64, usize)>) -> f64 {
+        let members = weights.len();
+        let score = |scores: &[f64]| scores.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
+        scratch.clear();
+        scratch.extend(self.scores.chunks_exact(members).map(score).zip(0..));
+        let by_score = |a: &(f64, usize), b: &(f64, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if scratch.len() > CUTOFF {
+            scratch.select_nth_unstable_by(CUTOFF, by_score);
+            scratch.truncate(CUTOFF);
+        }
+        scratch.sort_unstable_by(by_score);
+        // What no member with a weight lists is no recommendation.
+        let places =
+            scratch.iter().enumerate().filter(|(_, (score, at))| *score > 0.0 && self.hits[*at]);
+        places.map(|(place, _)| discount(place)).sum::<f64>() / self.ideal
+    }
+}
+
+fn discount(place: usize) -> f64 {
+    1.0 / (place as f64 + 2.0).log2()
+}
+
+/// Mean nDCG over the people.
+fn mean_ndcg(people: &[Person], weights: &[f64]) -> f64 {
+    let each: Vec<f64> = people
+        .par_iter()
+        .map_init(Vec::new, |scratch, person| person.ndcg(weights, scratch))
+        .collect();
+    each.iter().sum::<f64>() / people.len().max(1) as f64
+}
+
+/// From the best single member on, one weight at a time, as long as it helps.
+fn search(people: &[Person], members: usize) -> Vec<f64> {
+    let alone = |member: usize| -> Vec<f64> {
+        (0..members).map(|other| if other == member { 1.0 } else { 0.0 }).collect()
+    };
+    let singles: Vec<f64> = (0..members).map(|member| mean_ndcg(people, &alone(member))).collect();
+    let mut order: Vec<usize> = (0..members).collect();
+    order.sort_by(|&a, &b| singles[b].total_cmp(&singles[a]));
+    let Some(&first) = order.first() else { return Vec::new() };
+    let (mut weights, mut best) = (alone(first), singles[first]);
+    for _ in 0..SWEEPS {
+        let before = best;
+        for &member in &order {
+            let mut chosen = weights[member];
+            for weight in GRID {
+                let mut tried = weights.clone();
+                tried[member] = weight;
+                if weight == weights[member] || tried.iter().all(|weight| *weight == 0.0) {
+                    continue;
+                }
+                let ndcg = mean_ndcg(people, &tried);
+                if ndcg > best + MIN_GAIN {
+                    (best, chosen) = (ndcg, weight);
+                }
+            }
+            weights[member] = chosen;
+        }
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        weights.iter_mut().for_each(|weight| *weight /= largest);
+        if best == before {
+            break;
+        }
+    }
+    weights
+}

@@ -1,0 +1,52 @@
+//! Random walks of three steps with popularity held back: RP3beta (Paudel, Christoffel, Newell and
+//! Bernstein 2017).
+//!
+//! A walk goes from the user to an item of the history, to a user of that item, to an item of that user,
+//! each step evenly among what is there. Where it ends often is recommended, after the chance is divided
+//! by the item's popularity to the power β. The first step is the history's weights; the other two, and
+//! the division, are a matrix items × items, of whose rows the largest entries are kept.
+
+use super::sparse::{Entry, counts, greatest, ones, product};
+use super::{Lesson, Part};
+use crate::csr::Csr;
+use crate::error::TrainError;
+use marquee_bundle::{SparseInput, SparseShape};
+use marquee_core::recipe::Recipe;
+
+/// The matrix of chances in a bundle, items × items.
+pub(crate) const RP3BETA: &str = "rp3beta";
+/// Default β.
+const BETA: f32 = 0.3;
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, args, .. } = lesson;
+    let history = args.history_weights(rows.has_times())?;
+    let beta = args.beta.unwrap_or(BETA);
+    let users = ones(rows);
+    let items = users.transpose();
+    let held_back: Vec<f64> = counts(&items)
+        .into_iter()
+        .map(|count| f64::from(count.max(1.0)).powf(f64::from(beta)))
+        .collect();
+    let (to_users, to_items) = (evenly(items), evenly(users));
+    let matrix = product(&to_users, &to_items, |item, row| {
+        let end = |(other, chance): (u32, f64)| -> Entry {
+            (other, (chance / held_back[other as usize]) as f32)
+        };
+        let others = row.into_iter().filter(|(other, _)| *other as usize != item);
+        greatest(others.map(end).collect(), args.neighbours())
+    });
+    let mut part = Part::new(Recipe::ItemRows { matrix: RP3BETA.into(), history });
+    part.sparse.push(SparseInput { name: RP3BETA.into(), shape: SparseShape::ITEM_ROWS, matrix });
+    Ok(part.parameter("beta", beta).parameter("neighbours", args.neighbours()).history_parameters())
+}
+
+/// Rows divided by what they sum to.
+fn evenly(mut matrix: Csr) -> Csr {
+    for (row, count) in counts(&matrix).into_iter().enumerate() {
+        let range = matrix.offsets[row]..matrix.offsets[row + 1];
+        matrix.values[range].iter_mut().for_each(|value| *value /= count);
+    }
+    matrix
+}

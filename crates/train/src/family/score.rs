@@ -1,0 +1,382 @@
+//! Recipes executed in memory, over the matrices of a [`Part`]: what a router and its shards would
+//! answer, without them.
+//!
+//! A recipe lists candidates by score, best first, equal ones by smaller item. Those of a search for
+//! vectors are all items; those of a row-sum the items in which any of the rows has an entry, be the sum
+//! what it may. What the user has seen is none. A blend takes the best [`BLEND_DEPTH`] of each member, scales
+//! their scores to 0..1 within that list, and adds them up by weight, as
+//! [`weighted_score`](marquee_core::fuse::weighted_score) does. Lists that are too short end with what
+//! is popular.
+
+use super::Part;
+use super::sparse::Sums;
+use crate::als::scores;
+use marquee_bundle::{CsrInput, DenseInput};
+use marquee_core::recipe::{BLEND_DEPTH, FoldIn, NeighbourSearch, Recipe, Seen};
+use rayon::prelude::*;
+use std::collections::HashMap;
+
+/// Askers whose scores are computed at a time a thread.
+const ASKERS_PER_BLOCK: usize = 32;
+
+/// One candidate.
+pub(crate) type Scored = (u32, f32);
+
+/// Who asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker {
+    /// The user's row of matrices by user; none for somebody who came after training.
+    pub(crate) row: Option<usize>,
+    /// What the user has seen, by ascending item: it speaks for others, and is not recommended again.
+    pub(crate) history: Vec<Seen>,
+}
+
+impl Asker {
+    fn has_seen(&self, item: u32) -> bool {
+        self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok()
+    }
+}
+
+/// Executes the recipe of a part.
+pub(crate) struct Ranker<'a> {
+    recipe: &'a Recipe,
+    dense: HashMap<&'a str, &'a DenseInput>,
+    sparse: HashMap<&'a str, &'a CsrInput>,
+    /// All items, most popular first, and how popular each is.
+    order: Vec<u32>,
+    popularity: &'a [f32],
+}
+
+/// The memory of one thread.
+#[derive(Default)]
+struct Scratch {
+    sums: Sums,
+    vectors: Vec<f32>,
+    block: Vec<f32>,
+}
+
+impl<'a> Ranker<'a> {
+    /// For items of this popularity.
+    pub(crate) fn new(part: &'a Part, popularity: &'a [f32]) -> Self {
+        let mut order: Vec<u32> = (0..popularity.len() as u32).collect();
+        order.sort_by(|&a, &b| popularity[b as usize].total_cmp(&popularity[a as usize]));
+        Self {
+            recipe: &part.recipe,
+            dense: part.dense.iter().map(|matrix| (matrix.name.as_str(), matrix)).collect(),
+            sparse: part
+                .sparse
+                .iter()
+                .map(|matrix| (matrix.name.as_str(), &matrix.matrix))
+                .collect(),
+            order,
+            popularity,
+        }
+    }
+
+    /// The `count` best items for each asker that the asker hasn't seen, best first.
+    pub(crate) fn lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<u32>> {
+        let block = |scratch: &mut Scratch, askers: &[Asker]| -> Vec<Vec<u32>> {
+            let lists = match self.recipe {
+                Recipe::Blend { members } => {
+                    let mut fused = vec![Fused::default(); askers.len()];
+                    for member in members {
+                        let lists = self.leaf(&member.recipe, askers, BLEND_DEPTH, scratch);
+                        for (fused, list) in fused.iter_mut().zip(&lists) {
+                            fused.add(&scaled(list), member.weight);
+                        }
+                    }
+                    fused.into_iter().map(|fused| fused.best(count)).collect()
+                }
+                leaf => {
+                    let lists = self.leaf(leaf, askers, count, scratch);
+                    let items =
+                        |list: Vec<Scored>| list.into_iter().map(|(item, _)| item).collect();
+                    lists.into_iter().map(items).collect::<Vec<Vec<u32>>>()
+                }
+            };
+            let pairs = lists.into_iter().zip(askers);
+            pairs.map(|(list, asker)| self.fill(list, asker, count)).collect()
+        };
+        let blocks: Vec<Vec<Vec<u32>>> = askers
+            .par_chunks(ASKERS_PER_BLOCK)
+            .map_init(Scratch::default, |scratch, askers| block(scratch, askers))
+            .collect();
+        blocks.into_iter().flatten().collect()
+    }
+
+    /// The `count` best candidates of a recipe that is no blend, for each asker.
+    pub(crate) fn leaf_lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<Scored>> {
+        let blocks: Vec<Vec<Vec<Scored>>> = askers
+            .par_chunks(ASKERS_PER_BLOCK)
+            .map_init(Scratch::default, |scratch, askers| {
+                self.leaf(self.recipe, askers, count, scratch)
+            })
+            .collect();
+        blocks.into_iter().flatten().collect()
+    }
+
+    fn fill(&self, mut list: Vec<u32>, asker: &Asker, count: usize) -> Vec<u32> {
+        if list.len() < count {
+            let had = list.clone();
+            let rest =
+                self.order.iter().filter(|item| !had.contains(item) && !asker.has_seen(**item));
+            list.extend(rest.take(count - had.len()));
+        }
+        list
+    }
+
+    fn leaf(
+        &self,
+        recipe: &Recipe,
+        askers: &[Asker],
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<Vec<Scored>> {
+        match recipe {
+            Recipe::MatrixFactorisation { user_factors, item_factors, fold_in } => {
+                let (users, items) =
+                    (self.dense[user_factors.as_str()], self.dense[item_factors.as_str()]);
+                let vector = |asker: &Asker| match (asker.row, fold_in) {
+                    (Some(row), _) => Some(row_of(users, row).to_vec()),
+                    (None, Some(fold_in)) => self.folded(fold_in, items, &asker.history),
+                    (None, None) => None,
+                };
+                nearest(items, askers, vector, count, scratch)
+            }
+            Recipe::Content { user_topics, item_topics } => {
+                let (users, items) =
+                    (self.dense[user_topics.as_str()], self.dense[item_topics.as_str()]);
+                let vector = |asker: &Asker| match asker.row {
+                    Some(row) => Some(row_of(users, row).to_vec()),
+                    None => sum_of_liked(items, &asker.history),
+                };
+                nearest(items, askers, vector, count, scratch)
+            }
+            Recipe::ItemRows { matrix, history } => {
+                let matrix = self.sparse[matrix.as_str()];
+                let list = |asker: &Asker| {
+                    let (rows, weights) = history.weigh(&asker.history);
+                    row_sum(
+                        matrix,
+                        &rows,
+                        &weights,
+                        |item| !asker.has_seen(item),
+                        count,
+                        &mut scratch.sums,
+                    )
+                };
+                askers.iter().map(list).collect()
+            }
+            Recipe::UserNeighbours { by, histories, neighbours } => {
+                let histories = self.sparse[histories.as_str()];
+                let similar = self.similar_users(by, askers, *neighbours as usize, scratch);
+                let list = |(asker, similar): (&Asker, Vec<Scored>)| {
+                    // Who is unlike the asker says nothing.
+                    let similar = similar.into_iter().filter(|(_, similarity)| *similarity > 0.0);
+                    let (rows, weights): (Vec<u32>, Vec<f32>) = similar.unzip();
+                    row_sum(
+                        histories,
+                        &rows,
+                        &weights,
+                        |item| !asker.has_seen(item),
+                        count,
+                        &mut scratch.sums,
+                    )
+                };
+                askers.iter().zip(similar).map(list).collect()
+            }
+            Recipe::Popularity => {
+                let list = |asker: &Asker| {
+                    let unseen = self.order.iter().filter(|item| !asker.has_seen(**item));
+                    unseen.take(count).map(|&item| (item, self.popularity[item as usize])).collect()
+                };
+                askers.iter().map(list).collect()
+            }
+            Recipe::Trending { matrix } => {
+                let row = self.sparse[matrix.as_str()];
+                let list = |asker: &Asker| {
+                    row_sum(
+                        row,
+                        &[0],
+                        &[1.0],
+                        |item| !asker.has_seen(item),
+                        count,
+                        &mut scratch.sums,
+                    )
+                };
+                askers.iter().map(list).collect()
+            }
+            // Members of blends are no blends: `Recipe::check` says so.
+            Recipe::Blend { .. } => vec![Vec::new(); askers.len()],
+        }
+    }
+
+    fn similar_users(
+        &self,
+        by: &NeighbourSearch,
+        askers: &[Asker],
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<Vec<Scored>> {
+        match by {
+            NeighbourSearch::Histories { matrix, history } => {
+                let matrix = self.sparse[matrix.as_str()];
+                let list = |asker: &Asker| {
+                    let (rows, weights) = history.weigh(&asker.history);
+                    let other = |user: u32| asker.row != Some(user as usize);
+                    row_sum(matrix, &rows, &weights, other, count, &mut scratch.sums)
+                };
+                askers.iter().map(list).collect()
+            }
+            NeighbourSearch::Vectors { user_factors } => {
+                let users = self.dense[user_factors.as_str()];
+                let list = |asker: &Asker| -> Vec<Scored> {
+                    let Some(row) = asker.row else { return Vec::new() };
+                    let mine = row_of(users, row);
+                    let length = dot(mine, mine).sqrt();
+                    let others = users.data.chunks_exact(users.rank).enumerate();
+                    let cosine = |(other, theirs): (usize, &[f32])| {
+                        let lengths = length * dot(theirs, theirs).sqrt();
+                        let cosine = dot(mine, theirs) / lengths;
+                        (other != row && lengths > 0.0).then_some((other as u32, cosine as f32))
+                    };
+                    best(others.filter_map(cosine).collect(), count)
+                };
+                askers.iter().map(list).collect()
+            }
+        }
+    }
+
+    /// The vector of somebody new: `(I + (c − 1) K) w = c`, `x = Zᵀ w`, where Z are the rows of the
+    /// fold-in matrix and K their products with the items' factors. See [`super::mf`].
+    fn folded(&self, fold_in: &FoldIn, items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
+        use faer::linalg::solvers::Solve as _;
+        let fold = self.dense[fold_in.matrix.as_str()];
+        let liked: Vec<usize> = liked(history).collect();
+        let excess = fold_in.confidence - 1.0;
+        let system = faer::Mat::from_fn(liked.len(), liked.len(), |a, b| {
+            let one = if a == b { 1.0 } else { 0.0 };
+            one + excess * dot(row_of(items, liked[a]), row_of(fold, liked[b]))
+        });
+        let right = faer::Mat::from_fn(liked.len(), 1, |_, _| fold_in.confidence);
+        let weights = system.partial_piv_lu().solve(right);
+        let mut vector = vec![0f64; items.rank];
+        for (n, &item) in liked.iter().enumerate() {
+            for (x, &z) in vector.iter_mut().zip(row_of(fold, item)) {
+                *x += weights[(n, 0)] * f64::from(z);
+            }
+        }
+        (!liked.is_empty()).then(|| vector.into_iter().map(|x| x as f32).collect())
+    }
+}
+
+fn liked(history: &[Seen]) -> impl Iterator<Item = usize> {
+    history.iter().filter(|seen| seen.value > 0.0).map(|seen| seen.ordinal as usize)
+}
+
+fn sum_of_liked(items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
+    let mut sum: Option<Vec<f32>> = None;
+    for item in liked(history) {
+        let sum = sum.get_or_insert_with(|| vec![0.0; items.rank]);
+        sum.iter_mut().zip(row_of(items, item)).for_each(|(sum, &x)| *sum += x);
+    }
+    sum
+}
+
+fn row_of(matrix: &DenseInput, row: usize) -> &[f32] {
+    &matrix.data[row * matrix.rank..(row + 1) * matrix.rank]
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// The items of greatest inner product with each asker's vector; nothing for who has none.
+fn nearest(
+    items: &DenseInput,
+    askers: &[Asker],
+    vector: impl Fn(&Asker) -> Option<Vec<f32>>,
+    count: usize,
+    scratch: &mut Scratch,
+) -> Vec<Vec<Scored>> {
+    let rows = items.data.len() / items.rank;
+    scratch.vectors.clear();
+    let mut known = Vec::with_capacity(askers.len());
+    for asker in askers {
+        let vector = vector(asker);
+        known.push(vector.is_some());
+        scratch.vectors.extend(vector.unwrap_or_else(|| vec![0.0; items.rank]));
+    }
+    scratch.block.resize(askers.len() * rows, 0.0);
+    scores(&scratch.vectors, &items.data, items.rank, &mut scratch.block);
+    let lists = askers.iter().zip(known).zip(scratch.block.chunks_exact(rows));
+    let list = |((asker, known), scores): ((&Asker, bool), &[f32])| {
+        if !known {
+            return Vec::new();
+        }
+        let unseen =
+            (0u32..).zip(scores.iter().copied()).filter(|(item, _)| !asker.has_seen(*item));
+        best(unseen.collect(), count)
+    };
+    lists.map(list).collect()
+}
+
+/// The best columns of a weighted sum of rows, of those that are allowed.
+fn row_sum(
+    matrix: &CsrInput,
+    rows: &[u32],
+    weights: &[f32],
+    allowed: impl Fn(u32) -> bool,
+    count: usize,
+    sums: &mut Sums,
+) -> Vec<Scored> {
+    for (&row, &weight) in rows.iter().zip(weights) {
+        let range = matrix.offsets[row as usize]..matrix.offsets[row as usize + 1];
+        sums.add(&matrix.columns[range.clone()], &matrix.values[range], f64::from(weight));
+    }
+    let sums = sums.take().into_iter().filter(|(column, _)| allowed(*column));
+    best(sums.map(|(column, sum)| (column, sum as f32)).collect(), count)
+}
+
+/// The best, best first, equal ones by smaller number.
+fn best(mut all: Vec<Scored>, count: usize) -> Vec<Scored> {
+    let by_score = |a: &Scored, b: &Scored| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if all.len() > count {
+        all.select_nth_unstable_by(count, by_score);
+        all.truncate(count);
+    }
+    all.sort_unstable_by(by_score);
+    all
+}
+
+/// Scores of a list scaled to 0..1: its best has 1, its last 0, and all have 1 where all are equal.
+pub(crate) fn scaled(list: &[Scored]) -> Vec<(u32, f64)> {
+    let (Some(&(_, highest)), Some(&(_, lowest))) = (list.first(), list.last()) else {
+        return Vec::new();
+    };
+    let (lowest, width) = (f64::from(lowest), f64::from(highest) - f64::from(lowest));
+    let scale = |score: f32| match width > 0.0 {
+        true => (f64::from(score) - lowest) / width,
+        false => 1.0,
+    };
+    list.iter().map(|&(item, score)| (item, scale(score))).collect()
+}
+
+/// Members' lists in the making of one.
+#[derive(Clone, Default)]
+struct Fused(HashMap<u32, f64>);
+
+impl Fused {
+    fn add(&mut self, list: &[(u32, f64)], weight: f64) {
+        for &(item, score) in list {
+            *self.0.entry(item).or_insert(0.0) += weight * score;
+        }
+    }
+
+    fn best(self, count: usize) -> Vec<u32> {
+        let mut all: Vec<(u32, f64)> = self.0.into_iter().collect();
+        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(count);
+        all.into_iter().map(|(item, _)| item).collect()
+    }
+}

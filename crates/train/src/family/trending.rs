@@ -1,0 +1,50 @@
+//! What is popular of late: interactions that count half after each half-life.
+//!
+//! "Now" is the latest interaction there is, so the same data give the same model whenever it is trained.
+//! Times are seconds since 1970, or milliseconds where they are that large.
+
+use super::sparse::{Entry, assemble};
+use super::{Lesson, Part};
+use crate::error::TrainError;
+use marquee_bundle::{Entity, RowSpace, SparseInput, SparseShape};
+use marquee_core::recipe::Recipe;
+
+/// The matrix of one row in a bundle: what each item's interactions come to now.
+pub(crate) const TRENDING: &str = "trending";
+/// Default half-life, in days.
+const HALF_LIFE: f64 = 21.0;
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+/// A time beyond this, the year 5138 in seconds, is in milliseconds.
+const MOST_SECONDS: f64 = 1e11;
+
+/// Fits it.
+pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
+    let Lesson { rows, args, .. } = lesson;
+    if !rows.has_times() {
+        return Err(TrainError::option(
+            "--model",
+            "trending needs times, and the interactions have none: name their column with --time-column, or take \
+             --model popularity",
+        ));
+    }
+    let half_life = args.half_life.unwrap_or(HALF_LIFE);
+    let now = rows.time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let day = if now > MOST_SECONDS { 1_000.0 * DAY } else { DAY };
+    let mut sums = vec![0f64; rows.items.len()];
+    for (&item, &time) in rows.item.iter().zip(&rows.time) {
+        sums[item as usize] += (-(now - time) / day / half_life).exp2();
+    }
+    let entry = |(item, &sum): (u32, &f64)| -> Option<Entry> {
+        // What is too old for a number is left to popularity.
+        (sum as f32 > 0.0).then_some((item, sum as f32))
+    };
+    let matrix = assemble(vec![(0..).zip(&sums).filter_map(entry).collect()]);
+    let mut part = Part::new(Recipe::Trending { matrix: TRENDING.into() });
+    part.sparse.push(SparseInput {
+        name: TRENDING.into(),
+        shape: SparseShape::Sums { rows: RowSpace::Single, columns: Entity::Item },
+        matrix,
+    });
+    Ok(part.parameter("half_life", half_life))
+}
