@@ -128,6 +128,29 @@ async fn from_interactions_to_a_promoted_second_version() {
     assert!(node.server.stop().success(), "SIGTERM drains and exits 0");
 }
 
+/// What the process says of itself, through the command that operators use.
+#[tokio::test(flavor = "multi_thread")]
+async fn load_prints_what_an_answer_costs_the_server() {
+    let bundles = Bundles::new();
+    let bundle = bundles.train(8, 2);
+    let node = Standalone::start(bundles.path(), &bundle).await;
+    let bundle = bundle.display().to_string();
+    let load = ["load", "--endpoint", &node.endpoint, "--server", &node.endpoint];
+    let how = ["--bundle", &bundle, "--rate", "200", "--duration", "1s", "--json"];
+    let report: serde_json::Value =
+        serde_json::from_str(&marquee_ok(load.iter().chain(&how))).expect("JSON");
+    let cost = &report["server"];
+    assert_eq!(cost["processes"], 1, "asked twice, counted once: {report}");
+    let us = |part: &str| cost[format!("{part}_us")].as_f64().expect("a number");
+    let parts = ["search", "lookup", "merge", "grpc", "rest"].map(us);
+    // An answer takes some microseconds of CPU in any build, and less than a second's worth.
+    assert!((10.0..1e6).contains(&us("cpu")), "{report}");
+    assert!(parts[..4].iter().all(|part| *part > 0.0), "{report}");
+    assert!((parts.iter().sum::<f64>() - us("cpu")).abs() < 1.0, "{report}");
+    // Two shards, too small for an index.
+    assert_eq!(cost["searches"], serde_json::json!({ "scan": 2.0 }), "{report}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_word() {
     let bundles = Bundles::new();
@@ -198,6 +221,7 @@ async fn every_method_keeps_its_word() {
     let explained = recommender.recommend(explained).await.expect("answered").into_inner();
     let explanation = &explained.items[0].explanations[0];
     assert_eq!((explanation.recipe.as_str(), explanation.rank), ("matrix_factorisation", 1));
+    assert_eq!(explanation.search, "scan", "too small for an index");
 }
 
 /// The value of the first key of this name, at any depth.

@@ -1,6 +1,6 @@
 //! Answers, as callers see them.
 
-use crate::ask::{Answer, LeafName};
+use crate::ask::{Answer, NamedLeaf};
 use crate::error::RouterError;
 use crate::lookup::version_to_wire;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
@@ -70,14 +70,15 @@ impl Answer {
     }
 }
 
-fn items(items: Vec<Candidate>, leaves: &[LeafName]) -> Vec<v1::RecommendedItem> {
+fn items(items: Vec<Candidate>, leaves: &[NamedLeaf]) -> Vec<v1::RecommendedItem> {
     let explanation = |Contribution { leaf, score, rank }: Contribution| {
-        let LeafName { version, recipe } = &leaves[leaf];
+        let NamedLeaf { model, recipe, search } = &leaves[leaf];
         v1::Explanation {
-            model: Some(version_to_wire(version)),
+            model: Some(version_to_wire(model)),
             recipe: recipe.clone(),
             score,
             rank,
+            search: search.clone(),
         }
     };
     let item = |Candidate { item_id, title, score, contributions }: Candidate| {

@@ -108,21 +108,13 @@ impl From<RankItems> for Ask {
     }
 }
 
-/// What a leaf is called in explanations.
-#[derive(Clone, Debug)]
-pub(crate) struct LeafName {
-    pub(crate) version: ModelVersion,
-    /// The recipe that it was answered by.
-    pub(crate) recipe: String,
-}
-
 /// What answers an [`Ask`].
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
     pub(crate) items: Vec<Candidate>,
     /// The leaves of the ensemble.
-    pub(crate) leaves: Vec<LeafName>,
+    pub(crate) leaves: Vec<NamedLeaf>,
     /// What served.
     pub(crate) route: Route,
     /// Under which plan.
@@ -135,4 +127,14 @@ pub(crate) struct Answer {
     pub(crate) shards_missing: Vec<String>,
     /// The items of `only` that no version of the route has, as far as shards answered.
     pub(crate) unknown_item_ids: Vec<String>,
+}
+
+/// A leaf of the ensemble, as explanations name it.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedLeaf {
+    pub(crate) model: ModelVersion,
+    /// The name of the recipe that it was answered by.
+    pub(crate) recipe: String,
+    /// How it was searched; empty unless the ask explains.
+    pub(crate) search: String,
 }

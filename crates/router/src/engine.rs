@@ -245,6 +245,9 @@ impl Engine {
                 continue;
             }
             let leaf = tasks[n].explains().then_some(demand.leaf);
+            if leaf.is_some() {
+                tasks[n].note_ways(&demand, round.ways(ticket));
+            }
             let list = round.take(ticket, leaf);
             tasks[n].learn(layout, &demand, list, &lost);
         }

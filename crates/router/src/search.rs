@@ -14,7 +14,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
+    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
 };
 use marquee_proto::v1;
 use prost::Message as _;
@@ -141,6 +141,13 @@ impl<'a> SearchRound<'a> {
     /// The pieces to search.
     pub(crate) fn pieces(&self) -> BTreeSet<usize> {
         self.ops.iter().flat_map(|op| op.pieces.clone()).collect()
+    }
+
+    /// How a query was searched, by all that was answered.
+    pub(crate) fn ways(&self, ticket: Ticket) -> BTreeSet<SearchWay> {
+        let replies = self.ops[ticket.op].replies.iter();
+        // Ways of a later version have no name here.
+        replies.flat_map(|reply| reply.queries[ticket.query].ways()).collect()
     }
 
     /// The best items of a query over all that was answered, after the round. With `leaf` given,

@@ -8,7 +8,7 @@
 //! What a leaf searches for is its [`Source`]; neighbours are found first, and then searched for what
 //! they like.
 
-use crate::ask::{Answer, Ask, LeafName, Subject};
+use crate::ask::{Answer, Ask, NamedLeaf, Subject};
 use crate::error::{RouterError, Silence};
 use crate::facts::{Facts, Who, rows};
 use crate::fanout::Failure;
@@ -23,7 +23,7 @@ use marquee_core::plan::{Plan, Route};
 use marquee_core::recipe::{
     HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, POPULARITY_MATRIX, Recipe, Seen,
 };
-use marquee_proto::shard::v1::{Entity, Operation, Query, Row};
+use marquee_proto::shard::v1::{Entity, Operation, Query, Row, SearchWay};
 use marquee_proto::v1::{self, FallbackReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ struct Leaf<'a> {
     exclude: Arc<[u32]>,
     /// The asking user, who is no neighbour of himself.
     myself: Option<u32>,
+    /// How it was searched; kept only for answers that explain.
+    ways: BTreeSet<SearchWay>,
 }
 
 /// How a leaf is answered.
@@ -127,6 +129,7 @@ impl<'a> Task<'a> {
                 approach: Approach::None,
                 exclude: Arc::clone(&nothing),
                 myself: None,
+                ways: BTreeSet::new(),
             }));
             Some(parts.into_iter().map(|(_, weight)| weight).collect())
         })
@@ -331,6 +334,7 @@ impl<'a> Task<'a> {
             approach: Approach::Popularity,
             exclude,
             myself: None,
+            ways: BTreeSet::new(),
         });
         self.states.push(LeafState::Open);
         let leaf = self.leaves.len() - 1;
@@ -389,6 +393,11 @@ impl<'a> Task<'a> {
         self.ask.explain
     }
 
+    /// How a demand was searched.
+    pub(crate) fn note_ways(&mut self, demand: &Demand, ways: BTreeSet<SearchWay>) {
+        self.leaves[demand.leaf].ways.extend(ways);
+    }
+
     /// Whether a demand of this leaf finds users, for [`meet`](Self::meet), and no items.
     pub(crate) fn finds_neighbours(&self, leaf: usize) -> bool {
         matches!(self.leaves[leaf].approach, Approach::Neighbours(_))
@@ -404,7 +413,7 @@ impl<'a> Task<'a> {
     ) {
         let (users, likeness): (Vec<u32>, Vec<f32>) =
             neighbours.into_iter().filter(|(_, likeness)| *likeness > 0.0).unzip();
-        let Leaf { version, recipe, .. } = self.leaves[leaf];
+        let (version, recipe) = (self.leaves[leaf].version, self.leaves[leaf].recipe);
         if let Recipe::UserNeighbours { histories, .. } = recipe {
             self.leaves[leaf].approach =
                 Approach::Items(Source { matrix: histories, by: By::Rows(users, likeness) });
@@ -492,12 +501,14 @@ impl<'a> Task<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    fn named(&self, layout: &Layout<'_>) -> LeafName {
+    fn named(&self, layout: &Layout<'_>) -> NamedLeaf {
         let recipe = match self.approach {
             Approach::Popularity => POPULARITY.name(),
             _ => self.recipe.name(),
         };
-        LeafName { version: layout.version(self.version).name.clone(), recipe: recipe.into() }
+        let model = layout.version(self.version).name.clone();
+        let ways: Vec<&str> = self.ways.iter().filter_map(|way| way.word()).collect();
+        NamedLeaf { model, recipe: recipe.into(), search: ways.join(", ") }
     }
 }
 

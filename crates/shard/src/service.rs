@@ -9,8 +9,11 @@ use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
 use marquee_core::spent::Spent;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
-use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
+use marquee_proto::shard::v1::{
+    LookupRequest, LookupResponse, SearchRequest, SearchResponse, SearchWay,
+};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -22,13 +25,36 @@ pub struct ShardApi {
     pub(crate) spent: Arc<OperationsSpent>,
 }
 
-/// The time that the operations took in all, on whichever threads.
+/// The time that the operations took in all, on whichever threads, and how searches were made.
 #[derive(Debug, Default)]
 pub struct OperationsSpent {
     /// Rows looked up.
     pub lookup: Spent,
     /// Items searched for, and described.
     pub search: Spent,
+    /// How the searches were made.
+    pub ways: WayCounts,
+}
+
+/// How many searches of a shard's matrix took each [`SearchWay`].
+#[derive(Debug, Default)]
+pub struct WayCounts([AtomicU64; WAYS]);
+
+/// The ways there are, the unspecified one included: they are numbered without gaps.
+const WAYS: usize = SearchWay::RowSum as usize + 1;
+
+impl WayCounts {
+    pub(crate) fn count(&self, way: SearchWay) {
+        self.0[way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The ways that were taken so far, and how many times.
+    pub fn taken(&self) -> impl Iterator<Item = (SearchWay, u64)> + '_ {
+        let count = |(way, count): (i32, &AtomicU64)| {
+            Some((SearchWay::try_from(way).ok()?, count.load(Ordering::Relaxed)))
+        };
+        (0..).zip(&self.0).filter_map(count).filter(|(_, count)| *count > 0)
+    }
 }
 
 impl ShardApi {

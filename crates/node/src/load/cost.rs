@@ -69,12 +69,29 @@ impl Usages {
             merge_us: merge,
             grpc_us: (threads - search - lookup - merge).max(0.0),
             rest_us: cpu - threads,
+            searches: self.searches_since(before, answers),
         })
+    }
+
+    fn searches_since(&self, before: &Self, answers: u64) -> BTreeMap<String, f64> {
+        let sums = |usages: &Self| {
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (way, count) in usages.0.values().flat_map(|usage| &usage.searches) {
+                *sums.entry(way.clone()).or_default() += count;
+            }
+            sums
+        };
+        let before = sums(before);
+        let since = |(way, count): (String, u64)| {
+            let more = count.saturating_sub(before.get(&way).copied().unwrap_or_default());
+            (more > 0).then(|| (way, more as f64 / answers as f64))
+        };
+        sums(self).into_iter().filter_map(since).collect()
     }
 }
 
 /// CPU time of all server processes for an answer, and how it divides, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Cost {
     /// How many processes it is the sum of.
     pub processes: usize,
@@ -91,11 +108,14 @@ pub struct Cost {
     pub grpc_us: f64,
     /// All other threads: raft, loading.
     pub rest_us: f64,
+    /// Searches of a shard for an answer, by the way they took.
+    pub searches: BTreeMap<String, f64>,
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { processes, cpu_us, search_us, lookup_us, merge_us, grpc_us, rest_us } = self;
+        let Self { processes, cpu_us, search_us, lookup_us, merge_us, grpc_us, rest_us, searches } =
+            self;
         write!(
             f,
             "{cpu_us:.0} µs of CPU an answer in {}: search {search_us:.0}, lookup {lookup_us:.0}, merge {merge_us:.0}, gRPC {grpc_us:.0}, rest {rest_us:.0}",
@@ -103,7 +123,12 @@ impl fmt::Display for Cost {
                 1 => "1 server process".into(),
                 more => format!("{more} server processes"),
             }
-        )
+        )?;
+        for (n, (way, count)) in searches.iter().enumerate() {
+            let before = if n == 0 { "; searches an answer: " } else { ", " };
+            write!(f, "{before}{count:.2} {way}")?;
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +136,7 @@ impl fmt::Display for Cost {
 mod tests {
     use super::*;
 
+    /// With a search by cells for each millisecond of lookup.
     fn usage(process: &str, millis: [u64; 6]) -> (String, GetUsageResponse) {
         let [cpu_ns, io_threads_ns, search_threads_ns, lookup_ns, search_ns, merge_ns] =
             millis.map(|ms| ms * 1_000_000);
@@ -123,6 +149,7 @@ mod tests {
             lookup_ns,
             search_ns,
             merge_ns,
+            searches: [("cells".into(), lookup_ns / 1_000_000)].into(),
         };
         (process, usage)
     }
@@ -142,8 +169,10 @@ mod tests {
             merge_us: 10.0,
             grpc_us: 249.0,
             rest_us: 70.0,
+            searches: [("cells".into(), 0.001)].into(),
         };
         assert_eq!(cost, expected);
+        assert!(cost.to_string().ends_with("; searches an answer: 0.00 cells"), "{cost}");
         assert_eq!(after.since(&before, 0), None);
         let restarted = Usages([usage("a", [400; 6]), usage("c", [60; 6])].into());
         assert_eq!(restarted.since(&before, 1_000), None, "a process is not compared with another");

@@ -1,4 +1,5 @@
-//! What the process costs: its CPU time, by its own accounting, and what of it went where.
+//! What the process costs: its CPU time, by its own accounting, what of it went where, and how it
+//! searched.
 //!
 //! The system counts CPU time by process and by thread; the roles count the time of their operations
 //! themselves. What is left of the threads that move messages and search is gRPC, HTTP/2 and the
@@ -8,7 +9,8 @@ use marquee_core::spent::Spent;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse};
 use marquee_router::RouterService;
-use marquee_shard::ShardApi;
+use marquee_shard::{ShardApi, WayCounts};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -58,8 +60,13 @@ impl NodeService for Usage {
             lookup_ns: spent(operations.map(|spent| &spent.lookup)),
             search_ns: spent(operations.map(|spent| &spent.search)),
             merge_ns: spent(self.router.as_ref().map(RouterService::merging)),
+            searches: operations.map(|spent| searches(&spent.ways)).unwrap_or_default(),
         }))
     }
+}
+
+fn searches(ways: &WayCounts) -> HashMap<String, u64> {
+    ways.taken().filter_map(|(way, count)| Some((way.word()?.to_owned(), count))).collect()
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -102,9 +102,11 @@ async fn seen_recent_and_filtered_items_stay_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn explanations_name_the_model_its_recipe_score_and_rank() {
+async fn explanations_name_the_model_its_recipe_search_score_and_rank() {
     let world = World::new(vec![films(4, 2, "i", 50, 5)], 2, 1);
-    for (name, recipe) in [("u1", "matrix_factorisation"), ("stranger", "popularity")] {
+    for (name, recipe, search) in
+        [("u1", "matrix_factorisation", "scan, cells"), ("stranger", "popularity", "row_sum")]
+    {
         let request = v1::RecommendRequest { explain: true, ..user(name, 4) };
         let answer = world.recommend(request).await.expect("an answer");
         for (rank, item) in (1..).zip(&answer.items) {
@@ -114,6 +116,7 @@ async fn explanations_name_the_model_its_recipe_score_and_rank() {
                 recipe: recipe.into(),
                 score: item.score,
                 rank,
+                search: search.into(),
             };
             assert_eq!(item.explanations, [expected]);
         }

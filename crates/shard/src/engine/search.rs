@@ -6,17 +6,18 @@ use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
 use crate::lifecycle::ReplicaKey;
 use crate::pool::{Pace, Work};
-use crate::service::OperationsSpent;
+use crate::service::{OperationsSpent, WayCounts};
 use crate::table::{Replica, Table};
 use marquee_bundle::{
     Allow, BundleShard, CancelFlag, Entity, Hit, MAX_SEARCH_COUNT, Metric, Partition, SearchParams,
-    SearchScratch, dense_top_k, sparse_row_sum,
+    SearchScratch, Way, dense_top_k, sparse_row_sum,
 };
 use marquee_core::bounds::{MAX_ID_BYTES, MAX_RANK_ITEMS};
 use marquee_core::merge::best_first;
 use marquee_proto::shard::v1::{
-    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
+    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -206,8 +207,8 @@ impl Work for Search {
         let op = &self.ops[number];
         let place = unit - self.starts[number];
         let began = Instant::now();
-        let hits = op.search(place, cancel, scratch);
-        let described = hits.and_then(|hits| op.describe(&hits, &self.bytes));
+        let found = op.search(place, cancel, scratch, &self.spent.ways);
+        let described = found.and_then(|found| op.describe(&found, &self.bytes));
         self.spent.search.add(began.elapsed());
         described
     }
@@ -230,6 +231,12 @@ pub(crate) fn response(shape: Vec<usize>, queries: Vec<QueryResult>) -> SearchRe
 /// A hit, and the place of its shard in the operation.
 type Placed = (usize, Hit);
 
+/// What a query came to.
+struct Found {
+    hits: Vec<Placed>,
+    ways: BTreeSet<SearchWay>,
+}
+
 impl Op {
     /// How long its queries are expected to take; none if that is not known.
     fn expected(&self) -> Option<Duration> {
@@ -250,7 +257,8 @@ impl Op {
         number: usize,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
-    ) -> Result<Vec<Placed>, RequestError> {
+        counts: &WayCounts,
+    ) -> Result<Found, RequestError> {
         let query = &self.queries[number];
         let field = || format!("{}.queries[{number}]", self.field);
         let vector: Vec<f32> = query
@@ -259,6 +267,7 @@ impl Op {
             .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
             .collect();
         let mut hits: Vec<Placed> = Vec::new();
+        let mut ways = BTreeSet::new();
         for (place, replica) in self.replicas.iter().enumerate() {
             let shard = &replica.shard;
             let began = Instant::now();
@@ -287,6 +296,10 @@ impl Op {
                 }
             };
             hits.extend(found.map_err(failed)?.into_iter().map(|hit| (place, hit)));
+            if let Some(way) = way_taken(self.kind, scratch) {
+                counts.count(way);
+                ways.insert(way);
+            }
             if let Some(pace) = self.pace(replica, query) {
                 pace.record(began.elapsed());
             }
@@ -296,7 +309,7 @@ impl Op {
             hits.sort_unstable_by(|a, b| best_first(rank(a), rank(b)));
             hits.truncate(query.count as usize);
         }
-        Ok(hits)
+        Ok(Found { hits, ways })
     }
 
     /// The rows of the shard that the query excludes, ascending; or an ordinal that isn't any.
@@ -316,7 +329,8 @@ impl Op {
         Ok(rows)
     }
 
-    fn describe(&self, hits: &[Placed], bytes: &AnswerBytes) -> Result<QueryResult, RequestError> {
+    fn describe(&self, found: &Found, bytes: &AnswerBytes) -> Result<QueryResult, RequestError> {
+        let Found { hits, ways } = found;
         let texts = |(place, hit): &Placed| {
             let ids = self.replicas[*place].shard.ids(self.entity);
             (ids.id(hit.row), ids.title(hit.row))
@@ -331,6 +345,20 @@ impl Op {
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
             item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
             titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
+            ways: ways.iter().map(|&way| way.into()).collect(),
         })
+    }
+}
+
+/// How the last search of this kind was made; none if it had no rows to search.
+fn way_taken(kind: Kind, scratch: &SearchScratch) -> Option<SearchWay> {
+    match kind {
+        Kind::Sparse => Some(SearchWay::RowSum),
+        Kind::Dense(_) => scratch.last_way().map(|way| match way {
+            Way::Scan => SearchWay::Scan,
+            Way::Cells(_) => SearchWay::Cells,
+            Way::ExactCells => SearchWay::ExactCells,
+            Way::Graph { .. } => SearchWay::Graph,
+        }),
     }
 }

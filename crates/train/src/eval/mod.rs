@@ -13,6 +13,7 @@
 
 mod bundle;
 pub mod compare;
+mod gather;
 mod hold_out;
 mod lists;
 pub mod metrics;

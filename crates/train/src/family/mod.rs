@@ -81,7 +81,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn new(recipe: Recipe) -> Self {
+    pub(crate) fn new(recipe: Recipe) -> Self {
         Self {
             recipe,
             dense: Vec::new(),

@@ -1,0 +1,140 @@
+//! A bundle's matrices by ordinal, over all shards: as the trainer had them.
+
+use crate::error::TrainError;
+use crate::family::Part;
+use crate::family::score::Asker;
+use marquee_bundle::{
+    Bundle, BundleError, CsrInput, DenseInput, Entity, RowFormat, SearchError, SparseInput,
+    SparseShape,
+};
+use marquee_core::hash::shard_of;
+use marquee_core::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, POPULARITY_MATRIX, Seen, Shape};
+use std::path::Path;
+
+/// An open bundle, to be gathered from.
+pub(super) struct Gather<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) bundle: &'a Bundle,
+}
+
+impl Gather<'_> {
+    /// External ids of all items, by ordinal.
+    pub(super) fn item_ids(&self) -> Vec<&str> {
+        let mut ids = vec![""; self.total(Entity::Item)];
+        for shard in self.bundle.shards() {
+            let table = shard.items();
+            for (row, &ordinal) in (0..).zip(table.ordinals()) {
+                ids[ordinal as usize] = table.id(row);
+            }
+        }
+        ids
+    }
+
+    /// How popular each item is, by ordinal.
+    ///
+    /// # Errors
+    /// A bundle without it.
+    pub(super) fn popularity(&self) -> Result<Vec<f32>, TrainError> {
+        let mut popularity = vec![0.0; self.total(Entity::Item)];
+        for shard in self.bundle.shards() {
+            let matrix = shard.sparse(POPULARITY_MATRIX).map_err(|error| self.lacks(error))?;
+            let (columns, values) = matrix.row(0);
+            for (&row, &value) in columns.iter().zip(values) {
+                popularity[shard.items().ordinal(row) as usize] = value;
+            }
+        }
+        Ok(popularity)
+    }
+
+    /// The recipe with its matrices.
+    ///
+    /// # Errors
+    /// A bundle that lacks one.
+    pub(super) fn part(&self) -> Result<Part, TrainError> {
+        let recipe = &self.bundle.manifest().recipe;
+        let mut part = Part::new(recipe.clone());
+        for (name, shape) in recipe.needs() {
+            match shape {
+                Shape::Dense { entity, .. } => part.dense.push(self.dense(name, entity)?),
+                Shape::Sums { rows, columns } => part.sparse.push(SparseInput {
+                    name: name.into(),
+                    shape: SparseShape::Sums { rows, columns },
+                    matrix: self.sums(name)?,
+                }),
+                // Histories are asked for a user at a time.
+                Shape::ByUser => {}
+            }
+        }
+        Ok(part)
+    }
+
+    /// What the bundle knows of a user; none for a stranger.
+    ///
+    /// # Errors
+    /// A bundle without histories.
+    pub(super) fn asker(&self, user: &str) -> Result<Option<Asker>, TrainError> {
+        let shard = &self.bundle.shards()[shard_of(user, self.bundle.manifest().shards) as usize];
+        let Some(row) = shard.users().find(user) else { return Ok(None) };
+        let history = shard.sparse(HISTORY_MATRIX).map_err(|error| self.lacks(error))?;
+        let ages = shard.sparse(HISTORY_ORDER_MATRIX).ok().map(|order| order.row(row));
+        let age = |item: u32| {
+            let (items, ages) = ages?;
+            items.binary_search(&item).ok().map(|at| ages[at] as u32)
+        };
+        let (items, values) = history.row(row);
+        let seen = |(&ordinal, &value): (&u32, &f32)| Seen {
+            ordinal,
+            value,
+            age: age(ordinal).unwrap_or(0),
+        };
+        Ok(Some(Asker {
+            row: Some(shard.users().ordinal(row) as usize),
+            history: items.iter().zip(values).map(seen).collect(),
+        }))
+    }
+
+    fn total(&self, entity: Entity) -> usize {
+        self.bundle.shards().iter().map(|shard| shard.ids(entity).len()).sum()
+    }
+
+    fn dense(&self, name: &str, entity: Entity) -> Result<DenseInput, TrainError> {
+        let (mut rank, mut data) = (1, Vec::new());
+        for shard in self.bundle.shards() {
+            let matrix = shard.dense(name).map_err(|error| self.lacks(error))?;
+            rank = matrix.rank();
+            data.resize(self.total(entity) * rank, 0.0);
+            for (row, &ordinal) in (0..).zip(shard.ids(entity).ordinals()) {
+                data[ordinal as usize * rank..][..rank].copy_from_slice(matrix.row(row));
+            }
+        }
+        Ok(DenseInput { name: name.into(), entity, rank, data, index: None, rows: RowFormat::F32 })
+    }
+
+    fn sums(&self, name: &str) -> Result<CsrInput, TrainError> {
+        let pieces = self.bundle.shards().iter().map(|shard| {
+            let matrix = shard.sparse(name).map_err(|error| self.lacks(error))?;
+            Ok((matrix, shard.ids(matrix.columns_of()).ordinals()))
+        });
+        let pieces = pieces.collect::<Result<Vec<_>, TrainError>>()?;
+        let rows = pieces.first().map_or(0, |(matrix, _)| matrix.rows());
+        let mut csr = CsrInput { offsets: vec![0], ..CsrInput::default() };
+        let mut entries = Vec::new();
+        for row in 0..rows as u32 {
+            entries.clear();
+            for (matrix, ordinals) in &pieces {
+                let (columns, values) = matrix.row(row);
+                let all = columns.iter().zip(values);
+                entries.extend(all.map(|(&column, &value)| (ordinals[column as usize], value)));
+            }
+            entries.sort_unstable_by_key(|&(column, _)| column);
+            csr.columns.extend(entries.iter().map(|&(column, _)| column));
+            csr.values.extend(entries.iter().map(|&(_, value)| value));
+            csr.offsets.push(csr.columns.len());
+        }
+        Ok(csr)
+    }
+
+    fn lacks(&self, error: SearchError) -> TrainError {
+        BundleError::Format { path: self.dir.into(), reason: error.to_string() }.into()
+    }
+}
