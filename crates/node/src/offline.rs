@@ -1,8 +1,9 @@
-//! `marquee train` and `marquee import`: what needs no cluster.
+//! `marquee train`, `marquee import` and `marquee split`: what needs no cluster.
 
 use crate::cli::output;
 use clap::Args;
-use marquee_train::{ImportArgs, TrainArgs};
+use marquee_train::split::write_split;
+use marquee_train::{ImportArgs, SplitArgs, TrainArgs};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,16 @@ pub struct ImportCommand {
     json: bool,
 }
 
+/// `marquee split …`
+#[derive(Args, Debug)]
+pub struct SplitCommand {
+    #[command(flatten)]
+    args: SplitArgs,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
 /// Trains a model and prints how good it is.
 pub fn train(command: TrainCommand) -> anyhow::Result<ExitCode> {
     let summary = marquee_train::train(&command.args, now_ms())?;
@@ -42,6 +53,16 @@ pub fn import(command: ImportCommand) -> anyhow::Result<ExitCode> {
     match command.json {
         true => output::json(&summary)?,
         false => output::line(summary.to_string())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Splits interactions into files and prints what they hold.
+pub fn split(command: SplitCommand) -> anyhow::Result<ExitCode> {
+    let summary = write_split(&command.args)?;
+    match command.json {
+        true => output::json(&summary)?,
+        false => output::line(summary.to_string().trim_end())?,
     }
     Ok(ExitCode::SUCCESS)
 }

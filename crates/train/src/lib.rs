@@ -39,6 +39,7 @@ mod weight;
 
 pub use catalogue::{CatalogueReport, YEAR_ATTRIBUTE};
 pub use error::TrainError;
+pub use eval::EvalArgs;
 pub use import::import;
 pub use interactions::{Duplicates, Interactions};
 pub use options::*;

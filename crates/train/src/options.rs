@@ -1,4 +1,4 @@
-//! What `marquee train`, `marquee import` and `marquee eval` can be asked: flags, defaults, bounds.
+//! What `marquee train` and `marquee import` can be asked: flags, defaults, bounds.
 //!
 //! The structs are flags and settings at once: the command line flattens them in, and code fills
 //! them by hand from their `Default`. `validate()` checks what the types can't.
@@ -527,63 +527,6 @@ impl ImportArgs {
     pub fn validate(&self) -> Result<(), TrainError> {
         check_model("--model", &self.model)?;
         check_shards(self.shards)?;
-        check_positive_at(self.positive_at)
-    }
-}
-
-/// Examples below `marquee eval --help`.
-pub const EVAL_EXAMPLES: &str = "\
-Examples:
-  marquee eval --bundle films-v1 --train train.csv --test test.csv
-  marquee eval --endpoint http://127.0.0.1:50051 --train train.csv --test test.csv --cutoff 20";
-
-/// A bundle or a live endpoint against interactions that were held out.
-#[derive(Args, Clone, Debug, Serialize)]
-#[command(after_help = EVAL_EXAMPLES)]
-#[command(group = clap::ArgGroup::new("evaluated").required(true))]
-#[group(skip)]
-pub struct EvalArgs {
-    /// The bundle to evaluate, offline and by exact ranking.
-    #[arg(long, value_name = "DIR", group = "evaluated")]
-    pub bundle: Option<PathBuf>,
-    /// The router to ask, such as http://127.0.0.1:50051.
-    #[arg(long, value_name = "URL", group = "evaluated")]
-    pub endpoint: Option<String>,
-    /// Interactions the model knows: they are not to be recommended again.
-    #[arg(long, value_name = "FILE")]
-    pub train: PathBuf,
-    /// Interactions to find.
-    #[arg(long, value_name = "FILE")]
-    pub test: PathBuf,
-    /// How many recommendations a user gets.
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub cutoff: usize,
-    /// Look for rows of the test file with a value of at least X only.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub positive_at: Option<f32>,
-    /// Count and skip rows that can't be read, rather than stop at the first.
-    #[arg(long)]
-    pub skip_bad_rows: bool,
-    /// Where the interactions' columns are.
-    #[command(flatten)]
-    pub columns: ColumnArgs,
-}
-
-/// Largest cutoff: the most that one answer can hold.
-const MAX_CUTOFF: usize = marquee_core::bounds::MAX_COUNT as usize;
-
-impl EvalArgs {
-    /// Checks every bound.
-    ///
-    /// # Errors
-    /// The first flag that is out of its bounds.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        if !(1..=MAX_CUTOFF).contains(&self.cutoff) {
-            return Err(TrainError::option(
-                "--cutoff",
-                format!("{} is not in 1 to {MAX_CUTOFF}", self.cutoff),
-            ));
-        }
         check_positive_at(self.positive_at)
     }
 }

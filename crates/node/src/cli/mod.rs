@@ -46,7 +46,9 @@ enum Command {
     Train(offline::TrainCommand),
     /// Make a bundle of factors that were trained elsewhere
     Import(offline::ImportCommand),
-    /// Score a bundle or a live endpoint on held-out interactions; prints JSON
+    /// Cut interactions into files to learn from and files to evaluate on
+    Split(offline::SplitCommand),
+    /// Score a bundle or a live endpoint on held-out interactions, or compare two
     Eval(marquee_train::EvalArgs),
     /// Run a node: as its config says, or all roles in this process
     Serve(serve::ServeArgs),
@@ -82,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => runtime(server_threads())?.block_on(demo::run(args)),
         Command::Train(args) => quietly(|| offline::train(args)),
         Command::Import(args) => quietly(|| offline::import(args)),
+        Command::Split(args) => quietly(|| offline::split(args)),
         Command::Eval(args) => quietly(|| eval::run(&args)),
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => quietly(|| runtime(CLIENT_THREADS)?.block_on(ctl::run(args))),

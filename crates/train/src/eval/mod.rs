@@ -11,6 +11,7 @@
 //!
 //! Deliberately missing: sampled metrics, which rank models wrongly (Krichene and Rendle 2020).
 
+mod args;
 mod bundle;
 pub mod compare;
 mod gather;
@@ -20,6 +21,7 @@ pub mod metrics;
 mod per_user;
 mod rank;
 
+pub use args::{EVAL_EXAMPLES, EvalArgs};
 pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};
 pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub(crate) use hold_out::evaluate_lists;

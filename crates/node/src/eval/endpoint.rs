@@ -1,27 +1,20 @@
-//! `marquee eval`: a bundle or a live endpoint against held-out interactions.
-//!
-//! A bundle is ranked exactly, offline, by `marquee-train`. An endpoint is asked as callers ask it,
-//! by `BatchRecommend`, and its lists are scored by the same evaluator: the difference between the
-//! two is what serving costs in quality.
+//! A live endpoint, asked as callers ask it.
 
-use crate::cli::{self, output};
 use crate::config::Address;
 use crate::ctl::{channel, innermost};
 use crate::follow::Backoff;
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use marquee_core::bounds::{MAX_BATCH, MAX_MESSAGE_BYTES};
+use marquee_core::bounds::{MAX_BATCH, MAX_MESSAGE_BYTES, MAX_RECENT_ITEMS};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse,
 };
-use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
-use marquee_train::read::read_interactions;
-use marquee_train::{Duplicates, EvalArgs, positives};
+use marquee_train::eval::{Evaluator, ListReport, PerUser};
+use prost::Message as _;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 use std::time::Duration;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -36,51 +29,29 @@ const BATCH_DEADLINE: Duration = Duration::from_secs(30);
 /// Attempts at one batch that meets a server which is full or just starting.
 const ATTEMPTS: u32 = 5;
 
-/// Scores what the arguments name and prints JSON.
-pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    args.validate()?;
-    let evaluator = evaluator(args)?;
-    match (&args.endpoint, &args.bundle) {
-        (None, None) => bail!("nothing to evaluate: give --bundle DIR or --endpoint URL"),
-        (None, Some(bundle)) => output::json(&evaluate_bundle(bundle, &evaluator)?)?,
-        (Some(endpoint), _) => {
-            let address: Address = endpoint.parse().context("--endpoint")?;
-            let runtime = cli::runtime(cli::server_threads())?;
-            let answers = runtime.block_on(ask(&address, &evaluator))?;
-            let report = evaluator.score(&answers.lists)?;
-            output::json(&EndpointReport {
-                report,
-                endpoint: address.to_string(),
-                answered_by: answers.answered_by,
-                fallbacks: answers.fallbacks,
-                partial: answers.partial,
-            })?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// The result for an endpoint.
 #[derive(serde::Serialize)]
-struct EndpointReport {
+pub(super) struct EndpointReport {
     #[serde(flatten)]
-    report: marquee_train::eval::ListReport,
-    endpoint: String,
+    pub(super) report: ListReport,
+    pub(super) endpoint: String,
     /// Users by the versions that answered them.
-    answered_by: BTreeMap<String, u64>,
+    pub(super) answered_by: BTreeMap<String, u64>,
     /// Users who were answered with popular items.
-    fallbacks: u64,
+    pub(super) fallbacks: u64,
     /// Users who were answered without some shards.
-    partial: u64,
+    pub(super) partial: u64,
 }
 
-fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
-    let read =
-        |path| read_interactions(path, &args.columns, Duplicates::default(), args.skip_bad_rows);
-    let (train, _) = read(&args.train)?;
-    let (test, _) = read(&args.test)?;
-    let test = positives(&test, args.positive_at, Default::default())?;
-    Ok(Evaluator::new(train, test, Cutoffs::new(&[args.cutoff])?)?)
+/// Asks for every user of the evaluator, and scores the lists.
+pub(super) async fn evaluate(
+    address: &Address,
+    evaluator: &Evaluator,
+) -> anyhow::Result<(EndpointReport, PerUser)> {
+    let Answers { lists, answered_by, fallbacks, partial } = ask(address, evaluator).await?;
+    let (report, per_user) = evaluator.score_per_user(&lists)?;
+    let endpoint = address.to_string();
+    Ok((EndpointReport { report, endpoint, answered_by, fallbacks, partial }, per_user))
 }
 
 /// What an endpoint answered, in the order of the evaluator's users.
@@ -95,17 +66,11 @@ struct Answers {
 async fn ask(address: &Address, evaluator: &Evaluator) -> anyhow::Result<Answers> {
     let client = RecommenderServiceClient::new(channel(address))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let users_a_batch = (ITEMS_A_BATCH / evaluator.cutoff()).clamp(1, MAX_BATCH);
+    let users_a_batch = users_a_batch(evaluator);
     let progress = progress(evaluator.users().len());
     let mut batches = stream::iter(evaluator.users().chunks(users_a_batch))
         .map(|users| {
-            let count = evaluator.cutoff() as u32;
-            let request = |user: &String| RecommendRequest {
-                user_id: user.clone(),
-                count,
-                ..RecommendRequest::default()
-            };
-            let requests = users.iter().map(request).collect();
+            let requests = users.iter().map(|user| request(evaluator, user)).collect();
             batch(client.clone(), BatchRecommendRequest { requests }, address)
         })
         .buffered(BATCHES_AT_ONCE);
@@ -116,6 +81,23 @@ async fn ask(address: &Address, evaluator: &Evaluator) -> anyhow::Result<Answers
     }
     progress.finish_and_clear();
     Ok(answers)
+}
+
+/// What a caller would ask for the user: with the history that the user comes with, if any.
+fn request(evaluator: &Evaluator, user: &str) -> RecommendRequest {
+    RecommendRequest {
+        user_id: user.into(),
+        count: evaluator.cutoff() as u32,
+        recent_item_ids: evaluator.recent(user, MAX_RECENT_ITEMS),
+        ..RecommendRequest::default()
+    }
+}
+
+/// So many that neither the answer nor the request outgrows a message.
+fn users_a_batch(evaluator: &Evaluator) -> usize {
+    let longest = evaluator.users().iter().map(|user| request(evaluator, user).encoded_len()).max();
+    let by_request = MAX_MESSAGE_BYTES / 2 / longest.unwrap_or(1).max(1);
+    (ITEMS_A_BATCH / evaluator.cutoff()).min(by_request).clamp(1, MAX_BATCH)
 }
 
 async fn batch(
@@ -176,5 +158,49 @@ fn progress(users: usize) -> ProgressBar {
     match ProgressStyle::with_template("asking {wide_bar} {pos}/{len} users") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_train::eval::Cutoffs;
+    use marquee_train::read::read_interactions;
+    use marquee_train::{ColumnArgs, Duplicates, Interactions};
+
+    fn interactions(text: &str) -> Interactions {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("rows.csv");
+        std::fs::write(&path, format!("user,item,timestamp\n{text}")).expect("written");
+        read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+    }
+
+    fn evaluator(history: &str) -> Evaluator {
+        let (train, test) = (interactions("a,1,1\n"), interactions("a,2,9\nb,2,9\n"));
+        Evaluator::new(train, test, Cutoffs::new(&[5, 30]).expect("fine"))
+            .expect("rows")
+            .with_history(interactions(history))
+    }
+
+    #[test]
+    fn histories_go_along_newest_last() {
+        let evaluator = evaluator("b,7,3\nb,8,1\n");
+        let asked = request(&evaluator, "b");
+        assert_eq!((asked.user_id.as_str(), asked.count), ("b", 30));
+        assert_eq!(asked.recent_item_ids, ["8", "7"]);
+        assert!(request(&evaluator, "a").recent_item_ids.is_empty());
+    }
+
+    #[test]
+    fn long_histories_make_small_batches() {
+        let long = "x".repeat(200);
+        let rows: String = (0..1_500).map(|n| format!("b,{long}{n:04},{n}\n")).collect();
+        let evaluator = evaluator(&rows);
+        let asked = request(&evaluator, "b");
+        assert_eq!(asked.recent_item_ids.len(), MAX_RECENT_ITEMS);
+        assert!(asked.recent_item_ids[999].ends_with("1499"));
+        let batch = users_a_batch(&evaluator);
+        assert!((2..=20).contains(&batch), "{batch}");
+        assert!(batch * asked.encoded_len() < MAX_MESSAGE_BYTES);
     }
 }

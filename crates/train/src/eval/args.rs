@@ -1,0 +1,107 @@
+//! What `marquee eval` can be asked.
+
+use super::compare::{CompareOptions, DEFAULT_RESAMPLES};
+use super::metrics::Cutoffs;
+use crate::error::TrainError;
+use crate::options::{ColumnArgs, check_positive_at};
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Examples below `marquee eval --help`.
+pub const EVAL_EXAMPLES: &str = "\
+Examples:
+  marquee eval --bundle films-v1 --train train.csv --test test.csv --cutoff 5,10,20
+  marquee eval --endpoint http://127.0.0.1:50051 --train train.csv --test test.csv --per-user now.csv
+  marquee eval --compare films-v1 films-v2 --train train.csv --test test.csv
+  marquee eval --compare before.parquet now.csv --json";
+
+/// A bundle or a live endpoint against interactions that were held out, or two of them against each
+/// other.
+///
+/// The default is a table on a terminal and JSON on a pipe or in a file. In JSON the metrics at the
+/// largest cut-off stand at the top, and those at each cut-off in `cutoffs`.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(after_help = EVAL_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("evaluated").required(true))]
+#[group(skip)]
+pub struct EvalArgs {
+    /// The bundle to evaluate, offline and by exact ranking.
+    #[arg(long, value_name = "DIR", group = "evaluated")]
+    pub bundle: Option<PathBuf>,
+    /// The router to ask, such as http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL", group = "evaluated")]
+    pub endpoint: Option<String>,
+    /// Two to compare, by paired tests over users: each a bundle, a router's URL, or a file that
+    /// --per-user wrote. Differences are B - A.
+    #[arg(long, value_names = ["A", "B"], num_args = 2, group = "evaluated")]
+    pub compare: Vec<String>,
+    /// Interactions the model knows: they are not to be recommended again.
+    #[arg(long, value_name = "FILE", required_unless_present = "compare")]
+    pub train: Option<PathBuf>,
+    /// Interactions to find.
+    #[arg(long, value_name = "FILE", required_unless_present = "compare")]
+    pub test: Option<PathBuf>,
+    /// What the users come with, such as input.csv of `marquee split --by user`: known as those of
+    /// --train are, and sent to the router as recent_item_ids, the last 1,000 a user.
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+    /// How many recommendations of a user count; several with commas between. The largest is what
+    /// is asked for.
+    #[arg(long, default_value = "20", value_delimiter = ',', value_name = "N,…")]
+    pub cutoff: Vec<usize>,
+    /// Look for rows of the test file with a value of at least X only.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub positive_at: Option<f32>,
+    /// Count and skip rows that can't be read, rather than stop at the first.
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// Write every user's scores, as CSV, or as Parquet where FILE ends in .parquet.
+    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    pub per_user: Option<PathBuf>,
+    /// Random exchanges and draws of users that a comparison makes.
+    #[arg(long, default_value_t = DEFAULT_RESAMPLES, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
+    pub resamples: usize,
+    /// What they come from.
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
+    pub seed: u64,
+    /// Print JSON, on a terminal too.
+    #[arg(long)]
+    pub json: bool,
+    /// Print a table, on a pipe too.
+    #[arg(long, conflicts_with = "json")]
+    pub table: bool,
+    /// Where the interactions' columns are.
+    #[command(flatten)]
+    pub columns: ColumnArgs,
+}
+
+impl EvalArgs {
+    /// Where lists are cut.
+    ///
+    /// # Errors
+    /// A cut-off out of its bounds.
+    pub fn cutoffs(&self) -> Result<Cutoffs, TrainError> {
+        Cutoffs::new(&self.cutoff)
+    }
+
+    /// How two are compared.
+    pub fn compare_options(&self) -> CompareOptions {
+        CompareOptions { resamples: self.resamples, seed: self.seed }
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first flag that is out of its bounds.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        self.cutoffs()?;
+        self.compare_options().validate()?;
+        if self.history.is_some() && self.bundle.is_some() {
+            let problem = "a bundle is ranked by the users it knows, without histories: serve it, and give \
+                           --endpoint";
+            return Err(TrainError::option("--history", problem));
+        }
+        check_positive_at(self.positive_at)
+    }
+}
