@@ -91,6 +91,7 @@ fn build(flags: &mut Flags) -> Result<()> {
         recipe: Recipe::MatrixFactorisation {
             user_factors: USERS.into(),
             item_factors: ITEMS.into(),
+            fold_in: None,
         },
         kind: "mf".into(),
         shards: 1,

@@ -36,8 +36,8 @@ pub(crate) fn seen(
     let users = places(&all.users, &rows.users);
     let mut out = CsrByIds { offsets: vec![0], ..CsrByIds::default() };
     let mut ages = Vec::new();
-    for user in 0..all.users.len() {
-        let Some(place) = users[user] else { continue };
+    for (user, place) in users.into_iter().enumerate() {
+        let Some(place) = place else { continue };
         let liked = rows.items_of(place as usize);
         let mut kept = Vec::with_capacity(all.rows_of(user).len());
         for row in all.rows_of(user) {

@@ -133,7 +133,7 @@ impl PerUser {
         let mut wanted = vec![user, cutoff, held_out];
         wanted.extend(measures.iter().map(|&(_, column)| column));
         let mut numbers: HashMap<String, usize> = HashMap::new();
-        let mut users: Vec<(String, usize, Vec<(usize, UserScores)>)> = Vec::new();
+        let mut users: Vec<ReadUser> = Vec::new();
         table.visit(true, &wanted, &mut BadRows::new(false), |record| {
             let id = parse_id("user", user, &record[user])?;
             let at = whole(cutoff, &record[cutoff], 1, MAX_CUTOFF)?;
@@ -159,10 +159,7 @@ impl PerUser {
         Self::from_rows(path, users)
     }
 
-    fn from_rows(
-        path: &Path,
-        users: Vec<(String, usize, Vec<(usize, UserScores)>)>,
-    ) -> Result<Self, TrainError> {
+    fn from_rows(path: &Path, users: Vec<ReadUser>) -> Result<Self, TrainError> {
         let mut out = Self::default();
         for (user, held_out, mut mine) in users {
             mine.sort_by_key(|&(cutoff, _)| cutoff);
@@ -186,6 +183,9 @@ impl PerUser {
         }
     }
 }
+
+/// A user as read: the id, how many items there are to find, and the scores at each cut-off.
+type ReadUser = (String, usize, Vec<(usize, UserScores)>);
 
 fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))

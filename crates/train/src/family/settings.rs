@@ -162,7 +162,8 @@ impl TrainArgs {
             ("--topics", self.topics.is_some()),
         ];
         let (kind, taken) = (self.model.name(), self.model.flags());
-        for (flag, _) in given.iter().filter(|(flag, given)| *given && !taken.contains(flag)) {
+        let useless = given.iter().find(|(flag, given)| *given && !taken.contains(flag));
+        if let Some((flag, _)) = useless {
             let instead = match taken {
                 [] => "takes no flags of its own".to_string(),
                 some => format!("takes {}", some.join(", ")),

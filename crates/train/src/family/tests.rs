@@ -29,7 +29,7 @@ fn args(model: ModelKind) -> TrainArgs {
 }
 
 fn records(rows: &Interactions) -> Vec<ItemRecord> {
-    let genre = |n: usize| if n % 2 == 0 { "even" } else { "odd" };
+    let genre = |n: usize| if n.is_multiple_of(2) { "even" } else { "odd" };
     let record = |(n, id): (usize, &String)| ItemRecord {
         id: id.clone(),
         title: format!("Number {}", n / 2),
@@ -367,7 +367,7 @@ fn a_new_user_is_served_by_history_alone() {
         ModelKind::Content,
     ] {
         let part = fitted(&rows, &args(kind));
-        let list = &Ranker::new(&part, &popularity).lists(&[asker.clone()], 3)[0];
+        let list = &Ranker::new(&part, &popularity).lists(std::slice::from_ref(&asker), 3)[0];
         assert!(list.iter().all(|item| item % 2 == 1), "{}: {list:?}", kind.name());
     }
 }
