@@ -85,7 +85,7 @@ pub enum Recipe {
     Content {
         /// The dense matrix users × topics: sums over histories.
         user_topics: String,
-        /// The dense matrix items × topics, rows of unit length.
+        /// The dense matrix items × topics.
         item_topics: String,
     },
     /// History → row-sum over a matrix items × items: neighbours, rules, transitions.

@@ -1,10 +1,14 @@
 //! Items of the same topics: latent semantic analysis (Deerwester, Dumais, Furnas, Landauer and Harshman 1990).
 //!
-//! An item's text is its title, its tags (genres are tags) and the words of both. Terms that at least two
-//! items have are weighed by `(1 + ln count) · (1 + ln((1 + items) / (1 + items with it)))`, items are
-//! scaled to unit length, and the matrix items × terms is cut to its largest singular values by
-//! randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4). A row of left
-//! singular vectors times singular values, scaled to unit length again, is what an item is about.
+//! An item's text is the words of its title and of its tags (genres are tags). Terms that at least two
+//! items have are weighed by `count · (1 + ln((1 + items) / (1 + items with it)))`, and the matrix items ×
+//! terms is cut to its largest singular values by randomised subspace iteration (Halko, Martinsson and
+//! Tropp 2011, algorithm 4.4). A row of left singular vectors times singular values is what an item is
+//! about.
+//!
+//! Nothing is scaled to unit length: of items about the same, that of which more is told comes first. On
+//! films that finds half as much again, for people describe what they care for. SimilarItems asks by
+//! cosine all the same.
 //!
 //! A user is the sum of what is liked, where newer interactions count more. Items that nobody has seen
 //! have topics like any other.
@@ -23,7 +27,7 @@ use std::collections::BTreeMap;
 
 /// The matrix users × topics in a bundle.
 pub(crate) const USER_TOPICS: &str = "user_topics";
-/// The matrix items × topics in a bundle, rows of unit length.
+/// The matrix items × topics in a bundle.
 pub(crate) const ITEM_TOPICS: &str = "item_topics";
 
 /// Items that a term must have: a term of one item makes nothing similar.
@@ -50,13 +54,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     }
     let topics = Topics::of(&matrix, args.factors(), args.seed)?;
     let rank = topics.rank;
-    let mut data = vec![0f32; items.len() * rank];
-    for (from, to) in topics.items.chunks_exact(rank).zip(data.chunks_exact_mut(rank)) {
-        let length = from.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if length > 0.0 {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to = (from / length) as f32);
-        }
-    }
+    let data: Vec<f32> = topics.items.iter().map(|&x| x as f32).collect();
     let decay = if rows.has_times() { args.decay() } else { args.history_weights(false)?.decay };
     let history = HistoryWeights { decay, ..HistoryWeights::default() };
     let user = |user: usize| -> Vec<f32> {
@@ -105,17 +103,12 @@ fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
     };
     words(&item.title).into_iter().for_each(&mut add);
     for tag in &item.tags {
-        let parts = words(tag);
-        // A tag of several words is also a term by itself.
-        if parts.len() > 1 {
-            add(parts.join(" "));
-        }
-        parts.into_iter().for_each(&mut add);
+        words(tag).into_iter().for_each(&mut add);
     }
     terms
 }
 
-/// Terms in alphabetical order, and items × terms of their weights, rows of unit length.
+/// Terms in alphabetical order, and items × terms of their weights.
 fn weighed_terms(items: &[ItemRecord]) -> (Vec<String>, Csr) {
     let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
     let mut having: BTreeMap<&str, usize> = BTreeMap::new();
@@ -130,12 +123,11 @@ fn weighed_terms(items: &[ItemRecord]) -> (Vec<String>, Csr) {
     for terms in &terms_of_items {
         let known = terms.iter().filter_map(|(term, &count)| {
             let &(n, rarity) = number.get(term.as_str())?;
-            Some((n, (1.0 + f64::from(count).ln()) * rarity))
+            Some((n, (f64::from(count) * rarity) as f32))
         });
-        let row: Vec<(u32, f64)> = known.collect();
-        let length = row.iter().map(|(_, x)| x * x).sum::<f64>().sqrt();
-        matrix.indices.extend(row.iter().map(|(term, _)| term));
-        matrix.values.extend(row.iter().map(|(_, x)| (x / length) as f32));
+        let (terms, weights): (Vec<u32>, Vec<f32>) = known.unzip();
+        matrix.indices.extend(terms);
+        matrix.values.extend(weights);
         matrix.offsets.push(matrix.indices.len());
     }
     (having.into_keys().map(str::to_string).collect(), matrix)

@@ -88,6 +88,24 @@ fn ease_is_as_good_as_the_peer() {
     reaches(SETS[1], &with(800.0), 0.2336, 0.1150);
 }
 
+#[test]
+fn topics_are_as_good_as_the_peer() {
+    let with = |topics| TrainArgs { factors: Some(topics), ..plain(ModelKind::Content) };
+    reaches(SETS[0], &with(100), 0.0434, 0.0312);
+    reaches(SETS[1], &with(50), 0.0644, 0.0327);
+}
+
+/// The best peer of all, a blend on one set and ALS of 256 factors on the other; the smaller set only,
+/// for the time it takes.
+#[test]
+fn the_blend_is_better_than_every_peer_and_member() {
+    let Some(split) = split(SETS[0]) else { return };
+    let of = |model| measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") });
+    let (hybrid, transitions) = (of(ModelKind::Hybrid), of(ModelKind::Transitions));
+    assert!(hybrid.recall > 0.1588 && hybrid.ndcg > 0.1153, "{hybrid:?}");
+    assert!(hybrid.ndcg > 1.03 * transitions.ndcg, "{hybrid:?} beside {transitions:?}");
+}
+
 /// Not a peer's figure but our own: what defaults reached when they were chosen.
 #[test]
 fn defaults_need_no_tuning() {

@@ -12,7 +12,7 @@ use super::Part;
 use super::sparse::Sums;
 use crate::als::scores;
 use marquee_bundle::{CsrInput, DenseInput};
-use marquee_core::recipe::{BLEND_DEPTH, FoldIn, NeighbourSearch, Recipe, Seen};
+use marquee_core::recipe::{BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Recipe, Seen};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -79,11 +79,20 @@ impl<'a> Ranker<'a> {
             let lists = match self.recipe {
                 Recipe::Blend { members } => {
                     let mut fused = vec![Fused::default(); askers.len()];
+                    let mut has_taste = vec![false; askers.len()];
                     for member in members {
                         let lists = self.leaf(&member.recipe, askers, BLEND_DEPTH, scratch);
-                        for (fused, list) in fused.iter_mut().zip(&lists) {
-                            fused.add(&scaled(list), member.weight);
+                        for (n, list) in lists.iter().enumerate() {
+                            has_taste[n] |= member.recipe.is_personal() && !list.is_empty();
+                            fused[n].add(&scaled(list), member.weight);
                         }
+                    }
+                    // For who has no taste, what is popular stands in for the first who would know it.
+                    let personal = members.iter().find(|member| member.recipe.is_personal());
+                    if let Some(BlendMember { weight, .. }) = personal {
+                        let lists = self.leaf(&Recipe::Popularity, askers, BLEND_DEPTH, scratch);
+                        let strangers = (0..askers.len()).filter(|&n| !has_taste[n]);
+                        strangers.for_each(|n| fused[n].add(&scaled(&lists[n]), *weight));
                     }
                     fused.into_iter().map(|fused| fused.best(count)).collect()
                 }
@@ -303,7 +312,8 @@ fn nearest(
     scratch.vectors.clear();
     let mut known = Vec::with_capacity(askers.len());
     for asker in askers {
-        let vector = vector(asker);
+        // Without a direction all items are alike, and nothing is known.
+        let vector = vector(asker).filter(|vector| vector.iter().any(|x| *x != 0.0));
         known.push(vector.is_some());
         scratch.vectors.extend(vector.unwrap_or_else(|| vec![0.0; items.rank]));
     }

@@ -233,7 +233,7 @@ impl TrainArgs {
     /// Components of a vector.
     pub fn factors(&self) -> usize {
         self.factors.unwrap_or(match self.model {
-            ModelKind::Content => 200,
+            ModelKind::Content => 100,
             _ => 64,
         })
     }
