@@ -12,6 +12,7 @@ struct Counting;
 
 static HELD: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
+static TAKEN: AtomicI64 = AtomicI64::new(0);
 
 fn count(bytes: i64) {
     let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -22,6 +23,7 @@ fn count(bytes: i64) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
+        TAKEN.fetch_add(1, Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
@@ -66,24 +68,40 @@ fn data_stays_in_the_files() {
     let bitmap = RowBitmap::of(12_000, (0..12_000).step_by(2));
     let queries = factors(50, 16, 5);
     let mut search_all = || {
+        let mut searches = 0;
         for query in queries.chunks_exact(16) {
             for metric in [Metric::InnerProduct, Metric::Cosine] {
                 for allow in [Allow::All, Allow::Rows(&bitmap)] {
-                    let params = SearchParams { allow, ..SearchParams::new(100, &cancel) };
-                    let hits =
-                        dense_top_k(shard, "item_factors", query, metric, &params, &mut scratch);
-                    assert_eq!(hits.expect("found").len(), 100);
+                    for way in [None, Some(Way::Scan), Some(Way::ExactCells)] {
+                        let params = SearchParams { allow, way, ..SearchParams::new(100, &cancel) };
+                        let hits = dense_top_k(
+                            shard,
+                            "item_factors",
+                            query,
+                            metric,
+                            &params,
+                            &mut scratch,
+                        );
+                        assert_eq!(hits.expect("found").len(), 100);
+                        assert!(way.is_none() || scratch.last_way() == way);
+                        searches += 1;
+                    }
                 }
             }
             let params = SearchParams::new(100, &cancel);
             let hits = sparse_row_sum(shard, "popularity", &[0], &[1.0], &params, &mut scratch);
             assert_eq!(hits.expect("found").len(), 100);
+            searches += 1;
         }
+        searches
     };
-    let ((), peak, held) = heap(&mut search_all);
+    let (_, peak, held) = heap(&mut search_all);
     assert!(peak < 400 << 10, "scratch took {peak} bytes");
     assert!(held < 400 << 10, "scratch holds {held} bytes");
-    let ((), peak, held) = heap(&mut search_all);
+    let before = TAKEN.load(Ordering::Relaxed);
+    let (searches, peak, held) = heap(&mut search_all);
+    let taken = TAKEN.load(Ordering::Relaxed) - before;
+    assert_eq!(taken, searches, "a warm search takes memory for its results and nothing else");
     assert_eq!(held, 0, "warm scratch doesn't grow");
     assert!(peak < 16 << 10, "a warm search takes {peak} bytes, more than its results");
 }

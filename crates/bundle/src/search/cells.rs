@@ -72,7 +72,10 @@ pub(crate) struct CellSearch {
     order: Vec<u64>,
     /// Approximate score and row.
     pool: Vec<u64>,
+    /// The rows of the pool.
     ids: Vec<u32>,
+    /// Rows that an exact search has yet to score.
+    candidates: Vec<u32>,
     /// The worst score of the pool.
     worst: f32,
     denied: Denied,
@@ -234,7 +237,7 @@ impl CellSearch {
         let metric = target.metric;
         // What f32 may have rounded anywhere is added to all bounds.
         let slack = (cells.shape.rank as f32 / 8.0 + 64.0) * f32::EPSILON;
-        self.ids = Vec::new();
+        self.candidates.clear();
         let mut sums = [0u16; BLOCK_PLACES];
         let mut checked = 0;
         let mut bar = rescorer.bar(top, metric);
@@ -261,18 +264,18 @@ impl CellSearch {
                     let row = rows[above.trailing_zeros() as usize];
                     above &= above - 1;
                     if self.admits(params.allow, row) {
-                        self.ids.push(row);
+                        self.candidates.push(row);
                     }
                 }
-                if self.ids.len() >= GROUP {
-                    self.work.scored += rescorer.offer(target, &mut self.ids, top)?.read;
-                    self.ids.clear();
+                if self.candidates.len() >= GROUP {
+                    self.work.scored += rescorer.offer(target, &mut self.candidates, top)?.read;
+                    self.candidates.clear();
                     bar = rescorer.bar(top, metric);
                 }
             }
         }
         self.work.blocks += checked as u64;
-        self.work.scored += rescorer.offer(target, &mut self.ids, top)?.read;
+        self.work.scored += rescorer.offer(target, &mut self.candidates, top)?.read;
         Ok(())
     }
 

@@ -160,7 +160,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// Its name, for explanations and metrics.
+    /// Its name, for people who measure.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scan => "scan",
