@@ -183,12 +183,12 @@ fn a_manifest_that_makes_no_sense_is_refused() {
         (
             "\"entity\": \"user\"",
             "\"entity\": \"item\"",
-            "needs a dense matrix \"user_factors\" of users",
+            "needs a dense matrix of users, \"user_factors\"",
         ),
         (
             "\"item_factors\": \"item_factors\"",
             "\"item_factors\": \"history\"",
-            "needs a dense matrix \"history\"",
+            "needs a dense matrix of items, \"history\"",
         ),
         ("\"rank\": 3", "\"rank\": 5", "shape"),
     ] {

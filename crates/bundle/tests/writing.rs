@@ -73,7 +73,7 @@ fn what_is_wrong_is_refused_by_name() {
         ),
         (|b| b.popularity.push(1.0), "popularity has 11 values for 10 items"),
         (|b| b.popularity[4] = f32::NAN, "popularity[4] is NaN"),
-        (|b| drop(b.dense.pop()), "needs a dense matrix \"user_factors\" of users"),
+        (|b| drop(b.dense.pop()), "needs a dense matrix of users, \"user_factors\""),
         (
             |b| {
                 b.items.clear();

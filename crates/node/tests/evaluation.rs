@@ -56,9 +56,10 @@ fn a_model_is_held_against_popularity() {
     let split = scene.json("split --interactions ratings.csv --out split --valid --json");
     assert_eq!((&split["by"], &split["users"]), (&"time".into(), &60.into()));
     scene.fails("split --interactions ratings.csv --out split", 2, "--out");
-    for model in ["mf", "popularity"] {
-        let train = format!("train --interactions split/train.csv --out {model} --model {model}");
-        scene.json(&format!("{train} --factors 4 --json"));
+    for model in ["mf --factors 4", "popularity"] {
+        let out = model.split(' ').next().expect("a name");
+        let train = "train --interactions split/train.csv --json";
+        scene.json(&format!("{train} --out {out} --model {model}"));
     }
 
     // On a pipe it is JSON, with the largest cut-off at the top.
