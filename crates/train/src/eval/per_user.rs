@@ -42,14 +42,6 @@ pub struct UserRow {
     pub scores: Vec<UserScores>,
 }
 
-/// One user as a file is read.
-struct FileUser {
-    user: String,
-    held_out: usize,
-    /// Scores by cut-off, in the order of the file.
-    rows: Vec<(usize, UserScores)>,
-}
-
 impl PerUser {
     /// Writes the file anew.
     ///
@@ -141,7 +133,7 @@ impl PerUser {
         let mut wanted = vec![user, cutoff, held_out];
         wanted.extend(measures.iter().map(|&(_, column)| column));
         let mut numbers: HashMap<String, usize> = HashMap::new();
-        let mut users: Vec<FileUser> = Vec::new();
+        let mut users: Vec<ReadUser> = Vec::new();
         table.visit(true, &wanted, &mut BadRows::new(false), |record| {
             let id = parse_id("user", user, &record[user])?;
             let at = whole(cutoff, &record[cutoff], 1, MAX_CUTOFF)?;
@@ -153,23 +145,23 @@ impl PerUser {
             let next = users.len();
             let number = *numbers.entry(id.into()).or_insert(next);
             if number == next {
-                users.push(FileUser { user: id.into(), held_out: to_find, rows: Vec::new() });
+                users.push((id.into(), to_find, Vec::new()));
             }
-            let FileUser { held_out: first, rows, .. } = &mut users[number];
+            let (_, first, mine) = &mut users[number];
             if *first != to_find {
                 let text =
                     format!("user {id:?} has {to_find} items to find here and {first} above");
                 return Err(Problem::at(held_out, text));
             }
-            rows.push((at, scores));
+            mine.push((at, scores));
             Ok(())
         })?;
         Self::from_rows(path, users)
     }
 
-    fn from_rows(path: &Path, users: Vec<FileUser>) -> Result<Self, TrainError> {
+    fn from_rows(path: &Path, users: Vec<ReadUser>) -> Result<Self, TrainError> {
         let mut out = Self::default();
-        for FileUser { user, held_out, rows: mut mine } in users {
+        for (user, held_out, mut mine) in users {
             mine.sort_by_key(|&(cutoff, _)| cutoff);
             let cutoffs: Vec<usize> = mine.iter().map(|&(cutoff, _)| cutoff).collect();
             if out.rows.is_empty() {
@@ -191,6 +183,9 @@ impl PerUser {
         }
     }
 }
+
+/// A user as read: the id, how many items there are to find, and the scores at each cut-off.
+type ReadUser = (String, usize, Vec<(usize, UserScores)>);
 
 fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
