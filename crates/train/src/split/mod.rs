@@ -1,8 +1,8 @@
 //! What is held out for evaluation, and how: interactions cut into what is learned from and what is
 //! to be found.
 //!
-//! A way to cut gives every row its [`Part`] ([`split`]); [`hold_out`] is the one that training uses
-//! by itself, and [`write_split`] is `marquee split`, which leaves files behind.
+//! A way to cut gives every row its [`Part`] ([`split`]); [`hold_out`](fn@hold_out) is the one that
+//! training uses by itself, and [`write_split`] is `marquee split`, which leaves files behind.
 //!
 //! | [`SplitBy`] | what is held out | source |
 //! |---|---|---|
