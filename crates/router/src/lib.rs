@@ -26,6 +26,7 @@
 
 mod admission;
 mod answer;
+mod approach;
 mod ask;
 mod config;
 mod engine;

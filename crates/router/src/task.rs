@@ -5,25 +5,25 @@
 //! [`Task::learn`] until there are no demands, then [`Task::finish`].
 //!
 //! A leaf is one recipe of one version: a model whose recipe is a blend has a leaf for each member.
-//! What a leaf searches for is its [`Source`]; neighbours are found first, and then searched for what
-//! they like.
+//! How it answers is its [`Approach`]; neighbours are found first, and then searched for what they
+//! like.
 
+use crate::approach::{
+    Approach, By, History, Source, approach_to_user, has_direction, item_vector, own_vector,
+    want_item, want_recent, want_user,
+};
 use crate::ask::{Answer, Ask, NamedLeaf, Subject};
 use crate::error::{RouterError, Silence};
-use crate::facts::{Facts, Who, rows};
+use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
-use crate::fold_in::{NewItem, fold_in};
 use crate::layout::Layout;
-use crate::lookup::{Found, LookupRound, components};
+use crate::lookup::{Found, LookupRound};
 use crate::search::Matrix;
 use crate::tree::{Demand, LeafState, Scope, Step, Tree};
-use bytes::Bytes;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
-use marquee_core::recipe::{
-    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, POPULARITY_MATRIX, Recipe, Seen,
-};
-use marquee_proto::shard::v1::{Entity, Operation, Query, Row, SearchWay};
+use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
+use marquee_proto::shard::v1::{Operation, Query, SearchWay};
 use marquee_proto::v1::{self, FallbackReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,46 +62,8 @@ struct Leaf<'a> {
     approach: Approach<'a>,
     /// What its lists are not to have.
     exclude: Arc<[u32]>,
-    /// The asking user, who is no neighbour of himself.
-    myself: Option<u32>,
     /// How it was searched; kept only for answers that explain.
     ways: BTreeSet<SearchWay>,
-}
-
-/// How a leaf is answered.
-#[derive(Clone, Debug)]
-enum Approach<'a> {
-    /// By a search for items.
-    Items(Source<'a>),
-    /// By a search for users of like taste, and another for items that they like.
-    Neighbours(Source<'a>),
-    /// By what is popular, in place of what its recipe says.
-    Popularity,
-    /// Not at all.
-    None,
-}
-
-/// What to search, and for what.
-#[derive(Clone, Debug)]
-struct Source<'a> {
-    matrix: &'a str,
-    by: By,
-}
-
-#[derive(Clone, Debug)]
-enum By {
-    Vector(Bytes, Operation),
-    Rows(Vec<u32>, Vec<f32>),
-}
-
-impl<'a> Source<'a> {
-    fn vector(matrix: &'a str, vector: Bytes, operation: Operation) -> Self {
-        Self { matrix, by: By::Vector(vector, operation) }
-    }
-
-    fn one_row(matrix: &'a str) -> Self {
-        Self { matrix, by: By::Rows(vec![0], vec![1.0]) }
-    }
 }
 
 impl<'a> Task<'a> {
@@ -128,7 +90,6 @@ impl<'a> Task<'a> {
                 recipe,
                 approach: Approach::None,
                 exclude: Arc::clone(&nothing),
-                myself: None,
                 ways: BTreeSet::new(),
             }));
             Some(parts.into_iter().map(|(_, weight)| weight).collect())
@@ -209,7 +170,7 @@ impl<'a> Task<'a> {
                 .entry(leaf.version)
                 .or_insert_with(|| History::of(facts, leaf.version, recents));
             leaf.exclude = Arc::clone(&history.seen);
-            leaf.approach = approach_to_user(leaf, facts, history, recents);
+            leaf.approach = approach_to_user(leaf.recipe, leaf.version, facts, history, recents);
             if leaf.recipe.is_personal() {
                 has_taste |= !matches!(leaf.approach, Approach::None);
                 let own = own_vector(leaf.recipe)
@@ -333,7 +294,6 @@ impl<'a> Task<'a> {
             recipe: &POPULARITY,
             approach: Approach::Popularity,
             exclude,
-            myself: None,
             ways: BTreeSet::new(),
         });
         self.states.push(LeafState::Open);
@@ -352,7 +312,7 @@ impl<'a> Task<'a> {
             ..Query::default()
         };
         let source = match &leaf.approach {
-            Approach::Items(source) | Approach::Neighbours(source) => source.clone(),
+            Approach::Items(source) | Approach::Neighbours(source, _) => source.clone(),
             Approach::Popularity | Approach::None => Source::one_row(POPULARITY_MATRIX),
         };
         let operation = match source.by {
@@ -366,11 +326,11 @@ impl<'a> Task<'a> {
             }
         };
         let matrix = Matrix { version: leaf.version, name: source.matrix, operation };
-        if let (Approach::Neighbours(_), Recipe::UserNeighbours { neighbours, .. }) =
+        if let (Approach::Neighbours(_, myself), Recipe::UserNeighbours { neighbours, .. }) =
             (&leaf.approach, leaf.recipe)
         {
             query.count = *neighbours;
-            query.exclude_ordinals = leaf.myself.into_iter().collect();
+            query.exclude_ordinals = myself.iter().copied().collect();
             return (matrix, query, None);
         }
         let filter = match &demand.scope.only {
@@ -400,7 +360,7 @@ impl<'a> Task<'a> {
 
     /// Whether a demand of this leaf finds users, for [`meet`](Self::meet), and no items.
     pub(crate) fn finds_neighbours(&self, leaf: usize) -> bool {
-        matches!(self.leaves[leaf].approach, Approach::Neighbours(_))
+        matches!(self.leaves[leaf].approach, Approach::Neighbours(..))
     }
 
     /// The users of like taste, by ordinal, and how alike they are; and the pieces that are lost.
@@ -512,197 +472,6 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The matrix that has the user's own vector, if the recipe has one.
-fn own_vector(recipe: &Recipe) -> Option<&str> {
-    match recipe {
-        Recipe::MatrixFactorisation { user_factors, .. }
-        | Recipe::UserNeighbours { by: NeighbourSearch::Vectors { user_factors }, .. } => {
-            Some(user_factors)
-        }
-        Recipe::Content { user_topics, .. } => Some(user_topics),
-        _ => None,
-    }
-}
-
-/// The matrix that has the items' vectors, if the recipe has one.
-fn item_vector(recipe: &Recipe) -> Option<&str> {
-    match recipe {
-        Recipe::MatrixFactorisation { item_factors, .. } => Some(item_factors),
-        Recipe::Content { item_topics, .. } => Some(item_topics),
-        _ => None,
-    }
-}
-
-fn want_user<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe, excludes_seen: bool) {
-    let mut want = |dense, sparse| {
-        facts.want(Who::Subject, rows(version, Entity::User, dense, sparse));
-    };
-    if let Some(matrix) = own_vector(recipe) {
-        want(matrix, "");
-    }
-    if excludes_seen || recipe.history().is_some() {
-        want("", HISTORY_MATRIX);
-    }
-    if recipe.history().is_some_and(|weights| weights.needs_order()) {
-        want("", HISTORY_ORDER_MATRIX);
-    }
-}
-
-fn want_recent<'a>(facts: &mut Facts<'a>, who: Who, version: usize, recipe: &'a Recipe) {
-    let mut want = |dense| facts.want(who, rows(version, Entity::Item, dense, ""));
-    match recipe {
-        Recipe::MatrixFactorisation { item_factors, fold_in: Some(fold_in), .. } => {
-            want(item_factors);
-            want(&fold_in.matrix);
-        }
-        Recipe::Content { item_topics, .. } => want(item_topics),
-        _ if recipe.history().is_some() => want(""),
-        _ => {}
-    }
-}
-
-fn want_item<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe) {
-    let matrix = match recipe {
-        Recipe::ItemRows { .. } => Some(""),
-        _ => item_vector(recipe),
-    };
-    if let Some(matrix) = matrix {
-        facts.want(Who::Subject, rows(version, Entity::Item, matrix, ""));
-    }
-}
-
-/// What a version knows of what the user has seen, and what the request adds.
-struct History {
-    /// Item ordinals of the version's own history.
-    seen: Arc<[u32]>,
-    /// Whether something of its own history is liked.
-    has_own: bool,
-    /// All of it, recent items of the request included.
-    entries: Vec<Seen>,
-}
-
-impl History {
-    fn of(facts: &Facts<'_>, version: usize, recents: usize) -> Self {
-        let history = facts.row(Who::Subject, version, "", HISTORY_MATRIX);
-        let order = facts.row(Who::Subject, version, "", HISTORY_ORDER_MATRIX);
-        let (columns, values) =
-            history.map_or((&[][..], &[][..]), |row| (&row.columns[..], &row.values[..]));
-        let ages: BTreeMap<u32, u32> = order
-            .iter()
-            .flat_map(|row| row.columns.iter().zip(&row.values))
-            .map(|(&column, &age)| (column, age as u32))
-            .collect();
-        let mut entries = Vec::with_capacity(columns.len() + recents);
-        // A recent item speaks as much as those that the user liked.
-        let liked: Vec<f32> = values.iter().copied().filter(|&value| value > 0.0).collect();
-        let value = match liked.is_empty() {
-            true => 1.0,
-            false => liked.iter().sum::<f32>() / liked.len() as f32,
-        };
-        let mut newer = BTreeSet::new();
-        for recent in (0..recents).rev() {
-            let Some(row) = facts.row(Who::Recent(recent), version, "", "") else { continue };
-            if newer.insert(row.ordinal) {
-                let age = newer.len() as u32 - 1;
-                entries.push(Seen { ordinal: row.ordinal, value, age });
-            }
-        }
-        let older = columns.iter().zip(values).filter(|(ordinal, _)| !newer.contains(ordinal));
-        entries.extend(older.map(|(&ordinal, &value)| {
-            let age = ages.get(&ordinal).copied().unwrap_or(0).saturating_add(newer.len() as u32);
-            Seen { ordinal, value, age }
-        }));
-        Self { seen: columns.into(), has_own: !liked.is_empty(), entries }
-    }
-}
-
-/// How a leaf answers a user of whom this is known.
-fn approach_to_user<'a>(
-    leaf: &mut Leaf<'a>,
-    facts: &Facts<'a>,
-    history: &History,
-    recents: usize,
-) -> Approach<'a> {
-    let version = leaf.version;
-    let own = |matrix: &str| facts.row(Who::Subject, version, matrix, "");
-    match leaf.recipe {
-        Recipe::MatrixFactorisation { user_factors, item_factors, fold_in: folding } => {
-            let own = own(user_factors);
-            let folded = folding.as_ref().and_then(|folding| {
-                let newest = (0..recents).rev().filter_map(|recent| {
-                    let row = |matrix: &str| facts.row(Who::Recent(recent), version, matrix, "");
-                    let (factors, fold) = (row(item_factors)?, row(&folding.matrix)?);
-                    Some(NewItem { factors: floats(factors), fold: floats(fold) })
-                });
-                let newest: Vec<NewItem> = newest.collect();
-                let rank = newest.first()?.factors.len();
-                let user = own.map_or_else(|| vec![0.0; rank], floats);
-                fold_in(&user, &newest, folding.confidence).map(|vector| bytes(&vector))
-            });
-            let vector = folded.or_else(|| own.map(|row| row.vector.clone()));
-            by_vector(item_factors, vector, Operation::DenseInnerProduct)
-        }
-        Recipe::Content { user_topics, item_topics } => {
-            let mut sum: Vec<f32> = own(user_topics).map(floats).unwrap_or_default();
-            for recent in 0..recents {
-                if let Some(row) = facts.row(Who::Recent(recent), version, item_topics, "") {
-                    sum.resize(row.vector.len() / size_of::<f32>(), 0.0);
-                    sum.iter_mut().zip(components(&row.vector)).for_each(|(sum, x)| *sum += x);
-                }
-            }
-            by_vector(item_topics, Some(bytes(&sum)), Operation::DenseInnerProduct)
-        }
-        Recipe::ItemRows { matrix, history: weights } => {
-            by_rows(matrix, weights.weigh(&history.entries)).map_or(Approach::None, Approach::Items)
-        }
-        Recipe::UserNeighbours { by, .. } => {
-            let (source, of_users) = match by {
-                NeighbourSearch::Vectors { user_factors } => {
-                    let own = own(user_factors);
-                    let vector = own.map(|row| row.vector.clone());
-                    (by_vector(user_factors, vector, Operation::DenseCosine), own)
-                }
-                NeighbourSearch::Histories { matrix, history: weights } => {
-                    let rows = by_rows(matrix, weights.weigh(&history.entries));
-                    (rows.map_or(Approach::None, Approach::Items), own(""))
-                }
-            };
-            match source {
-                Approach::Items(source) => {
-                    leaf.myself = of_users.map(|row| row.ordinal);
-                    Approach::Neighbours(source)
-                }
-                other => other,
-            }
-        }
-        Recipe::Trending { matrix } => Approach::Items(Source::one_row(matrix)),
-        Recipe::Popularity => Approach::Popularity,
-        // Its members are leaves of their own.
-        Recipe::Blend { .. } => Approach::None,
-    }
-}
-
-fn by_vector<'a>(matrix: &'a str, vector: Option<Bytes>, operation: Operation) -> Approach<'a> {
-    match vector {
-        Some(vector) if points_anywhere(&vector) => {
-            Approach::Items(Source::vector(matrix, vector, operation))
-        }
-        _ => Approach::None,
-    }
-}
-
-fn by_rows(matrix: &str, (rows, weights): (Vec<u32>, Vec<f32>)) -> Option<Source<'_>> {
-    (!rows.is_empty()).then(|| Source { matrix, by: By::Rows(rows, weights) })
-}
-
-fn floats(row: &Row) -> Vec<f32> {
-    components(&row.vector).collect()
-}
-
-fn bytes(vector: &[f32]) -> Bytes {
-    vector.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
-
 /// Appends what is popular and not listed yet, with scores below all others.
 fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
     let lowest = items.last().map_or(0.0, |last| last.score);
@@ -712,15 +481,6 @@ fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
         item.score = lowest - f64::from(below);
         items.push(item);
     }
-}
-
-/// Whether a row has a vector that points anywhere: one of zeros scores all items alike.
-fn has_direction(row: &Row) -> bool {
-    points_anywhere(&row.vector)
-}
-
-fn points_anywhere(vector: &[u8]) -> bool {
-    components(vector).any(|component| component != 0.0)
 }
 
 fn silence(missing: &BTreeMap<usize, Failure>) -> Silence {
