@@ -5,6 +5,7 @@ use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
     SparseInput, SparseShape, write_bundle,
 };
+use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::fuse::{Candidate, Member, weighted_score};
 use marquee_core::recipe::{
     BlendMember, FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Recipe,
@@ -261,6 +262,13 @@ async fn similar_and_ranked_items_come_from_the_same_rows() {
         let ids: Vec<String> = answer.items.into_iter().map(|item| item.item_id).collect();
         assert_eq!(ids, ranked(&[], rules(HISTORIES[4], 1.0)), "seen ones too, all of them");
         assert_eq!(answer.unknown_item_ids, ["nonsense"]);
+
+        // As many as a request may name, nearly all of them unknown.
+        let item_ids = (0..MAX_RANK_ITEMS).map(|item| format!("i{item}")).collect();
+        let request = RankItemsRequest { user_id: "u4".into(), item_ids, ..Default::default() };
+        let answer = served.client.rank_items(request).await.expect("answered").into_inner();
+        assert_eq!(answer.items.len(), ITEMS);
+        assert_eq!(answer.unknown_item_ids.len(), MAX_RANK_ITEMS - ITEMS);
     });
 }
 

@@ -299,8 +299,9 @@ impl<'a> Task<'a> {
         self.states.push(LeafState::Open);
         let leaf = self.leaves.len() - 1;
         self.filler = Some(leaf);
-        // What is listed already may be among the most popular.
-        vec![Demand { leaf, scope: Scope { count: scope.count + found, ..scope } }]
+        // What is listed already may be among the most popular; given items are all asked for anyway.
+        let count = if scope.only.is_some() { scope.count } else { scope.count + found };
+        vec![Demand { leaf, scope: Scope { count, ..scope } }]
     }
 
     /// The search that a demand comes to.
