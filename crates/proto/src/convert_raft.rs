@@ -4,20 +4,15 @@
 //! every voter. See [`crate::convert_control`] for what the two modules share.
 
 use crate::convert_control::{
-    ConvertError, ensemble_from_pb, ensemble_to_pb, node_from_pb, node_to_pb, plan_from_pb,
-    plan_to_pb, published_from_pb, published_to_pb, replica_report_from_pb, replica_report_to_pb,
-    rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, version_from_pb, version_to_pb,
+    ConvertError, Result, ensemble_from_pb, ensemble_to_pb, needed, node_from_pb, node_to_pb,
+    plan_from_pb, plan_to_pb, published_from_pb, published_to_pb, replica_report_from_pb,
+    replica_report_to_pb, rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb,
+    version_from_pb, version_to_pb,
 };
 use crate::raft::v1 as pb;
 use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
 use marquee_core::id::ModelVersion;
 use marquee_core::rollout::RolloutMove;
-
-type Result<T> = std::result::Result<T, ConvertError>;
-
-fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
-    value.ok_or_else(|| ConvertError::Missing(field.into()))
-}
 
 // ---- commands ---------------------------------------------------------------------------------
 

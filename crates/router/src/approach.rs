@@ -137,10 +137,11 @@ impl History {
             .collect();
         let mut entries = Vec::with_capacity(columns.len() + recents);
         // A recent item speaks as much as those that the user liked.
-        let liked: Vec<f32> = values.iter().copied().filter(|&value| value > 0.0).collect();
+        let liked: Vec<f64> =
+            values.iter().map(|&value| f64::from(value)).filter(|&value| value > 0.0).collect();
         let value = match liked.is_empty() {
             true => 1.0,
-            false => liked.iter().sum::<f32>() / liked.len() as f32,
+            false => (liked.iter().sum::<f64>() / liked.len() as f64) as f32,
         };
         let mut newer = BTreeSet::new();
         for recent in (0..recents).rev() {

@@ -113,7 +113,7 @@ impl From<RankItems> for Ask {
 pub(crate) struct Answer {
     /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
     pub(crate) items: Vec<Candidate>,
-    /// The leaves of the ensemble.
+    /// The leaves of the ensemble; none unless the ask explains.
     pub(crate) leaves: Vec<NamedLeaf>,
     /// What served.
     pub(crate) route: Route,

@@ -6,9 +6,10 @@
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound, Rows, Ticket};
 use marquee_proto::shard::v1::{Entity, Row};
+use std::collections::BTreeMap;
 
 /// Whose row it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     /// The user or item that the ask is about.
     Subject,
@@ -19,11 +20,11 @@ pub(crate) enum Who {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Facts<'a> {
-    wants: Vec<Want<'a>>,
+    /// By whose they are: a few each, of some hundred recent items.
+    wants: BTreeMap<Who, Vec<Want<'a>>>,
 }
 
 struct Want<'a> {
-    who: Who,
     rows: Rows<'a>,
     ticket: Option<Ticket>,
     found: Option<Found>,
@@ -34,9 +35,9 @@ impl<'a> Facts<'a> {
     pub(crate) fn want(&mut self, who: Who, rows: Rows<'a>) {
         let fits =
             |have: &str, wanted: &str| have.is_empty() || wanted.is_empty() || have == wanted;
-        let place = self.wants.iter_mut().find(|want| {
-            want.who == who
-                && want.rows.version == rows.version
+        let wants = self.wants.entry(who).or_default();
+        let place = wants.iter_mut().find(|want| {
+            want.rows.version == rows.version
                 && want.rows.entity == rows.entity
                 && fits(want.rows.dense, rows.dense)
                 && fits(want.rows.sparse, rows.sparse)
@@ -46,7 +47,7 @@ impl<'a> Facts<'a> {
                 have.dense = if have.dense.is_empty() { rows.dense } else { have.dense };
                 have.sparse = if have.sparse.is_empty() { rows.sparse } else { have.sparse };
             }
-            None => self.wants.push(Want { who, rows, ticket: None, found: None }),
+            None => wants.push(Want { rows, ticket: None, found: None }),
         }
     }
 
@@ -57,41 +58,42 @@ impl<'a> Facts<'a> {
         round: &mut LookupRound<'a>,
         id: impl Fn(Who) -> &'a str,
     ) {
-        for want in &mut self.wants {
-            want.ticket = Some(round.add(layout, want.rows, id(want.who)));
+        for (&who, wants) in &mut self.wants {
+            for want in wants {
+                want.ticket = Some(round.add(layout, want.rows, id(who)));
+            }
         }
     }
 
     /// Takes what the round found.
     pub(crate) fn take(&mut self, round: &mut LookupRound<'a>) {
-        for want in &mut self.wants {
+        for want in self.wants.values_mut().flatten() {
             want.found = want.ticket.take().map(|ticket| round.take(ticket));
         }
     }
 
     /// Whether anything is wanted of the subject.
     pub(crate) fn has_subject(&self) -> bool {
-        self.wants.iter().any(|want| want.who == Who::Subject)
+        self.wants.contains_key(&Who::Subject)
     }
 
     /// What became of the lookups of the subject, each with the number of its version.
     pub(crate) fn of_subject(&self) -> impl Iterator<Item = (usize, &Found)> {
-        let subject = self.wants.iter().filter(|want| want.who == Who::Subject);
-        subject.filter_map(|want| Some((want.rows.version, want.found.as_ref()?)))
+        let wants = self.wants.get(&Who::Subject).into_iter().flatten();
+        wants.filter_map(|want| Some((want.rows.version, want.found.as_ref()?)))
     }
 
     /// The pieces that did not answer.
     pub(crate) fn unavailable(&self) -> impl Iterator<Item = usize> {
-        self.wants.iter().filter_map(|want| want.found.as_ref()?.unavailable())
+        self.wants.values().flatten().filter_map(|want| want.found.as_ref()?.unavailable())
     }
 
     /// A row that was wanted, if it was found; an empty name asks for whatever row is there.
     pub(crate) fn row(&self, who: Who, version: usize, dense: &str, sparse: &str) -> Option<&Row> {
         let fits = |have: &str, wanted: &str| wanted.is_empty() || have == wanted;
-        self.wants.iter().find_map(|want| match &want.found {
+        self.wants.get(&who)?.iter().find_map(|want| match &want.found {
             Some(Found::Row(row))
-                if want.who == who
-                    && want.rows.version == version
+                if want.rows.version == version
                     && fits(want.rows.dense, dense)
                     && fits(want.rows.sparse, sparse) =>
             {

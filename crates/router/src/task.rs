@@ -437,7 +437,10 @@ impl<'a> Task<'a> {
         }
         Ok(Answer {
             unknown_item_ids: self.unknown(layout, &versions),
-            leaves: self.leaves.iter().map(|leaf| leaf.named(layout)).collect(),
+            leaves: match self.ask.explain {
+                true => self.leaves.iter().map(|leaf| leaf.named(layout)).collect(),
+                false => Vec::new(),
+            },
             items: self.items.unwrap_or_default(),
             route: self.route,
             epoch: layout.epoch,
@@ -461,7 +464,7 @@ impl<'a> Task<'a> {
     }
 }
 
-impl<'a> Leaf<'a> {
+impl Leaf<'_> {
     fn named(&self, layout: &Layout<'_>) -> NamedLeaf {
         let recipe = match self.approach {
             Approach::Popularity => POPULARITY.name(),

@@ -93,8 +93,9 @@ impl Gather<'_> {
         }))
     }
 
+    /// How many the bundle has: every ordinal is below, whatever shards hold of them.
     fn total(&self, entity: Entity) -> usize {
-        self.bundle.shards().iter().map(|shard| shard.ids(entity).len()).sum()
+        self.bundle.shards().first().map_or(0, |shard| shard.ids(entity).total())
     }
 
     fn dense(&self, name: &str, entity: Entity) -> Result<DenseInput, TrainError> {
