@@ -367,6 +367,39 @@ fn every_family_is_written() {
     }
 }
 
+/// What a hostile bundle may be: checksums and all, but with half of its users and items gone.
+#[test]
+fn a_bundle_that_lacks_a_shard_is_evaluated_or_refused() {
+    let dir = directory();
+    let interactions = file(&dir, "ratings.csv", tastes(60, 30));
+    for model in [ModelKind::Mf, ModelKind::UserKnn, ModelKind::Ease] {
+        let out = dir.path().join(model.name());
+        run(&TrainArgs { model, shards: 2, ..TrainArgs::new(&interactions, &out) });
+        let path = out.join("manifest.json");
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+        manifest["shards"] = 1.into();
+        let files = manifest["files"].as_array_mut().expect("a list");
+        files.retain(|file| !file["path"].as_str().expect("text").starts_with("shard-0001"));
+        let text = serde_json::to_vec(&manifest).expect("text");
+        std::fs::remove_dir_all(out.join("shard-0001")).expect("removed");
+        let digest = marquee_bundle::ManifestDigest::of(&text);
+        std::fs::write(&path, text).expect("written");
+        std::fs::write(out.join("manifest.blake3"), format!("{digest}\n")).expect("written");
+        let read = |path| {
+            read_interactions(path, &ColumnArgs::default(), Duplicates::Last, false)
+                .expect("fine")
+                .0
+        };
+        let rows = read(&interactions);
+        let evaluator = Evaluator::new(rows.clone(), rows, Cutoffs::one(5)).expect("rows to find");
+        // No panic; whoever has lost half of its rows has some users that it does not know.
+        if let Ok(evaluation) = evaluate_bundle(&out, &evaluator) {
+            assert!(evaluation.unknown_users > 0, "{}", model.name());
+        }
+    }
+}
+
 #[test]
 fn a_place_that_is_taken_is_refused_before_training() {
     let dir = directory();
