@@ -19,6 +19,17 @@ use std::collections::HashMap;
 /// Büttcher 2009 found 60 and that little depends on it.
 pub const RECIPROCAL_RANK_OFFSET: f64 = 60.0;
 
+/// Members of fusions and the first of a sequence propose this many times what is asked for: an item
+/// that several members have just below their best shall win over one that a single member likes...
+const DEPTH_FACTOR: usize = 3;
+/// ...and no more than this, unless more is asked for: what lies deeper hardly rises to the top.
+const MAX_DEPTH: usize = 1_000;
+
+/// How many items a member is asked for so that `count` can be chosen well: `least`, or more.
+pub fn depth(count: usize, least: usize) -> usize {
+    (count * DEPTH_FACTOR).clamp(least, MAX_DEPTH.max(count))
+}
+
 /// An item in a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {

@@ -4,9 +4,9 @@
 //! task's.
 
 use crate::facts::{Facts, Who, rows};
-use crate::fold_in::{NewItem, fold_in};
 use crate::lookup::components;
 use bytes::Bytes;
+use marquee_core::fold_in::{NewItem, fold_in};
 use marquee_core::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, Recipe, Seen};
 use marquee_proto::shard::v1::{Entity, Operation, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,10 +176,12 @@ pub(crate) fn approach_to_user<'a>(
                 let newest = (0..recents).rev().filter_map(|recent| {
                     let row = |matrix: &str| facts.row(Who::Recent(recent), version, matrix, "");
                     let (factors, fold) = (row(item_factors)?, row(&folding.matrix)?);
-                    Some(NewItem { factors: floats(factors), fold: floats(fold) })
+                    Some((floats(factors), floats(fold)))
                 });
-                let newest: Vec<NewItem> = newest.collect();
-                let rank = newest.first()?.factors.len();
+                let newest: Vec<(Vec<f32>, Vec<f32>)> = newest.collect();
+                let rank = newest.first()?.0.len();
+                let newest: Vec<NewItem<'_>> =
+                    newest.iter().map(|(factors, fold)| NewItem { factors, fold }).collect();
                 let user = own.map_or_else(|| vec![0.0; rank], floats);
                 fold_in(&user, &newest, folding.confidence).map(|vector| bytes(&vector))
             });

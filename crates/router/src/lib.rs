@@ -33,7 +33,6 @@ mod engine;
 mod error;
 mod facts;
 mod fanout;
-mod fold_in;
 mod layout;
 mod lookup;
 mod node;

@@ -5,18 +5,16 @@
 //! leaf that failed, or has nothing to say of the subject, is *absent*: the rest answers without it.
 
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
-use marquee_core::fuse::{Candidate, Member, product, reciprocal_rank, rerank, weighted_score};
+use marquee_core::fuse::{
+    Candidate, Member, depth, product, reciprocal_rank, rerank, weighted_score,
+};
 use marquee_core::id::ModelVersion;
 use marquee_core::recipe::BLEND_DEPTH;
 use std::sync::Arc;
 
-/// Members of fusions and the first of a sequence propose this many times what is asked for: an item
-/// that several members have just below their best shall win over one that a single member likes.
-pub(crate) const DEPTH_FACTOR: usize = 3;
-/// They propose at least this many...
-pub(crate) const MIN_DEPTH: usize = 100;
-/// ...and no more than this, unless more is asked for: what lies deeper hardly rises to the top.
-pub(crate) const MAX_DEPTH: usize = 1_000;
+/// Members of ensembles propose at least this many items; those of blends
+/// [`BLEND_DEPTH`].
+const MIN_DEPTH: usize = 100;
 
 /// An ensemble without references and splits.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,7 +222,7 @@ impl Scope {
     fn deep(&self, least: usize) -> Self {
         let count = match self.only {
             Some(_) => self.count,
-            None => (self.count * DEPTH_FACTOR).clamp(least, MAX_DEPTH.max(self.count)),
+            None => depth(self.count, least),
         };
         Self { count, only: self.only.clone() }
     }

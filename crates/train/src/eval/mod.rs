@@ -19,7 +19,7 @@ mod hold_out;
 mod lists;
 pub mod metrics;
 mod per_user;
-mod rank;
+pub(crate) mod rank;
 
 pub use args::{EVAL_EXAMPLES, EvalArgs};
 pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};

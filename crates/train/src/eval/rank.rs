@@ -46,7 +46,7 @@ pub(crate) fn rank_by_factors<'a>(
                         return Vec::new();
                     }
                     known(user).iter().for_each(|&item| row[item as usize] = f32::NEG_INFINITY);
-                    select_best(row, count)
+                    select_best(row, count).into_iter().map(|(place, _)| place).collect()
                 })
                 .collect()
             },
@@ -78,9 +78,9 @@ pub(crate) fn most_popular(order: &[u32], known: &[u32], count: usize) -> Vec<u3
     order.iter().copied().filter(|item| known.binary_search(item).is_err()).take(count).collect()
 }
 
-/// The places of the largest scores above -∞, largest first, equal ones by smaller place.
-fn select_best(scores: &[f32], count: usize) -> Vec<u32> {
-    let mut best: Vec<(f32, u32)> = Vec::with_capacity(count + 1);
+/// The places of the largest scores above -∞ and the scores, largest first, equal ones by smaller place.
+pub(crate) fn select_best(scores: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(count.min(scores.len()) + 1);
     let mut bar = f32::NEG_INFINITY;
     for (chunk, first) in scores.chunks(SCORES_PER_CHECK).zip((0u32..).step_by(SCORES_PER_CHECK)) {
         // Without branches, so that it is compiled to vector instructions.
@@ -90,16 +90,16 @@ fn select_best(scores: &[f32], count: usize) -> Vec<u32> {
         for (&score, place) in chunk.iter().zip(first..) {
             // A later place with an equal score comes after: so "above" is right, not "at least".
             if score > bar {
-                let at = best.partition_point(|&(other, _)| other >= score);
-                best.insert(at, (score, place));
+                let at = best.partition_point(|&(_, other)| other >= score);
+                best.insert(at, (place, score));
                 best.truncate(count);
                 if best.len() == count {
-                    bar = best.last().map_or(bar, |&(score, _)| score);
+                    bar = best.last().map_or(bar, |&(_, score)| score);
                 }
             }
         }
     }
-    best.into_iter().map(|(_, place)| place).collect()
+    best
 }
 
 #[cfg(test)]
@@ -116,7 +116,8 @@ mod tests {
             places.retain(|&place| scores[place as usize] > f32::NEG_INFINITY);
             places.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
             places.truncate(count);
-            prop_assert_eq!(select_best(&scores, count), places);
+            let best: Vec<u32> = select_best(&scores, count).into_iter().map(|(place, _)| place).collect();
+            prop_assert_eq!(best, places);
         }
     }
 

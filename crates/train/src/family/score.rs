@@ -3,7 +3,7 @@
 //!
 //! A recipe lists candidates by score, best first, equal ones by smaller item. Those of a search for
 //! vectors are all items; those of a row-sum the items in which any of the rows has an entry, be the sum
-//! what it may. What the user has seen is none. A blend takes the best [`BLEND_DEPTH`] of each member, scales
+//! what it may. What the user has seen is none. A blend takes the best of each member, [`BLEND_DEPTH`] or more, scales
 //! their scores to 0..1 within that list, and adds them up by weight, as
 //! [`weighted_score`](marquee_core::fuse::weighted_score) does. Lists that are too short end with what
 //! is popular.
@@ -11,7 +11,10 @@
 use super::Part;
 use super::sparse::Sums;
 use crate::als::scores;
+use crate::eval::rank::{popularity_order, select_best};
 use marquee_bundle::{CsrInput, DenseInput};
+use marquee_core::fold_in::{NewItem, fold_in};
+use marquee_core::fuse;
 use marquee_core::recipe::{BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Recipe, Seen};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -58,8 +61,6 @@ struct Scratch {
 impl<'a> Ranker<'a> {
     /// For items of this popularity.
     pub(crate) fn new(part: &'a Part, popularity: &'a [f32]) -> Self {
-        let mut order: Vec<u32> = (0..popularity.len() as u32).collect();
-        order.sort_by(|&a, &b| popularity[b as usize].total_cmp(&popularity[a as usize]));
         Self {
             recipe: &part.recipe,
             dense: part.dense.iter().map(|matrix| (matrix.name.as_str(), matrix)).collect(),
@@ -68,7 +69,7 @@ impl<'a> Ranker<'a> {
                 .iter()
                 .map(|matrix| (matrix.name.as_str(), &matrix.matrix))
                 .collect(),
-            order,
+            order: popularity_order(popularity),
             popularity,
         }
     }
@@ -80,8 +81,9 @@ impl<'a> Ranker<'a> {
                 Recipe::Blend { members } => {
                     let mut fused = vec![Fused::default(); askers.len()];
                     let mut has_taste = vec![false; askers.len()];
+                    let depth = fuse::depth(count, BLEND_DEPTH);
                     for member in members {
-                        let lists = self.leaf(&member.recipe, askers, BLEND_DEPTH, scratch);
+                        let lists = self.leaf(&member.recipe, askers, depth, scratch);
                         for (n, list) in lists.iter().enumerate() {
                             has_taste[n] |= member.recipe.is_personal() && !list.is_empty();
                             fused[n].add(&scaled(list), member.weight);
@@ -90,7 +92,7 @@ impl<'a> Ranker<'a> {
                     // For who has no taste, what is popular stands in for the first who would know it.
                     let personal = members.iter().find(|member| member.recipe.is_personal());
                     if let Some(BlendMember { weight, .. }) = personal {
-                        let lists = self.leaf(&Recipe::Popularity, askers, BLEND_DEPTH, scratch);
+                        let lists = self.leaf(&Recipe::Popularity, askers, depth, scratch);
                         let strangers = (0..askers.len()).filter(|&n| !has_taste[n]);
                         strangers.for_each(|n| fused[n].add(&scaled(&lists[n]), *weight));
                     }
@@ -256,26 +258,13 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    /// The vector of somebody new: `(I + (c − 1) K) w = c`, `x = Zᵀ w`, where Z are the rows of the
-    /// fold-in matrix and K their products with the items' factors. See [`super::mf`].
-    fn folded(&self, fold_in: &FoldIn, items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
-        use faer::linalg::solvers::Solve as _;
-        let fold = self.dense[fold_in.matrix.as_str()];
-        let liked: Vec<usize> = liked(history).collect();
-        let excess = fold_in.confidence - 1.0;
-        let system = faer::Mat::from_fn(liked.len(), liked.len(), |a, b| {
-            let one = if a == b { 1.0 } else { 0.0 };
-            one + excess * dot(row_of(items, liked[a]), row_of(fold, liked[b]))
-        });
-        let right = faer::Mat::from_fn(liked.len(), 1, |_, _| fold_in.confidence);
-        let weights = system.partial_piv_lu().solve(right);
-        let mut vector = vec![0f64; items.rank];
-        for (n, &item) in liked.iter().enumerate() {
-            for (x, &z) in vector.iter_mut().zip(row_of(fold, item)) {
-                *x += weights[(n, 0)] * f64::from(z);
-            }
-        }
-        (!liked.is_empty()).then(|| vector.into_iter().map(|x| x as f32).collect())
+    /// The vector of somebody new; none for who likes nothing.
+    fn folded(&self, folding: &FoldIn, items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
+        let fold = self.dense[folding.matrix.as_str()];
+        let new_item = |item| NewItem { factors: row_of(items, item), fold: row_of(fold, item) };
+        let new: Vec<NewItem<'_>> = liked(history).map(new_item).collect();
+        let nobody = vec![0.0; items.rank];
+        (!new.is_empty()).then(|| fold_in(&nobody, &new, folding.confidence))?
     }
 }
 
@@ -319,14 +308,13 @@ fn nearest(
     }
     scratch.block.resize(askers.len() * rows, 0.0);
     scores(&scratch.vectors, &items.data, items.rank, &mut scratch.block);
-    let lists = askers.iter().zip(known).zip(scratch.block.chunks_exact(rows));
-    let list = |((asker, known), scores): ((&Asker, bool), &[f32])| {
+    let lists = askers.iter().zip(known).zip(scratch.block.chunks_exact_mut(rows));
+    let list = |((asker, known), scores): ((&Asker, bool), &mut [f32])| {
         if !known {
             return Vec::new();
         }
-        let unseen =
-            (0u32..).zip(scores.iter().copied()).filter(|(item, _)| !asker.has_seen(*item));
-        best(unseen.collect(), count)
+        asker.history.iter().for_each(|seen| scores[seen.ordinal as usize] = f32::NEG_INFINITY);
+        select_best(scores, count)
     };
     lists.map(list).collect()
 }

@@ -19,14 +19,17 @@ use faer::linalg::solvers::{Llt, Solve as _};
 use faer::{Mat, Side};
 
 /// An item that came since: its factors, and its row of the fold-in matrix.
-pub(crate) struct NewItem {
-    pub(crate) factors: Vec<f32>,
-    pub(crate) fold: Vec<f32>,
+#[derive(Clone, Copy, Debug)]
+pub struct NewItem<'a> {
+    /// Its row of Y, of rank components.
+    pub factors: &'a [f32],
+    /// Its row of `Y H⁻¹`, of as many.
+    pub fold: &'a [f32],
 }
 
 /// The vector of a user, of as many components as the items have, after `items`; `user` may be zeros.
 /// None where numbers are too large to solve with.
-pub(crate) fn fold_in(user: &[f32], items: &[NewItem], confidence: f64) -> Option<Vec<f32>> {
+pub fn fold_in(user: &[f32], items: &[NewItem<'_>], confidence: f64) -> Option<Vec<f32>> {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
     };
@@ -34,13 +37,13 @@ pub(crate) fn fold_in(user: &[f32], items: &[NewItem], confidence: f64) -> Optio
     // K is symmetric up to rounding; the solver reads the lower half.
     let system = Mat::from_fn(n, n, |row, column| {
         let one = if row == column { 1.0 } else { 0.0 };
-        one + alpha * dot(&items[row].factors, &items[column].fold)
+        one + alpha * dot(items[row].factors, items[column].fold)
     });
-    let mut step = Mat::from_fn(n, 1, |row, _| confidence - alpha * dot(&items[row].factors, user));
+    let mut step = Mat::from_fn(n, 1, |row, _| confidence - alpha * dot(items[row].factors, user));
     Llt::new(system.as_ref(), Side::Lower).ok()?.solve_in_place(step.as_mut());
     let mut folded: Vec<f64> = user.iter().map(|&x| f64::from(x)).collect();
     for (item, row) in items.iter().zip(0..) {
-        for (x, &z) in folded.iter_mut().zip(&item.fold) {
+        for (x, &z) in folded.iter_mut().zip(item.fold) {
             *x += step[(row, 0)] * f64::from(z);
         }
     }
@@ -70,10 +73,11 @@ mod tests {
         })
     }
 
-    fn new_item(at: usize) -> NewItem {
+    /// Rows of the fold-in matrix.
+    fn fold(at: usize) -> Vec<f32> {
         let mut row = Mat::from_fn(3, 1, |a, _| f64::from(Y[at][a]));
         Llt::new(gram().as_ref(), Side::Lower).expect("positive").solve_in_place(row.as_mut());
-        NewItem { factors: Y[at].to_vec(), fold: (0..3).map(|a| row[(a, 0)] as f32).collect() }
+        (0..3).map(|a| row[(a, 0)] as f32).collect()
     }
 
     /// The row that training gives a user with these items, by its own equations.
@@ -97,7 +101,10 @@ mod tests {
     fn a_new_user_gets_the_row_that_training_would_give() {
         for items in [&[0][..], &[1, 4], &[0, 2, 3, 5], &[0, 1, 2, 3, 4, 5]] {
             for confidence in [0.5, 1.0, 4.0] {
-                let new: Vec<NewItem> = items.iter().map(|&at| new_item(at)).collect();
+                let folds: Vec<Vec<f32>> = items.iter().map(|&at| fold(at)).collect();
+                let new = items.iter().zip(&folds);
+                let new: Vec<NewItem<'_>> =
+                    new.map(|(&at, fold)| NewItem { factors: &Y[at], fold }).collect();
                 let folded = fold_in(&[0.0; 3], &new, confidence).expect("finite");
                 for (folded, trained) in folded.iter().zip(trained(items, confidence)) {
                     let error = f64::from(*folded) - trained;
@@ -111,14 +118,15 @@ mod tests {
     fn a_known_user_moves_towards_what_is_new() {
         let known: Vec<f32> = trained(&[1], 4.0).into_iter().map(|x| x as f32).collect();
         let dot = |x: &[f32]| x.iter().zip(Y[0]).map(|(x, y)| x * y).sum::<f32>();
-        let folded = fold_in(&known, &[new_item(0)], 4.0).expect("finite");
+        let folded =
+            fold_in(&known, &[NewItem { factors: &Y[0], fold: &fold(0) }], 4.0).expect("finite");
         assert!(dot(&folded) > dot(&known) + 0.1);
         assert_eq!(fold_in(&known, &[], 4.0).expect("finite"), known);
     }
 
     #[test]
     fn numbers_beyond_all_bounds_are_no_vector() {
-        let huge = NewItem { factors: vec![f32::MAX; 3], fold: vec![f32::MAX; 3] };
+        let huge = NewItem { factors: &[f32::MAX; 3], fold: &[f32::MAX; 3] };
         assert_eq!(fold_in(&[f32::MAX; 3], &[huge], 1e300), None);
     }
 }
