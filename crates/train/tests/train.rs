@@ -2,6 +2,7 @@
 
 mod support;
 
+use clap::ValueEnum as _;
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::recipe::Recipe;
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
@@ -322,19 +323,7 @@ fn every_family_is_written() {
         "items.csv",
         "item,title,genres\n0,Zero,even\n1,One,odd\n2,Two,even\nextra,New,odd\n",
     );
-    for model in [
-        ModelKind::Mf,
-        ModelKind::MfSgd,
-        ModelKind::Bpr,
-        ModelKind::ItemKnn,
-        ModelKind::UserKnn,
-        ModelKind::Ease,
-        ModelKind::Rp3beta,
-        ModelKind::Transitions,
-        ModelKind::Content,
-        ModelKind::Trending,
-        ModelKind::Hybrid,
-    ] {
+    for &model in ModelKind::value_variants() {
         let of = |threads: usize| {
             let args = TrainArgs {
                 model,

@@ -1,6 +1,6 @@
 //! Families on real splits against what peers reach there, where the data is at hand.
 
-use super::score::Ranker;
+use super::score::{Asker, Ranker};
 use super::*;
 use crate::eval::{Metrics, evaluate_lists, users_to_evaluate};
 use crate::options::{ColumnArgs, ItemColumnArgs};
@@ -106,6 +106,30 @@ fn the_blend_is_better_than_every_peer_and_member() {
     assert!(hybrid.ndcg > 1.03 * transitions.ndcg, "{hybrid:?} beside {transitions:?}");
 }
 
+/// Who comes after training with the same history gets nearly what training gave.
+#[test]
+fn a_fold_in_finds_what_a_trained_row_finds() {
+    for name in SETS {
+        let Some(split) = split(name) else { continue };
+        let rows = &split.hold_out.train;
+        let args = TrainArgs { model: ModelKind::Mf, ..TrainArgs::new("", "") };
+        let part = fit(args.model, Lesson { rows, items: &[], args: &args, label: "fitting" })
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users = users_to_evaluate(&split.hold_out, 64, None, 1);
+        let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
+        let known = part.askers(rows, &users, Weight::None);
+        let new: Vec<Asker> =
+            known.iter().map(|asker| Asker { row: None, history: asker.history.clone() }).collect();
+        let recall = |askers: &[Asker]| {
+            let lists = Ranker::new(&part, &popularity).lists(askers, 20);
+            evaluate_lists(&split.hold_out, &users, &lists, 20).recall
+        };
+        let (trained, folded) = (recall(&known), recall(&new));
+        eprintln!("{name}: recall {trained:.4} trained, {folded:.4} folded in");
+        assert!(folded >= 0.98 * trained, "{name}: {folded:.4} of {trained:.4}");
+    }
+}
+
 /// Not a peer's figure but our own: what defaults reached when they were chosen.
 #[test]
 fn defaults_need_no_tuning() {
@@ -118,29 +142,5 @@ fn defaults_need_no_tuning() {
             assert!(ndcg > popularity, "{name} {}: {ndcg:.4} of {popularity:.4}", kind.name());
         }
         assert!(of(ModelKind::Transitions) > popularity, "{name}");
-    }
-}
-
-/// Prints what every family reaches at its defaults.
-#[test]
-#[ignore = "takes minutes and asserts nothing: for choosing defaults"]
-fn table_of_defaults() {
-    for name in SETS {
-        let Some(split) = split(name) else { continue };
-        eprintln!("{name}");
-        for model in [
-            ModelKind::Mf,
-            ModelKind::ItemKnn,
-            ModelKind::UserKnn,
-            ModelKind::Ease,
-            ModelKind::Rp3beta,
-            ModelKind::Transitions,
-            ModelKind::Content,
-            ModelKind::Trending,
-            ModelKind::Bpr,
-            ModelKind::Hybrid,
-        ] {
-            measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") });
-        }
     }
 }

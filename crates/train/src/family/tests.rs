@@ -4,6 +4,7 @@ use super::score::{Asker, Ranker};
 use super::*;
 use crate::interactions::{Duplicates, RawRow};
 use crate::options::{Optimizer, Similarity};
+use clap::ValueEnum as _;
 use marquee_core::recipe::Seen;
 use proptest::prelude::*;
 
@@ -292,26 +293,11 @@ fn taste(users: u32, items: u32) -> Interactions {
     table(users as usize, items as usize, &rows)
 }
 
-const ALL: [ModelKind; 12] = [
-    ModelKind::Mf,
-    ModelKind::MfSgd,
-    ModelKind::Bpr,
-    ModelKind::ItemKnn,
-    ModelKind::UserKnn,
-    ModelKind::Ease,
-    ModelKind::Rp3beta,
-    ModelKind::Transitions,
-    ModelKind::Content,
-    ModelKind::Popularity,
-    ModelKind::Trending,
-    ModelKind::Hybrid,
-];
-
 #[test]
 fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
     let rows = taste(30, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
-    for kind in ALL {
+    for &kind in ModelKind::value_variants() {
         let part = fitted(&rows, &args(kind));
         part.recipe.check().unwrap_or_else(|fault| panic!("{}: {fault}", kind.name()));
         let users: Vec<u32> = (0..30).collect();
