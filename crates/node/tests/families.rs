@@ -15,6 +15,9 @@ use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     FallbackReason, RankItemsRequest, RecommendRequest, RecommendResponse, SimilarItemsRequest,
 };
+use marquee_train::eval::{Cutoffs, Evaluator, offline_lists};
+use marquee_train::read::read_interactions;
+use marquee_train::{ModelKind, TrainArgs, train};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tonic::transport::Channel;
@@ -160,11 +163,11 @@ fn factorisation(fold_in: Option<FoldIn>) -> Recipe {
     }
 }
 
-/// A cluster of one with a bundle of a recipe.
+/// A cluster of one with a bundle.
 struct Served {
     node: Node,
     client: RecommenderServiceClient<Channel>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Served {
@@ -172,13 +175,19 @@ impl Served {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let bundle = directory.path().join("bundle");
         write_bundle(input(recipe.clone(), shards), &bundle, &|_| ()).expect("written");
+        Self::with_bundle(directory).await
+    }
+
+    /// Of the bundle that the directory has.
+    async fn with_bundle(directory: tempfile::TempDir) -> Self {
+        let bundle = directory.path().join("bundle");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let node = standalone::start(any_port, &directory.path().join("node")).await;
         let node = node.expect("started");
         standalone::publish_and_go_live(&node, &bundle).await.expect("live");
         let address = loopback_address(node.listens_at()).to_string();
         let client = RecommenderServiceClient::connect(address).await.expect("connected");
-        Self { node, client, _directory: directory }
+        Self { node, client, directory }
     }
 
     async fn recommend(&mut self, user: &str, recent: &[usize]) -> RecommendResponse {
@@ -421,4 +430,83 @@ async fn a_blend_adds_up_its_members_and_says_so() {
         assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
         assert_eq!(answer.items[0].explanations.len(), 2);
     });
+}
+
+/// Numbers without a pattern: two implementations round what is alike to different sides.
+fn mixed(of: u64) -> usize {
+    let mut x = of.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x >> 33) as usize
+}
+
+/// What people of two tastes watched, one film a day; now and then something of the other taste.
+fn watched() -> String {
+    let mut rows = String::from("user,item,timestamp\n");
+    for user in 0..50 {
+        for day in 0..12 {
+            let film = mixed(user * 100 + day);
+            let strays = usize::from(mixed(user * 100 + day + 50_000).is_multiple_of(6));
+            let film = film % 20 * 2 + (user as usize + strays) % 2;
+            rows += &format!("u{user},{film},{}\n", day * 100 + user);
+        }
+    }
+    rows
+}
+
+/// Trained families, executed in memory over a bundle's matrices and by shards and router.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_is_what_was_evaluated() {
+    for model in [
+        ModelKind::Hybrid,
+        ModelKind::Transitions,
+        ModelKind::UserKnn,
+        ModelKind::Content,
+        ModelKind::Mf,
+        ModelKind::Trending,
+    ] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let interactions = file("watched.csv", &watched());
+        let genre = |film: u64| ["drama", "war", "crime", "love", "sea"][mixed(film) % 5];
+        let films: String = (0..40)
+            .map(|film| {
+                format!("{film},Film {},{}|{}\n", mixed(film) % 7, genre(film), genre(film + 99))
+            })
+            .collect();
+        let args = TrainArgs {
+            model,
+            items: Some(file("films.csv", &format!("item,title,genres\n{films}"))),
+            shards: 3,
+            evaluate_users: Some(0),
+            ..TrainArgs::new(&interactions, directory.path().join("bundle"))
+        };
+        train(&args, 0).expect("trained");
+        let rows = read_interactions(&interactions, &args.columns, args.duplicates, false);
+        // Strangers, who get what is popular, among them.
+        let asked = file("asked.csv", "user,item\nu1,1\nu7,1\nu20,1\nu33,1\nu49,1\nstranger,1\n");
+        let asked = read_interactions(&asked, &args.columns, args.duplicates, false);
+        let evaluator =
+            Evaluator::new(rows.expect("read").0, asked.expect("read").0, Cutoffs::one(10))
+                .expect("something to find");
+        let bundle = directory.path().join("bundle");
+        let offline = offline_lists(&bundle, &evaluator).expect("evaluated");
+
+        let mut served = Served::with_bundle(directory).await;
+        for (user, expected) in evaluator.users().iter().zip(&offline) {
+            let request = RecommendRequest {
+                user_id: user.clone(),
+                count: 10,
+                ..RecommendRequest::default()
+            };
+            let answer = served.client.recommend(request).await.expect("answered").into_inner();
+            let ids: Vec<String> = answer.items.into_iter().map(|item| item.item_id).collect();
+            assert_eq!(&ids, expected, "{} of {user}", model.name());
+        }
+        served.node.shutdown().await;
+        drop(served.directory);
+    }
 }

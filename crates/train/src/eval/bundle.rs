@@ -46,29 +46,59 @@ pub fn evaluate_bundle_per_user(
     dir: &Path,
     evaluator: &Evaluator,
 ) -> Result<(BundleEvaluation, PerUser), TrainError> {
-    // Ranking reads everything once and in order; there is nothing to populate.
-    let bundle = Bundle::open(dir, &TrustedKeys::default(), &LoadOptions::default())?;
-    let gather = Gather { dir, bundle: &bundle };
-    let (items, popularity) = (gather.item_ids(), gather.popularity()?);
-    let known = evaluator
-        .users()
-        .iter()
-        .map(|user| gather.asker(user))
-        .collect::<Result<Vec<Option<Asker>>, TrainError>>()?;
-    let unknown_users = known.iter().filter(|asker| asker.is_none()).count();
-    let askers: Vec<Asker> = known.into_iter().map(Option::unwrap_or_default).collect();
-    let names = |part: &Part| -> Vec<Vec<String>> {
-        let lists = Ranker::new(part, &popularity).lists(&askers, evaluator.cutoff());
-        let name = |&item: &u32| items[item as usize].to_owned();
-        lists.iter().map(|list| list.iter().map(name).collect()).collect()
-    };
-    let (report, per_user) = evaluator.score_per_user(&names(&gather.part()?))?;
+    let bundle = open(dir)?;
+    let ranked = Ranked::of(dir, &bundle, evaluator)?;
+    let (report, per_user) = evaluator.score_per_user(&ranked.lists)?;
     let evaluation = BundleEvaluation {
         model: bundle.manifest().model.clone(),
         digest: bundle.digest().to_string(),
         report,
-        popularity: evaluator.score(&names(&Part::new(Recipe::Popularity)))?.metrics,
-        unknown_users,
+        popularity: evaluator.score(&ranked.popular)?.metrics,
+        unknown_users: ranked.unknown_users,
     };
     Ok((evaluation, per_user))
+}
+
+/// The lists that [`evaluate_bundle`] scores: item ids, best first, one list a user of `evaluator`.
+///
+/// # Errors
+/// As [`evaluate_bundle`].
+pub fn offline_lists(dir: &Path, evaluator: &Evaluator) -> Result<Vec<Vec<String>>, TrainError> {
+    Ok(Ranked::of(dir, &open(dir)?, evaluator)?.lists)
+}
+
+fn open(dir: &Path) -> Result<Bundle, TrainError> {
+    // Ranking reads everything once and in order; there is nothing to populate.
+    Ok(Bundle::open(dir, &TrustedKeys::default(), &LoadOptions::default())?)
+}
+
+/// Lists for every user of an evaluator.
+struct Ranked {
+    lists: Vec<Vec<String>>,
+    popular: Vec<Vec<String>>,
+    unknown_users: usize,
+}
+
+impl Ranked {
+    fn of(dir: &Path, bundle: &Bundle, evaluator: &Evaluator) -> Result<Self, TrainError> {
+        let gather = Gather { dir, bundle };
+        let (items, popularity) = (gather.item_ids(), gather.popularity()?);
+        let known = evaluator
+            .users()
+            .iter()
+            .map(|user| gather.asker(user))
+            .collect::<Result<Vec<Option<Asker>>, TrainError>>()?;
+        let unknown_users = known.iter().filter(|asker| asker.is_none()).count();
+        let askers: Vec<Asker> = known.into_iter().map(Option::unwrap_or_default).collect();
+        let names = |part: &Part| -> Vec<Vec<String>> {
+            let lists = Ranker::new(part, &popularity).lists(&askers, evaluator.cutoff());
+            let name = |&item: &u32| items[item as usize].to_owned();
+            lists.iter().map(|list| list.iter().map(name).collect()).collect()
+        };
+        Ok(Self {
+            lists: names(&gather.part()?),
+            popular: names(&Part::new(Recipe::Popularity)),
+            unknown_users,
+        })
+    }
 }

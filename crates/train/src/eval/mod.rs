@@ -22,7 +22,7 @@ mod per_user;
 pub(crate) mod rank;
 
 pub use args::{EVAL_EXAMPLES, EvalArgs};
-pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user};
+pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user, offline_lists};
 pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
