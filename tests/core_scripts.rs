@@ -7,7 +7,10 @@
 //! | `nodes a b …` | shard nodes join, holding nothing |
 //! | `publish MODEL shards=S digest=D` | a bundle becomes the model's next version |
 //! | `ensemble NAME MEMBER …` | a parallel of these is put |
-//! | `start SURFACE CANDIDATE steps="100:60,…"` | a rollout begins; steps are weight:hold |
+//! | `start SURFACE CANDIDATE steps="100:60,…"` | a rollout begins; steps are weight:hold, `:N` for samples, `!` for approval |
+//! | … `gates=default`, `shadow=MIRROR:HOLD`, `pace=evidence` | its terms; none if left out |
+//! | `window ID weight=W baseline=N/E candidate=N/E` | the leader judges a window of N requests, E of them errors |
+//! | `evidence ID` | prints what is known of its gates |
 //! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
 //! | `silent NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
@@ -19,10 +22,13 @@
 use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
 use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State};
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::id::ModelVersion;
+use marquee_core::judge::judge;
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::recipe::Recipe;
-use marquee_core::rollout::{Rollout, RolloutMove, RolloutStep};
+use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
+use marquee_core::telemetry::{GROUPS, Latencies, Measure, Window};
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -62,6 +68,8 @@ impl Runner for Cluster {
                 String::new()
             }
             "tick" => self.tick(),
+            "window" => self.window(&mut args)?,
+            "evidence" => self.evidence(word(&mut args)?)?,
             "status" => self.status(),
             "placement" => self.placement(),
             "wanted" => self.wanted(word(&mut args)?),
@@ -107,6 +115,57 @@ impl Cluster {
             }
         }
         if printed.is_empty() { "nothing is due\n".into() } else { printed }
+    }
+
+    /// The leader's part: judges, and proposes what it found.
+    fn window(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<String, Box<dyn Error>> {
+        let arms =
+            ["baseline", "candidate"].map(|key| args.take_key(key).unwrap_or("0/0").to_owned());
+        let weight_basis_points = args.take_key("weight").ok_or("weight=W is missing")?.parse()?;
+        let number = args.take_key("number").map(str::parse).transpose()?;
+        let rollout_id = word(args)?.to_owned();
+        let mut window = Window::new(2);
+        for (arm, text) in window.arms.iter_mut().zip(&arms) {
+            let (requests, errors) = text.split_once('/').ok_or("write N/E")?;
+            let (requests, errors): (u64, u64) = (requests.parse()?, errors.parse()?);
+            for n in 0..requests {
+                let answered = if n < errors { 0.0 } else { 1.0 };
+                arm.measure(Measure::Answered, n as usize % GROUPS, answered);
+                arm.measure(Measure::Users, n as usize % GROUPS, 1.0);
+            }
+            if errors > 0 {
+                arm.errors.insert(14, errors);
+            }
+            arm.latencies = Latencies([(1_000, requests)].into());
+        }
+        let rollout = self.state.plan.rollout(&rollout_id).ok_or("no such rollout")?;
+        let evidence = self.state.evidence.get(&rollout_id).cloned().unwrap_or_default();
+        let judgement = judge(rollout, &evidence, weight_basis_points, &window);
+        let action = Action::JudgeRollout {
+            rollout_id,
+            number: number.unwrap_or(evidence.windows + 1),
+            weight_basis_points,
+            window: Box::new(window),
+            judgement: Box::new(judgement),
+        };
+        Ok(show(&self.apply(String::new(), action)))
+    }
+
+    fn evidence(&self, rollout_id: &str) -> Result<String, Box<dyn Error>> {
+        let rollout = self.state.plan.rollout(rollout_id).ok_or("no such rollout")?;
+        let evidence = self.state.evidence.get(rollout_id).ok_or("nothing was measured")?;
+        let mut out = format!(
+            "{} windows, {:?} requests, {:?} on this step\n",
+            evidence.windows,
+            evidence.total.arms.iter().map(|arm| arm.requests()).collect::<Vec<_>>(),
+            evidence.stage.requests
+        );
+        for (gate, found) in rollout.terms.gates.iter().zip(&evidence.gates) {
+            let accepted = if found.accepted { ", accepted" } else { "" };
+            writeln!(out, "  {} {}: {}{accepted}", gate.metric, gate.bound, found.verdict.name())
+                .expect("memory");
+        }
+        Ok(out)
     }
 
     fn report(&mut self, node_id: &str, replicas: Vec<ReplicaReport>) -> String {
@@ -219,8 +278,40 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 None => vec![],
                 Some(text) => text.split(',').map(step).collect::<Result<_, _>>()?,
             };
+            let mut terms = Terms::unguarded();
+            match args.take_key("gates") {
+                None => {}
+                Some("default") => terms.gates = default_gates(),
+                Some(metrics) => {
+                    let by_name = |name: &str| {
+                        let hold = name.trim_end_matches(['!', '?']);
+                        let gate = default_gates().into_iter().find(|g| g.metric.name() == hold);
+                        let mut gate = gate.ok_or_else(|| format!("no default gate {hold}"))?;
+                        gate.on_no_data = match name.contains('?') {
+                            true => OnNoData::Ignore,
+                            false => OnNoData::Hold,
+                        };
+                        if name.contains('!') {
+                            gate.on_breach = OnBreach::Pause;
+                        }
+                        Ok::<_, String>(gate)
+                    };
+                    terms.gates = metrics.split(',').map(by_name).collect::<Result<_, _>>()?;
+                }
+            }
+            if let Some(text) = args.take_key("shadow") {
+                let (mirror, hold) = text.split_once(':').ok_or("write MIRROR:HOLD")?;
+                terms.shadow = Shadow {
+                    mirror_basis_points: mirror.parse()?,
+                    hold_seconds: hold.parse()?,
+                    min_samples: 0,
+                };
+            }
+            if args.take_key("pace") == Some("evidence") {
+                terms.pace = Pace::Evidence;
+            }
             let (surface, candidate) = (word(args)?.into(), word(args)?.into());
-            Action::StartRollout { surface, candidate, steps }
+            Action::StartRollout { surface, candidate, steps, terms }
         }
         "pause" => wish(RolloutMove::Pause, args)?,
         "resume" => wish(RolloutMove::Resume, args)?,
@@ -249,8 +340,15 @@ fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
 }
 
 fn step(text: &str) -> Result<RolloutStep, Box<dyn Error>> {
-    let (weight, hold) = text.split_once(':').ok_or("a step is weight:hold")?;
-    Ok(RolloutStep { weight_basis_points: weight.parse()?, hold_seconds: hold.parse()? })
+    let requires_approval = text.ends_with('!');
+    let mut parts = text.trim_end_matches('!').split(':');
+    let mut next = || parts.next().ok_or("a step is weight:hold or weight:hold:samples");
+    Ok(RolloutStep {
+        weight_basis_points: next()?.parse()?,
+        hold_seconds: next()?.parse()?,
+        min_samples: next().unwrap_or("0").parse()?,
+        requires_approval,
+    })
 }
 
 fn word<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str, Box<dyn Error>> {

@@ -2,22 +2,36 @@
 
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::State;
+use marquee_core::judge::Evidence;
 use marquee_core::plan::Plan;
 use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb, state_from_pb, state_to_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Commands change the state; the plan in it is shown to everybody who watches.
+/// What was measured, by rollout.
+pub(crate) type AllEvidence = BTreeMap<String, Evidence>;
+
+/// Where a machine shows what it has become.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    /// To everybody.
+    pub(crate) plan: Arc<watch::Sender<Arc<Plan>>>,
+    /// To this node's services and to the leader's judge.
+    pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
+}
+
+/// Commands change the state; the plan and the evidence in it are shown to all who watch.
 pub(crate) struct PlanMachine {
     state: State,
-    shown: Arc<watch::Sender<Arc<Plan>>>,
+    shown: Shown,
 }
 
 impl PlanMachine {
     /// An empty cluster that shows its plans to `shown`.
-    pub(crate) fn new(replication_factor: u32, shown: Arc<watch::Sender<Arc<Plan>>>) -> Self {
+    pub(crate) fn new(replication_factor: u32, shown: Shown) -> Self {
         Self { state: State::new(replication_factor), shown }
     }
 
@@ -54,9 +68,16 @@ impl Machine for PlanMachine {
     }
 
     fn settle(&mut self) {
-        let plan = &self.state.plan;
+        let State { plan, evidence, .. } = &self.state;
+        self.shown.evidence.send_if_modified(|shown| {
+            let is_new = **shown != *evidence;
+            if is_new {
+                *shown = Arc::new(evidence.clone());
+            }
+            is_new
+        });
         // A voter that was opened again from its disk catches up from behind what it has shown.
-        self.shown.send_if_modified(|shown| {
+        self.shown.plan.send_if_modified(|shown| {
             let newer = plan.epoch > shown.epoch;
             if newer {
                 *shown = Arc::new(plan.clone());

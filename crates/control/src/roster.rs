@@ -6,7 +6,7 @@
 
 use marquee_core::command::{Action, Command, Refusal, State};
 use marquee_core::plan::Plan;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 /// Without a report for this long a node is not alive. Nodes report every second: two may be lost.
 pub const NODE_SILENCE_MS: u64 = 3_000;
@@ -85,7 +85,7 @@ impl Roster {
 
 /// Tries the report on a copy of the plan: the state machine alone knows what is news to it.
 fn news(plan: &Plan, report: &Command) -> News {
-    let mut state = State { plan: plan.clone(), outcomes: VecDeque::new() };
+    let mut state = State::of_plan(plan.clone());
     let unremembered = Command { request_id: String::new(), ..report.clone() };
     match state.apply(u64::MAX, &unremembered) {
         Err(refusal) => News::Refused(refusal),

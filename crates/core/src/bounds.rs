@@ -40,6 +40,8 @@ pub const MAX_HOLD_SECONDS: u64 = 30 * 24 * 3_600;
 pub const FULL_WEIGHT_BASIS_POINTS: u32 = 10_000;
 /// Finished rollouts that a plan remembers; the oldest are forgotten first.
 pub const MAX_FINISHED_ROLLOUTS: usize = 100;
+/// Finished rollouts whose evidence is kept: some 20 kB each, in every snapshot.
+pub const MAX_EVIDENCE_OF_FINISHED: usize = 20;
 /// Published versions that a plan holds.
 pub const MAX_VERSIONS: usize = 1_000;
 /// Nodes of one cluster.

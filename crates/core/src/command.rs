@@ -5,13 +5,16 @@
 //! applied before (by request id) has the outcome it had then and no second effect.
 
 use crate::bounds::{
-    MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES, MAX_REMEMBERED_REQUESTS, MAX_SHARDS, MAX_VERSIONS,
+    MAX_EVIDENCE_OF_FINISHED, MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES, MAX_REMEMBERED_REQUESTS,
+    MAX_SHARDS, MAX_VERSIONS,
 };
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
+use crate::judge::{Evidence, Judgement, clearance};
 use crate::plan::{Node, Plan, PublishedVersion, Replica, Role, Surface};
-use crate::rollout::{Rollout, RolloutMove, RolloutStep, check_steps};
-use std::collections::{BTreeSet, VecDeque};
+use crate::rollout::{Rollout, RolloutMove, RolloutStep, Terms, check_steps, check_terms};
+use crate::telemetry::Window;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,8 @@ pub enum Action {
         candidate: String,
         /// Shares and holds.
         steps: Vec<RolloutStep>,
+        /// How it is guarded.
+        terms: Terms,
     },
     /// Does what an operator asks of a rollout.
     MoveRollout {
@@ -65,6 +70,19 @@ pub enum Action {
     AdvanceRollout {
         /// Which.
         rollout_id: String,
+    },
+    /// Takes a window of telemetry in, with what the leader's judge made of it, and does what it decided.
+    JudgeRollout {
+        /// Which.
+        rollout_id: String,
+        /// Which window, from 1: each counts once, in order.
+        number: u64,
+        /// The candidate's share while it was measured.
+        weight_basis_points: u32,
+        /// What was measured.
+        window: Box<Window>,
+        /// What it comes to.
+        judgement: Box<Judgement>,
     },
     /// Takes what a node says of itself and of its replicas.
     ReportNode {
@@ -167,6 +185,9 @@ pub struct State {
     pub plan: Plan,
     /// Outcomes by request id, oldest first, at most [`MAX_REMEMBERED_REQUESTS`].
     pub outcomes: VecDeque<(String, Outcome)>,
+    /// What was measured, by rollout. Apart from the plan, which would else have a new epoch for every
+    /// window.
+    pub evidence: BTreeMap<String, Evidence>,
 }
 
 impl State {
@@ -177,7 +198,12 @@ impl State {
             next_rollout: 1,
             ..Plan::default()
         };
-        Self { plan, outcomes: VecDeque::new() }
+        Self { plan, ..Self::default() }
+    }
+
+    /// The same without what only retries need: for trying things out.
+    pub fn of_plan(plan: Plan) -> Self {
+        Self { plan, ..Self::default() }
     }
 
     /// Applies the command at raft index `index`. A refused command changes nothing.
@@ -188,12 +214,13 @@ impl State {
             return outcome.clone();
         }
         let mut plan = self.plan.clone();
-        let outcome = act(&mut plan, action, *now_ms);
+        let outcome = act(&mut plan, &mut self.evidence, action, *now_ms);
         if outcome.is_ok() {
             settle(&mut plan);
             if plan != self.plan {
                 plan.epoch = index;
                 self.plan = plan;
+                self.forget_evidence();
             }
         }
         if !request_id.is_empty() {
@@ -205,36 +232,81 @@ impl State {
         outcome
     }
 
+    /// Evidence lives as long as its rollout, and of finished ones the newest is kept.
+    fn forget_evidence(&mut self) {
+        let finished: Vec<&str> = self
+            .plan
+            .rollouts
+            .iter()
+            .filter(|rollout| rollout.state.is_over() && self.evidence.contains_key(&rollout.id))
+            .map(|rollout| rollout.id.as_str())
+            .collect();
+        let old = &finished[..finished.len().saturating_sub(MAX_EVIDENCE_OF_FINISHED)];
+        let old: BTreeSet<String> = old.iter().map(|id| (*id).to_owned()).collect();
+        let plan = &self.plan;
+        self.evidence.retain(|id, _| plan.rollout(id).is_some() && !old.contains(id));
+    }
+
     /// What the leader should propose at `now_ms`: for every rollout with something due, to do it.
     pub fn due(&self, now_ms: u64) -> Vec<Action> {
         self.plan
             .rollouts
             .iter()
             .filter(|rollout| !rollout.state.is_over())
-            .filter(|rollout| rollout.is_due(true, now_ms))
+            .filter(|rollout| {
+                let clearance = clearance(rollout, self.evidence.get(&rollout.id));
+                rollout.is_due(true, &clearance, now_ms)
+            })
             .filter(|rollout| self.plan.missing(&rollout.candidate).is_none())
             .map(|rollout| Action::AdvanceRollout { rollout_id: rollout.id.clone() })
             .collect()
     }
 }
 
-fn act(plan: &mut Plan, action: &Action, now_ms: u64) -> Outcome {
+/// Evidence by rollout.
+type AllEvidence = BTreeMap<String, Evidence>;
+
+/// Refused actions leave both as they are.
+fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64) -> Outcome {
     match action {
         Action::PublishVersion { model, version } => publish(plan, model, version, now_ms),
         Action::PutEnsemble { name, root } => put_ensemble(plan, name, root),
-        Action::StartRollout { surface, candidate, steps } => {
-            start_rollout(plan, surface, candidate, steps, now_ms)
+        Action::StartRollout { surface, candidate, steps, terms } => {
+            start_rollout(plan, surface, candidate, steps, terms, now_ms)
         }
         Action::MoveRollout { rollout_id, wish, reason } => {
             change_rollout(plan, rollout_id, |rollout, missing| {
                 rollout
                     .act(*wish, reason, missing.as_deref(), now_ms)
-                    .map_err(Refusal::FailedPrecondition)
+                    .map_err(Refusal::FailedPrecondition)?;
+                if let (RolloutMove::Resume, Some(evidence)) = (*wish, evidence.get_mut(rollout_id))
+                {
+                    evidence.accept(rollout);
+                }
+                Ok(())
             })
         }
         Action::AdvanceRollout { rollout_id } => {
             change_rollout(plan, rollout_id, |rollout, missing| {
-                rollout.advance(missing.is_none(), now_ms);
+                let clearance = clearance(rollout, evidence.get(rollout_id));
+                rollout.advance(missing.is_none(), &clearance, now_ms);
+                Ok(())
+            })
+        }
+        Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
+            change_rollout(plan, rollout_id, |rollout, _| {
+                let known = evidence.get(rollout_id).map_or(0, |evidence| evidence.windows);
+                // Judged by two leaders, or twice by one: the first counts.
+                if rollout.state.is_over() || *number != known + 1 {
+                    return Ok(());
+                }
+                let evidence = evidence.entry(rollout_id.clone()).or_default();
+                evidence.absorb(rollout, *weight_basis_points, window);
+                evidence.windows = *number;
+                evidence.judged_at_ms = now_ms;
+                let Judgement { gates, split, decision } = judgement.as_ref();
+                (evidence.gates, evidence.split) = (gates.clone(), split.clone());
+                rollout.obey(decision, now_ms);
                 Ok(())
             })
         }
@@ -303,9 +375,11 @@ fn start_rollout(
     surface_name: &str,
     candidate: &str,
     steps: &[RolloutStep],
+    terms: &Terms,
     now_ms: u64,
 ) -> Outcome {
     check_name("surface", surface_name).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    check_terms(terms).map_err(Refusal::Invalid)?;
     if plan.ensemble_named(candidate).is_none() {
         return Err(Refusal::NotFound(format!(
             "candidate {candidate:?} is neither a stored ensemble nor a published model@version"
@@ -339,6 +413,7 @@ fn start_rollout(
         surface.ensemble.clone(),
         candidate.into(),
         steps.to_vec(),
+        terms.clone(),
         now_ms,
     );
     plan.rollouts.push(rollout.clone());

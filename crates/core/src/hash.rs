@@ -15,6 +15,8 @@ pub enum Purpose {
     Bucket = 2,
     /// How much a node wants a shard.
     Placement = 3,
+    /// Which group of users a mean is kept for.
+    Group = 5,
     /// Which control nodes belong together.
     Cluster = 4,
 }

@@ -165,9 +165,24 @@ pub struct Route {
     pub rollout_id: Option<String>,
     /// Which side of it.
     pub variant: Variant,
+    /// What the answer counts for.
+    pub trial: Option<Trial>,
     /// What to execute: references followed and splits decided, so only models, sequences,
     /// parallels and products are left.
     pub root: EnsembleNode,
+}
+
+/// Which arm of which trial an answer belongs to; see [`crate::telemetry`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Trial {
+    /// The rollout's id.
+    pub id: String,
+    /// Arm 0 is the baseline.
+    pub arm: usize,
+    /// How many there are.
+    pub arms: usize,
+    /// The share of the last arm now: what is measured at another share is another window.
+    pub weight_basis_points: u32,
 }
 
 /// Which side of a rollout serves a user.
@@ -233,21 +248,63 @@ impl Plan {
         let place =
             self.surfaces.get(surface).ok_or_else(|| RouteError::UnknownSurface(surface.into()))?;
         let rollout = place.rollout_id.as_ref().and_then(|id| self.rollout(id));
-        let (ensemble, variant) = match (rollout, &place.ensemble) {
-            (Some(rollout), Some(baseline)) => {
+        let variant = match (rollout, &place.ensemble) {
+            (Some(rollout), Some(_)) => {
                 match split::bucket(&rollout.id, user_id) < rollout.weight_basis_points() {
-                    true => (&rollout.candidate, Variant::Candidate),
-                    false => (baseline, Variant::Baseline),
+                    true => Variant::Candidate,
+                    false => Variant::Baseline,
                 }
             }
-            (None, Some(ensemble)) => (ensemble, Variant::None),
+            (None, Some(_)) => Variant::None,
             (_, None) => return Err(RouteError::NotLive(surface.into())),
         };
+        self.route_as(surface, user_id, rollout, variant)
+    }
+
+    /// What would have served the user of `route` on the other side of its rollout, and the share of such
+    /// requests, in 1/10,000, that it is to answer too, for nobody. None where nothing is to be mirrored.
+    pub fn mirror(&self, route: &Route, user_id: &str) -> Option<(Route, u32)> {
+        let rollout = self.rollout(route.rollout_id.as_ref()?)?;
+        let share = rollout.mirror_basis_points();
+        let other = match route.variant {
+            Variant::None => return None,
+            Variant::Baseline => Variant::Candidate,
+            Variant::Candidate => Variant::Baseline,
+        };
+        let mirrored = || self.route_as(&route.surface, user_id, Some(rollout), other).ok();
+        if share == 0 { None } else { Some((mirrored()?, share)) }
+    }
+
+    fn route_as(
+        &self,
+        surface: &str,
+        user_id: &str,
+        rollout: Option<&Rollout>,
+        variant: Variant,
+    ) -> Result<Route, RouteError> {
+        let live = self.surfaces.get(surface).and_then(|surface| surface.ensemble.as_ref());
+        let ensemble = match (rollout, variant) {
+            (Some(rollout), Variant::Candidate) => Some(&rollout.candidate),
+            _ => live,
+        };
+        let ensemble = ensemble.ok_or_else(|| RouteError::NotLive(surface.into()))?;
+        let arm = match variant {
+            Variant::None => None,
+            Variant::Baseline => Some(0),
+            Variant::Candidate => Some(1),
+        };
+        let trial = rollout.zip(arm).map(|(rollout, arm)| Trial {
+            id: rollout.id.clone(),
+            arm,
+            arms: 2,
+            weight_basis_points: rollout.weight_basis_points(),
+        });
         Ok(Route {
             surface: surface.into(),
             ensemble: ensemble.clone(),
             rollout_id: rollout.map(|rollout| rollout.id.clone()),
             variant,
+            trial,
             root: self.decide(&self.named(ensemble)?, user_id)?,
         })
     }
@@ -345,10 +402,13 @@ impl Plan {
     /// Why a rollout waits, in words; empty when it does not.
     pub fn waiting_for(&self, rollout: &Rollout) -> String {
         match rollout.state {
-            RolloutState::Preparing | RolloutState::Canary => {
+            RolloutState::Preparing | RolloutState::Shadow | RolloutState::Canary => {
                 self.missing(&rollout.candidate).unwrap_or_default()
             }
-            RolloutState::Paused => "an operator to resume it".into(),
+            RolloutState::Paused => match rollout.awaits_approval_of {
+                Some(step) => format!("an operator to approve step {step}: resume it"),
+                None => "an operator to resume it".into(),
+            },
             RolloutState::Promoted | RolloutState::RolledBack | RolloutState::Aborted => {
                 String::new()
             }

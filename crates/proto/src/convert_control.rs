@@ -9,6 +9,9 @@
 
 use crate::control::v1 as pb;
 use crate::convert_recipe::{recipe_from_pb, recipe_to_pb};
+use crate::convert_telemetry::{
+    gate_from_pb, gate_to_pb, pace_from_pb, pace_to_pb, shadow_from_pb, shadow_to_pb,
+};
 use crate::v1;
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
@@ -16,7 +19,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
 };
-use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep};
+use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep, Terms};
 use std::collections::BTreeMap;
 
 /// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
@@ -496,7 +499,11 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         baseline,
         candidate,
         steps,
+        terms: Terms { gates, shadow, pace },
         state,
+        resumes_to,
+        awaits_approval_of,
+        approved_step,
         step,
         step_started_at_ms,
         held_ms,
@@ -519,6 +526,12 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         finished_at_ms: *finished_at_ms,
         history: history.iter().map(event_to_pb).collect(),
         waiting_for,
+        gates: gates.iter().map(gate_to_pb).collect(),
+        shadow: Some(shadow_to_pb(*shadow)),
+        pace: pace_to_pb(*pace) as i32,
+        resumes_to: rollout_state_to_pb(*resumes_to) as i32,
+        awaits_approval_of: *awaits_approval_of,
+        approved_step: *approved_step,
     }
 }
 
@@ -539,14 +552,24 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         finished_at_ms,
         history,
         waiting_for: _,
+        gates,
+        shadow,
+        pace,
+        resumes_to,
+        awaits_approval_of,
+        approved_step,
     } = rollout;
     Ok(Rollout {
         id: rollout_id,
         surface,
         baseline: non_empty(baseline),
         candidate,
-        steps: steps.into_iter().map(step_from_pb).collect::<Result<_>>()?,
+        steps: steps.into_iter().map(step_from_pb).collect(),
+        terms: terms_from_pb(gates, needed(shadow, "rollout.shadow")?, pace)?,
         state: rollout_state_from_pb(state)?,
+        resumes_to: rollout_state_from_pb(resumes_to)?,
+        awaits_approval_of,
+        approved_step,
         step,
         step_started_at_ms,
         held_ms,
@@ -558,20 +581,24 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
 
 /// To the wire.
 pub fn step_to_pb(step: &RolloutStep) -> pb::RolloutStep {
-    let RolloutStep { weight_basis_points, hold_seconds } = *step;
-    pb::RolloutStep { weight_basis_points, hold_seconds, min_samples: 0 }
+    let RolloutStep { weight_basis_points, hold_seconds, min_samples, requires_approval } = *step;
+    pb::RolloutStep { weight_basis_points, hold_seconds, min_samples, requires_approval }
 }
 
 /// From the wire.
-pub fn step_from_pb(step: pb::RolloutStep) -> Result<RolloutStep> {
-    let pb::RolloutStep { weight_basis_points, hold_seconds, min_samples } = step;
-    if min_samples != 0 {
-        return Err(ConvertError::Value {
-            field: "steps.min_samples".into(),
-            what: format!("{min_samples} given, but samples are not counted yet: leave it at 0"),
-        });
-    }
-    Ok(RolloutStep { weight_basis_points, hold_seconds })
+pub fn step_from_pb(step: pb::RolloutStep) -> RolloutStep {
+    let pb::RolloutStep { weight_basis_points, hold_seconds, min_samples, requires_approval } =
+        step;
+    RolloutStep { weight_basis_points, hold_seconds, min_samples, requires_approval }
+}
+
+/// From the wire.
+pub fn terms_from_pb(gates: Vec<pb::Gate>, shadow: pb::Shadow, pace: i32) -> Result<Terms> {
+    Ok(Terms {
+        gates: gates.into_iter().map(gate_from_pb).collect::<Result<_>>()?,
+        shadow: shadow_from_pb(shadow),
+        pace: pace_from_pb(pace)?,
+    })
 }
 
 fn event_to_pb(event: &RolloutEvent) -> pb::RolloutEvent {
@@ -599,6 +626,7 @@ fn event_from_pb(event: pb::RolloutEvent) -> Result<RolloutEvent> {
 fn rollout_state_to_pb(state: RolloutState) -> pb::RolloutState {
     match state {
         RolloutState::Preparing => pb::RolloutState::Preparing,
+        RolloutState::Shadow => pb::RolloutState::Shadow,
         RolloutState::Canary => pb::RolloutState::Canary,
         RolloutState::Paused => pb::RolloutState::Paused,
         RolloutState::Promoted => pb::RolloutState::Promoted,
@@ -610,6 +638,7 @@ fn rollout_state_to_pb(state: RolloutState) -> pb::RolloutState {
 fn rollout_state_from_pb(state: i32) -> Result<RolloutState> {
     match pb::RolloutState::try_from(state) {
         Ok(pb::RolloutState::Preparing) => Ok(RolloutState::Preparing),
+        Ok(pb::RolloutState::Shadow) => Ok(RolloutState::Shadow),
         Ok(pb::RolloutState::Canary) => Ok(RolloutState::Canary),
         Ok(pb::RolloutState::Paused) => Ok(RolloutState::Paused),
         Ok(pb::RolloutState::Promoted) => Ok(RolloutState::Promoted),

@@ -6,13 +6,18 @@
 use crate::convert_control::{
     ConvertError, Result, ensemble_from_pb, ensemble_to_pb, needed, node_from_pb, node_to_pb,
     plan_from_pb, plan_to_pb, published_from_pb, published_to_pb, replica_report_from_pb,
-    replica_report_to_pb, rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb,
+    replica_report_to_pb, rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, terms_from_pb,
     version_from_pb, version_to_pb,
+};
+use crate::convert_telemetry::{
+    evidence_from_pb, evidence_to_pb, gate_evidence_from_pb, gate_evidence_to_pb, gate_to_pb,
+    pace_to_pb, shadow_to_pb, window_from_pb, window_to_pb,
 };
 use crate::raft::v1 as pb;
 use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
 use marquee_core::id::ModelVersion;
-use marquee_core::rollout::RolloutMove;
+use marquee_core::judge::Judgement;
+use marquee_core::rollout::{Decision, RolloutMove, Terms};
 
 // ---- commands ---------------------------------------------------------------------------------
 
@@ -39,11 +44,35 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
         }),
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
-        Action::StartRollout { surface, candidate, steps } => Pb::StartRollout(pb::StartRollout {
-            surface: surface.clone(),
-            candidate: candidate.clone(),
-            steps: steps.iter().map(step_to_pb).collect(),
-        }),
+        Action::StartRollout { surface, candidate, steps, terms } => {
+            let Terms { gates, shadow, pace } = terms;
+            Pb::StartRollout(pb::StartRollout {
+                surface: surface.clone(),
+                candidate: candidate.clone(),
+                steps: steps.iter().map(step_to_pb).collect(),
+                gates: gates.iter().map(gate_to_pb).collect(),
+                shadow: Some(shadow_to_pb(*shadow)),
+                pace: pace_to_pb(*pace) as i32,
+            })
+        }
+        Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
+            let Judgement { gates, split, decision } = judgement.as_ref();
+            let (decision, reason) = match decision {
+                Decision::GoOn => (pb::Decision::GoOn, String::new()),
+                Decision::Pause(why) => (pb::Decision::Pause, why.clone()),
+                Decision::RollBack(why) => (pb::Decision::RollBack, why.clone()),
+            };
+            Pb::JudgeRollout(pb::JudgeRollout {
+                rollout_id: rollout_id.clone(),
+                number: *number,
+                weight_basis_points: *weight_basis_points,
+                window: Some(window_to_pb(window)),
+                gates: gates.iter().map(gate_evidence_to_pb).collect(),
+                split: Some(gate_evidence_to_pb(split)),
+                decision: decision as i32,
+                reason,
+            })
+        }
         Action::MoveRollout { rollout_id, wish, reason } => Pb::MoveRollout(pb::MoveRollout {
             rollout_id: rollout_id.clone(),
             r#move: match wish {
@@ -85,11 +114,16 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             let (name, root) = ensemble_from_pb(ensemble)?;
             Action::PutEnsemble { name, root }
         }
-        Pb::StartRollout(pb::StartRollout { surface, candidate, steps }) => Action::StartRollout {
-            surface,
-            candidate,
-            steps: steps.into_iter().map(step_from_pb).collect::<Result<_>>()?,
-        },
+        Pb::StartRollout(start) => {
+            let pb::StartRollout { surface, candidate, steps, gates, shadow, pace } = start;
+            Action::StartRollout {
+                surface,
+                candidate,
+                steps: steps.into_iter().map(step_from_pb).collect(),
+                terms: terms_from_pb(gates, needed(shadow, "start_rollout.shadow")?, pace)?,
+            }
+        }
+        Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
         Pb::MoveRollout(pb::MoveRollout { rollout_id, r#move, reason }) => Action::MoveRollout {
             rollout_id,
             wish: match pb::RolloutMove::try_from(r#move) {
@@ -189,13 +223,47 @@ fn refusal_from_pb(refusal: pb::Refusal) -> Result<Refusal> {
     })
 }
 
+fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
+    let pb::JudgeRollout {
+        rollout_id,
+        number,
+        weight_basis_points,
+        window,
+        gates,
+        split,
+        decision,
+        reason,
+    } = judged;
+    let judgement = Judgement {
+        gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
+        split: gate_evidence_from_pb(needed(split, "judge_rollout.split")?)?,
+        decision: match pb::Decision::try_from(decision) {
+            Ok(pb::Decision::GoOn) => Decision::GoOn,
+            Ok(pb::Decision::Pause) => Decision::Pause(reason),
+            Ok(pb::Decision::RollBack) => Decision::RollBack(reason),
+            Ok(pb::Decision::Unspecified) | Err(_) => {
+                let field = "judge_rollout.decision".into();
+                return Err(ConvertError::Enum { field, value: decision });
+            }
+        },
+    };
+    Ok(Action::JudgeRollout {
+        rollout_id,
+        number,
+        weight_basis_points,
+        window: Box::new(window_from_pb(needed(window, "judge_rollout.window")?)?),
+        judgement: Box::new(judgement),
+    })
+}
+
 // ---- the state --------------------------------------------------------------------------------
 
 /// To the wire: a snapshot.
 pub fn state_to_pb(state: &State) -> pb::State {
-    let State { plan, outcomes } = state;
+    let State { plan, outcomes, evidence } = state;
     pb::State {
         plan: Some(plan_to_pb(plan)),
+        evidence: evidence.iter().map(|(id, it)| evidence_to_pb(id, it)).collect(),
         outcomes: outcomes
             .iter()
             .map(|(request_id, outcome)| pb::RememberedOutcome {
@@ -208,13 +276,14 @@ pub fn state_to_pb(state: &State) -> pb::State {
 
 /// From the wire.
 pub fn state_from_pb(state: pb::State) -> Result<State> {
-    let pb::State { plan, outcomes } = state;
+    let pb::State { plan, outcomes, evidence } = state;
     let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
         Ok((request_id, outcome_from_pb(needed(outcome, "state.outcomes.outcome")?)?))
     });
     Ok(State {
         plan: plan_from_pb(needed(plan, "state.plan")?)?,
         outcomes: outcomes.collect::<Result<_>>()?,
+        evidence: evidence.into_iter().map(evidence_from_pb).collect::<Result<_>>()?,
     })
 }
 

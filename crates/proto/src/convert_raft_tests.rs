@@ -5,9 +5,13 @@ use crate::control::v1 as control;
 use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode};
+use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
+use marquee_core::judge::{GateEvidence, Verdict};
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
-use marquee_core::rollout::RolloutStep;
+use marquee_core::rollout::{Pace, RolloutStep, Shadow};
+use marquee_core::sequential::ShareTest;
+use marquee_core::telemetry::{Measure, MirrorDiff, MirrorStats, Window};
 use prost::Message as _;
 
 fn version(n: u64) -> ModelVersion {
@@ -94,13 +98,82 @@ fn every_recipe() -> Recipe {
     Recipe::Blend { members: (1..).zip(members).map(member).collect() }
 }
 
+/// Gates of every kind.
+fn terms() -> Terms {
+    let mut gates = default_gates();
+    gates[0] = Gate {
+        min_samples: 7,
+        on_breach: OnBreach::Pause,
+        consecutive_breaches: 3,
+        false_alarm: Some(0.25),
+        ..Gate::new(Metric::LatencyP99, Bound::Max(20.0))
+    };
+    let shadow = Shadow { mirror_basis_points: 500, hold_seconds: 5, min_samples: 9 };
+    Terms { gates, shadow, pace: Pace::Evidence }
+}
+
+/// A window with something of everything.
+fn window() -> Window {
+    let mut window = Window::new(2);
+    let MirrorStats { arms, .. } = &mut window.mirror;
+    for (n, arm) in window.arms.iter_mut().chain(arms).enumerate() {
+        arm.errors.insert(14, 3);
+        arm.latencies.add(1_500, 2 + n as u64);
+        for measure in Measure::ALL {
+            arm.measure(measure, n, 0.5);
+        }
+    }
+    window.mirror.overlap.add(3, 0.25);
+    window.mirror.rank_biased_overlap.add(63, 0.5);
+    window.mirror.skipped = 4;
+    window.mirror.diffs.push(MirrorDiff {
+        recommendation_id: "a-1".into(),
+        at_ms: 5,
+        served: 1,
+        overlap: 0.5,
+        baseline: vec!["x".into(), "y".into()],
+        candidate: vec!["y".into(), "z".into()],
+    });
+    (window.automated, window.dropped) = (6, 7);
+    window
+}
+
+/// A window of a rollout, with evidence and decision of every kind.
+fn judged(number: u64, decision: Decision) -> Action {
+    let gate = |verdict| GateEvidence {
+        shares: ShareTest { above: vec![0.5, 1.5], below: vec![-0.5] },
+        verdict,
+        baseline: Some(0.1),
+        candidate: None,
+        allowed: Some(0.2),
+        samples: [10, 20],
+        worse: 1.0,
+        needed: 7.5,
+        fine: -1.0,
+        breaches: 2,
+        accepted: number == 2,
+    };
+    let verdicts = [Verdict::Inconclusive, Verdict::Holds, Verdict::Proven, Verdict::Breached];
+    let judgement =
+        Judgement { gates: verdicts.map(gate).into(), split: gate(Verdict::Holds), decision };
+    Action::JudgeRollout {
+        rollout_id: "home-2".into(),
+        number,
+        weight_basis_points: 100,
+        window: Box::new(window()),
+        judgement: Box::new(judgement),
+    }
+}
+
 /// Commands of every kind, refused ones among them.
 fn commands() -> Vec<Command> {
-    let steps = vec![RolloutStep { weight_basis_points: 100, hold_seconds: 60 }];
+    let steps =
+        vec![RolloutStep { min_samples: 5, requires_approval: true, ..RolloutStep::new(100, 60) }];
     let start = |candidate: &str, steps: &[RolloutStep]| Action::StartRollout {
         surface: "home".into(),
         candidate: candidate.into(),
         steps: steps.into(),
+        terms: terms(),
     };
     let advance = |id: &str| Action::AdvanceRollout { rollout_id: id.into() };
     let wish =
@@ -123,8 +196,12 @@ fn commands() -> Vec<Command> {
         start("plain", &steps),
         start("all", &[]),
         start("all", &steps),
+        judged(1, Decision::Pause("slow".into())),
+        wish(RolloutMove::Resume),
+        judged(2, Decision::GoOn),
         wish(RolloutMove::Pause),
         wish(RolloutMove::Resume),
+        judged(3, Decision::RollBack("wrong".into())),
         wish(RolloutMove::Promote),
         wish(RolloutMove::RollBack),
         report(ReplicaState::Unloading),
@@ -202,13 +279,4 @@ fn an_ensemble_that_is_nested_without_end_is_refused() {
     let command = Command { request_id: String::new(), now_ms: 0, action: put };
     let refused = command_from_pb(command_to_pb(&command)).expect_err("refused").to_string();
     assert!(refused.contains("levels deep"), "{refused}");
-}
-
-#[test]
-fn samples_that_nobody_counts_are_refused() {
-    let step = control::RolloutStep { min_samples: 5, ..Default::default() };
-    let start = pb::StartRollout { steps: vec![step], ..Default::default() };
-    let action = Some(pb::command::Action::StartRollout(start));
-    let refused = command_from_pb(pb::Command { action, ..Default::default() });
-    assert!(refused.expect_err("refused").to_string().starts_with("steps.min_samples: 5"));
 }

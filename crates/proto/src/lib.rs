@@ -9,6 +9,7 @@ pub mod convert_caller;
 pub mod convert_control;
 pub mod convert_raft;
 mod convert_recipe;
+pub mod convert_telemetry;
 mod ways;
 
 /// What callers see (`marquee.v1`).

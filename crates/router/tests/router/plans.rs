@@ -4,7 +4,7 @@ use crate::ids;
 use crate::support::{Mood, World, films, leaf, user, users};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, Surface};
-use marquee_core::rollout::{Rollout, RolloutStep};
+use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, Variant};
 use std::collections::BTreeSet;
@@ -19,10 +19,11 @@ fn roll_out(plan: &mut Plan, weight_basis_points: u32) {
         "default".into(),
         Some("films@1".into()),
         "films@2".into(),
-        vec![RolloutStep { weight_basis_points, hold_seconds: 3_600 }],
+        vec![RolloutStep::new(weight_basis_points, 3_600)],
+        Terms::unguarded(),
         1_000,
     );
-    assert!(rollout.advance(true, 2_000), "the first step begins");
+    assert!(rollout.advance(true, &Clearance::Clear, 2_000), "the first step begins");
     plan.rollouts = vec![rollout];
     let surface =
         Surface { ensemble: Some("films@1".into()), rollout_id: Some("default-1".into()) };

@@ -1,0 +1,211 @@
+//! Tests that may be looked at after every window.
+//!
+//! A test that is looked at again and again finds something sooner or later, unless it was made for it.
+//! These are *e-processes*: evidence that starts at 1 and, while the hypothesis holds, exceeds 1/α at any
+//! time at all with a chance of at most α (Ville 1939; Ramdas, Grünwald, Vovk, Shafer, "Game-theoretic
+//! statistics and safe anytime-valid inference", 2023). So a gate may be judged every few seconds for
+//! days. Evidence is kept as a natural logarithm: it has to cross [`needed`].
+//!
+//! - [`ShareTest`] compares how often something happens to two arms: given that it happens, the chance
+//!   that it happens to the candidate is known if the rates are equal, however they vary in time
+//!   (Lindon, Sanden, Shirikian, "Rapid regression detection in software deployments through
+//!   sequential testing", KDD 2022).
+//! - [`mean_above`] is the mixture sequential probability ratio test for a mean that is normal
+//!   by the central limit theorem (Robbins 1970; Johari, Koomen, Pekelis, Walsh, "Always valid
+//!   inference", 2022), one-sided, with standard errors over groups of users.
+//!
+//! Both approximate: the first takes what happens for independent, the second means for normal. How far
+//! that holds for traffic in which users differ is measured by simulation in the tests.
+
+use crate::telemetry::{GROUPS, GroupedSum};
+use statrs::function::erf::erfc;
+use std::f64::consts::{LN_2, SQRT_2};
+
+/// How many times more often a thing may happen to the candidate: the alternatives that a share test
+/// weighs against the hypothesis.
+const RATIOS_ABOVE: [f64; 9] = [1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0];
+/// How many times as often, if it happens less: the alternatives to "it is worse".
+const RATIOS_BELOW: [f64; 6] = [0.9, 0.8, 0.65, 0.5, 0.25, 0.1];
+
+/// What the logarithm of the evidence must reach for a chance of false alarm of `alpha`.
+pub fn needed(alpha: f64) -> f64 {
+    -alpha.ln()
+}
+
+/// How often something happened to an arm of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occurrences {
+    /// How often.
+    pub times: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Whether something happens to the candidate more than `ratio` times as often as to the baseline; see
+/// the module. One log-likelihood ratio for each alternative, summed over windows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShareTest {
+    /// Against "at most `ratio` times", by alternative.
+    pub above: Vec<f64>,
+    /// Against "at least `ratio` times", by alternative.
+    pub below: Vec<f64>,
+}
+
+impl ShareTest {
+    /// Takes in a window.
+    pub fn learn(&mut self, baseline: Occurrences, candidate: Occurrences, ratio: f64) {
+        if baseline.of == 0 || candidate.of == 0 {
+            return;
+        }
+        let odds = ratio * candidate.of as f64 / baseline.of as f64;
+        let update = |evidence: &mut Vec<f64>, alternatives: &[f64]| {
+            evidence.resize(alternatives.len(), 0.0);
+            for (log_ratio, times) in evidence.iter_mut().zip(alternatives) {
+                // Shares odds/(1 + odds) and odds·times/(1 + odds·times).
+                let to_baseline = (1.0 + odds).ln() - (1.0 + odds * times).ln();
+                let to_candidate = times.ln() + to_baseline;
+                *log_ratio += candidate.times as f64 * to_candidate;
+                *log_ratio += baseline.times as f64 * to_baseline;
+            }
+        };
+        update(&mut self.above, &RATIOS_ABOVE);
+        update(&mut self.below, &RATIOS_BELOW);
+    }
+
+    /// Takes in a window of a candidate that something may happen to with a chance of at most `chance`.
+    pub fn learn_constant(&mut self, candidate: Occurrences, chance: f64) {
+        let Occurrences { times, of } = candidate;
+        let chance = chance.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+        let update = |evidence: &mut Vec<f64>, alternatives: &[f64]| {
+            evidence.resize(alternatives.len(), 0.0);
+            for (log_ratio, factor) in evidence.iter_mut().zip(alternatives) {
+                // By odds, so that every alternative is a chance.
+                let odds = factor * chance / (1.0 - chance);
+                let other = odds / (1.0 + odds);
+                *log_ratio += times as f64 * (other / chance).ln();
+                *log_ratio += (of - times) as f64 * ((1.0 - other) / (1.0 - chance)).ln();
+            }
+        };
+        update(&mut self.above, &RATIOS_ABOVE);
+        update(&mut self.below, &RATIOS_BELOW);
+    }
+
+    /// Evidence that it happens more often than allowed.
+    pub fn worse(&self) -> f64 {
+        log_mean_exp(&self.above)
+    }
+
+    /// Evidence that it does not.
+    pub fn fine(&self) -> f64 {
+        log_mean_exp(&self.below)
+    }
+}
+
+/// ln of the mean of the exponentials; 0 of none.
+fn log_mean_exp(logs: &[f64]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() {
+        return 0.0;
+    }
+    let sum: f64 = logs.iter().map(|log| (log - largest).exp()).sum();
+    largest + (sum / logs.len() as f64).ln()
+}
+
+/// Joins evidence from several sources on one hypothesis: their mean is evidence too.
+pub fn join(logs: &[f64]) -> f64 {
+    log_mean_exp(logs)
+}
+
+/// A mean, and how far it may be off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The mean, or a difference of means.
+    pub value: f64,
+    /// The square of its standard error.
+    pub variance: f64,
+    /// Degrees of freedom of the variance.
+    pub freedom: f64,
+}
+
+impl Estimate {
+    /// The mean of a sum by groups of users, as a ratio of totals (Cochran, "Sampling Techniques", 1977,
+    /// §6.3). `spread` is how far single values may plausibly lie from their mean: that of one further
+    /// observation is added, so that equal values are not taken for certainty. None without two groups.
+    pub fn of(sums: &GroupedSum, spread: f64) -> Option<Self> {
+        let (total, filled) = (sums.total() as f64, sums.filled());
+        let value = sums.mean()?;
+        if filled < 2 {
+            return None;
+        }
+        let squares: f64 = sums
+            .count
+            .iter()
+            .zip(&sums.sum)
+            .map(|(&count, &sum)| (sum - value * count as f64).powi(2))
+            .sum();
+        let groups = GROUPS as f64;
+        let variance = groups / (groups - 1.0) * squares / (total * total);
+        let variance = variance + spread * spread / (total * total);
+        Some(Self { value, variance, freedom: filled as f64 - 1.0 })
+    }
+
+    /// `self − factor × other`, of independent users (Welch 1947).
+    pub fn minus(self, factor: f64, other: Self) -> Self {
+        let theirs = factor * factor * other.variance;
+        let variance = self.variance + theirs;
+        let spent = self.variance.powi(2) / self.freedom + theirs.powi(2) / other.freedom;
+        let freedom = if spent > 0.0 { variance.powi(2) / spent } else { self.freedom };
+        Self { value: self.value - factor * other.value, variance, freedom }
+    }
+
+    /// The same, turned round.
+    pub fn negated(self) -> Self {
+        Self { value: -self.value, ..self }
+    }
+
+    /// `self − constant`.
+    pub fn less(self, constant: f64) -> Self {
+        Self { value: self.value - constant, ..self }
+    }
+
+    /// How many standard errors the value is from 0, as if the variance were known: Student's t turned
+    /// into a normal deviate (Wallace 1959).
+    fn deviate(self) -> f64 {
+        let t = self.value / self.variance.sqrt();
+        let Self { freedom, .. } = self;
+        let factor = (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0);
+        factor * (freedom * (t * t / freedom).ln_1p()).sqrt() * t.signum()
+    }
+
+    /// Half the width of an interval that covers the truth at all times with chance `1 − alpha`
+    /// (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory", 2021).
+    /// `scale`: the size of differences that it should be narrow for.
+    pub fn half_width(self, scale: f64, alpha: f64) -> f64 {
+        let (v, s) = (self.variance, scale * scale);
+        let bound = v * (v + s) / s * (2.0 * needed(alpha) + ((v + s) / v).ln());
+        // The normal bound, widened as far as Student's t is wider (Wallace, turned round).
+        let z = (bound / v).sqrt();
+        let factor = (8.0 * self.freedom + 1.0) / (8.0 * self.freedom + 3.0);
+        let t = (self.freedom * ((z / factor).powi(2) / self.freedom).exp_m1()).sqrt();
+        t.max(z) * v.sqrt()
+    }
+}
+
+/// Evidence that a mean is above 0, against "it is 0 or below". `scale`: how far above is worth finding
+/// first; larger differences are found sooner still.
+pub fn mean_above(estimate: Estimate, scale: f64) -> f64 {
+    let Estimate { variance: v, .. } = estimate;
+    if v <= 0.0 || scale <= 0.0 || !v.is_finite() {
+        return 0.0;
+    }
+    let s = scale * scale;
+    let z = estimate.deviate();
+    // A half-normal mixture of means above 0, of standard deviation `scale`.
+    let x = z * (s / (v + s)).sqrt();
+    LN_2 + 0.5 * (v / (v + s)).ln() + 0.5 * x * x + log_normal_cdf(x)
+}
+
+/// ln Φ(x), for what is not far below 0.
+fn log_normal_cdf(x: f64) -> f64 {
+    (0.5 * erfc(-x / SQRT_2)).max(f64::MIN_POSITIVE).ln()
+}

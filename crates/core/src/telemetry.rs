@@ -1,0 +1,297 @@
+//! What routers measure of a trial: windows of counts and sums that can be added up.
+//!
+//! A *trial* is a rollout or an experiment: users are split over its *arms*, of which arm 0 is the
+//! baseline. A router turns the answers of a few seconds into one [`Window`] for each trial; control
+//! adds the windows of all routers up. Whatever is in a window is a count or a sum, so adding never
+//! loses anything, and no window names a user.
+//!
+//! **Groups.** Answers to one user resemble one another, so answers are no independent draws and their
+//! number says too little about how sure a mean is. Users are therefore hashed into [`GROUPS`] groups,
+//! independent of the split, and means are kept by group: groups share no user, so the spread of their
+//! means says how far the whole may be off, whatever users do (the bucket method of Bakshy and Eckles,
+//! "Uncertainty in Online Experiments with Dependent Data", KDD 2013, with groups in place of
+//! bootstraps).
+//!
+//! Deliberately missing: clocks and routers' buffers (the router has them), and what follows from the
+//! numbers ([`crate::judge`]).
+
+use crate::hash::{Purpose, stable_hash};
+use std::collections::BTreeMap;
+
+/// Groups of users that means are kept by: enough for a standard error, few enough to send.
+pub const GROUPS: usize = 64;
+/// Arms of a trial: as many as members of an ensemble.
+pub const MAX_ARMS: usize = 8;
+/// Status codes that a window tells apart: gRPC has 17.
+pub const MAX_CODES: usize = 17;
+/// Different latencies that a window tells apart: with two digits kept, 1 µs to an hour has fewer.
+pub const MAX_LATENCIES: usize = 4_096;
+
+/// Pairs of answers that are kept of a trial: some 3 kB each at worst.
+pub const MAX_DIFFS: usize = 20;
+/// Items of each side that a kept pair has: those that overlaps compare.
+pub const MAX_DIFF_ITEMS: usize = 10;
+/// Nobody notices these 2 ms, so latencies are compared as if all had them on top: twice 0.3 ms is no
+/// breach, twice 30 ms is.
+pub const LATENCY_SLACK_MICROS: u64 = 2_000;
+
+/// The group that a user belongs to, in `0..GROUPS`.
+pub fn group_of(user_id: &str) -> usize {
+    (stable_hash(Purpose::Group, &[user_id.as_bytes()]) % GROUPS as u64) as usize
+}
+
+/// How many there were and what they add up to, by group of users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupedSum {
+    /// By group.
+    pub count: Vec<u64>,
+    /// By group.
+    pub sum: Vec<f64>,
+}
+
+impl Default for GroupedSum {
+    fn default() -> Self {
+        Self { count: vec![0; GROUPS], sum: vec![0.0; GROUPS] }
+    }
+}
+
+impl GroupedSum {
+    /// One more, worth `value`.
+    pub fn add(&mut self, group: usize, value: f64) {
+        self.count[group] += 1;
+        self.sum[group] += value;
+    }
+
+    /// Adds another one up.
+    pub fn absorb(&mut self, other: &Self) {
+        for (mine, theirs) in self.count.iter_mut().zip(&other.count) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.sum.iter_mut().zip(&other.sum) {
+            *mine += theirs;
+        }
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.count.iter().sum()
+    }
+
+    /// Their mean; none if there were none.
+    pub fn mean(&self) -> Option<f64> {
+        match self.total() {
+            0 => None,
+            total => Some(self.sum.iter().sum::<f64>() / total as f64),
+        }
+    }
+
+    /// Groups that have any.
+    pub fn filled(&self) -> usize {
+        self.count.iter().filter(|&&count| count > 0).count()
+    }
+}
+
+/// Latencies in µs and how often each was seen. Routers round them to two digits with an HDR
+/// histogram, so that there are few.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Latencies(pub BTreeMap<u64, u64>);
+
+impl Latencies {
+    /// `count` more of `micros`.
+    pub fn add(&mut self, micros: u64, count: u64) {
+        *self.0.entry(micros).or_insert(0) += count;
+    }
+
+    /// Adds others up.
+    pub fn absorb(&mut self, other: &Self) {
+        for (&micros, &count) in &other.0 {
+            self.add(micros, count);
+        }
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// How many are above `micros`.
+    pub fn above(&self, micros: u64) -> u64 {
+        self.0.range(micros.saturating_add(1)..).map(|(_, count)| count).sum()
+    }
+
+    /// The least latency that at least `share` (0..=1) of all do not exceed; none if there are none.
+    pub fn quantile(&self, share: f64) -> Option<u64> {
+        let wanted = (share * self.total() as f64).ceil().max(1.0) as u64;
+        let mut below = 0;
+        self.0.iter().find_map(|(&micros, &count)| {
+            below += count;
+            (below >= wanted).then_some(micros)
+        })
+    }
+}
+
+/// What one arm's answers were like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ArmStats {
+    /// Calls that ended with each gRPC code other than OK, without those that are the caller's fault.
+    pub errors: BTreeMap<u32, u64>,
+    /// How long answers took, errors included.
+    pub latencies: Latencies,
+    /// Means by group; see [`Measure`].
+    pub measures: BTreeMap<Measure, GroupedSum>,
+}
+
+/// What a mean is taken of. All but the rewards have one value an answer; rewards are added to the
+/// sums when they come, the answers being counted when they were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Measure {
+    /// 1 for an answer, 0 for an error: its count is that of requests.
+    Answered,
+    /// 1 for an answer without items.
+    Empty,
+    /// 1 for an answer that lacked shards or members.
+    Partial,
+    /// 1 for an answer by fallback.
+    Fallback,
+    /// ln(latency + [`LATENCY_SLACK_MICROS`]), in µs.
+    LogLatency,
+    /// The share of its first ten items that the same arm's last answer to another user had too: near 1
+    /// where everybody gets the same.
+    Sameness,
+    /// The best item's score.
+    Score,
+    /// Clicks that came of an answer.
+    Clicks,
+    /// Seconds played that came of an answer.
+    PlaySeconds,
+    /// Purchases that came of an answer.
+    Purchases,
+    /// 1 for each user and window.
+    Users,
+}
+
+impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Answered,
+        Self::Empty,
+        Self::Partial,
+        Self::Fallback,
+        Self::LogLatency,
+        Self::Sameness,
+        Self::Score,
+        Self::Clicks,
+        Self::PlaySeconds,
+        Self::Purchases,
+        Self::Users,
+    ];
+
+    /// Those that events add to.
+    pub const REWARDS: [Self; 3] = [Self::Clicks, Self::PlaySeconds, Self::Purchases];
+}
+
+impl ArmStats {
+    /// How many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.measures.get(&Measure::Answered).map_or(0, GroupedSum::total)
+    }
+
+    /// How many of them ended in an error.
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// One measurement of an answer to a user of `group`.
+    pub fn measure(&mut self, measure: Measure, group: usize, value: f64) {
+        self.measures.entry(measure).or_default().add(group, value);
+    }
+
+    /// A reward for an answer that was counted before.
+    pub fn reward(&mut self, measure: Measure, group: usize, value: f64) {
+        self.measures.entry(measure).or_default().sum[group] += value;
+    }
+
+    /// Adds others up.
+    pub fn absorb(&mut self, other: &Self) {
+        for (&code, &count) in &other.errors {
+            *self.errors.entry(code).or_insert(0) += count;
+        }
+        self.latencies.absorb(&other.latencies);
+        for (&measure, theirs) in &other.measures {
+            self.measures.entry(measure).or_default().absorb(theirs);
+        }
+    }
+}
+
+/// What was measured on requests that both sides of a rollout answered, one of them for nobody.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MirrorStats {
+    /// The baseline's and the candidate's answers to these requests.
+    pub arms: [ArmStats; 2],
+    /// The share of the first ten items that both answers have.
+    pub overlap: GroupedSum,
+    /// Rank-biased overlap of the two lists (Webber, Moffat, Zobel 2010, p = 0.9, extrapolated).
+    pub rank_biased_overlap: GroupedSum,
+    /// Requests that were to be mirrored when the budget was used up.
+    pub skipped: u64,
+    /// Some of the pairs, for reading, newest last, at most [`MAX_DIFFS`].
+    pub diffs: Vec<MirrorDiff>,
+}
+
+/// What both sides answered to one request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MirrorDiff {
+    /// Names the answer that the caller got.
+    pub recommendation_id: String,
+    /// When.
+    pub at_ms: u64,
+    /// Which arm the caller got.
+    pub served: usize,
+    /// The share of the first ten items that both have.
+    pub overlap: f64,
+    /// The baseline's first items, at most [`MAX_DIFF_ITEMS`].
+    pub baseline: Vec<String>,
+    /// The candidate's.
+    pub candidate: Vec<String>,
+}
+
+/// What is measured of a trial in some seconds while its arms have the same shares; see the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Window {
+    /// By arm; arm 0 is the baseline.
+    pub arms: Vec<ArmStats>,
+    /// Rollouts only.
+    pub mirror: MirrorStats,
+    /// Requests that look automated: counted here and nowhere else.
+    pub automated: u64,
+    /// Observations that did not fit into a router's buffer.
+    pub dropped: u64,
+}
+
+impl Window {
+    /// An empty one.
+    pub fn new(arms: usize) -> Self {
+        Self { arms: vec![ArmStats::default(); arms], ..Self::default() }
+    }
+
+    /// Adds another router's, or a later one, up. Both have the same arms.
+    pub fn absorb(&mut self, other: &Self) {
+        if self.arms.len() < other.arms.len() {
+            self.arms.resize_with(other.arms.len(), ArmStats::default);
+        }
+        for (mine, theirs) in self.arms.iter_mut().zip(&other.arms) {
+            mine.absorb(theirs);
+        }
+        for (mine, theirs) in self.mirror.arms.iter_mut().zip(&other.mirror.arms) {
+            mine.absorb(theirs);
+        }
+        self.mirror.overlap.absorb(&other.mirror.overlap);
+        self.mirror.rank_biased_overlap.absorb(&other.mirror.rank_biased_overlap);
+        self.mirror.skipped += other.mirror.skipped;
+        self.mirror.diffs.extend_from_slice(&other.mirror.diffs);
+        let old = self.mirror.diffs.len().saturating_sub(MAX_DIFFS);
+        self.mirror.diffs.drain(..old);
+        self.automated += other.automated;
+        self.dropped += other.dropped;
+    }
+}
