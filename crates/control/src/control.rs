@@ -10,7 +10,7 @@ use crate::consensus::transport::{Peers, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_MESSAGE_BYTES;
 use crate::leader::Leader;
-use crate::plan_machine::PlanMachine;
+use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::ControlApi;
 use crate::service::raft::RaftApi;
 use crate::submit::Submitter;
@@ -72,8 +72,10 @@ impl Control {
         let peers = peers_of(&config)?;
         let incarnation = incarnation();
         let initial = State::new(config.replication_factor).plan;
-        let (shown, plan) = watch::channel(Arc::new(initial));
-        let mut open = opener(&config, Arc::new(shown), incarnation);
+        let (show_plan, plan) = watch::channel(Arc::new(initial));
+        let (show_evidence, evidence) = watch::channel(Arc::default());
+        let shown = Shown { plan: Arc::new(show_plan), evidence: Arc::new(show_evidence) };
+        let mut open = opener(&config, shown, incarnation);
         // Opening checks the whole file.
         let opened = tokio::task::spawn_blocking(move || open().map(|voter| (voter, open))).await;
         let (voter, open) = match opened {
@@ -92,7 +94,7 @@ impl Control {
         let first = config.voter_ids().first() == Some(&config.id);
         driver.spawn(voter, open, outbox, first).map_err(ControlError::Thread)?;
 
-        let leader = Arc::new(Leader::new(consensus.clone(), plan.clone()));
+        let leader = Arc::new(Leader::new(consensus.clone(), plan.clone(), evidence.clone()));
         tasks.spawn(leader.clone().steward());
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
         let (id, voters) = (config.id, config.voters.clone());
@@ -104,6 +106,7 @@ impl Control {
             consensus.clone(),
             submitter,
             plan.clone(),
+            evidence,
             manifests,
             incarnation,
         );
@@ -173,11 +176,7 @@ fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ConfigError>
 }
 
 /// What opens the voter: at the start, and again after a failure.
-fn opener(
-    config: &ControlConfig,
-    shown: Arc<watch::Sender<Arc<Plan>>>,
-    incarnation: u64,
-) -> Open<PlanMachine> {
+fn opener(config: &ControlConfig, shown: Shown, incarnation: u64) -> Open<PlanMachine> {
     let data_dir: PathBuf = config.data_dir.clone();
     let identity =
         Identity { id: config.id, cluster: config.cluster(), voters: config.voter_ids() };

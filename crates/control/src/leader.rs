@@ -8,12 +8,14 @@ use crate::clock::{Monotonic, wall_ms};
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{News, Roster};
-use marquee_core::command::{Action, Command, Outcome, Reply, State};
+use crate::windows::{Measured, Windows};
+use marquee_core::command::{Action, AllEvidence, Command, Outcome, Reply, due};
+use marquee_core::judge::judge;
 use marquee_core::plan::Plan;
+use marquee_core::telemetry::Window;
 use marquee_proto::convert_raft::{command_to_pb, outcome_from_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,19 +28,30 @@ const STEWARD_TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Leader {
     consensus: Consensus,
     plan: watch::Receiver<Arc<Plan>>,
+    evidence: watch::Receiver<Arc<AllEvidence>>,
     roster: Mutex<Roster>,
+    windows: Mutex<Windows>,
     clock: Monotonic,
 }
 
 impl Leader {
-    pub(crate) fn new(consensus: Consensus, plan: watch::Receiver<Arc<Plan>>) -> Self {
-        let (roster, clock) = (Mutex::default(), Monotonic::start());
-        Self { consensus, plan, roster, clock }
+    pub(crate) fn new(
+        consensus: Consensus,
+        plan: watch::Receiver<Arc<Plan>>,
+        evidence: watch::Receiver<Arc<AllEvidence>>,
+    ) -> Self {
+        let (roster, windows) = (Mutex::default(), Mutex::default());
+        Self { consensus, plan, evidence, roster, windows, clock: Monotonic::start() }
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
         // It is replaced as a whole or updated in one insert: no panic leaves it half done.
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        // Sums of counts: at worst a panic elsewhere leaves one window half added.
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn status(&self) -> VoterStatus {
@@ -63,6 +76,46 @@ impl Leader {
             }
         }
         self.commit(command).await
+    }
+
+    /// Takes in what a router has measured. Refuses when this node does not lead.
+    pub(crate) fn observe(&self, measured: Measured, window: &Window) -> Result<(), Refused> {
+        let status = self.status();
+        if !status.leads() {
+            let leader = Some(status.leader).filter(|&leader| leader != 0);
+            return Err(Refused::NotLeader { leader });
+        }
+        let mut windows = self.windows();
+        windows.lead(status.term);
+        windows.hear(&self.plan.borrow(), measured, window, self.clock.ms());
+        Ok(())
+    }
+
+    /// Has what was measured judged and committed.
+    async fn judge(&self) {
+        let ripe = self.windows().ripe(self.clock.ms());
+        for (measured, window) in ripe {
+            let (rollout_id, weight_basis_points) = measured.clone();
+            let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
+            let Some(rollout) = plan.rollout(&rollout_id) else { continue };
+            if rollout.state.is_over() {
+                continue;
+            }
+            let known = evidence.get(&rollout_id).cloned().unwrap_or_default();
+            let judgement = judge(rollout, &known, weight_basis_points, &window);
+            let action = Action::JudgeRollout {
+                rollout_id,
+                number: known.windows + 1,
+                weight_basis_points,
+                window: Box::new(window.clone()),
+                judgement: Box::new(judgement),
+            };
+            let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+            if let Err(refused) = self.commit(&command).await {
+                tracing::debug!(%refused, "a judgement must wait");
+                self.windows().keep(measured, window, self.clock.ms());
+            }
+        }
     }
 
     async fn commit(&self, command: &Command) -> Result<Outcome, Refused> {
@@ -94,8 +147,10 @@ impl Leader {
             let VoterStatus { term, .. } = *status.borrow_and_update();
             if !self.status().leads() {
                 self.roster().retire();
+                self.windows().retire();
                 continue;
             }
+            self.judge().await;
             let now = plan.borrow_and_update().clone();
             for action in self.duties(&now, term) {
                 let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
@@ -114,13 +169,6 @@ impl Leader {
             tracing::warn!(node_id, "a node does not report");
             Action::SetNodeAlive { node_id, alive: false }
         });
-        silent.chain(due(plan)).collect()
+        silent.chain(due(plan, &self.evidence.borrow(), wall_ms())).collect()
     }
-}
-
-fn due(plan: &Plan) -> Vec<Action> {
-    if plan.rollouts.iter().all(|rollout| rollout.state.is_over()) {
-        return Vec::new();
-    }
-    State { plan: plan.clone(), outcomes: VecDeque::new() }.due(wall_ms())
 }

@@ -29,6 +29,7 @@ pub mod service;
 mod submit;
 #[cfg(test)]
 mod test_machine;
+mod windows;
 
 pub use config::{ConfigError, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VOTER_COUNTS};
 pub use consensus::event::VoterStatus;

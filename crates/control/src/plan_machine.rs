@@ -1,18 +1,13 @@
 //! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
 
 use crate::machine::{Machine, MachineError};
-use marquee_core::command::State;
-use marquee_core::judge::Evidence;
+use marquee_core::command::{AllEvidence, State};
 use marquee_core::plan::Plan;
 use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb, state_from_pb, state_to_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// What was measured, by rollout.
-pub(crate) type AllEvidence = BTreeMap<String, Evidence>;
 
 /// Where a machine shows what it has become.
 #[derive(Clone)]

@@ -9,7 +9,9 @@ use crate::consensus::driver::Consensus;
 use crate::consensus::event::Refused;
 use crate::leader::Leader;
 use marquee_core::command::{Command, Outcome};
+use marquee_proto::control::v1::TelemetryWindow;
 use marquee_proto::convert_raft::{command_to_pb, outcome_from_pb};
+use marquee_proto::convert_telemetry::measured_from_pb;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
 use std::collections::HashMap;
@@ -100,6 +102,36 @@ impl Submitter {
                     }
                 }
                 () = sleep_until(wait) => {}
+            }
+        }
+    }
+
+    /// Hands what a router has measured to the leader, once: the next window is worth more than this one
+    /// late.
+    pub(crate) async fn observe(&self, measured: TelemetryWindow) -> Result<(), SubmitError> {
+        let now = *self.consensus.status().borrow();
+        let lost = |why: String| SubmitError::NoLeader(why);
+        match now.leader {
+            0 => Err(lost("the control nodes have not agreed on one".into())),
+            _ if now.leads() => {
+                let (measured, window) = measured_from_pb(measured)
+                    .map_err(|error| SubmitError::Protocol(error.to_string()))?;
+                self.leader.observe(measured, &window).map_err(SubmitError::Refused)
+            }
+            leader => {
+                let peer = self.peers.get(&leader);
+                let peer =
+                    peer.ok_or_else(|| lost(format!("voter {leader} is not in the config")))?;
+                let request = pb::ObserveRequest { cluster: self.cluster, window: Some(measured) };
+                let until = Instant::now() + ATTEMPT_TIMEOUT;
+                match timeout_at(until, peer.clone().observe(request)).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                        Err(SubmitError::Protocol(status.message().into()))
+                    }
+                    Ok(Err(status)) => Err(lost(format!("voter {leader}: {}", status.message()))),
+                    Err(_) => Err(lost(format!("voter {leader} does not answer"))),
+                }
             }
         }
     }

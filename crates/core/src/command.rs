@@ -12,7 +12,9 @@ use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
 use crate::judge::{Evidence, Judgement, clearance};
 use crate::plan::{Node, Plan, PublishedVersion, Replica, Role, Surface};
-use crate::rollout::{Rollout, RolloutMove, RolloutStep, Terms, check_steps, check_terms};
+use crate::rollout::{
+    Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms, check_steps, check_terms,
+};
 use crate::telemetry::Window;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -175,6 +177,9 @@ pub enum Refusal {
     Exhausted(String),
 }
 
+/// What was measured, by rollout.
+pub type AllEvidence = BTreeMap<String, Evidence>;
+
 /// What a command came to, either way.
 pub type Outcome = Result<Reply, Refusal>;
 
@@ -187,7 +192,7 @@ pub struct State {
     pub outcomes: VecDeque<(String, Outcome)>,
     /// What was measured, by rollout. Apart from the plan, which would else have a new epoch for every
     /// window.
-    pub evidence: BTreeMap<String, Evidence>,
+    pub evidence: AllEvidence,
 }
 
 impl State {
@@ -247,24 +252,35 @@ impl State {
         self.evidence.retain(|id, _| plan.rollout(id).is_some() && !old.contains(id));
     }
 
-    /// What the leader should propose at `now_ms`: for every rollout with something due, to do it.
+    /// What the leader should propose at `now_ms`; see [`due`].
     pub fn due(&self, now_ms: u64) -> Vec<Action> {
-        self.plan
-            .rollouts
-            .iter()
-            .filter(|rollout| !rollout.state.is_over())
-            .filter(|rollout| {
-                let clearance = clearance(rollout, self.evidence.get(&rollout.id));
-                rollout.is_due(true, &clearance, now_ms)
-            })
-            .filter(|rollout| self.plan.missing(&rollout.candidate).is_none())
-            .map(|rollout| Action::AdvanceRollout { rollout_id: rollout.id.clone() })
-            .collect()
+        due(&self.plan, &self.evidence, now_ms)
     }
 }
 
-/// Evidence by rollout.
-type AllEvidence = BTreeMap<String, Evidence>;
+/// What the leader should propose at `now_ms`: for every rollout with something due, to do it.
+pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
+    plan.rollouts
+        .iter()
+        .filter(|rollout| !rollout.state.is_over())
+        .filter(|rollout| {
+            let clearance = clearance(rollout, evidence.get(&rollout.id));
+            rollout.is_due(true, &clearance, now_ms)
+        })
+        .filter(|rollout| plan.missing(&rollout.candidate).is_none())
+        .map(|rollout| Action::AdvanceRollout { rollout_id: rollout.id.clone() })
+        .collect()
+}
+
+/// Why a rollout waits, in words; empty when it does not.
+pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> String {
+    let of_plan = plan.waiting_for(rollout);
+    let is_measured = matches!(rollout.state, RolloutState::Shadow | RolloutState::Canary);
+    match clearance(rollout, evidence.get(&rollout.id)) {
+        Clearance::Wait(why) if of_plan.is_empty() && is_measured => why,
+        _ => of_plan,
+    }
+}
 
 /// Refused actions leave both as they are.
 fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64) -> Outcome {
@@ -491,7 +507,7 @@ fn settle(plan: &mut Plan) {
             .filter(|rollout| rollout.state.is_over());
         if let Some(rollout) = over {
             debug_assert_eq!(&rollout.surface, name);
-            if rollout.state == crate::rollout::RolloutState::Promoted {
+            if rollout.state == RolloutState::Promoted {
                 surface.ensemble = Some(rollout.candidate.clone());
             }
             surface.rollout_id = None;

@@ -454,6 +454,7 @@ fn excess(
         }
         Bound::MaxRatio(ratio) => {
             let usual = usual?;
+            let theirs = theirs.as_wide_as(usual);
             (over(gate.metric, theirs, ratio, usual), scale(usual.value))
         }
         Bound::MinRatio(ratio) => {
@@ -462,6 +463,7 @@ fn excess(
             if gate.metric.is_reward() && usual.value <= 0.0 {
                 return None;
             }
+            let theirs = theirs.as_wide_as(usual);
             (over(gate.metric, theirs, ratio, usual).negated(), scale(usual.value))
         }
     })
@@ -571,9 +573,8 @@ fn examine_split(
     found.candidate = stage.users.mean();
     found.allowed = Some(share);
     found.samples = [users; 2];
-    let estimate = Estimate::of(&stage.users, share * (1.0 - share));
-    let estimate = estimate.filter(|_| stage.users.filled() >= MIN_GROUPS && share < 1.0);
-    let Some(estimate) = estimate.filter(|_| share > 0.0) else {
+    let is_split = share > 0.0 && share < 1.0 && stage.users.filled() >= MIN_GROUPS;
+    let Some(estimate) = Estimate::of_share(&stage.users, share).filter(|_| is_split) else {
         found.verdict = Verdict::Inconclusive;
         (found.worse, found.fine) = (0.0, 0.0);
         return found;

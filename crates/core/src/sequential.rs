@@ -125,6 +125,8 @@ pub struct Estimate {
     pub variance: f64,
     /// Degrees of freedom of the variance.
     pub freedom: f64,
+    /// How many values there are.
+    pub of: f64,
 }
 
 impl Estimate {
@@ -146,7 +148,21 @@ impl Estimate {
         let groups = GROUPS as f64;
         let variance = groups / (groups - 1.0) * squares / (total * total);
         let variance = variance + spread * spread / (total * total);
-        Some(Self { value, variance, freedom: filled as f64 - 1.0 })
+        Some(Self { value, variance, freedom: filled as f64 - 1.0, of: total })
+    }
+
+    /// The share of those that count 1, where each user has a chance of `share` to be one. The variance is
+    /// that of the split itself: groups are drawn like arms, so the spread of their sizes says how unequal
+    /// users are, whoever of them was chosen.
+    pub fn of_share(sums: &GroupedSum, share: f64) -> Option<Self> {
+        let (total, groups) = (sums.total() as f64, GROUPS as f64);
+        let value = sums.mean()?;
+        let usual = total / groups;
+        let squares: f64 = sums.count.iter().map(|&count| (count as f64 - usual).powi(2)).sum();
+        // One of as many users as there are counts is the least that it can be.
+        let squares = (squares * groups / (groups - 1.0)).max(total);
+        let variance = share * (1.0 - share) * squares / (total * total);
+        Some(Self { value, variance, freedom: groups - 1.0, of: total })
     }
 
     /// `self − factor × other`, of independent users (Welch 1947).
@@ -155,7 +171,17 @@ impl Estimate {
         let variance = self.variance + theirs;
         let spent = self.variance.powi(2) / self.freedom + theirs.powi(2) / other.freedom;
         let freedom = if spent > 0.0 { variance.powi(2) / spent } else { self.freedom };
-        Self { value: self.value - factor * other.value, variance, freedom }
+        Self { value: self.value - factor * other.value, variance, freedom, ..self }
+    }
+
+    /// At least as uncertain as `other` would be of as few values. The fewer there are, the more a low
+    /// mean goes with a small spread, and would be taken for more certain than it is.
+    pub fn as_wide_as(self, other: Self) -> Self {
+        let scaled = other.variance * other.of / self.of;
+        if scaled <= self.variance {
+            return self;
+        }
+        Self { variance: scaled, freedom: other.freedom, ..self }
     }
 
     /// The same, turned round.

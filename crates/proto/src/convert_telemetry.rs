@@ -4,6 +4,7 @@
 
 use crate::control::v1 as pb;
 use crate::convert_control::{ConvertError, Result, needed};
+use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::gate::{Bound, DEFAULT_MIN_SAMPLES, Gate, Metric, OnBreach, OnNoData};
 use marquee_core::judge::{Evidence, GateEvidence, Stage, Verdict};
 use marquee_core::rollout::{Pace, Shadow};
@@ -206,6 +207,30 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
         automated,
         dropped,
     })
+}
+
+/// From the wire: which trial at which share, and what was measured.
+pub fn measured_from_pb(measured: pb::TelemetryWindow) -> Result<((String, u32), Window)> {
+    let pb::TelemetryWindow { trial_id, weight_basis_points, window } = measured;
+    if trial_id.is_empty() || trial_id.len() > MAX_NAME_BYTES {
+        return Err(refused("trial_id", format!("1 to {MAX_NAME_BYTES} bytes are allowed")));
+    }
+    if weight_basis_points > FULL_WEIGHT_BASIS_POINTS {
+        let what = format!("{weight_basis_points} is more than {FULL_WEIGHT_BASIS_POINTS}");
+        return Err(refused("weight_basis_points", what));
+    }
+    let window = window_from_pb(needed(window, "window")?)?;
+    Ok(((trial_id, weight_basis_points), window))
+}
+
+/// To the wire.
+pub fn measured_to_pb(
+    trial_id: &str,
+    weight_basis_points: u32,
+    window: &Window,
+) -> pb::TelemetryWindow {
+    let (trial_id, window) = (trial_id.into(), Some(window_to_pb(window)));
+    pb::TelemetryWindow { trial_id, weight_basis_points, window }
 }
 
 fn check_count(field: &str, count: u64) -> Result<()> {

@@ -45,7 +45,7 @@ impl Answer {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        let Route { surface, ensemble, rollout_id, variant, root } = &self.route;
+        let Route { surface, ensemble, rollout_id, variant, root, trial: _ } = &self.route;
         v1::ServedBy {
             surface: surface.clone(),
             ensemble: ensemble.clone(),

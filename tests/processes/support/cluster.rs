@@ -124,7 +124,7 @@ impl Cluster {
         let steps = steps.into_iter().map(|(weight_basis_points, hold_seconds)| pb::RolloutStep {
             weight_basis_points,
             hold_seconds,
-            min_samples: 0,
+            ..pb::RolloutStep::default()
         });
         let request = pb::StartRolloutRequest {
             candidate: candidate.into(),

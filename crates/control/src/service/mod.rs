@@ -18,7 +18,7 @@ use crate::consensus::driver::Consensus;
 use crate::consensus::event::Event;
 use crate::submit::Submitter;
 use marquee_core::bounds::MAX_NAME_BYTES;
-use marquee_core::command::{Action, Command, Reply};
+use marquee_core::command::{Action, AllEvidence, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::{Node, Plan};
 use marquee_proto::control::v1 as pb;
@@ -27,6 +27,7 @@ use marquee_proto::convert_control::{
     ensemble_from_pb, ensemble_to_pb, node_to_pb, plan_to_pb, published_to_pb,
     replica_report_from_pb, role_from_pb,
 };
+use marquee_proto::convert_telemetry::evidence_to_pb;
 use status::IntoStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +58,7 @@ struct Inner {
     consensus: Consensus,
     submitter: Submitter,
     plan: tokio::sync::watch::Receiver<Arc<Plan>>,
+    evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
     manifests: Arc<dyn ManifestSource>,
     followers: Followers,
     /// Makes request ids for callers who gave none.
@@ -72,6 +74,7 @@ impl ControlApi {
         consensus: Consensus,
         submitter: Submitter,
         plan: tokio::sync::watch::Receiver<Arc<Plan>>,
+        evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
         manifests: Arc<dyn ManifestSource>,
         incarnation: u64,
     ) -> Self {
@@ -83,6 +86,7 @@ impl ControlApi {
             consensus,
             submitter,
             plan,
+            evidence,
             manifests,
             followers,
             made_ids,
@@ -93,6 +97,11 @@ impl ControlApi {
     /// The plan as far as this node has applied it.
     fn plan(&self) -> Arc<Plan> {
         self.0.plan.borrow().clone()
+    }
+
+    /// What was measured, as far as this node has applied it.
+    fn evidence(&self) -> Arc<AllEvidence> {
+        self.0.evidence.borrow().clone()
     }
 
     /// The plan with everything in it that was committed before the call.
@@ -209,8 +218,10 @@ impl ControlService for ControlApi {
         request: Request<pb::GetRolloutRequest>,
     ) -> Answer<pb::GetRolloutResponse> {
         let plan = self.fresh_plan().await?;
-        let rollout = rollouts::find(&plan, &request.into_inner().rollout_id)?;
-        Ok(Response::new(pb::GetRolloutResponse { rollout: Some(rollout) }))
+        let (id, evidence) = (request.into_inner().rollout_id, self.evidence());
+        let rollout = Some(rollouts::find(&plan, &evidence, &id)?);
+        let evidence = evidence.get(&id).map(|evidence| evidence_to_pb(&id, evidence));
+        Ok(Response::new(pb::GetRolloutResponse { rollout, evidence }))
     }
 
     async fn list_rollouts(
@@ -218,7 +229,7 @@ impl ControlService for ControlApi {
         request: Request<pb::ListRolloutsRequest>,
     ) -> Answer<pb::ListRolloutsResponse> {
         let plan = self.fresh_plan().await?;
-        let rollouts = rollouts::list(&plan, &request.into_inner().surface)?;
+        let rollouts = rollouts::list(&plan, &self.evidence(), &request.into_inner().surface)?;
         Ok(Response::new(pb::ListRolloutsResponse { rollouts }))
     }
 
@@ -227,8 +238,9 @@ impl ControlService for ControlApi {
         request: Request<pb::WatchRolloutRequest>,
     ) -> Answer<Self::WatchRolloutStream> {
         let id = request.into_inner().rollout_id;
-        rollouts::find(&*self.fresh_plan().await?, &id)?;
-        Ok(Response::new(watch::rollout(self.0.plan.clone(), id)))
+        rollouts::find(&*self.fresh_plan().await?, &self.evidence(), &id)?;
+        let Inner { plan, evidence, .. } = self.0.as_ref();
+        Ok(Response::new(watch::rollout(plan.clone(), evidence.clone(), id)))
     }
 
     async fn pause_rollout(
@@ -323,6 +335,32 @@ impl ControlService for ControlApi {
         let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)?;
         Ok(Response::new(pb::ReportNodeResponse { plan_epoch: self.plan().epoch }))
+    }
+
+    async fn report_telemetry(
+        &self,
+        request: Request<tonic::Streaming<pb::ReportTelemetryRequest>>,
+    ) -> Answer<pb::ReportTelemetryResponse> {
+        let mut windows = request.into_inner();
+        let mut status = self.0.consensus.status();
+        loop {
+            let next = tokio::select! {
+                next = windows.message() => next?,
+                // Only the end of the voter interests: the stream must not outlive it.
+                changed = status.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Err(Status::unavailable("this control node shuts down")),
+                },
+            };
+            let Some(pb::ReportTelemetryRequest { node_id, window }) = next else {
+                return Ok(Response::new(pb::ReportTelemetryResponse {}));
+            };
+            let window = needed(window, "window")?;
+            self.0.submitter.observe(window).await.map_err(|error| {
+                tracing::debug!(node_id, %error, "a window of telemetry is lost");
+                error.into_status()
+            })?;
+        }
     }
 
     async fn add_node(&self, request: Request<pb::AddNodeRequest>) -> Answer<pb::AddNodeResponse> {

@@ -5,6 +5,7 @@ use crate::consensus::event::{Event, Refused};
 use crate::leader::Leader;
 use crate::service::status::IntoStatus as _;
 use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb};
+use marquee_proto::convert_telemetry::measured_from_pb;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_server::RaftService;
 use std::sync::Arc;
@@ -65,6 +66,23 @@ impl RaftService for RaftApi {
                 )));
             }
             self.consensus.tell(Event::Message(Box::new(message)));
+        }
+    }
+
+    async fn observe(
+        &self,
+        request: Request<pb::ObserveRequest>,
+    ) -> Result<Response<pb::ObserveResponse>, Status> {
+        let pb::ObserveRequest { cluster, window } = request.into_inner();
+        self.check_cluster(cluster)?;
+        let window = window.ok_or_else(|| Status::invalid_argument("window is missing"))?;
+        let (measured, window) = measured_from_pb(window).map_err(|error| error.into_status())?;
+        match self.leader.observe(measured, &window) {
+            Ok(()) => Ok(Response::new(pb::ObserveResponse {})),
+            Err(refused @ Refused::NotLeader { .. }) => {
+                Err(Status::failed_precondition(refused.to_string()))
+            }
+            Err(refused) => Err(refused.into_status()),
         }
     }
 

@@ -2,26 +2,32 @@
 
 use super::status::IntoStatus as _;
 use super::{ControlApi, unexpected};
-use marquee_core::command::{Action, Reply};
+use marquee_core::command::{Action, AllEvidence, Reply, waiting_for};
+use marquee_core::gate::default_gates;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
-use marquee_core::rollout::{Rollout, RolloutMove};
+use marquee_core::rollout::{DEFAULT_SHADOW, Rollout, RolloutMove};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_control::{rollout_to_pb, step_from_pb};
+use marquee_proto::convert_control::{rollout_to_pb, step_from_pb, terms_from_pb};
+use marquee_proto::convert_telemetry::shadow_to_pb;
 use tonic::Status;
 
 /// Bytes of the reason that is kept in a rollout's history.
 const MAX_REASON_BYTES: usize = 256;
 
 /// The rollout of this id, or NOT_FOUND.
-pub(super) fn find(plan: &Plan, id: &str) -> Result<pb::Rollout, Status> {
+pub(super) fn find(plan: &Plan, evidence: &AllEvidence, id: &str) -> Result<pb::Rollout, Status> {
     let rollout = plan.rollout(id).ok_or_else(|| {
         Status::not_found(format!("there is no rollout {id:?}: list them to see the ids"))
     })?;
-    Ok(rollout_to_pb(rollout, plan.waiting_for(rollout)))
+    Ok(rollout_to_pb(rollout, waiting_for(plan, evidence, rollout)))
 }
 
 /// The rollouts of a surface, or all where none is named, newest first.
-pub(super) fn list(plan: &Plan, surface: &str) -> Result<Vec<pb::Rollout>, Status> {
+pub(super) fn list(
+    plan: &Plan,
+    evidence: &AllEvidence,
+    surface: &str,
+) -> Result<Vec<pb::Rollout>, Status> {
     let known = |rollout: &&Rollout| rollout.surface == surface;
     if !surface.is_empty()
         && !plan.surfaces.contains_key(surface)
@@ -31,7 +37,9 @@ pub(super) fn list(plan: &Plan, surface: &str) -> Result<Vec<pb::Rollout>, Statu
         return Err(Status::not_found(says));
     }
     let of_surface = plan.rollouts.iter().rev().filter(|r| surface.is_empty() || known(r));
-    Ok(of_surface.map(|rollout| rollout_to_pb(rollout, plan.waiting_for(rollout))).collect())
+    Ok(of_surface
+        .map(|rollout| rollout_to_pb(rollout, waiting_for(plan, evidence, rollout)))
+        .collect())
 }
 
 impl ControlApi {
@@ -39,11 +47,29 @@ impl ControlApi {
         &self,
         request: pb::StartRolloutRequest,
     ) -> Result<pb::Rollout, Status> {
-        let pb::StartRolloutRequest { request_id, surface, candidate, steps } = request;
+        let pb::StartRolloutRequest {
+            request_id,
+            surface,
+            candidate,
+            steps,
+            gates,
+            without_gates,
+            shadow,
+            pace,
+        } = request;
+        if without_gates && !gates.is_empty() {
+            let says = "without_gates and gates contradict each other: leave one out";
+            return Err(Status::invalid_argument(says));
+        }
         let surface = if surface.is_empty() { DEFAULT_SURFACE.to_owned() } else { surface };
-        let steps = steps.into_iter().map(step_from_pb).collect::<Result<_, _>>();
-        let steps = steps.map_err(|error| error.into_status())?;
-        let action = Action::StartRollout { surface, candidate, steps };
+        let steps = steps.into_iter().map(step_from_pb).collect();
+        let guards_itself = !gates.is_empty() || without_gates;
+        let shadow = shadow.unwrap_or_else(|| shadow_to_pb(DEFAULT_SHADOW));
+        let mut terms = terms_from_pb(gates, shadow, pace).map_err(|error| error.into_status())?;
+        if !guards_itself {
+            terms.gates = default_gates();
+        }
+        let action = Action::StartRollout { surface, candidate, steps, terms };
         self.rollout_after(request_id, action).await
     }
 
@@ -72,7 +98,7 @@ impl ControlApi {
             Reply::Rollout(rollout) => {
                 // Where the leader is elsewhere, the plan here may not have the rollout yet.
                 let plan = self.fresh_plan().await.unwrap_or_else(|_| self.plan());
-                let waiting_for = plan.waiting_for(&rollout);
+                let waiting_for = waiting_for(&plan, &self.evidence(), &rollout);
                 Ok(rollout_to_pb(&rollout, waiting_for))
             }
             other => Err(unexpected(&other)),

@@ -5,6 +5,7 @@
 
 use super::rollouts;
 use marquee_core::bounds::MAX_NODES;
+use marquee_core::command::AllEvidence;
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert_control::plan_to_pb;
@@ -37,6 +38,7 @@ pub(super) fn plan(
 /// A rollout now and after each change, until it is over.
 pub(super) fn rollout(
     plans: Receiver<Arc<Plan>>,
+    evidence: Receiver<Arc<AllEvidence>>,
     id: String,
 ) -> BoxStream<pb::WatchRolloutResponse> {
     let mut last = None;
@@ -44,7 +46,7 @@ pub(super) fn rollout(
     let changes = WatchStream::new(plans)
         .map(move |plan| {
             let running = plan.rollout(&id).is_some_and(|rollout| !rollout.state.is_over());
-            (rollouts::find(&plan, &id), running)
+            (rollouts::find(&plan, &evidence.borrow(), &id), running)
         })
         .take_while(move |(_, running)| !std::mem::replace(&mut over, !running))
         .filter_map(move |(found, _)| match found {

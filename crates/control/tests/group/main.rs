@@ -237,11 +237,8 @@ async fn a_first_rollout_goes_live_when_its_shards_are_there_and_a_second_one_st
     let state = pb::ReplicaState::Available;
     api.report_node(Request::new(report(None, state))).await.expect("done");
     let start = |candidate: &str, steps: &[u32]| {
-        let step = |weight: &u32| pb::RolloutStep {
-            weight_basis_points: *weight,
-            hold_seconds: 0,
-            min_samples: 0,
-        };
+        let step =
+            |weight: &u32| pb::RolloutStep { weight_basis_points: *weight, ..Default::default() };
         Request::new(pb::StartRolloutRequest {
             candidate: candidate.into(),
             steps: steps.iter().map(step).collect(),

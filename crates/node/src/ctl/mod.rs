@@ -8,6 +8,8 @@
 
 mod client;
 mod ensembles;
+mod evidence;
+mod gates;
 mod health;
 pub mod message;
 mod models;

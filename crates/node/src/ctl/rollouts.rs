@@ -1,32 +1,40 @@
 //! `ctl rollout`: start a gray release, follow it, steer it.
 
-use super::{CallError, Context, message, request_id, steps};
+use super::{CallError, Context, evidence, gates, message, request_id, steps};
 use crate::cli::output;
 use crate::follow::Backoff;
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use marquee_core::rollout::RolloutStep as CoreStep;
+use marquee_core::gate::Gate;
+use marquee_core::rollout::{Pace, RolloutStep as CoreStep, Shadow};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
-    GetRolloutRequest, ListRolloutsRequest, PauseRolloutRequest, PromoteRolloutRequest,
-    ResumeRolloutRequest, RollBackRolloutRequest, Rollout, RolloutState, RolloutStep,
+    GetRolloutRequest, GetRolloutResponse, ListRolloutsRequest, PauseRolloutRequest,
+    PromoteRolloutRequest, ResumeRolloutRequest, RollBackRolloutRequest, Rollout, RolloutState,
     StartRolloutRequest, WatchRolloutRequest,
 };
+use marquee_proto::convert_control::step_to_pb;
+use marquee_proto::convert_telemetry::{gate_to_pb, pace_to_pb, shadow_to_pb};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
 /// How long a broken watch is taken up again before the command gives up.
 const WATCH_AGAIN_FOR: Duration = Duration::from_secs(60);
-/// Name of the message in `--json`.
+/// Names of the messages in `--json`.
 const ROLLOUT: &str = "marquee.control.v1.Rollout";
+const EVIDENCE: &str = "marquee.control.v1.RolloutEvidence";
+const MIRROR: &str = "marquee.control.v1.MirrorStats";
 
 #[derive(Subcommand, Debug)]
 pub(super) enum RolloutCommand {
     /// Begin a gray release; on a surface without a model the candidate goes live once it is loaded
     #[command(after_help = "Examples:
   marquee ctl rollout start --candidate films@2 --steps 1%:60s,10%:5m,50%:10m,100%:0s --watch
-  marquee ctl rollout start --surface home --candidate blend --steps 10%:1h,100%:0s")]
+  marquee ctl rollout start --surface home --candidate blend --steps 10%:1h,100%:0s
+  marquee ctl rollout start --candidate films@2 --shadow 5%:10m --exponential 1%:3:10m
+  marquee ctl rollout start --candidate films@2 --steps 1%:1h:1000,50%:1d! \\
+      --gate 'error_rate<=1.2x' --gate 'latency_p99<=50ms,pause' --gate 'clicks_per_answer>=0.98x'")]
     Start(StartArgs),
     /// List rollouts, newest first
     #[command(after_help = "Example:
@@ -36,8 +44,12 @@ pub(super) enum RolloutCommand {
         #[arg(long)]
         surface: Option<String>,
     },
-    /// Show one rollout with its history
+    /// Show one rollout with its history and what its gates have seen
     Status(WhichArgs),
+    /// Show requests that both sides answered, and what each answered
+    #[command(after_help = "Example:
+  marquee ctl rollout diff default-2")]
+    Diff(WhichArgs),
     /// Follow a rollout until it is over; exits 0 when it was promoted
     Watch(WhichArgs),
     /// Hold the share where it is
@@ -58,10 +70,28 @@ pub(super) struct StartArgs {
     /// The surface; it is made if it is new
     #[arg(long, default_value = "default")]
     surface: String,
-    /// Shares and how long each is held, growing: share:hold,… such as 1%:60s,10%:5m,100%:0s.
-    /// Needed where the surface has a live model
+    /// Shares and how long each is held, growing: share:hold,… such as 1%:60s,10%:5m,100%:0s. Needed
+    /// where the surface has a live model. share:hold:N waits for N requests too; a step that ends in
+    /// ! is entered only once you resume
     #[arg(long, value_parser = parse_steps, value_name = "SHARE:HOLD,…")]
     steps: Option<Steps>,
+    /// Steps that grow by a factor: share:factor:hold, such as 1%:3:10m
+    #[arg(long, value_parser = parse_exponential, value_name = "SHARE:FACTOR:HOLD", conflicts_with = "steps")]
+    exponential: Option<Steps>,
+    /// What the candidate must not make worse, instead of Marquee's own gates; may be repeated.
+    /// metric<=bound or metric>=bound, the bound a number or, with x, a multiple of the baseline's value;
+    /// then options: pause, ignore-no-data, samples=N, breaches=N, alpha=P
+    #[arg(long = "gate", value_parser = gates::parse, value_name = "METRIC<=BOUND", conflicts_with = "no_gates")]
+    gates: Vec<Gate>,
+    /// Let time alone decide
+    #[arg(long)]
+    no_gates: bool,
+    /// First have the candidate answer a share of the requests for nobody: share:hold, such as 5%:10m
+    #[arg(long, value_parser = steps::parse_shadow, value_name = "SHARE:HOLD")]
+    shadow: Option<Shadow>,
+    /// Leave each step as soon as all gates are proven to hold, its hold being the longest it takes
+    #[arg(long)]
+    as_fast_as_evidence_allows: bool,
     /// Follow it until it is over
     #[arg(long)]
     watch: bool,
@@ -70,6 +100,10 @@ pub(super) struct StartArgs {
 /// Steps as one argument: clap would take a bare `Vec` for a repeated one.
 #[derive(Clone, Debug, Default)]
 struct Steps(Vec<CoreStep>);
+
+fn parse_exponential(text: &str) -> Result<Steps, String> {
+    steps::parse_exponential(text).map(Steps)
+}
 
 fn parse_steps(text: &str) -> Result<Steps, String> {
     steps::parse(text).map(Steps)
@@ -103,7 +137,32 @@ pub(super) async fn run(
         RolloutCommand::List { surface } => list(context, surface).await,
         RolloutCommand::Status(args) => {
             let rollout = which(context, args, Wanted::Any).await?;
-            show(context, &rollout)
+            let measured = evidence_of(context, rollout.rollout_id).await?;
+            if context.json {
+                let mut shown = message::to_json(ROLLOUT, &measured.rollout.unwrap_or_default());
+                if let Some(evidence) = &measured.evidence {
+                    shown["evidence"] = message::to_json(EVIDENCE, evidence);
+                }
+                output::json(&shown)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let rollout = measured.rollout.unwrap_or_default();
+            show(context, &rollout)?;
+            if let Some(measured) = &measured.evidence {
+                output::line(evidence::table(&rollout, measured))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        RolloutCommand::Diff(args) => {
+            let rollout = which(context, args, Wanted::Any).await?;
+            let measured = evidence_of(context, rollout.rollout_id.clone()).await?;
+            let mirror = measured.evidence.and_then(|it| it.total).and_then(|it| it.mirror);
+            if context.json {
+                output::json(&message::to_json(MIRROR, &mirror.unwrap_or_default()))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            output::line(evidence::diffs(&rollout, &mirror.unwrap_or_default()))?;
+            Ok(ExitCode::SUCCESS)
         }
         RolloutCommand::Watch(args) => {
             let rollout = which(context, args, Wanted::Any).await?;
@@ -149,20 +208,28 @@ pub(super) async fn run(
 }
 
 async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
-    let StartArgs { candidate, surface, steps, watch: follow } = args;
-    let steps = steps.unwrap_or_default().0;
+    let StartArgs {
+        candidate,
+        surface,
+        steps,
+        exponential,
+        gates,
+        no_gates,
+        shadow,
+        as_fast_as_evidence_allows,
+        watch: follow,
+    } = args;
+    let steps = steps.or(exponential).unwrap_or_default().0;
+    let pace = if as_fast_as_evidence_allows { Pace::Evidence } else { Pace::Fixed };
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface,
         candidate,
-        steps: steps
-            .iter()
-            .map(|step| RolloutStep {
-                weight_basis_points: step.weight_basis_points,
-                hold_seconds: step.hold_seconds,
-                min_samples: 0,
-            })
-            .collect(),
+        steps: steps.iter().map(step_to_pb).collect(),
+        gates: gates.iter().map(gate_to_pb).collect(),
+        without_gates: no_gates,
+        shadow: shadow.map(shadow_to_pb),
+        pace: pace_to_pb(pace) as i32,
     };
     let answer = context
         .client
@@ -179,6 +246,17 @@ async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCod
         output::line(format!("next: marquee ctl rollout watch {}", rollout.rollout_id))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn evidence_of(
+    context: &mut Context,
+    rollout_id: String,
+) -> Result<GetRolloutResponse, CallError> {
+    let request = GetRolloutRequest { rollout_id };
+    context
+        .client
+        .call(request, |mut control, request| async move { control.get_rollout(request).await })
+        .await
 }
 
 async fn all(context: &mut Context, surface: Option<String>) -> Result<Vec<Rollout>, CallError> {
@@ -285,8 +363,13 @@ fn show(context: &Context, rollout: &Rollout) -> anyhow::Result<ExitCode> {
         .enumerate()
         .map(|(n, step)| {
             let here = if rollout.step == Some(n as u32) { "→ " } else { "" };
+            let samples = match step.min_samples {
+                0 => String::new(),
+                samples => format!(" and {samples} requests"),
+            };
+            let approval = if step.requires_approval { " once approved" } else { "" };
             format!(
-                "{here}{} for {} s",
+                "{here}{}{approval} for {} s{samples}",
                 output::percent(step.weight_basis_points),
                 step.hold_seconds
             )
@@ -397,6 +480,7 @@ fn state(state: RolloutState) -> &'static str {
     match state {
         RolloutState::Unspecified => "?",
         RolloutState::Preparing => "PREPARING",
+        RolloutState::Shadow => "SHADOW",
         RolloutState::Canary => "CANARY",
         RolloutState::Paused => "PAUSED",
         RolloutState::Promoted => "PROMOTED",

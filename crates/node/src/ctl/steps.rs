@@ -1,26 +1,84 @@
-//! The steps of a rollout as one word of the command line: `1%:60s,10%:5m,50%:10m,100%:0s`.
+//! The steps of a rollout as one word of the command line: `1%:60s,10%:5m:500,50%:10m!,100%:0s`.
 
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS};
-use marquee_core::rollout::{RolloutStep, check_steps};
+use marquee_core::rollout::{RolloutStep, Shadow, check_steps};
 
 /// What the help says of the form.
 pub const FORM: &str = "share:hold,share:hold,… such as 1%:60s,10%:5m,100%:0s";
+/// Steps of an exponential schedule are at least this many times as large as the one before.
+const MIN_FACTOR: f64 = 1.1;
 
 /// Reads `share:hold,…`: shares in percent with at most two decimals (`0.25%`) or in basis points
-/// (`25bp`), growing; holds with their unit (`90s`, `5m`, `2h`, `1d`).
+/// (`25bp`), growing; holds with their unit (`90s`, `5m`, `2h`, `1d`). After a further colon, the requests
+/// that the candidate must have answered; a `!` at the end wants approval before the step.
 pub fn parse(text: &str) -> Result<Vec<RolloutStep>, String> {
     let steps = text
         .split(',')
         .map(|step| {
-            let (share, hold) = step
+            let requires_approval = step.trim().ends_with('!');
+            let (share, rest) = step
                 .trim()
+                .trim_end_matches('!')
                 .split_once(':')
                 .ok_or_else(|| format!("step {step:?} has no hold: write {FORM}"))?;
-            Ok(RolloutStep { weight_basis_points: weight(share)?, hold_seconds: seconds(hold)? })
+            let (hold, samples) = rest.split_once(':').unwrap_or((rest, "0"));
+            let min_samples = digits(samples)
+                .ok_or_else(|| format!("samples {samples:?} are no whole number: write 500"))?;
+            let (share, hold) = (weight(share)?, seconds(hold)?);
+            let min_samples = u64::from(min_samples);
+            Ok(RolloutStep { min_samples, requires_approval, ..RolloutStep::new(share, hold) })
         })
         .collect::<Result<Vec<_>, String>>()?;
     check_steps(&steps).map_err(|e| e.to_string())?;
     Ok(steps)
+}
+
+/// Reads `share:factor:hold`, such as `1%:3:10m`: each step is that many times the one before, until all
+/// traffic is reached.
+pub fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> {
+    let wrong = || format!("{text:?} is not of the form share:factor:hold, such as 1%:3:10m");
+    let mut parts = text.split(':');
+    let mut next = || parts.next().ok_or_else(wrong);
+    let (first, factor, hold) = (weight(next()?)?, next()?, seconds(next()?)?);
+    let factor: f64 = factor.parse().map_err(|_| wrong())?;
+    if !(factor >= MIN_FACTOR && factor <= f64::from(FULL_WEIGHT_BASIS_POINTS)) {
+        return Err(format!("factor {factor} is not from {MIN_FACTOR} to 10000"));
+    }
+    let mut steps = Vec::new();
+    let mut share = f64::from(first);
+    loop {
+        let rounded = share.round().min(f64::from(FULL_WEIGHT_BASIS_POINTS)) as u32;
+        // Small shares may round to the same.
+        if steps.last().is_none_or(|last: &RolloutStep| last.weight_basis_points < rounded) {
+            steps.push(RolloutStep::new(rounded, hold));
+        }
+        if rounded == FULL_WEIGHT_BASIS_POINTS {
+            break;
+        }
+        share *= factor;
+    }
+    check_steps(&steps).map_err(|e| e.to_string())?;
+    Ok(steps)
+}
+
+/// Reads a share and how long it is held: `5%:10m` or, with samples, `5%:10m:1000`.
+pub fn parse_shadow(text: &str) -> Result<Shadow, String> {
+    let steps = parse(text)?;
+    match steps.as_slice() {
+        [
+            RolloutStep {
+                weight_basis_points,
+                hold_seconds,
+                min_samples,
+                requires_approval: false,
+            },
+        ] => Ok(Shadow {
+            mirror_basis_points: *weight_basis_points,
+            hold_seconds: *hold_seconds,
+            min_samples: *min_samples,
+        }),
+        _ => Err(format!("{text:?} is not one share and hold, such as 5%:10m")),
+    }
 }
 
 fn weight(text: &str) -> Result<u32, String> {
@@ -71,14 +129,31 @@ mod tests {
 
     #[test]
     fn steps_are_read() {
-        let step =
-            |weight_basis_points, hold_seconds| RolloutStep { weight_basis_points, hold_seconds };
+        let step = RolloutStep::new;
         assert_eq!(
             parse("1%:60s,10%:5m, 50%:2h,100%:0s"),
             Ok(vec![step(100, 60), step(1_000, 300), step(5_000, 7_200), step(10_000, 0)])
         );
         assert_eq!(parse("0.25%:1d"), Ok(vec![step(25, 86_400)]));
+        assert_eq!(
+            parse("1%:1m:500!"),
+            Ok(vec![RolloutStep { min_samples: 500, requires_approval: true, ..step(100, 60) }])
+        );
         assert_eq!(parse("0.5%:1s,75bp:30d"), Ok(vec![step(50, 1), step(75, 2_592_000)]));
+    }
+
+    #[test]
+    fn exponential_schedules_end_at_all_traffic() {
+        let weights = |text: &str| -> Vec<u32> {
+            parse_exponential(text).expect(text).iter().map(|s| s.weight_basis_points).collect()
+        };
+        assert_eq!(weights("1%:3:10m"), [100, 300, 900, 2_700, 8_100, 10_000]);
+        assert_eq!(weights("50%:2:1s"), [5_000, 10_000]);
+        assert_eq!(weights("100%:2:1s"), [10_000]);
+        assert_eq!(weights("1bp:1.5:1s")[..4], [1, 2, 3, 5], "steps that round alike are one");
+        for bad in ["1%:1:1m", "1%:3", "1%:x:1m", "1%:NaN:1m", "1bp:1.1:1s"] {
+            assert!(parse_exponential(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -100,6 +175,7 @@ mod tests {
             ("1%:1é", "hold"),
             ("10%:1s,10%:1s", "steps[1].weight_basis_points"),
             ("10%:1s,", "has no hold"),
+            ("10%:1s:some", "samples \"some\""),
         ] {
             let said = parse(text).expect_err(text);
             assert!(said.contains(says), "{text:?}: {said:?} does not say {says:?}");

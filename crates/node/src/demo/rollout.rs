@@ -50,13 +50,14 @@ pub(super) async fn roll_out(
     let steps = STEPS.iter().map(|&(weight_basis_points, hold_seconds)| RolloutStep {
         weight_basis_points,
         hold_seconds,
-        min_samples: 0,
+        ..RolloutStep::default()
     });
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface: DEFAULT_SURFACE.into(),
         candidate: candidate.into(),
         steps: steps.collect(),
+        ..StartRolloutRequest::default()
     };
     let started = control
         .call(request, |mut control, request| async move { control.start_rollout(request).await })
@@ -99,7 +100,10 @@ pub(super) async fn roll_out(
                 step = Some(rollout);
             }
             RolloutState::Promoted => break,
-            RolloutState::Preparing | RolloutState::Paused | RolloutState::Unspecified => {}
+            RolloutState::Preparing
+            | RolloutState::Shadow
+            | RolloutState::Paused
+            | RolloutState::Unspecified => {}
             RolloutState::RolledBack | RolloutState::Aborted => {
                 bail!("the rollout ended as {:?}: {:?}", rollout.state(), rollout.history.last());
             }

@@ -222,7 +222,7 @@ async fn start_first_rollout(control: &mut ControlClient, candidate: &str) -> an
         request_id: request_id(),
         surface: DEFAULT_SURFACE.into(),
         candidate: candidate.into(),
-        steps: Vec::new(),
+        ..StartRolloutRequest::default()
     };
     control
         .call(request, |mut control, request| async move { control.start_rollout(request).await })

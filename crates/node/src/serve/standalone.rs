@@ -96,16 +96,15 @@ async fn go_live(
     version: &ModelVersion,
     has_baseline: bool,
 ) -> anyhow::Result<()> {
-    let all = RolloutStep {
-        weight_basis_points: FULL_WEIGHT_BASIS_POINTS,
-        hold_seconds: 0,
-        min_samples: 0,
-    };
+    let all =
+        RolloutStep { weight_basis_points: FULL_WEIGHT_BASIS_POINTS, ..RolloutStep::default() };
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface: DEFAULT_SURFACE.into(),
         candidate: version.to_string(),
         steps: if has_baseline { vec![all] } else { Vec::new() },
+        without_gates: true,
+        ..StartRolloutRequest::default()
     };
     control
         .call(request, |mut control, request| async move { control.start_rollout(request).await })

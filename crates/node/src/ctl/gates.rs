@@ -1,0 +1,118 @@
+//! Gates of a rollout as words of the command line: `error_rate<=1.2x,pause,samples=500`.
+
+use marquee_core::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check_gates};
+
+/// What the help says of the form.
+pub(super) const FORM: &str =
+    "metric<=bound or metric>=bound, the bound a number or a multiple of the baseline such as 1.2x";
+
+/// Reads `metric<=bound[,option…]`. Options: `pause` (instead of rolling back), `ignore-no-data` (instead
+/// of holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (chance of false alarm).
+pub(super) fn parse(text: &str) -> Result<Gate, String> {
+    let mut parts = text.split(',').map(str::trim);
+    let compared = parts.next().unwrap_or_default();
+    let (metric, is_upper, bound) = match (compared.split_once("<="), compared.split_once(">=")) {
+        (Some((metric, bound)), None) => (metric, true, bound),
+        (None, Some((metric, bound))) => (metric, false, bound),
+        _ => return Err(format!("gate {compared:?} compares nothing: write {FORM}")),
+    };
+    let mut gate = Gate::new(metric_named(metric.trim())?, bound_of(bound.trim(), is_upper)?);
+    for option in parts {
+        apply(&mut gate, option)?;
+    }
+    check_gates(std::slice::from_ref(&gate)).map_err(|e| e.to_string())?;
+    Ok(gate)
+}
+
+fn metric_named(name: &str) -> Result<Metric, String> {
+    Metric::named(name).ok_or_else(|| {
+        let all: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        format!("there is no metric {name:?}: there are {}", all.join(", "))
+    })
+}
+
+fn bound_of(text: &str, is_upper: bool) -> Result<Bound, String> {
+    let (digits, is_ratio) = match text.strip_suffix('x') {
+        Some(digits) => (digits, true),
+        None => (text.strip_suffix("ms").unwrap_or(text), false),
+    };
+    let value: f64 = digits
+        .parse()
+        .map_err(|_| format!("bound {text:?} is no number: write 0.01, 50ms or 1.2x"))?;
+    Ok(match (is_upper, is_ratio) {
+        (true, true) => Bound::MaxRatio(value),
+        (true, false) => Bound::Max(value),
+        (false, true) => Bound::MinRatio(value),
+        (false, false) => Bound::Min(value),
+    })
+}
+
+fn apply(gate: &mut Gate, option: &str) -> Result<(), String> {
+    let number = |text: &str| {
+        text.parse::<u64>().map_err(|_| format!("{option:?}: {text:?} is no whole number"))
+    };
+    match option.split_once('=') {
+        None if option == "pause" => gate.on_breach = OnBreach::Pause,
+        None if option == "ignore-no-data" => gate.on_no_data = OnNoData::Ignore,
+        Some(("samples", text)) => gate.min_samples = number(text)?,
+        Some(("breaches", text)) => {
+            gate.consecutive_breaches = u32::try_from(number(text)?).unwrap_or(u32::MAX);
+        }
+        Some(("alpha", text)) => {
+            let chance = text.parse().map_err(|_| format!("{option:?}: {text:?} is no number"))?;
+            gate.false_alarm = Some(chance);
+        }
+        _ => {
+            return Err(format!(
+                "option {option:?} is none: there are pause, ignore-no-data, samples=N, breaches=N, alpha=P"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_are_read() {
+        let plain = Gate::new(Metric::ErrorRate, Bound::MaxRatio(1.2));
+        assert_eq!(parse("error_rate<=1.2x"), Ok(plain));
+        assert_eq!(
+            parse(" latency_p99 <= 50ms , pause, samples=500, breaches=3, alpha=0.001"),
+            Ok(Gate {
+                on_breach: OnBreach::Pause,
+                min_samples: 500,
+                consecutive_breaches: 3,
+                false_alarm: Some(0.001),
+                ..Gate::new(Metric::LatencyP99, Bound::Max(50.0))
+            })
+        );
+        let rewards = parse("clicks_per_answer>=0.98x,ignore-no-data").expect("fine");
+        assert_eq!(rewards.bound, Bound::MinRatio(0.98));
+        assert_eq!(rewards.on_no_data, OnNoData::Ignore);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, says) in [
+            ("", "compares nothing"),
+            ("error_rate=1", "compares nothing"),
+            ("errors<=1", "there is no metric \"errors\": there are error_rate"),
+            ("error_rate<=much", "bound \"much\""),
+            ("error_rate<=-1", "not a number from 0"),
+            ("error_rate<=NaN", "not a number from 0"),
+            ("error_rate<=0x", "compares with nothing"),
+            ("overlap>=0.9x", "has no ratio"),
+            ("latency_p50>=3", "has no lower bound"),
+            ("error_rate<=1,samples=many", "no whole number"),
+            ("error_rate<=1,breaches=0", "consecutive_breaches"),
+            ("error_rate<=1,alpha=0", "false_alarm_probability"),
+            ("error_rate<=1,hold", "option \"hold\""),
+        ] {
+            let said = parse(text).expect_err(text);
+            assert!(said.contains(says), "{text:?}: {said:?} does not say {says:?}");
+        }
+    }
+}
