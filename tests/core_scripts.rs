@@ -20,7 +20,7 @@
 //! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
 
 use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
-use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State};
+use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State, waiting_for};
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::id::ModelVersion;
@@ -204,7 +204,7 @@ impl Cluster {
         }
         for rollout in &plan.rollouts {
             out += &line(rollout);
-            let waiting_for = plan.waiting_for(rollout);
+            let waiting_for = waiting_for(plan, &self.state.evidence, rollout);
             if !waiting_for.is_empty() {
                 writeln!(out, "  waits for {waiting_for}").expect("memory");
             }

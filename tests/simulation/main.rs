@@ -4,10 +4,15 @@
 //! in one of the ways that matter. Every window goes through the judge and the replicated state machine
 //! exactly as in a cluster; only routers and sockets are left out. Seeds are printed: a run can be
 //! repeated with `SIMULATION_SEED`, shortened or lengthened with `SIMULATION_ROLLOUTS`.
+//!
+//! `leaders` kills the leader at every command of several rollouts, and `moves` tries every wish in every
+//! state.
 
+mod leaders;
+mod moves;
 mod traffic;
 
-use marquee_core::command::{Action, Command, State};
+use marquee_core::command::{Action, Command, Outcome, State};
 use marquee_core::gate::default_gates;
 use marquee_core::judge::judge;
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
@@ -35,6 +40,8 @@ struct End {
     minutes: f64,
 }
 
+/// One shard node, and the replicated state.
+#[derive(Clone)]
 struct Cluster {
     state: State,
     index: u64,
@@ -43,13 +50,17 @@ struct Cluster {
 
 impl Cluster {
     fn apply(&mut self, action: Action) {
-        self.index += 1;
-        let command = Command { request_id: String::new(), now_ms: self.now_ms, action };
-        self.state.apply(self.index, &command).expect("accepted");
+        self.try_apply(action).expect("accepted");
     }
 
-    /// One node that holds both versions, and a rollout between them.
-    fn with_rollout(number: u64) -> Self {
+    fn try_apply(&mut self, action: Action) -> Outcome {
+        self.index += 1;
+        let command = Command { request_id: String::new(), now_ms: self.now_ms, action };
+        self.state.apply(self.index, &command)
+    }
+
+    /// One node that holds both versions, the first of which is live.
+    fn new(number: u64) -> Self {
         // Rollout ids salt the split, so each simulation has another one.
         let mut cluster = Self { state: State::new(1), index: 0, now_ms: 0 };
         cluster.state.plan.next_rollout = number;
@@ -70,17 +81,24 @@ impl Cluster {
             cluster.apply(Action::PublishVersion { model: "films".into(), version });
         }
         cluster.report();
-        cluster.start("films@1", Vec::new());
-        cluster.report();
-        cluster.tick();
-        cluster.start("films@2", STEPS.map(|(weight, hold)| RolloutStep::new(weight, hold)).into());
+        cluster.start("films@1", Vec::new(), Terms::unguarded());
         cluster.report();
         cluster.tick();
         cluster
     }
 
-    fn start(&mut self, candidate: &str, steps: Vec<RolloutStep>) {
+    /// A rollout from the first version to the second, by the default gates.
+    fn with_rollout(number: u64) -> Self {
+        let mut cluster = Self::new(number);
         let terms = Terms { gates: default_gates(), shadow: DEFAULT_SHADOW, pace: Pace::Fixed };
+        let steps = STEPS.map(|(weight, hold)| RolloutStep::new(weight, hold)).into();
+        cluster.start("films@2", steps, terms);
+        cluster.report();
+        cluster.tick();
+        cluster
+    }
+
+    fn start(&mut self, candidate: &str, steps: Vec<RolloutStep>, terms: Terms) {
         self.apply(Action::StartRollout {
             surface: "default".into(),
             candidate: candidate.into(),
@@ -119,17 +137,22 @@ impl Cluster {
     }
 
     fn judge(&mut self, rollout_id: &str, window: Window) {
+        self.apply(self.judgement(rollout_id, window));
+    }
+
+    /// What a leader makes of a window.
+    fn judgement(&self, rollout_id: &str, window: Window) -> Action {
         let rollout = self.state.plan.rollout(rollout_id).expect("it runs");
         let evidence = self.state.evidence.get(rollout_id).cloned().unwrap_or_default();
         let weight_basis_points = rollout.weight_basis_points();
         let judgement = judge(rollout, &evidence, weight_basis_points, &window);
-        self.apply(Action::JudgeRollout {
+        Action::JudgeRollout {
             rollout_id: rollout_id.into(),
             number: evidence.windows + 1,
             weight_basis_points,
             window: Box::new(window),
             judgement: Box::new(judgement),
-        });
+        }
     }
 }
 

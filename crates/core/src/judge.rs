@@ -240,7 +240,8 @@ pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
             }
             _ => {}
         }
-        all_proven &= verdict == Verdict::Proven;
+        // What was proven at a smaller share still has to show at this one.
+        all_proven &= verdict == Verdict::Proven && have >= gate.min_samples;
     }
     if all_proven { Clearance::Proven } else { Clearance::Clear }
 }
