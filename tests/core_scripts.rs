@@ -15,6 +15,11 @@
 //! | `silent NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
 //! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | an operator's wish |
+//! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
+//! | `stop ID reason=R` | it ends |
+//! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
+//! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
+//! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER` | prints that part of the plan |
 //!
 //! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
@@ -22,11 +27,13 @@
 use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
 use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State, waiting_for};
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::experiment::{Allocation, Arm, Experiment};
 use marquee_core::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::id::ModelVersion;
 use marquee_core::judge::judge;
-use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::recipe::Recipe;
+use marquee_core::retention::{Retention, doomed_bundles, retired};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
 use marquee_core::telemetry::{GROUPS, Latencies, Measure, Window};
 use std::collections::BTreeSet;
@@ -72,6 +79,14 @@ impl Runner for Cluster {
             "evidence" => self.evidence(word(&mut args)?)?,
             "status" => self.status(),
             "placement" => self.placement(),
+            "versions" => {
+                let names = self.state.plan.versions.keys().map(ToString::to_string);
+                format!("[{}]\n", names.collect::<Vec<_>>().join(" "))
+            }
+            "doomed" => {
+                let plan = &self.state.plan;
+                format!("{:?}\n", doomed_bundles(plan, &retired(plan, self.now_ms)))
+            }
             "wanted" => self.wanted(word(&mut args)?),
             "route" => self.route(word(&mut args)?, word(&mut args)?)?,
             "nodes" => words(&mut args).into_iter().map(|id| self.report(id, vec![])).collect(),
@@ -243,6 +258,9 @@ impl Cluster {
 
     fn route(&self, surface: &str, user_id: &str) -> Result<String, Box<dyn Error>> {
         let route = self.state.plan.route(surface, user_id)?;
+        if let Some((id, arm)) = &route.experiment {
+            return Ok(format!("{} as arm {arm} of {id}\n", route.ensemble));
+        }
         Ok(format!("{} as {:?} of {:?}\n", route.ensemble, route.variant, route.rollout_id))
     }
 }
@@ -278,40 +296,56 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 None => vec![],
                 Some(text) => text.split(',').map(step).collect::<Result<_, _>>()?,
             };
-            let mut terms = Terms::unguarded();
-            match args.take_key("gates") {
-                None => {}
-                Some("default") => terms.gates = default_gates(),
-                Some(metrics) => {
-                    let by_name = |name: &str| {
-                        let hold = name.trim_end_matches(['!', '?']);
-                        let gate = default_gates().into_iter().find(|g| g.metric.name() == hold);
-                        let mut gate = gate.ok_or_else(|| format!("no default gate {hold}"))?;
-                        gate.on_no_data = match name.contains('?') {
-                            true => OnNoData::Ignore,
-                            false => OnNoData::Hold,
-                        };
-                        if name.contains('!') {
-                            gate.on_breach = OnBreach::Pause;
-                        }
-                        Ok::<_, String>(gate)
-                    };
-                    terms.gates = metrics.split(',').map(by_name).collect::<Result<_, _>>()?;
-                }
-            }
-            if let Some(text) = args.take_key("shadow") {
-                let (mirror, hold) = text.split_once(':').ok_or("write MIRROR:HOLD")?;
-                terms.shadow = Shadow {
-                    mirror_basis_points: mirror.parse()?,
-                    hold_seconds: hold.parse()?,
-                    min_samples: 0,
-                };
-            }
-            if args.take_key("pace") == Some("evidence") {
-                terms.pace = Pace::Evidence;
-            }
+            let terms = terms(args)?;
             let (surface, candidate) = (word(args)?.into(), word(args)?.into());
             Action::StartRollout { surface, candidate, steps, terms }
+        }
+        "experiment" => {
+            let share_basis_points = args.take_key("share").unwrap_or("10000").parse()?;
+            let layer = args.take_key("layer").unwrap_or("ranking").to_owned();
+            let bandit = args.take_key("bandit").map(str::parse).transpose()?;
+            let allocation = bandit.map_or(Allocation::Fixed, |floor_basis_points| {
+                Allocation::Thompson { reward: Measure::Clicks, floor_basis_points }
+            });
+            let surface = word(args)?.to_owned();
+            let arms = words(args).into_iter().map(|text| {
+                let mut parts = text.split('/');
+                let mut next = || parts.next().ok_or("an arm is name/ensemble/weight");
+                let (name, ensemble) = (next()?.to_owned(), next()?.to_owned());
+                Ok(Arm { name, ensemble, weight_basis_points: next()?.parse()? })
+            });
+            let arms = arms.collect::<Result<_, Box<dyn Error>>>()?;
+            Action::StartExperiment { surface, layer, share_basis_points, arms, allocation }
+        }
+        "stop" => {
+            let reason = args.take_key("reason").unwrap_or_default().to_owned();
+            Action::StopExperiment { experiment_id: word(args)?.into(), reason }
+        }
+        "automatic" => {
+            let steps = args.take_key("steps");
+            let terms = terms(args)?;
+            let surface = word(args)?.to_owned();
+            let automatic = match steps {
+                None => None,
+                Some(steps) => {
+                    let model = word(args)?.into();
+                    Some(Automatic {
+                        model,
+                        steps: steps.split(',').map(step).collect::<Result<_, _>>()?,
+                        terms,
+                        pending: None,
+                    })
+                }
+            };
+            Action::SetAutomaticRollout { surface, automatic }
+        }
+        "retain" => {
+            let keep = args.take_key("keep").map(str::parse).transpose()?;
+            let keep_seconds = args.take_key("seconds").unwrap_or("0").parse()?;
+            let delete_bundles = args.take_key("delete").is_some();
+            let retention =
+                keep.map(|keep_versions| Retention { keep_versions, keep_seconds, delete_bundles });
+            Action::SetRetention { model: word(args)?.into(), retention }
         }
         "pause" => wish(RolloutMove::Pause, args)?,
         "resume" => wish(RolloutMove::Resume, args)?,
@@ -324,9 +358,45 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
     })
 }
 
+fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
+    let mut terms = Terms::unguarded();
+    match args.take_key("gates") {
+        None => {}
+        Some("default") => terms.gates = default_gates(),
+        Some(metrics) => {
+            let by_name = |name: &str| {
+                let hold = name.trim_end_matches(['!', '?']);
+                let gate = default_gates().into_iter().find(|g| g.metric.name() == hold);
+                let mut gate = gate.ok_or_else(|| format!("no default gate {hold}"))?;
+                gate.on_no_data = match name.contains('?') {
+                    true => OnNoData::Ignore,
+                    false => OnNoData::Hold,
+                };
+                if name.contains('!') {
+                    gate.on_breach = OnBreach::Pause;
+                }
+                Ok::<_, String>(gate)
+            };
+            terms.gates = metrics.split(',').map(by_name).collect::<Result<_, _>>()?;
+        }
+    }
+    if let Some(text) = args.take_key("shadow") {
+        let (mirror, hold) = text.split_once(':').ok_or("write MIRROR:HOLD")?;
+        terms.shadow = Shadow {
+            mirror_basis_points: mirror.parse()?,
+            hold_seconds: hold.parse()?,
+            min_samples: 0,
+        };
+    }
+    if args.take_key("pace") == Some("evidence") {
+        terms.pace = Pace::Evidence;
+    }
+    Ok(terms)
+}
+
 fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
     PublishedVersion {
-        bundle_uri: "file:///bundle".into(),
+        bundle_uri: format!("file:///bundles/{manifest_digest}"),
         manifest_digest,
         recipe: Recipe::Popularity,
         shards,
@@ -366,6 +436,16 @@ fn words<'a>(args: &mut ArgumentConsumer<'a>) -> Vec<&'a str> {
 fn show(outcome: &Outcome) -> String {
     match outcome {
         Ok(Reply::Rollout(rollout)) => line(rollout),
+        Ok(Reply::Experiment(experiment)) => {
+            let Experiment { id, state, from_basis_points: from, .. } = experiment.as_ref();
+            let until = from + experiment.share_basis_points;
+            let arms: Vec<String> = experiment
+                .arms
+                .iter()
+                .map(|arm| format!("{} {} at {}", arm.name, arm.ensemble, arm.weight_basis_points))
+                .collect();
+            format!("experiment {id}: {state:?}, places {from} to {until}: {}\n", arms.join(", "))
+        }
         Ok(Reply::Version(version)) => format!("{version}\n"),
         Ok(Reply::Ensemble { name, root: _ }) => format!("ensemble {name}\n"),
         Ok(Reply::Node { node_id, .. }) => format!("node {node_id}\n"),

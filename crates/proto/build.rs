@@ -4,9 +4,10 @@
 use prost::Message as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "marquee/v1/recommender.proto",
     "marquee/control/v1/control.proto",
+    "marquee/control/v1/experiment.proto",
     "marquee/control/v1/telemetry.proto",
     "marquee/shard/v1/shard.proto",
     "marquee/raft/v1/raft.proto",

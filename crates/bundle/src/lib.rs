@@ -29,7 +29,8 @@ mod input;
 pub mod kernels;
 pub mod labels;
 mod manifest;
-pub mod search;
+pub mod remove;
+mod search;
 mod shard;
 pub mod sign;
 pub mod sparse;
@@ -55,6 +56,7 @@ pub use manifest::{
     CellsInfo, Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest,
     MatrixInfo, MatrixLayout, Quality, Recall, ShardIndexInfo, shard_directory,
 };
+pub use remove::remove_bundle;
 pub use search::{
     Allow, CancelFlag, Hit, MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Way,
     dense_top_k, sparse_row_sum,

@@ -204,3 +204,25 @@ fn without_a_history_its_rows_are_empty() {
         "items of unknown popularity are candidates too"
     );
 }
+
+#[test]
+fn a_bundle_is_removed_whole_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+    write(input(20, 10, 4, 2), &here);
+    write(input(21, 10, 4, 2), &there);
+    let digest = open(&here).expect("sound").digest().to_string();
+    let refused = remove_bundle(&there, &digest).expect_err("another bundle");
+    assert!(refused.to_string().contains("of another bundle"), "{refused}");
+    open(&there).expect("untouched");
+    remove_bundle(&here, &digest).expect("removed");
+    assert!(!here.exists());
+    let digest = open(&there).expect("sound").digest().to_string();
+    std::fs::write(there.join("notes.txt"), "mine").expect("written");
+    remove_bundle(&there, &digest).expect("removed");
+    assert_eq!(
+        support::files(&there),
+        [std::path::Path::new("notes.txt")],
+        "what is not of the bundle stays"
+    );
+}

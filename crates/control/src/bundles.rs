@@ -1,6 +1,6 @@
 //! What publishing asks of a bundle: a manifest that may be believed, and a model that is worth it.
 
-use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest};
+use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest, remove_bundle};
 use marquee_core::plan::{PublishedVersion, Quality};
 use std::path::PathBuf;
 
@@ -129,6 +129,15 @@ pub fn directory_of(uri: &str) -> Result<PathBuf, PublishError> {
         return Err(refused("has a zero byte"));
     }
     Ok(PathBuf::from(path))
+}
+
+/// Deletes the bundle at `uri` if it is the one of this digest. Blocking.
+///
+/// # Errors
+/// In words: why it is left where it is.
+pub fn delete_bundle(uri: &str, manifest_digest: &str) -> Result<(), String> {
+    let directory = directory_of(uri).map_err(|error| error.to_string())?;
+    remove_bundle(&directory, manifest_digest).map_err(|error| error.to_string())
 }
 
 /// Bundles in directories that this node can read.

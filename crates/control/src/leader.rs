@@ -4,14 +4,17 @@
 //! survive: the steward proposes what core's pure functions say of the plan at this moment, and
 //! proposing it twice, or by two nodes that both think they lead, does no harm.
 
+use crate::bundles::delete_bundle;
 use crate::clock::{Monotonic, wall_ms};
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{News, Roster};
-use crate::windows::{Measured, Windows};
+use crate::windows::{JUDGE_EVERY_MS, Measured, Windows};
 use marquee_core::command::{Action, AllEvidence, Command, Outcome, Reply, due};
-use marquee_core::judge::judge;
+use marquee_core::experiment::{ExperimentState, thompson};
+use marquee_core::judge::{Evidence, judge};
 use marquee_core::plan::Plan;
+use marquee_core::retention::{doomed_bundles, retired};
 use marquee_core::telemetry::Window;
 use marquee_proto::convert_raft::{command_to_pb, outcome_from_pb};
 use marquee_proto::raft::v1 as pb;
@@ -23,6 +26,9 @@ use tokio::time::MissedTickBehavior;
 
 /// How often the leader looks whether something is due: rollouts hold for seconds.
 const STEWARD_TICK: Duration = Duration::from_millis(100);
+
+/// A bandit's weights change once a minute: users should not be sent to and fro for chance.
+const WINDOWS_BETWEEN_WEIGHTS: u64 = 60_000 / JUDGE_EVERY_MS;
 
 /// The leader's part of a control node, whether it leads or not.
 pub(crate) struct Leader {
@@ -95,27 +101,38 @@ impl Leader {
     async fn judge(&self) {
         let ripe = self.windows().ripe(self.clock.ms());
         for (measured, window) in ripe {
-            let (rollout_id, weight_basis_points) = measured.clone();
             let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
-            let Some(rollout) = plan.rollout(&rollout_id) else { continue };
-            if rollout.state.is_over() {
-                continue;
-            }
-            let known = evidence.get(&rollout_id).cloned().unwrap_or_default();
-            let judgement = judge(rollout, &known, weight_basis_points, &window);
-            let action = Action::JudgeRollout {
-                rollout_id,
-                number: known.windows + 1,
-                weight_basis_points,
-                window: Box::new(window.clone()),
-                judgement: Box::new(judgement),
-            };
+            let known = evidence.get(&measured.0);
+            let Some(action) = judgement(&plan, known, &measured, &window) else { continue };
             let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
             if let Err(refused) = self.commit(&command).await {
                 tracing::debug!(%refused, "a judgement must wait");
                 self.windows().keep(measured, window, self.clock.ms());
             }
         }
+    }
+
+    /// Has versions forgotten that nothing needs, and deletes their bundles if that is wanted.
+    async fn retire(&self) -> Result<(), Refused> {
+        let now_ms = wall_ms();
+        let plan = self.plan.borrow().clone();
+        let doomed = doomed_bundles(&plan, &retired(&plan, now_ms));
+        let action = Action::RetireVersions;
+        self.commit(&Command { request_id: String::new(), now_ms, action }).await?.ok();
+        let plan = self.plan.borrow().clone();
+        for (uri, digest) in doomed {
+            // Published again meanwhile, or not forgotten after all.
+            if plan.versions.values().all(|published| published.bundle_uri != uri) {
+                let at = uri.clone();
+                let deleting = move || delete_bundle(&at, &digest);
+                match tokio::task::spawn_blocking(deleting).await {
+                    Ok(Ok(())) => tracing::info!(uri, "deleted a bundle that nothing needs"),
+                    Ok(Err(why)) => tracing::warn!(uri, why, "a bundle is left where it is"),
+                    Err(panic) => tracing::error!(uri, %panic, "deleting a bundle"),
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn commit(&self, command: &Command) -> Result<Outcome, Refused> {
@@ -153,6 +170,13 @@ impl Leader {
             self.judge().await;
             let now = plan.borrow_and_update().clone();
             for action in self.duties(&now, term) {
+                if action == Action::RetireVersions {
+                    if let Err(refused) = self.retire().await {
+                        tracing::debug!(%refused, "retiring versions must wait");
+                        break;
+                    }
+                    continue;
+                }
                 let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
                 if let Err(refused) = self.commit(&command).await {
                     tracing::debug!(%refused, action = ?command.action, "a duty must wait");
@@ -171,4 +195,44 @@ impl Leader {
         });
         silent.chain(due(plan, &self.evidence.borrow(), wall_ms())).collect()
     }
+}
+
+/// The command that takes a window in; none where its trial is over.
+fn judgement(
+    plan: &Plan,
+    known: Option<&Evidence>,
+    (trial, weight_basis_points): &Measured,
+    window: &Window,
+) -> Option<Action> {
+    let nothing = Evidence::default();
+    let known = known.unwrap_or(&nothing);
+    let (number, window) = (known.windows + 1, Box::new(window.clone()));
+    if let Some(rollout) = plan.rollout(trial).filter(|rollout| !rollout.state.is_over()) {
+        let judgement = Box::new(judge(rollout, known, *weight_basis_points, &window));
+        return Some(Action::JudgeRollout {
+            rollout_id: trial.clone(),
+            number,
+            weight_basis_points: *weight_basis_points,
+            window,
+            judgement,
+        });
+    }
+    let experiment = plan.experiment(trial)?;
+    if experiment.state != ExperimentState::Running {
+        return None;
+    }
+    let mut weights = Vec::new();
+    if number % WINDOWS_BETWEEN_WEIGHTS == 0 {
+        let mut after = known.clone();
+        after.total.absorb(&window);
+        weights = thompson(experiment, &after, standard_normal).unwrap_or_default();
+    }
+    let experiment_id = trial.clone();
+    Some(Action::ObserveExperiment { experiment_id, number, window, weights })
+}
+
+/// A draw from a standard normal (Box and Muller 1958).
+fn standard_normal() -> f64 {
+    let (u, v) = (1.0 - fastrand::f64(), fastrand::f64());
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }

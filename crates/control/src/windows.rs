@@ -3,6 +3,7 @@
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump.
 
+use marquee_core::experiment::ExperimentState;
 use marquee_core::plan::Plan;
 use marquee_core::telemetry::Window;
 use std::collections::BTreeMap;
@@ -38,7 +39,8 @@ impl Windows {
 
     /// Takes in what a router has measured; of a trial that runs, or it is of no use any more.
     pub(crate) fn hear(&mut self, plan: &Plan, measured: Measured, window: &Window, now_ms: u64) {
-        let is_running = plan.rollout(&measured.0).is_some_and(|rollout| !rollout.state.is_over());
+        let is_running = plan.rollout(&measured.0).is_some_and(|it| !it.state.is_over())
+            || plan.experiment(&measured.0).is_some_and(|it| it.state == ExperimentState::Running);
         // A trial has one share at a time, and the one before for a moment: bounded by the plan.
         if is_running {
             let (_, sum) =

@@ -42,6 +42,8 @@ pub const FULL_WEIGHT_BASIS_POINTS: u32 = 10_000;
 pub const MAX_FINISHED_ROLLOUTS: usize = 100;
 /// Finished rollouts whose evidence is kept: some 20 kB each, in every snapshot.
 pub const MAX_EVIDENCE_OF_FINISHED: usize = 20;
+/// Experiments that a plan holds, stopped ones included; the oldest stopped ones are forgotten first.
+pub const MAX_EXPERIMENTS: usize = 100;
 /// Published versions that a plan holds.
 pub const MAX_VERSIONS: usize = 1_000;
 /// Nodes of one cluster.

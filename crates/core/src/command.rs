@@ -5,13 +5,15 @@
 //! applied before (by request id) has the outcome it had then and no second effect.
 
 use crate::bounds::{
-    MAX_EVIDENCE_OF_FINISHED, MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES, MAX_REMEMBERED_REQUESTS,
-    MAX_SHARDS, MAX_VERSIONS,
+    MAX_EVIDENCE_OF_FINISHED, MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES,
+    MAX_REMEMBERED_REQUESTS, MAX_SHARDS, MAX_VERSIONS,
 };
 use crate::ensemble::{EnsembleNode, validate};
+use crate::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
 use crate::id::{ModelVersion, check_name};
 use crate::judge::{Evidence, Judgement, clearance};
-use crate::plan::{Node, Plan, PublishedVersion, Replica, Role, Surface};
+use crate::plan::{Automatic, Node, Plan, PublishedVersion, Replica, Role, Surface};
+use crate::retention::{Retention, retired};
 use crate::rollout::{
     Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms, check_steps, check_terms,
 };
@@ -86,6 +88,58 @@ pub enum Action {
         /// What it comes to.
         judgement: Box<Judgement>,
     },
+    /// Begins an A/B test.
+    StartExperiment {
+        /// Where.
+        surface: String,
+        /// Whom it shares users with.
+        layer: String,
+        /// How many of 10,000 users take part.
+        share_basis_points: u32,
+        /// What they get.
+        arms: Vec<Arm>,
+        /// Who decides on the weights.
+        allocation: Allocation,
+    },
+    /// Lets an experiment run whose ensembles are loaded.
+    AdvanceExperiment {
+        /// Which.
+        experiment_id: String,
+    },
+    /// Ends an A/B test: everybody gets what is live.
+    StopExperiment {
+        /// Which.
+        experiment_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Takes a window of an experiment in, with the weights that its bandit gives the arms from now on.
+    ObserveExperiment {
+        /// Which.
+        experiment_id: String,
+        /// Which window, from 1: each counts once, in order.
+        number: u64,
+        /// What was measured.
+        window: Box<Window>,
+        /// One for each arm, or none where they stay.
+        weights: Vec<u32>,
+    },
+    /// Has rollouts begin by themselves on a surface, or no more.
+    SetAutomaticRollout {
+        /// Where.
+        surface: String,
+        /// What begins them; `pending` is ignored.
+        automatic: Option<Automatic>,
+    },
+    /// Says what is kept of a model; none: everything.
+    SetRetention {
+        /// Its name.
+        model: String,
+        /// What is kept.
+        retention: Option<Retention>,
+    },
+    /// Forgets versions that nothing needs and no policy keeps.
+    RetireVersions,
     /// Takes what a node says of itself and of its replicas.
     ReportNode {
         /// Its id.
@@ -141,6 +195,8 @@ pub enum Reply {
     },
     /// The rollout as it is now.
     Rollout(Box<Rollout>),
+    /// The experiment as it is now.
+    Experiment(Box<Experiment>),
     /// The node as registered.
     Node {
         /// Its id.
@@ -221,7 +277,7 @@ impl State {
         let mut plan = self.plan.clone();
         let outcome = act(&mut plan, &mut self.evidence, action, *now_ms);
         if outcome.is_ok() {
-            settle(&mut plan);
+            settle(&mut plan, *now_ms);
             if plan != self.plan {
                 plan.epoch = index;
                 self.plan = plan;
@@ -246,19 +302,32 @@ impl State {
             .filter(|rollout| rollout.state.is_over() && self.evidence.contains_key(&rollout.id))
             .map(|rollout| rollout.id.as_str())
             .collect();
-        let old = &finished[..finished.len().saturating_sub(MAX_EVIDENCE_OF_FINISHED)];
-        let old: BTreeSet<String> = old.iter().map(|id| (*id).to_owned()).collect();
+        let stopped: Vec<&str> = self
+            .plan
+            .experiments
+            .iter()
+            .filter(|it| it.state == ExperimentState::Stopped && self.evidence.contains_key(&it.id))
+            .map(|it| it.id.as_str())
+            .collect();
+        let old = |finished: &[&str]| -> BTreeSet<String> {
+            let old = &finished[..finished.len().saturating_sub(MAX_EVIDENCE_OF_FINISHED)];
+            old.iter().map(|id| (*id).to_owned()).collect()
+        };
+        let old: BTreeSet<String> = old(&finished).union(&old(&stopped)).cloned().collect();
         let plan = &self.plan;
-        self.evidence.retain(|id, _| plan.rollout(id).is_some() && !old.contains(id));
+        self.evidence.retain(|id, _| {
+            let is_known = plan.rollout(id).is_some() || plan.experiment(id).is_some();
+            is_known && !old.contains(id)
+        });
     }
-
     /// What the leader should propose at `now_ms`; see [`due`].
     pub fn due(&self, now_ms: u64) -> Vec<Action> {
         due(&self.plan, &self.evidence, now_ms)
     }
 }
 
-/// What the leader should propose at `now_ms`: for every rollout with something due, to do it.
+/// What the leader should propose at `now_ms`: for every rollout with something due, to do
+/// it, experiments to begin once they are loaded, and versions to forget.
 pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
     plan.rollouts
         .iter()
@@ -269,7 +338,22 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
         })
         .filter(|rollout| plan.missing(&rollout.candidate).is_none())
         .map(|rollout| Action::AdvanceRollout { rollout_id: rollout.id.clone() })
+        .chain(experiments_that_are_ready(plan))
+        .chain((!retired(plan, now_ms).is_empty()).then_some(Action::RetireVersions))
         .collect()
+}
+
+fn experiments_that_are_ready(plan: &Plan) -> impl Iterator<Item = Action> {
+    plan.experiments
+        .iter()
+        .filter(|experiment| experiment.state == ExperimentState::Preparing)
+        .filter(|experiment| missing_arms(plan, experiment).is_none())
+        .map(|experiment| Action::AdvanceExperiment { experiment_id: experiment.id.clone() })
+}
+
+/// What keeps an experiment's arms from having traffic, in words.
+pub fn missing_arms(plan: &Plan, experiment: &Experiment) -> Option<String> {
+    experiment.arms.iter().find_map(|arm| plan.missing(&arm.ensemble))
 }
 
 /// Why a rollout waits, in words; empty when it does not.
@@ -326,6 +410,76 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
                 Ok(())
             })
         }
+        Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
+            let share = *share_basis_points;
+            start_experiment(plan, surface, layer, share, arms, *allocation, now_ms)
+        }
+        Action::AdvanceExperiment { experiment_id } => {
+            let missing = plan.experiment(experiment_id).and_then(|it| missing_arms(plan, it));
+            change_experiment(plan, experiment_id, |experiment| {
+                if experiment.state == ExperimentState::Preparing && missing.is_none() {
+                    experiment.state = ExperimentState::Running;
+                }
+                Ok(())
+            })
+        }
+        Action::StopExperiment { experiment_id, reason } => {
+            change_experiment(plan, experiment_id, |experiment| {
+                if experiment.state == ExperimentState::Stopped {
+                    return Err(Refusal::FailedPrecondition(format!(
+                        "experiment {experiment_id} is over: start a new one"
+                    )));
+                }
+                experiment.state = ExperimentState::Stopped;
+                experiment.stopped_at_ms = now_ms;
+                experiment.reason = reason.clone();
+                Ok(())
+            })
+        }
+        Action::ObserveExperiment { experiment_id, number, window, weights } => {
+            change_experiment(plan, experiment_id, |experiment| {
+                let known = evidence.get(experiment_id).map_or(0, |evidence| evidence.windows);
+                if experiment.state == ExperimentState::Stopped || *number != known + 1 {
+                    return Ok(());
+                }
+                let evidence = evidence.entry(experiment_id.clone()).or_default();
+                evidence.total.absorb(window);
+                (evidence.windows, evidence.judged_at_ms) = (*number, now_ms);
+                let is_bandit = experiment.allocation != Allocation::Fixed;
+                let sum: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+                if is_bandit && weights.len() == experiment.arms.len() && sum == 10_000 {
+                    for (arm, &weight) in experiment.arms.iter_mut().zip(weights) {
+                        arm.weight_basis_points = weight;
+                    }
+                }
+                Ok(())
+            })
+        }
+        Action::SetAutomaticRollout { surface, automatic } => {
+            set_automatic(plan, surface, automatic.as_ref())
+        }
+        Action::SetRetention { model, retention } => {
+            if !plan.next_versions.contains_key(model) {
+                return Err(Refusal::NotFound(format!(
+                    "no version of model {model:?} was ever published"
+                )));
+            }
+            if retention.is_some_and(|it| it.keep_versions == 0) {
+                let says = "keep_versions is 0: at least the newest version is kept";
+                return Err(Refusal::Invalid(says.into()));
+            }
+            match retention {
+                Some(retention) => plan.retention.insert(model.clone(), *retention),
+                None => plan.retention.remove(model),
+            };
+            Ok(Reply::Done)
+        }
+        Action::RetireVersions => {
+            for version in retired(plan, now_ms) {
+                plan.versions.remove(&version);
+            }
+            Ok(Reply::Done)
+        }
         Action::ReportNode { node_id, node, replicas } => {
             report_node(plan, node_id, node, replicas)
         }
@@ -340,7 +494,7 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
         }
         Action::RemoveNode { node_id } => {
             find_node(plan, node_id)?.draining = true;
-            settle(plan);
+            settle(plan, now_ms);
             Ok(Reply::NodeRemoved { draining: plan.nodes.contains_key(node_id) })
         }
     }
@@ -367,7 +521,136 @@ fn publish(plan: &mut Plan, model: &str, new: &PublishedVersion, now_ms: u64) ->
     let published =
         PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..new.clone() };
     plan.versions.insert(version.clone(), published);
+    start_automatic_rollouts(plan, &version, now_ms);
     Ok(Reply::Version(version))
+}
+
+/// A new version has been published: what waits for it begins, or is next.
+fn start_automatic_rollouts(plan: &mut Plan, version: &ModelVersion, now_ms: u64) {
+    let waits = |surface: &Surface| {
+        surface.automatic.as_ref().is_some_and(|automatic| automatic.model == version.model)
+    };
+    let waiting: Vec<String> =
+        plan.surfaces.iter().filter(|(_, it)| waits(it)).map(|(name, _)| name.clone()).collect();
+    for name in waiting {
+        if let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get_mut(&name) {
+            automatic.pending = Some(version.clone());
+        }
+        start_pending(plan, &name, now_ms);
+    }
+}
+
+/// Starts what is next on a surface, if nothing runs there.
+fn start_pending(plan: &mut Plan, name: &str, now_ms: u64) {
+    let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get(name) else { return };
+    let Automatic { steps, terms, pending: Some(version), .. } = automatic.clone() else { return };
+    let candidate = version.to_string();
+    let started = start_rollout(plan, name, &candidate, &steps, &terms, now_ms);
+    // Refused while another one runs: it is tried again when that is over.
+    if let (Ok(_), Some(Surface { automatic: Some(automatic), .. })) =
+        (started, plan.surfaces.get_mut(name))
+    {
+        automatic.pending = None;
+    }
+}
+
+fn set_automatic(plan: &mut Plan, name: &str, wanted: Option<&Automatic>) -> Outcome {
+    check_name("surface", name).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    if let Some(Automatic { model, steps, terms, pending: _ }) = wanted {
+        check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
+        check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?;
+        check_terms(terms).map_err(Refusal::Invalid)?;
+    }
+    if !plan.surfaces.contains_key(name) && plan.surfaces.len() >= MAX_NAMED {
+        return Err(full("surfaces", MAX_NAMED));
+    }
+    let surface = plan.surfaces.entry(name.into()).or_default();
+    surface.automatic = wanted.map(|wanted| Automatic { pending: None, ..wanted.clone() });
+    Ok(Reply::Done)
+}
+
+fn start_experiment(
+    plan: &mut Plan,
+    surface: &str,
+    layer: &str,
+    share_basis_points: u32,
+    arms: &[Arm],
+    allocation: Allocation,
+    now_ms: u64,
+) -> Outcome {
+    check_name("layer", layer).map_err(|e| Refusal::Invalid(e.to_string()))?;
+    experiment::check(share_basis_points, arms, allocation).map_err(Refusal::Invalid)?;
+    for arm in arms {
+        if plan.ensemble_named(&arm.ensemble).is_none() {
+            return Err(Refusal::NotFound(format!(
+                "arm {:?}: {:?} is neither a stored ensemble nor a published model@version",
+                arm.name, arm.ensemble
+            )));
+        }
+    }
+    match plan.surfaces.get(surface) {
+        Some(Surface { rollout_id: Some(running), .. }) => {
+            return Err(Refusal::FailedPrecondition(format!(
+                "surface {surface:?} has a rollout running ({running}): promote it or roll it back first"
+            )));
+        }
+        Some(Surface { ensemble: Some(_), .. }) => {}
+        _ => {
+            return Err(Refusal::FailedPrecondition(format!(
+                "surface {surface:?} has no live model for those who take no part: start a rollout first"
+            )));
+        }
+    }
+    let running = || plan.experiments.iter().filter(|it| it.state != ExperimentState::Stopped);
+    if let Some(other) = running().find(|it| it.surface == surface && it.layer != layer) {
+        return Err(Refusal::FailedPrecondition(format!(
+            "experiment {} runs on surface {surface:?} in layer {:?}: experiments of a surface share a layer, \
+             so that nobody is in two of them",
+            other.id, other.layer
+        )));
+    }
+    let in_layer = running().filter(|it| it.layer == layer);
+    let Some(from_basis_points) = experiment::free_slice(in_layer, share_basis_points) else {
+        return Err(Refusal::FailedPrecondition(format!(
+            "layer {layer:?} has no {share_basis_points} basis points left side by side: stop an experiment, \
+             ask for less, or use another layer on another surface"
+        )));
+    };
+    if running().count() >= MAX_EXPERIMENTS {
+        return Err(full("running experiments", MAX_EXPERIMENTS));
+    }
+    let id = format!("{surface}-ab-{}", plan.next_rollout);
+    plan.next_rollout += 1;
+    let experiment = Experiment {
+        id,
+        surface: surface.into(),
+        layer: layer.into(),
+        from_basis_points,
+        share_basis_points,
+        arms: arms.to_vec(),
+        allocation,
+        state: ExperimentState::Preparing,
+        started_at_ms: now_ms,
+        stopped_at_ms: 0,
+        reason: String::new(),
+    };
+    plan.experiments.push(experiment.clone());
+    Ok(Reply::Experiment(Box::new(experiment)))
+}
+
+fn change_experiment(
+    plan: &mut Plan,
+    experiment_id: &str,
+    change: impl FnOnce(&mut Experiment) -> Result<(), Refusal>,
+) -> Outcome {
+    let experiment =
+        plan.experiments.iter_mut().find(|it| it.id == experiment_id).ok_or_else(|| {
+            Refusal::NotFound(format!(
+                "there is no experiment {experiment_id:?}: list them to see the ids"
+            ))
+        })?;
+    change(experiment)?;
+    Ok(Reply::Experiment(Box::new(experiment.clone())))
 }
 
 fn put_ensemble(plan: &mut Plan, name: &str, root: &EnsembleNode) -> Outcome {
@@ -403,6 +686,16 @@ fn start_rollout(
     }
     if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
         return Err(full("surfaces", MAX_NAMED));
+    }
+    let experiment = plan
+        .experiments
+        .iter()
+        .find(|it| it.surface == surface_name && it.state != ExperimentState::Stopped);
+    if let Some(experiment) = experiment {
+        return Err(Refusal::FailedPrecondition(format!(
+            "surface {surface_name:?} has an experiment running ({}): stop it first",
+            experiment.id
+        )));
     }
     let surface = plan.surfaces.entry(surface_name.into()).or_default();
     if let Some(running) = &surface.rollout_id {
@@ -498,7 +791,8 @@ fn full(what: &str, bound: usize) -> Refusal {
 
 /// What follows from any change: surfaces follow their rollouts, shards are placed, drained nodes
 /// and old rollouts are forgotten.
-fn settle(plan: &mut Plan) {
+fn settle(plan: &mut Plan, now_ms: u64) {
+    let mut ended = Vec::new();
     for (name, surface) in &mut plan.surfaces {
         let over = plan
             .rollouts
@@ -508,21 +802,31 @@ fn settle(plan: &mut Plan) {
         if let Some(rollout) = over {
             debug_assert_eq!(&rollout.surface, name);
             if rollout.state == RolloutState::Promoted {
-                surface.ensemble = Some(rollout.candidate.clone());
+                surface.previous = surface.ensemble.replace(rollout.candidate.clone());
             }
             surface.rollout_id = None;
+            ended.push(name.clone());
         }
     }
     plan.surfaces.retain(|_, surface| *surface != Surface::default());
+    for name in ended {
+        start_pending(plan, &name, now_ms);
+    }
+    let stopped = plan.experiments.len().saturating_sub(MAX_EXPERIMENTS);
+    forget_oldest(&mut plan.experiments, stopped, |it| it.state == ExperimentState::Stopped);
     let finished = plan.rollouts.iter().filter(|rollout| rollout.state.is_over()).count();
-    let mut forget = finished.saturating_sub(MAX_FINISHED_ROLLOUTS);
-    plan.rollouts.retain(|rollout| {
-        let drop = forget > 0 && rollout.state.is_over();
-        forget -= usize::from(drop);
-        !drop
-    });
+    let forget = finished.saturating_sub(MAX_FINISHED_ROLLOUTS);
+    forget_oldest(&mut plan.rollouts, forget, |rollout| rollout.state.is_over());
     plan.place_live_versions();
     forget_drained_nodes(plan);
+}
+
+fn forget_oldest<T>(list: &mut Vec<T>, mut how_many: usize, is_over: impl Fn(&T) -> bool) {
+    list.retain(|it| {
+        let drop = how_many > 0 && is_over(it);
+        how_many -= usize::from(drop);
+        !drop
+    });
 }
 
 /// A node that still reports stays known as draining: forgotten too early, its next report would put

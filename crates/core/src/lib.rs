@@ -12,6 +12,7 @@
 pub mod bounds;
 pub mod command;
 pub mod ensemble;
+pub mod experiment;
 pub mod fold_in;
 pub mod fuse;
 pub mod gate;
@@ -22,6 +23,7 @@ pub mod merge;
 pub mod placement;
 pub mod plan;
 pub mod recipe;
+pub mod retention;
 pub mod rollout;
 pub mod sequential;
 pub mod spent;

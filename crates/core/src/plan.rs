@@ -5,10 +5,12 @@
 //! hold, whether an ensemble is ready for traffic, and what serves a user ([`Plan::route`]).
 
 use crate::ensemble::{EnsembleNode, Known, SplitMember, WeightedNode};
+use crate::experiment::{Experiment, ExperimentState};
 use crate::id::ModelVersion;
 use crate::placement::place;
 use crate::recipe::Recipe;
-use crate::rollout::{Rollout, RolloutState};
+use crate::retention::Retention;
+use crate::rollout::{Rollout, RolloutState, RolloutStep, Terms};
 use crate::split;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,8 +37,12 @@ pub struct Plan {
     pub rollouts: Vec<Rollout>,
     /// The number that each model's next version gets.
     pub next_versions: BTreeMap<String, u64>,
-    /// The number that the next rollout gets.
+    /// The number that the next rollout or experiment gets.
     pub next_rollout: u64,
+    /// Running and stopped, oldest first.
+    pub experiments: Vec<Experiment>,
+    /// By model: what is kept of it. Everything, where there is none.
+    pub retention: BTreeMap<String, Retention>,
 }
 
 /// A shard or router node.
@@ -146,12 +152,29 @@ impl fmt::Display for ReplicaState {
 }
 
 /// A named place that callers ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Surface {
     /// What is live; none until the first rollout is over.
     pub ensemble: Option<String>,
     /// The running rollout.
     pub rollout_id: Option<String>,
+    /// What was live before, and may be wanted back.
+    pub previous: Option<String>,
+    /// Rollouts that begin by themselves.
+    pub automatic: Option<Automatic>,
+}
+
+/// A rollout is to begin whenever a new version of a model is published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Automatic {
+    /// The model.
+    pub model: String,
+    /// Its steps.
+    pub steps: Vec<RolloutStep>,
+    /// How it is guarded.
+    pub terms: Terms,
+    /// The newest version, published while another rollout was running: it is next.
+    pub pending: Option<ModelVersion>,
 }
 
 /// What serves one user on a surface, under one epoch.
@@ -165,6 +188,8 @@ pub struct Route {
     pub rollout_id: Option<String>,
     /// Which side of it.
     pub variant: Variant,
+    /// The experiment that the user takes part in, and the name of the arm.
+    pub experiment: Option<(String, String)>,
     /// What the answer counts for.
     pub trial: Option<Trial>,
     /// What to execute: references followed and splits decided, so only models, sequences,
@@ -175,7 +200,7 @@ pub struct Route {
 /// Which arm of which trial an answer belongs to; see [`crate::telemetry`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trial {
-    /// The rollout's id.
+    /// The id of a rollout or an experiment.
     pub id: String,
     /// Arm 0 is the baseline.
     pub arm: usize,
@@ -247,6 +272,9 @@ impl Plan {
     pub fn route(&self, surface: &str, user_id: &str) -> Result<Route, RouteError> {
         let place =
             self.surfaces.get(surface).ok_or_else(|| RouteError::UnknownSurface(surface.into()))?;
+        if let Some(route) = self.route_to_arm(surface, user_id)? {
+            return Ok(route);
+        }
         let rollout = place.rollout_id.as_ref().and_then(|id| self.rollout(id));
         let variant = match (rollout, &place.ensemble) {
             (Some(rollout), Some(_)) => {
@@ -273,6 +301,28 @@ impl Plan {
         };
         let mirrored = || self.route_as(&route.surface, user_id, Some(rollout), other).ok();
         if share == 0 { None } else { Some((mirrored()?, share)) }
+    }
+
+    /// What serves those who take part in an experiment.
+    fn route_to_arm(&self, surface: &str, user_id: &str) -> Result<Option<Route>, RouteError> {
+        let running = self.experiments.iter().filter(|it| it.surface == surface);
+        let chosen = running.filter_map(|it| Some((it, it.arm_of(user_id)?))).next();
+        let Some((experiment, arm)) = chosen else { return Ok(None) };
+        let Experiment { id, arms, .. } = experiment;
+        Ok(Some(Route {
+            surface: surface.into(),
+            ensemble: arms[arm].ensemble.clone(),
+            rollout_id: None,
+            variant: Variant::None,
+            experiment: Some((id.clone(), arms[arm].name.clone())),
+            trial: Some(Trial {
+                id: id.clone(),
+                arm,
+                arms: arms.len(),
+                weight_basis_points: arms.last().map_or(0, |arm| arm.weight_basis_points),
+            }),
+            root: self.decide(&self.named(&arms[arm].ensemble)?, user_id)?,
+        }))
     }
 
     fn route_as(
@@ -304,6 +354,7 @@ impl Plan {
             ensemble: ensemble.clone(),
             rollout_id: rollout.map(|rollout| rollout.id.clone()),
             variant,
+            experiment: None,
             trial,
             root: self.decide(&self.named(ensemble)?, user_id)?,
         })
@@ -356,8 +407,8 @@ impl Plan {
         versions
     }
 
-    /// The versions that must be loaded: of every surface's ensemble and of both sides of every
-    /// running rollout.
+    /// The versions that must be loaded: of every surface's ensemble, of both sides of every running
+    /// rollout, and of every arm of every experiment.
     pub fn live_versions(&self) -> BTreeSet<ModelVersion> {
         let surfaces = self.surfaces.values().filter_map(|surface| surface.ensemble.as_ref());
         let rollouts = self
@@ -365,7 +416,18 @@ impl Plan {
             .iter()
             .filter(|rollout| !rollout.state.is_over())
             .flat_map(|rollout| rollout.baseline.iter().chain([&rollout.candidate]));
-        surfaces.chain(rollouts).flat_map(|ensemble| self.versions_of(ensemble)).collect()
+        let experiments = self
+            .experiments
+            .iter()
+            .filter(|experiment| experiment.state != ExperimentState::Stopped)
+            .flat_map(|experiment| experiment.arms.iter().map(|arm| &arm.ensemble));
+        let all = surfaces.chain(rollouts).chain(experiments);
+        all.flat_map(|ensemble| self.versions_of(ensemble)).collect()
+    }
+
+    /// The experiment of this id.
+    pub fn experiment(&self, id: &str) -> Option<&Experiment> {
+        self.experiments.iter().find(|experiment| experiment.id == id)
     }
 
     /// What keeps an ensemble from having traffic, in words; nothing when every shard of every

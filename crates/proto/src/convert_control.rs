@@ -8,13 +8,18 @@
 //! an outcome that retries find again.
 
 use crate::control::v1 as pb;
+use crate::convert_experiment::{
+    automatic_from_pb, automatic_to_pb, experiment_from_pb, experiment_to_pb, retention_from_pb,
+    retention_to_pb,
+};
 use crate::convert_recipe::{recipe_from_pb, recipe_to_pb};
 use crate::convert_telemetry::{
     gate_from_pb, gate_to_pb, pace_from_pb, pace_to_pb, shadow_from_pb, shadow_to_pb,
 };
 use crate::v1;
-use marquee_core::command::ReplicaReport;
+use marquee_core::command::{ReplicaReport, missing_arms};
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
+use marquee_core::experiment::ExperimentState;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
@@ -112,7 +117,10 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         rollouts,
         next_versions,
         next_rollout,
+        experiments,
+        retention,
     } = plan;
+    let waiting = |it| missing_arms(plan, it).unwrap_or_default();
     pb::Plan {
         epoch: *epoch,
         replication_factor: *replication_factor,
@@ -126,6 +134,8 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
             .map(|(model, next)| v1::ModelVersion { model: model.clone(), version: *next })
             .collect(),
         next_rollout: *next_rollout,
+        experiments: experiments.iter().map(|it| experiment_to_pb(it, waiting(it))).collect(),
+        retention: retention.iter().map(|(model, it)| retention_to_pb(model, *it)).collect(),
     }
 }
 
@@ -141,6 +151,8 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         rollouts,
         next_versions,
         next_rollout,
+        experiments,
+        retention,
     } = plan;
     let next = next_versions.into_iter().map(|next| Ok((next.model, next.version)));
     let plan = Plan {
@@ -153,6 +165,11 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         rollouts: rollouts.into_iter().map(rollout_from_pb).collect::<Result<_>>()?,
         next_versions: keyed("plan.next_versions", next)?,
         next_rollout,
+        experiments: experiments.into_iter().map(experiment_from_pb).collect::<Result<_>>()?,
+        retention: keyed(
+            "plan.retention",
+            retention.into_iter().map(|it| Ok(retention_from_pb(it))),
+        )?,
     };
     check_references(&plan)?;
     Ok(plan)
@@ -172,8 +189,12 @@ fn check_references(plan: &Plan) -> Result<()> {
         }
     }
     let live = plan.surfaces.values().filter_map(|surface| surface.ensemble.as_ref());
-    let moving = plan.rollouts.iter().flat_map(|r| r.baseline.iter().chain([&r.candidate]));
-    for name in live.chain(moving) {
+    // What is over may name versions that have been forgotten.
+    let moving = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
+    let moving = moving.flat_map(|r| r.baseline.iter().chain([&r.candidate]));
+    let tested = plan.experiments.iter().filter(|it| it.state != ExperimentState::Stopped);
+    let tested = tested.flat_map(|it| it.arms.iter().map(|arm| &arm.ensemble));
+    for name in live.chain(moving).chain(tested) {
         if plan.ensemble_named(name).is_none() {
             return Err(refused(
                 "plan",
@@ -230,17 +251,25 @@ pub fn role_from_pb(role: i32) -> Result<Role> {
 }
 
 fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
-    let Surface { ensemble, rollout_id } = surface;
+    let Surface { ensemble, rollout_id, previous, automatic } = surface;
     pb::Surface {
         name: name.into(),
         ensemble: ensemble.clone().unwrap_or_default(),
         rollout_id: rollout_id.clone().unwrap_or_default(),
+        previous: previous.clone().unwrap_or_default(),
+        automatic: automatic.as_ref().map(automatic_to_pb),
     }
 }
 
 fn surface_from_pb(surface: pb::Surface) -> Result<(String, Surface)> {
-    let pb::Surface { name, ensemble, rollout_id } = surface;
-    Ok((name, Surface { ensemble: non_empty(ensemble), rollout_id: non_empty(rollout_id) }))
+    let pb::Surface { name, ensemble, rollout_id, previous, automatic } = surface;
+    let surface = Surface {
+        ensemble: non_empty(ensemble),
+        rollout_id: non_empty(rollout_id),
+        previous: non_empty(previous),
+        automatic: automatic.map(automatic_from_pb).transpose()?,
+    };
+    Ok((name, surface))
 }
 
 fn non_empty(text: String) -> Option<String> {

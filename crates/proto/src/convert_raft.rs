@@ -9,12 +9,17 @@ use crate::convert_control::{
     replica_report_to_pb, rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, terms_from_pb,
     version_from_pb, version_to_pb,
 };
+use crate::convert_experiment::{
+    automatic_from_pb, automatic_to_pb, experiment_from_pb, experiment_to_pb, retention_from_pb,
+    retention_to_pb,
+};
 use crate::convert_telemetry::{
     evidence_from_pb, evidence_to_pb, gate_evidence_from_pb, gate_evidence_to_pb, gate_to_pb,
     pace_to_pb, shadow_to_pb, window_from_pb, window_to_pb,
 };
 use crate::raft::v1 as pb;
 use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
+use marquee_core::experiment::{Experiment, ExperimentState};
 use marquee_core::id::ModelVersion;
 use marquee_core::judge::Judgement;
 use marquee_core::rollout::{Decision, RolloutMove, Terms};
@@ -55,6 +60,47 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 pace: pace_to_pb(*pace) as i32,
             })
         }
+        Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
+            // What it will be, as far as it is known.
+            let wanted = Experiment {
+                id: String::new(),
+                surface: surface.clone(),
+                layer: layer.clone(),
+                from_basis_points: 0,
+                share_basis_points: *share_basis_points,
+                arms: arms.clone(),
+                allocation: *allocation,
+                state: ExperimentState::Preparing,
+                started_at_ms: 0,
+                stopped_at_ms: 0,
+                reason: String::new(),
+            };
+            Pb::StartExperiment(experiment_to_pb(&wanted, String::new()))
+        }
+        Action::AdvanceExperiment { experiment_id } => {
+            Pb::AdvanceExperiment(pb::AdvanceExperiment { experiment_id: experiment_id.clone() })
+        }
+        Action::StopExperiment { experiment_id, reason } => {
+            let (experiment_id, reason) = (experiment_id.clone(), reason.clone());
+            Pb::StopExperiment(pb::StopExperiment { experiment_id, reason })
+        }
+        Action::ObserveExperiment { experiment_id, number, window, weights } => {
+            Pb::ObserveExperiment(pb::ObserveExperiment {
+                experiment_id: experiment_id.clone(),
+                number: *number,
+                window: Some(window_to_pb(window)),
+                weights: weights.clone(),
+            })
+        }
+        Action::SetAutomaticRollout { surface, automatic } => {
+            let automatic = automatic.as_ref().map(automatic_to_pb);
+            Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface: surface.clone(), automatic })
+        }
+        Action::SetRetention { model, retention } => Pb::SetRetention(pb::SetRetention {
+            model: model.clone(),
+            retention: retention.map(|retention| retention_to_pb(model, retention)),
+        }),
+        Action::RetireVersions => Pb::RetireVersions(pb::RetireVersions {}),
         Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
             let Judgement { gates, split, decision } = judgement.as_ref();
             let (decision, reason) = match decision {
@@ -124,6 +170,30 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             }
         }
         Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
+        Pb::StartExperiment(wanted) => {
+            let Experiment { surface, layer, share_basis_points, arms, allocation, .. } =
+                experiment_from_pb(wanted)?;
+            Action::StartExperiment { surface, layer, share_basis_points, arms, allocation }
+        }
+        Pb::AdvanceExperiment(pb::AdvanceExperiment { experiment_id }) => {
+            Action::AdvanceExperiment { experiment_id }
+        }
+        Pb::StopExperiment(pb::StopExperiment { experiment_id, reason }) => {
+            Action::StopExperiment { experiment_id, reason }
+        }
+        Pb::ObserveExperiment(pb::ObserveExperiment { experiment_id, number, window, weights }) => {
+            let window = window_from_pb(needed(window, "observe_experiment.window")?)?;
+            Action::ObserveExperiment { experiment_id, number, window: Box::new(window), weights }
+        }
+        Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface, automatic }) => {
+            let automatic = automatic.map(automatic_from_pb).transpose()?;
+            Action::SetAutomaticRollout { surface, automatic }
+        }
+        Pb::SetRetention(pb::SetRetention { model, retention }) => Action::SetRetention {
+            model,
+            retention: retention.map(|retention| retention_from_pb(retention).1),
+        },
+        Pb::RetireVersions(pb::RetireVersions {}) => Action::RetireVersions,
         Pb::MoveRollout(pb::MoveRollout { rollout_id, r#move, reason }) => Action::MoveRollout {
             rollout_id,
             wish: match pb::RolloutMove::try_from(r#move) {
@@ -169,6 +239,9 @@ pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
         Ok(Reply::Ensemble { name, root }) => Kind::Ensemble(ensemble_to_pb(name, root)),
         // What it waits for is the plan's to say, not the outcome's.
         Ok(Reply::Rollout(rollout)) => Kind::Rollout(rollout_to_pb(rollout, String::new())),
+        Ok(Reply::Experiment(experiment)) => {
+            Kind::Experiment(experiment_to_pb(experiment, String::new()))
+        }
         Ok(Reply::Node { node_id, node }) => Kind::Node(node_to_pb(node_id, node)),
         Ok(Reply::NodeRemoved { draining }) => {
             Kind::NodeRemoved(pb::NodeRemoved { draining: *draining })
@@ -189,6 +262,9 @@ pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome> {
             Ok(Reply::Ensemble { name, root })
         }
         Kind::Rollout(rollout) => Ok(Reply::Rollout(Box::new(rollout_from_pb(rollout)?))),
+        Kind::Experiment(experiment) => {
+            Ok(Reply::Experiment(Box::new(experiment_from_pb(experiment)?)))
+        }
         Kind::Node(node) => {
             let (node_id, node) = node_from_pb(node)?;
             Ok(Reply::Node { node_id, node })

@@ -5,10 +5,12 @@ use crate::control::v1 as control;
 use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode};
+use marquee_core::experiment::{Allocation, Arm};
 use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::judge::{GateEvidence, Verdict};
-use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::retention::Retention;
 use marquee_core::rollout::{Pace, RolloutStep, Shadow};
 use marquee_core::sequential::ShareTest;
 use marquee_core::telemetry::{Measure, MirrorDiff, MirrorStats, Window};
@@ -165,6 +167,34 @@ fn judged(number: u64, decision: Decision) -> Action {
     }
 }
 
+fn experiment(other: &str, allocation: Allocation) -> Action {
+    let arm = |name: &str, ensemble: &str| Arm {
+        name: name.into(),
+        ensemble: ensemble.into(),
+        weight_basis_points: 5_000,
+    };
+    Action::StartExperiment {
+        surface: "home".into(),
+        layer: "ranking".into(),
+        share_basis_points: 2_000,
+        arms: vec![arm("control", "all"), arm("other", other)],
+        allocation,
+    }
+}
+
+fn observed(weights: Vec<u32>) -> Action {
+    Action::ObserveExperiment {
+        experiment_id: "home-ab-4".into(),
+        number: 1,
+        window: Box::new(window()),
+        weights,
+    }
+}
+
+fn automatic(automatic: Option<Automatic>) -> Action {
+    Action::SetAutomaticRollout { surface: "home".into(), automatic }
+}
+
 /// Commands of every kind, refused ones among them.
 fn commands() -> Vec<Command> {
     let steps =
@@ -205,6 +235,30 @@ fn commands() -> Vec<Command> {
         wish(RolloutMove::Promote),
         wish(RolloutMove::RollBack),
         report(ReplicaState::Unloading),
+        experiment("plain", Allocation::Fixed),
+        experiment("missing", Allocation::Fixed),
+        Action::AdvanceExperiment { experiment_id: "home-ab-4".into() },
+        observed(Vec::new()),
+        Action::StopExperiment { experiment_id: "home-ab-4".into(), reason: "done".into() },
+        experiment(
+            "plain",
+            Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 100 },
+        ),
+        observed(vec![9_000, 1_000]),
+        automatic(Some(Automatic {
+            model: "films".into(),
+            steps: steps.clone(),
+            terms: terms(),
+            pending: None,
+        })),
+        published(3, Recipe::Popularity),
+        automatic(None),
+        Action::SetRetention {
+            model: "films".into(),
+            retention: Some(Retention { keep_versions: 2, keep_seconds: 5, delete_bundles: true }),
+        },
+        Action::SetRetention { model: "films".into(), retention: None },
+        Action::RetireVersions,
         Action::SetNodeAlive { node_id: "shard-1".into(), alive: false },
         Action::RemoveNode { node_id: "shard-1".into() },
         Action::RemoveNode { node_id: "router-1".into() },

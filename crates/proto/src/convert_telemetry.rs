@@ -345,7 +345,8 @@ fn diff_from_pb(diff: pb::MirrorDiff) -> Result<MirrorDiff> {
     })
 }
 
-fn measure_to_pb(measure: Measure) -> pb::Measure {
+/// To the wire.
+pub fn measure_to_pb(measure: Measure) -> pb::Measure {
     match measure {
         Measure::Answered => pb::Measure::Answered,
         Measure::Empty => pb::Measure::Empty,
@@ -361,7 +362,8 @@ fn measure_to_pb(measure: Measure) -> pb::Measure {
     }
 }
 
-fn measure_from_pb(value: i32) -> Result<Measure> {
+/// From the wire.
+pub fn measure_from_pb(value: i32) -> Result<Measure> {
     let measure = pb::Measure::try_from(value).map_err(|_| unknown("measure", value))?;
     let found = Measure::ALL.into_iter().find(|&it| measure_to_pb(it) == measure);
     found.ok_or_else(|| unknown("measure", value))

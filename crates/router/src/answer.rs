@@ -45,7 +45,8 @@ impl Answer {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        let Route { surface, ensemble, rollout_id, variant, root, trial: _ } = &self.route;
+        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _ } =
+            &self.route;
         v1::ServedBy {
             surface: surface.clone(),
             ensemble: ensemble.clone(),
@@ -58,6 +59,8 @@ impl Answer {
             }
             .into(),
             plan_epoch: self.epoch,
+            experiment_id: experiment.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
+            arm: experiment.as_ref().map(|(_, arm)| arm.clone()).unwrap_or_default(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! becomes a response. What is refused, and why, is decided by the state machine, so that it is the
 //! same on every node and at every retry.
 
+mod experiments;
 mod publish;
 pub mod raft;
 mod rollouts;
@@ -281,6 +282,54 @@ impl ControlService for ControlApi {
         let wish = marquee_core::rollout::RolloutMove::RollBack;
         let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
         Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(rollout) }))
+    }
+
+    async fn set_automatic_rollout(
+        &self,
+        request: Request<pb::SetAutomaticRolloutRequest>,
+    ) -> Answer<pb::SetAutomaticRolloutResponse> {
+        self.automate(request.into_inner()).await?;
+        Ok(Response::new(pb::SetAutomaticRolloutResponse {}))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<pb::SetRetentionRequest>,
+    ) -> Answer<pb::SetRetentionResponse> {
+        self.retain(request.into_inner()).await?;
+        Ok(Response::new(pb::SetRetentionResponse {}))
+    }
+
+    async fn start_experiment(
+        &self,
+        request: Request<pb::StartExperimentRequest>,
+    ) -> Answer<pb::StartExperimentResponse> {
+        let experiment = Some(self.begin_experiment(request.into_inner()).await?);
+        Ok(Response::new(pb::StartExperimentResponse { experiment }))
+    }
+
+    async fn stop_experiment(
+        &self,
+        request: Request<pb::StopExperimentRequest>,
+    ) -> Answer<pb::StopExperimentResponse> {
+        let experiment = Some(self.end_experiment(request.into_inner()).await?);
+        Ok(Response::new(pb::StopExperimentResponse { experiment }))
+    }
+
+    async fn get_experiment(
+        &self,
+        request: Request<pb::GetExperimentRequest>,
+    ) -> Answer<pb::GetExperimentResponse> {
+        let id = request.into_inner().experiment_id;
+        self.experiment_and_report(&id).await.map(Response::new)
+    }
+
+    async fn list_experiments(
+        &self,
+        _request: Request<pb::ListExperimentsRequest>,
+    ) -> Answer<pb::ListExperimentsResponse> {
+        let experiments = self.all_experiments().await?;
+        Ok(Response::new(pb::ListExperimentsResponse { experiments }))
     }
 
     async fn get_plan(&self, _request: Request<pb::GetPlanRequest>) -> Answer<pb::GetPlanResponse> {

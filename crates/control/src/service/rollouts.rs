@@ -3,12 +3,11 @@
 use super::status::IntoStatus as _;
 use super::{ControlApi, unexpected};
 use marquee_core::command::{Action, AllEvidence, Reply, waiting_for};
-use marquee_core::gate::default_gates;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
-use marquee_core::rollout::{DEFAULT_SHADOW, Rollout, RolloutMove};
+use marquee_core::rollout::{Rollout, RolloutMove};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_control::{rollout_to_pb, step_from_pb, terms_from_pb};
-use marquee_proto::convert_telemetry::shadow_to_pb;
+use marquee_proto::convert_control::{rollout_to_pb, step_from_pb};
+use marquee_proto::convert_experiment::wanted_terms;
 use tonic::Status;
 
 /// Bytes of the reason that is kept in a rollout's history.
@@ -42,6 +41,16 @@ pub(super) fn list(
         .collect())
 }
 
+/// Refuses a reason that is too long for a history.
+pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
+    match reason.len() {
+        0..=MAX_REASON_BYTES => Ok(()),
+        bytes => Err(Status::invalid_argument(format!(
+            "reason has {bytes} bytes: at most {MAX_REASON_BYTES} are allowed"
+        ))),
+    }
+}
+
 impl ControlApi {
     pub(super) async fn start(
         &self,
@@ -57,18 +66,10 @@ impl ControlApi {
             shadow,
             pace,
         } = request;
-        if without_gates && !gates.is_empty() {
-            let says = "without_gates and gates contradict each other: leave one out";
-            return Err(Status::invalid_argument(says));
-        }
         let surface = if surface.is_empty() { DEFAULT_SURFACE.to_owned() } else { surface };
         let steps = steps.into_iter().map(step_from_pb).collect();
-        let guards_itself = !gates.is_empty() || without_gates;
-        let shadow = shadow.unwrap_or_else(|| shadow_to_pb(DEFAULT_SHADOW));
-        let mut terms = terms_from_pb(gates, shadow, pace).map_err(|error| error.into_status())?;
-        if !guards_itself {
-            terms.gates = default_gates();
-        }
+        let terms = wanted_terms(gates, without_gates, shadow, pace);
+        let terms = terms.map_err(|error| error.into_status())?;
         let action = Action::StartRollout { surface, candidate, steps, terms };
         self.rollout_after(request_id, action).await
     }
@@ -80,12 +81,7 @@ impl ControlApi {
         wish: RolloutMove,
         reason: String,
     ) -> Result<pb::Rollout, Status> {
-        if reason.len() > MAX_REASON_BYTES {
-            return Err(Status::invalid_argument(format!(
-                "reason has {} bytes: at most {MAX_REASON_BYTES} are allowed",
-                reason.len()
-            )));
-        }
+        check_reason(&reason)?;
         self.rollout_after(request_id, Action::MoveRollout { rollout_id, wish, reason }).await
     }
 

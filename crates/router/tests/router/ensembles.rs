@@ -156,7 +156,7 @@ async fn similar_items_of_an_ensemble_and_of_none() {
     assert_eq!(world.similar("i500").await.expect_err("nobody does").code(), Code::NotFound);
 
     world.change(|plan| {
-        let surface = Surface { ensemble: Some("popular@1".into()), rollout_id: None };
+        let surface = Surface { ensemble: Some("popular@1".into()), ..Surface::default() };
         plan.surfaces.insert("top".into(), surface);
     });
     let request = v1::RecommendRequest { surface: "top".into(), ..user("u1", 5) };

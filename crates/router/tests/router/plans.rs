@@ -25,8 +25,11 @@ fn roll_out(plan: &mut Plan, weight_basis_points: u32) {
     );
     assert!(rollout.advance(true, &Clearance::Clear, 2_000), "the first step begins");
     plan.rollouts = vec![rollout];
-    let surface =
-        Surface { ensemble: Some("films@1".into()), rollout_id: Some("default-1".into()) };
+    let surface = Surface {
+        ensemble: Some("films@1".into()),
+        rollout_id: Some("default-1".into()),
+        ..Surface::default()
+    };
     plan.surfaces.insert("default".into(), surface);
 }
 
@@ -103,7 +106,7 @@ async fn answers_never_mix_versions_or_epochs_while_plans_change() {
         let epoch = world.plan.epoch + 1;
         world.change(|plan| {
             let ensemble = Some(format!("films@{}", version_of(epoch)));
-            plan.surfaces.insert("default".into(), Surface { ensemble, rollout_id: None });
+            plan.surfaces.insert("default".into(), Surface { ensemble, ..Surface::default() });
         });
         tokio::task::yield_now().await;
     }

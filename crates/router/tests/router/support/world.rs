@@ -69,7 +69,7 @@ impl World {
             plan.versions.insert(bundle.version.clone(), published(bundle, replicas, &ids));
         }
         let first = bundles[0].version.to_string();
-        let surface = Surface { ensemble: Some(first), rollout_id: None };
+        let surface = Surface { ensemble: Some(first), ..Surface::default() };
         plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
         let sender = watch::Sender::new(Arc::new(plan.clone()));
         let dialer = FakeDialer(nodes.iter().map(|n| (n.id.clone(), Arc::clone(n))).collect());
@@ -89,7 +89,7 @@ impl World {
         let name = format!("e{}", self.plan.epoch);
         self.plan.ensembles.insert(name.clone(), root);
         self.change(|plan| {
-            let surface = Surface { ensemble: Some(name), rollout_id: None };
+            let surface = Surface { ensemble: Some(name), ..Surface::default() };
             plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
         });
     }
