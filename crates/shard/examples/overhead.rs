@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut plan = Plan { epoch: 1, ..Plan::default() };
     plan.versions.insert(version.clone(), published);
     plan.ensembles.insert("films".into(), EnsembleNode::Model(version));
-    let live = Surface { ensemble: Some("films".into()), rollout_id: None };
+    let live = Surface { ensemble: Some("films".into()), ..Surface::default() };
     plan.surfaces.insert("default".into(), live);
     let (_keep, plans) = tokio::sync::watch::channel(Arc::new(plan));
     let loading = Instant::now();

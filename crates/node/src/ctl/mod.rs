@@ -9,6 +9,7 @@
 mod client;
 mod ensembles;
 mod evidence;
+mod experiments;
 mod gates;
 mod health;
 pub mod message;
@@ -66,6 +67,11 @@ enum CtlCommand {
     /// Gray releases: start, follow and steer them
     #[command(subcommand)]
     Rollout(rollouts::RolloutCommand),
+    /// A/B tests: start, compare and stop them
+    #[command(subcommand)]
+    Experiment(experiments::ExperimentCommand),
+    /// Say which versions of a model are kept
+    Retain(models::RetainArgs),
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
     /// Print the whole plan that routers and shards follow
@@ -98,6 +104,8 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Models => models::list(&mut context).await,
         CtlCommand::Ensemble(command) => ensembles::run(&mut context, command).await,
         CtlCommand::Rollout(command) => rollouts::run(&mut context, command).await,
+        CtlCommand::Experiment(command) => experiments::run(&mut context, command).await,
+        CtlCommand::Retain(args) => models::retain(&mut context, args).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Plan => status::plan(&mut context).await,
         CtlCommand::Status => status::status(&mut context).await,

@@ -1,10 +1,11 @@
 //! `ctl publish` and `ctl models`.
 
-use super::{Context, message, request_id};
+use super::{Context, message, request_id, steps};
 use crate::cli::output;
 use clap::Args;
 use marquee_proto::control::v1::{
-    ListModelsRequest, PublishModelRequest, PublishedVersion, Quality, ReplicaState,
+    ListModelsRequest, PublishModelRequest, PublishedVersion, Quality, ReplicaState, Retention,
+    SetRetentionRequest,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +20,57 @@ pub(super) struct PublishArgs {
     /// Publish though the model did not beat popularity on its hold-out, or was never measured
     #[arg(long)]
     force: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  marquee ctl retain films --keep 5 --for 30d
+  marquee ctl retain films --keep 3 --delete-bundles
+  marquee ctl retain films --everything
+
+Versions that are live, were live before, or are part of a rollout, an experiment or a stored ensemble are
+kept in any case.")]
+pub(super) struct RetainArgs {
+    /// The model
+    model: String,
+    /// So many of the newest versions
+    #[arg(long, value_name = "N", required_unless_present = "everything")]
+    keep: Option<u32>,
+    /// And every version for this long after it was published, such as 30d
+    #[arg(long = "for", default_value = "0s", value_parser = steps::seconds, value_name = "TIME")]
+    keep_for: u64,
+    /// Delete the bundles of versions that are forgotten, where the leader can reach them
+    #[arg(long, conflicts_with = "everything")]
+    delete_bundles: bool,
+    /// Keep everything again
+    #[arg(long, conflicts_with = "keep")]
+    everything: bool,
+}
+
+pub(super) async fn retain(context: &mut Context, args: RetainArgs) -> anyhow::Result<ExitCode> {
+    let RetainArgs { model, keep, keep_for: keep_seconds, delete_bundles, everything } = args;
+    let keep_versions = keep.unwrap_or_default();
+    let retention = Retention { model: model.clone(), keep_versions, keep_seconds, delete_bundles };
+    let request = SetRetentionRequest {
+        request_id: request_id(),
+        retention: Some(retention.clone()),
+        keep_everything: everything,
+    };
+    context
+        .client
+        .call(request, |mut control, request| async move { control.set_retention(request).await })
+        .await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.Retention", &retention))?;
+    } else if everything {
+        output::line(format!("every version of {model} is kept"))?;
+    } else {
+        let versions = output::count(u64::from(keep_versions), "version");
+        output::line(format!(
+            "of {model} the newest {versions} are kept, and what anything needs"
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What shards will be told: a URI as it is, a path as an absolute `file://` URI. A path must hold

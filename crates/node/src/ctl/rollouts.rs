@@ -9,9 +9,9 @@ use marquee_core::gate::Gate;
 use marquee_core::rollout::{Pace, RolloutStep as CoreStep, Shadow};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
-    GetRolloutRequest, GetRolloutResponse, ListRolloutsRequest, PauseRolloutRequest,
-    PromoteRolloutRequest, ResumeRolloutRequest, RollBackRolloutRequest, Rollout, RolloutState,
-    StartRolloutRequest, WatchRolloutRequest,
+    AutomaticRollout, GetRolloutRequest, GetRolloutResponse, ListRolloutsRequest,
+    PauseRolloutRequest, PromoteRolloutRequest, ResumeRolloutRequest, RollBackRolloutRequest,
+    Rollout, RolloutState, SetAutomaticRolloutRequest, StartRolloutRequest, WatchRolloutRequest,
 };
 use marquee_proto::convert_control::step_to_pb;
 use marquee_proto::convert_telemetry::{gate_to_pb, pace_to_pb, shadow_to_pb};
@@ -36,6 +36,11 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout start --candidate films@2 --steps 1%:1h:1000,50%:1d! \\
       --gate 'error_rate<=1.2x' --gate 'latency_p99<=50ms,pause' --gate 'clicks_per_answer>=0.98x'")]
     Start(StartArgs),
+    /// Have a rollout begin whenever a new version of a model is published
+    #[command(after_help = "Examples:
+  marquee ctl rollout automatic --surface home --model films --steps 1%:1h:1000,10%:1d,50%:1d
+  marquee ctl rollout automatic --surface home --off")]
+    Automatic(AutomaticArgs),
     /// List rollouts, newest first
     #[command(after_help = "Example:
   marquee ctl rollout list --surface home")]
@@ -70,6 +75,31 @@ pub(super) struct StartArgs {
     /// The surface; it is made if it is new
     #[arg(long, default_value = "default")]
     surface: String,
+    #[command(flatten)]
+    course: Course,
+    /// Follow it until it is over
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct AutomaticArgs {
+    /// The model whose new versions begin a rollout
+    #[arg(long, required_unless_present = "off")]
+    model: Option<String>,
+    /// The surface; it is made if it is new
+    #[arg(long, default_value = "default")]
+    surface: String,
+    #[command(flatten)]
+    course: Course,
+    /// No more
+    #[arg(long, conflicts_with = "model")]
+    off: bool,
+}
+
+/// Steps and what guards them.
+#[derive(Args, Debug)]
+struct Course {
     /// Shares and how long each is held, growing: share:hold,… such as 1%:60s,10%:5m,100%:0s. Needed
     /// where the surface has a live model. share:hold:N waits for N requests too; a step that ends in
     /// ! is entered only once you resume
@@ -92,9 +122,6 @@ pub(super) struct StartArgs {
     /// Leave each step as soon as all gates are proven to hold, its hold being the longest it takes
     #[arg(long)]
     as_fast_as_evidence_allows: bool,
-    /// Follow it until it is over
-    #[arg(long)]
-    watch: bool,
 }
 
 /// Steps as one argument: clap would take a bare `Vec` for a repeated one.
@@ -134,6 +161,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         RolloutCommand::Start(args) => start(context, args).await,
+        RolloutCommand::Automatic(args) => automate(context, args).await,
         RolloutCommand::List { surface } => list(context, surface).await,
         RolloutCommand::Status(args) => {
             let rollout = which(context, args, Wanted::Any).await?;
@@ -207,29 +235,63 @@ pub(super) async fn run(
     }
 }
 
+impl Course {
+    /// As the wire has it, without a model.
+    fn into_wire(self) -> AutomaticRollout {
+        let Self { steps, exponential, gates, no_gates, shadow, as_fast_as_evidence_allows } = self;
+        let steps = steps.or(exponential).unwrap_or_default().0;
+        let pace = if as_fast_as_evidence_allows { Pace::Evidence } else { Pace::Fixed };
+        AutomaticRollout {
+            model: String::new(),
+            steps: steps.iter().map(step_to_pb).collect(),
+            gates: gates.iter().map(gate_to_pb).collect(),
+            without_gates: no_gates,
+            shadow: shadow.map(shadow_to_pb),
+            pace: pace_to_pb(pace) as i32,
+            pending: None,
+        }
+    }
+}
+
+async fn automate(context: &mut Context, args: AutomaticArgs) -> anyhow::Result<ExitCode> {
+    let AutomaticArgs { model, surface, course, off: _ } = args;
+    let automatic = model.map(|model| AutomaticRollout { model, ..course.into_wire() });
+    let request = SetAutomaticRolloutRequest {
+        request_id: request_id(),
+        surface: surface.clone(),
+        automatic: automatic.clone(),
+    };
+    context
+        .client
+        .call(request, |mut control, request| async move {
+            control.set_automatic_rollout(request).await
+        })
+        .await?;
+    match automatic {
+        Some(automatic) if context.json => {
+            output::json(&message::to_json("marquee.control.v1.AutomaticRollout", &automatic))?;
+        }
+        None if context.json => output::json(&serde_json::json!({}))?,
+        Some(AutomaticRollout { model, .. }) => output::line(format!(
+            "a rollout begins on {surface} whenever a new version of {model} is published"
+        ))?,
+        None => output::line(format!("rollouts on {surface} begin only when started"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
-    let StartArgs {
-        candidate,
-        surface,
-        steps,
-        exponential,
-        gates,
-        no_gates,
-        shadow,
-        as_fast_as_evidence_allows,
-        watch: follow,
-    } = args;
-    let steps = steps.or(exponential).unwrap_or_default().0;
-    let pace = if as_fast_as_evidence_allows { Pace::Evidence } else { Pace::Fixed };
+    let StartArgs { candidate, surface, course, watch: follow } = args;
+    let AutomaticRollout { steps, gates, without_gates, shadow, pace, .. } = course.into_wire();
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface,
         candidate,
-        steps: steps.iter().map(step_to_pb).collect(),
-        gates: gates.iter().map(gate_to_pb).collect(),
-        without_gates: no_gates,
-        shadow: shadow.map(shadow_to_pb),
-        pace: pace_to_pb(pace) as i32,
+        steps,
+        gates,
+        without_gates,
+        shadow,
+        pace,
     };
     let answer = context
         .client

@@ -81,7 +81,8 @@ pub fn parse_shadow(text: &str) -> Result<Shadow, String> {
     }
 }
 
-fn weight(text: &str) -> Result<u32, String> {
+/// Reads a share: `1%`, `0.25%` or `25bp`.
+pub fn weight(text: &str) -> Result<u32, String> {
     let wrong = || {
         format!(
             "share {text:?} is not above 0% and up to 100% with at most two decimals: write 1%, 0.25% or 25bp"
@@ -103,7 +104,8 @@ fn weight(text: &str) -> Result<u32, String> {
     points.filter(|points| (1..=FULL_WEIGHT_BASIS_POINTS).contains(points)).ok_or_else(wrong)
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+/// Reads a time: `90s`, `5m`, `2h` or `1d`.
+pub fn seconds(text: &str) -> Result<u64, String> {
     let wrong = || format!("hold {text:?} is not a time of up to 30 days: write 90s, 5m, 2h or 1d");
     let unit = match text.chars().last() {
         Some('s') => 1,

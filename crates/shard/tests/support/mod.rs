@@ -251,7 +251,7 @@ impl Cluster {
                     let name = format!("v{version}");
                     let model = ModelVersion::new("films", version);
                     plan.ensembles.insert(name.clone(), EnsembleNode::Model(model));
-                    let surface = Surface { ensemble: Some(name.clone()), rollout_id: None };
+                    let surface = Surface { ensemble: Some(name.clone()), ..Surface::default() };
                     plan.surfaces.insert(name, surface);
                 }
             }
