@@ -56,9 +56,11 @@ impl ShardService for TenItems {
             titles: vec![String::new(); 10],
             ..QueryResult::default()
         };
-        let results = request.into_inner().ops.into_iter().map(|op| SearchResult {
-            queries: op.queries.iter().map(|_| ten()).collect(),
-        });
+        let results = request
+            .into_inner()
+            .ops
+            .into_iter()
+            .map(|op| SearchResult { queries: op.queries.iter().map(|_| ten()).collect() });
         Ok(Response::new(SearchResponse { results: results.collect() }))
     }
 }

@@ -114,7 +114,8 @@ impl Engine {
         if attempt.met_another_plan && self.plan.borrow().epoch > plan.epoch {
             return None;
         }
-        let one = |answers: Vec<Answer>| answers.into_iter().next().expect("one ask has one answer");
+        let one =
+            |answers: Vec<Answer>| answers.into_iter().next().expect("one ask has one answer");
         Some(attempt.result.map(one))
     }
 

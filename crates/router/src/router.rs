@@ -80,8 +80,7 @@ impl Router {
         if let Some(before) = self.reporting.take() {
             before.abort();
         }
-        let (reporting, reports) =
-            start_reporting(Arc::clone(&self.telemetry), self.plan.clone());
+        let (reporting, reports) = start_reporting(Arc::clone(&self.telemetry), self.plan.clone());
         self.reporting = Some(reporting);
         reports
     }

@@ -134,11 +134,8 @@ impl RouterTelemetry {
         if !self.is_on() || !may_name_trial(recommendation_id) {
             return;
         }
-        let event = Event {
-            recommendation_id: recommendation_id.into(),
-            user_id: user_id.into(),
-            reward,
-        };
+        let event =
+            Event { recommendation_id: recommendation_id.into(), user_id: user_id.into(), reward };
         self.with(|batch| batch.event(event));
     }
 

@@ -59,7 +59,9 @@ impl Observer {
                 };
                 for ask in blamed {
                     // The same plan gives the same route as it did for the call.
-                    let Ok(route) = call.plan.route(&ask.surface, ask.subject.id()) else { continue };
+                    let Ok(route) = call.plan.route(&ask.surface, ask.subject.id()) else {
+                        continue;
+                    };
                     let Some(trial) = &route.trial else { continue };
                     let side = Side { latency_micros, outcome: Outcome::Failed(code as u32) };
                     self.note(call, ask, &route, trial, side, None, draw());

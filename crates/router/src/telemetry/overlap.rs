@@ -61,9 +61,8 @@ mod tests {
         close_to(rank_biased_overlap(&[1, 2, 3], &[1, 3, 4]), 0.685);
         // X = 0, 1: (0.81/2)/9 + 0.81/2.
         close_to(rank_biased_overlap(&[1], &[2, 1]), 0.45);
-        // X = 0, 0, 2 with s = 2, l = 3: (0.729·2/3)/9 + 0.729·2/3.
+        // X = 0, 1, 2 with s = 2, l = 3, so that the short list's agreement of 1/2 goes on at rank 3.
         close_to(rank_biased_overlap(&[2, 3], &[1, 2, 3]), {
-            // X_2 is 1 here: the lists share item 2 at depth 2.
             (0.81 / 2.0 + 0.729 * 2.0 / 3.0 + 1.0 / 6.0 * 0.729) / 9.0
                 + (1.0 / 3.0 + 1.0 / 2.0) * 0.729
         });

@@ -143,7 +143,9 @@ impl Backlog {
 
     fn complain(&mut self) {
         if !std::mem::replace(&mut self.has_complained, true) {
-            tracing::warn!("nobody takes windows of telemetry: they are added up until somebody does");
+            tracing::warn!(
+                "nobody takes windows of telemetry: they are added up until somebody does"
+            );
         }
         while self.waiting.len() > MAX_KEYS {
             self.waiting.pop_first();

@@ -148,8 +148,7 @@ impl Answers {
         if self.known.contains_key(&answer) {
             return;
         }
-        let fresh =
-            Known { user, rewards: Default::default(), seconds_left: MAX_PLAY_SECONDS };
+        let fresh = Known { user, rewards: Default::default(), seconds_left: MAX_PLAY_SECONDS };
         self.known.insert(answer, fresh);
         self.order.push_back((answer, now));
         let since = now.saturating_sub(REMEMBERED.as_micros() as u64);
@@ -222,11 +221,26 @@ mod tests {
         assert_eq!(name_answer("3f00ab", 26, None), "3f00ab-1a");
         let long = format!("3f-1a.100.1.{}", "x".repeat(1_000));
         for bad in [
-            "", "3f-1a", "3f-1a.100.1", "3f-1a.100.1.", "3f-1a.100.2.home.v2-3", "3f-1a.100.1.home-4",
-            "3f-1a.101.1.home.v2-3", "3f-1a.+100.1.home.v2-3", "3f-1a.0100.1.home.v2-3",
-            "3f-1a.100.01.home.v2-3", "3f-1a.-100.1.home.v2-3", "3f-1a.99999999999.1.home.v2-3",
-            "3f-.100.1.home.v2-3", "-1a.100.1.home.v2-3", "3f.100.1.home.v2-3", "zz-1a.100.1.home.v2-3",
-            "3f-1a.100..home.v2-3", "3f-1a.100.１.home.v2-3", "3f00000000000000ff-1a.100.1.home.v2-3", &long,
+            "",
+            "3f-1a",
+            "3f-1a.100.1",
+            "3f-1a.100.1.",
+            "3f-1a.100.2.home.v2-3",
+            "3f-1a.100.1.home-4",
+            "3f-1a.101.1.home.v2-3",
+            "3f-1a.+100.1.home.v2-3",
+            "3f-1a.0100.1.home.v2-3",
+            "3f-1a.100.01.home.v2-3",
+            "3f-1a.-100.1.home.v2-3",
+            "3f-1a.99999999999.1.home.v2-3",
+            "3f-.100.1.home.v2-3",
+            "-1a.100.1.home.v2-3",
+            "3f.100.1.home.v2-3",
+            "zz-1a.100.1.home.v2-3",
+            "3f-1a.100..home.v2-3",
+            "3f-1a.100.１.home.v2-3",
+            "3f00000000000000ff-1a.100.1.home.v2-3",
+            &long,
         ] {
             assert_eq!(trial_of(bad, &plan), None, "{bad:?}");
         }

@@ -75,7 +75,8 @@ fn answers_count_on_their_arm_and_at_their_share() {
     batch.observe(&trial(100, 1), answered(1, "bob", 2, list("2", &[])));
     batch.observe(&trial(100, 1), answered(1, "bob", 3, Outcome::Failed(14)));
     batch.observe(&trial(5_000, 1), answered(1, "eve", 4, list("3", &["c"])));
-    let partial = Outcome::Answered { is_empty: false, is_partial: true, is_fallback: true, list: None };
+    let partial =
+        Outcome::Answered { is_empty: false, is_partial: true, is_fallback: true, list: None };
     batch.observe(&trial(5_000, 1), answered(1, "eve", 5, partial));
     let windows = closed(&batch);
     let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
@@ -143,11 +144,7 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     for n in 0..100 {
         let id = name_answer("3f", n, Some(&now));
         batch.observe(&now, answered(1, &robot, n * 20_000, list(&id, &["a"])));
-        batch.event(Event {
-            recommendation_id: id,
-            user_id: robot.clone(),
-            reward: Reward::Click,
-        });
+        batch.event(Event { recommendation_id: id, user_id: robot.clone(), reward: Reward::Click });
     }
     let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
     let pair = |user: &str| Pair {
@@ -210,8 +207,11 @@ fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
     let mut batch = Batch::default();
     for overlap in [0.5, 0.9, 0.1, 0.7, 0.1] {
         let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
-        let pair =
-            Pair { who: Who::user("ann"), sides: [side(), side()], in_common: Some((overlap, 0.0)) };
+        let pair = Pair {
+            who: Who::user("ann"),
+            sides: [side(), side()],
+            in_common: Some((overlap, 0.0)),
+        };
         batch.pair(&trial(100, 0), pair, Some(MirrorDiff { overlap, ..MirrorDiff::default() }));
     }
     let windows = closed(&batch);
