@@ -63,7 +63,7 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(2);
 pub(crate) const MAX_OBSERVATIONS: usize = 1 << 17;
 /// Mirrored requests that a window has room for: more than the budget lets through.
 pub(crate) const MAX_PAIRS: usize = 1 << 14;
-/// Events that a window has room for.
+/// Events that a window has room for; what is beyond is missing on all arms alike.
 pub(crate) const MAX_EVENTS: usize = 1 << 16;
 /// Trials and shares that a window tells apart: each has a surface of its own, and shares hardly change
 /// while a window is open.

@@ -122,7 +122,7 @@ fn who_of(subject: &Subject) -> Who {
 
 /// An answer in numbers.
 pub(crate) fn outcome_of(ask: &Ask, answer: &Answer) -> Outcome {
-    let score = answer.items.first().map(|item| f64::from(item.score));
+    let score = answer.items.first().map(|item| item.score);
     let ids = answer.items.iter().map(|item| item.item_id.as_str());
     Outcome::Answered {
         is_empty: answer.items.is_empty(),

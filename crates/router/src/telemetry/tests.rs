@@ -45,7 +45,7 @@ fn closed(batch: &Batch) -> Vec<(Key, Window)> {
     close(batch, &mut Memory::default(), &plan(), 2 * SECOND)
 }
 
-fn of<'a>(window: &'a Window, arm: usize, measure: Measure) -> Option<&'a GroupedSum> {
+fn of(window: &Window, arm: usize, measure: Measure) -> Option<&GroupedSum> {
     window.arms[arm].measures.get(&measure)
 }
 
