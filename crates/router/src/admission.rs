@@ -39,6 +39,12 @@ impl Admission {
             .map_err(|_| RouterError::Overload { limit: self.limit })
     }
 
+    /// Whether at least half of the places are taken, or nobody is let in any more.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+            || self.free.available_permits().saturating_mul(2) <= self.limit
+    }
+
     /// Lets nobody in any more, and waits for those who are in; false if that took longer than
     /// `patience`.
     pub(crate) async fn drain(&self, patience: Duration) -> bool {

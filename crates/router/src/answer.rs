@@ -11,10 +11,10 @@ use prost::Message;
 
 impl Answer {
     /// The answer to Recommend.
-    pub(crate) fn into_recommendations(self, recommendation_id: String) -> v1::RecommendResponse {
+    pub(crate) fn into_recommendations(self) -> v1::RecommendResponse {
         let (served_by, coverage) = (self.served_by(), self.coverage());
         v1::RecommendResponse {
-            recommendation_id,
+            recommendation_id: self.recommendation_id,
             items: items(self.items, &self.leaves),
             served_by: Some(served_by),
             coverage: Some(coverage),

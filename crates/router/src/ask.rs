@@ -46,6 +46,11 @@ impl Subject {
 }
 
 impl Ask {
+    /// Whether it is for the best of all items for a user, and not of given ones or for an item.
+    pub(crate) fn is_recommendation(&self) -> bool {
+        matches!(self.subject, Subject::User(_)) && self.only.is_none()
+    }
+
     /// The recent items that shape the answer, newest last.
     pub(crate) fn shaping_items(&self) -> &[String] {
         let known = match self.subject {
@@ -111,6 +116,8 @@ impl From<RankItems> for Ask {
 /// What answers an [`Ask`].
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Its name, for recommendations; given by the service.
+    pub(crate) recommendation_id: String,
     /// Best first; their contributions name leaves of `leaves`, and are there if asked for.
     pub(crate) items: Vec<Candidate>,
     /// The leaves of the ensemble; none unless the ask explains.

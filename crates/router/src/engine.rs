@@ -7,6 +7,9 @@
 //! An attempt uses one plan from beginning to end. When a shard says that it does not hold what that
 //! plan says it holds, and a newer plan is there or comes within a moment, the whole batch is
 //! answered anew under it: nothing of the first attempt is kept, so no answer mixes the two.
+//!
+//! A mirrored request is answered by the plan and the route that it is given, once, and what its calls
+//! show of nodes is forgotten ([`Engine::answer_by`]).
 
 use crate::ask::{Answer, Ask};
 use crate::error::RouterError;
@@ -18,7 +21,7 @@ use crate::node::Nodes;
 use crate::search::SearchRound;
 use crate::task::Task;
 use crate::tree::Demand;
-use marquee_core::plan::Plan;
+use marquee_core::plan::{Plan, Route};
 use marquee_core::spent::Spent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +48,8 @@ pub(crate) struct Engine {
     plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,
     hedging: Mutex<HedgeBudget>,
+    /// What mirrored requests may hedge: they take nothing from callers.
+    mirror_hedging: Mutex<HedgeBudget>,
     /// Turns the choice of replicas from request to request.
     requests: AtomicU64,
     /// The epoch under which a shard first lacked something, and when.
@@ -63,13 +68,14 @@ impl Engine {
             plan,
             nodes,
             hedging: Mutex::default(),
+            mirror_hedging: Mutex::default(),
             requests: AtomicU64::new(0),
             lagging: Mutex::default(),
             merging: Spent::default(),
         }
     }
 
-    /// Answers all of a batch, in order.
+    /// Answers all of a batch, in order, and says by which plan.
     ///
     /// # Errors
     /// What keeps all from an answer, or [`RouterError::InBatch`] for the first that has none.
@@ -77,10 +83,10 @@ impl Engine {
         &self,
         asks: &[Ask],
         deadline: Instant,
-    ) -> Result<Vec<Answer>, RouterError> {
+    ) -> (Arc<Plan>, Result<Vec<Answer>, RouterError>) {
         let mut plan = self.plan.clone();
         let first = Arc::clone(&plan.borrow_and_update());
-        let attempt = self.attempt(&first, asks, deadline).await;
+        let attempt = self.attempt(&first, asks, None, deadline).await;
         if attempt.met_another_plan
             && let Some(newer) = self.newer(&mut plan, first.epoch, deadline).await
         {
@@ -89,9 +95,28 @@ impl Engine {
                 to = newer.epoch,
                 "the plan moved on: answering anew"
             );
-            return self.attempt(&newer, asks, deadline).await.result;
+            let result = self.attempt(&newer, asks, None, deadline).await.result;
+            return (newer, result);
         }
-        attempt.result
+        (first, attempt.result)
+    }
+
+    /// Answers an ask by this plan and route, whatever the ask's own route is. None if a shard did not
+    /// hold what the plan says and there is a newer plan: then the answer says nothing of the route.
+    pub(crate) async fn answer_by(
+        &self,
+        plan: &Plan,
+        ask: &Ask,
+        route: Route,
+        deadline: Instant,
+    ) -> Option<Result<Answer, RouterError>> {
+        let attempt = self.attempt(plan, std::slice::from_ref(ask), Some(route), deadline).await;
+        if attempt.met_another_plan && self.plan.borrow().epoch > plan.epoch {
+            return None;
+        }
+        let one =
+            |answers: Vec<Answer>| answers.into_iter().next().expect("one ask has one answer");
+        Some(attempt.result.map(one))
     }
 
     /// A plan of a later epoch, if there is one or one comes soon.
@@ -122,9 +147,15 @@ impl Engine {
         newer.ok()?.ok().map(|plan| Arc::clone(&plan))
     }
 
-    async fn attempt(&self, plan: &Plan, asks: &[Ask], deadline: Instant) -> Attempt {
+    async fn attempt(
+        &self,
+        plan: &Plan,
+        asks: &[Ask],
+        forced: Option<Route>,
+        deadline: Instant,
+    ) -> Attempt {
         let mut met_another_plan = false;
-        let result = self.try_answer(plan, asks, deadline, &mut met_another_plan).await;
+        let result = self.try_answer(plan, asks, forced, deadline, &mut met_another_plan).await;
         Attempt { result, met_another_plan }
     }
 
@@ -132,6 +163,7 @@ impl Engine {
         &self,
         plan: &Plan,
         asks: &[Ask],
+        forced: Option<Route>,
         deadline: Instant,
         met_another_plan: &mut bool,
     ) -> Result<Vec<Answer>, RouterError> {
@@ -142,10 +174,15 @@ impl Engine {
         if left(deadline).is_zero() {
             return Err(RouterError::Deadline);
         }
-        let routes = each(asks, |ask| Task::route(ask, plan))?;
+        let is_for_somebody = forced.is_none();
+        let routes = match forced {
+            None => each(asks, |ask| Task::route(ask, plan))?,
+            Some(route) => vec![route],
+        };
         let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
         let salt = self.requests.fetch_add(1, Ordering::Relaxed);
         let mut layout = Layout::new(plan, &versions, &self.nodes, salt);
+        layout.terrain.learns = is_for_somebody;
         let mut routes = routes.into_iter();
         let mut tasks = each(asks, |ask| {
             Task::new(ask, routes.next().expect("one was made for each ask"), &layout)
@@ -268,7 +305,8 @@ impl Engine {
         }
         // All rounds of a request take their part of one assignment, so few nodes are asked in all.
         let first = layout.assign().restricted(pieces);
-        let outcome = drive(round, &layout.terrain, &self.hedging, &first, deadline)
+        let hedging = if layout.terrain.learns { &self.hedging } else { &self.mirror_hedging };
+        let outcome = drive(round, &layout.terrain, hedging, &first, deadline)
             .await
             .map_err(|status| RouterError::Refused(status.message().to_owned()))?;
         layout.doubt(&outcome.doubted);

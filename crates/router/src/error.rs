@@ -135,6 +135,31 @@ pub enum Silence {
 }
 
 impl RouterError {
+    /// The code of an error that the arm of a trial is to blame for if it is to blame for any, none for
+    /// those that no arm can help: what the caller asked for does not exist or is out of bounds, the
+    /// deadline had passed before anything was asked, or the router is full, draining or without a plan.
+    /// Shards that are too busy count: a candidate may be what keeps them busy.
+    pub(crate) fn blames_arm(&self) -> Option<Code> {
+        match self {
+            Self::Undecided { .. }
+            | Self::NoItemVectors { .. }
+            | Self::ItemShardUnavailable { .. }
+            | Self::NothingAnswered { .. }
+            | Self::Coverage { .. }
+            | Self::Refused(_) => Some(self.code()),
+            Self::Request(_)
+            | Self::Route(_)
+            | Self::NoPlan
+            | Self::UnknownItem { .. }
+            | Self::Deadline
+            | Self::Overload { .. }
+            | Self::BatchOverLimit { .. }
+            | Self::Draining
+            | Self::TooLarge { .. } => None,
+            Self::InBatch { source, .. } => source.blames_arm(),
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Request(_) => Code::InvalidArgument,

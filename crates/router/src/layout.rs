@@ -49,6 +49,7 @@ impl<'p> Layout<'p> {
             terrain: Terrain {
                 nodes: Vec::new(),
                 replicas: Replicas { pieces: Vec::new(), local: None, salt },
+                learns: true,
             },
         };
         let mut numbers = BTreeMap::new();

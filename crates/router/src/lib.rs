@@ -10,6 +10,7 @@
 //!                                 └─ fanout  replicas, retries, hedges of one round
 //!                                      ├─ select, decide, policy (pure)
 //!                                      └─ drive, over the nodes of `node`
+//!   └─ telemetry  what answers of trials were like, and the other side's answers to the same requests
 //! ```
 //!
 //! Start with [`Router`]; read `engine` for how a batch is answered and `fanout::decide` for what
@@ -42,6 +43,7 @@ mod router;
 mod search;
 mod service;
 mod task;
+mod telemetry;
 mod tree;
 
 pub use config::{
@@ -53,3 +55,4 @@ pub use node::Dialer;
 pub use remote::GrpcDialer;
 pub use router::Router;
 pub use service::RouterService;
+pub use telemetry::{Report, Reward, RouterTelemetry};

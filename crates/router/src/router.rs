@@ -7,11 +7,12 @@ use crate::node::{Dialer, Nodes};
 use crate::readiness::{is_ready, watch_readiness};
 use crate::remote::GrpcDialer;
 use crate::service::RouterService;
+use crate::telemetry::{Mirror, Observer, Report, Reporting, RouterTelemetry, start_reporting};
 use marquee_core::plan::Plan;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Bytes of the hash that begins recommendation ids: 2⁻³² for a clash among 65,536 processes.
@@ -24,6 +25,9 @@ pub struct Router {
     ready: Arc<watch::Sender<bool>>,
     readiness: JoinHandle<()>,
     drain: Duration,
+    plan: watch::Receiver<Arc<Plan>>,
+    telemetry: Arc<RouterTelemetry>,
+    reporting: Option<Reporting>,
 }
 
 impl Router {
@@ -51,10 +55,39 @@ impl Router {
         let readiness =
             tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
         let admission = Admission::new(max_in_flight as usize);
-        let engine = Engine::new(plan, nodes);
+        let engine = Arc::new(Engine::new(plan.clone(), nodes));
+        let telemetry = Arc::new(RouterTelemetry::new());
+        let observer = {
+            let (engine, telemetry) = (Arc::clone(&engine), Arc::clone(&telemetry));
+            let mirror = Mirror::new(
+                engine,
+                Arc::clone(&telemetry),
+                admission.clone(),
+                max_in_flight as usize,
+            );
+            Observer::new(telemetry, mirror)
+        };
+        let prefix = id_prefix(&node_id);
         let service =
-            RouterService::new(engine, admission.clone(), default_deadline, id_prefix(&node_id));
-        Self { service, admission, ready, readiness, drain }
+            RouterService::new(engine, admission.clone(), observer, default_deadline, prefix);
+        Self { service, admission, ready, readiness, drain, plan, telemetry, reporting: None }
+    }
+
+    /// Begins to observe trials and to mirror requests, and gives what is measured, window by window. Must
+    /// be called inside a tokio runtime. Ends after the window that a shutdown closes, or when the
+    /// receiver is dropped; who asks again gets all from then on.
+    pub fn reports(&mut self) -> mpsc::Receiver<Report> {
+        if let Some(before) = self.reporting.take() {
+            before.abort();
+        }
+        let (reporting, reports) = start_reporting(Arc::clone(&self.telemetry), self.plan.clone());
+        self.reporting = Some(reporting);
+        reports
+    }
+
+    /// What is to be told of clicks, plays and purchases.
+    pub fn telemetry(&self) -> Arc<RouterTelemetry> {
+        Arc::clone(&self.telemetry)
     }
 
     /// What answers callers.
@@ -69,12 +102,15 @@ impl Router {
     }
 
     /// Refuses new requests with UNAVAILABLE and waits for those under way, so long as it was set up
-    /// to.
-    pub async fn shutdown(self) {
+    /// to. Hands the last window of telemetry over.
+    pub async fn shutdown(mut self) {
         self.readiness.abort();
         self.ready.send_replace(false);
         if !self.admission.drain(self.drain).await {
             tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
+        }
+        if let Some(reporting) = self.reporting.take() {
+            reporting.finish().await;
         }
     }
 }
@@ -93,5 +129,8 @@ fn id_prefix(node_id: &str) -> String {
 impl Drop for Router {
     fn drop(&mut self) {
         self.readiness.abort();
+        if let Some(reporting) = &self.reporting {
+            reporting.abort();
+        }
     }
 }

@@ -5,7 +5,9 @@ use crate::answer::check_size;
 use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
-use marquee_core::bounds::MAX_BATCH;
+use crate::telemetry::{Call, Observer, name_answer};
+use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
+use marquee_core::plan::Trial;
 use marquee_core::spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
 use marquee_proto::v1;
@@ -31,8 +33,9 @@ pub struct RouterService {
 }
 
 struct Shared {
-    engine: Engine,
+    engine: Arc<Engine>,
     admission: Admission,
+    observer: Observer,
     default_deadline: Duration,
     /// Different for every process.
     id_prefix: String,
@@ -41,15 +44,15 @@ struct Shared {
 
 impl RouterService {
     pub(crate) fn new(
-        engine: Engine,
+        engine: Arc<Engine>,
         admission: Admission,
+        observer: Observer,
         default_deadline: Duration,
         id_prefix: String,
     ) -> Self {
         let answers = AtomicU64::new(0);
-        Self {
-            shared: Arc::new(Shared { engine, admission, default_deadline, id_prefix, answers }),
-        }
+        let shared = Shared { engine, admission, observer, default_deadline, id_prefix, answers };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The time that merging and fusing took so far, of all answers.
@@ -58,8 +61,19 @@ impl RouterService {
     }
 
     async fn answer(&self, asks: &[Ask], deadline: Instant) -> Result<Vec<Answer>, RouterError> {
-        let _place = self.shared.admission.admit(asks.len())?;
-        self.shared.engine.answer(asks, deadline).await
+        let place = self.shared.admission.admit(asks.len())?;
+        let began = Instant::now();
+        let (plan, mut result) = self.shared.engine.answer(asks, deadline).await;
+        let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
+        drop(place);
+        for (ask, answer) in asks.iter().zip(result.iter_mut().flatten()) {
+            if ask.is_recommendation() {
+                answer.recommendation_id = self.recommendation_id(answer.route.trial.as_ref());
+            }
+        }
+        let call = Call { asks, plan: &plan, result: &result, began, took, time };
+        self.shared.observer.observe(&call, || fastrand::u32(..FULL_WEIGHT_BASIS_POINTS));
+        result
     }
 
     async fn answer_one(&self, ask: Ask, deadline: Instant) -> Result<Answer, RouterError> {
@@ -81,9 +95,9 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self) -> String {
+    fn recommendation_id(&self, trial: Option<&Trial>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{number:x}", self.shared.id_prefix)
+        name_answer(&self.shared.id_prefix, number, trial)
     }
 }
 
@@ -96,7 +110,7 @@ impl RecommenderService for RouterService {
         let deadline = self.deadline(request.metadata(), 1);
         let ask = Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
-        let response = answer.into_recommendations(self.recommendation_id());
+        let response = answer.into_recommendations();
         Ok(Response::new(check_size(response)?))
     }
 
@@ -109,10 +123,7 @@ impl RecommenderService for RouterService {
         let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
         let asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
         let answers = self.answer(&asks, deadline).await?;
-        let responses = answers
-            .into_iter()
-            .map(|answer| answer.into_recommendations(self.recommendation_id()))
-            .collect();
+        let responses = answers.into_iter().map(Answer::into_recommendations).collect();
         Ok(Response::new(check_size(v1::BatchRecommendResponse { responses })?))
     }
 

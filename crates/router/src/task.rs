@@ -436,6 +436,7 @@ impl<'a> Task<'a> {
             });
         }
         Ok(Answer {
+            recommendation_id: String::new(),
             unknown_item_ids: self.unknown(layout, &versions),
             leaves: match self.ask.explain {
                 true => self.leaves.iter().map(|leaf| leaf.named(layout)).collect(),

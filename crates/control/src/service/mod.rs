@@ -111,6 +111,16 @@ impl ControlApi {
         Ok(self.plan())
     }
 
+    /// Takes in one window of a router, as `ReportTelemetry` does.
+    pub async fn take_telemetry(&self, request: pb::ReportTelemetryRequest) -> Result<(), Status> {
+        let pb::ReportTelemetryRequest { node_id, window } = request;
+        let window = needed(window, "window")?;
+        self.0.submitter.observe(window).await.map_err(|error| {
+            tracing::debug!(node_id, %error, "a window of telemetry is lost");
+            error.into_status()
+        })
+    }
+
     /// Has a command applied, once for its request id.
     async fn write(&self, request_id: String, action: Action) -> Result<Reply, Status> {
         if request_id.len() > MAX_REQUEST_ID_BYTES {
@@ -401,14 +411,10 @@ impl ControlService for ControlApi {
                     Err(_) => return Err(Status::unavailable("this control node shuts down")),
                 },
             };
-            let Some(pb::ReportTelemetryRequest { node_id, window }) = next else {
+            let Some(window) = next else {
                 return Ok(Response::new(pb::ReportTelemetryResponse {}));
             };
-            let window = needed(window, "window")?;
-            self.0.submitter.observe(window).await.map_err(|error| {
-                tracing::debug!(node_id, %error, "a window of telemetry is lost");
-                error.into_status()
-            })?;
+            self.take_telemetry(window).await?;
         }
     }
 

@@ -19,7 +19,8 @@ use super::server::{self, ServerError, Shutdown};
 use super::usage::Usage;
 use crate::config::{Address, Config, ControlSettings};
 use crate::follow::{
-    FollowerConfig, NodeIdentity, PlanCache, ReportSink, follow_plan, report_node, to_control_nodes,
+    FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, drain, follow_plan,
+    report_node, report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
 use anyhow::Context as _;
 use marquee_bundle::TrustedKeys;
@@ -104,10 +105,17 @@ impl Node {
             false => None,
             true => Some(start_shard(config, plan.clone(), trusted_keys)?),
         };
-        let router = match config.roles.contains(&Role::Router) {
+        let mut router = match config.roles.contains(&Role::Router) {
             false => None,
             true => Some(start_router(config, plan.clone(), shard.as_ref())?),
         };
+        if let Some(router) = &mut router {
+            let sink = match &control {
+                Some(control) => telemetry_to_this_process(control),
+                None => telemetry_to_control_nodes(&config.control_addresses),
+            };
+            tasks.spawn(report_telemetry(config.node_id.clone(), router.reports(), sink));
+        }
         if shard.is_some() || router.is_some() {
             let sink = match &control {
                 Some(control) => to_this_process(control),
@@ -375,6 +383,18 @@ fn to_this_process(control: &Control) -> ReportSink {
             let taken = api.report_node(tonic::Request::new(request)).await?;
             Ok(taken.into_inner().plan_epoch)
         })
+    })
+}
+
+/// Hands telemetry to the control node of this process, without a socket.
+fn telemetry_to_this_process(control: &Control) -> TelemetrySink {
+    let api = control.api();
+    Arc::new(move |windows| {
+        let api = api.clone();
+        Box::pin(drain(windows, move |request| {
+            let api = api.clone();
+            async move { api.take_telemetry(request).await }
+        }))
     })
 }
 

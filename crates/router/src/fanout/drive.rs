@@ -39,6 +39,8 @@ pub(crate) struct Terrain {
     pub(crate) nodes: Vec<Arc<NodeHandle>>,
     /// Who has what.
     pub(crate) replicas: Replicas,
+    /// What calls show of nodes is remembered for others.
+    pub(crate) learns: bool,
 }
 
 impl Terrain {
@@ -119,12 +121,16 @@ pub(crate) async fn drive<R: Round>(
                 match result {
                     Ok(()) => {
                         doubted.remove(&call.node);
-                        node.answered(round.kind(), took);
+                        if terrain.learns {
+                            node.answered(round.kind(), took);
+                        }
                         fanout.answered(number);
                     }
                     Err((None, status)) => return Err(status),
                     Err((Some(failure), status)) => {
-                        note(&node, failure, took, &status);
+                        if terrain.learns {
+                            note(&node, failure, took, &status);
+                        }
                         if matches!(failure, Failure::Unreachable | Failure::Timeout) {
                             doubted.insert(fanout.call(number).node);
                         }
@@ -145,7 +151,9 @@ pub(crate) async fn drive<R: Round>(
                         Sign::Overdue => {
                             let node = fanout.call(alarm.call).node;
                             doubted.insert(node);
-                            note_hang(&terrain.nodes[node], begun[alarm.call]);
+                            if terrain.learns {
+                                note_hang(&terrain.nodes[node], begun[alarm.call]);
+                            }
                             fanout.overdue(alarm.call)
                         }
                         Sign::Hopeless => fanout.failed(alarm.call, Failure::Timeout),

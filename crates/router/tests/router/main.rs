@@ -7,6 +7,7 @@ mod failures;
 mod plans;
 mod sockets;
 mod support;
+mod trials;
 
 use marquee_proto::v1;
 

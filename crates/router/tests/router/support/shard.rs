@@ -42,6 +42,8 @@ struct State {
     mood: Mood,
     /// Versions and shards that it does not hold although the plan says so.
     lacks: BTreeSet<(ModelVersion, u32)>,
+    /// A version whose calls are never answered.
+    hangs_on: Option<ModelVersion>,
     lookups: usize,
     searches: usize,
     /// The epochs that calls named.
@@ -61,6 +63,20 @@ impl FakeShard {
 
     pub(crate) fn lacks(&self, version: &ModelVersion, shard: u32) {
         self.state.lock().expect("no panic").lacks.insert((version.clone(), shard));
+    }
+
+    /// Never answers calls for this version.
+    pub(crate) fn hangs_on(&self, version: &ModelVersion) {
+        self.state.lock().expect("no panic").hangs_on = Some(version.clone());
+    }
+
+    async fn hang_on(&self, version: Option<&v1::ModelVersion>) {
+        let v1::ModelVersion { model, version } = version.expect("always named");
+        let version = ModelVersion::new(model, *version);
+        let hangs = self.state.lock().expect("no panic").hangs_on == Some(version);
+        if hangs {
+            std::future::pending().await
+        }
     }
 
     /// Drops a version, as after a rollback.
@@ -144,6 +160,7 @@ impl ShardService for FakeShard {
         self.behave(timeout.as_deref(), counts).await?;
         let mut results = Vec::new();
         for op in &ops {
+            self.hang_on(op.version.as_ref()).await;
             let mut rows = Vec::new();
             for LookupKey { shard, id } in &op.keys {
                 let bundle = self.bundle(op.version.as_ref(), *shard)?;
@@ -172,6 +189,7 @@ impl ShardService for FakeShard {
         let mood = self.behave(timeout.as_deref(), counts).await?;
         let mut results = Vec::new();
         for op in &ops {
+            self.hang_on(op.version.as_ref()).await;
             let shard = *op.shards.first().expect("something to search");
             let bundle = self.bundle(op.version.as_ref(), shard)?;
             for shard in &op.shards {

@@ -1,0 +1,104 @@
+//! Hands what the router measures of rollouts and experiments to control.
+
+use super::Backoff;
+use crate::config::Address;
+use crate::ctl::{channel, innermost};
+use futures::future::BoxFuture;
+use marquee_proto::control::v1::ReportTelemetryRequest;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_router::Report;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// Windows that wait for the network; the router adds up what finds no room.
+const MAX_WAITING: usize = 4;
+
+/// Where windows go: to the control node in this process, or over streams to those elsewhere. Ends in an
+/// error when a stream breaks, or with the stream of windows.
+pub type TelemetrySink = Arc<
+    dyn Fn(mpsc::Receiver<ReportTelemetryRequest>) -> BoxFuture<'static, Result<(), Status>>
+        + Send
+        + Sync,
+>;
+
+/// A sink that streams to one of these control nodes, and to the next one after a failure. Must be called
+/// within a tokio runtime.
+pub fn telemetry_to_control_nodes(addresses: &[Address]) -> TelemetrySink {
+    let channels: Arc<Vec<Channel>> = Arc::new(addresses.iter().map(channel).collect());
+    let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    Arc::new(move |windows| {
+        let turn = turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let channel = channels[turn % channels.len()].clone();
+        Box::pin(async move {
+            let mut control = ControlServiceClient::new(channel);
+            control.report_telemetry(ReceiverStream::new(windows)).await.map(drop)
+        })
+    })
+}
+
+/// Sends all that the router measures until it ends. What was on its way when a stream broke is lost, some
+/// seconds of measurements: control judges by what it has.
+pub async fn report_telemetry(
+    node_id: String,
+    mut reports: mpsc::Receiver<Report>,
+    sink: TelemetrySink,
+) {
+    let mut backoff = Backoff::default();
+    let mut silent = false;
+    let mut next = reports.recv().await;
+    while next.is_some() {
+        let (sender, windows) = mpsc::channel(MAX_WAITING);
+        let mut stream = sink(windows);
+        let broken = loop {
+            let Some(report) = next.take() else {
+                // The router has ended: what was sent gets its answer.
+                drop(sender);
+                let _ = stream.await;
+                return;
+            };
+            let request =
+                ReportTelemetryRequest { node_id: node_id.clone(), window: Some(report.to_wire()) };
+            tokio::select! {
+                sent = sender.send(request) => if sent.is_err() {
+                    break stream.await;
+                },
+                ended = &mut stream => break ended,
+            }
+            next = tokio::select! {
+                next = reports.recv() => next,
+                ended = &mut stream => break ended,
+            };
+            backoff.reset();
+            silent = false;
+        };
+        if let Err(status) = broken
+            && !std::mem::replace(&mut silent, true)
+        {
+            let reason = innermost(&status);
+            tracing::warn!(reason, "control does not take this router's telemetry, tries on");
+        }
+        tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
+        if next.is_none() {
+            next = reports.recv().await;
+        }
+    }
+}
+
+/// For sinks in this process: hands each window over by a call.
+pub async fn drain<F>(
+    windows: mpsc::Receiver<ReportTelemetryRequest>,
+    mut take: impl FnMut(ReportTelemetryRequest) -> F,
+) -> Result<(), Status>
+where
+    F: Future<Output = Result<(), Status>>,
+{
+    let mut windows = ReceiverStream::new(windows);
+    while let Some(window) = windows.next().await {
+        take(window).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What a window is made of: filled while answers are given, emptied when the window is over.
+//!
+//! An answer costs one lock, held for a push. All is bounded; what has no room is counted.
+
+use super::observation::{Key, Observation, Side, Who};
+use super::rewards::{Event, Reward, may_name_trial};
+use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
+use marquee_core::plan::Trial;
+use marquee_core::telemetry::MirrorDiff;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::time::Instant;
+
+/// What events and answers are told to. Cheap to share; does nothing until reports are taken.
+pub struct RouterTelemetry {
+    batch: Mutex<Batch>,
+    is_on: AtomicBool,
+    /// Times are counted from here.
+    began: Instant,
+}
+
+/// A window's worth of what was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) tallies: Vec<Tally>,
+    /// Each with the number of its tally.
+    pub(crate) answers: Vec<(usize, Observation)>,
+    /// Each with the number of its tally.
+    pub(crate) pairs: Vec<(usize, Pair)>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// What is counted of one trial at one share at once.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) key: Key,
+    /// Requests that were to be mirrored and were not.
+    pub(crate) skipped: u64,
+    /// What had no room.
+    pub(crate) dropped: u64,
+    /// The first pair of the window, which is like any other, and then the one with the least in common:
+    /// what a reader wants to see. Each with its user.
+    pub(crate) first: Option<(Who, MirrorDiff)>,
+    pub(crate) least: Option<(Who, MirrorDiff)>,
+}
+
+/// A request that both sides answered.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) who: Who,
+    /// The baseline's answer and the candidate's.
+    pub(crate) sides: [Side; 2],
+    /// What the two lists have in common, and the same with weight on the first ranks; none if there are
+    /// not two lists.
+    pub(crate) in_common: Option<(f64, f64)>,
+}
+
+impl Batch {
+    /// The number of the tally of a trial; none if there are too many.
+    fn tally(&mut self, trial: &Trial) -> Option<usize> {
+        let known = self.tallies.iter().position(|tally| tally.key.is_of(trial));
+        if known.is_none() && self.tallies.len() < MAX_KEYS {
+            let key = Key::of(trial);
+            self.tallies.push(Tally { key, skipped: 0, dropped: 0, first: None, least: None });
+            return Some(self.tallies.len() - 1);
+        }
+        known
+    }
+
+    /// One more answer.
+    pub(crate) fn observe(&mut self, trial: &Trial, observation: Observation) {
+        let Some(number) = self.tally(trial) else { return };
+        match self.answers.len() < MAX_OBSERVATIONS {
+            true => self.answers.push((number, observation)),
+            false => self.tallies[number].dropped += 1,
+        }
+    }
+
+    /// One more request that both sides answered.
+    pub(crate) fn pair(&mut self, trial: &Trial, pair: Pair, diff: Option<MirrorDiff>) {
+        let Some(number) = self.tally(trial) else { return };
+        let tally = &mut self.tallies[number];
+        if self.pairs.len() >= MAX_PAIRS {
+            tally.dropped += 1;
+            return;
+        }
+        if let Some(diff) = diff {
+            if tally.first.is_none() {
+                tally.first = Some((pair.who, diff));
+            } else if tally.least.as_ref().is_none_or(|(_, least)| diff.overlap < least.overlap) {
+                tally.least = Some((pair.who, diff));
+            }
+        }
+        self.pairs.push((number, pair));
+    }
+
+    /// A request that was to be mirrored and was not.
+    pub(crate) fn skip(&mut self, trial: &Trial) {
+        if let Some(number) = self.tally(trial) {
+            self.tallies[number].skipped += 1;
+        }
+    }
+
+    /// Something came of an answer.
+    pub(crate) fn event(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tallies.is_empty() && self.events.is_empty()
+    }
+
+    /// Keeps the room and nothing else.
+    pub(crate) fn clear(&mut self) {
+        let Self { tallies, answers, pairs, events } = self;
+        tallies.clear();
+        answers.clear();
+        pairs.clear();
+        events.clear();
+    }
+}
+
+impl RouterTelemetry {
+    pub(crate) fn new() -> Self {
+        Self { batch: Mutex::default(), is_on: AtomicBool::new(false), began: Instant::now() }
+    }
+
+    /// Something came of an answer: counts it for the arm of the trial that the answer belongs to, if it
+    /// belongs to one. Returns at once; ids that nobody gave and rewards beyond what an answer can have
+    /// are left out when the window is closed.
+    pub fn event(&self, recommendation_id: &str, user_id: &str, reward: Reward) {
+        if !self.is_on() || !may_name_trial(recommendation_id) {
+            return;
+        }
+        let event =
+            Event { recommendation_id: recommendation_id.into(), user_id: user_id.into(), reward };
+        self.with(|batch| batch.event(event));
+    }
+
+    /// Whether anything is noted at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn turn(&self, on: bool) {
+        self.is_on.store(on, Ordering::Relaxed);
+    }
+
+    /// µs of this router's clock.
+    pub(crate) fn micros(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.began).as_micros() as u64
+    }
+
+    /// Does something with the open window.
+    pub(crate) fn with<T>(&self, what: impl FnOnce(&mut Batch) -> T) -> T {
+        // A batch is whole after every step, so a panic elsewhere leaves nothing to fear.
+        what(&mut self.batch.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what there is for the empty one, whose room it gets.
+    pub(crate) fn take(&self, empty: Batch) -> Batch {
+        self.with(|batch| std::mem::replace(batch, empty))
+    }
+}

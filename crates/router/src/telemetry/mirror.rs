@@ -1,0 +1,141 @@
+//! Requests that the other side of a rollout answers too, for nobody.
+//!
+//! Whoever asked has the answer by then. What is mirrored has a budget of its own, yields to callers, and
+//! teaches the router nothing of its nodes: a candidate whose searches hang must not make nodes look
+//! dead that answer the baseline well.
+
+use super::buffer::{Pair, RouterTelemetry};
+use super::observation::{Outcome, Side, Who};
+use super::observer::{first_items, outcome_of};
+use super::overlap::{overlap, rank_biased_overlap};
+use crate::admission::Admission;
+use crate::ask::Ask;
+use crate::engine::Engine;
+use marquee_core::plan::{Plan, Route, Trial};
+use marquee_core::telemetry::MirrorDiff;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+/// Mirrored requests under way at once: at 10 ms each, 6,400 a second...
+pub(crate) const MAX_MIRRORED: usize = 64;
+/// ...and at most one for so many requests that the router takes on at once, so that at most 6 % of what
+/// it can do is done for nobody.
+pub(crate) const MIRROR_BUDGET_SHARE: usize = 16;
+
+/// See the module.
+pub(crate) struct Mirror {
+    engine: Arc<Engine>,
+    telemetry: Arc<RouterTelemetry>,
+    admission: Admission,
+    places: Arc<Semaphore>,
+}
+
+/// A request that was answered and is to be answered again.
+pub(crate) struct Request {
+    /// The plan of the first answer; the second is by the same one.
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) ask: Ask,
+    /// The route of the side that did not serve.
+    pub(crate) other: Route,
+    /// The trial, and the arm that served.
+    pub(crate) trial: Trial,
+    pub(crate) who: Who,
+    /// How it served.
+    pub(crate) served: Side,
+    /// Its first items.
+    pub(crate) items: Vec<String>,
+    pub(crate) recommendation_id: String,
+    /// How long the caller would have waited.
+    pub(crate) time: Duration,
+    /// It was no part of a batch, so it has a latency.
+    pub(crate) is_alone: bool,
+}
+
+impl Mirror {
+    /// Mirrors by `engine` what `admission`, of `max_in_flight` places, leaves room for.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        telemetry: Arc<RouterTelemetry>,
+        admission: Admission,
+        max_in_flight: usize,
+    ) -> Self {
+        let places = (max_in_flight / MIRROR_BUDGET_SHARE).clamp(1, MAX_MIRRORED);
+        Self { engine, telemetry, admission, places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// Answers a request again in a task of its own, or counts it as skipped.
+    pub(crate) fn start(&self, trial: &Trial, request: impl FnOnce() -> Request) {
+        match self.place() {
+            Some(place) => {
+                let (engine, telemetry) = (Arc::clone(&self.engine), Arc::clone(&self.telemetry));
+                tokio::spawn(answer_again(engine, telemetry, request(), place));
+            }
+            None => self.telemetry.with(|batch| batch.skip(trial)),
+        }
+    }
+
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        match self.admission.is_half_full() {
+            true => None,
+            false => Arc::clone(&self.places).try_acquire_owned().ok(),
+        }
+    }
+}
+
+async fn answer_again(
+    engine: Arc<Engine>,
+    telemetry: Arc<RouterTelemetry>,
+    request: Request,
+    _place: OwnedSemaphorePermit,
+) {
+    // The caller's answer is on its way out on this very thread: let it pass.
+    yield_now().await;
+    let Request { plan, ask, other, trial, who, served, items, recommendation_id, .. } = request;
+    let began = Instant::now();
+    let result = engine.answer_by(&plan, &ask, other, began + request.time).await;
+    let latency_micros = request.is_alone.then(|| began.elapsed().as_micros() as u64);
+    let (outcome, other_items) = match &result {
+        Some(Ok(answer)) => (Some(outcome_of(&ask, answer)), first_items(answer)),
+        Some(Err(error)) => {
+            let code = error.blames_arm();
+            (code.map(|code| Outcome::Failed(code as u32)), Vec::new())
+        }
+        None => (None, Vec::new()),
+    };
+    // The plan has moved on, or it is no arm's fault: there is nothing to compare.
+    let Some(outcome) = outcome else { return telemetry.with(|batch| batch.skip(&trial)) };
+    let again = Side { latency_micros, outcome };
+    let in_common = in_common(&served, &again);
+    let (sides, [baseline, candidate]) = match trial.arm {
+        0 => ([served, again], [items, other_items]),
+        _ => ([again, served], [other_items, items]),
+    };
+    let diff = in_common.map(|(overlap, _)| MirrorDiff {
+        recommendation_id,
+        at_ms: unix_ms(),
+        served: trial.arm,
+        overlap,
+        baseline,
+        candidate,
+    });
+    telemetry.with(|batch| batch.pair(&trial, Pair { who, sides, in_common }, diff));
+}
+
+/// What two lists have in common, by both measures; none if one side has no list.
+fn in_common(one: &Side, other: &Side) -> Option<(f64, f64)> {
+    let list = |side: &Side| match &side.outcome {
+        Outcome::Answered { list, .. } => *list,
+        Outcome::Failed(_) => None,
+    };
+    let (one, other) = (list(one)?, list(other)?);
+    let (one, other) = (one.items(), other.items());
+    Some((overlap(one, other), rank_biased_overlap(one, other)))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}

@@ -1,0 +1,70 @@
+//! What this router measures of trials, and the requests that both sides of a rollout answer.
+//!
+//! ```text
+//! service ──an answer, once it is made──▶ observer ──one short push──▶ buffer
+//!                                            └─ some requests again, by the other side ─▶ buffer
+//! events  ──clicks, plays, purchases────────────────────────────────────────────────────▶ buffer
+//!                        every 2 s:  buffer ──close (pure)──▶ one window a trial ──▶ whoever reports
+//! ```
+//!
+//! - `observation`: an answer as it is kept until its window is over: hashes and numbers, no text.
+//! - `buffer`: what a window is made of, bounded.
+//! - `window`: what is made of it; pure.
+//! - `automated`: who is no person; pure.
+//! - `overlap`: how much two lists have in common; pure.
+//! - `rewards`: what answers are called, so that what comes of them finds their arm; pure.
+//! - `observer`: what of a call is an observation, and whether it is mirrored.
+//! - `mirror`: the budget of mirrored requests, and how one is answered.
+//! - `report`: closes windows and hands them over.
+//!
+//! Nothing is observed or mirrored until somebody takes the reports
+//! ([`Router::reports`](crate::Router::reports)), and nothing of answers that belong to no trial.
+//!
+//! **What counts.** All calls whose route belongs to a trial count with their errors, latencies,
+//! emptiness, coverage and fallbacks; recommendations alone count with their lists, scores and rewards,
+//! and are mirrored: a list of given items says nothing of taste. Errors that no arm can help
+//! ([`RouterError::blames_arm`](crate::RouterError)) do not count at all. If one request of a batch has
+//! no answer the batch has none, and only that request counts. The time of a batch of many is nobody's.
+//!
+//! Every reason for a fallback counts, even that a user is unknown: arms have like users, so reasons that
+//! lie in users cancel out, and a version that has forgotten half of the users is found by this alone.
+//!
+//! Deliberately missing: calls that the caller broke off (there is nobody left to take notes), and state
+//! that outlives the process.
+
+mod automated;
+mod buffer;
+mod mirror;
+mod observation;
+mod observer;
+mod overlap;
+mod report;
+mod rewards;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use buffer::RouterTelemetry;
+pub use report::Report;
+pub use rewards::Reward;
+
+pub(crate) use mirror::Mirror;
+pub(crate) use observer::{Call, Observer};
+pub(crate) use report::{Reporting, start_reporting};
+pub(crate) use rewards::name_answer;
+
+use std::time::Duration;
+
+/// How long a window is: soon enough to take a bad candidate back within seconds, and long enough that
+/// the messages are few.
+pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+/// Answers that a window has room for: 65,000 a second, more than a router of today's machines gives,
+/// in 20 MB.
+pub(crate) const MAX_OBSERVATIONS: usize = 1 << 17;
+/// Mirrored requests that a window has room for: more than the budget lets through.
+pub(crate) const MAX_PAIRS: usize = 1 << 14;
+/// Events that a window has room for; what is beyond is missing on all arms alike.
+pub(crate) const MAX_EVENTS: usize = 1 << 16;
+/// Trials and shares that a window tells apart: each has a surface of its own, and shares hardly change
+/// while a window is open.
+pub(crate) const MAX_KEYS: usize = 256;

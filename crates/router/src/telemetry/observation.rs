@@ -1,0 +1,134 @@
+//! An answer, or an error in its place, as it is kept until its window is over.
+
+use marquee_core::hash::{Purpose, stable_hash};
+use marquee_core::plan::Trial;
+use marquee_core::telemetry::{GROUPS, MAX_DIFF_ITEMS};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+/// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.
+const MAX_SCORE: f64 = 1e6;
+
+/// Whose window it is: what was measured at different shares is not mixed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) trial_id: String,
+    pub(crate) arms: usize,
+    pub(crate) weight_basis_points: u32,
+}
+
+impl Key {
+    pub(crate) fn of(trial: &Trial) -> Self {
+        let Trial { id, arm: _, arms, weight_basis_points } = trial;
+        Self { trial_id: id.clone(), arms: *arms, weight_basis_points: *weight_basis_points }
+    }
+
+    pub(crate) fn is_of(&self, trial: &Trial) -> bool {
+        self.weight_basis_points == trial.weight_basis_points
+            && self.arms == trial.arms
+            && self.trial_id == trial.id
+    }
+}
+
+/// Whom an answer was for: the user, or for similar items the item, which the split goes by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// A hash that is the same on every router, and no id.
+    pub(crate) hash: u64,
+    /// Not an item.
+    pub(crate) is_user: bool,
+}
+
+impl Who {
+    pub(crate) fn user(user_id: &str) -> Self {
+        Self { hash: stable_hash(Purpose::Group, &[user_id.as_bytes()]), is_user: true }
+    }
+
+    pub(crate) fn item(item_id: &str) -> Self {
+        Self { is_user: false, ..Self::user(item_id) }
+    }
+
+    /// The group of users, as [`marquee_core::telemetry::group_of`] has it.
+    pub(crate) fn group(self) -> usize {
+        (self.hash % GROUPS as u64) as usize
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    /// Of which arm.
+    pub(crate) arm: usize,
+    pub(crate) who: Who,
+    /// When it was asked for, in µs of the router's own clock.
+    pub(crate) at_micros: u64,
+    pub(crate) side: Side,
+}
+
+/// How one arm answered a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    /// None where others of a batch shared the time.
+    pub(crate) latency_micros: Option<u64>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// An error with this gRPC code that the arm is to blame for.
+    Failed(u32),
+    /// An answer.
+    Answered {
+        is_empty: bool,
+        is_partial: bool,
+        is_fallback: bool,
+        /// Recommendations only.
+        list: Option<List>,
+    },
+}
+
+/// The first items of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct List {
+    /// Hashes of their ids.
+    items: [u64; MAX_DIFF_ITEMS],
+    len: usize,
+    /// The hash of the recommendation's id; 0 for an answer that nobody got.
+    pub(crate) answer: u64,
+    /// The best item's; none for an empty list.
+    pub(crate) score: Option<f64>,
+}
+
+impl List {
+    /// The first of these items, best first.
+    pub(crate) fn of<'a>(
+        answer: &str,
+        items: impl IntoIterator<Item = &'a str>,
+        score: Option<f64>,
+    ) -> Self {
+        let mut list = Self {
+            items: [0; MAX_DIFF_ITEMS],
+            len: 0,
+            answer: if answer.is_empty() { 0 } else { hash_of(answer) },
+            score: score
+                .filter(|score| score.is_finite())
+                .map(|score| score.clamp(-MAX_SCORE, MAX_SCORE)),
+        };
+        for (place, item) in list.items.iter_mut().zip(items) {
+            *place = hash_of(item);
+            list.len += 1;
+        }
+        list
+    }
+
+    pub(crate) fn items(&self) -> &[u64] {
+        &self.items[..self.len]
+    }
+}
+
+/// A hash that has a meaning within this process only.
+pub(crate) fn hash_of(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,297 @@
+//! What answers are called, so that what comes of them finds the arm they are of.
+//!
+//! A recommendation id is `<process>-<number>`, both hexadecimal; that of an answer that belongs to a
+//! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a.100.1.home-3`. So any router knows what a click
+//! counts for, not only the one that answered, and no router keeps what it answered for long.
+//!
+//! What this router answered lately it remembers all the same ([`Answers`]): whose the answer was, and
+//! what came of it already, so that nobody clicks a mean up. Ids of other routers are remembered from
+//! the first event on, and believed if the split puts the event's user on that arm.
+//!
+//! Deliberately missing: telling an event from its repetition. Who records events does that.
+
+use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
+use marquee_core::plan::{Plan, Trial};
+use marquee_core::split::bucket;
+use marquee_core::telemetry::Measure;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Bytes of an id beside its trial's: process, number, share and arm.
+const MAX_ID_HEAD_BYTES: usize = 48;
+/// Bytes of a trial's id: a surface's name and a number.
+const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
+/// Digits of the process and of the number, each.
+const MAX_HEX_DIGITS: usize = 16;
+/// Answers that are remembered, in 20 MB.
+pub(crate) const MAX_ANSWERS: usize = 200_000;
+/// How long: who has not clicked after half an hour hardly will.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(1_800);
+/// Rewards of one kind that an answer can have: its first items, each once.
+pub(crate) const MAX_REWARDS: u8 = 10;
+/// Seconds that an answer can have been played: four hours, two films. Players that nobody turned off
+/// say more.
+pub(crate) const MAX_PLAY_SECONDS: f64 = 4.0 * 3_600.0;
+
+/// What may come of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reward {
+    /// An item was opened.
+    Click,
+    /// An item was watched or listened to.
+    Play {
+        /// For how long; more than 0.
+        seconds: f64,
+    },
+    /// An item was bought.
+    Purchase,
+}
+
+impl Reward {
+    /// What it adds to and how much; none for what is no reward.
+    fn worth(self) -> Option<(Measure, f64)> {
+        match self {
+            Self::Click => Some((Measure::Clicks, 1.0)),
+            Self::Purchase => Some((Measure::Purchases, 1.0)),
+            Self::Play { seconds } if seconds.is_finite() && seconds > 0.0 => {
+                Some((Measure::PlaySeconds, seconds.min(MAX_PLAY_SECONDS)))
+            }
+            Self::Play { .. } => None,
+        }
+    }
+}
+
+/// An event, as it is kept until its window is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) recommendation_id: String,
+    pub(crate) user_id: String,
+    pub(crate) reward: Reward,
+}
+
+/// The id of an answer; see the module.
+pub(crate) fn name_answer(process: &str, number: u64, trial: Option<&Trial>) -> String {
+    match trial {
+        None => format!("{process}-{number:x}"),
+        Some(Trial { id, arm, arms: _, weight_basis_points: weight }) => {
+            format!("{process}-{number:x}.{weight}.{arm}.{id}")
+        }
+    }
+}
+
+/// Whether an id says that the answer belongs to a trial; others need no second look.
+pub(crate) fn may_name_trial(recommendation_id: &str) -> bool {
+    recommendation_id.len() <= MAX_ID_HEAD_BYTES + MAX_TRIAL_BYTES
+        && recommendation_id.contains('.')
+}
+
+/// The trial that an answer's id names, if it is one that the plan runs. Ids come back from anywhere, so
+/// nothing is believed: arm and share must be some that the trial has.
+pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
+    if !may_name_trial(recommendation_id) {
+        return None;
+    }
+    let mut parts = recommendation_id.splitn(4, '.');
+    let (head, weight, arm, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (process, number) = head.split_once('-')?;
+    let is_hex = |text: &str| {
+        (1..=MAX_HEX_DIGITS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if !is_hex(process) || !is_hex(number) {
+        return None;
+    }
+    let weight = decimal(weight)?;
+    let arm = decimal(arm)? as usize;
+    let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
+    let (arms, has_had) =
+        (2, weight == 0 || rollout.steps.iter().any(|step| step.weight_basis_points == weight));
+    let trial = Trial { id: id.to_owned(), arm, arms, weight_basis_points: weight };
+    (arm < arms && has_had).then_some(trial)
+}
+
+/// Whether a trial's split puts the user on its arm.
+pub(crate) fn is_on_arm(trial: &Trial, user_id: &str) -> bool {
+    (bucket(&trial.id, user_id) < trial.weight_basis_points) == (trial.arm == 1)
+}
+
+/// A number as ids have it: digits without a sign and without zeros before them.
+fn decimal(text: &str) -> Option<u32> {
+    let is_plain = text.len() <= 5
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.len() == 1 || !text.starts_with('0'));
+    let number = if is_plain { text.parse().ok()? } else { return None };
+    (number <= FULL_WEIGHT_BASIS_POINTS).then_some(number)
+}
+
+/// Answers of the last half hour, by the hash of their id.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    known: HashMap<u64, Known>,
+    /// Oldest first.
+    order: VecDeque<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// The hash of the user who got it.
+    user: u64,
+    /// Rewards so far, as [`Measure::REWARDS`] are numbered.
+    rewards: [u8; Measure::REWARDS.len()],
+    /// Seconds that may still be added.
+    seconds_left: f64,
+}
+
+impl Answers {
+    /// Remembers whose an answer was, unless it is known.
+    pub(crate) fn remember(&mut self, answer: u64, user: u64, now: u64) {
+        if self.known.contains_key(&answer) {
+            return;
+        }
+        let fresh = Known { user, rewards: Default::default(), seconds_left: MAX_PLAY_SECONDS };
+        self.known.insert(answer, fresh);
+        self.order.push_back((answer, now));
+        let since = now.saturating_sub(REMEMBERED.as_micros() as u64);
+        while let Some(&(oldest, at)) = self.order.front()
+            && (self.order.len() > MAX_ANSWERS || at < since)
+        {
+            self.order.pop_front();
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// Whose an answer was.
+    pub(crate) fn user_of(&self, answer: u64) -> Option<u64> {
+        self.known.get(&answer).map(|known| known.user)
+    }
+
+    /// What a reward of a known answer adds to which measure; none if there were enough already.
+    pub(crate) fn reward(&mut self, answer: u64, reward: Reward) -> Option<(Measure, f64)> {
+        let (measure, value) = reward.worth()?;
+        let known = self.known.get_mut(&answer)?;
+        let kind = Measure::REWARDS.iter().position(|&kind| kind == measure)?;
+        if known.rewards[kind] == MAX_REWARDS {
+            return None;
+        }
+        known.rewards[kind] += 1;
+        if measure != Measure::PlaySeconds {
+            return Some((measure, value));
+        }
+        let value = value.min(known.seconds_left);
+        known.seconds_left -= value;
+        (value > 0.0).then_some((measure, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_core::rollout::{Clearance, Rollout, RolloutMove, RolloutStep, Terms};
+    use proptest::prelude::*;
+
+    fn plan_with(id: &str) -> Plan {
+        let steps = vec![RolloutStep::new(100, 10), RolloutStep::new(2_500, 10)];
+        let mut rollout = Rollout::start(
+            id.into(),
+            "home".into(),
+            Some("films@1".into()),
+            "films@2".into(),
+            steps,
+            Terms::unguarded(),
+            0,
+        );
+        rollout.advance(true, &Clearance::Clear, 0);
+        Plan { rollouts: vec![rollout], ..Plan::default() }
+    }
+
+    #[test]
+    fn ids_say_what_they_are_of_and_nonsense_is_refused() {
+        let trial = |weight, arm| Trial {
+            id: "home.v2-3".into(),
+            arm,
+            arms: 2,
+            weight_basis_points: weight,
+        };
+        let mut plan = plan_with("home.v2-3");
+        for (weight, arm) in [(100, 0), (100, 1), (2_500, 1), (0, 0)] {
+            let id = name_answer("3f00ab", 26, Some(&trial(weight, arm)));
+            assert_eq!(id, format!("3f00ab-1a.{weight}.{arm}.home.v2-3"));
+            assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
+        }
+        assert_eq!(name_answer("3f00ab", 26, None), "3f00ab-1a");
+        let long = format!("3f-1a.100.1.{}", "x".repeat(1_000));
+        for bad in [
+            "",
+            "3f-1a",
+            "3f-1a.100.1",
+            "3f-1a.100.1.",
+            "3f-1a.100.2.home.v2-3",
+            "3f-1a.100.1.home-4",
+            "3f-1a.101.1.home.v2-3",
+            "3f-1a.+100.1.home.v2-3",
+            "3f-1a.0100.1.home.v2-3",
+            "3f-1a.100.01.home.v2-3",
+            "3f-1a.-100.1.home.v2-3",
+            "3f-1a.99999999999.1.home.v2-3",
+            "3f-.100.1.home.v2-3",
+            "-1a.100.1.home.v2-3",
+            "3f.100.1.home.v2-3",
+            "zz-1a.100.1.home.v2-3",
+            "3f-1a.100..home.v2-3",
+            "3f-1a.100.１.home.v2-3",
+            "3f00000000000000ff-1a.100.1.home.v2-3",
+            &long,
+        ] {
+            assert_eq!(trial_of(bad, &plan), None, "{bad:?}");
+        }
+        plan.rollouts[0].act(RolloutMove::RollBack, "", None, 9).expect("it runs");
+        assert_eq!(trial_of("3f-1a.100.1.home.v2-3", &plan), None, "it is over");
+    }
+
+    #[test]
+    fn an_answer_has_so_many_rewards_and_no_more() {
+        let mut answers = Answers::default();
+        answers.remember(1, 70, 0);
+        answers.remember(1, 71, 0);
+        assert_eq!(answers.user_of(1), Some(70), "known already");
+        for n in 0..20 {
+            let expected = (n < MAX_REWARDS).then_some((Measure::Clicks, 1.0));
+            assert_eq!(answers.reward(1, Reward::Click), expected);
+        }
+        assert_eq!(answers.reward(1, Reward::Purchase), Some((Measure::Purchases, 1.0)));
+        let play = |seconds| Reward::Play { seconds };
+        for seconds in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
+            assert_eq!(answers.reward(1, play(seconds)), None);
+        }
+        assert_eq!(answers.reward(1, play(90.0)), Some((Measure::PlaySeconds, 90.0)));
+        let rest = MAX_PLAY_SECONDS - 90.0;
+        assert_eq!(answers.reward(1, play(1e9)), Some((Measure::PlaySeconds, rest)));
+        assert_eq!(answers.reward(1, play(1.0)), None);
+        assert_eq!(answers.reward(2, Reward::Click), None, "nobody knows it");
+    }
+
+    #[test]
+    fn answers_are_forgotten_by_number_and_by_age() {
+        let mut answers = Answers::default();
+        for n in 0..MAX_ANSWERS as u64 + 10 {
+            answers.remember(n, n, 5);
+        }
+        assert_eq!((answers.known.len(), answers.order.len()), (MAX_ANSWERS, MAX_ANSWERS));
+        assert_eq!((answers.user_of(9), answers.user_of(10)), (None, Some(10)));
+        answers.remember(u64::MAX, 1, 6 + REMEMBERED.as_micros() as u64);
+        assert_eq!(answers.known.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_written_the_same(id in ".{0,60}", weight in 0u32..20_000, arm in 0usize..4) {
+            let plan = plan_with("home-3");
+            prop_assert_eq!(trial_of(&id, &plan), None);
+            let id = format!("3f-1a.{weight}.{arm}.home-3");
+            if let Some(trial) = trial_of(&id, &plan) {
+                prop_assert_eq!(name_answer("3f", 26, Some(&trial)), id);
+                prop_assert!(trial.arm < trial.arms);
+            }
+        }
+    }
+}

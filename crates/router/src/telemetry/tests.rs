@@ -1,0 +1,317 @@
+//! Batches in, windows out.
+
+use super::buffer::{Batch, Pair};
+use super::observation::{Key, List, Observation, Outcome, Side, Who};
+use super::rewards::{Event, MAX_REWARDS, Reward, is_on_arm, name_answer};
+use super::window::{Memory, close};
+use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
+use marquee_core::plan::{Plan, Trial};
+use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
+use marquee_core::telemetry::{GroupedSum, Measure, MirrorDiff, Window, group_of};
+use marquee_proto::convert_telemetry::{window_from_pb, window_to_pb};
+use proptest::prelude::*;
+
+const SECOND: u64 = 1_000_000;
+
+fn trial(weight_basis_points: u32, arm: usize) -> Trial {
+    Trial { id: "home-3".into(), arm, arms: 2, weight_basis_points }
+}
+
+/// A list of these items with this id.
+fn list(answer: &str, items: &[&str]) -> Outcome {
+    Outcome::Answered {
+        is_empty: items.is_empty(),
+        is_partial: false,
+        is_fallback: false,
+        list: Some(List::of(answer, items.iter().copied(), items.first().map(|_| 2.5))),
+    }
+}
+
+fn answered(arm: usize, user: &str, at_micros: u64, outcome: Outcome) -> Observation {
+    let side = Side { latency_micros: Some(12_345), outcome };
+    Observation { arm, who: Who::user(user), at_micros, side }
+}
+
+fn plan() -> Plan {
+    let steps = vec![RolloutStep::new(100, 10), RolloutStep::new(5_000, 10)];
+    let (from, to) = (Some("films@1".into()), "films@2".into());
+    let terms = Terms::unguarded();
+    let mut rollout = Rollout::start("home-3".into(), "home".into(), from, to, steps, terms, 0);
+    rollout.advance(true, &Clearance::Clear, 0);
+    Plan { rollouts: vec![rollout], ..Plan::default() }
+}
+
+fn closed(batch: &Batch) -> Vec<(Key, Window)> {
+    close(batch, &mut Memory::default(), &plan(), 2 * SECOND)
+}
+
+fn of(window: &Window, arm: usize, measure: Measure) -> Option<&GroupedSum> {
+    window.arms[arm].measures.get(&measure)
+}
+
+/// How many of a measure there are, and their sum.
+fn sum(window: &Window, arm: usize, measure: Measure) -> (u64, f64) {
+    of(window, arm, measure).map_or((0, 0.0), |sums| (sums.total(), sums.sum.iter().sum()))
+}
+
+/// A user whom the split puts on this arm.
+fn user_on(trial: &Trial) -> String {
+    let mut users = (0..).map(|n| format!("u{n}"));
+    users.find(|user| is_on_arm(trial, user)).expect("some user is")
+}
+
+#[test]
+fn the_group_of_users_is_that_of_core() {
+    for n in 0..1_000 {
+        let user = format!("u{n}");
+        assert_eq!(Who::user(&user).group(), group_of(&user));
+    }
+}
+
+#[test]
+fn answers_count_on_their_arm_and_at_their_share() {
+    let mut batch = Batch::default();
+    batch.observe(&trial(100, 0), answered(0, "ann", 1, list("1", &["a", "b"])));
+    batch.observe(&trial(100, 1), answered(1, "bob", 2, list("2", &[])));
+    batch.observe(&trial(100, 1), answered(1, "bob", 3, Outcome::Failed(14)));
+    batch.observe(&trial(5_000, 1), answered(1, "eve", 4, list("3", &["c"])));
+    let partial =
+        Outcome::Answered { is_empty: false, is_partial: true, is_fallback: true, list: None };
+    batch.observe(&trial(5_000, 1), answered(1, "eve", 5, partial));
+    let windows = closed(&batch);
+    let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
+    assert_eq!((first.weight_basis_points, second.weight_basis_points), (100, 5_000));
+
+    assert_eq!(sum(early, 0, Measure::Answered), (1, 1.0));
+    assert_eq!(sum(early, 1, Measure::Answered), (2, 1.0));
+    assert_eq!(sum(early, 1, Measure::Empty), (1, 1.0), "of answers, not of errors");
+    assert_eq!(sum(early, 0, Measure::Empty), (1, 0.0));
+    assert_eq!(early.arms[1].errors, [(14, 1)].into());
+    assert!(early.arms[0].errors.is_empty());
+    assert_eq!(sum(early, 0, Measure::Score), (1, 2.5));
+    assert_eq!(sum(early, 1, Measure::Users), (1, 1.0), "one user, however often");
+    assert_eq!(early.arms[1].latencies.total(), 2);
+    let (&micros, _) = early.arms[1].latencies.0.first_key_value().expect("one");
+    assert!(micros.abs_diff(12_345) <= 123, "{micros}");
+    let expected = 2.0 * 14_345_f64.ln();
+    assert!((sum(early, 1, Measure::LogLatency).1 - expected).abs() < 1e-9);
+
+    assert_eq!(sum(late, 0, Measure::Answered), (0, 0.0));
+    assert_eq!(sum(late, 1, Measure::Partial), (2, 1.0));
+    assert_eq!(sum(late, 1, Measure::Fallback), (2, 1.0));
+    assert_eq!(sum(late, 1, Measure::Clicks), (1, 0.0), "what is no recommendation has no clicks");
+    let eve = of(late, 1, Measure::Answered).expect("there");
+    assert_eq!(eve.count[group_of("eve")], 2);
+}
+
+#[test]
+fn sameness_is_to_the_last_list_of_somebody_else_on_the_same_arm() {
+    let mut batch = Batch::default();
+    let mut at = 0;
+    let mut ask = |arm, user, items: &[&str]| {
+        at += 1;
+        batch.observe(&trial(100, arm), answered(arm, user, at, list("x", items)));
+    };
+    ask(0, "ann", &["a", "b", "c", "d"]);
+    ask(1, "bob", &["a", "b", "c", "d"]); // Another arm: nothing to compare with.
+    ask(0, "ann", &["a", "x", "y", "z"]); // Her own list before is no comparison.
+    ask(0, "tom", &["a", "q"]); // ann's last: 1 of 2.
+    ask(0, "tom", &["x", "y", "w", "v"]); // ann's last still: 2 of 4.
+    ask(0, "eve", &[]); // No list.
+    ask(0, "ann", &["x", "y", "w"]); // tom's last: 3 of 3.
+    let windows = closed(&batch);
+    assert_eq!(sum(&windows[0].1, 0, Measure::Sameness), (3, 0.5 + 0.5 + 1.0));
+    assert_eq!(sum(&windows[0].1, 1, Measure::Sameness), (0, 0.0));
+}
+
+#[test]
+fn lists_are_compared_over_windows() {
+    let (mut memory, plan) = (Memory::default(), plan());
+    let mut batch = Batch::default();
+    batch.observe(&trial(100, 0), answered(0, "ann", 1, list("1", &["a", "b"])));
+    close(&batch, &mut memory, &plan, 2 * SECOND);
+    batch.clear();
+    batch.observe(&trial(5_000, 0), answered(0, "tom", 2 * SECOND, list("2", &["a", "c"])));
+    let windows = close(&batch, &mut memory, &plan, 4 * SECOND);
+    assert_eq!(sum(&windows[0].1, 0, Measure::Sameness), (1, 0.5));
+}
+
+#[test]
+fn who_is_no_person_counts_as_automated_and_nowhere_else() {
+    let now = trial(5_000, 1);
+    let robot = user_on(&now);
+    let mut batch = Batch::default();
+    for n in 0..100 {
+        let id = name_answer("3f", n, Some(&now));
+        batch.observe(&now, answered(1, &robot, n * 20_000, list(&id, &["a"])));
+        batch.event(Event { recommendation_id: id, user_id: robot.clone(), reward: Reward::Click });
+    }
+    let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
+    let pair = |user: &str| Pair {
+        who: Who::user(user),
+        sides: [side(), side()],
+        in_common: Some((1.0, 1.0)),
+    };
+    batch.pair(&now, pair(&robot), Some(MirrorDiff::default()));
+    for (n, person) in ["ann", "tom", "eve"].into_iter().enumerate() {
+        batch.observe(&now, answered(1, person, n as u64, list("x", &["b"])));
+    }
+    batch.pair(&now, pair("ann"), Some(MirrorDiff { served: 1, ..MirrorDiff::default() }));
+    // An item is asked for by many: that is no robot.
+    for n in 0..100 {
+        let who = Who::item("i1");
+        let outcome = Outcome::Failed(9);
+        let side = Side { latency_micros: None, outcome };
+        batch.observe(&now, Observation { arm: 0, who, at_micros: n * 20_000, side });
+    }
+    let windows = closed(&batch);
+    let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
+    assert_eq!(window.automated, 100);
+    assert_eq!(sum(window, 1, Measure::Answered), (3, 3.0));
+    assert_eq!(sum(window, 1, Measure::Clicks), (3, 0.0));
+    assert_eq!(sum(window, 1, Measure::Users), (3, 3.0));
+    assert_eq!(window.mirror.overlap.total(), 1);
+    assert_eq!(window.mirror.diffs, [MirrorDiff { served: 1, ..MirrorDiff::default() }]);
+    assert_eq!(window.arms[0].failed(), 100);
+    assert_eq!(sum(window, 0, Measure::Users), (0, 0.0), "items are no users");
+}
+
+#[test]
+fn what_has_no_room_is_counted() {
+    let mut batch = Batch::default();
+    for n in 0..MAX_OBSERVATIONS + 7 {
+        let outcome = Outcome::Failed(14);
+        batch.observe(&trial(100, 0), answered(0, &n.to_string(), n as u64, outcome));
+    }
+    for _ in 0..MAX_PAIRS + 2 {
+        let side = || Side { latency_micros: None, outcome: Outcome::Failed(14) };
+        let pair = Pair { who: Who::user("ann"), sides: [side(), side()], in_common: None };
+        batch.pair(&trial(100, 0), pair, None);
+    }
+    batch.skip(&trial(100, 0));
+    let windows = closed(&batch);
+    let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
+    assert_eq!((window.dropped, window.mirror.skipped), (9, 1));
+    assert_eq!(window.arms[0].requests(), MAX_OBSERVATIONS as u64);
+    assert_eq!(window.mirror.arms[0].failed(), MAX_PAIRS as u64);
+
+    batch.clear();
+    for weight in 0..2 * MAX_KEYS as u32 {
+        batch.skip(&trial(weight, 0));
+    }
+    assert_eq!(closed(&batch).len(), MAX_KEYS);
+}
+
+#[test]
+fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
+    let mut batch = Batch::default();
+    for overlap in [0.5, 0.9, 0.1, 0.7, 0.1] {
+        let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
+        let pair = Pair {
+            who: Who::user("ann"),
+            sides: [side(), side()],
+            in_common: Some((overlap, 0.0)),
+        };
+        batch.pair(&trial(100, 0), pair, Some(MirrorDiff { overlap, ..MirrorDiff::default() }));
+    }
+    let windows = closed(&batch);
+    let shown: Vec<f64> = windows[0].1.mirror.diffs.iter().map(|diff| diff.overlap).collect();
+    assert_eq!(shown, [0.5, 0.1]);
+}
+
+#[test]
+fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
+    let (mut memory, plan) = (Memory::default(), plan());
+    let (before, now) = (trial(100, 0), trial(5_000, 1));
+    let (ann, bob) = (user_on(&before), user_on(&now));
+    let id = name_answer("3f", 1, Some(&before));
+    let event = |id: &str, user: &str, reward| Event {
+        recommendation_id: id.into(),
+        user_id: user.into(),
+        reward,
+    };
+    let mut batch = Batch::default();
+    batch.observe(&before, answered(0, &ann, 1, list(&id, &["a"])));
+    close(&batch, &mut memory, &plan, 2 * SECOND);
+
+    batch.clear();
+    // The answer is known, so it does not matter who says so.
+    batch.event(event(&id, "somebody", Reward::Click));
+    // Another router's: its user is the event's, and has to be on that arm.
+    let foreign = name_answer("4f", 1, Some(&now));
+    batch.event(event(&foreign, &bob, Reward::Play { seconds: 90.0 }));
+    batch.event(event(&foreign, &bob, Reward::Play { seconds: 1e9 }));
+    batch.event(event(&name_answer("4f", 2, Some(&trial(5_000, 0))), &bob, Reward::Click));
+    batch.event(event(&name_answer("4f", 3, Some(&now)), "", Reward::Click));
+    batch.event(event("4f-1a", &bob, Reward::Click));
+    for _ in 0..2 * MAX_REWARDS {
+        batch.event(event(&foreign, &bob, Reward::Purchase));
+    }
+    let windows = close(&batch, &mut memory, &plan, 4 * SECOND);
+    let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
+    assert_eq!((first.weight_basis_points, second.weight_basis_points), (100, 5_000));
+    assert_eq!(sum(early, 0, Measure::Clicks), (0, 1.0), "counted when it was answered");
+    assert_eq!(of(early, 0, Measure::Clicks).expect("there").sum[group_of(&ann)], 1.0);
+    assert_eq!(sum(late, 1, Measure::PlaySeconds), (0, 4.0 * 3_600.0));
+    assert_eq!(sum(late, 1, Measure::Purchases), (0, f64::from(MAX_REWARDS)));
+    assert_eq!(of(late, 1, Measure::Purchases).expect("there").sum[group_of(&bob)], 10.0);
+    assert_eq!(sum(late, 0, Measure::Clicks), (0, 0.0));
+    assert_eq!(sum(late, 1, Measure::Clicks), (0, 0.0));
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let items = proptest::collection::vec("[a-f]", 0..14);
+    let lists = (items, any::<[bool; 3]>(), proptest::num::f64::ANY, any::<bool>()).prop_map(
+        |(items, [is_empty, is_partial, is_fallback], score, has_list)| {
+            let list = List::of("x", items.iter().map(String::as_str), Some(score));
+            let list = has_list.then_some(list);
+            Outcome::Answered { is_empty, is_partial, is_fallback, list }
+        },
+    );
+    prop_oneof![(1_u32..17).prop_map(Outcome::Failed), lists]
+}
+
+proptest! {
+    /// Whatever is observed, control takes the window, and every request is in one place of it.
+    #[test]
+    fn windows_add_up_and_pass_every_bound(
+        seen in proptest::collection::vec(
+            (0usize..2, "[a-e]", 0u64..2_000_000, any::<Option<u32>>(), any_outcome(), 1u32..4), 0..200,
+        ),
+        mirrored in proptest::collection::vec((any_outcome(), any_outcome(), any::<bool>()), 0..20),
+    ) {
+        let mut batch = Batch::default();
+        for (arm, user, at_micros, latency, outcome, weight) in &seen {
+            let latency_micros = latency.map(u64::from);
+            let side = Side { latency_micros, outcome: outcome.clone() };
+            let who = Who::user(user);
+            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, who, at_micros: *at_micros, side });
+        }
+        for (one, other, is_alone) in &mirrored {
+            let side = |outcome: &Outcome| {
+                Side { latency_micros: is_alone.then_some(9), outcome: outcome.clone() }
+            };
+            let pair = Pair { who: Who::user("ann"), sides: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
+            batch.pair(&trial(1, 0), pair, None);
+        }
+        let windows = closed(&batch);
+        let mut total = 0;
+        for (key, window) in &windows {
+            let again = window_from_pb(window_to_pb(window)).expect("within all bounds");
+            prop_assert_eq!(&again, window);
+            let here = seen.iter().filter(|(.., weight)| *weight == key.weight_basis_points).count() as u64;
+            let counted: u64 = window.arms.iter().map(|arm| arm.requests()).sum();
+            prop_assert_eq!(counted + window.automated, here);
+            total += counted + window.automated;
+            for arm in &window.arms {
+                let answered = arm.measures.get(&Measure::Empty).map_or(0, GroupedSum::total);
+                prop_assert_eq!(answered + arm.failed(), arm.requests());
+            }
+            if key.weight_basis_points == 1 {
+                prop_assert_eq!(window.mirror.overlap.total(), mirrored.len() as u64);
+                prop_assert_eq!(window.mirror.arms[1].requests(), mirrored.len() as u64);
+            }
+        }
+        prop_assert_eq!(total, seen.len() as u64);
+    }
+}

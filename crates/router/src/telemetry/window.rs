@@ -1,0 +1,245 @@
+//! From a batch to windows: leaves out who is no person, and counts all others on their arms. Pure.
+
+use super::automated::Callers;
+use super::buffer::{Batch, Pair};
+use super::observation::{Key, List, Observation, Outcome, Side, Who, hash_of};
+use super::overlap::share_in;
+use super::rewards::{Answers, Event, is_on_arm, trial_of};
+use hdrhistogram::Histogram;
+use marquee_core::plan::{Plan, Trial};
+use marquee_core::telemetry::{ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Window};
+use std::collections::{BTreeMap, HashSet};
+
+/// Latencies beyond an hour are an hour.
+const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
+/// Digits of latencies that are kept: 1 %.
+const LATENCY_DIGITS: u8 = 2;
+
+/// What is remembered from window to window.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    callers: Callers,
+    answers: Answers,
+    /// By trial and place.
+    previous: BTreeMap<(String, Place), Previous>,
+}
+
+/// An arm, of answers that somebody got or of mirrored requests: their lists are compared apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Live(usize),
+    Mirror(usize),
+}
+
+/// The last lists of an arm, of two users, so that there is always one of somebody else.
+#[derive(Clone, Copy, Debug, Default)]
+struct Previous {
+    last: Option<(u64, List)>,
+    other: Option<(u64, List)>,
+}
+
+/// A window in the making.
+struct Draft {
+    key: Key,
+    window: Window,
+    latencies: BTreeMap<Place, Histogram<u64>>,
+    users: HashSet<u64>,
+}
+
+/// Makes windows of a batch, one for each trial and share. `now`: µs of the clock of the observations.
+/// `plan`: says which trials events may name.
+pub(crate) fn close(
+    batch: &Batch,
+    memory: &mut Memory,
+    plan: &Plan,
+    now: u64,
+) -> Vec<(Key, Window)> {
+    let Memory { callers, answers, previous } = memory;
+    let of_users = batch.answers.iter().map(|(_, observation)| observation);
+    let of_users = of_users.filter(|observation| observation.who.is_user);
+    callers.learn(of_users.map(|it| (it.who.hash, it.at_micros)), now);
+    let is_automated = |who: Who| who.is_user && callers.is_automated(who.hash, now);
+
+    previous.retain(|(id, _), _| batch.tallies.iter().any(|tally| tally.key.trial_id == *id));
+    let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
+    for tally in &batch.tallies {
+        let mut draft = Draft::new(tally.key.clone());
+        draft.window.dropped = tally.dropped;
+        draft.window.mirror.skipped = tally.skipped;
+        let diffs = tally.first.iter().chain(&tally.least);
+        let of_people = diffs.filter(|(who, _)| !is_automated(*who));
+        draft.window.mirror.diffs.extend(of_people.map(|(_, diff)| diff.clone()));
+        drafts.push(draft);
+    }
+    for (number, observation) in &batch.answers {
+        let draft = &mut drafts[*number];
+        if is_automated(observation.who) {
+            draft.window.automated += 1;
+            continue;
+        }
+        draft.answer(observation, previous);
+        if let Outcome::Answered { list: Some(list), .. } = &observation.side.outcome {
+            answers.remember(list.answer, observation.who.hash, now);
+        }
+    }
+    for (number, pair) in &batch.pairs {
+        if !is_automated(pair.who) {
+            drafts[*number].pair(pair, previous);
+        }
+    }
+    for event in &batch.events {
+        let Some((trial, who)) = whose(event, answers, plan, now) else { continue };
+        if is_automated(who) {
+            continue;
+        }
+        let answer = hash_of(&event.recommendation_id);
+        let Some((measure, value)) = answers.reward(answer, event.reward) else { continue };
+        let draft = draft_of(&mut drafts, &trial);
+        draft.window.arms[trial.arm].reward(measure, who.group(), value);
+    }
+    drafts.into_iter().map(Draft::finish).collect()
+}
+
+/// What an event counts for and whose it is. An answer that is not known here is believed to be its
+/// user's if the user is on that arm.
+fn whose(event: &Event, answers: &mut Answers, plan: &Plan, now: u64) -> Option<(Trial, Who)> {
+    let trial = trial_of(&event.recommendation_id, plan)?;
+    let answer = hash_of(&event.recommendation_id);
+    if let Some(hash) = answers.user_of(answer) {
+        return Some((trial, Who { hash, is_user: true }));
+    }
+    if event.user_id.is_empty() || !is_on_arm(&trial, &event.user_id) {
+        return None;
+    }
+    let who = Who::user(&event.user_id);
+    answers.remember(answer, who.hash, now);
+    Some((trial, who))
+}
+
+/// What events add to may have had no answers in this window.
+fn draft_of<'a>(drafts: &'a mut Vec<Draft>, trial: &Trial) -> &'a mut Draft {
+    let number = drafts.iter().position(|draft| draft.key.is_of(trial)).unwrap_or_else(|| {
+        drafts.push(Draft::new(Key::of(trial)));
+        drafts.len() - 1
+    });
+    &mut drafts[number]
+}
+
+impl Draft {
+    fn new(key: Key) -> Self {
+        let window = Window::new(key.arms);
+        Self { key, window, latencies: BTreeMap::new(), users: HashSet::new() }
+    }
+
+    fn answer(
+        &mut self,
+        observation: &Observation,
+        previous: &mut BTreeMap<(String, Place), Previous>,
+    ) {
+        let Observation { arm, who, at_micros: _, side } = observation;
+        self.side(Place::Live(*arm), *who, side, previous);
+        let stats = &mut self.window.arms[*arm];
+        if who.is_user && self.users.insert(who.hash) {
+            stats.measure(Measure::Users, who.group(), 1.0);
+        }
+        if let Outcome::Answered { list: Some(_), .. } = side.outcome {
+            for measure in Measure::REWARDS {
+                stats.measure(measure, who.group(), 0.0);
+            }
+        }
+    }
+
+    fn pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(String, Place), Previous>) {
+        let Pair { who, sides, in_common } = pair;
+        for (arm, side) in sides.iter().enumerate() {
+            self.side(Place::Mirror(arm), *who, side, previous);
+        }
+        if let Some((overlap, rank_biased)) = in_common {
+            self.window.mirror.overlap.add(who.group(), *overlap);
+            self.window.mirror.rank_biased_overlap.add(who.group(), *rank_biased);
+        }
+    }
+
+    /// One answer of an arm, live or mirrored.
+    fn side(
+        &mut self,
+        place: Place,
+        who: Who,
+        side: &Side,
+        previous: &mut BTreeMap<(String, Place), Previous>,
+    ) {
+        let group = who.group();
+        let Side { latency_micros, outcome } = side;
+        if let Some(micros) = *latency_micros {
+            let slow = (micros + LATENCY_SLACK_MICROS) as f64;
+            self.stats(place).measure(Measure::LogLatency, group, slow.ln());
+            let latencies = self.latencies.entry(place).or_insert_with(|| {
+                Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, LATENCY_DIGITS)
+                    .expect("the bounds are in order")
+            });
+            latencies.saturating_record(micros.max(1));
+        }
+        let stats = self.stats(place);
+        let (is_empty, is_partial, is_fallback, list) = match outcome {
+            Outcome::Failed(code) => {
+                *stats.errors.entry(*code).or_insert(0) += 1;
+                stats.measure(Measure::Answered, group, 0.0);
+                return;
+            }
+            Outcome::Answered { is_empty, is_partial, is_fallback, list } => {
+                (*is_empty, *is_partial, *is_fallback, list)
+            }
+        };
+        stats.measure(Measure::Answered, group, 1.0);
+        stats.measure(Measure::Empty, group, f64::from(u8::from(is_empty)));
+        stats.measure(Measure::Partial, group, f64::from(u8::from(is_partial)));
+        stats.measure(Measure::Fallback, group, f64::from(u8::from(is_fallback)));
+        let Some(list) = list else { return };
+        if let Some(score) = list.score {
+            stats.measure(Measure::Score, group, score);
+        }
+        // Lists without items are no lists to compare with; they are counted as empty.
+        if list.items().is_empty() {
+            return;
+        }
+        let before = previous.entry((self.key.trial_id.clone(), place)).or_default();
+        let same = before.of_another(who.hash).and_then(|it| share_in(list.items(), it.items()));
+        before.take(who.hash, *list);
+        if let Some(same) = same {
+            self.stats(place).measure(Measure::Sameness, group, same);
+        }
+    }
+
+    fn stats(&mut self, place: Place) -> &mut ArmStats {
+        match place {
+            Place::Live(arm) => &mut self.window.arms[arm],
+            Place::Mirror(arm) => &mut self.window.mirror.arms[arm],
+        }
+    }
+
+    fn finish(mut self) -> (Key, Window) {
+        for (place, histogram) in std::mem::take(&mut self.latencies) {
+            let mut latencies = Latencies::default();
+            for value in histogram.iter_recorded() {
+                latencies.add(value.value_iterated_to(), value.count_at_value());
+            }
+            self.stats(place).latencies = latencies;
+        }
+        (self.key, self.window)
+    }
+}
+
+impl Previous {
+    /// The last list of somebody who is not this user.
+    fn of_another(&self, user: u64) -> Option<&List> {
+        let all = [&self.last, &self.other].into_iter().flatten();
+        all.into_iter().find(|(whose, _)| *whose != user).map(|(_, list)| list)
+    }
+
+    fn take(&mut self, user: u64, list: List) {
+        if self.last.as_ref().is_some_and(|(whose, _)| *whose != user) {
+            self.other = self.last;
+        }
+        self.last = Some((user, list));
+    }
+}
