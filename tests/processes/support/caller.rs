@@ -37,18 +37,19 @@ pub(crate) struct Answers {
 }
 
 impl Caller {
-    /// Begins to call the routers in turn, user by user.
+    /// Begins to call the routers in turn, for users by chance: in a fixed order they would look automated.
     pub(crate) fn start(endpoints: Vec<String>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut clients: Vec<_> = endpoints.iter().map(|at| client(at)).collect();
             let mut answers = Answers::default();
+            let mut random = fastrand::Rng::with_seed(1);
             for n in 0.. {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let (user, router) = (n % USERS, n % clients.len());
+                let (user, router) = (random.usize(..USERS), n % clients.len());
                 match clients[router].recommend(request(&format!("user-{user}"))).await {
                     Ok(answer) => answers.ok.push((user, answer.into_inner())),
                     Err(status) => answers.failed.push(status),

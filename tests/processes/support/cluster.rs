@@ -79,12 +79,15 @@ impl Cluster {
         self.router_ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect()
     }
 
+    /// Where control node `n`, from 0, listens.
+    pub(crate) fn control_at(&self, n: usize) -> String {
+        format!("http://127.0.0.1:{}", self.control_ports[n])
+    }
+
     /// A client of control node `n`, from 0.
     pub(crate) fn control_client(&self, n: usize) -> ControlClient {
-        let endpoint = format!("http://127.0.0.1:{}", self.control_ports[n]);
-        ControlServiceClient::new(
-            Channel::from_shared(endpoint).expect("an endpoint").connect_lazy(),
-        )
+        let endpoint = Channel::from_shared(self.control_at(n)).expect("an endpoint");
+        ControlServiceClient::new(endpoint.connect_lazy())
     }
 
     /// Waits until the living control nodes agree on a leader among them, and returns it, from 0.

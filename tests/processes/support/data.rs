@@ -61,25 +61,24 @@ impl Bundles {
 
     /// Trains the model `films` with so many factors.
     pub(crate) fn train(&self, factors: usize, shards: u32) -> PathBuf {
-        let out = self.path().join(format!("films-{factors}-{shards}"));
+        let factors = factors.to_string();
+        self.train_as(&format!("films-{factors}-{shards}"), shards, &["mf", "--factors", &factors])
+    }
+
+    /// Trains `films` to recommend what is popular to everybody.
+    pub(crate) fn train_popularity(&self, shards: u32) -> PathBuf {
+        self.train_as(&format!("films-popular-{shards}"), shards, &["popularity"])
+    }
+
+    fn train_as(&self, name: &str, shards: u32, model: &[&str]) -> PathBuf {
+        let out = self.path().join(name);
         let file = |name: &str| self.path().join(name).display().to_string();
-        marquee_ok([
-            "train",
-            "--interactions",
-            &file("interactions.csv"),
-            "--items",
-            &file("items.csv"),
-            "--model",
-            "mf",
-            "--name",
-            "films",
-            "--factors",
-            &factors.to_string(),
-            "--shards",
-            &shards.to_string(),
-            "--out",
-            &out.display().to_string(),
-        ]);
+        let (interactions, items) = (file("interactions.csv"), file("items.csv"));
+        let (shards, to) = (shards.to_string(), out.display().to_string());
+        let given = ["--interactions", &interactions, "--items", &items, "--name", "films"];
+        let wanted = ["--shards", &shards, "--out", &to, "--model"];
+        let args = ["train"].iter().chain(&given).chain(&wanted).chain(model);
+        marquee_ok(args.copied());
         out
     }
 }

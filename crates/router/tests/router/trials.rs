@@ -39,7 +39,11 @@ fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_basis_points: 
     let state = if weight == 0 { RolloutState::Shadow } else { RolloutState::Canary };
     assert_eq!((rollout.state, rollout.weight_basis_points()), (state, weight));
     plan.rollouts = vec![rollout];
-    let surface = Surface { ensemble: Some("films@1".into()), rollout_id: Some(TRIAL.into()) };
+    let surface = Surface {
+        ensemble: Some("films@1".into()),
+        rollout_id: Some(TRIAL.into()),
+        ..Surface::default()
+    };
     plan.surfaces.insert("default".into(), surface);
 }
 

@@ -1,0 +1,109 @@
+//! Rollouts that are judged by what real routers measure, and experiments.
+
+use crate::support::caller::Caller;
+use crate::support::cluster::Cluster;
+use crate::support::eventually;
+use crate::support::process::marquee_ok;
+use marquee_proto::control::v1::{
+    ExperimentArm, ExperimentState, GetExperimentRequest, GetRolloutRequest, RolloutState,
+    StartExperimentRequest, StopExperimentRequest, Verdict,
+};
+
+/// A candidate that gives everybody the same few items is taken back before its first step is over, no call
+/// failing, and every control node can say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_knows_nobody_is_taken_back() {
+    let cluster = Cluster::start().await;
+    let candidate = cluster.publish(&cluster.bundles.train_popularity(4)).await;
+    let caller = Caller::start(cluster.routers_at());
+    let rollout_id = cluster.start_rollout(&candidate, vec![(4_000, 600), (10_000, 600)]).await;
+    eventually("the rollout is over", || async {
+        let rollout = cluster.rollout(0, &rollout_id).await;
+        rollout.is_some_and(|rollout| rollout.state() == RolloutState::RolledBack)
+    })
+    .await;
+    let answers = caller.stop().await;
+    answers.assert_perfect();
+
+    let last = |rollout: &marquee_proto::control::v1::Rollout| {
+        rollout.history.last().map(|event| event.reason.clone()).unwrap_or_default()
+    };
+    let request = || GetRolloutRequest { rollout_id: rollout_id.clone() };
+    for n in 0..3 {
+        let known = cluster.control_client(n).get_rollout(request()).await.expect("known");
+        let known = known.into_inner();
+        let reason = last(&known.rollout.expect("there"));
+        assert!(reason.starts_with("gate "), "{reason}");
+        let evidence = known.evidence.expect("it was measured");
+        assert!(evidence.gates.iter().any(|gate| gate.verdict() == Verdict::Breached));
+        assert!(evidence.windows > 0);
+    }
+    let endpoint = cluster.control_at(1);
+    let status = marquee_ok(["ctl", "--endpoint", &endpoint, "rollout", "status", &rollout_id]);
+    for word in ["BREACHED", "sameness", "at most 3 × baseline", "ROLLED_BACK"] {
+        assert!(status.contains(word), "no {word} in:\n{status}");
+    }
+    let diff = marquee_ok(["ctl", "--endpoint", &endpoint, "rollout", "diff", &rollout_id]);
+    assert!(diff.contains("in common") || diff.contains("no request of"), "{diff}");
+}
+
+/// Users of an experiment keep their arms on every router, its report compares them, and after its end
+/// everybody gets what is live.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_experiment_compares_its_arms() {
+    let cluster = Cluster::start().await;
+    let other = cluster.publish(&cluster.bundles.train_popularity(4)).await;
+    let arm = |name: &str, ensemble: &str| ExperimentArm {
+        name: name.into(),
+        ensemble: ensemble.into(),
+        weight_basis_points: 5_000,
+    };
+    let request = StartExperimentRequest {
+        arms: vec![arm("control", "films@1"), arm("popular", &other)],
+        ..StartExperimentRequest::default()
+    };
+    let started = cluster.control_client(0).start_experiment(request).await.expect("started");
+    let id = started.into_inner().experiment.expect("there").experiment_id;
+    let get = || GetExperimentRequest { experiment_id: id.clone() };
+    eventually("the experiment runs", || async {
+        let found = cluster.control_client(1).get_experiment(get()).await;
+        found.is_ok_and(|found| {
+            let experiment = found.into_inner().experiment.unwrap_or_default();
+            experiment.state() == ExperimentState::Running
+        })
+    })
+    .await;
+    let caller = Caller::start(cluster.routers_at());
+    eventually("the arms are compared", || async {
+        let found = cluster.control_client(2).get_experiment(get()).await;
+        found.is_ok_and(|found| {
+            let report = found.into_inner().report.unwrap_or_default();
+            report.effects.iter().any(|effect| effect.effect.is_some())
+        })
+    })
+    .await;
+    let answers = caller.stop().await;
+    answers.assert_perfect();
+    let mut arms = std::collections::BTreeMap::new();
+    for (user, answer) in &answers.ok {
+        let served = answer.served_by.clone().unwrap_or_default();
+        // The first answers may be of the plan before.
+        if served.experiment_id == id {
+            let known = arms.entry(*user).or_insert_with(|| served.arm.clone());
+            assert_eq!(*known, served.arm, "user {user} changed arms");
+            let version = served.models[0].version;
+            assert_eq!(version == 1, served.arm == "control", "{served:?}");
+        }
+    }
+    assert!(arms.values().any(|arm| arm == "control") && arms.values().any(|arm| arm == "popular"));
+    let report =
+        marquee_ok(["ctl", "--endpoint", &cluster.control_at(0), "experiment", "report", &id]);
+    for word in ["sameness", "popular", "split:", "RUNNING"] {
+        assert!(report.contains(word), "no {word} in:\n{report}");
+    }
+    let stop = StopExperimentRequest { experiment_id: id, ..StopExperimentRequest::default() };
+    cluster.control_client(0).stop_experiment(stop).await.expect("stopped");
+    for endpoint in cluster.routers_at() {
+        cluster.answers(&endpoint, "films", 1).await;
+    }
+}
