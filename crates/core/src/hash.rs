@@ -17,6 +17,10 @@ pub enum Purpose {
     Placement = 3,
     /// Which control nodes belong together.
     Cluster = 4,
+    /// Who a user is, in the log of exposures.
+    Exposure = 5,
+    /// Which answers are in a sample.
+    Sample = 6,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.
