@@ -13,6 +13,7 @@
 
 use crate::bytes::{Fields, put_text};
 use crate::rules::Reason;
+use marquee_core::event::{Event, EventType};
 
 /// The first byte of a record, changed with the layout.
 const LAYOUT: u8 = 1;
@@ -20,71 +21,6 @@ const LAYOUT: u8 = 1;
 const DERIVED_PREFIX: &str = "auto-";
 /// Bytes of the hash in such an id: two different events never share one.
 const DERIVED_BYTES: usize = 16;
-
-/// What somebody did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum EventType {
-    /// Nothing that we know: refused.
-    #[default]
-    Unknown = 0,
-    /// Was shown the item.
-    Impression = 1,
-    /// Opened it.
-    Click = 2,
-    /// Watched, listened to or played it; the value is seconds.
-    Play = 3,
-    /// Bought it; the value is money.
-    Purchase = 4,
-    /// Rated it; the value is the rating.
-    Rating = 5,
-}
-
-impl EventType {
-    /// All that can be recorded.
-    pub const ALL: [Self; 5] =
-        [Self::Impression, Self::Click, Self::Play, Self::Purchase, Self::Rating];
-
-    /// As exports write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Impression => "impression",
-            Self::Click => "click",
-            Self::Play => "play",
-            Self::Purchase => "purchase",
-            Self::Rating => "rating",
-        }
-    }
-
-    /// Whether it says that the user has had the item, and not only seen its picture.
-    pub fn is_consumption(self) -> bool {
-        matches!(self, Self::Click | Self::Play | Self::Purchase | Self::Rating)
-    }
-
-    fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| *known as u8 == byte)
-    }
-}
-
-/// What somebody did with an item, and what recommended it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Event {
-    /// Names it for ever; empty: made of the rest.
-    pub event_id: String,
-    /// Who.
-    pub user_id: String,
-    /// With what.
-    pub item_id: String,
-    /// What was done.
-    pub event_type: EventType,
-    /// Seconds, money or a rating, as the type has it.
-    pub value: f64,
-    /// Milliseconds since 1970; 0: when it arrived.
-    pub time_ms: u64,
-    /// The answer that the item was in; empty: none, or none that is known.
-    pub recommendation_id: String,
-}
 
 /// An event as the log has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,50 +40,50 @@ pub struct Quarantined {
     pub stored: StoredEvent,
 }
 
-impl Event {
-    /// Gives it what was left out: an id made of what it says, so that saying it again changes nothing,
-    /// and then the time of its arrival.
-    pub fn complete(&mut self, now_ms: u64) {
-        if self.event_id.is_empty() {
-            self.event_id = self.derived_id();
-        }
-        if self.time_ms == 0 {
-            self.time_ms = now_ms;
-        }
+/// Gives an event what was left out: an id made of what it says, so that saying it again changes nothing,
+/// and then the time of its arrival.
+pub fn complete(event: &mut Event, now_ms: u64) {
+    if event.event_id.is_empty() {
+        event.event_id = derived_id(event);
     }
+    if event.time_ms == 0 {
+        event.time_ms = now_ms;
+    }
+}
 
-    fn derived_id(&self) -> String {
-        let Self { event_id: _, user_id, item_id, event_type, value, time_ms, recommendation_id } =
-            self;
-        let mut hasher = blake3::Hasher::new();
-        for text in [user_id, item_id, recommendation_id] {
-            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-        }
-        hasher.update(&[*event_type as u8]);
-        hasher.update(&value.to_le_bytes()).update(&time_ms.to_le_bytes());
-        let hash = hasher.finalize();
-        let hex = hash.to_hex();
-        format!("{DERIVED_PREFIX}{}", &hex[..2 * DERIVED_BYTES])
+fn derived_id(event: &Event) -> String {
+    let Event { event_id: _, user_id, item_id, event_type, value, time_ms, recommendation_id } =
+        event;
+    let mut hasher = blake3::Hasher::new();
+    for text in [user_id, item_id, recommendation_id] {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
+    hasher.update(&[*event_type as u8]);
+    hasher.update(&value.to_le_bytes()).update(&time_ms.to_le_bytes());
+    let hex = hasher.finalize().to_hex();
+    format!("{DERIVED_PREFIX}{}", &hex[..2 * DERIVED_BYTES])
+}
 
-    /// Its memory, and about the bytes that the log will have of it.
-    pub fn bytes(&self) -> usize {
-        const NUMBERS: usize = 34;
-        let Self { event_id, user_id, item_id, recommendation_id, .. } = self;
-        NUMBERS + event_id.len() + user_id.len() + item_id.len() + recommendation_id.len()
-    }
+/// The memory of an event, and about the bytes that the log will have of it.
+pub(crate) fn bytes_of(event: &Event) -> usize {
+    const NUMBERS: usize = 34;
+    let Event { event_id, user_id, item_id, recommendation_id, .. } = event;
+    NUMBERS + event_id.len() + user_id.len() + item_id.len() + recommendation_id.len()
+}
 
-    pub(crate) fn encode(&self, received_ms: u64, out: &mut Vec<u8>) {
-        let Self { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } =
-            self;
-        out.extend_from_slice(&[LAYOUT, *event_type as u8]);
-        out.extend_from_slice(&time_ms.to_le_bytes());
-        out.extend_from_slice(&received_ms.to_le_bytes());
-        out.extend_from_slice(&value.to_le_bytes());
-        for text in [event_id, user_id, item_id, recommendation_id] {
-            put_text(out, text);
-        }
+pub(crate) fn encode(event: &Event, received_ms: u64, out: &mut Vec<u8>) {
+    let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
+    out.extend_from_slice(&[LAYOUT, *event_type as u8]);
+    out.extend_from_slice(&time_ms.to_le_bytes());
+    out.extend_from_slice(&received_ms.to_le_bytes());
+    out.extend_from_slice(&value.to_le_bytes());
+    for text in [event_id, user_id, item_id, recommendation_id] {
+        put_text(out, text);
     }
+}
+
+fn type_of(byte: u8) -> Option<EventType> {
+    EventType::ALL.into_iter().find(|known| *known as u8 == byte)
 }
 
 impl StoredEvent {
@@ -157,7 +93,7 @@ impl StoredEvent {
         if fields.byte()? != LAYOUT {
             return None;
         }
-        let event_type = EventType::from_byte(fields.byte()?)?;
+        let event_type = type_of(fields.byte()?)?;
         let (time_ms, received_ms, value) = (fields.u64()?, fields.u64()?, fields.f64()?);
         let mut text = || fields.text().map(str::to_owned);
         let (event_id, user_id, item_id, recommendation_id) = (text()?, text()?, text()?, text()?);
@@ -199,7 +135,7 @@ mod tests {
     fn a_derived_id_is_of_what_the_event_says() {
         let id = |event: Event| {
             let mut event = event;
-            event.complete(1_000);
+            complete(&mut event, 1_000);
             event.event_id
         };
         let of_play = id(play());
@@ -219,7 +155,7 @@ mod tests {
         // Without a time, a retry a second later is still the same.
         let timeless = Event { time_ms: 0, ..play() };
         let mut later = timeless.clone();
-        later.complete(2_000);
+        complete(&mut later, 2_000);
         assert_eq!((id(timeless), 2_000), (later.event_id, later.time_ms));
         assert_eq!(id(Event { event_id: "mine".into(), ..play() }), "mine");
     }
@@ -237,7 +173,7 @@ mod tests {
             let event =
                 Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id };
             let mut bytes = Vec::new();
-            event.encode(received_ms, &mut bytes);
+            encode(&event, received_ms, &mut bytes);
             prop_assert_eq!(StoredEvent::decode(&bytes), Some(StoredEvent { event, received_ms }));
             for end in 0..bytes.len() {
                 prop_assert_eq!(StoredEvent::decode(&bytes[..end]), None);

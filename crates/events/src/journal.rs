@@ -7,11 +7,12 @@
 
 use crate::counts::{Counters, Counts};
 use crate::duplicates::{Duplicates, hash_of};
-use crate::event::{Event, Quarantined, StoredEvent};
+use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
 use crate::log::{Contents, Frame, LogError, LogOptions, LogReader, LogWriter};
 use crate::recent::Recent;
-use crate::rules::{Limits, Reason, Verdict, judge};
+use crate::rules::{Limits, Reason, Verdict, explain, judge};
 use crate::QUARANTINE_DIRECTORY;
+use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -129,32 +130,41 @@ struct Entry {
     quarantine: Option<Reason>,
 }
 
+/// What became of the events of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Of each, in the order in which they were given.
+    pub outcomes: Vec<Outcome>,
+    /// Which were refused or quarantined, and why, in words.
+    pub explanations: Vec<(usize, String)>,
+}
+
 /// Events that were judged and are on their way.
 #[derive(Debug)]
 #[must_use = "nothing is acknowledged before this says so"]
 pub struct Pending {
-    outcomes: Vec<Outcome>,
+    recorded: Recorded,
     /// Which of them are decided by the log, and its answer.
     waits: Option<(Vec<usize>, oneshot::Receiver<Result<Vec<bool>, RecordError>>)>,
 }
 
 impl Pending {
-    /// Waits until all that was accepted or quarantined is durable, and says of each event what became of
-    /// it, in the order in which they were given.
+    /// Waits until all that was accepted or quarantined is durable, and says what became of each event.
     ///
     /// # Errors
     /// Where nothing is known to be durable.
-    pub async fn outcomes(self) -> Result<Vec<Outcome>, RecordError> {
-        let Self { mut outcomes, waits } = self;
+    pub async fn recorded(self) -> Result<Recorded, RecordError> {
+        let Self { mut recorded, waits } = self;
         if let Some((queued, answer)) = waits {
             let is_new = answer.await.map_err(|_| RecordError::Closed)??;
             for (n, is_new) in queued.into_iter().zip(is_new) {
                 if !is_new {
-                    outcomes[n] = Outcome::Duplicate;
+                    recorded.outcomes[n] = Outcome::Duplicate;
+                    recorded.explanations.retain(|(explained, _)| *explained != n);
                 }
             }
         }
-        Ok(outcomes)
+        Ok(recorded)
     }
 }
 
@@ -228,27 +238,26 @@ impl EventLog {
     }
 
     fn judge(&self, events: Vec<Event>, now_ms: u64) -> Judged {
+        let limits = &self.inner.limits;
         let mut judged = Judged::default();
         let mut bytes = 0;
         for (n, mut event) in events.into_iter().enumerate() {
-            event.complete(now_ms);
-            let quarantine = match judge(&event, now_ms, &self.inner.limits) {
-                Verdict::Refuse(reason) => {
-                    judged.outcomes.push(Outcome::Refused(reason));
-                    continue;
-                }
-                Verdict::Quarantine(reason) => {
-                    judged.outcomes.push(Outcome::Quarantined(reason));
-                    Some(reason)
-                }
-                Verdict::Accept => {
-                    judged.outcomes.push(Outcome::Accepted);
-                    None
-                }
+            complete(&mut event, now_ms);
+            let (outcome, reason) = match judge(&event, now_ms, limits) {
+                Verdict::Accept => (Outcome::Accepted, None),
+                Verdict::Refuse(reason) => (Outcome::Refused(reason), Some(reason)),
+                Verdict::Quarantine(reason) => (Outcome::Quarantined(reason), Some(reason)),
             };
-            bytes += event.bytes();
-            judged.queued.push(n);
-            judged.entries.push(Entry { event, received_ms: now_ms, quarantine });
+            judged.recorded.outcomes.push(outcome);
+            if let Some(reason) = reason {
+                let explanation = explain(&event, reason, now_ms, limits);
+                judged.recorded.explanations.push((n, explanation));
+            }
+            if !matches!(outcome, Outcome::Refused(_)) {
+                bytes += bytes_of(&event);
+                judged.queued.push(n);
+                judged.entries.push(Entry { event, received_ms: now_ms, quarantine: reason });
+            }
         }
         let units = bytes.div_ceil(ROOM_BYTES).min(QUEUE_BYTES / ROOM_BYTES);
         judged.room = units as u32;
@@ -256,19 +265,19 @@ impl EventLog {
     }
 
     fn queue(&self, judged: Judged, room: OwnedSemaphorePermit) -> Result<Pending, RecordError> {
-        let Judged { outcomes, queued, entries, room: _ } = judged;
-        for outcome in &outcomes {
+        let Judged { recorded, queued, entries, room: _ } = judged;
+        for outcome in &recorded.outcomes {
             if let Outcome::Refused(reason) = outcome {
                 self.inner.shared.counters.leave_out(*reason);
             }
         }
         if entries.is_empty() {
-            return Ok(Pending { outcomes, waits: None });
+            return Ok(Pending { recorded, waits: None });
         }
         let (done, answer) = oneshot::channel();
         let queue = self.inner.queue.as_ref().ok_or(RecordError::Closed)?;
         queue.send(Job { entries, done, _room: room }).map_err(|_| RecordError::Closed)?;
-        Ok(Pending { outcomes, waits: Some((queued, answer)) })
+        Ok(Pending { recorded, waits: Some((queued, answer)) })
     }
 
     /// What users had lately.
@@ -294,7 +303,7 @@ impl EventLog {
 
 #[derive(Default)]
 struct Judged {
-    outcomes: Vec<Outcome>,
+    recorded: Recorded,
     queued: Vec<usize>,
     entries: Vec<Entry>,
     /// In units of [`ROOM_BYTES`].
@@ -390,13 +399,13 @@ impl Writer {
                 match (new, quarantine) {
                     (false, _) => duplicates += 1,
                     (true, None) => {
-                        self.frame.push(|out| event.encode(received_ms, out));
+                        self.frame.push(|out| encode(&event, received_ms, out));
                         accepted.push(event);
                     }
                     (true, Some(reason)) => {
                         self.quarantine_frame.push(|out| {
                             out.push(reason as u8);
-                            event.encode(received_ms, out);
+                            encode(&event, received_ms, out);
                         });
                         quarantined.push(reason);
                     }

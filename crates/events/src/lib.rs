@@ -30,9 +30,10 @@ mod recent;
 pub mod rules;
 
 pub use counts::{Counters, Counts};
-pub use event::{Event, EventType, Quarantined, StoredEvent};
+pub use event::{Quarantined, StoredEvent, complete};
 pub use exposure::{Exposure, ExposureLog, ExposureSettings, Side, is_sampled};
-pub use journal::{EventLog, EventSettings, EventSink, Outcome, Pending, RecordError};
+pub use journal::{EventLog, EventSettings, EventSink, Outcome, Pending, RecordError, Recorded};
+pub use marquee_core::event::{Event, EventType};
 pub use log::{Contents, Fsync, LogError};
 pub use recent::{MAX_RECENT_OF_USER, Recent};
 

@@ -3,7 +3,7 @@
 //! Two generations of a map, by its memory: a user who did something is in the younger one; when that is
 //! full, the older is forgotten with all in it who did nothing since. So the bound holds whoever comes.
 
-use crate::event::Event;
+use marquee_core::event::Event;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -109,7 +109,7 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventType;
+    use marquee_core::event::EventType;
 
     #[test]
     fn newest_last_each_once_whatever_the_order_of_arrival() {

@@ -4,7 +4,7 @@
 //! *Quarantined* is well formed and not to be believed, or too late to be counted: it is kept in a log of
 //! its own, where people can look, and reaches no model, no filter and no gate.
 
-use crate::event::{Event, EventType};
+use marquee_core::event::{Event, EventType};
 use marquee_core::bounds::MAX_ID_BYTES;
 
 /// Bytes of an event id: room for a UUID with a prefix or two.
@@ -104,7 +104,7 @@ pub enum Verdict {
     Refuse(Reason),
 }
 
-/// Judges an event that is [complete](Event::complete).
+/// Judges an event that is [complete](crate::complete).
 pub fn judge(event: &Event, now_ms: u64, limits: &Limits) -> Verdict {
     match fault(event, now_ms, limits) {
         None => Verdict::Accept,

@@ -31,6 +31,7 @@ mod ask;
 mod config;
 mod engine;
 mod error;
+mod events;
 mod facts;
 mod fanout;
 mod layout;
@@ -49,6 +50,7 @@ pub use config::{
     RouterConfig,
 };
 pub use error::{RouterError, Silence};
+pub use events::Feedback;
 pub use node::Dialer;
 pub use remote::GrpcDialer;
 pub use router::Router;

@@ -3,6 +3,7 @@
 use crate::admission::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
+use crate::events::Feedback;
 use crate::node::{Dialer, Nodes};
 use crate::readiness::{is_ready, watch_readiness};
 use crate::remote::GrpcDialer;
@@ -28,14 +29,16 @@ pub struct Router {
 
 impl Router {
     /// Starts answering by the plans of `plan`; must be called inside a tokio runtime. The node
-    /// `local` is this very process and is asked without a network. `config` is expected to be
+    /// `local` is this very process and is asked without a network; events and exposures go to the logs
+    /// of `feedback`. `config` is expected to be
     /// [valid](RouterConfig::validate).
     pub fn start(
         config: RouterConfig,
         plan: watch::Receiver<Arc<Plan>>,
         local: Option<(String, Arc<dyn ShardService>)>,
+        feedback: Feedback,
     ) -> Self {
-        Self::start_with(config, plan, local, Arc::new(GrpcDialer))
+        Self::start_with(config, plan, local, feedback, Arc::new(GrpcDialer))
     }
 
     /// The same with another way to reach nodes.
@@ -43,6 +46,7 @@ impl Router {
         config: RouterConfig,
         plan: watch::Receiver<Arc<Plan>>,
         local: Option<(String, Arc<dyn ShardService>)>,
+        feedback: Feedback,
         dialer: Arc<dyn Dialer>,
     ) -> Self {
         let RouterConfig { node_id, max_in_flight, default_deadline, drain } = config;
@@ -52,8 +56,13 @@ impl Router {
             tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
         let admission = Admission::new(max_in_flight as usize);
         let engine = Engine::new(plan, nodes);
-        let service =
-            RouterService::new(engine, admission.clone(), default_deadline, id_prefix(&node_id));
+        let service = RouterService::new(
+            engine,
+            admission.clone(),
+            feedback,
+            default_deadline,
+            id_prefix(&node_id),
+        );
         Self { service, admission, ready, readiness, drain }
     }
 

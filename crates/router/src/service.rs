@@ -5,6 +5,7 @@ use crate::answer::check_size;
 use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
+use crate::events::{Events, Feedback};
 use marquee_core::bounds::MAX_BATCH;
 use marquee_core::spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// What each request of a batch adds to the default deadline: the cost of an exact search over some
 /// hundred thousand items, shared by nobody. So who sends large batches and no deadline gets whole
@@ -33,6 +34,7 @@ pub struct RouterService {
 struct Shared {
     engine: Engine,
     admission: Admission,
+    events: Events,
     default_deadline: Duration,
     /// Different for every process.
     id_prefix: String,
@@ -43,18 +45,31 @@ impl RouterService {
     pub(crate) fn new(
         engine: Engine,
         admission: Admission,
+        feedback: Feedback,
         default_deadline: Duration,
         id_prefix: String,
     ) -> Self {
-        let answers = AtomicU64::new(0);
+        let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
         Self {
-            shared: Arc::new(Shared { engine, admission, default_deadline, id_prefix, answers }),
+            shared: Arc::new(Shared {
+                engine,
+                admission,
+                events,
+                default_deadline,
+                id_prefix,
+                answers,
+            }),
         }
     }
 
     /// The time that merging and fusing took so far, of all answers.
     pub fn merging(&self) -> &Spent {
         &self.shared.engine.merging
+    }
+
+    /// The logs that it was started with.
+    pub fn feedback(&self) -> &Feedback {
+        self.shared.events.feedback()
     }
 
     async fn answer(&self, asks: &[Ask], deadline: Instant) -> Result<Vec<Answer>, RouterError> {
@@ -94,10 +109,15 @@ impl RecommenderService for RouterService {
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1);
-        let ask = Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let mut ask: Ask =
+            Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let events = &self.shared.events;
+        events.add_recent(&mut ask);
+        let exposed = events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
-        let response = answer.into_recommendations(self.recommendation_id());
-        Ok(Response::new(check_size(response)?))
+        let response = check_size(answer.into_recommendations(self.recommendation_id()))?;
+        events.expose(exposed, &response);
+        Ok(Response::new(response))
     }
 
     async fn batch_recommend(
@@ -107,13 +127,19 @@ impl RecommenderService for RouterService {
         let (metadata, _, batch) = request.into_parts();
         let deadline = self.deadline(&metadata, batch.requests.len());
         let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
-        let asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
+        let mut asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
+        let events = &self.shared.events;
+        asks.iter_mut().for_each(|ask| events.add_recent(ask));
         let answers = self.answer(&asks, deadline).await?;
         let responses = answers
             .into_iter()
             .map(|answer| answer.into_recommendations(self.recommendation_id()))
             .collect();
-        Ok(Response::new(check_size(v1::BatchRecommendResponse { responses })?))
+        let batch = check_size(v1::BatchRecommendResponse { responses })?;
+        for (ask, response) in asks.iter().zip(&batch.responses) {
+            events.expose(events.exposed(ask), response);
+        }
+        Ok(Response::new(batch))
     }
 
     async fn similar_items(
@@ -134,6 +160,22 @@ impl RecommenderService for RouterService {
         let ask = RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         Ok(Response::new(check_size(answer.into_ranked_items())?))
+    }
+
+    async fn record_events(
+        &self,
+        request: Request<v1::RecordEventsRequest>,
+    ) -> Result<Response<v1::RecordEventsResponse>, Status> {
+        let recorded = self.shared.events.record(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
+    }
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<v1::StreamEventsResponse>, Status> {
+        let recorded = self.shared.events.record_stream(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
     }
 }
 

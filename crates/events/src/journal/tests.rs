@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::EventType;
+use marquee_core::event::EventType;
 use crate::log::Step;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ fn open(directory: &Path) -> EventLog {
 
 async fn record(log: &EventLog, events: Vec<Event>) -> Vec<Outcome> {
     let pending = log.record(events, NOW).expect("queued");
-    pending.outcomes().await.expect("durable")
+    pending.recorded().await.expect("durable").outcomes
 }
 
 /// The ids in a log.
@@ -120,14 +120,14 @@ async fn nothing_is_acknowledged_before_the_sync_and_many_share_one() {
     let later: Vec<Pending> = (0..50)
         .map(|n| log.record(vec![click(&n.to_string()), click("first")], NOW).expect("queued"))
         .collect();
-    let mut first = Box::pin(first.outcomes());
+    let mut first = Box::pin(first.recorded());
     let early = tokio::time::timeout(Duration::from_millis(50), &mut first).await;
     assert!(early.is_err(), "acknowledged before it was synced");
     assert!(log.recent().items_of("u").is_empty(), "not durable yet");
     gate.store(true, Ordering::Release);
-    assert_eq!(first.await.expect("durable"), [Outcome::Accepted]);
+    assert_eq!(first.await.expect("durable").outcomes, [Outcome::Accepted]);
     for pending in later {
-        let outcomes = pending.outcomes().await.expect("durable");
+        let outcomes = pending.recorded().await.expect("durable").outcomes;
         assert_eq!(outcomes, [Outcome::Accepted, Outcome::Duplicate]);
     }
     assert_eq!(syncs.load(Ordering::Acquire), 2, "the fifty were one commit");
@@ -159,7 +159,7 @@ async fn a_log_that_is_behind_pushes_back_and_loses_nothing() {
     let count = queued.len() + 1;
     queued.push(waiting.await.expect("room came"));
     for pending in queued {
-        let outcomes = pending.outcomes().await.expect("durable");
+        let outcomes = pending.recorded().await.expect("durable").outcomes;
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted));
     }
     drop(log);
@@ -183,7 +183,7 @@ async fn a_failed_disk_acknowledges_nothing_not_even_duplicates() {
     log.add_sink(sink.clone());
     for events in [vec![click("b")], vec![click("b")], vec![click("a")], vec![click("c")]] {
         let pending = log.record(events, NOW).expect("queued");
-        let error = pending.outcomes().await.expect_err("the disk failed").to_string();
+        let error = pending.recorded().await.expect_err("the disk failed").to_string();
         assert!(error.contains("no space"), "{error}");
     }
     assert_eq!(log.counts().accepted, 1);
