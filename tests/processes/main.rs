@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cluster;
+mod events;
 mod grpcurl;
 mod standalone;
 mod support;

@@ -108,10 +108,7 @@ impl Quarantined {
     /// Reads a record; `None` if it is none.
     pub fn decode(record: &[u8]) -> Option<Self> {
         let (reason, record) = record.split_first()?;
-        Some(Self {
-            reason: Reason::from_byte(*reason)?,
-            stored: StoredEvent::decode(record)?,
-        })
+        Some(Self { reason: Reason::from_byte(*reason)?, stored: StoredEvent::decode(record)? })
     }
 }
 

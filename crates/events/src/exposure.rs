@@ -107,9 +107,8 @@ impl Exposure<String> {
         let models = (0..fields.u16()?)
             .map(|_| Some((fields.text()?.to_owned(), fields.u64()?)))
             .collect::<Option<_>>()?;
-        let item_ids = (0..fields.u16()?)
-            .map(|_| fields.text().map(str::to_owned))
-            .collect::<Option<_>>()?;
+        let item_ids =
+            (0..fields.u16()?).map(|_| fields.text().map(str::to_owned)).collect::<Option<_>>()?;
         fields.end()?;
         Some(Self {
             recommendation_id,

@@ -5,13 +5,13 @@
 //! duplicate of an event that is not durable yet waits for it too. Room in the queue is counted in bytes:
 //! a caller who finds none is turned away or waits, and memory does not grow.
 
+use crate::QUARANTINE_DIRECTORY;
 use crate::counts::{Counters, Counts};
 use crate::duplicates::{Duplicates, hash_of};
 use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
 use crate::log::{Contents, Frame, LogError, LogOptions, LogReader, LogWriter};
 use crate::recent::Recent;
 use crate::rules::{Limits, Reason, Verdict, explain, judge};
-use crate::QUARANTINE_DIRECTORY;
 use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;

@@ -33,8 +33,8 @@ pub use counts::{Counters, Counts};
 pub use event::{Quarantined, StoredEvent, complete};
 pub use exposure::{Exposure, ExposureLog, ExposureSettings, Side, is_sampled};
 pub use journal::{EventLog, EventSettings, EventSink, Outcome, Pending, RecordError, Recorded};
-pub use marquee_core::event::{Event, EventType};
 pub use log::{Contents, Fsync, LogError};
+pub use marquee_core::event::{Event, EventType};
 pub use recent::{MAX_RECENT_OF_USER, Recent};
 
 /// Where quarantined events are, under the directory of a router's events.

@@ -43,8 +43,7 @@ impl Default for Recent {
 impl Recent {
     /// With generations of so many bytes.
     pub fn with_generation_bytes(limit: usize) -> Self {
-        let users =
-            Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0, limit };
+        let users = Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0, limit };
         Self { users: Mutex::new(users) }
     }
 
@@ -71,7 +70,9 @@ impl Recent {
     pub fn items_of(&self, user_id: &str) -> Vec<String> {
         let users = self.users();
         let items = users.young.get(user_id).or_else(|| users.old.get(user_id));
-        items.map_or_else(Vec::new, |items| items.iter().map(|(_, id)| String::from(&**id)).collect())
+        items.map_or_else(Vec::new, |items| {
+            items.iter().map(|(_, id)| String::from(&**id)).collect()
+        })
     }
 }
 

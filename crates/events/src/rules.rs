@@ -4,8 +4,8 @@
 //! *Quarantined* is well formed and not to be believed, or too late to be counted: it is kept in a log of
 //! its own, where people can look, and reaches no model, no filter and no gate.
 
-use marquee_core::event::{Event, EventType};
 use marquee_core::bounds::MAX_ID_BYTES;
+use marquee_core::event::{Event, EventType};
 
 /// Bytes of an event id: room for a UUID with a prefix or two.
 pub const MAX_EVENT_ID_BYTES: usize = 128;
@@ -152,7 +152,9 @@ fn fault(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
 pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &Limits) -> String {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     match reason {
-        Reason::MissingField if user_id.is_empty() => "user_id is empty: give 1 to 256 bytes".into(),
+        Reason::MissingField if user_id.is_empty() => {
+            "user_id is empty: give 1 to 256 bytes".into()
+        }
         Reason::MissingField => "item_id is empty: give 1 to 256 bytes".into(),
         Reason::OversizedField => {
             let fields = [
@@ -180,7 +182,9 @@ pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &Limits) -> S
             limits.max_skew_ms
         ),
         Reason::ImplausibleValue => match event_type {
-            EventType::Play => format!("value is {value}: a play has 0 to {MAX_PLAY_SECONDS} seconds"),
+            EventType::Play => {
+                format!("value is {value}: a play has 0 to {MAX_PLAY_SECONDS} seconds")
+            }
             EventType::Purchase => {
                 format!("value is {value}: a purchase has 0 to {MAX_PURCHASE_VALUE}")
             }
@@ -245,9 +249,21 @@ mod tests {
         for (bad, reason, says) in [
             (Event { user_id: String::new(), ..click.clone() }, MissingField, "user_id is empty"),
             (Event { item_id: String::new(), ..click.clone() }, MissingField, "item_id is empty"),
-            (Event { user_id: "u".repeat(257), ..click.clone() }, OversizedField, "user_id has 257"),
-            (Event { item_id: "i".repeat(257), ..click.clone() }, OversizedField, "item_id has 257"),
-            (Event { event_id: "e".repeat(129), ..click.clone() }, OversizedField, "event_id has 129"),
+            (
+                Event { user_id: "u".repeat(257), ..click.clone() },
+                OversizedField,
+                "user_id has 257",
+            ),
+            (
+                Event { item_id: "i".repeat(257), ..click.clone() },
+                OversizedField,
+                "item_id has 257",
+            ),
+            (
+                Event { event_id: "e".repeat(129), ..click.clone() },
+                OversizedField,
+                "event_id has 129",
+            ),
             (
                 Event { recommendation_id: "r".repeat(513), ..click.clone() },
                 OversizedField,

@@ -107,9 +107,8 @@ mod tests {
         assert_eq!(read[0], expected);
         assert_eq!(read[1], Event { event_type: EventType::Unknown, ..expected.clone() });
         let item = to_recent_item(&expected);
-        let shared = node::ShareRecentItemsRequest {
-            items: vec![node::RecentItem::default(), item],
-        };
+        let shared =
+            node::ShareRecentItemsRequest { items: vec![node::RecentItem::default(), item] };
         let shared: Vec<_> = recent_items(shared).collect();
         assert_eq!(shared, [("u".to_owned(), "i".to_owned(), 7)]);
     }

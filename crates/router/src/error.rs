@@ -112,7 +112,9 @@ pub enum RouterError {
     #[error(transparent)]
     Record(marquee_events::RecordError),
     /// More streams of events than may be.
-    #[error("{limit} streams of events are open in this router, its limit: end one, or ask another")]
+    #[error(
+        "{limit} streams of events are open in this router, its limit: end one, or ask another"
+    )]
     TooManyStreams {
         /// How many may be.
         limit: usize,

@@ -260,7 +260,11 @@ mod tests {
             ("a x b", "x y", "a b x y", 2),
             ("x", "x", "x", 0),
         ] {
-            assert_eq!(merge(items(had), items(asked)), (items(merged), of_events), "{had}+{asked}");
+            assert_eq!(
+                merge(items(had), items(asked)),
+                (items(merged), of_events),
+                "{had}+{asked}"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
-use marquee_core::event::EventType;
 use crate::log::Step;
+use marquee_core::event::EventType;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -67,7 +67,9 @@ async fn each_event_has_its_outcome_and_its_count() {
     let quarantine = dir.path().join(QUARANTINE_DIRECTORY);
     let mut reader = LogReader::open(&quarantine, Contents::Quarantine).expect("opens");
     let mut found = Vec::new();
-    while reader.next_frame(|_, r| found.push(crate::Quarantined::decode(r).expect("one"))).expect("whole")
+    while reader
+        .next_frame(|_, r| found.push(crate::Quarantined::decode(r).expect("one")))
+        .expect("whole")
     {}
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].reason, &found[0].stored.event), (Reason::Late, &late));

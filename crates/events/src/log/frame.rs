@@ -116,11 +116,7 @@ impl Header {
 
 /// Calls `take` with each record of a frame that [fits](Header::fits); false if its records contradict its
 /// header, which no checksum lets happen by chance.
-pub(super) fn each_record(
-    mut records: &[u8],
-    count: u32,
-    mut take: impl FnMut(&[u8]),
-) -> bool {
+pub(super) fn each_record(mut records: &[u8], count: u32, mut take: impl FnMut(&[u8])) -> bool {
     for _ in 0..count {
         let Some((length, rest)) = records.split_first_chunk::<4>() else { return false };
         let Some((record, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)

@@ -39,7 +39,7 @@ mod writer;
 
 pub use frame::Frame;
 pub use reader::{LogReader, Position};
-pub use writer::{LogOptions, LogWriter, Step};
+pub use writer::{Faults, LogOptions, LogWriter, Step};
 
 use std::path::PathBuf;
 
@@ -148,7 +148,9 @@ pub enum LogError {
         path: PathBuf,
     },
     /// An earlier write failed.
-    #[error("the log refuses records since a write failed ({0}): free its disk and restart the node")]
+    #[error(
+        "the log refuses records since a write failed ({0}): free its disk and restart the node"
+    )]
     Failed(String),
     /// More in one commit than a reader would believe.
     #[error("a commit has {bytes} bytes: at most {MAX_FRAME_BYTES} are allowed")]

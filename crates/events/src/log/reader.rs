@@ -54,7 +54,8 @@ impl LogReader {
 
     /// Leaves out old segments, so long as at least `records` are left.
     pub fn keep_newest(&mut self, records: u64, end: u64) {
-        while self.segments.get(1).is_some_and(|second| end.saturating_sub(second.first) >= records) {
+        while self.segments.get(1).is_some_and(|second| end.saturating_sub(second.first) >= records)
+        {
             let skipped = self.segments.pop_front();
             self.done += skipped.map_or(0, |segment| segment.bytes);
         }

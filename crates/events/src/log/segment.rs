@@ -103,7 +103,10 @@ pub(super) fn check_header(
     } else if crc32fast::hash(&found[..24]) != number(24) {
         "its header is damaged: restore the file".into()
     } else if number(8) != FORMAT {
-        format!("has format {} and this version reads {FORMAT}: read it with the one that wrote it", number(8))
+        format!(
+            "has format {} and this version reads {FORMAT}: read it with the one that wrote it",
+            number(8)
+        )
     } else {
         match Contents::from_number(number(12)) {
             Some(other) if other != contents => {

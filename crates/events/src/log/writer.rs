@@ -27,11 +27,13 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// What all segments may have together; the oldest are deleted beyond it.
     pub max_bytes: u64,
-    pub(crate) faults: Option<Faults>,
+    /// What a test lets go wrong; none outside of tests.
+    #[doc(hidden)]
+    pub faults: Option<Faults>,
 }
 
 /// What a test lets go wrong, or wait.
-pub(crate) type Faults = Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
+pub type Faults = Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
 
 /// What a writer is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,15 @@ async fn over_sockets(
     });
     let local = local
         .map(|n| (world.nodes[n].id.clone(), Arc::clone(&world.nodes[n]) as Arc<dyn ShardService>));
-    (Router::start(RouterConfig::default(), world.sender.subscribe(), local, Feedback::default()), servers)
+    (
+        Router::start(
+            RouterConfig::default(),
+            world.sender.subscribe(),
+            local,
+            Feedback::default(),
+        ),
+        servers,
+    )
 }
 
 async fn ask(router: &Router, name: &str) -> Result<v1::RecommendResponse, Status> {
@@ -118,11 +126,7 @@ async fn an_address_that_is_none_is_a_missing_node() {
     let mut world = World::new(vec![films(1, 4, "i", 150, 20)], 2, 2);
     let (_, _servers) = over_sockets(&mut world, None).await;
     world.change(|plan| plan.nodes.get_mut("n0").expect("there").address = "not an address".into());
-    let router = Router::start(
-        RouterConfig::default(),
-        world.sender.subscribe(),
-        None,
-        Feedback::default(),
-    );
+    let router =
+        Router::start(RouterConfig::default(), world.sender.subscribe(), None, Feedback::default());
     assert_eq!(answered(&ask(&router, "u1").await.expect("an answer")), 4);
 }

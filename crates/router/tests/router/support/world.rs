@@ -83,7 +83,8 @@ impl World {
         plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
         let sender = watch::Sender::new(Arc::new(plan.clone()));
         let dialer = FakeDialer(nodes.iter().map(|n| (n.id.clone(), Arc::clone(n))).collect());
-        let router = Router::start_with(config, sender.subscribe(), None, feedback, Arc::new(dialer));
+        let router =
+            Router::start_with(config, sender.subscribe(), None, feedback, Arc::new(dialer));
         Self { nodes, plan, sender, router }
     }
 
