@@ -2,6 +2,7 @@
 
 use crate::standalone::Standalone;
 use crate::support::caller::{client, request};
+use crate::support::cluster::Cluster;
 use crate::support::data::Bundles;
 use crate::support::eventually;
 use crate::support::process::{marquee, marquee_ok, text};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Backends that record at once.
 const CALLERS: usize = 8;
@@ -184,4 +185,30 @@ async fn events_shape_the_next_answer_and_the_next_training() {
     let newest = summary["newest_ms"].as_u64().expect("a number") + 1;
     let since = newest.to_string();
     assert!(exported(dir, "newer.csv", "event_id", &["--since-ms", &since]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_routers_know_it_within_a_second() {
+    let cluster = Cluster::start().await;
+    let [mut here, mut there] = [0, 1].map(|n| client(&cluster.routers_at()[n]));
+    let mut times = Vec::new();
+    for user in ["user-1", "user-2", "user-3"] {
+        let answer = there.recommend(request(user)).await.expect("answered").into_inner();
+        let item = answer.items[0].item_id.clone();
+        let call = RecordEventsRequest { events: vec![click(String::new(), user, &item)] };
+        here.record_events(call).await.expect("recorded");
+        let recorded = Instant::now();
+        eventually("the other router knows", || {
+            let (mut there, item) = (there.clone(), item.clone());
+            async move {
+                let answer = there.recommend(request(user)).await.expect("answered").into_inner();
+                answer.items.iter().all(|other| other.item_id != item)
+            }
+        })
+        .await;
+        times.push(recorded.elapsed());
+    }
+    // The machine may be busy with other tests for one of them.
+    times.sort();
+    assert!(times[1] < Duration::from_secs(1), "{times:?}");
 }

@@ -10,6 +10,7 @@
 //!                                 └─ fanout  replicas, retries, hedges of one round
 //!                                      ├─ select, decide, policy (pure)
 //!                                      └─ drive, over the nodes of `node`
+//! service ── events ──▶ the log that was handed in ── share ──▶ other routers
 //! ```
 //!
 //! Start with [`Router`]; read `engine` for how a batch is answered and `fanout::decide` for what
@@ -20,7 +21,8 @@
 //! message and queue a bound.
 //!
 //! Deliberately missing: where plans come from (a watch channel is handed in), sockets for callers
-//! (the node opens them), and any state that outlives the process.
+//! (the node opens them), and any state that outlives the process but the logs of events and exposures, which
+//! are handed in open.
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +44,7 @@ mod remote;
 mod router;
 mod search;
 mod service;
+mod share;
 mod task;
 mod tree;
 
@@ -55,3 +58,4 @@ pub use node::Dialer;
 pub use remote::GrpcDialer;
 pub use router::Router;
 pub use service::RouterService;
+pub use share::RecentItems;

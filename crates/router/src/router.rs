@@ -8,6 +8,7 @@ use crate::node::{Dialer, Nodes};
 use crate::readiness::{is_ready, watch_readiness};
 use crate::remote::GrpcDialer;
 use crate::service::RouterService;
+use crate::share::{RecentItems, share};
 use marquee_core::plan::Plan;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Router {
     admission: Admission,
     ready: Arc<watch::Sender<bool>>,
     readiness: JoinHandle<()>,
+    /// Tells other routers of events.
+    sharing: Option<JoinHandle<()>>,
     drain: Duration,
 }
 
@@ -55,6 +58,9 @@ impl Router {
         let readiness =
             tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
         let admission = Admission::new(max_in_flight as usize);
+        let sharing = feedback.events.clone().map(|events| {
+            tokio::spawn(share(events, node_id.clone(), plan.clone()))
+        });
         let engine = Engine::new(plan, nodes);
         let service = RouterService::new(
             engine,
@@ -63,7 +69,7 @@ impl Router {
             default_deadline,
             id_prefix(&node_id),
         );
-        Self { service, admission, ready, readiness, drain }
+        Self { service, admission, ready, readiness, sharing, drain }
     }
 
     /// What answers callers.
@@ -77,10 +83,20 @@ impl Router {
         self.ready.subscribe()
     }
 
+    /// What learns of other routers' events, where this one keeps any.
+    pub fn recent_items(&self) -> Option<RecentItems> {
+        self.service.feedback().events.clone().map(RecentItems)
+    }
+
+    fn end_tasks(&self) {
+        self.readiness.abort();
+        self.sharing.iter().for_each(JoinHandle::abort);
+    }
+
     /// Refuses new requests with UNAVAILABLE and waits for those under way, so long as it was set up
     /// to.
     pub async fn shutdown(self) {
-        self.readiness.abort();
+        self.end_tasks();
         self.ready.send_replace(false);
         if !self.admission.drain(self.drain).await {
             tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
@@ -101,6 +117,6 @@ fn id_prefix(node_id: &str) -> String {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.readiness.abort();
+        self.end_tasks();
     }
 }

@@ -24,13 +24,14 @@ use crate::follow::{
 use anyhow::Context as _;
 use marquee_bundle::TrustedKeys;
 use marquee_control::{Control, ControlConfig};
-use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::{Plan, ReplicaState, Role};
 use marquee_events::{EventLog, ExposureLog};
 use marquee_proto::control::v1::control_service_server::{
     ControlService as _, SERVICE_NAME as CONTROL,
 };
+use marquee_proto::node::v1::recent_items_service_server::RecentItemsServiceServer;
 use marquee_proto::shard::v1::shard_service_server::{SERVICE_NAME as SHARD, ShardService};
 use marquee_proto::v1::recommender_service_server::{
     RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
@@ -171,6 +172,14 @@ impl Node {
             let service = RecommenderServiceServer::new(router.service())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            routes.add_service(service);
+        }
+        // At the address that the plan has of this node, which is one of these.
+        if let Some(recent) = self.router.as_ref().and_then(Router::recent_items)
+            && (roles.contains(&Role::Router) || roles.contains(&Role::Shard))
+        {
+            let service = RecentItemsServiceServer::new(recent)
+                .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
             routes.add_service(service);
         }
         routes.add_service(self.usage.server());
