@@ -6,12 +6,15 @@ use crate::support::cluster::Cluster;
 use crate::support::data::Bundles;
 use crate::support::eventually;
 use crate::support::process::{marquee, marquee_ok, text};
+use marquee_proto::node::v1::GetUsageRequest;
+use marquee_proto::node::v1::node_service_client::NodeServiceClient;
 use marquee_proto::v1::{Event, EventType, RecordEventsRequest, StreamEventsRequest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tonic::transport::Channel;
 
 /// Backends that record at once.
 const CALLERS: usize = 8;
@@ -146,6 +149,15 @@ async fn events_shape_the_next_answer_and_the_next_training() {
     let indices: Vec<u64> = answer.problems.iter().map(|problem| problem.index).collect();
     assert_eq!(indices, [total, total + 1]);
 
+    let node_service = Channel::from_shared(node.endpoint.clone()).expect("an endpoint");
+    let mut node_service = NodeServiceClient::new(node_service.connect_lazy());
+    let usage = node_service.get_usage(GetUsageRequest {}).await.expect("it says").into_inner();
+    for (word, count) in
+        [("accepted", total + 1), ("duplicate", 1), ("late", 1), ("missing_field", 1)]
+    {
+        assert_eq!(usage.events.get(word), Some(&count), "{word}: {:?}", usage.events);
+    }
+
     // A stranger to the model is known by events, also after a restart.
     let known = caller.recommend(request("new-3")).await.expect("answered").into_inner();
     assert_eq!(known.fallback_reason().as_str_name(), "FALLBACK_REASON_RECENT_ITEMS");
@@ -162,13 +174,13 @@ async fn events_shape_the_next_answer_and_the_next_training() {
     .await;
 
     // While the node runs: events, quarantine, exposures.
+    let shown =
+        client(&node.endpoint).recommend(request("user-2")).await.expect("answered").into_inner();
     assert_eq!(exported(dir, "late.csv", "reason", &["--quarantine"]), ["late"]);
     eventually("exposures are written", || async {
         let _ = std::fs::remove_file(dir.join("shown.csv"));
-        let shown = exported(dir, "shown.csv", "recommendation_id", &["--exposures"]);
-        let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
-        shown.iter().for_each(|id| *rows.entry(id).or_default() += 1);
-        rows.get(next.recommendation_id.as_str()) == Some(&next.items.len())
+        let rows = exported(dir, "shown.csv", "recommendation_id", &["--exposures"]);
+        rows.iter().filter(|id| **id == shown.recommendation_id).count() == shown.items.len()
     })
     .await;
     let events = events_of(dir).display().to_string();

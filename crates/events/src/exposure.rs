@@ -22,7 +22,7 @@ use marquee_core::hash::{Purpose, stable_hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LAYOUT: u8 = 1;
 /// How long a record waits for others: a thread that wakes for each would cost more than the record.
@@ -271,7 +271,20 @@ fn run(mut writer: LogWriter, shared: &Shared) {
     loop {
         let mut waiting = shared.waiting();
         while waiting.frame.is_empty() && !waiting.ends {
-            waiting = shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = match writer.sync_due(Instant::now()) {
+                None => shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(due) if due.is_zero() => {
+                    drop(waiting);
+                    if let Err(error) = writer.sync() {
+                        tell_once(&mut failed, &error);
+                    }
+                    shared.waiting()
+                }
+                Some(due) => {
+                    let waited = shared.changed.wait_timeout(waiting, due);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         if !waiting.ends {
             // Others come meanwhile; the end does not wait.
@@ -288,23 +301,21 @@ fn run(mut writer: LogWriter, shared: &Shared) {
                 Ok(_) => &shared.written,
                 Err(error) => {
                     frame.clear();
-                    if !std::mem::replace(&mut failed, true) {
-                        tracing::error!(%error, "exposures are dropped from now on");
-                    }
+                    tell_once(&mut failed, &error);
                     &shared.dropped
                 }
             };
             counter.fetch_add(records, Ordering::Relaxed);
         }
-        if writer.sync_due(std::time::Instant::now()).is_some_and(|due| due.is_zero())
-            && let Err(error) = writer.sync()
-            && !std::mem::replace(&mut failed, true)
-        {
-            tracing::error!(%error, "exposures are dropped from now on");
-        }
         if ends {
             return;
         }
+    }
+}
+
+fn tell_once(told: &mut bool, error: &LogError) {
+    if !std::mem::replace(told, true) {
+        tracing::error!(%error, "exposures are dropped from now on");
     }
 }
 

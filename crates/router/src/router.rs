@@ -58,9 +58,10 @@ impl Router {
         let readiness =
             tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
         let admission = Admission::new(max_in_flight as usize);
-        let sharing = feedback.events.clone().map(|events| {
-            tokio::spawn(share(events, node_id.clone(), plan.clone()))
-        });
+        let sharing = feedback
+            .events
+            .clone()
+            .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone())));
         let engine = Engine::new(plan, nodes);
         let service = RouterService::new(
             engine,

@@ -90,6 +90,32 @@ async fn duplicates_and_recent_items_outlive_a_restart() {
     assert_eq!(stored(dir.path()), ["a", "b"]);
 }
 
+#[tokio::test]
+async fn under_an_interval_it_is_synced_though_nobody_comes_and_a_failure_is_met_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&syncs);
+    let mut settings = EventSettings::new(dir.path());
+    settings.log.fsync = crate::Fsync::IntervalMs(5);
+    settings.log.faults = Some(Arc::new(move |step| {
+        let fails = step == Step::Sync && counted.fetch_add(1, Ordering::AcqRel) == 1;
+        if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+    }));
+    let log = EventLog::open(settings).expect("opens");
+    assert_eq!(record(&log, vec![click("a")]).await, [Outcome::Accepted]);
+    until(|| syncs.load(Ordering::Acquire) == 1).await;
+    assert_eq!(
+        record(&log, vec![click("b")]).await,
+        [Outcome::Accepted],
+        "written, as the policy is"
+    );
+    until(|| syncs.load(Ordering::Acquire) == 2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(syncs.load(Ordering::Acquire), 2, "nothing is tried again and again");
+    let refused = log.record(vec![click("c")], NOW).expect("queued").recorded().await;
+    assert!(matches!(refused, Err(RecordError::Failed(_))), "{refused:?}");
+}
+
 /// A log whose syncs wait until they are let.
 fn held(directory: &Path) -> (EventLog, Arc<AtomicBool>, Arc<AtomicUsize>) {
     let (open, syncs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));

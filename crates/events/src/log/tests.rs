@@ -205,6 +205,33 @@ fn the_oldest_segments_go_when_there_are_too_many_bytes() {
 }
 
 #[test]
+fn the_newest_records_are_read_without_the_oldest_segments() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = LogOptions { segment_bytes: 300, ..options(dir.path()) };
+    let mut writer = LogWriter::open(options).expect("opens");
+    for n in 0..200 {
+        commit(&mut writer, &[record(n)]).expect("written");
+    }
+    for wanted in [0, 1, 7, 100, 199, 200, 10_000] {
+        let mut reader = LogReader::open(dir.path(), KIND).expect("opens");
+        reader.keep_newest(wanted, writer.next());
+        let mut seen = Vec::new();
+        while reader
+            .next_frame(|number, found| {
+                assert_eq!(found, record(number as usize));
+                seen.push(number);
+            })
+            .expect("whole")
+        {}
+        let least = wanted.min(200) as usize;
+        assert!((least..least + 20).contains(&seen.len()), "{wanted}: {}", seen.len());
+        assert!(seen.last() == Some(&199) && seen.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        let position = reader.position();
+        assert_eq!((position.done, position.next), (position.bytes, 200), "{wanted}");
+    }
+}
+
+#[test]
 fn one_writer_at_a_time_and_of_one_kind() {
     let dir = tempfile::tempdir().expect("a directory");
     let writer = LogWriter::open(options(dir.path())).expect("opens");

@@ -99,7 +99,7 @@ impl LogWriter {
     /// Damage that is no torn tail, another writer, or what the system says.
     pub fn open(options: LogOptions) -> Result<Self, LogError> {
         let directory = &options.directory;
-        fs::create_dir_all(directory)?;
+        make_directory(directory)?;
         let lock = lock(directory)?;
         let mut older = segment::list(directory)?;
         for pair in older.windows(2) {
@@ -155,9 +155,6 @@ impl LogWriter {
     /// the log is opened again.
     pub fn commit(&mut self, frame: &mut Frame) -> Result<u64, LogError> {
         self.check()?;
-        if frame.len() > MAX_FRAME_BYTES {
-            return Err(LogError::TooLarge { bytes: frame.len() });
-        }
         let first = self.next;
         match self.write(frame) {
             Ok(()) => Ok(first),
@@ -177,6 +174,9 @@ impl LogWriter {
     }
 
     fn write(&mut self, frame: &mut Frame) -> Result<(), LogError> {
+        if frame.len() > MAX_FRAME_BYTES {
+            return Err(LogError::TooLarge { bytes: frame.len() });
+        }
         let is_begun = self.at > SEGMENT_HEADER_BYTES as u64;
         if is_begun && self.at + frame.len() as u64 > self.options.segment_bytes {
             self.rotate()?;
@@ -194,8 +194,11 @@ impl LogWriter {
         Ok(())
     }
 
-    /// How long until a sync is due; none if none is.
+    /// How long until a sync is due; none if none is, or if none would do.
     pub fn sync_due(&self, now: Instant) -> Option<Duration> {
+        if self.failed.is_some() {
+            return None;
+        }
         let Fsync::IntervalMs(interval) = self.options.fsync else { return None };
         let due = self.unsynced_since? + Duration::from_millis(interval);
         Some(due.saturating_duration_since(now))
@@ -271,6 +274,20 @@ impl Drop for LogWriter {
             tracing::error!(path = %self.path.display(), %error, "the last records may not outlive the machine");
         }
     }
+}
+
+/// Makes a directory that outlives the machine: what is in it is promised to.
+fn make_directory(directory: &Path) -> Result<(), LogError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let made = directory.ancestors().take_while(|path| !path.is_dir()).count();
+    fs::create_dir_all(directory)?;
+    for parent in directory.ancestors().skip(1).take(made) {
+        let is_here = parent.as_os_str().is_empty();
+        segment::sync_directory(if is_here { Path::new(".") } else { parent })?;
+    }
+    Ok(())
 }
 
 fn lock(directory: &Path) -> Result<std::fs::File, LogError> {
