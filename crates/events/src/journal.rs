@@ -116,11 +116,13 @@ struct Shared {
     sinks: RwLock<Vec<Arc<dyn EventSink>>>,
 }
 
+/// For each event of a job, whether it was new; or why none is known to be durable.
+type Answer = Result<Vec<bool>, RecordError>;
+
 /// The events of a request on their way to the disk.
 struct Job {
     entries: Vec<Entry>,
-    /// For each entry, whether it was new.
-    done: oneshot::Sender<Result<Vec<bool>, RecordError>>,
+    done: oneshot::Sender<Answer>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -145,7 +147,7 @@ pub struct Recorded {
 pub struct Pending {
     recorded: Recorded,
     /// Which of them are decided by the log, and its answer.
-    waits: Option<(Vec<usize>, oneshot::Receiver<Result<Vec<bool>, RecordError>>)>,
+    waits: Option<(Vec<usize>, oneshot::Receiver<Answer>)>,
 }
 
 impl Pending {

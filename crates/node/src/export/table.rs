@@ -37,7 +37,7 @@ pub(super) enum Cell<'a> {
 
 /// A file that is being written.
 pub(super) enum Table {
-    Csv(csv::Writer<fs_err::File>),
+    Csv(Box<csv::Writer<fs_err::File>>),
     Parquet(Box<Group>),
 }
 
@@ -62,7 +62,7 @@ impl Table {
             Some("csv") => {
                 let mut csv = csv::Writer::from_writer(fs_err::File::create(part)?);
                 csv.write_record(columns.iter().map(|column| column.name))?;
-                Ok(Self::Csv(csv))
+                Ok(Self::Csv(Box::new(csv)))
             }
             Some("parquet") => Group::create(part, columns).map(Box::new).map(Self::Parquet),
             _ => bail!("--out: {} is neither .csv nor .parquet: name it so", out.display()),
