@@ -83,6 +83,10 @@ fn a_log_torn_at_any_byte_keeps_its_whole_commits_and_goes_on() {
         let kept = writer.next() as usize;
         assert!(COMMITS.contains(&kept), "{kept} records at {length}");
         assert_eq!(seen, all[..kept], "torn at {length}");
+        let records: usize = all[..kept].iter().map(|record| 4 + record.len()).sum();
+        let commits = COMMITS.iter().position(|end| *end == kept).expect("an end");
+        let whole = SEGMENT_HEADER + commits * frame::FRAME_HEADER_BYTES + records;
+        assert_eq!(std::fs::read(&path).expect("a segment"), bytes[..whole], "torn at {length}");
         commit(&mut writer, &[b"after".to_vec()]).expect("written");
         drop(writer);
         let mut expected = all[..kept].to_vec();
