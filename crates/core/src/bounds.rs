@@ -11,6 +11,10 @@ pub const MAX_BATCH: usize = 1_000;
 pub const MAX_RANK_ITEMS: usize = 10_000;
 /// Recent items in one request: more says nothing new about a taste.
 pub const MAX_RECENT_ITEMS: usize = 1_000;
+/// Events in one request: with ids of usual length some hundred kilobytes, and a share of one sync.
+pub const MAX_EVENTS: usize = 1_000;
+/// Recent items that routers tell each other in one message: what one records in 200 ms at the most.
+pub const MAX_SHARED_ITEMS: usize = 10_000;
 /// Bytes of a user or item id: room for URNs and hashes, none for documents.
 pub const MAX_ID_BYTES: usize = 256;
 /// Bytes of a name that an operator gives: model, ensemble, surface, node.

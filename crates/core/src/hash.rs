@@ -16,9 +16,13 @@ pub enum Purpose {
     /// How much a node wants a shard.
     Placement = 3,
     /// Which group of users a mean is kept for.
-    Group = 5,
+    Group = 7,
     /// Which control nodes belong together.
     Cluster = 4,
+    /// Who a user is, in the log of exposures.
+    Exposure = 5,
+    /// Which answers are in a sample.
+    Sample = 6,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.

@@ -12,6 +12,7 @@
 pub mod bounds;
 pub mod command;
 pub mod ensemble;
+pub mod event;
 pub mod experiment;
 pub mod fold_in;
 pub mod fuse;

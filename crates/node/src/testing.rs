@@ -3,13 +3,14 @@
 use marquee_proto::v1::recommender_service_server::{RecommenderService, RecommenderServiceServer};
 use marquee_proto::v1::{
     BatchRecommendRequest, BatchRecommendResponse, ModelVersion, RankItemsRequest,
-    RankItemsResponse, RecommendRequest, RecommendResponse, ServedBy, SimilarItemsRequest,
-    SimilarItemsResponse, Variant,
+    RankItemsResponse, RecommendRequest, RecommendResponse, RecordEventsRequest,
+    RecordEventsResponse, ServedBy, SimilarItemsRequest, SimilarItemsResponse, StreamEventsRequest,
+    StreamEventsResponse, Variant,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Answers every user with `films@1` as baseline, once its gate is open. The user "nobody" is
 /// NOT_FOUND at once.
@@ -82,6 +83,22 @@ impl RecommenderService for Gated {
         &self,
         _: Request<RankItemsRequest>,
     ) -> Result<Response<RankItemsResponse>, Status> {
+        Err(Status::unimplemented("tests do not ask"))
+    }
+
+    async fn record_events(
+        &self,
+        request: Request<RecordEventsRequest>,
+    ) -> Result<Response<RecordEventsResponse>, Status> {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        let accepted = request.into_inner().events.len() as u32;
+        Ok(Response::new(RecordEventsResponse { accepted, ..RecordEventsResponse::default() }))
+    }
+
+    async fn stream_events(
+        &self,
+        _: Request<Streaming<StreamEventsRequest>>,
+    ) -> Result<Response<StreamEventsResponse>, Status> {
         Err(Status::unimplemented("tests do not ask"))
     }
 }

@@ -39,6 +39,8 @@ fn wrong_usage_exits_with_2() {
     fails(2, &["ctl", "--endpoint", "nowhere", "status"], &["http://host:port"]);
     fails(2, &["load", "--rate", "0", "--bundle", "b"], &["--rate"]);
     fails(2, &["load"], &["--users"]);
+    fails(2, &["export", "--events", "e"], &["--out"]);
+    fails(2, &["export", "--events", "e", "--out", "o.csv", "--types", "smiles"], &["impression"]);
     fails(2, &["load", "--bundle", "b", "--count", "1001"], &["1000"]);
     fails(2, &["eval", "--train", "a", "--test", "b"], &["--bundle", "--endpoint"]);
     fails(2, &["train", "--interactions", "a.csv", "--out", "o", "--factors", "0"], &["--factors"]);
@@ -52,6 +54,8 @@ fn what_cannot_be_done_exits_with_1_and_says_what_to_do() {
         &["serve", "--standalone", "--bundle", "/no/such", "--listen", "127.0.0.1:0"],
         &["/no/such", "marquee train"],
     );
+    let out = std::env::temp_dir().join("no-such-export.csv").display().to_string();
+    fails(1, &["export", "--events", "/no/such", "--out", &out], &["/no/such", "router's events"]);
     fails(1, &["ctl", "publish", "/no/such"], &["/no/such", "manifest.json"]);
     fails(
         1,

@@ -340,7 +340,7 @@ fn surface_or_default(path: &str, surface: String) -> Result<String, CallerError
     }
 }
 
-fn check_length(field: &str, length: usize, max: usize) -> Result<(), CallerError> {
+pub(crate) fn check_length(field: &str, length: usize, max: usize) -> Result<(), CallerError> {
     match length > max {
         true => Err(CallerError::TooMany { field: field.into(), length, max }),
         false => Ok(()),

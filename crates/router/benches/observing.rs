@@ -16,7 +16,7 @@ use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::*;
 use marquee_proto::v1::RecommendRequest;
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
-use marquee_router::{Report, Router, RouterConfig};
+use marquee_router::{Feedback, Report, Router, RouterConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
@@ -115,7 +115,12 @@ impl World {
         let inside = runtime.enter();
         let sender = watch::Sender::new(Arc::new(plan));
         let local: (String, Arc<dyn ShardService>) = ("here".into(), Arc::new(TenItems));
-        let mut router = Router::start(RouterConfig::default(), sender.subscribe(), Some(local));
+        let mut router = Router::start(
+            RouterConfig::default(),
+            sender.subscribe(),
+            Some(local),
+            Feedback::default(),
+        );
         let reports = is_watched.then(|| router.reports());
         drop(inside);
         Self { runtime, router, reports, _plan: sender }

@@ -23,8 +23,10 @@ pub(crate) struct Ask {
     /// Only these items, if given, each once.
     pub(crate) only: Option<Arc<[String]>>,
     pub(crate) filter: Filter,
-    /// Not these either.
+    /// Not these either, newest last.
     pub(crate) recent_item_ids: Vec<String>,
+    /// So many of these, the first, are of recorded events: seen, as the user's history is.
+    pub(crate) of_events: usize,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
 }
@@ -59,6 +61,14 @@ impl Ask {
         };
         &known[known.len().saturating_sub(MAX_SHAPING_ITEMS)..]
     }
+
+    /// The recent items that are left out of the answer.
+    pub(crate) fn left_out_items(&self) -> &[String] {
+        match self.filter.include_seen {
+            true => &self.recent_item_ids[self.of_events..],
+            false => &self.recent_item_ids,
+        }
+    }
 }
 
 impl From<Recommend> for Ask {
@@ -72,6 +82,7 @@ impl From<Recommend> for Ask {
             only: None,
             filter,
             recent_item_ids,
+            of_events: 0,
             explain,
             min_coverage,
         }
@@ -83,6 +94,7 @@ impl From<SimilarItems> for Ask {
         let SimilarItems { item_id, count, surface, filter } = request;
         Self {
             recent_item_ids: vec![item_id.clone()],
+            of_events: 0,
             subject: Subject::Item(item_id),
             surface,
             count: count as usize,
@@ -107,6 +119,7 @@ impl From<RankItems> for Ask {
             only: Some(item_ids.into()),
             filter: Filter { include_seen: true, ..Filter::default() },
             recent_item_ids: Vec::new(),
+            of_events: 0,
             explain: false,
             min_coverage: 0.0,
         }

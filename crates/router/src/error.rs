@@ -1,6 +1,7 @@
 //! Why a request has no answer, and the one place that maps it to a gRPC status.
 
 use marquee_core::plan::RouteError;
+use marquee_events::RecordError;
 use marquee_proto::convert_caller::CallerError;
 use tonic::{Code, Status};
 
@@ -102,6 +103,22 @@ pub enum RouterError {
     /// The router is going down.
     #[error("this router is draining: ask another")]
     Draining,
+    /// A router that keeps no events.
+    #[error(
+        "this router records no events: set router.events.enabled = true in its config, or ask one that does"
+    )]
+    NoEventLog,
+    /// Events that are not known to be durable.
+    #[error(transparent)]
+    Record(marquee_events::RecordError),
+    /// More streams of events than may be.
+    #[error(
+        "{limit} streams of events are open in this router, its limit: end one, or ask another"
+    )]
+    TooManyStreams {
+        /// How many may be.
+        limit: usize,
+    },
     /// An answer that callers could not receive.
     #[error(
         "the answer would have {bytes} bytes and a message may have {max}: ask for fewer users in a \
@@ -155,6 +172,9 @@ impl RouterError {
             | Self::Overload { .. }
             | Self::BatchOverLimit { .. }
             | Self::Draining
+            | Self::NoEventLog
+            | Self::Record(_)
+            | Self::TooManyStreams { .. }
             | Self::TooLarge { .. } => None,
             Self::InBatch { source, .. } => source.blames_arm(),
         }
@@ -169,16 +189,19 @@ impl RouterError {
             | Self::ItemShardUnavailable { .. }
             | Self::NothingAnswered { why: Silence::Gone, .. }
             | Self::Coverage { .. }
+            | Self::Record(RecordError::Closed | RecordError::Failed(_))
             | Self::Draining => Code::Unavailable,
             Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } | Self::Refused(_) => {
                 Code::Internal
             }
-            Self::NoItemVectors { .. } => Code::FailedPrecondition,
+            Self::NoItemVectors { .. } | Self::NoEventLog => Code::FailedPrecondition,
             Self::NothingAnswered { why: Silence::Late, .. } | Self::Deadline => {
                 Code::DeadlineExceeded
             }
             Self::Overload { .. }
             | Self::BatchOverLimit { .. }
+            | Self::Record(RecordError::Full)
+            | Self::TooManyStreams { .. }
             | Self::TooLarge { .. }
             | Self::NothingAnswered { why: Silence::Busy, .. } => Code::ResourceExhausted,
             Self::InBatch { source, .. } => source.code(),

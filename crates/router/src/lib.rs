@@ -11,6 +11,7 @@
 //!                                      ├─ select, decide, policy (pure)
 //!                                      └─ drive, over the nodes of `node`
 //!   └─ telemetry  what answers of trials were like, and the other side's answers to the same requests
+//! service ── events ──▶ the log that was handed in ── share ──▶ other routers
 //! ```
 //!
 //! Start with [`Router`]; read `engine` for how a batch is answered and `fanout::decide` for what
@@ -21,7 +22,8 @@
 //! message and queue a bound.
 //!
 //! Deliberately missing: where plans come from (a watch channel is handed in), sockets for callers
-//! (the node opens them), and any state that outlives the process.
+//! (the node opens them), and any state that outlives the process but the logs of events and exposures, which
+//! are handed in open.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +34,7 @@ mod ask;
 mod config;
 mod engine;
 mod error;
+mod events;
 mod facts;
 mod fanout;
 mod layout;
@@ -42,6 +45,7 @@ mod remote;
 mod router;
 mod search;
 mod service;
+mod share;
 mod task;
 mod telemetry;
 mod tree;
@@ -51,8 +55,10 @@ pub use config::{
     RouterConfig,
 };
 pub use error::{RouterError, Silence};
+pub use events::Feedback;
 pub use node::Dialer;
 pub use remote::GrpcDialer;
 pub use router::Router;
 pub use service::RouterService;
+pub use share::RecentItems;
 pub use telemetry::{Report, Reward, RouterTelemetry};

@@ -33,22 +33,27 @@ pub struct GrpcDialer;
 
 impl Dialer for GrpcDialer {
     fn dial(&self, _node_id: &str, address: &str) -> Result<Arc<dyn ShardService>, String> {
-        let endpoint = Endpoint::from_shared(address.to_owned())
-            .map_err(|error| format!("{address:?} is no address like http://host:port: {error}"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .http2_max_concurrent_reset_streams(MAX_CANCELLED_STREAMS)
-            // The peer is our own shard, whose late frames for cancelled streams are no attack.
-            .http2_max_local_error_reset_streams(None);
-        let client = ShardServiceClient::new(endpoint.connect_with_connector_lazy(connector()))
+        let client = ShardServiceClient::new(channel(address)?)
             .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
         Ok(Arc::new(RemoteShard(client)))
     }
+}
+
+/// A connection to another node, opened at first use.
+pub(crate) fn channel(address: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(address.to_owned())
+        .map_err(|error| format!("{address:?} is no address like http://host:port: {error}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .http2_max_concurrent_reset_streams(MAX_CANCELLED_STREAMS)
+        // The peer is a node of ours, whose late frames for cancelled streams are no attack.
+        .http2_max_local_error_reset_streams(None);
+    Ok(endpoint.connect_with_connector_lazy(connector()))
 }
 
 struct RemoteShard(ShardServiceClient<Channel>);

@@ -3,12 +3,17 @@
 use crate::admission::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
+use crate::events::Feedback;
 use crate::node::{Dialer, Nodes};
 use crate::readiness::{is_ready, watch_readiness};
 use crate::remote::GrpcDialer;
 use crate::service::RouterService;
-use crate::telemetry::{Mirror, Observer, Report, Reporting, RouterTelemetry, start_reporting};
+use crate::share::{RecentItems, share};
+use crate::telemetry::{
+    Mirror, Observer, Report, Reporting, Reward, RouterTelemetry, start_reporting,
+};
 use marquee_core::plan::Plan;
+use marquee_events::{Event, EventSink, EventType};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +29,8 @@ pub struct Router {
     admission: Admission,
     ready: Arc<watch::Sender<bool>>,
     readiness: JoinHandle<()>,
+    /// Tells other routers of events.
+    sharing: Option<JoinHandle<()>>,
     drain: Duration,
     plan: watch::Receiver<Arc<Plan>>,
     telemetry: Arc<RouterTelemetry>,
@@ -32,14 +39,16 @@ pub struct Router {
 
 impl Router {
     /// Starts answering by the plans of `plan`; must be called inside a tokio runtime. The node
-    /// `local` is this very process and is asked without a network. `config` is expected to be
+    /// `local` is this very process and is asked without a network; events and exposures go to the logs
+    /// of `feedback`. `config` is expected to be
     /// [valid](RouterConfig::validate).
     pub fn start(
         config: RouterConfig,
         plan: watch::Receiver<Arc<Plan>>,
         local: Option<(String, Arc<dyn ShardService>)>,
+        feedback: Feedback,
     ) -> Self {
-        Self::start_with(config, plan, local, Arc::new(GrpcDialer))
+        Self::start_with(config, plan, local, feedback, Arc::new(GrpcDialer))
     }
 
     /// The same with another way to reach nodes.
@@ -47,6 +56,7 @@ impl Router {
         config: RouterConfig,
         plan: watch::Receiver<Arc<Plan>>,
         local: Option<(String, Arc<dyn ShardService>)>,
+        feedback: Feedback,
         dialer: Arc<dyn Dialer>,
     ) -> Self {
         let RouterConfig { node_id, max_in_flight, default_deadline, drain } = config;
@@ -67,10 +77,32 @@ impl Router {
             );
             Observer::new(telemetry, mirror)
         };
-        let prefix = id_prefix(&node_id);
-        let service =
-            RouterService::new(engine, admission.clone(), observer, default_deadline, prefix);
-        Self { service, admission, ready, readiness, drain, plan, telemetry, reporting: None }
+        let sharing = feedback
+            .events
+            .clone()
+            .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone())));
+        if let Some(events) = &feedback.events {
+            events.add_sink(Arc::new(Rewarding(Arc::clone(&telemetry))));
+        }
+        let service = RouterService::new(
+            engine,
+            admission.clone(),
+            observer,
+            feedback,
+            default_deadline,
+            id_prefix(&node_id),
+        );
+        Self {
+            service,
+            admission,
+            ready,
+            readiness,
+            sharing,
+            drain,
+            plan,
+            telemetry,
+            reporting: None,
+        }
     }
 
     /// Begins to observe trials and to mirror requests, and gives what is measured, window by window. Must
@@ -101,16 +133,43 @@ impl Router {
         self.ready.subscribe()
     }
 
+    /// What learns of other routers' events, where this one keeps any.
+    pub fn recent_items(&self) -> Option<RecentItems> {
+        self.service.feedback().events.clone().map(RecentItems)
+    }
+
+    fn end_tasks(&self) {
+        self.readiness.abort();
+        self.sharing.iter().for_each(JoinHandle::abort);
+    }
+
     /// Refuses new requests with UNAVAILABLE and waits for those under way, so long as it was set up
     /// to. Hands the last window of telemetry over.
     pub async fn shutdown(mut self) {
-        self.readiness.abort();
+        self.end_tasks();
         self.ready.send_replace(false);
         if !self.admission.drain(self.drain).await {
             tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
         }
         if let Some(reporting) = self.reporting.take() {
             reporting.finish().await;
+        }
+    }
+}
+
+/// Tells telemetry what came of answers.
+struct Rewarding(Arc<RouterTelemetry>);
+
+impl EventSink for Rewarding {
+    fn accepted(&self, events: &[Event]) {
+        for event in events {
+            let reward = match event.event_type {
+                EventType::Click => Reward::Click,
+                EventType::Play => Reward::Play { seconds: event.value },
+                EventType::Purchase => Reward::Purchase,
+                EventType::Unknown | EventType::Impression | EventType::Rating => continue,
+            };
+            self.0.event(&event.recommendation_id, &event.user_id, reward);
         }
     }
 }
@@ -128,7 +187,7 @@ fn id_prefix(node_id: &str) -> String {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.readiness.abort();
+        self.end_tasks();
         if let Some(reporting) = &self.reporting {
             reporting.abort();
         }

@@ -5,6 +5,7 @@ use crate::answer::check_size;
 use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
+use crate::events::{Events, Feedback};
 use crate::telemetry::{Call, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
 use marquee_core::plan::Trial;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// What each request of a batch adds to the default deadline: the cost of an exact search over some
 /// hundred thousand items, shared by nobody. So who sends large batches and no deadline gets whole
@@ -36,6 +37,7 @@ struct Shared {
     engine: Arc<Engine>,
     admission: Admission,
     observer: Observer,
+    events: Events,
     default_deadline: Duration,
     /// Different for every process.
     id_prefix: String,
@@ -47,17 +49,32 @@ impl RouterService {
         engine: Arc<Engine>,
         admission: Admission,
         observer: Observer,
+        feedback: Feedback,
         default_deadline: Duration,
         id_prefix: String,
     ) -> Self {
-        let answers = AtomicU64::new(0);
-        let shared = Shared { engine, admission, observer, default_deadline, id_prefix, answers };
-        Self { shared: Arc::new(shared) }
+        let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                admission,
+                observer,
+                events,
+                default_deadline,
+                id_prefix,
+                answers,
+            }),
+        }
     }
 
     /// The time that merging and fusing took so far, of all answers.
     pub fn merging(&self) -> &Spent {
         &self.shared.engine.merging
+    }
+
+    /// The logs that it was started with.
+    pub fn feedback(&self) -> &Feedback {
+        self.shared.events.feedback()
     }
 
     async fn answer(&self, asks: &[Ask], deadline: Instant) -> Result<Vec<Answer>, RouterError> {
@@ -108,10 +125,15 @@ impl RecommenderService for RouterService {
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1);
-        let ask = Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let mut ask: Ask =
+            Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let events = &self.shared.events;
+        events.add_recent(&mut ask);
+        let exposed = events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
-        let response = answer.into_recommendations();
-        Ok(Response::new(check_size(response)?))
+        let response = check_size(answer.into_recommendations())?;
+        events.expose(exposed, &response);
+        Ok(Response::new(response))
     }
 
     async fn batch_recommend(
@@ -121,10 +143,16 @@ impl RecommenderService for RouterService {
         let (metadata, _, batch) = request.into_parts();
         let deadline = self.deadline(&metadata, batch.requests.len());
         let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
-        let asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
+        let mut asks: Vec<Ask> = requests.into_iter().map(Ask::from).collect();
+        let events = &self.shared.events;
+        asks.iter_mut().for_each(|ask| events.add_recent(ask));
         let answers = self.answer(&asks, deadline).await?;
         let responses = answers.into_iter().map(Answer::into_recommendations).collect();
-        Ok(Response::new(check_size(v1::BatchRecommendResponse { responses })?))
+        let batch = check_size(v1::BatchRecommendResponse { responses })?;
+        for (ask, response) in asks.iter().zip(&batch.responses) {
+            events.expose(events.exposed(ask), response);
+        }
+        Ok(Response::new(batch))
     }
 
     async fn similar_items(
@@ -145,6 +173,22 @@ impl RecommenderService for RouterService {
         let ask = RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         Ok(Response::new(check_size(answer.into_ranked_items())?))
+    }
+
+    async fn record_events(
+        &self,
+        request: Request<v1::RecordEventsRequest>,
+    ) -> Result<Response<v1::RecordEventsResponse>, Status> {
+        let recorded = self.shared.events.record(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
+    }
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<v1::StreamEventsResponse>, Status> {
+        let recorded = self.shared.events.record_stream(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
     }
 }
 

@@ -341,7 +341,7 @@ impl<'a> Task<'a> {
                 Some(v1::Filter { include_item_ids: only.to_vec(), ..v1::Filter::default() })
             }
             None => {
-                query.exclude_item_ids.clone_from(&self.ask.recent_item_ids);
+                query.exclude_item_ids = self.ask.left_out_items().to_vec();
                 let filter = &self.ask.filter;
                 (!filter.lets_all_pass()).then(|| filter.to_shard())
             }

@@ -6,7 +6,7 @@
 
 pub mod output;
 
-use crate::{ctl, demo, eval, keys, load, log, offline, serve};
+use crate::{ctl, demo, eval, export, keys, load, log, offline, serve};
 use clap::{Parser, Subcommand};
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -50,6 +50,8 @@ enum Command {
     Split(offline::SplitCommand),
     /// Score a bundle or a live endpoint on held-out interactions, or compare two
     Eval(marquee_train::EvalArgs),
+    /// Write recorded events, or what was shown, to a file for the next training
+    Export(export::ExportArgs),
     /// Run a node: as its config says, or all roles in this process
     Serve(serve::ServeArgs),
     /// Operate a cluster: publish models, steer rollouts, look at nodes
@@ -86,6 +88,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => quietly(|| offline::import(args)),
         Command::Split(args) => quietly(|| offline::split(args)),
         Command::Eval(args) => quietly(|| eval::run(&args)),
+        Command::Export(args) => quietly(|| export::run(&args)),
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => quietly(|| runtime(CLIENT_THREADS)?.block_on(ctl::run(args))),
         Command::Load(args) => quietly(|| runtime(server_threads())?.block_on(load::run(args))),

@@ -150,12 +150,79 @@ pub struct RouterSection {
     pub listen: Option<SocketAddr>,
     /// Milliseconds that a request may take whose caller set no deadline, 1 to 30,000. Default: 1,000.
     pub default_deadline_ms: u64,
+    /// What is kept of what people do.
+    pub events: EventsSection,
 }
 
 impl Default for RouterSection {
     fn default() -> Self {
-        Self { listen: None, default_deadline_ms: 1_000 }
+        Self { listen: None, default_deadline_ms: 1_000, events: EventsSection::default() }
     }
+}
+
+/// `[router.events]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventsSection {
+    /// Whether the router records events and exposures; if not, RecordEvents is FAILED_PRECONDITION.
+    /// Default: true.
+    pub enabled: bool,
+    /// The directory of the logs, of no other node's. A relative path counts from the config file. Default:
+    /// `events` in `node.data_dir`.
+    pub directory: Option<PathBuf>,
+    /// When events are acknowledged: `always`, when they are synced to the disk; `interval`, when they are
+    /// written, and they are synced every `fsync_interval_ms`, so that a machine that loses its power loses
+    /// so much; `never`, when they are written. Default: `always`.
+    pub fsync: FsyncPolicy,
+    /// Milliseconds between syncs under `fsync = "interval"`, 1 to 60,000. Default: 100.
+    pub fsync_interval_ms: u64,
+    /// MiB of a file of a log, 1 to 1,024. Default: 64.
+    pub segment_mib: u64,
+    /// MiB of the log of events, 4 to 16,777,216 and at least four segments; beyond them the oldest file is
+    /// deleted, exported or not. Exposures may have as much again, the quarantine an eighth. Default: 8,192,
+    /// some 60 million events.
+    pub max_total_mib: u64,
+    /// Answers that leave an exposure, in basis points of all, 0 to 10,000. Default: 10,000, every one.
+    pub exposure_sample_basis_points: u32,
+    /// Hours after which an event is too late and is quarantined, 1 to 8,760. Default: 168, a week.
+    pub max_age_hours: u64,
+    /// Seconds that the time of an event may be ahead of this node's clock, 0 to 86,400; beyond them it is
+    /// quarantined. Default: 60.
+    pub max_skew_seconds: u64,
+    /// The least rating that is believed. Default: 0.
+    pub rating_min: f64,
+    /// The greatest, above the least. Default: 10.
+    pub rating_max: f64,
+}
+
+impl Default for EventsSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            directory: None,
+            fsync: FsyncPolicy::Always,
+            fsync_interval_ms: 100,
+            segment_mib: 64,
+            max_total_mib: 8_192,
+            exposure_sample_basis_points: 10_000,
+            max_age_hours: 168,
+            max_skew_seconds: 60,
+            rating_min: 0.0,
+            rating_max: 10.0,
+        }
+    }
+}
+
+/// When events are synced, as the file writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsyncPolicy {
+    /// Before they are acknowledged.
+    Always,
+    /// From time to time.
+    Interval,
+    /// When the system pleases.
+    Never,
 }
 
 /// `[bundles]`

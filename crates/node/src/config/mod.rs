@@ -15,8 +15,12 @@ pub use address::{Address, AddressError};
 pub use error::ConfigError;
 pub use file::*;
 
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::check_name;
 use marquee_core::plan::Role;
+use marquee_events::log::LogOptions;
+use marquee_events::rules::Limits;
+use marquee_events::{Contents, EXPOSURES_DIRECTORY, EventSettings, ExposureSettings, Fsync};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,6 +28,8 @@ use std::time::Duration;
 
 /// Where a node listens that isn't told: loopback, so that nothing is open by accident.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
+/// Where a router keeps events unless told otherwise, in the node's data directory.
+pub const EVENTS_DIRECTORY: &str = "events";
 /// Sizes of a raft group: an even one survives no more failures than the odd one below it, and a
 /// larger one makes every commit wait for more disks.
 pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
@@ -37,6 +43,18 @@ const MAX_MEMORY_BUDGET_MIB: u64 = 16 << 20;
 const MAX_SEARCH_THREADS: usize = marquee_shard::MAX_SEARCH_THREADS;
 /// The longest default deadline: a caller who waits so long has left.
 const MAX_DEFAULT_DEADLINE_MS: u64 = 30_000;
+/// Milliseconds between two syncs: longer is `never`.
+const MAX_FSYNC_INTERVAL_MS: u64 = 60_000;
+/// MiB of a file of events: a start reads the last one.
+const MAX_SEGMENT_MIB: u64 = 1_024;
+/// Files that a log has at least: retention takes one at a time.
+const MIN_SEGMENTS: u64 = 4;
+/// MiB of events: 16 TiB, above any disk, so that a typing error is found.
+const MAX_EVENTS_MIB: u64 = 16 << 20;
+/// Hours that an event may be old: a year, for what is imported.
+const MAX_EVENT_AGE_HOURS: u64 = 8_760;
+/// Seconds that callers' clocks may be ahead: a day, which is a wrong time zone.
+const MAX_EVENT_SKEW_SECONDS: u64 = 86_400;
 /// Keys to try against one signature.
 const MAX_TRUSTED_KEYS: usize = 64;
 /// Threads that move messages: more only wake each other.
@@ -73,6 +91,8 @@ pub struct Config {
     pub search_threads: usize,
     /// What a request may take whose caller set no deadline.
     pub default_deadline: Duration,
+    /// How the router keeps events and exposures, if it does.
+    pub events: Option<EventsSettings>,
     /// Files of public keys; bundles must be signed by one of them if there are any.
     pub trusted_keys: Vec<PathBuf>,
     /// Requests that one address serves at once.
@@ -96,6 +116,15 @@ pub struct ControlSettings {
     pub replication_factor: u32,
     /// The recall@100 that a bundle's index must have to be published.
     pub min_index_recall: f64,
+}
+
+/// The logs of a router in a [`Config`].
+#[derive(Clone, Debug)]
+pub struct EventsSettings {
+    /// Where, and what is believed.
+    pub events: EventSettings,
+    /// Where, and how many.
+    pub exposures: ExposureSettings,
 }
 
 impl Config {
@@ -151,6 +180,8 @@ impl Config {
         check.at_most("shard.search_threads", shard.search_threads, MAX_SEARCH_THREADS)?;
         let deadline_ms = router.default_deadline_ms;
         check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
+        let data_dir = check.path(&data_dir)?;
+        let events = check.events(&router.events, &data_dir)?;
         check.at_most(
             "number of bundles.trusted_keys",
             bundles.trusted_keys.len(),
@@ -166,13 +197,14 @@ impl Config {
             roles,
             listeners,
             advertise,
-            data_dir: check.path(&data_dir)?,
+            data_dir,
             cluster_name: cluster.name,
             control_addresses,
             control: control_settings,
             memory_budget_bytes: shard.memory_budget_mib << 20,
             search_threads: shard.search_threads,
             default_deadline: Duration::from_millis(deadline_ms),
+            events,
             trusted_keys: bundles
                 .trusted_keys
                 .iter()
@@ -302,6 +334,67 @@ impl Check<'_> {
             return Err(self.error("control.min_index_recall", &reason));
         }
         Ok(ControlSettings { id: control.id, voters, replication_factor, min_index_recall })
+    }
+
+    fn events(
+        &self,
+        section: &EventsSection,
+        data_dir: &Path,
+    ) -> Result<Option<EventsSettings>, ConfigError> {
+        let EventsSection {
+            enabled,
+            directory,
+            fsync,
+            fsync_interval_ms,
+            segment_mib,
+            max_total_mib,
+            exposure_sample_basis_points,
+            max_age_hours,
+            max_skew_seconds,
+            rating_min,
+            rating_max,
+        } = section;
+        let key = |name: &str| format!("router.events.{name}");
+        self.within(&key("fsync_interval_ms"), *fsync_interval_ms, 1, MAX_FSYNC_INTERVAL_MS)?;
+        self.within(&key("segment_mib"), *segment_mib, 1, MAX_SEGMENT_MIB)?;
+        let least_mib = MIN_SEGMENTS * segment_mib;
+        self.within(&key("max_total_mib"), *max_total_mib, least_mib, MAX_EVENTS_MIB)?;
+        let sample = *exposure_sample_basis_points;
+        let sample_key = key("exposure_sample_basis_points");
+        self.at_most(&sample_key, sample, FULL_WEIGHT_BASIS_POINTS)?;
+        self.within(&key("max_age_hours"), *max_age_hours, 1, MAX_EVENT_AGE_HOURS)?;
+        self.at_most(&key("max_skew_seconds"), *max_skew_seconds, MAX_EVENT_SKEW_SECONDS)?;
+        if !(rating_min.is_finite() && rating_max.is_finite() && rating_min < rating_max) {
+            let reason = format!("{rating_max} is not a number above rating_min, {rating_min}");
+            return Err(self.error(&key("rating_max"), &reason));
+        }
+        if !enabled {
+            return Ok(None);
+        }
+        let directory = match directory {
+            Some(directory) => self.path(directory)?,
+            None => data_dir.join(EVENTS_DIRECTORY),
+        };
+        let log = |directory: PathBuf, contents: Contents| LogOptions {
+            fsync: match fsync {
+                FsyncPolicy::Always => Fsync::Always,
+                FsyncPolicy::Interval => Fsync::IntervalMs(*fsync_interval_ms),
+                FsyncPolicy::Never => Fsync::Never,
+            },
+            segment_bytes: segment_mib << 20,
+            max_bytes: max_total_mib << 20,
+            ..LogOptions::new(directory, contents)
+        };
+        let limits = Limits {
+            max_age_ms: max_age_hours * 3_600_000,
+            max_skew_ms: max_skew_seconds * 1_000,
+            ratings: (*rating_min, *rating_max),
+        };
+        let exposures = log(directory.join(EXPOSURES_DIRECTORY), Contents::Exposures);
+        Ok(Some(EventsSettings {
+            events: EventSettings { log: log(directory, Contents::Events), limits },
+            exposures: ExposureSettings { log: exposures, sample_basis_points: sample },
+        }))
     }
 
     fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {

@@ -44,6 +44,25 @@ fn a_router_needs_little() {
 }
 
 #[test]
+fn events_are_kept_beside_the_plan_unless_told_otherwise() {
+    let config = parse(ROUTER).expect("valid");
+    let settings = config.events.expect("on by default");
+    let log = settings.events.log;
+    assert_eq!(log.directory, Path::new("/etc/marquee/data/router-1/events"));
+    assert_eq!((log.fsync, log.segment_bytes, log.max_bytes), (Fsync::Always, 64 << 20, 8 << 30));
+    assert_eq!(settings.events.limits, Limits::default());
+    assert_eq!(settings.exposures.sample_basis_points, 10_000);
+    assert_eq!(settings.exposures.log.directory, log.directory.join("exposures"));
+    let told = "[router.events]\ndirectory = \"/var/events\"\nfsync = \"interval\"\nmax_skew_seconds = 5\n";
+    let settings = parse(&format!("{ROUTER}{told}")).expect("valid").events.expect("on");
+    assert_eq!(settings.events.log.directory, Path::new("/var/events"));
+    assert_eq!(settings.events.log.fsync, Fsync::IntervalMs(100));
+    assert_eq!(settings.events.limits.max_skew_ms, 5_000);
+    let off = parse(&format!("{ROUTER}[router.events]\nenabled = false\n")).expect("valid");
+    assert!(off.events.is_none());
+}
+
+#[test]
 fn roles_may_share_an_address_or_have_their_own() {
     let one = CONTROL.replace(r#"["control"]"#, r#"["control", "shard", "router"]"#);
     let config = parse(&one).expect("valid");
@@ -82,6 +101,16 @@ fn bad_values_name_their_key() {
         (ROUTER.replace("http://", "https://"), "cluster.control[0]: \"https://127.0.0.1:50061\""),
         (ROUTER.replace("127.0.0.1:50052", "0.0.0.0:50052"), "node.advertise: is missing"),
         (format!("{ROUTER}[router]\ndefault_deadline_ms = 0\n"), "router.default_deadline_ms: 0 is not within 1 to 30000"),
+        (format!("{ROUTER}[router.events]\nfsync = \"sometimes\"\n"), "unknown variant `sometimes`"),
+        (format!("{ROUTER}[router.events]\nfsink = 1\n"), "unknown key \"fsink\": the keys known here are enabled"),
+        (format!("{ROUTER}[router.events]\nsegment_mib = 0\n"), "router.events.segment_mib: 0 is not within 1 to 1024"),
+        (format!("{ROUTER}[router.events]\nmax_total_mib = 255\n"), "router.events.max_total_mib: 255 is not within 256"),
+        (format!("{ROUTER}[router.events]\nexposure_sample_basis_points = 10001\n"), "router.events.exposure_sample_basis_points: 10001"),
+        (format!("{ROUTER}[router.events]\nmax_age_hours = 0\n"), "router.events.max_age_hours: 0"),
+        (format!("{ROUTER}[router.events]\nmax_skew_seconds = 86401\n"), "router.events.max_skew_seconds: 86401"),
+        (format!("{ROUTER}[router.events]\nfsync_interval_ms = 0\n"), "router.events.fsync_interval_ms: 0"),
+        (format!("{ROUTER}[router.events]\nrating_max = nan\n"), "router.events.rating_max: NaN"),
+        (format!("{ROUTER}[router.events]\nrating_min = 10.0\n"), "router.events.rating_max: 10 is not a number above"),
         (format!("{ROUTER}[server]\nmax_in_flight = 0\n"), "server.max_in_flight: 0 is not within"),
         (format!("{ROUTER}[server]\ndrain_seconds = 601\n"), "server.drain_seconds: 601"),
         (format!("{ROUTER}[server]\ndrain_seconds = -1\n"), "node.toml:11: "),

@@ -41,6 +41,7 @@ pub(super) async fn roll_out(
         schedule: Schedule { rate: rate.into(), duration: None },
         users: users.clone(),
         count: 10,
+        events: false,
         batch: 1,
         surface: DEFAULT_SURFACE.into(),
         max_in_flight: MAX_IN_FLIGHT,

@@ -149,6 +149,7 @@ mod tests {
             lookup_ns,
             search_ns,
             merge_ns,
+            events: Default::default(),
             searches: [("cells".into(), lookup_ns / 1_000_000)].into(),
         };
         (process, usage)

@@ -5,6 +5,7 @@
 //! are under way is counted as not sent, so that a server that hangs cannot make the generator eat
 //! all memory.
 
+use super::events;
 use super::schedule::Schedule;
 use super::tally::{Answer, Ended, Served, Tally};
 use super::users::Users;
@@ -13,7 +14,8 @@ use crate::ctl::{channel, code_name};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
-    BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse, Variant,
+    BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse,
+    RecordEventsRequest, Variant,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +41,8 @@ pub struct LoadConfig {
     pub count: u32,
     /// Users in a call; 1 is `Recommend`, more are `BatchRecommend`.
     pub batch: usize,
+    /// Whether `RecordEvents` is called, with `batch` events, and not asked for anything.
+    pub events: bool,
     /// The surface that is asked for.
     pub surface: String,
     /// Calls under way at most.
@@ -146,6 +150,7 @@ fn pace(
     started: Instant,
 ) {
     let mut random = fastrand::Rng::with_seed(config.seed);
+    let run = events::Run::new();
     for n in 0.. {
         let Some(due) = config.schedule.due(n) else { break };
         let intended = started + due;
@@ -163,17 +168,31 @@ fn pace(
             continue;
         }
         shared.in_flight.fetch_add(1, Ordering::AcqRel);
-        let requests = (0..config.batch).map(|_| request(config, config.users.pick(random.f64())));
-        let requests: Vec<_> = requests.collect();
+        let call = match config.events {
+            true => Call::Record(run.request(n, config, &mut random)),
+            false => {
+                let request = |_| request(config, config.users.pick(random.f64()));
+                Call::Ask((0..config.batch).map(request).collect())
+            }
+        };
         let mut client = clients[(n % clients.len() as u64) as usize].clone();
         let (shared, deadline) = (shared.clone(), config.deadline);
         runtime.spawn(async move {
-            let ended = call(&mut client, requests, deadline).await;
+            let ended = match call {
+                Call::Ask(requests) => ask(&mut client, requests, deadline).await,
+                Call::Record(request) => events::record(&mut client, request, deadline).await,
+            };
             shared.tally().ended(intended.elapsed(), ended);
             shared.in_flight.fetch_sub(1, Ordering::AcqRel);
         });
     }
     shared.sent_all.store(true, Ordering::Release);
+}
+
+/// What a call asks, or tells.
+enum Call {
+    Ask(Vec<RecommendRequest>),
+    Record(RecordEventsRequest),
 }
 
 fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
@@ -185,7 +204,7 @@ fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
     }
 }
 
-async fn call(
+async fn ask(
     client: &mut RecommenderServiceClient<Channel>,
     mut requests: Vec<RecommendRequest>,
     deadline: Duration,
@@ -255,6 +274,7 @@ mod tests {
             users: Arc::new(Users::equal(vec![user.into()], "test").expect("a user")),
             count: 10,
             batch: 1,
+            events: false,
             surface: "default".into(),
             max_in_flight: 1_000,
             deadline: Duration::from_secs(60),
@@ -299,6 +319,16 @@ mod tests {
         until_done(&load).await;
         let tally = load.stop().await;
         assert_eq!((tally.answered, tally.not_sent), (3, 7));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn events_are_counted_when_they_are_acknowledged() {
+        let (address, recommender, _) = serve(true).await;
+        let load = LoadConfig { events: true, batch: 7, ..config(address, "u", 5) };
+        let load = Load::start(load).expect("started");
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert_eq!((tally.answered, tally.users(), recommender.asked()), (5, 35, 5));
     }
 
     #[tokio::test(flavor = "multi_thread")]

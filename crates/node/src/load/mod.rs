@@ -10,6 +10,7 @@
 
 mod cost;
 mod engine;
+mod events;
 mod report;
 mod schedule;
 mod tally;
@@ -42,6 +43,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
   marquee load --bundle bundles/films-v1 --rate 200 --duration 30s
   marquee load --endpoint http://127.0.0.1:50051 --endpoint http://127.0.0.1:50052 \\
       --users users.txt --rate 1000 --duration 60s --json
+  marquee load --users users.txt --events --batch 100 --rate 200 --duration 30s
   marquee load --bundle bundles/films-v1 --server http://127.0.0.1:7201,http://127.0.0.1:7202")]
 pub struct LoadArgs {
     /// A router's address; repeat it for more, which take turns
@@ -80,6 +82,10 @@ pub struct LoadArgs {
     /// Users in a call: 1 calls Recommend, more BatchRecommend
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH as i64))]
     batch: u32,
+    /// Record events instead of asking: --batch of them a call by RecordEvents, made up, each acknowledged
+    /// when it is on the router's disk
+    #[arg(long)]
+    events: bool,
     /// The surface to ask for
     #[arg(long, default_value = marquee_core::plan::DEFAULT_SURFACE)]
     surface: String,
@@ -144,6 +150,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         users: Arc::new(users),
         count: args.count,
         batch: args.batch as usize,
+        events: args.events,
         surface: args.surface,
         max_in_flight: args.max_in_flight as usize,
         deadline: Duration::from_millis(args.deadline_ms.into()),

@@ -5,7 +5,7 @@
 //! RESOURCE_EXHAUSTED, so that a flood costs refusals and not memory. Shutdown waits for the same
 //! count to become zero.
 //!
-//! Streams that last as long as their peer wants (watches, raft) are neither counted nor waited
+//! Streams that last as long as their peer wants (watches, raft, events) are neither counted nor waited
 //! for: they would fill the bound and hold up every shutdown. Health is never refused.
 
 use http_body_util::BodyExt as _;
@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 /// Calls that are not counted.
-const UNCOUNTED: [&str; 7] = [
+const UNCOUNTED: [&str; 8] = [
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -27,6 +27,7 @@ const UNCOUNTED: [&str; 7] = [
     "/marquee.control.v1.ControlService/WatchPlan",
     "/marquee.control.v1.ControlService/WatchRollout",
     "/marquee.raft.v1.RaftService/Step",
+    "/marquee.v1.RecommenderService/StreamEvents",
 ];
 
 /// The count of one address. Clones share it.

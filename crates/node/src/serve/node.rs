@@ -17,7 +17,7 @@
 use super::health::Readiness;
 use super::server::{self, ServerError, Shutdown};
 use super::usage::Usage;
-use crate::config::{Address, Config, ControlSettings};
+use crate::config::{Address, Config, ControlSettings, EventsSettings};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, drain, follow_plan,
     report_node, report_telemetry, telemetry_to_control_nodes, to_control_nodes,
@@ -25,17 +25,19 @@ use crate::follow::{
 use anyhow::Context as _;
 use marquee_bundle::TrustedKeys;
 use marquee_control::{Control, ControlConfig};
-use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::{Plan, ReplicaState, Role};
+use marquee_events::{EventLog, ExposureLog};
 use marquee_proto::control::v1::control_service_server::{
     ControlService as _, SERVICE_NAME as CONTROL,
 };
+use marquee_proto::node::v1::recent_items_service_server::RecentItemsServiceServer;
 use marquee_proto::shard::v1::shard_service_server::{SERVICE_NAME as SHARD, ShardService};
 use marquee_proto::v1::recommender_service_server::{
     RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
 };
-use marquee_router::{Router, RouterConfig};
+use marquee_router::{Feedback, Router, RouterConfig};
 use marquee_shard::{Shard, ShardConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -178,6 +180,14 @@ impl Node {
             let service = RecommenderServiceServer::new(router.service())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            routes.add_service(service);
+        }
+        // At the address that the plan has of this node, which is one of these.
+        if let Some(recent) = self.router.as_ref().and_then(Router::recent_items)
+            && (roles.contains(&Role::Router) || roles.contains(&Role::Shard))
+        {
+            let service = RecentItemsServiceServer::new(recent)
+                .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
             routes.add_service(service);
         }
         routes.add_service(self.usage.server());
@@ -362,7 +372,20 @@ fn start_router(
         let service: Arc<dyn ShardService> = shard.service();
         (config.node_id.clone(), service)
     });
-    Ok(Router::start(router_config, plan, local))
+    let feedback = open_logs(config)?;
+    Ok(Router::start(router_config, plan, local, feedback))
+}
+
+/// Opens the logs of a router, which reads back what it must remember.
+fn open_logs(config: &Config) -> anyhow::Result<Feedback> {
+    let Some(EventsSettings { events, exposures }) = config.events.clone() else {
+        return Ok(Feedback::default());
+    };
+    let cannot = "the router role cannot keep events (router.events)";
+    Ok(Feedback {
+        events: Some(EventLog::open(events).context(cannot)?),
+        exposures: Some(ExposureLog::open(exposures).context(cannot)?),
+    })
 }
 
 fn identity(config: &Config) -> NodeIdentity {

@@ -6,9 +6,10 @@
 //! kernel's network; what is left of the process is everything else it does (raft, loading).
 
 use marquee_core::spent::Spent;
+use marquee_events::Counts;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse};
-use marquee_router::RouterService;
+use marquee_router::{Feedback, RouterService};
 use marquee_shard::{ShardApi, WayCounts};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,9 +61,32 @@ impl NodeService for Usage {
             lookup_ns: spent(operations.map(|spent| &spent.lookup)),
             search_ns: spent(operations.map(|spent| &spent.search)),
             merge_ns: spent(self.router.as_ref().map(RouterService::merging)),
+            events: self.router.as_ref().map(events).unwrap_or_default(),
             searches: operations.map(|spent| searches(&spent.ways)).unwrap_or_default(),
         }))
     }
+}
+
+/// Where events went, zeros left out.
+fn events(router: &RouterService) -> HashMap<String, u64> {
+    let Feedback { events, exposures } = router.feedback();
+    let mut words: HashMap<String, u64> = HashMap::new();
+    if let Some(events) = events {
+        let Counts { accepted, duplicates, pushed_back, not_taken } = events.counts();
+        words.extend([
+            ("accepted".to_owned(), accepted),
+            ("duplicate".to_owned(), duplicates),
+            ("pushed_back".to_owned(), pushed_back),
+        ]);
+        words.extend(not_taken.into_iter().map(|(reason, n)| (reason.word().to_owned(), n)));
+    }
+    if let Some(exposures) = exposures {
+        let (written, dropped) = exposures.counts();
+        words.insert("exposures".to_owned(), written);
+        words.insert("exposures_dropped".to_owned(), dropped);
+    }
+    words.retain(|_, count| *count > 0);
+    words
 }
 
 fn searches(ways: &WayCounts) -> HashMap<String, u64> {

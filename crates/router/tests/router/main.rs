@@ -3,6 +3,7 @@
 mod answers;
 mod batches;
 mod ensembles;
+mod events;
 mod failures;
 mod plans;
 mod sockets;

@@ -5,7 +5,7 @@ use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
-use marquee_router::{Router, RouterConfig};
+use marquee_router::{Feedback, Router, RouterConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -42,7 +42,15 @@ async fn over_sockets(
     });
     let local = local
         .map(|n| (world.nodes[n].id.clone(), Arc::clone(&world.nodes[n]) as Arc<dyn ShardService>));
-    (Router::start(RouterConfig::default(), world.sender.subscribe(), local), servers)
+    (
+        Router::start(
+            RouterConfig::default(),
+            world.sender.subscribe(),
+            local,
+            Feedback::default(),
+        ),
+        servers,
+    )
 }
 
 async fn ask(router: &Router, name: &str) -> Result<v1::RecommendResponse, Status> {
@@ -118,6 +126,7 @@ async fn an_address_that_is_none_is_a_missing_node() {
     let mut world = World::new(vec![films(1, 4, "i", 150, 20)], 2, 2);
     let (_, _servers) = over_sockets(&mut world, None).await;
     world.change(|plan| plan.nodes.get_mut("n0").expect("there").address = "not an address".into());
-    let router = Router::start(RouterConfig::default(), world.sender.subscribe(), None);
+    let router =
+        Router::start(RouterConfig::default(), world.sender.subscribe(), None, Feedback::default());
     assert_eq!(answered(&ask(&router, "u1").await.expect("an answer")), 4);
 }

@@ -13,7 +13,7 @@ use marquee_core::recipe::Recipe;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
-use marquee_router::{Dialer, Router, RouterConfig, RouterService};
+use marquee_router::{Dialer, Feedback, Router, RouterConfig, RouterService};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,16 @@ impl World {
         replicas: u32,
         config: RouterConfig,
     ) -> Self {
+        Self::with_feedback(bundles, nodes, replicas, config, Feedback::default())
+    }
+
+    pub(crate) fn with_feedback(
+        bundles: Vec<Bundle>,
+        nodes: usize,
+        replicas: u32,
+        config: RouterConfig,
+        feedback: Feedback,
+    ) -> Self {
         let bundles: Vec<Arc<Bundle>> = bundles.into_iter().map(Arc::new).collect();
         let ids: Vec<String> = (0..nodes).map(|n| format!("n{n}")).collect();
         let nodes: Vec<Arc<FakeShard>> =
@@ -73,7 +83,8 @@ impl World {
         plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
         let sender = watch::Sender::new(Arc::new(plan.clone()));
         let dialer = FakeDialer(nodes.iter().map(|n| (n.id.clone(), Arc::clone(n))).collect());
-        let router = Router::start_with(config, sender.subscribe(), None, Arc::new(dialer));
+        let router =
+            Router::start_with(config, sender.subscribe(), None, feedback, Arc::new(dialer));
         Self { nodes, plan, sender, router }
     }
 
@@ -81,7 +92,8 @@ impl World {
     pub(crate) fn second_router(&self) -> Router {
         let nodes = self.nodes.iter().map(|n| (n.id.clone(), Arc::clone(n))).collect();
         let config = RouterConfig { node_id: "other".into(), ..RouterConfig::default() };
-        Router::start_with(config, self.sender.subscribe(), None, Arc::new(FakeDialer(nodes)))
+        let (none, dialer) = (Feedback::default(), Arc::new(FakeDialer(nodes)));
+        Router::start_with(config, self.sender.subscribe(), None, none, dialer)
     }
 
     /// Serves an ensemble on `default` from the next epoch on.

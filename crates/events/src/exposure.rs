@@ -1,0 +1,435 @@
+//! What was shown to whom, by what: one record an answer, joined with events by `recommendation_id`.
+//!
+//! Answers do not wait for it. Records go to a buffer with a bound, which a thread writes every
+//! [`FLUSH_EVERY`]; what finds the buffer full is counted as dropped.
+//!
+//! ```text
+//!  0  1  layout of the record, 1
+//!  1  1  side of the rollout: 0 none, 1 baseline, 2 candidate
+//!  2  1  fallback reason, as marquee.v1.FallbackReason numbers it
+//!  3  8  when it was answered, milliseconds since 1970
+//! 11  8  XXH3-64 of the user's id
+//! 19  8  plan epoch
+//! 27     recommendation id, surface, ensemble, rollout id: each u16 length and UTF-8
+//!        u16 versions: each a model's name as above and a u64 number
+//!        u16 items: each as above
+//! ```
+
+use crate::bytes::{Fields, put_text};
+use crate::log::{Frame, LogError, LogOptions, LogWriter};
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::hash::{Purpose, stable_hash};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const LAYOUT: u8 = 1;
+/// How long a record waits for others: a thread that wakes for each would cost more than the record.
+const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// Bytes that wait for the disk at most.
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// Which side of a rollout answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Side {
+    /// No rollout was running.
+    #[default]
+    None = 0,
+    /// What was live before.
+    Baseline = 1,
+    /// What is being tried.
+    Candidate = 2,
+}
+
+impl Side {
+    /// As exports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Baseline => "baseline",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// An answer. `S` is `&str` where it is written and `String` where it is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exposure<S> {
+    /// Which answer.
+    pub recommendation_id: S,
+    /// Milliseconds since 1970.
+    pub time_ms: u64,
+    /// [`Exposure::hash_user`] of the user's id: the log has no ids of users.
+    pub user_hash: u64,
+    /// Where it was asked for.
+    pub surface: S,
+    /// What served it.
+    pub ensemble: S,
+    /// The rollout that runs there or the experiment that the user takes part in; or empty.
+    pub rollout_id: S,
+    /// Whose side of it served.
+    pub side: Side,
+    /// The versions in it.
+    pub models: Vec<(S, u64)>,
+    /// Under which plan.
+    pub plan_epoch: u64,
+    /// Why it is no full answer, as `marquee.v1.FallbackReason` numbers it; 0: it is.
+    pub fallback_reason: u8,
+    /// What was shown, best first.
+    pub item_ids: Vec<S>,
+}
+
+impl Exposure<String> {
+    /// The hash of a user that exposures have.
+    pub fn hash_user(user_id: &str) -> u64 {
+        stable_hash(Purpose::Exposure, &[user_id.as_bytes()])
+    }
+
+    /// Reads a record; `None` if it is none.
+    pub fn decode(record: &[u8]) -> Option<Self> {
+        let mut fields = Fields(record);
+        if fields.byte()? != LAYOUT {
+            return None;
+        }
+        let side = match fields.byte()? {
+            0 => Side::None,
+            1 => Side::Baseline,
+            2 => Side::Candidate,
+            _ => return None,
+        };
+        let fallback_reason = fields.byte()?;
+        let (time_ms, user_hash, plan_epoch) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let mut text = || fields.text().map(str::to_owned);
+        let (recommendation_id, surface, ensemble, rollout_id) =
+            (text()?, text()?, text()?, text()?);
+        let models = (0..fields.u16()?)
+            .map(|_| Some((fields.text()?.to_owned(), fields.u64()?)))
+            .collect::<Option<_>>()?;
+        let item_ids =
+            (0..fields.u16()?).map(|_| fields.text().map(str::to_owned)).collect::<Option<_>>()?;
+        fields.end()?;
+        Some(Self {
+            recommendation_id,
+            time_ms,
+            user_hash,
+            surface,
+            ensemble,
+            rollout_id,
+            side,
+            models,
+            plan_epoch,
+            fallback_reason,
+            item_ids,
+        })
+    }
+}
+
+impl<S: AsRef<str>> Exposure<S> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Self {
+            recommendation_id,
+            time_ms,
+            user_hash,
+            surface,
+            ensemble,
+            rollout_id,
+            side,
+            models,
+            plan_epoch,
+            fallback_reason,
+            item_ids,
+        } = self;
+        out.extend_from_slice(&[LAYOUT, *side as u8, *fallback_reason]);
+        for number in [time_ms, user_hash, plan_epoch] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for text in [recommendation_id, surface, ensemble, rollout_id] {
+            put_text(out, text.as_ref());
+        }
+        // An answer has at most 1,000 items and 8 versions.
+        let count = |length: usize| length.min(usize::from(u16::MAX)) as u16;
+        out.extend_from_slice(&count(models.len()).to_le_bytes());
+        for (model, version) in models.iter().take(usize::from(u16::MAX)) {
+            put_text(out, model.as_ref());
+            out.extend_from_slice(&version.to_le_bytes());
+        }
+        out.extend_from_slice(&count(item_ids.len()).to_le_bytes());
+        for item in item_ids.iter().take(usize::from(u16::MAX)) {
+            put_text(out, item.as_ref());
+        }
+    }
+}
+
+/// Whether an answer is in a sample of so many basis points: the same on every node that asks.
+pub fn is_sampled(recommendation_id: &str, basis_points: u32) -> bool {
+    let full = u64::from(FULL_WEIGHT_BASIS_POINTS);
+    stable_hash(Purpose::Sample, &[recommendation_id.as_bytes()]) % full < u64::from(basis_points)
+}
+
+/// How exposures are kept.
+#[derive(Clone, Debug)]
+pub struct ExposureSettings {
+    /// How the log is written.
+    pub log: LogOptions,
+    /// The part of answers that is recorded, 0 to 10,000.
+    pub sample_basis_points: u32,
+}
+
+/// The exposures of a router. Clones share it; the last one gone waits for the disk.
+#[derive(Clone, Debug)]
+pub struct ExposureLog {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sample_basis_points: u32,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    written: AtomicU64,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frame: Frame,
+    ends: bool,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ExposureLog {
+    /// Opens the log or begins one.
+    ///
+    /// # Errors
+    /// What is wrong with the log.
+    pub fn open(settings: ExposureSettings) -> Result<Self, LogError> {
+        let ExposureSettings { log, sample_basis_points } = settings;
+        let writer = LogWriter::open(log)?;
+        let shared = Arc::new(Shared::default());
+        let thread = std::thread::Builder::new().name("exposure-log".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || run(writer, &shared)
+        })?;
+        let inner = Inner { sample_basis_points, shared, thread: Some(thread) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether an answer is to be recorded.
+    pub fn wants(&self, recommendation_id: &str) -> bool {
+        is_sampled(recommendation_id, self.inner.sample_basis_points)
+    }
+
+    /// Records an answer, or counts it as dropped if the disk does not follow.
+    pub fn record<S: AsRef<str>>(&self, exposure: &Exposure<S>) {
+        let shared = &self.inner.shared;
+        let mut waiting = shared.waiting();
+        if waiting.frame.len() >= BUFFER_BYTES {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let is_first = waiting.frame.is_empty();
+        waiting.frame.push(|out| exposure.encode(out));
+        drop(waiting);
+        if is_first {
+            shared.changed.notify_one();
+        }
+    }
+
+    /// Exposures on disk, and exposures dropped, since the process started.
+    pub fn counts(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.inner.shared.written), read(&self.inner.shared.dropped))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.waiting().ends = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut writer: LogWriter, shared: &Shared) {
+    let mut frame = Frame::default();
+    let mut failed = false;
+    loop {
+        let mut waiting = shared.waiting();
+        while waiting.frame.is_empty() && !waiting.ends {
+            waiting = match writer.sync_due(Instant::now()) {
+                None => shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(due) if due.is_zero() => {
+                    drop(waiting);
+                    if let Err(error) = writer.sync() {
+                        tell_once(&mut failed, &error);
+                    }
+                    shared.waiting()
+                }
+                Some(due) => {
+                    let waited = shared.changed.wait_timeout(waiting, due);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        if !waiting.ends {
+            // Others come meanwhile; the end does not wait.
+            let ends = |waiting: &mut Waiting| !waiting.ends;
+            let waited = shared.changed.wait_timeout_while(waiting, FLUSH_EVERY, ends);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let ends = waiting.ends;
+        std::mem::swap(&mut waiting.frame, &mut frame);
+        drop(waiting);
+        if !frame.is_empty() {
+            let records = u64::from(frame.records());
+            let counter = match writer.commit(&mut frame) {
+                Ok(_) => &shared.written,
+                Err(error) => {
+                    frame.clear();
+                    tell_once(&mut failed, &error);
+                    &shared.dropped
+                }
+            };
+            counter.fetch_add(records, Ordering::Relaxed);
+        }
+        if ends {
+            return;
+        }
+    }
+}
+
+fn tell_once(told: &mut bool, error: &LogError) {
+    if !std::mem::replace(told, true) {
+        tracing::error!(%error, "exposures are dropped from now on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Contents, LogReader, Step};
+    use proptest::prelude::*;
+    use std::sync::atomic::AtomicBool;
+
+    fn exposure(id: &str) -> Exposure<&str> {
+        Exposure {
+            recommendation_id: id,
+            time_ms: 7,
+            user_hash: Exposure::hash_user("u"),
+            surface: "home",
+            ensemble: "films@2",
+            rollout_id: "home-1",
+            side: Side::Candidate,
+            models: vec![("films", 2), ("music", 1)],
+            plan_epoch: 9,
+            fallback_reason: 4,
+            item_ids: vec!["a", "b"],
+        }
+    }
+
+    fn owned(exposure: &Exposure<&str>) -> Exposure<String> {
+        let mut bytes = Vec::new();
+        exposure.encode(&mut bytes);
+        for end in 0..bytes.len() {
+            assert_eq!(Exposure::decode(&bytes[..end]), None);
+        }
+        Exposure::decode(&bytes).expect("reads back")
+    }
+
+    #[test]
+    fn records_read_back() {
+        let read = owned(&exposure("r"));
+        assert_eq!(read.recommendation_id, "r");
+        assert_eq!((read.surface.as_str(), read.ensemble.as_str()), ("home", "films@2"));
+        assert_eq!((read.rollout_id.as_str(), read.side), ("home-1", Side::Candidate));
+        assert_eq!(read.models, [("films".into(), 2), ("music".into(), 1)]);
+        assert_eq!((read.plan_epoch, read.fallback_reason, read.time_ms), (9, 4, 7));
+        assert_eq!(read.item_ids, ["a", "b"]);
+        assert_eq!(read.user_hash, Exposure::hash_user("u"));
+        assert_ne!(read.user_hash, Exposure::hash_user("v"));
+    }
+
+    #[test]
+    fn a_sample_has_its_size_and_grows() {
+        let ids: Vec<String> = (0..10_000).map(|n| format!("id-{n:x}")).collect();
+        let sample = |points| ids.iter().filter(|id| is_sampled(id, points)).count();
+        assert_eq!((sample(0), sample(10_000)), (0, 10_000));
+        let tenth = sample(1_000);
+        assert!((850..1_150).contains(&tenth), "{tenth}");
+        assert!(ids.iter().all(|id| !is_sampled(id, 100) || is_sampled(id, 1_000)));
+    }
+
+    fn open(directory: &std::path::Path, faults: Option<Arc<AtomicBool>>) -> ExposureLog {
+        let mut log = LogOptions::new(directory, Contents::Exposures);
+        if let Some(holds) = faults {
+            log.faults = Some(Arc::new(move |step| {
+                while step == Step::Write && holds.load(Ordering::Acquire) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            }));
+        }
+        ExposureLog::open(ExposureSettings { log, sample_basis_points: 10_000 }).expect("opens")
+    }
+
+    #[test]
+    fn all_are_there_when_the_log_is_closed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = open(dir.path(), None);
+        for n in 0..1_000 {
+            log.record(&exposure(&n.to_string()));
+        }
+        drop(log);
+        let mut reader = LogReader::open(dir.path(), Contents::Exposures).expect("opens");
+        let mut count = 0;
+        while reader
+            .next_frame(|n, record| {
+                let read = Exposure::decode(record).expect("an exposure");
+                assert_eq!(read.recommendation_id, n.to_string());
+                count += 1;
+            })
+            .expect("whole")
+        {}
+        assert_eq!(count, 1_000);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_costs_exposures_and_no_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let holds = Arc::new(AtomicBool::new(true));
+        let log = open(dir.path(), Some(Arc::clone(&holds)));
+        let long = "x".repeat(60_000);
+        for _ in 0..400 {
+            log.record(&exposure(&long));
+        }
+        let dropped = log.counts().1;
+        assert!(dropped > 100, "only {dropped} of 24 MB were dropped");
+        holds.store(false, Ordering::Release);
+        while log.counts().0 + dropped < 400 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(log.counts(), (400 - dropped, dropped));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Exposure::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! The log of events: judged, told from duplicates, written in groups, acknowledged when durable.
+//!
+//! One thread writes. It takes whatever has come while it waited for the disk, leaves out what was there
+//! already, writes the rest as one commit, syncs it, and only then answers everybody in the group; so a
+//! duplicate of an event that is not durable yet waits for it too. Room in the queue is counted in bytes:
+//! a caller who finds none is turned away or waits, and memory does not grow.
+
+use crate::QUARANTINE_DIRECTORY;
+use crate::counts::{Counters, Counts};
+use crate::duplicates::{Duplicates, hash_of};
+use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
+use crate::log::{Contents, Frame, LogError, LogOptions, LogReader, LogWriter};
+use crate::recent::Recent;
+use crate::rules::{Limits, Reason, Verdict, explain, judge};
+use marquee_core::event::Event;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+
+/// Bytes of events that may wait for the disk: seconds of any load that a disk can follow.
+const QUEUE_BYTES: usize = 32 << 20;
+/// What a unit of room is.
+const ROOM_BYTES: usize = 1 << 10;
+/// Bytes after which a group is written, though more wait.
+const GROUP_BYTES: usize = 4 << 20;
+/// The quarantine's part of the log's bytes: one in so many.
+const QUARANTINE_SHARE: u64 = 8;
+/// Quarantined ids that a generation remembers: a flood of them is a fault, and not to be remembered long.
+const QUARANTINE_GENERATION: usize = 7 << 13;
+
+/// How events are kept.
+#[derive(Clone, Debug)]
+pub struct EventSettings {
+    /// How the log is written; the quarantine is in a directory below it and has an eighth of its bytes.
+    pub log: LogOptions,
+    /// What is believed.
+    pub limits: Limits,
+}
+
+impl EventSettings {
+    /// Events in this directory, everything else by default.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { log: LogOptions::new(directory, Contents::Events), limits: Limits::default() }
+    }
+
+    fn quarantine(&self) -> LogOptions {
+        let max_bytes = self.log.max_bytes / QUARANTINE_SHARE;
+        LogOptions {
+            directory: self.log.directory.join(QUARANTINE_DIRECTORY),
+            contents: Contents::Quarantine,
+            segment_bytes: self.log.segment_bytes.min(max_bytes / 2),
+            max_bytes,
+            ..self.log.clone()
+        }
+    }
+}
+
+/// Told of events that are durable.
+pub trait EventSink: Send + Sync {
+    /// These were accepted, each for the first time within the window of [duplicates](crate::duplicates).
+    /// Called by the thread that writes the log, after the sync and before the acknowledgement, for a
+    /// group at a time: whoever needs longer than microseconds queues them. Not called for events that
+    /// were there at the start.
+    fn accepted(&self, events: &[Event]);
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In the log.
+    Accepted,
+    /// It was there already.
+    Duplicate,
+    /// In the quarantine, durable as the log is.
+    Quarantined(Reason),
+    /// Nothing is kept of it.
+    Refused(Reason),
+}
+
+/// Why nothing is known to be durable of a request's events.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The disk does not follow.
+    #[error("the event log is behind by {QUEUE_BYTES} bytes, its bound: send again later")]
+    Full,
+    /// The log cannot be written.
+    #[error("events cannot be recorded: {0}")]
+    Failed(String),
+    /// The node ends.
+    #[error("the event log is closed: this node is going down")]
+    Closed,
+}
+
+/// The events of a router. Clones share it; the last one gone waits for the disk.
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    room: Arc<Semaphore>,
+    limits: Limits,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    recent: Recent,
+    counters: Counters,
+    sinks: RwLock<Vec<Arc<dyn EventSink>>>,
+}
+
+/// For each event of a job, whether it was new; or why none is known to be durable.
+type Answer = Result<Vec<bool>, RecordError>;
+
+/// The events of a request on their way to the disk.
+struct Job {
+    entries: Vec<Entry>,
+    done: oneshot::Sender<Answer>,
+    _room: OwnedSemaphorePermit,
+}
+
+struct Entry {
+    event: Event,
+    received_ms: u64,
+    quarantine: Option<Reason>,
+}
+
+/// What became of the events of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Of each, in the order in which they were given.
+    pub outcomes: Vec<Outcome>,
+    /// Which were refused or quarantined, and why, in words.
+    pub explanations: Vec<(usize, String)>,
+}
+
+/// Events that were judged and are on their way.
+#[derive(Debug)]
+#[must_use = "nothing is acknowledged before this says so"]
+pub struct Pending {
+    recorded: Recorded,
+    /// Which of them are decided by the log, and its answer.
+    waits: Option<(Vec<usize>, oneshot::Receiver<Answer>)>,
+}
+
+impl Pending {
+    /// Waits until all that was accepted or quarantined is durable, and says what became of each event.
+    ///
+    /// # Errors
+    /// Where nothing is known to be durable.
+    pub async fn recorded(self) -> Result<Recorded, RecordError> {
+        let Self { mut recorded, waits } = self;
+        if let Some((queued, answer)) = waits {
+            let is_new = answer.await.map_err(|_| RecordError::Closed)??;
+            for (n, is_new) in queued.into_iter().zip(is_new) {
+                if !is_new {
+                    recorded.outcomes[n] = Outcome::Duplicate;
+                    recorded.explanations.retain(|(explained, _)| *explained != n);
+                }
+            }
+        }
+        Ok(recorded)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl EventLog {
+    /// Opens the log or begins one, and reads back what must be remembered.
+    ///
+    /// # Errors
+    /// What is wrong with the log.
+    pub fn open(settings: EventSettings) -> Result<Self, LogError> {
+        let quarantine = settings.quarantine();
+        let mut writer = Writer {
+            events: LogWriter::open(settings.log.clone())?,
+            quarantine: LogWriter::open(quarantine.clone())?,
+            duplicates: Duplicates::default(),
+            quarantined: Duplicates::with_generation(QUARANTINE_GENERATION),
+            frame: Frame::default(),
+            quarantine_frame: Frame::default(),
+            shared: Arc::default(),
+        };
+        writer.read_back(&settings.log, &quarantine)?;
+        let shared = Arc::clone(&writer.shared);
+        let (queue, jobs) = channel();
+        let thread = std::thread::Builder::new()
+            .name("event-log".into())
+            .spawn(move || writer.run(&jobs))?;
+        let inner = Inner {
+            queue: Some(queue),
+            thread: Some(thread),
+            room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_BYTES)),
+            limits: settings.limits,
+            shared,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Judges events and queues what is to be kept, if there is room.
+    ///
+    /// # Errors
+    /// [`RecordError::Full`] where the disk does not follow, and then nothing was queued.
+    pub fn record(&self, events: Vec<Event>, now_ms: u64) -> Result<Pending, RecordError> {
+        let judged = self.judge(events, now_ms);
+        let room = Arc::clone(&self.inner.room).try_acquire_many_owned(judged.room);
+        let room = room.map_err(|error| match error {
+            TryAcquireError::NoPermits => {
+                self.inner.shared.counters.push_back();
+                RecordError::Full
+            }
+            TryAcquireError::Closed => RecordError::Closed,
+        })?;
+        self.queue(judged, room)
+    }
+
+    /// Judges events and queues what is to be kept, once there is room.
+    ///
+    /// # Errors
+    /// Where the node ends.
+    pub async fn record_when_there_is_room(
+        &self,
+        events: Vec<Event>,
+        now_ms: u64,
+    ) -> Result<Pending, RecordError> {
+        let judged = self.judge(events, now_ms);
+        let room = Arc::clone(&self.inner.room).acquire_many_owned(judged.room).await;
+        self.queue(judged, room.map_err(|_| RecordError::Closed)?)
+    }
+
+    fn judge(&self, events: Vec<Event>, now_ms: u64) -> Judged {
+        let limits = &self.inner.limits;
+        let mut judged = Judged::default();
+        let mut bytes = 0;
+        for (n, mut event) in events.into_iter().enumerate() {
+            complete(&mut event, now_ms);
+            let (outcome, reason) = match judge(&event, now_ms, limits) {
+                Verdict::Accept => (Outcome::Accepted, None),
+                Verdict::Refuse(reason) => (Outcome::Refused(reason), Some(reason)),
+                Verdict::Quarantine(reason) => (Outcome::Quarantined(reason), Some(reason)),
+            };
+            judged.recorded.outcomes.push(outcome);
+            if let Some(reason) = reason {
+                let explanation = explain(&event, reason, now_ms, limits);
+                judged.recorded.explanations.push((n, explanation));
+            }
+            if !matches!(outcome, Outcome::Refused(_)) {
+                bytes += bytes_of(&event);
+                judged.queued.push(n);
+                judged.entries.push(Entry { event, received_ms: now_ms, quarantine: reason });
+            }
+        }
+        let units = bytes.div_ceil(ROOM_BYTES).min(QUEUE_BYTES / ROOM_BYTES);
+        judged.room = units as u32;
+        judged
+    }
+
+    fn queue(&self, judged: Judged, room: OwnedSemaphorePermit) -> Result<Pending, RecordError> {
+        let Judged { recorded, queued, entries, room: _ } = judged;
+        for outcome in &recorded.outcomes {
+            if let Outcome::Refused(reason) = outcome {
+                self.inner.shared.counters.leave_out(*reason);
+            }
+        }
+        if entries.is_empty() {
+            return Ok(Pending { recorded, waits: None });
+        }
+        let (done, answer) = oneshot::channel();
+        let queue = self.inner.queue.as_ref().ok_or(RecordError::Closed)?;
+        queue.send(Job { entries, done, _room: room }).map_err(|_| RecordError::Closed)?;
+        Ok(Pending { recorded, waits: Some((queued, answer)) })
+    }
+
+    /// What users had lately.
+    pub fn recent(&self) -> &Recent {
+        &self.inner.shared.recent
+    }
+
+    /// What is believed.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// How many events went where, since the process started.
+    pub fn counts(&self) -> Counts {
+        self.inner.shared.counters.read()
+    }
+
+    /// Tells `sink` of all events that are accepted from now on.
+    pub fn add_sink(&self, sink: Arc<dyn EventSink>) {
+        self.inner.shared.sinks.write().unwrap_or_else(PoisonError::into_inner).push(sink);
+    }
+}
+
+#[derive(Default)]
+struct Judged {
+    recorded: Recorded,
+    queued: Vec<usize>,
+    entries: Vec<Entry>,
+    /// In units of [`ROOM_BYTES`].
+    room: u32,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The thread ends when it has written what is queued.
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Writer {
+    events: LogWriter,
+    quarantine: LogWriter,
+    duplicates: Duplicates,
+    quarantined: Duplicates,
+    frame: Frame,
+    quarantine_frame: Frame,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    /// Remembers the newest events: their ids, and what users had.
+    fn read_back(&mut self, log: &LogOptions, quarantine: &LogOptions) -> Result<(), LogError> {
+        let (duplicates, shared) = (&mut self.duplicates, &self.shared);
+        let window = duplicates.capacity() as u64;
+        each_newest(log, window, self.events.next(), |record| {
+            let Some(StoredEvent { event, received_ms: _ }) = StoredEvent::decode(record) else {
+                return false;
+            };
+            duplicates.insert(hash_of(&event.event_id));
+            shared.recent.learn([&event]);
+            true
+        })?;
+        let quarantined = &mut self.quarantined;
+        let window = quarantined.capacity() as u64;
+        each_newest(quarantine, window, self.quarantine.next(), |record| {
+            let Some(found) = Quarantined::decode(record) else { return false };
+            quarantined.insert(hash_of(&found.stored.event.event_id));
+            true
+        })
+    }
+
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let mut group = Vec::new();
+        loop {
+            let due = [&self.events, &self.quarantine].map(|log| log.sync_due(Instant::now()));
+            let first = match due.into_iter().flatten().min() {
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => jobs.recv_timeout(due),
+            };
+            match first {
+                Ok(job) => {
+                    group.push(job);
+                    self.take_group(jobs, &mut group);
+                }
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                // Whoever drops the logs syncs them.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        for log in [&mut self.events, &mut self.quarantine] {
+            if let Err(error) = log.sync() {
+                tracing::error!(%error, "the event log cannot be synced and refuses events");
+            }
+        }
+    }
+
+    /// Writes all that waits and answers it.
+    fn take_group(&mut self, jobs: &Receiver<Job>, group: &mut Vec<Job>) {
+        let mut answers = Vec::new();
+        let mut accepted = Vec::new();
+        let mut quarantined = Vec::new();
+        let mut duplicates = 0;
+        while let Some(Job { entries, done, _room }) = group.pop() {
+            let mut is_new = Vec::with_capacity(entries.len());
+            for Entry { event, received_ms, quarantine } in entries {
+                let id = hash_of(&event.event_id);
+                let new = match quarantine {
+                    None => self.duplicates.insert(id),
+                    Some(_) => self.quarantined.insert(id),
+                };
+                is_new.push(new);
+                match (new, quarantine) {
+                    (false, _) => duplicates += 1,
+                    (true, None) => {
+                        self.frame.push(|out| encode(&event, received_ms, out));
+                        accepted.push(event);
+                    }
+                    (true, Some(reason)) => {
+                        self.quarantine_frame.push(|out| {
+                            out.push(reason as u8);
+                            encode(&event, received_ms, out);
+                        });
+                        quarantined.push(reason);
+                    }
+                }
+            }
+            answers.push((done, is_new, _room));
+            if self.frame.len() + self.quarantine_frame.len() < GROUP_BYTES
+                && let Ok(job) = jobs.try_recv()
+            {
+                group.push(job);
+            }
+        }
+        let outcome = self.commit();
+        if outcome.is_ok() {
+            let counters = &self.shared.counters;
+            counters.accept(accepted.len() as u64);
+            counters.duplicate(duplicates);
+            quarantined.into_iter().for_each(|reason| counters.leave_out(reason));
+            self.tell(&accepted);
+        }
+        for (done, is_new, _room) in answers {
+            // A caller who has left is told nothing.
+            let _ = done.send(outcome.clone().map(|()| is_new));
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), RecordError> {
+        let logs = [
+            (&mut self.quarantine, &mut self.quarantine_frame),
+            (&mut self.events, &mut self.frame),
+        ];
+        for (log, frame) in logs {
+            // A duplicate is acknowledged too, and what it repeats may have failed.
+            let written = match frame.is_empty() {
+                true => log.check(),
+                false => log.commit(frame).map(|_| ()),
+            };
+            if let Err(error) = written {
+                frame.clear();
+                if !matches!(error, LogError::Failed(_)) {
+                    tracing::error!(%error, "the event log cannot be written and refuses events");
+                }
+                return Err(RecordError::Failed(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, accepted: &[Event]) {
+        if accepted.is_empty() {
+            return;
+        }
+        self.shared.recent.learn(accepted);
+        let sinks = self.shared.sinks.read().unwrap_or_else(PoisonError::into_inner);
+        sinks.iter().for_each(|sink| sink.accepted(accepted));
+    }
+}
+
+/// Calls `take` with at least the newest `records` of a log, oldest first, until it says false.
+fn each_newest(
+    log: &LogOptions,
+    records: u64,
+    end: u64,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> Result<(), LogError> {
+    let mut reader = LogReader::open(&log.directory, log.contents)?;
+    reader.keep_newest(records, end);
+    let mut understood = true;
+    while understood && reader.next_frame(|_, record| understood &= take(record))? {}
+    match understood {
+        true => Ok(()),
+        false => Err(LogError::Foreign {
+            path: log.directory.clone(),
+            reason: format!(
+                "record {} is none that this version knows: read it with the one that wrote it",
+                reader.position().next.saturating_sub(1)
+            ),
+        }),
+    }
+}
+
+/// A sink that keeps what it is told, for tests of whoever has sinks.
+impl EventSink for Mutex<Vec<Event>> {
+    fn accepted(&self, events: &[Event]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(events);
+    }
+}
+
+#[cfg(test)]
+mod tests;

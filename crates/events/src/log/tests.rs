@@ -1,0 +1,329 @@
+//! The log on a real disk: read back, torn everywhere, damaged everywhere, rotated, bounded, failing.
+
+use super::*;
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const KIND: Contents = Contents::Events;
+
+fn options(directory: &Path) -> LogOptions {
+    LogOptions::new(directory, KIND)
+}
+
+fn commit(writer: &mut LogWriter, records: &[Vec<u8>]) -> Result<u64, LogError> {
+    let mut frame = Frame::default();
+    for record in records {
+        frame.push(|out| out.extend_from_slice(record));
+    }
+    writer.commit(&mut frame)
+}
+
+/// All records, or what keeps them from being read.
+fn read(directory: &Path) -> Result<Vec<Vec<u8>>, LogError> {
+    let mut reader = LogReader::open(directory, KIND)?;
+    let mut records = Vec::new();
+    while reader.next_frame(|number, record| {
+        assert_eq!(number, records.len() as u64 + first(directory));
+        records.push(record.to_vec());
+    })? {}
+    Ok(records)
+}
+
+fn first(directory: &Path) -> u64 {
+    segment::list(directory).expect("segments")[0].first
+}
+
+fn record(n: usize) -> Vec<u8> {
+    format!("record {n} {}", "x".repeat(n % 23)).into_bytes()
+}
+
+/// Commits of 1, 2, 3 and 4 records, and the bytes of the one segment.
+fn small() -> (tempfile::TempDir, PathBuf, Vec<Vec<u8>>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut writer = LogWriter::open(options(dir.path())).expect("opens");
+    let all: Vec<Vec<u8>> = (0..10).map(record).collect();
+    for range in [0..1, 1..3, 3..6, 6..10] {
+        commit(&mut writer, &all[range]).expect("written");
+    }
+    let path = segment::path_of(dir.path(), 0);
+    (dir, path, all)
+}
+
+/// Ends of commits, as numbers of records.
+const COMMITS: [usize; 5] = [0, 1, 3, 6, 10];
+
+#[test]
+fn records_are_read_back_over_many_segments_and_restarts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let all: Vec<Vec<u8>> = (0..500).map(record).collect();
+    for (n, chunk) in all.chunks(50).enumerate() {
+        let options = LogOptions { segment_bytes: 500, ..options(dir.path()) };
+        let mut writer = LogWriter::open(options).expect("opens");
+        assert_eq!(writer.next(), n as u64 * 50);
+        for records in chunk.chunks(7) {
+            commit(&mut writer, records).expect("written");
+        }
+    }
+    assert!(segment::list(dir.path()).expect("segments").len() > 20);
+    assert_eq!(read(dir.path()).expect("whole"), all);
+}
+
+#[test]
+fn a_log_torn_at_any_byte_keeps_its_whole_commits_and_goes_on() {
+    let (dir, path, all) = small();
+    let bytes = std::fs::read(&path).expect("a segment");
+    for length in 0..=bytes.len() {
+        let torn = tempfile::tempdir().expect("a directory");
+        let path = segment::path_of(torn.path(), 0);
+        std::fs::write(&path, &bytes[..length]).expect("written");
+        let seen = read(torn.path()).expect("a reader stops at the last whole commit");
+        let mut writer = LogWriter::open(options(torn.path())).expect("opens");
+        let kept = writer.next() as usize;
+        assert!(COMMITS.contains(&kept), "{kept} records at {length}");
+        assert_eq!(seen, all[..kept], "torn at {length}");
+        let records: usize = all[..kept].iter().map(|record| 4 + record.len()).sum();
+        let commits = COMMITS.iter().position(|end| *end == kept).expect("an end");
+        let whole = SEGMENT_HEADER + commits * frame::FRAME_HEADER_BYTES + records;
+        assert_eq!(std::fs::read(&path).expect("a segment"), bytes[..whole], "torn at {length}");
+        commit(&mut writer, &[b"after".to_vec()]).expect("written");
+        drop(writer);
+        let mut expected = all[..kept].to_vec();
+        expected.push(b"after".to_vec());
+        assert_eq!(read(torn.path()).expect("whole again"), expected, "torn at {length}");
+        let copies = std::fs::read_dir(torn.path()).expect("read").flatten();
+        let copy = copies.map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "torn"));
+        if let Some(copy) = copy {
+            assert!(bytes[..length].ends_with(&std::fs::read(copy).expect("the tail")));
+        }
+    }
+    drop(dir);
+}
+
+#[test]
+fn a_tail_of_zeros_or_rubbish_is_torn() {
+    for tail in [vec![0; 5_000], vec![0xff; 5_000], b"\xff\x4d\x51\xfe rubbish".repeat(9)] {
+        let (dir, path, all) = small();
+        let mut bytes = std::fs::read(&path).expect("a segment");
+        bytes.extend_from_slice(&tail);
+        std::fs::write(&path, &bytes).expect("written");
+        let writer = LogWriter::open(options(dir.path())).expect("opens");
+        assert_eq!(writer.next(), 10);
+        drop(writer);
+        assert_eq!(read(dir.path()).expect("whole"), all);
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_an_error_that_names_it_or_costs_the_last_commit_at_most() {
+    let (dir, path, all) = small();
+    let bytes = std::fs::read(&path).expect("a segment");
+    let last_commit = {
+        let mut sizes = vec![SEGMENT_HEADER];
+        for pair in COMMITS.windows(2) {
+            let records: usize = all[pair[0]..pair[1]].iter().map(|r| 4 + r.len()).sum();
+            sizes.push(sizes.last().expect("one") + frame::FRAME_HEADER_BYTES + records);
+        }
+        assert_eq!(*sizes.last().expect("one"), bytes.len());
+        sizes[3]
+    };
+    for at in 0..bytes.len() {
+        let flipped = tempfile::tempdir().expect("a directory");
+        let path = segment::path_of(flipped.path(), 0);
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&path, &damaged).expect("written");
+        let (seen, opened) = (read(flipped.path()), LogWriter::open(options(flipped.path())));
+        match (seen, opened) {
+            (Ok(seen), Ok(writer)) => {
+                assert!(at >= last_commit, "byte {at} is in an earlier commit and nobody said so");
+                assert_eq!((seen.len(), writer.next()), (6, 6));
+            }
+            (Err(read), Err(opened)) => {
+                assert!(at < last_commit, "byte {at}: {read}");
+                for error in [read.to_string(), opened.to_string()] {
+                    assert!(error.contains("00000000000000000000.log"), "{error}");
+                    let names_offset = error.contains(" at byte ");
+                    assert!(names_offset || at < SEGMENT_HEADER, "{error}");
+                }
+            }
+            (read, opened) => panic!("reader and writer differ at {at}: {read:?}, {opened:?}"),
+        }
+    }
+    drop(dir);
+}
+
+const SEGMENT_HEADER: usize = segment::SEGMENT_HEADER_BYTES;
+
+#[test]
+fn damage_in_an_older_segment_is_an_error_however_it_looks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut writer =
+        LogWriter::open(LogOptions { segment_bytes: 100, ..options(dir.path()) }).expect("opens");
+    for n in 0..10 {
+        commit(&mut writer, &[record(n)]).expect("written");
+    }
+    drop(writer);
+    let second = segment::list(dir.path()).expect("segments")[1].clone();
+    let whole = std::fs::read(&second.path).expect("a segment");
+    std::fs::write(&second.path, &whole[..whole.len() - 1]).expect("written");
+    let error = read(dir.path()).expect_err("cut off").to_string();
+    assert!(error.contains(&second.path.display().to_string()), "{error}");
+    assert!(error.contains("at byte"), "{error}");
+    std::fs::remove_file(&second.path).expect("removed");
+    let error = read(dir.path()).expect_err("a gap").to_string();
+    assert!(error.contains("a segment before it is missing"), "{error}");
+}
+
+#[test]
+fn a_crash_while_a_segment_is_made_costs_nothing() {
+    let (dir, _, all) = small();
+    for length in [0, 1, SEGMENT_HEADER - 1, SEGMENT_HEADER] {
+        let path = segment::path_of(dir.path(), 10);
+        let made = tempfile::tempdir().expect("a directory");
+        drop(segment::create(made.path(), KIND, 10).expect("made"));
+        let header = std::fs::read(segment::path_of(made.path(), 10)).expect("a header");
+        std::fs::write(&path, &header[..length]).expect("written");
+        assert_eq!(read(dir.path()).expect("whole"), all, "{length} bytes");
+        let writer = LogWriter::open(options(dir.path())).expect("opens");
+        assert_eq!(writer.next(), 10);
+    }
+}
+
+#[test]
+fn the_oldest_segments_go_when_there_are_too_many_bytes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bounded = || LogOptions { segment_bytes: 300, max_bytes: 1_000, ..options(dir.path()) };
+    let mut writer = LogWriter::open(bounded()).expect("opens");
+    for n in 0..200 {
+        commit(&mut writer, &[record(n)]).expect("written");
+        let bytes: u64 = segment::list(dir.path()).expect("segments").iter().map(|s| s.bytes).sum();
+        assert!(bytes <= 1_000 + 300, "{bytes}");
+    }
+    drop(writer);
+    let left = read(dir.path()).expect("whole");
+    assert_eq!(left.last(), Some(&record(199)));
+    assert_eq!(first(dir.path()) as usize + left.len(), 200, "only the oldest are gone");
+    assert_eq!(LogWriter::open(bounded()).expect("opens").next(), 200);
+}
+
+#[test]
+fn the_newest_records_are_read_without_the_oldest_segments() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = LogOptions { segment_bytes: 300, ..options(dir.path()) };
+    let mut writer = LogWriter::open(options).expect("opens");
+    for n in 0..200 {
+        commit(&mut writer, &[record(n)]).expect("written");
+    }
+    for wanted in [0, 1, 7, 100, 199, 200, 10_000] {
+        let mut reader = LogReader::open(dir.path(), KIND).expect("opens");
+        reader.keep_newest(wanted, writer.next());
+        let mut seen = Vec::new();
+        while reader
+            .next_frame(|number, found| {
+                assert_eq!(found, record(number as usize));
+                seen.push(number);
+            })
+            .expect("whole")
+        {}
+        let least = wanted.min(200) as usize;
+        assert!((least..least + 20).contains(&seen.len()), "{wanted}: {}", seen.len());
+        assert!(seen.last() == Some(&199) && seen.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        let position = reader.position();
+        assert_eq!((position.done, position.next), (position.bytes, 200), "{wanted}");
+    }
+}
+
+#[test]
+fn one_writer_at_a_time_and_of_one_kind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let writer = LogWriter::open(options(dir.path())).expect("opens");
+    let second = LogWriter::open(options(dir.path())).expect_err("in use").to_string();
+    assert!(second.contains("in use by another process"), "{second}");
+    drop(writer);
+    let other = LogOptions::new(dir.path(), Contents::Exposures);
+    let error = LogWriter::open(other).expect_err("another log").to_string();
+    assert!(error.contains("holds events, not exposures"), "{error}");
+    let error = LogReader::open(&dir.path().join("nowhere"), KIND).expect_err("none").to_string();
+    assert!(error.contains("has no log"), "{error}");
+}
+
+#[test]
+fn a_failed_disk_is_not_believed_again_until_the_log_is_opened_anew() {
+    for failing in [Step::Write, Step::Sync] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let calls = Arc::new(AtomicUsize::new(0));
+        let faults: writer::Faults = Arc::new(move |step| {
+            let fails = step == failing && calls.fetch_add(1, Ordering::Relaxed) == 1;
+            if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+        });
+        let mut writer =
+            LogWriter::open(LogOptions { faults: Some(faults), ..options(dir.path()) })
+                .expect("opens");
+        commit(&mut writer, &[record(0)]).expect("written");
+        commit(&mut writer, &[record(1)]).expect_err("the disk fails");
+        let error = commit(&mut writer, &[record(2)]).expect_err("refused").to_string();
+        assert!(error.contains("no space") && error.contains("restart"), "{error}");
+        writer.sync().expect_err("refused");
+        drop(writer);
+        let mut writer = LogWriter::open(options(dir.path())).expect("opens");
+        commit(&mut writer, &[record(3)]).expect("written");
+        drop(writer);
+        let records = read(dir.path()).expect("whole");
+        assert_eq!(records.first(), Some(&record(0)));
+        assert_eq!(records.last(), Some(&record(3)));
+        assert!(!records.contains(&record(2)), "what was refused is not there");
+    }
+}
+
+#[test]
+fn the_policy_says_when_it_is_synced() {
+    for (fsync, expected) in [(Fsync::Always, 3), (Fsync::IntervalMs(0), 0), (Fsync::Never, 0)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&syncs);
+        let faults: writer::Faults = Arc::new(move |step| {
+            counted.fetch_add(usize::from(step == Step::Sync), Ordering::Relaxed);
+            Ok(())
+        });
+        let options = LogOptions { fsync, faults: Some(faults), ..options(dir.path()) };
+        let mut writer = LogWriter::open(options).expect("opens");
+        for n in 0..3 {
+            commit(&mut writer, &[record(n)]).expect("written");
+        }
+        assert_eq!(syncs.load(Ordering::Relaxed), expected, "{fsync:?}");
+        let due = writer.sync_due(std::time::Instant::now());
+        assert_eq!(due.is_some(), matches!(fsync, Fsync::IntervalMs(_)));
+        writer.sync().expect("synced");
+        assert_eq!(writer.sync_due(std::time::Instant::now()), None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn any_commits_read_back_whatever_is_cut_off(
+        commits in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5), 1..12),
+        segment_bytes in 1u64..600,
+        cut in 0u64..200,
+    ) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = LogOptions { segment_bytes, ..options(dir.path()) };
+        let mut writer = LogWriter::open(options.clone()).expect("opens");
+        for records in &commits {
+            commit(&mut writer, records).expect("written");
+        }
+        drop(writer);
+        let all: Vec<Vec<u8>> = commits.iter().flatten().cloned().collect();
+        prop_assert_eq!(&read(dir.path()).expect("whole"), &all);
+        let last = segment::list(dir.path()).expect("segments").pop().expect("one");
+        let file = std::fs::OpenOptions::new().write(true).open(&last.path).expect("a file");
+        file.set_len(last.bytes.saturating_sub(cut)).expect("cut");
+        let writer = LogWriter::open(options).expect("opens");
+        let kept = writer.next() as usize;
+        prop_assert!(kept >= last.first as usize);
+        prop_assert_eq!(read(dir.path()).expect("whole"), all[..kept].to_vec());
+    }
+}

@@ -1,0 +1,327 @@
+//! Writes a log: opened after any crash, appended to by commits, rotated, bounded.
+
+use super::frame::Frame;
+use super::reader::SegmentReader;
+use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
+use super::{Contents, Fsync, LogError, MAX_FRAME_BYTES};
+use fs_err as fs;
+use std::fmt;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The file that a writer holds locked.
+const LOCK_FILE: &str = "lock";
+
+/// How a log is written.
+#[derive(Clone)]
+pub struct LogOptions {
+    /// Where; made if it is not there.
+    pub directory: PathBuf,
+    /// What its records are.
+    pub contents: Contents,
+    /// When what was written is synced.
+    pub fsync: Fsync,
+    /// A segment that has as many bytes is followed by another.
+    pub segment_bytes: u64,
+    /// What all segments may have together; the oldest are deleted beyond it.
+    pub max_bytes: u64,
+    /// What a test lets go wrong; none outside of tests.
+    #[doc(hidden)]
+    pub faults: Option<Faults>,
+}
+
+/// What a test lets go wrong, or wait.
+pub type Faults = Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
+
+/// What a writer is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write a commit.
+    Write,
+    /// Sync it.
+    Sync,
+}
+
+impl fmt::Debug for LogOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { directory, contents, fsync, segment_bytes, max_bytes, faults: _ } = self;
+        f.debug_struct("LogOptions")
+            .field("directory", directory)
+            .field("contents", contents)
+            .field("fsync", fsync)
+            .field("segment_bytes", segment_bytes)
+            .field("max_bytes", max_bytes)
+            .finish()
+    }
+}
+
+impl LogOptions {
+    /// A log in this directory, with segments of 64 MiB and 1 GiB in all, synced always.
+    pub fn new(directory: impl Into<PathBuf>, contents: Contents) -> Self {
+        Self {
+            directory: directory.into(),
+            contents,
+            fsync: Fsync::Always,
+            segment_bytes: 64 << 20,
+            max_bytes: 1 << 30,
+            faults: None,
+        }
+    }
+}
+
+/// Appends to a log. One process has it at a time.
+#[derive(Debug)]
+pub struct LogWriter {
+    options: LogOptions,
+    file: fs::File,
+    path: PathBuf,
+    /// The number of the current segment's first record.
+    first: u64,
+    /// Bytes of the current segment.
+    at: u64,
+    /// The number of the next record.
+    next: u64,
+    /// The first write since the last sync.
+    unsynced_since: Option<Instant>,
+    failed: Option<String>,
+    /// Those before the current one.
+    older: Vec<Segment>,
+    /// Held until the writer is gone.
+    _lock: std::fs::File,
+}
+
+impl LogWriter {
+    /// Opens a log, or begins one, and cuts off what a crash left of its last commit.
+    ///
+    /// # Errors
+    /// Damage that is no torn tail, another writer, or what the system says.
+    pub fn open(options: LogOptions) -> Result<Self, LogError> {
+        let directory = &options.directory;
+        make_directory(directory)?;
+        let lock = lock(directory)?;
+        let mut older = segment::list(directory)?;
+        for pair in older.windows(2) {
+            // What can be told without reading: a name cannot come again, and none is empty.
+            if pair[0].bytes < SEGMENT_HEADER_BYTES as u64 {
+                let (path, reason) = (pair[0].path.clone(), "the segment is cut off".into());
+                return Err(LogError::Damaged { path, offset: 0, reason });
+            }
+        }
+        let last = older.pop();
+        let opened = match &last {
+            Some(last) => SegmentReader::open(last, options.contents, true)?,
+            None => None,
+        };
+        let (file, path, first, at, next) = match (opened, last) {
+            (Some(reader), Some(last)) => {
+                let (file, at, next) = recover(reader, &last, directory)?;
+                (file, last.path, last.first, at, next)
+            }
+            // Its header was never whole, so it never had a record.
+            (_, last) => {
+                let first = last.map_or(0, |last| last.first);
+                let (file, path) = segment::create(directory, options.contents, first)?;
+                (file, path, first, SEGMENT_HEADER_BYTES as u64, first)
+            }
+        };
+        let mut writer = Self {
+            options,
+            file,
+            path,
+            first,
+            at,
+            next,
+            unsynced_since: None,
+            failed: None,
+            older,
+            _lock: lock,
+        };
+        writer.retain()?;
+        Ok(writer)
+    }
+
+    /// The number that the next record will have.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Writes a commit, makes it as durable as the policy says, and empties the frame. Returns the number
+    /// of its first record.
+    ///
+    /// # Errors
+    /// What keeps it from the disk. It is unknown then whether it is there, and everything is refused until
+    /// the log is opened again.
+    pub fn commit(&mut self, frame: &mut Frame) -> Result<u64, LogError> {
+        self.check()?;
+        let first = self.next;
+        match self.write(frame) {
+            Ok(()) => Ok(first),
+            Err(error) => {
+                self.failed = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether it takes commits.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`] if an earlier one failed.
+    pub fn check(&self) -> Result<(), LogError> {
+        self.failed.as_ref().map_or(Ok(()), |failed| Err(LogError::Failed(failed.clone())))
+    }
+
+    fn write(&mut self, frame: &mut Frame) -> Result<(), LogError> {
+        if frame.len() > MAX_FRAME_BYTES {
+            return Err(LogError::TooLarge { bytes: frame.len() });
+        }
+        let is_begun = self.at > SEGMENT_HEADER_BYTES as u64;
+        if is_begun && self.at + frame.len() as u64 > self.options.segment_bytes {
+            self.rotate()?;
+        }
+        self.meet(Step::Write)?;
+        let bytes = frame.seal(self.next);
+        self.file.write_all(bytes)?;
+        self.at += bytes.len() as u64;
+        self.next += u64::from(frame.records());
+        frame.clear();
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.options.fsync == Fsync::Always {
+            self.sync_now()?;
+        }
+        Ok(())
+    }
+
+    /// How long until a sync is due; none if none is, or if none would do.
+    pub fn sync_due(&self, now: Instant) -> Option<Duration> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let Fsync::IntervalMs(interval) = self.options.fsync else { return None };
+        let due = self.unsynced_since? + Duration::from_millis(interval);
+        Some(due.saturating_duration_since(now))
+    }
+
+    /// Makes all that was written outlive the machine.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        self.sync_now().inspect_err(|error| self.failed = Some(error.to_string()))
+    }
+
+    fn sync_now(&mut self) -> Result<(), LogError> {
+        if self.unsynced_since.is_some() {
+            self.meet(Step::Sync)?;
+            self.file.sync_data()?;
+            self.unsynced_since = None;
+        }
+        Ok(())
+    }
+
+    fn meet(&self, step: Step) -> std::io::Result<()> {
+        self.options.faults.as_ref().map_or(Ok(()), |faults| faults(step))
+    }
+
+    fn rotate(&mut self) -> Result<(), LogError> {
+        // Under every policy: only the last segment may be torn.
+        self.sync_now()?;
+        let (file, path) =
+            segment::create(&self.options.directory, self.options.contents, self.next)?;
+        self.file = file;
+        let path = std::mem::replace(&mut self.path, path);
+        let first = std::mem::replace(&mut self.first, self.next);
+        self.older.push(Segment { first, path, bytes: self.at });
+        self.at = SEGMENT_HEADER_BYTES as u64;
+        self.retain()
+    }
+
+    /// Deletes the oldest segments where there are more bytes than may be.
+    fn retain(&mut self) -> Result<(), LogError> {
+        let mut bytes = self.at + self.older.iter().map(|segment| segment.bytes).sum::<u64>();
+        let mut deleted = 0;
+        for segment in &self.older {
+            if bytes <= self.options.max_bytes {
+                break;
+            }
+            fs::remove_file(&segment.path)?;
+            bytes -= segment.bytes;
+            deleted += 1;
+        }
+        if deleted > 0 {
+            segment::sync_directory(&self.options.directory)?;
+            let next = self.older.get(deleted).map_or(self.path.as_path(), |s| s.path.as_path());
+            tracing::info!(
+                segments = deleted,
+                max_bytes = self.options.max_bytes,
+                oldest = %next.display(),
+                "deleted the oldest segments of a log: it has as many bytes as it may"
+            );
+            self.older.drain(..deleted);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        if self.failed.is_none()
+            && let Err(error) = self.sync_now()
+        {
+            tracing::error!(path = %self.path.display(), %error, "the last records may not outlive the machine");
+        }
+    }
+}
+
+/// Makes a directory that outlives the machine: what is in it is promised to.
+fn make_directory(directory: &Path) -> Result<(), LogError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let made = directory.ancestors().take_while(|path| !path.is_dir()).count();
+    fs::create_dir_all(directory)?;
+    for parent in directory.ancestors().skip(1).take(made) {
+        let is_here = parent.as_os_str().is_empty();
+        segment::sync_directory(if is_here { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+fn lock(directory: &Path) -> Result<std::fs::File, LogError> {
+    let path = directory.join(LOCK_FILE);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    let (file, _) = file.into_parts();
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LogError::InUse { path: directory.into() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Reads the last segment to its end and cuts off a torn tail, keeping a copy of it.
+fn recover(
+    mut reader: SegmentReader,
+    last: &Segment,
+    directory: &Path,
+) -> Result<(fs::File, u64, u64), LogError> {
+    while reader.next_frame()?.is_some() {}
+    let (at, next) = (reader.at, reader.next);
+    let tail = reader.tail()?;
+    let mut file = fs::OpenOptions::new().write(true).open(&last.path)?;
+    if !tail.is_empty() {
+        let copy = directory.join(format!("{:020}-{at}.torn", last.first));
+        fs::write(&copy, &tail)?;
+        file.set_len(at)?;
+        file.sync_all()?;
+        segment::sync_directory(directory)?;
+        tracing::warn!(
+            path = %last.path.display(), offset = at, bytes = tail.len(), copy = %copy.display(),
+            "cut off the last commit, which a crash left torn: it was not acknowledged"
+        );
+    }
+    file.seek(SeekFrom::Start(at))?;
+    Ok((file, at, next))
+}

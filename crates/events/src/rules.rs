@@ -1,0 +1,305 @@
+//! What becomes of an event, and why: pure, so that every rule is a line in a test.
+//!
+//! *Refused* is what cannot be an event: the caller has a fault to mend, and nothing is kept of it.
+//! *Quarantined* is well formed and not to be believed, or too late to be counted: it is kept in a log of
+//! its own, where people can look, and reaches no model, no filter and no gate.
+
+use marquee_core::bounds::MAX_ID_BYTES;
+use marquee_core::event::{Event, EventType};
+
+/// Bytes of an event id: room for a UUID with a prefix or two.
+pub const MAX_EVENT_ID_BYTES: usize = 128;
+/// Bytes of a recommendation id: ours have some twenty, and a caller may wrap them.
+pub const MAX_RECOMMENDATION_ID_BYTES: usize = 512;
+/// Seconds of one play: nobody watches or plays for longer without a pause.
+pub const MAX_PLAY_SECONDS: f64 = 24.0 * 3_600.0;
+/// Money of one purchase, in whichever currency: a game costs some hundred thousand of the smallest.
+pub const MAX_PURCHASE_VALUE: f64 = 1e9;
+/// The value of impressions and clicks, where it is no more than a number of them.
+pub const MAX_COUNT_VALUE: f64 = 1e6;
+
+/// What is believed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Milliseconds after which an event is too late.
+    pub max_age_ms: u64,
+    /// Milliseconds that a caller's clock may be ahead of ours.
+    pub max_skew_ms: u64,
+    /// The least and the greatest rating.
+    pub ratings: (f64, f64),
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_age_ms: 7 * 24 * 3_600_000, max_skew_ms: 60_000, ratings: (0.0, 10.0) }
+    }
+}
+
+/// Why an event is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// No user or no item.
+    MissingField = 1,
+    /// An id beyond its bound.
+    OversizedField = 2,
+    /// A type that this version does not know.
+    UnknownType = 3,
+    /// The value is no finite number.
+    NotFinite = 4,
+    /// Older than is believed.
+    Late = 5,
+    /// From a future that no clock error explains.
+    FutureDated = 6,
+    /// A value that its type cannot have.
+    ImplausibleValue = 7,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::MissingField,
+        Self::OversizedField,
+        Self::UnknownType,
+        Self::NotFinite,
+        Self::Late,
+        Self::FutureDated,
+        Self::ImplausibleValue,
+    ];
+
+    /// As counters and exports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MissingField => "missing_field",
+            Self::OversizedField => "oversized_field",
+            Self::UnknownType => "unknown_type",
+            Self::NotFinite => "not_finite",
+            Self::Late => "late",
+            Self::FutureDated => "future_dated",
+            Self::ImplausibleValue => "implausible_value",
+        }
+    }
+
+    /// Whether nothing is kept of the event.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::MissingField | Self::OversizedField | Self::UnknownType | Self::NotFinite => true,
+            Self::Late | Self::FutureDated | Self::ImplausibleValue => false,
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == byte)
+    }
+}
+
+/// What is to become of an event. Duplicates are found later, by the one thread that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// To the log.
+    Accept,
+    /// To the quarantine.
+    Quarantine(Reason),
+    /// Nowhere.
+    Refuse(Reason),
+}
+
+/// Judges an event that is [complete](crate::complete).
+pub fn judge(event: &Event, now_ms: u64, limits: &Limits) -> Verdict {
+    match fault(event, now_ms, limits) {
+        None => Verdict::Accept,
+        Some(reason) if reason.is_refusal() => Verdict::Refuse(reason),
+        Some(reason) => Verdict::Quarantine(reason),
+    }
+}
+
+/// Malformed comes before implausible: what is refused for its form is never kept.
+fn fault(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
+    let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
+    if user_id.is_empty() || item_id.is_empty() || event_id.is_empty() {
+        return Some(Reason::MissingField);
+    }
+    let oversized = user_id.len() > MAX_ID_BYTES
+        || item_id.len() > MAX_ID_BYTES
+        || event_id.len() > MAX_EVENT_ID_BYTES
+        || recommendation_id.len() > MAX_RECOMMENDATION_ID_BYTES;
+    if oversized {
+        return Some(Reason::OversizedField);
+    }
+    let (least, greatest) = match event_type {
+        EventType::Unknown => return Some(Reason::UnknownType),
+        EventType::Impression | EventType::Click => (0.0, MAX_COUNT_VALUE),
+        EventType::Play => (0.0, MAX_PLAY_SECONDS),
+        EventType::Purchase => (0.0, MAX_PURCHASE_VALUE),
+        EventType::Rating => limits.ratings,
+    };
+    if !value.is_finite() {
+        return Some(Reason::NotFinite);
+    }
+    if *time_ms > now_ms.saturating_add(limits.max_skew_ms) {
+        return Some(Reason::FutureDated);
+    }
+    if *time_ms < now_ms.saturating_sub(limits.max_age_ms) {
+        return Some(Reason::Late);
+    }
+    if *value < least || *value > greatest {
+        return Some(Reason::ImplausibleValue);
+    }
+    None
+}
+
+/// What is wrong and what would be right, for the caller.
+pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &Limits) -> String {
+    let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
+    match reason {
+        Reason::MissingField if user_id.is_empty() => {
+            "user_id is empty: give 1 to 256 bytes".into()
+        }
+        Reason::MissingField => "item_id is empty: give 1 to 256 bytes".into(),
+        Reason::OversizedField => {
+            let fields = [
+                ("user_id", user_id, MAX_ID_BYTES),
+                ("item_id", item_id, MAX_ID_BYTES),
+                ("event_id", event_id, MAX_EVENT_ID_BYTES),
+                ("recommendation_id", recommendation_id, MAX_RECOMMENDATION_ID_BYTES),
+            ];
+            let too_long = fields.into_iter().find(|(_, text, max)| text.len() > *max);
+            let (name, text, max) = too_long.unwrap_or(fields[0]);
+            format!("{name} has {} bytes: at most {max} are allowed", text.len())
+        }
+        Reason::UnknownType => {
+            "type is none of IMPRESSION, CLICK, PLAY, PURCHASE and RATING".into()
+        }
+        Reason::NotFinite => format!("value is {value}: give a finite number"),
+        Reason::Late => format!(
+            "time_ms is {} s in the past: events are taken for {} s (router.events.max_age_hours)",
+            now_ms.saturating_sub(*time_ms) / 1_000,
+            limits.max_age_ms / 1_000
+        ),
+        Reason::FutureDated => format!(
+            "time_ms is {} ms ahead of this router's clock: {} ms are allowed (router.events.max_skew_seconds)",
+            time_ms.saturating_sub(now_ms),
+            limits.max_skew_ms
+        ),
+        Reason::ImplausibleValue => match event_type {
+            EventType::Play => {
+                format!("value is {value}: a play has 0 to {MAX_PLAY_SECONDS} seconds")
+            }
+            EventType::Purchase => {
+                format!("value is {value}: a purchase has 0 to {MAX_PURCHASE_VALUE}")
+            }
+            EventType::Rating => {
+                let (least, greatest) = limits.ratings;
+                format!(
+                    "value is {value}: ratings are {least} to {greatest} (router.events.rating_min, rating_max)"
+                )
+            }
+            _ => format!("value is {value}: 0 to {MAX_COUNT_VALUE} is allowed"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn event(event_type: EventType, value: f64) -> Event {
+        Event {
+            event_id: "e".into(),
+            user_id: "u".into(),
+            item_id: "i".into(),
+            event_type,
+            value,
+            time_ms: NOW,
+            recommendation_id: String::new(),
+        }
+    }
+
+    fn verdict(event: &Event) -> Verdict {
+        judge(event, NOW, &Limits::default())
+    }
+
+    #[test]
+    fn what_people_do_is_accepted_up_to_the_bounds() {
+        for good in [
+            event(EventType::Impression, 0.0),
+            event(EventType::Click, 0.0),
+            event(EventType::Play, 0.0),
+            event(EventType::Play, 86_400.0),
+            event(EventType::Purchase, 0.0),
+            event(EventType::Purchase, 1e9),
+            event(EventType::Rating, 0.0),
+            event(EventType::Rating, 10.0),
+            Event { time_ms: NOW + 60_000, ..event(EventType::Click, 0.0) },
+            Event { time_ms: NOW - 7 * 24 * 3_600_000, ..event(EventType::Click, 0.0) },
+            Event { user_id: "u".repeat(256), ..event(EventType::Click, 0.0) },
+            Event { event_id: "e".repeat(128), ..event(EventType::Click, 0.0) },
+            Event { recommendation_id: "r".repeat(512), ..event(EventType::Click, 0.0) },
+        ] {
+            assert_eq!(verdict(&good), Verdict::Accept, "{good:?}");
+        }
+    }
+
+    #[test]
+    fn every_rule_has_its_reason() {
+        use Reason::*;
+        let click = event(EventType::Click, 0.0);
+        for (bad, reason, says) in [
+            (Event { user_id: String::new(), ..click.clone() }, MissingField, "user_id is empty"),
+            (Event { item_id: String::new(), ..click.clone() }, MissingField, "item_id is empty"),
+            (
+                Event { user_id: "u".repeat(257), ..click.clone() },
+                OversizedField,
+                "user_id has 257",
+            ),
+            (
+                Event { item_id: "i".repeat(257), ..click.clone() },
+                OversizedField,
+                "item_id has 257",
+            ),
+            (
+                Event { event_id: "e".repeat(129), ..click.clone() },
+                OversizedField,
+                "event_id has 129",
+            ),
+            (
+                Event { recommendation_id: "r".repeat(513), ..click.clone() },
+                OversizedField,
+                "recommendation_id has 513 bytes: at most 512",
+            ),
+            (event(EventType::Unknown, 0.0), UnknownType, "IMPRESSION"),
+            (event(EventType::Play, f64::NAN), NotFinite, "NaN"),
+            (event(EventType::Purchase, f64::INFINITY), NotFinite, "inf"),
+            (
+                Event { time_ms: NOW - 7 * 24 * 3_600_000 - 1, ..click.clone() },
+                Late,
+                "604800 s in the past",
+            ),
+            (Event { time_ms: NOW + 60_001, ..click.clone() }, FutureDated, "60001 ms ahead"),
+            (Event { time_ms: u64::MAX, ..click.clone() }, FutureDated, "ahead"),
+            (Event { time_ms: 1, ..click.clone() }, Late, "in the past"),
+            (event(EventType::Play, 86_400.5), ImplausibleValue, "0 to 86400 seconds"),
+            (event(EventType::Play, -1.0), ImplausibleValue, "0 to 86400 seconds"),
+            (event(EventType::Purchase, -0.01), ImplausibleValue, "a purchase has 0"),
+            (event(EventType::Rating, 10.5), ImplausibleValue, "ratings are 0 to 10"),
+            (event(EventType::Rating, -1.0), ImplausibleValue, "ratings are 0 to 10"),
+            (event(EventType::Click, -1.0), ImplausibleValue, "0 to 1000000"),
+        ] {
+            let expected = match reason {
+                MissingField | OversizedField | UnknownType | NotFinite => Verdict::Refuse(reason),
+                Late | FutureDated | ImplausibleValue => Verdict::Quarantine(reason),
+            };
+            assert_eq!(verdict(&bad), expected, "{bad:?}");
+            let said = explain(&bad, reason, NOW, &Limits::default());
+            assert!(said.contains(says), "{said:?} does not say {says:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused_even_if_it_is_late() {
+        let both = Event { user_id: String::new(), time_ms: 1, ..event(EventType::Click, 0.0) };
+        assert_eq!(verdict(&both), Verdict::Refuse(Reason::MissingField));
+    }
+}

@@ -1,0 +1,129 @@
+//! Events, as callers send them and as routers share what they say.
+//!
+//! A request is checked for what fails it as a whole, its number of events. What is wrong with one event
+//! is judged by rules that know the clock, elsewhere: it must not fail the others.
+
+use crate::convert_caller::{CallerError, check_length};
+use crate::node::v1 as node;
+use crate::v1;
+use marquee_core::bounds::{MAX_EVENTS, MAX_ID_BYTES, MAX_SHARED_ITEMS};
+use marquee_core::event::{Event, EventType};
+
+/// The events of a RecordEvents call.
+///
+/// # Errors
+/// None, or too many.
+pub fn recorded(request: v1::RecordEventsRequest) -> Result<Vec<Event>, CallerError> {
+    let v1::RecordEventsRequest { events } = request;
+    checked(events)
+}
+
+/// The events of one message of a StreamEvents call.
+///
+/// # Errors
+/// None, or too many.
+pub fn streamed(request: v1::StreamEventsRequest) -> Result<Vec<Event>, CallerError> {
+    let v1::StreamEventsRequest { events } = request;
+    checked(events)
+}
+
+fn checked(events: Vec<v1::Event>) -> Result<Vec<Event>, CallerError> {
+    check_length("events", events.len(), MAX_EVENTS)?;
+    match events.is_empty() {
+        true => Err(CallerError::Nothing { field: "events".into(), max: MAX_EVENTS }),
+        false => Ok(events.into_iter().map(event).collect()),
+    }
+}
+
+fn event(event: v1::Event) -> Event {
+    let event_type = match event.r#type() {
+        v1::EventType::Unspecified => EventType::Unknown,
+        v1::EventType::Impression => EventType::Impression,
+        v1::EventType::Click => EventType::Click,
+        v1::EventType::Play => EventType::Play,
+        v1::EventType::Purchase => EventType::Purchase,
+        v1::EventType::Rating => EventType::Rating,
+    };
+    // A number that is no type of this version reads as unspecified.
+    let v1::Event { event_id, user_id, item_id, r#type: _, value, time_ms, recommendation_id } =
+        event;
+    Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id }
+}
+
+/// What other routers are told of an event.
+pub fn to_recent_item(event: &Event) -> node::RecentItem {
+    let Event {
+        event_id: _,
+        user_id,
+        item_id,
+        event_type: _,
+        value: _,
+        time_ms,
+        recommendation_id: _,
+    } = event;
+    node::RecentItem { user_id: user_id.clone(), item_id: item_id.clone(), time_ms: *time_ms }
+}
+
+/// User, item and time of what another router tells; what is out of bounds is left out.
+pub fn recent_items(
+    request: node::ShareRecentItemsRequest,
+) -> impl Iterator<Item = (String, String, u64)> {
+    let node::ShareRecentItemsRequest { items } = request;
+    let is_id = |id: &str| (1..=MAX_ID_BYTES).contains(&id.len());
+    items.into_iter().take(MAX_SHARED_ITEMS).filter_map(move |item| {
+        let node::RecentItem { user_id, item_id, time_ms } = item;
+        (is_id(&user_id) && is_id(&item_id)).then_some((user_id, item_id, time_ms))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_arrives() {
+        let sent = v1::Event {
+            event_id: "e".into(),
+            user_id: "u".into(),
+            item_id: "i".into(),
+            r#type: v1::EventType::Play.into(),
+            value: 1.5,
+            time_ms: 7,
+            recommendation_id: "r".into(),
+        };
+        let request = v1::RecordEventsRequest {
+            events: vec![sent.clone(), v1::Event { r#type: 99, ..sent }],
+        };
+        let read = recorded(request).expect("valid");
+        let expected = Event {
+            event_id: "e".into(),
+            user_id: "u".into(),
+            item_id: "i".into(),
+            event_type: EventType::Play,
+            value: 1.5,
+            time_ms: 7,
+            recommendation_id: "r".into(),
+        };
+        assert_eq!(read[0], expected);
+        assert_eq!(read[1], Event { event_type: EventType::Unknown, ..expected.clone() });
+        let item = to_recent_item(&expected);
+        let shared =
+            node::ShareRecentItemsRequest { items: vec![node::RecentItem::default(), item] };
+        let shared: Vec<_> = recent_items(shared).collect();
+        assert_eq!(shared, [("u".to_owned(), "i".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn a_call_has_some_events_and_not_too_many() {
+        let call = |count| {
+            let events = vec![v1::Event::default(); count];
+            let unary = recorded(v1::RecordEventsRequest { events: events.clone() });
+            let stream = streamed(v1::StreamEventsRequest { events });
+            assert_eq!(unary, stream);
+            unary.map(|events| events.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(call(1_000), Ok(1_000));
+        assert_eq!(call(0), Err("events is empty: give 1 to 1000 entries".into()));
+        assert_eq!(call(1_001), Err("events has 1001 entries: at most 1000 are allowed".into()));
+    }
+}

@@ -1,0 +1,183 @@
+//! What people did, and what it does to the next answer.
+
+use crate::ids;
+use crate::support::{World, films, user};
+use marquee_events::{
+    Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings, StoredEvent,
+    log::{LogOptions, LogReader},
+};
+use marquee_proto::v1::recommender_service_server::RecommenderService as _;
+use marquee_proto::v1::{self, EventProblemReason, EventType, FallbackReason};
+use marquee_router::{Feedback, RouterConfig};
+use std::path::Path;
+use tonic::{Code, Request};
+
+/// A world whose router keeps events and exposures in this directory.
+fn world(directory: &Path, sample_basis_points: u32) -> World {
+    let exposures = directory.join("exposures");
+    let settings = ExposureSettings {
+        log: LogOptions::new(exposures, Contents::Exposures),
+        sample_basis_points,
+    };
+    let feedback = Feedback {
+        events: Some(EventLog::open(EventSettings::new(directory)).expect("a log")),
+        exposures: Some(ExposureLog::open(settings).expect("a log")),
+    };
+    let films = vec![films(1, 2, "i", 60, 5)];
+    World::with_feedback(films, 2, 1, RouterConfig::default(), feedback)
+}
+
+fn event(event_type: EventType, user_id: &str, item_id: &str) -> v1::Event {
+    v1::Event {
+        user_id: user_id.into(),
+        item_id: item_id.into(),
+        r#type: event_type.into(),
+        ..v1::Event::default()
+    }
+}
+
+async fn record(
+    world: &World,
+    events: Vec<v1::Event>,
+) -> Result<v1::RecordEventsResponse, tonic::Status> {
+    let request = Request::new(v1::RecordEventsRequest { events });
+    world.service().record_events(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_router_without_a_log_says_which_setting_is_missing() {
+    let world = World::new(vec![films(1, 1, "i", 20, 2)], 1, 1);
+    let events = vec![event(EventType::Click, "u1", "i1")];
+    let status = record(&world, events).await.expect_err("no log");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("router.events.enabled"), "{status:?}");
+}
+
+#[tokio::test]
+async fn what_was_played_is_not_recommended_again_and_shapes_the_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path(), 0);
+    let before = world.recommend(user("u1", 5)).await.expect("an answer");
+    let items: Vec<String> = before.items.iter().map(|item| item.item_id.clone()).collect();
+    record(&world, vec![event(EventType::Impression, "u1", &items[0])]).await.expect("recorded");
+    let shown = world.recommend(user("u1", 5)).await.expect("an answer");
+    assert_eq!(ids(&shown.items), ids(&before.items), "an impression is no more than that");
+
+    let played = [EventType::Click, EventType::Play, EventType::Purchase, EventType::Rating];
+    let events = played.into_iter().zip(&items).map(|(t, item)| event(t, "u1", item)).collect();
+    let recorded = record(&world, events).await.expect("recorded");
+    assert_eq!((recorded.accepted, recorded.problems.len()), (4, 0));
+    let after = world.recommend(user("u1", 60)).await.expect("an answer");
+    for item in &items[..4] {
+        assert!(!ids(&after.items).contains(&item.as_str()), "{item} was had");
+    }
+    let batch = v1::BatchRecommendRequest { requests: vec![user("u2", 60), user("u1", 60)] };
+    let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
+    let batch = batch.into_inner().responses;
+    assert_eq!(ids(&batch[1].items), ids(&after.items), "batches know it too");
+    assert!(ids(&batch[0].items).len() > after.items.len() - 4, "others are not concerned");
+
+    let filter = Some(v1::Filter { include_seen: true, ..v1::Filter::default() });
+    let again = v1::RecommendRequest { filter, ..user("u1", 60) };
+    let again = world.recommend(again).await.expect("an answer");
+    assert!(items.iter().all(|item| ids(&again.items).contains(&item.as_str())));
+    let named = vec![items[0].clone()];
+    let filter = Some(v1::Filter { include_seen: true, ..v1::Filter::default() });
+    let named = v1::RecommendRequest { filter, recent_item_ids: named, ..user("u1", 60) };
+    let named = world.recommend(named).await.expect("an answer");
+    assert!(!ids(&named.items).contains(&items[0].as_str()), "whom the request names is left out");
+}
+
+#[tokio::test]
+async fn a_stranger_is_known_by_events_and_forgotten_by_nobody_at_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = world(dir.path(), 0);
+    record(&first, vec![event(EventType::Play, "new", "i3")]).await.expect("recorded");
+    let answer = first.recommend(user("new", 60)).await.expect("an answer");
+    assert!(!ids(&answer.items).contains(&"i3"));
+    assert_ne!(answer.fallback_reason(), FallbackReason::Unspecified);
+    drop(first);
+    let second = world(dir.path(), 0);
+    let again = second.recommend(user("new", 60)).await.expect("an answer");
+    assert_eq!(ids(&again.items), ids(&answer.items));
+}
+
+#[tokio::test]
+async fn a_wrong_event_does_not_fail_the_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path(), 0);
+    let good = v1::Event { event_id: "e1".into(), ..event(EventType::Click, "u1", "i1") };
+    let long = v1::Event { value: 90_000.0, ..event(EventType::Play, "u1", "i2") };
+    let events = vec![
+        event(EventType::Click, "", "i1"),
+        good.clone(),
+        long,
+        v1::Event { r#type: 77, ..good.clone() },
+        good,
+    ];
+    let recorded = record(&world, events).await.expect("recorded");
+    assert_eq!((recorded.accepted, recorded.duplicates), (1, 1));
+    let problems: Vec<_> =
+        recorded.problems.iter().map(|p| (p.index, p.quarantined, p.reason())).collect();
+    assert_eq!(
+        problems,
+        [
+            (0, false, EventProblemReason::MissingField),
+            (2, true, EventProblemReason::ImplausibleValue),
+            (3, false, EventProblemReason::UnknownType),
+        ]
+    );
+    assert!(recorded.problems[1].message.contains("86400"), "{:?}", recorded.problems[1]);
+    let none = record(&world, vec![]).await.expect_err("nothing to record");
+    assert_eq!(none.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn exposures_join_events_by_the_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path(), 10_000);
+    let answer = world.recommend(user("u1", 3)).await.expect("an answer");
+    let shown = answer.items[0].item_id.clone();
+    let click = v1::Event {
+        recommendation_id: answer.recommendation_id.clone(),
+        ..event(EventType::Click, "u1", &shown)
+    };
+    record(&world, vec![click]).await.expect("recorded");
+    let batch = v1::BatchRecommendRequest { requests: vec![user("u2", 2), user("u3", 2)] };
+    let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
+    let batch = batch.into_inner();
+    drop(world);
+
+    let mut exposures: Vec<Exposure<String>> = Vec::new();
+    let directory = dir.path().join("exposures");
+    let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
+    let mut take = |record: &[u8]| exposures.push(Exposure::decode(record).expect("one"));
+    while reader.next_frame(|_, record| take(record)).expect("whole") {}
+    assert_eq!(exposures.len(), 3);
+    let first = &exposures[0];
+    assert_eq!(first.recommendation_id, answer.recommendation_id);
+    assert_eq!(first.user_hash, Exposure::hash_user("u1"));
+    assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 7));
+    assert_eq!(first.models, [("films".to_owned(), 1)]);
+    assert_eq!(first.item_ids, ids(&answer.items));
+    for (exposure, response) in exposures[1..].iter().zip(&batch.responses) {
+        assert_eq!(exposure.recommendation_id, response.recommendation_id);
+    }
+    let mut events = Vec::new();
+    let mut reader = LogReader::open(dir.path(), Contents::Events).expect("opens");
+    let mut take = |record: &[u8]| events.push(StoredEvent::decode(record).expect("one").event);
+    while reader.next_frame(|_, record| take(record)).expect("whole") {}
+    assert_eq!(events[0].recommendation_id, first.recommendation_id);
+    assert!(first.item_ids.contains(&events[0].item_id));
+}
+
+#[tokio::test]
+async fn no_sample_has_no_exposures() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path(), 0);
+    world.recommend(user("u1", 3)).await.expect("an answer");
+    drop(world);
+    let directory = dir.path().join("exposures");
+    let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
+    assert!(!reader.next_frame(|_, _| panic!("an exposure")).expect("whole"));
+}

@@ -1,0 +1,226 @@
+//! What people do: acknowledged, killed, restarted, exported, learned from.
+
+use crate::standalone::Standalone;
+use crate::support::caller::{client, request};
+use crate::support::cluster::Cluster;
+use crate::support::data::Bundles;
+use crate::support::eventually;
+use crate::support::process::{marquee, marquee_ok, text};
+use marquee_proto::node::v1::GetUsageRequest;
+use marquee_proto::node::v1::node_service_client::NodeServiceClient;
+use marquee_proto::v1::{Event, EventType, RecordEventsRequest, StreamEventsRequest};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tonic::transport::Channel;
+
+/// Backends that record at once.
+const CALLERS: usize = 8;
+/// Events of a call.
+const BATCH: usize = 20;
+
+fn click(event_id: String, user_id: &str, item_id: &str) -> Event {
+    Event {
+        event_id,
+        user_id: user_id.into(),
+        item_id: item_id.into(),
+        r#type: EventType::Click.into(),
+        ..Event::default()
+    }
+}
+
+/// Where a standalone node of this directory keeps its events.
+fn events_of(dir: &Path) -> PathBuf {
+    dir.join("standalone").join("events")
+}
+
+/// Exports to CSV and gives the column `event_id` (or another), in the order of the log.
+fn exported(dir: &Path, name: &str, column: &str, flags: &[&str]) -> Vec<String> {
+    let (events, out) = (events_of(dir).display().to_string(), dir.join(name));
+    let out_text = out.display().to_string();
+    let args = ["export", "--events", &events, "--out", &out_text];
+    marquee_ok(args.iter().chain(flags));
+    let csv = std::fs::read_to_string(out).expect("exported");
+    let mut lines = csv.lines();
+    let header = lines.next().expect("a header");
+    let at = header.split(',').position(|name| name == column).expect("the column");
+    lines.map(|line| line.split(',').nth(at).expect("a field").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_event_outlives_kill_9_and_none_is_there_twice() {
+    let bundles = Bundles::new();
+    let mut node = Standalone::start(bundles.path(), &bundles.train(4, 1)).await;
+    let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let sent: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (acknowledged, sent, stop) = (acknowledged.clone(), sent.clone(), stop.clone());
+            let endpoint = node.endpoint.clone();
+            tokio::spawn(async move {
+                let mut client = client(&endpoint);
+                let mut n = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let ids = (0..BATCH).map(|k| format!("{caller}-{n}-{k}"));
+                    let events: Vec<Event> =
+                        ids.map(|id| click(id, &format!("user-{caller}"), "1")).collect();
+                    let ids = events.iter().map(|event| event.event_id.clone());
+                    sent.lock().expect("no panic").extend(ids.clone());
+                    let call = RecordEventsRequest { events: events.clone() };
+                    // Until it is acknowledged, as a backend would: across the kill as well.
+                    match client.record_events(call).await {
+                        Ok(answer) => {
+                            let answer = answer.into_inner();
+                            assert_eq!(answer.accepted + answer.duplicates, BATCH as u32);
+                            acknowledged.lock().expect("no panic").extend(ids);
+                            n += 1;
+                        }
+                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            })
+        })
+        .collect();
+    let count = || acknowledged.lock().expect("no panic").len();
+    for _ in 0..3 {
+        let before = count();
+        eventually("events are acknowledged", || async { count() > before + 2_000 }).await;
+        node.server.kill();
+        // What was acknowledged before this moment is on the disk by now.
+        let promised = acknowledged.lock().expect("no panic").clone();
+        let name = format!("killed-{before}.csv");
+        let found: BTreeSet<String> =
+            exported(bundles.path(), &name, "event_id", &[]).into_iter().collect();
+        let lost: Vec<_> = promised.difference(&found).take(3).collect();
+        assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+        node.server.restart();
+    }
+    let before = count();
+    eventually("events are acknowledged", || async { count() > before + 2_000 }).await;
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    let found = exported(bundles.path(), "all.csv", "event_id", &[]);
+    let distinct: BTreeSet<String> = found.iter().cloned().collect();
+    assert_eq!(found.len(), distinct.len(), "an event is there twice");
+    assert!(acknowledged.lock().expect("no panic").is_subset(&distinct));
+    assert!(distinct.is_subset(&sent.lock().expect("no panic")), "an event that nobody sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_shape_the_next_answer_and_the_next_training() {
+    let bundles = Bundles::new();
+    let dir = bundles.path();
+    let mut node = Standalone::start(dir, &bundles.train(8, 2)).await;
+    let mut caller = client(&node.endpoint);
+    let answer = caller.recommend(request("user-1")).await.expect("answered").into_inner();
+    let item = answer.items[0].item_id.clone();
+    let mut played = click("played".into(), "user-1", &item);
+    (played.r#type, played.value) = (EventType::Play.into(), 60.0);
+    played.recommendation_id = answer.recommendation_id.clone();
+    let call = RecordEventsRequest { events: vec![played] };
+    assert_eq!(caller.record_events(call).await.expect("recorded").into_inner().accepted, 1);
+    let next = caller.recommend(request("user-1")).await.expect("answered").into_inner();
+    assert!(next.items.iter().all(|other| other.item_id != item), "acknowledged and shown again");
+
+    // A stream of two messages, with an event of each kind of trouble.
+    let group = |item: usize| (item - 1) % 5;
+    let events: Vec<Event> = (0..40)
+        .flat_map(|user| (1..=100).map(move |item| (user, item)))
+        .filter(|(user, item)| group(*item) == user % 5)
+        .map(|(user, item)| click(String::new(), &format!("new-{user}"), &item.to_string()))
+        .collect();
+    let total = events.len() as u64;
+    let mut messages: Vec<StreamEventsRequest> =
+        events.chunks(500).map(|c| StreamEventsRequest { events: c.to_vec() }).collect();
+    let mut odd = click("odd".into(), "user-1", "1");
+    odd.time_ms = 1;
+    let nobody = click("nobody".into(), "", "1");
+    let twice = messages[0].events[0].clone();
+    messages.push(StreamEventsRequest { events: vec![odd, nobody, twice] });
+    let answer = caller.stream_events(tokio_stream::iter(messages)).await.expect("recorded");
+    let answer = answer.into_inner();
+    assert_eq!((answer.accepted, answer.duplicates), (total, 1));
+    assert_eq!((answer.quarantined, answer.refused), (1, 1));
+    let indices: Vec<u64> = answer.problems.iter().map(|problem| problem.index).collect();
+    assert_eq!(indices, [total, total + 1]);
+
+    let node_service = Channel::from_shared(node.endpoint.clone()).expect("an endpoint");
+    let mut node_service = NodeServiceClient::new(node_service.connect_lazy());
+    let usage = node_service.get_usage(GetUsageRequest {}).await.expect("it says").into_inner();
+    for (word, count) in
+        [("accepted", total + 1), ("duplicate", 1), ("late", 1), ("missing_field", 1)]
+    {
+        assert_eq!(usage.events.get(word), Some(&count), "{word}: {:?}", usage.events);
+    }
+
+    // A stranger to the model is known by events, also after a restart.
+    let known = caller.recommend(request("new-3")).await.expect("answered").into_inner();
+    assert_eq!(known.fallback_reason().as_str_name(), "FALLBACK_REASON_RECENT_ITEMS");
+    node.server.kill();
+    node.server.restart();
+    eventually("it answers after a restart as before", || {
+        let mut caller = client(&node.endpoint);
+        let items = known.items.clone();
+        async move {
+            let again = caller.recommend(request("new-3")).await;
+            again.is_ok_and(|again| again.into_inner().items == items)
+        }
+    })
+    .await;
+
+    // While the node runs: events, quarantine, exposures.
+    let shown =
+        client(&node.endpoint).recommend(request("user-2")).await.expect("answered").into_inner();
+    assert_eq!(exported(dir, "late.csv", "reason", &["--quarantine"]), ["late"]);
+    eventually("exposures are written", || async {
+        let _ = std::fs::remove_file(dir.join("shown.csv"));
+        let rows = exported(dir, "shown.csv", "recommendation_id", &["--exposures"]);
+        rows.iter().filter(|id| **id == shown.recommendation_id).count() == shown.items.len()
+    })
+    .await;
+    let events = events_of(dir).display().to_string();
+    let file = |name: &str| dir.join(name).display().to_string();
+    let parquet = file("events.parquet");
+    let flags = ["--types", "click,play,rating,purchase", "--json"];
+    let args = ["export", "--events", &events, "--out", &parquet];
+    let summary = marquee_ok(args.iter().chain(&flags));
+    let summary: serde_json::Value = serde_json::from_str(&summary).expect("JSON");
+    assert_eq!(summary["rows"], total + 1, "{summary}");
+    marquee_ok(["train", "--interactions", &parquet, "--out", &file("v2"), "--factors", "4"]);
+    let again = marquee(args);
+    assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
+    let newest = summary["newest_ms"].as_u64().expect("a number") + 1;
+    let since = newest.to_string();
+    assert!(exported(dir, "newer.csv", "event_id", &["--since-ms", &since]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_routers_know_it_within_a_second() {
+    let cluster = Cluster::start().await;
+    let [mut here, mut there] = [0, 1].map(|n| client(&cluster.routers_at()[n]));
+    let mut times = Vec::new();
+    for user in ["user-1", "user-2", "user-3"] {
+        let answer = there.recommend(request(user)).await.expect("answered").into_inner();
+        let item = answer.items[0].item_id.clone();
+        let call = RecordEventsRequest { events: vec![click(String::new(), user, &item)] };
+        here.record_events(call).await.expect("recorded");
+        let recorded = Instant::now();
+        eventually("the other router knows", || {
+            let (mut there, item) = (there.clone(), item.clone());
+            async move {
+                let answer = there.recommend(request(user)).await.expect("answered").into_inner();
+                answer.items.iter().all(|other| other.item_id != item)
+            }
+        })
+        .await;
+        times.push(recorded.elapsed());
+    }
+    // The machine may be busy with other tests for one of them.
+    times.sort();
+    assert!(times[1] < Duration::from_secs(1), "{times:?}");
+}
