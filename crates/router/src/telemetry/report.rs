@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Windows that wait for the reader before they are added up.
@@ -95,14 +95,30 @@ async fn run(
             _ = &mut stopped => true,
             () = reports.closed() => break,
         };
-        let batch = telemetry.take(spare);
-        if !batch.is_empty() {
+        let batch = telemetry.take(std::mem::take(&mut spare));
+        if batch.is_empty() {
+            spare = batch;
+        } else {
             let current = Arc::clone(&plan.borrow());
             let now = telemetry.micros(Instant::now());
-            backlog.add(close(&batch, &mut memory, &current, now));
+            // Some milliseconds for thousands of answers: no thread that answers callers is to stand still.
+            let closing = spawn_blocking(move || {
+                let windows = close(&batch, &mut memory, &current, now);
+                (windows, memory, batch)
+            });
+            memory = match closing.await {
+                Ok((windows, memory, batch)) => {
+                    backlog.add(windows);
+                    spare = batch;
+                    spare.clear();
+                    memory
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a window of telemetry is lost, and what was remembered");
+                    Memory::default()
+                }
+            };
         }
-        spare = batch;
-        spare.clear();
         backlog.send(&reports);
         if is_last {
             break;

@@ -48,8 +48,8 @@ fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_basis_points: 
 }
 
 fn bundles() -> Vec<Bundle> {
-    // The same items, scored otherwise.
-    vec![films(1, 3, "a", 100, 60), films(2, 4, "a", 100, 60)]
+    // The same items, scored otherwise, and others.
+    vec![films(1, 3, "a", 100, 60), films(2, 4, "a", 100, 60), films(3, 2, "b", 100, 60)]
 }
 
 /// A cluster with a rollout to films@2.
@@ -177,7 +177,7 @@ async fn a_failing_shard_counts_on_the_arm_that_needs_it() {
 
 #[tokio::test(start_paused = true)]
 async fn two_sides_that_are_the_same_have_all_in_common_and_others_little() {
-    for (candidate, is_same) in [("same", true), ("films@2", false)] {
+    for (candidate, is_same) in [("same", true), ("films@2", false), ("films@3", false)] {
         for weight in [0, 5_000] {
             let mut world = World::new(bundles(), 4, 2);
             let root = EnsembleNode::Model(ModelVersion::new("films", 1));
@@ -205,6 +205,9 @@ async fn two_sides_that_are_the_same_have_all_in_common_and_others_little() {
             for diff in &mirror.diffs {
                 assert_eq!((diff.baseline.len(), diff.candidate.len()), (10, 10));
                 assert_eq!(diff.baseline == diff.candidate, is_same);
+                let prefix = if candidate == "films@3" { "b" } else { "a" };
+                assert!(diff.baseline.iter().all(|item| item.starts_with('a')));
+                assert!(diff.candidate.iter().all(|item| item.starts_with(prefix)));
                 assert!(
                     diff.recommendation_id.ends_with(&format!(".{weight}.{}.{TRIAL}", diff.served))
                 );
@@ -229,6 +232,8 @@ async fn what_is_mirrored_changes_nothing_for_callers_and_has_a_budget() {
     let mut reports = world.router.reports();
     let candidate = ModelVersion::new("films", 2);
     world.nodes.iter().for_each(|node| node.hangs_on(&candidate));
+    let mut ready = world.router.ready();
+    assert!(*ready.borrow_and_update());
     for round in 0..20 {
         for (n, expected) in expected.iter().enumerate() {
             let begun = Instant::now();
@@ -239,7 +244,7 @@ async fn what_is_mirrored_changes_nothing_for_callers_and_has_a_budget() {
         }
         sleep(Duration::from_millis(500)).await;
     }
-    assert!(*world.router.ready().borrow());
+    assert!(!ready.has_changed().expect("it runs"), "no node is in doubt at any time");
     let all = windows(&mut reports).await.remove(&0).expect("there");
     assert_eq!(all.arms[0].requests(), 20 * 60);
     let mirrored = all.mirror.arms[1].requests();
@@ -375,16 +380,21 @@ async fn the_last_window_is_handed_over_and_without_a_trial_there_is_none() {
 /// Else the side that serves would look as if it never failed.
 #[tokio::test(start_paused = true)]
 async fn requests_that_failed_are_mirrored_too() {
-    let (world, mut reports) = world(0, 10_000);
-    let baseline = ModelVersion::new("films", 1);
-    world.nodes.iter().for_each(|node| node.drops(&baseline));
-    for n in 0..20 {
-        world.recommend(user(&format!("u{n}"), 5)).await.expect_err("nobody has it");
+    // Whichever side serves.
+    for (weight, broken) in [(0, 0), (5_000, 0), (5_000, 1), (10_000, 1)] {
+        let (world, mut reports) = world(weight, 10_000);
+        let version = ModelVersion::new("films", broken as u64 + 1);
+        world.nodes.iter().for_each(|node| node.drops(&version));
+        for n in 0..20 {
+            let result = world.recommend(user(&format!("u{n}"), 5)).await;
+            let is_on_candidate = bucket(TRIAL, &format!("u{n}")) < weight;
+            assert_eq!(result.is_err(), is_on_candidate == (broken == 1));
+        }
+        let mirror = windows(&mut reports).await.remove(&weight).expect("there").mirror;
+        let of = |arm: usize| (mirror.arms[arm].requests(), mirror.arms[arm].failed());
+        assert_eq!((of(broken), of(1 - broken)), ((20, 20), (20, 0)), "{weight} {broken}");
+        assert_eq!((mirror.overlap.total(), mirror.diffs.len()), (0, 0));
     }
-    let mirror = windows(&mut reports).await.remove(&0).expect("there").mirror;
-    let failed = |arm: usize| (mirror.arms[arm].requests(), mirror.arms[arm].failed());
-    assert_eq!((failed(0), failed(1)), ((20, 20), (20, 0)));
-    assert_eq!((mirror.overlap.total(), mirror.diffs.len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
