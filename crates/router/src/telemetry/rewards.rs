@@ -11,7 +11,9 @@
 //! Deliberately missing: telling an event from its repetition. Who records events does that.
 
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
+use marquee_core::experiment::{Allocation, ExperimentState};
 use marquee_core::plan::{Plan, Trial};
+use marquee_core::rollout::RolloutStep;
 use marquee_core::split::bucket;
 use marquee_core::telemetry::Measure;
 use std::collections::{HashMap, VecDeque};
@@ -103,14 +105,33 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     }
     let weight = decimal(weight)?;
     let arm = decimal(arm)? as usize;
-    let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
-    let (arms, has_had) =
-        (2, weight == 0 || rollout.steps.iter().any(|step| step.weight_basis_points == weight));
+    let (arms, has_had) = if let Some(experiment) = plan.experiment(id) {
+        // A bandit's arms have had many shares.
+        let last = experiment.arms.last().map_or(0, |arm| arm.weight_basis_points);
+        let is_running = experiment.state == ExperimentState::Running;
+        let has_had = experiment.allocation != Allocation::Fixed || weight == last;
+        (experiment.arms.len(), is_running && has_had)
+    } else {
+        let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
+        let has_had = |step: &RolloutStep| step.weight_basis_points == weight;
+        (2, weight == 0 || rollout.steps.iter().any(has_had))
+    };
     let trial = Trial { id: id.to_owned(), arm, arms, weight_basis_points: weight };
     (arm < arms && has_had).then_some(trial)
 }
 
-/// Whether a trial's split puts the user on its arm.
+/// Whether the user may have had an answer of this arm.
+pub(crate) fn may_have_had(trial: &Trial, user_id: &str, plan: &Plan) -> bool {
+    match plan.experiment(&trial.id) {
+        None => is_on_arm(trial, user_id),
+        // Where a bandit moves the weights, users move too: they take part, and that is all that is known.
+        Some(experiment) => experiment
+            .arm_of(user_id)
+            .is_some_and(|arm| arm == trial.arm || experiment.allocation != Allocation::Fixed),
+    }
+}
+
+/// Whether a rollout's split puts the user on its arm.
 pub(crate) fn is_on_arm(trial: &Trial, user_id: &str) -> bool {
     (bucket(&trial.id, user_id) < trial.weight_basis_points) == (trial.arm == 1)
 }
@@ -186,7 +207,8 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_core::rollout::{Clearance, Rollout, RolloutMove, RolloutStep, Terms};
+    use marquee_core::experiment::{Arm, Experiment};
+    use marquee_core::rollout::{Clearance, Rollout, RolloutMove, Terms};
     use proptest::prelude::*;
 
     fn plan_with(id: &str) -> Plan {
@@ -246,6 +268,50 @@ mod tests {
         }
         plan.rollouts[0].act(RolloutMove::RollBack, "", None, 9).expect("it runs");
         assert_eq!(trial_of("3f-1a.100.1.home.v2-3", &plan), None, "it is over");
+    }
+
+    #[test]
+    fn answers_of_experiments_are_known_by_arm_and_user() {
+        let arm = |name: &str, weight_basis_points| Arm {
+            name: name.into(),
+            ensemble: "films@1".into(),
+            weight_basis_points,
+        };
+        let mut experiment = Experiment {
+            id: "home-ab-3".into(),
+            surface: "home".into(),
+            layer: "home".into(),
+            from_basis_points: 0,
+            share_basis_points: 5_000,
+            arms: vec![arm("a", 2_000), arm("b", 3_000), arm("c", 5_000)],
+            allocation: Allocation::Fixed,
+            state: ExperimentState::Running,
+            started_at_ms: 0,
+            stopped_at_ms: 0,
+            reason: String::new(),
+        };
+        let plan = |it: &Experiment| Plan { experiments: vec![it.clone()], ..Plan::default() };
+        let fixed = plan(&experiment);
+        let trial = trial_of("3f-1a.5000.2.home-ab-3", &fixed).expect("it runs");
+        assert_eq!((trial.arm, trial.arms), (2, 3));
+        assert_eq!(trial_of("3f-1a.5000.3.home-ab-3", &fixed), None, "no such arm");
+        assert_eq!(trial_of("3f-1a.4000.2.home-ab-3", &fixed), None, "no such share");
+        for n in 0..200 {
+            let user = format!("user-{n}");
+            let is_on = experiment.arm_of(&user) == Some(2);
+            assert_eq!(may_have_had(&trial, &user, &fixed), is_on, "{user}");
+        }
+        experiment.allocation =
+            Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 100 };
+        let moving = plan(&experiment);
+        let trial = trial_of("3f-1a.4000.2.home-ab-3", &moving).expect("weights move");
+        for n in 0..200 {
+            let user = format!("user-{n}");
+            let takes_part = experiment.arm_of(&user).is_some();
+            assert_eq!(may_have_had(&trial, &user, &moving), takes_part, "{user}");
+        }
+        experiment.state = ExperimentState::Stopped;
+        assert_eq!(trial_of("3f-1a.5000.2.home-ab-3", &plan(&experiment)), None, "it is over");
     }
 
     #[test]

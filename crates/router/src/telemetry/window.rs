@@ -4,7 +4,7 @@ use super::automated::Callers;
 use super::buffer::{Batch, Pair};
 use super::observation::{Key, List, Observation, Outcome, Side, Who, hash_of};
 use super::overlap::share_in;
-use super::rewards::{Answers, Event, is_on_arm, trial_of};
+use super::rewards::{Answers, Event, may_have_had, trial_of};
 use hdrhistogram::Histogram;
 use marquee_core::plan::{Plan, Trial};
 use marquee_core::telemetry::{ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Window};
@@ -108,7 +108,7 @@ fn whose(event: &Event, answers: &mut Answers, plan: &Plan, now: u64) -> Option<
     if let Some(hash) = answers.user_of(answer) {
         return Some((trial, Who { hash, is_user: true }));
     }
-    if event.user_id.is_empty() || !is_on_arm(&trial, &event.user_id) {
+    if event.user_id.is_empty() || !may_have_had(&trial, &event.user_id, plan) {
         return None;
     }
     let who = Who::user(&event.user_id);
