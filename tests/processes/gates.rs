@@ -1,13 +1,14 @@
 //! Rollouts that are judged by what real routers measure, and experiments.
 
-use crate::support::caller::Caller;
+use crate::support::caller::{Caller, client};
 use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::process::marquee_ok;
 use marquee_proto::control::v1::{
-    ExperimentArm, ExperimentState, GetExperimentRequest, GetRolloutRequest, RolloutState,
-    StartExperimentRequest, StopExperimentRequest, Verdict,
+    Effect, ExperimentArm, ExperimentState, GetExperimentRequest, GetRolloutRequest, Measure,
+    RolloutState, StartExperimentRequest, StopExperimentRequest, Verdict,
 };
+use marquee_proto::v1::{Event, EventType, RecommendResponse, RecordEventsRequest};
 
 /// A candidate that gives everybody the same few items is taken back before its first step is over, no call
 /// failing, and every control node can say why.
@@ -45,6 +46,27 @@ async fn a_candidate_that_knows_nobody_is_taken_back() {
     }
     let diff = marquee_ok(["ctl", "--endpoint", &endpoint, "rollout", "diff", &rollout_id]);
     assert!(diff.contains("in common") || diff.contains("no request of"), "{diff}");
+}
+
+/// Records clicks on some answers of the arm `popular`, at a router that need not have given them.
+async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], experiment: &str) {
+    let of_arm = answers.iter().filter(|(_, answer)| {
+        let served = answer.served_by.clone().unwrap_or_default();
+        served.experiment_id == experiment && served.arm == "popular"
+    });
+    let event = |(user, answer): &(usize, RecommendResponse)| Event {
+        user_id: format!("user-{user}"),
+        item_id: answer.items[0].item_id.clone(),
+        r#type: EventType::Click as i32,
+        recommendation_id: answer.recommendation_id.clone(),
+        ..Event::default()
+    };
+    let events: Vec<Event> = of_arm.take(100).map(event).collect();
+    assert!(events.len() >= 20, "only {} answers of the arm", events.len());
+    let sent = events.len() as u32;
+    let mut router = client(&cluster.routers_at()[1]);
+    let recorded = router.record_events(RecordEventsRequest { events }).await.expect("recorded");
+    assert_eq!(recorded.into_inner().accepted, sent);
 }
 
 /// Users of an experiment keep their arms on every router, its report compares them, and after its end
@@ -96,6 +118,19 @@ async fn an_experiment_compares_its_arms() {
         }
     }
     assert!(arms.values().any(|arm| arm == "control") && arms.values().any(|arm| arm == "popular"));
+    click_on(&cluster, &answers.ok, &id).await;
+    eventually("clicks are counted for the arm that they came of", || async {
+        let found = cluster.control_client(0).get_experiment(get()).await;
+        found.is_ok_and(|found| {
+            let effects = found.into_inner().report.unwrap_or_default().effects;
+            let clicks = |arm| {
+                let of_arm = |e: &&Effect| e.measure() == Measure::Clicks && e.arm == arm;
+                effects.iter().find(of_arm).map_or(0.0, |effect| effect.mean)
+            };
+            clicks(1) > 0.0 && clicks(0) == 0.0
+        })
+    })
+    .await;
     let report =
         marquee_ok(["ctl", "--endpoint", &cluster.control_at(0), "experiment", "report", &id]);
     for word in ["sameness", "popular", "split:", "RUNNING"] {

@@ -6,12 +6,12 @@
 
 use marquee_core::split::bucket;
 use marquee_core::telemetry::{
-    ArmStats, LATENCY_SLACK_MICROS, Measure, MirrorDiff, Window, group_of,
+    ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Window, group_of,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Users of a surface.
-const USERS: usize = 5_000;
+pub(crate) const USERS: usize = 5_000;
 /// Requests a second of all of them.
 const RATE: f64 = 50.0;
 /// Median latency, µs.
@@ -38,6 +38,31 @@ pub(crate) enum Candidate {
     EmptyAnswers,
     /// Everybody gets the same.
     PopularOnly,
+    /// Half as much clicked, and nothing else to see.
+    Unloved,
+}
+
+/// One arm's numbers while a window is measured, by place and not by key: there are many.
+#[derive(Clone, Default)]
+struct Tally {
+    sums: [GroupedSum; Measure::ALL.len()],
+    errors: u64,
+    latencies: BTreeMap<u64, u64>,
+}
+
+impl Tally {
+    fn measure(&mut self, measure: Measure, group: usize, value: f64) {
+        self.sums[measure as usize].add(group, value);
+    }
+
+    fn into_stats(self) -> ArmStats {
+        let measured = Measure::ALL.into_iter().zip(self.sums);
+        ArmStats {
+            errors: if self.errors > 0 { [(14, self.errors)].into() } else { BTreeMap::new() },
+            latencies: Latencies(self.latencies),
+            measures: measured.filter(|(_, sums)| sums.total() > 0).collect(),
+        }
+    }
 }
 
 struct User {
@@ -100,78 +125,66 @@ impl Population {
         weight_basis_points: u32,
         mirror_basis_points: u32,
         length_ms: u64,
-        affected: &mut BTreeSet<usize>,
+        affected: &mut [bool],
         random: &mut fastrand::Rng,
     ) -> Window {
         let mut window = Window::new(2);
-        let mut present: [BTreeSet<usize>; 2] = Default::default();
+        let mut tallies: [Tally; 4] = Default::default();
+        let mut present = vec![false; USERS];
         // Everybody's answers are slower in some windows.
         let weather = (0.2 * normal(random)).exp();
         let arrivals = arrivals(RATE * length_ms as f64 / 1_000.0, random);
-        let mut latencies: [BTreeMap<u64, u64>; 4] = Default::default();
         for _ in 0..arrivals {
             let n = self.draw(random);
             let user = &self.0[n];
             let arm = usize::from(user.bucket < weight_basis_points);
-            if arm == 1 {
-                affected.insert(n);
+            affected[n] |= arm == 1;
+            if !std::mem::replace(&mut present[n], true) {
+                tallies[arm].measure(Measure::Users, user.group, 1.0);
             }
-            present[arm].insert(n);
             let kind = if arm == 1 { candidate } else { Candidate::Same };
-            let latency = answer(user, kind, weather, &mut window.arms[arm], random);
-            *latencies[arm].entry(latency).or_insert(0) += 1;
+            answer(user, kind, weather, &mut tallies[arm], random);
             if random.u32(..10_000) < mirror_basis_points {
-                for (arm, kind) in [(0, Candidate::Same), (1, candidate)] {
-                    let latency = answer(user, kind, weather, &mut window.mirror.arms[arm], random);
-                    *latencies[2 + arm].entry(latency).or_insert(0) += 1;
+                for (arm, kind) in [(2, Candidate::Same), (3, candidate)] {
+                    answer(user, kind, weather, &mut tallies[arm], random);
                 }
                 let overlap = overlap(candidate, random);
                 window.mirror.overlap.add(user.group, overlap);
                 window.mirror.rank_biased_overlap.add(user.group, overlap);
-                window.mirror.diffs = vec![MirrorDiff::default()];
             }
         }
-        for (arm, present) in present.iter().enumerate() {
-            for &n in present {
-                window.arms[arm].measure(Measure::Users, self.0[n].group, 1.0);
-            }
-        }
-        let [baseline, candidate, mirrored_baseline, mirrored_candidate] = latencies;
-        window.arms[0].latencies.0 = baseline;
-        window.arms[1].latencies.0 = candidate;
-        window.mirror.arms[0].latencies.0 = mirrored_baseline;
-        window.mirror.arms[1].latencies.0 = mirrored_candidate;
+        let [baseline, candidate, mirrored_baseline, mirrored_candidate] =
+            tallies.map(Tally::into_stats);
+        window.arms = vec![baseline, candidate];
+        window.mirror.arms = [mirrored_baseline, mirrored_candidate];
         window
     }
 }
 
-/// One answer, measured; its latency to two digits.
-fn answer(
-    user: &User,
-    kind: Candidate,
-    weather: f64,
-    arm: &mut ArmStats,
-    random: &mut fastrand::Rng,
-) -> u64 {
+/// One answer, measured.
+fn answer(user: &User, kind: Candidate, weather: f64, arm: &mut Tally, random: &mut fastrand::Rng) {
     let extra = if kind == Candidate::Slow { 20_000.0 } else { 0.0 };
     let noise = (0.5 * normal(random)).exp();
     let micros = LATENCY_MICROS * user.slowness * weather * noise + extra;
     let log = (micros + LATENCY_SLACK_MICROS as f64).ln();
     arm.measure(Measure::LogLatency, user.group, log);
-    let digits = 10f64.powf(micros.log10().floor() - 1.0);
-    let micros = ((micros / digits).round() * digits) as u64;
+    // To about two digits, as routers keep them.
+    let whole = micros as u64;
+    let lost = (whole.max(1).ilog2()).saturating_sub(6);
+    *arm.latencies.entry((whole >> lost) << lost).or_insert(0) += 1;
     // One request of ten thousand fails anyway.
     let failing = if kind == Candidate::Errors { 0.01 } else { 0.0001 };
     if random.f64() < failing {
-        *arm.errors.entry(14).or_insert(0) += 1;
+        arm.errors += 1;
         arm.measure(Measure::Answered, user.group, 0.0);
-        return micros;
+        return;
     }
     let is_empty = kind == Candidate::EmptyAnswers && random.f64() < 0.2;
     let (sameness, appeal) = match kind {
         Candidate::PopularOnly => (0.9, 0.7),
         Candidate::Shuffled => (0.0, 0.1),
         Candidate::Better => (0.15, 1.05),
+        Candidate::Unloved => (0.15, 0.5),
         _ => (0.15, 1.0),
     };
     let same: f64 = (0..10).filter(|_| random.f64() < sameness).count() as f64 / 10.0;
@@ -185,14 +198,13 @@ fn answer(
     // Those who click play for twenty minutes on average, exponentially distributed.
     let played = if clicks { -1_200.0 * (1.0 - random.f64()).ln() } else { 0.0 };
     arm.measure(Measure::PlaySeconds, user.group, played);
-    micros
 }
 
 /// How much of ten items both sides have.
 fn overlap(candidate: Candidate, random: &mut fastrand::Rng) -> f64 {
     let common = match candidate {
         Candidate::Same | Candidate::Slow | Candidate::Errors | Candidate::EmptyAnswers => 1.0,
-        Candidate::Better => 0.4,
+        Candidate::Better | Candidate::Unloved => 0.4,
         Candidate::PopularOnly => 0.15,
         Candidate::Shuffled => 0.003,
     };

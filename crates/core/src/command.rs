@@ -4,19 +4,27 @@
 //! reads no clock and no randomness: the proposer put the time into the command. A command that was
 //! applied before (by request id) has the outcome it had then and no second effect.
 
+mod experiments;
+mod models;
+mod nodes;
+mod rollouts;
+
+pub use experiments::missing_arms;
+
+use self::experiments::{change_experiment, experiments_that_are_ready, start_experiment};
+use self::models::{publish, put_ensemble};
+use self::nodes::{find_node, forget_drained_nodes, register_node, report_node};
+use self::rollouts::{change_rollout, set_automatic, start_pending, start_rollout};
 use crate::bounds::{
-    MAX_EVIDENCE_OF_FINISHED, MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS, MAX_NAMED, MAX_NODES,
-    MAX_REMEMBERED_REQUESTS, MAX_SHARDS, MAX_VERSIONS,
+    MAX_EVIDENCE_OF_FINISHED, MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS, MAX_REMEMBERED_REQUESTS,
 };
-use crate::ensemble::{EnsembleNode, validate};
-use crate::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
-use crate::id::{ModelVersion, check_name};
+use crate::ensemble::EnsembleNode;
+use crate::experiment::{Allocation, Arm, Experiment, ExperimentState};
+use crate::id::ModelVersion;
 use crate::judge::{Evidence, Judgement, clearance};
-use crate::plan::{Automatic, Node, Plan, PublishedVersion, Replica, Role, Surface};
+use crate::plan::{Automatic, Node, Plan, PublishedVersion, Replica, Surface};
 use crate::retention::{Retention, retired};
-use crate::rollout::{
-    Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms, check_steps, check_terms,
-};
+use crate::rollout::{Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms};
 use crate::telemetry::Window;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -343,19 +351,6 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
         .collect()
 }
 
-fn experiments_that_are_ready(plan: &Plan) -> impl Iterator<Item = Action> {
-    plan.experiments
-        .iter()
-        .filter(|experiment| experiment.state == ExperimentState::Preparing)
-        .filter(|experiment| missing_arms(plan, experiment).is_none())
-        .map(|experiment| Action::AdvanceExperiment { experiment_id: experiment.id.clone() })
-}
-
-/// What keeps an experiment's arms from having traffic, in words.
-pub fn missing_arms(plan: &Plan, experiment: &Experiment) -> Option<String> {
-    experiment.arms.iter().find_map(|arm| plan.missing(&arm.ensemble))
-}
-
 /// Why a rollout waits, in words; empty when it does not.
 pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> String {
     let of_plan = plan.waiting_for(rollout);
@@ -500,291 +495,6 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
     }
 }
 
-fn publish(plan: &mut Plan, model: &str, new: &PublishedVersion, now_ms: u64) -> Outcome {
-    check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if new.shards == 0 || new.shards > MAX_SHARDS {
-        let says = format!("the bundle has {} shards: 1 to {MAX_SHARDS} are allowed", new.shards);
-        return Err(Refusal::Invalid(says));
-    }
-    let same = plan.versions.iter().find(|(version, published)| {
-        version.model == model && published.manifest_digest == new.manifest_digest
-    });
-    if let Some((version, _)) = same {
-        return Ok(Reply::Version(version.clone()));
-    }
-    if plan.versions.len() >= MAX_VERSIONS {
-        return Err(full("published versions", MAX_VERSIONS));
-    }
-    let next = plan.next_versions.entry(model.into()).or_insert(1);
-    let version = ModelVersion::new(model, *next);
-    *next += 1;
-    let published =
-        PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..new.clone() };
-    plan.versions.insert(version.clone(), published);
-    start_automatic_rollouts(plan, &version, now_ms);
-    Ok(Reply::Version(version))
-}
-
-/// A new version has been published: what waits for it begins, or is next.
-fn start_automatic_rollouts(plan: &mut Plan, version: &ModelVersion, now_ms: u64) {
-    let waits = |surface: &Surface| {
-        surface.automatic.as_ref().is_some_and(|automatic| automatic.model == version.model)
-    };
-    let waiting: Vec<String> =
-        plan.surfaces.iter().filter(|(_, it)| waits(it)).map(|(name, _)| name.clone()).collect();
-    for name in waiting {
-        if let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get_mut(&name) {
-            automatic.pending = Some(version.clone());
-        }
-        start_pending(plan, &name, now_ms);
-    }
-}
-
-/// Starts what is next on a surface, if nothing runs there.
-fn start_pending(plan: &mut Plan, name: &str, now_ms: u64) {
-    let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get(name) else { return };
-    let Automatic { steps, terms, pending: Some(version), .. } = automatic.clone() else { return };
-    let candidate = version.to_string();
-    let started = start_rollout(plan, name, &candidate, &steps, &terms, now_ms);
-    // Refused while another one runs: it is tried again when that is over.
-    if let (Ok(_), Some(Surface { automatic: Some(automatic), .. })) =
-        (started, plan.surfaces.get_mut(name))
-    {
-        automatic.pending = None;
-    }
-}
-
-fn set_automatic(plan: &mut Plan, name: &str, wanted: Option<&Automatic>) -> Outcome {
-    check_name("surface", name).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if let Some(Automatic { model, steps, terms, pending: _ }) = wanted {
-        check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
-        check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?;
-        check_terms(terms).map_err(Refusal::Invalid)?;
-    }
-    if !plan.surfaces.contains_key(name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(full("surfaces", MAX_NAMED));
-    }
-    let surface = plan.surfaces.entry(name.into()).or_default();
-    surface.automatic = wanted.map(|wanted| Automatic { pending: None, ..wanted.clone() });
-    Ok(Reply::Done)
-}
-
-fn start_experiment(
-    plan: &mut Plan,
-    surface: &str,
-    layer: &str,
-    share_basis_points: u32,
-    arms: &[Arm],
-    allocation: Allocation,
-    now_ms: u64,
-) -> Outcome {
-    check_name("layer", layer).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    experiment::check(share_basis_points, arms, allocation).map_err(Refusal::Invalid)?;
-    for arm in arms {
-        if plan.ensemble_named(&arm.ensemble).is_none() {
-            return Err(Refusal::NotFound(format!(
-                "arm {:?}: {:?} is neither a stored ensemble nor a published model@version",
-                arm.name, arm.ensemble
-            )));
-        }
-    }
-    match plan.surfaces.get(surface) {
-        Some(Surface { rollout_id: Some(running), .. }) => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "surface {surface:?} has a rollout running ({running}): promote it or roll it back first"
-            )));
-        }
-        Some(Surface { ensemble: Some(_), .. }) => {}
-        _ => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "surface {surface:?} has no live model for those who take no part: start a rollout first"
-            )));
-        }
-    }
-    let running = || plan.experiments.iter().filter(|it| it.state != ExperimentState::Stopped);
-    if let Some(other) = running().find(|it| it.surface == surface && it.layer != layer) {
-        return Err(Refusal::FailedPrecondition(format!(
-            "experiment {} runs on surface {surface:?} in layer {:?}: experiments of a surface share a layer, \
-             so that nobody is in two of them",
-            other.id, other.layer
-        )));
-    }
-    let in_layer = running().filter(|it| it.layer == layer);
-    let Some(from_basis_points) = experiment::free_slice(in_layer, share_basis_points) else {
-        return Err(Refusal::FailedPrecondition(format!(
-            "layer {layer:?} has no {share_basis_points} basis points left side by side: stop an experiment, \
-             ask for less, or use another layer on another surface"
-        )));
-    };
-    if running().count() >= MAX_EXPERIMENTS {
-        return Err(full("running experiments", MAX_EXPERIMENTS));
-    }
-    let id = format!("{surface}-ab-{}", plan.next_rollout);
-    plan.next_rollout += 1;
-    let experiment = Experiment {
-        id,
-        surface: surface.into(),
-        layer: layer.into(),
-        from_basis_points,
-        share_basis_points,
-        arms: arms.to_vec(),
-        allocation,
-        state: ExperimentState::Preparing,
-        started_at_ms: now_ms,
-        stopped_at_ms: 0,
-        reason: String::new(),
-    };
-    plan.experiments.push(experiment.clone());
-    Ok(Reply::Experiment(Box::new(experiment)))
-}
-
-fn change_experiment(
-    plan: &mut Plan,
-    experiment_id: &str,
-    change: impl FnOnce(&mut Experiment) -> Result<(), Refusal>,
-) -> Outcome {
-    let experiment =
-        plan.experiments.iter_mut().find(|it| it.id == experiment_id).ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "there is no experiment {experiment_id:?}: list them to see the ids"
-            ))
-        })?;
-    change(experiment)?;
-    Ok(Reply::Experiment(Box::new(experiment.clone())))
-}
-
-fn put_ensemble(plan: &mut Plan, name: &str, root: &EnsembleNode) -> Outcome {
-    validate(name, root, plan).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    let reply = Reply::Ensemble { name: name.into(), root: root.clone() };
-    match plan.ensembles.get(name) {
-        Some(there) if there == root => return Ok(reply),
-        Some(_) => {
-            return Err(Refusal::AlreadyExists(format!(
-                "ensemble {name:?} has another definition already, and ensembles never change: use a new name"
-            )));
-        }
-        None if plan.ensembles.len() >= MAX_NAMED => return Err(full("ensembles", MAX_NAMED)),
-        None => plan.ensembles.insert(name.into(), root.clone()),
-    };
-    Ok(reply)
-}
-
-fn start_rollout(
-    plan: &mut Plan,
-    surface_name: &str,
-    candidate: &str,
-    steps: &[RolloutStep],
-    terms: &Terms,
-    now_ms: u64,
-) -> Outcome {
-    check_name("surface", surface_name).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    check_terms(terms).map_err(Refusal::Invalid)?;
-    if plan.ensemble_named(candidate).is_none() {
-        return Err(Refusal::NotFound(format!(
-            "candidate {candidate:?} is neither a stored ensemble nor a published model@version"
-        )));
-    }
-    if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(full("surfaces", MAX_NAMED));
-    }
-    let experiment = plan
-        .experiments
-        .iter()
-        .find(|it| it.surface == surface_name && it.state != ExperimentState::Stopped);
-    if let Some(experiment) = experiment {
-        return Err(Refusal::FailedPrecondition(format!(
-            "surface {surface_name:?} has an experiment running ({}): stop it first",
-            experiment.id
-        )));
-    }
-    let surface = plan.surfaces.entry(surface_name.into()).or_default();
-    if let Some(running) = &surface.rollout_id {
-        return Err(Refusal::FailedPrecondition(format!(
-            "surface {surface_name:?} has a rollout running ({running}): promote it or roll it back first"
-        )));
-    }
-    match &surface.ensemble {
-        Some(live) if live == candidate => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "{candidate} is live on surface {surface_name:?} already"
-            )));
-        }
-        Some(_) => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
-        None if steps.is_empty() => {}
-        None => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
-    }
-    let id = format!("{surface_name}-{}", plan.next_rollout);
-    plan.next_rollout += 1;
-    surface.rollout_id = Some(id.clone());
-    let rollout = Rollout::start(
-        id,
-        surface_name.into(),
-        surface.ensemble.clone(),
-        candidate.into(),
-        steps.to_vec(),
-        terms.clone(),
-        now_ms,
-    );
-    plan.rollouts.push(rollout.clone());
-    Ok(Reply::Rollout(Box::new(rollout)))
-}
-
-fn change_rollout(
-    plan: &mut Plan,
-    rollout_id: &str,
-    change: impl FnOnce(&mut Rollout, Option<String>) -> Result<(), Refusal>,
-) -> Outcome {
-    let at =
-        plan.rollouts.iter().position(|rollout| rollout.id == rollout_id).ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "there is no rollout {rollout_id:?}: list them to see the ids"
-            ))
-        })?;
-    let missing = plan.missing(&plan.rollouts[at].candidate);
-    change(&mut plan.rollouts[at], missing)?;
-    Ok(Reply::Rollout(Box::new(plan.rollouts[at].clone())))
-}
-
-fn report_node(plan: &mut Plan, node_id: &str, node: &Node, replicas: &[ReplicaReport]) -> Outcome {
-    let draining = plan.nodes.get(node_id).is_some_and(|known| known.draining);
-    register_node(plan, node_id, Node { alive: true, draining, ..node.clone() })?;
-    for published in plan.versions.values_mut() {
-        for placement in &mut published.placements {
-            placement.replicas.remove(node_id);
-        }
-    }
-    for report in replicas {
-        let placement = plan
-            .versions
-            .get_mut(&report.version)
-            .and_then(|published| published.placements.get_mut(report.shard as usize));
-        if let Some(placement) = placement {
-            placement.replicas.insert(node_id.into(), report.replica.clone());
-        }
-    }
-    Ok(Reply::Done)
-}
-
-fn register_node(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), Refusal> {
-    check_name("node_id", node_id).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if node.roles.is_empty() || node.roles.contains(&Role::Control) {
-        return Err(Refusal::Invalid(format!(
-            "roles of node {node_id:?}: name shard or router or both; voters are set in the config of control nodes"
-        )));
-    }
-    if !plan.nodes.contains_key(node_id) && plan.nodes.len() >= MAX_NODES {
-        return Err(full("nodes", MAX_NODES));
-    }
-    plan.nodes.insert(node_id.into(), node);
-    Ok(())
-}
-
-fn find_node<'p>(plan: &'p mut Plan, node_id: &str) -> Result<&'p mut Node, Refusal> {
-    plan.nodes
-        .get_mut(node_id)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no node {node_id:?}")))
-}
-
 fn full(what: &str, bound: usize) -> Refusal {
     Refusal::Exhausted(format!("the cluster holds {bound} {what}, the most it can"))
 }
@@ -827,23 +537,4 @@ fn forget_oldest<T>(list: &mut Vec<T>, mut how_many: usize, is_over: impl Fn(&T)
         how_many -= usize::from(drop);
         !drop
     });
-}
-
-/// A node that still reports stays known as draining: forgotten too early, its next report would put
-/// it back to work.
-fn forget_drained_nodes(plan: &mut Plan) {
-    let drained: BTreeSet<String> = plan
-        .nodes
-        .iter()
-        .filter(|(id, node)| node.draining && !node.alive && plan.wanted_on(id).is_empty())
-        .map(|(id, _)| id.clone())
-        .collect();
-    for id in &drained {
-        plan.nodes.remove(id);
-        for published in plan.versions.values_mut() {
-            for placement in &mut published.placements {
-                placement.replicas.remove(id);
-            }
-        }
-    }
 }

@@ -590,3 +590,6 @@ fn examine_split(
     };
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! One gate at a time, on windows made by hand. What the default gates do to traffic is in
+//! `tests/simulation`.
+
+use super::*;
+use crate::rollout::{RolloutStep, Terms};
+
+fn rollout(gate: Gate) -> Rollout {
+    let terms = Terms { gates: vec![gate], ..Terms::unguarded() };
+    let steps = vec![RolloutStep::new(5_000, 60)];
+    let baseline = Some("films@1".into());
+    let mut rollout =
+        Rollout::start("home-1".into(), "home".into(), baseline, "films@2".into(), steps, terms, 0);
+    assert!(rollout.advance(true, &Clearance::Clear, 0));
+    rollout
+}
+
+/// So many answers to each group of users, with this latency and these values of a measure on both sides.
+fn window(each: u64, millis: [u64; 2], measure: Measure, values: [f64; 2]) -> Window {
+    let mut window = Window::new(2);
+    for ((arm, millis), value) in window.arms.iter_mut().zip(millis).zip(values) {
+        for group in 0..GROUPS {
+            for n in 0..each {
+                // Spread a little, so that there is something to estimate.
+                let spread = 1.0 + 0.1 * ((n + group as u64) % 5) as f64;
+                let micros = (millis as f64 * 1_000.0 * spread) as u64;
+                arm.latencies.add(micros, 1);
+                arm.measure(Measure::Answered, group, 1.0);
+                arm.measure(Measure::LogLatency, group, (micros as f64 + 2_000.0).ln());
+                if measure != Measure::Answered {
+                    arm.measure(measure, group, value * spread);
+                }
+            }
+        }
+    }
+    window
+}
+
+/// Judges the same window again and again.
+fn judged(gate: Gate, window: &Window, times: usize) -> (GateEvidence, Decision) {
+    let rollout = rollout(gate);
+    let mut evidence = Evidence::default();
+    let mut decision = Decision::GoOn;
+    for _ in 0..times {
+        let judgement = judge(&rollout, &evidence, 5_000, window);
+        evidence.absorb(&rollout, 5_000, window);
+        evidence.windows += 1;
+        (evidence.gates, evidence.split) = (judgement.gates, judgement.split);
+        decision = judgement.decision;
+    }
+    (evidence.gates.remove(0), decision)
+}
+
+fn verdict(gate: Gate, window: &Window) -> Verdict {
+    judged(gate, window, 5).0.verdict
+}
+
+fn ratio(metric: Metric, at_most: f64) -> Gate {
+    Gate::new(metric, Bound::MaxRatio(at_most))
+}
+
+#[test]
+fn latencies_are_compared_with_the_baseline_of_the_same_time() {
+    let latencies =
+        [Metric::LatencyMean, Metric::LatencyP50, Metric::LatencyP95, Metric::LatencyP99];
+    for metric in latencies {
+        let gate = ratio(metric, 1.5);
+        let slow = window(4, [10, 30], Measure::Answered, [0.0; 2]);
+        assert_eq!(verdict(gate, &slow), Verdict::Breached, "{metric}");
+        let alike = window(4, [10, 10], Measure::Answered, [0.0; 2]);
+        assert_ne!(verdict(gate, &alike), Verdict::Breached, "{metric}");
+        let quick = window(4, [10, 2], Measure::Answered, [0.0; 2]);
+        assert_ne!(verdict(gate, &quick), Verdict::Breached, "{metric}");
+    }
+    let nobody_notices = window(4, [1, 2], Measure::Answered, [0.0; 2]);
+    assert_ne!(verdict(ratio(Metric::LatencyMean, 1.5), &nobody_notices), Verdict::Breached);
+}
+
+#[test]
+fn latencies_are_compared_with_constants() {
+    let slow = window(4, [10, 30], Measure::Answered, [0.0; 2]);
+    for (metric, millis, expected) in [
+        (Metric::LatencyP95, 20.0, Verdict::Breached),
+        (Metric::LatencyP95, 60.0, Verdict::Proven),
+        (Metric::LatencyMean, 20.0, Verdict::Breached),
+        (Metric::LatencyMean, 60.0, Verdict::Proven),
+    ] {
+        let gate = Gate::new(metric, Bound::Max(millis));
+        let (found, _) = judged(gate, &slow, 20);
+        assert_eq!(found.verdict, expected, "{metric} {millis}: {found:?}");
+    }
+    let (found, _) = judged(Gate::new(Metric::LatencyMean, Bound::Max(60.0)), &slow, 5);
+    let shown = found.candidate.expect("measured");
+    assert!((30.0..42.0).contains(&shown), "in ms: {shown}");
+}
+
+#[test]
+fn rewards_that_nobody_gave_say_nothing() {
+    let gate = Gate::new(Metric::ClicksPerAnswer, Bound::MinRatio(0.95));
+    let nobody = window(4, [10, 10], Measure::Clicks, [0.0, 0.0]);
+    let (found, decision) = judged(gate, &nobody, 5);
+    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::GoOn));
+    let fewer = window(4, [10, 10], Measure::Clicks, [0.2, 0.1]);
+    assert_eq!(verdict(gate, &fewer), Verdict::Breached);
+    let more = window(4, [10, 10], Measure::Clicks, [0.1, 0.2]);
+    assert_eq!(verdict(gate, &more), Verdict::Proven);
+}
+
+#[test]
+fn one_busy_user_is_no_population() {
+    let gate = ratio(Metric::EmptyRate, 1.2);
+    let mut window = Window::new(2);
+    for _ in 0..10_000 {
+        window.arms[0].measure(Measure::Empty, 3, 0.0);
+        window.arms[1].measure(Measure::Empty, 7, 1.0);
+    }
+    let (found, decision) = judged(gate, &window, 3);
+    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::GoOn));
+}
+
+#[test]
+fn a_gate_may_want_several_breaches_in_a_row() {
+    let gate = Gate { consecutive_breaches: 3, ..ratio(Metric::Sameness, 3.0) };
+    let window = window(4, [10, 10], Measure::Sameness, [0.1, 0.9]);
+    for (times, expected) in [(1, false), (2, false), (3, true)] {
+        let (found, decision) = judged(gate, &window, times);
+        assert_eq!(found.breaches as usize, times);
+        assert_eq!(matches!(decision, Decision::RollBack(_)), expected, "{times}");
+    }
+}
+
+#[test]
+fn overlaps_are_of_pairs_alone() {
+    let gate = Gate::new(Metric::Overlap, Bound::Min(0.05));
+    for (overlap, expected) in [(0.0, Verdict::Breached), (0.5, Verdict::Proven)] {
+        let mut window = window(2, [10, 10], Measure::Answered, [0.0; 2]);
+        for group in 0..GROUPS {
+            for n in 0..4 {
+                window.mirror.overlap.add(group, overlap * (1.0 + 0.1 * f64::from(n)));
+            }
+        }
+        let (found, _) = judged(gate, &window, 5);
+        assert_eq!((found.verdict, found.baseline), (expected, None), "{overlap}");
+    }
+}
+
+#[test]
+fn a_split_that_is_off_pauses() {
+    let rollout = rollout(ratio(Metric::ErrorRate, 1.2));
+    // Half of the users should have the candidate.
+    for (users, is_off) in [([20, 20], false), ([30, 10], true), ([10, 30], true)] {
+        let mut window = Window::new(2);
+        for (arm, count) in window.arms.iter_mut().zip(users) {
+            for group in 0..GROUPS {
+                for _ in 0..count {
+                    arm.measure(Measure::Users, group, 1.0);
+                }
+            }
+        }
+        let judgement = judge(&rollout, &Evidence::default(), 5_000, &window);
+        let pauses = matches!(&judgement.decision, Decision::Pause(why) if why.contains("split"));
+        assert_eq!(pauses, is_off, "{users:?}: {:?}", judgement.split);
+        // What was measured at another share says nothing of this one.
+        let other = judge(&rollout, &Evidence::default(), 1_000, &window);
+        assert_eq!(other.split.verdict, Verdict::Inconclusive);
+    }
+}
+
+#[test]
+fn rolling_back_goes_before_pausing() {
+    let slow = Gate { on_breach: OnBreach::Pause, ..ratio(Metric::LatencyMean, 1.5) };
+    let same = ratio(Metric::Sameness, 3.0);
+    let window = window(4, [10, 40], Measure::Sameness, [0.1, 0.9]);
+    for gates in [vec![slow, same], vec![same, slow]] {
+        let mut rollout = rollout(slow);
+        rollout.terms.gates = gates;
+        let judgement = judge(&rollout, &Evidence::default(), 5_000, &window);
+        assert!(matches!(judgement.decision, Decision::RollBack(_)), "{:?}", judgement.decision);
+    }
+}
