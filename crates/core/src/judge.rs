@@ -40,6 +40,9 @@ pub struct GateEvidence {
     pub candidate: Option<f64>,
     /// What the candidate's value is compared with.
     pub allowed: Option<f64>,
+    /// How much more than the baseline's the candidate's value is, as a part of it: an interval that covers the
+    /// truth at all times with a chance of 95 %. Means of live answers only.
+    pub effect: Option<(f64, f64)>,
     /// Samples: the baseline's and the candidate's.
     pub samples: [u64; 2],
     /// Natural logarithm of the evidence that the bound is broken, and what it must reach.
@@ -427,6 +430,10 @@ fn examine_mean(gate: &Gate, found: &mut GateEvidence, after: &Window) -> bool {
         fine.push(mean_above(excess.negated(), scale));
     }
     (found.worse, found.fine) = (join(&worse), join(&fine));
+    found.effect = match &sources[0] {
+        (Some(baseline), candidate) => effect(gate.metric, baseline, candidate),
+        (None, _) => None,
+    };
     let [baseline, candidate] = &sums;
     let shown = |sums: &GroupedSum| sums.mean().map(|mean| from_measure(gate.metric, mean));
     let samples = match gate.metric.is_of_pairs() {
@@ -435,6 +442,25 @@ fn examine_mean(gate: &Gate, found: &mut GateEvidence, after: &Window) -> bool {
     };
     compare(gate, found, shown(baseline), shown(candidate), samples);
     !worse.is_empty() && enough(gate, found, gate.min_samples)
+}
+
+/// The interval of [`GateEvidence::effect`].
+fn effect(metric: Metric, baseline: &GroupedSum, candidate: &GroupedSum) -> Option<(f64, f64)> {
+    let known = |sums: &GroupedSum| {
+        let is_known = sums.filled() >= MIN_GROUPS;
+        is_known.then(|| Estimate::of(sums, least_scale(metric))).flatten()
+    };
+    let (usual, theirs) = (known(baseline)?, known(candidate)?);
+    let difference = theirs.as_wide_as(usual).minus(1.0, usual);
+    let scale = (SCALE_OF_EFFECTS * usual.value.abs()).max(least_scale(metric));
+    let half = difference.half_width(scale, PROOF_ALPHA);
+    let (low, high) = (difference.value - half, difference.value + half);
+    match metric {
+        // A difference of logarithms is a ratio.
+        Metric::LatencyMean => Some((low.exp_m1(), high.exp_m1())),
+        _ if usual.value == 0.0 => None,
+        _ => Some((low / usual.value.abs(), high / usual.value.abs())),
+    }
 }
 
 /// How far a mean is beyond its bound, and what counts as far; none where too few users were seen.

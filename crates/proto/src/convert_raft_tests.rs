@@ -148,6 +148,7 @@ fn judged(number: u64, decision: Decision) -> Action {
         baseline: Some(0.1),
         candidate: None,
         allowed: Some(0.2),
+        effect: Some((-0.25, 0.5)),
         samples: [10, 20],
         worse: 1.0,
         needed: 7.5,

@@ -379,6 +379,7 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         baseline,
         candidate,
         allowed,
+        effect,
         samples: [baseline_samples, candidate_samples],
         worse,
         needed,
@@ -405,6 +406,8 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         accepted: *accepted,
         log_ratios_above: above.clone(),
         log_ratios_below: below.clone(),
+        effect_low: effect.map(|(low, _)| low),
+        effect_high: effect.map(|(_, high)| high),
     }
 }
 
@@ -424,6 +427,8 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         accepted,
         log_ratios_above,
         log_ratios_below,
+        effect_low,
+        effect_high,
     } = evidence;
     Ok(GateEvidence {
         shares: ShareTest { above: log_ratios_above, below: log_ratios_below },
@@ -439,6 +444,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         baseline,
         candidate,
         allowed,
+        effect: effect_low.zip(effect_high),
         samples: [baseline_samples, candidate_samples],
         worse: log_evidence,
         needed: log_needed,

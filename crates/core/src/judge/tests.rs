@@ -100,7 +100,10 @@ fn rewards_that_nobody_gave_say_nothing() {
     let (found, decision) = judged(gate, &nobody, 5);
     assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::GoOn));
     let fewer = window(4, [10, 10], Measure::Clicks, [0.2, 0.1]);
-    assert_eq!(verdict(gate, &fewer), Verdict::Breached);
+    let (found, _) = judged(gate, &fewer, 5);
+    assert_eq!(found.verdict, Verdict::Breached);
+    let (low, high) = found.effect.expect("means of live answers");
+    assert!(low < -0.5 && -0.5 < high && high < -0.4, "half as many: {low} to {high}");
     let more = window(4, [10, 10], Measure::Clicks, [0.1, 0.2]);
     assert_eq!(verdict(gate, &more), Verdict::Proven);
 }

@@ -13,6 +13,7 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         "WANTS",
         "BASELINE",
         "CANDIDATE",
+        "EFFECT, 95 %",
         "SAMPLES",
         "EVIDENCE",
         "VERDICT",
@@ -24,6 +25,7 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
             bound.to_string(),
             number(found.baseline),
             number(found.candidate),
+            effect(found),
             output::thousands(found.candidate_samples),
             strength(found),
             verdict(found),
@@ -110,6 +112,13 @@ fn windows(evidence: &RolloutEvidence) -> String {
 /// Evidence against the bound, and what a breach takes, both as powers of ten.
 fn strength(found: &GateEvidence) -> String {
     format!("{:+.1} of {:.1}", found.log_evidence / LN_10, found.log_needed / LN_10)
+}
+
+fn effect(found: &GateEvidence) -> String {
+    match (found.effect_low, found.effect_high) {
+        (Some(low), Some(high)) => format!("{:+.1} to {:+.1} %", 100.0 * low, 100.0 * high),
+        _ => "-".into(),
+    }
 }
 
 fn verdict(found: &GateEvidence) -> String {

@@ -15,7 +15,7 @@ use marquee_core::plan::DEFAULT_SURFACE;
 use marquee_proto::control::v1::{PublishModelRequest, StartRolloutRequest};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{RecommendRequest, RecommendResponse};
-use marquee_train::{TrainArgs, TrainSummary};
+use marquee_train::{ModelKind, TrainArgs, TrainSummary};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,12 +45,15 @@ pub(super) async fn tell(
     page.chapter("Data")?;
     let (data, people) = get_data(args, scratch, page).await?;
 
-    page.chapter("Two versions of a model")?;
+    page.chapter("Three versions of a model")?;
     let bundles = args.train_only.as_deref().unwrap_or(scratch);
     for (n, factors) in (1..).zip(FACTORS) {
-        let summary = train(args, &data, factors, &bundles.join(format!("v{n}"))).await?;
+        let model = (ModelKind::Mf, Some(factors));
+        let summary = train(args, &data, model, &bundles.join(format!("v{n}"))).await?;
         show_quality(&format!("v{n}"), factors, &summary, page)?;
     }
+    train(args, &data, (ModelKind::Popularity, None), &bundles.join("v3")).await?;
+    page.data("v3  forgets everybody: the popular items for all")?;
     if args.train_only.is_some() {
         page.note(&format!("bundles are in {}", bundles.display()))?;
         return Ok(None);
@@ -104,9 +107,18 @@ pub(super) async fn tell(
         page,
     )?;
 
+    page.chapter("A third version is of no use, and nobody has to notice")?;
+    let third = publish(&mut control, &bundles.join("v3")).await?;
+    let users = Users::equal(people.ids(), &data.name)?;
+    let taken = rollout::take_back(&mut control, &router, &third, users, args.rate, page).await?;
+    page.data(&format!("in all {}, {} failed", count(taken.calls(), "request"), taken.failed()))?;
+
     page.chapter("Try it")?;
     show_commands(&router, &somebody, &answer, page)?;
-    Ok(Some(Told { node, errors: total.failed() + total.not_sent }))
+    Ok(Some(Told {
+        node,
+        errors: total.failed() + total.not_sent + taken.failed() + taken.not_sent,
+    }))
 }
 
 async fn get_data(
@@ -142,14 +154,15 @@ async fn get_data(
 async fn train(
     args: &DemoArgs,
     data: &DemoData,
-    factors: usize,
+    (model, factors): (ModelKind, Option<usize>),
     out: &Path,
 ) -> anyhow::Result<TrainSummary> {
     let args = TrainArgs {
         items: data.items.clone(),
         name: Some(MODEL.into()),
         shards: args.shards,
-        factors: Some(factors),
+        model,
+        factors,
         positive_at: data.positive_at,
         ..TrainArgs::new(&data.interactions, out)
     };
