@@ -285,18 +285,17 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
 
 fn sums_to_pb(sums: &GroupedSum) -> pb::GroupedSum {
     let GroupedSum { count, sum } = sums;
-    let is_empty = count.iter().all(|&count| count == 0) && sum.iter().all(|&sum| sum == 0.0);
-    match is_empty {
-        true => pb::GroupedSum::default(),
-        false => pb::GroupedSum { counts: count.clone(), sums: sum.clone() },
-    }
+    // Most measures of most windows are all zeros: faults are rare, and so are rewards.
+    let counts = if count.iter().all(|&count| count == 0) { Vec::new() } else { count.clone() };
+    let sums = if sum.iter().all(|&sum| sum == 0.0) { Vec::new() } else { sum.clone() };
+    pb::GroupedSum { counts, sums }
 }
 
 fn sums_from_pb(sums: pb::GroupedSum) -> Result<GroupedSum> {
     let pb::GroupedSum { counts, sums } = sums;
-    if counts.is_empty() && sums.is_empty() {
-        return Ok(GroupedSum::default());
-    }
+    let nothing = GroupedSum::default();
+    let counts = if counts.is_empty() { nothing.count } else { counts };
+    let sums = if sums.is_empty() { nothing.sum } else { sums };
     if counts.len() != GROUPS || sums.len() != GROUPS {
         return Err(refused("sums", format!("{GROUPS} counts and sums, or none, are allowed")));
     }
