@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! measure build   --items F.npy --queries F.npy --out DIR [--index cells|hnsw|never] [--rows f32|int8]
-//! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--way auto|cells|exact|graph|scan] [--threads 2]
+//! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--way auto|cells|exact|graph|scan]
+//!                 [--threads 2] [--batch 1]
 //! measure factors --bundle DIR --items F.npy --queries F.npy
 //! ```
 //!
@@ -148,14 +149,15 @@ fn search(flags: &mut Flags) -> Result<()> {
         flags.or("k", "10,100").split(',').map(str::parse).collect();
     let way = flags.or("way", "auto");
     let threads: usize = flags.or("threads", "2").parse()?;
+    let batch: usize = flags.or("batch", "1").parse()?;
     flags.end()?;
-    if truth.rows() != queries.rows() || threads == 0 {
-        return Err("one row of truth for each query, and at least one thread".into());
+    if truth.rows() != queries.rows() || threads == 0 || batch == 0 {
+        return Err("one row of truth for each query, at least one thread, and a batch".into());
     }
     let options = LoadOptions { populate: true, ..LoadOptions::default() };
     let bundle = Bundle::open(Path::new(&dir), &TrustedKeys::none(), &options)?;
     let [shard] = bundle.shards() else { return Err("one shard can be measured".into()) };
-    let one = Run { shard, queries: &queries };
+    let one = Run { shard, queries: &queries, batch };
 
     for count in counts? {
         if count == 0 || count > truth.columns {
@@ -206,6 +208,8 @@ fn search(flags: &mut Flags) -> Result<()> {
 struct Run<'a> {
     shard: &'a BundleShard,
     queries: &'a Array<f32>,
+    /// How many of them are asked together.
+    batch: usize,
 }
 
 impl Run<'_> {
@@ -216,13 +220,19 @@ impl Run<'_> {
         way: Option<Way>,
         (first, step): (usize, usize),
         scratch: &mut SearchScratch,
-        mut on_hits: impl FnMut(usize, &[Hit]),
+        mut on_answer: impl FnMut(usize, Answered),
     ) -> std::result::Result<(), SearchError> {
         let cancel = CancelFlag::new();
         let params = SearchParams { way, ..SearchParams::new(count, &cancel) };
-        for at in (first..self.queries.rows()).step_by(step) {
-            let (metric, query) = (Metric::InnerProduct, self.queries.row(at));
-            on_hits(at, &dense_top_k(self.shard, ITEMS, query, metric, &params, scratch)?);
+        let metric = Metric::InnerProduct;
+        let mine: Vec<usize> = (first..self.queries.rows()).step_by(step).collect();
+        for batch in mine.chunks(self.batch) {
+            let query = |&at: &usize| DenseQuery { vector: self.queries.row(at), params };
+            let queries: Vec<_> = batch.iter().map(query).collect();
+            let answers = dense_top_k_each(self.shard, ITEMS, metric, &queries, scratch);
+            for (&at, answer) in batch.iter().zip(answers) {
+                on_answer(at, answer?);
+            }
         }
         Ok(())
     }
@@ -230,15 +240,18 @@ impl Run<'_> {
     /// How most queries are answered: as the first is.
     fn way_taken(&self, count: usize, way: Option<Way>) -> Result<Option<Way>> {
         let mut scratch = SearchScratch::new();
-        self.answer(count, way, (0, self.queries.rows()), &mut scratch, |_, _| {})?;
-        Ok(scratch.last_way())
+        let mut taken = None;
+        self.answer(count, way, (0, self.queries.rows()), &mut scratch, |_, answer| {
+            taken = answer.way;
+        })?;
+        Ok(taken)
     }
 
     fn recall(&self, count: usize, way: Option<Way>, truth: &Array<u32>) -> Result<f64> {
         let mut found = 0;
-        self.answer(count, way, (0, 1), &mut SearchScratch::new(), |at, hits| {
+        self.answer(count, way, (0, 1), &mut SearchScratch::new(), |at, answer| {
             let wanted = &truth.row(at)[..count];
-            found += hits.iter().filter(|hit| wanted.contains(&hit.ordinal)).count();
+            found += answer.hits.iter().filter(|hit| wanted.contains(&hit.ordinal)).count();
         })?;
         Ok(found as f64 / (self.queries.rows() * count) as f64)
     }

@@ -608,3 +608,59 @@ fn scratch_serves_shards_of_any_size() {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Queries that are scanned for together, more of them than go together at once, each with its own
+    /// count, filter and exclusions: the same hits as one by one, and an error stays with its query.
+    #[test]
+    fn searches_together_answer_as_one_by_one(
+        items in 1usize..700, rank in 1usize..70, seed in 0u64..1000, batch in 1usize..20,
+        int8 in any::<bool>(), index in 0usize..3,
+    ) {
+        let mut given = input(items, 3, rank, 1);
+        given.dense[0].data = factors(items, rank, seed);
+        given.dense[0].index = any_index()[index].clone();
+        given.dense[0].rows = if int8 { RowFormat::Int8 } else { RowFormat::F32 };
+        let bundle = opened(given);
+        let shard = &bundle.shards()[0];
+        let cancel = CancelFlag::new();
+        let bitmap = RowBitmap::of(items, (0..items as u32).filter(|row| row % 3 == 0));
+        let mut random = Random(seed);
+        let mut vectors: Vec<Vec<f32>> = (0..batch).map(|_| random.vector(rank)).collect();
+        vectors[batch / 2][0] = if batch > 2 { f32::NAN } else { 1.0 };
+        let excluded: Vec<Vec<u32>> =
+            (0..batch).map(|at| (0..items as u32).step_by(at + 2).collect()).collect();
+        let queries: Vec<DenseQuery<'_>> = vectors.iter().zip(&excluded).enumerate()
+            .map(|(at, (vector, excluded))| DenseQuery {
+                vector,
+                params: SearchParams {
+                    allow: if at % 3 == 1 { Allow::Rows(&bitmap) } else { Allow::All },
+                    exclude_rows: if at % 2 == 1 { excluded } else { &[] },
+                    exact: at % 5 == 0,
+                    ..SearchParams::new(at * 7, &cancel)
+                },
+            })
+            .collect();
+        let mut scratch = SearchScratch::new();
+        for metric in [Metric::InnerProduct, Metric::Cosine] {
+            let together = dense_top_k_each(shard, "item_factors", metric, &queries, &mut scratch);
+            prop_assert_eq!(together.len(), batch);
+            for (query, answer) in queries.iter().zip(together) {
+                let DenseQuery { vector, params } = query;
+                let alone = dense_top_k(shard, "item_factors", vector, metric, params, &mut scratch);
+                match (answer, alone) {
+                    (Ok(answer), Ok(alone)) => {
+                        prop_assert_eq!(&answer.hits, &alone);
+                        let bits = |hits: &[Hit]| -> Vec<u32> {
+                            hits.iter().map(|hit| hit.score.to_bits()).collect()
+                        };
+                        prop_assert_eq!(bits(&answer.hits), bits(&alone));
+                    }
+                    (Err(answer), Err(alone)) => prop_assert_eq!(answer, alone),
+                    (answer, alone) => prop_assert!(false, "{:?} but {:?}", answer, alone),
+                }
+            }
+        }
+    }
+}

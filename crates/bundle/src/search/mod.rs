@@ -1,6 +1,7 @@
 //! The two operations that carry every model: dense top-k and sparse row-sum.
 //!
-//! [`dense_top_k`] finds the rows of a dense matrix that score best with a query vector;
+//! [`dense_top_k`] finds the rows of a dense matrix that score best with a query vector, and
+//! [`dense_top_k_each`] does so for several, whose scans share what they read;
 //! [`sparse_row_sum`] finds the best columns of a weighted sum of sparse rows. Both are pure
 //! computation on one thread, stop soon after their [`CancelFlag`] is raised, and give their results
 //! in one order: score descending, then ordinal ascending. A score is always the exact `f32` one and
@@ -29,6 +30,7 @@ pub use row_sum::sparse_row_sum;
 
 use crate::bitmap::RowBitmap;
 use crate::cells::Effort;
+use crate::dense::DenseMatrix;
 use crate::error::SearchError;
 use crate::shard::BundleShard;
 use beam::Reach;
@@ -187,7 +189,8 @@ pub struct Hit {
 pub struct SearchScratch {
     top: top::Top,
     beam: beam::Beam,
-    scan: scan::ScanBuffers,
+    /// One for each query of a scan.
+    lanes: Vec<scan::Lane>,
     cells: cells::CellSearch,
     rescorer: Rescorer,
     sums: row_sum::Sums,
@@ -200,11 +203,33 @@ impl SearchScratch {
         Self::default()
     }
 
-    /// How the last dense search was answered; none before the first, and where nothing was searched.
+    /// How the last [`dense_top_k`] was answered; none before the first, and where nothing was searched.
     pub fn last_way(&self) -> Option<Way> {
         self.way
     }
 }
+
+/// One of several searches over one matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct DenseQuery<'a> {
+    /// As long as the matrix's rank.
+    pub vector: &'a [f32],
+    /// What is wanted.
+    pub params: SearchParams<'a>,
+}
+
+/// What a dense search came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// The rows, best first.
+    pub hits: Vec<Hit>,
+    /// How they were found; none where nothing was searched.
+    pub way: Option<Way>,
+}
+
+/// Queries that are scanned for together at most. More would save little, for so many share what a block
+/// costs to fetch already, and they wait for each other.
+pub const MAX_SCANNED_TOGETHER: usize = 8;
 
 /// The rows of the shard's dense matrix that score best with `query` (as long as its rank), best
 /// first.
@@ -220,64 +245,154 @@ pub fn dense_top_k(
     params: &SearchParams<'_>,
     scratch: &mut SearchScratch,
 ) -> Result<Vec<Hit>, SearchError> {
-    let matrix = shard.dense(matrix)?;
-    let rows = matrix.rows();
-    if query.len() != matrix.rank() {
-        let (expected, found) = (matrix.rank(), query.len());
-        return Err(SearchError::Rank { matrix: matrix.name().into(), expected, found });
-    }
-    if let Some(index) = query.iter().position(|value| !value.is_finite()) {
-        return Err(SearchError::NotFinite { field: "query", index });
-    }
-    params.check(rows)?;
-    let allowed = params.allowed(rows);
     scratch.way = None;
-    if params.count == 0 || allowed == 0 {
-        return Ok(Vec::new());
+    let over = Over::new(shard, matrix, metric)?;
+    let query = DenseQuery { vector: query, params: *params };
+    let Some(way) = over.choose(&query)? else { return Ok(Vec::new()) };
+    let Answered { hits, way } = over.search(&query, way, scratch)?;
+    scratch.way = way;
+    Ok(hits)
+}
+
+/// What [`dense_top_k`] gives for each of these queries, in order and bit for bit; each has an error of
+/// its own. Those that are scanned for are so together, at most [`MAX_SCANNED_TOGETHER`] at a time, which
+/// costs less than one by one.
+pub fn dense_top_k_each(
+    shard: &BundleShard,
+    matrix: &str,
+    metric: Metric,
+    queries: &[DenseQuery<'_>],
+    scratch: &mut SearchScratch,
+) -> Vec<Result<Answered, SearchError>> {
+    let over = match Over::new(shard, matrix, metric) {
+        Ok(over) => over,
+        Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut scanned = Vec::new();
+    let mut answers = Vec::with_capacity(queries.len());
+    for (place, query) in queries.iter().enumerate() {
+        answers.push(match over.choose(query) {
+            Ok(Some(Way::Scan)) => {
+                scanned.push(place);
+                Ok(Answered::default())
+            }
+            Ok(Some(way)) => over.search(query, way, scratch),
+            Ok(None) => Ok(Answered::default()),
+            Err(error) => Err(error),
+        });
     }
-    let ordinals = shard.ids(matrix.entity()).ordinals();
-    let plain = matrix.cells().is_some() && cells::is_plain(query);
-    let choose = || plan::choose(matrix, metric, params, allowed, plain);
-    let mut way = params.way.unwrap_or_else(choose);
-    if let (Way::Graph { width, thorough }, Some(graph), Metric::InnerProduct) =
-        (way, matrix.graph(), metric)
+    for places in scanned.chunks(MAX_SCANNED_TOGETHER) {
+        let lanes = scan::Lane::some(&mut scratch.lanes, places.len());
+        let pass = |(&place, lane)| over.pass(&queries[place], lane);
+        let mut passes: Vec<scan::Pass<'_>> = places.iter().zip(lanes).map(pass).collect();
+        scan::scan(&mut passes, over.matrix.block_norms());
+        for (&place, pass) in places.iter().zip(passes) {
+            answers[place] = pass.finish();
+        }
+    }
+    answers
+}
+
+/// What dense searches are over.
+struct Over<'a> {
+    matrix: &'a DenseMatrix,
+    ordinals: &'a [u32],
+    metric: Metric,
+}
+
+impl<'a> Over<'a> {
+    fn new(shard: &'a BundleShard, matrix: &str, metric: Metric) -> Result<Self, SearchError> {
+        let matrix = shard.dense(matrix)?;
+        Ok(Self { matrix, ordinals: shard.ids(matrix.entity()).ordinals(), metric })
+    }
+
+    fn target<'q>(&self, query: &'q [f32]) -> Target<'q>
+    where
+        'a: 'q,
     {
-        let reach = if thorough { Reach::Thorough } else { Reach::Common };
-        let width = width.clamp(1, rows);
-        let dense = matrix.view();
-        match scratch.beam.walk(graph.view(), dense, query, (width, reach), params.cancel) {
-            Ok(()) => {
-                let enough = |hits: &Vec<Hit>| hits.len() >= params.count.min(allowed);
-                if let Some(hits) = scratch.beam.hits(params, ordinals).filter(enough) {
-                    scratch.way = Some(way);
-                    return Ok(hits);
+        let Self { matrix, ordinals, metric } = *self;
+        Target { dense: matrix.view(), ordinals, query, metric }
+    }
+
+    fn pass<'q>(&self, query: &'q DenseQuery<'_>, lane: &'q mut scan::Lane) -> scan::Pass<'q>
+    where
+        'a: 'q,
+    {
+        scan::Pass::new(self.target(query.vector), &query.params, lane)
+    }
+
+    /// Checks a query and chooses its way, for which the matrix has what it takes; none if there is
+    /// nothing to search.
+    fn choose(&self, query: &DenseQuery<'_>) -> Result<Option<Way>, SearchError> {
+        let Self { matrix, metric, .. } = *self;
+        let DenseQuery { vector, params } = query;
+        if vector.len() != matrix.rank() {
+            let (expected, found) = (matrix.rank(), vector.len());
+            return Err(SearchError::Rank { matrix: matrix.name().into(), expected, found });
+        }
+        if let Some(index) = vector.iter().position(|value| !value.is_finite()) {
+            return Err(SearchError::NotFinite { field: "query", index });
+        }
+        params.check(matrix.rows())?;
+        let allowed = params.allowed(matrix.rows());
+        if params.count == 0 || allowed == 0 {
+            return Ok(None);
+        }
+        let plain = matrix.cells().is_some() && cells::is_plain(vector);
+        let walkable = matrix.graph().is_some() && metric == Metric::InnerProduct;
+        let choose = || plan::choose(matrix, metric, params, allowed, plain);
+        Ok(Some(match params.way.unwrap_or_else(choose) {
+            way @ (Way::Cells(_) | Way::ExactCells) if plain => way,
+            way @ Way::Graph { .. } if walkable => way,
+            _ => Way::Scan,
+        }))
+    }
+
+    /// Searches in the way that was chosen, or exactly where that one comes back short.
+    fn search(
+        &self,
+        query: &DenseQuery<'_>,
+        way: Way,
+        scratch: &mut SearchScratch,
+    ) -> Result<Answered, SearchError> {
+        let SearchScratch { lanes, beam, cells: search, top, rescorer, .. } = scratch;
+        let params = &query.params;
+        if let (Way::Graph { width, thorough }, Some(graph)) = (way, self.matrix.graph()) {
+            let (rows, dense) = (self.matrix.rows(), self.matrix.view());
+            let reach = if thorough { Reach::Thorough } else { Reach::Common };
+            let effort = (width.clamp(1, rows), reach);
+            match beam.walk(graph.view(), dense, query.vector, effort, params.cancel) {
+                Ok(()) => {
+                    let there = params.count.min(params.allowed(rows));
+                    let enough = |hits: &Vec<Hit>| hits.len() >= there;
+                    if let Some(hits) = beam.hits(params, self.ordinals).filter(enough) {
+                        return Ok(Answered { hits, way: Some(way) });
+                    }
+                    // Fewer than there are, or a tie that the walk can't decide.
                 }
-                // Fewer than there are, or a tie that the walk can't decide.
-            }
-            Err(beam::Stop::Cancelled) => return Err(SearchError::Cancelled),
-            // The scan finds out which row it is, and whether double precision helps.
-            Err(beam::Stop::NotFinite) => {}
-        }
-    }
-    if let (Way::Cells(_) | Way::ExactCells, Some(cells), true) = (way, matrix.cells(), plain) {
-        let about = (Target { dense: matrix.view(), ordinals, query, metric }, cells.view());
-        let SearchScratch { top, cells: search, rescorer, .. } = scratch;
-        if let Way::Cells(effort) = way {
-            search.search(about, params, effort, (rescorer, top))?;
-            if search.is_tied(top) {
-                way = Way::ExactCells;
+                Err(beam::Stop::Cancelled) => return Err(SearchError::Cancelled),
+                // The scan finds out which row it is, and whether double precision helps.
+                Err(beam::Stop::NotFinite) => {}
             }
         }
-        if way == Way::ExactCells {
-            search.search_exactly(about, params, (rescorer, top))?;
+        if let (Way::Cells(_) | Way::ExactCells, Some(cells)) = (way, self.matrix.cells()) {
+            let about = (self.target(query.vector), cells.view());
+            let mut way = way;
+            if let Way::Cells(effort) = way {
+                search.search(about, params, effort, (rescorer, top))?;
+                if search.is_tied(top) {
+                    way = Way::ExactCells;
+                }
+            }
+            if way == Way::ExactCells {
+                search.search_exactly(about, params, (rescorer, top))?;
+            }
+            return Ok(Answered { hits: top.take(), way: Some(way) });
         }
-        scratch.way = Some(way);
-        return Ok(scratch.top.take());
+        let mut pass = self.pass(query, &mut scan::Lane::some(lanes, 1)[0]);
+        scan::scan(std::slice::from_mut(&mut pass), self.matrix.block_norms());
+        pass.finish()
     }
-    let target = Target { dense: matrix.view(), ordinals, query, metric };
-    scan::scan(target, matrix.block_norms(), params, scratch)?;
-    scratch.way = Some(Way::Scan);
-    Ok(scratch.top.take())
 }
 
 #[cfg(test)]

@@ -1,47 +1,78 @@
 //! The exact scan: scores blocks of rows, skipping those that can't reach the results.
+//!
+//! Several queries go through the blocks together: a block comes from memory once and is near for all
+//! of them, each of which skips what it can skip. What a query does with a block doesn't depend on the
+//! others, so its answer is the same, bit for bit, as if it had been alone.
 
-use super::rescore::Target;
-use super::{Allow, Metric, SearchParams, SearchScratch};
+use super::rescore::{Rescorer, Target};
+use super::top::Top;
+use super::{Allow, Answered, Metric, SearchParams, Way};
 use crate::bitmap::bits;
 use crate::dense::{BLOCK_ROWS, DenseView, norm_f64};
 use crate::error::SearchError;
 use crate::kernels::{dot_f64, dot_rows};
 
-/// Blocks between two looks at the cancel flag: 4,096 rows, some tens of microseconds.
+/// Blocks between two looks at the cancel flags, over all queries: 4,096 rows, some tens of microseconds.
 const BLOCKS_A_CHECK: usize = 32;
 /// 64-bit words of a filter's bitmap that one block of rows takes.
 const WORDS: usize = BLOCK_ROWS / 64;
 
-/// What a scan reuses.
+/// What the scan for one query reuses.
 #[derive(Default)]
-pub(crate) struct ScanBuffers {
+pub(super) struct Lane {
+    top: Top,
+    rescorer: Rescorer,
     ids: Vec<u32>,
 }
 
-/// Scans the rows into `scratch.top`, given the length of the longest row of each block. The query is
-/// finite and has the matrix's rank.
-pub(super) fn scan(
-    target: Target<'_>,
-    block_norms: &[f32],
-    params: &SearchParams<'_>,
-    scratch: &mut SearchScratch,
-) -> Result<(), SearchError> {
-    let SearchScratch { top, scan: ScanBuffers { ids }, rescorer, .. } = scratch;
-    let Target { dense, ordinals, query, metric } = target;
-    top.reset(params.count);
-    rescorer.begin(target);
-    let (rank, rows, length) = (dense.rank, dense.rows(), rescorer.length());
-    // What rounding may add to a score that was computed in f32, relative to |q|·|r|; twice over.
-    let slack = 1.0 + (rank / 32 + 8) as f64 * f64::from(f32::EPSILON);
-    let mut scores = [0f32; BLOCK_ROWS];
-    for (block, &longest) in block_norms.iter().enumerate() {
-        if block % BLOCKS_A_CHECK == 0 {
-            params.cancel.check()?;
+impl Lane {
+    /// The first so many of them, which are made if they aren't there.
+    pub(super) fn some(lanes: &mut Vec<Self>, count: usize) -> &mut [Self] {
+        if lanes.len() < count {
+            lanes.resize_with(count, Self::default);
         }
+        &mut lanes[..count]
+    }
+}
+
+/// One query on its way through the blocks.
+pub(super) struct Pass<'a> {
+    target: Target<'a>,
+    params: &'a SearchParams<'a>,
+    lane: &'a mut Lane,
+    /// An error ends its way; the others go on.
+    outcome: Result<(), SearchError>,
+}
+
+impl<'a> Pass<'a> {
+    /// Before the first block. The query is finite and has the matrix's rank.
+    pub(super) fn new(
+        target: Target<'a>,
+        params: &'a SearchParams<'a>,
+        lane: &'a mut Lane,
+    ) -> Self {
+        lane.top.reset(params.count);
+        lane.rescorer.begin(target);
+        Self { target, params, lane, outcome: Ok(()) }
+    }
+
+    /// After the last block.
+    pub(super) fn finish(self) -> Result<Answered, SearchError> {
+        self.outcome.map(|()| Answered { hits: self.lane.top.take(), way: Some(Way::Scan) })
+    }
+
+    /// Takes in one block of rows, the longest of which has this length.
+    fn block(&mut self, block: usize, longest: f32) -> Result<(), SearchError> {
+        let Self { target, params, lane: Lane { top, rescorer, ids }, .. } = self;
+        let target = *target;
+        let Target { dense, ordinals, query, metric } = target;
+        let (rank, rows, length) = (dense.rank, dense.rows(), rescorer.length());
         if metric == Metric::InnerProduct {
+            // What rounding may add to a score that was computed in f32, relative to |q|·|r|; twice over.
+            let slack = 1.0 + (rank / 32 + 8) as f64 * f64::from(f32::EPSILON);
             let bound = length * f64::from(longest) * slack + f64::from(f32::MIN_POSITIVE);
             if bound < f64::from(top.threshold()) {
-                continue;
+                return Ok(());
             }
         }
         let first = block * BLOCK_ROWS;
@@ -53,7 +84,7 @@ pub(super) fn scan(
                 ids.extend(bits(word).map(|bit| (first + 64 * at) as u32 + bit));
             }
             if ids.is_empty() {
-                continue;
+                return Ok(());
             }
         }
         let whole = matches!(params.allow, Allow::All) || ids.len() == here;
@@ -63,9 +94,10 @@ pub(super) fn scan(
             }
             ids.retain(|row| params.exclude_rows.binary_search(row).is_err());
             rescorer.offer(target, ids, top)?;
-            continue;
+            return Ok(());
         }
         // Rows that lie together are scored together.
+        let mut scores = [0f32; BLOCK_ROWS];
         let block_rows = &dense.values[first * rank..(first + here) * rank];
         dot_rows(rescorer.vector(target), block_rows, &mut scores[..here]);
         for (row, &product) in (first as u32..).zip(&scores[..here]) {
@@ -80,8 +112,20 @@ pub(super) fn scan(
                 top.offer(row, ordinals[row as usize], score);
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Takes queries over one matrix through its blocks, given the length of the longest row of each.
+pub(super) fn scan(passes: &mut [Pass<'_>], block_norms: &[f32]) {
+    let blocks_a_check = (BLOCKS_A_CHECK / passes.len().max(1)).max(1);
+    for (block, &longest) in block_norms.iter().enumerate() {
+        let check = block % blocks_a_check == 0;
+        for pass in passes.iter_mut().filter(|pass| pass.outcome.is_ok()) {
+            let going = if check { pass.params.cancel.check() } else { Ok(()) };
+            pass.outcome = going.and_then(|()| pass.block(block, longest));
+        }
+    }
 }
 
 /// The score of a row, given its inner product with the query (of length 1, for cosine); not finite

@@ -55,3 +55,24 @@ fn links_end_at_the_first_gap() {
     beam.walk(graph.view(), vectors, &[1.0], (4, Reach::Thorough), &cancel).expect("walked");
     assert_eq!(beam.rows().collect::<Vec<_>>(), [2, 1, 0]);
 }
+
+#[test]
+fn a_scan_looks_at_every_flag_and_one_that_is_raised_stops_nobody_else() {
+    let values: Vec<f32> = (0..300).map(|row| row as f32).collect();
+    let ordinals: Vec<u32> = (0..300).collect();
+    let (never, raised) = (CancelFlag::new(), CancelFlag::new());
+    raised.cancel();
+    let params = [&raised, &never].map(|cancel| SearchParams::new(1, cancel));
+    let inverse_norms: Vec<f32> = values.iter().map(|value| 1.0 / value).collect();
+    let dense = DenseView { inverse_norms: &inverse_norms, ..of_rank_1(&values) };
+    let metric = Metric::InnerProduct;
+    let target = Target { dense, ordinals: &ordinals, query: &[1.0], metric };
+    let mut lanes = Vec::new();
+    let lanes = scan::Lane::some(&mut lanes, params.len());
+    let pass = |(params, lane)| scan::Pass::new(target, params, lane);
+    let mut passes: Vec<scan::Pass<'_>> = params.iter().zip(lanes).map(pass).collect();
+    scan::scan(&mut passes, &[127.0, 255.0, 299.0]);
+    let best = |pass: scan::Pass<'_>| pass.finish().map(|answered| answered.hits[0].row);
+    let outcomes: Vec<_> = passes.into_iter().map(best).collect();
+    assert_eq!(outcomes, [Err(SearchError::Cancelled), Ok(299)]);
+}

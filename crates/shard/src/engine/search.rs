@@ -9,8 +9,9 @@ use crate::pool::{Pace, Work};
 use crate::service::{OperationsSpent, WayCounts};
 use crate::table::{Replica, Table};
 use marquee_bundle::{
-    Allow, BundleShard, CancelFlag, Entity, Hit, MAX_SEARCH_COUNT, Metric, Partition, SearchParams,
-    SearchScratch, Way, dense_top_k, sparse_row_sum,
+    Allow, Answered, BundleShard, CancelFlag, DenseMatrix, DenseQuery, Entity, Hit,
+    MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric, Partition, SearchError, SearchParams,
+    SearchScratch, Way, dense_top_k_each, sparse_row_sum,
 };
 use marquee_core::bounds::{MAX_ID_BYTES, MAX_RANK_ITEMS};
 use marquee_core::merge::best_first;
@@ -18,6 +19,7 @@ use marquee_proto::shard::v1::{
     Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
 };
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +34,8 @@ const MAX_BRIEF_EXCLUSIONS: usize = 512;
 /// A checked request, with the shards it is about.
 pub(crate) struct Search {
     ops: Vec<Op>,
-    /// The first query of each operation, counted over all.
-    starts: Vec<usize>,
+    /// Which queries of which operation each unit is.
+    units: Vec<(usize, Range<usize>)>,
     queries: usize,
     bytes: AnswerBytes,
     spent: Arc<OperationsSpent>,
@@ -60,7 +62,7 @@ pub(crate) fn check(
     check_ops(ops.len())?;
     let mut search = Search {
         ops: Vec::new(),
-        starts: Vec::new(),
+        units: Vec::new(),
         queries: 0,
         bytes: AnswerBytes::default(),
         spent: Arc::clone(spent),
@@ -68,8 +70,10 @@ pub(crate) fn check(
     let mut results = 0usize;
     for (number, op) in ops.into_iter().enumerate() {
         let op = check_op(format!("ops[{number}]"), op, table)?;
-        search.starts.push(search.queries);
-        search.queries += op.queries.len();
+        let (queries, together) = (op.queries.len(), op.queries_a_unit());
+        let unit = |from| (number, from..queries.min(from + together));
+        search.units.extend((0..queries).step_by(together).map(unit));
+        search.queries += queries;
         results += op.queries.iter().map(|query| query.count as usize).sum::<usize>();
         search.ops.push(op);
         for (what, found, bound) in
@@ -186,9 +190,13 @@ fn check_query(
 }
 
 impl Work for Search {
-    type Output = QueryResult;
+    type Output = Vec<QueryResult>;
 
     fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn size(&self) -> usize {
         self.queries
     }
 
@@ -201,14 +209,14 @@ impl Work for Search {
         unit: usize,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
-    ) -> Result<QueryResult, RequestError> {
-        // The last operation that begins at or before it: those without queries begin there too.
-        let number = self.starts.partition_point(|&start| start <= unit) - 1;
-        let op = &self.ops[number];
-        let place = unit - self.starts[number];
+    ) -> Result<Vec<QueryResult>, RequestError> {
+        let (op, ref queries) = self.units[unit];
+        let op = &self.ops[op];
         let began = Instant::now();
-        let found = op.search(place, cancel, scratch, &self.spent.ways);
-        let described = found.and_then(|found| op.describe(&found, &self.bytes));
+        let found = op.search(queries.clone(), cancel, scratch, &self.spent.ways);
+        let describe =
+            |found: Vec<Found>| found.iter().map(|found| op.describe(found, &self.bytes)).collect();
+        let described = found.and_then(describe);
         self.spent.search.add(began.elapsed());
         described
     }
@@ -221,9 +229,9 @@ impl Search {
     }
 }
 
-/// The answer of a request of this shape.
-pub(crate) fn response(shape: Vec<usize>, queries: Vec<QueryResult>) -> SearchResponse {
-    let mut queries = queries.into_iter();
+/// The answer of a request of this shape, given what its units came to.
+pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<QueryResult>>) -> SearchResponse {
+    let mut queries = units.into_iter().flatten();
     let result = |length| SearchResult { queries: queries.by_ref().take(length).collect() };
     SearchResponse { results: shape.into_iter().map(result).collect() }
 }
@@ -231,7 +239,11 @@ pub(crate) fn response(shape: Vec<usize>, queries: Vec<QueryResult>) -> SearchRe
 /// A hit, and the place of its shard in the operation.
 type Placed = (usize, Hit);
 
+/// What a query came to in one shard.
+type OfShard = Result<(Vec<Hit>, Option<SearchWay>), SearchError>;
+
 /// What a query came to.
+#[derive(Default)]
 struct Found {
     hits: Vec<Placed>,
     ways: BTreeSet<SearchWay>,
@@ -252,73 +264,114 @@ impl Op {
         ordinary.then(|| replica.paces.search(self.kind, query.count as usize))
     }
 
+    /// How many of its queries go together. Those that are scanned for share what they read; others are
+    /// better spread over the threads. The shards of an operation are of one version and so alike.
+    fn queries_a_unit(&self) -> usize {
+        let matrix = self.replicas.first().map(|replica| replica.shard.dense(&self.matrix));
+        let scanned = |matrix: &DenseMatrix| matrix.cells().is_none() && matrix.graph().is_none();
+        match (self.kind, matrix) {
+            (Kind::Dense(_), Some(Ok(matrix))) if scanned(matrix) => MAX_SCANNED_TOGETHER,
+            _ => 1,
+        }
+    }
+
+    /// Searches all replicas for these queries.
     fn search(
         &self,
-        number: usize,
+        numbers: Range<usize>,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
         counts: &WayCounts,
-    ) -> Result<Found, RequestError> {
-        let query = &self.queries[number];
-        let field = || format!("{}.queries[{number}]", self.field);
-        let vector: Vec<f32> = query
-            .vector
-            .chunks_exact(size_of::<f32>())
-            .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-            .collect();
-        let mut hits: Vec<Placed> = Vec::new();
-        let mut ways = BTreeSet::new();
+    ) -> Result<Vec<Found>, RequestError> {
+        let queries = &self.queries[numbers.clone()];
+        let vectors: Vec<Vec<f32>> = queries.iter().map(vector).collect();
+        let mut found: Vec<Found> = queries.iter().map(|_| Found::default()).collect();
         for (place, replica) in self.replicas.iter().enumerate() {
             let shard = &replica.shard;
             let began = Instant::now();
-            let excluded = self.excluded_rows(shard, query).map_err(|ordinal| {
-                let total = shard.ids(self.entity).total();
-                let reason = format!("there is no ordinal {ordinal}: the bundle has {total}");
-                RequestError::invalid(format!("{}.exclude_ordinals", field()), reason)
-            })?;
-            let filter = match query.filter {
-                0 => Ok(None),
-                filter => self.filters[filter as usize - 1].rows(place, shard),
-            };
-            let failed = |error| RequestError::of_search(&field(), error);
-            let mut params = SearchParams::new(query.count as usize, cancel);
-            params.exclude_rows = &excluded;
-            if let Some(rows) = filter.map_err(failed)? {
-                params.allow = Allow::Rows(rows);
+            let excluded = numbers.clone().map(|number| self.excluded_rows(number, shard));
+            let excluded: Vec<Vec<u32>> = excluded.collect::<Result<_, _>>()?;
+            let mut dense = Vec::with_capacity(queries.len());
+            for ((number, vector), exclude_rows) in numbers.clone().zip(&vectors).zip(&excluded) {
+                let allow = self.allow(number, place, shard)?;
+                let count = self.queries[number].count as usize;
+                let params =
+                    SearchParams { allow, exclude_rows, ..SearchParams::new(count, cancel) };
+                dense.push(DenseQuery { vector, params });
             }
-            let found = match self.kind {
+            let answers: Vec<OfShard> = match self.kind {
                 Kind::Dense(metric) => {
-                    dense_top_k(shard, &self.matrix, &vector, metric, &params, scratch)
+                    let answers = dense_top_k_each(shard, &self.matrix, metric, &dense, scratch);
+                    let told = |Answered { hits, way }| (hits, way.map(way_taken));
+                    answers.into_iter().map(|answer| answer.map(told)).collect()
                 }
                 Kind::Sparse => {
-                    let (rows, weights) = (&query.rows, &query.weights);
-                    sparse_row_sum(shard, &self.matrix, rows, weights, &params, scratch)
+                    let sum = |(query, of): (&Query, &DenseQuery<'_>)| {
+                        let Query { rows, weights, .. } = query;
+                        sparse_row_sum(shard, &self.matrix, rows, weights, &of.params, scratch)
+                            .map(|hits| (hits, Some(SearchWay::RowSum)))
+                    };
+                    queries.iter().zip(&dense).map(sum).collect()
                 }
             };
-            hits.extend(found.map_err(failed)?.into_iter().map(|hit| (place, hit)));
-            if let Some(way) = way_taken(self.kind, scratch) {
-                counts.count(way);
-                ways.insert(way);
+            for ((number, answer), found) in numbers.clone().zip(answers).zip(&mut found) {
+                let (hits, way) = answer.map_err(|error| self.failed(number, error))?;
+                found.hits.extend(hits.into_iter().map(|hit| (place, hit)));
+                if let Some(way) = way {
+                    counts.count(way);
+                    found.ways.insert(way);
+                }
             }
-            if let Some(pace) = self.pace(replica, query) {
-                pace.record(began.elapsed());
+            let each = began.elapsed() / queries.len() as u32;
+            for pace in queries.iter().filter_map(|query| self.pace(replica, query)) {
+                pace.record(each);
             }
         }
         if self.replicas.len() > 1 {
             let rank = |(_, hit): &Placed| (hit.score, hit.ordinal);
-            hits.sort_unstable_by(|a, b| best_first(rank(a), rank(b)));
-            hits.truncate(query.count as usize);
+            for (Found { hits, .. }, query) in found.iter_mut().zip(queries) {
+                hits.sort_unstable_by(|a, b| best_first(rank(a), rank(b)));
+                hits.truncate(query.count as usize);
+            }
         }
-        Ok(Found { hits, ways })
+        Ok(found)
     }
 
-    /// The rows of the shard that the query excludes, ascending; or an ordinal that isn't any.
-    fn excluded_rows(&self, shard: &BundleShard, query: &Query) -> Result<Vec<u32>, u32> {
+    /// The field of a query, such as `ops[0].queries[3]`.
+    fn field_of(&self, number: usize) -> String {
+        format!("{}.queries[{number}]", self.field)
+    }
+
+    fn failed(&self, number: usize, error: SearchError) -> RequestError {
+        RequestError::of_search(&self.field_of(number), error)
+    }
+
+    /// The rows of the shard at this place that the query's filter allows.
+    fn allow(
+        &self,
+        number: usize,
+        place: usize,
+        shard: &BundleShard,
+    ) -> Result<Allow<'_>, RequestError> {
+        let Some(filter) = (self.queries[number].filter as usize).checked_sub(1) else {
+            return Ok(Allow::All);
+        };
+        let rows = self.filters[filter].rows(place, shard);
+        let rows = rows.map_err(|error| self.failed(number, error))?;
+        Ok(rows.map_or(Allow::All, Allow::Rows))
+    }
+
+    /// The rows of the shard that the query excludes, ascending.
+    fn excluded_rows(&self, number: usize, shard: &BundleShard) -> Result<Vec<u32>, RequestError> {
+        let query = &self.queries[number];
         let ids = shard.ids(self.entity);
         let mut rows = Vec::new();
         for &ordinal in &query.exclude_ordinals {
-            if ordinal as usize >= ids.total() {
-                return Err(ordinal);
+            let total = ids.total();
+            if ordinal as usize >= total {
+                let field = format!("{}.exclude_ordinals", self.field_of(number));
+                let reason = format!("there is no ordinal {ordinal}: the bundle has {total}");
+                return Err(RequestError::invalid(field, reason));
             }
             rows.extend(ids.row_of_ordinal(ordinal));
         }
@@ -350,15 +403,18 @@ impl Op {
     }
 }
 
-/// How the last search of this kind was made; none if it had no rows to search.
-fn way_taken(kind: Kind, scratch: &SearchScratch) -> Option<SearchWay> {
-    match kind {
-        Kind::Sparse => Some(SearchWay::RowSum),
-        Kind::Dense(_) => scratch.last_way().map(|way| match way {
-            Way::Scan => SearchWay::Scan,
-            Way::Cells(_) => SearchWay::Cells,
-            Way::ExactCells => SearchWay::ExactCells,
-            Way::Graph { .. } => SearchWay::Graph,
-        }),
+/// A dense query's vector; empty for others.
+fn vector(query: &Query) -> Vec<f32> {
+    let values = query.vector.chunks_exact(size_of::<f32>());
+    values.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+}
+
+/// How a dense matrix was searched, on the wire.
+fn way_taken(way: Way) -> SearchWay {
+    match way {
+        Way::Scan => SearchWay::Scan,
+        Way::Cells(_) => SearchWay::Cells,
+        Way::ExactCells => SearchWay::ExactCells,
+        Way::Graph { .. } => SearchWay::Graph,
     }
 }

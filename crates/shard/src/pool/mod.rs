@@ -1,10 +1,11 @@
 //! The threads that answer: a bounded number of them, a bounded queue, and nothing done in vain.
 //!
-//! A request is a [`Work`] of independent units (the queries of a batch, say). [`Pool::run`] admits
-//! it if the queue has room for its units, and hands out a ticket for it to as many threads as it
-//! can keep busy. A thread that holds a ticket does one unit after another; after [`QUANTUM`] it
-//! puts the ticket back at the end of the queue when others wait. So a batch is spread over all
-//! threads, while a single query behind a large batch waits for one quantum and not for the batch.
+//! A request is a [`Work`] of independent units (the queries of a batch, say, or a few that share what
+//! they read). [`Pool::run`] admits it if the queue has room for its size, and hands out a ticket for
+//! it to as many threads as it can keep busy. A thread that holds a ticket does one unit after another;
+//! after [`QUANTUM`] it puts the ticket back at the end of the queue when others wait. So a batch is
+//! spread over all threads, while a single query behind a large batch waits for one quantum, or one
+//! unit that takes longer, and not for the batch.
 //!
 //! Dropping the future, or its deadline, raises the work's cancel flag: what runs stops within
 //! microseconds, and what waits is never begun. A unit that panics costs its own request alone.
@@ -53,8 +54,13 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// How many units there are.
     fn units(&self) -> usize;
 
+    /// How much room it takes in the queue: as many as its units, unless each of them is several things.
+    fn size(&self) -> usize {
+        self.units()
+    }
+
     /// How long all units together are expected to take, one after another; none if that is not
-    /// known. Not asked of work with more than [`MAX_BRIEF_UNITS`].
+    /// known. Not asked of work of a larger size than [`MAX_BRIEF_UNITS`].
     fn expected(&self) -> Option<Duration>;
 
     /// Does one unit, and gives up when the flag is raised.
@@ -100,8 +106,9 @@ impl Pool {
         if units == 0 {
             return Ok(Vec::new());
         }
-        let permit = self.queue.admit(units)?;
-        if units <= MAX_BRIEF_UNITS && work.expected().is_some_and(|time| time <= BRIEF) {
+        let size = work.size();
+        let permit = self.queue.admit(size)?;
+        if size <= MAX_BRIEF_UNITS && work.expected().is_some_and(|time| time <= BRIEF) {
             return self.run_here(&work, deadline);
         }
         let (job, outcome) = Job::new(work, deadline, permit);

@@ -115,6 +115,15 @@ fn dense(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut Se
             &params,
             rows,
         );
+        // Scanned for together, each gets what it gets alone, an error too.
+        let params = SearchParams { way: Some(Way::Scan), ..params };
+        let queries = [&query, &vast, &own].map(|vector| DenseQuery { vector, params });
+        let metric = Metric::InnerProduct;
+        let together = dense_top_k_each(shard, name, metric, &queries, scratch);
+        for (DenseQuery { vector, params }, answer) in queries.iter().zip(together) {
+            let alone = dense_top_k(shard, name, vector, metric, params, scratch);
+            assert_eq!(answer.map(|answer| answer.hits), alone);
+        }
     }
 }
 
