@@ -5,12 +5,12 @@
 
 use marquee_core::experiment::ExperimentState;
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::Window;
+use marquee_core::telemetry::{WINDOW_MS, Window};
 use std::collections::BTreeMap;
 
-/// How long the leader adds up what routers send before it judges: as long as a router's window, so that
-/// each judgement has one of every router.
-pub(crate) const JUDGE_EVERY_MS: u64 = 2_000;
+/// How long the leader adds up what routers send before it judges: each judgement has a window of every
+/// router.
+pub(crate) const JUDGE_EVERY_MS: u64 = WINDOW_MS;
 
 /// A trial, and the share of its last arm while it was measured.
 pub(crate) type Measured = (String, u32);

@@ -241,7 +241,7 @@ pub enum Refusal {
     Exhausted(String),
 }
 
-/// What was measured, by rollout.
+/// What was measured, by rollout and experiment.
 pub type AllEvidence = BTreeMap<String, Evidence>;
 
 /// What a command came to, either way.
@@ -254,7 +254,7 @@ pub struct State {
     pub plan: Plan,
     /// Outcomes by request id, oldest first, at most [`MAX_REMEMBERED_REQUESTS`].
     pub outcomes: VecDeque<(String, Outcome)>,
-    /// What was measured, by rollout. Apart from the plan, which would else have a new epoch for every
+    /// What was measured. Apart from the plan, which would else have a new epoch for every
     /// window.
     pub evidence: AllEvidence,
 }
@@ -301,7 +301,7 @@ impl State {
         outcome
     }
 
-    /// Evidence lives as long as its rollout, and of finished ones the newest is kept.
+    /// Evidence lives as long as its rollout or experiment, and of finished ones the newest is kept.
     fn forget_evidence(&mut self) {
         let finished: Vec<&str> = self
             .plan
@@ -328,6 +328,7 @@ impl State {
             is_known && !old.contains(id)
         });
     }
+
     /// What the leader should propose at `now_ms`; see [`due`].
     pub fn due(&self, now_ms: u64) -> Vec<Action> {
         due(&self.plan, &self.evidence, now_ms)
@@ -502,7 +503,6 @@ fn full(what: &str, bound: usize) -> Refusal {
 /// What follows from any change: surfaces follow their rollouts, shards are placed, drained nodes
 /// and old rollouts are forgotten.
 fn settle(plan: &mut Plan, now_ms: u64) {
-    let mut ended = Vec::new();
     for (name, surface) in &mut plan.surfaces {
         let over = plan
             .rollouts
@@ -515,13 +515,10 @@ fn settle(plan: &mut Plan, now_ms: u64) {
                 surface.previous = surface.ensemble.replace(rollout.candidate.clone());
             }
             surface.rollout_id = None;
-            ended.push(name.clone());
         }
     }
     plan.surfaces.retain(|_, surface| *surface != Surface::default());
-    for name in ended {
-        start_pending(plan, &name, now_ms);
-    }
+    start_pending(plan, now_ms);
     let stopped = plan.experiments.len().saturating_sub(MAX_EXPERIMENTS);
     forget_oldest(&mut plan.experiments, stopped, |it| it.state == ExperimentState::Stopped);
     let finished = plan.rollouts.iter().filter(|rollout| rollout.state.is_over()).count();

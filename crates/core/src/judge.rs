@@ -14,7 +14,7 @@ use crate::gate::{Bound, FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData};
 use crate::rollout::{Clearance, Decision, Rollout, RolloutState};
 use crate::sequential::{Estimate, Occurrences, ShareTest, join, mean_above, needed};
 use crate::telemetry::{
-    ArmStats, GROUPS, GroupedSum, LATENCY_SLACK_MICROS, Measure, MirrorStats, Window,
+    ArmStats, GROUPS, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, MirrorStats, Window,
 };
 
 /// Groups of users that must have been seen before a mean says anything.
@@ -323,15 +323,9 @@ fn examine_errors(gate: &Gate, found: &mut GateEvidence, after: &Window, window:
         }
     }
     take_shares(gate, found);
-    let all = sides(after);
-    let both = |pick: fn(&(&ArmStats, &ArmStats)) -> Occurrences| {
-        all.iter().map(pick).fold(Occurrences { times: 0, of: 0 }, |sum, one| Occurrences {
-            times: sum.times + one.times,
-            of: sum.of + one.of,
-        })
-    };
-    let baseline = both(|(arm, _)| Occurrences { times: arm.failed(), of: arm.requests() });
-    let candidate = both(|(_, arm)| Occurrences { times: arm.failed(), of: arm.requests() });
+    let [live, mirrored] = sides(after);
+    let baseline = occurrences(live.0).plus(occurrences(mirrored.0));
+    let candidate = occurrences(live.1).plus(occurrences(mirrored.1));
     let rate = |it: Occurrences| (it.of > 0).then(|| it.times as f64 / it.of as f64);
     compare(gate, found, rate(baseline), rate(candidate), [baseline.of, candidate.of]);
     // Errors speak sooner than their absence.
@@ -378,22 +372,14 @@ fn examine_tail(
         }
     }
     take_shares(gate, found);
-    let all = sides(after);
-    let merged = |pick: fn(&(&ArmStats, &ArmStats)) -> crate::telemetry::Latencies| {
-        let mut sum = crate::telemetry::Latencies::default();
-        for latencies in all.iter().map(pick) {
-            sum.absorb(&latencies);
-        }
-        sum
-    };
-    let baseline = merged(|(arm, _)| arm.latencies.clone());
-    let candidate = merged(|(_, arm)| arm.latencies.clone());
-    let millis = |it: &crate::telemetry::Latencies| {
-        it.quantile(1.0 - tail).map(|micros| micros as f64 / 1_000.0)
-    };
+    let [live, mirrored] = sides(after);
+    let (mut baseline, mut candidate) = (live.0.latencies.clone(), live.1.latencies.clone());
+    baseline.absorb(&mirrored.0.latencies);
+    candidate.absorb(&mirrored.1.latencies);
+    let millis = |it: &Latencies| it.quantile(1.0 - tail).map(|micros| micros as f64 / 1_000.0);
     let samples = [baseline.total(), candidate.total()];
     compare(gate, found, millis(&baseline), millis(&candidate), samples);
-    enough(gate, found, gate.min_samples) && has_population(Measure::LogLatency, after)
+    enough(gate, found, gate.min_samples) && has_population(after)
 }
 
 fn take_shares(gate: &Gate, found: &mut GateEvidence) {
@@ -513,7 +499,6 @@ fn least_scale(metric: Metric) -> f64 {
         Metric::LatencyMean => 0.2,
         Metric::Sameness | Metric::Overlap | Metric::RankBiasedOverlap => 0.05,
         Metric::PlaySecondsPerAnswer => 1.0,
-        Metric::Score => 0.01,
         _ => 0.01,
     }
 }
@@ -580,10 +565,10 @@ fn enough(gate: &Gate, found: &GateEvidence, least: u64) -> bool {
     candidate >= least.max(1) && (!gate.bound.is_ratio() || baseline >= least.max(1))
 }
 
-fn has_population(measure: Measure, after: &Window) -> bool {
-    sides(after).into_iter().any(|(baseline, candidate)| {
-        [baseline, candidate].into_iter().all(|arm| means_of(arm, measure).filled() >= MIN_GROUPS)
-    })
+/// Whether latencies of enough users were seen on both sides.
+fn has_population(after: &Window) -> bool {
+    let is_known = |arm: &ArmStats| means_of(arm, Measure::LogLatency).filled() >= MIN_GROUPS;
+    sides(after).into_iter().any(|(baseline, candidate)| is_known(baseline) && is_known(candidate))
 }
 
 /// Whether the candidate has the share of users that it should have on this step.

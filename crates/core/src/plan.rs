@@ -289,18 +289,15 @@ impl Plan {
         self.route_as(surface, user_id, rollout, variant)
     }
 
-    /// What would have served the user of `route` on the other side of its rollout, and the share of such
-    /// requests, in 1/10,000, that it is to answer too, for nobody. None where nothing is to be mirrored.
-    pub fn mirror(&self, route: &Route, user_id: &str) -> Option<(Route, u32)> {
+    /// What would have served the user of `route` on the other side of its rollout; none where there is none.
+    pub fn other_side(&self, route: &Route, user_id: &str) -> Option<Route> {
         let rollout = self.rollout(route.rollout_id.as_ref()?)?;
-        let share = rollout.mirror_basis_points();
         let other = match route.variant {
             Variant::None => return None,
             Variant::Baseline => Variant::Candidate,
             Variant::Candidate => Variant::Baseline,
         };
-        let mirrored = || self.route_as(&route.surface, user_id, Some(rollout), other).ok();
-        if share == 0 { None } else { Some((mirrored()?, share)) }
+        self.route_as(&route.surface, user_id, Some(rollout), other).ok()
     }
 
     /// What serves those who take part in an experiment.

@@ -39,8 +39,11 @@ pub fn doomed_bundles(plan: &Plan, retired: &BTreeSet<ModelVersion>) -> Vec<(Str
 /// or is paused (its baseline included, for its rollback), no experiment, no stored ensemble, nothing that was
 /// live before and may be wanted back.
 pub fn retired(plan: &Plan, now_ms: u64) -> BTreeSet<ModelVersion> {
-    let needed = needed(plan);
     let mut retired = BTreeSet::new();
+    if plan.retention.is_empty() {
+        return retired;
+    }
+    let needed = needed(plan);
     for (model, policy) in &plan.retention {
         let newest_first =
             plan.versions.iter().rev().filter(|(version, _)| version.model == *model);

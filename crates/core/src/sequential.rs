@@ -41,6 +41,13 @@ pub struct Occurrences {
     pub of: u64,
 }
 
+impl Occurrences {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self { times: self.times + other.times, of: self.of + other.of }
+    }
+}
+
 /// Whether something happens to the candidate more than `ratio` times as often as to the baseline; see
 /// the module. One log-likelihood ratio for each alternative, summed over windows.
 #[derive(Clone, Debug, Default, PartialEq)]

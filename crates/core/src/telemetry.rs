@@ -18,6 +18,9 @@
 use crate::hash::{Purpose, stable_hash};
 use std::collections::BTreeMap;
 
+/// How long a router's window is, and how long the leader adds windows up before it judges: soon enough to take
+/// a bad candidate back within seconds, and long enough that messages are few.
+pub const WINDOW_MS: u64 = 2_000;
 /// Groups of users that means are kept by: enough for a standard error, few enough to send.
 pub const GROUPS: usize = 64;
 /// Arms of a trial: as many as members of an ensemble.
@@ -35,9 +38,19 @@ pub const MAX_DIFF_ITEMS: usize = 10;
 /// breach, twice 30 ms is.
 pub const LATENCY_SLACK_MICROS: u64 = 2_000;
 
+/// A hash of a user's id that is the same on every router.
+pub fn hash_user(user_id: &str) -> u64 {
+    stable_hash(Purpose::Group, &[user_id.as_bytes()])
+}
+
+/// The group that a user with this [hash](hash_user) belongs to, in `0..GROUPS`.
+pub fn group_of_hash(hash: u64) -> usize {
+    (hash % GROUPS as u64) as usize
+}
+
 /// The group that a user belongs to, in `0..GROUPS`.
 pub fn group_of(user_id: &str) -> usize {
-    (stable_hash(Purpose::Group, &[user_id.as_bytes()]) % GROUPS as u64) as usize
+    group_of_hash(hash_user(user_id))
 }
 
 /// How many there were and what they add up to, by group of users.

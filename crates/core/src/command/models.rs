@@ -1,6 +1,6 @@
 //! What is published, and ensembles of it.
 
-use super::rollouts::start_automatic_rollouts;
+use super::rollouts::await_rollouts;
 use super::{Outcome, Refusal, Reply, full};
 use crate::bounds::{MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
@@ -33,7 +33,7 @@ pub(super) fn publish(
     let published =
         PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..new.clone() };
     plan.versions.insert(version.clone(), published);
-    start_automatic_rollouts(plan, &version, now_ms);
+    await_rollouts(plan, &version);
     Ok(Reply::Version(version))
 }
 

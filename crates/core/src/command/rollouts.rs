@@ -83,32 +83,30 @@ pub(super) fn change_rollout(
     Ok(Reply::Rollout(Box::new(plan.rollouts[at].clone())))
 }
 
-/// A new version has been published: what waits for it begins, or is next.
-pub(super) fn start_automatic_rollouts(plan: &mut Plan, version: &ModelVersion, now_ms: u64) {
-    let waits = |surface: &Surface| {
-        surface.automatic.as_ref().is_some_and(|automatic| automatic.model == version.model)
-    };
-    let waiting: Vec<String> =
-        plan.surfaces.iter().filter(|(_, it)| waits(it)).map(|(name, _)| name.clone()).collect();
-    for name in waiting {
-        if let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get_mut(&name) {
-            automatic.pending = Some(version.clone());
-        }
-        start_pending(plan, &name, now_ms);
+/// A new version has been published: it is next wherever rollouts of its model begin by themselves.
+pub(super) fn await_rollouts(plan: &mut Plan, version: &ModelVersion) {
+    let automatic = plan.surfaces.values_mut().filter_map(|surface| surface.automatic.as_mut());
+    for automatic in automatic.filter(|automatic| automatic.model == version.model) {
+        automatic.pending = Some(version.clone());
     }
 }
 
-/// Starts what is next on a surface, if nothing runs there.
-pub(super) fn start_pending(plan: &mut Plan, name: &str, now_ms: u64) {
-    let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get(name) else { return };
-    let Automatic { steps, terms, pending: Some(version), .. } = automatic.clone() else { return };
-    let candidate = version.to_string();
-    let started = start_rollout(plan, name, &candidate, &steps, &terms, now_ms);
-    // Refused while another one runs: it is tried again when that is over.
-    if let (Ok(_), Some(Surface { automatic: Some(automatic), .. })) =
-        (started, plan.surfaces.get_mut(name))
-    {
-        automatic.pending = None;
+/// Starts what is next on each surface where nothing runs.
+pub(super) fn start_pending(plan: &mut Plan, now_ms: u64) {
+    let waits =
+        |surface: &Surface| surface.automatic.as_ref().is_some_and(|it| it.pending.is_some());
+    let waiting: Vec<String> =
+        plan.surfaces.iter().filter(|(_, it)| waits(it)).map(|(name, _)| name.clone()).collect();
+    for name in waiting {
+        let Some(automatic) = plan.surfaces[&name].automatic.clone() else { continue };
+        let Automatic { steps, terms, pending: Some(version), .. } = automatic else { continue };
+        // Refused while a rollout or an experiment runs there: it is tried again at every change.
+        let started = start_rollout(plan, &name, &version.to_string(), &steps, &terms, now_ms);
+        if let (Ok(_), Some(Surface { automatic: Some(automatic), .. })) =
+            (started, plan.surfaces.get_mut(&name))
+        {
+            automatic.pending = None;
+        }
     }
 }
 

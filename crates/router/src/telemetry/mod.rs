@@ -53,11 +53,11 @@ pub(crate) use observer::{Call, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use rewards::name_answer;
 
+use marquee_core::telemetry::WINDOW_MS;
 use std::time::Duration;
 
-/// How long a window is: soon enough to take a bad candidate back within seconds, and long enough that
-/// the messages are few.
-pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+/// How long a window is.
+pub(crate) const WINDOW: Duration = Duration::from_millis(WINDOW_MS);
 /// Answers that a window has room for: 65,000 a second, more than a router of today's machines gives,
 /// in 20 MB.
 pub(crate) const MAX_OBSERVATIONS: usize = 1 << 17;

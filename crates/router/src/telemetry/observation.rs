@@ -1,8 +1,7 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
-use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::plan::Trial;
-use marquee_core::telemetry::{GROUPS, MAX_DIFF_ITEMS};
+use marquee_core::telemetry::{MAX_DIFF_ITEMS, group_of_hash, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.
@@ -40,16 +39,16 @@ pub(crate) struct Who {
 
 impl Who {
     pub(crate) fn user(user_id: &str) -> Self {
-        Self { hash: stable_hash(Purpose::Group, &[user_id.as_bytes()]), is_user: true }
+        Self { hash: hash_user(user_id), is_user: true }
     }
 
     pub(crate) fn item(item_id: &str) -> Self {
         Self { is_user: false, ..Self::user(item_id) }
     }
 
-    /// The group of users, as [`marquee_core::telemetry::group_of`] has it.
+    /// The group of users.
     pub(crate) fn group(self) -> usize {
-        (self.hash % GROUPS as u64) as usize
+        group_of_hash(self.hash)
     }
 }
 

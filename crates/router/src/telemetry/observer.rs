@@ -110,7 +110,7 @@ fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, draw: u32) -> Option<Route
     if draw >= rollout.mirror_basis_points() || !ask.is_recommendation() {
         return None;
     }
-    plan.mirror(route, ask.subject.id()).map(|(other, _)| other)
+    plan.other_side(route, ask.subject.id())
 }
 
 fn who_of(subject: &Subject) -> Who {

@@ -61,14 +61,6 @@ fn user_on(trial: &Trial) -> String {
 }
 
 #[test]
-fn the_group_of_users_is_that_of_core() {
-    for n in 0..1_000 {
-        let user = format!("u{n}");
-        assert_eq!(Who::user(&user).group(), group_of(&user));
-    }
-}
-
-#[test]
 fn answers_count_on_their_arm_and_at_their_share() {
     let mut batch = Batch::default();
     batch.observe(&trial(100, 0), answered(0, "ann", 1, list("1", &["a", "b"])));
