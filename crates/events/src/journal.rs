@@ -183,15 +183,7 @@ impl EventLog {
     /// What is wrong with the log.
     pub fn open(settings: EventSettings) -> Result<Self, LogError> {
         let quarantine = settings.quarantine();
-        let mut writer = Writer {
-            events: LogWriter::open(settings.log.clone())?,
-            quarantine: LogWriter::open(quarantine.clone())?,
-            duplicates: Duplicates::default(),
-            quarantined: Duplicates::with_generation(QUARANTINE_GENERATION),
-            frame: Frame::default(),
-            quarantine_frame: Frame::default(),
-            shared: Arc::default(),
-        };
+        let mut writer = Writer::open(&settings.log, &quarantine)?;
         writer.read_back(&settings.log, &quarantine)?;
         let shared = Arc::clone(&writer.shared);
         let (queue, jobs) = channel();
@@ -334,6 +326,18 @@ struct Writer {
 }
 
 impl Writer {
+    fn open(log: &LogOptions, quarantine: &LogOptions) -> Result<Self, LogError> {
+        Ok(Self {
+            events: LogWriter::open(log.clone())?,
+            quarantine: LogWriter::open(quarantine.clone())?,
+            duplicates: Duplicates::default(),
+            quarantined: Duplicates::with_generation(QUARANTINE_GENERATION),
+            frame: Frame::default(),
+            quarantine_frame: Frame::default(),
+            shared: Arc::default(),
+        })
+    }
+
     /// Remembers the newest events: their ids, and what users had.
     fn read_back(&mut self, log: &LogOptions, quarantine: &LogOptions) -> Result<(), LogError> {
         let (duplicates, shared) = (&mut self.duplicates, &self.shared);
@@ -434,7 +438,15 @@ impl Writer {
         }
     }
 
+    /// Writes both frames, which are empty afterwards, whatever came of it.
     fn commit(&mut self) -> Result<(), RecordError> {
+        let written = self.write();
+        self.frame.clear();
+        self.quarantine_frame.clear();
+        written
+    }
+
+    fn write(&mut self) -> Result<(), RecordError> {
         let logs = [
             (&mut self.quarantine, &mut self.quarantine_frame),
             (&mut self.events, &mut self.frame),
@@ -446,7 +458,6 @@ impl Writer {
                 false => log.commit(frame).map(|_| ()),
             };
             if let Err(error) = written {
-                frame.clear();
                 if !matches!(error, LogError::Failed(_)) {
                     tracing::error!(%error, "the event log cannot be written and refuses events");
                 }

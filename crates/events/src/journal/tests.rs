@@ -225,3 +225,26 @@ async fn a_failed_disk_acknowledges_nothing_not_even_duplicates() {
     let ids = stored(dir.path());
     assert_eq!(ids.iter().filter(|id| *id == "b").count(), 1, "{ids:?}");
 }
+
+#[test]
+fn a_failed_quarantine_leaves_no_events_in_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let mut settings = EventSettings::new(dir.path());
+    settings.log.faults = Some(Arc::new(move |_| {
+        let fails = failing.load(Ordering::Acquire);
+        if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+    }));
+    fails.store(false, Ordering::Release);
+    let mut writer = Writer::open(&settings.log, &settings.quarantine()).expect("opens");
+    fails.store(true, Ordering::Release);
+    writer.quarantine_frame.push(|out| out.push(0));
+    writer.commit().expect_err("the quarantine cannot be written");
+    fails.store(false, Ordering::Release);
+    for _ in 0..3 {
+        writer.frame.push(|out| out.push(0));
+        writer.commit().expect_err("neither is written while one cannot be");
+        assert!(writer.frame.is_empty() && writer.quarantine_frame.is_empty());
+    }
+}
