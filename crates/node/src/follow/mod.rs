@@ -18,4 +18,4 @@ pub use backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT};
 pub use plan_cache::PlanCache;
 pub use plan_follower::{FollowerConfig, follow_plan};
 pub use reporter::{NodeIdentity, REPORT_EVERY, ReportSink, report_node, to_control_nodes};
-pub use telemetry::{TelemetrySink, drain, report_telemetry, telemetry_to_control_nodes};
+pub use telemetry::{TelemetrySink, report_telemetry, telemetry_to_control_nodes};

@@ -9,7 +9,6 @@ use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_router::Report;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -86,19 +85,4 @@ pub async fn report_telemetry(
             next = reports.recv().await;
         }
     }
-}
-
-/// For sinks in this process: hands each window over by a call.
-pub async fn drain<F>(
-    windows: mpsc::Receiver<ReportTelemetryRequest>,
-    mut take: impl FnMut(ReportTelemetryRequest) -> F,
-) -> Result<(), Status>
-where
-    F: Future<Output = Result<(), Status>>,
-{
-    let mut windows = ReceiverStream::new(windows);
-    while let Some(window) = windows.next().await {
-        take(window).await?;
-    }
-    Ok(())
 }

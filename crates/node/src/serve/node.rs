@@ -19,8 +19,8 @@ use super::server::{self, ServerError, Shutdown};
 use super::usage::Usage;
 use crate::config::{Address, Config, ControlSettings, EventsSettings};
 use crate::follow::{
-    FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, drain, follow_plan,
-    report_node, report_telemetry, telemetry_to_control_nodes, to_control_nodes,
+    FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
+    report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
 use anyhow::Context as _;
 use marquee_bundle::TrustedKeys;
@@ -412,12 +412,14 @@ fn to_this_process(control: &Control) -> ReportSink {
 /// Hands telemetry to the control node of this process, without a socket.
 fn telemetry_to_this_process(control: &Control) -> TelemetrySink {
     let api = control.api();
-    Arc::new(move |windows| {
+    Arc::new(move |mut windows| {
         let api = api.clone();
-        Box::pin(drain(windows, move |request| {
-            let api = api.clone();
-            async move { api.take_telemetry(request).await }
-        }))
+        Box::pin(async move {
+            while let Some(window) = windows.recv().await {
+                api.take_telemetry(window).await?;
+            }
+            Ok(())
+        })
     })
 }
 
