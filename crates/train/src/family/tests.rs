@@ -5,7 +5,7 @@ use super::*;
 use crate::interactions::{Duplicates, RawRow};
 use crate::options::{Optimizer, Similarity};
 use clap::ValueEnum as _;
-use marquee_core::recipe::Seen;
+use marquee_core::recipe::{BlendMember, Seen};
 use proptest::prelude::*;
 
 /// Interactions of users 0.. with items 0.., each (user, item, value, time).
@@ -356,6 +356,29 @@ fn a_new_user_is_served_by_history_alone() {
         let list = &Ranker::new(&part, &popularity).lists(std::slice::from_ref(&asker), 3)[0];
         assert!(list.iter().all(|item| item % 2 == 1), "{}: {list:?}", kind.name());
     }
+}
+
+/// In a blend, what is popular stands in for the first member who would know the stranger, with its weight.
+#[test]
+fn a_stranger_to_a_blend_gets_what_is_popular_in_place_of_taste() {
+    let rows = taste(60, 20);
+    let mut part = fitted(&rows, &args(ModelKind::Trending));
+    let of_taste = fitted(&rows, &args(ModelKind::ItemKnn));
+    let members = [(of_taste.recipe, 1.0), (part.recipe.clone(), 0.1)];
+    part.recipe = Recipe::Blend {
+        members: members.map(|(recipe, weight)| BlendMember { recipe, weight }).into(),
+    };
+    part.sparse.extend(of_taste.sparse);
+    // Not what is trending.
+    let mut popularity = vec![0.0; 20];
+    (popularity[7], popularity[4], popularity[11]) = (3.0, 2.0, 1.0);
+    let list = |history| {
+        let asker = Asker { row: None, history };
+        Ranker::new(&part, &popularity).lists(&[asker], 3).remove(0)
+    };
+    assert_eq!(list(Vec::new()), [7, 4, 11]);
+    let known = list(vec![Seen { ordinal: 3, value: 1.0, age: 0 }]);
+    assert_eq!(known[0] % 2, 1, "with a taste it is taste that counts: {known:?}");
 }
 
 proptest! {
