@@ -13,8 +13,8 @@
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::id::check_name;
-use crate::judge::{Evidence, MIN_GROUPS, SHARE_TOLERANCE};
-use crate::sequential::{Estimate, join, mean_above, needed};
+use crate::judge::{Evidence, SHARE_TOLERANCE};
+use crate::sequential::{Estimate, MIN_GROUPS, join, mean_above, needed};
 use crate::split;
 use crate::telemetry::{GroupedSum, MAX_ARMS, Measure};
 
@@ -24,6 +24,8 @@ pub const REPORT_ALPHA: f64 = 0.05;
 pub const MIN_FLOOR_BASIS_POINTS: u32 = 10;
 /// Draws from what is known of the arms, to see how often each is best.
 const DRAWS: usize = 1_000;
+/// How far single values may plausibly lie from their mean, whatever is measured.
+const SPREAD: f64 = 0.01;
 /// Effects of a twentieth are what a report should be narrow for.
 const SCALE_OF_EFFECTS: f64 = 0.05;
 
@@ -248,10 +250,8 @@ struct Compared {
 
 /// How far a mean is from the usual one, as a part of that.
 fn compare(usual: &GroupedSum, theirs: &GroupedSum) -> Option<Compared> {
-    let known = |sums: &GroupedSum| {
-        (sums.filled() >= MIN_GROUPS).then(|| Estimate::of(sums, 0.01)).flatten()
-    };
-    let (usual, theirs) = (known(usual)?, known(theirs)?);
+    let usual = Estimate::of_population(usual, SPREAD)?;
+    let theirs = Estimate::of_population(theirs, SPREAD)?;
     let whole = usual.value.abs();
     if whole == 0.0 {
         return None;
@@ -307,10 +307,7 @@ pub fn thompson(
         .total
         .arms
         .iter()
-        .map(|arm| {
-            let sums = arm.measures.get(&reward).filter(|sums| sums.filled() >= MIN_GROUPS)?;
-            Estimate::of(sums, 0.01)
-        })
+        .map(|arm| Estimate::of_population(arm.measures.get(&reward)?, SPREAD))
         .collect::<Option<_>>()?;
     if estimates.len() != experiment.arms.len() {
         return None;

@@ -12,13 +12,11 @@
 
 use crate::gate::{Bound, FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData};
 use crate::rollout::{Clearance, Decision, Rollout, RolloutState};
-use crate::sequential::{Estimate, Occurrences, ShareTest, join, mean_above, needed};
+use crate::sequential::{Estimate, MIN_GROUPS, Occurrences, ShareTest, join, mean_above, needed};
 use crate::telemetry::{
-    ArmStats, GROUPS, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, MirrorStats, Window,
+    ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, MirrorStats, Window,
 };
 
-/// Groups of users that must have been seen before a mean says anything.
-pub const MIN_GROUPS: usize = GROUPS / 2;
 /// Requests after which errors alone are believed: nobody has to fail a hundred times to be heard.
 pub const MIN_REQUESTS_FOR_ERRORS: u64 = 10;
 /// How far shares of users may be off before the split itself is doubted, as a part of the share: users
@@ -432,13 +430,11 @@ fn examine_mean(gate: &Gate, found: &mut GateEvidence, after: &Window) -> bool {
 
 /// The interval of [`GateEvidence::effect`].
 fn effect(metric: Metric, baseline: &GroupedSum, candidate: &GroupedSum) -> Option<(f64, f64)> {
-    let known = |sums: &GroupedSum| {
-        let is_known = sums.filled() >= MIN_GROUPS;
-        is_known.then(|| Estimate::of(sums, least_scale(metric))).flatten()
-    };
-    let (usual, theirs) = (known(baseline)?, known(candidate)?);
+    let spread = least_scale(metric);
+    let usual = Estimate::of_population(baseline, spread)?;
+    let theirs = Estimate::of_population(candidate, spread)?;
     let difference = theirs.as_wide_as(usual).minus(1.0, usual);
-    let scale = (SCALE_OF_EFFECTS * usual.value.abs()).max(least_scale(metric));
+    let scale = (SCALE_OF_EFFECTS * usual.value.abs()).max(spread);
     let half = difference.half_width(scale, PROOF_ALPHA);
     let (low, high) = (difference.value - half, difference.value + half);
     match metric {
@@ -455,10 +451,9 @@ fn excess(
     baseline: Option<&GroupedSum>,
     candidate: &GroupedSum,
 ) -> Option<(Estimate, f64)> {
-    let known = |sums: &GroupedSum| sums.filled() >= MIN_GROUPS;
     let spread = least_scale(gate.metric);
-    let theirs = known(candidate).then(|| Estimate::of(candidate, spread)).flatten()?;
-    let usual = baseline.filter(|sums| known(sums)).and_then(|sums| Estimate::of(sums, spread));
+    let theirs = Estimate::of_population(candidate, spread)?;
+    let usual = baseline.and_then(|sums| Estimate::of_population(sums, spread));
     let scale = |of: f64| (SCALE_OF_EFFECTS * of.abs()).max(spread);
     Some(match gate.bound {
         Bound::Max(value) => (theirs.less(to_measure(gate.metric, value)), scale(theirs.value)),

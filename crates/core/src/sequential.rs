@@ -21,6 +21,8 @@ use crate::telemetry::{GROUPS, GroupedSum};
 use statrs::function::erf::erfc;
 use std::f64::consts::{LN_2, SQRT_2};
 
+/// Groups of users that must have been seen before a mean says anything: one busy user is no population.
+pub const MIN_GROUPS: usize = GROUPS / 2;
 /// How many times more often a thing may happen to the candidate: the alternatives that a share test
 /// weighs against the hypothesis.
 const RATIOS_ABOVE: [f64; 9] = [1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0];
@@ -179,6 +181,11 @@ impl Estimate {
         let spent = self.variance.powi(2) / self.freedom + theirs.powi(2) / other.freedom;
         let freedom = if spent > 0.0 { variance.powi(2) / spent } else { self.freedom };
         Self { value: self.value - factor * other.value, variance, freedom, ..self }
+    }
+
+    /// The same, where enough users were seen to speak for all.
+    pub fn of_population(sums: &GroupedSum, spread: f64) -> Option<Self> {
+        if sums.filled() >= MIN_GROUPS { Self::of(sums, spread) } else { None }
     }
 
     /// At least as uncertain as `other` would be of as few values. The fewer there are, the more a low

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::rollout::{RolloutStep, Terms};
+use crate::telemetry::GROUPS;
 
 fn rollout(gate: Gate) -> Rollout {
     let terms = Terms { gates: vec![gate], ..Terms::unguarded() };
