@@ -223,4 +223,32 @@ async fn other_routers_know_it_within_a_second() {
     // The machine may be busy with other tests for one of them.
     times.sort();
     assert!(times[1] < Duration::from_secs(1), "{times:?}");
+
+    // A backend that did not hear the acknowledgement tries the other router.
+    let call = || RecordEventsRequest { events: vec![click("retried".into(), "user-9", "7")] };
+    assert_eq!(here.record_events(call()).await.expect("recorded").into_inner().accepted, 1);
+    eventually("the other router knows the event", || {
+        let mut there = there.clone();
+        async move {
+            let probe = click(String::new(), "user-9", "8");
+            let events = vec![click("retried".into(), "user-9", "7"), probe];
+            let answer = there.record_events(RecordEventsRequest { events }).await;
+            answer.expect("recorded").into_inner().duplicates == 1
+        }
+    })
+    .await;
+    // At once both take it, and the export of both logs has it once.
+    for router in [&mut here, &mut there] {
+        let events = vec![click("at-once".into(), "user-9", "9")];
+        router.record_events(RecordEventsRequest { events }).await.expect("recorded");
+    }
+    let dir = cluster.bundles.path();
+    let [one, two] = ["router-1", "router-2"]
+        .map(|name| dir.join(format!("data-{name}/events")).display().to_string());
+    let out = dir.join("both.csv").display().to_string();
+    marquee_ok(["export", "--events", &one, "--events", &two, "--out", &out]);
+    let rows = std::fs::read_to_string(&out).expect("exported");
+    for id in ["retried", "at-once"] {
+        assert_eq!(rows.lines().filter(|row| row.ends_with(id)).count(), 1, "{id} in\n{rows}");
+    }
 }

@@ -7,5 +7,6 @@ mod cluster;
 mod events;
 mod gates;
 mod grpcurl;
+mod lifecycle;
 mod standalone;
 mod support;

@@ -33,7 +33,7 @@ impl Standalone {
         Self { server, endpoint }
     }
 
-    fn ctl(&self, args: &[&str]) -> String {
+    pub(crate) fn ctl(&self, args: &[&str]) -> String {
         marquee_ok(["ctl", "--endpoint", &self.endpoint].iter().chain(args))
     }
 }

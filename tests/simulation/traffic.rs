@@ -61,6 +61,7 @@ impl Tally {
             errors: if self.errors > 0 { [(14, self.errors)].into() } else { BTreeMap::new() },
             latencies: Latencies(self.latencies),
             measures: measured.filter(|(_, sums)| sums.total() > 0).collect(),
+            ..ArmStats::default()
         }
     }
 }

@@ -74,7 +74,12 @@ impl Control {
         let initial = State::new(config.replication_factor).plan;
         let (show_plan, plan) = watch::channel(Arc::new(initial));
         let (show_evidence, evidence) = watch::channel(Arc::default());
-        let shown = Shown { plan: Arc::new(show_plan), evidence: Arc::new(show_evidence) };
+        let (show_traffic, traffic) = watch::channel(Arc::default());
+        let shown = Shown {
+            plan: Arc::new(show_plan),
+            evidence: Arc::new(show_evidence),
+            traffic: Arc::new(show_traffic),
+        };
         let mut open = opener(&config, shown, incarnation);
         // Opening checks the whole file.
         let opened = tokio::task::spawn_blocking(move || open().map(|voter| (voter, open))).await;
@@ -107,6 +112,7 @@ impl Control {
             submitter,
             plan.clone(),
             evidence,
+            traffic,
             manifests,
             incarnation,
         );

@@ -15,7 +15,7 @@ use marquee_core::experiment::{ExperimentState, thompson};
 use marquee_core::judge::{Evidence, judge};
 use marquee_core::plan::Plan;
 use marquee_core::retention::{doomed_bundles, retired};
-use marquee_core::telemetry::Window;
+use marquee_core::telemetry::{Scope, Window};
 use marquee_proto::convert_raft::{command_to_pb, outcome_from_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
@@ -85,7 +85,11 @@ impl Leader {
     }
 
     /// Takes in what a router has measured. Refuses when this node does not lead.
-    pub(crate) fn observe(&self, measured: Measured, window: &Window) -> Result<(), Refused> {
+    pub(crate) fn observe(
+        &self,
+        (scope, weight_basis_points): &(Scope, u32),
+        window: &Window,
+    ) -> Result<(), Refused> {
         let status = self.status();
         if !status.leads() {
             let leader = Some(status.leader).filter(|&leader| leader != 0);
@@ -93,7 +97,8 @@ impl Leader {
         }
         let mut windows = self.windows();
         windows.lead(status.term);
-        windows.hear(&self.plan.borrow(), measured, window, self.clock.ms());
+        let now_ms = self.clock.ms();
+        windows.hear(&self.plan.borrow(), scope, *weight_basis_points, window, now_ms);
         Ok(())
     }
 
@@ -107,8 +112,19 @@ impl Leader {
             let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
             if let Err(refused) = self.commit(&command).await {
                 tracing::debug!(%refused, "a judgement must wait");
-                self.windows().keep(measured, window, self.clock.ms());
+                self.windows().keep(measured, &window, self.clock.ms());
             }
+        }
+    }
+
+    /// Has what answers were like committed. What cannot be is lost: the next window comes soon.
+    async fn record_traffic(&self) {
+        let traffic = self.windows().traffic(self.clock.ms(), wall_ms());
+        let Some(surfaces) = traffic else { return };
+        let action = Action::RecordTraffic { surfaces };
+        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        if let Err(refused) = self.commit(&command).await {
+            tracing::debug!(%refused, "a window of traffic is lost");
         }
     }
 
@@ -168,6 +184,7 @@ impl Leader {
                 continue;
             }
             self.judge().await;
+            self.record_traffic().await;
             let now = plan.borrow_and_update().clone();
             for action in self.duties(&now, term) {
                 if action == Action::RetireVersions {

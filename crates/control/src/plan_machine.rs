@@ -3,6 +3,7 @@
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::{AllEvidence, State};
 use marquee_core::plan::Plan;
+use marquee_core::traffic::AllTraffic;
 use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb, state_from_pb, state_to_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
@@ -16,6 +17,8 @@ pub(crate) struct Shown {
     pub(crate) plan: Arc<watch::Sender<Arc<Plan>>>,
     /// To this node's services and to the leader's judge.
     pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
+    /// To this node's services.
+    pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
 }
 
 /// Commands change the state; the plan and the evidence in it are shown to all who watch.
@@ -34,6 +37,17 @@ impl PlanMachine {
     pub(crate) fn genesis(replication_factor: u32) -> Vec<u8> {
         state_to_pb(&State::new(replication_factor)).encode_to_vec()
     }
+}
+
+/// Shows what is new.
+fn show<T: Clone + PartialEq>(shown: &watch::Sender<Arc<T>>, now: &T) {
+    shown.send_if_modified(|shown| {
+        let is_new = **shown != *now;
+        if is_new {
+            *shown = Arc::new(now.clone());
+        }
+        is_new
+    });
 }
 
 fn parse(snapshot: &[u8]) -> Result<State, MachineError> {
@@ -63,14 +77,9 @@ impl Machine for PlanMachine {
     }
 
     fn settle(&mut self) {
-        let State { plan, evidence, .. } = &self.state;
-        self.shown.evidence.send_if_modified(|shown| {
-            let is_new = **shown != *evidence;
-            if is_new {
-                *shown = Arc::new(evidence.clone());
-            }
-            is_new
-        });
+        let State { plan, evidence, traffic, outcomes: _ } = &self.state;
+        show(&self.shown.evidence, evidence);
+        show(&self.shown.traffic, traffic);
         // A voter that was opened again from its disk catches up from behind what it has shown.
         self.shown.plan.send_if_modified(|shown| {
             let newer = plan.epoch > shown.epoch;

@@ -116,7 +116,7 @@ impl Submitter {
             _ if now.leads() => {
                 let (measured, window) = measured_from_pb(measured)
                     .map_err(|error| SubmitError::Protocol(error.to_string()))?;
-                self.leader.observe(measured, &window).map_err(SubmitError::Refused)
+                self.leader.observe(&measured, &window).map_err(SubmitError::Refused)
             }
             leader => {
                 let peer = self.peers.get(&leader);

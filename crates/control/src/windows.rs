@@ -1,11 +1,15 @@
-//! The windows of telemetry that the leader has heard and not judged yet: soft state. A leader that dies
+//! The windows of telemetry that the leader has heard and not committed yet: soft state. A leader that dies
 //! takes at most these with it, some seconds of measurements; everything older is committed.
+//!
+//! Windows of trials are judged one by one, every [`JUDGE_EVERY_MS`]; what all answers on a surface were like,
+//! those of trials included, is added up apart, for [`TRAFFIC_WINDOW_MS`].
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump.
 
 use marquee_core::experiment::ExperimentState;
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::{WINDOW_MS, Window};
+use marquee_core::telemetry::{ArmStats, Scope, WINDOW_MS, Window};
+use marquee_core::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic, variants};
 use std::collections::BTreeMap;
 
 /// How long the leader adds up what routers send before it judges: each judgement has a window of every
@@ -22,6 +26,18 @@ pub(crate) struct Windows {
     leading: Option<u64>,
     /// What was heard, and when it was first.
     heard: BTreeMap<Measured, (u64, Window)>,
+    /// Since when surfaces are added up; none before the first.
+    since_ms: Option<u64>,
+    /// By surface.
+    surfaces: BTreeMap<String, Sums>,
+}
+
+/// What was heard of a surface.
+#[derive(Debug, Default)]
+struct Sums {
+    automated: u64,
+    dropped: u64,
+    variants: BTreeMap<String, ArmStats>,
 }
 
 impl Windows {
@@ -37,16 +53,58 @@ impl Windows {
         *self = Self::default();
     }
 
-    /// Takes in what a router has measured; of a trial that runs, or it is of no use any more.
-    pub(crate) fn hear(&mut self, plan: &Plan, measured: Measured, window: &Window, now_ms: u64) {
-        let is_running = plan.rollout(&measured.0).is_some_and(|it| !it.state.is_over())
-            || plan.experiment(&measured.0).is_some_and(|it| it.state == ExperimentState::Running);
+    /// Takes in what a router has measured, at this share of the last arm; of a trial that runs, or it is of no
+    /// use any more for a judgement.
+    pub(crate) fn hear(
+        &mut self,
+        plan: &Plan,
+        scope: &Scope,
+        weight_basis_points: u32,
+        window: &Window,
+        now_ms: u64,
+    ) {
+        self.add_traffic(plan, scope, window, now_ms);
+        let Scope::Trial(id) = scope else { return };
+        let is_running = plan.rollout(id).is_some_and(|it| !it.state.is_over())
+            || plan.experiment(id).is_some_and(|it| it.state == ExperimentState::Running);
         // A trial has one share at a time, and the one before for a moment: bounded by the plan.
         if is_running {
-            let (_, sum) =
-                self.heard.entry(measured).or_insert_with(|| (now_ms, Window::default()));
-            sum.absorb(window);
+            self.keep((id.clone(), weight_basis_points), window, now_ms);
         }
+    }
+
+    /// Adds the arms up as variants of their surface: bounded by the plan too.
+    fn add_traffic(&mut self, plan: &Plan, scope: &Scope, window: &Window, now_ms: u64) {
+        let Some((surface, names)) = variants(plan, scope) else { return };
+        self.since_ms.get_or_insert(now_ms);
+        let sums = self.surfaces.entry(surface.to_owned()).or_default();
+        sums.automated += window.automated;
+        sums.dropped += window.dropped;
+        for (name, stats) in names.into_iter().zip(&window.arms) {
+            sums.variants.entry(name.to_owned()).or_default().absorb(stats);
+        }
+    }
+
+    /// What answers were like, once the window is over. `wall_ms`: now, by the wall clock.
+    pub(crate) fn traffic(
+        &mut self,
+        now_ms: u64,
+        wall_ms: u64,
+    ) -> Option<BTreeMap<String, SurfaceTraffic>> {
+        let took_ms = now_ms.saturating_sub(self.since_ms?);
+        if took_ms < TRAFFIC_WINDOW_MS {
+            return None;
+        }
+        self.since_ms = None;
+        let from_ms = wall_ms.saturating_sub(took_ms);
+        let surfaces = std::mem::take(&mut self.surfaces).into_iter();
+        let numbers = |(surface, Sums { automated, dropped, variants }): (String, Sums)| {
+            let variants = variants.iter().map(|(name, it)| (name.clone(), VariantTraffic::of(it)));
+            let variants = variants.collect();
+            let until_ms = wall_ms;
+            (surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants })
+        };
+        Some(surfaces.map(numbers).collect())
     }
 
     /// What is to be judged now, one window of each trial at most.
@@ -67,16 +125,17 @@ impl Windows {
             .collect()
     }
 
-    /// Puts back what could not be committed.
-    pub(crate) fn keep(&mut self, measured: Measured, window: Window, now_ms: u64) {
+    /// Adds a window to what is to be judged: also one that could not be committed.
+    pub(crate) fn keep(&mut self, measured: Measured, window: &Window, now_ms: u64) {
         let (_, sum) = self.heard.entry(measured).or_insert_with(|| (now_ms, Window::default()));
-        sum.absorb(&window);
+        sum.absorb(window);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::plan::Surface;
     use marquee_core::rollout::{Rollout, RolloutStep, Terms};
     use marquee_core::telemetry::Measure;
 
@@ -106,9 +165,10 @@ mod tests {
         let (plan, mut windows) = (plan(), Windows::default());
         windows.lead(1);
         let measured = ("home-1".to_owned(), 100);
-        windows.hear(&plan, measured.clone(), &window(2), 0);
-        windows.hear(&plan, measured.clone(), &window(3), 1_500);
-        windows.hear(&plan, ("gone-9".into(), 100), &window(3), 1_500);
+        let scope = Scope::Trial("home-1".into());
+        windows.hear(&plan, &scope, 100, &window(2), 0);
+        windows.hear(&plan, &scope, 100, &window(3), 1_500);
+        windows.hear(&plan, &Scope::Trial("gone-9".into()), 100, &window(3), 1_500);
         assert!(windows.ripe(JUDGE_EVERY_MS - 1).is_empty());
         let ripe = windows.ripe(JUDGE_EVERY_MS);
         assert_eq!(ripe.len(), 1);
@@ -122,17 +182,44 @@ mod tests {
         let (plan, mut windows) = (plan(), Windows::default());
         windows.lead(1);
         for weight in [100, 1_000] {
-            windows.hear(&plan, ("home-1".into(), weight), &window(1), 0);
+            windows.hear(&plan, &Scope::Trial("home-1".into()), weight, &window(1), 0);
         }
         let first = windows.ripe(JUDGE_EVERY_MS);
         let second = windows.ripe(JUDGE_EVERY_MS);
         assert_eq!((first.len(), second.len()), (1, 1), "one a trial at a time");
         assert_ne!(first[0].0, second[0].0);
-        windows.keep(("home-1".into(), 100), window(1), 0);
+        windows.keep(("home-1".into(), 100), &window(1), 0);
         windows.lead(1);
         assert_eq!(windows.ripe(99_000).len(), 1, "it still leads");
-        windows.keep(("home-1".into(), 100), window(1), 0);
+        windows.keep(("home-1".into(), 100), &window(1), 0);
         windows.lead(2);
         assert!(windows.ripe(99_000).is_empty());
+    }
+
+    #[test]
+    fn a_surface_is_added_up_by_variant_whether_there_is_a_trial_or_not() {
+        let (mut plan, mut windows) = (plan(), Windows::default());
+        windows.lead(1);
+        plan.surfaces.insert("home".into(), Surface::default());
+        assert_eq!(windows.traffic(99_000, 99_000), None, "nothing was heard");
+        let of_rollout = Scope::Trial("home-1".into());
+        windows.hear(&plan, &of_rollout, 100, &window(2), 1_000);
+        windows.hear(&plan, &of_rollout, 200, &window(3), 2_000);
+        let mut live = Window::new(1);
+        live.arms[0].measure(Measure::Answered, 0, 1.0);
+        live.automated = 7;
+        for name in ["home", "gone"] {
+            windows.hear(&plan, &Scope::Surface(name.into()), 0, &live, 3_000);
+        }
+        assert_eq!(windows.traffic(999 + TRAFFIC_WINDOW_MS, 50_000), None, "it is not over");
+        let found = windows.traffic(1_000 + TRAFFIC_WINDOW_MS, 50_000).expect("it is over");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["home"], "the plan knows no other");
+        let home = &found["home"];
+        assert_eq!((home.from_ms, home.until_ms, home.automated), (40_000, 50_000, 7));
+        let requests: Vec<(&str, u64)> =
+            home.variants.iter().map(|(name, it)| (name.as_str(), it.requests)).collect();
+        assert_eq!(requests, [("baseline", 5), ("candidate", 0), ("live", 1)]);
+        assert_eq!(windows.traffic(99_000, 99_000), None, "once");
+        assert_eq!(windows.ripe(99_000).len(), 1, "and the trial is judged all the same");
     }
 }

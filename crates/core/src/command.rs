@@ -26,6 +26,7 @@ use crate::plan::{Automatic, Node, Plan, PublishedVersion, Replica, Surface};
 use crate::retention::{Retention, retired};
 use crate::rollout::{Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms};
 use crate::telemetry::Window;
+use crate::traffic::{AllTraffic, SurfaceTraffic, keep};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One entry of the log.
@@ -131,6 +132,11 @@ pub enum Action {
         window: Box<Window>,
         /// One for each arm, or none where they stay.
         weights: Vec<u32>,
+    },
+    /// Keeps what answers were like in the last seconds, by surface.
+    RecordTraffic {
+        /// Surfaces that the plan does not have are ignored.
+        surfaces: BTreeMap<String, SurfaceTraffic>,
     },
     /// Has rollouts begin by themselves on a surface, or no more.
     SetAutomaticRollout {
@@ -257,6 +263,8 @@ pub struct State {
     /// What was measured. Apart from the plan, which would else have a new epoch for every
     /// window.
     pub evidence: AllEvidence,
+    /// What answers were like lately.
+    pub traffic: AllTraffic,
 }
 
 impl State {
@@ -283,6 +291,15 @@ impl State {
             return outcome.clone();
         }
         let mut plan = self.plan.clone();
+        if let Action::RecordTraffic { surfaces } = action {
+            for (surface, window) in surfaces {
+                if plan.surfaces.contains_key(surface) {
+                    keep(&mut self.traffic, surface, window.clone());
+                }
+            }
+            self.traffic.retain(|surface, _| plan.surfaces.contains_key(surface));
+            return Ok(Reply::Done);
+        }
         let outcome = act(&mut plan, &mut self.evidence, action, *now_ms);
         if outcome.is_ok() {
             settle(&mut plan, *now_ms);
@@ -451,6 +468,8 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
                 Ok(())
             })
         }
+        // It changes neither: see `State::apply`.
+        Action::RecordTraffic { .. } => Ok(Reply::Done),
         Action::SetAutomaticRollout { surface, automatic } => {
             set_automatic(plan, surface, automatic.as_ref())
         }

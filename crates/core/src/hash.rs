@@ -3,7 +3,7 @@
 //! All are XXH3-64 (seeded by purpose, so that partition, bucket and placement are independent of
 //! one another) of length-prefixed parts, so that ("ab", "c") and ("a", "bc") differ.
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// What a hash is for; a part of it, so that purposes do not correlate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Purpose {
     Exposure = 5,
     /// Which answers are in a sample.
     Sample = 6,
+    /// Which items were seen, where they are counted.
+    Item = 8,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.
@@ -33,6 +35,11 @@ pub fn stable_hash(purpose: Purpose, parts: &[&[u8]]) -> u64 {
         hasher.update(part);
     }
     hasher.digest()
+}
+
+/// XXH3-64 of one text, as it is: a tenth of the time of [`stable_hash`], for what every answer does ten times.
+pub fn stable_hash_of(purpose: Purpose, text: &str) -> u64 {
+    xxh3_64_with_seed(text.as_bytes(), purpose as u64)
 }
 
 /// The shard, in `0..shards`, that holds the user or item with this external id.

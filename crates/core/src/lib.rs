@@ -27,6 +27,8 @@ pub mod recipe;
 pub mod retention;
 pub mod rollout;
 pub mod sequential;
+pub mod sketch;
 pub mod spent;
 pub mod split;
 pub mod telemetry;
+pub mod traffic;

@@ -2,8 +2,9 @@
 //!
 //! A *trial* is a rollout or an experiment: users are split over its *arms*, of which arm 0 is the
 //! baseline. A router turns the answers of a few seconds into one [`Window`] for each trial; control
-//! adds the windows of all routers up. Whatever is in a window is a count or a sum, so adding never
-//! loses anything, and no window names a user.
+//! adds the windows of all routers up. Whatever is in a window is a count, a sum or a [sketch](crate::sketch),
+//! so adding never loses anything, and no window names a user. What belongs to no trial is measured by
+//! surface, as the one arm of a window of its own, and becomes [`crate::traffic`].
 //!
 //! **Groups.** Answers to one user resemble one another, so answers are no independent draws and their
 //! number says too little about how sure a mean is. Users are therefore hashed into [`GROUPS`] groups,
@@ -15,7 +16,8 @@
 //! Deliberately missing: clocks and routers' buffers (the router has them), and what follows from the
 //! numbers ([`crate::judge`]).
 
-use crate::hash::{Purpose, stable_hash};
+use crate::hash::{Purpose, stable_hash, stable_hash_of};
+use crate::sketch::{Distinct, Scores};
 use std::collections::BTreeMap;
 
 /// How long a router's window is, and how long the leader adds windows up before it judges: soon enough to take
@@ -37,6 +39,11 @@ pub const MAX_DIFF_ITEMS: usize = 10;
 /// Nobody notices these 2 ms, so latencies are compared as if all had them on top: twice 0.3 ms is no
 /// breach, twice 30 ms is.
 pub const LATENCY_SLACK_MICROS: u64 = 2_000;
+
+/// A hash of an item's id that is the same on every router.
+pub fn hash_item(item_id: &str) -> u64 {
+    stable_hash_of(Purpose::Item, item_id)
+}
 
 /// A hash of a user's id that is the same on every router.
 pub fn hash_user(user_id: &str) -> u64 {
@@ -152,6 +159,11 @@ pub struct ArmStats {
     pub latencies: Latencies,
     /// Means by group; see [`Measure`].
     pub measures: BTreeMap<Measure, GroupedSum>,
+    /// Scores of the best items.
+    pub scores: Scores,
+    /// The first [`MAX_DIFF_ITEMS`] items of all lists: how much of the catalogue was shown. It grows with
+    /// the number of answers, so arms of different shares are compared by [`Measure::Sameness`] instead.
+    pub items: Distinct,
 }
 
 /// What a mean is taken of. All but the rewards have one value an answer; rewards are added to the
@@ -233,6 +245,8 @@ impl ArmStats {
         for (&measure, theirs) in &other.measures {
             self.measures.entry(measure).or_default().absorb(theirs);
         }
+        self.scores.absorb(&other.scores);
+        self.items.absorb(&other.items);
     }
 }
 
@@ -266,6 +280,15 @@ pub struct MirrorDiff {
     pub baseline: Vec<String>,
     /// The candidate's.
     pub candidate: Vec<String>,
+}
+
+/// What is measured together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// A rollout or an experiment, by its id.
+    Trial(String),
+    /// What belongs to no trial on a surface, by its name.
+    Surface(String),
 }
 
 /// What is measured of a trial in some seconds while its arms have the same shares; see the module.

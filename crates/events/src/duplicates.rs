@@ -3,7 +3,7 @@
 //! Two generations of a set: when the younger is full the older is forgotten, so an id is remembered
 //! while at least [`GENERATION`] and at most twice as many younger ones came. That is the window in which
 //! recording is idempotent: a minute and a half at 20,000 events a second, five hours at a hundred. Retries
-//! come within seconds. At a start the window is read back from the log, so it spans restarts.
+//! come within seconds. Other routers' events are in it too, a moment after they were recorded. At a start the window is read back from the log, so it spans restarts.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};

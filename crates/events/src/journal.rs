@@ -27,6 +27,9 @@ const QUEUE_BYTES: usize = 32 << 20;
 const ROOM_BYTES: usize = 1 << 10;
 /// Bytes after which a group is written, though more wait.
 const GROUP_BYTES: usize = 4 << 20;
+/// Ids of events that other routers have recorded and that this one's thread has not looked at yet; more are
+/// dropped. Seconds of any load that a router can follow, in 3 MB.
+const MAX_ELSEWHERE: usize = 200_000;
 /// The quarantine's part of the log's bytes: one in so many.
 const QUARANTINE_SHARE: u64 = 8;
 /// Quarantined ids that a generation remembers: a flood of them is a fault, and not to be remembered long.
@@ -113,6 +116,8 @@ struct Inner {
 struct Shared {
     recent: Recent,
     counters: Counters,
+    /// At most [`MAX_ELSEWHERE`].
+    elsewhere: Mutex<Vec<u128>>,
     sinks: RwLock<Vec<Arc<dyn EventSink>>>,
 }
 
@@ -274,6 +279,15 @@ impl EventLog {
         Ok(Pending { recorded, waits: Some((queued, answer)) })
     }
 
+    /// Other routers have these events, by the [hashes](hash_of) of their ids, in their logs: should they come
+    /// here too, they are duplicates.
+    pub fn recorded_elsewhere(&self, keys: &[u128]) {
+        let mut elsewhere =
+            self.inner.shared.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_ELSEWHERE - elsewhere.len();
+        elsewhere.extend(keys.iter().take(room));
+    }
+
     /// What users had lately.
     pub fn recent(&self) -> &Recent {
         &self.inner.shared.recent
@@ -389,6 +403,11 @@ impl Writer {
 
     /// Writes all that waits and answers it.
     fn take_group(&mut self, jobs: &Receiver<Job>, group: &mut Vec<Job>) {
+        let mut elsewhere = self.shared.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in elsewhere.drain(..) {
+            self.duplicates.insert(key);
+        }
+        drop(elsewhere);
         let mut answers = Vec::new();
         let mut accepted = Vec::new();
         let mut quarantined = Vec::new();

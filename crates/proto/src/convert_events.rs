@@ -50,8 +50,8 @@ fn event(event: v1::Event) -> Event {
     Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id }
 }
 
-/// What other routers are told of an event.
-pub fn to_recent_item(event: &Event) -> node::RecentItem {
+/// What other routers are told of an event. `event_key`: what they know it by if it comes again.
+pub fn to_recent_item(event: &Event, event_key: u128) -> node::RecentItem {
     let Event {
         event_id: _,
         user_id,
@@ -61,18 +61,36 @@ pub fn to_recent_item(event: &Event) -> node::RecentItem {
         time_ms,
         recommendation_id: _,
     } = event;
-    node::RecentItem { user_id: user_id.clone(), item_id: item_id.clone(), time_ms: *time_ms }
+    node::RecentItem {
+        user_id: user_id.clone(),
+        item_id: item_id.clone(),
+        time_ms: *time_ms,
+        event_key: event_key.to_le_bytes().into(),
+    }
 }
 
-/// User, item and time of what another router tells; what is out of bounds is left out.
-pub fn recent_items(
-    request: node::ShareRecentItemsRequest,
-) -> impl Iterator<Item = (String, String, u64)> {
+/// What another router tells of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Who had it.
+    pub user_id: String,
+    /// What.
+    pub item_id: String,
+    /// When.
+    pub time_ms: u64,
+    /// What the event is known by if it comes again; none from a router that does not say.
+    pub event_key: Option<u128>,
+}
+
+/// What another router tells; what is out of bounds is left out.
+pub fn recent_items(request: node::ShareRecentItemsRequest) -> impl Iterator<Item = Told> {
     let node::ShareRecentItemsRequest { items } = request;
     let is_id = |id: &str| (1..=MAX_ID_BYTES).contains(&id.len());
     items.into_iter().take(MAX_SHARED_ITEMS).filter_map(move |item| {
-        let node::RecentItem { user_id, item_id, time_ms } = item;
-        (is_id(&user_id) && is_id(&item_id)).then_some((user_id, item_id, time_ms))
+        let node::RecentItem { user_id, item_id, time_ms, event_key } = item;
+        let event_key = event_key.try_into().ok().map(u128::from_le_bytes);
+        let told = Told { user_id, item_id, time_ms, event_key };
+        (is_id(&told.user_id) && is_id(&told.item_id)).then_some(told)
     })
 }
 
@@ -106,11 +124,14 @@ mod tests {
         };
         assert_eq!(read[0], expected);
         assert_eq!(read[1], Event { event_type: EventType::Unknown, ..expected.clone() });
-        let item = to_recent_item(&expected);
-        let shared =
-            node::ShareRecentItemsRequest { items: vec![node::RecentItem::default(), item] };
+        let item = to_recent_item(&expected, 1 << 100);
+        let without = node::RecentItem { event_key: vec![1; 15], ..item.clone() };
+        let items = vec![node::RecentItem::default(), item, without];
+        let shared = node::ShareRecentItemsRequest { items };
         let shared: Vec<_> = recent_items(shared).collect();
-        assert_eq!(shared, [("u".to_owned(), "i".to_owned(), 7)]);
+        let told =
+            |event_key| Told { user_id: "u".into(), item_id: "i".into(), time_ms: 7, event_key };
+        assert_eq!(shared, [told(Some(1 << 100)), told(None)]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::convert_telemetry::{
     evidence_from_pb, evidence_to_pb, gate_evidence_from_pb, gate_evidence_to_pb, gate_to_pb,
     pace_to_pb, shadow_to_pb, window_from_pb, window_to_pb,
 };
+use crate::convert_traffic::{
+    all_traffic_from_pb, all_traffic_to_pb, surface_traffic_from_pb, surface_traffic_to_pb,
+};
 use crate::raft::v1 as pb;
 use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
 use marquee_core::experiment::{Experiment, ExperimentState};
@@ -101,6 +104,9 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             retention: retention.map(|retention| retention_to_pb(model, retention)),
         }),
         Action::RetireVersions => Pb::RetireVersions(pb::RetireVersions {}),
+        Action::RecordTraffic { surfaces } => Pb::RecordTraffic(pb::RecordTraffic {
+            surfaces: surfaces.iter().map(|(name, it)| surface_traffic_to_pb(name, it)).collect(),
+        }),
         Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
             let Judgement { gates, split, decision } = judgement.as_ref();
             let (decision, reason) = match decision {
@@ -194,6 +200,9 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             retention: retention.map(|retention| retention_from_pb(retention).1),
         },
         Pb::RetireVersions(pb::RetireVersions {}) => Action::RetireVersions,
+        Pb::RecordTraffic(pb::RecordTraffic { surfaces }) => Action::RecordTraffic {
+            surfaces: surfaces.into_iter().map(surface_traffic_from_pb).collect::<Result<_>>()?,
+        },
         Pb::MoveRollout(pb::MoveRollout { rollout_id, r#move, reason }) => Action::MoveRollout {
             rollout_id,
             wish: match pb::RolloutMove::try_from(r#move) {
@@ -336,9 +345,10 @@ fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
 
 /// To the wire: a snapshot.
 pub fn state_to_pb(state: &State) -> pb::State {
-    let State { plan, outcomes, evidence } = state;
+    let State { plan, outcomes, evidence, traffic } = state;
     pb::State {
         plan: Some(plan_to_pb(plan)),
+        traffic: all_traffic_to_pb(traffic, ""),
         evidence: evidence.iter().map(|(id, it)| evidence_to_pb(id, it)).collect(),
         outcomes: outcomes
             .iter()
@@ -352,7 +362,7 @@ pub fn state_to_pb(state: &State) -> pb::State {
 
 /// From the wire.
 pub fn state_from_pb(state: pb::State) -> Result<State> {
-    let pb::State { plan, outcomes, evidence } = state;
+    let pb::State { plan, outcomes, evidence, traffic } = state;
     let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
         Ok((request_id, outcome_from_pb(needed(outcome, "state.outcomes.outcome")?)?))
     });
@@ -360,6 +370,7 @@ pub fn state_from_pb(state: pb::State) -> Result<State> {
         plan: plan_from_pb(needed(plan, "state.plan")?)?,
         outcomes: outcomes.collect::<Result<_>>()?,
         evidence: evidence.into_iter().map(evidence_from_pb).collect::<Result<_>>()?,
+        traffic: all_traffic_from_pb(traffic)?,
     })
 }
 

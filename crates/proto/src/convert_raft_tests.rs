@@ -13,7 +13,8 @@ use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch,
 use marquee_core::retention::Retention;
 use marquee_core::rollout::{Pace, RolloutStep, Shadow};
 use marquee_core::sequential::ShareTest;
-use marquee_core::telemetry::{Measure, MirrorDiff, MirrorStats, Window};
+use marquee_core::telemetry::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
+use marquee_core::traffic::{SurfaceTraffic, VariantTraffic};
 use prost::Message as _;
 
 fn version(n: u64) -> ModelVersion {
@@ -124,6 +125,8 @@ fn window() -> Window {
         for measure in Measure::ALL {
             arm.measure(measure, n, 0.5);
         }
+        arm.scores.add(n as f64 - 1.0);
+        arm.items.add(hash_item("x"));
     }
     window.mirror.overlap.add(3, 0.25);
     window.mirror.rank_biased_overlap.add(63, 0.5);
@@ -138,6 +141,26 @@ fn window() -> Window {
     });
     (window.automated, window.dropped) = (6, 7);
     window
+}
+
+/// Of a variant that was measured and of one that was not.
+fn traffic() -> SurfaceTraffic {
+    let measured = VariantTraffic {
+        requests: 9,
+        errors: [(4, 1)].into(),
+        latency_micros: Some([1, 2, 3]),
+        empty_rate: Some(0.1),
+        partial_rate: Some(0.2),
+        fallback_rate: Some(0.3),
+        sameness: Some(0.4),
+        distinct_items: 8,
+        score: Some([0.5, 0.6, 0.7]),
+        clicks_per_answer: Some(0.8),
+        play_seconds_per_answer: Some(0.9),
+        purchases_per_answer: Some(1.0),
+    };
+    let variants = [("live".into(), measured), ("other".into(), VariantTraffic::default())];
+    SurfaceTraffic { from_ms: 1, until_ms: 2, automated: 3, dropped: 4, variants: variants.into() }
 }
 
 /// A window of a rollout, with evidence and decision of every kind.
@@ -260,6 +283,7 @@ fn commands() -> Vec<Command> {
         },
         Action::SetRetention { model: "films".into(), retention: None },
         Action::RetireVersions,
+        Action::RecordTraffic { surfaces: [("home".to_owned(), traffic())].into() },
         Action::SetNodeAlive { node_id: "shard-1".into(), alive: false },
         Action::RemoveNode { node_id: "shard-1".into() },
         Action::RemoveNode { node_id: "router-1".into() },

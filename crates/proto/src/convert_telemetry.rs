@@ -9,9 +9,10 @@ use marquee_core::gate::{Bound, DEFAULT_MIN_SAMPLES, Gate, Metric, OnBreach, OnN
 use marquee_core::judge::{Evidence, GateEvidence, Stage, Verdict};
 use marquee_core::rollout::{Pace, Shadow};
 use marquee_core::sequential::ShareTest;
+use marquee_core::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
 use marquee_core::telemetry::{
     ArmStats, GROUPS, GroupedSum, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
-    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Window,
+    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, Window,
 };
 use std::collections::BTreeMap;
 
@@ -209,28 +210,35 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
     })
 }
 
-/// From the wire: which trial at which share, and what was measured.
-pub fn measured_from_pb(measured: pb::TelemetryWindow) -> Result<((String, u32), Window)> {
-    let pb::TelemetryWindow { trial_id, weight_basis_points, window } = measured;
-    if trial_id.is_empty() || trial_id.len() > MAX_NAME_BYTES {
-        return Err(refused("trial_id", format!("1 to {MAX_NAME_BYTES} bytes are allowed")));
+/// From the wire: what at which share, and what was measured.
+pub fn measured_from_pb(measured: pb::TelemetryWindow) -> Result<((Scope, u32), Window)> {
+    let pb::TelemetryWindow { scope, weight_basis_points, window } = measured;
+    let (field, name, scope) = match needed(scope, "scope")? {
+        pb::telemetry_window::Scope::TrialId(id) => ("trial_id", id.len(), Scope::Trial(id)),
+        pb::telemetry_window::Scope::Surface(name) => ("surface", name.len(), Scope::Surface(name)),
+    };
+    if !(1..=MAX_NAME_BYTES).contains(&name) {
+        return Err(refused(field, format!("1 to {MAX_NAME_BYTES} bytes are allowed")));
     }
     if weight_basis_points > FULL_WEIGHT_BASIS_POINTS {
         let what = format!("{weight_basis_points} is more than {FULL_WEIGHT_BASIS_POINTS}");
         return Err(refused("weight_basis_points", what));
     }
     let window = window_from_pb(needed(window, "window")?)?;
-    Ok(((trial_id, weight_basis_points), window))
+    Ok(((scope, weight_basis_points), window))
 }
 
 /// To the wire.
 pub fn measured_to_pb(
-    trial_id: &str,
+    scope: &Scope,
     weight_basis_points: u32,
     window: &Window,
 ) -> pb::TelemetryWindow {
-    let (trial_id, window) = (trial_id.into(), Some(window_to_pb(window)));
-    pb::TelemetryWindow { trial_id, weight_basis_points, window }
+    let scope = Some(match scope {
+        Scope::Trial(id) => pb::telemetry_window::Scope::TrialId(id.clone()),
+        Scope::Surface(name) => pb::telemetry_window::Scope::Surface(name.clone()),
+    });
+    pb::TelemetryWindow { scope, weight_basis_points, window: Some(window_to_pb(window)) }
 }
 
 fn check_count(field: &str, count: u64) -> Result<()> {
@@ -241,7 +249,7 @@ fn check_count(field: &str, count: u64) -> Result<()> {
 }
 
 fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
-    let ArmStats { errors, latencies, measures } = arm;
+    let ArmStats { errors, latencies, measures, scores, items } = arm;
     pb::ArmStats {
         errors: errors.iter().map(|(&code, &count)| (code, count)).collect(),
         latency_micros: latencies.0.keys().copied().collect(),
@@ -253,11 +261,22 @@ fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
                 sums: Some(sums_to_pb(sums)),
             })
             .collect(),
+        score_buckets: scores.buckets().map(|(bucket, _)| bucket).collect(),
+        score_counts: scores.buckets().map(|(_, count)| count).collect(),
+        item_registers: items.registers().to_vec(),
     }
 }
 
 fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
-    let pb::ArmStats { errors, latency_micros, latency_counts, measures } = arm;
+    let pb::ArmStats {
+        errors,
+        latency_micros,
+        latency_counts,
+        measures,
+        score_buckets,
+        score_counts,
+        item_registers,
+    } = arm;
     if errors.len() > MAX_CODES || errors.keys().any(|&code| code as usize >= MAX_CODES) {
         return Err(refused("arms.errors", "there are gRPC codes 0 to 16"));
     }
@@ -265,12 +284,29 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
         let what = format!("as many counts as latencies, and at most {MAX_LATENCIES}, are allowed");
         return Err(refused("arms.latency_micros", what));
     }
-    for &count in errors.values().chain(&latency_counts) {
+    let is_bucket = |bucket: &i32| (-MAX_BUCKET..=MAX_BUCKET).contains(bucket);
+    if score_buckets.len() != score_counts.len()
+        || score_buckets.len() > 2 * MAX_BUCKET as usize + 1
+        || !score_buckets.iter().all(is_bucket)
+    {
+        let what =
+            format!("as many counts as buckets, from -{MAX_BUCKET} to {MAX_BUCKET}, are allowed");
+        return Err(refused("arms.score_buckets", what));
+    }
+    let items = Distinct::of_registers(item_registers).ok_or_else(|| {
+        let what = format!("{REGISTERS} bytes of at most {MAX_REGISTER}, or none, are allowed");
+        refused("arms.item_registers", what)
+    })?;
+    for &count in errors.values().chain(&latency_counts).chain(&score_counts) {
         check_count("arms", count)?;
     }
     let mut latencies = Latencies::default();
     for (micros, count) in latency_micros.into_iter().zip(latency_counts) {
         latencies.add(micros, count);
+    }
+    let mut scores = Scores::default();
+    for (bucket, count) in score_buckets.into_iter().zip(score_counts) {
+        scores.add_to(bucket, count);
     }
     let mut known = BTreeMap::new();
     for pb::MeasureSum { measure, sums } in measures {
@@ -280,7 +316,8 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
             return Err(ConvertError::Twice { field: "arms.measures".into(), key });
         }
     }
-    Ok(ArmStats { errors: errors.into_iter().collect(), latencies, measures: known })
+    let errors = errors.into_iter().collect();
+    Ok(ArmStats { errors, latencies, measures: known, scores, items })
 }
 
 fn sums_to_pb(sums: &GroupedSum) -> pb::GroupedSum {

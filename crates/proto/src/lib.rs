@@ -12,6 +12,7 @@ pub mod convert_experiment;
 pub mod convert_raft;
 mod convert_recipe;
 pub mod convert_telemetry;
+pub mod convert_traffic;
 mod ways;
 
 /// What callers see (`marquee.v1`).

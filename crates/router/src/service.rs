@@ -6,9 +6,8 @@ use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
 use crate::events::{Events, Feedback};
-use crate::telemetry::{Call, Observer, name_answer};
+use crate::telemetry::{Call, Counts, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
-use marquee_core::plan::Trial;
 use marquee_core::spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
 use marquee_proto::v1;
@@ -85,7 +84,7 @@ impl RouterService {
         drop(place);
         for (ask, answer) in asks.iter().zip(result.iter_mut().flatten()) {
             if ask.is_recommendation() {
-                answer.recommendation_id = self.recommendation_id(answer.route.trial.as_ref());
+                answer.recommendation_id = self.recommendation_id(Counts::of(&answer.route));
             }
         }
         let call = Call { asks, plan: &plan, result: &result, began, took, time };
@@ -112,9 +111,9 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self, trial: Option<&Trial>) -> String {
+    fn recommendation_id(&self, counts: Counts<'_>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        name_answer(&self.shared.id_prefix, number, trial)
+        name_answer(&self.shared.id_prefix, number, counts)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What users have had, from router to router: a user's next request may go to any of them.
+//! What users have had, from router to router: a user's next request may go to any of them, and so may the
+//! retry of a backend that did not hear the acknowledgement.
 //!
 //! Best effort and bounded: accepted events wait in a queue, are sent together every [`EVERY`], and are
 //! dropped where a router does not take them. What is durable is in the log of the router that
@@ -7,8 +8,9 @@
 use crate::remote::channel;
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_SHARED_ITEMS};
 use marquee_core::plan::{Plan, Role};
+use marquee_events::duplicates::hash_of;
 use marquee_events::{Event, EventLog, EventSink};
-use marquee_proto::convert_events::{recent_items, to_recent_item};
+use marquee_proto::convert_events::{Told, recent_items, to_recent_item};
 use marquee_proto::node::v1::recent_items_service_client::RecentItemsServiceClient;
 use marquee_proto::node::v1::recent_items_service_server::RecentItemsService;
 use marquee_proto::node::v1::{RecentItem, ShareRecentItemsRequest, ShareRecentItemsResponse};
@@ -85,7 +87,7 @@ impl EventSink for Outbox {
     fn accepted(&self, events: &[Event]) {
         for event in events.iter().filter(|event| event.event_type.is_consumption()) {
             // Full, or nobody shares any more: others will learn of it by the next training.
-            if self.0.try_send(to_recent_item(event)).is_err() {
+            if self.0.try_send(to_recent_item(event, hash_of(&event.event_id))).is_err() {
                 return;
             }
         }
@@ -102,9 +104,12 @@ impl RecentItemsService for RecentItems {
         &self,
         request: Request<ShareRecentItemsRequest>,
     ) -> Result<Response<ShareRecentItemsResponse>, Status> {
-        for (user_id, item_id, time_ms) in recent_items(request.into_inner()) {
+        let mut keys = Vec::new();
+        for Told { user_id, item_id, time_ms, event_key } in recent_items(request.into_inner()) {
             self.0.recent().insert(&user_id, &item_id, time_ms);
+            keys.extend(event_key);
         }
+        self.0.recorded_elsewhere(&keys);
         Ok(Response::new(ShareRecentItemsResponse {}))
     }
 }

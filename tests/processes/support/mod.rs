@@ -12,12 +12,21 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is yes, and panics with `what` when patience ends.
-pub(crate) async fn eventually<F, Fut>(what: &str, mut ask: F)
+pub(crate) async fn eventually<F, Fut>(what: &str, ask: F)
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = bool>,
 {
-    let end = Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, ask).await;
+}
+
+/// The same with another patience, for what takes long by design.
+pub(crate) async fn eventually_within<F, Fut>(patience: Duration, what: &str, mut ask: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let end = Instant::now() + patience;
     while !ask().await {
         assert!(Instant::now() < end, "gave up waiting: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;

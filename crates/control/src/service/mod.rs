@@ -22,6 +22,7 @@ use marquee_core::bounds::MAX_NAME_BYTES;
 use marquee_core::command::{Action, AllEvidence, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::{Node, Plan};
+use marquee_core::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert_control::{
@@ -29,6 +30,7 @@ use marquee_proto::convert_control::{
     replica_report_from_pb, role_from_pb,
 };
 use marquee_proto::convert_telemetry::evidence_to_pb;
+use marquee_proto::convert_traffic::all_traffic_to_pb;
 use status::IntoStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +62,7 @@ struct Inner {
     submitter: Submitter,
     plan: tokio::sync::watch::Receiver<Arc<Plan>>,
     evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
+    traffic: tokio::sync::watch::Receiver<Arc<AllTraffic>>,
     manifests: Arc<dyn ManifestSource>,
     followers: Followers,
     /// Makes request ids for callers who gave none.
@@ -76,6 +79,7 @@ impl ControlApi {
         submitter: Submitter,
         plan: tokio::sync::watch::Receiver<Arc<Plan>>,
         evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
+        traffic: tokio::sync::watch::Receiver<Arc<AllTraffic>>,
         manifests: Arc<dyn ManifestSource>,
         incarnation: u64,
     ) -> Self {
@@ -88,6 +92,7 @@ impl ControlApi {
             submitter,
             plan,
             evidence,
+            traffic,
             manifests,
             followers,
             made_ids,
@@ -394,6 +399,20 @@ impl ControlService for ControlApi {
         let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)?;
         Ok(Response::new(pb::ReportNodeResponse { plan_epoch: self.plan().epoch }))
+    }
+
+    async fn get_traffic(
+        &self,
+        request: Request<pb::GetTrafficRequest>,
+    ) -> Answer<pb::GetTrafficResponse> {
+        let pb::GetTrafficRequest { surface } = request.into_inner();
+        let plan = self.fresh_plan().await?;
+        if !surface.is_empty() && !plan.surfaces.contains_key(&surface) {
+            let says = format!("surface {surface:?} is unknown: leave it out to see them all");
+            return Err(Status::not_found(says));
+        }
+        let windows = all_traffic_to_pb(&self.0.traffic.borrow(), &surface);
+        Ok(Response::new(pb::GetTrafficResponse { windows }))
     }
 
     async fn report_telemetry(

@@ -77,7 +77,7 @@ impl RaftService for RaftApi {
         self.check_cluster(cluster)?;
         let window = window.ok_or_else(|| Status::invalid_argument("window is missing"))?;
         let (measured, window) = measured_from_pb(window).map_err(|error| error.into_status())?;
-        match self.leader.observe(measured, &window) {
+        match self.leader.observe(&measured, &window) {
             Ok(()) => Ok(Response::new(pb::ObserveResponse {})),
             Err(refused @ Refused::NotLeader { .. }) => {
                 Err(Status::failed_precondition(refused.to_string()))

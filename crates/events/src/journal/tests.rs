@@ -248,3 +248,19 @@ fn a_failed_quarantine_leaves_no_events_in_memory() {
         assert!(writer.frame.is_empty() && writer.quarantine_frame.is_empty());
     }
 }
+
+#[tokio::test]
+async fn what_another_router_has_recorded_is_a_duplicate_here() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = open(directory.path());
+    log.recorded_elsewhere(&[hash_of("a"), hash_of("b")]);
+    let outcomes = record(&log, vec![click("a"), click("c")]).await;
+    assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Accepted]);
+    assert_eq!(stored(directory.path()), ["c"]);
+    // However many: memory is bounded, and the first are kept.
+    let keys: Vec<u128> = (0..MAX_ELSEWHERE as u128 + 10).collect();
+    log.recorded_elsewhere(&keys);
+    log.recorded_elsewhere(&keys);
+    let waiting = log.inner.shared.elsewhere.lock().expect("no panic").len();
+    assert_eq!(waiting, MAX_ELSEWHERE);
+}

@@ -2,8 +2,9 @@
 
 use crate::cli::output;
 use marquee_core::gate::Gate;
+use marquee_core::telemetry::{ArmStats, Window};
 use marquee_proto::control::v1::{GateEvidence, MirrorStats, Rollout, RolloutEvidence, Verdict};
-use marquee_proto::convert_telemetry::gate_from_pb;
+use marquee_proto::convert_telemetry::{gate_from_pb, window_from_pb};
 use std::f64::consts::LN_10;
 
 /// A table of the gates, and how the traffic was split.
@@ -46,7 +47,9 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
             verdict(split)
         ));
     }
-    let total = evidence.total.clone().unwrap_or_default();
+    let total = window_from_pb(evidence.total.clone().unwrap_or_default()).unwrap_or_default();
+    lines.extend(shown(&total));
+    lines.extend(scores(&total));
     if total.automated > 0 {
         lines.push(format!(
             "left out as automated traffic: {} requests",
@@ -60,6 +63,35 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// How much of the catalogue both sides show: comparable on the requests that both answered.
+fn shown(total: &Window) -> Option<String> {
+    let [baseline, candidate] = &total.mirror.arms;
+    let items = |arm: &ArmStats| output::thousands(arm.items.estimate().round() as u64);
+    (baseline.scores.total() > 0).then(|| {
+        format!(
+            "different items among the first ten, on the same {}: {} of the baseline, {} of the candidate",
+            output::count(total.mirror.overlap.total(), "mirrored request"),
+            items(baseline),
+            items(candidate)
+        )
+    })
+}
+
+/// How the best items' scores are distributed, where both sides have served.
+fn scores(total: &Window) -> Option<String> {
+    let [baseline, candidate] = &total.arms[..] else { return None };
+    let distance = baseline.scores.distance(&candidate.scores)?;
+    let quantiles = |arm: &ArmStats| {
+        let quantile = |share| number(arm.scores.quantile(share));
+        format!("{} / {} / {}", quantile(0.1), quantile(0.5), quantile(0.9))
+    };
+    Some(format!(
+        "scores of the best items (10, 50, 90 %): {} and {}; their distributions are {distance:.2} of 1 apart",
+        quantiles(baseline),
+        quantiles(candidate)
+    ))
 }
 
 /// Pairs of lists, side by side.

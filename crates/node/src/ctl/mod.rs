@@ -18,6 +18,7 @@ mod nodes;
 mod rollouts;
 mod status;
 pub mod steps;
+mod traffic;
 
 pub use client::{
     CallError, ControlClient, MAX_CONTROL_MESSAGE_BYTES, channel, code_name, innermost, request_id,
@@ -82,6 +83,8 @@ enum CtlCommand {
     #[command(after_help = "Example:
   marquee ctl --endpoint http://127.0.0.1:7101 status")]
     Status,
+    /// What the answers on surfaces are like: rates, latencies, items shown, clicks
+    Traffic(traffic::TrafficArgs),
     /// Move raft leadership to another voter
     TransferLeadership(status::TransferArgs),
     /// Ask a node whether it serves; exits 0 when it does
@@ -109,6 +112,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Plan => status::plan(&mut context).await,
         CtlCommand::Status => status::status(&mut context).await,
+        CtlCommand::Traffic(args) => traffic::run(&mut context, args).await,
         CtlCommand::TransferLeadership(args) => status::transfer(&mut context, args).await,
         CtlCommand::Health(args) => health::run(&context, args).await,
     }

@@ -1,18 +1,21 @@
-//! `marquee export`: the log of a router as a table, for the next training and for whoever asks.
+//! `marquee export`: the logs of routers as a table, for the next training and for whoever asks.
 //!
-//! Reads the files of a log up to the last whole commit, whether or not a node writes them meanwhile, and
-//! keeps no more than a row group in memory. [`Table`] writes CSV or Parquet.
+//! Reads the files of the logs up to the last whole commit, whether or not a node writes them meanwhile, and
+//! keeps no more than a row group in memory, and the hashes of the ids of events: what a backend sent to two
+//! routers, or again after a day, is one row. [`Table`] writes CSV or Parquet.
 
 mod table;
 
 use crate::cli::output;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use marquee_events::duplicates::hash_of;
 use marquee_events::log::LogReader;
 use marquee_events::{
     Contents, EXPOSURES_DIRECTORY, EventType, Exposure, QUARANTINE_DIRECTORY, Quarantined,
     StoredEvent,
 };
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -55,15 +58,18 @@ const EXPOSURE_COLUMNS: [Column; 12] = [
   marquee export --events /var/lib/marquee/events --out events.parquet
   marquee export --events data/events --types click,play,purchase,rating --out train.parquet
   marquee train --interactions train.parquet --name films --out bundles/v2
+  marquee export --events router-1/events --events router-2/events --out events.parquet
   marquee export --events data/events --exposures --out shown.csv
 
 Events have the columns user_id, item_id, type, value, time (seconds since 1970), recommendation_id and
 event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id.
-The node may run meanwhile. Each router has a log of its own: export them all.")]
+The nodes may run meanwhile. Each router has a log of its own: name them all, so that an event which was sent
+to two of them is one row.")]
 pub struct ExportArgs {
-    /// The directory of a router's events: `events` in its data_dir, unless its config says otherwise
-    #[arg(long, value_name = "DIR")]
-    events: PathBuf,
+    /// The directory of a router's events: `events` in its data_dir, unless its config says otherwise. Repeat it
+    /// for more routers
+    #[arg(long, value_name = "DIR", required = true)]
+    events: Vec<PathBuf>,
     /// Write what was shown, not what was done
     #[arg(long)]
     exposures: bool,
@@ -118,6 +124,8 @@ pub struct ExportSummary {
     pub records: u64,
     /// Records that the flags left out.
     pub left_out: u64,
+    /// Events that were there already, by their id.
+    pub duplicates: u64,
     /// When the newest of the records arrived or was answered, in milliseconds since 1970: one more is the
     /// `--since-ms` of the next export. 0 if there is none.
     pub newest_ms: u64,
@@ -129,10 +137,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     match args.json {
         true => output::json(&summary)?,
         false => output::line(format!(
-            "{} of {}, {} left out, written to {}",
+            "{} of {}, {} left out, {}, written to {}",
             output::count(summary.rows, "row"),
             output::count(summary.records, "record"),
             output::thousands(summary.left_out),
+            output::count(summary.duplicates, "duplicate"),
             summary.out.display()
         ))?,
     }
@@ -144,12 +153,16 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
     if args.out.exists() {
         anyhow::bail!("--out: {} is there already: name another file", args.out.display());
     }
-    let (contents, directory) = match (args.exposures, args.quarantine) {
-        (true, _) => (Contents::Exposures, args.events.join(EXPOSURES_DIRECTORY)),
-        (_, true) => (Contents::Quarantine, args.events.join(QUARANTINE_DIRECTORY)),
-        _ => (Contents::Events, args.events.clone()),
+    let (contents, below) = match (args.exposures, args.quarantine) {
+        (true, _) => (Contents::Exposures, EXPOSURES_DIRECTORY),
+        (_, true) => (Contents::Quarantine, QUARANTINE_DIRECTORY),
+        _ => (Contents::Events, ""),
     };
-    let mut reader = LogReader::open(&directory, contents).context("--events")?;
+    let mut readers = Vec::with_capacity(args.events.len());
+    for directory in args.events.iter().map(|events| events.join(below)) {
+        let reader = LogReader::open(&directory, contents).context("--events")?;
+        readers.push((directory, reader));
+    }
     // Whole under its name, or not there.
     let part = with_suffix(&args.out, ".part");
     let mut table = Table::create(&args.out, &part, columns(contents))?;
@@ -161,24 +174,30 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
             rows: 0,
             records: 0,
             left_out: 0,
+            duplicates: 0,
             newest_ms: 0,
         },
+        seen: HashSet::new(),
     };
     let progress = Progress::new();
-    let mut failed = Ok(());
-    while failed.is_ok()
-        && reader.next_frame(|number, record| {
-            if failed.is_ok() {
-                failed = export
-                    .take(contents, record)
-                    .with_context(|| format!("{}: record {number}", directory.display()));
-            }
-        })?
-    {
-        let position = reader.position();
-        progress.set(position.done, position.bytes);
+    let all: u64 = readers.iter().map(|(_, reader)| reader.position().bytes).sum();
+    let mut before = 0;
+    for (directory, reader) in &mut readers {
+        let mut failed = Ok(());
+        while failed.is_ok()
+            && reader.next_frame(|number, record| {
+                if failed.is_ok() {
+                    failed = export
+                        .take(contents, record)
+                        .with_context(|| format!("{}: record {number}", directory.display()));
+                }
+            })?
+        {
+            progress.set(before + reader.position().done, all);
+        }
+        failed?;
+        before += reader.position().bytes;
     }
-    failed?;
     let summary = export.summary;
     table.finish()?;
     fs_err::rename(&part, &args.out)?;
@@ -203,6 +222,8 @@ struct Export<'a> {
     args: &'a ExportArgs,
     table: &'a mut Table,
     summary: ExportSummary,
+    /// Hashes of the ids of events so far: 40 bytes each.
+    seen: HashSet<u128>,
 }
 
 impl Export<'_> {
@@ -234,6 +255,11 @@ impl Export<'_> {
 
     fn event(&mut self, stored: &StoredEvent, reason: Option<&str>) -> anyhow::Result<()> {
         let StoredEvent { event, received_ms } = stored;
+        // Also of those that are not wanted: an earlier export has them.
+        if !self.seen.insert(hash_of(&event.event_id)) {
+            self.summary.duplicates += 1;
+            return Ok(());
+        }
         let types = &self.args.types;
         let of_type = types.is_empty() || types.iter().any(|name| name.is(event.event_type));
         if !self.counts(*received_ms, of_type) {

@@ -2,9 +2,9 @@
 //!
 //! An answer costs one lock, held for a push. All is bounded; what has no room is counted.
 
-use super::observation::{Key, Observation, Side, Who};
-use super::rewards::{Event, Reward, may_name_trial};
-use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
+use super::observation::{Counts, Key, Observation, Side, Who};
+use super::rewards::{Event, Reward, may_say_what_it_is_of};
+use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
 use marquee_core::plan::Trial;
 use marquee_core::telemetry::MirrorDiff;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
 }
 
-/// What is counted of one trial at one share at once.
+/// What is counted of one trial at one share, or of one surface, at once.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) key: Key,
@@ -56,20 +56,25 @@ pub(crate) struct Pair {
 }
 
 impl Batch {
-    /// The number of the tally of a trial; none if there are too many.
-    fn tally(&mut self, trial: &Trial) -> Option<usize> {
-        let known = self.tallies.iter().position(|tally| tally.key.is_of(trial));
-        if known.is_none() && self.tallies.len() < MAX_KEYS {
-            let key = Key::of(trial);
-            self.tallies.push(Tally { key, skipped: 0, dropped: 0, first: None, least: None });
-            return Some(self.tallies.len() - 1);
+    /// The number of the tally of what is counted; none if there are too many.
+    fn tally(&mut self, counts: Counts<'_>) -> Option<usize> {
+        let known = self.tallies.iter().position(|tally| tally.key.is_of(counts));
+        if known.is_some() {
+            return known;
         }
-        known
+        let key = Key::of(counts);
+        let of_surfaces = self.tallies.iter().filter(|tally| tally.key.is_of_surface()).count();
+        let has_room = !key.is_of_surface() || of_surfaces < MAX_SURFACES;
+        if self.tallies.len() >= MAX_KEYS || !has_room {
+            return None;
+        }
+        self.tallies.push(Tally { key, skipped: 0, dropped: 0, first: None, least: None });
+        Some(self.tallies.len() - 1)
     }
 
     /// One more answer.
-    pub(crate) fn observe(&mut self, trial: &Trial, observation: Observation) {
-        let Some(number) = self.tally(trial) else { return };
+    pub(crate) fn observe<'a>(&mut self, counts: impl Into<Counts<'a>>, observation: Observation) {
+        let Some(number) = self.tally(counts.into()) else { return };
         match self.answers.len() < MAX_OBSERVATIONS {
             true => self.answers.push((number, observation)),
             false => self.tallies[number].dropped += 1,
@@ -78,7 +83,7 @@ impl Batch {
 
     /// One more request that both sides answered.
     pub(crate) fn pair(&mut self, trial: &Trial, pair: Pair, diff: Option<MirrorDiff>) {
-        let Some(number) = self.tally(trial) else { return };
+        let Some(number) = self.tally(trial.into()) else { return };
         let tally = &mut self.tallies[number];
         if self.pairs.len() >= MAX_PAIRS {
             tally.dropped += 1;
@@ -96,7 +101,7 @@ impl Batch {
 
     /// A request that was to be mirrored and was not.
     pub(crate) fn skip(&mut self, trial: &Trial) {
-        if let Some(number) = self.tally(trial) {
+        if let Some(number) = self.tally(trial.into()) {
             self.tallies[number].skipped += 1;
         }
     }
@@ -127,11 +132,10 @@ impl RouterTelemetry {
         Self { batch: Mutex::default(), is_on: AtomicBool::new(false), began: Instant::now() }
     }
 
-    /// Something came of an answer: counts it for the arm of the trial that the answer belongs to, if it
-    /// belongs to one. Returns at once; ids that nobody gave and rewards beyond what an answer can have
+    /// Something came of an answer: counts it for what the answer's id says that it is of. Returns at once; ids that nobody gave and rewards beyond what an answer can have
     /// are left out when the window is closed.
     pub fn event(&self, recommendation_id: &str, user_id: &str, reward: Reward) {
-        if !self.is_on() || !may_name_trial(recommendation_id) {
+        if !self.is_on() || !may_say_what_it_is_of(recommendation_id) {
             return;
         }
         let event =

@@ -1,8 +1,11 @@
-//! Requests that the other side of a rollout answers too, for nobody.
+//! Requests that both sides of a rollout answer again, for nobody.
 //!
-//! Whoever asked has the answer by then. What is mirrored has a budget of its own, yields to callers, and
-//! teaches the router nothing of its nodes: a candidate whose searches hang must not make nodes look
-//! dead that answer the baseline well.
+//! Whoever asked has the answer by then. Both sides answer anew, in an order drawn by lot: whoever comes
+//! second finds the user's rows in the caches, and whoever served had hedges and the caller's place, so that
+//! the answer which the caller got is no fair match for one made afterwards.
+//!
+//! What is mirrored has a budget of its own, yields to callers, and teaches the router nothing of its nodes:
+//! a candidate whose searches hang must not make nodes look dead that answer the baseline well.
 
 use super::buffer::{Pair, RouterTelemetry};
 use super::observation::{Outcome, Side, Who};
@@ -38,15 +41,13 @@ pub(crate) struct Request {
     /// The plan of the first answer; the second is by the same one.
     pub(crate) plan: Arc<Plan>,
     pub(crate) ask: Ask,
-    /// The route of the side that did not serve.
-    pub(crate) other: Route,
+    /// The routes of the baseline and of the candidate.
+    pub(crate) routes: [Route; 2],
+    /// Which of them answers first.
+    pub(crate) first: usize,
     /// The trial, and the arm that served.
     pub(crate) trial: Trial,
     pub(crate) who: Who,
-    /// How it served.
-    pub(crate) served: Side,
-    /// Its first items.
-    pub(crate) items: Vec<String>,
     pub(crate) recommendation_id: String,
     /// How long the caller would have waited.
     pub(crate) time: Duration,
@@ -93,26 +94,30 @@ async fn answer_again(
 ) {
     // The caller's answer is on its way out on this very thread: let it pass.
     yield_now().await;
-    let Request { plan, ask, other, trial, who, served, items, recommendation_id, .. } = request;
-    let began = Instant::now();
-    let result = engine.answer_by(&plan, &ask, other, began + request.time).await;
-    let latency_micros = request.is_alone.then(|| began.elapsed().as_micros() as u64);
-    let (outcome, other_items) = match &result {
-        Some(Ok(answer)) => (Some(outcome_of(&ask, answer)), first_items(answer)),
-        Some(Err(error)) => {
-            let code = error.blames_arm();
-            (code.map(|code| Outcome::Failed(code as u32)), Vec::new())
-        }
-        None => (None, Vec::new()),
-    };
+    let Request { plan, ask, routes, first, trial, who, recommendation_id, time, is_alone } =
+        request;
+    let mut sides: [Option<(Side, Vec<String>)>; 2] = [None, None];
+    let [baseline, candidate] = routes;
+    let mut in_order = [(0, baseline), (1, candidate)];
+    in_order.rotate_left(first);
+    for (arm, route) in in_order {
+        let began = Instant::now();
+        let result = engine.answer_by(&plan, &ask, route, began + time).await;
+        let latency_micros = is_alone.then(|| began.elapsed().as_micros() as u64);
+        let (outcome, items) = match &result {
+            Some(Ok(answer)) => (Some(outcome_of(&ask, answer)), first_items(answer)),
+            Some(Err(error)) => {
+                (error.blames_arm().map(|code| Outcome::Failed(code as u32)), Vec::new())
+            }
+            None => (None, Vec::new()),
+        };
+        sides[arm] = outcome.map(|outcome| (Side { latency_micros, outcome }, items));
+    }
     // The plan has moved on, or it is no arm's fault: there is nothing to compare.
-    let Some(outcome) = outcome else { return telemetry.with(|batch| batch.skip(&trial)) };
-    let again = Side { latency_micros, outcome };
-    let in_common = in_common(&served, &again);
-    let (sides, [baseline, candidate]) = match trial.arm {
-        0 => ([served, again], [items, other_items]),
-        _ => ([again, served], [other_items, items]),
+    let [Some((one, baseline)), Some((other, candidate))] = sides else {
+        return telemetry.with(|batch| batch.skip(&trial));
     };
+    let in_common = in_common(&one, &other);
     let diff = in_common.map(|(overlap, _)| MirrorDiff {
         recommendation_id,
         at_ms: unix_ms(),
@@ -121,7 +126,7 @@ async fn answer_again(
         baseline,
         candidate,
     });
-    telemetry.with(|batch| batch.pair(&trial, Pair { who, sides, in_common }, diff));
+    telemetry.with(|batch| batch.pair(&trial, Pair { who, sides: [one, other], in_common }, diff));
 }
 
 /// What two lists have in common, by both measures; none if one side has no list.

@@ -18,11 +18,11 @@
 //! - `report`: closes windows and hands them over.
 //!
 //! Nothing is observed or mirrored until somebody takes the reports
-//! ([`Router::reports`](crate::Router::reports)), and nothing of answers that belong to no trial.
+//! ([`Router::reports`](crate::Router::reports)).
 //!
-//! **What counts.** All calls whose route belongs to a trial count with their errors, latencies,
-//! emptiness, coverage and fallbacks; recommendations alone count with their lists, scores and rewards,
-//! and are mirrored: a list of given items says nothing of taste. Errors that no arm can help
+//! **What counts.** Answers count for the arm of their trial; those that belong to none for their surface.
+//! All calls count with their errors, latencies, emptiness, coverage and fallbacks; recommendations alone
+//! count with their lists, scores and rewards, and are mirrored: a list of given items says nothing of taste. Errors that no arm can help
 //! ([`RouterError::blames_arm`](crate::RouterError)) do not count at all. If one request of a batch has
 //! no answer the batch has none, and only that request counts. The time of a batch of many is nobody's.
 //!
@@ -49,6 +49,7 @@ pub use report::Report;
 pub use rewards::Reward;
 
 pub(crate) use mirror::Mirror;
+pub(crate) use observation::Counts;
 pub(crate) use observer::{Call, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use rewards::name_answer;
@@ -65,6 +66,7 @@ pub(crate) const MAX_OBSERVATIONS: usize = 1 << 17;
 pub(crate) const MAX_PAIRS: usize = 1 << 14;
 /// Events that a window has room for; what is beyond is missing on all arms alike.
 pub(crate) const MAX_EVENTS: usize = 1 << 16;
-/// Trials and shares that a window tells apart: each has a surface of its own, and shares hardly change
-/// while a window is open.
+/// Trials and shares, and surfaces, that a window tells apart: shares hardly change while a window is open.
 pub(crate) const MAX_KEYS: usize = 256;
+/// Surfaces among them: however many there are, trials find room.
+pub(crate) const MAX_SURFACES: usize = 128;

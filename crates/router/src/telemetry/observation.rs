@@ -1,30 +1,77 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
-use marquee_core::plan::Trial;
-use marquee_core::telemetry::{MAX_DIFF_ITEMS, group_of_hash, hash_user};
+use marquee_core::plan::{Route, Trial};
+use marquee_core::telemetry::{MAX_DIFF_ITEMS, Scope, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.
 const MAX_SCORE: f64 = 1e6;
 
+/// What an answer counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts<'a> {
+    /// An arm of a trial.
+    Trial(&'a Trial),
+    /// What is live on a surface, without a trial.
+    Surface(&'a str),
+}
+
+impl<'a> Counts<'a> {
+    pub(crate) fn of(route: &'a Route) -> Self {
+        route.trial.as_ref().map_or(Self::Surface(&route.surface), Self::Trial)
+    }
+
+    pub(crate) fn arm(self) -> usize {
+        match self {
+            Self::Trial(trial) => trial.arm,
+            Self::Surface(_) => 0,
+        }
+    }
+}
+
+impl<'a> From<&'a Trial> for Counts<'a> {
+    fn from(trial: &'a Trial) -> Self {
+        Self::Trial(trial)
+    }
+}
+
 /// Whose window it is: what was measured at different shares is not mixed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    pub(crate) trial_id: String,
+    pub(crate) scope: Scope,
     pub(crate) arms: usize,
     pub(crate) weight_basis_points: u32,
 }
 
 impl Key {
-    pub(crate) fn of(trial: &Trial) -> Self {
-        let Trial { id, arm: _, arms, weight_basis_points } = trial;
-        Self { trial_id: id.clone(), arms: *arms, weight_basis_points: *weight_basis_points }
+    pub(crate) fn of(counts: Counts<'_>) -> Self {
+        match counts {
+            Counts::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
+                scope: Scope::Trial(id.clone()),
+                arms: *arms,
+                weight_basis_points: *weight_basis_points,
+            },
+            Counts::Surface(surface) => {
+                Self { scope: Scope::Surface(surface.into()), arms: 1, weight_basis_points: 0 }
+            }
+        }
     }
 
-    pub(crate) fn is_of(&self, trial: &Trial) -> bool {
-        self.weight_basis_points == trial.weight_basis_points
-            && self.arms == trial.arms
-            && self.trial_id == trial.id
+    pub(crate) fn is_of(&self, counts: Counts<'_>) -> bool {
+        match (counts, &self.scope) {
+            (Counts::Trial(trial), Scope::Trial(id)) => {
+                self.weight_basis_points == trial.weight_basis_points
+                    && self.arms == trial.arms
+                    && *id == trial.id
+            }
+            (Counts::Surface(surface), Scope::Surface(name)) => surface == name,
+            (Counts::Trial(_), Scope::Surface(_)) | (Counts::Surface(_), Scope::Trial(_)) => false,
+        }
+    }
+
+    /// It is of a surface.
+    pub(crate) fn is_of_surface(&self) -> bool {
+        matches!(self.scope, Scope::Surface(_))
     }
 }
 
@@ -89,7 +136,7 @@ pub(crate) enum Outcome {
 /// The first items of a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct List {
-    /// Hashes of their ids.
+    /// Hashes of their ids, the same on every router.
     items: [u64; MAX_DIFF_ITEMS],
     len: usize,
     /// The hash of the recommendation's id; 0 for an answer that nobody got.
@@ -114,7 +161,7 @@ impl List {
                 .map(|score| score.clamp(-MAX_SCORE, MAX_SCORE)),
         };
         for (place, item) in list.items.iter_mut().zip(items) {
-            *place = hash_of(item);
+            *place = hash_item(item);
             list.len += 1;
         }
         list

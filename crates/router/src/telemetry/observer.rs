@@ -2,11 +2,11 @@
 
 use super::buffer::RouterTelemetry;
 use super::mirror::{Mirror, Request};
-use super::observation::{List, Observation, Outcome, Side, Who};
+use super::observation::{Counts, List, Observation, Outcome, Side, Who};
 use crate::ask::{Answer, Ask, Subject};
 use crate::error::RouterError;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
-use marquee_core::plan::{Plan, Route, Trial};
+use marquee_core::plan::{Plan, Route};
 use marquee_proto::v1::FallbackReason;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,8 @@ impl Observer {
         Self { telemetry, mirror }
     }
 
-    /// Notes what belongs to trials. `draw`: numbers in 0..10,000 that decide what is mirrored.
+    /// Notes what answers were like. `draw`: numbers in 0..10,000 that decide what is mirrored, and which
+    /// side comes first then.
     pub(crate) fn observe(&self, call: &Call<'_>, mut draw: impl FnMut() -> u32) {
         if !self.telemetry.is_on() {
             return;
@@ -45,10 +46,8 @@ impl Observer {
         match call.result {
             Ok(answers) => {
                 for (ask, answer) in call.asks.iter().zip(answers) {
-                    let Some(trial) = &answer.route.trial else { continue };
-                    let outcome = outcome_of(ask, answer);
-                    let side = Side { latency_micros, outcome };
-                    self.note(call, ask, &answer.route, trial, side, Some(answer), draw());
+                    let side = Side { latency_micros, outcome: outcome_of(ask, answer) };
+                    self.note(call, ask, &answer.route, side, &answer.recommendation_id, &mut draw);
                 }
             }
             Err(error) => {
@@ -62,9 +61,8 @@ impl Observer {
                     let Ok(route) = call.plan.route(&ask.surface, ask.subject.id()) else {
                         continue;
                     };
-                    let Some(trial) = &route.trial else { continue };
                     let side = Side { latency_micros, outcome: Outcome::Failed(code as u32) };
-                    self.note(call, ask, &route, trial, side, None, draw());
+                    self.note(call, ask, &route, side, "", &mut draw);
                 }
             }
         }
@@ -75,42 +73,41 @@ impl Observer {
         call: &Call<'_>,
         ask: &Ask,
         route: &Route,
-        trial: &Trial,
         side: Side,
-        answer: Option<&Answer>,
-        draw: u32,
+        recommendation_id: &str,
+        draw: &mut impl FnMut() -> u32,
     ) {
-        let who = who_of(&ask.subject);
-        let mirrored = mirrored_by(call.plan, ask, route, draw).map(|other| (other, side.clone()));
+        let (counts, who) = (Counts::of(route), who_of(&ask.subject));
         let at_micros = self.telemetry.micros(call.began);
-        let observation = Observation { arm: trial.arm, who, at_micros, side };
-        self.telemetry.with(|batch| batch.observe(trial, observation));
-        let Some((other, served)) = mirrored else { return };
+        let observation = Observation { arm: counts.arm(), who, at_micros, side };
+        self.telemetry.with(|batch| batch.observe(counts, observation));
+        let Some(trial) = &route.trial else { return };
+        let Some(routes) = mirrored_by(call.plan, ask, route, trial.arm, draw()) else { return };
         self.mirror.start(trial, || Request {
             plan: Arc::clone(call.plan),
             ask: Ask { explain: false, ..ask.clone() },
-            other,
+            routes,
+            first: (draw() % 2) as usize,
             trial: trial.clone(),
             who,
-            served,
-            items: answer.map(first_items).unwrap_or_default(),
-            recommendation_id: answer.map(|it| it.recommendation_id.clone()).unwrap_or_default(),
+            recommendation_id: recommendation_id.into(),
             time: call.time,
             is_alone: call.asks.len() == 1,
         });
     }
 }
 
-/// The route by which a request is answered again, if it is: with the chance that its rollout says. Errors
-/// are asked again too: else the side that served would look as if it never failed.
-fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, draw: u32) -> Option<Route> {
+/// The routes of both sides by which a request is answered again, if it is: with the chance that its rollout
+/// says. What ended in an error is asked again too: else the side that served would look as if it never failed.
+fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, arm: usize, draw: u32) -> Option<[Route; 2]> {
     debug_assert!(draw < FULL_WEIGHT_BASIS_POINTS);
     // Most requests are not mirrored, and to know that costs no route.
     let rollout = plan.rollout(route.rollout_id.as_ref()?)?;
     if draw >= rollout.mirror_basis_points() || !ask.is_recommendation() {
         return None;
     }
-    plan.other_side(route, ask.subject.id())
+    let other = plan.other_side(route, ask.subject.id())?;
+    Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 
 fn who_of(subject: &Subject) -> Who {

@@ -1,7 +1,7 @@
 //! Closes windows and hands them over.
 //!
 //! Windows add up, so nothing is lost while the reader is slow: what finds no room in the queue waits and
-//! is added to the next one of the same trial and share. Only what waits for more trials and shares than
+//! is added to the next one of the same trial and share, or surface. Only what waits for more of them than
 //! [`MAX_KEYS`] is dropped, the least share of a trial first, and said once.
 
 use super::buffer::{Batch, RouterTelemetry};
@@ -9,9 +9,9 @@ use super::observation::Key;
 use super::window::{Memory, close};
 use super::{MAX_KEYS, WINDOW};
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::Window;
+use marquee_core::telemetry::{Scope, Window};
 use marquee_proto::control::v1::TelemetryWindow;
-use marquee_proto::convert_telemetry::window_to_pb;
+use marquee_proto::convert_telemetry::measured_to_pb;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -22,12 +22,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 /// Windows that wait for the reader before they are added up.
 const MAX_REPORTS: usize = 16;
 
-/// What was measured of one trial while its arms had the same shares.
+/// What was measured of one trial while its arms had the same shares, or of one surface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The rollout's id.
-    pub trial_id: String,
-    /// The share of the last arm.
+    /// Which.
+    pub scope: Scope,
+    /// The share of the last arm; 0 for a surface.
     pub weight_basis_points: u32,
     /// The measurements.
     pub window: Window,
@@ -36,12 +36,8 @@ pub struct Report {
 impl Report {
     /// As control wants it.
     pub fn to_wire(&self) -> TelemetryWindow {
-        let Self { trial_id, weight_basis_points, window } = self;
-        TelemetryWindow {
-            trial_id: trial_id.clone(),
-            weight_basis_points: *weight_basis_points,
-            window: Some(window_to_pb(window)),
-        }
+        let Self { scope, weight_basis_points, window } = self;
+        measured_to_pb(scope, *weight_basis_points, window)
     }
 }
 
@@ -144,12 +140,12 @@ impl Backlog {
     /// Sends what there is room for.
     pub(crate) fn send(&mut self, reports: &mpsc::Sender<Report>) {
         while let Some((key, window)) = self.waiting.pop_first() {
-            let Key { trial_id, arms, weight_basis_points } = key;
-            let report = Report { trial_id, weight_basis_points, window };
+            let Key { scope, arms, weight_basis_points } = key;
+            let report = Report { scope, weight_basis_points, window };
             let Err(refused) = reports.try_send(report) else { continue };
             if let TrySendError::Full(report) = refused {
-                let Report { trial_id, weight_basis_points, window } = report;
-                self.waiting.insert(Key { trial_id, arms, weight_basis_points }, window);
+                let Report { scope, weight_basis_points, window } = report;
+                self.waiting.insert(Key { scope, arms, weight_basis_points }, window);
                 self.complain();
             }
             return;
@@ -178,7 +174,7 @@ mod tests {
     }
 
     fn key(trial: u32, weight_basis_points: u32) -> Key {
-        Key { trial_id: format!("t{trial:04}"), arms: 2, weight_basis_points }
+        Key { scope: Scope::Trial(format!("t{trial:04}")), arms: 2, weight_basis_points }
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! What answers are called, so that what comes of them finds the arm they are of.
 //!
 //! A recommendation id is `<process>-<number>`, both hexadecimal; that of an answer that belongs to a
-//! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a.100.1.home-3`. So any router knows what a click
-//! counts for, not only the one that answered, and no router keeps what it answered for long.
+//! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a.100.1.home-3`, that of any other with `@<surface>`:
+//! `3f0c…-1a@home`. So any router knows what a click counts for, not only the one that answered, and no router
+//! keeps what it answered for long.
 //!
 //! What this router answered lately it remembers all the same ([`Answers`]): whose the answer was, and
 //! what came of it already, so that nobody clicks a mean up. Ids of other routers are remembered from
@@ -10,6 +11,7 @@
 //!
 //! Deliberately missing: telling an event from its repetition. Who records events does that.
 
+use super::observation::Counts;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::experiment::{Allocation, ExperimentState};
 use marquee_core::plan::{Plan, Trial};
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 /// Bytes of an id beside its trial's: process, number, share and arm.
 const MAX_ID_HEAD_BYTES: usize = 48;
-/// Bytes of a trial's id: a surface's name and a number.
+/// Bytes of a trial's id, a surface's name and a number, or of a surface's name.
 const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
 /// Digits of the process and of the number, each.
 const MAX_HEX_DIGITS: usize = 16;
@@ -72,35 +74,45 @@ pub(crate) struct Event {
 }
 
 /// The id of an answer; see the module.
-pub(crate) fn name_answer(process: &str, number: u64, trial: Option<&Trial>) -> String {
-    match trial {
-        None => format!("{process}-{number:x}"),
-        Some(Trial { id, arm, arms: _, weight_basis_points: weight }) => {
+pub(crate) fn name_answer(process: &str, number: u64, counts: Counts<'_>) -> String {
+    match counts {
+        Counts::Surface(surface) => format!("{process}-{number:x}@{surface}"),
+        Counts::Trial(Trial { id, arm, arms: _, weight_basis_points: weight }) => {
             format!("{process}-{number:x}.{weight}.{arm}.{id}")
         }
     }
 }
 
-/// Whether an id says that the answer belongs to a trial; others need no second look.
-pub(crate) fn may_name_trial(recommendation_id: &str) -> bool {
+/// Whether an id may be one that a router gave; others need no second look.
+pub(crate) fn may_say_what_it_is_of(recommendation_id: &str) -> bool {
     recommendation_id.len() <= MAX_ID_HEAD_BYTES + MAX_TRIAL_BYTES
-        && recommendation_id.contains('.')
+        && recommendation_id.contains(['.', '@'])
+}
+
+/// Whether an id begins as routers' do.
+fn has_head(head: &str) -> bool {
+    let is_hex = |text: &str| {
+        (1..=MAX_HEX_DIGITS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    head.split_once('-').is_some_and(|(process, number)| is_hex(process) && is_hex(number))
+}
+
+/// The surface that the id of an answer without a trial names, if the plan has it.
+pub(crate) fn surface_of<'a>(recommendation_id: &'a str, plan: &Plan) -> Option<&'a str> {
+    let (head, surface) = recommendation_id.split_once('@')?;
+    (has_head(head) && plan.surfaces.contains_key(surface)).then_some(surface)
 }
 
 /// The trial that an answer's id names, if it is one that the plan runs. Ids come back from anywhere, so
 /// nothing is believed: arm and share must be some that the trial has.
 pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
-    if !may_name_trial(recommendation_id) {
+    if !may_say_what_it_is_of(recommendation_id) {
         return None;
     }
     let mut parts = recommendation_id.splitn(4, '.');
     let (head, weight, arm, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let (process, number) = head.split_once('-')?;
-    let is_hex = |text: &str| {
-        (1..=MAX_HEX_DIGITS).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    if !is_hex(process) || !is_hex(number) {
+    if !has_head(head) {
         return None;
     }
     let weight = decimal(weight)?;
@@ -208,6 +220,7 @@ impl Answers {
 mod tests {
     use super::*;
     use marquee_core::experiment::{Arm, Experiment};
+    use marquee_core::plan::Surface;
     use marquee_core::rollout::{Clearance, Rollout, RolloutMove, Terms};
     use proptest::prelude::*;
 
@@ -236,11 +249,19 @@ mod tests {
         };
         let mut plan = plan_with("home.v2-3");
         for (weight, arm) in [(100, 0), (100, 1), (2_500, 1), (0, 0)] {
-            let id = name_answer("3f00ab", 26, Some(&trial(weight, arm)));
+            let id = name_answer("3f00ab", 26, Counts::Trial(&trial(weight, arm)));
             assert_eq!(id, format!("3f00ab-1a.{weight}.{arm}.home.v2-3"));
             assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
         }
-        assert_eq!(name_answer("3f00ab", 26, None), "3f00ab-1a");
+        let id = name_answer("3f00ab", 26, Counts::Surface("home.v2"));
+        assert_eq!(id, "3f00ab-1a@home.v2");
+        assert_eq!((trial_of(&id, &plan), surface_of(&id, &plan)), (None, None));
+        plan.surfaces.insert("home.v2".into(), Surface::default());
+        assert_eq!(surface_of(&id, &plan), Some("home.v2"));
+        for bad in ["", "@", "@home.v2", "3f-1a@", "3f-1a@home", "3f-1x@home.v2", "3f-1a@home.v2@"]
+        {
+            assert_eq!(surface_of(bad, &plan), None, "{bad:?}");
+        }
         let long = format!("3f-1a.100.1.{}", "x".repeat(1_000));
         for bad in [
             "",
@@ -355,7 +376,7 @@ mod tests {
             prop_assert_eq!(trial_of(&id, &plan), None);
             let id = format!("3f-1a.{weight}.{arm}.home-3");
             if let Some(trial) = trial_of(&id, &plan) {
-                prop_assert_eq!(name_answer("3f", 26, Some(&trial)), id);
+                prop_assert_eq!(name_answer("3f", 26, Counts::Trial(&trial)), id);
                 prop_assert!(trial.arm < trial.arms);
             }
         }

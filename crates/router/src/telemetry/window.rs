@@ -2,12 +2,12 @@
 
 use super::automated::Callers;
 use super::buffer::{Batch, Pair};
-use super::observation::{Key, List, Observation, Outcome, Side, Who, hash_of};
+use super::observation::{Counts, Key, List, Observation, Outcome, Side, Who, hash_of};
 use super::overlap::share_in;
-use super::rewards::{Answers, Event, may_have_had, trial_of};
+use super::rewards::{Answers, Event, may_have_had, surface_of, trial_of};
 use hdrhistogram::Histogram;
-use marquee_core::plan::{Plan, Trial};
-use marquee_core::telemetry::{ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Window};
+use marquee_core::plan::Plan;
+use marquee_core::telemetry::{ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window};
 use std::collections::{BTreeMap, HashSet};
 
 /// Latencies beyond an hour are an hour.
@@ -20,8 +20,8 @@ const LATENCY_DIGITS: u8 = 2;
 pub(crate) struct Memory {
     callers: Callers,
     answers: Answers,
-    /// By trial and place.
-    previous: BTreeMap<(String, Place), Previous>,
+    /// By what is measured together and place.
+    previous: BTreeMap<(Scope, Place), Previous>,
 }
 
 /// An arm, of answers that somebody got or of mirrored requests: their lists are compared apart.
@@ -46,8 +46,8 @@ struct Draft {
     users: HashSet<u64>,
 }
 
-/// Makes windows of a batch, one for each trial and share. `now`: µs of the clock of the observations.
-/// `plan`: says which trials events may name.
+/// Makes windows of a batch, one for each trial and share and for each surface. `now`: µs of the clock of the observations.
+/// `plan`: says which trials and surfaces events may name.
 pub(crate) fn close(
     batch: &Batch,
     memory: &mut Memory,
@@ -60,7 +60,7 @@ pub(crate) fn close(
     callers.learn(of_users.map(|it| (it.who.hash, it.at_micros)), now);
     let is_automated = |who: Who| who.is_user && callers.is_automated(who.hash, now);
 
-    previous.retain(|(id, _), _| batch.tallies.iter().any(|tally| tally.key.trial_id == *id));
+    previous.retain(|(scope, _), _| batch.tallies.iter().any(|tally| tally.key.scope == *scope));
     let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
     for tally in &batch.tallies {
         let mut draft = Draft::new(tally.key.clone());
@@ -78,6 +78,10 @@ pub(crate) fn close(
             continue;
         }
         draft.answer(observation, previous);
+        // A surface has no arms that an answer could be claimed for by the wrong user.
+        if draft.key.is_of_surface() {
+            continue;
+        }
         if let Outcome::Answered { list: Some(list), .. } = &observation.side.outcome {
             answers.remember(list.answer, observation.who.hash, now);
         }
@@ -88,38 +92,44 @@ pub(crate) fn close(
         }
     }
     for event in &batch.events {
-        let Some((trial, who)) = whose(event, answers, plan, now) else { continue };
+        let Some((key, arm, who)) = whose(event, answers, plan, now) else { continue };
         if is_automated(who) {
             continue;
         }
         let answer = hash_of(&event.recommendation_id);
         let Some((measure, value)) = answers.reward(answer, event.reward) else { continue };
-        let draft = draft_of(&mut drafts, &trial);
-        draft.window.arms[trial.arm].reward(measure, who.group(), value);
+        draft_of(&mut drafts, key).window.arms[arm].reward(measure, who.group(), value);
     }
     drafts.into_iter().map(Draft::finish).collect()
 }
 
 /// What an event counts for and whose it is. An answer that is not known here is believed to be its
 /// user's if the user is on that arm.
-fn whose(event: &Event, answers: &mut Answers, plan: &Plan, now: u64) -> Option<(Trial, Who)> {
-    let trial = trial_of(&event.recommendation_id, plan)?;
-    let answer = hash_of(&event.recommendation_id);
+fn whose(event: &Event, answers: &mut Answers, plan: &Plan, now: u64) -> Option<(Key, usize, Who)> {
+    let id = &event.recommendation_id;
+    let trial = trial_of(id, plan);
+    let counts = match &trial {
+        Some(trial) => Counts::Trial(trial),
+        None => Counts::Surface(surface_of(id, plan)?),
+    };
+    let (key, arm) = (Key::of(counts), counts.arm());
+    let answer = hash_of(id);
     if let Some(hash) = answers.user_of(answer) {
-        return Some((trial, Who { hash, is_user: true }));
+        return Some((key, arm, Who { hash, is_user: true }));
     }
-    if event.user_id.is_empty() || !may_have_had(&trial, &event.user_id, plan) {
+    let may_have_had = |user: &str| trial.as_ref().is_none_or(|it| may_have_had(it, user, plan));
+    if event.user_id.is_empty() || !may_have_had(&event.user_id) {
         return None;
     }
     let who = Who::user(&event.user_id);
     answers.remember(answer, who.hash, now);
-    Some((trial, who))
+    Some((key, arm, who))
 }
 
 /// What events add to may have had no answers in this window.
-fn draft_of<'a>(drafts: &'a mut Vec<Draft>, trial: &Trial) -> &'a mut Draft {
-    let number = drafts.iter().position(|draft| draft.key.is_of(trial)).unwrap_or_else(|| {
-        drafts.push(Draft::new(Key::of(trial)));
+fn draft_of(drafts: &mut Vec<Draft>, key: Key) -> &mut Draft {
+    let number = drafts.iter().position(|draft| draft.key == key).unwrap_or_else(|| {
+        drafts.push(Draft::new(key));
         drafts.len() - 1
     });
     &mut drafts[number]
@@ -134,7 +144,7 @@ impl Draft {
     fn answer(
         &mut self,
         observation: &Observation,
-        previous: &mut BTreeMap<(String, Place), Previous>,
+        previous: &mut BTreeMap<(Scope, Place), Previous>,
     ) {
         let Observation { arm, who, at_micros: _, side } = observation;
         self.side(Place::Live(*arm), *who, side, previous);
@@ -149,7 +159,7 @@ impl Draft {
         }
     }
 
-    fn pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(String, Place), Previous>) {
+    fn pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(Scope, Place), Previous>) {
         let Pair { who, sides, in_common } = pair;
         for (arm, side) in sides.iter().enumerate() {
             self.side(Place::Mirror(arm), *who, side, previous);
@@ -166,7 +176,7 @@ impl Draft {
         place: Place,
         who: Who,
         side: &Side,
-        previous: &mut BTreeMap<(String, Place), Previous>,
+        previous: &mut BTreeMap<(Scope, Place), Previous>,
     ) {
         let group = who.group();
         let Side { latency_micros, outcome } = side;
@@ -197,12 +207,14 @@ impl Draft {
         let Some(list) = list else { return };
         if let Some(score) = list.score {
             stats.measure(Measure::Score, group, score);
+            stats.scores.add(score);
         }
+        list.items().iter().for_each(|&item| stats.items.add(item));
         // Lists without items are no lists to compare with; they are counted as empty.
         if list.items().is_empty() {
             return;
         }
-        let before = previous.entry((self.key.trial_id.clone(), place)).or_default();
+        let before = previous.entry((self.key.scope.clone(), place)).or_default();
         let same = before.of_another(who.hash).and_then(|it| share_in(list.items(), it.items()));
         before.take(who.hash, *list);
         if let Some(same) = same {

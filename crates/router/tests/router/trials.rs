@@ -7,7 +7,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, Surface};
 use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
 use marquee_core::split::bucket;
-use marquee_core::telemetry::{ArmStats, Measure, Window, group_of};
+use marquee_core::telemetry::{ArmStats, Measure, Scope, Window, group_of};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, Variant};
 use marquee_router::{Report, Reward, RouterConfig};
@@ -65,7 +65,7 @@ async fn windows(reports: &mut Receiver<Report>) -> BTreeMap<u32, Window> {
     let mut all: BTreeMap<u32, Window> = BTreeMap::new();
     let mut take_all = |reports: &mut Receiver<Report>| {
         while let Ok(report) = reports.try_recv() {
-            assert_eq!(report.trial_id, TRIAL);
+            assert_eq!(report.scope, Scope::Trial(TRIAL.into()));
             assert_eq!(report.to_wire().weight_basis_points, report.weight_basis_points);
             all.entry(report.weight_basis_points).or_default().absorb(&report.window);
         }
@@ -362,11 +362,9 @@ async fn rewards_count_once_on_the_arm_and_in_the_group_of_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_window_is_handed_over_and_without_a_trial_there_is_none() {
+async fn the_last_window_is_handed_over() {
     let mut world = World::new(bundles(), 4, 2);
     let mut reports = world.router.reports();
-    let before = world.recommend(user("u1", 5)).await.expect("an answer");
-    assert!(!before.recommendation_id.contains('.'));
     sleep(A_WINDOW).await;
     assert!(reports.try_recv().is_err(), "nothing to say");
     world.change(|plan| roll_out(plan, "films@2", 5_000, 0));
@@ -408,4 +406,88 @@ async fn a_mirrored_request_that_the_plan_has_left_behind_says_nothing() {
     let window = window(&mut reports).await;
     assert_eq!((window.mirror.skipped, window.mirror.arms[1].requests()), (1, 0));
     assert_eq!(window.arms[0].requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_trial_answers_and_rewards_count_for_their_surface() {
+    let mut world = World::new(bundles(), 4, 2);
+    let mut reports = world.router.reports();
+    let mut answers = Vec::new();
+    for n in 0..30 {
+        answers.push(world.recommend(user(&format!("u{n}"), 20)).await.expect("an answer"));
+    }
+    let id = &answers[3].recommendation_id;
+    assert!(id.ends_with("@default"), "{id}");
+    world.router.telemetry().event(id, "u3", Reward::Click);
+    world.router.telemetry().event(&id.replace("@default", "@other"), "u3", Reward::Click);
+    let mut similar = world.similar("a9").await.expect("an answer").items;
+    similar.truncate(10);
+    world.all_feel(crate::support::Mood::Slow(5));
+    world.recommend(user("u1", 5)).await.expect("an answer");
+    sleep(A_WINDOW).await;
+    let report = reports.try_recv().expect("one window");
+    assert!(reports.try_recv().is_err(), "of one surface");
+    assert_eq!(report.scope, Scope::Surface("default".into()));
+    let [arm] = &report.window.arms[..] else { panic!("{report:?}") };
+    assert_eq!(arm.requests(), 32);
+    assert_eq!(arm.latencies.total(), 32);
+    assert_eq!((arm.scores.total(), arm.measures[&Measure::Score].total()), (31, 31));
+    assert_eq!(arm.measures[&Measure::Clicks].sum[group_of("u3")], 1.0);
+    assert_eq!(arm.measures[&Measure::Clicks].sum.iter().sum::<f64>(), 1.0, "no other surface");
+    // The first ten of every list, and nothing else: a list of twenty has ten.
+    let shown: std::collections::BTreeSet<&str> =
+        answers.iter().flat_map(|answer| ids(&answer.items).into_iter().take(10)).collect();
+    let (estimate, exact) = (arm.items.estimate(), shown.len() as f64);
+    assert!((estimate - exact).abs() <= 0.1 * exact, "{estimate} of {exact}");
+}
+
+/// Whoever saw the candidate goes on to see it while its share grows, whichever router is asked.
+#[tokio::test(start_paused = true)]
+async fn two_routers_agree_at_every_epoch_and_no_user_moves_back() {
+    let (mut world, _reports) = world(100, 0);
+    let mut before = vec![0; 400];
+    for weight in [100, 1_000, 2_500, 5_000, 9_999] {
+        world.change(|plan| roll_out(plan, "films@2", weight, 0));
+        let other = world.second_router();
+        let mut of_candidate = 0;
+        for (n, before) in before.iter_mut().enumerate() {
+            let request = || Request::new(user(&format!("u{n}"), 3));
+            let one = world.service().recommend(request()).await.expect("an answer").into_inner();
+            let two = other.service().recommend(request()).await.expect("an answer").into_inner();
+            assert_eq!(one.served_by, two.served_by, "u{n} at {weight}");
+            assert_eq!(ids(&one.items), ids(&two.items), "u{n} at {weight}");
+            let arm = arm_of(&one);
+            assert!(arm >= *before, "u{n} moved back at {weight}");
+            *before = arm;
+            of_candidate += arm;
+        }
+        let (share, users) = (f64::from(weight) / 10_000.0, before.len() as f64);
+        let standard_error = (share * (1.0 - share) / users).sqrt();
+        let measured = of_candidate as f64 / users;
+        assert!((measured - share).abs() <= 3.0 * standard_error, "{measured} at {weight}");
+    }
+}
+
+/// Both sides answer what is mirrored anew, each of them first in half of the cases: what comes first pays for
+/// both where caches are cold.
+#[tokio::test(start_paused = true)]
+async fn neither_side_of_a_mirrored_request_always_comes_first() {
+    let (world, mut reports) = world(0, 10_000);
+    let mut times = [0, 0];
+    for n in 0..60 {
+        // The first answer that is made for nobody finds slow nodes, the second one nodes that are well.
+        world.recommend(user(&format!("u{n}"), 5)).await.expect("an answer");
+        world.all_feel(crate::support::Mood::Slow(5));
+        sleep(Duration::from_millis(2)).await;
+        world.all_feel(crate::support::Mood::Well);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let window = window(&mut reports).await;
+    for (arm, times) in window.mirror.arms.iter().zip(&mut times) {
+        assert_eq!(arm.latencies.total(), 60);
+        *times = arm.latencies.above(1_000);
+    }
+    // A fair coin thrown sixty times: five standard errors.
+    assert_eq!(times[0] + times[1], 60, "one of each pair was first: {times:?}");
+    assert!(times[0].abs_diff(times[1]) <= 40, "{times:?}");
 }

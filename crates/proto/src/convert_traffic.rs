@@ -1,0 +1,126 @@
+//! Traffic of surfaces of `marquee.control.v1` ↔ core. See [`crate::convert_control`] for what the modules share.
+
+use crate::control::v1 as pb;
+use crate::convert_control::{ConvertError, Result};
+use marquee_core::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
+use std::collections::BTreeMap;
+
+/// To the wire.
+pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {
+    let SurfaceTraffic { from_ms, until_ms, automated, dropped, variants } = traffic;
+    pb::SurfaceTraffic {
+        surface: surface.into(),
+        from_ms: *from_ms,
+        until_ms: *until_ms,
+        automated: *automated,
+        dropped: *dropped,
+        variants: variants.iter().map(|(name, it)| variant_to_pb(name, it)).collect(),
+    }
+}
+
+/// From the wire, with the surface.
+pub fn surface_traffic_from_pb(traffic: pb::SurfaceTraffic) -> Result<(String, SurfaceTraffic)> {
+    let pb::SurfaceTraffic { surface, from_ms, until_ms, automated, dropped, variants } = traffic;
+    let mut known = BTreeMap::new();
+    for (name, variant) in variants.into_iter().map(variant_from_pb) {
+        if known.insert(name.clone(), variant).is_some() {
+            return Err(ConvertError::Twice { field: "traffic.variants".into(), key: name });
+        }
+    }
+    Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants: known }))
+}
+
+/// To the wire, of one surface, or of all where none is named.
+pub fn all_traffic_to_pb(all: &AllTraffic, surface: &str) -> Vec<pb::SurfaceTraffic> {
+    all.iter()
+        .filter(|(name, _)| surface.is_empty() || *name == surface)
+        .flat_map(|(name, windows)| windows.iter().map(move |it| surface_traffic_to_pb(name, it)))
+        .collect()
+}
+
+/// From the wire.
+pub fn all_traffic_from_pb(windows: Vec<pb::SurfaceTraffic>) -> Result<AllTraffic> {
+    let mut all = AllTraffic::new();
+    for window in windows {
+        let (surface, window) = surface_traffic_from_pb(window)?;
+        keep(&mut all, &surface, window);
+    }
+    Ok(all)
+}
+
+fn variant_to_pb(name: &str, variant: &VariantTraffic) -> pb::VariantTraffic {
+    let VariantTraffic {
+        requests,
+        errors,
+        latency_micros,
+        empty_rate,
+        partial_rate,
+        fallback_rate,
+        sameness,
+        distinct_items,
+        score,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    } = variant;
+    pb::VariantTraffic {
+        variant: name.into(),
+        requests: *requests,
+        errors: errors.iter().map(|(&code, &count)| (code, count)).collect(),
+        latency_p50_micros: latency_micros.map(|[p50, ..]| p50),
+        latency_p95_micros: latency_micros.map(|[_, p95, _]| p95),
+        latency_p99_micros: latency_micros.map(|[.., p99]| p99),
+        empty_rate: *empty_rate,
+        partial_rate: *partial_rate,
+        fallback_rate: *fallback_rate,
+        sameness: *sameness,
+        distinct_items: *distinct_items,
+        score_p10: score.map(|[p10, ..]| p10),
+        score_p50: score.map(|[_, p50, _]| p50),
+        score_p90: score.map(|[.., p90]| p90),
+        clicks_per_answer: *clicks_per_answer,
+        play_seconds_per_answer: *play_seconds_per_answer,
+        purchases_per_answer: *purchases_per_answer,
+    }
+}
+
+fn variant_from_pb(variant: pb::VariantTraffic) -> (String, VariantTraffic) {
+    let pb::VariantTraffic {
+        variant: name,
+        requests,
+        errors,
+        latency_p50_micros,
+        latency_p95_micros,
+        latency_p99_micros,
+        empty_rate,
+        partial_rate,
+        fallback_rate,
+        sameness,
+        distinct_items,
+        score_p10,
+        score_p50,
+        score_p90,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    } = variant;
+    let variant = VariantTraffic {
+        requests,
+        errors: errors.into_iter().collect(),
+        latency_micros: all(latency_p50_micros, latency_p95_micros, latency_p99_micros),
+        empty_rate,
+        partial_rate,
+        fallback_rate,
+        sameness,
+        distinct_items,
+        score: all(score_p10, score_p50, score_p90),
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    };
+    (name, variant)
+}
+
+fn all<T>(one: Option<T>, two: Option<T>, three: Option<T>) -> Option<[T; 3]> {
+    Some([one?, two?, three?])
+}
