@@ -6,7 +6,9 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use marquee_bundle::kernels::{dot, dot_gather, dot_rows};
+use marquee_bundle::kernels::{
+    BLOCK_PLACES, code_sums, dot, dot_gather, dot_gather_int8, dot_rows,
+};
 use std::hint::black_box;
 
 /// Two whole numbers of registers on every machine, and one that leaves a rest.
@@ -101,5 +103,56 @@ fn gather(bencher: Bencher, rank: usize, count: usize) {
     bencher.bench_local(|| {
         let links = links.next().expect("endless");
         dot_gather(black_box(&query), rows, links, &mut out);
+    });
+}
+
+/// Four-bit codes of a block of rows, and 16 bytes of table a column.
+fn codes_and_tables(rank: usize, blocks: usize) -> (Vec<u8>, Vec<u8>) {
+    let bytes = |count: usize, below: f32| -> Vec<u8> {
+        numbers(count).iter().map(|number| ((number + 1.0) / 2.0 * below) as u8).collect()
+    };
+    let block = rank.div_ceil(2) * 32;
+    (bytes(blocks * block, 256.0), bytes(block, 255.0))
+}
+
+/// Sums of codes of one block after the other of so many.
+fn sum_codes(bencher: Bencher, rank: usize, blocks: usize) {
+    let (codes, tables) = codes_and_tables(rank, blocks);
+    let mut sums = [0; BLOCK_PLACES];
+    let mut blocks = codes.chunks_exact(tables.len()).cycle();
+    let bencher = bencher.counter(BytesCount::of_many::<u8>(tables.len()));
+    bencher.bench_local(|| {
+        let block = blocks.next().expect("endless");
+        code_sums(black_box(block), black_box(&tables), i16::MAX, &mut sums)
+    });
+}
+
+/// Four blocks over and over: in the first cache.
+#[divan::bench(args = RANKS)]
+fn codes_near(bencher: Bencher, rank: usize) {
+    sum_codes(bencher, rank, 4);
+}
+
+/// All of a catalogue: what a search in cells reads a part of.
+#[divan::bench(args = RANKS)]
+fn codes_far(bencher: Bencher, rank: usize) {
+    sum_codes(bencher, rank, CATALOGUE / BLOCK_PLACES);
+}
+
+/// Rows of bytes of a catalogue, here and there.
+#[divan::bench(args = RANKS)]
+fn bytes_gathered(bencher: Bencher, rank: usize) {
+    let query: Vec<i16> = numbers(rank).iter().map(|number| (number * 1_000.0) as i16).collect();
+    let matrix: Vec<i8> =
+        numbers(CATALOGUE * rank).iter().map(|number| (number * 127.0) as i8).collect();
+    let mut start = 0u32;
+    let mut out = [0; LINKS];
+    let bencher = bencher.counter(BytesCount::of_many::<i8>(LINKS * rank));
+    bencher.bench_local(|| {
+        start = start.wrapping_mul(747_796_405).wrapping_add(1);
+        let ids: [u32; LINKS] = std::array::from_fn(|n| {
+            (start.wrapping_add(n as u32 * 2_654_435_769) >> 4) % CATALOGUE as u32
+        });
+        dot_gather_int8(black_box(&query), black_box(&matrix), &ids, &mut out);
     });
 }

@@ -22,10 +22,14 @@ pub fn code_sums(codes: &[u8], tables: &[u8], limit: i16, sums: &mut [u16; BLOCK
     assert!(codes.len().is_multiple_of(PAIR_BYTES), "columns come in pairs");
     match instruction_set() {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: both sets have AVX2, which was detected, and the lengths were checked.
-        InstructionSet::Avx512 | InstructionSet::Avx2 => unsafe {
-            avx2::code_sums(codes, tables, limit, sums)
-        },
+        // SAFETY: the set was detected, and the lengths were checked.
+        InstructionSet::Avx512 => unsafe { avx512::code_sums(codes, tables, limit, sums) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        InstructionSet::Avx2 => unsafe { avx2::code_sums(codes, tables, limit, sums) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        InstructionSet::Neon => unsafe { neon::code_sums(codes, tables, limit, sums) },
         _ => portable(codes, tables, limit, sums),
     }
 }
@@ -86,6 +90,18 @@ pub(super) mod avx2 {
                 *odd = _mm256_add_epi16(*odd, _mm256_srli_epi16::<8>(found));
             }
         }
+        finish(low, high, limit, sums)
+    }
+
+    /// Takes the words of the lower and of the upper sixteen rows apart, and compares.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn finish(
+        low: [__m256i; 2],
+        high: [__m256i; 2],
+        limit: i16,
+        sums: &mut [u16; BLOCK_PLACES],
+    ) -> u32 {
         let limits = _mm256_set1_epi16(limit);
         let mut above = [_mm256_setzero_si256(); 2];
         for (at, [both, odd]) in [low, high].into_iter().enumerate() {
@@ -106,5 +122,96 @@ pub(super) mod avx2 {
     #[inline]
     fn halves(words: __m256i) -> __m128i {
         _mm_add_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512 {
+    use super::{BLOCK_PLACES, PAIR_BYTES, avx2};
+    use std::arch::x86_64::*;
+
+    /// # Safety
+    /// The machine has AVX-512F, AVX-512BW and AVX2, and the lengths are equal and whole pairs.
+    #[target_feature(enable = "avx512f,avx512bw,avx2")]
+    pub(in crate::kernels) unsafe fn code_sums(
+        codes: &[u8],
+        tables: &[u8],
+        limit: i16,
+        sums: &mut [u16; BLOCK_PLACES],
+    ) -> u32 {
+        let half = _mm512_set1_epi8(15);
+        // As with AVX2, two pairs of columns at a time.
+        let mut low = [_mm512_setzero_si512(); 2];
+        let mut high = [_mm512_setzero_si512(); 2];
+        let mut at = 0;
+        while at < codes.len() {
+            let mask = if codes.len() - at > PAIR_BYTES { u64::MAX } else { u64::MAX >> 32 };
+            // SAFETY: bytes beyond the last pair are masked off and not read; they look up zeros in no table.
+            let (codes, tables) = unsafe {
+                (
+                    _mm512_maskz_loadu_epi8(mask, codes.as_ptr().add(at).cast()),
+                    _mm512_maskz_loadu_epi8(mask, tables.as_ptr().add(at).cast()),
+                )
+            };
+            let lower = _mm512_and_si512(codes, half);
+            let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), half);
+            for (code, [both, odd]) in [(lower, &mut low), (upper, &mut high)] {
+                let found = _mm512_shuffle_epi8(tables, code);
+                *both = _mm512_add_epi16(*both, found);
+                *odd = _mm512_add_epi16(*odd, _mm512_srli_epi16::<8>(found));
+            }
+            at += 2 * PAIR_BYTES;
+        }
+        avx2::finish(low.map(|words| halves(words)), high.map(|words| halves(words)), limit, sums)
+    }
+
+    /// The sum of the two halves: the first pair's and the second's.
+    #[target_feature(enable = "avx512f,avx2")]
+    #[inline]
+    fn halves(words: __m512i) -> __m256i {
+        _mm256_add_epi16(_mm512_castsi512_si256(words), _mm512_extracti64x4_epi64::<1>(words))
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon {
+    use super::BLOCK_PLACES;
+    use std::arch::aarch64::*;
+
+    /// # Safety
+    /// The machine has NEON, and the lengths are equal and whole pairs.
+    #[target_feature(enable = "neon")]
+    pub(in crate::kernels) unsafe fn code_sums(
+        codes: &[u8],
+        tables: &[u8],
+        limit: i16,
+        sums: &mut [u16; BLOCK_PLACES],
+    ) -> u32 {
+        let half = vdupq_n_u8(15);
+        // Eight rows each.
+        let mut words = [vdupq_n_u16(0); 4];
+        let (columns, _) = codes.as_chunks::<16>();
+        let (tables, _) = tables.as_chunks::<16>();
+        for (column, table) in columns.iter().zip(tables) {
+            // SAFETY: both are 16 bytes.
+            let (codes, table) = unsafe { (vld1q_u8(column.as_ptr()), vld1q_u8(table.as_ptr())) };
+            let lower = vqtbl1q_u8(table, vandq_u8(codes, half));
+            let upper = vqtbl1q_u8(table, vshrq_n_u8::<4>(codes));
+            words[0] = vaddw_u8(words[0], vget_low_u8(lower));
+            words[1] = vaddw_high_u8(words[1], lower);
+            words[2] = vaddw_u8(words[2], vget_low_u8(upper));
+            words[3] = vaddw_high_u8(words[3], upper);
+        }
+        let (limits, places) = (vdupq_n_s16(limit), [1u8, 2, 4, 8, 16, 32, 64, 128]);
+        // SAFETY: eight bytes.
+        let places = unsafe { vld1_u8(places.as_ptr()) };
+        let mut mask = 0;
+        for (at, words) in words.into_iter().enumerate() {
+            // SAFETY: eight sums from 8 · at on are within the 32.
+            unsafe { vst1q_u16(sums.as_mut_ptr().add(8 * at), words) };
+            let above = vmovn_u16(vcgtq_s16(vreinterpretq_s16_u16(words), limits));
+            mask |= u32::from(vaddv_u8(vand_u8(above, places))) << (8 * at);
+        }
+        mask
     }
 }

@@ -39,8 +39,14 @@ pub fn dot_int8(query: &[i16], row: &[i8]) -> i32 {
     assert_eq!(query.len(), row.len(), "an inner product needs vectors of one length");
     match instruction_set() {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: both sets have AVX2, which was detected, and the lengths are equal.
-        InstructionSet::Avx512 | InstructionSet::Avx2 => unsafe { avx2::dot_int8(query, row) },
+        // SAFETY: the set was detected, and the lengths are equal.
+        InstructionSet::Avx512 => unsafe { avx512::dot_int8(query, row) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        InstructionSet::Avx2 => unsafe { avx2::dot_int8(query, row) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        InstructionSet::Neon => unsafe { neon::dot_int8(query, row) },
         _ => portable(query, row),
     }
 }
@@ -79,5 +85,71 @@ pub(super) mod avx2 {
         let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b_11_10_11_10>(four));
         let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b_01_01_01_01>(two));
         _mm_cvtsi128_si32(one).wrapping_add(super::portable(query_tail, row_tail))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512 {
+    use std::arch::x86_64::*;
+
+    /// Columns that are multiplied at a time.
+    const STEP: usize = 32;
+
+    /// # Safety
+    /// The machine has AVX-512F, AVX-512BW and AVX2, and the lengths are equal.
+    #[target_feature(enable = "avx512f,avx512bw,avx2")]
+    pub(in crate::kernels) unsafe fn dot_int8(query: &[i16], row: &[i8]) -> i32 {
+        let (queries, query_tail) = query.as_chunks::<STEP>();
+        let (rows, row_tail) = row.as_chunks::<STEP>();
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for (at, (query, row)) in queries.iter().zip(rows).enumerate() {
+            // SAFETY: 32 numbers of 16 bits, and 32 of 8 bits.
+            let (query, row) = unsafe {
+                (_mm512_loadu_si512(query.as_ptr().cast()), _mm256_loadu_si256(row.as_ptr().cast()))
+            };
+            let products = _mm512_madd_epi16(query, _mm512_cvtepi8_epi16(row));
+            sums[at % 2] = _mm512_add_epi32(sums[at % 2], products);
+        }
+        let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
+        if query_tail.is_empty() {
+            return sum;
+        }
+        // SAFETY: the machine has AVX2, and the tails have one length.
+        sum.wrapping_add(unsafe { super::avx2::dot_int8(query_tail, row_tail) })
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon {
+    use std::arch::aarch64::*;
+
+    /// Columns that are multiplied at a time.
+    const STEP: usize = 16;
+
+    /// # Safety
+    /// The machine has NEON, and the lengths are equal.
+    #[target_feature(enable = "neon")]
+    pub(in crate::kernels) unsafe fn dot_int8(query: &[i16], row: &[i8]) -> i32 {
+        let (queries, query_tail) = query.as_chunks::<STEP>();
+        let (rows, row_tail) = row.as_chunks::<STEP>();
+        let mut sums = [vdupq_n_s32(0); 4];
+        for (query, row) in queries.iter().zip(rows) {
+            // SAFETY: 16 numbers of 16 bits in two halves, and 16 of 8 bits.
+            let (first, second, row) = unsafe {
+                (
+                    vld1q_s16(query.as_ptr()),
+                    vld1q_s16(query.as_ptr().add(8)),
+                    vld1q_s8(row.as_ptr()),
+                )
+            };
+            let (left, right) = (vmovl_s8(vget_low_s8(row)), vmovl_high_s8(row));
+            sums[0] = vmlal_s16(sums[0], vget_low_s16(first), vget_low_s16(left));
+            sums[1] = vmlal_high_s16(sums[1], first, left);
+            sums[2] = vmlal_s16(sums[2], vget_low_s16(second), vget_low_s16(right));
+            sums[3] = vmlal_high_s16(sums[3], second, right);
+        }
+        let [a, b, c, d] = sums;
+        let sum = vaddvq_s32(vaddq_s32(vaddq_s32(a, b), vaddq_s32(c, d)));
+        sum.wrapping_add(super::portable(query_tail, row_tail))
     }
 }

@@ -34,11 +34,16 @@ pub enum InstructionSet {
     Portable = 1,
     /// 256-bit registers with fused multiply-add, of x86-64 since 2013.
     Avx2 = 2,
-    /// 512-bit registers of x86-64.
+    /// 512-bit registers of x86-64, with words and bytes in them (AVX-512F and BW): every processor that has
+    /// such registers but the first, Knights Landing.
     Avx512 = 3,
     /// 128-bit registers, of every 64-bit ARM.
     Neon = 4,
 }
+
+/// Set to `portable` or `avx2`, keeps this process from using wider instructions than these: for measuring
+/// them side by side, and for machines whose clock suffers from wide registers.
+const NO_WIDER_THAN: &str = "MARQUEE_INSTRUCTIONS";
 
 /// The instruction set that this process uses, detected once.
 pub fn instruction_set() -> InstructionSet {
@@ -57,10 +62,15 @@ pub fn instruction_set() -> InstructionSet {
 }
 
 fn detect() -> InstructionSet {
+    let no_wider_than = std::env::var(NO_WIDER_THAN).unwrap_or_default();
+    if no_wider_than == "portable" {
+        return InstructionSet::Portable;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if avx2 && is_x86_feature_detected!("avx512f") {
+        let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        if avx2 && avx512 && no_wider_than != "avx2" {
             return InstructionSet::Avx512;
         }
         if avx2 {

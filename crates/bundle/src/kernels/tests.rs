@@ -51,6 +51,38 @@ fn implementations() -> Vec<(&'static str, Dot, Axpy, Rows, Gather)> {
     all
 }
 
+type CodeSums = fn(&[u8], &[u8], i16, &mut [u16; BLOCK_PLACES]) -> u32;
+type Int8 = fn(&[i16], &[i8]) -> i32;
+
+/// The same of the kernels of whole numbers.
+#[allow(clippy::undocumented_unsafe_blocks)] // lints don't see the macro's comment
+fn whole_number_implementations() -> Vec<(&'static str, CodeSums, Int8)> {
+    let mut all: Vec<(&'static str, CodeSums, Int8)> =
+        vec![("dispatched", code_sums, dot_int8), ("portable", codes::portable, int8::portable)];
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY of all: added only where the machine has the instructions; the tests keep the lengths.
+        macro_rules! add {
+            ($set:ident) => {
+                all.push((
+                    stringify!($set),
+                    |codes, tables, limit, sums| unsafe {
+                        codes::$set::code_sums(codes, tables, limit, sums)
+                    },
+                    |query, row| unsafe { int8::$set::dot_int8(query, row) },
+                ))
+            };
+        }
+        if matches!(instruction_set(), InstructionSet::Avx2 | InstructionSet::Avx512) {
+            add!(avx2);
+        }
+        if instruction_set() == InstructionSet::Avx512 {
+            add!(avx512);
+        }
+    }
+    all
+}
+
 #[test]
 fn every_set_gives_the_same_bits() {
     let mut random = Random(7);
@@ -114,12 +146,11 @@ fn code_sums_are_sums_of_look_ups() {
         for limit in [-1, 0, expected[7] as i16 - 1, expected[7] as i16, i16::MAX] {
             let above = (0..BLOCK_PLACES).filter(|&place| expected[place] as i16 > limit);
             let mask: u32 = above.map(|place| 1 << place).sum();
-            let mut sums = [u16::MAX; BLOCK_PLACES];
-            assert_eq!(codes::portable(&codes, &tables, limit, &mut sums), mask, "rank {rank}");
-            assert_eq!(sums, expected, "rank {rank}");
-            sums = [u16::MAX; BLOCK_PLACES];
-            assert_eq!(code_sums(&codes, &tables, limit, &mut sums), mask, "rank {rank}");
-            assert_eq!(sums, expected, "rank {rank}");
+            for (name, code_sums, _) in whole_number_implementations() {
+                let mut sums = [u16::MAX; BLOCK_PLACES];
+                let found = code_sums(&codes, &tables, limit, &mut sums);
+                assert_eq!((found, sums), (mask, expected), "{name}, rank {rank}");
+            }
         }
     }
 }
@@ -134,6 +165,9 @@ fn products_in_whole_numbers_are_equal() {
         let expected: Vec<i32> = [2, 0, 1]
             .map(|row: usize| int8::portable(&query, &rows[row * rank..][..rank]))
             .to_vec();
+        for (name, _, dot_int8) in whole_number_implementations() {
+            assert_eq!(dot_int8(&query, &rows[2 * rank..]), expected[0], "{name}, rank {rank}");
+        }
         let mut found = [0; 3];
         dot_gather_int8(&query, &rows, &[2, 0, 1], &mut found);
         assert_eq!(found.to_vec(), expected, "rank {rank}");
