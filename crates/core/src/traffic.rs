@@ -173,10 +173,14 @@ mod tests {
     #[test]
     fn the_newest_windows_are_kept_and_none_twice() {
         let mut all = AllTraffic::new();
-        for until_ms in [1, 2, 2, 1].into_iter().chain(3..MAX_TRAFFIC_WINDOWS as u64 + 5) {
-            keep(&mut all, "home", SurfaceTraffic { until_ms, ..SurfaceTraffic::default() });
-        }
-        let kept: Vec<u64> = all["home"].iter().map(|window| window.until_ms).collect();
-        assert_eq!(kept, (5..MAX_TRAFFIC_WINDOWS as u64 + 5).collect::<Vec<_>>());
+        let mut keep_all = |moments: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+            for until_ms in moments {
+                keep(&mut all, "home", SurfaceTraffic { until_ms, ..SurfaceTraffic::default() });
+            }
+            all["home"].iter().map(|window| window.until_ms).collect()
+        };
+        assert_eq!(keep_all(&mut [1, 2, 2, 1].into_iter()), [1, 2]);
+        let last = MAX_TRAFFIC_WINDOWS as u64 + 5;
+        assert_eq!(keep_all(&mut (3..last)), (5..last).collect::<Vec<_>>());
     }
 }
