@@ -61,7 +61,8 @@ pub struct Exposure<S> {
     pub recommendation_id: S,
     /// Milliseconds since 1970.
     pub time_ms: u64,
-    /// [`Exposure::hash_user`] of the user's id: the log has no ids of users.
+    /// [`Exposure::hash_user`] of the user's id: the log has no ids of users. 0 where the request names no
+    /// user, but an item to be like.
     pub user_hash: u64,
     /// Where it was asked for.
     pub surface: S,

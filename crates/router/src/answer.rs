@@ -29,6 +29,7 @@ impl Answer {
             items: items(self.items, &self.leaves),
             served_by: Some(served_by),
             coverage: Some(coverage),
+            recommendation_id: self.recommendation_id,
         }
     }
 
@@ -41,6 +42,7 @@ impl Answer {
             served_by: Some(served_by),
             coverage: Some(coverage),
             fallback_reason: self.fallback.into(),
+            recommendation_id: self.recommendation_id,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::ask::{Ask, Subject};
 use crate::error::RouterError;
-use marquee_core::bounds::MAX_RECENT_ITEMS;
+use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
 use marquee_events::rules::Reason;
 use marquee_events::{
     EventLog, Exposure, ExposureLog, Outcome, Pending, RecordError, Recorded, Side,
@@ -24,6 +24,8 @@ const MAX_STREAMS: usize = 256;
 const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of a stream that wait for the disk; beyond them it is not read.
 const STREAM_PENDING: usize = 16;
+/// Items of an answer that an exposure has: all of any answer but those to long RankItems.
+const MAX_EXPOSED: usize = MAX_COUNT as usize;
 /// Problems that the answer to a stream lists.
 const MAX_PROBLEMS: usize = 1_000;
 
@@ -44,7 +46,54 @@ pub(crate) struct Events {
 
 /// An answer that is to be exposed.
 pub(crate) struct Exposed {
+    /// 0 where the request names no user.
     user_hash: u64,
+}
+
+/// What an answer showed, and how it came about.
+pub(crate) struct Shown<'a> {
+    recommendation_id: &'a str,
+    items: &'a [v1::RecommendedItem],
+    served_by: Option<&'a v1::ServedBy>,
+    fallback_reason: i32,
+}
+
+impl<'a> From<&'a v1::RecommendResponse> for Shown<'a> {
+    fn from(response: &'a v1::RecommendResponse) -> Self {
+        let v1::RecommendResponse {
+            recommendation_id,
+            items,
+            served_by,
+            coverage: _,
+            fallback_reason,
+        } = response;
+        let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
+        Self { recommendation_id, items, served_by, fallback_reason }
+    }
+}
+
+impl<'a> From<&'a v1::SimilarItemsResponse> for Shown<'a> {
+    fn from(response: &'a v1::SimilarItemsResponse) -> Self {
+        let v1::SimilarItemsResponse { recommendation_id, items, served_by, coverage: _ } =
+            response;
+        let served_by = served_by.as_ref();
+        Self { recommendation_id, items, served_by, fallback_reason: 0 }
+    }
+}
+
+impl<'a> From<&'a v1::RankItemsResponse> for Shown<'a> {
+    fn from(response: &'a v1::RankItemsResponse) -> Self {
+        let v1::RankItemsResponse {
+            recommendation_id,
+            items,
+            unknown_item_ids: _,
+            served_by,
+            coverage: _,
+            fallback_reason,
+        } = response;
+        let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
+        Self { recommendation_id, items, served_by, fallback_reason }
+    }
 }
 
 impl Events {
@@ -72,21 +121,20 @@ impl Events {
     /// Whom an exposure of the answer would name; none if exposures are not kept.
     pub(crate) fn exposed(&self, ask: &Ask) -> Option<Exposed> {
         self.feedback.exposures.as_ref()?;
-        Some(Exposed { user_hash: Exposure::hash_user(ask.subject.id()) })
+        Some(Exposed {
+            user_hash: match &ask.subject {
+                Subject::User(id) => Exposure::hash_user(id),
+                Subject::Item(_) => 0,
+            },
+        })
     }
 
     /// Records what was answered, if it is in the sample.
-    pub(crate) fn expose(&self, exposed: Option<Exposed>, response: &v1::RecommendResponse) {
+    pub(crate) fn expose(&self, exposed: Option<Exposed>, shown: Shown<'_>) {
         let (Some(log), Some(Exposed { user_hash })) = (&self.feedback.exposures, exposed) else {
             return;
         };
-        let v1::RecommendResponse {
-            recommendation_id,
-            items,
-            served_by,
-            coverage: _,
-            fallback_reason,
-        } = response;
+        let Shown { recommendation_id, items, served_by, fallback_reason } = shown;
         let Some(served_by) = served_by else { return };
         if !log.wants(recommendation_id) {
             return;
@@ -105,7 +153,7 @@ impl Events {
         let trial_id = if experiment_id.is_empty() { rollout_id } else { experiment_id };
         let model = |version: &'_ v1::ModelVersion| version.version;
         log.record(&Exposure {
-            recommendation_id: recommendation_id.as_str(),
+            recommendation_id,
             time_ms: now_ms(),
             user_hash,
             surface,
@@ -118,8 +166,8 @@ impl Events {
             },
             models: models.iter().map(|m| (m.model.as_str(), model(m))).collect(),
             plan_epoch: *plan_epoch,
-            fallback_reason: u8::try_from(*fallback_reason).unwrap_or(u8::MAX),
-            item_ids: items.iter().map(|item| item.item_id.as_str()).collect(),
+            fallback_reason: u8::try_from(fallback_reason).unwrap_or(u8::MAX),
+            item_ids: items.iter().take(MAX_EXPOSED).map(|item| item.item_id.as_str()).collect(),
         });
     }
 

@@ -5,7 +5,7 @@ use crate::answer::check_size;
 use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
-use crate::events::{Events, Feedback};
+use crate::events::{Events, Feedback, Shown};
 use crate::telemetry::{Call, Counts, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
 use marquee_core::spent::Spent;
@@ -83,9 +83,9 @@ impl RouterService {
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         for (ask, answer) in asks.iter().zip(result.iter_mut().flatten()) {
-            if ask.is_recommendation() {
-                answer.recommendation_id = self.recommendation_id(Counts::of(&answer.route));
-            }
+            // What comes of a list of given or of similar items says nothing of an arm's taste.
+            let counts = ask.is_recommendation().then(|| Counts::of(&answer.route));
+            answer.recommendation_id = self.recommendation_id(counts);
         }
         let call = Call { asks, plan: &plan, result: &result, began, took, time };
         self.shared.observer.observe(&call, || fastrand::u32(..FULL_WEIGHT_BASIS_POINTS));
@@ -111,7 +111,7 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self, counts: Counts<'_>) -> String {
+    fn recommendation_id(&self, counts: Option<Counts<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
         name_answer(&self.shared.id_prefix, number, counts)
     }
@@ -131,7 +131,7 @@ impl RecommenderService for RouterService {
         let exposed = events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
         let response = check_size(answer.into_recommendations())?;
-        events.expose(exposed, &response);
+        events.expose(exposed, Shown::from(&response));
         Ok(Response::new(response))
     }
 
@@ -149,7 +149,7 @@ impl RecommenderService for RouterService {
         let responses = answers.into_iter().map(Answer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
         for (ask, response) in asks.iter().zip(&batch.responses) {
-            events.expose(events.exposed(ask), response);
+            events.expose(events.exposed(ask), Shown::from(response));
         }
         Ok(Response::new(batch))
     }
@@ -159,9 +159,13 @@ impl RecommenderService for RouterService {
         request: Request<v1::SimilarItemsRequest>,
     ) -> Result<Response<v1::SimilarItemsResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1);
-        let ask = SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let ask: Ask =
+            SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
-        Ok(Response::new(check_size(answer.into_similar_items())?))
+        let response = check_size(answer.into_similar_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
     }
 
     async fn rank_items(
@@ -169,9 +173,13 @@ impl RecommenderService for RouterService {
         request: Request<v1::RankItemsRequest>,
     ) -> Result<Response<v1::RankItemsResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1);
-        let ask = RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let ask: Ask =
+            RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
-        Ok(Response::new(check_size(answer.into_ranked_items())?))
+        let response = check_size(answer.into_ranked_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
     }
 
     async fn record_events(

@@ -1,8 +1,8 @@
 //! What answers are called, so that what comes of them finds the arm they are of.
 //!
 //! A recommendation id is `<process>-<number>`, both hexadecimal; that of an answer that belongs to a
-//! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a.100.1.home-3`, that of any other with `@<surface>`:
-//! `3f0c…-1a@home`. So any router knows what a click counts for, not only the one that answered, and no router
+//! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a.100.1.home-3`, that of any other recommendation with
+//! `@<surface>`: `3f0c…-1a@home`. So any router knows what a click counts for, not only the one that answered, and no router
 //! keeps what it answered for long.
 //!
 //! What this router answered lately it remembers all the same ([`Answers`]): whose the answer was, and
@@ -74,10 +74,11 @@ pub(crate) struct Event {
 }
 
 /// The id of an answer; see the module.
-pub(crate) fn name_answer(process: &str, number: u64, counts: Counts<'_>) -> String {
+pub(crate) fn name_answer(process: &str, number: u64, counts: Option<Counts<'_>>) -> String {
     match counts {
-        Counts::Surface(surface) => format!("{process}-{number:x}@{surface}"),
-        Counts::Trial(Trial { id, arm, arms: _, weight_basis_points: weight }) => {
+        None => format!("{process}-{number:x}"),
+        Some(Counts::Surface(surface)) => format!("{process}-{number:x}@{surface}"),
+        Some(Counts::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
             format!("{process}-{number:x}.{weight}.{arm}.{id}")
         }
     }
@@ -249,11 +250,12 @@ mod tests {
         };
         let mut plan = plan_with("home.v2-3");
         for (weight, arm) in [(100, 0), (100, 1), (2_500, 1), (0, 0)] {
-            let id = name_answer("3f00ab", 26, Counts::Trial(&trial(weight, arm)));
+            let id = name_answer("3f00ab", 26, Some(Counts::Trial(&trial(weight, arm))));
             assert_eq!(id, format!("3f00ab-1a.{weight}.{arm}.home.v2-3"));
             assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
         }
-        let id = name_answer("3f00ab", 26, Counts::Surface("home.v2"));
+        assert_eq!(name_answer("3f00ab", 26, None), "3f00ab-1a");
+        let id = name_answer("3f00ab", 26, Some(Counts::Surface("home.v2")));
         assert_eq!(id, "3f00ab-1a@home.v2");
         assert_eq!((trial_of(&id, &plan), surface_of(&id, &plan)), (None, None));
         plan.surfaces.insert("home.v2".into(), Surface::default());
@@ -376,7 +378,7 @@ mod tests {
             prop_assert_eq!(trial_of(&id, &plan), None);
             let id = format!("3f-1a.{weight}.{arm}.home-3");
             if let Some(trial) = trial_of(&id, &plan) {
-                prop_assert_eq!(name_answer("3f", 26, Counts::Trial(&trial)), id);
+                prop_assert_eq!(name_answer("3f", 26, Some(Counts::Trial(&trial))), id);
                 prop_assert!(trial.arm < trial.arms);
             }
         }

@@ -134,7 +134,7 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     let robot = user_on(&now);
     let mut batch = Batch::default();
     for n in 0..100 {
-        let id = name_answer("3f", n, Counts::Trial(&now));
+        let id = name_answer("3f", n, Some(Counts::Trial(&now)));
         batch.observe(&now, answered(1, &robot, n * 20_000, list(&id, &["a"])));
         batch.event(Event { recommendation_id: id, user_id: robot.clone(), reward: Reward::Click });
     }
@@ -216,7 +216,7 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     let (mut memory, plan) = (Memory::default(), plan());
     let (before, now) = (trial(100, 0), trial(5_000, 1));
     let (ann, bob) = (user_on(&before), user_on(&now));
-    let id = name_answer("3f", 1, Counts::Trial(&before));
+    let id = name_answer("3f", 1, Some(Counts::Trial(&before)));
     let event = |id: &str, user: &str, reward| Event {
         recommendation_id: id.into(),
         user_id: user.into(),
@@ -230,11 +230,15 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     // The answer is known, so it does not matter who says so.
     batch.event(event(&id, "somebody", Reward::Click));
     // Another router's: its user is the event's, and has to be on that arm.
-    let foreign = name_answer("4f", 1, Counts::Trial(&now));
+    let foreign = name_answer("4f", 1, Some(Counts::Trial(&now)));
     batch.event(event(&foreign, &bob, Reward::Play { seconds: 90.0 }));
     batch.event(event(&foreign, &bob, Reward::Play { seconds: 1e9 }));
-    batch.event(event(&name_answer("4f", 2, Counts::Trial(&trial(5_000, 0))), &bob, Reward::Click));
-    batch.event(event(&name_answer("4f", 3, Counts::Trial(&now)), "", Reward::Click));
+    batch.event(event(
+        &name_answer("4f", 2, Some(Counts::Trial(&trial(5_000, 0)))),
+        &bob,
+        Reward::Click,
+    ));
+    batch.event(event(&name_answer("4f", 3, Some(Counts::Trial(&now))), "", Reward::Click));
     batch.event(event("4f-1a", &bob, Reward::Click));
     for _ in 0..2 * MAX_REWARDS {
         batch.event(event(&foreign, &bob, Reward::Purchase));

@@ -146,6 +146,12 @@ async fn exposures_join_events_by_the_answer() {
     let batch = v1::BatchRecommendRequest { requests: vec![user("u2", 2), user("u3", 2)] };
     let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
     let batch = batch.into_inner();
+    let similar = world.similar(&shown).await.expect("an answer");
+    let item_ids = answer.items.iter().map(|item| item.item_id.clone()).collect();
+    let ranking =
+        v1::RankItemsRequest { user_id: "u4".into(), item_ids, ..v1::RankItemsRequest::default() };
+    let ranked = world.service().rank_items(Request::new(ranking)).await.expect("an answer");
+    let ranked = ranked.into_inner();
     drop(world);
 
     let mut exposures: Vec<Exposure<String>> = Vec::new();
@@ -153,15 +159,24 @@ async fn exposures_join_events_by_the_answer() {
     let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
     let mut take = |record: &[u8]| exposures.push(Exposure::decode(record).expect("one"));
     while reader.next_frame(|_, record| take(record)).expect("whole") {}
-    assert_eq!(exposures.len(), 3);
+    assert_eq!(exposures.len(), 5);
     let first = &exposures[0];
     assert_eq!(first.recommendation_id, answer.recommendation_id);
     assert_eq!(first.user_hash, Exposure::hash_user("u1"));
     assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 7));
     assert_eq!(first.models, [("films".to_owned(), 1)]);
     assert_eq!(first.item_ids, ids(&answer.items));
-    for (exposure, response) in exposures[1..].iter().zip(&batch.responses) {
+    for (exposure, response) in exposures[1..3].iter().zip(&batch.responses) {
         assert_eq!(exposure.recommendation_id, response.recommendation_id);
+    }
+    // They are no recommendations, and what comes of them counts for no arm: but they were shown.
+    for (exposure, (id, user_hash, items)) in exposures[3..].iter().zip([
+        (&similar.recommendation_id, 0, &similar.items),
+        (&ranked.recommendation_id, Exposure::hash_user("u4"), &ranked.items),
+    ]) {
+        assert!(!id.is_empty() && !id.contains(['.', '@']), "{id}");
+        assert_eq!((&exposure.recommendation_id, exposure.user_hash), (id, user_hash));
+        assert_eq!(exposure.item_ids, ids(items));
     }
     let mut events = Vec::new();
     let mut reader = LogReader::open(dir.path(), Contents::Events).expect("opens");
