@@ -100,10 +100,11 @@ class Nodes:
             time.sleep(0.1)
 
 
-def standalone(nodes, bundle):
+def standalone(nodes, bundle, data_dir=None):
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    nodes.start("standalone", "--standalone", "--bundle", bundle, "--listen", f"127.0.0.1:{port}")
+    flags = ["--data-dir", data_dir] if data_dir else []
+    nodes.start("standalone", "--standalone", "--bundle", bundle, "--listen", f"127.0.0.1:{port}", *flags)
     nodes.wait_for(url, "marquee.v1.RecommenderService")
     return url, []
 

@@ -7,6 +7,15 @@
 //! halves, and every implementation keeps to that order. So replicas on unlike machines give equal
 //! scores, merges stay deterministic, and a test on one machine speaks for all.
 //!
+//! On x86-64 the tests run the forms for ARM with qemu-user and a cross compiler:
+//!
+//! ```sh
+//! rustup target add aarch64-unknown-linux-gnu
+//! export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+//! export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+//! cargo test -p marquee-bundle --lib --target aarch64-unknown-linux-gnu kernels
+//! ```
+//!
 //! What is deliberately missing: matrix products and decompositions (a linear-algebra library's
 //! business) and anything that allocates.
 

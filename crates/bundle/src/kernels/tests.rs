@@ -48,6 +48,15 @@ fn implementations() -> Vec<(&'static str, Dot, Axpy, Rows, Gather)> {
             add!(avx512);
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: every such machine has NEON; the tests keep the lengths.
+    all.push((
+        "neon",
+        |a, b| unsafe { neon::dot(a, b) },
+        |alpha, x, y| unsafe { neon::axpy(alpha, x, y) },
+        |q, rows, out| unsafe { neon::dot_rows(q, rows, out) },
+        |q, m, ids, out| unsafe { neon::dot_gather(q, m, ids, out) },
+    ));
     all
 }
 
@@ -80,6 +89,13 @@ fn whole_number_implementations() -> Vec<(&'static str, CodeSums, Int8)> {
             add!(avx512);
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: every such machine has NEON; the tests keep the lengths.
+    all.push((
+        "neon",
+        |codes, tables, limit, sums| unsafe { codes::neon::code_sums(codes, tables, limit, sums) },
+        |query, row| unsafe { int8::neon::dot_int8(query, row) },
+    ));
     all
 }
 

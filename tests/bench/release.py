@@ -1,0 +1,161 @@
+"""Gray release: what mirrored requests cost, and what callers notice while versions come and go.
+
+A standalone node answers `marquee load` at a fixed rate, k = 100, on factors made up as for serving. *Mirrored*: a
+rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run new
+versions are published, loaded and made live one after the other; the runs between are the steady state. Both sides
+are the same bundle, so a difference is the machinery's. Runs alternate; medians are printed.
+"""
+
+import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
+from serve import K, Nodes, imported, made_up, run, standalone
+
+SHARES = (0, 10, 100)
+
+
+class Versions:
+    """Publishes the bundle again and again, and steers rollouts of what it published."""
+
+    def __init__(self, url, bundle):
+        self.url, self.bundle = url, os.path.abspath(bundle)
+
+    def ctl(self, *args):
+        return run("ctl", "--endpoint", self.url, *args)
+
+    def publish(self):
+        published = json.loads(self.ctl("publish", self.bundle, "--force", "--json"))
+        return f"{published['model']}@{published['version']}"
+
+    def start(self, *flags):
+        """A rollout of a new version; its id."""
+        flags = ["--candidate", self.publish(), "--no-gates", "--json", *flags]
+        return json.loads(self.ctl("rollout", "start", *flags))["rolloutId"]
+
+    def status(self, rollout):
+        return json.loads(self.ctl("rollout", "status", rollout, "--json"))
+
+    def wait_for(self, rollout, state):
+        while self.status(rollout)["state"] != f"ROLLOUT_STATE_{state}":
+            time.sleep(0.05)
+
+
+def load(url, users, rate, seconds):
+    flags = ["--endpoint", url, "--users", users, "--count", str(K), "--rate", str(rate), "--json"]
+    report = json.loads(run("load", *flags, "--duration", f"{seconds}s"))
+    return report, sum(report["errors"].values()) + report["not_sent"]
+
+
+def mirrored(versions, users, args):
+    print("| mirrored | server CPU µs/answer | more than without | p50 ms | p99 ms | requests mirrored | skipped | errors |")
+    print("|---|---|---|---|---|---|---|---|")
+    found = {share: [] for share in SHARES}
+    for _ in range(args.runs):
+        for share in SHARES:
+            rollout = None
+            if share:
+                rollout = versions.start("--shadow", f"{share}%:1h", "--steps", "1%:1h")
+                versions.wait_for(rollout, "SHADOW")
+            report, errors = load(versions.url, users, args.rate, args.seconds)
+            pairs = skipped = 0
+            if rollout:
+                time.sleep(5)  # the last window, and its judgement
+                mirror = versions.status(rollout).get("evidence", {}).get("total", {}).get("mirror", {})
+                pairs = sum(mirror.get("overlap", {}).get("counts", []))
+                skipped = mirror.get("skipped", 0)
+                versions.ctl("rollout", "rollback", rollout)
+            cells = report["server"]["cpu_us"], report["p50_ms"], report["p99_ms"], pairs, skipped, errors
+            found[share].append(cells)
+    median = lambda share, n: statistics.median(cells[n] for cells in found[share])
+    for share in SHARES:
+        cpu, p50, p99, pairs, skipped, errors = (median(share, n) for n in range(6))
+        print(f"| {share} % | {cpu:.0f} | {cpu / median(0, 0):.2f} × | {p50:.2f} | {p99:.2f} | {pairs:.0f} | {skipped:.0f} | {errors:.0f} |")
+
+
+def swaps(versions, users, args):
+    steady, swapping, swapped = [], [], 0
+    stop = threading.Event()
+
+    def swap():
+        nonlocal swapped
+        while not stop.is_set():
+            versions.wait_for(versions.start("--steps", "100%:0s"), "PROMOTED")
+            swapped += 1
+
+    for _ in range(args.runs):
+        steady.append(load(versions.url, users, args.rate, args.seconds))
+        stop.clear()
+        thread = threading.Thread(target=swap)
+        thread.start()
+        swapping.append(load(versions.url, users, args.rate, args.seconds))
+        stop.set()
+        thread.join()
+    print(f"\n{swapped} swaps in {args.runs} runs of {args.seconds} s\n")
+    print("| | p50 ms | p99 ms | max ms | errors |\n|---|---|---|---|---|")
+    for what, reports in (("steady", steady), ("versions loaded and made live", swapping)):
+        cells = [f"{statistics.median(r[key] for r, _ in reports):.2f}" for key in ("p50_ms", "p99_ms", "max_ms")]
+        print(f"| {what} | {' | '.join(cells)} | {sum(errors for _, errors in reports)} |")
+    ratios = [s[0]["p99_ms"] / b[0]["p99_ms"] for s, b in zip(swapping, steady)]
+    print(f"\np99 while swapping ÷ p99 of the steady run before: median {statistics.median(ratios):.2f} of {sorted(round(r, 2) for r in ratios)}")
+
+
+def first_answers(versions, users, args):
+    """The slowest of the first answers by a new version, beside the baseline's at the same time."""
+    rows = []
+    for _ in range(args.runs):
+        rollout = versions.start("--steps", "50%:1h")
+        versions.wait_for(rollout, "CANARY")
+        load(versions.url, users, args.rate, 2)
+        time.sleep(5)
+        arms = versions.status(rollout)["evidence"]["total"]["arms"]
+        rows.append([quantiles(arm["latencyMicros"], arm["latencyCounts"]) for arm in arms])
+        versions.ctl("rollout", "rollback", rollout)
+    print("\n| first two seconds at 50 % | answers | p50 ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
+    for arm, name in enumerate(("baseline", "new version")):
+        cells = [statistics.median(row[arm][n] for row in rows) for n in range(4)]
+        print(f"| {name} | {cells[0]:.0f} | " + " | ".join(f"{cell / 1000:.2f}" for cell in cells[1:]) + " |")
+
+
+def quantiles(micros, counts):
+    pairs, total = sorted(zip(map(int, micros), map(int, counts))), sum(map(int, counts))
+
+    def at(share):
+        below = 0
+        for value, count in pairs:
+            below += count
+            if below >= share * total:
+                return value
+
+    return total, at(0.5), at(0.99), pairs[-1][0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=int, default=200_000, help="items to make up")
+    parser.add_argument("--rate", type=float, default=200, help="calls a second")
+    parser.add_argument("--seconds", type=int, default=10, help="of each run")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cache", default="target/bench")
+    args = parser.parse_args()
+    os.makedirs(args.cache, exist_ok=True)
+    made = f"{args.cache}/serve-factors-{args.rows}"
+    if not os.path.isdir(made):
+        os.makedirs(f"{made}.part", exist_ok=True)
+        made_up(f"{made}.part", args.rows, 64, 5_000)
+        os.rename(f"{made}.part", made)
+    bundle = imported(args.cache, f"{made}/items.npy", f"{made}/users.npy", 1)
+    users = f"{args.cache}/serve-users.txt"
+    with open(users, "w") as file:
+        file.writelines(f"{n}\n" for n in range(5_000))
+    print(f"{args.rows:,} items × 64, k = {K}, {args.rate:g} calls a second for {args.seconds} s, median of {args.runs}\n")
+    directory = tempfile.mkdtemp(prefix="release-")
+    with Nodes(directory) as nodes:
+        url, _ = standalone(nodes, bundle, f"{directory}/data")
+        versions = Versions(url, bundle)
+        load(url, users, args.rate, 2)
+        mirrored(versions, users, args)
+        swaps(versions, users, args)
+        first_answers(versions, users, args)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
