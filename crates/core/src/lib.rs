@@ -30,3 +30,4 @@ pub mod sequential;
 pub mod spent;
 pub mod split;
 pub mod telemetry;
+pub mod term;

@@ -10,7 +10,7 @@ use crate::telemetry::{Call, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
 use marquee_core::plan::Trial;
 use marquee_core::spent::Spent;
-use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
+use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
 use std::sync::Arc;
@@ -163,6 +163,16 @@ impl RecommenderService for RouterService {
         let ask = SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         let answer = self.answer_one(ask, deadline).await?;
         Ok(Response::new(check_size(answer.into_similar_items())?))
+    }
+
+    async fn search_items(
+        &self,
+        request: Request<v1::SearchItemsRequest>,
+    ) -> Result<Response<v1::SearchItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1);
+        let ask = SearchItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let answer = self.answer_one(ask, deadline).await?;
+        Ok(Response::new(check_size(answer.into_found_items())?))
     }
 
     async fn rank_items(

@@ -116,7 +116,7 @@ fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, draw: u32) -> Option<Route
 fn who_of(subject: &Subject) -> Who {
     match subject {
         Subject::User(id) => Who::user(id),
-        Subject::Item(id) => Who::item(id),
+        Subject::Item(id) | Subject::Text(id) => Who::item(id),
     }
 }
 
