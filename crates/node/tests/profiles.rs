@@ -191,6 +191,8 @@ async fn items_that_nobody_has_watched_are_recommended_by_their_texts() {
         let args = TrainArgs {
             items: Some(files.path("films.csv")),
             cold_items: true,
+            // Few as they are, the default would shrink the smaller region away.
+            regularization: Some(0.5),
             ..files.args(ModelKind::Mf, shards)
         };
         train(&args, 0).expect("trained");

@@ -19,7 +19,12 @@
 //! | hybrid | all of the above | |
 //!
 //! Every sum has an order that does not depend on threads: rows are computed alone, each in the order of
-//! its entries.
+//! its entries. Users and items in another order, with other ids, get the same scores up to rounding from all
+//! families but those that draw starts or pairs at random by place: mf, mf-sgd, bpr, user-knn by vectors, and a
+//! hybrid by its mf. To them another order is another seed.
+//!
+//! Beside a family stand [`profile`], which answers by attributes whatever the family, and `cold_items`, which
+//! gives mf vectors for items that nobody has seen.
 
 mod bpr;
 mod cold_items;
