@@ -100,6 +100,7 @@ fn build(flags: &mut Flags) -> Result<()> {
             .map(|row| ItemRecord { id: row.to_string(), ..ItemRecord::default() })
             .collect(),
         users: (0..queries.rows()).map(|row| row.to_string()).collect(),
+        terms: Vec::new(),
         dense: vec![
             dense(ITEMS, Entity::Item, items, Some(index)),
             dense(USERS, Entity::User, queries, None),

@@ -4,8 +4,8 @@
 //! manifest.json     what the bundle is, with the checksum of every file below
 //! manifest.blake3   the checksum of manifest.json: 64 hexadecimal digits and a line feed
 //! manifest.sig      its signature, if it was signed (see the module `sign`)
-//! shard-0000/       the files of shard 0: users.ids, items.ids, items.labels, and for each matrix
-//!                   NAME.dense, NAME.graph or NAME.sparse
+//! shard-0000/       the files of shard 0: users.ids, items.ids, items.labels, terms.ids if there are
+//!                   terms, and for each matrix NAME.dense, NAME.graph or NAME.sparse
 //! …
 //! ```
 
@@ -15,7 +15,9 @@ use crate::format::memory;
 use crate::format::{Kind, LoadOptions, open_file};
 use crate::input::Entity;
 use crate::input::RowFormat;
-use crate::manifest::{FORMAT_VERSION, Manifest, ManifestDigest, MatrixLayout, shard_directory};
+use crate::manifest::{
+    Counts, FORMAT_VERSION, Manifest, ManifestDigest, MatrixLayout, shard_directory,
+};
 use crate::shard::{BundleShard, file_path};
 use crate::sign::{self, TrustedKeys};
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
@@ -159,7 +161,8 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if !(1..=MAX_SHARDS).contains(&manifest.shards) {
         return Err(format!("shards is {}: 1 to {MAX_SHARDS} are allowed", manifest.shards));
     }
-    let counts = [("users", manifest.counts.users), ("items", manifest.counts.items)];
+    let Counts { users, items, terms, interactions: _ } = manifest.counts;
+    let counts = [("users", users), ("items", items), ("terms", terms)];
     for (name, count) in counts {
         if count > MAX_ORDINALS as u64 {
             return Err(format!("counts.{name} is {count}: at most {MAX_ORDINALS} are allowed"));
@@ -223,6 +226,9 @@ fn expected_files(manifest: &Manifest, shard: u32) -> Vec<String> {
         file_path(shard, Entity::Item.plural(), Kind::Ids),
         file_path(shard, Entity::Item.plural(), Kind::Labels),
     ];
+    if manifest.counts.terms > 0 {
+        files.push(file_path(shard, Entity::Term.plural(), Kind::Ids));
+    }
     for matrix in &manifest.matrices {
         match &matrix.layout {
             MatrixLayout::Dense { index, rows, .. } => {

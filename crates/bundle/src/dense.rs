@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! section   elements          what
-//! meta      u64 × 4           rows, rank, 0 for users or 1 for items, rows of a block (128)
+//! meta      u64 × 4           rows, rank, 0 for users, 1 for items or 2 for terms, rows of a block (128)
 //! rows      f32 × rows·rank   the values, row after row, finite
 //! inorms    f32 × rows        1 / length of each row; 0 for a row of zeros; infinite for a length
 //!                             outside 1e-30..1e30, whose cosine is computed in double precision

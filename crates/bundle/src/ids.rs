@@ -26,7 +26,7 @@ use std::path::Path;
 /// Bytes of an item's title: a line of text, not a document.
 pub const MAX_TITLE_BYTES: usize = 4_096;
 
-/// The ids of one shard's users or items.
+/// The ids of one shard's users, items or terms.
 pub struct IdTable {
     ordinals: Section<u32>,
     by_ordinal: Section<u32>,
@@ -53,8 +53,24 @@ impl IdTable {
         self.total
     }
 
+    /// A table of nothing, for what a bundle has none of.
+    pub(crate) fn without_rows(&self) -> Self {
+        Self {
+            ordinals: self.ordinals.first(0),
+            by_ordinal: self.by_ordinal.first(0),
+            slots: self.slots.first(0),
+            ids: self.ids.without_strings(),
+            titles: None,
+            total: 0,
+            bytes: 0,
+        }
+    }
+
     /// The row of an external id, if the shard has it.
     pub fn find(&self, id: &str) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
         let mask = self.slots.len() - 1;
         let first = first_slot(id);
         // Half the slots are empty in a table of ours; the bound is for tables that aren't.

@@ -25,6 +25,8 @@ pub struct BundleInput {
     pub items: Vec<ItemRecord>,
     /// The users' ids, each once, in any order.
     pub users: Vec<String>,
+    /// The terms, each once, in any order; none where no matrix is about them.
+    pub terms: Vec<String>,
     /// The dense matrices.
     pub dense: Vec<DenseInput>,
     /// Users × items by input index, stored as the row-partitioned matrix `history`; none makes a
@@ -66,7 +68,7 @@ pub struct DenseInput {
     pub entity: Entity,
     /// Columns.
     pub rank: usize,
-    /// rows × rank finite values; row i belongs to `items[i]` or `users[i]`.
+    /// rows × rank finite values; row i belongs to `items[i]`, `users[i]` or `terms[i]`.
     pub data: Vec<f32>,
     /// Whether and how to build an index for fast searches.
     pub index: Option<IndexOptions>,
@@ -109,6 +111,8 @@ pub struct SparseInput {
 pub enum SparseShape {
     /// Users × items, cut by row: to be looked up by user.
     ByUser,
+    /// Users × terms, cut by row: to be looked up by user.
+    TermsByUser,
     /// Cut by column: to be summed.
     Sums {
         /// What the rows are.
@@ -127,6 +131,7 @@ impl From<SparseShape> for Shape {
     fn from(shape: SparseShape) -> Self {
         match shape {
             SparseShape::ByUser => Self::ByUser,
+            SparseShape::TermsByUser => Self::TermsByUser,
             SparseShape::Sums { rows, columns } => Self::Sums { rows, columns },
         }
     }

@@ -54,6 +54,9 @@ pub struct Counts {
     pub items: u64,
     /// Entries of the history.
     pub interactions: u64,
+    /// Terms, over all shards; none in bundles that have no use for them.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub terms: u64,
 }
 
 /// One matrix of a bundle.
@@ -83,8 +86,11 @@ pub enum MatrixLayout {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         index: Option<IndexInfo>,
     },
-    /// Sparse rows of a shard's own users; columns are the bundle's item ordinals.
+    /// Sparse rows of a shard's own users; columns are the bundle's ordinals of items or terms.
     SparseByRow {
+        /// What the columns are.
+        #[serde(skip_serializing_if = "Entity::is_item", default = "items")]
+        columns: Entity,
         /// Entries over all shards.
         entries: u64,
     },
@@ -100,6 +106,10 @@ pub enum MatrixLayout {
     },
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 fn items() -> Entity {
     Entity::Item
 }
@@ -111,6 +121,7 @@ impl MatrixLayout {
             Self::Dense { entity, rank, .. } => {
                 (Shape::Dense { entity: *entity, rank_of: 0 }, *rank as usize)
             }
+            Self::SparseByRow { columns: Entity::Term, .. } => (Shape::TermsByUser, 0),
             Self::SparseByRow { .. } => (Shape::ByUser, 0),
             Self::SparseByColumn { rows, columns, .. } => {
                 (Shape::Sums { rows: *rows, columns: *columns }, 0)

@@ -20,6 +20,7 @@ pub struct BundleShard {
     shard: u32,
     users: IdTable,
     items: IdTable,
+    terms: IdTable,
     labels: Labels,
     dense: Vec<DenseMatrix>,
     sparse: Vec<SparseMatrix>,
@@ -58,9 +59,14 @@ impl BundleShard {
         let files = Files { dir, manifest, shard };
         let users = IdTable::open(dir, files.get(Entity::User.plural(), Kind::Ids)?, options)?;
         let items = IdTable::open(dir, files.get(Entity::Item.plural(), Kind::Ids)?, options)?;
+        let terms = match manifest.counts.terms {
+            0 => users.without_rows(),
+            _ => IdTable::open(dir, files.get(Entity::Term.plural(), Kind::Ids)?, options)?,
+        };
         for (table, entity, total) in [
             (&users, Entity::User, manifest.counts.users),
             (&items, Entity::Item, manifest.counts.items),
+            (&terms, Entity::Term, manifest.counts.terms),
         ] {
             if table.total() as u64 != total {
                 let reason = format!(
@@ -80,12 +86,17 @@ impl BundleShard {
             items.len(),
             options,
         )?;
+        let table = |entity| match entity {
+            Entity::User => &users,
+            Entity::Item => &items,
+            Entity::Term => &terms,
+        };
         let (mut dense, mut sparse) = (Vec::new(), Vec::new());
         for matrix in &manifest.matrices {
             let name = matrix.name.as_str();
             let (partition, columns_of, shape) = match &matrix.layout {
                 MatrixLayout::Dense { entity, rank, rows: format, index } => {
-                    let rows = if *entity == Entity::User { users.len() } else { items.len() };
+                    let rows = table(*entity).len();
                     let shape = (rows, *rank as usize);
                     let info = files.get(name, Kind::Dense)?;
                     // Where coarse rows say which of the exact ones matter, those may stay on disk.
@@ -108,24 +119,24 @@ impl BundleShard {
                     dense.push(opened);
                     continue;
                 }
-                MatrixLayout::SparseByRow { .. } => {
-                    (Partition::ByRow, Entity::Item, (users.len(), items.total()))
+                MatrixLayout::SparseByRow { columns, .. } => {
+                    (Partition::ByRow, *columns, (users.len(), table(*columns).total()))
                 }
                 MatrixLayout::SparseByColumn { rows, columns, .. } => {
                     let rows = match rows {
                         RowSpace::Single => 1,
                         RowSpace::Items => items.total(),
                         RowSpace::Users => users.total(),
+                        RowSpace::Terms => terms.total(),
                     };
-                    let table = if *columns == Entity::User { &users } else { &items };
-                    (Partition::ByColumn, *columns, (rows, table.len()))
+                    (Partition::ByColumn, *columns, (rows, table(*columns).len()))
                 }
             };
             let info = files.get(name, Kind::Sparse)?;
             let opened = SparseMatrix::open(dir, info, name, partition, shape, options)?;
             sparse.push(opened.with_columns_of(columns_of));
         }
-        Ok(Self { shard, users, items, labels, dense, sparse })
+        Ok(Self { shard, users, items, terms, labels, dense, sparse })
     }
 
     /// Which shard of the bundle it is, from 0.
@@ -137,6 +148,7 @@ impl BundleShard {
     pub fn bytes_mapped(&self) -> u64 {
         self.users.bytes()
             + self.items.bytes()
+            + self.terms.bytes()
             + self.labels.bytes()
             + self.dense.iter().map(DenseMatrix::bytes).sum::<u64>()
             + self.sparse.iter().map(SparseMatrix::bytes).sum::<u64>()
@@ -152,11 +164,12 @@ impl BundleShard {
         &self.items
     }
 
-    /// The ids of its users or items.
+    /// The ids of its users, items or terms.
     pub fn ids(&self, entity: Entity) -> &IdTable {
         match entity {
             Entity::User => &self.users,
             Entity::Item => &self.items,
+            Entity::Term => &self.terms,
         }
     }
 

@@ -53,6 +53,11 @@ impl Text {
         Ok(Self { offsets, bytes })
     }
 
+    /// None of them.
+    pub(crate) fn without_strings(&self) -> Self {
+        Self { offsets: self.offsets.first(1), bytes: self.bytes.first(0) }
+    }
+
     /// How many strings there are.
     pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1

@@ -6,7 +6,7 @@ mod support;
 use marquee_bundle::*;
 use marquee_core::hash::shard_of;
 use marquee_core::id::compare_ids;
-use support::{files, input, open, write};
+use support::{files, input, open, with_terms, write};
 
 #[test]
 fn everything_comes_back() {
@@ -110,4 +110,49 @@ fn the_same_input_gives_the_same_bytes() {
         2,
         "no temporary directory is left"
     );
+}
+
+#[test]
+fn terms_come_back_with_their_rows_and_columns() {
+    for shards in [1, 3] {
+        let given = with_terms(input(20, 15, 2, shards), 11);
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let manifest = write(given.clone(), &dir.path().join("b"));
+        assert_eq!(manifest.counts.terms, 11);
+        let bundle = open(&dir.path().join("b")).expect("opened");
+        let of = |id: &str| &bundle.shards()[shard_of(id, shards) as usize];
+        let ordinal = |id: &str| {
+            let terms = of(id).ids(Entity::Term);
+            terms.ordinal(terms.find(id).expect("found"))
+        };
+        for (at, term) in given.terms.iter().enumerate() {
+            let shard = of(term);
+            let row = shard.ids(Entity::Term).find(term).expect("found");
+            let topics = shard.dense("term_topics").expect("there");
+            assert_eq!(topics.row(row), &given.dense[2].data[at * 3..][..3]);
+            // Every shard has the row, and the one that has the item its entry.
+            let item = &given.items[at * 5 % 20].id;
+            let items = of(item).items();
+            let profile = of(item).sparse("profile").expect("there");
+            let (columns, values) = profile.row(ordinal(term));
+            assert_eq!(
+                (columns, values),
+                (&[items.find(item).expect("found")][..], &[at as f32 + 0.5][..])
+            );
+        }
+        for (at, user) in given.users.iter().enumerate() {
+            let row = of(user).users().find(user).expect("found");
+            let (columns, values) = of(user).sparse("user_terms").expect("there").row(row);
+            let term = &given.terms[at * 5 % 11];
+            assert_eq!((columns, values), (&[ordinal(term)][..], &[at as f32 + 0.5][..]));
+        }
+    }
+    // A bundle without terms has no file of them, and knows none.
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let manifest = write(input(5, 5, 2, 1), &dir.path().join("b"));
+    assert!(manifest.files.iter().all(|file| !file.path.contains("terms")));
+    let text = serde_json::to_string(&manifest).expect("text");
+    assert!(!text.contains("terms"), "as it was before there were terms");
+    let bundle = open(&dir.path().join("b")).expect("opened");
+    assert_eq!(bundle.shards()[0].ids(Entity::Term).find("word:x"), None);
 }

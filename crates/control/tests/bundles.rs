@@ -22,6 +22,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
         shards: 2,
         items: (0..10).map(item).collect(),
         users: vec!["somebody".into()],
+        terms: Vec::new(),
         dense: Vec::new(),
         history: None,
         popularity: vec![1.0; 10],

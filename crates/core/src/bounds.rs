@@ -17,6 +17,16 @@ pub const MAX_EVENTS: usize = 1_000;
 pub const MAX_SHARED_ITEMS: usize = 10_000;
 /// Bytes of a user or item id: room for URNs and hashes, none for documents.
 pub const MAX_ID_BYTES: usize = 256;
+/// Attributes of a user in one request: more is a database, not a profile.
+pub const MAX_USER_ATTRIBUTES: usize = 32;
+/// Bytes of the name of a user's attribute; with its value it makes the id of a term.
+pub const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
+/// Bytes of the value of a user's attribute.
+pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 128;
+/// Bytes of a text that items are searched by: a line, not a document.
+pub const MAX_QUERY_TEXT_BYTES: usize = 1_024;
+/// Different words of it that are looked up, the first: each is a row.
+pub const MAX_QUERY_WORDS: usize = 64;
 /// Bytes of a name that an operator gives: model, ensemble, surface, node.
 pub const MAX_NAME_BYTES: usize = 128;
 /// Entries in each list of a filter.

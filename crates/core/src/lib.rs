@@ -31,4 +31,5 @@ pub mod sketch;
 pub mod spent;
 pub mod split;
 pub mod telemetry;
+pub mod term;
 pub mod traffic;

@@ -37,14 +37,17 @@ pub enum Entity {
     User,
     /// What is recommended to them.
     Item,
+    /// Words of items' texts and attributes of users: see [`term`](crate::term).
+    Term,
 }
 
 impl Entity {
-    /// `users` or `items`: the word in file names and messages.
+    /// `users`, `items` or `terms`: the word in file names and messages.
     pub fn plural(self) -> &'static str {
         match self {
             Self::User => "users",
             Self::Item => "items",
+            Self::Term => "terms",
         }
     }
 
@@ -64,6 +67,8 @@ pub enum RowSpace {
     Items,
     /// One row for each user of the bundle, by ordinal.
     Users,
+    /// One row for each term of the bundle, by ordinal.
+    Terms,
 }
 
 /// How a model answers. A user of whom nothing is known gets [`POPULARITY_MATRIX`]'s row.
@@ -87,6 +92,10 @@ pub enum Recipe {
         user_topics: String,
         /// The dense matrix items × topics.
         item_topics: String,
+        /// The dense matrix terms × topics, whose rows add up to the topics of a text; its items answer
+        /// SearchItems.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        term_topics: Option<String>,
     },
     /// History → row-sum over a matrix items × items: neighbours, rules, transitions.
     ItemRows {
@@ -116,6 +125,24 @@ pub enum Recipe {
         /// At least one, at most [`MAX_BLEND_MEMBERS`], none of them a blend.
         members: Vec<BlendMember>,
     },
+    /// Another recipe, and in place of what is popular, for users of whom it knows no taste, what
+    /// people of their attributes like.
+    Profiled {
+        /// For everybody else: no `Profiled`.
+        recipe: Box<Recipe>,
+        /// For them.
+        profile: Profile,
+    },
+}
+
+/// What people of some attributes like: the rows of their terms, summed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The sparse matrix terms × items: coefficients of a regression of what users like on their
+    /// attributes, and of what everybody likes, the row of [`EVERYBODY`](crate::term::EVERYBODY).
+    pub matrix: String,
+    /// The sparse matrix users × terms to look up: what was known of users at training.
+    pub users: String,
 }
 
 /// A member of a blend.
@@ -240,8 +267,10 @@ pub enum Shape {
         /// What the columns are.
         columns: Entity,
     },
-    /// Sparse rows of users to be looked up.
+    /// Sparse rows of users to be looked up, with items as columns.
     ByUser,
+    /// Sparse rows of users to be looked up, with terms as columns.
+    TermsByUser,
 }
 
 impl std::fmt::Display for Shape {
@@ -253,10 +282,12 @@ impl std::fmt::Display for Shape {
                     RowSpace::Single => "one row",
                     RowSpace::Items => "items",
                     RowSpace::Users => "users",
+                    RowSpace::Terms => "terms",
                 };
                 write!(f, "sparse matrix of {rows} by {}, cut by column", columns.plural())
             }
             Self::ByUser => write!(f, "sparse matrix of users by items, cut by row"),
+            Self::TermsByUser => write!(f, "sparse matrix of users by terms, cut by row"),
         }
     }
 }
@@ -272,6 +303,7 @@ impl Recipe {
             Self::Popularity => "popularity",
             Self::Trending { .. } => "trending",
             Self::Blend { .. } => "blend",
+            Self::Profiled { recipe, .. } => recipe.name(),
         }
     }
 
@@ -281,7 +313,16 @@ impl Recipe {
             Self::Blend { members } => {
                 members.iter().map(|member| (&member.recipe, member.weight)).collect()
             }
+            Self::Profiled { recipe, .. } => recipe.parts(),
             one => vec![(one, 1.0)],
+        }
+    }
+
+    /// What stands in for users without a taste; none: what is popular.
+    pub fn profile(&self) -> Option<&Profile> {
+        match self {
+            Self::Profiled { profile, .. } => Some(profile),
+            _ => None,
         }
     }
 
@@ -290,6 +331,7 @@ impl Recipe {
         match self {
             Self::Popularity | Self::Trending { .. } => false,
             Self::Blend { members } => members.iter().any(|member| member.recipe.is_personal()),
+            Self::Profiled { recipe, .. } => recipe.is_personal(),
             _ => true,
         }
     }
@@ -323,6 +365,9 @@ impl Recipe {
                     if matches!(recipe, Self::Blend { .. }) {
                         return Err("a blend in a blend: give its members".into());
                     }
+                    if matches!(recipe, Self::Profiled { .. }) {
+                        return Err("a profile in a blend: give it to the blend".into());
+                    }
                     if !(weight.is_finite() && *weight > 0.0) {
                         return Err(format!("a blend's weight is {weight}: it must be above 0"));
                     }
@@ -330,6 +375,13 @@ impl Recipe {
                 }
                 Ok(())
             }
+            Self::Profiled { recipe, .. } => match recipe.as_ref() {
+                Self::Profiled { .. } => Err("a profile of a profile: give one".into()),
+                Self::Popularity | Self::Trending { .. } => {
+                    Err("a profile of a recipe that knows no tastes: it would never answer".into())
+                }
+                recipe => recipe.check(),
+            },
             Self::MatrixFactorisation { fold_in: Some(FoldIn { confidence, .. }), .. }
                 if !(confidence.is_finite() && *confidence > 0.0) =>
             {
@@ -356,9 +408,10 @@ impl Recipe {
                     needs
                         .extend(fold_in.as_ref().map(|f| (f.matrix.as_str(), dense(Entity::Item))));
                 }
-                Self::Content { user_topics, item_topics } => {
+                Self::Content { user_topics, item_topics, term_topics } => {
                     needs.push((user_topics.as_str(), dense(Entity::User)));
                     needs.push((item_topics.as_str(), dense(Entity::Item)));
+                    needs.extend(term_topics.as_deref().map(|name| (name, dense(Entity::Term))));
                 }
                 Self::ItemRows { matrix, .. } => {
                     let shape = Shape::Sums { rows: RowSpace::Items, columns: Entity::Item };
@@ -382,11 +435,16 @@ impl Recipe {
                     let shape = Shape::Sums { rows: RowSpace::Single, columns: Entity::Item };
                     needs.push((matrix.as_str(), shape));
                 }
-                Self::Popularity | Self::Blend { .. } => {}
+                Self::Popularity | Self::Blend { .. } | Self::Profiled { .. } => {}
             }
             if part.history().is_some_and(HistoryWeights::needs_order) {
                 needs.push((HISTORY_ORDER_MATRIX, Shape::ByUser));
             }
+        }
+        if let Some(Profile { matrix, users }) = self.profile() {
+            let shape = Shape::Sums { rows: RowSpace::Terms, columns: Entity::Item };
+            needs.push((matrix.as_str(), shape));
+            needs.push((users.as_str(), Shape::TermsByUser));
         }
         needs
     }
@@ -473,6 +531,10 @@ mod tests {
                 .map(|(recipe, weight)| BlendMember { recipe, weight })
                 .collect(),
         };
+        let profiled = |recipe| Recipe::Profiled {
+            recipe: Box::new(recipe),
+            profile: Profile { matrix: "p".into(), users: "t".into() },
+        };
         let fold = |matrix: &str, confidence| Some(FoldIn { matrix: matrix.into(), confidence });
         for fine in [mf(None), mf(fold("i", 1.0)), rows(1.0), blend(vec![(rows(1.0), 0.5)])] {
             assert_eq!(check_recipe(&fine, find), Ok(()));
@@ -487,6 +549,11 @@ mod tests {
             (blend(vec![]), "a blend of 0 members"),
             (blend(vec![(rows(1.0), -1.0)]), "weight is -1"),
             (blend(vec![(blend(vec![(rows(1.0), 1.0)]), 1.0)]), "a blend in a blend"),
+            (blend(vec![(profiled(rows(1.0)), 1.0)]), "a profile in a blend"),
+            (profiled(profiled(rows(1.0))), "a profile of a profile"),
+            (profiled(Recipe::Popularity), "knows no tastes"),
+            (profiled(rows(0.0)), "decay is 0"),
+            (profiled(rows(1.0)), "sparse matrix of terms by items, cut by column, \"p\""),
         ] {
             let said = check_recipe(&recipe, find).expect_err("refused");
             assert!(said.contains(says), "{said:?} does not say {says:?}");

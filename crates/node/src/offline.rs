@@ -1,9 +1,11 @@
-//! `marquee train`, `marquee import` and `marquee split`: what needs no cluster.
+//! `marquee train`, `marquee tune`, `marquee import`, `marquee split` and `marquee topics`: what needs no
+//! cluster.
 
 use crate::cli::output;
 use clap::Args;
 use marquee_train::split::write_split;
-use marquee_train::{ImportArgs, SplitArgs, TrainArgs};
+use marquee_train::tune::TuneArgs;
+use marquee_train::{ImportArgs, SplitArgs, TopicsArgs, TrainArgs};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +14,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct TrainCommand {
     #[command(flatten)]
     args: TrainArgs,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// `marquee tune …`
+#[derive(Args, Debug)]
+pub struct TuneCommand {
+    #[command(flatten)]
+    args: TuneArgs,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// `marquee topics …`
+#[derive(Args, Debug)]
+pub struct TopicsCommand {
+    #[command(flatten)]
+    args: TopicsArgs,
     /// Print JSON for scripts
     #[arg(long)]
     json: bool,
@@ -43,6 +65,26 @@ pub fn train(command: TrainCommand) -> anyhow::Result<ExitCode> {
     match command.json {
         true => output::json(&summary)?,
         false => output::line(summary.to_string())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Searches settings and prints what was found.
+pub fn tune(command: &TuneCommand) -> anyhow::Result<ExitCode> {
+    let report = marquee_train::tune::tune(&command.args)?;
+    match command.json {
+        true => output::json(&report)?,
+        false => output::line(report.to_string())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the topics of a bundle.
+pub fn topics(command: &TopicsCommand) -> anyhow::Result<ExitCode> {
+    let topics = marquee_train::topics(&command.args)?;
+    match command.json {
+        true => output::json(&topics)?,
+        false => output::line(topics.to_string())?,
     }
     Ok(ExitCode::SUCCESS)
 }

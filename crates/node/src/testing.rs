@@ -4,8 +4,8 @@ use marquee_proto::v1::recommender_service_server::{RecommenderService, Recommen
 use marquee_proto::v1::{
     BatchRecommendRequest, BatchRecommendResponse, ModelVersion, RankItemsRequest,
     RankItemsResponse, RecommendRequest, RecommendResponse, RecordEventsRequest,
-    RecordEventsResponse, ServedBy, SimilarItemsRequest, SimilarItemsResponse, StreamEventsRequest,
-    StreamEventsResponse, Variant,
+    RecordEventsResponse, SearchItemsRequest, SearchItemsResponse, ServedBy, SimilarItemsRequest,
+    SimilarItemsResponse, StreamEventsRequest, StreamEventsResponse, Variant,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +76,13 @@ impl RecommenderService for Gated {
         &self,
         _: Request<SimilarItemsRequest>,
     ) -> Result<Response<SimilarItemsResponse>, Status> {
+        Err(Status::unimplemented("tests do not ask"))
+    }
+
+    async fn search_items(
+        &self,
+        _: Request<SearchItemsRequest>,
+    ) -> Result<Response<SearchItemsResponse>, Status> {
         Err(Status::unimplemented("tests do not ask"))
     }
 

@@ -115,3 +115,45 @@ fn what_does_not_go_together_is_said() {
     scene.fails("split --interactions ratings.csv --out a --share 1", 2, "--share");
     scene.fails("split --interactions ratings.csv --out a --folds 3", 2, "--by rows");
 }
+
+#[test]
+fn settings_are_searched_and_cross_validated() {
+    let scene = Scene::new();
+    let tuned = scene.json(
+        "tune --interactions ratings.csv --model item-knn --rounds 1 --budget 10m --seed 5 \
+         --config-out knn.toml --json",
+    );
+    assert_eq!((&tuned["rounds"], &tuned["seed"]), (&1.into(), &5.into()));
+    assert!(tuned["best"]["value"].as_f64() >= tuned["default_value"].as_f64());
+    let config = std::fs::read_to_string(scene.dir.path().join("knn.toml")).expect("written");
+    assert!(config.contains("model = \"item-knn\""), "{config}");
+    scene.fails("tune --interactions ratings.csv --config-out knn.toml", 2, "exists");
+    scene.fails("tune --interactions ratings.csv --budget 5 --config-out x", 2, "90s, 10m or 1h");
+
+    scene.json("train --interactions ratings.csv --config knn.toml --out knn --json");
+    let manifest = std::fs::read_to_string(scene.dir.path().join("knn/manifest.json"));
+    assert!(manifest.expect("a bundle").contains("item_neighbours"));
+    scene.fails(
+        "train --interactions ratings.csv --config knn.toml --model ease --out x",
+        2,
+        "it is of item-knn",
+    );
+
+    let cross = scene.json("eval --folds 4 --config knn.toml --train ratings.csv --cutoff 5,10");
+    assert_eq!(cross["folds"].as_array().map(Vec::len), Some(4));
+    let mean = |cross: &Value| {
+        let means = cross["means"].as_array().expect("means").clone();
+        let ndcg = means.iter().find(|m| m["metric"] == "ndcg" && m["cutoff"] == 5).cloned();
+        ndcg.expect("measured")
+    };
+    let (knn, popular) = (
+        mean(&cross),
+        mean(&scene.json("eval --folds 4 --model popularity --train ratings.csv --cutoff 5,10")),
+    );
+    assert!(knn["mean"].as_f64() > popular["mean"].as_f64(), "{knn} beside {popular}");
+    assert!(knn["standard_error"].as_f64() > Some(0.0));
+    let table = scene.run("eval --folds 2 --model popularity --train ratings.csv --table");
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.starts_with("popularity, mean over 2 folds ± standard error"), "{table}");
+    scene.fails("eval --folds 1 --model ease --train ratings.csv", 2, "--folds");
+}

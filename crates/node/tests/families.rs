@@ -92,6 +92,7 @@ fn input(recipe: Recipe, shards: u32) -> BundleInput {
             .map(|item| ItemRecord { id: format!("i{item}"), ..ItemRecord::default() })
             .collect(),
         users: (0..users).map(|user| format!("u{user}")).collect(),
+        terms: Vec::new(),
         dense: vec![
             dense("user_factors", Entity::User, users, 40),
             dense("item_factors", Entity::Item, ITEMS, 0),
@@ -370,8 +371,11 @@ async fn a_new_user_is_folded_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn content_adds_up_what_was_liked() {
-    let recipe =
-        Recipe::Content { user_topics: "user_factors".into(), item_topics: "item_factors".into() };
+    let recipe = Recipe::Content {
+        user_topics: "user_factors".into(),
+        item_topics: "item_factors".into(),
+        term_topics: None,
+    };
     at_any_number_of_shards!(recipe, |served| {
         let sum = |at: usize| factor(42, at) + factor(6, at) + factor(8, at);
         let score = |item: usize| Some(dot(sum, |at| factor(item, at)));

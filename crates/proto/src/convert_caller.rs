@@ -10,10 +10,12 @@
 use crate::v1;
 use marquee_core::bounds::{
     DEFAULT_COUNT, MAX_BATCH, MAX_COUNT, MAX_FILTER_TERMS, MAX_ID_BYTES, MAX_NAME_BYTES,
-    MAX_RANK_ITEMS, MAX_RECENT_ITEMS,
+    MAX_QUERY_TEXT_BYTES, MAX_QUERY_WORDS, MAX_RANK_ITEMS, MAX_RECENT_ITEMS, MAX_USER_ATTRIBUTES,
 };
 use marquee_core::id::{IdError, check_id};
 use marquee_core::plan::DEFAULT_SURFACE;
+use marquee_core::term::{check_attribute, of_attribute, of_word, words};
+use std::collections::{BTreeSet, HashMap};
 
 /// Why a request is refused. Every message begins with the field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -92,6 +94,23 @@ pub struct Recommend {
     pub explain: bool,
     /// Least share of shards that must have answered, 0..=1.
     pub min_coverage: f64,
+    /// The terms of what is known of the user, ascending, each once.
+    pub attributes: Vec<String>,
+}
+
+/// A checked [`v1::SearchItemsRequest`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchItems {
+    /// As it was given.
+    pub text: String,
+    /// The terms of its first words, ascending, each once: at most [`MAX_QUERY_WORDS`].
+    pub words: Vec<String>,
+    /// 1..=[`MAX_COUNT`].
+    pub count: u32,
+    /// The place that asks, never empty.
+    pub surface: String,
+    /// What may be in the answer.
+    pub filter: Filter,
 }
 
 /// A checked [`v1::SimilarItemsRequest`].
@@ -162,6 +181,7 @@ impl Recommend {
             recent_item_ids,
             explain,
             min_coverage,
+            user_attributes,
         } = request;
         check_id(&format!("{path}user_id"), &user_id)?;
         check_ids(&format!("{path}recent_item_ids"), &recent_item_ids, MAX_RECENT_ITEMS)?;
@@ -179,6 +199,7 @@ impl Recommend {
             recent_item_ids,
             explain,
             min_coverage,
+            attributes: attributes(&format!("{path}user_attributes"), user_attributes)?,
         })
     }
 
@@ -203,6 +224,35 @@ impl SimilarItems {
         check_id("item_id", &item_id)?;
         Ok(Self {
             item_id,
+            count: count_or_default("", count)?,
+            surface: surface_or_default("", surface)?,
+            filter: Filter::from_wire("filter", filter.unwrap_or_default())?,
+        })
+    }
+}
+
+impl SearchItems {
+    /// Checks a request.
+    pub fn from_wire(request: v1::SearchItemsRequest) -> Result<Self, CallerError> {
+        let v1::SearchItemsRequest { text, count, surface, filter } = request;
+        let (field, length) = (|| "text".into(), text.len());
+        match length {
+            0 => return Err(IdError::Empty { field: field(), max: MAX_QUERY_TEXT_BYTES }.into()),
+            1..=MAX_QUERY_TEXT_BYTES => {}
+            _ => {
+                let max = MAX_QUERY_TEXT_BYTES;
+                return Err(IdError::TooLong { field: field(), length, max }.into());
+            }
+        }
+        let mut different = BTreeSet::new();
+        for word in words(&text) {
+            if different.len() < MAX_QUERY_WORDS {
+                different.insert(of_word(&word));
+            }
+        }
+        Ok(Self {
+            words: different.into_iter().collect(),
+            text,
             count: count_or_default("", count)?,
             surface: surface_or_default("", surface)?,
             filter: Filter::from_wire("filter", filter.unwrap_or_default())?,
@@ -318,6 +368,19 @@ impl AttributeRange {
         let Self { attribute, min, max } = self;
         v1::AttributeRange { attribute: attribute.clone(), min: *min, max: *max }
     }
+}
+
+/// The terms of a user's attributes.
+fn attributes(field: &str, given: HashMap<String, String>) -> Result<Vec<String>, CallerError> {
+    check_length(field, given.len(), MAX_USER_ATTRIBUTES)?;
+    let mut given: Vec<(String, String)> = given.into_iter().collect();
+    given.sort_unstable();
+    for (name, value) in &given {
+        check_attribute(field, name, value)?;
+    }
+    let terms: BTreeSet<String> =
+        given.iter().filter_map(|(name, value)| of_attribute(name, value)).collect();
+    Ok(terms.into_iter().collect())
 }
 
 fn count_or_default(path: &str, count: u32) -> Result<u32, CallerError> {
@@ -447,6 +510,20 @@ mod tests {
                 "recent_item_ids[1] is empty: give 1 to 256 bytes",
             ),
             (
+                v1::RecommendRequest {
+                    user_attributes: names(33).into_iter().map(|n| (n, "x".into())).collect(),
+                    ..user("u")
+                },
+                "user_attributes has 33 entries: at most 32 are allowed",
+            ),
+            (
+                v1::RecommendRequest {
+                    user_attributes: [("zip".into(), "1".repeat(129))].into(),
+                    ..user("u")
+                },
+                "user_attributes[\"zip\"] has 129 bytes: at most 128 are allowed",
+            ),
+            (
                 v1::RecommendRequest { min_coverage: f64::NAN, ..user("u") },
                 "min_coverage is NaN: a share from 0 to 1 is allowed",
             ),
@@ -518,6 +595,28 @@ mod tests {
             says(vec![filtered(range(Some(2.0), Some(1.0)))]),
             "requests[0].filter.ranges[0].max is 1, below min, which is 2: nothing can be in such a range"
         );
+    }
+
+    #[test]
+    fn attributes_and_texts_become_terms() {
+        let given = [("Region", "North"), ("age", "34"), ("region", "north "), ("empty", "")];
+        let user_attributes = given.map(|(name, value)| (name.into(), value.into())).into();
+        let request = v1::RecommendRequest { user_attributes, ..user("u") };
+        let checked = Recommend::from_wire(request).expect("valid");
+        assert_eq!(checked.attributes, ["user:age=30", "user:region=north"]);
+
+        let search = |text: &str| {
+            let request = v1::SearchItemsRequest { text: text.into(), ..Default::default() };
+            SearchItems::from_wire(request).map_err(|error| error.to_string())
+        };
+        let found = search("Toy story, a TOY").expect("valid");
+        assert_eq!((found.words, found.count), (vec!["word:story".into(), "word:toy".into()], 10));
+        assert_eq!(search("?!").expect("valid").words, Vec::<String>::new());
+        assert_eq!(search(""), Err("text is empty: give 1 to 1024 bytes".into()));
+        let long = "x ".repeat(513);
+        assert_eq!(search(&long), Err("text has 1026 bytes: at most 1024 are allowed".into()));
+        let many: Vec<String> = (10..110).map(|n| n.to_string()).collect();
+        assert_eq!(search(&many.join(" ")).expect("valid").words.len(), 64);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use marquee_core::experiment::{Allocation, Arm};
 use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::judge::{GateEvidence, Verdict};
 use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
-use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe};
 use marquee_core::retention::Retention;
 use marquee_core::rollout::{Pace, RolloutStep, Shadow};
 use marquee_core::sequential::ShareTest;
@@ -80,7 +80,7 @@ fn everything() -> EnsembleNode {
     }
 }
 
-/// A blend of all there is.
+/// A blend of all there is, with a profile.
 fn every_recipe() -> Recipe {
     let history = HistoryWeights { by_value: true, decay: 0.9, newest: Some(10) };
     let neighbours = |by| Recipe::UserNeighbours { by, histories: "h".into(), neighbours: 7 };
@@ -90,7 +90,11 @@ fn every_recipe() -> Recipe {
             item_factors: "i".into(),
             fold_in: Some(FoldIn { matrix: "f".into(), confidence: 2.5 }),
         },
-        Recipe::Content { user_topics: "u".into(), item_topics: "i".into() },
+        Recipe::Content {
+            user_topics: "u".into(),
+            item_topics: "i".into(),
+            term_topics: Some("t".into()),
+        },
         Recipe::ItemRows { matrix: "ease".into(), history: history.clone() },
         neighbours(NeighbourSearch::Vectors { user_factors: "u".into() }),
         neighbours(NeighbourSearch::Histories { matrix: "n".into(), history }),
@@ -98,7 +102,9 @@ fn every_recipe() -> Recipe {
         Recipe::Trending { matrix: "t".into() },
     ];
     let member = |(n, recipe)| BlendMember { recipe, weight: f64::from(n) };
-    Recipe::Blend { members: (1..).zip(members).map(member).collect() }
+    let blend = Recipe::Blend { members: (1..).zip(members).map(member).collect() };
+    let profile = Profile { matrix: "p".into(), users: "q".into() };
+    Recipe::Profiled { recipe: Box::new(blend), profile }
 }
 
 /// Gates of every kind.

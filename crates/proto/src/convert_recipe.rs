@@ -2,7 +2,7 @@
 
 use crate::control::v1 as pb;
 use crate::convert_control::{ConvertError, Result, needed};
-use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe};
 
 pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
     use pb::recipe::Kind;
@@ -18,10 +18,18 @@ pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
             })
         }
         Recipe::Popularity => Kind::Popularity(pb::Popularity {}),
-        Recipe::Content { user_topics, item_topics } => Kind::Content(pb::Content {
+        Recipe::Content { user_topics, item_topics, term_topics } => Kind::Content(pb::Content {
             user_topics: user_topics.clone(),
             item_topics: item_topics.clone(),
+            term_topics: term_topics.clone().unwrap_or_default(),
         }),
+        Recipe::Profiled { recipe, profile: Profile { matrix, users } } => {
+            Kind::Profiled(Box::new(pb::Profiled {
+                recipe: Some(Box::new(recipe_to_pb(recipe))),
+                matrix: matrix.clone(),
+                users: users.clone(),
+            }))
+        }
         Recipe::ItemRows { matrix, history } => Kind::ItemRows(rows_to_pb(matrix, history)),
         Recipe::UserNeighbours { by, histories, neighbours } => {
             use pb::user_neighbours::By;
@@ -74,11 +82,12 @@ fn invalid(what: String) -> ConvertError {
     ConvertError::Value { field: "version.recipe".into(), what }
 }
 
-/// Blends do not nest, so neither does reading them.
+/// Blends do not nest, nor profiles, so neither does reading them.
 #[derive(Clone, Copy, PartialEq)]
 enum Nesting {
     Outer,
     InBlend,
+    InProfile,
 }
 
 fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
@@ -94,8 +103,21 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
             fold_in: fold_in.map(|pb::FoldIn { matrix, confidence }| FoldIn { matrix, confidence }),
         },
         Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
-        Kind::Content(pb::Content { user_topics, item_topics }) => {
-            Recipe::Content { user_topics, item_topics }
+        Kind::Content(pb::Content { user_topics, item_topics, term_topics }) => Recipe::Content {
+            user_topics,
+            item_topics,
+            term_topics: (!term_topics.is_empty()).then_some(term_topics),
+        },
+        Kind::Profiled(_) if nesting != Nesting::Outer => {
+            return Err(invalid("a profile in a recipe: give it to the whole".into()));
+        }
+        Kind::Profiled(profiled) => {
+            let pb::Profiled { recipe, matrix, users } = *profiled;
+            let recipe = needed(recipe, "version.recipe.profiled.recipe")?;
+            Recipe::Profiled {
+                recipe: Box::new(read(*recipe, Nesting::InProfile)?),
+                profile: Profile { matrix, users },
+            }
         }
         Kind::ItemRows(rows) => {
             let (matrix, history) = rows_from_pb(rows)?;

@@ -33,6 +33,18 @@ impl Answer {
         }
     }
 
+    /// The answer to SearchItems.
+    pub(crate) fn into_found_items(self) -> v1::SearchItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::SearchItemsResponse {
+            items: items(self.items, &self.leaves),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            reason: self.search.into(),
+            recommendation_id: self.recommendation_id,
+        }
+    }
+
     /// The answer to RankItems.
     pub(crate) fn into_ranked_items(self) -> v1::RankItemsResponse {
         let (served_by, coverage) = (self.served_by(), self.coverage());

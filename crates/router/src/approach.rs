@@ -7,7 +7,9 @@ use crate::facts::{Facts, Who, rows};
 use crate::lookup::components;
 use bytes::Bytes;
 use marquee_core::fold_in::{NewItem, fold_in};
-use marquee_core::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, Recipe, Seen};
+use marquee_core::recipe::{
+    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, Profile, Recipe, Seen,
+};
 use marquee_proto::shard::v1::{Entity, Operation, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub(crate) enum Approach<'a> {
     ///
     /// With the asking user, who is no neighbour of himself.
     Neighbours(Source<'a>, Option<u32>),
+    /// By what people of the user's attributes like, in place of what its recipe says.
+    Profile(Source<'a>),
     /// By what is popular, in place of what its recipe says.
     Popularity,
     /// Not at all.
@@ -101,6 +105,38 @@ pub(crate) fn want_recent<'a>(facts: &mut Facts<'a>, who: Who, version: usize, r
         Recipe::Content { item_topics, .. } => want(item_topics),
         _ if recipe.history().is_some() => want(""),
         _ => {}
+    }
+}
+
+/// The matrix that has the topics of words, if the recipe has one, and the items' beside it.
+pub(crate) fn text_vectors(recipe: &Recipe) -> Option<(&str, &str)> {
+    match recipe {
+        Recipe::Content { item_topics, term_topics: Some(term_topics), .. } => {
+            Some((term_topics, item_topics))
+        }
+        _ => None,
+    }
+}
+
+/// Wants what the profile of a version needs: the user's terms, and those of the request.
+pub(crate) fn want_profile<'a>(
+    facts: &mut Facts<'a>,
+    version: usize,
+    profile: &'a Profile,
+    terms: usize,
+) {
+    facts.want(Who::Subject, rows(version, Entity::User, "", &profile.users));
+    (0..terms).for_each(|n| facts.want(Who::Term(n), rows(version, Entity::Term, "", "")));
+}
+
+pub(crate) fn want_words<'a>(
+    facts: &mut Facts<'a>,
+    version: usize,
+    recipe: &'a Recipe,
+    words: usize,
+) {
+    if let Some((matrix, _)) = text_vectors(recipe) {
+        (0..words).for_each(|n| facts.want(Who::Term(n), rows(version, Entity::Term, matrix, "")));
     }
 }
 
@@ -188,7 +224,7 @@ pub(crate) fn approach_to_user<'a>(
             let vector = folded.or_else(|| own.map(|row| row.vector.clone()));
             by_vector(item_factors, vector, Operation::DenseInnerProduct)
         }
-        Recipe::Content { user_topics, item_topics } => {
+        Recipe::Content { user_topics, item_topics, .. } => {
             let mut sum: Vec<f32> = own(user_topics).map(floats).unwrap_or_default();
             for recent in 0..recents {
                 if let Some(row) = facts.row(Who::Recent(recent), version, item_topics, "") {
@@ -222,9 +258,43 @@ pub(crate) fn approach_to_user<'a>(
         }
         Recipe::Trending { matrix } => Approach::Items(Source::one_row(matrix)),
         Recipe::Popularity => Approach::Popularity,
-        // Its members are leaves of their own.
-        Recipe::Blend { .. } => Approach::None,
+        // Their members are leaves of their own.
+        Recipe::Blend { .. } | Recipe::Profiled { .. } => Approach::None,
     }
+}
+
+/// What people of the attributes like that are known of the user: by the request where it says any that
+/// were known at training, else by training. None where no attribute says anything.
+pub(crate) fn by_profile<'a>(
+    profile: &'a Profile,
+    version: usize,
+    facts: &Facts<'_>,
+    terms: usize,
+) -> Option<Source<'a>> {
+    let ordinal = |n| Some(facts.row(Who::Term(n), version, "", "")?.ordinal);
+    let mut known: Vec<u32> = (0..terms).filter_map(ordinal).collect();
+    // Everybody has one of them.
+    if known.len() < 2 {
+        known.clone_from(&facts.row(Who::Subject, version, "", &profile.users)?.columns);
+    }
+    let weights = vec![1.0; known.len()];
+    (known.len() > 1).then_some(Source { matrix: &profile.matrix, by: By::Rows(known, weights) })
+}
+
+/// The items that a text of the ask's terms is about; none where no word is known.
+pub(crate) fn approach_to_text<'a>(
+    recipe: &'a Recipe,
+    version: usize,
+    facts: &Facts<'_>,
+    words: usize,
+) -> Approach<'a> {
+    let Some((term_topics, item_topics)) = text_vectors(recipe) else { return Approach::None };
+    let mut sum: Vec<f32> = Vec::new();
+    for row in (0..words).filter_map(|n| facts.row(Who::Term(n), version, term_topics, "")) {
+        sum.resize(row.vector.len() / size_of::<f32>(), 0.0);
+        sum.iter_mut().zip(components(&row.vector)).for_each(|(sum, x)| *sum += x);
+    }
+    by_vector(item_topics, Some(bytes(&sum)), Operation::DenseCosine)
 }
 
 fn by_vector<'a>(matrix: &'a str, vector: Option<Bytes>, operation: Operation) -> Approach<'a> {

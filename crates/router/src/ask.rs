@@ -4,8 +4,9 @@ use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::fuse::Candidate;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::Route;
-use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SimilarItems};
-use marquee_proto::v1::FallbackReason;
+use marquee_core::term::EVERYBODY;
+use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::v1::{FallbackReason, SearchReason};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// takes the cube of their number, and older ones hardly count. All are left out of the answer.
 const MAX_SHAPING_ITEMS: usize = 200;
 
-/// The best items for a user, or for those who like an item.
+/// The best items for a user, for those who like an item, or about what a text is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) subject: Subject,
@@ -27,6 +28,8 @@ pub(crate) struct Ask {
     pub(crate) recent_item_ids: Vec<String>,
     /// So many of these, the first, are of recorded events: seen, as the user's history is.
     pub(crate) of_events: usize,
+    /// What is known of the user, [`EVERYBODY`] first if anything is; or the words of the text.
+    pub(crate) terms: Vec<String>,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
 }
@@ -36,13 +39,14 @@ pub(crate) struct Ask {
 pub(crate) enum Subject {
     User(String),
     Item(String),
+    Text(String),
 }
 
 impl Subject {
     /// Its id, which decides which side of a rollout serves it.
     pub(crate) fn id(&self) -> &str {
         match self {
-            Self::User(id) | Self::Item(id) => id,
+            Self::User(id) | Self::Item(id) | Self::Text(id) => id,
         }
     }
 }
@@ -57,7 +61,7 @@ impl Ask {
     pub(crate) fn shaping_items(&self) -> &[String] {
         let known = match self.subject {
             Subject::User(_) => self.recent_item_ids.as_slice(),
-            Subject::Item(_) => &[],
+            Subject::Item(_) | Subject::Text(_) => &[],
         };
         &known[known.len().saturating_sub(MAX_SHAPING_ITEMS)..]
     }
@@ -73,8 +77,17 @@ impl Ask {
 
 impl From<Recommend> for Ask {
     fn from(request: Recommend) -> Self {
-        let Recommend { user_id, count, surface, filter, recent_item_ids, explain, min_coverage } =
-            request;
+        let Recommend {
+            user_id,
+            count,
+            surface,
+            filter,
+            recent_item_ids,
+            explain,
+            min_coverage,
+            attributes,
+        } = request;
+        let everybody = (!attributes.is_empty()).then(|| EVERYBODY.to_owned());
         Self {
             subject: Subject::User(user_id),
             surface,
@@ -85,6 +98,7 @@ impl From<Recommend> for Ask {
             of_events: 0,
             explain,
             min_coverage,
+            terms: everybody.into_iter().chain(attributes).collect(),
         }
     }
 }
@@ -102,6 +116,25 @@ impl From<SimilarItems> for Ask {
             filter,
             explain: false,
             min_coverage: 0.0,
+            terms: Vec::new(),
+        }
+    }
+}
+
+impl From<SearchItems> for Ask {
+    fn from(request: SearchItems) -> Self {
+        let SearchItems { text, words, count, surface, filter } = request;
+        Self {
+            subject: Subject::Text(text),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            recent_item_ids: Vec::new(),
+            of_events: 0,
+            explain: false,
+            min_coverage: 0.0,
+            terms: words,
         }
     }
 }
@@ -122,6 +155,7 @@ impl From<RankItems> for Ask {
             of_events: 0,
             explain: false,
             min_coverage: 0.0,
+            terms: Vec::new(),
         }
     }
 }
@@ -141,6 +175,8 @@ pub(crate) struct Answer {
     pub(crate) epoch: u64,
     /// Why it is not what the models compute for a known user.
     pub(crate) fallback: FallbackReason,
+    /// Why a search for a text found nothing, if it did.
+    pub(crate) search: SearchReason,
     /// Shards of the route's versions.
     pub(crate) shards_total: usize,
     /// Those that did not answer.

@@ -44,6 +44,15 @@ pub enum RouterError {
         /// The surface.
         surface: String,
     },
+    /// Nothing on the surface knows words.
+    #[error(
+        "surface {surface:?} has no live model of texts: ask a surface that is served by content, or by a \
+         hybrid with content, trained with --items"
+    )]
+    NoTexts {
+        /// The surface.
+        surface: String,
+    },
     /// The only shard that could have said what the item is like did not answer.
     #[error("the shard that holds item {item_id:?} did not answer ({shard}): try again")]
     ItemShardUnavailable {
@@ -160,6 +169,7 @@ impl RouterError {
         match self {
             Self::Undecided { .. }
             | Self::NoItemVectors { .. }
+            | Self::NoTexts { .. }
             | Self::ItemShardUnavailable { .. }
             | Self::NothingAnswered { .. }
             | Self::Coverage { .. }
@@ -194,7 +204,9 @@ impl RouterError {
             Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } | Self::Refused(_) => {
                 Code::Internal
             }
-            Self::NoItemVectors { .. } | Self::NoEventLog => Code::FailedPrecondition,
+            Self::NoItemVectors { .. } | Self::NoTexts { .. } | Self::NoEventLog => {
+                Code::FailedPrecondition
+            }
             Self::NothingAnswered { why: Silence::Late, .. } | Self::Deadline => {
                 Code::DeadlineExceeded
             }

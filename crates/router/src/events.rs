@@ -81,6 +81,15 @@ impl<'a> From<&'a v1::SimilarItemsResponse> for Shown<'a> {
     }
 }
 
+impl<'a> From<&'a v1::SearchItemsResponse> for Shown<'a> {
+    fn from(response: &'a v1::SearchItemsResponse) -> Self {
+        let v1::SearchItemsResponse { recommendation_id, items, served_by, coverage: _, reason: _ } =
+            response;
+        let served_by = served_by.as_ref();
+        Self { recommendation_id, items, served_by, fallback_reason: 0 }
+    }
+}
+
 impl<'a> From<&'a v1::RankItemsResponse> for Shown<'a> {
     fn from(response: &'a v1::RankItemsResponse) -> Self {
         let v1::RankItemsResponse {
@@ -124,7 +133,7 @@ impl Events {
         Some(Exposed {
             user_hash: match &ask.subject {
                 Subject::User(id) => Exposure::hash_user(id),
-                Subject::Item(_) => 0,
+                Subject::Item(_) | Subject::Text(_) => 0,
             },
         })
     }

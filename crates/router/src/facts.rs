@@ -15,6 +15,8 @@ pub(crate) enum Who {
     Subject,
     /// One of the request's recent items, by its place.
     Recent(usize),
+    /// One of the ask's terms, by its place.
+    Term(usize),
 }
 
 /// See the module.

@@ -62,3 +62,4 @@ pub use router::Router;
 pub use service::RouterService;
 pub use share::RecentItems;
 pub use telemetry::{Report, Reward, RouterTelemetry};
+pub use tree::{AskLeaf, Weights, evaluate_offline};

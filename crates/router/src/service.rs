@@ -9,7 +9,7 @@ use crate::events::{Events, Feedback, Shown};
 use crate::telemetry::{Call, Counts, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
 use marquee_core::spent::Spent;
-use marquee_proto::convert_caller::{RankItems, Recommend, SimilarItems};
+use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
 use std::sync::Arc;
@@ -164,6 +164,20 @@ impl RecommenderService for RouterService {
         let exposed = self.shared.events.exposed(&ask);
         let answer = self.answer_one(ask, deadline).await?;
         let response = check_size(answer.into_similar_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
+    }
+
+    async fn search_items(
+        &self,
+        request: Request<v1::SearchItemsRequest>,
+    ) -> Result<Response<v1::SearchItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1);
+        let ask: Ask =
+            SearchItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ask);
+        let answer = self.answer_one(ask, deadline).await?;
+        let response = check_size(answer.into_found_items())?;
         self.shared.events.expose(exposed, Shown::from(&response));
         Ok(Response::new(response))
     }

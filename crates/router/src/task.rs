@@ -9,8 +9,9 @@
 //! like.
 
 use crate::approach::{
-    Approach, By, History, Source, approach_to_user, has_direction, item_vector, own_vector,
-    want_item, want_recent, want_user,
+    Approach, By, History, Source, approach_to_text, approach_to_user, by_profile, has_direction,
+    item_vector, own_vector, text_vectors, want_item, want_profile, want_recent, want_user,
+    want_words,
 };
 use crate::ask::{Answer, Ask, NamedLeaf, Subject};
 use crate::error::{RouterError, Silence};
@@ -24,12 +25,14 @@ use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
 use marquee_proto::shard::v1::{Operation, Query, SearchWay};
-use marquee_proto::v1::{self, FallbackReason};
+use marquee_proto::v1::{self, FallbackReason, SearchReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Shards that a message names before it says only how many more there are.
 const MAX_NAMED_SHARDS: usize = 8;
+/// What explanations call the answer by attributes.
+const PROFILE: &str = "profile";
 /// What fills a list up that is too short.
 static POPULARITY: Recipe = Recipe::Popularity;
 
@@ -42,6 +45,7 @@ pub(crate) struct Task<'a> {
     states: Vec<LeafState>,
     facts: Facts<'a>,
     fallback: FallbackReason,
+    search: SearchReason,
     /// Pieces that could not be searched, and how they failed.
     missing: BTreeMap<usize, Failure>,
     /// Pieces that could not look the subject up.
@@ -103,6 +107,7 @@ impl<'a> Task<'a> {
             leaves,
             facts: Facts::default(),
             fallback: FallbackReason::Unspecified,
+            search: SearchReason::Unspecified,
             missing: BTreeMap::new(),
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
@@ -123,12 +128,20 @@ impl<'a> Task<'a> {
                     }
                 }
                 Subject::Item(_) => want_item(&mut self.facts, *version, recipe),
+                Subject::Text(_) => {
+                    want_words(&mut self.facts, *version, recipe, self.ask.terms.len())
+                }
+            }
+            let profile = layout.version(*version).recipe.profile();
+            if let (Subject::User(_), Some(profile)) = (&self.ask.subject, profile) {
+                want_profile(&mut self.facts, *version, profile, self.ask.terms.len());
             }
         }
         let ask = self.ask;
         self.facts.look_up(layout, round, |who| match who {
             Who::Subject => ask.subject.id(),
             Who::Recent(recent) => &ask.shaping_items()[recent],
+            Who::Term(n) => &ask.terms[n],
         });
     }
 
@@ -138,7 +151,7 @@ impl<'a> Task<'a> {
     /// An item that is not known, or cannot be known now.
     pub(crate) fn settle(
         &mut self,
-        layout: &Layout<'_>,
+        layout: &Layout<'a>,
         round: &mut LookupRound<'a>,
         lost: &BTreeMap<usize, Failure>,
     ) -> Result<(), RouterError> {
@@ -147,8 +160,9 @@ impl<'a> Task<'a> {
             self.silent.insert(piece, lost.get(&piece).copied().unwrap_or(Failure::Unreachable));
         }
         match self.ask.subject {
-            Subject::User(_) => self.settle_user(),
+            Subject::User(_) => self.settle_user(layout),
             Subject::Item(_) => self.settle_item(layout)?,
+            Subject::Text(_) => self.settle_text()?,
         }
         for (leaf, state) in self.leaves.iter().zip(&mut self.states) {
             if matches!(leaf.approach, Approach::None) {
@@ -160,8 +174,9 @@ impl<'a> Task<'a> {
     }
 
     /// Leaves that know a taste answer by it, and personal ones that do not are silent; if none of
-    /// them does, the first of each version answers with what is popular.
-    fn settle_user(&mut self) {
+    /// them does, the first of each version answers with what people of the user's attributes like, or with
+    /// what is popular.
+    fn settle_user(&mut self, layout: &Layout<'a>) {
         let mut histories: BTreeMap<usize, History> = BTreeMap::new();
         let (facts, recents) = (&self.facts, self.ask.shaping_items().len());
         let (mut has_taste, mut has_own_taste) = (false, false);
@@ -208,10 +223,38 @@ impl<'a> Task<'a> {
             let mut standing_in = BTreeSet::new();
             for leaf in self.leaves.iter_mut().filter(|leaf| leaf.recipe.is_personal()) {
                 if standing_in.insert(leaf.version) {
-                    leaf.approach = Approach::Popularity;
+                    let profile = layout.version(leaf.version).recipe.profile();
+                    let terms = self.ask.terms.len();
+                    let source =
+                        profile.and_then(|profile| by_profile(profile, leaf.version, facts, terms));
+                    leaf.approach = match source {
+                        Some(source) => Approach::Profile(source),
+                        None => Approach::Popularity,
+                    };
                 }
             }
+            let by_profile = |leaf: &Leaf<'_>| matches!(leaf.approach, Approach::Profile(_));
+            let is_silent = self.fallback == FallbackReason::UserShardUnavailable;
+            if !is_silent && self.leaves.iter().any(by_profile) {
+                self.fallback = FallbackReason::Profile;
+            }
         }
+    }
+
+    /// Leaves that know words answer by the topics of those they know.
+    fn settle_text(&mut self) -> Result<(), RouterError> {
+        if !self.leaves.iter().any(|leaf| text_vectors(leaf.recipe).is_some()) {
+            return Err(RouterError::NoTexts { surface: self.ask.surface.clone() });
+        }
+        let words = self.ask.terms.len();
+        let is_known = |leaf: &Leaf<'_>| !matches!(leaf.approach, Approach::None);
+        for leaf in &mut self.leaves {
+            leaf.approach = approach_to_text(leaf.recipe, leaf.version, &self.facts, words);
+        }
+        if !self.leaves.iter().any(is_known) {
+            self.search = SearchReason::UnknownWords;
+        }
+        Ok(())
     }
 
     fn settle_item(&mut self, layout: &Layout<'_>) -> Result<(), RouterError> {
@@ -279,7 +322,10 @@ impl<'a> Task<'a> {
     fn fill(&mut self, scope: Scope) -> Vec<Demand> {
         let sums = |leaf: &&Leaf<'_>| {
             leaf.recipe.is_personal()
-                && matches!(&leaf.approach, Approach::Items(Source { by: By::Rows(..), .. }))
+                && matches!(
+                    &leaf.approach,
+                    Approach::Items(Source { by: By::Rows(..), .. }) | Approach::Profile(_)
+                )
         };
         let found = self.items.as_ref().map_or(0, Vec::len);
         let (true, Some(leaf)) = (found < self.ask.count, self.leaves.iter().find(sums)) else {
@@ -313,7 +359,9 @@ impl<'a> Task<'a> {
             ..Query::default()
         };
         let source = match &leaf.approach {
-            Approach::Items(source) | Approach::Neighbours(source, _) => source.clone(),
+            Approach::Items(source)
+            | Approach::Profile(source)
+            | Approach::Neighbours(source, _) => source.clone(),
             Approach::Popularity | Approach::None => Source::one_row(POPULARITY_MATRIX),
         };
         let operation = match source.by {
@@ -446,6 +494,7 @@ impl<'a> Task<'a> {
             route: self.route,
             epoch: layout.epoch,
             fallback: self.fallback,
+            search: self.search,
             shards_total: total,
             shards_missing: self.missing.keys().map(|piece| layout.name(*piece)).collect(),
         })
@@ -469,6 +518,7 @@ impl Leaf<'_> {
     fn named(&self, layout: &Layout<'_>) -> NamedLeaf {
         let recipe = match self.approach {
             Approach::Popularity => POPULARITY.name(),
+            Approach::Profile(_) => PROFILE,
             _ => self.recipe.name(),
         };
         let model = layout.version(self.version).name.clone();

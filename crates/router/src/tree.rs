@@ -31,7 +31,7 @@ pub(crate) enum Tree {
 }
 
 /// The weights of the members of a model's recipe.
-type Weights<'a> = dyn FnMut(&ModelVersion) -> Option<Vec<f64>> + 'a;
+pub type Weights<'a> = dyn FnMut(&ModelVersion) -> Option<Vec<f64>> + 'a;
 
 /// What is known of a leaf.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +166,39 @@ impl Tree {
                 Ok((!lists.is_empty()).then(|| product(lists, scope.count)))
             }
             Self::Sequence(members) => sequence(members, leaves, scope),
+        }
+    }
+}
+
+/// What a leaf is asked, by its number: at most so many items, and only these if given. None where nothing
+/// comes of it.
+pub type AskLeaf<'a> = dyn FnMut(usize, usize, Option<&[String]>) -> Option<Vec<Candidate>> + 'a;
+
+/// The list of a decided ensemble whose leaves answer at once, as a router makes it: for evaluation. `weights`
+/// gives, for each model from left to right, the weights of its recipe's parts, which are the leaves. None if a
+/// reference or a split is left in it, or `weights` has none.
+pub fn evaluate_offline(
+    root: &EnsembleNode,
+    count: usize,
+    weights: &mut Weights<'_>,
+    ask: &mut AskLeaf<'_>,
+) -> Option<Vec<Candidate>> {
+    let mut leaves = 0;
+    let tree = Tree::of(root, &mut |version| {
+        let weights = weights(version)?;
+        leaves += weights.len();
+        Some(weights)
+    })?;
+    let (mut states, scope) = (vec![LeafState::Open; leaves], Scope { count, only: None });
+    loop {
+        match tree.evaluate(&mut states, &scope) {
+            Step::Done(list) => return Some(list),
+            Step::Ask(demands) => {
+                for Demand { leaf, scope } in demands {
+                    let list = ask(leaf, scope.count, scope.only.as_deref());
+                    states[leaf] = list.map_or(LeafState::Absent, LeafState::Answered);
+                }
+            }
         }
     }
 }

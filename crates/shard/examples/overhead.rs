@@ -169,6 +169,7 @@ fn input(items: usize, rank: usize, shards: u32) -> BundleInput {
             })
             .collect(),
         users: Vec::new(),
+        terms: Vec::new(),
         dense: vec![DenseInput {
             name: "item_factors".into(),
             entity: Entity::Item,

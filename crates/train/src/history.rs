@@ -33,19 +33,20 @@ pub(crate) fn seen(
     value: impl Fn(usize) -> f32,
 ) -> (CsrByIds, Option<CsrByIds>) {
     let items = places(&all.items, &rows.items);
-    let users = places(&all.users, &rows.users);
+    // Who is described only has none among all.
+    let users = places(&rows.users, &all.users);
     let mut out = CsrByIds { offsets: vec![0], ..CsrByIds::default() };
     let mut ages = Vec::new();
-    for (user, place) in users.into_iter().enumerate() {
-        let Some(place) = place else { continue };
-        let liked = rows.items_of(place as usize);
-        let mut kept = Vec::with_capacity(all.rows_of(user).len());
-        for row in all.rows_of(user) {
+    for (place, user) in users.into_iter().enumerate() {
+        let liked = rows.items_of(place);
+        let of_user = user.map_or(0..0, |user| all.rows_of(user as usize));
+        let mut kept = Vec::with_capacity(of_user.len());
+        for row in of_user {
             let Some(item) = items[all.item[row] as usize] else {
                 continue;
             };
             kept.push(row);
-            let first = rows.offsets[place as usize];
+            let first = rows.offsets[place];
             out.columns.push(item);
             out.values.push(liked.binary_search(&item).map_or(0.0, |at| value(first + at)));
         }

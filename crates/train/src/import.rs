@@ -76,6 +76,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         shards: args.shards,
         items: item_records,
         users: users.ids,
+        terms: Vec::new(),
         dense: mf_matrices(factors, args.index.into(), args.rows.into()),
         history: Some(history.into_input()),
         popularity,

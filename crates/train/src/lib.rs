@@ -18,6 +18,7 @@
 
 pub mod als;
 mod catalogue;
+mod config;
 pub mod csr;
 mod error;
 pub mod eval;
@@ -34,10 +35,13 @@ mod random;
 pub mod read;
 pub mod split;
 mod summary;
+mod topics;
 mod train;
+pub mod tune;
 mod weight;
 
 pub use catalogue::{CatalogueReport, YEAR_ATTRIBUTE};
+pub use config::ModelConfig;
 pub use error::TrainError;
 pub use eval::EvalArgs;
 pub use import::import;
@@ -46,5 +50,6 @@ pub use options::*;
 pub use phases::Phase;
 pub use split::{HoldOut, SplitArgs, SplitBy, hold_out};
 pub use summary::{Evaluation, ImportSummary, ImportedInteractions, TrainSummary};
+pub use topics::{Topic, Topics, TopicsArgs, Word, topics};
 pub use train::{CUTOFF, ITEM_FACTORS, USER_FACTORS, train};
 pub use weight::{Weight, confidences, positives};

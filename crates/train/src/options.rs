@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use marquee_bundle::{IndexKind, IndexMode, IndexOptions, RowFormat};
 use marquee_core::bounds::MAX_SHARDS;
 use marquee_core::id::check_name;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Where the columns of an interactions file are.
@@ -59,8 +59,26 @@ pub struct ItemColumnArgs {
     pub year_column: Option<String>,
 }
 
+/// Where the columns of a users file are.
+#[derive(Args, Clone, Debug, Default, Serialize)]
+#[command(next_help_heading = "Columns of the users")]
+pub struct UserColumnArgs {
+    /// How the users are written; found out from the file when not given.
+    #[arg(long, value_name = "FORMAT")]
+    pub users_format: Option<Format>,
+    /// Names of all columns, for a file without a header: user,gender,age,occupation.
+    #[arg(long, value_name = "NAME,…")]
+    pub users_header: Option<String>,
+    /// Column of the user's id: its header, or its place counted from 1. Recognised when not given.
+    #[arg(long, value_name = "NAME|N")]
+    pub users_id_column: Option<String>,
+    /// Columns of attributes; several with commas between. By default all but the id.
+    #[arg(long, value_name = "NAME|N,…")]
+    pub attributes: Option<String>,
+}
+
 /// What to train.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelKind {
     /// Matrix factorisation: implicit-feedback ALS.
@@ -111,7 +129,7 @@ impl ModelKind {
 }
 
 /// What makes two items, or two users, similar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Similarity {
     /// The angle between the two rows of interactions.
@@ -140,7 +158,7 @@ impl Similarity {
 }
 
 /// How users of like taste are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeighboursBy {
     /// By their histories, exactly.
@@ -161,7 +179,7 @@ impl NeighboursBy {
 }
 
 /// How gradients become steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// Each step as long as its gradient.
@@ -236,7 +254,9 @@ Examples:
   marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --out films-v1 --shards 4
   marquee train --interactions plays.parquet --value-column hours --weight log --out games-v1
   marquee train --interactions u.data --model mf --factors 128 --regularization 10 --json --out v2
-  marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --model hybrid --out films-v2";
+  marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --model hybrid --out films-v2
+  marquee train --interactions ratings.dat --users users.dat --users-header user,gender,age,occupation,zip \\
+      --attributes gender,age,occupation --positive-at 4 --out films-v3";
 
 /// Interactions in, a bundle out.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -248,9 +268,20 @@ pub struct TrainArgs {
     /// Titles, tags and years of items: movies.csv, movies.dat, u.item, RecBole .item or alike.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
+    /// Attributes of users (age, region, language, …), a column each: who is described here, or by
+    /// user_attributes in a request, and has no taste yet gets what such people like.
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+    /// Recommend items of --items that nobody has interacted with too, by vectors predicted from their
+    /// texts. For mf, and mf in a hybrid; content lists such items anyway.
+    #[arg(long, requires = "items")]
+    pub cold_items: bool,
     /// What to train.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub model: ModelKind,
+    /// A model and its settings, as `marquee tune` writes them; flags given beside it overrule it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The model's name, under which its bundles are published as versions [default: the kind].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -366,6 +397,9 @@ pub struct TrainArgs {
     /// Where the items' columns are.
     #[command(flatten)]
     pub item_columns: ItemColumnArgs,
+    /// Where the users' columns are.
+    #[command(flatten)]
+    pub user_columns: UserColumnArgs,
 }
 
 impl TrainArgs {
@@ -374,7 +408,10 @@ impl TrainArgs {
         Self {
             interactions: interactions.into(),
             items: None,
+            users: None,
+            cold_items: false,
             model: ModelKind::default(),
+            config: None,
             name: None,
             out: out.into(),
             shards: 1,
@@ -409,6 +446,7 @@ impl TrainArgs {
             threads: 0,
             columns: ColumnArgs::default(),
             item_columns: ItemColumnArgs::default(),
+            user_columns: UserColumnArgs::default(),
         }
     }
 

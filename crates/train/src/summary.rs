@@ -3,7 +3,7 @@
 use crate::catalogue::CatalogueReport;
 use crate::eval::Metrics;
 use crate::phases::Phase;
-use crate::read::ReadReport;
+use crate::read::{ReadReport, UsersFile};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct TrainSummary {
     pub read: ReadReport,
     /// How the items file fitted, where there was one.
     pub catalogue: Option<CatalogueReport>,
+    /// What the users file said, where there was one.
+    pub people: Option<UsersFile>,
     /// How good it is; none where that was not asked for, or no user has enough interactions.
     pub evaluation: Option<Evaluation>,
     /// What is to be known of the model, in sentences.
@@ -104,6 +106,10 @@ impl fmt::Display for TrainSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_read(f, &self.read)?;
         write_catalogue(f, self.catalogue.as_ref())?;
+        if let Some(people) = &self.people {
+            writeln!(f, "attributes of users: {}", people.attributes.join(", "))?;
+            write_bad_rows(f, people.bad_rows, &people.first_bad_rows)?;
+        }
         writeln!(
             f,
             "learned from {} interactions of {} users with {} items",

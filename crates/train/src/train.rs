@@ -1,8 +1,10 @@
 //! `marquee train`: interactions → hold-out fit → metrics → fit on everything → bundle.
 
-use crate::catalogue::{records, with_catalogue};
+use crate::catalogue::{CatalogueReport, records, with_catalogue};
+use crate::config::with_config;
 use crate::error::TrainError;
 use crate::eval::{evaluate_lists, evaluate_popularity, users_to_evaluate};
+use crate::family::profile::with_profile;
 use crate::family::score::Ranker;
 use crate::family::{Lesson, Part, fit};
 use crate::history::{CsrByIds, seen};
@@ -10,7 +12,7 @@ use crate::interactions::Interactions;
 use crate::options::{ModelKind, TrainArgs};
 use crate::phases::Stopwatch;
 use crate::progress::Progress;
-use crate::read::{ItemsFile, read_interactions, read_items};
+use crate::read::{ItemsFile, read_interactions, read_items, read_users};
 use crate::split::hold_out;
 use crate::summary::{Evaluation, TrainSummary};
 use crate::weight::positives;
@@ -41,6 +43,7 @@ const INDEX_MIN_ROWS: usize = 20_000;
 /// # Errors
 /// Options out of bounds, unreadable data, nothing to learn from, a place that can't be written.
 pub fn train(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
+    let args = &with_config(args)?;
     args.validate()?;
     // Before an hour of training rather than after.
     check_out(&args.out)?;
@@ -63,16 +66,21 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
             .map(|path| read_items(path, &args.item_columns, args.skip_bad_rows))
             .transpose()
     })?;
+    let people = clock.time("read", || {
+        args.users
+            .as_ref()
+            .map(|path| read_users(path, &args.user_columns, args.skip_bad_rows))
+            .transpose()
+    })?;
     let rows = clock.time("read", || positives(&all, args.positive_at, args.weight))?;
     let evaluation = evaluate(args, &rows, file.as_ref(), &mut clock)?;
-    // Only what is described has topics; nothing else can say anything of an item that nobody has seen.
-    let rows = match (args.model, &file) {
-        (ModelKind::Content | ModelKind::Hybrid, Some(file)) => with_catalogue(&rows, file),
-        _ => rows,
-    };
-    let (items, catalogue) = records(&rows.items, file.as_ref());
+    let (rows, items, catalogue) = over_catalogue(args, rows, file.as_ref());
     let lesson = Lesson { rows: &rows, items: &items, args, label: "fitting" };
     let part = clock.time("fit", || fit(args.model, lesson))?;
+    let (part, rows) = match &people {
+        Some(people) => clock.time("fit", || with_profile(part, rows, people))?,
+        None => (part, rows),
+    };
     let mut summary = TrainSummary {
         model: args.model_name().into(),
         kind: args.model.name().into(),
@@ -83,6 +91,7 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         shards: args.shards,
         read,
         catalogue,
+        people,
         evaluation,
         notes: part.notes.clone(),
         parameters: parameters(args, &part),
@@ -101,6 +110,22 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     })?;
     summary.phases = clock.finish();
     Ok(summary)
+}
+
+/// The interactions over all items that the model can recommend, and what is known of those.
+pub(crate) fn over_catalogue(
+    args: &TrainArgs,
+    rows: Interactions,
+    file: Option<&ItemsFile>,
+) -> (Interactions, Vec<ItemRecord>, Option<CatalogueReport>) {
+    // Only what is described has topics; nothing else can say anything of an item that nobody has seen.
+    let rows = match (args.model, file) {
+        (ModelKind::Content | ModelKind::Hybrid, Some(file)) => with_catalogue(&rows, file),
+        (_, Some(file)) if args.cold_items => with_catalogue(&rows, file),
+        _ => rows,
+    };
+    let (items, catalogue) = records(&rows.items, file);
+    (rows, items, catalogue)
 }
 
 fn evaluate(
@@ -145,7 +170,12 @@ fn evaluate(
 }
 
 /// What a part recommends to these users of the interactions that it was fitted to.
-fn lists(part: &Part, rows: &Interactions, users: &[u32], args: &TrainArgs) -> Vec<Vec<u32>> {
+pub(crate) fn lists(
+    part: &Part,
+    rows: &Interactions,
+    users: &[u32],
+    args: &TrainArgs,
+) -> Vec<Vec<u32>> {
     let popularity = popularity(rows);
     Ranker::new(part, &popularity).lists(&part.askers(rows, users, args.weight), CUTOFF)
 }
@@ -179,6 +209,7 @@ fn bundle_input(
         shards: args.shards,
         items,
         users: rows.users.clone(),
+        terms: part.terms,
         dense: part.dense,
         history: Some(history.into_input()),
         popularity: popularity(rows),

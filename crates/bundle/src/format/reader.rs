@@ -209,6 +209,12 @@ unsafe impl<T: Pod + Sync> Send for Section<T> {}
 unsafe impl<T: Pod + Sync> Sync for Section<T> {}
 
 impl<T> Section<T> {
+    /// Its first elements, at most so many.
+    pub(crate) fn first(&self, length: usize) -> Self {
+        let (start, length) = (self.start, self.length.min(length));
+        Self { start, length, _map: Arc::clone(&self._map) }
+    }
+
     /// Gives the file's pages back to the system, which reads them again where they are used, here and
     /// there.
     pub(crate) fn give_back(&self) {

@@ -30,11 +30,16 @@ pub(super) fn check(input: &BundleInput) -> Checked {
     check_entities(input)?;
     check_labels(input)?;
     let (users, items) = (input.users.len(), input.items.len());
+    let of = |entity| match entity {
+        Entity::User => users,
+        Entity::Item => items,
+        Entity::Term => input.terms.len(),
+    };
     let mut names = BTreeSet::from([POPULARITY_MATRIX, HISTORY_MATRIX]);
     for matrix in &input.dense {
         check_matrix_name(&mut names, &matrix.name)?;
         let name = &matrix.name;
-        let rows = if matrix.entity == Entity::User { users } else { items };
+        let rows = of(matrix.entity);
         if !(1..=MAX_RANK).contains(&matrix.rank) {
             return refuse(format!(
                 "matrix {name:?} has rank {}: 1 to {MAX_RANK} are allowed",
@@ -63,12 +68,13 @@ pub(super) fn check(input: &BundleInput) -> Checked {
     }
     for matrix in &input.sparse {
         check_matrix_name(&mut names, &matrix.name)?;
-        let of = |entity| if entity == Entity::User { users } else { items };
         let (rows, columns) = match matrix.shape {
             SparseShape::ByUser => (users, items),
+            SparseShape::TermsByUser => (users, of(Entity::Term)),
             SparseShape::Sums { rows: RowSpace::Single, columns } => (1, of(columns)),
             SparseShape::Sums { rows: RowSpace::Items, columns } => (items, of(columns)),
             SparseShape::Sums { rows: RowSpace::Users, columns } => (users, of(columns)),
+            SparseShape::Sums { rows: RowSpace::Terms, columns } => (of(Entity::Term), of(columns)),
         };
         check_csr(&matrix.name, &matrix.matrix, rows, columns)?;
     }
@@ -92,7 +98,9 @@ pub(super) fn check(input: &BundleInput) -> Checked {
 }
 
 fn check_entities(input: &BundleInput) -> Checked {
-    for (field, count) in [("items", input.items.len()), ("users", input.users.len())] {
+    for (field, count) in
+        [("items", input.items.len()), ("users", input.users.len()), ("terms", input.terms.len())]
+    {
         if count > MAX_ORDINALS {
             return refuse(format!("{count} {field}: at most {MAX_ORDINALS} are allowed"));
         }
@@ -110,11 +118,15 @@ fn check_entities(input: &BundleInput) -> Checked {
             ));
         }
     }
-    seen.clear();
-    for (at, id) in input.users.iter().enumerate() {
-        check_id(&format!("users[{at}]"), id)?;
-        if !seen.insert(id.as_str()) {
-            return refuse(format!("users[{at}] {id:?} occurs twice: each id must be unique"));
+    for (field, ids) in [("users", &input.users), ("terms", &input.terms)] {
+        seen.clear();
+        for (at, id) in ids.iter().enumerate() {
+            check_id(&format!("{field}[{at}]"), id)?;
+            if !seen.insert(id.as_str()) {
+                return refuse(format!(
+                    "{field}[{at}] {id:?} occurs twice: each id must be unique"
+                ));
+            }
         }
     }
     Ok(())
@@ -168,7 +180,7 @@ fn check_labels(input: &BundleInput) -> Checked {
 fn check_matrix_name<'a>(names: &mut BTreeSet<&'a str>, name: &'a str) -> Checked {
     check_name("matrix", name)?;
     let taken = !names.insert(name)
-        || [Entity::User, Entity::Item].iter().any(|entity| entity.plural() == name);
+        || [Entity::User, Entity::Item, Entity::Term].iter().any(|entity| entity.plural() == name);
     if taken {
         return refuse(format!("a matrix may not be called {name:?}: the name is taken"));
     }

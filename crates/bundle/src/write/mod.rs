@@ -54,6 +54,7 @@ struct Job<'a> {
     input: &'a BundleInput,
     users: Layout,
     items: Layout,
+    terms: Layout,
     /// For each dense matrix, what its indexes are measured with.
     queries: Vec<Option<Queries>>,
 }
@@ -63,6 +64,7 @@ impl Job<'_> {
         match entity {
             Entity::User => &self.users,
             Entity::Item => &self.items,
+            Entity::Term => &self.terms,
         }
     }
 }
@@ -75,10 +77,12 @@ fn write_into(
     let lead = |entity| input.dense.iter().find(|matrix| matrix.entity == entity);
     let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
     let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
+    let terms: Vec<&str> = input.terms.iter().map(String::as_str).collect();
     let job = Job {
         input,
         users: Layout::new(&users, input.shards, lead(Entity::User)),
         items: Layout::new(&items, input.shards, lead(Entity::Item)),
+        terms: Layout::new(&terms, input.shards, lead(Entity::Term)),
         queries: input.dense.iter().map(|matrix| index::sample_queries(input, matrix)).collect(),
     };
 
@@ -146,7 +150,7 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
     let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
-    let layout = MatrixLayout::SparseByRow { entries: interactions };
+    let layout = MatrixLayout::SparseByRow { columns: Entity::Item, entries: interactions };
     matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
     let layout = MatrixLayout::SparseByColumn {
         rows: RowSpace::Single,
@@ -157,7 +161,10 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
     for matrix in &input.sparse {
         let entries = matrix.matrix.columns.len() as u64;
         let layout = match matrix.shape {
-            SparseShape::ByUser => MatrixLayout::SparseByRow { entries },
+            SparseShape::ByUser => MatrixLayout::SparseByRow { columns: Entity::Item, entries },
+            SparseShape::TermsByUser => {
+                MatrixLayout::SparseByRow { columns: Entity::Term, entries }
+            }
             SparseShape::Sums { rows, columns } => {
                 MatrixLayout::SparseByColumn { rows, columns, entries }
             }
@@ -177,6 +184,7 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
             users: input.users.len() as u64,
             items: input.items.len() as u64,
             interactions,
+            terms: input.terms.len() as u64,
         },
         matrices,
         quality: input.quality.clone(),

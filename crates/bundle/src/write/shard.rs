@@ -1,6 +1,7 @@
 //! The files of one shard.
 
 use super::Job;
+use super::layout::Layout;
 use crate::coarse::write_coarse;
 use crate::dense::{DenseView, inverse_norms, write_dense};
 use crate::error::BundleError;
@@ -74,6 +75,19 @@ pub(super) fn write_shard(
         .collect();
     files.push(write_labels(dir, path(Entity::Item.plural(), Kind::Labels), &rows)?);
 
+    if !input.terms.is_empty() {
+        let rows: Vec<IdRow<'_>> = job.terms.shards[shard as usize]
+            .iter()
+            .map(|&index| IdRow {
+                id: &input.terms[index as usize],
+                ordinal: job.terms.ordinals[index as usize],
+                title: "",
+            })
+            .collect();
+        let path = path(Entity::Term.plural(), Kind::Ids);
+        files.push(write_ids(dir, path, &rows, input.terms.len(), false)?);
+    }
+
     let mut indexes = Vec::new();
     for (matrix, queries) in input.dense.iter().zip(&job.queries) {
         let values = job.layout(matrix.entity).gather(matrix, shard);
@@ -117,7 +131,7 @@ pub(super) fn write_shard(
         indexes.push(info);
     }
 
-    let parts = by_row(job, input.history.as_ref(), users);
+    let parts = by_row(&job.items, input.history.as_ref(), users);
     files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
     let mut popularity = SparseParts::new(items.len());
     let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
@@ -131,7 +145,8 @@ pub(super) fn write_shard(
     )?);
     for SparseInput { name, shape, matrix } in &input.sparse {
         let (parts, partition) = match *shape {
-            SparseShape::ByUser => (by_row(job, Some(matrix), users), Partition::ByRow),
+            SparseShape::ByUser => (by_row(&job.items, Some(matrix), users), Partition::ByRow),
+            SparseShape::TermsByUser => (by_row(&job.terms, Some(matrix), users), Partition::ByRow),
             SparseShape::Sums { rows, columns } => {
                 (by_column(job, matrix, (rows, columns), shard), Partition::ByColumn)
             }
@@ -141,17 +156,16 @@ pub(super) fn write_shard(
     Ok(ShardOutput { files, indexes })
 }
 
-/// The rows of a shard's own users, with item ordinals as columns; empty ones without a matrix.
-fn by_row(job: &Job<'_>, matrix: Option<&CsrInput>, users: &[u32]) -> SparseParts {
-    let mut parts = SparseParts::new(job.input.items.len());
+/// The rows of a shard's own users, with ordinals of `columns` as columns; empty ones without a matrix.
+fn by_row(columns: &Layout, matrix: Option<&CsrInput>, users: &[u32]) -> SparseParts {
+    let mut parts = SparseParts::new(columns.ordinals.len());
     let mut row = Vec::new();
     for &user in users {
         row.clear();
         if let Some(matrix) = matrix {
             let range = matrix.offsets[user as usize]..matrix.offsets[user as usize + 1];
             row.extend(
-                range
-                    .map(|at| (job.items.ordinals[matrix.columns[at] as usize], matrix.values[at])),
+                range.map(|at| (columns.ordinals[matrix.columns[at] as usize], matrix.values[at])),
             );
         }
         parts.push_row(&mut row);
@@ -170,6 +184,7 @@ fn by_column(
         RowSpace::Single => vec![0],
         RowSpace::Items => by_ordinal(&job.items.ordinals),
         RowSpace::Users => by_ordinal(&job.users.ordinals),
+        RowSpace::Terms => by_ordinal(&job.terms.ordinals),
     };
     let layout = job.layout(columns);
     let mut parts = SparseParts::new(layout.shards[shard as usize].len());

@@ -141,7 +141,7 @@ fn a_manifest_of_a_thousand_shards_is_read() {
     });
     let more = |at| MatrixInfo {
         name: format!("m{at}"),
-        layout: MatrixLayout::SparseByRow { entries: 0 },
+        layout: MatrixLayout::SparseByRow { columns: Entity::Item, entries: 0 },
     };
     manifest.matrices.extend((0..60).map(more));
     let (read, peak) = read_text(&text(&manifest));

@@ -86,6 +86,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
         shards,
         items: (0..items).map(item).collect(),
         users: (0..users).map(|at| format!("u{at}")).collect(),
+        terms: Vec::new(),
         dense: vec![
             DenseInput {
                 name: "item_factors".into(),
@@ -139,4 +140,31 @@ pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     }
     found.sort();
     found
+}
+
+/// With so many terms, and a matrix of each shape that is about them.
+pub(crate) fn with_terms(mut given: BundleInput, terms: usize) -> BundleInput {
+    given.terms = (0..terms).map(|n| format!("word:{}", n * 7 % terms)).collect();
+    let (users, items) = (given.users.len(), given.items.len());
+    given.dense.push(DenseInput {
+        name: "term_topics".into(),
+        entity: Entity::Term,
+        rank: 3,
+        data: factors(terms, 3, 9),
+        index: None,
+        rows: RowFormat::F32,
+    });
+    let sparse = |name: &str, shape, rows: usize, columns: usize| SparseInput {
+        name: name.into(),
+        shape,
+        matrix: CsrInput {
+            offsets: (0..=rows).collect(),
+            columns: (0..rows).map(|row| (row * 5 % columns) as u32).collect(),
+            values: (0..rows).map(|row| row as f32 + 0.5).collect(),
+        },
+    };
+    let sums = SparseShape::Sums { rows: RowSpace::Terms, columns: Entity::Item };
+    given.sparse.push(sparse("profile", sums, terms, items));
+    given.sparse.push(sparse("user_terms", SparseShape::TermsByUser, users, terms));
+    given
 }

@@ -44,12 +44,16 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Learn a model from interactions and write a bundle
     Train(offline::TrainCommand),
+    /// Search good settings of a model within a time, on a validation split
+    Tune(offline::TuneCommand),
     /// Make a bundle of factors that were trained elsewhere
     Import(offline::ImportCommand),
     /// Cut interactions into files to learn from and files to evaluate on
     Split(offline::SplitCommand),
     /// Score a bundle or a live endpoint on held-out interactions, or compare two
     Eval(marquee_train::EvalArgs),
+    /// List what the texts of a bundle's items are about
+    Topics(offline::TopicsCommand),
     /// Write recorded events, or what was shown, to a file for the next training
     Export(export::ExportArgs),
     /// Run a node: as its config says, or all roles in this process
@@ -85,6 +89,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => runtime(server_threads())?.block_on(demo::run(args)),
         Command::Train(args) => quietly(|| offline::train(args)),
+        Command::Tune(args) => quietly(|| offline::tune(&args)),
+        Command::Topics(args) => quietly(|| offline::topics(&args)),
         Command::Import(args) => quietly(|| offline::import(args)),
         Command::Split(args) => quietly(|| offline::split(args)),
         Command::Eval(args) => quietly(|| eval::run(&args)),

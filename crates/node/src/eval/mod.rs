@@ -1,5 +1,5 @@
-//! `marquee eval`: a bundle or a live endpoint against held-out interactions, or two of them against
-//! each other.
+//! `marquee eval`: a bundle, an ensemble of bundles or a live endpoint against held-out interactions, two of
+//! them against each other, or a model and its settings by cross-validation.
 //!
 //! A bundle is ranked exactly, offline, by `marquee-train`. An endpoint is asked as callers ask it,
 //! by `BatchRecommend`, and its lists are scored by the same evaluator: the difference between the
@@ -7,6 +7,7 @@
 //! of those, whether just made or read from a file.
 
 mod endpoint;
+mod ensemble;
 mod show;
 
 use crate::cli::{self, output};
@@ -15,9 +16,10 @@ use anyhow::{Context as _, bail};
 use endpoint::EndpointReport;
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_train::eval::{
-    BundleEvaluation, Comparison, Evaluator, PerUser, compare, evaluate_bundle_per_user,
+    BundleEvaluation, Comparison, CrossValidation, Evaluator, PerUser, compare, cross_validate,
+    evaluate_bundle_per_user,
 };
-use marquee_train::read::read_interactions;
+use marquee_train::read::{read_interactions, read_items};
 use marquee_train::{Duplicates, EvalArgs, positives};
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -37,12 +39,23 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         print(&comparison, as_table, |it| show::comparison(it, a, b))?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(folds) = args.folds {
+        let cross = cross(args, folds)?;
+        print(&cross, as_table, show::cross)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let evaluator = evaluator(args)?;
     let keep = |per_user: PerUser| match &args.per_user {
         Some(path) => per_user.write(path),
         None => Ok(()),
     };
-    match (&args.endpoint, &args.bundle) {
+    if let Some(file) = &args.ensemble {
+        let (evaluation, per_user) = ensemble::evaluate(file, &args.bundle, &evaluator)?;
+        keep(per_user)?;
+        print(&evaluation, as_table, show::ensemble)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match (&args.endpoint, args.bundle.first().map(Path::new)) {
         (None, None) => bail!("nothing to evaluate: give --bundle DIR or --endpoint URL"),
         (None, Some(bundle)) => {
             let (evaluation, per_user) = evaluate_bundle_per_user(bundle, &evaluator)?;
@@ -84,6 +97,22 @@ fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
         Some(history) => evaluator.with_history(read(history)?),
         None => evaluator,
     })
+}
+
+fn cross(args: &EvalArgs, folds: usize) -> anyhow::Result<CrossValidation> {
+    let training = args.training()?;
+    let (all, _) = read_interactions(
+        &training.interactions,
+        &training.columns,
+        training.duplicates,
+        training.skip_bad_rows,
+    )?;
+    let items = match &training.items {
+        Some(path) => Some(read_items(path, &training.item_columns, training.skip_bad_rows)?),
+        None => None,
+    };
+    let rows = positives(&all, training.positive_at, training.weight)?;
+    Ok(cross_validate(&rows, items.as_ref(), &training, folds, &args.cutoffs()?)?)
 }
 
 fn ask(address: &Address, evaluator: &Evaluator) -> anyhow::Result<(EndpointReport, PerUser)> {

@@ -1,8 +1,12 @@
 //! Evaluations as tables for people.
 
 use super::endpoint::EndpointReport;
+use super::ensemble::EnsembleEvaluation;
 use crate::cli::output;
-use marquee_train::eval::{BundleEvaluation, Comparison, Difference, ListReport, Measure, Metrics};
+use marquee_train::eval::{
+    BundleEvaluation, Comparison, CrossValidation, Difference, FoldMean, ListReport, Measure,
+    Metrics,
+};
 
 /// A bundle's metrics, beside those of popularity at the largest cut-off.
 pub(super) fn bundle(evaluation: &BundleEvaluation) -> String {
@@ -72,6 +76,52 @@ pub(super) fn comparison(comparison: &Comparison, a: &str, b: &str) -> String {
         }
     }
     text
+}
+
+/// An ensemble's metrics.
+pub(super) fn ensemble(evaluation: &EnsembleEvaluation) -> String {
+    let EnsembleEvaluation { ensemble, models, report, unknown_users } = evaluation;
+    let mut text = format!("{ensemble}, an ensemble, {}", over(&report.metrics));
+    for (model, digest) in models {
+        text.push_str(&format!("\n{model} is bundle {digest}"));
+    }
+    text.push_str(&format!("\n{}", metrics(&report.cutoffs, None)));
+    text.push_str(&remarks(report));
+    if *unknown_users > 0 {
+        let users = output::count(*unknown_users as u64, "user");
+        text.push_str(&format!("\n{users} whom no bundle knows"));
+    }
+    text
+}
+
+/// Means over folds: a line a metric, a column a cut-off.
+pub(super) fn cross(cross: &CrossValidation) -> String {
+    let CrossValidation { config, seed, means, folds } = cross;
+    let mut cutoffs: Vec<usize> = means.iter().map(|mean| mean.cutoff).collect();
+    cutoffs.dedup();
+    let mut headings = vec![String::new()];
+    headings.extend(cutoffs.iter().map(|cutoff| format!("@{cutoff}")));
+    let mut table = output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    for measure in Measure::ALL {
+        let cell = |cutoff: &usize| {
+            let of = means.iter().find(|mean| mean.metric == measure && mean.cutoff == *cutoff);
+            match of {
+                Some(FoldMean { mean, standard_error, .. }) => {
+                    format!("{mean:.4} ± {standard_error:.4}")
+                }
+                None => "-".into(),
+            }
+        };
+        let mut row = vec![measure.name().to_owned()];
+        row.extend(cutoffs.iter().map(cell));
+        table.add_row(row);
+    }
+    format!(
+        "{}, mean over {} folds ± standard error, seed {seed}\n{}",
+        config.model.name(),
+        folds.len(),
+        output::lines_of(&table)
+    )
 }
 
 /// Four digits; what is smaller is not nothing.

@@ -113,7 +113,7 @@ fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, arm: usize, draw: u32) -> 
 fn who_of(subject: &Subject) -> Who {
     match subject {
         Subject::User(id) => Who::user(id),
-        Subject::Item(id) => Who::item(id),
+        Subject::Item(id) | Subject::Text(id) => Who::item(id),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lookup: the rows of users and items by external id.
+//! Lookup: the rows of users, items and terms by external id.
 
 use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
@@ -72,8 +72,12 @@ fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError
     let entity = match wire::Entity::try_from(entity) {
         Ok(wire::Entity::User) => Entity::User,
         Ok(wire::Entity::Item) => Entity::Item,
+        Ok(wire::Entity::Term) => Entity::Term,
         Ok(wire::Entity::Unspecified) | Err(_) => {
-            return Err(wrong("entity", format!("{entity} is no entity: ask for users or items")));
+            return Err(wrong(
+                "entity",
+                format!("{entity} is no entity: ask for users, items or terms"),
+            ));
         }
     };
     let mut replicas: Vec<Arc<Replica>> = Vec::new();

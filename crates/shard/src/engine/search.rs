@@ -127,11 +127,9 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
             (found_matrix.columns_of(), 0)
         }
     };
-    if entity == Entity::User && !filters.is_empty() {
-        return Err(wrong(
-            "filters",
-            format!("{matrix:?} has rows of users, filters are of items"),
-        ));
+    if entity != Entity::Item && !filters.is_empty() {
+        let of = entity.plural();
+        return Err(wrong("filters", format!("{matrix:?} has rows of {of}, filters are of items")));
     }
     for (number, query) in queries.iter().enumerate() {
         check_query(query, kind, entity, columns, filters.len()).map_err(|(part, reason)| {
@@ -180,8 +178,9 @@ fn check_query(
         let reason = format!("{}: at most {MAX_RANK_ITEMS} are allowed", exclude_item_ids.len());
         return Err(("exclude_item_ids", reason));
     }
-    if entity == Entity::User && !exclude_item_ids.is_empty() {
-        return Err(("exclude_item_ids", "the matrix has rows of users".into()));
+    if entity != Entity::Item && !exclude_item_ids.is_empty() {
+        let reason = format!("the matrix has rows of {}", entity.plural());
+        return Err(("exclude_item_ids", reason));
     }
     if *filter as usize > filters {
         return Err(("filter", format!("{filter}: the operation has {filters} filters")));

@@ -31,7 +31,7 @@ pub(super) fn warm(shard: &BundleShard, manifest: &Manifest) -> Result<(), WarmE
     let cancel = CancelFlag::new();
     let params = SearchParams::new(COUNT, &cancel);
     let mut scratch = SearchScratch::new();
-    for entity in [Entity::User, Entity::Item] {
+    for entity in [Entity::User, Entity::Item, Entity::Term] {
         let ids = shard.ids(entity);
         for row in sample(ids.len()) {
             if ids.find(ids.id(row)) != Some(row)
@@ -50,7 +50,7 @@ pub(super) fn warm(shard: &BundleShard, manifest: &Manifest) -> Result<(), WarmE
                 let searched = shard.dense(name).map_err(failed)?;
                 let askers = match entity {
                     Entity::Item => users_of_rank(shard, manifest, searched.rank()),
-                    Entity::User => None,
+                    Entity::User | Entity::Term => None,
                 };
                 let asker = askers.unwrap_or(searched);
                 for (metric, from) in [(Metric::InnerProduct, asker), (Metric::Cosine, searched)] {

@@ -92,6 +92,7 @@ impl Catalogue {
             shards,
             items: (0..ITEMS).map(|item| self.item(item)).collect(),
             users: self.users.clone(),
+            terms: Vec::new(),
             dense: vec![dense("user_factors", Entity::User, &self.user_factors), item_factors],
             history: Some(csr(&self.history)),
             popularity: self.popularity.clone(),

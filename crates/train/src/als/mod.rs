@@ -19,11 +19,11 @@ use crate::error::TrainError;
 use crate::random::Random;
 pub(crate) use gram::scores;
 use kernels::padded;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use solve::{Regularization, Side, solve_side};
 
 /// How λ depends on how often a user or an item occurs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RegularizationScaling {
     /// One λ for all, as PyPI `implicit` has it.

@@ -2,8 +2,9 @@
 
 use super::compare::{CompareOptions, DEFAULT_RESAMPLES};
 use super::metrics::Cutoffs;
+use crate::config::with_config;
 use crate::error::TrainError;
-use crate::options::{ColumnArgs, check_positive_at};
+use crate::options::{ColumnArgs, ModelKind, TrainArgs, check_positive_at};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ Examples:
   marquee eval --bundle films-v1 --train train.csv --test test.csv --cutoff 5,10,20
   marquee eval --endpoint http://127.0.0.1:50051 --train train.csv --test test.csv --per-user now.csv
   marquee eval --compare films-v1 films-v2 --train train.csv --test test.csv
+  marquee eval --ensemble blend.yaml --bundle films@1=films-v1 --bundle films@2=films-v2 \\
+      --train train.csv --test test.csv
+  marquee eval --folds 5 --model ease --train ratings.csv --positive-at 4
   marquee eval --compare before.parquet now.csv --json";
 
 /// A bundle or a live endpoint against interactions that were held out, or two of them against each
@@ -26,9 +30,26 @@ Examples:
 #[command(group = clap::ArgGroup::new("evaluated").required(true))]
 #[group(skip)]
 pub struct EvalArgs {
-    /// The bundle to evaluate, offline and by exact ranking.
+    /// The bundle to evaluate, offline and by exact ranking; with --ensemble one for each of its models, as
+    /// MODEL@VERSION=DIR.
     #[arg(long, value_name = "DIR", group = "evaluated")]
-    pub bundle: Option<PathBuf>,
+    pub bundle: Vec<String>,
+    /// The ensemble to evaluate, of the bundles given: a file as `marquee ctl ensemble put` reads it. All
+    /// members answer exactly and in time.
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub ensemble: Option<PathBuf>,
+    /// Cross-validate on so many folds of --train: a model is trained for each on all the others.
+    #[arg(long, value_name = "K", group = "evaluated", requires = "train", conflicts_with_all = ["test", "history", "per_user"])]
+    pub folds: Option<usize>,
+    /// What to train for each fold.
+    #[arg(long, value_enum, value_name = "KIND", requires = "folds")]
+    pub model: Option<ModelKind>,
+    /// The model and its settings, as `marquee tune` writes them.
+    #[arg(long, value_name = "FILE", requires = "folds")]
+    pub config: Option<PathBuf>,
+    /// Titles and tags of items, for content and hybrid.
+    #[arg(long, value_name = "FILE", requires = "folds")]
+    pub items: Option<PathBuf>,
     /// The router to ask, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL", group = "evaluated")]
     pub endpoint: Option<String>,
@@ -40,7 +61,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "compare")]
     pub train: Option<PathBuf>,
     /// Interactions to find.
-    #[arg(long, value_name = "FILE", required_unless_present = "compare")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["compare", "folds"])]
     pub test: Option<PathBuf>,
     /// What the users come with, such as input.csv of `marquee split --by user`: known as those of
     /// --train are, and sent to the router as recent_item_ids, the last 1,000 a user.
@@ -62,7 +83,7 @@ pub struct EvalArgs {
     /// Random exchanges and draws of users that a comparison makes.
     #[arg(long, default_value_t = DEFAULT_RESAMPLES, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
     pub resamples: usize,
-    /// What they come from.
+    /// What they, or folds, come from.
     #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
     pub seed: u64,
     /// Print JSON, on a terminal too.
@@ -90,6 +111,24 @@ impl EvalArgs {
         CompareOptions { resamples: self.resamples, seed: self.seed }
     }
 
+    /// What to train for each fold.
+    ///
+    /// # Errors
+    /// Settings that can't be read, or are of another model than `--model` says.
+    pub fn training(&self) -> Result<TrainArgs, TrainError> {
+        let train = self.train.clone().unwrap_or_default();
+        with_config(&TrainArgs {
+            model: self.model.unwrap_or_default(),
+            config: self.config.clone(),
+            items: self.items.clone(),
+            positive_at: self.positive_at,
+            seed: self.seed,
+            skip_bad_rows: self.skip_bad_rows,
+            columns: self.columns.clone(),
+            ..TrainArgs::new(train, "")
+        })
+    }
+
     /// Checks every bound.
     ///
     /// # Errors
@@ -97,7 +136,20 @@ impl EvalArgs {
     pub fn validate(&self) -> Result<(), TrainError> {
         self.cutoffs()?;
         self.compare_options().validate()?;
-        if self.history.is_some() && self.bundle.is_some() {
+        match (&self.ensemble, self.bundle.as_slice()) {
+            (None, [] | [_]) | (Some(_), [_, ..]) => {}
+            (None, _) => {
+                let problem =
+                    "one is evaluated at a time: compare two with --compare, or give --ensemble";
+                return Err(TrainError::option("--bundle", problem));
+            }
+            (Some(_), []) => {
+                let problem =
+                    "give the bundle of each of its models with --bundle MODEL@VERSION=DIR";
+                return Err(TrainError::option("--ensemble", problem));
+            }
+        }
+        if self.history.is_some() && !self.bundle.is_empty() {
             let problem = "a bundle is ranked by the users it knows, without histories: serve it, and give \
                            --endpoint";
             return Err(TrainError::option("--history", problem));

@@ -12,17 +12,22 @@ use marquee_core::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, POPULARITY_MATR
 use std::path::Path;
 
 /// An open bundle, to be gathered from.
-pub(super) struct Gather<'a> {
-    pub(super) dir: &'a Path,
-    pub(super) bundle: &'a Bundle,
+pub(crate) struct Gather<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) bundle: &'a Bundle,
 }
 
 impl Gather<'_> {
     /// External ids of all items, by ordinal.
     pub(super) fn item_ids(&self) -> Vec<&str> {
-        let mut ids = vec![""; self.total(Entity::Item)];
+        self.ids(Entity::Item)
+    }
+
+    /// External ids of all users, items or terms, by ordinal.
+    pub(crate) fn ids(&self, entity: Entity) -> Vec<&str> {
+        let mut ids = vec![""; self.total(entity)];
         for shard in self.bundle.shards() {
-            let table = shard.items();
+            let table = shard.ids(entity);
             for (row, &ordinal) in (0..).zip(table.ordinals()) {
                 ids[ordinal as usize] = table.id(row);
             }
@@ -62,7 +67,7 @@ impl Gather<'_> {
                     matrix: self.sums(name)?,
                 }),
                 // Histories are asked for a user at a time.
-                Shape::ByUser => {}
+                Shape::ByUser | Shape::TermsByUser => {}
             }
         }
         Ok(part)
@@ -87,9 +92,16 @@ impl Gather<'_> {
             value,
             age: age(ordinal).unwrap_or(0),
         };
+        let profile = self.bundle.manifest().recipe.profile();
+        let terms = match profile.map(|profile| shard.sparse(&profile.users)) {
+            Some(of_users) => of_users.map_err(|error| self.lacks(error))?.row(row).0.to_vec(),
+            None => Vec::new(),
+        };
         Ok(Some(Asker {
+            terms,
             row: Some(shard.users().ordinal(row) as usize),
             history: items.iter().zip(values).map(seen).collect(),
+            lists_seen: false,
         }))
     }
 
@@ -98,7 +110,11 @@ impl Gather<'_> {
         self.bundle.shards().first().map_or(0, |shard| shard.ids(entity).total())
     }
 
-    fn dense(&self, name: &str, entity: Entity) -> Result<DenseInput, TrainError> {
+    /// A dense matrix by ordinal.
+    ///
+    /// # Errors
+    /// A bundle without it.
+    pub(crate) fn dense(&self, name: &str, entity: Entity) -> Result<DenseInput, TrainError> {
         let (mut rank, mut data) = (1, Vec::new());
         for shard in self.bundle.shards() {
             let matrix = shard.dense(name).map_err(|error| self.lacks(error))?;

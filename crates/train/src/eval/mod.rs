@@ -3,7 +3,8 @@
 //! What is measured, by which formula, is said in one place, [`metrics`]. Three ways lead there:
 //! factors against a hold-out inside training ([`evaluate_factors`], [`evaluate_popularity`]), a
 //! finished bundle against two files ([`evaluate_bundle`]), and lists of ids from anywhere, a live
-//! endpoint for one ([`Evaluator`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
+//! endpoint or an ensemble of bundles ([`LocalModel`]) for one ([`Evaluator`]). A model and its settings can be
+//! measured without a bundle, on K folds ([`cross_validate`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
 //! them be held against each other by paired tests ([`compare`](fn@compare)).
 //!
 //! Rankings are over all items but those the user knows, never over a sample; ties go to the smaller
@@ -14,9 +15,11 @@
 mod args;
 mod bundle;
 pub mod compare;
+mod cross;
 mod gather;
 mod hold_out;
 mod lists;
+mod local;
 pub mod metrics;
 mod per_user;
 pub(crate) mod rank;
@@ -24,8 +27,11 @@ pub(crate) mod rank;
 pub use args::{EVAL_EXAMPLES, EvalArgs};
 pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user, offline_lists};
 pub use compare::{CompareOptions, Comparison, Difference, compare};
+pub use cross::{CrossValidation, FoldMean, cross_validate};
+pub(crate) use gather::Gather;
 pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
+pub use local::{LocalList, LocalModel, LocalScope, LocalUser};
 pub use metrics::{Cutoffs, Measure, Metrics};
 pub use per_user::{PerUser, UserRow};

@@ -10,6 +10,10 @@
 //! people tag what they care for (MovieLens small) that finds half as much again; where nobody does
 //! (MovieTweetings) it finds as much, a little further down. SimilarItems asks by cosine all the same.
 //!
+//! A text of words is folded in as a document is (Deerwester et al., "Representing queries and new
+//! documents"): the sum of its words' right singular vectors, each times how rare the word is. These rows
+//! are in the bundle, by word, for SearchItems.
+//!
 //! A user is the sum of what is liked, where newer interactions count more. Items that nobody has seen
 //! have topics like any other.
 
@@ -22,6 +26,7 @@ use crate::train::index_options;
 use faer::{Mat, Side};
 use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
 use marquee_core::recipe::{HistoryWeights, Recipe};
+use marquee_core::term::{of_word, words};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -29,6 +34,10 @@ use std::collections::BTreeMap;
 pub(crate) const USER_TOPICS: &str = "user_topics";
 /// The matrix items × topics in a bundle.
 pub(crate) const ITEM_TOPICS: &str = "item_topics";
+/// The matrix words × topics in a bundle: of a text, whose rows add up to its topics.
+pub(crate) const TERM_TOPICS: &str = "term_topics";
+/// The matrix words × 1 in a bundle: what a word weighs by how rare it is.
+pub(crate) const TERM_RARITY: &str = "term_rarity";
 
 /// Items that a term must have: a term of one item makes nothing similar.
 const MIN_ITEMS: usize = 2;
@@ -40,13 +49,11 @@ const SUBSPACE_ITERATIONS: usize = 5;
 const RANK_TOLERANCE: f64 = 1e-7;
 /// Terms that are listed of a topic.
 const TERMS_LISTED: usize = 8;
-/// Shortest word: single letters say nothing.
-const MIN_WORD_CHARS: usize = 2;
 
 /// Fits it.
 pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     let Lesson { rows, items, args, .. } = lesson;
-    let (terms, matrix) = weighed_terms(items);
+    let Texts { words: terms, rarity, matrix } = Texts::of(items);
     if terms.is_empty() {
         return Err(TrainError::Data(
             "content needs titles or tags that several items share: give a file of them with --items".into(),
@@ -75,15 +82,28 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         index,
         rows,
     };
+    let weighed = topics.terms.chunks_exact(rank).zip(&rarity);
+    let weighed = weighed.flat_map(|(row, rarity)| row.iter().map(move |x| (x * rarity) as f32));
+    let weighed = dense(TERM_TOPICS, Entity::Term, weighed.collect(), None, RowFormat::F32);
+    let rarity = DenseInput {
+        name: TERM_RARITY.into(),
+        rank: 1,
+        data: rarity.iter().map(|&x| x as f32).collect(),
+        ..dense("", Entity::Term, Vec::new(), None, RowFormat::F32)
+    };
     let mut part = Part::new(Recipe::Content {
         user_topics: USER_TOPICS.into(),
         item_topics: ITEM_TOPICS.into(),
+        term_topics: Some(TERM_TOPICS.into()),
     });
-    part.notes = topics.describe(&terms, args.topics.unwrap_or(0));
+    part.notes = describe(&topics.terms, rank, &terms, args.topics.unwrap_or(0));
     part.dense = vec![
         dense(USER_TOPICS, Entity::User, users.concat(), None, RowFormat::F32),
         dense(ITEM_TOPICS, Entity::Item, data, Some(index_options(args)), args.rows.into()),
+        weighed,
+        rarity,
     ];
+    part.terms = terms.iter().map(|word| of_word(word)).collect();
     Ok(part.parameter("factors", rank).parameter("terms", terms.len()).parameter("decay", decay))
 }
 
@@ -96,11 +116,6 @@ pub(super) fn is_described(items: &[ItemRecord]) -> bool {
 fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
     let mut terms = BTreeMap::new();
     let mut add = |term: String| *terms.entry(term).or_insert(0) += 1;
-    let words = |text: &str| -> Vec<String> {
-        let text = text.to_lowercase();
-        let words = text.split(|c: char| !c.is_alphanumeric());
-        words.filter(|word| word.chars().count() >= MIN_WORD_CHARS).map(str::to_string).collect()
-    };
     words(&item.title).into_iter().for_each(&mut add);
     for tag in &item.tags {
         words(tag).into_iter().for_each(&mut add);
@@ -108,42 +123,53 @@ fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
     terms
 }
 
-/// Terms in alphabetical order, and items × terms of their weights.
-fn weighed_terms(items: &[ItemRecord]) -> (Vec<String>, Csr) {
-    let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
-    let mut having: BTreeMap<&str, usize> = BTreeMap::new();
-    for term in terms_of_items.iter().flat_map(BTreeMap::keys) {
-        *having.entry(term).or_insert(0) += 1;
+/// What items are described by.
+pub(super) struct Texts {
+    /// Words that at least two items have, in alphabetical order.
+    pub(super) words: Vec<String>,
+    /// What each weighs by how rare it is.
+    rarity: Vec<f64>,
+    /// Items × words: how often each has it, times that.
+    pub(super) matrix: Csr,
+}
+
+impl Texts {
+    pub(super) fn of(items: &[ItemRecord]) -> Self {
+        let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
+        let mut having: BTreeMap<&str, usize> = BTreeMap::new();
+        for term in terms_of_items.iter().flat_map(BTreeMap::keys) {
+            *having.entry(term).or_insert(0) += 1;
+        }
+        having.retain(|_, count| *count >= MIN_ITEMS);
+        let rarity = |count: usize| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln();
+        let rarity: Vec<f64> = having.values().map(|&count| rarity(count)).collect();
+        let number: BTreeMap<&str, usize> = having.keys().copied().zip(0..).collect();
+        let mut matrix = Csr { columns: having.len(), offsets: vec![0], ..Csr::default() };
+        for terms in &terms_of_items {
+            let known = terms.iter().filter_map(|(term, &count)| {
+                let &n = number.get(term.as_str())?;
+                Some((n as u32, (f64::from(count) * rarity[n]) as f32))
+            });
+            let (terms, weights): (Vec<u32>, Vec<f32>) = known.unzip();
+            matrix.indices.extend(terms);
+            matrix.values.extend(weights);
+            matrix.offsets.push(matrix.indices.len());
+        }
+        Self { words: having.into_keys().map(str::to_string).collect(), rarity, matrix }
     }
-    having.retain(|_, count| *count >= MIN_ITEMS);
-    let rarity = |count: usize| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln();
-    let number: BTreeMap<&str, (u32, f64)> =
-        (0..).zip(&having).map(|(n, (term, &count))| (*term, (n, rarity(count)))).collect();
-    let mut matrix = Csr { columns: having.len(), offsets: vec![0], ..Csr::default() };
-    for terms in &terms_of_items {
-        let known = terms.iter().filter_map(|(term, &count)| {
-            let &(n, rarity) = number.get(term.as_str())?;
-            Some((n, (f64::from(count) * rarity) as f32))
-        });
-        let (terms, weights): (Vec<u32>, Vec<f32>) = known.unzip();
-        matrix.indices.extend(terms);
-        matrix.values.extend(weights);
-        matrix.offsets.push(matrix.indices.len());
-    }
-    (having.into_keys().map(str::to_string).collect(), matrix)
 }
 
 /// A truncated singular value decomposition.
-struct Topics {
-    rank: usize,
+pub(super) struct Topics {
+    pub(super) rank: usize,
     /// rows × rank: left singular vectors times singular values.
-    items: Vec<f64>,
+    pub(super) items: Vec<f64>,
     /// terms × rank: right singular vectors.
     terms: Vec<f64>,
 }
 
 impl Topics {
-    fn of(matrix: &Csr, wanted: usize, seed: u64) -> Result<Self, TrainError> {
+    pub(super) fn of(matrix: &Csr, wanted: usize, seed: u64) -> Result<Self, TrainError> {
         let (rows, columns) = (matrix.rows(), matrix.columns);
         let width = (wanted + OVERSAMPLING).min(rows).min(columns);
         let transposed = matrix.transpose();
@@ -189,29 +215,41 @@ impl Topics {
             terms: turn(&small, |value| 1.0 / value),
         })
     }
+}
 
-    /// The first topics, each by the terms that weigh most in it.
-    fn describe(&self, names: &[String], count: usize) -> Vec<String> {
-        let topic = |topic: usize| {
-            let mut terms: Vec<(f64, &str)> = self
-                .terms
-                .chunks_exact(self.rank)
-                .zip(names)
-                .map(|(row, name)| (row[topic], name.as_str()))
-                .collect();
-            // The sign of a topic means nothing: what weighs most is positive.
-            let extreme = terms
-                .iter()
-                .map(|(x, _)| *x)
-                .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-            terms.iter_mut().for_each(|(x, _)| *x *= extreme.signum());
-            terms.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-            let listed: Vec<&str> =
-                terms.iter().take(TERMS_LISTED).map(|(_, name)| *name).collect();
-            format!("topic {}: {}", topic + 1, listed.join(", "))
-        };
-        (0..count.min(self.rank)).map(topic).collect()
-    }
+/// The first topics, each by the terms that weigh most in it: `terms` is names × rank.
+fn describe(terms: &[f64], rank: usize, names: &[String], count: usize) -> Vec<String> {
+    let topics = top_terms(terms, rank, names, count, TERMS_LISTED);
+    (1..)
+        .zip(topics)
+        .map(|(topic, terms)| {
+            let names: Vec<&str> = terms.into_iter().map(|(name, _)| name).collect();
+            format!("topic {topic}: {}", names.join(", "))
+        })
+        .collect()
+}
+
+/// Of each of the first topics the terms that weigh most in it, heaviest first, with their weights.
+pub(crate) fn top_terms<'a>(
+    terms: &[f64],
+    rank: usize,
+    names: &'a [String],
+    topics: usize,
+    listed: usize,
+) -> Vec<Vec<(&'a str, f64)>> {
+    let topic = |topic: usize| {
+        let rows = terms.chunks_exact(rank).zip(names);
+        let mut terms: Vec<(&str, f64)> =
+            rows.map(|(row, name)| (name.as_str(), row[topic])).collect();
+        // The sign of a topic means nothing: what weighs most is positive.
+        let larger = |a: f64, b: f64| if b.abs() > a.abs() { b } else { a };
+        let extreme = terms.iter().map(|(_, x)| *x).fold(0.0, larger);
+        terms.iter_mut().for_each(|(_, x)| *x *= extreme.signum());
+        terms.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        terms.truncate(listed);
+        terms
+    };
+    (0..topics.min(rank)).map(topic).collect()
 }
 
 /// matrix × dense, both row-major; each row is summed alone.

@@ -63,6 +63,9 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         members.push(BlendMember { recipe: member.recipe, weight });
         part.dense.extend(member.dense);
         part.sparse.extend(member.sparse);
+        // Only content has words.
+        debug_assert!(part.terms.is_empty() || member.terms.is_empty());
+        part.terms.extend(member.terms);
         part.notes.extend(member.notes);
         part = part.parameter(&format!("weight of {}", kind.name()), weight);
         for (name, value) in member.parameters {
@@ -220,4 +223,48 @@ fn search(people: &[Person], members: usize) -> Vec<f64> {
         }
     }
     weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One person of whom items 1 and 4 are held out. The first member lists 1 and then 2, scaled to 1 and 0; the
+    /// second 3, 4 and 2, scaled to 1, 1/2 and 0.
+    fn person() -> Person {
+        Person::new(&[&[(1, 9.0), (2, 5.0)], &[(3, 4.0), (4, 3.0), (2, 2.0)]], &[1, 4])
+    }
+
+    #[test]
+    fn gains_of_weights_by_hand() {
+        let (person, mut scratch) = (person(), Vec::new());
+        let mut ndcg = |weights: [f64; 2]| person.ndcg(&weights, &mut scratch);
+        let place = |place: f64| 1.0 / (place + 1.0).log2();
+        let ideal = place(1.0) + place(2.0);
+        for (weights, hits) in [
+            // 1 alone: 4 is no candidate with a score.
+            ([1.0, 0.0], place(1.0)),
+            // 3, 4.
+            ([0.0, 1.0], place(2.0)),
+            // 1 and 3 tie, and 1 is the smaller; then 4.
+            ([1.0, 1.0], place(1.0) + place(3.0)),
+            // 3 has 2, 1 has 1 and so has 4.
+            ([1.0, 2.0], place(2.0) + place(3.0)),
+        ] {
+            let found = ndcg(weights);
+            assert!((found - hits / ideal).abs() < 1e-12, "{weights:?}: {found}");
+        }
+        // The best there is: the first member's list with the second's behind it, found from either side.
+        let weights = search(std::slice::from_ref(&person), 2);
+        assert!((ndcg([weights[0], weights[1]]) - (place(1.0) + place(3.0)) / ideal).abs() < 1e-12);
+        assert_eq!(weights[0], 1.0, "the largest is 1");
+        assert!(weights[1] > 0.0, "the second helps");
+    }
+
+    #[test]
+    fn a_member_that_only_misleads_gets_no_weight() {
+        let person =
+            Person::new(&[&[(1, 2.0), (4, 1.5), (2, 1.0)], &[(7, 4.0), (8, 3.0)]], &[1, 4]);
+        assert_eq!(search(&[person], 2), [1.0, 0.0]);
+    }
 }

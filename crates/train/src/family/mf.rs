@@ -4,7 +4,7 @@
 //! equation 4). By the identity of Woodbury that takes of the item factors Y only the rows of these items,
 //! and theirs of `Y (YᵀY + λI)⁻¹`, which is written beside: the fold-in matrix.
 
-use super::{Lesson, Part};
+use super::{Lesson, Part, cold_items};
 use crate::als::{Factors, RegularizationScaling, fit as fit_als, inverse_gram, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -20,15 +20,26 @@ pub(crate) const ITEM_FOLD_IN: &str = "item_fold_in";
 
 /// Fits it.
 pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, label, .. } = lesson;
-    let factors = factorise(rows, args, label)?;
-    let folding = fold_in_matrix(&factors, rows.users.len(), args)?;
+    let Lesson { rows, items, args, label } = lesson;
+    let mut factors = factorise(rows, args, label)?;
+    // Items without interactions have factors of zero and are no part of the Gram matrix.
+    let inverse = regularised_inverse(&factors, rows.users.len(), args)?;
+    let predicted = match args.cold_items {
+        true => Some(cold_items::predict(&mut factors, rows, items, args.seed)?),
+        false => None,
+    };
+    let folding = fold_in_matrix(&factors, &inverse);
     let mut part = Part::new(mf_recipe(Some(FoldIn {
         matrix: ITEM_FOLD_IN.into(),
         confidence: f64::from(args.alpha()),
     })));
     part.dense = mf_matrices(factors, index_options(args), args.rows.into());
     part.dense.push(folding);
+    if let Some(items) = predicted {
+        part.notes
+            .push(format!("mf: {items} items without interactions have vectors from their texts"));
+        part = part.parameter("cold_items", items);
+    }
     Ok(part.als_parameters(args))
 }
 
@@ -57,13 +68,13 @@ pub(super) fn factorise(
     })
 }
 
-/// `Y (YᵀY + λI)⁻¹`, items × rank. Where λ grows with what a user's confidences sum to, it is that of
+/// `(YᵀY + λI)⁻¹`, rank × rank. Where λ grows with what a user's confidences sum to, it is that of
 /// the mean user: who is folded in has no row to sum.
-fn fold_in_matrix(
+fn regularised_inverse(
     factors: &Factors,
     users: usize,
     args: &TrainArgs,
-) -> Result<DenseInput, TrainError> {
+) -> Result<Vec<f32>, TrainError> {
     let rank = factors.rank;
     let lambda = match args.regularization_scaling() {
         RegularizationScaling::None => args.regularization(),
@@ -74,18 +85,23 @@ fn fold_in_matrix(
             args.regularization() * (users + items) / (2.0 * users)
         }
     };
-    let inverse = inverse_gram(&factors.items, rank, lambda)?;
+    inverse_gram(&factors.items, rank, lambda)
+}
+
+/// `Y (YᵀY + λI)⁻¹`, items × rank.
+fn fold_in_matrix(factors: &Factors, inverse: &[f32]) -> DenseInput {
+    let rank = factors.rank;
     let mut data = vec![0f32; factors.items.len()];
     // The inverse is symmetric: its rows are its columns.
-    scores(&factors.items, &inverse, rank, &mut data);
-    Ok(DenseInput {
+    scores(&factors.items, inverse, rank, &mut data);
+    DenseInput {
         name: ITEM_FOLD_IN.into(),
         entity: Entity::Item,
         rank,
         data,
         index: None,
         rows: RowFormat::F32,
-    })
+    }
 }
 
 /// The recipe of matrix factorisation over the matrices of [`mf_matrices`].

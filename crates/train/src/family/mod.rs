@@ -19,15 +19,22 @@
 //! | hybrid | all of the above | |
 //!
 //! Every sum has an order that does not depend on threads: rows are computed alone, each in the order of
-//! its entries.
+//! its entries. Users and items in another order, with other ids, get the same scores up to rounding from all
+//! families but those that draw starts or pairs at random by place: mf, mf-sgd, bpr, user-knn by vectors, and a
+//! hybrid by its mf. To them another order is another seed.
+//!
+//! Beside a family stand [`profile`], which answers by attributes whatever the family, and `cold_items`, which
+//! gives mf vectors for items that nobody has seen.
 
 mod bpr;
+mod cold_items;
 mod content;
 mod ease;
 mod hybrid;
 mod item_knn;
 mod mf;
 mod mf_sgd;
+pub(crate) mod profile;
 #[cfg(test)]
 mod reference;
 mod rp3beta;
@@ -39,12 +46,14 @@ mod tests;
 mod transitions;
 mod trending;
 mod user_knn;
+mod widen;
 
 use crate::error::TrainError;
 use crate::history::history_of;
 use crate::interactions::Interactions;
 use crate::options::{ModelKind, TrainArgs};
 use crate::weight::Weight;
+pub(crate) use content::{TERM_RARITY, top_terms};
 use marquee_bundle::{DenseInput, ItemRecord, SparseInput};
 use marquee_core::recipe::Recipe;
 pub(crate) use mf::{mf_matrices, mf_recipe};
@@ -63,7 +72,7 @@ pub(crate) struct Lesson<'a> {
     pub(crate) label: &'a str,
 }
 
-/// What a trained family adds to a bundle: its recipe, and matrices by index of users and items.
+/// What a trained family adds to a bundle: its recipe, and matrices by index of users, items and terms.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// How it answers.
@@ -72,6 +81,8 @@ pub(crate) struct Part {
     pub(crate) dense: Vec<DenseInput>,
     /// Its sparse matrices, all of them to be summed.
     pub(crate) sparse: Vec<SparseInput>,
+    /// The terms that matrices are about; none unless some are.
+    pub(crate) terms: Vec<String>,
     /// What each of the lesson's rows counts in the history of the bundle, where that is not its weight.
     pub(crate) history_values: Option<Vec<f32>>,
     /// The settings that made it, for the manifest.
@@ -86,6 +97,7 @@ impl Part {
             recipe,
             dense: Vec::new(),
             sparse: Vec::new(),
+            terms: Vec::new(),
             history_values: None,
             parameters: Vec::new(),
             notes: Vec::new(),
@@ -105,6 +117,7 @@ impl Part {
         let asker = |&user: &u32| Asker {
             row: Some(user as usize),
             history: history_of(rows, user as usize, |row| self.counts(rows, weight, row)),
+            ..Asker::default()
         };
         users.iter().map(asker).collect()
     }

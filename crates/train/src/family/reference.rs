@@ -119,7 +119,7 @@ fn a_fold_in_finds_what_a_trained_row_finds() {
         let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
         let known = part.askers(rows, &users, Weight::None);
         let new: Vec<Asker> =
-            known.iter().map(|asker| Asker { row: None, history: asker.history.clone() }).collect();
+            known.iter().map(|asker| Asker { row: None, ..asker.clone() }).collect();
         let recall = |askers: &[Asker]| {
             let lists = Ranker::new(&part, &popularity).lists(askers, 20);
             evaluate_lists(&split.hold_out, &users, &lists, 20).recall

@@ -15,7 +15,9 @@ use crate::eval::rank::{popularity_order, select_best};
 use marquee_bundle::{CsrInput, DenseInput};
 use marquee_core::fold_in::{NewItem, fold_in};
 use marquee_core::fuse;
-use marquee_core::recipe::{BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Recipe, Seen};
+use marquee_core::recipe::{
+    BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Profile, Recipe, Seen,
+};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -32,11 +34,15 @@ pub(crate) struct Asker {
     pub(crate) row: Option<usize>,
     /// What the user has seen, by ascending item: it speaks for others, and is not recommended again.
     pub(crate) history: Vec<Seen>,
+    /// The terms of what else is known, that of everybody among them.
+    pub(crate) terms: Vec<u32>,
+    /// Whether lists are to hold what the asker has seen too.
+    pub(crate) lists_seen: bool,
 }
 
 impl Asker {
     fn has_seen(&self, item: u32) -> bool {
-        self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok()
+        !self.lists_seen && self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok()
     }
 }
 
@@ -77,7 +83,11 @@ impl<'a> Ranker<'a> {
     /// The `count` best items for each asker that the asker hasn't seen, best first.
     pub(crate) fn lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<u32>> {
         let block = |scratch: &mut Scratch, askers: &[Asker]| -> Vec<Vec<u32>> {
-            let lists = match self.recipe {
+            let (recipe, profile) = match self.recipe {
+                Recipe::Profiled { recipe, profile } => (recipe.as_ref(), Some(profile)),
+                recipe => (recipe, None),
+            };
+            let lists = match recipe {
                 Recipe::Blend { members } => {
                     let mut fused = vec![Fused::default(); askers.len()];
                     let mut has_taste = vec![false; askers.len()];
@@ -89,17 +99,25 @@ impl<'a> Ranker<'a> {
                             fused[n].add(&scaled(list), member.weight);
                         }
                     }
-                    // For who has no taste, what is popular stands in for the first who would know it.
+                    // For who has no taste, what such people like, or what is popular, stands in for the first who would know it.
                     let personal = members.iter().find(|member| member.recipe.is_personal());
                     if let Some(BlendMember { weight, .. }) = personal {
-                        let lists = self.leaf(&Recipe::Popularity, askers, depth, scratch);
+                        let mut lists = self.leaf(&Recipe::Popularity, askers, depth, scratch);
+                        self.by_profile(profile, askers, depth, &mut lists, scratch);
                         let strangers = (0..askers.len()).filter(|&n| !has_taste[n]);
                         strangers.for_each(|n| fused[n].add(&scaled(&lists[n]), *weight));
                     }
                     fused.into_iter().map(|fused| fused.best(count)).collect()
                 }
                 leaf => {
-                    let lists = self.leaf(leaf, askers, count, scratch);
+                    let mut lists = self.leaf(leaf, askers, count, scratch);
+                    let mut by_profile: Vec<Vec<Scored>> = vec![Vec::new(); askers.len()];
+                    self.by_profile(profile, askers, count, &mut by_profile, scratch);
+                    for (list, by_profile) in lists.iter_mut().zip(by_profile) {
+                        if list.is_empty() {
+                            *list = by_profile;
+                        }
+                    }
                     let items =
                         |list: Vec<Scored>| list.into_iter().map(|(item, _)| item).collect();
                     lists.into_iter().map(items).collect::<Vec<Vec<u32>>>()
@@ -115,6 +133,25 @@ impl<'a> Ranker<'a> {
         blocks.into_iter().flatten().collect()
     }
 
+    /// Puts what people of their attributes like into the lists of those of whom any are known.
+    fn by_profile(
+        &self,
+        profile: Option<&Profile>,
+        askers: &[Asker],
+        count: usize,
+        lists: &mut [Vec<Scored>],
+        scratch: &mut Scratch,
+    ) {
+        let Some(profile) = profile else { return };
+        let matrix = self.sparse[profile.matrix.as_str()];
+        // Everybody has one term.
+        for (asker, list) in askers.iter().zip(lists).filter(|(asker, _)| asker.terms.len() > 1) {
+            let weights = vec![1.0; asker.terms.len()];
+            let allowed = |item| !asker.has_seen(item);
+            *list = row_sum(matrix, &asker.terms, &weights, allowed, count, &mut scratch.sums);
+        }
+    }
+
     /// The `count` best candidates of a recipe that is no blend, for each asker.
     pub(crate) fn leaf_lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<Scored>> {
         let blocks: Vec<Vec<Vec<Scored>>> = askers
@@ -124,6 +161,48 @@ impl<'a> Ranker<'a> {
             })
             .collect();
         blocks.into_iter().flatten().collect()
+    }
+
+    /// The best candidates of a part of the recipe, for each asker.
+    pub(crate) fn leaf_of(
+        &self,
+        part: &Recipe,
+        askers: &[Asker],
+        count: usize,
+    ) -> Vec<Vec<Scored>> {
+        self.leaf(part, askers, count, &mut Scratch::default())
+    }
+
+    /// What people of the asker's attributes like; none if none are known, or the recipe does not ask.
+    pub(crate) fn profile_of(&self, asker: &Asker, count: usize) -> Option<Vec<Scored>> {
+        let profile = self.recipe.profile().filter(|_| asker.terms.len() > 1);
+        let mut lists = vec![Vec::new()];
+        let askers = std::slice::from_ref(asker);
+        self.by_profile(Some(profile?), askers, count, &mut lists, &mut Scratch::default());
+        lists.pop()
+    }
+
+    /// Whether a part of the recipe knows a taste of the asker: whether a router would ask it.
+    pub(crate) fn knows_taste(&self, part: &Recipe, asker: &Asker) -> bool {
+        let points = |vector: Option<Vec<f32>>| {
+            vector.is_some_and(|vector| vector.iter().any(|x| *x != 0.0))
+        };
+        let row = |matrix: &str| asker.row.map(|row| row_of(self.dense[matrix], row).to_vec());
+        let items = |matrix: &str| self.dense[matrix];
+        match part {
+            Recipe::MatrixFactorisation { user_factors, item_factors, fold_in } => {
+                points(row(user_factors).or_else(|| {
+                    self.folded(fold_in.as_ref()?, items(item_factors), &asker.history)
+                }))
+            }
+            Recipe::Content { user_topics, item_topics, .. } => points(
+                row(user_topics).or_else(|| sum_of_liked(items(item_topics), &asker.history)),
+            ),
+            Recipe::UserNeighbours { by: NeighbourSearch::Vectors { user_factors }, .. } => {
+                points(row(user_factors))
+            }
+            part => part.history().is_some_and(|h| !h.weigh(&asker.history).0.is_empty()),
+        }
     }
 
     fn fill(&self, mut list: Vec<u32>, asker: &Asker, count: usize) -> Vec<u32> {
@@ -154,7 +233,7 @@ impl<'a> Ranker<'a> {
                 };
                 nearest(items, askers, vector, count, scratch)
             }
-            Recipe::Content { user_topics, item_topics } => {
+            Recipe::Content { user_topics, item_topics, .. } => {
                 let (users, items) =
                     (self.dense[user_topics.as_str()], self.dense[item_topics.as_str()]);
                 let vector = |asker: &Asker| match asker.row {
@@ -217,8 +296,8 @@ impl<'a> Ranker<'a> {
                 };
                 askers.iter().map(list).collect()
             }
-            // Members of blends are no blends: `Recipe::check` says so.
-            Recipe::Blend { .. } => vec![Vec::new(); askers.len()],
+            // Members of blends are no blends, and no profiles: `Recipe::check` says so.
+            Recipe::Blend { .. } | Recipe::Profiled { .. } => vec![Vec::new(); askers.len()],
         }
     }
 
@@ -313,7 +392,10 @@ fn nearest(
         if !known {
             return Vec::new();
         }
-        asker.history.iter().for_each(|seen| scores[seen.ordinal as usize] = f32::NEG_INFINITY);
+        if !asker.lists_seen {
+            let seen = asker.history.iter().map(|seen| seen.ordinal as usize);
+            seen.for_each(|item| scores[item] = f32::NEG_INFINITY);
+        }
         select_best(scores, count)
     };
     lists.map(list).collect()

@@ -135,6 +135,17 @@ impl TrainArgs {
             _ => MAX_KEPT,
         };
         within("--neighbours", self.neighbours, 1..=most)?;
+        let for_all = matches!(self.model, ModelKind::Popularity | ModelKind::Trending);
+        if self.users.is_some() && for_all {
+            let problem =
+                format!("--model {} answers everybody alike: leave it out", self.model.name());
+            return Err(TrainError::option("--users", problem));
+        }
+        let predicts = matches!(self.model, ModelKind::Mf | ModelKind::Hybrid);
+        if self.cold_items && !predicts {
+            let problem = "it goes with --model mf or hybrid: leave it out";
+            return Err(TrainError::option("--cold-items", problem));
+        }
         self.refuse_what_is_not_taken()
     }
 

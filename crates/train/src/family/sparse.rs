@@ -24,6 +24,9 @@ pub(super) fn counts(matrix: &Csr) -> Vec<f32> {
     matrix.offsets.windows(2).map(|ends| (ends[1] - ends[0]) as f32).collect()
 }
 
+/// Where more than one of so many columns is touched, looking at all is quicker than sorting those that are.
+const DENSE_SHARE: usize = 16;
+
 /// The memory of one row's sums: zeros between rows.
 #[derive(Default)]
 pub(super) struct Sums {
@@ -51,7 +54,13 @@ impl Sums {
 
     /// The sums that were touched, by ascending column; all are zeros again.
     pub(super) fn take(&mut self) -> Vec<(u32, f64)> {
-        self.columns.sort_unstable();
+        if self.columns.len() * DENSE_SHARE > self.touched.len() {
+            self.columns.clear();
+            let touched = self.touched.iter().zip(0..).filter(|(touched, _)| **touched);
+            self.columns.extend(touched.map(|(_, column)| column));
+        } else {
+            self.columns.sort_unstable();
+        }
         let take = |&column: &u32| {
             self.touched[column as usize] = false;
             (column, std::mem::take(&mut self.sums[column as usize]))

@@ -198,6 +198,15 @@ pub(crate) fn normalise(name: &str) -> String {
 }
 
 impl Role {
+    /// A column of this meaning.
+    pub(crate) const fn new(
+        name: &'static str,
+        flag: &'static str,
+        names: &'static [&'static str],
+    ) -> Self {
+        Self { name, flag, names }
+    }
+
     /// The column of a header that has this role: the one whose name stands earliest in the list.
     pub(crate) fn find(&self, header: &[String]) -> Option<usize> {
         let header: Vec<String> = header.iter().map(|name| normalise(name)).collect();

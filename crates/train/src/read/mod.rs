@@ -1,8 +1,8 @@
-//! Data files in: interactions and items, from delimited text and Parquet.
+//! Data files in: interactions, items and users, from delimited text and Parquet.
 //!
 //! All files, whatever their form, become a stream of records of bytes with a row number
 //! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
-//! [`items`] knows titles, tags and years. Which column is which is decided in [`columns`], from the
+//! [`items`] knows titles, tags and years, [`users`] what is known of people. Which column is which is decided in [`columns`], from the
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
 //!
@@ -17,10 +17,12 @@ mod intern;
 mod items;
 pub(crate) mod parquet;
 mod table;
+mod users;
 
 pub use columns::Format;
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};
+pub use users::{UsersFile, read_users};
 
 pub(crate) use fields::{Problem, check_field_id, parse_id, quote};
 pub(crate) use table::{BadRows, Table};

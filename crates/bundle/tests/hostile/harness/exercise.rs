@@ -21,7 +21,7 @@ const WAYS: [(Option<Way>, usize); 6] = [
 
 /// Asks `shard` everything.
 pub(super) fn exercise(shard: &BundleShard, manifest: &Manifest, scratch: &mut SearchScratch) {
-    for table in [shard.users(), shard.items()] {
+    for table in [shard.users(), shard.items(), shard.ids(Entity::Term)] {
         for row in 0..table.len().min(MAX_ASKED) as u32 {
             if let Some(found) = table.find(table.id(row)) {
                 assert_eq!(table.id(found), table.id(row));

@@ -2,7 +2,7 @@
 //!
 //! They are written anew by each process, so they are always of the current format.
 
-use crate::support::{factors, input, write};
+use crate::support::{factors, input, with_terms, write};
 use marquee_bundle::format::memory::MemoryDirectory;
 use marquee_bundle::*;
 
@@ -23,6 +23,7 @@ pub(super) fn all() -> Vec<Seed> {
         // As little as there can be.
         seed(input(1, 0, 1, 1)),
         seed(popular()),
+        seed(with_terms(input(12, 9, 2, 1), 7)),
     ]
 }
 

@@ -168,6 +168,7 @@ impl ShardService for FakeShard {
                 rows.push(match op.entity() {
                     Entity::User => user_row(&bundle, id, op),
                     Entity::Item => item_row(&bundle, id, op),
+                    Entity::Term => Row::default(),
                     Entity::Unspecified => panic!("an entity is always named"),
                 });
             }

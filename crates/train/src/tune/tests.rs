@@ -1,0 +1,129 @@
+//! The search on a world where one setting is known to be right.
+
+use super::*;
+use crate::interactions::{Duplicates, RawRow};
+use crate::options::ModelKind;
+
+/// Users who go through a circle of items in order, a step a day, each from a place of the own; every other
+/// day, more or less, they stray.
+fn circle(users: u32, items: u32, days: u32) -> Interactions {
+    let ids = |count: u32| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+    let (user_ids, item_ids) = (ids(users), ids(items));
+    let mixed = |of: u32| of.wrapping_mul(2_654_435_761) >> 16;
+    let item = move |user: u32, day: u32| match mixed(user * 100 + day) {
+        stray if stray.is_multiple_of(2) => stray / 2 % items,
+        _ => (user * 7 + day) % items,
+    };
+    let row = move |user: u32, day: u32| RawRow {
+        user,
+        item: item(user, day),
+        value: 1.0,
+        time: f64::from(day),
+    };
+    let rows: Vec<RawRow> =
+        (0..users).flat_map(move |user| (0..days).map(move |day| row(user, day))).collect();
+    fn texts(ids: &[String]) -> Vec<&str> {
+        ids.iter().map(String::as_str).collect()
+    }
+    let (users, items) = (texts(&user_ids), texts(&item_ids));
+    Interactions::from_rows(&users, &items, &rows, false, true, Duplicates::Last).0
+}
+
+fn args(model: ModelKind, rounds: usize, directory: &std::path::Path) -> TuneArgs {
+    TuneArgs {
+        budget: Duration::from_secs(3_600),
+        rounds: Some(rounds),
+        objective: Objective::Ndcg,
+        config_out: directory.join("best.toml"),
+        data: TuneDataArgs {
+            interactions: "rows.csv".into(),
+            items: None,
+            model,
+            positive_at: None,
+            weight: Default::default(),
+            duplicates: Default::default(),
+            skip_bad_rows: false,
+            seed: 3,
+            columns: Default::default(),
+            item_columns: Default::default(),
+        },
+    }
+}
+
+fn searched(rows: &Interactions, args: &TuneArgs) -> TuneReport {
+    search(args, &args.data.training(), rows, None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_best_of_all_users_wins_and_beats_the_defaults() {
+    let rows = circle(700, 60, 10);
+    let args = args(ModelKind::ItemKnn, 2, std::path::Path::new("."));
+    let report = searched(&rows, &args);
+    // 700 users make two rungs: nine on a third, three of them on all; and the defaults.
+    let of = |users: usize| report.trials.iter().filter(|trial| trial.users == users).count();
+    assert_eq!((report.rounds, of(233), of(700)), (2, 18, 1 + 2 * 3));
+    assert!(report.best.value >= report.default_value, "{report}");
+    let values: HashSet<u64> = report.trials.iter().map(|trial| trial.value.to_bits()).collect();
+    assert!(values.len() > 9, "settings matter: {report}");
+    let complete = report.trials.iter().filter(|trial| trial.users == 700);
+    assert!(complete.map(|trial| trial.value).all(|value| value <= report.best.value));
+    // Those who went on were the best of their round.
+    for round in 0..2 {
+        let first = &report.trials[1 + round * 12..][..9];
+        let on = &report.trials[1 + round * 12 + 9..][..3];
+        let worst = on.iter().map(|trial| {
+            first.iter().find(|other| other.config == trial.config).expect("tried before").value
+        });
+        let worst = worst.fold(f64::INFINITY, f64::min);
+        assert_eq!(first.iter().filter(|trial| trial.value > worst).count(), 2);
+    }
+    let again = searched(&rows, &args);
+    let what = |report: &TuneReport| -> Vec<_> {
+        report.trials.iter().map(|t| (t.config.clone(), t.users, t.value)).collect()
+    };
+    assert_eq!(what(&again), what(&report), "a seed is a search");
+}
+
+/// Changing what is held out to validate on changes no trial's learning: the last day is all that differs.
+#[test]
+fn nothing_is_learned_from_what_is_validated_on() {
+    let rows = circle(30, 40, 10);
+    let split = hold_out(&rows, 3).expect("a split");
+    let rungs = rungs(split.clone(), 3);
+    assert_eq!(rungs.len(), 1, "too few for a smaller rung");
+    for user in 0..30 {
+        let (train, test) = (split.train.items_of(user), split.test.items_of(user));
+        assert!(test.iter().all(|item| train.binary_search(item).is_err()));
+        assert_eq!(test.len(), (train.len() + test.len()) / 5);
+    }
+}
+
+#[test]
+fn what_cannot_be_tuned_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let says = |args: &TuneArgs| tune(args).expect_err("refused").to_string();
+    let file = directory.path().join("rows.csv");
+    let rows: String = (0..10).map(|n| format!("u,{n},{n}\n")).collect();
+    std::fs::write(&file, format!("user,item,timestamp\n{rows}")).expect("written");
+    let mut args = args(ModelKind::Popularity, 1, directory.path());
+    args.data.interactions = file;
+    assert!(says(&args).contains("popularity has no settings"), "{}", says(&args));
+    args.data.model = ModelKind::Ease;
+    let report = tune(&args).expect("searched");
+    let written = ModelConfig::read(&args.config_out).expect("a file");
+    assert_eq!(written, report.best.config);
+    assert!(says(&args).contains("exists: give another name"));
+    args.rounds = Some(0);
+    assert!(says(&args).contains("--rounds"));
+    for (text, seconds) in [
+        ("90s", Some(90)),
+        ("10m", Some(600)),
+        ("2h", Some(7_200)),
+        ("0s", None),
+        ("5", None),
+        ("", None),
+        ("é", None),
+    ] {
+        assert_eq!(parse_time(text).ok().map(|time| time.as_secs()), seconds, "{text}");
+    }
+}
