@@ -283,7 +283,7 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 let node = member
                     .parse::<ModelVersion>()
                     .map_or_else(|_| EnsembleNode::Reference(member.into()), EnsembleNode::Model);
-                WeightedNode { node, weight: 1.0 }
+                WeightedNode { node, weight: 1.0, timeout_ms: None }
             });
             let root = EnsembleNode::Parallel {
                 members: members.collect(),

@@ -243,8 +243,8 @@ pub enum RouteError {
 }
 
 impl Known for Plan {
-    fn version(&self, version: &ModelVersion) -> bool {
-        self.versions.contains_key(version)
+    fn recipe(&self, version: &ModelVersion) -> Option<&Recipe> {
+        self.versions.get(version).map(|published| &published.recipe)
     }
 
     fn ensemble(&self, name: &str) -> Option<&EnsembleNode> {
@@ -371,12 +371,15 @@ impl Plan {
             EnsembleNode::Model(version) => EnsembleNode::Model(version.clone()),
             EnsembleNode::Reference(name) => self.decide(&self.named(name)?, user_id)?,
             EnsembleNode::Sequence(members) => EnsembleNode::Sequence(all(members)?),
-            EnsembleNode::Product(members) => EnsembleNode::Product(all(members)?),
+            EnsembleNode::Product { members, form } => {
+                EnsembleNode::Product { members: all(members)?, form: *form }
+            }
             EnsembleNode::Parallel { members, fusion } => EnsembleNode::Parallel {
                 members: members
                     .iter()
-                    .map(|WeightedNode { node, weight }| {
-                        Ok(WeightedNode { node: self.decide(node, user_id)?, weight: *weight })
+                    .map(|WeightedNode { node, weight, timeout_ms }| {
+                        let node = self.decide(node, user_id)?;
+                        Ok(WeightedNode { node, weight: *weight, timeout_ms: *timeout_ms })
                     })
                     .collect::<Result<_, RouteError>>()?,
                 fusion: *fusion,

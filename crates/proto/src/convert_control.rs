@@ -18,7 +18,9 @@ use crate::convert_telemetry::{
 };
 use crate::v1;
 use marquee_core::command::{ReplicaReport, missing_arms};
-use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
+use marquee_core::ensemble::{
+    EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode, validate,
+};
 use marquee_core::experiment::ExperimentState;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
@@ -441,9 +443,10 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
         EnsembleNode::Parallel { members, fusion } => Kind::Parallel(pb::Parallel {
             members: members
                 .iter()
-                .map(|WeightedNode { node, weight }| pb::WeightedNode {
+                .map(|WeightedNode { node, weight, timeout_ms }| pb::WeightedNode {
                     node: Some(ensemble_node_to_pb(node)),
                     weight: *weight,
+                    timeout_ms: *timeout_ms,
                 })
                 .collect(),
             fusion: match fusion {
@@ -462,7 +465,13 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
                 .collect(),
         }),
         EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
-        EnsembleNode::Product(members) => Kind::Product(pb::Product { members: all(members) }),
+        EnsembleNode::Product { members, form } => Kind::Product(pb::Product {
+            members: all(members),
+            form: match form {
+                ProductForm::Elementwise => pb::ProductForm::Elementwise,
+                ProductForm::Chain => pb::ProductForm::Chain,
+            } as i32,
+        }),
     };
     pb::EnsembleNode { kind: Some(kind) }
 }
@@ -489,10 +498,10 @@ fn ensemble_node_from_pb(
         Kind::Parallel(pb::Parallel { members, fusion }) => EnsembleNode::Parallel {
             members: (0..)
                 .zip(members)
-                .map(|(n, pb::WeightedNode { node, weight })| {
+                .map(|(n, pb::WeightedNode { node, weight, timeout_ms })| {
                     // Proto3 does not tell 0 from absent.
                     let weight = if weight == 0.0 { 1.0 } else { weight };
-                    Ok(WeightedNode { node: member(n, node)?, weight })
+                    Ok(WeightedNode { node: member(n, node)?, weight, timeout_ms })
                 })
                 .collect::<Result<_>>()?,
             fusion: match pb::Fusion::try_from(fusion) {
@@ -514,7 +523,20 @@ fn ensemble_node_from_pb(
                 .collect::<Result<_>>()?,
         },
         Kind::Sequence(pb::Sequence { members }) => EnsembleNode::Sequence(all(members)?),
-        Kind::Product(pb::Product { members }) => EnsembleNode::Product(all(members)?),
+        Kind::Product(pb::Product { members, form }) => EnsembleNode::Product {
+            members: all(members)?,
+            form: match pb::ProductForm::try_from(form) {
+                // What was put before there were two forms.
+                Ok(pb::ProductForm::Unspecified | pb::ProductForm::Elementwise) => {
+                    ProductForm::Elementwise
+                }
+                Ok(pb::ProductForm::Chain) => ProductForm::Chain,
+                Err(_) => {
+                    let field = format!("{path}.product.form");
+                    return Err(ConvertError::Enum { field, value: form });
+                }
+            },
+        },
     })
 }
 

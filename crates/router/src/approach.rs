@@ -21,6 +21,8 @@ pub(crate) enum Approach<'a> {
     ///
     /// With the asking user, who is no neighbour of himself.
     Neighbours(Source<'a>, Option<u32>),
+    /// By a sum of the rows of what a chain's member before it lists, once that is known.
+    Chained,
     /// By what is popular, in place of what its recipe says.
     Popularity,
     /// Not at all.

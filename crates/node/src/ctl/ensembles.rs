@@ -4,7 +4,8 @@ use super::{Context, message, request_id};
 use crate::cli::output;
 use clap::Subcommand;
 use marquee_proto::control::v1::{
-    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, PutEnsembleRequest, ensemble_node::Kind,
+    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, ProductForm, PutEnsembleRequest,
+    ensemble_node::Kind,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,17 @@ where blend.yaml says
         - node: { model: { model: films, version: 2 } }
           weight: 0.7
         - node: { model: { model: films, version: 1 } }
-          weight: 0.3")]
+          weight: 0.3
+          timeout_ms: 30
+
+or, the films that go with those that films@2 puts first
+  name: around-your-best
+  root:
+    product:
+      form: PRODUCT_FORM_CHAIN
+      members:
+        - model: { model: films, version: 2 }
+        - model: { model: films-alike, version: 1 }")]
     Put {
         /// A YAML, JSON or TOML file with the fields of marquee.control.v1.Ensemble
         file: PathBuf,
@@ -98,12 +109,19 @@ fn node(part: Option<&EnsembleNode>) -> String {
         Some(Kind::Model(version)) => format!("{}@{}", version.model, version.version),
         Some(Kind::Ensemble(name)) => name.clone(),
         Some(Kind::Sequence(sequence)) => format!("sequence({})", list(&sequence.members)),
-        Some(Kind::Product(product)) => format!("product({})", list(&product.members)),
+        Some(Kind::Product(product)) => {
+            let name = if product.form() == ProductForm::Chain { "chain" } else { "product" };
+            format!("{name}({})", list(&product.members))
+        }
         Some(Kind::Parallel(parallel)) => {
             let members: Vec<String> = parallel
                 .members
                 .iter()
-                .map(|member| format!("{} {}", member.weight, node(member.node.as_ref())))
+                .map(|member| {
+                    let within = member.timeout_ms.map(|ms| format!(" within {ms} ms"));
+                    let within = within.unwrap_or_default();
+                    format!("{} {}{within}", member.weight, node(member.node.as_ref()))
+                })
                 .collect();
             let fusion = match parallel.fusion() {
                 Fusion::Unspecified => "default fusion",

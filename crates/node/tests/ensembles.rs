@@ -1,0 +1,284 @@
+//! Ensembles of two models, from bundles on disk through shards and router to a caller, against what their
+//! definitions say: with 1, 2 and 5 shards the same lists.
+//!
+//! The two models know different items, so the same item has another number in each of them.
+
+use marquee_bundle::{
+    BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, SparseInput,
+    SparseShape, write_bundle,
+};
+use marquee_core::recipe::{HistoryWeights, Recipe};
+use marquee_node::serve::{Node, loopback_address, standalone};
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_proto::control::v1::{
+    Ensemble, EnsembleNode, Product, ProductForm, PublishModelRequest, PutEnsembleRequest,
+    StartRolloutRequest, ensemble_node::Kind,
+};
+use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
+use marquee_proto::v1::{
+    FallbackReason, Filter, ModelVersion, RankItemsRequest, RecommendRequest, RecommendResponse,
+    RecommendedItem,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+use tonic::transport::Channel;
+
+/// Of all models together.
+const ITEMS: usize = 14;
+const TASTE_KNOWS: Range<usize> = 0..12;
+const ALIKE_KNOWS: Range<usize> = 3..14;
+const RANK: usize = 3;
+/// What each user liked, by both models.
+const HISTORIES: [&[usize]; 4] = [&[3, 4, 5], &[4, 11], &[7], &[3, 6, 8, 10]];
+const GENRES: [&str; 3] = ["drama", "war", "sea"];
+
+fn factor(row: usize, column: usize) -> f32 {
+    ((row * 5 + column * 11 + row * row * 3) % 17) as f32 / 17.0 - 0.3
+}
+
+/// How much an item says of another; a quarter of the pairs say nothing.
+fn rule(of: usize, item: usize) -> Option<f32> {
+    let mixed = (of * 7 + item * 13 + of * item * 5) % 16;
+    (of != item && mixed >= 4).then(|| mixed as f32 / 16.0)
+}
+
+fn popularity(item: usize) -> f32 {
+    (ITEMS - item) as f32
+}
+
+/// What a user's factors say of an item.
+fn likes(user: usize, item: usize) -> f32 {
+    (0..RANK).map(|at| factor(user + 40, at) * factor(item, at)).sum()
+}
+
+fn csr(rows: usize, columns: usize, of: impl Fn(usize, usize) -> Option<f32>) -> CsrInput {
+    let mut csr = CsrInput { offsets: vec![0], ..CsrInput::default() };
+    for row in 0..rows {
+        for column in 0..columns {
+            if let Some(value) = of(row, column) {
+                csr.columns.push(column as u32);
+                csr.values.push(value);
+            }
+        }
+        csr.offsets.push(csr.columns.len());
+    }
+    csr
+}
+
+fn bundle(model: &str, recipe: Recipe, knows: Range<usize>, shards: u32) -> BundleInput {
+    let first = knows.start;
+    let users = HISTORIES.len();
+    let dense = |name: &str, entity, rows: Range<usize>| DenseInput {
+        name: name.into(),
+        entity,
+        rank: RANK,
+        data: rows.flat_map(|row| (0..RANK).map(move |at| factor(row, at))).collect(),
+        index: None,
+        rows: RowFormat::F32,
+    };
+    let record = |item: usize| ItemRecord {
+        id: format!("i{item:02}"),
+        title: format!("Film {item}"),
+        tags: vec![GENRES[item % 3].into()],
+        attributes: vec![("year".into(), 1990.0 + item as f64)],
+    };
+    let seen = |user: usize, column: usize| HISTORIES[user].contains(&(column + first));
+    BundleInput {
+        model: model.into(),
+        kind: "by hand".into(),
+        shards,
+        items: knows.clone().map(record).collect(),
+        users: (0..users).map(|user| format!("u{user}")).collect(),
+        dense: match recipe {
+            Recipe::MatrixFactorisation { .. } => vec![
+                dense("user_factors", Entity::User, 40..40 + users),
+                dense("item_factors", Entity::Item, knows.clone()),
+            ],
+            _ => vec![],
+        },
+        recipe,
+        history: Some(csr(users, knows.len(), |user, column| seen(user, column).then_some(1.0))),
+        popularity: knows.clone().map(popularity).collect(),
+        sparse: vec![SparseInput {
+            name: "item_knn".into(),
+            shape: SparseShape::ITEM_ROWS,
+            matrix: csr(knows.len(), knows.len(), |a, b| rule(a + first, b + first)),
+        }],
+        quality: Quality::default(),
+        parameters: BTreeMap::new(),
+        created_at_ms: 0,
+    }
+}
+
+fn model(name: &str) -> EnsembleNode {
+    let version = ModelVersion { model: name.into(), version: 1 };
+    EnsembleNode { kind: Some(Kind::Model(version)) }
+}
+
+fn product(form: ProductForm, members: Vec<EnsembleNode>) -> EnsembleNode {
+    EnsembleNode { kind: Some(Kind::Product(Product { members, form: form.into() })) }
+}
+
+fn ids(items: &[RecommendedItem]) -> Vec<&str> {
+    items.iter().map(|item| item.item_id.as_str()).collect()
+}
+
+/// A cluster of one that has both models.
+struct Served {
+    node: Node,
+    client: RecommenderServiceClient<Channel>,
+    control: ControlServiceClient<Channel>,
+    /// What it serves from, deleted at the end.
+    _directory: tempfile::TempDir,
+}
+
+impl Served {
+    async fn new(shards: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let factors = Recipe::MatrixFactorisation {
+            user_factors: "user_factors".into(),
+            item_factors: "item_factors".into(),
+            fold_in: None,
+        };
+        let rows =
+            Recipe::ItemRows { matrix: "item_knn".into(), history: HistoryWeights::default() };
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let node = standalone::start(any_port, &directory.path().join("node")).await;
+        let node = node.expect("started");
+        let address = loopback_address(node.listens_at()).to_string();
+        let client = RecommenderServiceClient::connect(address.clone()).await.expect("connected");
+        let mut control = ControlServiceClient::connect(address).await.expect("connected");
+        for (name, recipe, knows) in [("taste", factors, TASTE_KNOWS), ("alike", rows, ALIKE_KNOWS)]
+        {
+            let path = directory.path().join(name);
+            write_bundle(bundle(name, recipe, knows, shards), &path, &|_| ()).expect("written");
+            let request = PublishModelRequest {
+                bundle_uri: path.to_str().expect("UTF-8").into(),
+                force: true,
+                ..PublishModelRequest::default()
+            };
+            control.publish_model(request).await.expect("published");
+        }
+        Self { node, client, control, _directory: directory }
+    }
+
+    /// Serves an ensemble on the surface of its name.
+    async fn serve(&mut self, name: &str, root: EnsembleNode) {
+        let ensemble = Some(Ensemble { name: name.into(), root: Some(root) });
+        let request = PutEnsembleRequest { ensemble, ..PutEnsembleRequest::default() };
+        self.control.put_ensemble(request).await.expect("put");
+        let request = StartRolloutRequest {
+            surface: name.into(),
+            candidate: name.into(),
+            ..StartRolloutRequest::default()
+        };
+        self.control.start_rollout(request).await.expect("started");
+        while self.client.recommend(self.request(name, "u0")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn request(&self, surface: &str, user: &str) -> RecommendRequest {
+        RecommendRequest {
+            user_id: user.into(),
+            surface: surface.into(),
+            count: 5,
+            ..RecommendRequest::default()
+        }
+    }
+
+    async fn recommend(&mut self, request: RecommendRequest) -> RecommendResponse {
+        self.client.recommend(request).await.expect("answered").into_inner()
+    }
+}
+
+/// Best first, equals by id.
+fn ranked(scores: impl Iterator<Item = (usize, f64)>) -> Vec<(usize, f64)> {
+    let mut list: Vec<(usize, f64)> = scores.collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    list
+}
+
+/// `Σ likes(user, x) · rule(x, item)` over what the first model would recommend, for items that the second
+/// would.
+fn chained(user: usize, allowed: impl Fn(usize) -> bool) -> Vec<(usize, f64)> {
+    let unseen = |item: &usize| !HISTORIES[user].contains(item) && allowed(*item);
+    let rows: Vec<usize> =
+        TASTE_KNOWS.filter(unseen).filter(|row| ALIKE_KNOWS.contains(row)).collect();
+    let score = |item: usize| {
+        let parts = rows.iter().filter_map(|&row| Some(likes(user, row) * rule(row, item)?));
+        let parts: Vec<f64> = parts.map(f64::from).collect();
+        (!parts.is_empty()).then(|| (item, parts.iter().sum()))
+    };
+    ranked(ALIKE_KNOWS.filter(unseen).filter_map(score))
+}
+
+fn names(list: &[(usize, f64)], count: usize) -> Vec<String> {
+    list.iter().take(count).map(|(item, _)| format!("i{item:02}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served
+            .serve("chain", product(ProductForm::Chain, vec![model("taste"), model("alike")]))
+            .await;
+        for user in 0..HISTORIES.len() {
+            let name = format!("u{user}");
+            let expected = chained(user, |_| true);
+            let answer = served.recommend(served.request("chain", &name)).await;
+            assert_eq!(ids(&answer.items), names(&expected, 5), "{name} of {shards} shards");
+            for (item, (_, score)) in answer.items.iter().zip(&expected) {
+                assert!((item.score - score).abs() < 1e-5, "{item:?} and not {score}");
+            }
+            assert_eq!(answer.coverage.expect("always there").shards_total, 2 * shards);
+            // What carries the answer passes the filter too.
+            let filter = Filter { include_tags: vec!["war".into()], ..Filter::default() };
+            let request =
+                RecommendRequest { filter: Some(filter), ..served.request("chain", &name) };
+            let expected = chained(user, |item| GENRES[item % 3] == "war");
+            let answer = served.recommend(request).await;
+            let found = ids(&answer.items);
+            assert_eq!(found[..expected.len().min(5)], names(&expected, 5));
+        }
+        // The items to rank are no bound on what carries them.
+        let request = RankItemsRequest {
+            user_id: "u1".into(),
+            item_ids: ["i05", "i13", "i09", "nonsense"].map(String::from).into(),
+            surface: "chain".into(),
+        };
+        let answer = served.client.rank_items(request).await.expect("answered").into_inner();
+        let all = |item: usize| {
+            let parts = TASTE_KNOWS.filter(|row| ALIKE_KNOWS.contains(row));
+            let parts = parts.filter_map(|row| Some(likes(1, row) * rule(row, item)?));
+            (item, parts.map(f64::from).sum())
+        };
+        let expected = ranked([5, 13, 9].into_iter().map(all));
+        assert_eq!(ids(&answer.items), names(&expected, 3));
+        assert_eq!(answer.unknown_item_ids, ["nonsense"]);
+        // Who is unknown gets what is popular, and not what goes with it.
+        let answer = served.recommend(served.request("chain", "stranger")).await;
+        assert_eq!(ids(&answer.items), ["i00", "i01", "i02", "i03", "i04"]);
+        assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
+        served.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_rows_to_add_up_is_refused() {
+    let mut served = Served::new(1).await;
+    let root = product(ProductForm::Chain, vec![model("alike"), model("taste")]);
+    let ensemble = Some(Ensemble { name: "wrong".into(), root: Some(root) });
+    let request = PutEnsembleRequest { ensemble, ..PutEnsembleRequest::default() };
+    let refused = served.control.put_ensemble(request).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let says = refused.message();
+    assert!(
+        says.contains("root.members[1]: model version taste@1 (matrix_factorisation)"),
+        "{says}"
+    );
+    served.node.shutdown().await;
+}
