@@ -21,6 +21,9 @@ pub const MAX_ID_BYTES: usize = 256;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Entries in each list of a filter.
 pub const MAX_FILTER_TERMS: usize = 1_000;
+/// Items that one surface denies: they travel with every search, and each shard finds their rows anew.
+/// More than that is a catalogue of its own, and wants a tag to exclude.
+pub const MAX_DENIED_ITEMS: usize = 1_000;
 /// Levels of nesting in an ensemble, references followed.
 pub const MAX_ENSEMBLE_DEPTH: usize = 4;
 /// Members of one ensemble node, and leaves of a whole ensemble: each leaf is a search.

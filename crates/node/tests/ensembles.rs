@@ -11,8 +11,8 @@ use marquee_core::recipe::{HistoryWeights, Recipe};
 use marquee_node::serve::{Node, loopback_address, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
-    Ensemble, EnsembleNode, Product, ProductForm, PublishModelRequest, PutEnsembleRequest,
-    StartRolloutRequest, ensemble_node::Kind,
+    ChangeDenyListRequest, Ensemble, EnsembleNode, Product, ProductForm, PublishModelRequest,
+    PutEnsembleRequest, StartRolloutRequest, ensemble_node::Kind,
 };
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -281,4 +281,56 @@ async fn a_chain_without_rows_to_add_up_is_refused() {
         "{says}"
     );
     served.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_surface_denies_is_never_shown_there() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        let whole = |user: usize, keep: &dyn Fn(usize) -> bool| {
+            let unseen = |item: &usize| !HISTORIES[user].contains(item) && keep(*item);
+            let scores =
+                TASTE_KNOWS.filter(unseen).map(|item| (item, f64::from(likes(user, item))));
+            names(&ranked(scores), 5)
+        };
+        let best: Vec<String> = whole(1, &|_| true).into_iter().take(2).collect();
+        let request = ChangeDenyListRequest {
+            surface: "plain".into(),
+            add_item_ids: best.iter().cloned().chain(["nobody".into()]).collect(),
+            ..ChangeDenyListRequest::default()
+        };
+        served.control.change_deny_list(request).await.expect("changed");
+        let is_denied = |item: usize| best.contains(&format!("i{item:02}"));
+        // Until the router has the plan.
+        while ids(&served.recommend(served.request("plain", "u1")).await.items)
+            .contains(&best[0].as_str())
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        for user in 0..HISTORIES.len() {
+            let name = format!("u{user}");
+            let answer = served.recommend(served.request("plain", &name)).await;
+            assert_eq!(ids(&answer.items), whole(user, &|item| !is_denied(item)));
+            // With filters of any selectivity, down to the denied items alone.
+            for wanted in [
+                Filter { include_tags: vec!["sea".into()], ..Filter::default() },
+                Filter { include_item_ids: best.clone(), ..Filter::default() },
+            ] {
+                let keep = |item: usize| {
+                    let tag = GENRES[item % 3].to_owned();
+                    let id = format!("i{item:02}");
+                    !is_denied(item)
+                        && (wanted.include_tags.is_empty() || wanted.include_tags.contains(&tag))
+                        && (wanted.include_item_ids.is_empty()
+                            || wanted.include_item_ids.contains(&id))
+                };
+                let filter = Some(wanted.clone());
+                let request = RecommendRequest { filter, ..served.request("plain", &name) };
+                let answer = served.recommend(request).await;
+                assert_eq!(ids(&answer.items), whole(user, &keep), "{wanted:?}");
+            }
+        }
+        served.node.shutdown().await;
+    }
 }

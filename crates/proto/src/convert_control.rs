@@ -27,7 +27,7 @@ use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
 };
 use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep, Terms};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
 /// is lower, so this only guards the recursion here.
@@ -253,23 +253,25 @@ pub fn role_from_pb(role: i32) -> Result<Role> {
 }
 
 fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
-    let Surface { ensemble, rollout_id, previous, automatic } = surface;
+    let Surface { ensemble, rollout_id, previous, automatic, denied } = surface;
     pb::Surface {
         name: name.into(),
         ensemble: ensemble.clone().unwrap_or_default(),
         rollout_id: rollout_id.clone().unwrap_or_default(),
         previous: previous.clone().unwrap_or_default(),
         automatic: automatic.as_ref().map(automatic_to_pb),
+        denied_item_ids: denied.to_vec(),
     }
 }
 
 fn surface_from_pb(surface: pb::Surface) -> Result<(String, Surface)> {
-    let pb::Surface { name, ensemble, rollout_id, previous, automatic } = surface;
+    let pb::Surface { name, ensemble, rollout_id, previous, automatic, denied_item_ids } = surface;
     let surface = Surface {
         ensemble: non_empty(ensemble),
         rollout_id: non_empty(rollout_id),
         previous: non_empty(previous),
         automatic: automatic.map(automatic_from_pb).transpose()?,
+        denied: BTreeSet::from_iter(denied_item_ids).into_iter().collect(),
     };
     Ok((name, surface))
 }

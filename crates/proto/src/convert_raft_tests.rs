@@ -263,6 +263,12 @@ fn commands() -> Vec<Command> {
         })),
         published(3, Recipe::Popularity),
         automatic(None),
+        Action::ChangeDenyList {
+            surface: "home".into(),
+            clear: true,
+            remove: vec!["7".into()],
+            add: vec!["9".into(), "a".into()],
+        },
         Action::SetRetention {
             model: "films".into(),
             retention: Some(Retention { keep_versions: 2, keep_seconds: 5, delete_bundles: true }),

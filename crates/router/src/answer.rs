@@ -45,7 +45,7 @@ impl Answer {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _ } =
+        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _, denied: _ } =
             &self.route;
         v1::ServedBy {
             surface: surface.clone(),

@@ -14,7 +14,8 @@ use marquee_core::id::ModelVersion;
 use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
+    DenyList, Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
+    SearchWay,
 };
 use marquee_proto::v1;
 use prost::Message as _;
@@ -34,6 +35,9 @@ pub(crate) const MAX_RESULTS: usize = 400_000;
 /// Filters of one operation: one for each request of a batch, were they all unlike. A shard keeps a
 /// bit for each item for each of them.
 pub(crate) const MAX_FILTERS: usize = MAX_BATCH;
+
+/// Bytes on the wire beside those of an id: its tag and its length.
+const ID_OVERHEAD: usize = 3;
 
 /// What is searched, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,8 @@ struct Op<'a> {
     filters: Vec<v1::Filter>,
     /// The number of each filter, by its bytes: many requests of a batch have the same one.
     filter_numbers: HashMap<Vec<u8>, u32>,
+    /// Of the surfaces of a batch, each once.
+    deny_lists: Vec<Arc<[String]>>,
     replies: Vec<Reply>,
 }
 
@@ -100,13 +106,14 @@ impl<'a> SearchRound<'a> {
                 || (filter.is_some() && self.ops.iter().any(has_all_filters)))
     }
 
-    /// Adds a query; its `filter` field is set here.
+    /// Adds a query; its `filter` and `deny_list` are set here.
     pub(crate) fn add(
         &mut self,
         layout: &Layout<'a>,
         matrix: Matrix<'a>,
         mut query: Query,
         filter: Option<v1::Filter>,
+        denied: &Arc<[String]>,
     ) -> Ticket {
         let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
             self.ops.push(Op {
@@ -116,11 +123,21 @@ impl<'a> SearchRound<'a> {
                 queries: Vec::new(),
                 filters: Vec::new(),
                 filter_numbers: HashMap::new(),
+                deny_lists: Vec::new(),
                 replies: Vec::new(),
             });
             self.ops.len() - 1
         });
-        let Op { queries, filters, filter_numbers, .. } = &mut self.ops[op];
+        let Op { queries, filters, filter_numbers, deny_lists, .. } = &mut self.ops[op];
+        if !denied.is_empty() {
+            let known = deny_lists.iter().position(|list| Arc::ptr_eq(list, denied));
+            let place = known.unwrap_or_else(|| {
+                self.bytes += denied.iter().map(|id| id.len() + ID_OVERHEAD).sum::<usize>();
+                deny_lists.push(Arc::clone(denied));
+                deny_lists.len() - 1
+            });
+            query.deny_list = place as u32 + 1;
+        }
         if let Some(filter) = filter {
             let key = filter.encode_to_vec();
             let bytes = key.len();
@@ -197,6 +214,11 @@ impl<'a> SearchRound<'a> {
             operation: op.matrix.operation.into(),
             queries: op.queries.clone(),
             filters: op.filters.clone(),
+            deny_lists: op
+                .deny_lists
+                .iter()
+                .map(|list| DenyList { item_ids: list.to_vec() })
+                .collect(),
         };
         let asked = self.ops.iter().filter(|op| op.of(pieces).next().is_some());
         SearchRequest { plan_epoch: self.epoch, ops: asked.map(op).collect() }

@@ -53,6 +53,8 @@ pub(crate) struct Task<'a> {
     searched: BTreeSet<usize>,
     /// The list, once it is there.
     items: Option<Vec<Candidate>>,
+    /// No items: what is not to be found where users are searched for.
+    of_nobody: Arc<[String]>,
     /// Popular items that follow a list that came out too short: the leaf that gets them.
     filler: Option<usize>,
 }
@@ -112,6 +114,7 @@ impl<'a> Task<'a> {
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
             items: None,
+            of_nobody: Arc::default(),
             filler: None,
         })
     }
@@ -231,6 +234,14 @@ impl<'a> Task<'a> {
             }
         };
         (matrix, query, filter)
+    }
+
+    /// The items that a demand's list is not to have on this surface, whoever asks.
+    pub(crate) fn denied(&self, demand: &Demand) -> &Arc<[String]> {
+        match self.finds_neighbours(demand.leaf) {
+            true => &self.of_nobody,
+            false => &self.route.denied,
+        }
     }
 
     /// Whether lists are to say which leaf they are of.

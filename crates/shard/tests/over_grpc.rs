@@ -35,6 +35,7 @@ fn batch(catalogue: &Catalogue, queries: usize, count: u32) -> SearchRequest {
         operation: Operation::DenseInnerProduct.into(),
         queries: (0..queries).map(|n| catalogue.query(n % catalogue.users.len(), count)).collect(),
         filters: Vec::new(),
+        deny_lists: Vec::new(),
     };
     SearchRequest { plan_epoch: 1, ops: vec![op] }
 }

@@ -163,7 +163,8 @@ impl Engine {
                 if round.is_full_for(matrix, &query, filter.as_ref()) {
                     break;
                 }
-                let ticket = round.add(layout, matrix, query, filter);
+                let denied = tasks[*n].denied(demand);
+                let ticket = round.add(layout, matrix, query, filter, denied);
                 tickets.extend(demands.pop_front().map(|(n, demand)| (n, demand, ticket)));
             }
             rounds.push((round, tickets, Limit { at: ends, is_hasty: ends < deadline }));

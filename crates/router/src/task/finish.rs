@@ -63,7 +63,9 @@ impl Task<'_> {
         let is_unknown = |id: &&String| {
             let searched =
                 |&version: &usize| !self.missing.contains_key(&layout.piece_of(version, id));
-            !found.contains(id.as_str()) && versions.iter().all(searched)
+            // Denied items are not unknown: they are not spoken of.
+            let is_denied = self.route.denied.binary_search(id).is_ok();
+            !found.contains(id.as_str()) && !is_denied && versions.iter().all(searched)
         };
         only.iter().filter(is_unknown).cloned().collect()
     }

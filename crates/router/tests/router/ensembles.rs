@@ -6,7 +6,7 @@ use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::Surface;
 use marquee_proto::v1::{self, FallbackReason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
@@ -181,6 +181,57 @@ async fn similar_items_of_an_ensemble_and_of_none() {
     };
     let none = world.service().similar_items(tonic::Request::new(request)).await;
     assert_eq!(none.expect_err("nothing compares items").code(), Code::FailedPrecondition);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_surface_denies_is_in_none_of_its_answers() {
+    let denied = |world: &World, count| -> Vec<String> {
+        let mut ids = world.plan.surfaces["default"].denied.to_vec();
+        ids.truncate(count);
+        ids
+    };
+    let bundles = two();
+    let expected = bundles[0].expected("u3", 40);
+    let popular = bundles[0].expected("stranger", 40);
+    let mut world = World::new(bundles, 3, 1);
+    let deny = |world: &mut World, surface: &str, ids: &[&String]| {
+        let ids: BTreeSet<String> = ids.iter().map(|id| (*id).clone()).collect();
+        world.change(|plan| {
+            let live = plan.surfaces["default"].clone();
+            let denied = ids.into_iter().collect();
+            plan.surfaces.insert(surface.into(), Surface { denied, ..live });
+        });
+    };
+    // The best, another one, what is popular, and one that nobody knows.
+    let nobody = "nobody".to_owned();
+    deny(&mut world, "default", &[&expected[0], &expected[3], &popular[1], &nobody]);
+    deny(&mut world, "other", &[&expected[1]]);
+    let rest = |list: &[String], denied: &[String]| -> Vec<String> {
+        list.iter().filter(|id| !denied.contains(id)).take(10).cloned().collect()
+    };
+    let here = denied(&world, 4);
+    assert_eq!(here.len(), 4);
+    let known = world.recommend(user("u3", 10)).await.expect("an answer");
+    assert_eq!(ids(&known.items), rest(&expected, &here));
+    let stranger = world.recommend(user("stranger", 10)).await.expect("an answer");
+    assert_eq!(ids(&stranger.items), rest(&popular, &here));
+    // Each request of a batch has its own surface's.
+    let there = v1::RecommendRequest { surface: "other".into(), ..user("u3", 10) };
+    let answers = world.batch(vec![user("u3", 10), there, user("u3", 10)]).await.expect("answers");
+    let lists: Vec<Vec<&str>> = answers.iter().map(|answer| ids(&answer.items)).collect();
+    assert_eq!(lists[0], rest(&expected, &here));
+    assert_eq!(lists[1], rest(&expected, &[expected[1].clone()]));
+    assert_eq!(lists[0], lists[2]);
+    // A caller cannot ask for it either, and it is not called unknown.
+    let ranked = world.rank("u3", &[&expected[5], &expected[0], &nobody]).await.expect("an answer");
+    assert_eq!(ids(&ranked.items), [&expected[5]]);
+    assert!(ranked.unknown_item_ids.is_empty(), "{:?}", ranked.unknown_item_ids);
+    let filter = v1::Filter { include_item_ids: expected[..3].into(), ..Default::default() };
+    let filtered = v1::RecommendRequest { filter: Some(filter), ..user("u3", 10) };
+    let filtered = world.recommend(filtered).await.expect("an answer");
+    assert_eq!(ids(&filtered.items), expected[1..3]);
+    let similar = world.similar(&expected[7]).await.expect("an answer");
+    assert!(ids(&similar.items).iter().all(|id| here.iter().all(|other| other != id)));
 }
 
 /// A parallel whose members have these timeouts.

@@ -1,6 +1,6 @@
 //! Search: the best rows of this node's shards, merged over them, with their ids and titles.
 
-use super::filter::SharedFilter;
+use super::filter::{SharedDenials, SharedFilter};
 use super::paces::Kind;
 use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
@@ -50,6 +50,7 @@ struct Op {
     entity: Entity,
     queries: Vec<Query>,
     filters: Vec<SharedFilter>,
+    deny_lists: Vec<SharedDenials>,
 }
 
 /// Checks the request and takes its shards from the table.
@@ -89,7 +90,7 @@ pub(crate) fn check(
 }
 
 fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestError> {
-    let SearchOp { version, shards, matrix, operation, queries, filters } = op;
+    let SearchOp { version, shards, matrix, operation, queries, filters, deny_lists } = op;
     let wrong =
         |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
     let version = check_version(&field, version)?;
@@ -133,13 +134,19 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
             format!("{matrix:?} has rows of users, filters are of items"),
         ));
     }
+    if entity == Entity::User && !deny_lists.is_empty() {
+        let reason = format!("{matrix:?} has rows of users, deny lists are of items");
+        return Err(wrong("deny_lists", reason));
+    }
+    let lists = [filters.len(), deny_lists.len()];
     for (number, query) in queries.iter().enumerate() {
-        check_query(query, kind, entity, columns, filters.len()).map_err(|(part, reason)| {
+        check_query(query, kind, entity, columns, lists).map_err(|(part, reason)| {
             RequestError::invalid(format!("{field}.queries[{number}].{part}"), reason)
         })?;
     }
     let filters = SharedFilter::check(&field, filters, held.len())?;
-    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters })
+    let deny_lists = SharedDenials::check(&field, deny_lists, held.len())?;
+    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters, deny_lists })
 }
 
 /// Checks what can be checked without looking at every value; the search looks at those.
@@ -148,10 +155,18 @@ fn check_query(
     kind: Kind,
     entity: Entity,
     rank: usize,
-    filters: usize,
+    [filters, deny_lists]: [usize; 2],
 ) -> Result<(), (&'static str, String)> {
-    let Query { count, vector, rows, weights, exclude_ordinals: _, exclude_item_ids, filter } =
-        query;
+    let Query {
+        count,
+        vector,
+        rows,
+        weights,
+        exclude_ordinals: _,
+        exclude_item_ids,
+        filter,
+        deny_list,
+    } = query;
     if !(1..=MAX_SEARCH_COUNT).contains(&(*count as usize)) {
         return Err(("count", format!("{count}: 1 to {MAX_SEARCH_COUNT} are allowed")));
     }
@@ -185,6 +200,10 @@ fn check_query(
     }
     if *filter as usize > filters {
         return Err(("filter", format!("{filter}: the operation has {filters} filters")));
+    }
+    if *deny_list as usize > deny_lists {
+        let reason = format!("{deny_list}: the operation has {deny_lists} deny lists");
+        return Err(("deny_list", reason));
     }
     Ok(())
 }
@@ -259,7 +278,8 @@ impl Op {
 
     /// How long such a query takes over a replica; none for one that has more to do than most.
     fn pace<'a>(&self, replica: &'a Replica, query: &Query) -> Option<&'a Pace> {
-        let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len();
+        let denied = self.denials(query).map_or(0, SharedDenials::len);
+        let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len() + denied;
         let ordinary = query.filter == 0 && excluded <= MAX_BRIEF_EXCLUSIONS;
         ordinary.then(|| replica.paces.search(self.kind, query.count as usize))
     }
@@ -289,7 +309,7 @@ impl Op {
         for (place, replica) in self.replicas.iter().enumerate() {
             let shard = &replica.shard;
             let began = Instant::now();
-            let excluded = numbers.clone().map(|number| self.excluded_rows(number, shard));
+            let excluded = numbers.clone().map(|number| self.excluded_rows(number, place, shard));
             let excluded: Vec<Vec<u32>> = excluded.collect::<Result<_, _>>()?;
             let mut dense = Vec::with_capacity(queries.len());
             for ((number, vector), exclude_rows) in numbers.clone().zip(&vectors).zip(&excluded) {
@@ -361,8 +381,18 @@ impl Op {
         Ok(rows.map_or(Allow::All, Allow::Rows))
     }
 
-    /// The rows of the shard that the query excludes, ascending.
-    fn excluded_rows(&self, number: usize, shard: &BundleShard) -> Result<Vec<u32>, RequestError> {
+    /// The deny list that a query names.
+    fn denials(&self, query: &Query) -> Option<&SharedDenials> {
+        self.deny_lists.get((query.deny_list as usize).checked_sub(1)?)
+    }
+
+    /// The rows of the shard at this place that the query excludes, ascending.
+    fn excluded_rows(
+        &self,
+        number: usize,
+        place: usize,
+        shard: &BundleShard,
+    ) -> Result<Vec<u32>, RequestError> {
         let query = &self.queries[number];
         let ids = shard.ids(self.entity);
         let mut rows = Vec::new();
@@ -377,6 +407,9 @@ impl Op {
         }
         let known = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
         rows.extend(known.filter_map(|id| ids.find(id)));
+        if let Some(denials) = self.denials(query) {
+            rows.extend_from_slice(denials.rows(place, shard));
+        }
         rows.sort_unstable();
         rows.dedup();
         Ok(rows)

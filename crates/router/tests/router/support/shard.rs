@@ -272,9 +272,14 @@ fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
         other => panic!("no such search: {other:?}"),
     };
     let item = |ordinal: u32| &bundle.items[ordinal as usize];
+    let denied = match query.deny_list {
+        0 => &[][..],
+        n => &op.deny_lists[n as usize - 1].item_ids,
+    };
     let mut result = QueryResult::default();
     let wanted = list.into_iter().filter(|(_, ordinal)| {
         !query.exclude_ordinals.contains(ordinal)
+            && !denied.contains(&item(*ordinal).id)
             && !query.exclude_item_ids.contains(&item(*ordinal).id)
     });
     for (score, ordinal) in wanted.take(query.count as usize) {
