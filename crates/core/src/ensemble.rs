@@ -1,9 +1,10 @@
-//! Expressions over model versions: sequence, parallel, product, split.
+//! Expressions over model versions: sequence, parallel, product, split, and a last step that spreads the list.
 //!
 //! An ensemble is validated once, when it is put; after that it never changes, so that a rollout
 //! compares what it said it would. References by name are followed at use.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
+use crate::diversify::Diversity;
 use crate::id::{IdError, ModelVersion, check_name};
 use crate::recipe::Recipe;
 use std::collections::BTreeSet;
@@ -42,6 +43,13 @@ pub enum EnsembleNode {
         members: Vec<EnsembleNode>,
         /// What is multiplied with what.
         form: ProductForm,
+    },
+    /// The last step of an ensemble: its list, spread. At the root, or in a split that is.
+    Diversify {
+        /// What gives the list.
+        node: Box<EnsembleNode>,
+        /// How it is spread.
+        how: Diversity,
     },
 }
 
@@ -158,6 +166,23 @@ pub enum EnsembleError {
         /// What it has.
         timeout_ms: u32,
     },
+    /// A last step that is not the last.
+    #[error(
+        "{path}: diversify is the last step of an ensemble: put it at the root, around everything else, or around \
+         the members of a split at the root"
+    )]
+    NotLast {
+        /// The node.
+        path: String,
+    },
+    /// A last step with numbers that are none, or without what it needs.
+    #[error("{path}: {what}")]
+    Diversity {
+        /// The node.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A later member of a chain that has no rows of items to add up.
     #[error(
         "{path}: {found} cannot follow in a chain, which adds up the next member's rows of items: put a model \
@@ -193,8 +218,8 @@ pub trait Known {
 /// Checks the ensemble `name` = `root` against what is known; see [`EnsembleError`].
 pub fn validate(name: &str, root: &EnsembleNode, known: &dyn Known) -> Result<(), EnsembleError> {
     check_name("ensemble.name", name)?;
-    let mut walk = Walk { known, names: vec![name.to_owned()], leaves: 0 };
-    walk.node(root, "root", 1)?;
+    let mut walk = Walk { known, names: vec![name.to_owned()], leaves: 0, has_vectors: false };
+    walk.last(root, "root", 1)?;
     if walk.leaves > MAX_ENSEMBLE_MEMBERS {
         return Err(EnsembleError::Leaves { count: walk.leaves });
     }
@@ -206,9 +231,40 @@ struct Walk<'a> {
     /// The chain of references that leads here.
     names: Vec<String>,
     leaves: usize,
+    /// A model that was met has vectors of items.
+    has_vectors: bool,
 }
 
 impl Walk<'_> {
+    /// A node that nothing follows.
+    fn last(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
+        match node {
+            EnsembleNode::Diversify { node, how } => {
+                let refuse = |what| Err(EnsembleError::Diversity { path: path.into(), what });
+                if let Err(what) = how.check() {
+                    return refuse(what);
+                }
+                let before = std::mem::take(&mut self.has_vectors);
+                self.node(node, &format!("{path}.node"), depth)?;
+                if how.mmr_lambda.is_some() && !self.has_vectors {
+                    return refuse(
+                        "mmr_lambda compares vectors of items, and no model below has any: add one that was \
+                         trained as mf, mf-sgd, bpr or content, or leave it out"
+                            .into(),
+                    );
+                }
+                self.has_vectors |= before;
+                Ok(())
+            }
+            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::last),
+            EnsembleNode::Split { salt, members } => {
+                check_split(salt, members, path)?;
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::last)
+            }
+            _ => self.node(node, path, depth),
+        }
+    }
+
     fn node(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
         if depth > MAX_ENSEMBLE_DEPTH {
             return Err(EnsembleError::Depth { path: path.into() });
@@ -217,14 +273,18 @@ impl Walk<'_> {
             EnsembleNode::Model(version) => {
                 self.leaves += 1;
                 match self.known.recipe(version) {
-                    Some(_) => Ok(()),
+                    Some(recipe) => {
+                        self.has_vectors |= recipe.item_vectors().is_some();
+                        Ok(())
+                    }
                     None => Err(EnsembleError::UnknownVersion {
                         path: path.into(),
                         version: version.clone(),
                     }),
                 }
             }
-            EnsembleNode::Reference(name) => self.reference(name, path, depth),
+            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::node),
+            EnsembleNode::Diversify { .. } => Err(EnsembleError::NotLast { path: path.into() }),
             EnsembleNode::Parallel { members, fusion: _ } => {
                 for (n, member) in members.iter().enumerate() {
                     if !(member.weight > 0.0 && member.weight <= MAX_MEMBER_WEIGHT) {
@@ -238,20 +298,17 @@ impl Walk<'_> {
                         return Err(EnsembleError::Timeout { path, timeout_ms });
                     }
                 }
-                self.members(members.iter().map(|member| &member.node), path, depth)
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
             }
             EnsembleNode::Split { salt, members } => {
-                check_name(&format!("{path}.salt"), salt)?;
-                let sum = members.iter().map(|m| u64::from(m.weight_basis_points)).sum();
-                let empty = members.iter().any(|m| m.weight_basis_points == 0);
-                if sum != u64::from(FULL_WEIGHT_BASIS_POINTS) || empty {
-                    return Err(EnsembleError::Shares { path: path.into(), sum });
-                }
-                self.members(members.iter().map(|member| &member.node), path, depth)
+                check_split(salt, members, path)?;
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
             }
-            EnsembleNode::Sequence(members) => self.members(members.iter(), path, depth),
+            EnsembleNode::Sequence(members) => {
+                self.members(members.iter(), path, depth, Self::node)
+            }
             EnsembleNode::Product { members, form } => {
-                self.members(members.iter(), path, depth)?;
+                self.members(members.iter(), path, depth, Self::node)?;
                 if *form == ProductForm::Chain {
                     for (n, member) in members.iter().enumerate().skip(1) {
                         self.sums_items(member, &format!("{path}.members[{n}]"))?;
@@ -283,10 +340,17 @@ impl Walk<'_> {
             EnsembleNode::Parallel { .. } => refuse("a parallel".into()),
             EnsembleNode::Sequence(_) => refuse("a sequence".into()),
             EnsembleNode::Product { .. } => refuse("a product".into()),
+            EnsembleNode::Diversify { .. } => refuse("diversify".into()),
         }
     }
 
-    fn reference(&mut self, name: &str, path: &str, depth: usize) -> Result<(), EnsembleError> {
+    fn reference(
+        &mut self,
+        name: &str,
+        path: &str,
+        depth: usize,
+        visit: Visit<Self>,
+    ) -> Result<(), EnsembleError> {
         check_name(path, name)?;
         if self.names.iter().any(|seen| seen == name) {
             return Err(EnsembleError::Cycle { path: path.into(), name: name.into() });
@@ -297,7 +361,7 @@ impl Walk<'_> {
             name: name.into(),
         })?;
         self.names.push(name.to_owned());
-        self.node(target, &format!("{path} → {name}"), depth + 1)?;
+        visit(self, target, &format!("{path} → {name}"), depth + 1)?;
         self.names.pop();
         Ok(())
     }
@@ -307,15 +371,29 @@ impl Walk<'_> {
         members: impl ExactSizeIterator<Item = &'n EnsembleNode>,
         path: &str,
         depth: usize,
+        visit: Visit<Self>,
     ) -> Result<(), EnsembleError> {
         let count = members.len();
         if count == 0 || count > MAX_ENSEMBLE_MEMBERS {
             return Err(EnsembleError::Members { path: path.into(), count });
         }
         for (n, member) in members.enumerate() {
-            self.node(member, &format!("{path}.members[{n}]"), depth + 1)?;
+            visit(self, member, &format!("{path}.members[{n}]"), depth + 1)?;
         }
         Ok(())
+    }
+}
+
+/// How a walk goes on.
+type Visit<W> = fn(&mut W, &EnsembleNode, &str, usize) -> Result<(), EnsembleError>;
+
+fn check_split(salt: &str, members: &[SplitMember], path: &str) -> Result<(), EnsembleError> {
+    check_name(&format!("{path}.salt"), salt)?;
+    let sum = members.iter().map(|member| u64::from(member.weight_basis_points)).sum();
+    let is_empty = members.iter().any(|member| member.weight_basis_points == 0);
+    match sum == u64::from(FULL_WEIGHT_BASIS_POINTS) && !is_empty {
+        true => Ok(()),
+        false => Err(EnsembleError::Shares { path: path.into(), sum }),
     }
 }
 
@@ -338,6 +416,7 @@ impl EnsembleNode {
             Self::Model(_) | Self::Reference(_) => {}
             Self::Parallel { members, .. } => members.iter().for_each(|m| m.node.visit(f)),
             Self::Split { members, .. } => members.iter().for_each(|m| m.node.visit(f)),
+            Self::Diversify { node, how: _ } => node.visit(f),
             Self::Sequence(members) | Self::Product { members, form: _ } => {
                 members.iter().for_each(|member| member.visit(f));
             }

@@ -397,6 +397,10 @@ impl Plan {
                     .collect::<Result<_, RouteError>>()?,
                 fusion: *fusion,
             },
+            EnsembleNode::Diversify { node, how } => EnsembleNode::Diversify {
+                node: Box::new(self.decide(node, user_id)?),
+                how: how.clone(),
+            },
             EnsembleNode::Split { salt, members } => {
                 let weights: Vec<u32> = members.iter().map(|m| m.weight_basis_points).collect();
                 let SplitMember { node, .. } = &members[split::choose(salt, user_id, &weights)];

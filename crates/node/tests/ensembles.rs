@@ -4,15 +4,17 @@
 //! The two models know different items, so the same item has another number in each of them.
 
 use marquee_bundle::{
-    BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, SparseInput,
-    SparseShape, write_bundle,
+    BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
+    SparseInput, SparseShape, write_bundle,
 };
-use marquee_core::recipe::{HistoryWeights, Recipe};
+use marquee_core::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::fuse::Candidate;
+use marquee_core::recipe::{HistoryWeights, NeighbourSearch, Recipe};
 use marquee_node::serve::{Node, loopback_address, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
-    ChangeDenyListRequest, Ensemble, EnsembleNode, Product, ProductForm, PublishModelRequest,
-    PutEnsembleRequest, StartRolloutRequest, ensemble_node::Kind,
+    ChangeDenyListRequest, Diversify, Ensemble, EnsembleNode, Product, ProductForm,
+    PublishModelRequest, PutEnsembleRequest, StartRolloutRequest, ensemble_node::Kind,
 };
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -85,6 +87,14 @@ fn bundle(model: &str, recipe: Recipe, knows: Range<usize>, shards: u32) -> Bund
         attributes: vec![("year".into(), 1990.0 + item as f64)],
     };
     let seen = |user: usize, column: usize| HISTORIES[user].contains(&(column + first));
+    let norm = |user: usize| {
+        let known = HISTORIES[user].iter().filter(|item| knows.contains(item)).count();
+        (known as f32).sqrt()
+    };
+    let sums = |rows, columns| SparseShape::Sums { rows, columns };
+    let by_item =
+        csr(knows.len(), users, |column, user| seen(user, column).then(|| 1.0 / norm(user)));
+    let by_user = csr(users, knows.len(), |user, column| seen(user, column).then_some(1.0));
     BundleInput {
         model: model.into(),
         kind: "by hand".into(),
@@ -101,11 +111,23 @@ fn bundle(model: &str, recipe: Recipe, knows: Range<usize>, shards: u32) -> Bund
         recipe,
         history: Some(csr(users, knows.len(), |user, column| seen(user, column).then_some(1.0))),
         popularity: knows.clone().map(popularity).collect(),
-        sparse: vec![SparseInput {
-            name: "item_knn".into(),
-            shape: SparseShape::ITEM_ROWS,
-            matrix: csr(knows.len(), knows.len(), |a, b| rule(a + first, b + first)),
-        }],
+        sparse: vec![
+            SparseInput {
+                name: "item_knn".into(),
+                shape: SparseShape::ITEM_ROWS,
+                matrix: csr(knows.len(), knows.len(), |a, b| rule(a + first, b + first)),
+            },
+            SparseInput {
+                name: "users_by_item".into(),
+                shape: sums(RowSpace::Items, Entity::User),
+                matrix: by_item,
+            },
+            SparseInput {
+                name: "user_histories".into(),
+                shape: sums(RowSpace::Users, Entity::Item),
+                matrix: by_user,
+            },
+        ],
         quality: Quality::default(),
         parameters: BTreeMap::new(),
         created_at_ms: 0,
@@ -150,8 +172,19 @@ impl Served {
         let address = loopback_address(node.listens_at()).to_string();
         let client = RecommenderServiceClient::connect(address.clone()).await.expect("connected");
         let mut control = ControlServiceClient::connect(address).await.expect("connected");
-        for (name, recipe, knows) in [("taste", factors, TASTE_KNOWS), ("alike", rows, ALIKE_KNOWS)]
-        {
+        let people = Recipe::UserNeighbours {
+            by: NeighbourSearch::Histories {
+                matrix: "users_by_item".into(),
+                history: HistoryWeights::default(),
+            },
+            histories: "user_histories".into(),
+            neighbours: 10,
+        };
+        for (name, recipe, knows) in [
+            ("taste", factors, TASTE_KNOWS),
+            ("alike", rows, ALIKE_KNOWS),
+            ("people", people, ALIKE_KNOWS),
+        ] {
             let path = directory.path().join(name);
             write_bundle(bundle(name, recipe, knows, shards), &path, &|_| ()).expect("written");
             let request = PublishModelRequest {
@@ -331,6 +364,67 @@ async fn what_a_surface_denies_is_never_shown_there() {
                 assert_eq!(ids(&answer.items), whole(user, &keep), "{wanted:?}");
             }
         }
+        served.node.shutdown().await;
+    }
+}
+
+/// `node`, spread.
+fn spread(node: EnsembleNode, mmr_lambda: Option<f64>, max_per_tag: u32) -> EnsembleNode {
+    let node = Some(Box::new(node));
+    let spread = Diversify { node, mmr_lambda, max_per_tag, tag_caps: vec![] };
+    EnsembleNode { kind: Some(Kind::Diversify(Box::new(spread))) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        for (name, mmr_lambda, max_per_tag) in
+            [("mmr", Some(0.4), 0), ("caps", None, 1), ("both", Some(0.4), 2)]
+        {
+            served.serve(name, spread(model("taste"), mmr_lambda, max_per_tag)).await;
+            for (user, history) in HISTORIES.iter().enumerate() {
+                let unseen = TASTE_KNOWS.filter(|item| !history.contains(item));
+                let list = ranked(unseen.map(|item| (item, f64::from(likes(user, item)))));
+                let facts: Vec<ItemFacts> = list
+                    .iter()
+                    .map(|&(item, _)| ItemFacts {
+                        vector: (0..RANK).map(|at| factor(item, at)).collect(),
+                        tags: vec![GENRES[item % 3].into()],
+                    })
+                    .collect();
+                let candidates: Vec<Candidate> = list
+                    .iter()
+                    .map(|&(item, score)| Candidate {
+                        item_id: format!("i{item:02}"),
+                        score,
+                        ..Candidate::default()
+                    })
+                    .collect();
+                let how = Diversity {
+                    mmr_lambda,
+                    max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
+                    ..Diversity::default()
+                };
+                let expected = diversify(candidates.clone(), &facts, &how, 5);
+                let expected: Vec<&str> = expected.iter().map(|it| it.item_id.as_str()).collect();
+                let answer = served.recommend(served.request(name, &format!("u{user}"))).await;
+                assert_eq!(ids(&answer.items), expected, "{name} for u{user}");
+                if user == 1 {
+                    let plain: Vec<&str> =
+                        candidates.iter().take(5).map(|it| it.item_id.as_str()).collect();
+                    assert_ne!(expected, plain, "{name} does something");
+                }
+            }
+        }
+        // Given items are ranked, and not chosen from.
+        let request = RankItemsRequest {
+            user_id: "u1".into(),
+            item_ids: TASTE_KNOWS.map(|item| format!("i{item:02}")).collect(),
+            surface: "caps".into(),
+        };
+        let answer = served.client.rank_items(request).await.expect("answered").into_inner();
+        assert_eq!(answer.items.len(), TASTE_KNOWS.len());
         served.node.shutdown().await;
     }
 }

@@ -18,6 +18,7 @@ use crate::convert_telemetry::{
 };
 use crate::v1;
 use marquee_core::command::{ReplicaReport, missing_arms};
+use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{
     EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode, validate,
 };
@@ -467,6 +468,19 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
                 .collect(),
         }),
         EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
+        EnsembleNode::Diversify { node, how } => {
+            let Diversity { mmr_lambda, max_per_tag, tag_caps } = how;
+            let cap = |(tag, max_items): (&String, &u32)| pb::TagCap {
+                tag: tag.clone(),
+                max_items: *max_items,
+            };
+            Kind::Diversify(Box::new(pb::Diversify {
+                node: Some(Box::new(ensemble_node_to_pb(node))),
+                mmr_lambda: *mmr_lambda,
+                max_per_tag: max_per_tag.unwrap_or(0),
+                tag_caps: tag_caps.iter().map(cap).collect(),
+            }))
+        }
         EnsembleNode::Product { members, form } => Kind::Product(pb::Product {
             members: all(members),
             form: match form {
@@ -525,6 +539,20 @@ fn ensemble_node_from_pb(
                 .collect::<Result<_>>()?,
         },
         Kind::Sequence(pb::Sequence { members }) => EnsembleNode::Sequence(all(members)?),
+        Kind::Diversify(spread) => {
+            let pb::Diversify { node, mmr_lambda, max_per_tag, tag_caps } = *spread;
+            let caps =
+                tag_caps.into_iter().map(|pb::TagCap { tag, max_items }| Ok((tag, max_items)));
+            let path = format!("{path}.node");
+            EnsembleNode::Diversify {
+                node: Box::new(ensemble_node_from_pb(node.map(|node| *node), &path, depth + 1)?),
+                how: Diversity {
+                    mmr_lambda,
+                    max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
+                    tag_caps: keyed("diversify.tag_caps", caps)?,
+                },
+            }
+        }
         Kind::Product(pb::Product { members, form }) => EnsembleNode::Product {
             members: all(members)?,
             form: match pb::ProductForm::try_from(form) {

@@ -4,6 +4,7 @@ use super::*;
 use crate::control::v1 as control;
 use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
+use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::experiment::{Allocation, Arm};
 use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
@@ -66,7 +67,14 @@ fn everything() -> EnsembleNode {
         salt: "spring".into(),
         members: vec![
             SplitMember {
-                node: EnsembleNode::Sequence(vec![model(1), model(2)]),
+                node: EnsembleNode::Diversify {
+                    node: Box::new(EnsembleNode::Sequence(vec![model(1), model(2)])),
+                    how: Diversity {
+                        mmr_lambda: Some(0.7),
+                        max_per_tag: Some(3),
+                        tag_caps: [("war".into(), 1)].into(),
+                    },
+                },
                 weight_basis_points: 2_500,
             },
             SplitMember {

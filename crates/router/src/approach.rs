@@ -64,15 +64,6 @@ pub(crate) fn own_vector(recipe: &Recipe) -> Option<&str> {
     }
 }
 
-/// The matrix that has the items' vectors, if the recipe has one.
-pub(crate) fn item_vector(recipe: &Recipe) -> Option<&str> {
-    match recipe {
-        Recipe::MatrixFactorisation { item_factors, .. } => Some(item_factors),
-        Recipe::Content { item_topics, .. } => Some(item_topics),
-        _ => None,
-    }
-}
-
 pub(crate) fn want_user<'a>(
     facts: &mut Facts<'a>,
     version: usize,
@@ -109,7 +100,7 @@ pub(crate) fn want_recent<'a>(facts: &mut Facts<'a>, who: Who, version: usize, r
 pub(crate) fn want_item<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe) {
     let matrix = match recipe {
         Recipe::ItemRows { .. } => Some(""),
-        _ => item_vector(recipe),
+        _ => recipe.item_vectors(),
     };
     if let Some(matrix) = matrix {
         facts.want(Who::Subject, rows(version, Entity::Item, matrix, ""));

@@ -184,6 +184,7 @@ impl Engine {
         let lookups = self.look_up(&mut tasks, &mut layout, deadline).await;
         if lookups.is_ok() {
             self.search(&mut tasks, &mut layout, deadline).await?;
+            self.spread(&mut tasks, &mut layout, deadline).await?;
         }
         *met_another_plan = tasks.iter().any(Task::met_another_plan);
         lookups?;

@@ -2,7 +2,7 @@
 //!
 //! The rounds are shared by all asks of a batch; a task is what is one ask's own. Its methods are
 //! called in order: [`Task::look_up`], [`Task::settle`], then [`Task::demands`] and
-//! [`Task::learn`] until there are no demands, then [`Task::finish`].
+//! [`Task::learn`] until there are no demands, then [`Task::spread`] and [`Task::finish`].
 //!
 //! A leaf is one recipe of one version: a model whose recipe is a blend has a leaf for each member.
 //! How it answers is its [`Approach`]; neighbours are found first, and then searched for what they
@@ -12,6 +12,7 @@
 
 mod finish;
 mod settle;
+mod spread;
 
 use crate::approach::{Approach, By, Source, want_item, want_recent, want_user};
 use crate::ask::{Ask, NamedLeaf, Subject};
@@ -22,6 +23,7 @@ use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
 use crate::search::Matrix;
 use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree};
+use marquee_core::diversify::Diversity;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
@@ -41,6 +43,8 @@ pub(crate) struct Task<'a> {
     route: Route,
     tree: Tree,
     leaves: Vec<Leaf<'a>>,
+    /// What is done with the list at last.
+    last: Option<Diversity>,
     states: Vec<LeafState>,
     /// Of the members that have a timeout: how long, and since when.
     timers: Vec<(Duration, Option<Instant>)>,
@@ -97,7 +101,7 @@ impl<'a> Task<'a> {
             leaves.extend(parts.iter().map(|&(recipe, _)| Leaf::new(version, recipe)));
             Some(parts.into_iter().map(|(_, weight)| weight).collect())
         });
-        let Shape { tree, leaves: places, timeouts } = shape.ok_or_else(undecided)?;
+        let Shape { tree, last, leaves: places, timeouts } = shape.ok_or_else(undecided)?;
         for (leaf, place) in leaves.iter_mut().zip(places) {
             (leaf.is_chained, leaf.within) = (place.is_chained, place.within);
         }
@@ -106,6 +110,7 @@ impl<'a> Task<'a> {
             states: vec![LeafState::Open; leaves.len()],
             route,
             tree,
+            last,
             leaves,
             timers: timeouts.into_iter().map(|timeout| (timeout, None)).collect(),
             facts: Facts::default(),
@@ -145,7 +150,7 @@ impl<'a> Task<'a> {
 
     /// What to search for next; nothing when the list is there.
     pub(crate) fn demands(&mut self) -> Vec<Demand> {
-        let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
+        let scope = Scope { count: self.candidates(), only: self.ask.only.clone() };
         // Other tasks of the batch may still have demands.
         if self.items.is_none() {
             match self.tree.evaluate(&mut self.states, &scope) {

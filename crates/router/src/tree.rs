@@ -5,6 +5,7 @@
 //! of a chain, since they add up the rows of what the ones before list. A leaf that failed, was too
 //! late, or has nothing to say of the subject, is *absent*: the rest answers without it.
 
+use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::fuse::{
     Candidate, Member, depth, product, reciprocal_rank, rerank, weighted_score,
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 /// Members of ensembles propose at least this many items; those of blends
 /// [`BLEND_DEPTH`].
-const MIN_DEPTH: usize = 100;
+pub(crate) const MIN_DEPTH: usize = 100;
 /// Rows that a chain adds up at least: beyond these a list says little more of a taste, and each is an id to
 /// look up and a row of neighbours to sum.
 const MIN_CHAIN_ROWS: usize = 200;
@@ -45,6 +46,8 @@ type Weights<'a> = dyn FnMut(&ModelVersion) -> Option<Vec<f64>> + 'a;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) tree: Tree,
+    /// What is done with the list at last.
+    pub(crate) last: Option<Diversity>,
     /// By their numbers.
     pub(crate) leaves: Vec<LeafShape>,
     /// The timeouts of the members of parallels that have one, by the numbers that leaves name.
@@ -110,9 +113,13 @@ impl Shape {
     pub(crate) fn of(root: &EnsembleNode, weights: &mut Weights<'_>) -> Option<Self> {
         let mut builder =
             Builder { leaves: Vec::new(), timeouts: Vec::new(), within: Vec::new(), weights };
+        let (root, last) = match root {
+            EnsembleNode::Diversify { node, how } => (node.as_ref(), Some(how.clone())),
+            other => (other, None),
+        };
         let tree = builder.node(root, false)?;
         let Builder { leaves, timeouts, .. } = builder;
-        Some(Self { tree, leaves, timeouts })
+        Some(Self { tree, last, leaves, timeouts })
     }
 }
 
@@ -158,6 +165,8 @@ impl Builder<'_, '_> {
                 Tree::Chain(self.nodes(members, true)?)
             }
             EnsembleNode::Sequence(members) => Tree::Sequence(self.nodes(members, false)?),
+            // The last step is around all others.
+            EnsembleNode::Diversify { .. } => return None,
             EnsembleNode::Reference(_) | EnsembleNode::Split { .. } => return None,
         })
     }

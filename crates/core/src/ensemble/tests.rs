@@ -152,3 +152,53 @@ fn a_timeout_has_bounds() {
         assert!(said.contains(&says), "{said:?}");
     }
 }
+
+#[test]
+fn the_last_step_is_the_last_and_has_what_it_needs() {
+    let spread = |node: EnsembleNode, mmr_lambda| EnsembleNode::Diversify {
+        node: Box::new(node),
+        how: Diversity { mmr_lambda, max_per_tag: Some(3), ..Diversity::default() },
+    };
+    let split = |nodes: [EnsembleNode; 2]| EnsembleNode::Split {
+        salt: "s".into(),
+        members: nodes.map(|node| SplitMember { node, weight_basis_points: 5_000 }).into(),
+    };
+    for fine in [
+        spread(model(1), Some(0.7)),
+        spread(neighbours(), None),
+        spread(EnsembleNode::Sequence(vec![neighbours(), model(2)]), Some(0.7)),
+        spread(EnsembleNode::Reference("one".into()), Some(0.7)),
+        split([spread(model(1), Some(0.2)), model(1)]),
+        spread(split([model(1), neighbours()]), Some(0.7)),
+    ] {
+        assert_eq!(check(fine), "fine");
+    }
+    for (root, says) in [
+        (
+            EnsembleNode::Sequence(vec![model(1), spread(model(1), None)]),
+            "root.members[1]: diversify is the last step",
+        ),
+        (spread(spread(model(1), None), None), "root.node: diversify is the last step"),
+        (
+            spread(split([spread(model(1), None), model(1)]), None),
+            "root.node.members[0]: diversify",
+        ),
+        (
+            chain(vec![model(1), spread(neighbours(), None)]),
+            "root.members[1]: diversify is the last",
+        ),
+        (
+            spread(neighbours(), Some(0.7)),
+            "root: mmr_lambda compares vectors of items, and no model",
+        ),
+        (
+            split([model(1), spread(neighbours(), Some(0.7))]),
+            "root.members[1]: mmr_lambda compares vectors",
+        ),
+        (spread(model(1), Some(7.0)), "root: mmr_lambda is 7"),
+        (spread(model(3), None), "root.node: model version films@3 is not published"),
+    ] {
+        let said = check(root);
+        assert!(said.contains(says), "{said:?} does not say {says:?}");
+    }
+}

@@ -195,6 +195,45 @@ impl Engine {
         Ok(())
     }
 
+    /// The last step of those that have one: what their lists are compared by is looked up, and they are spread.
+    pub(super) async fn spread<'a>(
+        &self,
+        tasks: &mut [Task<'a>],
+        layout: &mut Layout<'a>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        let ends = deadline - left(deadline) / LOOKUP_SHARE;
+        let wanted: Vec<_> = tasks.iter().map(|task| task.comparisons(layout)).collect();
+        let mut open =
+            tasks.iter_mut().zip(&wanted).filter(|(_, (ids, _))| !ids.is_empty()).peekable();
+        while open.peek().is_some() {
+            let mut round = LookupRound::new(layout.epoch);
+            let mut together = Vec::new();
+            while round.len() < MAX_KEYS
+                && let Some((task, (ids, rows))) = open.next()
+            {
+                let mut tickets = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let of_item: Vec<_> =
+                        rows.iter().map(|rows| round.add(layout, *rows, id)).collect();
+                    tickets.push(of_item);
+                }
+                together.push((task, tickets));
+            }
+            let pieces = round.pieces();
+            let lost =
+                self.drive(&mut round, layout, &pieces, Limit { at: ends, is_hasty: true }).await?;
+            for (task, tickets) in together {
+                let mut found = Vec::with_capacity(tickets.len());
+                for of_item in tickets {
+                    found.push(of_item.into_iter().map(|ticket| round.take(ticket)).collect());
+                }
+                task.spread(found, &lost);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes one round over these pieces, and remembers for the next one which nodes to doubt.
     async fn drive<R: Round>(
         &self,

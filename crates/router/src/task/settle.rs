@@ -1,9 +1,7 @@
 //! How each leaf of a task is answered, once its subject was looked up.
 
 use super::Task;
-use crate::approach::{
-    Approach, By, History, Source, approach_to_user, has_direction, item_vector, own_vector,
-};
+use crate::approach::{Approach, By, History, Source, approach_to_user, has_direction, own_vector};
 use crate::ask::Subject;
 use crate::error::RouterError;
 use crate::facts::{Facts, Who};
@@ -108,7 +106,7 @@ impl<'a> Task<'a> {
 
     fn settle_item(&mut self, layout: &Layout<'_>) -> Result<(), RouterError> {
         for leaf in &mut self.leaves {
-            let matrix = match (item_vector(leaf.recipe), leaf.recipe) {
+            let matrix = match (leaf.recipe.item_vectors(), leaf.recipe) {
                 (Some(matrix), _) => matrix,
                 (None, Recipe::ItemRows { .. }) => "",
                 (None, _) => continue,

@@ -240,16 +240,20 @@ fn user_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
         other => panic!("no matrix {other:?}"),
     };
     let values = vec![1.0; columns.len()];
-    Row { found: true, ordinal, vector: vector.into(), columns, values }
+    Row { found: true, ordinal, vector: vector.into(), columns, values, tags: Vec::new() }
 }
 
 fn item_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
-    assert_eq!(op.dense_matrix, "items");
+    assert!(["", "items"].contains(&op.dense_matrix.as_str()));
     let Some((ordinal, item)) = (0..).zip(&bundle.items).find(|(_, item)| item.id == id) else {
         return Row::default();
     };
-    let vector: Vec<u8> = item.vector.iter().flat_map(|v| v.to_le_bytes()).collect();
-    Row { found: true, ordinal, vector: vector.into(), ..Row::default() }
+    let vector: Vec<u8> = match op.dense_matrix.is_empty() {
+        true => Vec::new(),
+        false => item.vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    };
+    let tags = if op.tags { vec![item.tag.clone()] } else { Vec::new() };
+    Row { found: true, ordinal, vector: vector.into(), tags, ..Row::default() }
 }
 
 fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
