@@ -18,8 +18,8 @@ use marquee_proto::control::v1::{
 };
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
-    FallbackReason, Filter, ModelVersion, RankItemsRequest, RecommendRequest, RecommendResponse,
-    RecommendedItem,
+    AttributeRange, FallbackReason, Filter, LeftOutReason, ModelVersion, RankItemsRequest,
+    RecommendRequest, RecommendResponse, RecommendedItem,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -280,7 +280,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
         // The items to rank are no bound on what carries them.
         let request = RankItemsRequest {
             user_id: "u1".into(),
-            item_ids: ["i05", "i13", "i09", "nonsense"].map(String::from).into(),
+            item_ids: ["i13", "i11", "i09", "nonsense"].map(String::from).into(),
             surface: "chain".into(),
         };
         let answer = served.client.rank_items(request).await.expect("answered").into_inner();
@@ -289,7 +289,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
             let parts = parts.filter_map(|row| Some(likes(1, row) * rule(row, item)?));
             (item, parts.map(f64::from).sum())
         };
-        let expected = ranked([5, 13, 9].into_iter().map(all));
+        let expected = ranked([13, 11, 9].into_iter().map(all));
         assert_eq!(ids(&answer.items), names(&expected, 3));
         assert_eq!(answer.unknown_item_ids, ["nonsense"]);
         // Who is unknown gets what is popular, and not what goes with it.
@@ -425,6 +425,150 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
         };
         let answer = served.client.rank_items(request).await.expect("answered").into_inner();
         assert_eq!(answer.items.len(), TASTE_KNOWS.len());
+        served.node.shutdown().await;
+    }
+}
+
+/// Item, title and share of each part of a sum, the greatest three.
+fn carriers(parts: impl Iterator<Item = (usize, f64)>) -> Vec<(String, String, f64)> {
+    let parts = ranked(parts);
+    let score: f64 = parts.iter().map(|(_, part)| part).sum();
+    let name =
+        |(item, part): &(usize, f64)| (format!("i{item:02}"), format!("Film {item}"), part / score);
+    parts.iter().take(3).map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_names_what_carried_each_item() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        let members = vec![model("taste"), model("alike")];
+        served.serve("alike", product(ProductForm::Elementwise, vec![model("alike")])).await;
+        served.serve("chain", product(ProductForm::Chain, members)).await;
+        for (user, history) in HISTORIES.iter().enumerate() {
+            for surface in ["alike", "chain"] {
+                let request = served.request(surface, &format!("u{user}"));
+                let answer = served.recommend(RecommendRequest { explain: true, ..request }).await;
+                for item in answer
+                    .items
+                    .iter()
+                    .filter(|item| item.explanations.iter().any(|said| said.recipe == "item_knn"))
+                {
+                    let number: usize = item.item_id[1..].parse().expect("a number");
+                    let rows: Vec<(usize, f64)> = match surface {
+                        "alike" => history.iter().map(|&seen| (seen, 1.0)).collect(),
+                        _ => TASTE_KNOWS
+                            .filter(|row| ALIKE_KNOWS.contains(row) && !history.contains(row))
+                            .map(|row| (row, f64::from(likes(user, row))))
+                            .collect(),
+                    };
+                    let parts = rows.into_iter().filter_map(|(row, weight)| {
+                        Some((row, weight * f64::from(rule(row, number)?)))
+                    });
+                    let expected = carriers(parts);
+                    let said = &item.explanations.last().expect("explained").carriers;
+                    assert_eq!(said.len(), expected.len(), "{item:?}");
+                    for (said, (id, title, share)) in said.iter().zip(expected) {
+                        assert_eq!((&said.item_id, &said.title), (&id, &title), "{item:?}");
+                        assert!((said.share - share).abs() < 1e-3, "{said:?} and not {share}");
+                    }
+                }
+            }
+        }
+        let plain = served.recommend(served.request("alike", "u0")).await;
+        assert!(plain.left_out.is_empty() && plain.items[0].explanations.is_empty());
+        served.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_are_counted_and_not_named() {
+    for shards in [1, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("people", product(ProductForm::Elementwise, vec![model("people")])).await;
+        for (user, history) in HISTORIES.iter().enumerate() {
+            let request = served.request("people", &format!("u{user}"));
+            let answer = served.recommend(RecommendRequest { explain: true, ..request }).await;
+            let common = |other: usize| {
+                HISTORIES[other].iter().filter(|item| history.contains(item)).count()
+            };
+            for item in &answer.items {
+                let number: usize = item.item_id[1..].parse().expect("a number");
+                let lent = (0..HISTORIES.len()).filter(|&other| {
+                    other != user && common(other) > 0 && HISTORIES[other].contains(&number)
+                });
+                let said = &item.explanations[0];
+                let count = said.neighbours.map_or(0, |neighbours| neighbours.count);
+                assert_eq!(count as usize, lent.count(), "{item:?}");
+                assert!(said.carriers.is_empty());
+                if count < 3 {
+                    let likeness = said.neighbours.map_or(0.0, |it| it.mean_likeness);
+                    assert_eq!(likeness, 0.0, "a few users are somebody");
+                }
+            }
+        }
+        served.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_counts_what_was_left_out() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        let request = ChangeDenyListRequest {
+            surface: "plain".into(),
+            // Unlike tags; the second has been seen.
+            add_item_ids: vec!["i01".into(), "i10".into(), "nobody".into()],
+            ..ChangeDenyListRequest::default()
+        };
+        served.control.change_deny_list(request).await.expect("changed");
+        let year = AttributeRange { attribute: "year".into(), min: Some(1991.0), max: None };
+        let filter = Filter {
+            exclude_item_ids: vec!["i09".into()],
+            exclude_tags: vec!["sea".into()],
+            ranges: vec![year],
+            ..Filter::default()
+        };
+        let request = RecommendRequest {
+            filter: Some(filter),
+            recent_item_ids: vec!["i04".into()],
+            explain: true,
+            ..served.request("plain", "u3")
+        };
+        // By the first reason: i09 is excluded; i02, i05, i08, i11 are of the sea; i00 is too old; i01 and i10
+        // are denied; i04 is recent; i03 and i06 were seen, as were i08 and i10.
+        let expected = [
+            (LeftOutReason::Excluded, 1),
+            (LeftOutReason::WithTag, 4),
+            (LeftOutReason::OutOfRange, 1),
+            (LeftOutReason::Denied, 2),
+            (LeftOutReason::Recent, 1),
+            (LeftOutReason::Seen, 2),
+        ];
+        let mut answer = served.recommend(request.clone()).await;
+        // Until the router has the deny list.
+        while answer.left_out[0].counts.iter().all(|it| it.reason() != LeftOutReason::Denied) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            answer = served.recommend(request.clone()).await;
+        }
+        let [left_out] = answer.left_out.as_slice() else { panic!("one model: {answer:?}") };
+        assert_eq!(left_out.model.as_ref().expect("named").model, "taste");
+        assert_eq!((left_out.items, left_out.candidates), (12, 1));
+        let counts: Vec<_> = left_out.counts.iter().map(|it| (it.reason(), it.items)).collect();
+        assert_eq!(counts, expected);
+        assert_eq!(ids(&answer.items), ["i07"]);
+        let include = Filter {
+            include_item_ids: vec!["i07".into(), "i08".into()],
+            include_tags: vec!["war".into()],
+            ..Filter::default()
+        };
+        let request =
+            RecommendRequest { filter: Some(include), recent_item_ids: vec![], ..request };
+        let answer = served.recommend(request).await;
+        let counts = answer.left_out[0].counts.iter().map(|it| (it.reason(), it.items));
+        let expected = [(LeftOutReason::NotIncluded, 10), (LeftOutReason::WithoutTag, 1)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
         served.node.shutdown().await;
     }
 }

@@ -185,6 +185,7 @@ impl Engine {
         if lookups.is_ok() {
             self.search(&mut tasks, &mut layout, deadline).await?;
             self.spread(&mut tasks, &mut layout, deadline).await?;
+            self.explain(&mut tasks, &mut layout, deadline).await?;
         }
         *met_another_plan = tasks.iter().any(Task::met_another_plan);
         lookups?;

@@ -86,6 +86,7 @@ impl Events {
             served_by,
             coverage: _,
             fallback_reason,
+            left_out: _,
         } = response;
         let Some(served_by) = served_by else { return };
         if !log.wants(recommendation_id) {

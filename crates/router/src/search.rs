@@ -14,12 +14,12 @@ use marquee_core::id::ModelVersion;
 use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    DenyList, Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult,
-    SearchWay,
+    Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,
+    SearchResponse, SearchResult, SearchWay,
 };
 use marquee_proto::v1;
 use prost::Message as _;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,17 @@ pub(crate) struct Matrix<'a> {
 pub(crate) struct Ticket {
     op: usize,
     query: usize,
+}
+
+/// What an answer says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// By item: its score, and what carried it.
+    pub(crate) carried: HashMap<String, (f64, Carried)>,
+    /// By the number of a row: its item's id and title.
+    pub(crate) names: HashMap<u32, (String, String)>,
+    /// By shard.
+    pub(crate) left_out: BTreeMap<u32, LeftOut>,
 }
 
 /// See the module.
@@ -193,6 +204,26 @@ impl<'a> SearchRound<'a> {
         (1..).zip(picks).map(candidate).collect()
     }
 
+    /// What a query's answer says of itself: what was asked for by [`Query::carriers`] and
+    /// [`Query::count_left_out`], of all nodes that answered.
+    pub(crate) fn take_explanation(&mut self, ticket: Ticket) -> Said {
+        let mut said = Said::default();
+        for reply in &mut self.ops[ticket.op].replies {
+            let list = &mut reply.queries[ticket.query];
+            // Where a hedge answered too, the copies are equal.
+            let ids =
+                std::mem::take(&mut list.item_ids).into_iter().zip(list.scores.iter().copied());
+            let carried = std::mem::take(&mut list.carried);
+            said.carried.extend(
+                ids.zip(carried).map(|((id, score), carried)| (id, (f64::from(score), carried))),
+            );
+            let names = std::mem::take(&mut list.row_names).into_iter();
+            said.names.extend(names.map(|name| (name.ordinal, (name.item_id, name.title))));
+            said.left_out.extend(list.left_out.drain(..).map(|of| (of.shard, of)));
+        }
+        said
+    }
+
     /// The best rows of a query by ordinal, with their scores, after the round.
     pub(crate) fn take_ordinals(&mut self, ticket: Ticket) -> Vec<(u32, f32)> {
         let Op { queries, replies, .. } = &self.ops[ticket.op];
@@ -243,6 +274,8 @@ impl Op<'_> {
         for (list, query) in queries.iter().zip(&self.queries) {
             let length = list.ordinals.len();
             let whole = list.item_ids.len() == length && list.titles.len() == length;
+            let explained = list.carried.is_empty() || list.carried.len() == length;
+            let whole = whole && explained;
             if !whole || !ranked(list).is_sound() || length > query.count as usize {
                 return Err(format!("a list from {version} that is not ranked or not whole"));
             }

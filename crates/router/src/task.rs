@@ -2,7 +2,8 @@
 //!
 //! The rounds are shared by all asks of a batch; a task is what is one ask's own. Its methods are
 //! called in order: [`Task::look_up`], [`Task::settle`], then [`Task::demands`] and
-//! [`Task::learn`] until there are no demands, then [`Task::spread`] and [`Task::finish`].
+//! [`Task::learn`] until there are no demands, then [`Task::spread`], [`Task::understand`] and
+//! [`Task::finish`].
 //!
 //! A leaf is one recipe of one version: a model whose recipe is a blend has a leaf for each member.
 //! How it answers is its [`Approach`]; neighbours are found first, and then searched for what they
@@ -10,9 +11,12 @@
 //!
 //! A member with a timeout has it from its first demand on ([`Task::limit`]); time is an argument.
 
+mod explain;
 mod finish;
 mod settle;
 mod spread;
+
+pub(crate) use explain::{Reasons, Why};
 
 use crate::approach::{Approach, By, Source, want_item, want_recent, want_user};
 use crate::ask::{Ask, NamedLeaf, Subject};
@@ -57,6 +61,8 @@ pub(crate) struct Task<'a> {
     searched: BTreeSet<usize>,
     /// The list, once it is there.
     items: Option<Vec<Candidate>>,
+    /// Why the list is as it is.
+    reasons: Reasons,
     /// No items: what is not to be found where users are searched for.
     of_nobody: Arc<[String]>,
     /// Popular items that follow a list that came out too short: the leaf that gets them.
@@ -119,6 +125,7 @@ impl<'a> Task<'a> {
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
             items: None,
+            reasons: Reasons::default(),
             of_nobody: Arc::default(),
             filler: None,
         })

@@ -24,7 +24,7 @@ fn inner_product(shards: u32, queries: Vec<Query>) -> SearchOp {
 }
 
 fn check_shape(catalogue: &Catalogue, result: &QueryResult) {
-    let QueryResult { ordinals, scores, item_ids, titles, ways: _ } = result;
+    let QueryResult { ordinals, scores, item_ids, titles, .. } = result;
     assert!(scores.is_sorted_by(|a, b| a >= b));
     for (place, &ordinal) in ordinals.iter().enumerate() {
         let item = catalogue.item(ordinal as usize);

@@ -10,6 +10,7 @@ use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{ChangeDenyListRequest, GetPlanRequest, Surface};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tonic::transport::Channel;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DenyCommand {

@@ -11,7 +11,7 @@ use crate::fanout::{Failure, Limit, Outcome, Round, drive};
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound, MAX_KEYS};
 use crate::search::SearchRound;
-use crate::task::Task;
+use crate::task::{Task, Why};
 use crate::tree::Demand;
 use futures::future::join_all;
 use marquee_proto::shard::v1::Entity;
@@ -204,31 +204,61 @@ impl Engine {
     ) -> Result<(), RouterError> {
         let ends = deadline - left(deadline) / LOOKUP_SHARE;
         let wanted: Vec<_> = tasks.iter().map(|task| task.comparisons(layout)).collect();
-        let mut open =
-            tasks.iter_mut().zip(&wanted).filter(|(_, (ids, _))| !ids.is_empty()).peekable();
-        while open.peek().is_some() {
+        let mut begun = 0;
+        while begun < tasks.len() {
             let mut round = LookupRound::new(layout.epoch);
             let mut together = Vec::new();
-            while round.len() < MAX_KEYS
-                && let Some((task, (ids, rows))) = open.next()
-            {
+            while begun < tasks.len() && round.len() < MAX_KEYS {
+                let (ids, rows) = &wanted[begun];
                 let mut tickets = Vec::with_capacity(ids.len());
                 for id in ids {
                     let of_item: Vec<_> =
                         rows.iter().map(|rows| round.add(layout, *rows, id)).collect();
                     tickets.push(of_item);
                 }
-                together.push((task, tickets));
+                if !tickets.is_empty() {
+                    together.push((begun, tickets));
+                }
+                begun += 1;
             }
             let pieces = round.pieces();
-            let lost =
-                self.drive(&mut round, layout, &pieces, Limit { at: ends, is_hasty: true }).await?;
-            for (task, tickets) in together {
+            let limit = Limit { at: ends, is_hasty: true };
+            let lost = self.drive(&mut round, layout, &pieces, limit).await?;
+            for (n, tickets) in together {
                 let mut found = Vec::with_capacity(tickets.len());
                 for of_item in tickets {
                     found.push(of_item.into_iter().map(|ticket| round.take(ticket)).collect());
                 }
-                task.spread(found, &lost);
+                tasks[n].spread(found, &lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks of those who explain why their lists are as they are. What does not answer is not said.
+    pub(super) async fn explain<'a>(
+        &self,
+        tasks: &mut [Task<'a>],
+        layout: &mut Layout<'a>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        let ends = deadline - left(deadline) / LOOKUP_SHARE;
+        let whys = tasks.iter().map(Task::whys).enumerate();
+        let open = whys.flat_map(|(n, whys)| whys.into_iter().map(move |why| (n, why)));
+        let open = &mut open.collect::<Vec<_>>().into_iter().peekable();
+        while open.peek().is_some() {
+            let mut round = SearchRound::new(layout.epoch);
+            let mut tickets = Vec::new();
+            while let Some((n, why)) = open.next_if(|(_, Why { matrix, query, filter, .. })| {
+                !round.is_full_for(*matrix, query, filter.as_ref())
+            }) {
+                let Why { about, matrix, query, filter, denied } = why;
+                tickets.push((n, about, round.add(layout, matrix, query, filter, &denied)));
+            }
+            let pieces = round.pieces();
+            self.drive(&mut round, layout, &pieces, Limit { at: ends, is_hasty: true }).await?;
+            for (n, about, ticket) in tickets {
+                tasks[n].understand(about, round.take_explanation(ticket));
             }
         }
         Ok(())

@@ -47,6 +47,13 @@ impl Task<'_> {
                 false => Vec::new(),
             },
             items: self.items.unwrap_or_default(),
+            left_out: self
+                .reasons
+                .left_out
+                .iter()
+                .map(|(version, it)| (layout.version(*version).name.clone(), it.clone()))
+                .collect(),
+            reasons: self.reasons,
             route: self.route,
             epoch: layout.epoch,
             fallback: self.fallback,

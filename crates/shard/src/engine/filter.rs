@@ -40,6 +40,11 @@ impl SharedFilter {
         filters.into_iter().enumerate().map(check).collect()
     }
 
+    /// What it allows.
+    pub(super) fn spec(&self) -> &FilterSpec {
+        &self.spec
+    }
+
     /// The rows of the operation's shard number `place` that it allows; none for all of them.
     pub(super) fn rows(
         &self,

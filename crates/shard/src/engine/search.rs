@@ -1,5 +1,6 @@
 //! Search: the best rows of this node's shards, merged over them, with their ids and titles.
 
+use super::explain::{carried, left_out, row_names};
 use super::filter::{SharedDenials, SharedFilter};
 use super::paces::Kind;
 use super::{AnswerBytes, check_ops, check_version};
@@ -13,7 +14,9 @@ use marquee_bundle::{
     MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric, Partition, SearchError, SearchParams,
     SearchScratch, Way, dense_top_k_each, sparse_row_sum,
 };
-use marquee_core::bounds::{MAX_ID_BYTES, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
+};
 use marquee_core::merge::best_first;
 use marquee_proto::shard::v1::{
     Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
@@ -166,6 +169,9 @@ fn check_query(
         exclude_item_ids,
         filter,
         deny_list,
+        carriers,
+        count_left_out,
+        name_rows: _,
     } = query;
     if !(1..=MAX_SEARCH_COUNT).contains(&(*count as usize)) {
         return Err(("count", format!("{count}: 1 to {MAX_SEARCH_COUNT} are allowed")));
@@ -201,6 +207,21 @@ fn check_query(
     if *filter as usize > filters {
         return Err(("filter", format!("{filter}: the operation has {filters} filters")));
     }
+    if *carriers > MAX_CARRIERS {
+        return Err(("carriers", format!("{carriers}: at most {MAX_CARRIERS} are allowed")));
+    }
+    if *carriers > 0 && (kind != Kind::Sparse || rows.len() > MAX_CARRIER_ROWS) {
+        let reason = format!("only sums of at most {MAX_CARRIER_ROWS} rows can say what carried");
+        return Err(("carriers", reason));
+    }
+    if *carriers > 0 && *count as usize > MAX_EXPLAINED_ITEMS {
+        let reason =
+            format!("only of at most {MAX_EXPLAINED_ITEMS} results it is said what carried");
+        return Err(("carriers", reason));
+    }
+    if *count_left_out && entity == Entity::User {
+        return Err(("count_left_out", "the matrix has rows of users".into()));
+    }
     if *deny_list as usize > deny_lists {
         let reason = format!("{deny_list}: the operation has {deny_lists} deny lists");
         return Err(("deny_list", reason));
@@ -233,8 +254,10 @@ impl Work for Search {
         let op = &self.ops[op];
         let began = Instant::now();
         let found = op.search(queries.clone(), cancel, scratch, &self.spent.ways);
-        let describe =
-            |found: Vec<Found>| found.iter().map(|found| op.describe(found, &self.bytes)).collect();
+        let describe = |found: Vec<Found>| {
+            let numbered = queries.clone().zip(&found);
+            numbered.map(|(number, found)| op.describe(number, found, &self.bytes)).collect()
+        };
         let described = found.and_then(describe);
         self.spent.search.add(began.elapsed());
         described
@@ -415,7 +438,12 @@ impl Op {
         Ok(rows)
     }
 
-    fn describe(&self, found: &Found, bytes: &AnswerBytes) -> Result<QueryResult, RequestError> {
+    fn describe(
+        &self,
+        number: usize,
+        found: &Found,
+        bytes: &AnswerBytes,
+    ) -> Result<QueryResult, RequestError> {
         let Found { hits, ways } = found;
         let texts = |(place, hit): &Placed| {
             let ids = self.replicas[*place].shard.ids(self.entity);
@@ -426,13 +454,46 @@ impl Op {
         // Two tags and lengths, an ordinal and a score.
         let length = |(id, title): &(&str, &str)| id.len() + title.len() + 14;
         bytes.add(texts.iter().map(length).sum())?;
-        Ok(QueryResult {
+        let mut result = QueryResult {
             ordinals: hits.iter().map(|(_, hit)| hit.ordinal).collect(),
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
             item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
             titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
             ways: ways.iter().map(|&way| way.into()).collect(),
-        })
+            ..QueryResult::default()
+        };
+        self.explain(number, hits, &mut result)?;
+        let names = result.row_names.iter().map(|name| name.item_id.len() + name.title.len() + 14);
+        bytes.add(names.sum())?;
+        Ok(result)
+    }
+
+    /// Adds what the query wants to know of its answer.
+    fn explain(
+        &self,
+        number: usize,
+        hits: &[Placed],
+        result: &mut QueryResult,
+    ) -> Result<(), RequestError> {
+        let query = &self.queries[number];
+        let failed = |error| self.failed(number, error);
+        if query.carriers > 0 {
+            for (place, hit) in hits {
+                let matrix = self.replicas[*place].shard.sparse(&self.matrix).map_err(failed)?;
+                result.carried.push(carried(matrix, query, hit.row));
+            }
+            for replica in self.replicas.iter().filter(|_| query.name_rows) {
+                result.row_names.extend(row_names(replica.shard.items(), query));
+            }
+        }
+        if query.count_left_out {
+            let filter = (query.filter as usize).checked_sub(1).map(|at| self.filters[at].spec());
+            for (place, replica) in self.replicas.iter().enumerate() {
+                let counted = left_out(&replica.shard, place, query, filter, self.denials(query));
+                result.left_out.push(counted.map_err(failed)?);
+            }
+        }
+        Ok(())
     }
 }
 
