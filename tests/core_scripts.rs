@@ -18,6 +18,8 @@
 //! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
 //! | `stop ID reason=R` | it ends |
 //! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
+//! | `deny SURFACE add=A,B remove=C clear=yes` | what is never shown there changes |
+//! | `denied SURFACE` | prints it |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER` | prints that part of the plan |
@@ -86,6 +88,11 @@ impl Runner for Cluster {
             "doomed" => {
                 let plan = &self.state.plan;
                 format!("{:?}\n", doomed_bundles(plan, &retired(plan, self.now_ms)))
+            }
+            "denied" => {
+                let surface = word(&mut args)?;
+                let denied = self.state.plan.surfaces.get(surface).map(|it| it.denied.join(" "));
+                format!("{}\n", denied.unwrap_or_else(|| "no such surface".into()))
             }
             "wanted" => self.wanted(word(&mut args)?),
             "route" => self.route(word(&mut args)?, word(&mut args)?)?,
@@ -283,7 +290,7 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 let node = member
                     .parse::<ModelVersion>()
                     .map_or_else(|_| EnsembleNode::Reference(member.into()), EnsembleNode::Model);
-                WeightedNode { node, weight: 1.0 }
+                WeightedNode { node, weight: 1.0, timeout_ms: None }
             });
             let root = EnsembleNode::Parallel {
                 members: members.collect(),
@@ -338,6 +345,18 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 }
             };
             Action::SetAutomaticRollout { surface, automatic }
+        }
+        "deny" => {
+            let mut ids = |key| -> Vec<String> {
+                args.take_key(key)
+                    .into_iter()
+                    .flat_map(|ids| ids.split(','))
+                    .map(Into::into)
+                    .collect()
+            };
+            let (add, remove) = (ids("add"), ids("remove"));
+            let clear = args.take_key("clear").is_some();
+            Action::ChangeDenyList { surface: word(args)?.into(), clear, remove, add }
         }
         "retain" => {
             let keep = args.take_key("keep").map(str::parse).transpose()?;

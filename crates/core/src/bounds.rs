@@ -31,6 +31,18 @@ pub const MAX_QUERY_WORDS: usize = 64;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Entries in each list of a filter.
 pub const MAX_FILTER_TERMS: usize = 1_000;
+/// Items that one surface denies: they travel with every search, and each shard finds their rows anew.
+/// More than that is a catalogue of its own, and wants a tag to exclude.
+pub const MAX_DENIED_ITEMS: usize = 1_000;
+/// Items of an answer, the first ones, of which it is said what carried them: nobody reads more.
+pub const MAX_EXPLAINED_ITEMS: usize = 100;
+/// Items that are named as having carried one: with more, each says little.
+pub const MAX_CARRIERS: u32 = 3;
+/// Rows of a sum that are looked at to say what carried an item, those that weigh most: all of theirs are
+/// named once.
+pub const MAX_CARRIER_ROWS: usize = 1_000;
+/// With fewer like-minded users than this nothing is said of how alike they are: that would be about somebody.
+pub const MIN_NEIGHBOURS_DESCRIBED: u32 = 3;
 /// Levels of nesting in an ensemble, references followed.
 pub const MAX_ENSEMBLE_DEPTH: usize = 4;
 /// Members of one ensemble node, and leaves of a whole ensemble: each leaf is a search.

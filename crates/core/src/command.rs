@@ -8,6 +8,7 @@ mod experiments;
 mod models;
 mod nodes;
 mod rollouts;
+mod surfaces;
 
 pub use experiments::missing_arms;
 
@@ -15,6 +16,7 @@ use self::experiments::{change_experiment, experiments_that_are_ready, start_exp
 use self::models::{publish, put_ensemble};
 use self::nodes::{find_node, forget_drained_nodes, register_node, report_node};
 use self::rollouts::{change_rollout, set_automatic, start_pending, start_rollout};
+use self::surfaces::change_deny_list;
 use crate::bounds::{
     MAX_EVIDENCE_OF_FINISHED, MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS, MAX_REMEMBERED_REQUESTS,
 };
@@ -144,6 +146,18 @@ pub enum Action {
         surface: String,
         /// What begins them; `pending` is ignored.
         automatic: Option<Automatic>,
+    },
+    /// Changes what is never in an answer on a surface: all is allowed again if `clear`, then `remove` is, and
+    /// then `add` is denied.
+    ChangeDenyList {
+        /// Where.
+        surface: String,
+        /// Allow everything first.
+        clear: bool,
+        /// Items that are allowed again; those that were are fine.
+        remove: Vec<String>,
+        /// Items that are denied; those that were are fine.
+        add: Vec<String>,
     },
     /// Says what is kept of a model; none: everything.
     SetRetention {
@@ -472,6 +486,9 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
         Action::RecordTraffic { .. } => Ok(Reply::Done),
         Action::SetAutomaticRollout { surface, automatic } => {
             set_automatic(plan, surface, automatic.as_ref())
+        }
+        Action::ChangeDenyList { surface, clear, remove, add } => {
+            change_deny_list(plan, surface, *clear, remove, add)
         }
         Action::SetRetention { model, retention } => {
             if !plan.next_versions.contains_key(model) {

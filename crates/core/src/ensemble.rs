@@ -1,14 +1,18 @@
-//! Expressions over model versions: sequence, parallel, product, split.
+//! Expressions over model versions: sequence, parallel, product, split, and a last step that spreads the list.
 //!
 //! An ensemble is validated once, when it is put; after that it never changes, so that a rollout
 //! compares what it said it would. References by name are followed at use.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
+use crate::diversify::Diversity;
 use crate::id::{IdError, ModelVersion, check_name};
+use crate::recipe::Recipe;
 use std::collections::BTreeSet;
 
 /// Largest weight of a parallel's member: more would be a way of writing "only this one".
 pub const MAX_MEMBER_WEIGHT: f64 = 1_000.0;
+/// Longest timeout of a parallel's member: no request lives longer, so more would say nothing.
+pub const MAX_MEMBER_TIMEOUT_MS: u32 = 30_000;
 
 /// One node of the expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +37,31 @@ pub enum EnsembleNode {
     },
     /// The first member proposes candidates, each later one re-ranks them.
     Sequence(Vec<EnsembleNode>),
-    /// Scores scaled to 0..1 within each member's list, multiplied.
-    Product(Vec<EnsembleNode>),
+    /// What members say of an item multiplied.
+    Product {
+        /// The members.
+        members: Vec<EnsembleNode>,
+        /// What is multiplied with what.
+        form: ProductForm,
+    },
+    /// The last step of an ensemble: its list, spread. At the root, or in a split that is.
+    Diversify {
+        /// What gives the list.
+        node: Box<EnsembleNode>,
+        /// How it is spread.
+        how: Diversity,
+    },
+}
+
+/// What a product multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProductForm {
+    /// The members' scores of the same item, scaled to 0..1 within each member's list.
+    Elementwise,
+    /// A row of scores with a matrix, `s · M`: the scores of a member's best items are the weights with
+    /// which the next member's rows of these items are added up. Every member but the first is a model
+    /// whose recipe sums rows of items, see [`Recipe::ItemRows`].
+    Chain,
 }
 
 /// A member of a parallel.
@@ -44,6 +71,9 @@ pub struct WeightedNode {
     pub node: EnsembleNode,
     /// In (0, [`MAX_MEMBER_WEIGHT`]].
     pub weight: f64,
+    /// The answer goes on without it after so many milliseconds, at most [`MAX_MEMBER_TIMEOUT_MS`];
+    /// none: it has as long as the request.
+    pub timeout_ms: Option<u32>,
 }
 
 /// A member of a split.
@@ -125,6 +155,45 @@ pub enum EnsembleError {
         /// What it has.
         weight: f64,
     },
+    /// A timeout that is none.
+    #[error(
+        "{path}: timeout_ms {timeout_ms} is not 1 to {MAX_MEMBER_TIMEOUT_MS}: leave it out for as long as \
+         the request has"
+    )]
+    Timeout {
+        /// The node.
+        path: String,
+        /// What it has.
+        timeout_ms: u32,
+    },
+    /// A last step that is not the last.
+    #[error(
+        "{path}: diversify is the last step of an ensemble: put it at the root, around everything else, or around \
+         the members of a split at the root"
+    )]
+    NotLast {
+        /// The node.
+        path: String,
+    },
+    /// A last step with numbers that are none, or without what it needs.
+    #[error("{path}: {what}")]
+    Diversity {
+        /// The node.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A later member of a chain that has no rows of items to add up.
+    #[error(
+        "{path}: {found} cannot follow in a chain, which adds up the next member's rows of items: put a model \
+         there whose recipe sums rows of items (item-knn, ease, rp3beta, transitions), or use the elementwise form"
+    )]
+    Chain {
+        /// The node.
+        path: String,
+        /// What is there, in words.
+        found: String,
+    },
     /// Shares that are not the whole.
     #[error(
         "{path}: the weights of a split sum to {sum} basis points: they must sum to {FULL_WEIGHT_BASIS_POINTS}, \
@@ -140,8 +209,8 @@ pub enum EnsembleError {
 
 /// What validation needs to know of the plan.
 pub trait Known {
-    /// Whether the version is published.
-    fn version(&self, version: &ModelVersion) -> bool;
+    /// How the version answers, if it is published.
+    fn recipe(&self, version: &ModelVersion) -> Option<&Recipe>;
     /// The ensemble of this name.
     fn ensemble(&self, name: &str) -> Option<&EnsembleNode>;
 }
@@ -149,8 +218,8 @@ pub trait Known {
 /// Checks the ensemble `name` = `root` against what is known; see [`EnsembleError`].
 pub fn validate(name: &str, root: &EnsembleNode, known: &dyn Known) -> Result<(), EnsembleError> {
     check_name("ensemble.name", name)?;
-    let mut walk = Walk { known, names: vec![name.to_owned()], leaves: 0 };
-    walk.node(root, "root", 1)?;
+    let mut walk = Walk { known, names: vec![name.to_owned()], leaves: 0, has_vectors: false };
+    walk.last(root, "root", 1)?;
     if walk.leaves > MAX_ENSEMBLE_MEMBERS {
         return Err(EnsembleError::Leaves { count: walk.leaves });
     }
@@ -162,9 +231,40 @@ struct Walk<'a> {
     /// The chain of references that leads here.
     names: Vec<String>,
     leaves: usize,
+    /// A model that was met has vectors of items.
+    has_vectors: bool,
 }
 
 impl Walk<'_> {
+    /// A node that nothing follows.
+    fn last(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
+        match node {
+            EnsembleNode::Diversify { node, how } => {
+                let refuse = |what| Err(EnsembleError::Diversity { path: path.into(), what });
+                if let Err(what) = how.check() {
+                    return refuse(what);
+                }
+                let before = std::mem::take(&mut self.has_vectors);
+                self.node(node, &format!("{path}.node"), depth)?;
+                if how.mmr_lambda.is_some() && !self.has_vectors {
+                    return refuse(
+                        "mmr_lambda compares vectors of items, and no model below has any: add one that was \
+                         trained as mf, mf-sgd, bpr or content, or leave it out"
+                            .into(),
+                    );
+                }
+                self.has_vectors |= before;
+                Ok(())
+            }
+            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::last),
+            EnsembleNode::Split { salt, members } => {
+                check_split(salt, members, path)?;
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::last)
+            }
+            _ => self.node(node, path, depth),
+        }
+    }
+
     fn node(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
         if depth > MAX_ENSEMBLE_DEPTH {
             return Err(EnsembleError::Depth { path: path.into() });
@@ -172,40 +272,85 @@ impl Walk<'_> {
         match node {
             EnsembleNode::Model(version) => {
                 self.leaves += 1;
-                match self.known.version(version) {
-                    true => Ok(()),
-                    false => Err(EnsembleError::UnknownVersion {
+                match self.known.recipe(version) {
+                    Some(recipe) => {
+                        self.has_vectors |= recipe.item_vectors().is_some();
+                        Ok(())
+                    }
+                    None => Err(EnsembleError::UnknownVersion {
                         path: path.into(),
                         version: version.clone(),
                     }),
                 }
             }
-            EnsembleNode::Reference(name) => self.reference(name, path, depth),
+            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::node),
+            EnsembleNode::Diversify { .. } => Err(EnsembleError::NotLast { path: path.into() }),
             EnsembleNode::Parallel { members, fusion: _ } => {
                 for (n, member) in members.iter().enumerate() {
                     if !(member.weight > 0.0 && member.weight <= MAX_MEMBER_WEIGHT) {
                         let path = format!("{path}.members[{n}]");
                         return Err(EnsembleError::Weight { path, weight: member.weight });
                     }
+                    if let Some(timeout_ms) = member.timeout_ms
+                        && !(1..=MAX_MEMBER_TIMEOUT_MS).contains(&timeout_ms)
+                    {
+                        let path = format!("{path}.members[{n}]");
+                        return Err(EnsembleError::Timeout { path, timeout_ms });
+                    }
                 }
-                self.members(members.iter().map(|member| &member.node), path, depth)
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
             }
             EnsembleNode::Split { salt, members } => {
-                check_name(&format!("{path}.salt"), salt)?;
-                let sum = members.iter().map(|m| u64::from(m.weight_basis_points)).sum();
-                let empty = members.iter().any(|m| m.weight_basis_points == 0);
-                if sum != u64::from(FULL_WEIGHT_BASIS_POINTS) || empty {
-                    return Err(EnsembleError::Shares { path: path.into(), sum });
-                }
-                self.members(members.iter().map(|member| &member.node), path, depth)
+                check_split(salt, members, path)?;
+                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
             }
-            EnsembleNode::Sequence(members) | EnsembleNode::Product(members) => {
-                self.members(members.iter(), path, depth)
+            EnsembleNode::Sequence(members) => {
+                self.members(members.iter(), path, depth, Self::node)
+            }
+            EnsembleNode::Product { members, form } => {
+                self.members(members.iter(), path, depth, Self::node)?;
+                if *form == ProductForm::Chain {
+                    for (n, member) in members.iter().enumerate().skip(1) {
+                        self.sums_items(member, &format!("{path}.members[{n}]"))?;
+                    }
+                }
+                Ok(())
             }
         }
     }
 
-    fn reference(&mut self, name: &str, path: &str, depth: usize) -> Result<(), EnsembleError> {
+    /// Checks that whatever the node comes to for a user has rows of items to add up. The node itself was
+    /// found to be fine, so references end.
+    fn sums_items(&self, node: &EnsembleNode, path: &str) -> Result<(), EnsembleError> {
+        let refuse = |found: String| Err(EnsembleError::Chain { path: path.into(), found });
+        match node {
+            EnsembleNode::Model(version) => match self.known.recipe(version) {
+                Some(Recipe::ItemRows { .. }) | None => Ok(()),
+                Some(other) => refuse(format!("model version {version} ({})", other.name())),
+            },
+            EnsembleNode::Reference(name) => match self.known.ensemble(name) {
+                Some(target) => self.sums_items(target, &format!("{path} → {name}")),
+                None => Ok(()),
+            },
+            EnsembleNode::Split { members, .. } => {
+                members.iter().enumerate().try_for_each(|(n, member)| {
+                    self.sums_items(&member.node, &format!("{path}.members[{n}]"))
+                })
+            }
+            EnsembleNode::Parallel { .. } => refuse("a parallel".into()),
+            EnsembleNode::Sequence(_) => refuse("a sequence".into()),
+            EnsembleNode::Product { .. } => refuse("a product".into()),
+            EnsembleNode::Diversify { .. } => refuse("diversify".into()),
+        }
+    }
+
+    fn reference(
+        &mut self,
+        name: &str,
+        path: &str,
+        depth: usize,
+        visit: Visit<Self>,
+    ) -> Result<(), EnsembleError> {
         check_name(path, name)?;
         if self.names.iter().any(|seen| seen == name) {
             return Err(EnsembleError::Cycle { path: path.into(), name: name.into() });
@@ -216,7 +361,7 @@ impl Walk<'_> {
             name: name.into(),
         })?;
         self.names.push(name.to_owned());
-        self.node(target, &format!("{path} → {name}"), depth + 1)?;
+        visit(self, target, &format!("{path} → {name}"), depth + 1)?;
         self.names.pop();
         Ok(())
     }
@@ -226,15 +371,29 @@ impl Walk<'_> {
         members: impl ExactSizeIterator<Item = &'n EnsembleNode>,
         path: &str,
         depth: usize,
+        visit: Visit<Self>,
     ) -> Result<(), EnsembleError> {
         let count = members.len();
         if count == 0 || count > MAX_ENSEMBLE_MEMBERS {
             return Err(EnsembleError::Members { path: path.into(), count });
         }
         for (n, member) in members.enumerate() {
-            self.node(member, &format!("{path}.members[{n}]"), depth + 1)?;
+            visit(self, member, &format!("{path}.members[{n}]"), depth + 1)?;
         }
         Ok(())
+    }
+}
+
+/// How a walk goes on.
+type Visit<W> = fn(&mut W, &EnsembleNode, &str, usize) -> Result<(), EnsembleError>;
+
+fn check_split(salt: &str, members: &[SplitMember], path: &str) -> Result<(), EnsembleError> {
+    check_name(&format!("{path}.salt"), salt)?;
+    let sum = members.iter().map(|member| u64::from(member.weight_basis_points)).sum();
+    let is_empty = members.iter().any(|member| member.weight_basis_points == 0);
+    match sum == u64::from(FULL_WEIGHT_BASIS_POINTS) && !is_empty {
+        true => Ok(()),
+        false => Err(EnsembleError::Shares { path: path.into(), sum }),
     }
 }
 
@@ -257,7 +416,8 @@ impl EnsembleNode {
             Self::Model(_) | Self::Reference(_) => {}
             Self::Parallel { members, .. } => members.iter().for_each(|m| m.node.visit(f)),
             Self::Split { members, .. } => members.iter().for_each(|m| m.node.visit(f)),
-            Self::Sequence(members) | Self::Product(members) => {
+            Self::Diversify { node, how: _ } => node.visit(f),
+            Self::Sequence(members) | Self::Product { members, form: _ } => {
                 members.iter().for_each(|member| member.visit(f));
             }
         }
@@ -265,69 +425,4 @@ impl EnsembleNode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    struct World(BTreeMap<String, EnsembleNode>);
-
-    impl Known for World {
-        fn version(&self, version: &ModelVersion) -> bool {
-            version.version <= 2
-        }
-        fn ensemble(&self, name: &str) -> Option<&EnsembleNode> {
-            self.0.get(name)
-        }
-    }
-
-    fn model(version: u64) -> EnsembleNode {
-        EnsembleNode::Model(ModelVersion::new("films", version))
-    }
-
-    fn check(root: EnsembleNode) -> String {
-        let world = World(BTreeMap::from([
-            ("one".to_owned(), model(1)),
-            ("loop".to_owned(), EnsembleNode::Reference("new".into())),
-        ]));
-        validate("new", &root, &world).map_or_else(|e| e.to_string(), |()| "fine".into())
-    }
-
-    #[test]
-    fn every_fault_names_its_node() {
-        let split = |weights: [u32; 2]| EnsembleNode::Split {
-            salt: "s".into(),
-            members: weights.map(|w| SplitMember { node: model(1), weight_basis_points: w }).into(),
-        };
-        assert_eq!(check(EnsembleNode::Sequence(vec![model(1), model(2)])), "fine");
-        assert_eq!(check(EnsembleNode::Reference("one".into())), "fine");
-        assert_eq!(check(split([2_500, 7_500])), "fine");
-        let deep = (0..4).fold(model(1), |node, _| EnsembleNode::Product(vec![node]));
-        let weight = |weight| EnsembleNode::Parallel {
-            members: vec![WeightedNode { node: model(1), weight }],
-            fusion: Fusion::ReciprocalRank,
-        };
-        for (root, says) in [
-            (
-                EnsembleNode::Sequence(vec![model(1), model(3)]),
-                "root.members[1]: model version films@3",
-            ),
-            (EnsembleNode::Reference("two".into()), "root: there is no ensemble \"two\""),
-            (EnsembleNode::Reference("loop".into()), "root → loop: ensemble \"new\" leads back"),
-            (EnsembleNode::Reference("new".into()), "root: ensemble \"new\" leads back"),
-            (EnsembleNode::Sequence(vec![]), "root: has 0 members"),
-            (EnsembleNode::Sequence(vec![model(1); 9]), "root: has 9 members"),
-            (
-                EnsembleNode::Sequence(vec![EnsembleNode::Product(vec![model(1); 5]); 2]),
-                "10 leaves",
-            ),
-            (deep, "nested more than 4"),
-            (weight(f64::NAN), "root.members[0]: weight NaN"),
-            (weight(0.0), "root.members[0]: weight 0"),
-            (split([2_500, 2_500]), "sum to 5000"),
-            (split([10_000, 0]), "each at least 1"),
-        ] {
-            let said = check(root);
-            assert!(said.contains(says), "{said:?} does not say {says:?}");
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@
 
 pub mod bounds;
 pub mod command;
+pub mod diversify;
 pub mod ensemble;
 pub mod event;
 pub mod experiment;

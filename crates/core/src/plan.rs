@@ -14,6 +14,7 @@ use crate::rollout::{Rollout, RolloutState, RolloutStep, Terms};
 use crate::split;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where no surface is named.
 pub const DEFAULT_SURFACE: &str = "default";
@@ -162,6 +163,9 @@ pub struct Surface {
     pub previous: Option<String>,
     /// Rollouts that begin by themselves.
     pub automatic: Option<Automatic>,
+    /// Ids of items that are never in an answer here, ascending, at most
+    /// [`MAX_DENIED_ITEMS`](crate::bounds::MAX_DENIED_ITEMS). Shared, since every route has them.
+    pub denied: Arc<[String]>,
 }
 
 /// A rollout is to begin whenever a new version of a model is published.
@@ -192,6 +196,8 @@ pub struct Route {
     pub experiment: Option<(String, String)>,
     /// What the answer counts for.
     pub trial: Option<Trial>,
+    /// Ids of items that are never in an answer on the surface, ascending.
+    pub denied: Arc<[String]>,
     /// What to execute: references followed and splits decided, so only models, sequences,
     /// parallels and products are left.
     pub root: EnsembleNode,
@@ -243,8 +249,8 @@ pub enum RouteError {
 }
 
 impl Known for Plan {
-    fn version(&self, version: &ModelVersion) -> bool {
-        self.versions.contains_key(version)
+    fn recipe(&self, version: &ModelVersion) -> Option<&Recipe> {
+        self.versions.get(version).map(|published| &published.recipe)
     }
 
     fn ensemble(&self, name: &str) -> Option<&EnsembleNode> {
@@ -318,6 +324,7 @@ impl Plan {
                 arms: arms.len(),
                 weight_basis_points: arms.last().map_or(0, |arm| arm.weight_basis_points),
             }),
+            denied: self.denied(surface),
             root: self.decide(&self.named(&arms[arm].ensemble)?, user_id)?,
         }))
     }
@@ -353,8 +360,14 @@ impl Plan {
             variant,
             experiment: None,
             trial,
+            denied: self.denied(surface),
             root: self.decide(&self.named(ensemble)?, user_id)?,
         })
+    }
+
+    /// What is never in an answer on the surface.
+    fn denied(&self, surface: &str) -> Arc<[String]> {
+        self.surfaces.get(surface).map(|surface| Arc::clone(&surface.denied)).unwrap_or_default()
     }
 
     fn named(&self, name: &str) -> Result<EnsembleNode, RouteError> {
@@ -371,15 +384,22 @@ impl Plan {
             EnsembleNode::Model(version) => EnsembleNode::Model(version.clone()),
             EnsembleNode::Reference(name) => self.decide(&self.named(name)?, user_id)?,
             EnsembleNode::Sequence(members) => EnsembleNode::Sequence(all(members)?),
-            EnsembleNode::Product(members) => EnsembleNode::Product(all(members)?),
+            EnsembleNode::Product { members, form } => {
+                EnsembleNode::Product { members: all(members)?, form: *form }
+            }
             EnsembleNode::Parallel { members, fusion } => EnsembleNode::Parallel {
                 members: members
                     .iter()
-                    .map(|WeightedNode { node, weight }| {
-                        Ok(WeightedNode { node: self.decide(node, user_id)?, weight: *weight })
+                    .map(|WeightedNode { node, weight, timeout_ms }| {
+                        let node = self.decide(node, user_id)?;
+                        Ok(WeightedNode { node, weight: *weight, timeout_ms: *timeout_ms })
                     })
                     .collect::<Result<_, RouteError>>()?,
                 fusion: *fusion,
+            },
+            EnsembleNode::Diversify { node, how } => EnsembleNode::Diversify {
+                node: Box::new(self.decide(node, user_id)?),
+                how: how.clone(),
             },
             EnsembleNode::Split { salt, members } => {
                 let weights: Vec<u32> = members.iter().map(|m| m.weight_basis_points).collect();

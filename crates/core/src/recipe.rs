@@ -336,6 +336,16 @@ impl Recipe {
         }
     }
 
+    /// The matrix that has the items' vectors, if there is one; a blend's first that has.
+    pub fn item_vectors(&self) -> Option<&str> {
+        match self {
+            Self::MatrixFactorisation { item_factors, .. } => Some(item_factors),
+            Self::Content { item_topics, .. } => Some(item_topics),
+            Self::Blend { members } => members.iter().find_map(|it| it.recipe.item_vectors()),
+            _ => None,
+        }
+    }
+
     /// What the history weighs as rows of a sum, if it is summed.
     pub fn history(&self) -> Option<&HistoryWeights> {
         match self {

@@ -1,174 +1,575 @@
-//! An ensemble's file, evaluated over local bundles and served: the same scores for every user.
+//! Ensembles of two models, from bundles on disk through shards and router to a caller, against what their
+//! definitions say: with 1, 2 and 5 shards the same lists.
+//!
+//! The two models know different items, so the same item has another number in each of them.
 
-use marquee_node::ctl::message;
+use marquee_bundle::{
+    BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
+    SparseInput, SparseShape, write_bundle,
+};
+use marquee_core::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::fuse::Candidate;
+use marquee_core::recipe::{HistoryWeights, NeighbourSearch, Recipe};
 use marquee_node::serve::{Node, loopback_address, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
-use marquee_proto::control::v1::{Ensemble, PutEnsembleRequest, RolloutStep, StartRolloutRequest};
-use marquee_train::{ModelKind, TrainArgs, train};
+use marquee_proto::control::v1::{
+    ChangeDenyListRequest, Diversify, Ensemble, EnsembleNode, Product, ProductForm,
+    PublishModelRequest, PutEnsembleRequest, StartRolloutRequest, ensemble_node::Kind,
+};
+use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
+use marquee_proto::v1::{
+    AttributeRange, FallbackReason, Filter, LeftOutReason, ModelVersion, RankItemsRequest,
+    RecommendRequest, RecommendResponse, RecommendedItem,
+};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
+use std::ops::Range;
 use std::time::Duration;
+use tonic::transport::Channel;
 
-/// What people of two tastes watched, one film a day; now and then something of the other taste.
-fn rows(days: std::ops::Range<usize>) -> String {
-    let mixed = |of: usize| {
-        let x = (of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) as usize
+/// Of all models together.
+const ITEMS: usize = 14;
+const TASTE_KNOWS: Range<usize> = 0..12;
+const ALIKE_KNOWS: Range<usize> = 3..14;
+const RANK: usize = 3;
+/// What each user liked, by both models.
+const HISTORIES: [&[usize]; 4] = [&[3, 4, 5], &[4, 11], &[7], &[3, 6, 8, 10]];
+const GENRES: [&str; 3] = ["drama", "war", "sea"];
+
+fn factor(row: usize, column: usize) -> f32 {
+    ((row * 5 + column * 11 + row * row * 3) % 17) as f32 / 17.0 - 0.3
+}
+
+/// How much an item says of another; a quarter of the pairs say nothing.
+fn rule(of: usize, item: usize) -> Option<f32> {
+    let mixed = (of * 7 + item * 13 + of * item * 5) % 16;
+    (of != item && mixed >= 4).then(|| mixed as f32 / 16.0)
+}
+
+fn popularity(item: usize) -> f32 {
+    (ITEMS - item) as f32
+}
+
+/// What a user's factors say of an item.
+fn likes(user: usize, item: usize) -> f32 {
+    (0..RANK).map(|at| factor(user + 40, at) * factor(item, at)).sum()
+}
+
+fn csr(rows: usize, columns: usize, of: impl Fn(usize, usize) -> Option<f32>) -> CsrInput {
+    let mut csr = CsrInput { offsets: vec![0], ..CsrInput::default() };
+    for row in 0..rows {
+        for column in 0..columns {
+            if let Some(value) = of(row, column) {
+                csr.columns.push(column as u32);
+                csr.values.push(value);
+            }
+        }
+        csr.offsets.push(csr.columns.len());
+    }
+    csr
+}
+
+fn bundle(model: &str, recipe: Recipe, knows: Range<usize>, shards: u32) -> BundleInput {
+    let first = knows.start;
+    let users = HISTORIES.len();
+    let dense = |name: &str, entity, rows: Range<usize>| DenseInput {
+        name: name.into(),
+        entity,
+        rank: RANK,
+        data: rows.flat_map(|row| (0..RANK).map(move |at| factor(row, at))).collect(),
+        index: None,
+        rows: RowFormat::F32,
     };
-    let mut rows = String::from("user,item,timestamp\n");
-    for user in 0..60 {
-        for day in days.clone() {
-            let strays = usize::from(mixed(user * 100 + day + 50_000).is_multiple_of(6));
-            let film = mixed(user * 100 + day) % 20 * 2 + (user + strays) % 2;
-            rows += &format!("u{user},{film},{}\n", day * 100 + user);
+    let record = |item: usize| ItemRecord {
+        id: format!("i{item:02}"),
+        title: format!("Film {item}"),
+        tags: vec![GENRES[item % 3].into()],
+        attributes: vec![("year".into(), 1990.0 + item as f64)],
+    };
+    let seen = |user: usize, column: usize| HISTORIES[user].contains(&(column + first));
+    let norm = |user: usize| {
+        let known = HISTORIES[user].iter().filter(|item| knows.contains(item)).count();
+        (known as f32).sqrt()
+    };
+    let sums = |rows, columns| SparseShape::Sums { rows, columns };
+    let by_item =
+        csr(knows.len(), users, |column, user| seen(user, column).then(|| 1.0 / norm(user)));
+    let by_user = csr(users, knows.len(), |user, column| seen(user, column).then_some(1.0));
+    BundleInput {
+        model: model.into(),
+        kind: "by hand".into(),
+        shards,
+        items: knows.clone().map(record).collect(),
+        users: (0..users).map(|user| format!("u{user}")).collect(),
+        terms: Vec::new(),
+        dense: match recipe {
+            Recipe::MatrixFactorisation { .. } => vec![
+                dense("user_factors", Entity::User, 40..40 + users),
+                dense("item_factors", Entity::Item, knows.clone()),
+            ],
+            _ => vec![],
+        },
+        recipe,
+        history: Some(csr(users, knows.len(), |user, column| seen(user, column).then_some(1.0))),
+        popularity: knows.clone().map(popularity).collect(),
+        sparse: vec![
+            SparseInput {
+                name: "item_knn".into(),
+                shape: SparseShape::ITEM_ROWS,
+                matrix: csr(knows.len(), knows.len(), |a, b| rule(a + first, b + first)),
+            },
+            SparseInput {
+                name: "users_by_item".into(),
+                shape: sums(RowSpace::Items, Entity::User),
+                matrix: by_item,
+            },
+            SparseInput {
+                name: "user_histories".into(),
+                shape: sums(RowSpace::Users, Entity::Item),
+                matrix: by_user,
+            },
+        ],
+        quality: Quality::default(),
+        parameters: BTreeMap::new(),
+        created_at_ms: 0,
+    }
+}
+
+fn model(name: &str) -> EnsembleNode {
+    let version = ModelVersion { model: name.into(), version: 1 };
+    EnsembleNode { kind: Some(Kind::Model(version)) }
+}
+
+fn product(form: ProductForm, members: Vec<EnsembleNode>) -> EnsembleNode {
+    EnsembleNode { kind: Some(Kind::Product(Product { members, form: form.into() })) }
+}
+
+fn ids(items: &[RecommendedItem]) -> Vec<&str> {
+    items.iter().map(|item| item.item_id.as_str()).collect()
+}
+
+/// A cluster of one that has both models.
+struct Served {
+    node: Node,
+    client: RecommenderServiceClient<Channel>,
+    control: ControlServiceClient<Channel>,
+    /// What it serves from, deleted at the end.
+    _directory: tempfile::TempDir,
+}
+
+impl Served {
+    async fn new(shards: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let factors = Recipe::MatrixFactorisation {
+            user_factors: "user_factors".into(),
+            item_factors: "item_factors".into(),
+            fold_in: None,
+        };
+        let rows =
+            Recipe::ItemRows { matrix: "item_knn".into(), history: HistoryWeights::default() };
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let node = standalone::start(any_port, &directory.path().join("node")).await;
+        let node = node.expect("started");
+        let address = loopback_address(node.listens_at()).to_string();
+        let client = RecommenderServiceClient::connect(address.clone()).await.expect("connected");
+        let mut control = ControlServiceClient::connect(address).await.expect("connected");
+        let people = Recipe::UserNeighbours {
+            by: NeighbourSearch::Histories {
+                matrix: "users_by_item".into(),
+                history: HistoryWeights::default(),
+            },
+            histories: "user_histories".into(),
+            neighbours: 10,
+        };
+        for (name, recipe, knows) in [
+            ("taste", factors, TASTE_KNOWS),
+            ("alike", rows, ALIKE_KNOWS),
+            ("people", people, ALIKE_KNOWS),
+        ] {
+            let path = directory.path().join(name);
+            write_bundle(bundle(name, recipe, knows, shards), &path, &|_| ()).expect("written");
+            let request = PublishModelRequest {
+                bundle_uri: path.to_str().expect("UTF-8").into(),
+                force: true,
+                ..PublishModelRequest::default()
+            };
+            control.publish_model(request).await.expect("published");
+        }
+        Self { node, client, control, _directory: directory }
+    }
+
+    /// Serves an ensemble on the surface of its name.
+    async fn serve(&mut self, name: &str, root: EnsembleNode) {
+        let ensemble = Some(Ensemble { name: name.into(), root: Some(root) });
+        let request = PutEnsembleRequest { ensemble, ..PutEnsembleRequest::default() };
+        self.control.put_ensemble(request).await.expect("put");
+        let request = StartRolloutRequest {
+            surface: name.into(),
+            candidate: name.into(),
+            ..StartRolloutRequest::default()
+        };
+        self.control.start_rollout(request).await.expect("started");
+        while self.client.recommend(self.request(name, "u0")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    rows
+
+    fn request(&self, surface: &str, user: &str) -> RecommendRequest {
+        RecommendRequest {
+            user_id: user.into(),
+            surface: surface.into(),
+            count: 5,
+            ..RecommendRequest::default()
+        }
+    }
+
+    async fn recommend(&mut self, request: RecommendRequest) -> RecommendResponse {
+        self.client.recommend(request).await.expect("answered").into_inner()
+    }
 }
 
-const MODELS: &str = "
-        - { model: { model: rules, version: 1 } }
-        - { model: { model: factors, version: 1 } }";
-
-/// Every kind of node; users are split over two of them.
-fn ensemble() -> String {
-    format!(
-        "name: blend
-root:
-  split:
-    salt: s
-    members:
-      - weight_basis_points: 5000
-        node: {{ product: {{ members: [{{ model: {{ model: rules, version: 1 }} }}, {{ model: {{ model: factors, version: 1 }} }}] }} }}
-      - weight_basis_points: 5000
-        node:
-          parallel:
-            fusion: FUSION_WEIGHTED_SCORE
-            members:
-              - weight: 0.7
-                node: {{ model: {{ model: rules, version: 1 }} }}
-              - weight: 0.3
-                node:
-                  sequence:
-                    members:{}
-",
-        MODELS.replace("\n        -", "\n                      -")
-    )
+/// Best first, equals by id.
+fn ranked(scores: impl Iterator<Item = (usize, f64)>) -> Vec<(usize, f64)> {
+    let mut list: Vec<(usize, f64)> = scores.collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    list
 }
 
-fn marquee(directory: &Path, arguments: &[&str]) {
-    let output = Command::new(env!("CARGO_BIN_EXE_marquee"))
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .expect("the binary starts");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-async fn until_live(node: &Node, ensemble: &str) {
-    let mut plan = node.plan();
-    let is_live = |plan: &std::sync::Arc<marquee_core::plan::Plan>| {
-        let surface = &plan.surfaces["default"];
-        surface.ensemble.as_deref() == Some(ensemble) && surface.rollout_id.is_none()
+/// `Σ likes(user, x) · rule(x, item)` over what the first model would recommend, for items that the second
+/// would.
+fn chained(user: usize, allowed: impl Fn(usize) -> bool) -> Vec<(usize, f64)> {
+    let unseen = |item: &usize| !HISTORIES[user].contains(item) && allowed(*item);
+    let rows: Vec<usize> =
+        TASTE_KNOWS.filter(unseen).filter(|row| ALIKE_KNOWS.contains(row)).collect();
+    let score = |item: usize| {
+        let parts = rows.iter().filter_map(|&row| Some(likes(user, row) * rule(row, item)?));
+        let parts: Vec<f64> = parts.map(f64::from).collect();
+        (!parts.is_empty()).then(|| (item, parts.iter().sum()))
     };
-    let live = tokio::time::timeout(Duration::from_secs(60), plan.wait_for(is_live)).await;
-    assert!(live.is_ok(), "{ensemble} is not live");
+    ranked(ALIKE_KNOWS.filter(unseen).filter_map(score))
+}
+
+fn names(list: &[(usize, f64)], count: usize) -> Vec<String> {
+    list.iter().take(count).map(|(item, _)| format!("i{item:02}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_served_is_what_was_evaluated() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = |name: &str| directory.path().join(name);
-    let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("written");
-    write("train.csv", &rows(0..12));
-    // Strangers are to be found, too.
-    write("test.csv", &(rows(12..16) + "stranger,1,1\nother,2,1\n"));
-    write("blend.yaml", &ensemble());
-    for (name, model, shards) in
-        [("rules", ModelKind::Transitions, 3), ("factors", ModelKind::Hybrid, 2)]
-    {
-        let args = TrainArgs {
-            model,
-            name: Some(name.into()),
-            shards,
-            evaluate_users: Some(0),
-            ..TrainArgs::new(path("train.csv"), path(name))
+async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served
+            .serve("chain", product(ProductForm::Chain, vec![model("taste"), model("alike")]))
+            .await;
+        for user in 0..HISTORIES.len() {
+            let name = format!("u{user}");
+            let expected = chained(user, |_| true);
+            let answer = served.recommend(served.request("chain", &name)).await;
+            assert_eq!(ids(&answer.items), names(&expected, 5), "{name} of {shards} shards");
+            for (item, (_, score)) in answer.items.iter().zip(&expected) {
+                assert!((item.score - score).abs() < 1e-5, "{item:?} and not {score}");
+            }
+            assert_eq!(answer.coverage.expect("always there").shards_total, 2 * shards);
+            // What carries the answer passes the filter too.
+            let filter = Filter { include_tags: vec!["war".into()], ..Filter::default() };
+            let request =
+                RecommendRequest { filter: Some(filter), ..served.request("chain", &name) };
+            let expected = chained(user, |item| GENRES[item % 3] == "war");
+            let answer = served.recommend(request).await;
+            let found = ids(&answer.items);
+            assert_eq!(found[..expected.len().min(5)], names(&expected, 5));
+        }
+        // The items to rank are no bound on what carries them.
+        let request = RankItemsRequest {
+            user_id: "u1".into(),
+            item_ids: ["i13", "i11", "i09", "nonsense"].map(String::from).into(),
+            surface: "chain".into(),
         };
-        train(&args, 0).expect("trained");
+        let answer = served.client.rank_items(request).await.expect("answered").into_inner();
+        let all = |item: usize| {
+            let parts = TASTE_KNOWS.filter(|row| ALIKE_KNOWS.contains(row));
+            let parts = parts.filter_map(|row| Some(likes(1, row) * rule(row, item)?));
+            (item, parts.map(f64::from).sum())
+        };
+        let expected = ranked([13, 11, 9].into_iter().map(all));
+        assert_eq!(ids(&answer.items), names(&expected, 3));
+        assert_eq!(answer.unknown_item_ids, ["nonsense"]);
+        // Who is unknown gets what is popular, and not what goes with it.
+        let answer = served.recommend(served.request("chain", "stranger")).await;
+        assert_eq!(ids(&answer.items), ["i00", "i01", "i02", "i03", "i04"]);
+        assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
+        served.node.shutdown().await;
     }
-    let files = ["--train", "train.csv", "--test", "test.csv", "--cutoff", "1,3,10"];
-    let evaluate = ["eval", "--ensemble", "blend.yaml", "--bundle", "rules@1=rules", "--bundle"];
-    let bundles = ["factors@1=factors", "--per-user", "offline.csv"];
-    marquee(directory.path(), &[&evaluate[..], &bundles, &files].concat());
-
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let node = standalone::start(any_port, &path("node")).await.expect("started");
-    standalone::publish_and_go_live(&node, &path("rules")).await.expect("live");
-    standalone::publish_and_go_live(&node, &path("factors")).await.expect("live");
-    let address = loopback_address(node.listens_at()).to_string();
-    let mut control = ControlServiceClient::connect(address.clone()).await.expect("connected");
-    until_live(&node, "factors@1").await;
-    let definition: Ensemble =
-        message::read_file(&path("blend.yaml"), "marquee.control.v1.Ensemble").expect("read");
-    let put = PutEnsembleRequest { request_id: "put".into(), ensemble: Some(definition) };
-    control.put_ensemble(put).await.expect("put");
-    let all = RolloutStep { weight_basis_points: 10_000, ..RolloutStep::default() };
-    let rollout = StartRolloutRequest {
-        request_id: "start".into(),
-        surface: "default".into(),
-        candidate: "blend".into(),
-        steps: vec![all],
-        without_gates: true,
-        ..StartRolloutRequest::default()
-    };
-    control.start_rollout(rollout).await.expect("started");
-    until_live(&node, "blend").await;
-
-    let directory_of = directory.path().to_owned();
-    let asked = tokio::task::spawn_blocking(move || {
-        let endpoint = ["eval", "--endpoint", &address, "--per-user", "served.csv"];
-        marquee(&directory_of, &[&endpoint[..], &files].concat());
-    });
-    asked.await.expect("evaluated");
-    let read = |name: &str| std::fs::read_to_string(path(name)).expect("written");
-    assert!(read("offline.csv").lines().count() > 60);
-    for (offline, served) in read("offline.csv").lines().zip(read("served.csv").lines()) {
-        assert_eq!(offline, served);
-    }
-    node.shutdown().await;
 }
 
-#[test]
-fn what_does_not_fit_is_said() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let write = |name: &str, text: &str| {
-        std::fs::write(directory.path().join(name), text).expect("written");
-    };
-    write("train.csv", &rows(0..12));
-    write("blend.yaml", &ensemble());
-    let args = TrainArgs {
-        model: ModelKind::Popularity,
-        evaluate_users: Some(0),
-        ..TrainArgs::new(directory.path().join("train.csv"), directory.path().join("popular"))
-    };
-    train(&args, 0).expect("trained");
-    let files = ["--train", "train.csv", "--test", "train.csv"];
-    for (arguments, says) in [
-        (&["--ensemble", "blend.yaml", "--bundle", "rules@1=popular"][..], "factors@1"),
-        (&["--ensemble", "blend.yaml", "--bundle", "popular"], "MODEL@VERSION=DIR"),
-        (&["--ensemble", "blend.yaml"], "--bundle"),
-        (&["--bundle", "popular", "--bundle", "popular"], "one is evaluated at a time"),
-        (&["--ensemble", "none.yaml", "--bundle", "rules@1=popular"], "none.yaml"),
-    ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_marquee"))
-            .args(["eval"])
-            .args(arguments)
-            .args(files)
-            .current_dir(directory.path())
-            .output()
-            .expect("the binary starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(says), "{arguments:?} says {said}");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_rows_to_add_up_is_refused() {
+    let mut served = Served::new(1).await;
+    let root = product(ProductForm::Chain, vec![model("alike"), model("taste")]);
+    let ensemble = Some(Ensemble { name: "wrong".into(), root: Some(root) });
+    let request = PutEnsembleRequest { ensemble, ..PutEnsembleRequest::default() };
+    let refused = served.control.put_ensemble(request).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let says = refused.message();
+    assert!(
+        says.contains("root.members[1]: model version taste@1 (matrix_factorisation)"),
+        "{says}"
+    );
+    served.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_surface_denies_is_never_shown_there() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        let whole = |user: usize, keep: &dyn Fn(usize) -> bool| {
+            let unseen = |item: &usize| !HISTORIES[user].contains(item) && keep(*item);
+            let scores =
+                TASTE_KNOWS.filter(unseen).map(|item| (item, f64::from(likes(user, item))));
+            names(&ranked(scores), 5)
+        };
+        let best: Vec<String> = whole(1, &|_| true).into_iter().take(2).collect();
+        let request = ChangeDenyListRequest {
+            surface: "plain".into(),
+            add_item_ids: best.iter().cloned().chain(["nobody".into()]).collect(),
+            ..ChangeDenyListRequest::default()
+        };
+        served.control.change_deny_list(request).await.expect("changed");
+        let is_denied = |item: usize| best.contains(&format!("i{item:02}"));
+        // Until the router has the plan.
+        while ids(&served.recommend(served.request("plain", "u1")).await.items)
+            .contains(&best[0].as_str())
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        for user in 0..HISTORIES.len() {
+            let name = format!("u{user}");
+            let answer = served.recommend(served.request("plain", &name)).await;
+            assert_eq!(ids(&answer.items), whole(user, &|item| !is_denied(item)));
+            // With filters of any selectivity, down to the denied items alone.
+            for wanted in [
+                Filter { include_tags: vec!["sea".into()], ..Filter::default() },
+                Filter { include_item_ids: best.clone(), ..Filter::default() },
+            ] {
+                let keep = |item: usize| {
+                    let tag = GENRES[item % 3].to_owned();
+                    let id = format!("i{item:02}");
+                    !is_denied(item)
+                        && (wanted.include_tags.is_empty() || wanted.include_tags.contains(&tag))
+                        && (wanted.include_item_ids.is_empty()
+                            || wanted.include_item_ids.contains(&id))
+                };
+                let filter = Some(wanted.clone());
+                let request = RecommendRequest { filter, ..served.request("plain", &name) };
+                let answer = served.recommend(request).await;
+                assert_eq!(ids(&answer.items), whole(user, &keep), "{wanted:?}");
+            }
+        }
+        served.node.shutdown().await;
+    }
+}
+
+/// `node`, spread.
+fn spread(node: EnsembleNode, mmr_lambda: Option<f64>, max_per_tag: u32) -> EnsembleNode {
+    let node = Some(Box::new(node));
+    let spread = Diversify { node, mmr_lambda, max_per_tag, tag_caps: vec![] };
+    EnsembleNode { kind: Some(Kind::Diversify(Box::new(spread))) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        for (name, mmr_lambda, max_per_tag) in
+            [("mmr", Some(0.4), 0), ("caps", None, 1), ("both", Some(0.4), 2)]
+        {
+            served.serve(name, spread(model("taste"), mmr_lambda, max_per_tag)).await;
+            for (user, history) in HISTORIES.iter().enumerate() {
+                let unseen = TASTE_KNOWS.filter(|item| !history.contains(item));
+                let list = ranked(unseen.map(|item| (item, f64::from(likes(user, item)))));
+                let facts: Vec<ItemFacts> = list
+                    .iter()
+                    .map(|&(item, _)| ItemFacts {
+                        vector: (0..RANK).map(|at| factor(item, at)).collect(),
+                        tags: vec![GENRES[item % 3].into()],
+                    })
+                    .collect();
+                let candidates: Vec<Candidate> = list
+                    .iter()
+                    .map(|&(item, score)| Candidate {
+                        item_id: format!("i{item:02}"),
+                        score,
+                        ..Candidate::default()
+                    })
+                    .collect();
+                let how = Diversity {
+                    mmr_lambda,
+                    max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
+                    ..Diversity::default()
+                };
+                let expected = diversify(candidates.clone(), &facts, &how, 5);
+                let expected: Vec<&str> = expected.iter().map(|it| it.item_id.as_str()).collect();
+                let answer = served.recommend(served.request(name, &format!("u{user}"))).await;
+                assert_eq!(ids(&answer.items), expected, "{name} for u{user}");
+                if user == 1 {
+                    let plain: Vec<&str> =
+                        candidates.iter().take(5).map(|it| it.item_id.as_str()).collect();
+                    assert_ne!(expected, plain, "{name} does something");
+                }
+            }
+        }
+        // Given items are ranked, and not chosen from.
+        let request = RankItemsRequest {
+            user_id: "u1".into(),
+            item_ids: TASTE_KNOWS.map(|item| format!("i{item:02}")).collect(),
+            surface: "caps".into(),
+        };
+        let answer = served.client.rank_items(request).await.expect("answered").into_inner();
+        assert_eq!(answer.items.len(), TASTE_KNOWS.len());
+        served.node.shutdown().await;
+    }
+}
+
+/// Item, title and share of each part of a sum, the greatest three.
+fn carriers(parts: impl Iterator<Item = (usize, f64)>) -> Vec<(String, String, f64)> {
+    let parts = ranked(parts);
+    let score: f64 = parts.iter().map(|(_, part)| part).sum();
+    let name =
+        |(item, part): &(usize, f64)| (format!("i{item:02}"), format!("Film {item}"), part / score);
+    parts.iter().take(3).map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_names_what_carried_each_item() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        let members = vec![model("taste"), model("alike")];
+        served.serve("alike", product(ProductForm::Elementwise, vec![model("alike")])).await;
+        served.serve("chain", product(ProductForm::Chain, members)).await;
+        for (user, history) in HISTORIES.iter().enumerate() {
+            for surface in ["alike", "chain"] {
+                let request = served.request(surface, &format!("u{user}"));
+                let answer = served.recommend(RecommendRequest { explain: true, ..request }).await;
+                for item in answer
+                    .items
+                    .iter()
+                    .filter(|item| item.explanations.iter().any(|said| said.recipe == "item_knn"))
+                {
+                    let number: usize = item.item_id[1..].parse().expect("a number");
+                    let rows: Vec<(usize, f64)> = match surface {
+                        "alike" => history.iter().map(|&seen| (seen, 1.0)).collect(),
+                        _ => TASTE_KNOWS
+                            .filter(|row| ALIKE_KNOWS.contains(row) && !history.contains(row))
+                            .map(|row| (row, f64::from(likes(user, row))))
+                            .collect(),
+                    };
+                    let parts = rows.into_iter().filter_map(|(row, weight)| {
+                        Some((row, weight * f64::from(rule(row, number)?)))
+                    });
+                    let expected = carriers(parts);
+                    let said = &item.explanations.last().expect("explained").carriers;
+                    assert_eq!(said.len(), expected.len(), "{item:?}");
+                    for (said, (id, title, share)) in said.iter().zip(expected) {
+                        assert_eq!((&said.item_id, &said.title), (&id, &title), "{item:?}");
+                        assert!((said.share - share).abs() < 1e-3, "{said:?} and not {share}");
+                    }
+                }
+            }
+        }
+        let plain = served.recommend(served.request("alike", "u0")).await;
+        assert!(plain.left_out.is_empty() && plain.items[0].explanations.is_empty());
+        served.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_are_counted_and_not_named() {
+    for shards in [1, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("people", product(ProductForm::Elementwise, vec![model("people")])).await;
+        for (user, history) in HISTORIES.iter().enumerate() {
+            let request = served.request("people", &format!("u{user}"));
+            let answer = served.recommend(RecommendRequest { explain: true, ..request }).await;
+            let common = |other: usize| {
+                HISTORIES[other].iter().filter(|item| history.contains(item)).count()
+            };
+            for item in &answer.items {
+                let number: usize = item.item_id[1..].parse().expect("a number");
+                let lent = (0..HISTORIES.len()).filter(|&other| {
+                    other != user && common(other) > 0 && HISTORIES[other].contains(&number)
+                });
+                let said = &item.explanations[0];
+                let count = said.neighbours.map_or(0, |neighbours| neighbours.count);
+                assert_eq!(count as usize, lent.count(), "{item:?}");
+                assert!(said.carriers.is_empty());
+                if count < 3 {
+                    let likeness = said.neighbours.map_or(0.0, |it| it.mean_likeness);
+                    assert_eq!(likeness, 0.0, "a few users are somebody");
+                }
+            }
+        }
+        served.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_counts_what_was_left_out() {
+    for shards in [1, 2, 5] {
+        let mut served = Served::new(shards).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        let request = ChangeDenyListRequest {
+            surface: "plain".into(),
+            // Unlike tags; the second has been seen.
+            add_item_ids: vec!["i01".into(), "i10".into(), "nobody".into()],
+            ..ChangeDenyListRequest::default()
+        };
+        served.control.change_deny_list(request).await.expect("changed");
+        let year = AttributeRange { attribute: "year".into(), min: Some(1991.0), max: None };
+        let filter = Filter {
+            exclude_item_ids: vec!["i09".into()],
+            exclude_tags: vec!["sea".into()],
+            ranges: vec![year],
+            ..Filter::default()
+        };
+        let request = RecommendRequest {
+            filter: Some(filter),
+            recent_item_ids: vec!["i04".into()],
+            explain: true,
+            ..served.request("plain", "u3")
+        };
+        // By the first reason: i09 is excluded; i02, i05, i08, i11 are of the sea; i00 is too old; i01 and i10
+        // are denied; i04 is recent; i03 and i06 were seen, as were i08 and i10.
+        let expected = [
+            (LeftOutReason::Excluded, 1),
+            (LeftOutReason::WithTag, 4),
+            (LeftOutReason::OutOfRange, 1),
+            (LeftOutReason::Denied, 2),
+            (LeftOutReason::Recent, 1),
+            (LeftOutReason::Seen, 2),
+        ];
+        let mut answer = served.recommend(request.clone()).await;
+        // Until the router has the deny list.
+        while answer.left_out[0].counts.iter().all(|it| it.reason() != LeftOutReason::Denied) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            answer = served.recommend(request.clone()).await;
+        }
+        let [left_out] = answer.left_out.as_slice() else { panic!("one model: {answer:?}") };
+        assert_eq!(left_out.model.as_ref().expect("named").model, "taste");
+        assert_eq!((left_out.items, left_out.candidates), (12, 1));
+        let counts: Vec<_> = left_out.counts.iter().map(|it| (it.reason(), it.items)).collect();
+        assert_eq!(counts, expected);
+        assert_eq!(ids(&answer.items), ["i07"]);
+        let include = Filter {
+            include_item_ids: vec!["i07".into(), "i08".into()],
+            include_tags: vec!["war".into()],
+            ..Filter::default()
+        };
+        let request =
+            RecommendRequest { filter: Some(include), recent_item_ids: vec![], ..request };
+        let answer = served.recommend(request).await;
+        let counts = answer.left_out[0].counts.iter().map(|it| (it.reason(), it.items));
+        let expected = [(LeftOutReason::NotIncluded, 10), (LeftOutReason::WithoutTag, 1)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
+        served.node.shutdown().await;
     }
 }

@@ -18,14 +18,17 @@ use crate::convert_telemetry::{
 };
 use crate::v1;
 use marquee_core::command::{ReplicaReport, missing_arms};
-use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode, validate};
+use marquee_core::diversify::Diversity;
+use marquee_core::ensemble::{
+    EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode, validate,
+};
 use marquee_core::experiment::ExperimentState;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
 };
 use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep, Terms};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
 /// is lower, so this only guards the recursion here.
@@ -251,23 +254,25 @@ pub fn role_from_pb(role: i32) -> Result<Role> {
 }
 
 fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
-    let Surface { ensemble, rollout_id, previous, automatic } = surface;
+    let Surface { ensemble, rollout_id, previous, automatic, denied } = surface;
     pb::Surface {
         name: name.into(),
         ensemble: ensemble.clone().unwrap_or_default(),
         rollout_id: rollout_id.clone().unwrap_or_default(),
         previous: previous.clone().unwrap_or_default(),
         automatic: automatic.as_ref().map(automatic_to_pb),
+        denied_item_ids: denied.to_vec(),
     }
 }
 
 fn surface_from_pb(surface: pb::Surface) -> Result<(String, Surface)> {
-    let pb::Surface { name, ensemble, rollout_id, previous, automatic } = surface;
+    let pb::Surface { name, ensemble, rollout_id, previous, automatic, denied_item_ids } = surface;
     let surface = Surface {
         ensemble: non_empty(ensemble),
         rollout_id: non_empty(rollout_id),
         previous: non_empty(previous),
         automatic: automatic.map(automatic_from_pb).transpose()?,
+        denied: BTreeSet::from_iter(denied_item_ids).into_iter().collect(),
     };
     Ok((name, surface))
 }
@@ -441,9 +446,10 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
         EnsembleNode::Parallel { members, fusion } => Kind::Parallel(pb::Parallel {
             members: members
                 .iter()
-                .map(|WeightedNode { node, weight }| pb::WeightedNode {
+                .map(|WeightedNode { node, weight, timeout_ms }| pb::WeightedNode {
                     node: Some(ensemble_node_to_pb(node)),
                     weight: *weight,
+                    timeout_ms: *timeout_ms,
                 })
                 .collect(),
             fusion: match fusion {
@@ -462,7 +468,26 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
                 .collect(),
         }),
         EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
-        EnsembleNode::Product(members) => Kind::Product(pb::Product { members: all(members) }),
+        EnsembleNode::Diversify { node, how } => {
+            let Diversity { mmr_lambda, max_per_tag, tag_caps } = how;
+            let cap = |(tag, max_items): (&String, &u32)| pb::TagCap {
+                tag: tag.clone(),
+                max_items: *max_items,
+            };
+            Kind::Diversify(Box::new(pb::Diversify {
+                node: Some(Box::new(ensemble_node_to_pb(node))),
+                mmr_lambda: *mmr_lambda,
+                max_per_tag: max_per_tag.unwrap_or(0),
+                tag_caps: tag_caps.iter().map(cap).collect(),
+            }))
+        }
+        EnsembleNode::Product { members, form } => Kind::Product(pb::Product {
+            members: all(members),
+            form: match form {
+                ProductForm::Elementwise => pb::ProductForm::Elementwise,
+                ProductForm::Chain => pb::ProductForm::Chain,
+            } as i32,
+        }),
     };
     pb::EnsembleNode { kind: Some(kind) }
 }
@@ -489,10 +514,10 @@ fn ensemble_node_from_pb(
         Kind::Parallel(pb::Parallel { members, fusion }) => EnsembleNode::Parallel {
             members: (0..)
                 .zip(members)
-                .map(|(n, pb::WeightedNode { node, weight })| {
+                .map(|(n, pb::WeightedNode { node, weight, timeout_ms })| {
                     // Proto3 does not tell 0 from absent.
                     let weight = if weight == 0.0 { 1.0 } else { weight };
-                    Ok(WeightedNode { node: member(n, node)?, weight })
+                    Ok(WeightedNode { node: member(n, node)?, weight, timeout_ms })
                 })
                 .collect::<Result<_>>()?,
             fusion: match pb::Fusion::try_from(fusion) {
@@ -514,7 +539,34 @@ fn ensemble_node_from_pb(
                 .collect::<Result<_>>()?,
         },
         Kind::Sequence(pb::Sequence { members }) => EnsembleNode::Sequence(all(members)?),
-        Kind::Product(pb::Product { members }) => EnsembleNode::Product(all(members)?),
+        Kind::Diversify(spread) => {
+            let pb::Diversify { node, mmr_lambda, max_per_tag, tag_caps } = *spread;
+            let caps =
+                tag_caps.into_iter().map(|pb::TagCap { tag, max_items }| Ok((tag, max_items)));
+            let path = format!("{path}.node");
+            EnsembleNode::Diversify {
+                node: Box::new(ensemble_node_from_pb(node.map(|node| *node), &path, depth + 1)?),
+                how: Diversity {
+                    mmr_lambda,
+                    max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
+                    tag_caps: keyed("diversify.tag_caps", caps)?,
+                },
+            }
+        }
+        Kind::Product(pb::Product { members, form }) => EnsembleNode::Product {
+            members: all(members)?,
+            form: match pb::ProductForm::try_from(form) {
+                // What was put before there were two forms.
+                Ok(pb::ProductForm::Unspecified | pb::ProductForm::Elementwise) => {
+                    ProductForm::Elementwise
+                }
+                Ok(pb::ProductForm::Chain) => ProductForm::Chain,
+                Err(_) => {
+                    let field = format!("{path}.product.form");
+                    return Err(ConvertError::Enum { field, value: form });
+                }
+            },
+        },
     })
 }
 

@@ -99,6 +99,14 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             let automatic = automatic.as_ref().map(automatic_to_pb);
             Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface: surface.clone(), automatic })
         }
+        Action::ChangeDenyList { surface, clear, remove, add } => {
+            Pb::ChangeDenyList(pb::ChangeDenyList {
+                surface: surface.clone(),
+                clear: *clear,
+                remove_item_ids: remove.clone(),
+                add_item_ids: add.clone(),
+            })
+        }
         Action::SetRetention { model, retention } => Pb::SetRetention(pb::SetRetention {
             model: model.clone(),
             retention: retention.map(|retention| retention_to_pb(model, retention)),
@@ -195,6 +203,12 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             let automatic = automatic.map(automatic_from_pb).transpose()?;
             Action::SetAutomaticRollout { surface, automatic }
         }
+        Pb::ChangeDenyList(pb::ChangeDenyList {
+            surface,
+            clear,
+            remove_item_ids: remove,
+            add_item_ids: add,
+        }) => Action::ChangeDenyList { surface, clear, remove, add },
         Pb::SetRetention(pb::SetRetention { model, retention }) => Action::SetRetention {
             model,
             retention: retention.map(|retention| retention_from_pb(retention).1),

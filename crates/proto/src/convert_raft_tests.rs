@@ -4,7 +4,8 @@ use super::*;
 use crate::control::v1 as control;
 use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
-use marquee_core::ensemble::{EnsembleNode, Fusion, SplitMember, WeightedNode};
+use marquee_core::diversify::Diversity;
+use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::experiment::{Allocation, Arm};
 use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::judge::{GateEvidence, Verdict};
@@ -56,21 +57,37 @@ fn report(state: ReplicaState) -> Action {
     Action::ReportNode { node_id, node, replicas: replicas.into() }
 }
 
+fn product(members: Vec<EnsembleNode>, form: ProductForm) -> EnsembleNode {
+    EnsembleNode::Product { members, form }
+}
+
 fn everything() -> EnsembleNode {
     let model = |n| EnsembleNode::Model(version(n));
-    let weighted = |node, weight| WeightedNode { node, weight };
+    let weighted = |node, weight| WeightedNode { node, weight, timeout_ms: Some(40) };
     EnsembleNode::Split {
         salt: "spring".into(),
         members: vec![
             SplitMember {
-                node: EnsembleNode::Sequence(vec![model(1), model(2)]),
+                node: EnsembleNode::Diversify {
+                    node: Box::new(EnsembleNode::Sequence(vec![model(1), model(2)])),
+                    how: Diversity {
+                        mmr_lambda: Some(0.7),
+                        max_per_tag: Some(3),
+                        tag_caps: [("war".into(), 1)].into(),
+                    },
+                },
                 weight_basis_points: 2_500,
             },
             SplitMember {
                 node: EnsembleNode::Parallel {
                     members: vec![
                         weighted(EnsembleNode::Reference("plain".into()), 2.0),
-                        weighted(EnsembleNode::Product(vec![model(1)]), 0.5),
+                        weighted(product(vec![model(1)], ProductForm::Elementwise), 0.5),
+                        WeightedNode {
+                            node: product(vec![model(2)], ProductForm::Chain),
+                            weight: 1.0,
+                            timeout_ms: None,
+                        },
                     ],
                     fusion: Fusion::WeightedScore,
                 },
@@ -283,6 +300,12 @@ fn commands() -> Vec<Command> {
         })),
         published(3, Recipe::Popularity),
         automatic(None),
+        Action::ChangeDenyList {
+            surface: "home".into(),
+            clear: true,
+            remove: vec!["7".into()],
+            add: vec!["9".into(), "a".into()],
+        },
         Action::SetRetention {
             model: "films".into(),
             retention: Some(Retention { keep_versions: 2, keep_seconds: 5, delete_bundles: true }),
@@ -358,8 +381,9 @@ fn a_plan_that_contradicts_itself_is_refused() {
 
 #[test]
 fn an_ensemble_that_is_nested_without_end_is_refused() {
-    let deep =
-        (0..200).fold(EnsembleNode::Model(version(1)), |node, _| EnsembleNode::Product(vec![node]));
+    let deep = (0..200).fold(EnsembleNode::Model(version(1)), |node, _| {
+        product(vec![node], ProductForm::Elementwise)
+    });
     let put = Action::PutEnsemble { name: "deep".into(), root: deep };
     let command = Command { request_id: String::new(), now_ms: 0, action: put };
     let refused = command_from_pb(command_to_pb(&command)).expect_err("refused").to_string();

@@ -3,6 +3,7 @@
 use crate::ask::{Answer, NamedLeaf};
 use crate::error::RouterError;
 use crate::lookup::version_to_wire;
+use crate::task::Reasons;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::fuse::{Candidate, Contribution};
 use marquee_core::plan::{Route, Variant};
@@ -15,10 +16,18 @@ impl Answer {
         let (served_by, coverage) = (self.served_by(), self.coverage());
         v1::RecommendResponse {
             recommendation_id: self.recommendation_id,
-            items: items(self.items, &self.leaves),
+            items: items(self.items, &self.leaves, self.reasons),
             served_by: Some(served_by),
             coverage: Some(coverage),
             fallback_reason: self.fallback.into(),
+            left_out: self
+                .left_out
+                .into_iter()
+                .map(|(version, left_out)| v1::LeftOut {
+                    model: Some(version_to_wire(&version)),
+                    ..left_out
+                })
+                .collect(),
         }
     }
 
@@ -26,7 +35,7 @@ impl Answer {
     pub(crate) fn into_similar_items(self) -> v1::SimilarItemsResponse {
         let (served_by, coverage) = (self.served_by(), self.coverage());
         v1::SimilarItemsResponse {
-            items: items(self.items, &self.leaves),
+            items: items(self.items, &self.leaves, self.reasons),
             served_by: Some(served_by),
             coverage: Some(coverage),
             recommendation_id: self.recommendation_id,
@@ -37,7 +46,7 @@ impl Answer {
     pub(crate) fn into_found_items(self) -> v1::SearchItemsResponse {
         let (served_by, coverage) = (self.served_by(), self.coverage());
         v1::SearchItemsResponse {
-            items: items(self.items, &self.leaves),
+            items: items(self.items, &self.leaves, self.reasons),
             served_by: Some(served_by),
             coverage: Some(coverage),
             reason: self.search.into(),
@@ -49,7 +58,7 @@ impl Answer {
     pub(crate) fn into_ranked_items(self) -> v1::RankItemsResponse {
         let (served_by, coverage) = (self.served_by(), self.coverage());
         v1::RankItemsResponse {
-            items: items(self.items, &self.leaves),
+            items: items(self.items, &self.leaves, self.reasons),
             unknown_item_ids: self.unknown_item_ids,
             served_by: Some(served_by),
             coverage: Some(coverage),
@@ -59,7 +68,7 @@ impl Answer {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _ } =
+        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _, denied: _ } =
             &self.route;
         v1::ServedBy {
             surface: surface.clone(),
@@ -87,19 +96,27 @@ impl Answer {
     }
 }
 
-fn items(items: Vec<Candidate>, leaves: &[NamedLeaf]) -> Vec<v1::RecommendedItem> {
-    let explanation = |Contribution { leaf, score, rank }: Contribution| {
+fn items(
+    items: Vec<Candidate>,
+    leaves: &[NamedLeaf],
+    mut reasons: Reasons,
+) -> Vec<v1::RecommendedItem> {
+    let mut explanation = |item_id: &str, Contribution { leaf, score, rank }: Contribution| {
         let NamedLeaf { model, recipe, search } = &leaves[leaf];
+        let key = (leaf, item_id.to_owned());
         v1::Explanation {
             model: Some(version_to_wire(model)),
             recipe: recipe.clone(),
             score,
             rank,
             search: search.clone(),
+            carriers: reasons.carriers.remove(&key).unwrap_or_default(),
+            neighbours: reasons.neighbours.remove(&key),
         }
     };
     let item = |Candidate { item_id, title, score, contributions }: Candidate| {
-        let explanations = contributions.into_iter().map(explanation).collect();
+        let said = contributions.into_iter().map(|it| explanation(&item_id, it));
+        let explanations = said.collect();
         v1::RecommendedItem { item_id, score, title, explanations }
     };
     items.into_iter().map(item).collect()

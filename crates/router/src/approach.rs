@@ -25,6 +25,8 @@ pub(crate) enum Approach<'a> {
     Neighbours(Source<'a>, Option<u32>),
     /// By what people of the user's attributes like, in place of what its recipe says.
     Profile(Source<'a>),
+    /// By a sum of the rows of what a chain's member before it lists, once that is known.
+    Chained,
     /// By what is popular, in place of what its recipe says.
     Popularity,
     /// Not at all.
@@ -62,15 +64,6 @@ pub(crate) fn own_vector(recipe: &Recipe) -> Option<&str> {
             Some(user_factors)
         }
         Recipe::Content { user_topics, .. } => Some(user_topics),
-        _ => None,
-    }
-}
-
-/// The matrix that has the items' vectors, if the recipe has one.
-pub(crate) fn item_vector(recipe: &Recipe) -> Option<&str> {
-    match recipe {
-        Recipe::MatrixFactorisation { item_factors, .. } => Some(item_factors),
-        Recipe::Content { item_topics, .. } => Some(item_topics),
         _ => None,
     }
 }
@@ -143,7 +136,7 @@ pub(crate) fn want_words<'a>(
 pub(crate) fn want_item<'a>(facts: &mut Facts<'a>, version: usize, recipe: &'a Recipe) {
     let matrix = match recipe {
         Recipe::ItemRows { .. } => Some(""),
-        _ => item_vector(recipe),
+        _ => recipe.item_vectors(),
     };
     if let Some(matrix) = matrix {
         facts.want(Who::Subject, rows(version, Entity::Item, matrix, ""));

@@ -1,12 +1,13 @@
 //! What all requests have in common once they are checked: [`Ask`], and what answers it.
 
+use crate::task::Reasons;
 use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::fuse::Candidate;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::Route;
 use marquee_core::term::EVERYBODY;
 use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SearchItems, SimilarItems};
-use marquee_proto::v1::{FallbackReason, SearchReason};
+use marquee_proto::v1::{self, FallbackReason, SearchReason};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -169,6 +170,10 @@ pub(crate) struct Answer {
     pub(crate) items: Vec<Candidate>,
     /// The leaves of the ensemble; none unless the ask explains.
     pub(crate) leaves: Vec<NamedLeaf>,
+    /// What carried the items, by the numbers of leaves; nothing unless the ask explains.
+    pub(crate) reasons: Reasons,
+    /// What was left out of each version's catalogue.
+    pub(crate) left_out: Vec<(ModelVersion, v1::LeftOut)>,
     /// What served.
     pub(crate) route: Route,
     /// Under which plan.

@@ -8,31 +8,28 @@
 //! plan says it holds, and a newer plan is there or comes within a moment, the whole batch is
 //! answered anew under it: nothing of the first attempt is kept, so no answer mixes the two.
 //!
+//! [`rounds`] has the rounds themselves.
+//!
 //! A mirrored request is answered by the plan and the route that it is given, once, and what its calls
 //! show of nodes is forgotten ([`Engine::answer_by`]).
+
+mod rounds;
 
 use crate::ask::{Answer, Ask};
 use crate::error::RouterError;
 use crate::fanout::policy::HedgeBudget;
-use crate::fanout::{Failure, Round, drive};
 use crate::layout::Layout;
-use crate::lookup::{LookupRound, MAX_KEYS};
 use crate::node::Nodes;
-use crate::search::SearchRound;
 use crate::task::Task;
-use crate::tree::Demand;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::spent::Spent;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// Lookups get this part of the time that is left, so that a user whose shard hangs can still be
-/// given popular items.
-const LOOKUP_SHARE: u32 = 2;
 /// An attempt ends this part of the time left before the deadline, to answer with what is there...
 const RESERVE_SHARE: u32 = 20;
 /// ...but no sooner than this before it.
@@ -57,9 +54,6 @@ pub(crate) struct Engine {
     /// Making lists of what nodes answered, and answers of lists.
     pub(crate) merging: Spent,
 }
-
-/// What is missing after a round, and why.
-type Lost = BTreeMap<usize, Failure>;
 
 impl Engine {
     /// Answers by the plans of `plan` from `nodes`.
@@ -190,6 +184,8 @@ impl Engine {
         let lookups = self.look_up(&mut tasks, &mut layout, deadline).await;
         if lookups.is_ok() {
             self.search(&mut tasks, &mut layout, deadline).await?;
+            self.spread(&mut tasks, &mut layout, deadline).await?;
+            self.explain(&mut tasks, &mut layout, deadline).await?;
         }
         *met_another_plan = tasks.iter().any(Task::met_another_plan);
         lookups?;
@@ -199,118 +195,6 @@ impl Engine {
             each(asks, |_| tasks.next().expect("one was made for each ask").finish(&layout));
         self.merging.add(began.elapsed());
         answers
-    }
-
-    /// Looks all subjects up and decides how each leaf is answered.
-    async fn look_up<'a>(
-        &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
-        deadline: Instant,
-    ) -> Result<(), RouterError> {
-        let deadline = deadline - left(deadline) / LOOKUP_SHARE;
-        let number = tasks.len();
-        let mut begun = 0;
-        while begun < number {
-            let mut round = LookupRound::new(layout.epoch);
-            let mut ended = begun;
-            while ended < number && round.len() < MAX_KEYS {
-                tasks[ended].look_up(layout, &mut round);
-                ended += 1;
-            }
-            let pieces = round.pieces();
-            let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
-            let mut settled = Ok(());
-            for (n, task) in (begun..ended).zip(&mut tasks[begun..ended]) {
-                let said = task.settle(layout, &mut round, &lost);
-                settled = settled.and(said.map_err(|error| in_batch(error, n)));
-            }
-            settled?;
-            begun = ended;
-        }
-        Ok(())
-    }
-
-    /// Searches until every task has its list.
-    async fn search<'a>(
-        &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
-        deadline: Instant,
-    ) -> Result<(), RouterError> {
-        loop {
-            let mut demands: Vec<(usize, Demand)> = Vec::new();
-            for (n, task) in tasks.iter_mut().enumerate() {
-                demands.extend(task.demands().into_iter().map(|demand| (n, demand)));
-            }
-            if demands.is_empty() {
-                return Ok(());
-            }
-            // Every round makes a leaf of each unfinished task known, so this ends.
-            let mut demands = demands.into_iter().peekable();
-            while demands.peek().is_some() {
-                self.search_once(tasks, layout, &mut demands, deadline).await?;
-            }
-        }
-    }
-
-    /// Searches for as many of the demands as fit into one message a node.
-    async fn search_once<'a>(
-        &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
-        demands: &mut std::iter::Peekable<impl Iterator<Item = (usize, Demand)>>,
-        deadline: Instant,
-    ) -> Result<(), RouterError> {
-        let mut round = SearchRound::new(layout.epoch);
-        let mut tickets = Vec::new();
-        while let Some((n, demand)) = demands.peek() {
-            let (matrix, query, filter) = tasks[*n].query(demand);
-            if round.is_full_for(matrix, &query, filter.as_ref()) {
-                break;
-            }
-            let ticket = round.add(layout, matrix, query, filter);
-            tickets.extend(demands.next().map(|(n, demand)| (n, demand, ticket)));
-        }
-        let pieces = round.pieces();
-        let lost = self.drive(&mut round, layout, &pieces, deadline).await?;
-        let began = Instant::now();
-        for (n, demand, ticket) in tickets {
-            if tasks[n].finds_neighbours(demand.leaf) {
-                let neighbours = round.take_ordinals(ticket);
-                tasks[n].meet(layout, demand.leaf, neighbours, &lost);
-                continue;
-            }
-            let leaf = tasks[n].explains().then_some(demand.leaf);
-            if leaf.is_some() {
-                tasks[n].note_ways(&demand, round.ways(ticket));
-            }
-            let list = round.take(ticket, leaf);
-            tasks[n].learn(layout, &demand, list, &lost);
-        }
-        self.merging.add(began.elapsed());
-        Ok(())
-    }
-
-    /// Makes one round over these pieces, and remembers for the next one which nodes to doubt.
-    async fn drive<R: Round>(
-        &self,
-        round: &mut R,
-        layout: &mut Layout<'_>,
-        pieces: &BTreeSet<usize>,
-        deadline: Instant,
-    ) -> Result<Lost, RouterError> {
-        if pieces.is_empty() {
-            return Ok(Lost::new());
-        }
-        // All rounds of a request take their part of one assignment, so few nodes are asked in all.
-        let first = layout.assign().restricted(pieces);
-        let hedging = if layout.terrain.learns { &self.hedging } else { &self.mirror_hedging };
-        let outcome = drive(round, &layout.terrain, hedging, &first, deadline)
-            .await
-            .map_err(|status| RouterError::Refused(status.message().to_owned()))?;
-        layout.doubt(&outcome.doubted);
-        Ok(outcome.lost.into_iter().collect())
     }
 }
 

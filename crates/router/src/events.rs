@@ -66,6 +66,7 @@ impl<'a> From<&'a v1::RecommendResponse> for Shown<'a> {
             served_by,
             coverage: _,
             fallback_reason,
+            left_out: _,
         } = response;
         let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
         Self { recommendation_id, items, served_by, fallback_reason }

@@ -113,5 +113,5 @@ pub(crate) fn rows<'a>(
     dense: &'a str,
     sparse: &'a str,
 ) -> Rows<'a> {
-    Rows { version, entity, dense, sparse }
+    Rows { version, entity, dense, sparse, tags: false }
 }

@@ -5,6 +5,7 @@
 //!                                 │
 //!                                 ├─ task    one request: its route, its leaves, its answer
 //!                                 ├─ tree    the ensemble in execution (pure)
+//!                                 ├─ rounds  what is asked together, and until when
 //!                                 ├─ lookup  round one: vectors and histories
 //!                                 ├─ search  round two: lists, merged
 //!                                 └─ fanout  replicas, retries, hedges of one round

@@ -30,6 +30,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) dense: &'a str,
     /// The sparse matrix, empty for none.
     pub(crate) sparse: &'a str,
+    /// Which tags items have.
+    pub(crate) tags: bool,
 }
 
 /// Where to find a row after the round.
@@ -136,6 +138,7 @@ impl<'a> LookupRound<'a> {
                     keys,
                     dense_matrix: op.rows.dense.into(),
                     sparse_matrix: op.rows.sparse.into(),
+                    tags: op.rows.tags,
                 });
             }
         }
@@ -192,7 +195,7 @@ impl Round for LookupRound<'_> {
 }
 
 fn check_row(row: &Row, op: &Op<'_>) -> Result<(), String> {
-    let Row { found, ordinal: _, vector, columns, values } = row;
+    let Row { found, ordinal: _, vector, columns, values, tags: _ } = row;
     if !found {
         return Ok(());
     }

@@ -14,11 +14,12 @@ use marquee_core::id::ModelVersion;
 use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
+    Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,
+    SearchResponse, SearchResult, SearchWay,
 };
 use marquee_proto::v1;
 use prost::Message as _;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub(crate) const MAX_RESULTS: usize = 400_000;
 /// Filters of one operation: one for each request of a batch, were they all unlike. A shard keeps a
 /// bit for each item for each of them.
 pub(crate) const MAX_FILTERS: usize = MAX_BATCH;
+
+/// Bytes on the wire beside those of an id: its tag and its length.
+const ID_OVERHEAD: usize = 3;
 
 /// What is searched, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,17 @@ pub(crate) struct Ticket {
     query: usize,
 }
 
+/// What an answer says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// By item: its score, and what carried it.
+    pub(crate) carried: HashMap<String, (f64, Carried)>,
+    /// By the number of a row: its item's id and title.
+    pub(crate) names: HashMap<u32, (String, String)>,
+    /// By shard.
+    pub(crate) left_out: BTreeMap<u32, LeftOut>,
+}
+
 /// See the module.
 pub(crate) struct SearchRound<'a> {
     epoch: u64,
@@ -70,6 +85,8 @@ struct Op<'a> {
     filters: Vec<v1::Filter>,
     /// The number of each filter, by its bytes: many requests of a batch have the same one.
     filter_numbers: HashMap<Vec<u8>, u32>,
+    /// Of the surfaces of a batch, each once.
+    deny_lists: Vec<Arc<[String]>>,
     replies: Vec<Reply>,
 }
 
@@ -100,13 +117,14 @@ impl<'a> SearchRound<'a> {
                 || (filter.is_some() && self.ops.iter().any(has_all_filters)))
     }
 
-    /// Adds a query; its `filter` field is set here.
+    /// Adds a query; its `filter` and `deny_list` are set here.
     pub(crate) fn add(
         &mut self,
         layout: &Layout<'a>,
         matrix: Matrix<'a>,
         mut query: Query,
         filter: Option<v1::Filter>,
+        denied: &Arc<[String]>,
     ) -> Ticket {
         let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
             self.ops.push(Op {
@@ -116,11 +134,21 @@ impl<'a> SearchRound<'a> {
                 queries: Vec::new(),
                 filters: Vec::new(),
                 filter_numbers: HashMap::new(),
+                deny_lists: Vec::new(),
                 replies: Vec::new(),
             });
             self.ops.len() - 1
         });
-        let Op { queries, filters, filter_numbers, .. } = &mut self.ops[op];
+        let Op { queries, filters, filter_numbers, deny_lists, .. } = &mut self.ops[op];
+        if !denied.is_empty() {
+            let known = deny_lists.iter().position(|list| Arc::ptr_eq(list, denied));
+            let place = known.unwrap_or_else(|| {
+                self.bytes += denied.iter().map(|id| id.len() + ID_OVERHEAD).sum::<usize>();
+                deny_lists.push(Arc::clone(denied));
+                deny_lists.len() - 1
+            });
+            query.deny_list = place as u32 + 1;
+        }
         if let Some(filter) = filter {
             let key = filter.encode_to_vec();
             let bytes = key.len();
@@ -176,6 +204,26 @@ impl<'a> SearchRound<'a> {
         (1..).zip(picks).map(candidate).collect()
     }
 
+    /// What a query's answer says of itself: what was asked for by [`Query::carriers`] and
+    /// [`Query::count_left_out`], of all nodes that answered.
+    pub(crate) fn take_explanation(&mut self, ticket: Ticket) -> Said {
+        let mut said = Said::default();
+        for reply in &mut self.ops[ticket.op].replies {
+            let list = &mut reply.queries[ticket.query];
+            // Where a hedge answered too, the copies are equal.
+            let ids =
+                std::mem::take(&mut list.item_ids).into_iter().zip(list.scores.iter().copied());
+            let carried = std::mem::take(&mut list.carried);
+            said.carried.extend(
+                ids.zip(carried).map(|((id, score), carried)| (id, (f64::from(score), carried))),
+            );
+            let names = std::mem::take(&mut list.row_names).into_iter();
+            said.names.extend(names.map(|name| (name.ordinal, (name.item_id, name.title))));
+            said.left_out.extend(list.left_out.drain(..).map(|of| (of.shard, of)));
+        }
+        said
+    }
+
     /// The best rows of a query by ordinal, with their scores, after the round.
     pub(crate) fn take_ordinals(&mut self, ticket: Ticket) -> Vec<(u32, f32)> {
         let Op { queries, replies, .. } = &self.ops[ticket.op];
@@ -197,6 +245,11 @@ impl<'a> SearchRound<'a> {
             operation: op.matrix.operation.into(),
             queries: op.queries.clone(),
             filters: op.filters.clone(),
+            deny_lists: op
+                .deny_lists
+                .iter()
+                .map(|list| DenyList { item_ids: list.to_vec() })
+                .collect(),
         };
         let asked = self.ops.iter().filter(|op| op.of(pieces).next().is_some());
         SearchRequest { plan_epoch: self.epoch, ops: asked.map(op).collect() }
@@ -221,6 +274,8 @@ impl Op<'_> {
         for (list, query) in queries.iter().zip(&self.queries) {
             let length = list.ordinals.len();
             let whole = list.item_ids.len() == length && list.titles.len() == length;
+            let explained = list.carried.is_empty() || list.carried.len() == length;
+            let whole = whole && explained;
             if !whole || !ranked(list).is_sound() || length > query.count as usize {
                 return Err(format!("a list from {version} that is not ranked or not whole"));
             }

@@ -2,25 +2,34 @@
 //!
 //! The rounds are shared by all asks of a batch; a task is what is one ask's own. Its methods are
 //! called in order: [`Task::look_up`], [`Task::settle`], then [`Task::demands`] and
-//! [`Task::learn`] until there are no demands, then [`Task::finish`].
+//! [`Task::learn`] until there are no demands, then [`Task::spread`], [`Task::understand`] and
+//! [`Task::finish`].
 //!
 //! A leaf is one recipe of one version: a model whose recipe is a blend has a leaf for each member.
 //! How it answers is its [`Approach`]; neighbours are found first, and then searched for what they
-//! like.
+//! like, and what a chain adds up is looked up first ([`Task::multiply`]).
+//!
+//! A member with a timeout has it from its first demand on ([`Task::limit`]); time is an argument.
+
+mod explain;
+mod finish;
+mod settle;
+mod spread;
+
+pub(crate) use explain::{Reasons, Why};
 
 use crate::approach::{
-    Approach, By, History, Source, approach_to_text, approach_to_user, by_profile, has_direction,
-    item_vector, own_vector, text_vectors, want_item, want_profile, want_recent, want_user,
-    want_words,
+    Approach, By, Source, want_item, want_profile, want_recent, want_user, want_words,
 };
-use crate::ask::{Answer, Ask, NamedLeaf, Subject};
-use crate::error::{RouterError, Silence};
+use crate::ask::{Ask, NamedLeaf, Subject};
+use crate::error::RouterError;
 use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
 use crate::search::Matrix;
-use crate::tree::{Demand, LeafState, Scope, Step, Tree};
+use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree};
+use marquee_core::diversify::Diversity;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
@@ -28,9 +37,9 @@ use marquee_proto::shard::v1::{Operation, Query, SearchWay};
 use marquee_proto::v1::{self, FallbackReason, SearchReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Shards that a message names before it says only how many more there are.
-const MAX_NAMED_SHARDS: usize = 8;
 /// What explanations call the answer by attributes.
 const PROFILE: &str = "profile";
 /// What fills a list up that is too short.
@@ -42,7 +51,11 @@ pub(crate) struct Task<'a> {
     route: Route,
     tree: Tree,
     leaves: Vec<Leaf<'a>>,
+    /// What is done with the list at last.
+    last: Option<Diversity>,
     states: Vec<LeafState>,
+    /// Of the members that have a timeout: how long, and since when.
+    timers: Vec<(Duration, Option<Instant>)>,
     facts: Facts<'a>,
     fallback: FallbackReason,
     search: SearchReason,
@@ -53,6 +66,10 @@ pub(crate) struct Task<'a> {
     searched: BTreeSet<usize>,
     /// The list, once it is there.
     items: Option<Vec<Candidate>>,
+    /// Why the list is as it is.
+    reasons: Reasons,
+    /// No items: what is not to be found where users are searched for.
+    of_nobody: Arc<[String]>,
     /// Popular items that follow a list that came out too short: the leaf that gets them.
     filler: Option<usize>,
 }
@@ -63,6 +80,10 @@ struct Leaf<'a> {
     version: usize,
     /// How it answers; no blend.
     recipe: &'a Recipe,
+    /// It adds up what a chain's member before it lists, and not what the user liked.
+    is_chained: bool,
+    /// The members with a timeout that it is part of.
+    within: Vec<usize>,
     approach: Approach<'a>,
     /// What its lists are not to have.
     exclude: Arc<[u32]>,
@@ -85,26 +106,24 @@ impl<'a> Task<'a> {
         let undecided =
             || RouterError::Undecided { ensemble: route.ensemble.clone(), epoch: layout.epoch };
         let mut leaves = Vec::new();
-        let tree = Tree::of(&route.root, &mut |version| {
+        let shape = Shape::of(&route.root, &mut |version| {
             let version = layout.number_of(version)?;
             let parts = layout.version(version).recipe.parts();
-            let nothing: Arc<[u32]> = Arc::default();
-            leaves.extend(parts.iter().map(|&(recipe, _)| Leaf {
-                version,
-                recipe,
-                approach: Approach::None,
-                exclude: Arc::clone(&nothing),
-                ways: BTreeSet::new(),
-            }));
+            leaves.extend(parts.iter().map(|&(recipe, _)| Leaf::new(version, recipe)));
             Some(parts.into_iter().map(|(_, weight)| weight).collect())
-        })
-        .ok_or_else(undecided)?;
+        });
+        let Shape { tree, last, leaves: places, timeouts } = shape.ok_or_else(undecided)?;
+        for (leaf, place) in leaves.iter_mut().zip(places) {
+            (leaf.is_chained, leaf.within) = (place.is_chained, place.within);
+        }
         Ok(Self {
             ask,
             states: vec![LeafState::Open; leaves.len()],
             route,
             tree,
+            last,
             leaves,
+            timers: timeouts.into_iter().map(|timeout| (timeout, None)).collect(),
             facts: Facts::default(),
             fallback: FallbackReason::Unspecified,
             search: SearchReason::Unspecified,
@@ -112,6 +131,8 @@ impl<'a> Task<'a> {
             silent: BTreeMap::new(),
             searched: BTreeSet::new(),
             items: None,
+            reasons: Reasons::default(),
+            of_nobody: Arc::default(),
             filler: None,
         })
     }
@@ -119,10 +140,13 @@ impl<'a> Task<'a> {
     /// Adds what the leaves have to know of the subject.
     pub(crate) fn look_up(&mut self, layout: &Layout<'a>, round: &mut LookupRound<'a>) {
         let excludes_seen = !self.ask.filter.include_seen;
-        for Leaf { version, recipe, .. } in &self.leaves {
+        for Leaf { version, recipe, is_chained, .. } in &self.leaves {
             match self.ask.subject {
                 Subject::User(_) => {
                     want_user(&mut self.facts, *version, recipe, excludes_seen);
+                    if *is_chained {
+                        continue;
+                    }
                     for recent in 0..self.ask.shaping_items().len() {
                         want_recent(&mut self.facts, Who::Recent(recent), *version, recipe);
                     }
@@ -145,160 +169,9 @@ impl<'a> Task<'a> {
         });
     }
 
-    /// Decides how each leaf is answered, given what was found.
-    ///
-    /// # Errors
-    /// An item that is not known, or cannot be known now.
-    pub(crate) fn settle(
-        &mut self,
-        layout: &Layout<'a>,
-        round: &mut LookupRound<'a>,
-        lost: &BTreeMap<usize, Failure>,
-    ) -> Result<(), RouterError> {
-        self.facts.take(round);
-        for piece in self.facts.unavailable() {
-            self.silent.insert(piece, lost.get(&piece).copied().unwrap_or(Failure::Unreachable));
-        }
-        match self.ask.subject {
-            Subject::User(_) => self.settle_user(layout),
-            Subject::Item(_) => self.settle_item(layout)?,
-            Subject::Text(_) => self.settle_text()?,
-        }
-        for (leaf, state) in self.leaves.iter().zip(&mut self.states) {
-            if matches!(leaf.approach, Approach::None) {
-                *state = LeafState::Absent;
-            }
-        }
-        self.facts = Facts::default();
-        Ok(())
-    }
-
-    /// Leaves that know a taste answer by it, and personal ones that do not are silent; if none of
-    /// them does, the first of each version answers with what people of the user's attributes like, or with
-    /// what is popular.
-    fn settle_user(&mut self, layout: &Layout<'a>) {
-        let mut histories: BTreeMap<usize, History> = BTreeMap::new();
-        let (facts, recents) = (&self.facts, self.ask.shaping_items().len());
-        let (mut has_taste, mut has_own_taste) = (false, false);
-        for leaf in &mut self.leaves {
-            let history = histories
-                .entry(leaf.version)
-                .or_insert_with(|| History::of(facts, leaf.version, recents));
-            leaf.exclude = Arc::clone(&history.seen);
-            leaf.approach = approach_to_user(leaf.recipe, leaf.version, facts, history, recents);
-            if leaf.recipe.is_personal() {
-                has_taste |= !matches!(leaf.approach, Approach::None);
-                let own = own_vector(leaf.recipe)
-                    .and_then(|matrix| facts.row(Who::Subject, leaf.version, matrix, ""))
-                    .is_some_and(has_direction);
-                has_own_taste |= own || (leaf.recipe.history().is_some() && history.has_own);
-            }
-        }
-        if self.ask.filter.include_seen {
-            self.leaves.iter_mut().for_each(|leaf| leaf.exclude = Arc::default());
-        }
-        let personal: BTreeSet<usize> = self
-            .leaves
-            .iter()
-            .filter(|leaf| leaf.recipe.is_personal())
-            .map(|leaf| leaf.version)
-            .collect();
-        if personal.is_empty() || has_own_taste {
-            return;
-        }
-        let of_personal = || {
-            let all = facts.of_subject().filter(|(version, _)| personal.contains(version));
-            all.map(|(_, found)| found)
-        };
-        self.fallback = if of_personal().any(|found| found.unavailable().is_some()) {
-            FallbackReason::UserShardUnavailable
-        } else if has_taste {
-            FallbackReason::RecentItems
-        } else if of_personal().any(|found| matches!(found, Found::Row(_))) {
-            FallbackReason::NoHistory
-        } else {
-            FallbackReason::UnknownUser
-        };
-        if !has_taste {
-            let mut standing_in = BTreeSet::new();
-            for leaf in self.leaves.iter_mut().filter(|leaf| leaf.recipe.is_personal()) {
-                if standing_in.insert(leaf.version) {
-                    let profile = layout.version(leaf.version).recipe.profile();
-                    let terms = self.ask.terms.len();
-                    let source =
-                        profile.and_then(|profile| by_profile(profile, leaf.version, facts, terms));
-                    leaf.approach = match source {
-                        Some(source) => Approach::Profile(source),
-                        None => Approach::Popularity,
-                    };
-                }
-            }
-            let by_profile = |leaf: &Leaf<'_>| matches!(leaf.approach, Approach::Profile(_));
-            let is_silent = self.fallback == FallbackReason::UserShardUnavailable;
-            if !is_silent && self.leaves.iter().any(by_profile) {
-                self.fallback = FallbackReason::Profile;
-            }
-        }
-    }
-
-    /// Leaves that know words answer by the topics of those they know.
-    fn settle_text(&mut self) -> Result<(), RouterError> {
-        if !self.leaves.iter().any(|leaf| text_vectors(leaf.recipe).is_some()) {
-            return Err(RouterError::NoTexts { surface: self.ask.surface.clone() });
-        }
-        let words = self.ask.terms.len();
-        let is_known = |leaf: &Leaf<'_>| !matches!(leaf.approach, Approach::None);
-        for leaf in &mut self.leaves {
-            leaf.approach = approach_to_text(leaf.recipe, leaf.version, &self.facts, words);
-        }
-        if !self.leaves.iter().any(is_known) {
-            self.search = SearchReason::UnknownWords;
-        }
-        Ok(())
-    }
-
-    fn settle_item(&mut self, layout: &Layout<'_>) -> Result<(), RouterError> {
-        for leaf in &mut self.leaves {
-            let matrix = match (item_vector(leaf.recipe), leaf.recipe) {
-                (Some(matrix), _) => matrix,
-                (None, Recipe::ItemRows { .. }) => "",
-                (None, _) => continue,
-            };
-            let Some(row) = self.facts.row(Who::Subject, leaf.version, matrix, "") else {
-                continue;
-            };
-            leaf.exclude = Arc::new([row.ordinal]);
-            leaf.approach = match leaf.recipe {
-                Recipe::ItemRows { matrix, .. } => {
-                    let by = By::Rows(vec![row.ordinal], vec![1.0]);
-                    Approach::Items(Source { matrix, by })
-                }
-                // Without a direction nothing points the same way.
-                _ if !has_direction(row) => Approach::None,
-                _ => {
-                    let vector = row.vector.clone();
-                    Approach::Items(Source::vector(matrix, vector, Operation::DenseCosine))
-                }
-            };
-        }
-        let unavailable = self.facts.unavailable().next();
-        let known = self.facts.of_subject().any(|(_, found)| matches!(found, Found::Row(_)));
-        let (item_id, surface) = (self.ask.subject.id().to_owned(), self.ask.surface.clone());
-        match (known, unavailable) {
-            (true, _) => Ok(()),
-            (false, Some(piece)) => {
-                Err(RouterError::ItemShardUnavailable { item_id, shard: layout.name(piece) })
-            }
-            (false, None) if !self.facts.has_subject() => {
-                Err(RouterError::NoItemVectors { surface })
-            }
-            (false, None) => Err(RouterError::UnknownItem { item_id, surface }),
-        }
-    }
-
     /// What to search for next; nothing when the list is there.
     pub(crate) fn demands(&mut self) -> Vec<Demand> {
-        let scope = Scope { count: self.ask.count, only: self.ask.only.clone() };
+        let scope = Scope { count: self.candidates(), only: self.ask.only.clone() };
         // Other tasks of the batch may still have demands.
         if self.items.is_none() {
             match self.tree.evaluate(&mut self.states, &scope) {
@@ -335,19 +208,14 @@ impl<'a> Task<'a> {
             return Vec::new();
         }
         let (version, exclude) = (leaf.version, Arc::clone(&leaf.exclude));
-        self.leaves.push(Leaf {
-            version,
-            recipe: &POPULARITY,
-            approach: Approach::Popularity,
-            exclude,
-            ways: BTreeSet::new(),
-        });
+        let filler = Leaf::new(version, &POPULARITY);
+        self.leaves.push(Leaf { approach: Approach::Popularity, exclude, ..filler });
         self.states.push(LeafState::Open);
         let leaf = self.leaves.len() - 1;
         self.filler = Some(leaf);
         // What is listed already may be among the most popular; given items are all asked for anyway.
         let count = if scope.only.is_some() { scope.count } else { scope.count + found };
-        vec![Demand { leaf, scope: Scope { count, ..scope } }]
+        vec![Demand { leaf, scope: Scope { count, ..scope }, rows: None }]
     }
 
     /// The search that a demand comes to.
@@ -362,7 +230,9 @@ impl<'a> Task<'a> {
             Approach::Items(source)
             | Approach::Profile(source)
             | Approach::Neighbours(source, _) => source.clone(),
-            Approach::Popularity | Approach::None => Source::one_row(POPULARITY_MATRIX),
+            Approach::Popularity | Approach::Chained | Approach::None => {
+                Source::one_row(POPULARITY_MATRIX)
+            }
         };
         let operation = match source.by {
             By::Vector(vector, operation) => {
@@ -395,6 +265,14 @@ impl<'a> Task<'a> {
             }
         };
         (matrix, query, filter)
+    }
+
+    /// The items that a demand's list is not to have on this surface, whoever asks.
+    pub(crate) fn denied(&self, demand: &Demand) -> &Arc<[String]> {
+        match self.finds_neighbours(demand.leaf) {
+            true => &self.of_nobody,
+            false => &self.route.denied,
+        }
     }
 
     /// Whether lists are to say which leaf they are of.
@@ -431,6 +309,60 @@ impl<'a> Task<'a> {
         self.missing.extend(gone.map(|piece| (piece, lost[&piece])));
     }
 
+    /// When a demand is to be answered, for members that have a timeout: none is as late as the request may.
+    pub(crate) fn limit(&mut self, demand: &Demand, now: Instant) -> Option<Instant> {
+        let within = &self.leaves[demand.leaf].within;
+        let limits = within.iter().map(|&member| {
+            let (timeout, begun) = &mut self.timers[member];
+            *begun.get_or_insert(now) + *timeout
+        });
+        limits.min()
+    }
+
+    /// Goes on without a leaf whose time was over before it could be asked.
+    pub(crate) fn leave_out(&mut self, layout: &Layout<'_>, leaf: usize) {
+        self.states[leaf] = LeafState::Absent;
+        let pieces = layout.pieces(self.leaves[leaf].version);
+        self.missing.extend(pieces.map(|piece| (piece, Failure::Timeout)));
+    }
+
+    /// The version whose numbers of items a demand's rows are to be named by.
+    pub(crate) fn version_of(&self, demand: &Demand) -> usize {
+        self.leaves[demand.leaf].version
+    }
+
+    /// What a chain's leaf adds up: for each row that was demanded what its lookup found. False if it knows
+    /// none of these items, and so has nothing to say.
+    pub(crate) fn multiply(
+        &mut self,
+        demand: &Demand,
+        found: &[Found],
+        lost: &BTreeMap<usize, Failure>,
+    ) -> bool {
+        for piece in found.iter().filter_map(Found::unavailable) {
+            let failure = lost.get(&piece).copied().unwrap_or(Failure::Unreachable);
+            self.missing.insert(piece, failure);
+        }
+        let weights = demand.rows.iter().flat_map(|rows| rows.iter().map(|(_, weight)| *weight));
+        let known = found.iter().zip(weights).filter_map(|(found, weight)| match found {
+            Found::Row(row) => Some((row.ordinal, weight as f32)),
+            Found::Unknown | Found::Unavailable(_) => None,
+        });
+        let (rows, weights): (Vec<u32>, Vec<f32>) =
+            known.filter(|(_, weight)| weight.is_finite() && *weight != 0.0).unzip();
+        let leaf = &mut self.leaves[demand.leaf];
+        match leaf.recipe {
+            Recipe::ItemRows { matrix, .. } if !rows.is_empty() => {
+                leaf.approach = Approach::Items(Source { matrix, by: By::Rows(rows, weights) });
+                true
+            }
+            _ => {
+                self.states[demand.leaf] = LeafState::Absent;
+                false
+            }
+        }
+    }
+
     /// What came of a demand: a list, and the pieces that are lost in the round.
     pub(crate) fn learn(
         &mut self,
@@ -455,66 +387,27 @@ impl<'a> Task<'a> {
         let mut failures = self.missing.values().chain(self.silent.values());
         failures.any(|failure| *failure == Failure::NotHeld)
     }
-
-    /// The answer.
-    ///
-    /// # Errors
-    /// Too little was searched.
-    pub(crate) fn finish(mut self, layout: &Layout<'_>) -> Result<Answer, RouterError> {
-        let versions: BTreeSet<usize> = self.leaves.iter().map(|leaf| leaf.version).collect();
-        let total: usize = versions.iter().map(|version| layout.pieces(*version).len()).sum();
-        // A shard that was silent at first may have been searched after all.
-        self.silent.retain(|piece, _| !self.searched.contains(piece));
-        self.missing.append(&mut self.silent);
-        let answered = total - self.missing.len();
-        let has_list = |state: &LeafState| matches!(state, LeafState::Answered(_));
-        if !self.states.iter().any(has_list) && !self.missing.is_empty() {
-            return Err(RouterError::NothingAnswered {
-                surface: self.route.surface,
-                missing: named(layout, &self.missing),
-                why: silence(&self.missing),
-            });
-        }
-        if answered as f64 / (total as f64) < self.ask.min_coverage {
-            return Err(RouterError::Coverage {
-                answered,
-                total,
-                min_coverage: self.ask.min_coverage,
-                missing: named(layout, &self.missing),
-            });
-        }
-        Ok(Answer {
-            recommendation_id: String::new(),
-            unknown_item_ids: self.unknown(layout, &versions),
-            leaves: match self.ask.explain {
-                true => self.leaves.iter().map(|leaf| leaf.named(layout)).collect(),
-                false => Vec::new(),
-            },
-            items: self.items.unwrap_or_default(),
-            route: self.route,
-            epoch: layout.epoch,
-            fallback: self.fallback,
-            search: self.search,
-            shards_total: total,
-            shards_missing: self.missing.keys().map(|piece| layout.name(*piece)).collect(),
-        })
-    }
-
-    /// Of the items that were given, those that would have been found if they were anywhere.
-    fn unknown(&self, layout: &Layout<'_>, versions: &BTreeSet<usize>) -> Vec<String> {
-        let Some(only) = &self.ask.only else { return Vec::new() };
-        let found: BTreeSet<&str> =
-            self.items.iter().flatten().map(|item| item.item_id.as_str()).collect();
-        let is_unknown = |id: &&String| {
-            let searched =
-                |&version: &usize| !self.missing.contains_key(&layout.piece_of(version, id));
-            !found.contains(id.as_str()) && versions.iter().all(searched)
-        };
-        only.iter().filter(is_unknown).cloned().collect()
-    }
 }
 
-impl Leaf<'_> {
+impl<'a> Leaf<'a> {
+    /// One of which nothing else is known yet.
+    fn new(version: usize, recipe: &'a Recipe) -> Self {
+        Self {
+            version,
+            recipe,
+            is_chained: false,
+            within: Vec::new(),
+            approach: Approach::None,
+            exclude: Arc::default(),
+            ways: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it answers by what it knows of the user's taste, if it does.
+    fn knows_tastes(&self) -> bool {
+        self.recipe.is_personal() && !self.is_chained
+    }
+
     fn named(&self, layout: &Layout<'_>) -> NamedLeaf {
         let recipe = match self.approach {
             Approach::Popularity => POPULARITY.name(),
@@ -536,22 +429,4 @@ fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
         item.score = lowest - f64::from(below);
         items.push(item);
     }
-}
-
-fn silence(missing: &BTreeMap<usize, Failure>) -> Silence {
-    let all = |wanted| missing.values().all(|failure| *failure == wanted);
-    match () {
-        () if all(Failure::Timeout) => Silence::Late,
-        () if all(Failure::Overloaded) => Silence::Busy,
-        () => Silence::Gone,
-    }
-}
-
-fn named(layout: &Layout<'_>, missing: &BTreeMap<usize, Failure>) -> String {
-    let mut names: Vec<String> =
-        missing.keys().take(MAX_NAMED_SHARDS).map(|piece| layout.name(*piece)).collect();
-    if missing.len() > names.len() {
-        names.push(format!("and {} more", missing.len() - names.len()));
-    }
-    names.join(", ")
 }

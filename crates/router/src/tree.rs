@@ -1,20 +1,27 @@
 //! An ensemble in execution: what it needs next, and how what it got becomes one list. Pure.
 //!
 //! Leaves are numbered from left to right. All leaves that can be asked at once are asked at once;
-//! only the later members of a sequence wait, since they re-rank what the earlier ones propose. A
-//! leaf that failed, or has nothing to say of the subject, is *absent*: the rest answers without it.
+//! only the later members of a sequence wait, since they re-rank what the earlier ones propose, and those
+//! of a chain, since they add up the rows of what the ones before list. A leaf that failed, was too
+//! late, or has nothing to say of the subject, is *absent*: the rest answers without it.
 
-use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::diversify::Diversity;
+use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::fuse::{
     Candidate, Member, depth, product, reciprocal_rank, rerank, weighted_score,
 };
 use marquee_core::id::ModelVersion;
 use marquee_core::recipe::BLEND_DEPTH;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Members of ensembles propose at least this many items; those of blends
 /// [`BLEND_DEPTH`].
-const MIN_DEPTH: usize = 100;
+pub(crate) const MIN_DEPTH: usize = 100;
+/// Rows that a chain adds up at least: beyond these a list says little more of a taste, and each is an id to
+/// look up and a row of neighbours to sum.
+const MIN_CHAIN_ROWS: usize = 200;
 
 /// An ensemble without references and splits.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +34,37 @@ pub(crate) enum Tree {
         depth: usize,
     },
     Product(Vec<Tree>),
+    /// All but the first are leaves that add up rows.
+    Chain(Vec<Tree>),
     Sequence(Vec<Tree>),
 }
 
 /// The weights of the members of a model's recipe.
 pub type Weights<'a> = dyn FnMut(&ModelVersion) -> Option<Vec<f64>> + 'a;
+
+/// A tree, and what is to be known of its leaves before it is executed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shape {
+    pub(crate) tree: Tree,
+    /// What is done with the list at last.
+    pub(crate) last: Option<Diversity>,
+    /// By their numbers.
+    pub(crate) leaves: Vec<LeafShape>,
+    /// The timeouts of the members of parallels that have one, by the numbers that leaves name.
+    pub(crate) timeouts: Vec<Duration>,
+}
+
+/// Where a leaf is in its tree.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct LeafShape {
+    /// It adds up the rows of what a chain's member before it lists.
+    pub(crate) is_chained: bool,
+    /// The members with a timeout that it is part of.
+    pub(crate) within: Vec<usize>,
+}
+
+/// The weight of each row of a sum, by the id of its item.
+pub(crate) type Rows = Arc<[(String, f64)]>;
 
 /// What is known of a leaf.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +91,8 @@ pub(crate) struct Scope {
 pub(crate) struct Demand {
     pub(crate) leaf: usize,
     pub(crate) scope: Scope,
+    /// For a leaf of a chain: what it is to add up.
+    pub(crate) rows: Option<Rows>,
 }
 
 /// What comes next.
@@ -69,58 +104,90 @@ pub(crate) enum Step {
     Done(Vec<Candidate>),
 }
 
-impl Tree {
-    /// The tree of a decided ensemble; none if a reference or a split is left in it, or `weights`
+impl Shape {
+    /// The shape of a decided ensemble; none if a reference or a split is left in it, or `weights`
     /// has none.
     ///
     /// `weights` gives, for each model from left to right, the weights of the members of its recipe: a
     /// model that blends several is a parallel of as many leaves.
     pub(crate) fn of(root: &EnsembleNode, weights: &mut Weights<'_>) -> Option<Self> {
-        Self::node(root, &mut 0, weights)
+        let mut builder =
+            Builder { leaves: Vec::new(), timeouts: Vec::new(), within: Vec::new(), weights };
+        let (root, last) = match root {
+            EnsembleNode::Diversify { node, how } => (node.as_ref(), Some(how.clone())),
+            other => (other, None),
+        };
+        let tree = builder.node(root, false)?;
+        let Builder { leaves, timeouts, .. } = builder;
+        Some(Self { tree, last, leaves, timeouts })
+    }
+}
+
+struct Builder<'w, 'f> {
+    leaves: Vec<LeafShape>,
+    timeouts: Vec<Duration>,
+    /// The members with a timeout around the node.
+    within: Vec<usize>,
+    weights: &'w mut Weights<'f>,
+}
+
+impl Builder<'_, '_> {
+    fn leaf(&mut self, is_chained: bool) -> Tree {
+        self.leaves.push(LeafShape { is_chained, within: self.within.clone() });
+        Tree::Leaf(self.leaves.len() - 1)
     }
 
-    fn node(node: &EnsembleNode, leaves: &mut usize, weights: &mut Weights<'_>) -> Option<Self> {
+    fn node(&mut self, node: &EnsembleNode, is_chained: bool) -> Option<Tree> {
         Some(match node {
-            EnsembleNode::Model(version) => {
-                let mut leaf = |weight| {
-                    *leaves += 1;
-                    (weight, Self::Leaf(*leaves - 1))
-                };
-                match weights(version)?.as_slice() {
-                    [one] => leaf(*one).1,
-                    several => Self::Parallel {
-                        members: several.iter().map(|weight| leaf(*weight)).collect(),
-                        fusion: Fusion::WeightedScore,
-                        depth: BLEND_DEPTH,
-                    },
-                }
-            }
-            EnsembleNode::Parallel { members, fusion } => Self::Parallel {
+            EnsembleNode::Model(version) => match (self.weights)(version)?.as_slice() {
+                [_] => self.leaf(is_chained),
+                // Validation lets none in.
+                _ if is_chained => return None,
+                several => Tree::Parallel {
+                    members: several.iter().map(|weight| (*weight, self.leaf(false))).collect(),
+                    fusion: Fusion::WeightedScore,
+                    depth: BLEND_DEPTH,
+                },
+            },
+            _ if is_chained => return None,
+            EnsembleNode::Parallel { members, fusion } => Tree::Parallel {
                 members: members
                     .iter()
-                    .map(|WeightedNode { node, weight }| {
-                        Some((*weight, Self::node(node, leaves, weights)?))
-                    })
+                    .map(|member| Some((member.weight, self.member(member)?)))
                     .collect::<Option<_>>()?,
                 fusion: *fusion,
                 depth: MIN_DEPTH,
             },
-            EnsembleNode::Product(members) => Self::Product(Self::nodes(members, leaves, weights)?),
-            EnsembleNode::Sequence(members) => {
-                Self::Sequence(Self::nodes(members, leaves, weights)?)
+            EnsembleNode::Product { members, form: ProductForm::Elementwise } => {
+                Tree::Product(self.nodes(members, false)?)
             }
+            EnsembleNode::Product { members, form: ProductForm::Chain } => {
+                Tree::Chain(self.nodes(members, true)?)
+            }
+            EnsembleNode::Sequence(members) => Tree::Sequence(self.nodes(members, false)?),
+            // The last step is around all others.
+            EnsembleNode::Diversify { .. } => return None,
             EnsembleNode::Reference(_) | EnsembleNode::Split { .. } => return None,
         })
     }
 
-    fn nodes(
-        nodes: &[EnsembleNode],
-        leaves: &mut usize,
-        weights: &mut Weights<'_>,
-    ) -> Option<Vec<Self>> {
-        nodes.iter().map(|node| Self::node(node, leaves, weights)).collect()
+    fn member(&mut self, member: &WeightedNode) -> Option<Tree> {
+        let WeightedNode { node, weight: _, timeout_ms } = member;
+        let Some(timeout_ms) = timeout_ms else { return self.node(node, false) };
+        self.within.push(self.timeouts.len());
+        self.timeouts.push(Duration::from_millis(u64::from(*timeout_ms)));
+        let tree = self.node(node, false);
+        self.within.pop();
+        tree
     }
 
+    /// All of these; all but the first add up rows, if they are `chained`.
+    fn nodes(&mut self, nodes: &[EnsembleNode], chained: bool) -> Option<Vec<Tree>> {
+        nodes.iter().enumerate().map(|(n, node)| self.node(node, chained && n > 0)).collect()
+    }
+}
+
+impl Tree {
     /// What comes next, given what is known of the leaves. The list of a lone leaf is taken out of
     /// its state, so it is given once.
     pub(crate) fn evaluate(&self, leaves: &mut [LeafState], scope: &Scope) -> Step {
@@ -143,7 +210,9 @@ impl Tree {
     ) -> Result<Option<Vec<Candidate>>, Vec<Demand>> {
         match self {
             Self::Leaf(leaf) => match &leaves[*leaf] {
-                LeafState::Open => Err(vec![Demand { leaf: *leaf, scope: scope.clone() }]),
+                LeafState::Open => {
+                    Err(vec![Demand { leaf: *leaf, scope: scope.clone(), rows: None }])
+                }
                 LeafState::Answered(list) => Ok(Some(list.clone())),
                 LeafState::Absent => Ok(None),
             },
@@ -165,8 +234,14 @@ impl Tree {
                 let lists: Vec<_> = lists.into_iter().flatten().collect();
                 Ok((!lists.is_empty()).then(|| product(lists, scope.count)))
             }
+            Self::Chain(members) => chain(members, leaves, scope),
             Self::Sequence(members) => sequence(members, leaves, scope),
         }
+    }
+
+    /// Whether the node is a leaf of which nothing will come.
+    fn is_absent(&self, leaves: &[LeafState]) -> bool {
+        matches!(self, Self::Leaf(leaf) if leaves[*leaf] == LeafState::Absent)
     }
 }
 
@@ -176,7 +251,8 @@ pub type AskLeaf<'a> = dyn FnMut(usize, usize, Option<&[String]>) -> Option<Vec<
 
 /// The list of a decided ensemble whose leaves answer at once, as a router makes it: for evaluation. `weights`
 /// gives, for each model from left to right, the weights of its recipe's parts, which are the leaves. None if a
-/// reference or a split is left in it, or `weights` has none.
+/// reference or a split is left in it, `weights` has none, or it has a chain or a last step, which need more of
+/// a model than lists.
 pub fn evaluate_offline(
     root: &EnsembleNode,
     count: usize,
@@ -184,17 +260,20 @@ pub fn evaluate_offline(
     ask: &mut AskLeaf<'_>,
 ) -> Option<Vec<Candidate>> {
     let mut leaves = 0;
-    let tree = Tree::of(root, &mut |version| {
+    let Shape { tree, last, leaves: shapes, timeouts: _ } = Shape::of(root, &mut |version| {
         let weights = weights(version)?;
         leaves += weights.len();
         Some(weights)
     })?;
+    if last.is_some() || shapes.iter().any(|leaf| leaf.is_chained) {
+        return None;
+    }
     let (mut states, scope) = (vec![LeafState::Open; leaves], Scope { count, only: None });
     loop {
         match tree.evaluate(&mut states, &scope) {
             Step::Done(list) => return Some(list),
             Step::Ask(demands) => {
-                for Demand { leaf, scope } in demands {
+                for Demand { leaf, scope, rows: _ } in demands {
                     let list = ask(leaf, scope.count, scope.only.as_deref());
                     states[leaf] = list.map_or(LeafState::Absent, LeafState::Answered);
                 }
@@ -218,6 +297,42 @@ fn all(
         }
     }
     if demands.is_empty() { Ok(lists) } else { Err(demands) }
+}
+
+/// The first member's list gives the rows that the next one adds up, and so on. A later member that is
+/// absent leaves the list as it is.
+fn chain(
+    members: &[Tree],
+    leaves: &[LeafState],
+    scope: &Scope,
+) -> Result<Option<Vec<Candidate>>, Vec<Demand>> {
+    // Rows may be of any items, whatever is asked for.
+    let of_rows = Scope { count: depth(scope.count, MIN_CHAIN_ROWS), only: None };
+    let last = members.iter().rposition(|member| !member.is_absent(leaves));
+    let of_member = |n| if Some(n) == last { scope } else { &of_rows };
+    let [first, rest @ ..] = members else { return Ok(None) };
+    let Some(mut list) = first.list(leaves, of_member(0))? else { return Ok(None) };
+    for (n, member) in (1..).zip(rest) {
+        let Tree::Leaf(leaf) = member else { return Ok(None) };
+        match &leaves[*leaf] {
+            _ if list.is_empty() => break,
+            LeafState::Absent => {}
+            LeafState::Answered(summed) => list.clone_from(summed),
+            LeafState::Open => {
+                let says_something = |score: f64| score.is_finite() && score != 0.0;
+                let rows = list.into_iter().filter(|item| says_something(item.score));
+                let rows = rows.map(|item| (item.item_id, item.score)).collect();
+                let scope = of_member(n).clone();
+                return Err(vec![Demand { leaf: *leaf, scope, rows: Some(rows) }]);
+            }
+        }
+    }
+    if let Some(only) = &scope.only {
+        let only: HashSet<&str> = only.iter().map(String::as_str).collect();
+        list.retain(|item| only.contains(item.item_id.as_str()));
+    }
+    list.truncate(scope.count);
+    Ok(Some(list))
 }
 
 /// The first member that is not absent proposes, each later one re-ranks.
@@ -262,123 +377,6 @@ impl Scope {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn model(version: u64) -> EnsembleNode {
-        EnsembleNode::Model(ModelVersion::new("films", version))
-    }
-
-    fn answered(ids: &[&str]) -> LeafState {
-        let item = |(below, id): (u32, &&str)| Candidate {
-            item_id: (*id).into(),
-            score: -f64::from(below),
-            ..Candidate::default()
-        };
-        LeafState::Answered((0..).zip(ids).map(item).collect())
-    }
-
-    fn done(step: Step) -> Vec<String> {
-        match step {
-            Step::Done(list) => list.into_iter().map(|item| item.item_id).collect(),
-            Step::Ask(demands) => panic!("still asks {demands:?}"),
-        }
-    }
-
-    fn asks(step: Step) -> Vec<(usize, usize, Option<Vec<String>>)> {
-        match step {
-            Step::Done(list) => panic!("is done: {list:?}"),
-            Step::Ask(demands) => demands
-                .into_iter()
-                .map(|d| (d.leaf, d.scope.count, d.scope.only.map(|ids| ids.to_vec())))
-                .collect(),
-        }
-    }
-
-    fn scope(count: usize) -> Scope {
-        Scope { count, only: None }
-    }
-
-    #[test]
-    fn leaves_are_numbered_from_left_to_right_and_asked_at_once() {
-        let parallel = EnsembleNode::Parallel {
-            members: vec![
-                WeightedNode { node: model(3), weight: 1.0 },
-                WeightedNode { node: EnsembleNode::Product(vec![model(1), model(2)]), weight: 2.0 },
-            ],
-            fusion: Fusion::ReciprocalRank,
-        };
-        let mut versions = Vec::new();
-        let tree = Tree::of(&parallel, &mut |version| {
-            versions.push(version.version);
-            Some(vec![1.0])
-        });
-        let tree = tree.expect("no references");
-        assert_eq!(versions, [3, 1, 2]);
-        let mut open = vec![LeafState::Open; 3];
-        assert_eq!(
-            asks(tree.evaluate(&mut open, &scope(10))),
-            [(0, 100, None), (1, 300, None), (2, 300, None)]
-        );
-        let mut one_failed = [answered(&["a", "b"]), LeafState::Absent, answered(&["c", "b"])];
-        assert_eq!(done(tree.evaluate(&mut one_failed, &scope(2))), ["b", "c"]);
-        let mut one_left = [answered(&["a", "b"]), LeafState::Absent, LeafState::Absent];
-        assert_eq!(done(tree.evaluate(&mut one_left, &scope(2))), ["a", "b"]);
-        assert!(done(tree.evaluate(&mut vec![LeafState::Absent; 3], &scope(2))).is_empty());
-    }
-
-    #[test]
-    fn a_sequence_asks_its_members_one_after_another() {
-        let root = EnsembleNode::Sequence(vec![model(1), model(2), model(3)]);
-        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
-        let mut leaves = vec![LeafState::Open; 3];
-        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(0, 100, None)]);
-        leaves[0] = answered(&["a", "b", "c"]);
-        let only = |ids: [&str; 3]| Some(ids.map(String::from).to_vec());
-        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(1, 3, only(["a", "b", "c"]))]);
-        leaves[1] = answered(&["c", "b"]);
-        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(2))), [(2, 3, only(["c", "b", "a"]))]);
-        leaves[2] = LeafState::Absent;
-        assert_eq!(done(tree.evaluate(&mut leaves, &scope(2))), ["c", "b"]);
-    }
-
-    #[test]
-    fn without_its_first_member_the_next_one_proposes() {
-        let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
-        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
-        let mut leaves = [LeafState::Absent, LeafState::Open];
-        assert_eq!(asks(tree.evaluate(&mut leaves, &scope(7))), [(1, 7, None)]);
-        let mut nothing = [answered(&[]), LeafState::Open];
-        assert!(done(tree.evaluate(&mut nothing, &scope(7))).is_empty());
-    }
-
-    #[test]
-    fn given_items_are_the_scope_of_every_leaf() {
-        let root = EnsembleNode::Product(vec![model(1), model(2)]);
-        let tree = Tree::of(&root, &mut |_| Some(vec![1.0])).expect("no references");
-        let only: Arc<[String]> = Arc::new(["a".into(), "b".into()]);
-        let scope = Scope { count: 2, only: Some(Arc::clone(&only)) };
-        let ids = Some(vec!["a".to_owned(), "b".to_owned()]);
-        let mut open = vec![LeafState::Open; 2];
-        assert_eq!(asks(tree.evaluate(&mut open, &scope)), [(0, 2, ids.clone()), (1, 2, ids)]);
-    }
-
-    #[test]
-    fn what_is_not_decided_is_no_tree() {
-        assert_eq!(Tree::of(&EnsembleNode::Reference("x".into()), &mut |_| Some(vec![1.0])), None);
-        assert_eq!(Tree::of(&model(1), &mut |_| None), None);
-    }
-
-    #[test]
-    fn a_blend_is_a_parallel_of_its_members() {
-        let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
-        let mut weights = [vec![0.5, 2.0], vec![3.0]].into_iter();
-        let tree = Tree::of(&root, &mut |_| weights.next()).expect("decided");
-        let blend = Tree::Parallel {
-            members: vec![(0.5, Tree::Leaf(0)), (2.0, Tree::Leaf(1))],
-            fusion: Fusion::WeightedScore,
-            depth: BLEND_DEPTH,
-        };
-        assert_eq!(tree, Tree::Sequence(vec![blend, Tree::Leaf(2)]));
-    }
-}
+mod scripts;
+#[cfg(test)]
+mod tests;

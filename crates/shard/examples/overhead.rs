@@ -106,6 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             operation: Operation::DenseInnerProduct.into(),
             queries,
             filters: Vec::new(),
+            deny_lists: Vec::new(),
         };
         tonic::Request::new(SearchRequest { plan_epoch: 1, ops: vec![op] })
     };

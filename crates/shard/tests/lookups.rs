@@ -16,7 +16,27 @@ fn op(entity: Entity, keys: Vec<LookupKey>, dense: &str, sparse: &str) -> Lookup
         keys,
         dense_matrix: dense.into(),
         sparse_matrix: sparse.into(),
+        tags: false,
     }
+}
+
+#[tokio::test]
+async fn items_say_which_tags_they_have_if_asked() {
+    let catalogue = Catalogue::new(1);
+    let cluster = Cluster::with(&catalogue, 2).await;
+    let keys = |id: &str| vec![LookupKey { shard: home(id, 2), id: id.into() }];
+    let tagged = |id: &str| LookupOp { tags: true, ..op(Entity::Item, keys(id), "", "") };
+    let ops = vec![tagged("4"), tagged("7"), op(Entity::Item, keys("4"), "", "")];
+    let answer = cluster.look_up(LookupRequest { plan_epoch: 1, ops }).await.expect("an answer");
+    let tags: Vec<&[String]> =
+        answer.results.iter().map(|result| result.rows[0].tags.as_slice()).collect();
+    assert_eq!(tags, [&["even".to_owned()][..], &["odd".to_owned()][..], &[][..]]);
+    let of_users = LookupOp { entity: Entity::User.into(), ..tagged("user-1") };
+    let refused = cluster
+        .look_up(LookupRequest { plan_epoch: 1, ops: vec![of_users] })
+        .await
+        .expect_err("users have no tags");
+    assert!(refused.message().contains("ops[0].tags: items have tags"), "{refused}");
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ fn batch(catalogue: &Catalogue, queries: usize, count: u32) -> SearchRequest {
         operation: Operation::DenseInnerProduct.into(),
         queries: (0..queries).map(|n| catalogue.query(n % catalogue.users.len(), count)).collect(),
         filters: Vec::new(),
+        deny_lists: Vec::new(),
     };
     SearchRequest { plan_epoch: 1, ops: vec![op] }
 }
@@ -59,6 +60,7 @@ async fn a_socket_changes_nothing() {
         keys: keys.collect(),
         dense_matrix: "user_factors".into(),
         sparse_matrix: "history".into(),
+        tags: false,
     };
     let request = LookupRequest { plan_epoch: 1, ops: vec![op] };
     let near = cluster.api.lookup(Request::new(request.clone())).await.expect("near").into_inner();

@@ -4,7 +4,7 @@ mod support;
 
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Entity, LookupKey, LookupOp, LookupRequest, Operation, Query, SearchOp, SearchRequest,
+    DenyList, Entity, LookupKey, LookupOp, LookupRequest, Operation, Query, SearchOp, SearchRequest,
 };
 use marquee_proto::v1::{AttributeRange, Filter, ModelVersion};
 use support::{Catalogue, Cluster, bytes_of, version};
@@ -19,6 +19,7 @@ fn good(catalogue: &Catalogue) -> SearchOp {
         operation: Operation::DenseInnerProduct.into(),
         queries: vec![catalogue.query(0, 5), catalogue.query(1, 5)],
         filters: vec![Filter::default()],
+        deny_lists: Vec::new(),
     }
 }
 
@@ -30,6 +31,7 @@ fn sparse(rows: Vec<u32>, weights: Vec<f32>) -> SearchOp {
         operation: Operation::SparseRowSum.into(),
         queries: vec![Query { count: 5, rows, weights, ..Query::default() }],
         filters: Vec::new(),
+        deny_lists: Vec::new(),
     }
 }
 
@@ -58,6 +60,21 @@ async fn searches() {
         ),
         (|op| op.shards = vec![0, 7], FailedPrecondition, "films@1/7 is not AVAILABLE"),
         (|op| op.shards = vec![1, 0, 1], InvalidArgument, "ops[0].shards: shard 1 is named twice"),
+        (
+            |op| op.queries[1].deny_list = 1,
+            InvalidArgument,
+            "ops[0].queries[1].deny_list: 1: the operation has 0 deny lists",
+        ),
+        (
+            |op| op.deny_lists = vec![DenyList { item_ids: vec!["i".into(); 1_001] }],
+            InvalidArgument,
+            "ops[0].deny_lists[0].item_ids: 1001: at most 1000",
+        ),
+        (
+            |op| op.deny_lists = vec![DenyList::default(); 1_001],
+            InvalidArgument,
+            "ops[0].deny_lists: 1001: at most 1000",
+        ),
         (|op| op.shards.clear(), InvalidArgument, "ops[0].shards: name at least one"),
         (|op| op.operation = 0, InvalidArgument, "ops[0].operation: 0"),
         (|op| op.operation = 99, InvalidArgument, "ops[0].operation: 99"),
@@ -179,6 +196,7 @@ async fn lookups() {
         keys: vec![LookupKey { shard: 0, id: "user-1".into() }],
         dense_matrix: "user_factors".into(),
         sparse_matrix: "history".into(),
+        tags: false,
     };
     let key = |shard, id: &str| vec![LookupKey { shard, id: id.into() }];
     let cases = [

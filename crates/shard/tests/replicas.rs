@@ -23,6 +23,7 @@ fn first_user(catalogue: &Catalogue, of_version: u64, shards: u32) -> SearchOp {
         operation: Operation::DenseInnerProduct.into(),
         queries: vec![catalogue.query(0, 10)],
         filters: Vec::new(),
+        deny_lists: Vec::new(),
     }
 }
 

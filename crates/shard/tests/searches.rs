@@ -2,7 +2,7 @@
 
 mod support;
 
-use marquee_proto::shard::v1::{Operation, Query, QueryResult, SearchOp, SearchWay};
+use marquee_proto::shard::v1::{DenyList, Operation, Query, QueryResult, SearchOp, SearchWay};
 use marquee_proto::v1::{AttributeRange, Filter};
 use std::collections::BTreeMap;
 use support::{Catalogue, Cluster, ITEMS, USERS, bytes_of, version};
@@ -15,6 +15,7 @@ fn op(shards: u32, matrix: &str, operation: Operation, queries: Vec<Query>) -> S
         operation: operation.into(),
         queries,
         filters: Vec::new(),
+        deny_lists: Vec::new(),
     }
 }
 
@@ -23,7 +24,7 @@ fn inner_product(shards: u32, queries: Vec<Query>) -> SearchOp {
 }
 
 fn check_shape(catalogue: &Catalogue, result: &QueryResult) {
-    let QueryResult { ordinals, scores, item_ids, titles, ways: _ } = result;
+    let QueryResult { ordinals, scores, item_ids, titles, .. } = result;
     assert!(scores.is_sorted_by(|a, b| a >= b));
     for (place, &ordinal) in ordinals.iter().enumerate() {
         let item = catalogue.item(ordinal as usize);
@@ -138,6 +139,39 @@ async fn what_is_excluded_never_comes_back_and_costs_no_places() {
     let found = cluster.search(inner_product(2, vec![query])).await.expect("an answer");
     let expected: Vec<u32> = ranking[3..].iter().copied().filter(|&i| i != ranking[11]).collect();
     assert_eq!(found[0].ordinals, expected[..10]);
+}
+
+#[tokio::test]
+async fn each_query_has_its_own_deny_list_and_none_by_default() {
+    let catalogue = Catalogue::new(5);
+    for shards in [1, 5] {
+        let cluster = Cluster::with(&catalogue, shards).await;
+        let ranking = catalogue.ranking(&catalogue.user_factors[3], false);
+        let ids = |items: &[u32]| items.iter().map(u32::to_string).collect::<Vec<_>>();
+        let mut item_ids = ids(&[ranking[4], ranking[0], ranking[4]]);
+        item_ids.push("never heard of".into());
+        let deny_lists = vec![DenyList { item_ids }, DenyList { item_ids: ids(&ranking[..298]) }];
+        let query = |deny_list, filter| Query {
+            deny_list,
+            filter,
+            exclude_ordinals: vec![ranking[1]],
+            ..catalogue.query(3, 10)
+        };
+        let even = Filter { include_tags: vec!["even".into()], ..Filter::default() };
+        let queries = vec![query(0, 0), query(1, 0), query(2, 0), query(1, 1)];
+        let op = SearchOp { deny_lists, filters: vec![even], ..inner_product(shards, queries) };
+        let found = cluster.search(op).await.expect("an answer");
+        let rest = |keep: &dyn Fn(u32) -> bool| -> Vec<u32> {
+            let kept = ranking.iter().copied().filter(|&item| item != ranking[1] && keep(item));
+            kept.take(10).collect()
+        };
+        let denied = |item| item == ranking[0] || item == ranking[4];
+        assert_eq!(found[0].ordinals, rest(&|_| true));
+        assert_eq!(found[1].ordinals, rest(&|item| !denied(item)));
+        assert_eq!(found[2].ordinals, ranking[298..]);
+        assert_eq!(found[3].ordinals, rest(&|item| !denied(item) && item % 2 == 0));
+        cluster.shard.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -110,6 +110,18 @@ impl ControlApi {
         self.done(request_id, action).await
     }
 
+    pub(super) async fn deny(&self, request: pb::ChangeDenyListRequest) -> Result<(), Status> {
+        let pb::ChangeDenyListRequest {
+            request_id,
+            surface,
+            clear,
+            remove_item_ids: remove,
+            add_item_ids: add,
+        } = request;
+        let surface = named(surface);
+        self.done(request_id, Action::ChangeDenyList { surface, clear, remove, add }).await
+    }
+
     pub(super) async fn retain(&self, request: pb::SetRetentionRequest) -> Result<(), Status> {
         let pb::SetRetentionRequest { request_id, retention, keep_everything } = request;
         let (model, retention) = retention_from_pb(needed(retention, "retention")?);

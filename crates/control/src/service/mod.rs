@@ -307,6 +307,14 @@ impl ControlService for ControlApi {
         Ok(Response::new(pb::SetAutomaticRolloutResponse {}))
     }
 
+    async fn change_deny_list(
+        &self,
+        request: Request<pb::ChangeDenyListRequest>,
+    ) -> Answer<pb::ChangeDenyListResponse> {
+        self.deny(request.into_inner()).await?;
+        Ok(Response::new(pb::ChangeDenyListResponse {}))
+    }
+
     async fn set_retention(
         &self,
         request: Request<pb::SetRetentionRequest>,

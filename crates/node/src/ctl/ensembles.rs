@@ -4,7 +4,8 @@ use super::{Context, message, request_id};
 use crate::cli::output;
 use clap::Subcommand;
 use marquee_proto::control::v1::{
-    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, PutEnsembleRequest, ensemble_node::Kind,
+    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, ProductForm, PutEnsembleRequest,
+    ensemble_node::Kind,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,27 @@ where blend.yaml says
         - node: { model: { model: films, version: 2 } }
           weight: 0.7
         - node: { model: { model: films, version: 1 } }
-          weight: 0.3")]
+          weight: 0.3
+          timeout_ms: 30
+
+or, the films that go with those that films@2 puts first
+  name: around-your-best
+  root:
+    product:
+      form: PRODUCT_FORM_CHAIN
+      members:
+        - model: { model: films, version: 2 }
+        - model: { model: films-alike, version: 1 }
+
+or, of films@2 a list in which not all is alike, with at most two documentaries
+  name: something-for-everyone
+  root:
+    diversify:
+      node: { model: { model: films, version: 2 } }
+      mmr_lambda: 0.7
+      max_per_tag: 4
+      tag_caps:
+        - { tag: Documentary, max_items: 2 }")]
     Put {
         /// A YAML, JSON or TOML file with the fields of marquee.control.v1.Ensemble
         file: PathBuf,
@@ -98,12 +119,19 @@ fn node(part: Option<&EnsembleNode>) -> String {
         Some(Kind::Model(version)) => format!("{}@{}", version.model, version.version),
         Some(Kind::Ensemble(name)) => name.clone(),
         Some(Kind::Sequence(sequence)) => format!("sequence({})", list(&sequence.members)),
-        Some(Kind::Product(product)) => format!("product({})", list(&product.members)),
+        Some(Kind::Product(product)) => {
+            let name = if product.form() == ProductForm::Chain { "chain" } else { "product" };
+            format!("{name}({})", list(&product.members))
+        }
         Some(Kind::Parallel(parallel)) => {
             let members: Vec<String> = parallel
                 .members
                 .iter()
-                .map(|member| format!("{} {}", member.weight, node(member.node.as_ref())))
+                .map(|member| {
+                    let within = member.timeout_ms.map(|ms| format!(" within {ms} ms"));
+                    let within = within.unwrap_or_default();
+                    format!("{} {}{within}", member.weight, node(member.node.as_ref()))
+                })
                 .collect();
             let fusion = match parallel.fusion() {
                 Fusion::Unspecified => "default fusion",
@@ -111,6 +139,13 @@ fn node(part: Option<&EnsembleNode>) -> String {
                 Fusion::WeightedScore => "weighted score",
             };
             format!("parallel({}; {fusion})", members.join(", "))
+        }
+        Some(Kind::Diversify(spread)) => {
+            let mut how: Vec<String> = Vec::new();
+            how.extend(spread.mmr_lambda.map(|lambda| format!("λ {lambda}")));
+            how.extend((spread.max_per_tag > 0).then(|| format!("{} a tag", spread.max_per_tag)));
+            how.extend(spread.tag_caps.iter().map(|cap| format!("{} {}", cap.max_items, cap.tag)));
+            format!("diversify({}; {})", node(spread.node.as_deref()), how.join(", "))
         }
         Some(Kind::Split(split)) => {
             let members: Vec<String> = split
@@ -123,5 +158,75 @@ fn node(part: Option<&EnsembleNode>) -> String {
                 .collect();
             format!("split({}; salt {})", members.join(", "), split.salt)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_proto::convert_control::ensemble_from_pb;
+
+    /// What a file says, in one line; or why it says nothing.
+    fn read(name: &str, text: &str) -> Result<String, String> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join(name);
+        fs_err::write(&path, text).expect("written");
+        let read: Result<Ensemble, _> = message::read_file(&path, "marquee.control.v1.Ensemble");
+        let ensemble = read.map_err(|error| error.to_string())?;
+        ensemble_from_pb(ensemble.clone()).map_err(|error| error.to_string())?;
+        Ok(expression(&ensemble))
+    }
+
+    #[test]
+    fn files_of_every_kind_say_the_same() {
+        let yaml = "
+name: evening
+root:
+  diversify:
+    mmr_lambda: 0.7
+    max_per_tag: 4
+    tag_caps:
+      - { tag: Documentary, max_items: 2 }
+    node:
+      parallel:
+        fusion: FUSION_RECIPROCAL_RANK
+        members:
+          - { node: { model: { model: films, version: 2 } }, weight: 2 }
+          - weight: 1
+            timeout_ms: 30
+            node:
+              product:
+                form: PRODUCT_FORM_CHAIN
+                members:
+                  - { model: { model: films, version: 2 } }
+                  - { ensemble: alike }
+";
+        let toml = r#"
+name = "evening"
+[root.diversify]
+mmr_lambda = 0.7
+max_per_tag = 4
+tag_caps = [{ tag = "Documentary", max_items = 2 }]
+[root.diversify.node.parallel]
+fusion = "FUSION_RECIPROCAL_RANK"
+[[root.diversify.node.parallel.members]]
+node = { model = { model = "films", version = 2 } }
+weight = 2.0
+[[root.diversify.node.parallel.members]]
+weight = 1.0
+timeout_ms = 30
+[root.diversify.node.parallel.members.node.product]
+form = "PRODUCT_FORM_CHAIN"
+members = [{ model = { model = "films", version = 2 } }, { ensemble = "alike" }]
+"#;
+        let says = "diversify(parallel(2 films@2, 1 chain(films@2, alike) within 30 ms; reciprocal rank); \
+                    λ 0.7, 4 a tag, 2 Documentary)";
+        assert_eq!(read("e.yaml", yaml).as_deref(), Ok(says));
+        assert_eq!(read("e.toml", toml).as_deref(), Ok(says));
+        let unknown = yaml.replace("timeout_ms", "timeout");
+        let refused = read("e.yaml", &unknown).expect_err("no such field");
+        assert!(refused.contains("timeout"), "{refused}");
+        let form = yaml.replace("PRODUCT_FORM_CHAIN", "CHAIN");
+        assert!(read("e.yaml", &form).is_err(), "no such form");
     }
 }

@@ -7,6 +7,7 @@
 //! Deliberately missing: state. A command that was killed half-way is simply given again.
 
 mod client;
+mod deny;
 mod ensembles;
 mod evidence;
 mod experiments;
@@ -71,6 +72,9 @@ enum CtlCommand {
     /// A/B tests: start, compare and stop them
     #[command(subcommand)]
     Experiment(experiments::ExperimentCommand),
+    /// Say which items are never shown on a surface
+    #[command(subcommand)]
+    Deny(deny::DenyCommand),
     /// Say which versions of a model are kept
     Retain(models::RetainArgs),
     /// List, add and remove shard and router nodes
@@ -108,6 +112,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Ensemble(command) => ensembles::run(&mut context, command).await,
         CtlCommand::Rollout(command) => rollouts::run(&mut context, command).await,
         CtlCommand::Experiment(command) => experiments::run(&mut context, command).await,
+        CtlCommand::Deny(command) => deny::run(&mut context, command).await,
         CtlCommand::Retain(args) => models::retain(&mut context, args).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Plan => status::plan(&mut context).await,

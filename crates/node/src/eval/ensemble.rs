@@ -3,7 +3,7 @@
 
 use crate::ctl::message;
 use anyhow::{Context as _, bail};
-use marquee_core::ensemble::{EnsembleNode, validate};
+use marquee_core::ensemble::{EnsembleNode, ProductForm, validate};
 use marquee_core::fuse::Candidate;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, Quality, Surface};
@@ -47,6 +47,7 @@ pub(super) fn evaluate(
             bail!("--bundle: {given} is given twice");
         }
     }
+    check(&root).with_context(|| file.display().to_string())?;
     let plan = plan_of(&name, root, &models).with_context(|| file.display().to_string())?;
     let answers: Vec<(Vec<String>, bool)> = evaluator
         .users()
@@ -71,6 +72,24 @@ fn named(given: &str) -> anyhow::Result<(ModelVersion, &Path)> {
             "--bundle {given}: with --ensemble write MODEL@VERSION=DIR, such as films@3=films-v3"
         )
     })
+}
+
+/// Refuses what needs more of a model than its lists.
+fn check(root: &EnsembleNode) -> anyhow::Result<()> {
+    let mut found = None;
+    root.visit(&mut |node| match node {
+        EnsembleNode::Diversify { .. } => found = Some("diversify"),
+        EnsembleNode::Product { form: ProductForm::Chain, .. } => {
+            found = Some("a product in chain form")
+        }
+        _ => {}
+    });
+    match found {
+        Some(what) => bail!(
+            "{what} is not evaluated offline: serve the ensemble and give `marquee eval --endpoint` its address"
+        ),
+        None => Ok(()),
+    }
 }
 
 /// A plan in which the ensemble serves everybody.

@@ -52,6 +52,16 @@ impl Terrain {
     }
 }
 
+/// How long a round may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// It ends then.
+    pub(crate) at: Instant,
+    /// It is sooner than the request's own deadline. Who is late by it was asked by somebody in a hurry, and
+    /// nothing is to be thought of the node.
+    pub(crate) is_hasty: bool,
+}
+
 /// What came of a round besides answers.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -72,8 +82,9 @@ pub(crate) async fn drive<R: Round>(
     terrain: &Terrain,
     hedging: &Mutex<HedgeBudget>,
     first: &Assignment,
-    deadline: Instant,
+    limit: Limit,
 ) -> Result<Outcome, Status> {
+    let Limit { at: deadline, is_hasty } = limit;
     let mut fanout = FanOut::new(&terrain.replicas, first);
     let mut under_way = FuturesUnordered::new();
     let mut alarms: Vec<Alarm> = Vec::new();
@@ -128,10 +139,11 @@ pub(crate) async fn drive<R: Round>(
                     }
                     Err((None, status)) => return Err(status),
                     Err((Some(failure), status)) => {
-                        if terrain.learns {
+                        let was_rushed = is_hasty && failure == Failure::Timeout;
+                        if terrain.learns && !was_rushed {
                             note(&node, failure, took, &status);
                         }
-                        if matches!(failure, Failure::Unreachable | Failure::Timeout) {
+                        if !was_rushed && matches!(failure, Failure::Unreachable | Failure::Timeout) {
                             doubted.insert(fanout.call(number).node);
                         }
                         new = fanout.failed(number, failure);
@@ -150,8 +162,10 @@ pub(crate) async fn drive<R: Round>(
                         }
                         Sign::Overdue => {
                             let node = fanout.call(alarm.call).node;
-                            doubted.insert(node);
-                            if terrain.learns {
+                            if !is_hasty {
+                                doubted.insert(node);
+                            }
+                            if terrain.learns && !is_hasty {
                                 note_hang(&terrain.nodes[node], begun[alarm.call]);
                             }
                             fanout.overdue(alarm.call)

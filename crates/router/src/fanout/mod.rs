@@ -11,4 +11,4 @@ pub(crate) mod policy;
 pub(crate) mod select;
 
 pub(crate) use decide::Failure;
-pub(crate) use drive::{Round, Terrain, drive};
+pub(crate) use drive::{Limit, Outcome, Round, Terrain, drive};

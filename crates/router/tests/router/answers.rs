@@ -117,6 +117,7 @@ async fn explanations_name_the_model_its_recipe_search_score_and_rank() {
                 score: item.score,
                 rank,
                 search: search.into(),
+                ..Default::default()
             };
             assert_eq!(item.explanations, [expected]);
         }

@@ -12,7 +12,11 @@ async fn a_batch_answers_what_its_requests_alone_would() {
     let mut world = World::new(vec![films(1, 5, "i", 200, 30), films(2, 3, "i", 220, 30)], 4, 2);
     world.serve(EnsembleNode::Parallel {
         members: [1, 2]
-            .map(|v| WeightedNode { node: crate::support::leaf(v), weight: v as f64 })
+            .map(|v| WeightedNode {
+                node: crate::support::leaf(v),
+                weight: v as f64,
+                timeout_ms: None,
+            })
             .into(),
         fusion: Fusion::WeightedScore,
     });

@@ -2,11 +2,13 @@
 
 use crate::ids;
 use crate::support::{Bundle, Mood, World, films, leaf, user};
-use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::Surface;
 use marquee_proto::v1::{self, FallbackReason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Code;
 
 fn two() -> Vec<Bundle> {
@@ -17,11 +19,15 @@ fn two() -> Vec<Bundle> {
 fn parallel(fusion: Fusion) -> EnsembleNode {
     EnsembleNode::Parallel {
         members: vec![
-            WeightedNode { node: leaf(1), weight: 1.0 },
-            WeightedNode { node: leaf(2), weight: 2.0 },
+            WeightedNode { node: leaf(1), weight: 1.0, timeout_ms: None },
+            WeightedNode { node: leaf(2), weight: 2.0, timeout_ms: None },
         ],
         fusion,
     }
+}
+
+fn product(members: Vec<EnsembleNode>) -> EnsembleNode {
+    EnsembleNode::Product { members, form: ProductForm::Elementwise }
 }
 
 fn explained(name: &str, count: u32) -> v1::RecommendRequest {
@@ -87,7 +93,7 @@ async fn a_product_multiplies_and_a_sequence_reranks() {
     let first = bundles[0].expected("u3", 100);
     let second = bundles[1].expected("u3", 180);
     let mut world = World::new(bundles, 3, 1);
-    world.serve(EnsembleNode::Product(vec![leaf(1), leaf(2)]));
+    world.serve(product(vec![leaf(1), leaf(2)]));
     let product = world.recommend(explained("u3", 10)).await.expect("an answer");
     assert!(product.items.iter().all(|item| (0.0..=1.0).contains(&item.score)));
     assert_eq!(product.items[0].explanations.len(), 2, "both agree on the best");
@@ -106,9 +112,8 @@ async fn a_product_multiplies_and_a_sequence_reranks() {
     assert!(sequence.items.iter().all(|item| item.explanations.len() == 2));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_failing_member_costs_quality_and_not_the_answer() {
-    // Each version on a node of its own.
+/// A world in which each version is on a node of its own.
+fn apart() -> World {
     let mut world = World::new(two(), 2, 1);
     world.change(|plan| {
         for (n, published) in plan.versions.values_mut().enumerate() {
@@ -119,10 +124,16 @@ async fn a_failing_member_costs_quality_and_not_the_answer() {
             }
         }
     });
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_member_costs_quality_and_not_the_answer() {
+    let mut world = apart();
     let expected = films(1, 1, "i", 150, 20).expected("u3", 10);
     for root in [
         parallel(Fusion::WeightedScore),
-        EnsembleNode::Product(vec![leaf(1), leaf(2)]),
+        product(vec![leaf(1), leaf(2)]),
         EnsembleNode::Sequence(vec![leaf(1), leaf(2)]),
         EnsembleNode::Sequence(vec![leaf(2), leaf(1)]),
     ] {
@@ -170,4 +181,146 @@ async fn similar_items_of_an_ensemble_and_of_none() {
     };
     let none = world.service().similar_items(tonic::Request::new(request)).await;
     assert_eq!(none.expect_err("nothing compares items").code(), Code::FailedPrecondition);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_surface_denies_is_in_none_of_its_answers() {
+    let denied = |world: &World, count| -> Vec<String> {
+        let mut ids = world.plan.surfaces["default"].denied.to_vec();
+        ids.truncate(count);
+        ids
+    };
+    let bundles = two();
+    let expected = bundles[0].expected("u3", 40);
+    let popular = bundles[0].expected("stranger", 40);
+    let mut world = World::new(bundles, 3, 1);
+    let deny = |world: &mut World, surface: &str, ids: &[&String]| {
+        let ids: BTreeSet<String> = ids.iter().map(|id| (*id).clone()).collect();
+        world.change(|plan| {
+            let live = plan.surfaces["default"].clone();
+            let denied = ids.into_iter().collect();
+            plan.surfaces.insert(surface.into(), Surface { denied, ..live });
+        });
+    };
+    // The best, another one, what is popular, and one that nobody knows.
+    let nobody = "nobody".to_owned();
+    deny(&mut world, "default", &[&expected[0], &expected[3], &popular[1], &nobody]);
+    deny(&mut world, "other", &[&expected[1]]);
+    let rest = |list: &[String], denied: &[String]| -> Vec<String> {
+        list.iter().filter(|id| !denied.contains(id)).take(10).cloned().collect()
+    };
+    let here = denied(&world, 4);
+    assert_eq!(here.len(), 4);
+    let known = world.recommend(user("u3", 10)).await.expect("an answer");
+    assert_eq!(ids(&known.items), rest(&expected, &here));
+    let stranger = world.recommend(user("stranger", 10)).await.expect("an answer");
+    assert_eq!(ids(&stranger.items), rest(&popular, &here));
+    // Each request of a batch has its own surface's.
+    let there = v1::RecommendRequest { surface: "other".into(), ..user("u3", 10) };
+    let answers = world.batch(vec![user("u3", 10), there, user("u3", 10)]).await.expect("answers");
+    let lists: Vec<Vec<&str>> = answers.iter().map(|answer| ids(&answer.items)).collect();
+    assert_eq!(lists[0], rest(&expected, &here));
+    assert_eq!(lists[1], rest(&expected, &[expected[1].clone()]));
+    assert_eq!(lists[0], lists[2]);
+    // A caller cannot ask for it either, and it is not called unknown.
+    let ranked = world.rank("u3", &[&expected[5], &expected[0], &nobody]).await.expect("an answer");
+    assert_eq!(ids(&ranked.items), [&expected[5]]);
+    assert!(ranked.unknown_item_ids.is_empty(), "{:?}", ranked.unknown_item_ids);
+    let filter = v1::Filter { include_item_ids: expected[..3].into(), ..Default::default() };
+    let filtered = v1::RecommendRequest { filter: Some(filter), ..user("u3", 10) };
+    let filtered = world.recommend(filtered).await.expect("an answer");
+    assert_eq!(ids(&filtered.items), expected[1..3]);
+    let similar = world.similar(&expected[7]).await.expect("an answer");
+    assert!(ids(&similar.items).iter().all(|id| here.iter().all(|other| other != id)));
+}
+
+/// A parallel whose members have these timeouts.
+fn timed(timeouts: [Option<u32>; 2]) -> EnsembleNode {
+    let member = |version: u64| WeightedNode {
+        node: leaf(version),
+        weight: 1.0,
+        timeout_ms: timeouts[version as usize - 1],
+    };
+    EnsembleNode::Parallel { members: vec![member(1), member(2)], fusion: Fusion::ReciprocalRank }
+}
+
+/// The ids of an answer, the names of the shards that are missing, and how long it took by a clock that
+/// stands still while anybody works.
+async fn timed_answer(world: &World) -> (Vec<String>, Vec<String>, Duration) {
+    let began = Instant::now();
+    let answer = world.recommend_within(user("u3", 10), Duration::from_secs(5)).await;
+    let answer = answer.expect("an answer");
+    let missing = answer.coverage.expect("always there").shards_missing;
+    let ids = answer.items.into_iter().map(|item| item.item_id).collect();
+    (ids, missing, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_late_is_left_out_and_not_waited_for() {
+    let mut world = apart();
+    world.serve(timed([None, Some(40)]));
+    let (both, missing, _) = timed_answer(&world).await;
+    assert!(missing.is_empty());
+    let alone = films(1, 1, "i", 150, 20).expected("u3", 10);
+    assert_ne!(both, alone);
+    for late in [Mood::Hung, Mood::Slow(41)] {
+        world.serve(timed([None, Some(40)]));
+        world.node("n1").feels(late);
+        // What is looked up is looked up for all members: it is not part of the timeout.
+        world.node("n1").looks_up_well();
+        let (ids, missing, took) = timed_answer(&world).await;
+        assert_eq!(ids, alone, "{late:?}");
+        assert_eq!(missing, ["films@2/0", "films@2/1"]);
+        assert!((40..45).contains(&took.as_millis()), "{took:?}");
+        // One that is in time counts.
+        world.serve(timed([None, Some(60)]));
+        world.node("n1").feels(Mood::Slow(41));
+        let (ids, missing, took) = timed_answer(&world).await;
+        assert_eq!((ids, missing.len()), (both.clone(), 0));
+        assert!((41..50).contains(&took.as_millis()), "{took:?}");
+        world.node("n1").feels(Mood::Well);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_late_by_a_members_timeout_is_not_thought_dead() {
+    let mut world = apart();
+    // Longer than what makes a node seem to hang.
+    world.serve(timed([None, Some(400)]));
+    world.node("n1").feels(Mood::Hung);
+    world.node("n1").looks_up_well();
+    for _ in 0..5 {
+        let (_, missing, _) = timed_answer(&world).await;
+        assert_eq!(missing.len(), 2);
+    }
+    // A node that is thought dead is waited for 100 ms at the most.
+    world.serve(leaf(2));
+    world.node("n1").feels(Mood::Slow(300));
+    world.node("n1").looks_up_well();
+    let (ids, missing, _) = timed_answer(&world).await;
+    assert_eq!((ids.len(), missing.len()), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_share_a_call_unless_their_timeouts_differ() {
+    let mut world = World::new(two(), 1, 1);
+    for (timeouts, searches) in [
+        ([None, None], 1),
+        ([Some(40), Some(40)], 1),
+        ([None, Some(40)], 2),
+        ([Some(30), Some(40)], 2),
+        // Longer than the request has.
+        ([None, Some(29_000)], 1),
+    ] {
+        world.serve(timed(timeouts));
+        world.node("n0").take_calls();
+        timed_answer(&world).await;
+        assert_eq!(world.node("n0").take_calls(), (1, searches), "{timeouts:?}");
+    }
+    // On one node, and only one of the versions hangs.
+    world.serve(timed([None, Some(40)]));
+    world.node("n0").searches_hang_on(&ModelVersion::new("films", 2));
+    let (ids, missing, _) = timed_answer(&world).await;
+    assert_eq!(ids, films(1, 1, "i", 150, 20).expected("u3", 10));
+    assert_eq!(missing, ["films@2/0", "films@2/1"]);
 }

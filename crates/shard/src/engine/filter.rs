@@ -4,7 +4,10 @@ use crate::error::RequestError;
 use marquee_bundle::{
     AttributeRange, BundleShard, FilterSpec, RowBitmap, SearchError, filter_rows,
 };
-use marquee_core::bounds::{MAX_BATCH, MAX_FILTER_TERMS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_BATCH, MAX_DENIED_ITEMS, MAX_FILTER_TERMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
+};
+use marquee_proto::shard::v1::DenyList;
 use marquee_proto::v1;
 use std::sync::OnceLock;
 
@@ -37,6 +40,11 @@ impl SharedFilter {
         filters.into_iter().enumerate().map(check).collect()
     }
 
+    /// What it allows.
+    pub(super) fn spec(&self) -> &FilterSpec {
+        &self.spec
+    }
+
     /// The rows of the operation's shard number `place` that it allows; none for all of them.
     pub(super) fn rows(
         &self,
@@ -45,6 +53,49 @@ impl SharedFilter {
     ) -> Result<Option<&RowBitmap>, SearchError> {
         let rows = self.rows[place].get_or_init(|| filter_rows(shard, &self.spec));
         rows.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+}
+
+/// A deny list, and its rows in each shard of the operation, once they are known.
+#[derive(Debug)]
+pub(super) struct SharedDenials {
+    item_ids: Vec<String>,
+    rows: Vec<OnceLock<Vec<u32>>>,
+}
+
+impl SharedDenials {
+    /// Checks an operation's deny lists; `field` names it.
+    pub(super) fn check(
+        field: &str,
+        lists: Vec<DenyList>,
+        shards: usize,
+    ) -> Result<Vec<Self>, RequestError> {
+        if lists.len() > MAX_FILTERS {
+            let reason = format!("{}: at most {MAX_FILTERS} are allowed", lists.len());
+            return Err(RequestError::invalid(format!("{field}.deny_lists"), reason));
+        }
+        let check = |(number, DenyList { item_ids }): (usize, DenyList)| {
+            if item_ids.len() > MAX_DENIED_ITEMS {
+                let field = format!("{field}.deny_lists[{number}].item_ids");
+                let reason = format!("{}: at most {MAX_DENIED_ITEMS} are allowed", item_ids.len());
+                return Err(RequestError::invalid(field, reason));
+            }
+            Ok(Self { item_ids, rows: (0..shards).map(|_| OnceLock::new()).collect() })
+        };
+        lists.into_iter().enumerate().map(check).collect()
+    }
+
+    /// How many items it denies.
+    pub(super) fn len(&self) -> usize {
+        self.item_ids.len()
+    }
+
+    /// Its rows in the operation's shard number `place`.
+    pub(super) fn rows(&self, place: usize, shard: &BundleShard) -> &[u32] {
+        self.rows[place].get_or_init(|| {
+            let known = self.item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
+            known.filter_map(|id| shard.items().find(id)).collect()
+        })
     }
 }
 

@@ -38,6 +38,7 @@ struct Op {
     keys: Vec<(usize, String)>,
     dense_matrix: String,
     sparse_matrix: String,
+    tags: bool,
 }
 
 /// Checks the request and takes its shards from the table.
@@ -65,7 +66,7 @@ pub(crate) fn check(
 }
 
 fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError> {
-    let LookupOp { version, entity, keys, dense_matrix, sparse_matrix } = op;
+    let LookupOp { version, entity, keys, dense_matrix, sparse_matrix, tags } = op;
     let wrong =
         |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
     let version = check_version(field, version)?;
@@ -80,6 +81,9 @@ fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError
             ));
         }
     };
+    if tags && entity != Entity::Item {
+        return Err(wrong("tags", "items have tags, users have none".into()));
+    }
     let mut replicas: Vec<Arc<Replica>> = Vec::new();
     let mut placed = Vec::with_capacity(keys.len());
     for (number, LookupKey { shard, id }) in keys.into_iter().enumerate() {
@@ -101,7 +105,7 @@ fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError
         check_matrices(&first.shard, entity, &dense_matrix, &sparse_matrix)
             .map_err(|(part, reason)| wrong(part, reason))?;
     }
-    Ok(Op { entity, replicas, keys: placed, dense_matrix, sparse_matrix })
+    Ok(Op { entity, replicas, keys: placed, dense_matrix, sparse_matrix, tags })
 }
 
 fn check_matrices(
@@ -197,6 +201,12 @@ impl Op {
             bytes.add(columns.len() * 5 + size_of_val(values))?;
             row.columns = columns.to_vec();
             row.values = values.to_vec();
+        }
+        if self.tags {
+            let tags = shard.labels().tags_of(number);
+            row.tags = tags.map(String::from).collect();
+            // A tag and a length each.
+            bytes.add(row.tags.iter().map(|tag| tag.len() + 3).sum())?;
         }
         Ok(row)
     }

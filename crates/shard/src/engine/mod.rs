@@ -9,6 +9,7 @@
 //! What is deliberately missing: recipes. Which matrices to search, and with what, is the router's
 //! business; new model families need no change here.
 
+mod explain;
 mod filter;
 pub(crate) mod lookup;
 mod paces;

@@ -1,6 +1,7 @@
 //! Search: the best rows of this node's shards, merged over them, with their ids and titles.
 
-use super::filter::SharedFilter;
+use super::explain::{carried, left_out, row_names};
+use super::filter::{SharedDenials, SharedFilter};
 use super::paces::Kind;
 use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
@@ -13,7 +14,9 @@ use marquee_bundle::{
     MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric, Partition, SearchError, SearchParams,
     SearchScratch, Way, dense_top_k_each, sparse_row_sum,
 };
-use marquee_core::bounds::{MAX_ID_BYTES, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
+};
 use marquee_core::merge::best_first;
 use marquee_proto::shard::v1::{
     Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
@@ -50,6 +53,7 @@ struct Op {
     entity: Entity,
     queries: Vec<Query>,
     filters: Vec<SharedFilter>,
+    deny_lists: Vec<SharedDenials>,
 }
 
 /// Checks the request and takes its shards from the table.
@@ -89,7 +93,7 @@ pub(crate) fn check(
 }
 
 fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestError> {
-    let SearchOp { version, shards, matrix, operation, queries, filters } = op;
+    let SearchOp { version, shards, matrix, operation, queries, filters, deny_lists } = op;
     let wrong =
         |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
     let version = check_version(&field, version)?;
@@ -131,13 +135,19 @@ fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestErr
         let of = entity.plural();
         return Err(wrong("filters", format!("{matrix:?} has rows of {of}, filters are of items")));
     }
+    if entity == Entity::User && !deny_lists.is_empty() {
+        let reason = format!("{matrix:?} has rows of users, deny lists are of items");
+        return Err(wrong("deny_lists", reason));
+    }
+    let lists = [filters.len(), deny_lists.len()];
     for (number, query) in queries.iter().enumerate() {
-        check_query(query, kind, entity, columns, filters.len()).map_err(|(part, reason)| {
+        check_query(query, kind, entity, columns, lists).map_err(|(part, reason)| {
             RequestError::invalid(format!("{field}.queries[{number}].{part}"), reason)
         })?;
     }
     let filters = SharedFilter::check(&field, filters, held.len())?;
-    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters })
+    let deny_lists = SharedDenials::check(&field, deny_lists, held.len())?;
+    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters, deny_lists })
 }
 
 /// Checks what can be checked without looking at every value; the search looks at those.
@@ -146,10 +156,21 @@ fn check_query(
     kind: Kind,
     entity: Entity,
     rank: usize,
-    filters: usize,
+    [filters, deny_lists]: [usize; 2],
 ) -> Result<(), (&'static str, String)> {
-    let Query { count, vector, rows, weights, exclude_ordinals: _, exclude_item_ids, filter } =
-        query;
+    let Query {
+        count,
+        vector,
+        rows,
+        weights,
+        exclude_ordinals: _,
+        exclude_item_ids,
+        filter,
+        deny_list,
+        carriers,
+        count_left_out,
+        name_rows: _,
+    } = query;
     if !(1..=MAX_SEARCH_COUNT).contains(&(*count as usize)) {
         return Err(("count", format!("{count}: 1 to {MAX_SEARCH_COUNT} are allowed")));
     }
@@ -185,6 +206,25 @@ fn check_query(
     if *filter as usize > filters {
         return Err(("filter", format!("{filter}: the operation has {filters} filters")));
     }
+    if *carriers > MAX_CARRIERS {
+        return Err(("carriers", format!("{carriers}: at most {MAX_CARRIERS} are allowed")));
+    }
+    if *carriers > 0 && (kind != Kind::Sparse || rows.len() > MAX_CARRIER_ROWS) {
+        let reason = format!("only sums of at most {MAX_CARRIER_ROWS} rows can say what carried");
+        return Err(("carriers", reason));
+    }
+    if *carriers > 0 && *count as usize > MAX_EXPLAINED_ITEMS {
+        let reason =
+            format!("only of at most {MAX_EXPLAINED_ITEMS} results it is said what carried");
+        return Err(("carriers", reason));
+    }
+    if *count_left_out && entity == Entity::User {
+        return Err(("count_left_out", "the matrix has rows of users".into()));
+    }
+    if *deny_list as usize > deny_lists {
+        let reason = format!("{deny_list}: the operation has {deny_lists} deny lists");
+        return Err(("deny_list", reason));
+    }
     Ok(())
 }
 
@@ -213,8 +253,10 @@ impl Work for Search {
         let op = &self.ops[op];
         let began = Instant::now();
         let found = op.search(queries.clone(), cancel, scratch, &self.spent.ways);
-        let describe =
-            |found: Vec<Found>| found.iter().map(|found| op.describe(found, &self.bytes)).collect();
+        let describe = |found: Vec<Found>| {
+            let numbered = queries.clone().zip(&found);
+            numbered.map(|(number, found)| op.describe(number, found, &self.bytes)).collect()
+        };
         let described = found.and_then(describe);
         self.spent.search.add(began.elapsed());
         described
@@ -258,7 +300,8 @@ impl Op {
 
     /// How long such a query takes over a replica; none for one that has more to do than most.
     fn pace<'a>(&self, replica: &'a Replica, query: &Query) -> Option<&'a Pace> {
-        let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len();
+        let denied = self.denials(query).map_or(0, SharedDenials::len);
+        let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len() + denied;
         let ordinary = query.filter == 0 && excluded <= MAX_BRIEF_EXCLUSIONS;
         ordinary.then(|| replica.paces.search(self.kind, query.count as usize))
     }
@@ -288,7 +331,7 @@ impl Op {
         for (place, replica) in self.replicas.iter().enumerate() {
             let shard = &replica.shard;
             let began = Instant::now();
-            let excluded = numbers.clone().map(|number| self.excluded_rows(number, shard));
+            let excluded = numbers.clone().map(|number| self.excluded_rows(number, place, shard));
             let excluded: Vec<Vec<u32>> = excluded.collect::<Result<_, _>>()?;
             let mut dense = Vec::with_capacity(queries.len());
             for ((number, vector), exclude_rows) in numbers.clone().zip(&vectors).zip(&excluded) {
@@ -360,8 +403,18 @@ impl Op {
         Ok(rows.map_or(Allow::All, Allow::Rows))
     }
 
-    /// The rows of the shard that the query excludes, ascending.
-    fn excluded_rows(&self, number: usize, shard: &BundleShard) -> Result<Vec<u32>, RequestError> {
+    /// The deny list that a query names.
+    fn denials(&self, query: &Query) -> Option<&SharedDenials> {
+        self.deny_lists.get((query.deny_list as usize).checked_sub(1)?)
+    }
+
+    /// The rows of the shard at this place that the query excludes, ascending.
+    fn excluded_rows(
+        &self,
+        number: usize,
+        place: usize,
+        shard: &BundleShard,
+    ) -> Result<Vec<u32>, RequestError> {
         let query = &self.queries[number];
         let ids = shard.ids(self.entity);
         let mut rows = Vec::new();
@@ -376,12 +429,20 @@ impl Op {
         }
         let known = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
         rows.extend(known.filter_map(|id| ids.find(id)));
+        if let Some(denials) = self.denials(query) {
+            rows.extend_from_slice(denials.rows(place, shard));
+        }
         rows.sort_unstable();
         rows.dedup();
         Ok(rows)
     }
 
-    fn describe(&self, found: &Found, bytes: &AnswerBytes) -> Result<QueryResult, RequestError> {
+    fn describe(
+        &self,
+        number: usize,
+        found: &Found,
+        bytes: &AnswerBytes,
+    ) -> Result<QueryResult, RequestError> {
         let Found { hits, ways } = found;
         let texts = |(place, hit): &Placed| {
             let ids = self.replicas[*place].shard.ids(self.entity);
@@ -392,13 +453,46 @@ impl Op {
         // Two tags and lengths, an ordinal and a score.
         let length = |(id, title): &(&str, &str)| id.len() + title.len() + 14;
         bytes.add(texts.iter().map(length).sum())?;
-        Ok(QueryResult {
+        let mut result = QueryResult {
             ordinals: hits.iter().map(|(_, hit)| hit.ordinal).collect(),
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
             item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
             titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
             ways: ways.iter().map(|&way| way.into()).collect(),
-        })
+            ..QueryResult::default()
+        };
+        self.explain(number, hits, &mut result)?;
+        let names = result.row_names.iter().map(|name| name.item_id.len() + name.title.len() + 14);
+        bytes.add(names.sum())?;
+        Ok(result)
+    }
+
+    /// Adds what the query wants to know of its answer.
+    fn explain(
+        &self,
+        number: usize,
+        hits: &[Placed],
+        result: &mut QueryResult,
+    ) -> Result<(), RequestError> {
+        let query = &self.queries[number];
+        let failed = |error| self.failed(number, error);
+        if query.carriers > 0 {
+            for (place, hit) in hits {
+                let matrix = self.replicas[*place].shard.sparse(&self.matrix).map_err(failed)?;
+                result.carried.push(carried(matrix, query, hit.row));
+            }
+            for replica in self.replicas.iter().filter(|_| query.name_rows) {
+                result.row_names.extend(row_names(replica.shard.items(), query));
+            }
+        }
+        if query.count_left_out {
+            let filter = (query.filter as usize).checked_sub(1).map(|at| self.filters[at].spec());
+            for (place, replica) in self.replicas.iter().enumerate() {
+                let counted = left_out(&replica.shard, place, query, filter, self.denials(query));
+                result.left_out.push(counted.map_err(failed)?);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -44,6 +44,10 @@ struct State {
     lacks: BTreeSet<(ModelVersion, u32)>,
     /// A version whose calls are never answered.
     hangs_on: Option<ModelVersion>,
+    /// A version whose searches are never answered.
+    searches_hang_on: Option<ModelVersion>,
+    /// Its mood is about searches only.
+    looks_up_well: bool,
     lookups: usize,
     searches: usize,
     /// The epochs that calls named.
@@ -68,6 +72,16 @@ impl FakeShard {
     /// Never answers calls for this version.
     pub(crate) fn hangs_on(&self, version: &ModelVersion) {
         self.state.lock().expect("no panic").hangs_on = Some(version.clone());
+    }
+
+    /// Never answers searches of this version.
+    pub(crate) fn searches_hang_on(&self, version: &ModelVersion) {
+        self.state.lock().expect("no panic").searches_hang_on = Some(version.clone());
+    }
+
+    /// Answers lookups at once, whatever its mood.
+    pub(crate) fn looks_up_well(&self) {
+        self.state.lock().expect("no panic").looks_up_well = true;
     }
 
     async fn hang_on(&self, version: Option<&v1::ModelVersion>) {
@@ -98,6 +112,7 @@ impl FakeShard {
     async fn behave(
         &self,
         timeout: Option<&str>,
+        is_lookup: bool,
         counts: impl FnOnce(&mut State),
     ) -> Result<Mood, Status> {
         let mood = {
@@ -106,7 +121,7 @@ impl FakeShard {
             if let Some(micros) = timeout.and_then(|text| text.strip_suffix('u')) {
                 state.timeouts_ms.push(micros.parse::<u64>().expect("digits") / 1_000);
             }
-            state.mood
+            if is_lookup && state.looks_up_well { Mood::Well } else { state.mood }
         };
         match mood {
             Mood::Dead => return Err(Status::unavailable("connection refused")),
@@ -157,7 +172,7 @@ impl ShardService for FakeShard {
                 state.epochs.insert(plan_epoch);
             }
         };
-        self.behave(timeout.as_deref(), counts).await?;
+        self.behave(timeout.as_deref(), true, counts).await?;
         let mut results = Vec::new();
         for op in &ops {
             self.hang_on(op.version.as_ref()).await;
@@ -187,10 +202,14 @@ impl ShardService for FakeShard {
             state.searches += 1;
             state.epochs.insert(plan_epoch);
         };
-        let mood = self.behave(timeout.as_deref(), counts).await?;
+        let mood = self.behave(timeout.as_deref(), false, counts).await?;
         let mut results = Vec::new();
         for op in &ops {
             self.hang_on(op.version.as_ref()).await;
+            let named = op.version.clone().map(|it| ModelVersion::new(&it.model, it.version));
+            if self.state.lock().expect("no panic").searches_hang_on == named && named.is_some() {
+                std::future::pending().await
+            }
             let shard = *op.shards.first().expect("something to search");
             let bundle = self.bundle(op.version.as_ref(), shard)?;
             for shard in &op.shards {
@@ -222,16 +241,20 @@ fn user_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
         other => panic!("no matrix {other:?}"),
     };
     let values = vec![1.0; columns.len()];
-    Row { found: true, ordinal, vector: vector.into(), columns, values }
+    Row { found: true, ordinal, vector: vector.into(), columns, values, tags: Vec::new() }
 }
 
 fn item_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
-    assert_eq!(op.dense_matrix, "items");
+    assert!(["", "items"].contains(&op.dense_matrix.as_str()));
     let Some((ordinal, item)) = (0..).zip(&bundle.items).find(|(_, item)| item.id == id) else {
         return Row::default();
     };
-    let vector: Vec<u8> = item.vector.iter().flat_map(|v| v.to_le_bytes()).collect();
-    Row { found: true, ordinal, vector: vector.into(), ..Row::default() }
+    let vector: Vec<u8> = match op.dense_matrix.is_empty() {
+        true => Vec::new(),
+        false => item.vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    };
+    let tags = if op.tags { vec![item.tag.clone()] } else { Vec::new() };
+    Row { found: true, ordinal, vector: vector.into(), tags, ..Row::default() }
 }
 
 fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
@@ -254,9 +277,14 @@ fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
         other => panic!("no such search: {other:?}"),
     };
     let item = |ordinal: u32| &bundle.items[ordinal as usize];
+    let denied = match query.deny_list {
+        0 => &[][..],
+        n => &op.deny_lists[n as usize - 1].item_ids,
+    };
     let mut result = QueryResult::default();
     let wanted = list.into_iter().filter(|(_, ordinal)| {
         !query.exclude_ordinals.contains(ordinal)
+            && !denied.contains(&item(*ordinal).id)
             && !query.exclude_item_ids.contains(&item(*ordinal).id)
     });
     for (score, ordinal) in wanted.take(query.count as usize) {

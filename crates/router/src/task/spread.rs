@@ -1,0 +1,87 @@
+//! The last step of a task: its list, spread. What is compared is looked up first.
+
+use super::Task;
+use crate::fanout::Failure;
+use crate::layout::Layout;
+use crate::lookup::{Found, Rows};
+use crate::tree::MIN_DEPTH;
+use marquee_core::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::fuse::depth;
+use marquee_proto::shard::v1::Entity;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lookup::components;
+
+impl<'a> Task<'a> {
+    /// How the list is spread, if it is: given items are ranked and not chosen from.
+    fn spreading(&self) -> Option<&Diversity> {
+        self.last.as_ref().filter(|_| self.ask.only.is_none())
+    }
+
+    /// How many items the list is to have before the last step.
+    pub(super) fn candidates(&self) -> usize {
+        match self.spreading() {
+            Some(_) => depth(self.ask.count, MIN_DEPTH),
+            None => self.ask.count,
+        }
+    }
+
+    /// The ids of the candidates, and what to look up of each of them: the vectors of the first model that has
+    /// some, and tags of all models, since any may be the only one that knows an item. Nothing if the list
+    /// stays as it is.
+    pub(crate) fn comparisons(&self, layout: &Layout<'a>) -> (Vec<String>, Vec<Rows<'a>>) {
+        let Some(how) = self.spreading() else { return Default::default() };
+        let vectors = self.leaves.iter().find_map(|leaf| {
+            let matrix = layout.version(leaf.version).recipe.item_vectors()?;
+            Some((leaf.version, matrix))
+        });
+        let vectors = vectors.filter(|_| how.mmr_lambda.is_some());
+        let of = |(version, dense)| Rows {
+            version,
+            entity: Entity::Item,
+            dense,
+            sparse: "",
+            tags: how.has_caps(),
+        };
+        let mut rows: Vec<Rows<'a>> = vectors.into_iter().map(of).collect();
+        if how.has_caps() {
+            let versions: BTreeSet<usize> = self.leaves.iter().map(|leaf| leaf.version).collect();
+            let others =
+                versions.into_iter().filter(|&it| vectors.is_none_or(|(first, _)| first != it));
+            rows.extend(others.map(|version| of((version, ""))));
+        }
+        let ids = match rows.is_empty() {
+            true => Vec::new(),
+            false => self.items.iter().flatten().map(|item| item.item_id.clone()).collect(),
+        };
+        (ids, rows)
+    }
+
+    /// Spreads the list, given what was found of each candidate in each of the rows of
+    /// [`comparisons`](Self::comparisons).
+    pub(crate) fn spread(&mut self, found: Vec<Vec<Found>>, lost: &BTreeMap<usize, Failure>) {
+        let Some(how) = self.spreading().cloned() else { return };
+        let mut facts = vec![ItemFacts::default(); self.items.as_ref().map_or(0, Vec::len)];
+        for (facts, found) in facts.iter_mut().zip(found) {
+            for found in found {
+                match found {
+                    Found::Row(row) => {
+                        if facts.vector.is_empty() {
+                            facts.vector = components(&row.vector).collect();
+                        }
+                        if facts.tags.is_empty() {
+                            facts.tags = row.tags;
+                        }
+                    }
+                    Found::Unknown => {}
+                    Found::Unavailable(piece) => {
+                        let why = lost.get(&piece).copied().unwrap_or(Failure::Unreachable);
+                        self.missing.insert(piece, why);
+                    }
+                }
+            }
+        }
+        let count = self.ask.count;
+        self.items = self.items.take().map(|list| diversify(list, &facts, &how, count));
+    }
+}
