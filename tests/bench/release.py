@@ -1,34 +1,39 @@
 """Gray release: what mirrored requests cost, and what callers notice while versions come and go.
 
 A standalone node answers `marquee load` at a fixed rate, k = 100, on factors made up as for serving. *Mirrored*: a
-rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run new
-versions are published, loaded and made live one after the other; the runs between are the steady state. Both sides
-are the same bundle, so a difference is the machinery's. Runs alternate; medians are printed.
+rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run two
+versions take turns: the one is loaded and made live, the other unloaded; the runs between are the steady state. The
+versions differ in the last digits of users' factors, so a difference in cost is the machinery's. Runs alternate;
+medians are printed.
 """
 
 import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
+import numpy as np
 from serve import K, Nodes, imported, made_up, run, standalone
 
 SHARES = (0, 10, 100)
+# Far more often than anybody does, so that a short run has several.
+SWAP_EVERY_S = 1
 
 
 class Versions:
-    """Publishes the bundle again and again, and steers rollouts of what it published."""
+    """Two versions, of which one is live, and rollouts of the other."""
 
-    def __init__(self, url, bundle):
-        self.url, self.bundle = url, os.path.abspath(bundle)
+    def __init__(self, url, other):
+        self.url, self.live, self.other = url, "factors@1", "factors@2"
+        self.ctl("publish", os.path.abspath(other), "--force")
 
     def ctl(self, *args):
         return run("ctl", "--endpoint", self.url, *args)
 
-    def publish(self):
-        published = json.loads(self.ctl("publish", self.bundle, "--force", "--json"))
-        return f"{published['model']}@{published['version']}"
-
     def start(self, *flags):
-        """A rollout of a new version; its id."""
-        flags = ["--candidate", self.publish(), "--no-gates", "--json", *flags]
+        """A rollout of the version that is not live; its id."""
+        flags = ["--candidate", self.other, "--no-gates", "--json", *flags]
         return json.loads(self.ctl("rollout", "start", *flags))["rolloutId"]
+
+    def swap(self):
+        self.wait_for(self.start("--steps", "100%:0s"), "PROMOTED")
+        self.live, self.other = self.other, self.live
 
     def status(self, rollout):
         return json.loads(self.ctl("rollout", "status", rollout, "--json"))
@@ -77,8 +82,9 @@ def swaps(versions, users, args):
     def swap():
         nonlocal swapped
         while not stop.is_set():
-            versions.wait_for(versions.start("--steps", "100%:0s"), "PROMOTED")
+            versions.swap()
             swapped += 1
+            stop.wait(SWAP_EVERY_S)
 
     for _ in range(args.runs):
         steady.append(load(versions.url, users, args.rate, args.seconds))
@@ -142,6 +148,9 @@ def main():
         made_up(f"{made}.part", args.rows, 64, 5_000)
         os.rename(f"{made}.part", made)
     bundle = imported(args.cache, f"{made}/items.npy", f"{made}/users.npy", 1)
+    if not os.path.exists(f"{made}/others.npy"):
+        np.save(f"{made}/others.npy", np.load(f"{made}/users.npy") * np.float32(1.0001))
+    other = imported(args.cache, f"{made}/items.npy", f"{made}/others.npy", 1, "release-other")
     users = f"{args.cache}/serve-users.txt"
     with open(users, "w") as file:
         file.writelines(f"{n}\n" for n in range(5_000))
@@ -149,7 +158,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="release-")
     with Nodes(directory) as nodes:
         url, _ = standalone(nodes, bundle, f"{directory}/data")
-        versions = Versions(url, bundle)
+        versions = Versions(url, other)
         load(url, users, args.rate, 2)
         mirrored(versions, users, args)
         swaps(versions, users, args)

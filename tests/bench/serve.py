@@ -36,9 +36,9 @@ def made_up(directory, rows, rank, users):
     return paths
 
 
-def imported(cache, items, users, shards):
+def imported(cache, items, users, shards, name="serve"):
     """The bundle of these factors; made once."""
-    out = f"{cache}/serve-{shards}"
+    out = f"{cache}/{name}-{shards}"
     stamp = f"{out}.json"
     of = [[os.path.abspath(path), os.path.getsize(path), os.path.getmtime(path)] for path in (items, users)]
     if os.path.exists(stamp) and json.load(open(stamp)) == of and os.path.isdir(out):

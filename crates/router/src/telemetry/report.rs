@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// Windows that wait for the reader before they are added up.
-const MAX_REPORTS: usize = 16;
+/// Windows that wait for the reader before they are added up: all that a tick may have.
+const MAX_REPORTS: usize = MAX_KEYS;
 
 /// What was measured of one trial while its arms had the same shares, or of one surface.
 #[derive(Clone, Debug, PartialEq)]

@@ -491,3 +491,23 @@ async fn neither_side_of_a_mirrored_request_always_comes_first() {
     assert_eq!(times[0] + times[1], 60, "one of each pair was first: {times:?}");
     assert!(times[0].abs_diff(times[1]) <= 40, "{times:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn all_surfaces_are_reported_when_their_window_is_over() {
+    let mut world = World::new(bundles(), 4, 2);
+    let mut reports = world.router.reports();
+    world.change(|plan| {
+        let surface = plan.surfaces["default"].clone();
+        plan.surfaces.extend((0..100).map(|n| (format!("s{n}"), surface.clone())));
+    });
+    for n in 0..100 {
+        let request = v1::RecommendRequest { surface: format!("s{n}"), ..user("u1", 5) };
+        world.recommend(request).await.expect("an answer");
+    }
+    sleep(A_WINDOW).await;
+    let mut seen = 0;
+    while reports.try_recv().is_ok() {
+        seen += 1;
+    }
+    assert_eq!(seen, 100);
+}
