@@ -115,7 +115,7 @@ def write(lines, how):
     text = open(README).read()
     today = datetime.date.today().isoformat()
     intro = (
-        f"{today}, {machine()}, other work on the machine; `{how}`. Medians of\n"
+        f"{today}, {machine()}, other work on the machine; {how}. Medians of\n"
         "alternated runs; the ratio is of fits."
     )
     section = f"{HEADING}\n\n{intro}\n\n" + "\n".join(lines) + "\n\n"
@@ -129,7 +129,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--write", action="store_true", help=f"put the table into {README}")
     parser.add_argument("--marquee", default=MARQUEE, help="the binary")
-    parser.add_argument("--how", default='make bench ARGS="training --write"', help="what the table says it is of")
+    parser.add_argument("--how", default='`make bench ARGS="training --write"`', help="what the table says it is of")
     args = parser.parse_args()
     lines = [
         "| data | model | peer | CPU s, our fit | peer's fit | ours ÷ peer | our whole process |",

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const MAX_WORDS: usize = 1_000;
 
 /// Examples below `marquee topics --help`.
-pub(crate) const TOPICS_EXAMPLES: &str = "\
+const TOPICS_EXAMPLES: &str = "\
 Examples:
   marquee train --interactions ratings.csv --items movies.csv --model content --out films
   marquee topics --bundle films --topics 5

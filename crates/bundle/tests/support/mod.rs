@@ -142,7 +142,7 @@ pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// With so many terms, and a matrix of each shape that is about them.
+/// With so many terms, no multiple of seven, and a matrix of each shape that is about them.
 pub(crate) fn with_terms(mut given: BundleInput, terms: usize) -> BundleInput {
     given.terms = (0..terms).map(|n| format!("word:{}", n * 7 % terms)).collect();
     let (users, items) = (given.users.len(), given.items.len());

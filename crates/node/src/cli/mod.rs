@@ -43,7 +43,7 @@ enum Command {
     /// Tell the whole story on this machine, on real data
     Demo(demo::DemoArgs),
     /// Learn a model from interactions and write a bundle
-    Train(offline::TrainCommand),
+    Train(Box<offline::TrainCommand>),
     /// Search good settings of a model within a time, on a validation split
     Tune(offline::TuneCommand),
     /// Make a bundle of factors that were trained elsewhere
@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => runtime(server_threads())?.block_on(demo::run(args)),
-        Command::Train(args) => quietly(|| offline::train(args)),
+        Command::Train(args) => quietly(|| offline::train(*args)),
         Command::Tune(args) => quietly(|| offline::tune(&args)),
         Command::Topics(args) => quietly(|| offline::topics(&args)),
         Command::Import(args) => quietly(|| offline::import(args)),

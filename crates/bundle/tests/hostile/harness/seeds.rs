@@ -23,7 +23,7 @@ pub(super) fn all() -> Vec<Seed> {
         // As little as there can be.
         seed(input(1, 0, 1, 1)),
         seed(popular()),
-        seed(with_terms(input(12, 9, 2, 1), 7)),
+        seed(with_terms(input(12, 9, 2, 1), 5)),
     ]
 }
 
