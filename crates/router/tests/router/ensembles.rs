@@ -283,25 +283,6 @@ async fn a_member_that_is_late_is_left_out_and_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_late_by_a_members_timeout_is_not_thought_dead() {
-    let mut world = apart();
-    // Longer than what makes a node seem to hang.
-    world.serve(timed([None, Some(400)]));
-    world.node("n1").feels(Mood::Hung);
-    world.node("n1").looks_up_well();
-    for _ in 0..5 {
-        let (_, missing, _) = timed_answer(&world).await;
-        assert_eq!(missing.len(), 2);
-    }
-    // A node that is thought dead is waited for 100 ms at the most.
-    world.serve(leaf(2));
-    world.node("n1").feels(Mood::Slow(300));
-    world.node("n1").looks_up_well();
-    let (ids, missing, _) = timed_answer(&world).await;
-    assert_eq!((ids.len(), missing.len()), (10, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn members_share_a_call_unless_their_timeouts_differ() {
     let mut world = World::new(two(), 1, 1);
     for (timeouts, searches) in [
