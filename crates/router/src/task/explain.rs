@@ -88,7 +88,7 @@ impl<'a> Task<'a> {
                 ..Query::default()
             };
             let matrix =
-                Matrix { version: leaf.version, name: *matrix, operation: Operation::SparseRowSum };
+                Matrix { version: leaf.version, name: matrix, operation: Operation::SparseRowSum };
             let filter = v1::Filter { include_item_ids: ids, ..v1::Filter::default() };
             whys.push(Why {
                 about: About::Leaf(number),
