@@ -325,8 +325,11 @@ impl Walk<'_> {
         let refuse = |found: String| Err(EnsembleError::Chain { path: path.into(), found });
         match node {
             EnsembleNode::Model(version) => match self.known.recipe(version) {
-                Some(Recipe::ItemRows { .. }) | None => Ok(()),
-                Some(other) => refuse(format!("model version {version} ({})", other.name())),
+                None => Ok(()),
+                Some(recipe) => match recipe.parts().as_slice() {
+                    [(Recipe::ItemRows { .. }, _)] => Ok(()),
+                    _ => refuse(format!("model version {version} ({})", recipe.name())),
+                },
             },
             EnsembleNode::Reference(name) => match self.known.ensemble(name) {
                 Some(target) => self.sums_items(target, &format!("{path} → {name}")),

@@ -342,7 +342,11 @@ impl Recipe {
             Self::MatrixFactorisation { item_factors, .. } => Some(item_factors),
             Self::Content { item_topics, .. } => Some(item_topics),
             Self::Blend { members } => members.iter().find_map(|it| it.recipe.item_vectors()),
-            _ => None,
+            Self::Profiled { recipe, .. } => recipe.item_vectors(),
+            Self::ItemRows { .. }
+            | Self::UserNeighbours { .. }
+            | Self::Popularity
+            | Self::Trending { .. } => None,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::recipe::HistoryWeights;
+use crate::recipe::{HistoryWeights, Profile};
 use std::collections::BTreeMap;
 
 struct World {
@@ -46,6 +46,10 @@ fn check(root: EnsembleNode) -> String {
         fold_in: None,
     };
     let rows = Recipe::ItemRows { matrix: "item_knn".into(), history: HistoryWeights::default() };
+    let profiled = |recipe: &Recipe| Recipe::Profiled {
+        recipe: Box::new(recipe.clone()),
+        profile: Profile { matrix: "terms".into(), users: "attributes".into() },
+    };
     let world = World {
         ensembles: BTreeMap::from([
             ("one".to_owned(), model(1)),
@@ -54,8 +58,10 @@ fn check(root: EnsembleNode) -> String {
         ]),
         recipes: BTreeMap::from([
             (ModelVersion::new("films", 1), factors.clone()),
-            (ModelVersion::new("films", 2), factors),
-            (ModelVersion::new("alike", 1), rows),
+            (ModelVersion::new("films", 2), factors.clone()),
+            (ModelVersion::new("films", 9), profiled(&factors)),
+            (ModelVersion::new("alike", 1), rows.clone()),
+            (ModelVersion::new("alike", 2), profiled(&rows)),
         ]),
     };
     validate("new", &root, &world).map_or_else(|e| e.to_string(), |()| "fine".into())
@@ -109,6 +115,7 @@ fn what_follows_in_a_chain_has_rows_of_items() {
         chain(vec![elementwise(vec![model(1), model(2)]), neighbours()]),
         chain(vec![model(1), EnsembleNode::Reference("rows".into())]),
         chain(vec![model(1), split(neighbours())]),
+        chain(vec![model(9), EnsembleNode::Model(ModelVersion::new("alike", 2))]),
         elementwise(vec![neighbours(), model(1)]),
     ] {
         assert_eq!(check(fine), "fine");
@@ -118,6 +125,7 @@ fn what_follows_in_a_chain_has_rows_of_items() {
             chain(vec![neighbours(), model(2)]),
             "root.members[1]: model version films@2 (matrix_factorisation) cannot follow in a chain",
         ),
+        (chain(vec![model(1), model(9)]), "films@9 (matrix_factorisation) cannot follow"),
         (
             chain(vec![model(1), EnsembleNode::Reference("one".into())]),
             "root.members[1] → one: model version films@1",
@@ -165,6 +173,7 @@ fn the_last_step_is_the_last_and_has_what_it_needs() {
     };
     for fine in [
         spread(model(1), Some(0.7)),
+        spread(model(9), Some(0.7)),
         spread(neighbours(), None),
         spread(EnsembleNode::Sequence(vec![neighbours(), model(2)]), Some(0.7)),
         spread(EnsembleNode::Reference("one".into()), Some(0.7)),
