@@ -132,3 +132,25 @@ async fn a_bandit_gives_the_better_arm_more_users_and_the_other_its_floor() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_surface_denies_is_in_no_answer_until_it_is_allowed_again() {
+    let bundles = Bundles::new();
+    let node = Standalone::start(bundles.path(), &bundles.train(4, 2)).await;
+    let first = async |node: &Standalone| -> Vec<String> {
+        let answer = client(&node.endpoint).recommend(request("user-1")).await;
+        let items = answer.expect("answered").into_inner().items;
+        items.into_iter().map(|item| item.item_id).collect()
+    };
+    let before = first(&node).await;
+    node.ctl(&["deny", "add", &before[0], &before[1]]);
+    eventually("the first items are in no answer", async || {
+        let now = first(&node).await;
+        now.len() == before.len() && now[0] == before[2] && !now.contains(&before[1])
+    })
+    .await;
+    let list = node.ctl(&["deny", "list", "--json"]);
+    assert!(list.contains(&format!("\"{}\"", before[0])), "{list}");
+    node.ctl(&["deny", "remove", &before[0], &before[1]]);
+    eventually("they are back", async || first(&node).await == before).await;
+}

@@ -127,7 +127,8 @@ impl<'a> Task<'a> {
             return Err(RouterError::NoTexts { surface: self.ask.surface.clone() });
         }
         let words = self.ask.terms.len();
-        let is_known = |leaf: &Leaf<'_>| !matches!(leaf.approach, Approach::None);
+        let is_known =
+            |leaf: &Leaf<'_>| !matches!(leaf.approach, Approach::None | Approach::Chained);
         for leaf in &mut self.leaves {
             leaf.approach = match leaf.is_chained {
                 true => Approach::Chained,
