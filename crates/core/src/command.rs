@@ -305,22 +305,14 @@ impl State {
             return outcome.clone();
         }
         let mut plan = self.plan.clone();
-        if let Action::RecordTraffic { surfaces } = action {
-            for (surface, window) in surfaces {
-                if plan.surfaces.contains_key(surface) {
-                    keep(&mut self.traffic, surface, window.clone());
-                }
-            }
-            self.traffic.retain(|surface, _| plan.surfaces.contains_key(surface));
-            return Ok(Reply::Done);
-        }
-        let outcome = act(&mut plan, &mut self.evidence, action, *now_ms);
+        let outcome = act(&mut plan, &mut self.evidence, &mut self.traffic, action, *now_ms);
         if outcome.is_ok() {
             settle(&mut plan, *now_ms);
             if plan != self.plan {
                 plan.epoch = index;
                 self.plan = plan;
                 self.forget_evidence();
+                self.traffic.retain(|surface, _| self.plan.surfaces.contains_key(surface));
             }
         }
         if !request_id.is_empty() {
@@ -393,8 +385,14 @@ pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> St
     }
 }
 
-/// Refused actions leave both as they are.
-fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64) -> Outcome {
+/// Refused actions leave all as it is.
+fn act(
+    plan: &mut Plan,
+    evidence: &mut AllEvidence,
+    traffic: &mut AllTraffic,
+    action: &Action,
+    now_ms: u64,
+) -> Outcome {
     match action {
         Action::PublishVersion { model, version } => publish(plan, model, version, now_ms),
         Action::PutEnsemble { name, root } => put_ensemble(plan, name, root),
@@ -482,8 +480,14 @@ fn act(plan: &mut Plan, evidence: &mut AllEvidence, action: &Action, now_ms: u64
                 Ok(())
             })
         }
-        // It changes neither: see `State::apply`.
-        Action::RecordTraffic { .. } => Ok(Reply::Done),
+        Action::RecordTraffic { surfaces } => {
+            for (surface, window) in surfaces {
+                if plan.surfaces.contains_key(surface) {
+                    keep(traffic, surface, window.clone());
+                }
+            }
+            Ok(Reply::Done)
+        }
         Action::SetAutomaticRollout { surface, automatic } => {
             set_automatic(plan, surface, automatic.as_ref())
         }

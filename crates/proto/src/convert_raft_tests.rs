@@ -312,7 +312,9 @@ fn commands() -> Vec<Command> {
         },
         Action::SetRetention { model: "films".into(), retention: None },
         Action::RetireVersions,
-        Action::RecordTraffic { surfaces: [("home".to_owned(), traffic())].into() },
+        Action::RecordTraffic {
+            surfaces: ["home", "nowhere"].map(|name| (name.to_owned(), traffic())).into(),
+        },
         Action::SetNodeAlive { node_id: "shard-1".into(), alive: false },
         Action::RemoveNode { node_id: "shard-1".into() },
         Action::RemoveNode { node_id: "router-1".into() },
@@ -344,6 +346,7 @@ fn states_commands_and_outcomes_survive_the_journey() {
         assert_eq!(state_from_pb(there).as_ref(), Ok(&state), "after {command:?}");
     }
     assert!(done >= 15 && refused >= 4, "{done} done, {refused} refused");
+    assert_eq!(state.traffic.keys().collect::<Vec<_>>(), ["home"], "of surfaces that there are");
 }
 
 fn grown() -> State {
