@@ -3,14 +3,12 @@
 use super::Task;
 use crate::fanout::Failure;
 use crate::layout::Layout;
-use crate::lookup::{Found, Rows};
+use crate::lookup::{Found, Rows, components};
 use crate::tree::MIN_DEPTH;
 use marquee_core::diversify::{Diversity, ItemFacts, diversify};
 use marquee_core::fuse::depth;
 use marquee_proto::shard::v1::Entity;
 use std::collections::{BTreeMap, BTreeSet};
-
-use crate::lookup::components;
 
 impl<'a> Task<'a> {
     /// How the list is spread, if it is: given items are ranked and not chosen from.

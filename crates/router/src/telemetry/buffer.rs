@@ -62,13 +62,18 @@ impl Batch {
         if known.is_some() {
             return known;
         }
-        let key = Key::of(counts);
         let of_surfaces = self.tallies.iter().filter(|tally| tally.key.is_of_surface()).count();
-        let has_room = !key.is_of_surface() || of_surfaces < MAX_SURFACES;
+        let has_room = matches!(counts, Counts::Trial(_)) || of_surfaces < MAX_SURFACES;
         if self.tallies.len() >= MAX_KEYS || !has_room {
             return None;
         }
-        self.tallies.push(Tally { key, skipped: 0, dropped: 0, first: None, least: None });
+        self.tallies.push(Tally {
+            key: Key::of(counts),
+            skipped: 0,
+            dropped: 0,
+            first: None,
+            least: None,
+        });
         Some(self.tallies.len() - 1)
     }
 
