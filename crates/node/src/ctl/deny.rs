@@ -1,13 +1,13 @@
 //! `ctl deny`: which items are never shown on a surface.
 
+use super::status::get_plan;
 use super::{Context, message, request_id};
 use crate::cli::output;
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use marquee_core::bounds::MAX_DENIED_ITEMS;
 use marquee_core::plan::DEFAULT_SURFACE;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
-use marquee_proto::control::v1::{ChangeDenyListRequest, GetPlanRequest, Surface};
+use marquee_proto::control::v1::{ChangeDenyListRequest, Surface};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tonic::transport::Channel;
@@ -111,14 +111,7 @@ pub(super) async fn run(context: &mut Context, command: DenyCommand) -> anyhow::
 
 /// The surface as it is now; one that nobody has said anything of has no plan yet.
 async fn find(context: &mut Context, name: &str) -> anyhow::Result<Surface> {
-    let answer = context
-        .client
-        .call(
-            GetPlanRequest {},
-            |mut control, request| async move { control.get_plan(request).await },
-        )
-        .await?;
-    let plan = answer.plan.context("control answered without a plan")?;
+    let plan = get_plan(context).await?;
     let found = plan.surfaces.into_iter().find(|surface| surface.name == name);
     Ok(found.unwrap_or_else(|| Surface { name: name.into(), ..Surface::default() }))
 }

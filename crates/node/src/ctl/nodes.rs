@@ -1,11 +1,12 @@
 //! `ctl nodes`: the shard and router nodes of the plan.
 
+use super::status::get_plan;
 use super::{Context, message, request_id};
 use crate::cli::output;
 use crate::config::Address;
 use clap::{Args, Subcommand, ValueEnum};
 use marquee_proto::control::v1::{
-    AddNodeRequest, GetPlanRequest, Node, Plan, RemoveNodeRequest, ReplicaState, Role,
+    AddNodeRequest, Node, Plan, RemoveNodeRequest, ReplicaState, Role,
 };
 use std::process::ExitCode;
 
@@ -106,14 +107,7 @@ pub(super) async fn run(context: &mut Context, args: NodesArgs) -> anyhow::Resul
 }
 
 async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
-    let answer = context
-        .client
-        .call(
-            GetPlanRequest {},
-            |mut control, request| async move { control.get_plan(request).await },
-        )
-        .await?;
-    let plan = answer.plan.unwrap_or_default();
+    let plan = get_plan(context).await?;
     if context.json {
         let nodes: Vec<_> = plan
             .nodes

@@ -17,7 +17,8 @@ pub(super) struct TransferArgs {
     voter: u64,
 }
 
-async fn get_plan(context: &mut Context) -> anyhow::Result<Plan> {
+/// The plan as it is now.
+pub(super) async fn get_plan(context: &mut Context) -> anyhow::Result<Plan> {
     let answer = context
         .client
         .call(
