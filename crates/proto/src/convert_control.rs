@@ -8,6 +8,7 @@
 //! an outcome that retries find again.
 
 use crate::control::v1 as pb;
+use crate::convert_ensemble::{ensemble_from_pb, ensemble_to_pb};
 use crate::convert_experiment::{
     automatic_from_pb, automatic_to_pb, experiment_from_pb, experiment_to_pb, retention_from_pb,
     retention_to_pb,
@@ -18,10 +19,7 @@ use crate::convert_telemetry::{
 };
 use crate::v1;
 use marquee_core::command::{ReplicaReport, missing_arms};
-use marquee_core::diversify::Diversity;
-use marquee_core::ensemble::{
-    EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode, validate,
-};
+use marquee_core::ensemble::validate;
 use marquee_core::experiment::ExperimentState;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
@@ -29,10 +27,6 @@ use marquee_core::plan::{
 };
 use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep, Terms};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
-/// is lower, so this only guards the recursion here.
-const MAX_WIRE_DEPTH: usize = 32;
 
 /// Why a message does not say what core can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +62,7 @@ pub enum ConvertError {
 
 pub(crate) type Result<T> = std::result::Result<T, ConvertError>;
 
-fn missing(field: &str) -> ConvertError {
+pub(crate) fn missing(field: &str) -> ConvertError {
     ConvertError::Missing(field.into())
 }
 
@@ -77,7 +71,7 @@ pub(crate) fn needed<T>(value: Option<T>, field: &str) -> Result<T> {
 }
 
 /// Collects a keyed list, refusing a key that is there twice.
-fn keyed<K: Ord + ToString, V>(
+pub(crate) fn keyed<K: Ord + ToString, V>(
     field: &str,
     items: impl Iterator<Item = Result<(K, V)>>,
 ) -> Result<BTreeMap<K, V>> {
@@ -421,152 +415,6 @@ pub fn replica_report_from_pb(report: pb::ReplicaReport) -> Result<ReplicaReport
         version: version_from_pb(version, "replicas.version")?,
         shard,
         replica: Replica { state: replica_state_from_pb(state)?, reason },
-    })
-}
-
-// ---- ensembles --------------------------------------------------------------------------------
-
-/// To the wire.
-pub fn ensemble_to_pb(name: &str, root: &EnsembleNode) -> pb::Ensemble {
-    pb::Ensemble { name: name.into(), root: Some(ensemble_node_to_pb(root)) }
-}
-
-/// From the wire: its name and definition.
-pub fn ensemble_from_pb(ensemble: pb::Ensemble) -> Result<(String, EnsembleNode)> {
-    let pb::Ensemble { name, root } = ensemble;
-    Ok((name, ensemble_node_from_pb(root, "ensemble.root", 1)?))
-}
-
-fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
-    use pb::ensemble_node::Kind;
-    let all = |members: &[EnsembleNode]| members.iter().map(ensemble_node_to_pb).collect();
-    let kind = match node {
-        EnsembleNode::Model(version) => Kind::Model(version_to_pb(version)),
-        EnsembleNode::Reference(name) => Kind::Ensemble(name.clone()),
-        EnsembleNode::Parallel { members, fusion } => Kind::Parallel(pb::Parallel {
-            members: members
-                .iter()
-                .map(|WeightedNode { node, weight, timeout_ms }| pb::WeightedNode {
-                    node: Some(ensemble_node_to_pb(node)),
-                    weight: *weight,
-                    timeout_ms: *timeout_ms,
-                })
-                .collect(),
-            fusion: match fusion {
-                Fusion::ReciprocalRank => pb::Fusion::ReciprocalRank,
-                Fusion::WeightedScore => pb::Fusion::WeightedScore,
-            } as i32,
-        }),
-        EnsembleNode::Split { salt, members } => Kind::Split(pb::Split {
-            salt: salt.clone(),
-            members: members
-                .iter()
-                .map(|SplitMember { node, weight_basis_points }| pb::SplitMember {
-                    node: Some(ensemble_node_to_pb(node)),
-                    weight_basis_points: *weight_basis_points,
-                })
-                .collect(),
-        }),
-        EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
-        EnsembleNode::Diversify { node, how } => {
-            let Diversity { mmr_lambda, max_per_tag, tag_caps } = how;
-            let cap = |(tag, max_items): (&String, &u32)| pb::TagCap {
-                tag: tag.clone(),
-                max_items: *max_items,
-            };
-            Kind::Diversify(Box::new(pb::Diversify {
-                node: Some(Box::new(ensemble_node_to_pb(node))),
-                mmr_lambda: *mmr_lambda,
-                max_per_tag: max_per_tag.unwrap_or(0),
-                tag_caps: tag_caps.iter().map(cap).collect(),
-            }))
-        }
-        EnsembleNode::Product { members, form } => Kind::Product(pb::Product {
-            members: all(members),
-            form: match form {
-                ProductForm::Elementwise => pb::ProductForm::Elementwise,
-                ProductForm::Chain => pb::ProductForm::Chain,
-            } as i32,
-        }),
-    };
-    pb::EnsembleNode { kind: Some(kind) }
-}
-
-fn ensemble_node_from_pb(
-    node: Option<pb::EnsembleNode>,
-    path: &str,
-    depth: usize,
-) -> Result<EnsembleNode> {
-    use pb::ensemble_node::Kind;
-    if depth > MAX_WIRE_DEPTH {
-        let what = format!("nested more than {MAX_WIRE_DEPTH} levels deep");
-        return Err(ConvertError::Value { field: path.into(), what });
-    }
-    let member =
-        |n: usize, node| ensemble_node_from_pb(node, &format!("{path}.members[{n}]"), depth + 1);
-    let all = |members: Vec<pb::EnsembleNode>| {
-        let members = members.into_iter().enumerate();
-        members.map(|(n, node)| member(n, Some(node))).collect::<Result<Vec<_>>>()
-    };
-    Ok(match node.and_then(|node| node.kind).ok_or_else(|| missing(path))? {
-        Kind::Model(version) => EnsembleNode::Model(version_from_pb(Some(version), path)?),
-        Kind::Ensemble(name) => EnsembleNode::Reference(name),
-        Kind::Parallel(pb::Parallel { members, fusion }) => EnsembleNode::Parallel {
-            members: (0..)
-                .zip(members)
-                .map(|(n, pb::WeightedNode { node, weight, timeout_ms })| {
-                    // Proto3 does not tell 0 from absent.
-                    let weight = if weight == 0.0 { 1.0 } else { weight };
-                    Ok(WeightedNode { node: member(n, node)?, weight, timeout_ms })
-                })
-                .collect::<Result<_>>()?,
-            fusion: match pb::Fusion::try_from(fusion) {
-                Ok(pb::Fusion::ReciprocalRank) => Fusion::ReciprocalRank,
-                Ok(pb::Fusion::WeightedScore) => Fusion::WeightedScore,
-                Ok(pb::Fusion::Unspecified) | Err(_) => {
-                    let field = format!("{path}.parallel.fusion");
-                    return Err(ConvertError::Enum { field, value: fusion });
-                }
-            },
-        },
-        Kind::Split(pb::Split { salt, members }) => EnsembleNode::Split {
-            salt,
-            members: (0..)
-                .zip(members)
-                .map(|(n, pb::SplitMember { node, weight_basis_points })| {
-                    Ok(SplitMember { node: member(n, node)?, weight_basis_points })
-                })
-                .collect::<Result<_>>()?,
-        },
-        Kind::Sequence(pb::Sequence { members }) => EnsembleNode::Sequence(all(members)?),
-        Kind::Diversify(spread) => {
-            let pb::Diversify { node, mmr_lambda, max_per_tag, tag_caps } = *spread;
-            let caps =
-                tag_caps.into_iter().map(|pb::TagCap { tag, max_items }| Ok((tag, max_items)));
-            let path = format!("{path}.node");
-            EnsembleNode::Diversify {
-                node: Box::new(ensemble_node_from_pb(node.map(|node| *node), &path, depth + 1)?),
-                how: Diversity {
-                    mmr_lambda,
-                    max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
-                    tag_caps: keyed("diversify.tag_caps", caps)?,
-                },
-            }
-        }
-        Kind::Product(pb::Product { members, form }) => EnsembleNode::Product {
-            members: all(members)?,
-            form: match pb::ProductForm::try_from(form) {
-                // What was put before there were two forms.
-                Ok(pb::ProductForm::Unspecified | pb::ProductForm::Elementwise) => {
-                    ProductForm::Elementwise
-                }
-                Ok(pb::ProductForm::Chain) => ProductForm::Chain,
-                Err(_) => {
-                    let field = format!("{path}.product.form");
-                    return Err(ConvertError::Enum { field, value: form });
-                }
-            },
-        },
     })
 }
 

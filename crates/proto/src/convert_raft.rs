@@ -4,11 +4,12 @@
 //! every voter. See [`crate::convert_control`] for what the two modules share.
 
 use crate::convert_control::{
-    ConvertError, Result, ensemble_from_pb, ensemble_to_pb, needed, node_from_pb, node_to_pb,
-    plan_from_pb, plan_to_pb, published_from_pb, published_to_pb, replica_report_from_pb,
-    replica_report_to_pb, rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, terms_from_pb,
-    version_from_pb, version_to_pb,
+    ConvertError, Result, needed, node_from_pb, node_to_pb, plan_from_pb, plan_to_pb,
+    published_from_pb, published_to_pb, replica_report_from_pb, replica_report_to_pb,
+    rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, terms_from_pb, version_from_pb,
+    version_to_pb,
 };
+use crate::convert_ensemble::{ensemble_from_pb, ensemble_to_pb};
 use crate::convert_experiment::{
     automatic_from_pb, automatic_to_pb, experiment_from_pb, experiment_to_pb, retention_from_pb,
     retention_to_pb,

@@ -1,9 +1,8 @@
 //! Traffic of surfaces of `marquee.control.v1` ↔ core. See [`crate::convert_control`] for what the modules share.
 
 use crate::control::v1 as pb;
-use crate::convert_control::{ConvertError, Result};
+use crate::convert_control::{Result, keyed};
 use marquee_core::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
-use std::collections::BTreeMap;
 
 /// To the wire.
 pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {
@@ -21,13 +20,9 @@ pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::Sur
 /// From the wire, with the surface.
 pub fn surface_traffic_from_pb(traffic: pb::SurfaceTraffic) -> Result<(String, SurfaceTraffic)> {
     let pb::SurfaceTraffic { surface, from_ms, until_ms, automated, dropped, variants } = traffic;
-    let mut known = BTreeMap::new();
-    for (name, variant) in variants.into_iter().map(variant_from_pb) {
-        if known.insert(name.clone(), variant).is_some() {
-            return Err(ConvertError::Twice { field: "traffic.variants".into(), key: name });
-        }
-    }
-    Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants: known }))
+    let variants = variants.into_iter().map(|variant| Ok(variant_from_pb(variant)));
+    let variants = keyed("traffic.variants", variants)?;
+    Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants }))
 }
 
 /// To the wire, of one surface, or of all where none is named.

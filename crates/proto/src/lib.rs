@@ -7,6 +7,7 @@
 
 pub mod convert_caller;
 pub mod convert_control;
+pub mod convert_ensemble;
 pub mod convert_events;
 pub mod convert_experiment;
 pub mod convert_raft;

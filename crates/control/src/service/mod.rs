@@ -26,9 +26,9 @@ use marquee_core::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert_control::{
-    ensemble_from_pb, ensemble_to_pb, node_to_pb, plan_to_pb, published_to_pb,
-    replica_report_from_pb, role_from_pb,
+    node_to_pb, plan_to_pb, published_to_pb, replica_report_from_pb, role_from_pb,
 };
+use marquee_proto::convert_ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert_telemetry::evidence_to_pb;
 use marquee_proto::convert_traffic::all_traffic_to_pb;
 use status::IntoStatus;

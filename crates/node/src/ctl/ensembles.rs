@@ -164,7 +164,7 @@ fn node(part: Option<&EnsembleNode>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_proto::convert_control::ensemble_from_pb;
+    use marquee_proto::convert_ensemble::ensemble_from_pb;
 
     /// What a file says, in one line; or why it says nothing.
     fn read(name: &str, text: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, Quality, Surface};
 use marquee_core::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_control::ensemble_from_pb;
+use marquee_proto::convert_ensemble::ensemble_from_pb;
 use marquee_router::evaluate_offline;
 use marquee_train::eval::{Evaluator, ListReport, LocalModel, LocalScope, LocalUser, PerUser};
 use rayon::prelude::*;
