@@ -1,13 +1,14 @@
-"""Every `marquee train --model` at its defaults: recall@20, nDCG@20 and CPU seconds of its training.
+"""Every `marquee train --model` at its defaults: quality, and CPU seconds of its training.
 
-The data is the splits in ../shared/data where those are, or `--data DIR`, with train.csv, test.csv and, for
-titles and tags, items.csv; `marquee split` makes the first two. Lists are of `marquee eval --bundle`:
-full ranking, less what the user has in train.
+The data is ../shared/data where that is: recall@20 and nDCG@20 on its splits by time (P1), and the hit rate and
+nDCG at 10 where the last row of each user is to be found (P2). Or `--data DIR`, with train.csv, test.csv and, for
+titles and tags, items.csv; `marquee split` makes the first two. Lists are of `marquee eval --bundle`: full
+ranking, less what the user has in train.
 """
 
 import argparse, json, os, resource, subprocess, tempfile
 
-MARQUEE = "target/release/marquee"
+MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
 SHARED = "../shared/data"
 SETS = ["ml-latest-small", "movietweetings-100k"]
 MODELS = [
@@ -21,29 +22,63 @@ def marquee(*arguments):
     return json.loads(done.stdout)
 
 
-def measure(model, data, out):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    items = [f"--items={data}/items.csv"] if os.path.exists(f"{data}/items.csv") else []
-    marquee("train", f"--interactions={data}/train.csv", *items, f"--model={model}", f"--out={out}", "--evaluate-users=0")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found = marquee("eval", f"--bundle={out}", f"--train={data}/train.csv", f"--test={data}/test.csv")
-    return found["recall"], found["ndcg"], seconds
+class Data:
+    """What to train on and to find, what titles are in if there are any, and what is measured where lists are cut."""
+
+    def __init__(self, train, test, items=None, measure="recall", cutoff=20):
+        self.train, self.test, self.measure, self.cutoff = train, test, measure, cutoff
+        self.items = items if items and os.path.exists(items) else None
+
+    def of(self, model, out, *flags):
+        """The measure, nDCG, and the CPU seconds of the training."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        titles = [f"--items={self.items}"] if self.items else []
+        marquee("train", f"--interactions={self.train}", *titles, f"--model={model}", f"--out={out}", "--evaluate-users=0", *flags)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found = marquee("eval", f"--bundle={out}", f"--train={self.train}", f"--test={self.test}", f"--cutoff={self.cutoff}")
+        return found[self.measure], found["ndcg"], seconds
+
+
+def joined(paths, out):
+    """Files of the same columns as one."""
+    with open(out, "w") as file:
+        for n, path in enumerate(paths):
+            with open(path) as rows:
+                header = next(rows)
+                file.write(header if n == 0 else "")
+                file.writelines(rows)
+    return out
+
+
+def shared(scratch):
+    for name in SETS:
+        folder = f"{SHARED}/{name}"
+        if os.path.isdir(folder):
+            items = f"{folder}/split/items.csv"
+            yield f"{name}, P1", Data(f"{folder}/split/train.csv", f"{folder}/split/test.csv", items)
+            last = [f"{folder}/split-seq/{part}.csv" for part in ("train", "valid")]
+            train = joined(last, f"{scratch}/{name}.csv")
+            yield f"{name}, P2", Data(train, f"{folder}/split-seq/test.csv", items, "hit_rate", 10)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="a directory with train.csv and test.csv; several by repeating it")
-    chosen = parser.parse_args().data or [f"{SHARED}/{name}/split" for name in SETS]
-    present = [data for data in chosen if os.path.exists(f"{data}/train.csv")]
-    if not present:
-        raise SystemExit(f"there is no train.csv in {', '.join(chosen)}: give --data DIR, made by `marquee split`")
-    for data in present:
-        print(f"\n{data}\n\n| model | recall@20 | nDCG@20 | CPU s |\n|---|---|---|---|")
-        for model in MODELS:
-            with tempfile.TemporaryDirectory() as out:
-                recall, ndcg, seconds = measure(model, data, f"{out}/bundle")
-            print(f"| {model} | {recall:.4f} | {ndcg:.4f} | {seconds:.2f} |", flush=True)
+    parser.add_argument("--models", default=",".join(MODELS), help="some of them, with commas between")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        given = [(path, Data(f"{path}/train.csv", f"{path}/test.csv", f"{path}/items.csv")) for path in args.data or []]
+        sets = given or list(shared(scratch))
+        if not sets:
+            raise SystemExit(f"there is no {SHARED}: give --data DIR, made by `marquee split`")
+        for name, data in sets:
+            print(f"\n{name}\n\n| model | {data.measure}@{data.cutoff} | nDCG@{data.cutoff} | CPU s |\n|---|---|---|---|")
+            for model in args.models.split(","):
+                with tempfile.TemporaryDirectory() as out:
+                    measure, ndcg, seconds = data.of(model, f"{out}/bundle")
+                print(f"| {model} | {measure:.4f} | {ndcg:.4f} | {seconds:.2f} |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

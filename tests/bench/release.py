@@ -2,7 +2,8 @@
 
 A standalone node answers `marquee load` at a fixed rate, k = 100, on factors made up as for serving. *Mirrored*: a
 rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run two
-versions take turns: the one is loaded and made live, the other unloaded; the runs between are the steady state. The
+versions take turns: the one is loaded and made live, the other unloaded; the runs between are the steady state, in which
+the same commands ask how an old rollout is, since they are processes of their own on the same processors. The
 versions differ in the last digits of users' factors, so a difference in cost is the machinery's. Runs alternate;
 medians are printed.
 """
@@ -14,6 +15,8 @@ from serve import K, Nodes, imported, made_up, run, standalone
 SHARES = (0, 10, 100)
 # Far more often than anybody does, so that a short run has several.
 SWAP_EVERY_S = 1
+# Between two looks at how a swap is.
+POLL_S = 0.05
 
 
 class Versions:
@@ -32,15 +35,25 @@ class Versions:
         return json.loads(self.ctl("rollout", "start", *flags))["rolloutId"]
 
     def swap(self):
-        self.wait_for(self.start("--steps", "100%:0s"), "PROMOTED")
+        began = time.monotonic()
+        self.last = self.start("--steps", "100%:0s")
+        self.wait_for(self.last, "PROMOTED")
+        self.took = time.monotonic() - began
         self.live, self.other = self.other, self.live
+
+    def ask(self):
+        """As many commands in as much time as the last swap had, and nothing else."""
+        until = time.monotonic() + self.took
+        while time.monotonic() < until:
+            self.status(self.last)
+            time.sleep(POLL_S)
 
     def status(self, rollout):
         return json.loads(self.ctl("rollout", "status", rollout, "--json"))
 
     def wait_for(self, rollout, state):
         while self.status(rollout)["state"] != f"ROLLOUT_STATE_{state}":
-            time.sleep(0.05)
+            time.sleep(POLL_S)
 
 
 def load(url, users, rate, seconds):
@@ -81,19 +94,29 @@ def swaps(versions, users, args):
 
     def swap():
         nonlocal swapped
-        while not stop.is_set():
-            versions.swap()
-            swapped += 1
-            stop.wait(SWAP_EVERY_S)
+        versions.swap()
+        swapped += 1
 
-    for _ in range(args.runs):
-        steady.append(load(versions.url, users, args.rate, args.seconds))
+    def beside(what):
+        """A run of the load while this is done again and again."""
         stop.clear()
-        thread = threading.Thread(target=swap)
+
+        def again():
+            while not stop.is_set():
+                what()
+                stop.wait(SWAP_EVERY_S)
+
+        thread = threading.Thread(target=again)
         thread.start()
-        swapping.append(load(versions.url, users, args.rate, args.seconds))
+        report = load(versions.url, users, args.rate, args.seconds)
         stop.set()
         thread.join()
+        return report
+
+    swap()
+    for _ in range(args.runs):
+        steady.append(beside(versions.ask))
+        swapping.append(beside(swap))
     print(f"\n{swapped} swaps in {args.runs} runs of {args.seconds} s\n")
     print("| | p50 ms | p99 ms | max ms | errors |\n|---|---|---|---|---|")
     for what, reports in (("steady", steady), ("versions loaded and made live", swapping)):
@@ -133,12 +156,16 @@ def quantiles(micros, counts):
     return total, at(0.5), at(0.99), pairs[-1][0]
 
 
+PARTS = {"mirrored": mirrored, "swaps": swaps, "first": first_answers}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=200_000, help="items to make up")
     parser.add_argument("--rate", type=float, default=200, help="calls a second")
     parser.add_argument("--seconds", type=int, default=10, help="of each run")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", choices=PARTS, help="measure just this")
     parser.add_argument("--cache", default="target/bench")
     args = parser.parse_args()
     os.makedirs(args.cache, exist_ok=True)
@@ -160,9 +187,8 @@ def main():
         url, _ = standalone(nodes, bundle, f"{directory}/data")
         versions = Versions(url, other)
         load(url, users, args.rate, 2)
-        mirrored(versions, users, args)
-        swaps(versions, users, args)
-        first_answers(versions, users, args)
+        for part in [args.only] if args.only else PARTS:
+            PARTS[part](versions, users, args)
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -22,13 +22,14 @@ HEADING = "### Fits"
 
 
 def matrix_of(path):
+    """The ids of users and of items, and users × items of ones."""
     users, items = {}, {}
     rows = [(row["user"], row["item"]) for row in csv.DictReader(open(path))]
     u = [users.setdefault(user, len(users)) for user, _ in rows]
     i = [items.setdefault(item, len(items)) for _, item in rows]
     matrix = sparse.csr_matrix((np.ones(len(u), np.float32), (u, i)), (len(users), len(items)))
     matrix.sort_indices()
-    return matrix
+    return list(users), list(items), matrix
 
 
 def implicit_als(matrix, name):
@@ -141,7 +142,7 @@ def main():
             if not os.path.exists(train):
                 print(f"{train} is not there, left out", file=sys.stderr)
                 continue
-            matrix = matrix_of(train)
+            _, _, matrix = matrix_of(train)
             ours, theirs = {}, {}
             for run in range(args.runs):
                 for family in dict.fromkeys(family for family, _, _ in PEERS):

@@ -100,6 +100,36 @@ fn a_model_is_held_against_popularity() {
 }
 
 #[test]
+fn lists_of_any_system_are_scored() {
+    let scene = Scene::new();
+    let write = |name: &str, text: &str| std::fs::write(scene.dir.path().join(name), text);
+    write("train.csv", "user,item\na,1\nb,1\nb,2\n").expect("written");
+    write("test.csv", "user,item\na,3\na,4\nb,3\n").expect("written");
+    // a: one of two, in the second place; b: none; c is nobody's.
+    write("lists.csv", "user,item,rank\na,4,2\na,2,1\nc,3,1\n").expect("written");
+    let files = "--lists lists.csv --train train.csv --test test.csv";
+    let report = scene.json(&format!("eval {files} --cutoff 2 --per-user of.csv"));
+    assert_eq!((&report["users"], &report["users_without_list"]), (&2.into(), &1.into()));
+    let near = |name: &str, of_a: f64| {
+        let found = report[name].as_f64().expect("a number");
+        assert!((found - of_a / 2.0).abs() < 1e-6, "{name} {report}");
+    };
+    near("recall", 0.5);
+    near("mrr", 0.5);
+    near("ndcg", (1.0 / 3f64.log2()) / (1.0 + 1.0 / 3f64.log2()));
+    let text = scene.run(&format!("eval {files} --table")).stdout;
+    assert!(String::from_utf8_lossy(&text).starts_with("lists.csv, "));
+    scene.json("eval --compare of.csv of.csv");
+    write("lists.csv", "user,item,rank\na,4,1\na,4,2\n").expect("written");
+    scene.fails(&format!("eval {files}"), 1, "twice");
+    scene.fails(
+        "eval --lists lists.csv --bundle x --train train.csv --test test.csv",
+        2,
+        "--lists",
+    );
+}
+
+#[test]
 fn what_does_not_go_together_is_said() {
     let scene = Scene::new();
     assert!(Path::new(&scene.dir.path().join("ratings.csv")).is_file());

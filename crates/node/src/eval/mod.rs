@@ -1,5 +1,5 @@
-//! `marquee eval`: a bundle, an ensemble of bundles or a live endpoint against held-out interactions, two of
-//! them against each other, or a model and its settings by cross-validation.
+//! `marquee eval`: a bundle, an ensemble of bundles, a live endpoint or anybody's lists against held-out
+//! interactions, two of them against each other, or a model and its settings by cross-validation.
 //!
 //! A bundle is ranked exactly, offline, by `marquee-train`. An endpoint is asked as callers ask it,
 //! by `BatchRecommend`, and its lists are scored by the same evaluator: the difference between the
@@ -19,7 +19,7 @@ use marquee_train::eval::{
     BundleEvaluation, Comparison, CrossValidation, Evaluator, PerUser, compare, cross_validate,
     evaluate_bundle_per_user,
 };
-use marquee_train::read::{read_interactions, read_items};
+use marquee_train::read::{read_interactions, read_items, read_lists};
 use marquee_train::{Duplicates, EvalArgs, positives};
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -55,8 +55,17 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         print(&evaluation, as_table, show::ensemble)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(file) = &args.lists {
+        let lists = evaluator.in_order(read_lists(file)?);
+        let (report, per_user) = evaluator.score_per_user(&lists)?;
+        keep(per_user)?;
+        print(&report, as_table, |it| show::lists(it, file))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match (&args.endpoint, args.bundle.first().map(Path::new)) {
-        (None, None) => bail!("nothing to evaluate: give --bundle DIR or --endpoint URL"),
+        (None, None) => {
+            bail!("nothing to evaluate: give --bundle DIR, --endpoint URL or --lists FILE")
+        }
         (None, Some(bundle)) => {
             let (evaluation, per_user) = evaluate_bundle_per_user(bundle, &evaluator)?;
             keep(per_user)?;

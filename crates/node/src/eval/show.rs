@@ -7,6 +7,7 @@ use marquee_train::eval::{
     BundleEvaluation, Comparison, CrossValidation, Difference, FoldMean, ListReport, Measure,
     Metrics,
 };
+use std::path::Path;
 
 /// A bundle's metrics, beside those of popularity at the largest cut-off.
 pub(super) fn bundle(evaluation: &BundleEvaluation) -> String {
@@ -39,6 +40,14 @@ pub(super) fn endpoint(evaluation: &EndpointReport) -> String {
             output::count(*partial, "user")
         ));
     }
+    text.push_str(&remarks(report));
+    text
+}
+
+/// The metrics of somebody's lists.
+pub(super) fn lists(report: &ListReport, file: &Path) -> String {
+    let mut text = format!("{}, {}\n", file.display(), over(&report.metrics));
+    text.push_str(&metrics(&report.cutoffs, None));
     text.push_str(&remarks(report));
     text
 }

@@ -17,6 +17,7 @@ Examples:
   marquee eval --compare films-v1 films-v2 --train train.csv --test test.csv
   marquee eval --ensemble blend.yaml --bundle films@1=films-v1 --bundle films@2=films-v2 \\
       --train train.csv --test test.csv
+  marquee eval --lists other-system.csv --train train.csv --test test.csv --per-user other.csv
   marquee eval --folds 5 --model ease --train ratings.csv --positive-at 4
   marquee eval --compare before.parquet now.csv --json";
 
@@ -53,6 +54,9 @@ pub struct EvalArgs {
     /// The router to ask, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL", group = "evaluated")]
     pub endpoint: Option<String>,
+    /// Lists that any system made: a file with columns user, item and rank, best first.
+    #[arg(long, value_name = "FILE", group = "evaluated")]
+    pub lists: Option<PathBuf>,
     /// Two to compare, by paired tests over users: each a bundle, a router's URL, or a file that
     /// --per-user wrote. Differences are B - A.
     #[arg(long, value_names = ["A", "B"], num_args = 2, group = "evaluated")]
@@ -81,10 +85,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "compare")]
     pub per_user: Option<PathBuf>,
     /// Random exchanges and draws of users that a comparison makes.
-    #[arg(long, default_value_t = DEFAULT_RESAMPLES, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
+    #[arg(long, default_value_t = DEFAULT_RESAMPLES, value_name = "N", conflicts_with_all = ["bundle", "endpoint", "lists"])]
     pub resamples: usize,
     /// What they, or folds, come from.
-    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["bundle", "endpoint"])]
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["bundle", "endpoint", "lists"])]
     pub seed: u64,
     /// Print JSON, on a terminal too.
     #[arg(long)]

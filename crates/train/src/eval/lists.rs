@@ -108,6 +108,12 @@ impl Evaluator {
         rows[first..].iter().map(id).collect()
     }
 
+    /// Lists by user as [`score`](Self::score) takes them: an empty one for a user without, and none for users
+    /// who are not to be tested.
+    pub fn in_order(&self, mut lists: HashMap<String, Vec<String>>) -> Vec<Vec<String>> {
+        self.users().iter().map(|user| lists.remove(user).unwrap_or_default()).collect()
+    }
+
     /// Scores one list a user, best first, in the order of [`users`](Self::users); an empty one for
     /// a user who got none. What is beyond the largest cut-off is not looked at.
     ///

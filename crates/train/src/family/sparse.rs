@@ -52,6 +52,15 @@ impl Sums {
         }
     }
 
+    /// The sums that were touched, in the order in which they were; all are zeros again.
+    pub(super) fn take_unsorted(&mut self) -> Vec<(u32, f64)> {
+        let take = |column: u32| {
+            self.touched[column as usize] = false;
+            (column, std::mem::take(&mut self.sums[column as usize]))
+        };
+        self.columns.drain(..).map(take).collect()
+    }
+
     /// The sums that were touched, by ascending column; all are zeros again.
     pub(super) fn take(&mut self) -> Vec<(u32, f64)> {
         if self.columns.len() * DENSE_SHARE > self.touched.len() {
@@ -61,17 +70,12 @@ impl Sums {
         } else {
             self.columns.sort_unstable();
         }
-        let take = |&column: &u32| {
-            self.touched[column as usize] = false;
-            (column, std::mem::take(&mut self.sums[column as usize]))
-        };
-        let out = self.columns.iter().map(take).collect();
-        self.columns.clear();
-        out
+        self.take_unsorted()
     }
 }
 
-/// A matrix whose row r is `finish(r, row r of left × right)`; entries come by ascending column.
+/// A matrix whose row r is `finish(r, row r of left × right)`. Entries come in any order: most of them are
+/// not kept, and sorting them would take longer than multiplying.
 pub(super) fn product(
     left: &Csr,
     right: &Csr,
@@ -85,7 +89,7 @@ pub(super) fn product(
                 let (columns, values) = right.row(middle as usize);
                 sums.add(columns, values, f64::from(weight));
             }
-            finish(row, sums.take())
+            finish(row, sums.take_unsorted())
         })
         .collect();
     assemble(rows)
@@ -112,8 +116,8 @@ pub(super) fn greatest(mut entries: Vec<Entry>, count: usize) -> Vec<Entry> {
     if entries.len() > count {
         entries.select_nth_unstable_by(count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         entries.truncate(count);
-        entries.sort_unstable_by_key(|entry| entry.0);
     }
+    entries.sort_unstable_by_key(|entry| entry.0);
     entries
 }
 

@@ -63,7 +63,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         let scaled = |(to, sum): (u32, f64)| -> Entry {
             (to, (sum / (power(from, FROM_POWER) * power(to as usize, TO_POWER))) as f32)
         };
-        greatest(sums.take().into_iter().map(scaled).collect(), args.neighbours())
+        greatest(sums.take_unsorted().into_iter().map(scaled).collect(), args.neighbours())
     };
     let all: Vec<Vec<Entry>> =
         (0..rows.items.len()).into_par_iter().map_init(Sums::default, row).collect();

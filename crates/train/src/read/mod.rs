@@ -2,7 +2,8 @@
 //!
 //! All files, whatever their form, become a stream of records of bytes with a row number
 //! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
-//! [`items`] knows titles, tags and years, [`users`] what is known of people. Which column is which is decided in [`columns`], from the
+//! [`items`] knows titles, tags and years, [`users`] what is known of people, [`lists`] what some
+//! system recommended. Which column is which is decided in [`columns`], from the
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
 //!
@@ -15,6 +16,7 @@ mod fields;
 mod interactions;
 mod intern;
 mod items;
+mod lists;
 pub(crate) mod parquet;
 mod table;
 mod users;
@@ -22,6 +24,7 @@ mod users;
 pub use columns::Format;
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};
+pub use lists::read_lists;
 pub use users::{UsersFile, read_users};
 
 pub(crate) use fields::{Problem, check_field_id, parse_id, quote};
