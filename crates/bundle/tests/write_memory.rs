@@ -1,0 +1,31 @@
+//! Writing needs the input, and little more: no second copy of the rows, and the input goes before indexes
+//! are built.
+
+mod support;
+
+use marquee_bundle::*;
+use support::heap::{Counting, heap};
+use support::input;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// One test, for others on other threads would be counted too.
+#[test]
+fn a_bundle_is_written_in_less_memory_than_a_second_copy_of_its_rows() {
+    let (rows, rank) = (20_000, 64);
+    let values = (rows * rank * size_of::<f32>()) as i64;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let cases = [
+        ("indexed", RowFormat::F32, IndexMode::Always),
+        ("coarse", RowFormat::Int8, IndexMode::Never),
+    ];
+    for (name, format, mode) in cases {
+        let mut given = input(rows, 100, rank, 1);
+        given.dense[0].index = Some(IndexOptions { mode, ..IndexOptions::default() });
+        given.dense[0].rows = format;
+        let place = dir.path().join(name);
+        let (_, peak, _) = heap(|| write_bundle(given, &place, &|_| {}).expect("written"));
+        assert!(peak < values, "{name}: {peak} bytes beside {values} of rows");
+    }
+}
