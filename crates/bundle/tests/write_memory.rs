@@ -4,7 +4,8 @@
 mod support;
 
 use marquee_bundle::*;
-use support::heap::{Counting, heap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use support::heap::{Counting, heap, held};
 use support::input;
 
 #[global_allocator]
@@ -25,7 +26,20 @@ fn a_bundle_is_written_in_less_memory_than_a_second_copy_of_its_rows() {
         given.dense[0].index = Some(IndexOptions { mode, ..IndexOptions::default() });
         given.dense[0].rows = format;
         let place = dir.path().join(name);
-        let (_, peak, _) = heap(|| write_bundle(given, &place, &|_| {}).expect("written"));
+        let (before, indexing) = (held(), AtomicI64::new(i64::MIN));
+        let watch = |step| {
+            if matches!(step, WriteProgress::Indexing { .. }) {
+                indexing.fetch_max(held() - before, Ordering::Relaxed);
+            }
+        };
+        let (_, peak, _) = heap(|| write_bundle(given, &place, &watch).expect("written"));
         assert!(peak < values, "{name}: {peak} bytes beside {values} of rows");
+        // The input counts as before, so less is held once it is gone.
+        let indexing = indexing.into_inner();
+        assert!(
+            indexing < 0,
+            "{name}: {indexing} bytes more than the input while rows are indexed"
+        );
+        assert_eq!(indexing > i64::MIN, mode == IndexMode::Always, "{name}: progress is told");
     }
 }

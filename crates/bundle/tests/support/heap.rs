@@ -33,6 +33,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Heap in use.
+pub(crate) fn held() -> i64 {
+    HELD.load(Ordering::Relaxed)
+}
+
 /// The most heap in use above the start, and what is still in use, while `work` runs.
 pub(crate) fn heap<T>(work: impl FnOnce() -> T) -> (T, i64, i64) {
     let before = HELD.load(Ordering::Relaxed);
