@@ -1,8 +1,8 @@
 //! What searches cost: the model that the planner compares ways by.
 //!
 //! A cost is about the processor time, in nanoseconds, that the operations of a search take. The constants
-//! were fitted on 2026-11-26 on an Intel Xeon of 2023 (Sapphire Rapids, AVX-512, two shared cores) by
-//! `cargo run --release -p marquee-bundle --example costs fit`: lines through what searches of ranks 16 to 256
+//! were fitted on 2026-11-26 on an Intel Xeon (model 207, AVX-512, two shared cores, no LTO) by
+//! `costs fit`, an example of this crate: lines through what searches of ranks 16 to 256
 //! over 20,000 and 80,000 rows took, the mean of two runs. tests/bench/README.md has the figures, and what the
 //! choices lose. How many operations a search takes is measured when an index is built, on the queries that it
 //! will meet. Mostly ratios matter, and they are constants rather than measured at start, so that every
