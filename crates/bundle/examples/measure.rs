@@ -17,6 +17,7 @@ use marquee_bundle::*;
 use marquee_core::recipe::Recipe;
 use serde_json::json;
 use std::collections::HashMap;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -371,25 +372,30 @@ impl<T: Number> Array<T> {
     /// Reads a `.npy` of version 1 as `numpy.save` writes it: ten bytes, a header of text, numbers.
     fn read(path: &str) -> Result<Self> {
         let wrong = || format!("{path}: not a .npy of rows × columns of type {}", T::DESCR);
-        let bytes = fs_err::read(path)?;
-        let length: [u8; 2] =
-            bytes.get(8..10).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
-        let begin = 10 + usize::from(u16::from_le_bytes(length));
-        let header = std::str::from_utf8(bytes.get(10..begin).ok_or_else(wrong)?)?;
+        let mut file = BufReader::new(fs_err::File::open(path)?);
+        let mut start = [0; 10];
+        file.read_exact(&mut start)?;
+        let mut header = vec![0; usize::from(u16::from_le_bytes([start[8], start[9]]))];
+        file.read_exact(&mut header)?;
+        let header = std::str::from_utf8(&header)?;
         let shape = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')'));
         let shape: std::result::Result<Vec<usize>, _> =
             shape.ok_or_else(wrong)?.0.split(',').map(|size| size.trim().parse()).collect();
-        let plain = bytes.starts_with(b"\x93NUMPY\x01")
+        let plain = start.starts_with(b"\x93NUMPY\x01")
             && header.contains(&format!("'{}'", T::DESCR))
             && header.contains("'fortran_order': False");
-        let numbers = bytes[begin..].chunks_exact(4);
-        match shape?[..] {
-            [rows, columns] if plain && columns > 0 && numbers.len() == rows * columns => {
-                let number = |bytes: &[u8]| T::read([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                Ok(Self { columns, values: numbers.map(number).collect() })
-            }
-            _ => Err(wrong().into()),
+        let [rows, columns] = shape?[..] else { return Err(wrong().into()) };
+        let bytes = file.get_ref().metadata()?.len() - (start.len() + header.len()) as u64;
+        if !plain || columns == 0 || bytes != (rows * columns * size_of::<T>()) as u64 {
+            return Err(wrong().into());
         }
+        let mut values = Vec::with_capacity(rows * columns);
+        let mut number = [0; 4];
+        for _ in 0..rows * columns {
+            file.read_exact(&mut number)?;
+            values.push(T::read(number));
+        }
+        Ok(Self { columns, values })
     }
 }
 

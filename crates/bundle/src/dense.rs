@@ -17,7 +17,7 @@
 use crate::cells::Cells;
 use crate::coarse::{CoarseRows, CoarseView};
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
+use crate::format::{FileBuilder, Kind, LoadOptions, RowsInOrder, Section, SectionFile};
 use crate::graph::FrozenGraph;
 use crate::input::Entity;
 use crate::kernels::dot_f64;
@@ -220,14 +220,13 @@ pub(crate) fn norm_f64(row: &[f32]) -> f64 {
     dot_f64(row, row).sqrt()
 }
 
-/// 1 / length of each row; see the module for the special ones.
-pub(crate) fn inverse_norms(values: &[f32], rank: usize) -> Vec<f32> {
-    let inverse = |row: &[f32]| match norm_f64(row) {
+/// 1 / length; see the module for the special ones.
+fn inverse_norm(norm: f64) -> f32 {
+    match norm {
         0.0 => 0.0,
         norm if PLAIN_LENGTHS.contains(&norm) => (1.0 / norm) as f32,
         _ => f32::INFINITY,
-    };
-    values.chunks_exact(rank).map(inverse).collect()
+    }
 }
 
 /// Writes a matrix of whole rows.
@@ -235,17 +234,17 @@ pub(crate) fn write_dense(
     root: &Path,
     path: String,
     entity: Entity,
-    rank: usize,
-    values: &[f32],
+    rows: RowsInOrder<'_>,
 ) -> Result<FileInfo, BundleError> {
-    let norms: Vec<f64> = values.chunks_exact(rank).map(norm_f64).collect();
-    let inverse = inverse_norms(values, rank);
+    let norms: Vec<f64> = rows.iter().map(norm_f64).collect();
+    let inverse: Vec<f32> = norms.iter().copied().map(inverse_norm).collect();
     // The next number up, so that rounding to f32 never makes the bound too small.
     let longest = |block: &[f64]| (block.iter().copied().fold(0.0, f64::max) as f32).next_up();
     let blocks: Vec<f32> = norms.chunks(BLOCK_ROWS).map(longest).collect();
+    let meta = [norms.len() as u64, rows.rank as u64, entity as u64, BLOCK_ROWS as u64];
     FileBuilder::new(Kind::Dense)
-        .numbers("meta", &[norms.len() as u64, rank as u64, entity as u64, BLOCK_ROWS as u64])
-        .section("rows", values)
+        .numbers("meta", &meta)
+        .rows("rows", rows)
         .section("inorms", &inverse)
         .section("blockmax", &blocks)
         .write(root, path)

@@ -107,7 +107,7 @@ impl FrozenGraph {
     }
 
     /// Places for links of a row on the lowest layer.
-    pub(crate) fn links(&self) -> usize {
+    pub fn links(&self) -> usize {
         self.shape.width
     }
 

@@ -59,7 +59,8 @@ pub use manifest::{
 pub use remove::remove_bundle;
 pub use search::{
     Allow, Answered, CancelFlag, DenseQuery, Hit, MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric,
-    SearchParams, SearchScratch, Way, dense_top_k, dense_top_k_each, sparse_row_sum,
+    SearchParams, SearchScratch, Way, Work, cost, costs_of_ways, dense_top_k, dense_top_k_each,
+    sparse_row_sum,
 };
 pub use shard::BundleShard;
 pub use sign::{TrustedKeys, generate_keys, sign_bundle};

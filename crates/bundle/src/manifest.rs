@@ -8,7 +8,9 @@
 //! needs to answer (that lies in the shard's own files).
 
 use crate::cells::Effort;
+use crate::format::Kind;
 use crate::input::{IndexKind, RowFormat};
+use crate::shard::file_path;
 use marquee_core::recipe::{Entity, Recipe, RowSpace, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,6 +117,11 @@ fn items() -> Entity {
 }
 
 impl MatrixLayout {
+    /// Whether there are coarse rows to search, so that the exact ones are read from disk where they matter.
+    fn rows_stay_on_disk(&self) -> bool {
+        matches!(self, Self::Dense { rows: RowFormat::Int8, .. })
+    }
+
     /// What recipes need to know of it, with the rank of a dense one.
     pub fn shape(&self) -> (Shape, usize) {
         match self {
@@ -288,9 +295,17 @@ impl Manifest {
         self.matrices.iter().find(|matrix| matrix.name == name)
     }
 
-    /// Bytes of all files of one shard: what a node maps to serve it.
+    /// Bytes of one shard that a node keeps in memory to serve it: all its files but exact rows that coarse
+    /// rows stand for, which stay on disk until a search wants some.
     pub fn shard_bytes(&self, shard: u32) -> u64 {
-        self.shard_files(shard).map(|file| file.bytes).sum()
+        let cold: Vec<String> = self
+            .matrices
+            .iter()
+            .filter(|matrix| matrix.layout.rows_stay_on_disk())
+            .map(|matrix| file_path(shard, &matrix.name, Kind::Dense))
+            .collect();
+        let kept = self.shard_files(shard).filter(|file| !cold.contains(&file.path));
+        kept.map(|file| file.bytes).sum()
     }
 
     /// The files of one shard.

@@ -124,6 +124,21 @@ fn progress_goes_from_none_to_all() {
     assert!(seen.len() >= 5, "{seen:?}");
 }
 
+/// What a node's memory budget counts: exact rows that coarse rows stand for may stay on disk.
+#[test]
+fn rows_that_stay_on_disk_take_no_memory() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let whole = |manifest: &Manifest| manifest.shard_files(0).map(|file| file.bytes).sum::<u64>();
+    let plain = write(input(300, 3, 8, 1), &dir.path().join("plain"));
+    assert_eq!(plain.shard_bytes(0), whole(&plain));
+    let mut given = input(300, 3, 8, 1);
+    given.dense[0].rows = RowFormat::Int8;
+    let coarse = write(given, &dir.path().join("coarse"));
+    let exact = |file: &&FileInfo| file.path == "shard-0000/item_factors.dense";
+    let exact = coarse.shard_files(0).find(exact).expect("written").bytes;
+    assert_eq!(coarse.shard_bytes(0), whole(&coarse) - exact);
+}
+
 /// Indexes are made where the options say so, and the manifest tells.
 #[test]
 fn indexes_follow_their_options() {

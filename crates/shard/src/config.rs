@@ -17,7 +17,7 @@ pub const MAX_SEARCH_THREADS: usize = 512;
 /// The shard role of a node.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
-    /// Bytes of bundles that may be mapped at the same time; 0: unlimited.
+    /// Bytes of bundles that may be kept in memory at the same time, by `Manifest::shard_bytes`; 0: unlimited.
     pub memory_budget_bytes: u64,
     /// Whose bundles are accepted; without keys, unsigned ones are too.
     pub trusted_keys: TrustedKeys,

@@ -57,6 +57,8 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         }
     };
     let (item_records, catalogue) = records(&items.ids, file.as_ref());
+    // The records have what the bundle needs of it.
+    drop(file);
     let mut summary = ImportSummary {
         model: args.model.clone(),
         out: args.out.clone(),
@@ -68,6 +70,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         catalogue,
         phases: Vec::new(),
     };
+    drop(items.ids);
     let factors = crate::als::Factors { rank: items.rank, users: users.data, items: items.data };
     let input = BundleInput {
         model: args.model.clone(),

@@ -98,7 +98,9 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         phases: Vec::new(),
     };
     let histories = seen(&all, &rows, |row| part.counts(&rows, args.weight, row));
-    let input = bundle_input(args, now_ms, &summary, items, &rows, part, histories);
+    // Writing needs memory of its own, and none of what was only read to be learned from.
+    drop((all, file));
+    let input = bundle_input(args, now_ms, &summary, items, rows, part, histories);
     let progress = Progress::new("writing");
     clock.time("write", || {
         write_bundle(input, &args.out, &|step| match step {
@@ -189,7 +191,7 @@ fn bundle_input(
     now_ms: u64,
     summary: &TrainSummary,
     items: Vec<ItemRecord>,
-    rows: &Interactions,
+    rows: Interactions,
     part: Part,
     (history, order): (CsrByIds, Option<CsrByIds>),
 ) -> BundleInput {
@@ -208,11 +210,11 @@ fn bundle_input(
         kind: args.model.name().into(),
         shards: args.shards,
         items,
-        users: rows.users.clone(),
+        popularity: popularity(&rows),
+        users: rows.users,
         terms: part.terms,
         dense: part.dense,
         history: Some(history.into_input()),
-        popularity: popularity(rows),
         sparse,
         quality: quality(summary.evaluation.as_ref()),
         parameters: summary.parameters.clone(),

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// Bytes gathered before a write: large enough that the calls don't count.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of rows that are put together before they are hashed and written.
+const GATHERED_BYTES: usize = 1 << 16;
 
 /// The sections of a file to be written, in order.
 pub(crate) struct FileBuilder<'a> {
@@ -20,7 +22,60 @@ pub(crate) struct FileBuilder<'a> {
 struct Pending<'a> {
     name: &'static str,
     width: usize,
-    bytes: Cow<'a, [u8]>,
+    content: Content<'a>,
+}
+
+/// What a section holds.
+enum Content<'a> {
+    Bytes(Cow<'a, [u8]>),
+    Rows(RowsInOrder<'a>),
+}
+
+/// Rows of a matrix in the order in which they are to lie on disk. They are put together as they are
+/// written, so that there is no second copy of them.
+#[derive(Clone, Copy)]
+pub(crate) struct RowsInOrder<'a> {
+    /// The matrix, row after row.
+    pub(crate) values: &'a [f32],
+    /// Columns, at least one.
+    pub(crate) rank: usize,
+    /// Which of its rows, all of them there.
+    pub(crate) order: &'a [u32],
+}
+
+impl<'a> RowsInOrder<'a> {
+    /// The rows, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [f32]> {
+        let row = move |&row: &u32| &self.values[row as usize * self.rank..][..self.rank];
+        self.order.iter().map(row)
+    }
+}
+
+impl Content<'_> {
+    /// Bytes on disk.
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Rows(rows) => rows.order.len() * rows.rank * size_of::<f32>(),
+        }
+    }
+
+    fn put(&self, out: &mut Hashing) -> Result<(), BundleError> {
+        match self {
+            Self::Bytes(bytes) => out.put(bytes),
+            Self::Rows(rows) => {
+                let mut piece = Vec::with_capacity(GATHERED_BYTES);
+                for row in rows.iter() {
+                    piece.extend_from_slice(bytemuck::cast_slice(row));
+                    if piece.len() >= GATHERED_BYTES {
+                        out.put(&piece)?;
+                        piece.clear();
+                    }
+                }
+                out.put(&piece)
+            }
+        }
+    }
 }
 
 impl<'a> FileBuilder<'a> {
@@ -31,15 +86,22 @@ impl<'a> FileBuilder<'a> {
 
     /// Adds a section that is borrowed until the file is written.
     pub(crate) fn section<T: Pod>(mut self, name: &'static str, values: &'a [T]) -> Self {
-        let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
-        self.sections.push(Pending { name, width: size_of::<T>(), bytes });
+        let content = Content::Bytes(Cow::Borrowed(bytemuck::cast_slice(values)));
+        self.sections.push(Pending { name, width: size_of::<T>(), content });
+        self
+    }
+
+    /// Adds a section of rows that are put together while the file is written.
+    pub(crate) fn rows(mut self, name: &'static str, rows: RowsInOrder<'a>) -> Self {
+        self.sections.push(Pending { name, width: size_of::<f32>(), content: Content::Rows(rows) });
         self
     }
 
     /// Adds a short section of u64, such as a kind's own header.
     pub(crate) fn numbers(mut self, name: &'static str, values: &[u64]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.sections.push(Pending { name, width: size_of::<u64>(), bytes: Cow::Owned(bytes) });
+        let content = Content::Bytes(Cow::Owned(bytes));
+        self.sections.push(Pending { name, width: size_of::<u64>(), content });
         self
     }
 
@@ -56,8 +118,8 @@ impl<'a> FileBuilder<'a> {
             table.extend_from_slice(&(section.width as u32).to_le_bytes());
             table.extend_from_slice(&[0; 4]);
             table.extend_from_slice(&(offset as u64).to_le_bytes());
-            table.extend_from_slice(&(section.bytes.len() as u64).to_le_bytes());
-            offset += aligned(section.bytes.len());
+            table.extend_from_slice(&(section.content.len() as u64).to_le_bytes());
+            offset += aligned(section.content.len());
         }
         table.resize(table_end - HEADER_BYTES, 0);
 
@@ -77,8 +139,9 @@ impl<'a> FileBuilder<'a> {
         out.put(&header)?;
         out.put(&table)?;
         for section in &self.sections {
-            out.put(&section.bytes)?;
-            out.put(&[0; ALIGNMENT][..aligned(section.bytes.len()) - section.bytes.len()])?;
+            section.content.put(&mut out)?;
+            let length = section.content.len();
+            out.put(&[0; ALIGNMENT][..aligned(length) - length])?;
         }
         let file = out.out.into_inner().map_err(|error| error.into_error())?;
         file.sync_all()?;

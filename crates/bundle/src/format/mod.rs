@@ -35,7 +35,7 @@ mod map;
 pub mod memory;
 mod reader;
 
-pub(crate) use builder::FileBuilder;
+pub(crate) use builder::{FileBuilder, RowsInOrder};
 pub use map::LoadOptions;
 pub(crate) use map::{FileBytes, map_file, open_file};
 pub(crate) use reader::{Section, SectionFile};

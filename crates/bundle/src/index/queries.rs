@@ -72,9 +72,11 @@ pub(super) fn best_scores(
     queries: &[&[f32]],
     metric: Metric,
 ) -> Vec<Vec<f32>> {
-    let best = |query: &&[f32]| {
-        let mut scores = vec![0f32; dense.rows()];
-        dot_rows(query, dense.values, &mut scores);
+    // Scores of all rows are kept for the query at hand only: for 200 queries they'd be three times as
+    // many numbers as the rows have.
+    let best = |scores: &mut Vec<f32>, query: &&[f32]| {
+        scores.resize(dense.rows(), 0.0);
+        dot_rows(query, dense.values, scores);
         if metric == Metric::Cosine {
             for (score, inverse) in scores.iter_mut().zip(dense.inverse_norms) {
                 *score *= inverse;
@@ -83,10 +85,10 @@ pub(super) fn best_scores(
         let count = MAX_COUNT.min(scores.len());
         if count < scores.len() {
             scores.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
-            scores.truncate(count);
         }
-        scores.sort_unstable_by(|a, b| b.total_cmp(a));
-        scores
+        let mut best = scores[..count].to_vec();
+        best.sort_unstable_by(|a, b| b.total_cmp(a));
+        best
     };
-    queries.par_iter().map(best).collect()
+    queries.par_iter().map_init(Vec::new, best).collect()
 }

@@ -68,6 +68,8 @@ pub(crate) struct Beam {
     touched: Vec<u32>,
     ids: Vec<u32>,
     scores: Vec<f32>,
+    /// Rows that the last walk scored on the lowest layer.
+    walked: usize,
 }
 
 impl Beam {
@@ -91,6 +93,7 @@ impl Beam {
             self.best.push(Entry::new(score, row));
             self.spread(graph, vectors, query, (width, reach), cancel)
         });
+        self.walked = self.touched.len();
         for row in self.touched.drain(..) {
             self.visited[row as usize / 64] = 0;
         }
@@ -120,6 +123,11 @@ impl Beam {
         sort_hits(&mut hits);
         hits.truncate(params.count);
         Some(hits)
+    }
+
+    /// How many rows the last walk scored on the lowest layer.
+    pub(crate) fn walked(&self) -> usize {
+        self.walked
     }
 
     /// The rows that the last walk found, best first.

@@ -40,15 +40,15 @@ const POOL_SLACK: usize = 64;
 
 /// What a search did, for the cost model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Work {
+pub struct Work {
     /// Cells that were scored by their mean.
-    pub(crate) cells: u64,
+    pub cells: u64,
     /// Blocks of codes that were summed.
-    pub(crate) blocks: u64,
+    pub blocks: u64,
     /// Rows whose sums passed the bar.
-    pub(crate) passed: u64,
+    pub passed: u64,
     /// Rows that were scored themselves.
-    pub(crate) scored: u64,
+    pub scored: u64,
 }
 
 impl Work {

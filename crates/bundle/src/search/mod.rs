@@ -19,13 +19,14 @@
 
 pub(crate) mod beam;
 pub(crate) mod cells;
-pub(crate) mod cost;
+pub mod cost;
 mod plan;
 pub(crate) mod rescore;
 mod row_sum;
 pub(crate) mod scan;
 pub(crate) mod top;
 
+pub use cells::Work;
 pub use row_sum::sparse_row_sum;
 
 use crate::bitmap::RowBitmap;
@@ -207,6 +208,16 @@ impl SearchScratch {
     pub fn last_way(&self) -> Option<Way> {
         self.way
     }
+
+    /// How many rows the last walk over a graph scored; none before the first.
+    pub fn last_walked(&self) -> usize {
+        self.beam.walked()
+    }
+
+    /// What the last search in cells did; nothing before the first.
+    pub fn last_work(&self) -> Work {
+        self.cells.work()
+    }
 }
 
 /// One of several searches over one matrix.
@@ -252,6 +263,28 @@ pub fn dense_top_k(
     let Answered { hits, way } = over.search(&query, way, scratch)?;
     scratch.way = way;
     Ok(hits)
+}
+
+/// What each way to answer would cost by the planner's model, in nanoseconds; [`dense_top_k`] takes the least,
+/// or an exact one that is cheap enough. Nothing where there is nothing to search.
+///
+/// # Errors
+/// As [`dense_top_k`], for what can be told before searching.
+pub fn costs_of_ways(
+    shard: &BundleShard,
+    matrix: &str,
+    query: &[f32],
+    metric: Metric,
+    params: &SearchParams<'_>,
+) -> Result<Vec<(Way, f64)>, SearchError> {
+    let over = Over::new(shard, matrix, metric)?;
+    let query = DenseQuery { vector: query, params: *params };
+    if over.choose(&query)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let plain = over.matrix.cells().is_some() && cells::is_plain(query.vector);
+    let allowed = params.allowed(over.matrix.rows());
+    Ok(plan::ways(over.matrix, metric, params, allowed, plain).into_iter().flatten().collect())
 }
 
 /// What [`dense_top_k`] gives for each of these queries, in order and bit for bit; each has an error of

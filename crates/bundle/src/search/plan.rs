@@ -23,33 +23,42 @@ pub(super) fn choose(
     allowed: usize,
     plain: bool,
 ) -> Way {
-    let rows = matrix.rows();
-    let cells = matrix.cells().filter(|_| plain);
-    let wanted = wanted_among(params, allowed, rows);
-    let mut best = (Way::Scan, cost::of_scan(rows, allowed, matrix.rank()));
-    let consider = |best: &mut (Way, f64), way: Way, cost: f64| {
-        if cost < best.1 {
-            *best = (way, cost);
-        }
+    let [scan, exact, cells, graph] = ways(matrix, metric, params, allowed, plain);
+    let least = |best: (Way, f64), other: Option<(Way, f64)>| match other {
+        Some(other) if other.1 < best.1 => other,
+        _ => best,
     };
-    let care = if allowed < rows { Care::Filtered } else { Care::Usual };
-    let tuned = cells.map(|cells| tuned_for(cells, (metric, care), params.count, wanted));
-    if let Some(tuned) = tuned {
-        consider(&mut best, Way::ExactCells, tuned.exact_cost);
-    }
+    let scan = scan.unwrap_or((Way::Scan, f64::INFINITY));
+    let best = least(scan, exact);
     if params.exact || best.1 <= CHEAP {
         return best.0;
     }
-    if let Some(Tuned { effort: Some(effort), cost, .. }) = tuned {
-        consider(&mut best, Way::Cells(effort), cost);
-    }
-    if let (Some(graph), Metric::InnerProduct) = (matrix.graph(), metric)
-        && let Some((width, thorough)) = walk(graph, wanted, allowed, rows)
-    {
+    least(least(best, cells), graph).0
+}
+
+/// What each way would cost in nanoseconds of the model, of those that the matrix has what it takes for:
+/// the scan, all cells that it takes to be exact, cells, the graph.
+pub(super) fn ways(
+    matrix: &DenseMatrix,
+    metric: Metric,
+    params: &SearchParams<'_>,
+    allowed: usize,
+    plain: bool,
+) -> [Option<(Way, f64)>; 4] {
+    let rows = matrix.rows();
+    let cells = matrix.cells().filter(|_| plain);
+    let wanted = wanted_among(params, allowed, rows);
+    let scan = (Way::Scan, cost::of_scan(rows, allowed, params.count, matrix.rank()));
+    let care = if allowed < rows { Care::Filtered } else { Care::Usual };
+    let tuned = cells.map(|cells| tuned_for(cells, (metric, care), params.count, wanted));
+    let exact = tuned.map(|tuned| (Way::ExactCells, tuned.exact_cost));
+    let cells = tuned.and_then(|tuned| Some((Way::Cells(tuned.effort?), tuned.cost)));
+    let graph = matrix.graph().filter(|_| metric == Metric::InnerProduct).and_then(|graph| {
+        let (width, thorough) = walk(graph, wanted, allowed, rows)?;
         let cost = cost::of_walk(width, graph.links(), matrix.rank());
-        consider(&mut best, Way::Graph { width, thorough }, cost);
-    }
-    best.0
+        Some((Way::Graph { width, thorough }, cost))
+    });
+    [Some(scan), exact, cells, graph]
 }
 
 /// Of how many best rows the results are found among: the filter takes some out, and excluded rows are

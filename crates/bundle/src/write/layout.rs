@@ -1,6 +1,7 @@
 //! Who goes where: ordinals, shards, and the order of rows within a shard.
 
 use crate::dense::norm_f64;
+use crate::format::RowsInOrder;
 use crate::input::DenseInput;
 use marquee_core::hash::shard_of;
 use marquee_core::id::compare_ids;
@@ -52,12 +53,8 @@ impl Layout {
     }
 
     /// The rows of a dense matrix that belong to one shard, in their order on disk.
-    pub(super) fn gather(&self, matrix: &DenseInput, shard: u32) -> Vec<f32> {
-        let members = &self.shards[shard as usize];
-        let mut values = Vec::with_capacity(members.len() * matrix.rank);
-        for &index in members {
-            values.extend_from_slice(&matrix.data[index as usize * matrix.rank..][..matrix.rank]);
-        }
-        values
+    pub(super) fn rows_of<'a>(&'a self, matrix: &'a DenseInput, shard: u32) -> RowsInOrder<'a> {
+        let order = &self.shards[shard as usize];
+        RowsInOrder { values: &matrix.data, rank: matrix.rank, order }
     }
 }

@@ -1,30 +1,34 @@
-//! Writing a bundle: check the input, cut it into shards, build and measure the indexes, write
-//! the files, and only when all is on disk give the directory its name.
+//! Writing a bundle: check the input, cut it into shards and write them, let go of the input, build and
+//! measure the indexes over what is on disk, and only when all is there give the directory its name.
+//!
+//! Memory is that of the input at first, and then that of one mapped matrix for each shard that is
+//! built at the same time, and of its index.
 //!
 //! The same input gives the same bytes: nothing depends on time, on threads or on the order in which
 //! a hash table lists its keys. Shards are built side by side; within a shard rows are inserted into
 //! a graph one after another, for the order of insertion makes the graph.
 
 mod check;
+mod derived;
 pub(crate) mod durable;
 mod layout;
 mod shard;
 
 use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE};
 use crate::error::BundleError;
-use crate::index::{self, Queries};
 use crate::input::{
     BundleInput, Entity, IndexKind, IndexMode, RowSpace, SparseShape, WriteProgress,
 };
 use crate::manifest::{
-    Counts, FORMAT_VERSION, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout, Recall,
-    ShardIndexInfo, shard_directory,
+    Counts, FORMAT_VERSION, FileInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
+    MatrixLayout, Recall, ShardIndexInfo, shard_directory,
 };
+use derived::Derived;
 use durable::{Staging, sync_directory, write_file};
 use layout::Layout;
 use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use rayon::prelude::*;
-use shard::ShardOutput;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -44,7 +48,7 @@ pub fn write_bundle(
 ) -> Result<Manifest, BundleError> {
     check::check(&input)?;
     let staging = Staging::new(out)?;
-    let manifest = write_into(&input, staging.path(), progress)?;
+    let manifest = write_into(input, staging.path(), progress)?;
     staging.finish()?;
     Ok(manifest)
 }
@@ -55,8 +59,6 @@ struct Job<'a> {
     users: Layout,
     items: Layout,
     terms: Layout,
-    /// For each dense matrix, what its indexes are measured with.
-    queries: Vec<Option<Queries>>,
 }
 
 impl Job<'_> {
@@ -70,10 +72,42 @@ impl Job<'_> {
 }
 
 fn write_into(
-    input: &BundleInput,
+    input: BundleInput,
     dir: &Path,
     progress: &(dyn Fn(WriteProgress) + Sync),
 ) -> Result<Manifest, BundleError> {
+    let mut manifest = manifest_of(&input);
+    let (mut files, derived) = write_input(&input, dir, progress)?;
+    drop(input);
+    let built = write_derived(&derived, dir, &files, progress)?;
+
+    for (matrix, built) in manifest.matrices.iter_mut().zip(built) {
+        let (made, shards): (Vec<_>, Vec<ShardIndexInfo>) = built.into_iter().unzip();
+        files.extend(made.into_iter().flatten());
+        if let MatrixLayout::Dense { index: Some(index), .. } = &mut matrix.layout {
+            index.recall = mean_recall(&shards);
+            index.shards = shards;
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    manifest.files = files;
+    let mut text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from)?;
+    text.push('\n');
+    write_file(&dir.join(MANIFEST_FILE), text.as_bytes())?;
+    let digest = ManifestDigest::of(text.as_bytes());
+    write_file(&dir.join(CHECKSUM_FILE), format!("{digest}\n").as_bytes())?;
+    for shard in 0..manifest.shards {
+        sync_directory(&dir.join(shard_directory(shard)))?;
+    }
+    Ok(manifest)
+}
+
+/// Writes all that only the input has: the files, and what is to be made of the dense rows among them.
+fn write_input(
+    input: &BundleInput,
+    dir: &Path,
+    progress: &(dyn Fn(WriteProgress) + Sync),
+) -> Result<(Vec<FileInfo>, Vec<Derived>), BundleError> {
     let lead = |entity| input.dense.iter().find(|matrix| matrix.entity == entity);
     let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
     let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
@@ -83,11 +117,36 @@ fn write_into(
         users: Layout::new(&users, input.shards, lead(Entity::User)),
         items: Layout::new(&items, input.shards, lead(Entity::Item)),
         terms: Layout::new(&terms, input.shards, lead(Entity::Term)),
-        queries: input.dense.iter().map(|matrix| index::sample_queries(input, matrix)).collect(),
     };
+    let written = AtomicU32::new(0);
+    let files = (0..input.shards)
+        .into_par_iter()
+        .map(|shard| {
+            let files = shard::write_shard(&job, shard, dir)?;
+            let done = written.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(WriteProgress::Writing { done, total: input.shards });
+            Ok(files)
+        })
+        .collect::<Result<Vec<_>, BundleError>>()?;
+    let derived = input.dense.iter().map(|matrix| {
+        let rows = job.layout(matrix.entity).shards.iter().map(Vec::len).collect();
+        Derived::new(input, matrix, rows)
+    });
+    Ok((files.into_iter().flatten().collect(), derived.collect()))
+}
 
-    let total = rows_to_insert(&job);
-    let (inserted, written) = (AtomicU64::new(0), AtomicU32::new(0));
+/// What was made of one shard's rows of a dense matrix.
+type Made = (Vec<FileInfo>, ShardIndexInfo);
+
+/// Makes of the dense rows on disk what is to be made of them, for each matrix and shard.
+fn write_derived(
+    derived: &[Derived],
+    dir: &Path,
+    files: &[FileInfo],
+    progress: &(dyn Fn(WriteProgress) + Sync),
+) -> Result<Vec<Vec<Made>>, BundleError> {
+    let total = derived.iter().map(Derived::rows_to_insert).sum();
+    let inserted = AtomicU64::new(0);
     let on_rows = |rows: u64| {
         let before = inserted.fetch_add(rows, Ordering::Relaxed);
         let done = before + rows;
@@ -95,54 +154,32 @@ fn write_into(
             progress(WriteProgress::Indexing { done, total });
         }
     };
-    let outputs = (0..input.shards)
-        .into_par_iter()
-        .map(|shard| {
-            let output = shard::write_shard(&job, shard, dir, &on_rows)?;
-            let done = written.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(WriteProgress::Writing { done, total: input.shards });
-            Ok(output)
-        })
-        .collect::<Result<Vec<ShardOutput>, BundleError>>()?;
-
-    let manifest = manifest_of(input, outputs);
-    let mut text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from)?;
-    text.push('\n');
-    write_file(&dir.join(MANIFEST_FILE), text.as_bytes())?;
-    let digest = ManifestDigest::of(text.as_bytes());
-    write_file(&dir.join(CHECKSUM_FILE), format!("{digest}\n").as_bytes())?;
-    for shard in 0..input.shards {
-        sync_directory(&dir.join(shard_directory(shard)))?;
-    }
-    Ok(manifest)
+    let by_path: HashMap<&str, &FileInfo> =
+        files.iter().map(|file| (file.path.as_str(), file)).collect();
+    let of_matrix = |matrix: &Derived| {
+        let shards = (0..matrix.shards()).into_par_iter();
+        let made = shards.map(|shard| {
+            let dense = by_path[matrix.dense_path(shard).as_str()];
+            matrix.write(shard, (dir, dense), &on_rows)
+        });
+        made.collect::<Result<Vec<Made>, BundleError>>()
+    };
+    derived.iter().map(of_matrix).collect()
 }
 
-/// How many rows all indexes together will take in.
-fn rows_to_insert(job: &Job<'_>) -> u64 {
-    let indexed =
-        job.input.dense.iter().filter_map(|matrix| Some((matrix, matrix.index.as_ref()?)));
-    indexed
-        .flat_map(|(matrix, options)| {
-            let rows = job.layout(matrix.entity).shards.iter().map(Vec::len);
-            rows.filter(|&rows| index::wanted(options, rows)).map(|rows| rows as u64)
-        })
-        .sum()
-}
-
-fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
+/// The manifest, as far as it is known before anything is written.
+fn manifest_of(input: &BundleInput) -> Manifest {
     let mut matrices = Vec::new();
-    for (at, matrix) in input.dense.iter().enumerate() {
+    for matrix in &input.dense {
         let options = matrix.index.as_ref().filter(|options| options.mode != IndexMode::Never);
         let index = options.map(|options| {
-            let shards: Vec<ShardIndexInfo> =
-                outputs.iter().map(|output| output.indexes[at].clone()).collect();
             let graph = options.kind == IndexKind::Hnsw;
             IndexInfo {
                 kind: options.kind,
                 m: graph.then_some(options.m as u32),
                 ef_construction: graph.then_some(options.ef_construction as u32),
-                recall: mean_recall(&shards),
-                shards,
+                recall: None,
+                shards: Vec::new(),
             }
         });
         let (entity, rank, rows) = (matrix.entity, matrix.rank as u32, matrix.rows);
@@ -171,8 +208,6 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
         };
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
-    let mut files: Vec<_> = outputs.into_iter().flat_map(|output| output.files).collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
     Manifest {
         format_version: FORMAT_VERSION,
         model: input.model.clone(),
@@ -189,7 +224,7 @@ fn manifest_of(input: &BundleInput, outputs: Vec<ShardOutput>) -> Manifest {
         matrices,
         quality: input.quality.clone(),
         parameters: input.parameters.clone(),
-        files,
+        files: Vec::new(),
     }
 }
 

@@ -2,34 +2,25 @@
 
 use super::Job;
 use super::layout::Layout;
-use crate::coarse::write_coarse;
-use crate::dense::{DenseView, inverse_norms, write_dense};
+use crate::dense::write_dense;
 use crate::error::BundleError;
 use crate::format::Kind;
 use crate::ids::{IdRow, write_ids};
-use crate::index::{self, Built, BuiltCells, BuiltGraph};
-use crate::input::{CsrInput, Entity, RowFormat, RowSpace, SparseInput, SparseShape};
+use crate::input::{CsrInput, Entity, RowSpace, SparseInput, SparseShape};
 use crate::labels::{LabelRow, write_labels};
-use crate::manifest::{FileInfo, ShardIndexInfo, shard_directory};
+use crate::manifest::{FileInfo, shard_directory};
 use crate::shard::file_path;
 use crate::sparse::{Partition, SparseParts};
 use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use std::path::Path;
 
-/// What one shard came to.
-pub(super) struct ShardOutput {
-    pub(super) files: Vec<FileInfo>,
-    /// For each dense matrix, what became of its index.
-    pub(super) indexes: Vec<ShardIndexInfo>,
-}
-
-/// Writes the files of one shard into its directory under `dir`.
+/// Writes the files of one shard into its directory under `dir`, all but those that are made of its
+/// dense rows.
 pub(super) fn write_shard(
     job: &Job<'_>,
     shard: u32,
     dir: &Path,
-    on_rows: &(dyn Fn(u64) + Sync),
-) -> Result<ShardOutput, BundleError> {
+) -> Result<Vec<FileInfo>, BundleError> {
     fs_err::create_dir(dir.join(shard_directory(shard)))?;
     let input = job.input;
     let path = |stem: &str, kind| file_path(shard, stem, kind);
@@ -88,47 +79,9 @@ pub(super) fn write_shard(
         files.push(write_ids(dir, path, &rows, input.terms.len(), false)?);
     }
 
-    let mut indexes = Vec::new();
-    for (matrix, queries) in input.dense.iter().zip(&job.queries) {
-        let values = job.layout(matrix.entity).gather(matrix, shard);
-        let rows = values.len() / matrix.rank;
-        files.push(write_dense(
-            dir,
-            path(&matrix.name, Kind::Dense),
-            matrix.entity,
-            matrix.rank,
-            &values,
-        )?);
-        if matrix.rows == RowFormat::Int8 {
-            files.push(write_coarse(dir, path(&matrix.name, Kind::Coarse), matrix.rank, &values)?);
-        }
-        let mut info = ShardIndexInfo { rows: rows as u64, graph: None, cells: None };
-        if let (Some(options), Some(queries)) = (&matrix.index, queries)
-            && index::wanted(options, rows)
-        {
-            let inverse = inverse_norms(&values, matrix.rank);
-            let dense = DenseView {
-                name: &matrix.name,
-                values: &values,
-                rank: matrix.rank,
-                inverse_norms: &inverse,
-                coarse: None,
-            };
-            match index::build(dense, options, queries, on_rows) {
-                Some(Built::Graph(built)) => {
-                    let BuiltGraph { parts, width, info: graph } = *built;
-                    files.push(parts.write(dir, path(&matrix.name, Kind::Graph), width)?);
-                    info.graph = Some(graph);
-                }
-                Some(Built::Cells(built)) => {
-                    let BuiltCells { parts, tuning, info: cells } = *built;
-                    files.push(parts.write(dir, path(&matrix.name, Kind::Cells), &tuning)?);
-                    info.cells = Some(cells);
-                }
-                None => {}
-            }
-        }
-        indexes.push(info);
+    for matrix in &input.dense {
+        let rows = job.layout(matrix.entity).rows_of(matrix, shard);
+        files.push(write_dense(dir, path(&matrix.name, Kind::Dense), matrix.entity, rows)?);
     }
 
     let parts = by_row(&job.items, input.history.as_ref(), users);
@@ -153,7 +106,7 @@ pub(super) fn write_shard(
         };
         files.push(parts.write(dir, path(name, Kind::Sparse), partition)?);
     }
-    Ok(ShardOutput { files, indexes })
+    Ok(files)
 }
 
 /// The rows of a shard's own users, with ordinals of `columns` as columns; empty ones without a matrix.

@@ -1,6 +1,8 @@
 //! Inputs that tests share: made by a small generator, so that a failure repeats.
 #![allow(dead_code)] // each test file uses some of it
 
+pub(crate) mod heap;
+
 use marquee_bundle::*;
 use marquee_core::recipe::Recipe;
 use std::path::Path;

@@ -136,7 +136,8 @@ pub struct VoterSection {
 pub struct ShardSection {
     /// Where the shard service listens, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
-    /// MiB of bundles that the node may map, 0 to 16,777,216. Default: 0, unlimited.
+    /// MiB of bundles that the node may keep in memory, 0 to 16,777,216; exact rows of `--rows int8` stay on
+    /// disk and don't count. Default: 0, unlimited.
     pub memory_budget_mib: u64,
     /// Threads that search, 0 to 512. Default: 0, one for each core.
     pub search_threads: usize,

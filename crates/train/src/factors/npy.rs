@@ -10,7 +10,9 @@
 //! ```
 //!
 //! Only a two-dimensional array of little-endian float32 in C order is read, and float64, which is
-//! rounded. The shape must match the length of the file before anything is allocated for it.
+//! rounded. The shape must match the length of the file before anything is allocated for it. The numbers
+//! are read piece by piece into their place, so that they are in memory once; and they are read and not
+//! mapped, since nobody promises that somebody else's file stays as it is meanwhile.
 
 use crate::error::TrainError;
 use std::io::Read;
@@ -20,6 +22,9 @@ use std::path::Path;
 pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header that is looked at; NumPy's own limit on headers of strangers.
 const MAX_HEADER_BYTES: usize = 10_000;
+/// Bytes of numbers that are read at a time, of either width: enough that the calls don't count, and little
+/// beside the numbers.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Reads rows × rank numbers: (rows, rank, numbers).
 pub(super) fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), TrainError> {
@@ -76,16 +81,30 @@ pub(super) fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), TrainError> 
             length.saturating_sub(begin)
         )));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(TrainError::io(path))?;
-    let data: Vec<f32> = if width == 4 {
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    } else {
-        let wide = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-        bytes.chunks_exact(8).map(|b| wide(b) as f32).collect()
-    };
-    // Fits: the file, and so its shape, is in memory.
+    let data = read_numbers(&mut file, rows * rank, width).map_err(TrainError::io(path))?;
+    // Fits: the numbers are in memory.
     Ok((rows as usize, rank as usize, data))
+}
+
+/// Reads so many numbers of four or eight bytes.
+fn read_numbers(file: &mut impl Read, count: u64, width: u64) -> std::io::Result<Vec<f32>> {
+    let beyond = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+    let count = usize::try_from(count).map_err(|_| beyond())?;
+    let mut numbers = Vec::new();
+    numbers.try_reserve_exact(count).map_err(|_| beyond())?;
+    let mut piece = vec![0u8; PIECE_BYTES];
+    while numbers.len() < count {
+        let here = (PIECE_BYTES / width as usize).min(count - numbers.len());
+        let bytes = &mut piece[..here * width as usize];
+        file.read_exact(bytes)?;
+        if width == 4 {
+            numbers.extend(bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
+        } else {
+            let wide = |&number| f64::from_le_bytes(number) as f32;
+            numbers.extend(bytes.as_chunks().0.iter().map(wide));
+        }
+    }
+    Ok(numbers)
 }
 
 struct Header<'a> {

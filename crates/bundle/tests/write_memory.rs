@@ -1,0 +1,45 @@
+//! Writing needs the input, and little more: no second copy of the rows, and the input goes before indexes
+//! are built.
+
+mod support;
+
+use marquee_bundle::*;
+use std::sync::atomic::{AtomicI64, Ordering};
+use support::heap::{Counting, heap, held};
+use support::input;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// One test, for others on other threads would be counted too.
+#[test]
+fn a_bundle_is_written_in_less_memory_than_a_second_copy_of_its_rows() {
+    let (rows, rank) = (20_000, 64);
+    let values = (rows * rank * size_of::<f32>()) as i64;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let cases = [
+        ("indexed", RowFormat::F32, IndexMode::Always),
+        ("coarse", RowFormat::Int8, IndexMode::Never),
+    ];
+    for (name, format, mode) in cases {
+        let mut given = input(rows, 100, rank, 1);
+        given.dense[0].index = Some(IndexOptions { mode, ..IndexOptions::default() });
+        given.dense[0].rows = format;
+        let place = dir.path().join(name);
+        let (before, indexing) = (held(), AtomicI64::new(i64::MIN));
+        let watch = |step| {
+            if matches!(step, WriteProgress::Indexing { .. }) {
+                indexing.fetch_max(held() - before, Ordering::Relaxed);
+            }
+        };
+        let (_, peak, _) = heap(|| write_bundle(given, &place, &watch).expect("written"));
+        assert!(peak < values, "{name}: {peak} bytes beside {values} of rows");
+        // The input counts as before, so less is held once it is gone.
+        let indexing = indexing.into_inner();
+        assert!(
+            indexing < 0,
+            "{name}: {indexing} bytes more than the input while rows are indexed"
+        );
+        assert_eq!(indexing > i64::MIN, mode == IndexMode::Always, "{name}: progress is told");
+    }
+}
