@@ -5,6 +5,7 @@
 //!                                 │
 //!                                 ├─ task    one request: its route, its leaves, its answer
 //!                                 ├─ tree    the ensemble in execution (pure)
+//!                                 ├─ last    what is done with a list at last (pure)
 //!                                 ├─ rounds  what is asked together, and until when
 //!                                 ├─ lookup  round one: vectors and histories
 //!                                 ├─ search  round two: lists, merged
@@ -38,9 +39,11 @@ mod error;
 mod events;
 mod facts;
 mod fanout;
+mod last;
 mod layout;
 mod lookup;
 mod node;
+mod offline;
 mod readiness;
 mod remote;
 mod router;
@@ -58,9 +61,10 @@ pub use config::{
 pub use error::{RouterError, Silence};
 pub use events::Feedback;
 pub use node::Dialer;
+pub use offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
 pub use remote::GrpcDialer;
 pub use router::Router;
 pub use service::RouterService;
 pub use share::RecentItems;
 pub use telemetry::{Report, Reward, RouterTelemetry};
-pub use tree::{AskLeaf, Weights, evaluate_offline};
+pub use tree::Weights;

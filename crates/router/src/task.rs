@@ -25,10 +25,11 @@ use crate::ask::{Ask, NamedLeaf, Subject};
 use crate::error::RouterError;
 use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
+use crate::last::fill_up;
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
 use crate::search::Matrix;
-use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree};
+use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree, known_rows};
 use marquee_core::diversify::Diversity;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
@@ -343,13 +344,11 @@ impl<'a> Task<'a> {
             let failure = lost.get(&piece).copied().unwrap_or(Failure::Unreachable);
             self.missing.insert(piece, failure);
         }
-        let weights = demand.rows.iter().flat_map(|rows| rows.iter().map(|(_, weight)| *weight));
-        let known = found.iter().zip(weights).filter_map(|(found, weight)| match found {
-            Found::Row(row) => Some((row.ordinal, weight as f32)),
+        let ordinals = found.iter().map(|found| match found {
+            Found::Row(row) => Some(row.ordinal),
             Found::Unknown | Found::Unavailable(_) => None,
         });
-        let (rows, weights): (Vec<u32>, Vec<f32>) =
-            known.filter(|(_, weight)| weight.is_finite() && *weight != 0.0).unzip();
+        let (rows, weights) = known_rows(demand.rows.as_deref().unwrap_or_default(), ordinals);
         let leaf = &mut self.leaves[demand.leaf];
         match leaf.recipe {
             Recipe::ItemRows { matrix, .. } if !rows.is_empty() => {
@@ -417,16 +416,5 @@ impl<'a> Leaf<'a> {
         let model = layout.version(self.version).name.clone();
         let ways: Vec<&str> = self.ways.iter().filter_map(|way| way.word()).collect();
         NamedLeaf { model, recipe: recipe.into(), search: ways.join(", ") }
-    }
-}
-
-/// Appends what is popular and not listed yet, with scores below all others.
-fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
-    let lowest = items.last().map_or(0.0, |last| last.score);
-    let listed: BTreeSet<String> = items.iter().map(|item| item.item_id.clone()).collect();
-    let more = popular.into_iter().filter(|item| !listed.contains(&item.item_id));
-    for (below, mut item) in (1_u32..).zip(more.take(count.saturating_sub(items.len()))) {
-        item.score = lowest - f64::from(below);
-        items.push(item);
     }
 }
