@@ -9,6 +9,7 @@
 //!                                 ├─ rounds  what is asked together, and until when
 //!                                 ├─ lookup  round one: vectors and histories
 //!                                 ├─ search  round two: lists, merged
+//!                                 ├─ vectors a round for explanations: what carried what
 //!                                 └─ fanout  replicas, retries, hedges of one round
 //!                                      ├─ select, decide, policy (pure)
 //!                                      └─ drive, over the nodes of `node`
@@ -33,6 +34,7 @@ mod admission;
 mod answer;
 mod approach;
 mod ask;
+mod basis;
 mod config;
 mod engine;
 mod error;
@@ -53,6 +55,7 @@ mod share;
 mod task;
 mod telemetry;
 mod tree;
+mod vectors;
 
 pub use config::{
     ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, MAX_MAX_IN_FLIGHT,

@@ -22,6 +22,7 @@ use crate::approach::{
     Approach, By, Source, want_item, want_profile, want_recent, want_user, want_words,
 };
 use crate::ask::{Ask, NamedLeaf, Subject};
+use crate::basis::Basis;
 use crate::error::RouterError;
 use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
@@ -90,6 +91,8 @@ struct Leaf<'a> {
     exclude: Arc<[u32]>,
     /// How it was searched; kept only for answers that explain.
     ways: BTreeSet<SearchWay>,
+    /// What the vector is a sum of that it was searched for; only for answers that explain.
+    basis: Option<Basis<'a>>,
 }
 
 impl<'a> Task<'a> {
@@ -144,7 +147,7 @@ impl<'a> Task<'a> {
         for Leaf { version, recipe, is_chained, .. } in &self.leaves {
             match self.ask.subject {
                 Subject::User(_) => {
-                    want_user(&mut self.facts, *version, recipe, excludes_seen);
+                    want_user(&mut self.facts, *version, recipe, excludes_seen, self.ask.explain);
                     if *is_chained {
                         continue;
                     }
@@ -399,6 +402,7 @@ impl<'a> Leaf<'a> {
             approach: Approach::None,
             exclude: Arc::default(),
             ways: BTreeSet::new(),
+            basis: None,
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn evaluate(
     Ok((EnsembleEvaluation { ensemble, models, report, unknown_users }, per_user))
 }
 
-/// The list of each of the evaluator's users, as [`evaluate`] scores them.
+/// The list of each of the evaluator's users, as `marquee eval --ensemble` scores them.
 ///
 /// # Errors
 /// A file or a bundle that cannot be read, or does not fit the others.
