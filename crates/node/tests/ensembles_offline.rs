@@ -224,6 +224,8 @@ async fn the_lists_are_the_same() {
                 name: Some(name.into()),
                 items: Some(path("films.csv")),
                 factors: (model == ModelKind::Mf).then_some(8),
+                // Few as they are, the default would shrink all vectors to nothing.
+                regularization: (model == ModelKind::Mf).then_some(0.5),
                 shards,
                 evaluate_users: Some(0),
                 ..TrainArgs::new(path("train.csv"), bundle(name))
