@@ -41,6 +41,9 @@ pub const MAX_CARRIERS: u32 = 3;
 /// Rows of a sum that are looked at to say what carried an item, those that weigh most: all of theirs are
 /// named once.
 pub const MAX_CARRIER_ROWS: usize = 1_000;
+/// Components of the rows that are read to say what a user's vector is the sum of, for each leaf and matrix: 1,000
+/// items of up to 262 components. A message of some of these, twice over, is far from its bound.
+pub const MAX_CARRIER_COMPONENTS: usize = 1 << 18;
 /// With fewer like-minded users than this nothing is said of how alike they are: that would be about somebody.
 pub const MIN_NEIGHBOURS_DESCRIBED: u32 = 3;
 /// Levels of nesting in an ensemble, references followed.

@@ -30,9 +30,6 @@ pub struct NewItem<'a> {
 /// The vector of a user, of as many components as the items have, after `items`; `user` may be zeros.
 /// None where numbers are too large to solve with.
 pub fn fold_in(user: &[f32], items: &[NewItem<'_>], confidence: f64) -> Option<Vec<f32>> {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    };
     let (n, alpha) = (items.len(), confidence - 1.0);
     // K is symmetric up to rounding; the solver reads the lower half.
     let system = Mat::from_fn(n, n, |row, column| {
@@ -49,6 +46,20 @@ pub fn fold_in(user: &[f32], items: &[NewItem<'_>], confidence: f64) -> Option<V
     }
     let folded: Vec<f32> = folded.into_iter().map(|x| x as f32).collect();
     folded.iter().all(|x| x.is_finite()).then_some(folded)
+}
+
+/// How often the row z of an item is in a user's vector that was fitted or folded in with it, with this
+/// confidence.
+///
+/// The normal equations `(H + Yᵀ A Y) x = Yᵀ c`, where A has `α = c − 1` of each item on its diagonal, are
+/// `H x = Yᵀ (c − A Y x)`. So `x = Zᵀ w` with `w_j = c_j − α_j ⟨y_j, x⟩`: what solving by the identity above comes to,
+/// without solving. For what is folded into a known vector x the same holds of the step to x'.
+pub fn residual(user: &[f32], factors: &[f32], confidence: f64) -> f64 {
+    confidence - (confidence - 1.0) * dot(factors, user)
+}
+
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 #[cfg(test)]
@@ -110,6 +121,23 @@ mod tests {
                     let error = f64::from(*folded) - trained;
                     assert!(error.abs() < 1e-5, "{folded} is not {trained}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn residuals_are_what_the_solution_is_made_of() {
+        let items = [0, 2, 3, 5];
+        let folds: Vec<Vec<f32>> = items.iter().map(|&at| fold(at)).collect();
+        for confidence in [0.5, 1.0, 4.0] {
+            let x: Vec<f32> = trained(&items, confidence).into_iter().map(|x| x as f32).collect();
+            let mut sum = [0.0; 3];
+            for (&at, fold) in items.iter().zip(&folds) {
+                let weight = residual(&x, &Y[at], confidence);
+                sum.iter_mut().zip(fold).for_each(|(sum, &z)| *sum += weight * f64::from(z));
+            }
+            for (sum, x) in sum.iter().zip(&x) {
+                assert!((sum - f64::from(*x)).abs() < 1e-5, "{sum} is not {x}");
             }
         }
     }

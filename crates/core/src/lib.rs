@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bounds;
+pub mod carry;
 pub mod command;
 pub mod diversify;
 pub mod ensemble;

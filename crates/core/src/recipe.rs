@@ -96,6 +96,10 @@ pub enum Recipe {
         /// SearchItems.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         term_topics: Option<String>,
+        /// What the history weighs in the rows of `user_topics`, so that it can be said what carried an item;
+        /// none: it is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        history: Option<HistoryWeights>,
     },
     /// History → row-sum over a matrix items × items: neighbours, rules, transitions.
     ItemRows {
@@ -361,6 +365,14 @@ impl Recipe {
         }
     }
 
+    /// What the history weighs in the user's stored vector, where that is a sum: only explanations ask.
+    pub fn summed(&self) -> Option<&HistoryWeights> {
+        match self {
+            Self::Content { history, .. } => history.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Checks the numbers of the recipe; matrices are checked by whoever has them, see
     /// [`needs`](Self::needs).
     ///
@@ -406,7 +418,7 @@ impl Recipe {
             {
                 Err(format!("{neighbours} neighbours: 1 to {MAX_NEIGHBOURS} are allowed"))
             }
-            _ => self.history().map_or(Ok(()), HistoryWeights::check),
+            _ => self.history().or(self.summed()).map_or(Ok(()), HistoryWeights::check),
         }
     }
 
@@ -422,7 +434,7 @@ impl Recipe {
                     needs
                         .extend(fold_in.as_ref().map(|f| (f.matrix.as_str(), dense(Entity::Item))));
                 }
-                Self::Content { user_topics, item_topics, term_topics } => {
+                Self::Content { user_topics, item_topics, term_topics, history: _ } => {
                     needs.push((user_topics.as_str(), dense(Entity::User)));
                     needs.push((item_topics.as_str(), dense(Entity::Item)));
                     needs.extend(term_topics.as_deref().map(|name| (name, dense(Entity::Term))));
@@ -451,7 +463,7 @@ impl Recipe {
                 }
                 Self::Popularity | Self::Blend { .. } | Self::Profiled { .. } => {}
             }
-            if part.history().is_some_and(HistoryWeights::needs_order) {
+            if part.history().or(part.summed()).is_some_and(HistoryWeights::needs_order) {
                 needs.push((HISTORY_ORDER_MATRIX, Shape::ByUser));
             }
         }

@@ -375,6 +375,7 @@ async fn content_adds_up_what_was_liked() {
         user_topics: "user_factors".into(),
         item_topics: "item_factors".into(),
         term_topics: None,
+        history: None,
     };
     at_any_number_of_shards!(recipe, |served| {
         let sum = |at: usize| factor(42, at) + factor(6, at) + factor(8, at);

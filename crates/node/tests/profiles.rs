@@ -142,15 +142,11 @@ fn ids(answer: &RecommendResponse) -> Vec<String> {
 async fn who_is_only_described_gets_what_such_people_like() {
     let files = Files::new();
     let evaluator = files.evaluator();
-    for (model, shards) in [
-        (ModelKind::Mf, 1),
-        (ModelKind::ItemKnn, 2),
-        (ModelKind::UserKnn, 5),
-        (ModelKind::Hybrid, 2),
-    ] {
+    let models = [ModelKind::Mf, ModelKind::ItemKnn, ModelKind::UserKnn, ModelKind::Hybrid];
+    for (model, shards) in models.into_iter().flat_map(|model| [1, 2, 5].map(|n| (model, n))) {
         let args = TrainArgs { items: Some(files.path("films.csv")), ..files.args(model, shards) };
         train(&args, 0).expect("trained");
-        let name = model.name();
+        let name = format!("{} of {shards} shards", model.name());
         let evaluation = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
         let (found, popular) = (evaluation.report.metrics.recall, evaluation.popularity.recall);
         assert!(found > popular + 0.2, "{name}: recall {found} beside {popular} of popularity");

@@ -111,6 +111,7 @@ fn every_recipe() -> Recipe {
             user_topics: "u".into(),
             item_topics: "i".into(),
             term_topics: Some("t".into()),
+            history: Some(history.clone()),
         },
         Recipe::ItemRows { matrix: "ease".into(), history: history.clone() },
         neighbours(NeighbourSearch::Vectors { user_factors: "u".into() }),

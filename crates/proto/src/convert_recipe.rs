@@ -18,11 +18,14 @@ pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
             })
         }
         Recipe::Popularity => Kind::Popularity(pb::Popularity {}),
-        Recipe::Content { user_topics, item_topics, term_topics } => Kind::Content(pb::Content {
-            user_topics: user_topics.clone(),
-            item_topics: item_topics.clone(),
-            term_topics: term_topics.clone().unwrap_or_default(),
-        }),
+        Recipe::Content { user_topics, item_topics, term_topics, history } => {
+            Kind::Content(pb::Content {
+                user_topics: user_topics.clone(),
+                item_topics: item_topics.clone(),
+                term_topics: term_topics.clone().unwrap_or_default(),
+                history: history.as_ref().map(weights_to_pb),
+            })
+        }
         Recipe::Profiled { recipe, profile: Profile { matrix, users } } => {
             Kind::Profiled(Box::new(pb::Profiled {
                 recipe: Some(Box::new(recipe_to_pb(recipe))),
@@ -60,12 +63,18 @@ pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
     pb::Recipe { kind: Some(kind) }
 }
 
-fn rows_to_pb(matrix: &str, history: &HistoryWeights) -> pb::ItemRows {
+fn weights_to_pb(history: &HistoryWeights) -> pb::HistoryWeights {
     let HistoryWeights { by_value, decay, newest } = *history;
-    pb::ItemRows {
-        matrix: matrix.into(),
-        history: Some(pb::HistoryWeights { by_value, decay, newest }),
-    }
+    pb::HistoryWeights { by_value, decay, newest }
+}
+
+fn weights_from_pb(history: pb::HistoryWeights) -> HistoryWeights {
+    let pb::HistoryWeights { by_value, decay, newest } = history;
+    HistoryWeights { by_value, decay, newest }
+}
+
+fn rows_to_pb(matrix: &str, history: &HistoryWeights) -> pb::ItemRows {
+    pb::ItemRows { matrix: matrix.into(), history: Some(weights_to_pb(history)) }
 }
 
 /// A recipe of the wire.
@@ -103,11 +112,14 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
             fold_in: fold_in.map(|pb::FoldIn { matrix, confidence }| FoldIn { matrix, confidence }),
         },
         Kind::Popularity(pb::Popularity {}) => Recipe::Popularity,
-        Kind::Content(pb::Content { user_topics, item_topics, term_topics }) => Recipe::Content {
-            user_topics,
-            item_topics,
-            term_topics: (!term_topics.is_empty()).then_some(term_topics),
-        },
+        Kind::Content(pb::Content { user_topics, item_topics, term_topics, history }) => {
+            Recipe::Content {
+                user_topics,
+                item_topics,
+                term_topics: (!term_topics.is_empty()).then_some(term_topics),
+                history: history.map(weights_from_pb),
+            }
+        }
         Kind::Profiled(_) if nesting != Nesting::Outer => {
             return Err(invalid("a profile in a recipe: give it to the whole".into()));
         }
@@ -152,6 +164,5 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
 
 fn rows_from_pb(rows: pb::ItemRows) -> Result<(String, HistoryWeights)> {
     let pb::ItemRows { matrix, history } = rows;
-    let pb::HistoryWeights { by_value, decay, newest } = needed(history, "version.recipe.history")?;
-    Ok((matrix, HistoryWeights { by_value, decay, newest }))
+    Ok((matrix, weights_from_pb(needed(history, "version.recipe.history")?)))
 }

@@ -42,6 +42,7 @@ impl ShardService for TenItems {
     ) -> Result<Response<LookupResponse>, Status> {
         let results = request.into_inner().ops.into_iter().map(|op| LookupResult {
             rows: op.keys.iter().map(|_| Row { found: true, ..Row::default() }).collect(),
+            ..LookupResult::default()
         });
         Ok(Response::new(LookupResponse { results: results.collect() }))
     }

@@ -3,6 +3,7 @@
 //! Pure: from rows that were found to a search. Which leaf asks, and what becomes of its list, is the
 //! task's.
 
+use crate::basis::has_parts;
 use crate::facts::{Facts, Who, rows};
 use crate::lookup::components;
 use bytes::Bytes;
@@ -73,6 +74,7 @@ pub(crate) fn want_user<'a>(
     version: usize,
     recipe: &'a Recipe,
     excludes_seen: bool,
+    explains: bool,
 ) {
     let mut want = |dense, sparse| {
         facts.want(Who::Subject, rows(version, Entity::User, dense, sparse));
@@ -80,10 +82,12 @@ pub(crate) fn want_user<'a>(
     if let Some(matrix) = own_vector(recipe) {
         want(matrix, "");
     }
-    if excludes_seen || recipe.history().is_some() {
+    let is_summed = explains && has_parts(recipe);
+    if excludes_seen || recipe.history().is_some() || is_summed {
         want("", HISTORY_MATRIX);
     }
-    if recipe.history().is_some_and(|weights| weights.needs_order()) {
+    let summed = recipe.summed().filter(|_| explains);
+    if recipe.history().or(summed).is_some_and(|weights| weights.needs_order()) {
         want("", HISTORY_ORDER_MATRIX);
     }
 }
@@ -155,19 +159,11 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn of(facts: &Facts<'_>, version: usize, recents: usize) -> Self {
-        let history = facts.row(Who::Subject, version, "", HISTORY_MATRIX);
-        let order = facts.row(Who::Subject, version, "", HISTORY_ORDER_MATRIX);
-        let (columns, values) =
-            history.map_or((&[][..], &[][..]), |row| (&row.columns[..], &row.values[..]));
-        let ages: BTreeMap<u32, u32> = order
-            .iter()
-            .flat_map(|row| row.columns.iter().zip(&row.values))
-            .map(|(&column, &age)| (column, age as u32))
-            .collect();
-        let mut entries = Vec::with_capacity(columns.len() + recents);
+        let own = own_history(facts, version);
+        let mut entries = Vec::with_capacity(own.len() + recents);
         // A recent item speaks as much as those that the user liked.
         let liked: Vec<f64> =
-            values.iter().map(|&value| f64::from(value)).filter(|&value| value > 0.0).collect();
+            own.iter().map(|seen| f64::from(seen.value)).filter(|&value| value > 0.0).collect();
         let value = match liked.is_empty() {
             true => 1.0,
             false => (liked.iter().sum::<f64>() / liked.len() as f64) as f32,
@@ -180,13 +176,31 @@ impl History {
                 entries.push(Seen { ordinal: row.ordinal, value, age });
             }
         }
-        let older = columns.iter().zip(values).filter(|(ordinal, _)| !newer.contains(ordinal));
-        entries.extend(older.map(|(&ordinal, &value)| {
-            let age = ages.get(&ordinal).copied().unwrap_or(0).saturating_add(newer.len() as u32);
-            Seen { ordinal, value, age }
-        }));
-        Self { seen: columns.into(), has_own: !liked.is_empty(), entries }
+        let older = own.iter().filter(|seen| !newer.contains(&seen.ordinal));
+        entries.extend(
+            older.map(|seen| Seen { age: seen.age.saturating_add(newer.len() as u32), ..*seen }),
+        );
+        let seen = own.iter().map(|seen| seen.ordinal).collect();
+        Self { seen, has_own: !liked.is_empty(), entries }
     }
+}
+
+/// What a version itself knows that the user has seen, by ascending item.
+pub(crate) fn own_history(facts: &Facts<'_>, version: usize) -> Vec<Seen> {
+    let history = facts.row(Who::Subject, version, "", HISTORY_MATRIX);
+    let order = facts.row(Who::Subject, version, "", HISTORY_ORDER_MATRIX);
+    let ages: BTreeMap<u32, u32> = order
+        .iter()
+        .flat_map(|row| row.columns.iter().zip(&row.values))
+        .map(|(&column, &age)| (column, age as u32))
+        .collect();
+    let rows = history.into_iter().flat_map(|row| row.columns.iter().zip(&row.values));
+    let seen = |(&ordinal, &value): (&u32, &f32)| Seen {
+        ordinal,
+        value,
+        age: ages.get(&ordinal).copied().unwrap_or(0),
+    };
+    rows.map(seen).collect()
 }
 
 /// How a leaf answers a user of whom this is known.
@@ -303,7 +317,7 @@ fn by_rows(matrix: &str, (rows, weights): (Vec<u32>, Vec<f32>)) -> Option<Source
     (!rows.is_empty()).then(|| Source { matrix, by: By::Rows(rows, weights) })
 }
 
-fn floats(row: &Row) -> Vec<f32> {
+pub(crate) fn floats(row: &Row) -> Vec<f32> {
     components(&row.vector).collect()
 }
 

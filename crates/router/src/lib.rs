@@ -5,9 +5,11 @@
 //!                                 │
 //!                                 ├─ task    one request: its route, its leaves, its answer
 //!                                 ├─ tree    the ensemble in execution (pure)
+//!                                 ├─ last    what is done with a list at last (pure)
 //!                                 ├─ rounds  what is asked together, and until when
 //!                                 ├─ lookup  round one: vectors and histories
 //!                                 ├─ search  round two: lists, merged
+//!                                 ├─ vectors a round for explanations: what carried what
 //!                                 └─ fanout  replicas, retries, hedges of one round
 //!                                      ├─ select, decide, policy (pure)
 //!                                      └─ drive, over the nodes of `node`
@@ -32,15 +34,18 @@ mod admission;
 mod answer;
 mod approach;
 mod ask;
+mod basis;
 mod config;
 mod engine;
 mod error;
 mod events;
 mod facts;
 mod fanout;
+mod last;
 mod layout;
 mod lookup;
 mod node;
+mod offline;
 mod readiness;
 mod remote;
 mod router;
@@ -50,6 +55,7 @@ mod share;
 mod task;
 mod telemetry;
 mod tree;
+mod vectors;
 
 pub use config::{
     ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, MAX_MAX_IN_FLIGHT,
@@ -58,9 +64,10 @@ pub use config::{
 pub use error::{RouterError, Silence};
 pub use events::Feedback;
 pub use node::Dialer;
+pub use offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
 pub use remote::GrpcDialer;
 pub use router::Router;
 pub use service::RouterService;
 pub use share::RecentItems;
 pub use telemetry::{Report, Reward, RouterTelemetry};
-pub use tree::{AskLeaf, Weights, evaluate_offline};
+pub use tree::Weights;

@@ -139,6 +139,7 @@ impl<'a> LookupRound<'a> {
                     dense_matrix: op.rows.dense.into(),
                     sparse_matrix: op.rows.sparse.into(),
                     tags: op.rows.tags,
+                    ..LookupOp::default()
                 });
             }
         }
@@ -178,7 +179,9 @@ impl Round for LookupRound<'_> {
         if results.len() != asked.len() {
             return Err(format!("{} results for {} lookups", results.len(), asked.len()));
         }
-        for (&op, LookupResult { rows }) in asked.iter().zip(&results) {
+        for (&op, LookupResult { rows, ordinal_rows: _, ordinal_names: _ }) in
+            asked.iter().zip(&results)
+        {
             let op = &self.ops[op];
             let keys = op.keys.iter().filter(|key| key.is_in(pieces)).count();
             if rows.len() != keys {
@@ -186,7 +189,7 @@ impl Round for LookupRound<'_> {
             }
             rows.iter().try_for_each(|row| check_row(row, op))?;
         }
-        for (op, LookupResult { rows }) in asked.into_iter().zip(results) {
+        for (op, LookupResult { rows, .. }) in asked.into_iter().zip(results) {
             let keys = self.ops[op].keys.iter_mut().filter(|key| key.is_in(pieces));
             keys.zip(rows).for_each(|(key, row)| key.row = Some(row));
         }

@@ -22,13 +22,15 @@ use crate::approach::{
     Approach, By, Source, want_item, want_profile, want_recent, want_user, want_words,
 };
 use crate::ask::{Ask, NamedLeaf, Subject};
+use crate::basis::Basis;
 use crate::error::RouterError;
 use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
+use crate::last::fill_up;
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
 use crate::search::Matrix;
-use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree};
+use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree, known_rows};
 use marquee_core::diversify::Diversity;
 use marquee_core::fuse::Candidate;
 use marquee_core::plan::{Plan, Route};
@@ -89,6 +91,8 @@ struct Leaf<'a> {
     exclude: Arc<[u32]>,
     /// How it was searched; kept only for answers that explain.
     ways: BTreeSet<SearchWay>,
+    /// What the vector is a sum of that it was searched for; only for answers that explain.
+    basis: Option<Basis<'a>>,
 }
 
 impl<'a> Task<'a> {
@@ -143,7 +147,7 @@ impl<'a> Task<'a> {
         for Leaf { version, recipe, is_chained, .. } in &self.leaves {
             match self.ask.subject {
                 Subject::User(_) => {
-                    want_user(&mut self.facts, *version, recipe, excludes_seen);
+                    want_user(&mut self.facts, *version, recipe, excludes_seen, self.ask.explain);
                     if *is_chained {
                         continue;
                     }
@@ -343,13 +347,11 @@ impl<'a> Task<'a> {
             let failure = lost.get(&piece).copied().unwrap_or(Failure::Unreachable);
             self.missing.insert(piece, failure);
         }
-        let weights = demand.rows.iter().flat_map(|rows| rows.iter().map(|(_, weight)| *weight));
-        let known = found.iter().zip(weights).filter_map(|(found, weight)| match found {
-            Found::Row(row) => Some((row.ordinal, weight as f32)),
+        let ordinals = found.iter().map(|found| match found {
+            Found::Row(row) => Some(row.ordinal),
             Found::Unknown | Found::Unavailable(_) => None,
         });
-        let (rows, weights): (Vec<u32>, Vec<f32>) =
-            known.filter(|(_, weight)| weight.is_finite() && *weight != 0.0).unzip();
+        let (rows, weights) = known_rows(demand.rows.as_deref().unwrap_or_default(), ordinals);
         let leaf = &mut self.leaves[demand.leaf];
         match leaf.recipe {
             Recipe::ItemRows { matrix, .. } if !rows.is_empty() => {
@@ -400,6 +402,7 @@ impl<'a> Leaf<'a> {
             approach: Approach::None,
             exclude: Arc::default(),
             ways: BTreeSet::new(),
+            basis: None,
         }
     }
 
@@ -417,16 +420,5 @@ impl<'a> Leaf<'a> {
         let model = layout.version(self.version).name.clone();
         let ways: Vec<&str> = self.ways.iter().filter_map(|way| way.word()).collect();
         NamedLeaf { model, recipe: recipe.into(), search: ways.join(", ") }
-    }
-}
-
-/// Appends what is popular and not listed yet, with scores below all others.
-fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
-    let lowest = items.last().map_or(0.0, |last| last.score);
-    let listed: BTreeSet<String> = items.iter().map(|item| item.item_id.clone()).collect();
-    let more = popular.into_iter().filter(|item| !listed.contains(&item.item_id));
-    for (below, mut item) in (1_u32..).zip(more.take(count.saturating_sub(items.len()))) {
-        item.score = lowest - f64::from(below);
-        items.push(item);
     }
 }

@@ -66,6 +66,17 @@ pub(crate) struct LeafShape {
 /// The weight of each row of a sum, by the id of its item.
 pub(crate) type Rows = Arc<[(String, f64)]>;
 
+/// The rows that a chain's leaf adds up and their weights: of those that were demanded the ones that its model
+/// has a number for. Nothing if it knows none of these items, and so has nothing to say.
+pub(crate) fn known_rows(
+    rows: &[(String, f64)],
+    ordinals: impl IntoIterator<Item = Option<u32>>,
+) -> (Vec<u32>, Vec<f32>) {
+    let known = ordinals.into_iter().zip(rows);
+    let known = known.filter_map(|(ordinal, (_, weight))| Some((ordinal?, *weight as f32)));
+    known.filter(|(_, weight)| weight.is_finite() && *weight != 0.0).unzip()
+}
+
 /// What is known of a leaf.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum LeafState {
@@ -242,43 +253,6 @@ impl Tree {
     /// Whether the node is a leaf of which nothing will come.
     fn is_absent(&self, leaves: &[LeafState]) -> bool {
         matches!(self, Self::Leaf(leaf) if leaves[*leaf] == LeafState::Absent)
-    }
-}
-
-/// What a leaf is asked, by its number: at most so many items, and only these if given. None where nothing
-/// comes of it.
-pub type AskLeaf<'a> = dyn FnMut(usize, usize, Option<&[String]>) -> Option<Vec<Candidate>> + 'a;
-
-/// The list of a decided ensemble whose leaves answer at once, as a router makes it: for evaluation. `weights`
-/// gives, for each model from left to right, the weights of its recipe's parts, which are the leaves. None if a
-/// reference or a split is left in it, `weights` has none, or it has a chain or a last step, which need more of
-/// a model than lists.
-pub fn evaluate_offline(
-    root: &EnsembleNode,
-    count: usize,
-    weights: &mut Weights<'_>,
-    ask: &mut AskLeaf<'_>,
-) -> Option<Vec<Candidate>> {
-    let mut leaves = 0;
-    let Shape { tree, last, leaves: shapes, timeouts: _ } = Shape::of(root, &mut |version| {
-        let weights = weights(version)?;
-        leaves += weights.len();
-        Some(weights)
-    })?;
-    if last.is_some() || shapes.iter().any(|leaf| leaf.is_chained) {
-        return None;
-    }
-    let (mut states, scope) = (vec![LeafState::Open; leaves], Scope { count, only: None });
-    loop {
-        match tree.evaluate(&mut states, &scope) {
-            Step::Done(list) => return Some(list),
-            Step::Ask(demands) => {
-                for Demand { leaf, scope, rows: _ } in demands {
-                    let list = ask(leaf, scope.count, scope.only.as_deref());
-                    states[leaf] = list.map_or(LeafState::Absent, LeafState::Answered);
-                }
-            }
-        }
     }
 }
 

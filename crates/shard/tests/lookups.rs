@@ -16,7 +16,7 @@ fn op(entity: Entity, keys: Vec<LookupKey>, dense: &str, sparse: &str) -> Lookup
         keys,
         dense_matrix: dense.into(),
         sparse_matrix: sparse.into(),
-        tags: false,
+        ..LookupOp::default()
     }
 }
 
@@ -70,6 +70,51 @@ async fn users_and_items_in_one_call_each_in_order() {
     }
     let bare = &results[3].rows[0];
     assert!(bare.found && bare.vector.is_empty() && bare.columns.is_empty());
+}
+
+#[tokio::test]
+async fn items_are_found_by_number_wherever_they_are() {
+    let catalogue = Catalogue::new(1);
+    let cluster = Cluster::with(&catalogue, 3).await;
+    let wanted = [5, 0, 11, ITEMS as u32, u32::MAX];
+    let by_number = |shards: &[u32]| LookupOp {
+        ordinals: wanted.to_vec(),
+        ordinal_shards: shards.to_vec(),
+        ..op(Entity::Item, keys([&catalogue.items[3]], 3), "item_factors", "")
+    };
+    let look_up = async |op: LookupOp| {
+        let request = LookupRequest { plan_epoch: 1, ops: vec![op] };
+        Ok::<_, tonic::Status>(cluster.look_up(request).await?.results.remove(0))
+    };
+    let all = look_up(by_number(&[0, 1, 2])).await.expect("an answer");
+    assert_eq!(all.rows.len(), 1, "ids beside them");
+    assert_eq!(all.rows[0].ordinal, 3);
+    let found: std::collections::BTreeSet<u32> =
+        all.ordinal_rows.iter().map(|row| row.ordinal).collect();
+    assert_eq!(found, [0, 5, 11].into());
+    assert_eq!(all.ordinal_names.len(), 3);
+    for (row, name) in all.ordinal_rows.iter().zip(&all.ordinal_names) {
+        let item = row.ordinal as usize;
+        assert_eq!(row.vector, bytes_of(&catalogue.item_factors[item]));
+        assert_eq!((name.ordinal, &name.item_id), (row.ordinal, &catalogue.items[item]));
+    }
+    let one = look_up(by_number(&[home(&catalogue.items[5], 3)])).await.expect("an answer");
+    assert!(one.ordinal_rows.iter().any(|row| row.ordinal == 5));
+    let here = |row: &Row| home(&catalogue.items[row.ordinal as usize], 3);
+    assert!(one.ordinal_rows.iter().all(|row| here(row) == home(&catalogue.items[5], 3)));
+    let of_users = LookupOp {
+        entity: Entity::User.into(),
+        keys: vec![],
+        dense_matrix: String::new(),
+        ..by_number(&[0])
+    };
+    let refused = look_up(of_users).await.expect_err("by id only");
+    assert!(refused.message().contains("ops[0].ordinals: items"), "{refused}");
+    let nowhere = look_up(by_number(&[])).await.expect_err("no shard");
+    assert!(nowhere.message().contains("ops[0].ordinal_shards"), "{nowhere}");
+    let many = LookupOp { ordinals: vec![0; 1_001], ..by_number(&[0]) };
+    let refused = look_up(many).await.expect_err("too many");
+    assert!(refused.message().contains("at most 1000"), "{refused}");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_socket_changes_nothing() {
         keys: keys.collect(),
         dense_matrix: "user_factors".into(),
         sparse_matrix: "history".into(),
-        tags: false,
+        ..LookupOp::default()
     };
     let request = LookupRequest { plan_epoch: 1, ops: vec![op] };
     let near = cluster.api.lookup(Request::new(request.clone())).await.expect("near").into_inner();

@@ -196,7 +196,7 @@ async fn lookups() {
         keys: vec![LookupKey { shard: 0, id: "user-1".into() }],
         dense_matrix: "user_factors".into(),
         sparse_matrix: "history".into(),
-        tags: false,
+        ..LookupOp::default()
     };
     let key = |shard, id: &str| vec![LookupKey { shard, id: id.into() }];
     let cases = [

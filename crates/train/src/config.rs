@@ -72,6 +72,10 @@ pub struct ModelConfig {
     /// `--half-life`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub half_life: Option<f64>,
+    /// What a hybrid blends, each with settings of its own; none: all families that the data allow, as they are by
+    /// default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<ModelConfig>,
 }
 
 impl ModelConfig {
@@ -125,6 +129,7 @@ impl ModelConfig {
             window_decay: args.window_decay,
             beta: args.beta,
             half_life: args.half_life,
+            members: args.members.clone(),
         }
     }
 
@@ -151,6 +156,7 @@ impl ModelConfig {
             window_decay,
             beta,
             half_life,
+            members,
         } = self.clone();
         TrainArgs {
             model,
@@ -173,6 +179,10 @@ impl ModelConfig {
             window_decay: args.window_decay.or(window_decay),
             beta: args.beta.or(beta),
             half_life: args.half_life.or(half_life),
+            members: match args.members.as_slice() {
+                [] => members,
+                given => given.to_vec(),
+            },
             ..args.clone()
         }
     }
@@ -221,6 +231,34 @@ mod tests {
         let filled = config.fill(&args);
         assert_eq!((filled.model, filled.decay), (ModelKind::UserKnn, Some(0.5)));
         assert_eq!(ModelConfig::of(&filled), ModelConfig { decay: Some(0.5), ..config });
+    }
+
+    #[test]
+    fn a_hybrid_has_members() {
+        let member = |model, factors| ModelConfig { model, factors, ..ModelConfig::default() };
+        let members = vec![member(ModelKind::Mf, Some(24)), member(ModelKind::Ease, None)];
+        let config = ModelConfig { model: ModelKind::Hybrid, members, ..ModelConfig::default() };
+        let text = config.to_text("from a test").expect("text");
+        assert!(text.contains("[[members]]\nmodel = \"mf\"\nfactors = 24"), "{text}");
+        assert_eq!(read(&text).expect("read"), config);
+        let filled = config.fill(&TrainArgs::new("a", "b"));
+        filled.validate().expect("fine");
+        assert_eq!(ModelConfig::of(&filled), config);
+        let refused = |members: Vec<ModelConfig>, model| {
+            let config = ModelConfig { model, members, ..ModelConfig::default() };
+            let args = config.fill(&TrainArgs::new("a", "b"));
+            args.validate().expect_err("refused").to_string()
+        };
+        for (members, model, says) in [
+            (vec![member(ModelKind::Ease, None)], ModelKind::Mf, "with model hybrid"),
+            (vec![member(ModelKind::Bpr, None)], ModelKind::Hybrid, "bpr is no member"),
+            (vec![member(ModelKind::Ease, None); 2], ModelKind::Hybrid, "ease twice"),
+            (vec![member(ModelKind::Ease, Some(3))], ModelKind::Hybrid, "--factors"),
+            (vec![config.clone()], ModelKind::Hybrid, "hybrid is no member"),
+        ] {
+            let said = refused(members, model);
+            assert!(said.contains(says), "{said} does not say {says}");
+        }
     }
 
     #[test]

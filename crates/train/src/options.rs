@@ -4,6 +4,7 @@
 //! them by hand from their `Default`. `validate()` checks what the types can't.
 
 use crate::als::RegularizationScaling;
+use crate::config::ModelConfig;
 use crate::error::TrainError;
 use crate::interactions::Duplicates;
 use crate::read::Format;
@@ -282,6 +283,10 @@ pub struct TrainArgs {
     /// A model and its settings, as `marquee tune` writes them; flags given beside it overrule it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The members of a hybrid with their settings, of a `--config`; none: all families, with their defaults.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<ModelConfig>,
     /// The model's name, under which its bundles are published as versions [default: the kind].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -412,6 +417,7 @@ impl TrainArgs {
             cold_items: false,
             model: ModelKind::default(),
             config: None,
+            members: Vec::new(),
             name: None,
             out: out.into(),
             shards: 1,

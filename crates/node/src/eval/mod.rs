@@ -14,6 +14,7 @@ use crate::cli::{self, output};
 use crate::config::Address;
 use anyhow::{Context as _, bail};
 use endpoint::EndpointReport;
+pub use ensemble::ensemble_lists;
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_train::eval::{
     BundleEvaluation, Comparison, CrossValidation, Evaluator, PerUser, compare, cross_validate,

@@ -13,7 +13,8 @@ use crate::lookup::{Found, LookupRound, MAX_KEYS};
 use crate::search::SearchRound;
 use crate::task::{Task, Why};
 use crate::tree::Demand;
-use futures::future::join_all;
+use crate::vectors::{VectorRound, Vectors};
+use futures::future::{join, join_all};
 use marquee_proto::shard::v1::Entity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -250,7 +251,10 @@ impl Engine {
         let whys = tasks.iter().map(Task::whys).enumerate();
         let open = whys.flat_map(|(n, whys)| whys.into_iter().map(move |why| (n, why)));
         let open = &mut open.collect::<Vec<_>>().into_iter().peekable();
-        while open.peek().is_some() {
+        let sums = tasks.iter().map(Task::sums).enumerate();
+        let sums = sums.flat_map(|(n, sums)| sums.into_iter().map(move |sum| (n, sum)));
+        let sums = &mut sums.collect::<Vec<_>>().into_iter().peekable();
+        while open.peek().is_some() || sums.peek().is_some() {
             let mut round = SearchRound::new(layout.epoch);
             let mut tickets = Vec::new();
             while let Some((n, why)) = open.next_if(|(_, Why { matrix, query, filter, .. })| {
@@ -259,10 +263,32 @@ impl Engine {
                 let Why { about, matrix, query, filter, denied } = why;
                 tickets.push((n, about, round.add(layout, matrix, query, filter, &denied)));
             }
-            let pieces = round.pieces();
-            self.drive(&mut round, layout, &pieces, Limit { at: ends, is_hasty: true }).await?;
+            let mut vectors = VectorRound::new(layout.epoch);
+            let mut of_leaves = Vec::new();
+            while let Some((n, (leaf, wanted))) =
+                sums.next_if(|(_, (_, wanted))| !vectors.is_full_for(wanted))
+            {
+                let places: Vec<usize> =
+                    wanted.into_iter().map(|wanted| vectors.add(layout, wanted)).collect();
+                of_leaves.push((n, leaf, places));
+            }
+            let limit = Limit { at: ends, is_hasty: true };
+            let (pieces, of_vectors) = (round.pieces(), vectors.pieces());
+            // Both at once: one round for whoever waits.
+            let (said, found) = join(
+                self.make(&mut round, layout, pieces, limit),
+                self.make(&mut vectors, layout, of_vectors, limit),
+            )
+            .await;
+            self.after(said?, layout);
+            self.after(found?, layout);
             for (n, about, ticket) in tickets {
                 tasks[n].understand(about, round.take_explanation(ticket));
+            }
+            for (n, leaf, places) in of_leaves {
+                let found: Vec<Vectors> =
+                    places.into_iter().map(|place| vectors.take(place)).collect();
+                tasks[n].attribute(leaf, &found);
             }
         }
         Ok(())

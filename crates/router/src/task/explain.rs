@@ -3,14 +3,17 @@
 //! One round more, and nothing of it changes the list: what does not answer is not said. For each version a
 //! query over its popular items counts what filters leave out of its catalogue. For each leaf that summed
 //! rows, the same sum over the listed items says which rows carried them. Rows of users are counted and not
-//! named.
+//! named. For each leaf that compared a vector which is a sum of items, the vectors of these and of the listed
+//! items say it; they are looked up while the queries are under way.
 
 use super::{Leaf, Task};
 use crate::approach::{Approach, By, Source};
 use crate::search::{Matrix, Said};
+use crate::vectors::{Vectors, Wanted};
 use marquee_core::bounds::{
     MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
 };
+use marquee_core::fuse::Candidate;
 use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
 use marquee_proto::shard::v1::{Operation, Query};
 use marquee_proto::v1;
@@ -66,9 +69,8 @@ impl<'a> Task<'a> {
             else {
                 continue;
             };
-            let listed = items.iter().take(MAX_EXPLAINED_ITEMS);
-            let listed = listed.filter(|it| it.contributions.iter().any(|c| c.leaf == number));
-            let ids: Vec<String> = listed.map(|item| item.item_id.clone()).collect();
+            let ids: Vec<String> =
+                listed(items, number).map(|(item, _)| item.item_id.clone()).collect();
             if ids.is_empty() {
                 continue;
             }
@@ -99,6 +101,54 @@ impl<'a> Task<'a> {
             });
         }
         whys
+    }
+
+    /// For each leaf whose vector is a sum of items, by its number, what to look up to say which of them
+    /// carried the list: rows of the matrix that was compared, and of the one that was summed if it is another.
+    /// Nothing unless the request explains.
+    pub(crate) fn sums(&self) -> Vec<(usize, Vec<Wanted<'a>>)> {
+        let items = self.items.as_deref().unwrap_or_default();
+        let of_leaf = |(number, leaf): (usize, &Leaf<'a>)| {
+            let basis = leaf.basis.as_ref()?;
+            let ids =
+                listed(items, number).map(|(item, _)| item.item_id.clone()).collect::<Vec<_>>();
+            let version = leaf.version;
+            let compared =
+                Wanted { version, matrix: basis.compared, ids, ordinals: basis.ordinals() };
+            let summed = (basis.summed != basis.compared).then(|| Wanted {
+                version,
+                matrix: basis.summed,
+                ids: Vec::new(),
+                ordinals: basis.ordinals(),
+            });
+            let is_any = !compared.ids.is_empty();
+            is_any.then(|| (number, [compared].into_iter().chain(summed).collect()))
+        };
+        self.leaves.iter().enumerate().filter_map(of_leaf).collect()
+    }
+
+    /// What was found of the rows that [`sums`](Self::sums) has for a leaf.
+    pub(crate) fn attribute(&mut self, number: usize, found: &[Vectors]) {
+        let (Some(basis), Some(compared)) = (&self.leaves[number].basis, found.first()) else {
+            return;
+        };
+        let summed = found.last().unwrap_or(compared);
+        let items = self.items.as_deref().unwrap_or_default();
+        let known: Vec<(&str, (&[f32], f64))> = listed(items, number)
+            .filter_map(|(item, score)| {
+                let vector = compared.by_id.get(&item.item_id)?;
+                Some((item.item_id.as_str(), (vector.as_slice(), score)))
+            })
+            .collect();
+        let (ids, vectors): (Vec<&str>, Vec<_>) = known.into_iter().unzip();
+        let shares = basis.carried(&compared.by_ordinal, &summed.by_ordinal, &vectors);
+        for (id, shares) in ids.into_iter().zip(shares) {
+            let carriers = shares.into_iter().filter_map(|(ordinal, share)| {
+                let (item_id, title) = compared.names.get(&ordinal)?.clone();
+                Some(v1::Carrier { item_id, title, share })
+            });
+            self.reasons.carriers.insert((number, id.to_owned()), carriers.collect());
+        }
     }
 
     fn why_not(&self, leaf: &Leaf<'a>) -> Why<'a> {
@@ -167,4 +217,12 @@ impl<'a> Task<'a> {
             }
         }
     }
+}
+
+/// The items that are explained and that a leaf contributed, each with the score it gave.
+fn listed(items: &[Candidate], leaf: usize) -> impl Iterator<Item = (&Candidate, f64)> {
+    items.iter().take(MAX_EXPLAINED_ITEMS).filter_map(move |item| {
+        let said = item.contributions.iter().find(|said| said.leaf == leaf)?;
+        Some((item, said.score))
+    })
 }

@@ -6,6 +6,7 @@ use crate::approach::{
     own_vector, text_vectors,
 };
 use crate::ask::Subject;
+use crate::basis::Basis;
 use crate::error::RouterError;
 use crate::facts::{Facts, Who};
 use crate::fanout::Failure;
@@ -63,6 +64,11 @@ impl<'a> Task<'a> {
                 true => Approach::Chained,
                 false => approach_to_user(leaf.recipe, leaf.version, facts, history, recents),
             };
+            if let (true, Approach::Items(Source { by: By::Vector(vector, _), .. })) =
+                (self.ask.explain, &leaf.approach)
+            {
+                leaf.basis = Basis::of(leaf.recipe, leaf.version, facts, recents, vector);
+            }
             if leaf.knows_tastes() {
                 has_taste |= !matches!(leaf.approach, Approach::None);
                 let own = own_vector(leaf.recipe)

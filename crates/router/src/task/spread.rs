@@ -2,13 +2,12 @@
 
 use super::Task;
 use crate::fanout::Failure;
+use crate::last::{Compared, candidates, compared, learn};
 use crate::layout::Layout;
 use crate::lookup::{Found, Rows, components};
-use crate::tree::MIN_DEPTH;
 use marquee_core::diversify::{Diversity, ItemFacts, diversify};
-use marquee_core::fuse::depth;
 use marquee_proto::shard::v1::Entity;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl<'a> Task<'a> {
     /// How the list is spread, if it is: given items are ranked and not chosen from.
@@ -18,36 +17,27 @@ impl<'a> Task<'a> {
 
     /// How many items the list is to have before the last step.
     pub(super) fn candidates(&self) -> usize {
-        match self.spreading() {
-            Some(_) => depth(self.ask.count, MIN_DEPTH),
-            None => self.ask.count,
-        }
+        candidates(self.spreading(), self.ask.count)
     }
 
-    /// The ids of the candidates, and what to look up of each of them: the vectors of the first model that has
-    /// some, and tags of all models, since any may be the only one that knows an item. Nothing if the list
-    /// stays as it is.
+    /// The ids of the candidates, and what to look up of each of them. Nothing if the list stays as it is.
     pub(crate) fn comparisons(&self, layout: &Layout<'a>) -> (Vec<String>, Vec<Rows<'a>>) {
         let Some(how) = self.spreading() else { return Default::default() };
-        let vectors = self.leaves.iter().find_map(|leaf| {
-            let matrix = layout.version(leaf.version).recipe.item_vectors()?;
-            Some((leaf.version, matrix))
-        });
-        let vectors = vectors.filter(|_| how.mmr_lambda.is_some());
-        let of = |(version, dense)| Rows {
-            version,
-            entity: Entity::Item,
-            dense,
-            sparse: "",
-            tags: how.has_caps(),
-        };
-        let mut rows: Vec<Rows<'a>> = vectors.into_iter().map(of).collect();
-        if how.has_caps() {
-            let versions: BTreeSet<usize> = self.leaves.iter().map(|leaf| leaf.version).collect();
-            let others =
-                versions.into_iter().filter(|&it| vectors.is_none_or(|(first, _)| first != it));
-            rows.extend(others.map(|version| of((version, ""))));
-        }
+        let leaves: Vec<(usize, Option<&str>)> = self
+            .leaves
+            .iter()
+            .map(|leaf| (leaf.version, layout.version(leaf.version).recipe.item_vectors()))
+            .collect();
+        let rows: Vec<Rows<'a>> = compared(how, &leaves)
+            .into_iter()
+            .map(|Compared { version, vectors, tags }| Rows {
+                version,
+                entity: Entity::Item,
+                dense: vectors,
+                sparse: "",
+                tags,
+            })
+            .collect();
         let ids = match rows.is_empty() {
             true => Vec::new(),
             false => self.items.iter().flatten().map(|item| item.item_id.clone()).collect(),
@@ -63,14 +53,7 @@ impl<'a> Task<'a> {
         for (facts, found) in facts.iter_mut().zip(found) {
             for found in found {
                 match found {
-                    Found::Row(row) => {
-                        if facts.vector.is_empty() {
-                            facts.vector = components(&row.vector).collect();
-                        }
-                        if facts.tags.is_empty() {
-                            facts.tags = row.tags;
-                        }
-                    }
+                    Found::Row(row) => learn(facts, components(&row.vector), row.tags),
                     Found::Unknown => {}
                     Found::Unavailable(piece) => {
                         let why = lost.get(&piece).copied().unwrap_or(Failure::Unreachable);

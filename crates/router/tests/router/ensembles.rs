@@ -305,3 +305,49 @@ async fn members_share_a_call_unless_their_timeouts_differ() {
     assert_eq!(ids, films(1, 1, "i", 150, 20).expected("u3", 10));
     assert_eq!(missing, ["films@2/0", "films@2/1"]);
 }
+
+/// All of a member whose searches are late by its timeout, and then of a patient one.
+const LATE: [Mood; 3] = [Mood::Hung, Mood::Slow(210), Mood::GivesUp];
+
+#[tokio::test(start_paused = true)]
+async fn who_is_late_by_a_members_timeout_is_asked_again_in_the_same_request() {
+    let mut world = apart();
+    world.serve(EnsembleNode::Sequence(vec![leaf(1), leaf(2)]));
+    let (reranked, _, _) = timed_answer(&world).await;
+    assert_ne!(reranked, films(1, 1, "i", 150, 20).expected("u3", 10));
+    world.serve(EnsembleNode::Sequence(vec![timed([None, Some(200)]), leaf(2)]));
+    for late in LATE {
+        let node = world.node("n1");
+        node.looks_up_well();
+        // Longer than a node is waited for that is doubted.
+        node.feels(Mood::Slow(150));
+        node.next_search_finds(late);
+        node.take_calls();
+        let (ids, missing, _) = timed_answer(&world).await;
+        assert_eq!(ids, reranked, "{late:?}");
+        // It was late once, and that is said.
+        assert_eq!(missing, ["films@2/0", "films@2/1"], "{late:?}");
+        assert_eq!(node.take_calls().1, 2, "{late:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_members_timeout_opens_no_breaker() {
+    for late in LATE {
+        let mut world = apart();
+        world.serve(timed([None, Some(200)]));
+        let (both, _, _) = timed_answer(&world).await;
+        let node = world.node("n1");
+        node.looks_up_well();
+        node.feels(late);
+        // At once, so that no lookup that is answered comes between: more than open a breaker.
+        let answers = futures::future::join_all((0..5).map(|_| timed_answer(&world))).await;
+        for (_, missing, _) in answers {
+            assert_eq!(missing, ["films@2/0", "films@2/1"], "{late:?}");
+        }
+        // A node that is avoided is not waited for as long as this.
+        node.feels(Mood::Slow(150));
+        let (ids, missing, _) = timed_answer(&world).await;
+        assert_eq!((ids, missing), (both, vec![]), "{late:?}");
+    }
+}

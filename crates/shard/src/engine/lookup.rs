@@ -1,4 +1,6 @@
-//! Lookup: the rows of users, items and terms by external id.
+//! Lookup: the rows of users, items and terms by external id, and of items by ordinal.
+//!
+//! Whoever knows an ordinal does not know the shard: all shards that may have it are asked.
 
 use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
@@ -7,11 +9,12 @@ use crate::pool::Work;
 use crate::service::OperationsSpent;
 use crate::table::{Replica, Table};
 use marquee_bundle::{BundleShard, CancelFlag, Entity, Partition, SearchScratch};
-use marquee_core::bounds::{MAX_BATCH, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{MAX_BATCH, MAX_CARRIER_ROWS, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
 use marquee_core::id::check_id;
 use marquee_proto::shard::v1::{
-    self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row,
+    self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,
 };
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,11 +37,29 @@ pub(crate) struct Lookup {
 struct Op {
     entity: Entity,
     replicas: Vec<Arc<Replica>>,
-    /// The place of the replica above, and the id.
-    keys: Vec<(usize, String)>,
+    /// Ids, then ordinals.
+    keys: Vec<Key>,
+    /// How many of the keys are ids.
+    ids: usize,
+    /// The places of the replicas that may have the ordinals.
+    holders: Vec<usize>,
     dense_matrix: String,
     sparse_matrix: String,
     tags: bool,
+}
+
+/// What a row is known by.
+enum Key {
+    /// In the replica at this place.
+    Id(usize, String),
+    /// In one of the holders, or none.
+    Ordinal(u32),
+}
+
+/// A row, and what it is called if it was asked for by ordinal.
+pub(crate) struct Known {
+    row: Row,
+    name: Option<RowName>,
 }
 
 /// Checks the request and takes its shards from the table.
@@ -49,7 +70,7 @@ pub(crate) fn check(
 ) -> Result<Lookup, RequestError> {
     let LookupRequest { plan_epoch: _, ops } = request;
     check_ops(ops.len())?;
-    let keys: usize = ops.iter().map(|op| op.keys.len()).sum();
+    let keys: usize = ops.iter().map(|op| op.keys.len() + op.ordinals.len()).sum();
     if keys > MAX_KEYS {
         let reason = format!("{keys} keys in all: at most {MAX_KEYS} are allowed");
         return Err(RequestError::invalid("ops", reason));
@@ -66,7 +87,16 @@ pub(crate) fn check(
 }
 
 fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError> {
-    let LookupOp { version, entity, keys, dense_matrix, sparse_matrix, tags } = op;
+    let LookupOp {
+        version,
+        entity,
+        keys,
+        dense_matrix,
+        sparse_matrix,
+        tags,
+        ordinals,
+        ordinal_shards,
+    } = op;
     let wrong =
         |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
     let version = check_version(field, version)?;
@@ -84,28 +114,45 @@ fn check_op(field: &str, op: LookupOp, table: &Table) -> Result<Op, RequestError
     if tags && entity != Entity::Item {
         return Err(wrong("tags", "items have tags, users have none".into()));
     }
+    if !ordinals.is_empty() && entity != Entity::Item {
+        return Err(wrong("ordinals", "items are asked for by number, others by id".into()));
+    }
+    if ordinals.len() > MAX_CARRIER_ROWS {
+        let reason = format!("{} in all: at most {MAX_CARRIER_ROWS} are allowed", ordinals.len());
+        return Err(wrong("ordinals", reason));
+    }
     let mut replicas: Vec<Arc<Replica>> = Vec::new();
-    let mut placed = Vec::with_capacity(keys.len());
-    for (number, LookupKey { shard, id }) in keys.into_iter().enumerate() {
-        check_id(&format!("{field}.keys[{number}].id"), &id).map_err(|error| {
-            RequestError::invalid(format!("{field}.keys[{number}].id"), error.to_string())
-        })?;
+    let mut place_of = |shard: u32| -> Result<usize, RequestError> {
         let known = replicas.iter().position(|held| held.shard.shard() == shard);
-        let place = match known {
+        Ok(match known {
             Some(place) => place,
             None => {
                 let key = ReplicaKey::new(version.clone(), shard);
                 replicas.push(Arc::clone(table.get(&key)?));
                 replicas.len() - 1
             }
-        };
-        placed.push((place, id));
+        })
+    };
+    let mut placed = Vec::with_capacity(keys.len());
+    for (number, LookupKey { shard, id }) in keys.into_iter().enumerate() {
+        check_id(&format!("{field}.keys[{number}].id"), &id).map_err(|error| {
+            RequestError::invalid(format!("{field}.keys[{number}].id"), error.to_string())
+        })?;
+        placed.push(Key::Id(place_of(shard)?, id));
     }
+    let ids = placed.len();
+    let holders: BTreeSet<usize> =
+        ordinal_shards.into_iter().map(place_of).collect::<Result<_, _>>()?;
+    let holders: Vec<usize> = holders.into_iter().collect();
+    if !ordinals.is_empty() && holders.is_empty() {
+        return Err(wrong("ordinal_shards", "it is empty: name the shards to look in".into()));
+    }
+    placed.extend(ordinals.into_iter().map(Key::Ordinal));
     if let Some(first) = replicas.first() {
         check_matrices(&first.shard, entity, &dense_matrix, &sparse_matrix)
             .map_err(|(part, reason)| wrong(part, reason))?;
     }
-    Ok(Op { entity, replicas, keys: placed, dense_matrix, sparse_matrix, tags })
+    Ok(Op { entity, replicas, keys: placed, ids, holders, dense_matrix, sparse_matrix, tags })
 }
 
 fn check_matrices(
@@ -132,15 +179,15 @@ fn check_matrices(
 }
 
 impl Work for Lookup {
-    type Output = Vec<Row>;
+    type Output = Vec<Known>;
 
     fn units(&self) -> usize {
         self.units.len()
     }
 
     fn expected(&self) -> Option<Duration> {
-        let pace = |op: &Op, place: usize| op.replicas[place].paces.lookup().expected();
-        let keys = self.ops.iter().flat_map(|op| op.keys.iter().map(move |key| pace(op, key.0)));
+        let pace = |op: &Op, key: &Key| op.replicas[op.place(key)].paces.lookup().expected();
+        let keys = self.ops.iter().flat_map(|op| op.keys.iter().map(move |key| pace(op, key)));
         keys.sum()
     }
 
@@ -149,41 +196,72 @@ impl Work for Lookup {
         unit: usize,
         _: &CancelFlag,
         _: &mut SearchScratch,
-    ) -> Result<Vec<Row>, RequestError> {
+    ) -> Result<Vec<Known>, RequestError> {
         let (number, keys) = self.units[unit].clone();
         let op = &self.ops[number];
         let keys = &op.keys[keys];
         let began = Instant::now();
-        let row = |(place, id): &(usize, String)| op.row(*place, id, &self.bytes);
-        let rows = keys.iter().map(row).collect::<Result<Vec<Row>, _>>()?;
+        let rows =
+            keys.iter().map(|key| op.row(key, &self.bytes)).collect::<Result<Vec<Known>, _>>()?;
         // A unit has at least one key and at most some. What all took is as good a measure for any.
         let took = began.elapsed();
-        op.replicas[keys[0].0].paces.lookup().record(took / keys.len() as u32);
+        op.replicas[op.place(&keys[0])].paces.lookup().record(took / keys.len() as u32);
         self.spent.lookup.add(took);
         Ok(rows)
     }
 }
 
 impl Lookup {
-    /// How many keys each operation has.
-    pub(crate) fn shape(&self) -> Vec<usize> {
-        self.ops.iter().map(|op| op.keys.len()).collect()
+    /// How many ids each operation has, and how many keys beside them.
+    pub(crate) fn shape(&self) -> Vec<(usize, usize)> {
+        self.ops.iter().map(|op| (op.ids, op.keys.len() - op.ids)).collect()
     }
 }
 
 /// The answer of a request of this shape.
-pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<Row>>) -> LookupResponse {
-    let mut rows = units.into_iter().flatten();
-    let result = |length| LookupResult { rows: rows.by_ref().take(length).collect() };
+pub(crate) fn response(shape: Vec<(usize, usize)>, units: Vec<Vec<Known>>) -> LookupResponse {
+    let mut known = units.into_iter().flatten();
+    let result = |(ids, ordinals)| {
+        let rows = known.by_ref().take(ids).map(|known| known.row).collect();
+        let by_ordinal = known.by_ref().take(ordinals);
+        let (ordinal_rows, ordinal_names) =
+            by_ordinal.filter_map(|Known { row, name }| Some((row, name?))).unzip();
+        LookupResult { rows, ordinal_rows, ordinal_names }
+    };
     LookupResponse { results: shape.into_iter().map(result).collect() }
 }
 
 impl Op {
-    fn row(&self, place: usize, id: &str, bytes: &AnswerBytes) -> Result<Row, RequestError> {
-        let shard = &self.replicas[place].shard;
-        let ids = shard.ids(self.entity);
-        let Some(number) = ids.find(id) else {
-            return Ok(Row::default());
+    /// The place of a replica that looks for the key.
+    fn place(&self, key: &Key) -> usize {
+        match key {
+            Key::Id(place, _) => *place,
+            // Ordinals come with holders.
+            Key::Ordinal(_) => self.holders[0],
+        }
+    }
+
+    fn row(&self, key: &Key, bytes: &AnswerBytes) -> Result<Known, RequestError> {
+        let ids_at = |place: usize| self.replicas[place].shard.ids(self.entity);
+        let found = match key {
+            Key::Id(place, id) => ids_at(*place).find(id).map(|number| (*place, number)),
+            Key::Ordinal(ordinal) => self
+                .holders
+                .iter()
+                .find_map(|&place| Some((place, ids_at(place).row_of_ordinal(*ordinal)?))),
+        };
+        let Some((place, number)) = found else {
+            return Ok(Known { row: Row::default(), name: None });
+        };
+        let (shard, ids) = (&self.replicas[place].shard, ids_at(place));
+        let name = match key {
+            Key::Id(..) => None,
+            Key::Ordinal(ordinal) => {
+                let (item_id, title) = (ids.id(number).to_owned(), ids.title(number).to_owned());
+                // Tags and lengths on the wire.
+                bytes.add(item_id.len() + title.len() + 14)?;
+                Some(RowName { ordinal: *ordinal, item_id, title })
+            }
         };
         let mut row = Row { found: true, ordinal: ids.ordinal(number), ..Row::default() };
         // Every shard of a version has the matrices that the first one was seen to have.
@@ -208,6 +286,6 @@ impl Op {
             // A tag and a length each.
             bytes.add(row.tags.iter().map(|tag| tag.len() + 3).sum())?;
         }
-        Ok(row)
+        Ok(Known { row, name })
     }
 }

@@ -36,7 +36,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR", group = "evaluated")]
     pub bundle: Vec<String>,
     /// The ensemble to evaluate, of the bundles given: a file as `marquee ctl ensemble put` reads it. All
-    /// members answer exactly and in time.
+    /// members answer exactly and in time; chains and a last `diversify` are executed, too.
     #[arg(long, value_name = "FILE", requires = "bundle")]
     pub ensemble: Option<PathBuf>,
     /// Cross-validate on so many folds of --train: a model is trained for each on all the others.

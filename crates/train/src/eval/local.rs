@@ -5,8 +5,9 @@ use crate::error::TrainError;
 use crate::family::Part;
 use crate::family::score::{Asker, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
+use marquee_core::hash::shard_of;
 use marquee_core::recipe::Recipe;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// An open bundle whose parts can be asked. The index is not used.
@@ -15,6 +16,7 @@ pub struct LocalModel {
     part: Part,
     bundle: Bundle,
     items: Vec<String>,
+    ordinals: HashMap<String, u32>,
     popularity: Vec<f32>,
 }
 
@@ -42,9 +44,10 @@ impl LocalModel {
     pub fn open(dir: &Path) -> Result<Self, TrainError> {
         let bundle = Bundle::open(dir, &TrustedKeys::default(), &LoadOptions::default())?;
         let gather = Gather { dir, bundle: &bundle };
-        let items = gather.item_ids().into_iter().map(str::to_owned).collect();
+        let items: Vec<String> = gather.item_ids().into_iter().map(str::to_owned).collect();
+        let ordinals = items.iter().cloned().zip(0..).collect();
         let (popularity, part) = (gather.popularity()?, gather.part()?);
-        Ok(Self { part, items, popularity, bundle })
+        Ok(Self { part, items, ordinals, popularity, bundle })
     }
 
     /// What names its content.
@@ -87,6 +90,40 @@ impl LocalModel {
         let list = |asker: &Asker, count| ranker.profile_of(asker, count);
         list(&user.0, 1)?;
         Some(self.scoped(scope, user, |asker, count| list(asker, count).unwrap_or_default()))
+    }
+
+    /// The number of an item; none if it has none of this id.
+    pub fn ordinal(&self, item_id: &str) -> Option<u32> {
+        self.ordinals.get(item_id).copied()
+    }
+
+    /// The best items of the weighted sum of these rows of the matrix of `part`, a recipe of item rows; of
+    /// others none.
+    pub fn sum(
+        &self,
+        part: &Recipe,
+        (rows, weights): (&[u32], &[f32]),
+        user: &LocalUser,
+        scope: LocalScope<'_>,
+    ) -> Option<LocalList> {
+        let Recipe::ItemRows { matrix, .. } = part else { return None };
+        let ranker = self.ranker();
+        Some(
+            self.scoped(scope, user, |asker, count| {
+                ranker.sum_of(matrix, rows, weights, asker, count)
+            }),
+        )
+    }
+
+    /// What it knows of an item: its row of a dense matrix, empty if that has no name, and its tags; none if
+    /// it does not know the item.
+    pub fn describe(&self, item_id: &str, vectors: &str) -> Option<(Vec<f32>, Vec<String>)> {
+        let shard = shard_of(item_id, self.bundle.manifest().shards) as usize;
+        let shard = &self.bundle.shards()[shard];
+        let row = shard.items().find(item_id)?;
+        let vector = shard.dense(vectors).map(|matrix| matrix.row(row).to_vec());
+        let tags = shard.labels().tags_of(row).map(String::from).collect();
+        Some((vector.unwrap_or_default(), tags))
     }
 
     /// The most popular items.

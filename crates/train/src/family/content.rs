@@ -95,6 +95,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         user_topics: USER_TOPICS.into(),
         item_topics: ITEM_TOPICS.into(),
         term_topics: Some(TERM_TOPICS.into()),
+        history: Some(history),
     });
     part.notes = describe(&topics.terms, rank, &terms, args.topics.unwrap_or(0));
     part.dense = vec![

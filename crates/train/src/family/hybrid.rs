@@ -5,22 +5,27 @@
 //! with lists scaled and added as they are when a request is answered. Members that get no weight are
 //! dropped; the others are fitted again to everything.
 //!
+//! Which families are members, and with which settings, may be given (`marquee train --config`, as
+//! `marquee tune` writes it). Weights are always fitted.
+//!
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
 use super::content::is_described;
 use super::score::{Ranker, Scored, scaled};
 use super::{Lesson, Part, fit as fit_family};
+use crate::config::ModelConfig;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::options::{ModelKind, TrainArgs};
 use crate::random::shuffle;
 use crate::split::hold_out;
+use marquee_bundle::ItemRecord;
 use marquee_core::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Families that are tried.
-const MEMBERS: [ModelKind; 8] = [
+pub(crate) const MEMBERS: [ModelKind; 8] = [
     ModelKind::Mf,
     ModelKind::ItemKnn,
     ModelKind::UserKnn,
@@ -46,14 +51,11 @@ const CUTOFF: usize = 20;
 
 /// Fits it.
 pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, items, .. } = lesson;
-    let allowed = |kind: &ModelKind| match kind {
-        ModelKind::Transitions | ModelKind::Trending => rows.has_times(),
-        ModelKind::Content => is_described(items),
-        ModelKind::Ease => super::ease::fits(rows),
-        _ => true,
+    let Lesson { rows, items, args, .. } = lesson;
+    let kinds = match args.members.as_slice() {
+        [] => allowed(rows, items),
+        given => given.iter().map(|member| member.model).collect(),
     };
-    let kinds: Vec<ModelKind> = MEMBERS.into_iter().filter(allowed).collect();
     let weights = choose(lesson, &kinds)?;
     let mut part = Part::new(Recipe::Popularity);
     let mut members = Vec::new();
@@ -81,13 +83,26 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     Ok(part)
 }
 
+/// The families that data allow as members.
+pub(crate) fn allowed(rows: &Interactions, items: &[ItemRecord]) -> Vec<ModelKind> {
+    let allowed = |kind: &ModelKind| match kind {
+        ModelKind::Transitions | ModelKind::Trending => rows.has_times(),
+        ModelKind::Content => is_described(items),
+        ModelKind::Ease => super::ease::fits(rows),
+        _ => true,
+    };
+    MEMBERS.into_iter().filter(allowed).collect()
+}
+
 fn fit_member(
     kind: ModelKind,
     lesson: Lesson<'_>,
     rows: &Interactions,
 ) -> Result<Part, TrainError> {
-    // The member's own defaults, not those of a hybrid.
-    let args = TrainArgs { model: kind, ..lesson.args.clone() };
+    // The member's own settings or defaults, not those of a hybrid.
+    let own = lesson.args.members.iter().find(|member| member.model == kind).cloned();
+    let own = own.unwrap_or(ModelConfig { model: kind, ..ModelConfig::default() });
+    let args = own.fill(&TrainArgs { members: Vec::new(), ..lesson.args.clone() });
     fit_family(kind, Lesson { rows, args: &args, ..lesson })
 }
 

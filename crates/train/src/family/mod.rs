@@ -30,7 +30,7 @@ mod bpr;
 mod cold_items;
 mod content;
 mod ease;
-mod hybrid;
+pub(crate) mod hybrid;
 mod item_knn;
 mod mf;
 mod mf_sgd;

@@ -173,6 +173,19 @@ impl<'a> Ranker<'a> {
         self.leaf(part, askers, count, &mut Scratch::default())
     }
 
+    /// The best candidates of a weighted sum of rows of a matrix.
+    pub(crate) fn sum_of(
+        &self,
+        matrix: &str,
+        rows: &[u32],
+        weights: &[f32],
+        asker: &Asker,
+        count: usize,
+    ) -> Vec<Scored> {
+        let allowed = |item| !asker.has_seen(item);
+        row_sum(self.sparse[matrix], rows, weights, allowed, count, &mut Sums::default())
+    }
+
     /// What people of the asker's attributes like; none if none are known, or the recipe does not ask.
     pub(crate) fn profile_of(&self, asker: &Asker, count: usize) -> Option<Vec<Scored>> {
         let profile = self.recipe.profile().filter(|_| asker.terms.len() > 1);

@@ -1,5 +1,6 @@
 //! What each family makes of the flags: which it takes, their bounds, and what holds where none is given.
 
+use super::hybrid;
 use crate::als::{AlsOptions, RegularizationScaling};
 use crate::error::TrainError;
 use crate::options::{ModelKind, NeighboursBy, Optimizer, Similarity, TrainArgs};
@@ -146,7 +147,34 @@ impl TrainArgs {
             let problem = "it goes with --model mf or hybrid: leave it out";
             return Err(TrainError::option("--cold-items", problem));
         }
+        self.validate_members()?;
         self.refuse_what_is_not_taken()
+    }
+
+    /// Checks the members of a hybrid, each as if it were trained alone.
+    fn validate_members(&self) -> Result<(), TrainError> {
+        let wrong = |problem: String| Err(TrainError::option("--config", problem));
+        if !self.members.is_empty() && self.model != ModelKind::Hybrid {
+            return wrong("members go with model hybrid: leave them out".into());
+        }
+        for (n, member) in self.members.iter().enumerate() {
+            let name = member.model.name();
+            if !hybrid::MEMBERS.contains(&member.model) || !member.members.is_empty() {
+                let known: Vec<&str> = hybrid::MEMBERS.iter().map(|kind| kind.name()).collect();
+                return wrong(format!(
+                    "{name} is no member of a hybrid: take {}",
+                    known.join(", ")
+                ));
+            }
+            if self.members[..n].iter().any(|other| other.model == member.model) {
+                return wrong(format!("members name {name} twice: take one of them"));
+            }
+            // What goes with the whole is checked of the whole.
+            let alone =
+                TrainArgs { users: None, cold_items: false, members: Vec::new(), ..self.clone() };
+            member.fill(&alone).validate_model()?;
+        }
+        Ok(())
     }
 
     fn refuse_what_is_not_taken(&self) -> Result<(), TrainError> {

@@ -7,9 +7,10 @@
 //! go through every rung, so what wins is at least as good as they are there.
 //!
 //! Rounds follow one another until the time is up; every number comes from the seed, so two runs with the same
-//! number of rounds draw and try the same. Deliberately missing: a test set. Whoever wants to know how good the
+//! number of rounds draw and try the same. A hybrid is tuned by its members, see `blend`. Deliberately missing: a test set. Whoever wants to know how good the
 //! winner is keeps one aside (`marquee split`) and asks `marquee eval`.
 
+mod blend;
 mod report;
 mod space;
 
@@ -21,7 +22,7 @@ use crate::error::TrainError;
 use crate::eval::{Metrics, evaluate_lists};
 use crate::family::{Lesson, fit};
 use crate::interactions::Interactions;
-use crate::options::TrainArgs;
+use crate::options::{ModelKind, TrainArgs};
 use crate::progress::Progress;
 use crate::random::{Random, shuffle};
 use crate::read::{ItemsFile, read_interactions, read_items};
@@ -51,7 +52,8 @@ pub const TUNE_EXAMPLES: &str = "\
 Examples:
   marquee tune --interactions train.csv --positive-at 4 --model ease --budget 5m --config-out ease.toml
   marquee train --interactions train.csv --positive-at 4 --config ease.toml --out films-v2
-  marquee tune --interactions train.csv --items movies.csv --model item-knn --rounds 3 --config-out knn.toml --json";
+  marquee tune --interactions train.csv --items movies.csv --model item-knn --rounds 3 --config-out knn.toml --json
+  marquee tune --interactions train.csv --items movies.csv --model hybrid --budget 30m --config-out hybrid.toml";
 
 /// What the trials are compared by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -114,7 +116,7 @@ pub struct TuneDataArgs {
     pub items: Option<PathBuf>,
     /// The family.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
-    pub model: crate::options::ModelKind,
+    pub model: ModelKind,
     /// Learn from rows with a value of at least X only.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub positive_at: Option<f32>,
@@ -230,10 +232,9 @@ fn search(
     file: Option<&ItemsFile>,
 ) -> Result<TuneReport, TrainError> {
     let settings = settings(training.model, rows.has_times());
-    if settings.is_empty() {
-        let kind = training.model.name();
-        let problem =
-            format!("{kind} has no settings of its own: tune its members, or take it as it is");
+    if training.model == ModelKind::Popularity {
+        let problem = "popularity counts interactions, and there is nothing to tune: take it as it is, or \
+                       tune trending, which has a half-life";
         return Err(TrainError::option("--model", problem));
     }
     let Some(split) = hold_out(rows, training.seed) else {
@@ -251,11 +252,16 @@ fn search(
         progress: Progress::new("tuning"),
         trials: Vec::new(),
     };
-    let rounds = search.run(&settings)?;
+    let rounds = match training.model {
+        ModelKind::Hybrid => search.run_blend()?,
+        _ => search.run(&settings)?,
+    };
     let Search { rungs, began, trials, .. } = search;
     let full = rungs.last().map_or(0, |rung| rung.train.users.len());
-    let complete = || trials.iter().filter(|trial| trial.users == full);
-    let default = ModelConfig { model: training.model, ..ModelConfig::default() };
+    // Members that were tried alone are no hybrids.
+    let is_complete = |trial: &&Trial| trial.users == full && trial.config.model == training.model;
+    let complete = || trials.iter().filter(is_complete);
+    let default = default(training.model);
     let default_value = complete().find(|trial| trial.config == default).map(|trial| trial.value);
     // Of equals the first, and so the default.
     let best = complete().fold(None::<&Trial>, |best, trial| match best {
@@ -280,6 +286,11 @@ fn search(
         config_out: args.config_out.clone(),
         trials,
     })
+}
+
+/// A family as it is.
+fn default(model: ModelKind) -> ModelConfig {
+    ModelConfig { model, ..ModelConfig::default() }
 }
 
 /// Hold-outs of a ninth of the users, a third and all, as far as users are enough; whoever is in a smaller one
@@ -307,31 +318,46 @@ impl Search<'_> {
     /// Rounds until the time is up; says how many were begun.
     fn run(&mut self, settings: &[Setting]) -> Result<usize, TrainError> {
         let model = self.training.model;
-        let default = ModelConfig { model, ..ModelConfig::default() };
-        let last = self.rungs.len() - 1;
         // What all others have to beat, whatever the time.
-        self.try_on(last, &default)?;
+        self.try_on(self.rungs.len() - 1, &default(model))?;
         let mut random = Random::new(self.training.seed);
         let mut rounds = 0;
         while rounds < self.args.rounds.unwrap_or(MAX_ROUNDS) && !self.is_over() {
             rounds += 1;
-            let mut here: Vec<ModelConfig> =
-                (0..DRAWN).map(|_| draw(model, settings, &mut random)).collect();
-            for rung in 0..=last {
-                let mut scored = Vec::with_capacity(here.len());
-                for config in here {
-                    if self.is_over() {
-                        return Ok(rounds);
-                    }
-                    scored.push((self.try_on(rung, &config)?, config));
-                }
-                // Stable: of equals the one drawn first.
-                scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-                scored.truncate(DRAWN / ETA.pow(rung as u32 + 1));
-                here = scored.into_iter().map(|(_, config)| config).collect();
+            if self.round(model, settings, &mut random, self.args.budget)?.is_none() {
+                break;
             }
         }
         Ok(rounds)
+    }
+
+    /// One round: settings are drawn, and the best of each rung go on to the next. The best of the last one with
+    /// its value, or none where this time after the beginning was up before.
+    fn round(
+        &mut self,
+        model: ModelKind,
+        settings: &[Setting],
+        random: &mut Random,
+        until: Duration,
+    ) -> Result<Option<(f64, ModelConfig)>, TrainError> {
+        let mut here: Vec<ModelConfig> =
+            (0..DRAWN).map(|_| draw(model, settings, random)).collect();
+        let mut best = None;
+        for rung in 0..self.rungs.len() {
+            let mut scored = Vec::with_capacity(here.len());
+            for config in here {
+                if self.began.elapsed() >= until {
+                    return Ok(None);
+                }
+                scored.push((self.try_on(rung, &config)?, config));
+            }
+            // Stable: of equals the one drawn first.
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+            best = scored.first().cloned();
+            scored.truncate(DRAWN / ETA.pow(rung as u32 + 1));
+            here = scored.into_iter().map(|(_, config)| config).collect();
+        }
+        Ok(best)
     }
 
     fn is_over(&self) -> bool {

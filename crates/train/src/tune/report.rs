@@ -69,6 +69,7 @@ impl fmt::Display for TuneReport {
         )?;
         let mut listed: Vec<&Trial> =
             self.trials.iter().filter(|trial| trial.users == *users).collect();
+        listed.retain(|trial| trial.config.model == self.model);
         listed.sort_by(|a, b| b.value.total_cmp(&a.value));
         let heading = format!("{objective}@{cutoff}");
         writeln!(f, "{heading:>10} {:>8}  settings, of {users} users", "seconds")?;
@@ -95,6 +96,11 @@ fn settings(config: &ModelConfig) -> String {
         Some(x) => format!("{}", x as f32),
         None => value.as_str().unwrap_or_default().to_owned(),
     };
+    if !config.members.is_empty() {
+        let member =
+            |config: &ModelConfig| format!("{} ({})", config.model.name(), settings(config));
+        return config.members.iter().map(member).collect::<Vec<_>>().join(", ");
+    }
     let others = map.into_iter().filter(|(name, _)| name != "model");
     let words: Vec<String> =
         others.map(|(name, value)| format!("{name} {}", word(value))).collect();

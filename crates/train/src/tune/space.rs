@@ -80,7 +80,7 @@ fn learning_rate(config: &mut ModelConfig, x: f64) {
     config.learning_rate = Some(rounded(x) as f32);
 }
 
-/// What is tuned of a family; nothing of those that have no settings of their own.
+/// What is tuned of a family; nothing of popularity, which has no settings, and of a hybrid, whose members have.
 pub(super) fn settings(model: ModelKind, has_times: bool) -> Vec<Setting> {
     let mut settings = match model {
         ModelKind::Mf => vec![

@@ -98,6 +98,63 @@ fn nothing_is_learned_from_what_is_validated_on() {
     }
 }
 
+/// Members are searched alone and then blended; what is written is a hybrid that can be trained.
+#[test]
+fn a_hybrid_is_tuned_by_its_members() {
+    let rows = circle(120, 40, 10);
+    let args = args(ModelKind::Hybrid, 1, std::path::Path::new("."));
+    let report = searched(&rows, &args);
+    let of = |kind: ModelKind| -> Vec<&Trial> {
+        report.trials.iter().filter(|trial| trial.config.model == kind).collect()
+    };
+    // Nine settings of each, after its default; there are no titles, so content is none of them.
+    for kind in crate::family::hybrid::MEMBERS {
+        let expected = if kind == ModelKind::Content { 0 } else { 10 };
+        assert_eq!(of(kind).len(), expected, "{}", kind.name());
+    }
+    let hybrids = of(ModelKind::Hybrid);
+    assert_eq!(hybrids[0].config, default(ModelKind::Hybrid));
+    assert!(report.best.value >= hybrids[0].value && report.default_value == hybrids[0].value);
+    // The members as they were found: of each the best that was tried, the default among them.
+    let found = &hybrids[1].config.members;
+    assert_eq!(found.len(), 7);
+    for member in found {
+        let value = |trial: &&&Trial| trial.value;
+        let tried = of(member.model);
+        let best = tried.iter().map(|trial| value(&trial)).fold(0.0, f64::max);
+        let chosen = tried.iter().find(|trial| trial.config == *member).expect("it was tried");
+        assert_eq!(chosen.value, best, "{}", member.model.name());
+    }
+    assert!(found.iter().any(|member| *member != default(member.model)), "settings matter");
+    // Each is left out in turn, and stays out where that helped.
+    let mut best = hybrids[0].value.max(hybrids[1].value);
+    let mut size = 7;
+    for trial in &hybrids[2..] {
+        assert_eq!(trial.config.members.len(), size - 1);
+        if trial.value > best {
+            (best, size) = (trial.value, size - 1);
+        }
+    }
+    assert_eq!(hybrids.len(), 2 + 7, "every member was left out once");
+    assert_eq!(report.best.value, best);
+    let trained = report.best.config.fill(&args.data.training());
+    trained.validate().expect("it can be trained");
+    let lesson = Lesson { rows: &rows, items: &[], args: &trained, label: "" };
+    let part = fit(ModelKind::Hybrid, lesson).expect("trained");
+    assert!(part.recipe.parts().len() <= size);
+    // Settings of a member are those it is trained with.
+    let knn = ModelConfig { neighbours: Some(3), decay: Some(0.6), ..default(ModelKind::ItemKnn) };
+    let one = ModelConfig { members: vec![knn], ..default(ModelKind::Hybrid) };
+    let trained = one.fill(&args.data.training());
+    let part = fit(ModelKind::Hybrid, Lesson { args: &trained, ..lesson }).expect("trained");
+    assert_eq!(part.recipe.parts().len(), 1);
+    for (name, value) in [("item-knn.neighbours", "3"), ("item-knn.decay", "0.6")] {
+        assert!(part.parameters.contains(&(name.into(), value.into())), "{:?}", part.parameters);
+    }
+    let shown = report.to_string();
+    assert!(shown.contains("mf ("), "{shown}");
+}
+
 #[test]
 fn what_cannot_be_tuned_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -107,7 +164,7 @@ fn what_cannot_be_tuned_is_refused() {
     std::fs::write(&file, format!("user,item,timestamp\n{rows}")).expect("written");
     let mut args = args(ModelKind::Popularity, 1, directory.path());
     args.data.interactions = file;
-    assert!(says(&args).contains("popularity has no settings"), "{}", says(&args));
+    assert!(says(&args).contains("popularity counts interactions"), "{}", says(&args));
     args.data.model = ModelKind::Ease;
     let report = tune(&args).expect("searched");
     let written = ModelConfig::read(&args.config_out).expect("a file");

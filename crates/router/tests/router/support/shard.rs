@@ -28,6 +28,8 @@ pub(crate) enum Mood {
     Mad,
     /// Finds fault with every request.
     Picky,
+    /// Says shortly before a call's time is over that it was not enough.
+    GivesUp,
 }
 
 #[derive(Default)]
@@ -48,6 +50,8 @@ struct State {
     searches_hang_on: Option<ModelVersion>,
     /// Its mood is about searches only.
     looks_up_well: bool,
+    /// How the next search finds it, before its mood is what it is.
+    next_search: Option<Mood>,
     lookups: usize,
     searches: usize,
     /// The epochs that calls named.
@@ -82,6 +86,11 @@ impl FakeShard {
     /// Answers lookups at once, whatever its mood.
     pub(crate) fn looks_up_well(&self) {
         self.state.lock().expect("no panic").looks_up_well = true;
+    }
+
+    /// Is in this mood for one search.
+    pub(crate) fn next_search_finds(&self, mood: Mood) {
+        self.state.lock().expect("no panic").next_search = Some(mood);
     }
 
     async fn hang_on(&self, version: Option<&v1::ModelVersion>) {
@@ -121,7 +130,11 @@ impl FakeShard {
             if let Some(micros) = timeout.and_then(|text| text.strip_suffix('u')) {
                 state.timeouts_ms.push(micros.parse::<u64>().expect("digits") / 1_000);
             }
-            if is_lookup && state.looks_up_well { Mood::Well } else { state.mood }
+            match state.next_search.take_if(|_| !is_lookup) {
+                Some(mood) => mood,
+                None if is_lookup && state.looks_up_well => Mood::Well,
+                None => state.mood,
+            }
         };
         match mood {
             Mood::Dead => return Err(Status::unavailable("connection refused")),
@@ -129,6 +142,18 @@ impl FakeShard {
             Mood::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Mood::Busy => return Err(Status::resource_exhausted("too many searches")),
             Mood::Picky => return Err(Status::invalid_argument("ops[0].matrix is strange")),
+            Mood::GivesUp => {
+                let text = timeout.expect("every call has a deadline");
+                let (number, unit) = text.split_at(text.len() - 1);
+                let number: u64 = number.parse().expect("digits");
+                let all = match unit {
+                    "n" => Duration::from_nanos(number),
+                    "u" => Duration::from_micros(number),
+                    _ => Duration::from_millis(number),
+                };
+                tokio::time::sleep(all.saturating_sub(Duration::from_millis(5))).await;
+                return Err(Status::deadline_exceeded("the search takes longer"));
+            }
             Mood::Well | Mood::Mad => tokio::task::yield_now().await,
         }
         Ok(mood)
@@ -187,7 +212,7 @@ impl ShardService for FakeShard {
                     Entity::Unspecified => panic!("an entity is always named"),
                 });
             }
-            results.push(LookupResult { rows });
+            results.push(LookupResult { rows, ..LookupResult::default() });
         }
         Ok(Response::new(LookupResponse { results }))
     }
