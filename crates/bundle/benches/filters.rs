@@ -30,7 +30,7 @@ fn matching(one_in: u32, filter: u32) -> Vec<u32> {
     let mut state = filter;
     let matches = |_: &u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 16) % one_in == 0
+        (state >> 16).is_multiple_of(one_in)
     };
     (0..ROWS).filter(matches).collect()
 }
