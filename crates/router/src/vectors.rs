@@ -137,7 +137,7 @@ impl Op<'_> {
             return wrong("rows without names");
         }
         let is_whole = |row: &Row| {
-            let is_vector = row.vector.len() % 4 == 0 && !row.vector.is_empty();
+            let is_vector = row.vector.len().is_multiple_of(4) && !row.vector.is_empty();
             is_vector && components(&row.vector).all(f32::is_finite)
         };
         if !rows.iter().filter(|row| row.found).chain(ordinal_rows).all(is_whole) {
