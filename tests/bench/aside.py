@@ -136,8 +136,9 @@ def main():
             best = max(tried, key=on_valid)
             peers[peer] = quality(all_known, fit(all_known.matrix, **best), train, test, scratch)
             print(f"| {peer} | {peers[peer][0]:.4f} | {peers[peer][1]:.4f} | {settings(best)} |", flush=True)
-            # Peers know no order: every interaction of theirs weighs the same.
-            flags = ["--decay=1"] + [f"--{FLAGS.get(name, name)}={value}" for name, value in best.items()]
+            # Peers know no order: every interaction of theirs weighs the same, as it does for mf anyway.
+            flags = ["--decay=1"] if kind != "mf" else []
+            flags += [f"--{FLAGS.get(name, name)}={value}" for name, value in best.items()]
             recall, ndcg, _ = Data(train, test).of(kind, f"{scratch}/alike-{kind}", *flags)
             print(f"| {kind} | {recall:.4f} | {ndcg:.4f} | the same |", flush=True)
         ours = {}

@@ -7,7 +7,7 @@ are of all threads, and medians are compared. `--write` puts the table into test
 The data is the splits in ../shared/data.
 """
 
-import argparse, csv, datetime, json, os, re, resource, statistics, subprocess, sys, tempfile, time
+import argparse, csv, datetime, json, os, re, resource, statistics, subprocess, sys, tempfile, time, warnings
 import numpy as np
 import scipy.sparse as sparse
 
@@ -132,6 +132,8 @@ def main():
     parser.add_argument("--marquee", default=MARQUEE, help="the binary")
     parser.add_argument("--how", default='`make bench ARGS="training --write"`', help="what the table says it is of")
     args = parser.parse_args()
+    # implicit's own step from one form of a matrix to another.
+    warnings.filterwarnings("ignore", message="Method expects CSR")
     lines = [
         "| data | model | peer | CPU s, our fit | peer's fit | ours ÷ peer | our whole process |",
         "|---|---|---|---|---|---|---|",

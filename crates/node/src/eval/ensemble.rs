@@ -1,5 +1,5 @@
 //! An ensemble against held-out interactions, offline: a router's own decisions and fusion over bundles that are
-//! asked directly, exactly and without a clock. [`leaves`] says how each part of a model answers.
+//! asked directly, exactly and without a clock. [`mod@leaves`] says how each part of a model answers.
 
 mod leaves;
 
