@@ -14,8 +14,13 @@
 //! Constants are changed by hand in `search/cost.rs`: they are the same on every machine, and only their
 //! ratios matter.
 
+#[allow(dead_code)] // tests use more of it
+#[path = "../tests/support/random.rs"]
+mod random;
+
 use marquee_bundle::*;
 use marquee_core::recipe::Recipe;
+use random::Random;
 use std::path::Path;
 use std::time::Duration;
 
@@ -380,30 +385,11 @@ fn factors(rows: usize, rank: usize, seed: u64) -> Vec<f32> {
     let mut random = Random(seed);
     let mut values = Vec::with_capacity(rows * rank);
     for _ in 0..rows {
-        let centre = &centres[(random.next() % centres.len() as u64) as usize];
+        let centre = &centres[random.below(centres.len())];
         let row: Vec<f64> = centre.iter().map(|centre| centre + 0.7 * random.normal()).collect();
         let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
         let wanted = (0.5 * random.normal()).exp();
         values.extend(row.iter().map(|value| (value / length * wanted) as f32));
     }
     values
-}
-
-/// splitmix64, and normal numbers of it (Box and Muller 1958).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn normal(&mut self) -> f64 {
-        let mut uniform = || (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * uniform()).cos()
-    }
 }

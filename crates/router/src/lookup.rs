@@ -166,9 +166,7 @@ impl Round for LookupRound<'_> {
         pieces: &[usize],
         timeout: Duration,
     ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
-        let mut request = Request::new(self.message(pieces));
-        request.set_timeout(timeout);
-        async move { Ok(service.lookup(request).await?.into_inner()) }.boxed()
+        send(service, self.message(pieces), timeout)
     }
 
     fn absorb(&mut self, pieces: &[usize], reply: LookupResponse) -> Result<(), String> {
@@ -202,12 +200,7 @@ fn check_row(row: &Row, op: &Op<'_>) -> Result<(), String> {
     if !found {
         return Ok(());
     }
-    if vector.len() % 4 != 0 || (vector.is_empty() && !op.rows.dense.is_empty()) {
-        return Err(format!("a vector of {} bytes from {}", vector.len(), op.version));
-    }
-    if !components(vector).all(f32::is_finite) {
-        return Err(format!("a vector with a component that is no number from {}", op.version));
-    }
+    check_vector(vector, !op.rows.dense.is_empty(), op.version)?;
     if columns.len() != values.len() {
         return Err(format!(
             "{} columns with {} values from {}",
@@ -215,6 +208,32 @@ fn check_row(row: &Row, op: &Op<'_>) -> Result<(), String> {
             values.len(),
             op.version
         ));
+    }
+    Ok(())
+}
+
+/// Asks a node for rows.
+pub(crate) fn send(
+    service: Arc<dyn ShardService>,
+    message: LookupRequest,
+    timeout: Duration,
+) -> BoxFuture<'static, Result<LookupResponse, Status>> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    async move { Ok(service.lookup(request).await?.into_inner()) }.boxed()
+}
+
+/// Refuses a vector that is none.
+pub(crate) fn check_vector(
+    vector: &[u8],
+    is_wanted: bool,
+    version: &ModelVersion,
+) -> Result<(), String> {
+    if !vector.len().is_multiple_of(4) || (vector.is_empty() && is_wanted) {
+        return Err(format!("a vector of {} bytes from {version}", vector.len()));
+    }
+    if !components(vector).all(f32::is_finite) {
+        return Err(format!("a vector with a component that is no number from {version}"));
     }
     Ok(())
 }

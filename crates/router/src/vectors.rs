@@ -3,9 +3,9 @@
 
 use crate::fanout::Round;
 use crate::layout::Layout;
-use crate::lookup::{components, version_to_wire};
+use crate::lookup::{check_vector, components, send, version_to_wire};
 use crate::node::CallKind;
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::BoxFuture;
 use marquee_core::id::ModelVersion;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::{Request, Status};
+use tonic::Status;
 
 /// Rows of one round: with vectors of 1,024 components they are half of what a message between nodes may have.
 const MAX_ROWS: usize = 8_192;
@@ -136,12 +136,8 @@ impl Op<'_> {
         if ordinal_rows.len() != ordinal_names.len() {
             return wrong("rows without names");
         }
-        let is_whole = |row: &Row| {
-            let is_vector = row.vector.len().is_multiple_of(4) && !row.vector.is_empty();
-            is_vector && components(&row.vector).all(f32::is_finite)
-        };
-        if !rows.iter().filter(|row| row.found).chain(ordinal_rows).all(is_whole) {
-            return wrong("a vector that is none");
+        for row in rows.iter().filter(|row| row.found).chain(ordinal_rows) {
+            check_vector(&row.vector, true, self.version)?;
         }
         let was_asked = |(row, name): (&Row, &RowName)| {
             row.ordinal == name.ordinal && self.ordinals.binary_search(&row.ordinal).is_ok()
@@ -179,9 +175,7 @@ impl Round for VectorRound<'_> {
     ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
         let asked = self.ops.iter().filter(|op| op.of(pieces).next().is_some());
         let ops = asked.map(|op| op.message(pieces)).collect();
-        let mut request = Request::new(LookupRequest { plan_epoch: self.epoch, ops });
-        request.set_timeout(timeout);
-        async move { Ok(service.lookup(request).await?.into_inner()) }.boxed()
+        send(service, LookupRequest { plan_epoch: self.epoch, ops }, timeout)
     }
 
     fn absorb(&mut self, pieces: &[usize], reply: LookupResponse) -> Result<(), String> {
