@@ -4,12 +4,13 @@
 //! section   elements              what
 //! meta      u64 × 4               rows; rank; cells; blocks
 //! starts    u64 × cells + 1       the first block of each cell, and where the last ends
-//! means     f32 × cells·rank      m: the mean direction of a cell's rows
-//! extents   f32 × cells·2         how far directions lie from m: root mean square a column; at most
+//! means     f32 × groups·rank·32  m: the mean direction of a cell's rows; see below
+//! extents   f32 × 4·cells         how far a cell's directions lie from m: root mean square a column, at
+//!                                 most; its longest row; its shortest; one after another
 //! blocks    f32 × blocks·5        scale s; longest and shortest row; share c of m; error e
 //! rows      u32 × blocks·32       the row in each place, then NONE
 //! codes     u8 × blocks·pairs·32  four bits for each column of each row; see below
-//! levels    f32 × rank·16         the values that the codes of each column stand for
+//! levels    f32 × rank·16         the values that the codes of each column stand for, rising
 //! tuning    f32 × 2·2·3·4         by metric, with and without a filter, for 10, 100, 1,000 results:
 //!                                 reach; pool; what such a search costs; what an exact one costs; a
 //!                                 pool of 0 stands for no effort that suffices
@@ -34,10 +35,13 @@
 //! Codes lie in pairs of columns: 32 bytes a pair, of which the first 16 are for the even column and
 //! the others for the odd one. The low half of byte i is for row i of the block, the high half for
 //! row i + 16. An odd rank is filled up with a column of zeros, which the search counts as 0.
+//!
+//! Means lie in groups of 32 cells, of which the last is filled up with zeros: first the first column of
+//! all 32, then the second. So 16 cells are scored by one instruction a column.
 
 use crate::error::BundleError;
 use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::kernels::BLOCK_PLACES;
+use crate::kernels::{BLOCK_PLACES, DOT_LANES};
 use crate::manifest::FileInfo;
 use crate::search::Metric;
 use serde::{Deserialize, Serialize};
@@ -49,8 +53,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) const LEVELS: usize = 16;
 /// Numbers that describe a block.
 const BLOCK_FIELDS: usize = 5;
-/// Numbers that describe how a cell's directions lie around their mean.
-const EXTENT_FIELDS: usize = 2;
+/// Numbers that describe how a cell's rows lie.
+const EXTENT_FIELDS: usize = 4;
 /// The counts of results that searches are tuned for.
 pub(crate) const TUNED_COUNTS: [usize; 3] = [10, 100, 1_000];
 /// Numbers of a [`Tuned`].
@@ -218,7 +222,7 @@ impl Cells {
         let found = Self {
             shape,
             starts: file.section("starts", cells + 1)?,
-            means: file.section("means", product(cells, rank)?)?,
+            means: file.section("means", product(cells.next_multiple_of(DOT_LANES), rank)?)?,
             extents: file.section("extents", product(cells, EXTENT_FIELDS)?)?,
             blocks: file.section("blocks", product(blocks, BLOCK_FIELDS)?)?,
             rows: file.section("rows", product(blocks, BLOCK_PLACES)?)?,
@@ -319,12 +323,25 @@ impl CellsParts {
     }
 }
 
+/// How the rows of cells lie, by cell.
+#[derive(Clone, Copy)]
+pub(crate) struct Extents<'a> {
+    /// How far directions lie from their mean: the root mean square a column.
+    pub(crate) spreads: &'a [f32],
+    /// How far at most.
+    pub(crate) radii: &'a [f32],
+    /// No row is longer.
+    pub(crate) longest: &'a [f32],
+    /// No row is shorter.
+    pub(crate) shortest: &'a [f32],
+}
+
 /// The arrays of cells, wherever they lie.
 #[derive(Clone, Copy)]
 pub(crate) struct CellsView<'a> {
     pub(crate) shape: Shape,
     starts: &'a [u64],
-    /// The mean direction of each cell, one after another.
+    /// The mean direction of each cell, in groups.
     pub(crate) means: &'a [f32],
     extents: &'a [f32],
     blocks: &'a [f32],
@@ -341,10 +358,13 @@ impl<'a> CellsView<'a> {
         self.starts[cell] as usize..self.starts[cell + 1] as usize
     }
 
-    /// How far a cell's directions lie from their mean: the root mean square a column, and at most.
+    /// How the rows of all cells lie.
     #[inline]
-    pub(crate) fn extent(&self, cell: usize) -> (f32, f32) {
-        (self.extents[EXTENT_FIELDS * cell], self.extents[EXTENT_FIELDS * cell + 1])
+    pub(crate) fn extents(&self) -> Extents<'a> {
+        let (spreads, rest) = self.extents.split_at(self.shape.cells);
+        let (radii, rest) = rest.split_at(self.shape.cells);
+        let (longest, shortest) = rest.split_at(self.shape.cells);
+        Extents { spreads, radii, longest, shortest }
     }
 
     /// What is known of a block.
@@ -367,7 +387,7 @@ impl<'a> CellsView<'a> {
     }
 
     /// What in it would lead a search astray, if anything.
-    fn fault(&self) -> Option<&'static str> {
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         if (0..self.shape.cells).any(|cell| self.blocks_of(cell).is_empty()) {
             return Some("a cell is empty");
         }
@@ -377,6 +397,10 @@ impl<'a> CellsView<'a> {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         if !finite(self.means) || !finite(self.levels) {
             return Some("a value is not a finite number");
+        }
+        let (columns, _) = self.levels.as_chunks::<LEVELS>();
+        if !columns.iter().all(|levels| levels.is_sorted()) {
+            return Some("the levels of a column don't rise");
         }
         if !self.extents.iter().all(|&extent| extent.is_finite() && extent >= 0.0) {
             return Some("a cell's extent is not in range");

@@ -1,6 +1,7 @@
 //! Sums of table look-ups by four-bit codes: the inner products of a query with 32 rows at a time.
 
 use super::{InstructionSet, instruction_set};
+use crate::cells::NONE;
 
 /// Rows of a block of codes.
 pub const BLOCK_PLACES: usize = 32;
@@ -32,6 +33,59 @@ pub fn code_sums(codes: &[u8], tables: &[u8], limit: i16, sums: &mut [u16; BLOCK
         InstructionSet::Neon => unsafe { neon::code_sums(codes, tables, limit, sums) },
         _ => portable(codes, tables, limit, sums),
     }
+}
+
+/// What makes scores of the sums of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Only sums above it matter.
+    pub limit: i16,
+    /// The score of a sum of 0.
+    pub offset: f32,
+    /// What a sum of 1 adds to it.
+    pub factor: f32,
+}
+
+/// Puts the rows of a block whose [`code_sums`] are above the limit, other than [`NONE`], to the front of
+/// `kept`, their scores beside them, and returns how many there are. What is behind them is undefined.
+///
+/// # Panics
+/// As [`code_sums`].
+#[inline]
+pub fn best_of_block(
+    (codes, tables): (&[u8], &[u8]),
+    rows: &[u32; BLOCK_PLACES],
+    scale: Scale,
+    (scores, kept): (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if instruction_set() == InstructionSet::Avx512 {
+        assert_eq!(codes.len(), tables.len(), "one table for each column");
+        assert!(codes.len().is_multiple_of(PAIR_BYTES), "columns come in pairs");
+        // SAFETY: the set was detected, and the lengths were checked.
+        return unsafe { avx512::best_of_block((codes, tables), rows, scale, (scores, kept)) };
+    }
+    portable_best((codes, tables), rows, scale, (scores, kept))
+}
+
+/// [`best_of_block`] by [`code_sums`].
+pub(super) fn portable_best(
+    (codes, tables): (&[u8], &[u8]),
+    rows: &[u32; BLOCK_PLACES],
+    scale: Scale,
+    (scores, kept): (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
+) -> usize {
+    let mut sums = [0; BLOCK_PLACES];
+    let mut above = code_sums(codes, tables, scale.limit, &mut sums);
+    let mut count = 0;
+    while above != 0 {
+        let place = above.trailing_zeros() as usize;
+        above &= above - 1;
+        scores[count] = scale.offset + scale.factor * f32::from(sums[place]);
+        kept[count] = rows[place];
+        count += usize::from(rows[place] != NONE);
+    }
+    count
 }
 
 /// The definition, in plain Rust.
@@ -96,7 +150,7 @@ pub(super) mod avx2 {
     /// Takes the words of the lower and of the upper sixteen rows apart, and compares.
     #[target_feature(enable = "avx2")]
     #[inline]
-    pub(super) fn finish(
+    fn finish(
         low: [__m256i; 2],
         high: [__m256i; 2],
         limit: i16,
@@ -104,17 +158,24 @@ pub(super) mod avx2 {
     ) -> u32 {
         let limits = _mm256_set1_epi16(limit);
         let mut above = [_mm256_setzero_si256(); 2];
-        for (at, [both, odd]) in [low, high].into_iter().enumerate() {
-            let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
-            let (even, odd) = (halves(even), halves(odd));
-            let rows =
-                _mm256_set_m128i(_mm_unpackhi_epi16(even, odd), _mm_unpacklo_epi16(even, odd));
+        for (at, words) in [low, high].into_iter().enumerate() {
+            let rows = rows(words);
             // SAFETY: sixteen sums from 16 · at on are within the 32.
             unsafe { _mm256_storeu_si256(sums.as_mut_ptr().add(16 * at).cast(), rows) };
             above[at] = _mm256_cmpgt_epi16(rows, limits);
         }
         let bytes = _mm256_packs_epi16(above[0], above[1]);
         _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)) as u32
+    }
+
+    /// The sums of sixteen rows, in order, of the words of even rows (with 256 times the odd ones) and of
+    /// odd ones.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn rows([both, odd]: [__m256i; 2]) -> __m256i {
+        let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
+        let (even, odd) = (halves(even), halves(odd));
+        _mm256_set_m128i(_mm_unpackhi_epi16(even, odd), _mm_unpacklo_epi16(even, odd))
     }
 
     /// The sum of the two halves: even and odd columns.
@@ -127,7 +188,7 @@ pub(super) mod avx2 {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512 {
-    use super::{BLOCK_PLACES, PAIR_BYTES, avx2};
+    use super::{BLOCK_PLACES, NONE, PAIR_BYTES, Scale, avx2};
     use std::arch::x86_64::*;
 
     /// # Safety
@@ -139,20 +200,67 @@ pub(super) mod avx512 {
         limit: i16,
         sums: &mut [u16; BLOCK_PLACES],
     ) -> u32 {
+        // SAFETY: as of this function.
+        let all = unsafe { summed(codes, tables) };
+        // SAFETY: 32 sums of 16 bits.
+        unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), all) };
+        _mm512_cmpgt_epi16_mask(all, _mm512_set1_epi16(limit))
+    }
+
+    /// # Safety
+    /// As of [`code_sums`].
+    #[target_feature(enable = "avx512f,avx512bw,avx2,popcnt")]
+    pub(in crate::kernels) unsafe fn best_of_block(
+        (codes, tables): (&[u8], &[u8]),
+        rows: &[u32; BLOCK_PLACES],
+        scale: Scale,
+        (scores, kept): (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
+    ) -> usize {
+        // SAFETY: as of this function.
+        let sums = unsafe { summed(codes, tables) };
+        let above = _mm512_cmpgt_epi16_mask(sums, _mm512_set1_epi16(scale.limit));
+        if above == 0 {
+            return 0;
+        }
+        let (offset, factor) = (_mm512_set1_ps(scale.offset), _mm512_set1_ps(scale.factor));
+        let none = _mm512_set1_epi32(NONE as i32);
+        let (low, high) = (_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64::<1>(sums));
+        let mut count = 0;
+        for (at, sums) in [low, high].into_iter().enumerate() {
+            let sums = _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(sums));
+            // Not fused, as nowhere.
+            let scored = _mm512_add_ps(offset, _mm512_mul_ps(factor, sums));
+            // SAFETY: sixteen rows from 16 · at on are within the 32.
+            let rows = unsafe { _mm512_loadu_si512(rows.as_ptr().add(16 * at).cast()) };
+            let there = _mm512_mask_cmpneq_epi32_mask((above >> (16 * at)) as u16, rows, none);
+            // SAFETY: at most 16 · at were kept before, so that sixteen more are within the 32.
+            unsafe {
+                _mm512_storeu_ps(
+                    scores.as_mut_ptr().add(count),
+                    _mm512_maskz_compress_ps(there, scored),
+                );
+                _mm512_storeu_si512(
+                    kept.as_mut_ptr().add(count).cast(),
+                    _mm512_maskz_compress_epi32(there, rows),
+                );
+            }
+            count += there.count_ones() as usize;
+        }
+        count
+    }
+
+    /// The sums of the 32 rows, in order.
+    ///
+    /// # Safety
+    /// As of [`code_sums`].
+    #[target_feature(enable = "avx512f,avx512bw,avx2")]
+    #[inline]
+    unsafe fn summed(codes: &[u8], tables: &[u8]) -> __m512i {
         let half = _mm512_set1_epi8(15);
         // As with AVX2, two pairs of columns at a time.
         let mut low = [_mm512_setzero_si512(); 2];
         let mut high = [_mm512_setzero_si512(); 2];
-        let mut at = 0;
-        while at < codes.len() {
-            let mask = if codes.len() - at > PAIR_BYTES { u64::MAX } else { u64::MAX >> 32 };
-            // SAFETY: bytes beyond the last pair are masked off and not read; they look up zeros in no table.
-            let (codes, tables) = unsafe {
-                (
-                    _mm512_maskz_loadu_epi8(mask, codes.as_ptr().add(at).cast()),
-                    _mm512_maskz_loadu_epi8(mask, tables.as_ptr().add(at).cast()),
-                )
-            };
+        let mut add = |codes: __m512i, tables: __m512i| {
             let lower = _mm512_and_si512(codes, half);
             let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), half);
             for (code, [both, odd]) in [(lower, &mut low), (upper, &mut high)] {
@@ -160,9 +268,29 @@ pub(super) mod avx512 {
                 *both = _mm512_add_epi16(*both, found);
                 *odd = _mm512_add_epi16(*odd, _mm512_srli_epi16::<8>(found));
             }
-            at += 2 * PAIR_BYTES;
+        };
+        let (whole_codes, codes) = codes.as_chunks::<{ 2 * PAIR_BYTES }>();
+        let (whole_tables, tables) = tables.as_chunks::<{ 2 * PAIR_BYTES }>();
+        for (codes, tables) in whole_codes.iter().zip(whole_tables) {
+            // SAFETY: both are 64 bytes.
+            unsafe {
+                add(
+                    _mm512_loadu_si512(codes.as_ptr().cast()),
+                    _mm512_loadu_si512(tables.as_ptr().cast()),
+                );
+            }
         }
-        avx2::finish(low.map(|words| halves(words)), high.map(|words| halves(words)), limit, sums)
+        if !codes.is_empty() {
+            // SAFETY: 32 bytes are left of both; zeros look up zeros.
+            unsafe {
+                add(
+                    _mm512_zextsi256_si512(_mm256_loadu_si256(codes.as_ptr().cast())),
+                    _mm512_zextsi256_si512(_mm256_loadu_si256(tables.as_ptr().cast())),
+                );
+            }
+        }
+        let [low, high] = [low, high].map(|[both, odd]| avx2::rows([halves(both), halves(odd)]));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
     }
 
     /// The sum of the two halves: the first pair's and the second's.

@@ -1,5 +1,5 @@
 //! The vector arithmetic that everything hot is made of: inner products and scaled sums of `f32`, and
-//! sums of table look-ups ([`code_sums`]).
+//! sums of table look-ups ([`code_sums`], [`best_of_block`]).
 //!
 //! Every function picks the widest instructions of the machine at run time (AVX-512, AVX2 with FMA,
 //! NEON) and falls back to portable code. **All of them give the same bits**: an inner product is
@@ -21,14 +21,21 @@
 
 mod codes;
 mod int8;
+mod keep;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod plain;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use codes::{BLOCK_PLACES, code_sums};
+pub use codes::{BLOCK_PLACES, Scale, best_of_block, code_sums};
 pub use int8::{dot_gather_int8, dot_int8, largest_query_value};
+pub use keep::keep_at_least;
+pub use plain::DOT_LANES;
+pub(crate) use plain::{
+    compiled_for_each_set, count_at_least, dot_lanes, least_and_greatest, whole_products,
+};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Interleaved partial sums of an inner product: two AVX-512, four AVX2 or eight NEON registers,
@@ -77,7 +84,9 @@ fn detect() -> InstructionSet {
     }
     #[cfg(target_arch = "x86_64")]
     {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("popcnt");
         let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
         if avx2 && avx512 && no_wider_than != "avx2" {
             return InstructionSet::Avx512;

@@ -1,6 +1,7 @@
 //! Every implementation against the portable one, bit for bit, at odd lengths too.
 
 use super::*;
+use crate::cells::NONE;
 
 /// A small generator of our own, so that a failure repeats.
 struct Random(u64);
@@ -166,6 +167,135 @@ fn code_sums_are_sums_of_look_ups() {
                 let mut sums = [u16::MAX; BLOCK_PLACES];
                 let found = code_sums(&codes, &tables, limit, &mut sums);
                 assert_eq!((found, sums), (mask, expected), "{name}, rank {rank}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_best_of_a_block_are_those_above_the_limit() {
+    let mut random = Random(19);
+    for rank in [1usize, 7, 64, 65, 128] {
+        let mut bytes = |length: usize, below: f32| -> Vec<u8> {
+            (0..length).map(|_| ((random.next() + 2.0) / 4.0 * below) as u8).collect()
+        };
+        let length = rank.div_ceil(2) * 32;
+        let (codes, tables) = (bytes(length, 256.0), bytes(length, 200.0));
+        let rows: [u32; BLOCK_PLACES] =
+            std::array::from_fn(|place| if place % 5 == 3 { NONE } else { 1_000 - place as u32 });
+        let mut sums = [0; BLOCK_PLACES];
+        codes::portable(&codes, &tables, 0, &mut sums);
+        for limit in [-1, sums[4] as i16 - 1, sums[4] as i16, i16::MAX] {
+            let scale = Scale { limit, offset: -0.7, factor: 0.013 };
+            let expected: Vec<(u32, f32)> = (0..BLOCK_PLACES)
+                .filter(|&place| sums[place] as i16 > limit && rows[place] != NONE)
+                .map(|place| (rows[place], scale.offset + scale.factor * f32::from(sums[place])))
+                .collect();
+            for (name, best_of_block) in implementations_of_best() {
+                let (mut scores, mut kept) = ([f32::NAN; BLOCK_PLACES], [0; BLOCK_PLACES]);
+                let into = (&mut scores, &mut kept);
+                let count = best_of_block((&codes, &tables), &rows, scale, into);
+                let found: Vec<(u32, f32)> = kept.into_iter().zip(scores).take(count).collect();
+                assert_eq!(found, expected, "{name}, rank {rank}, limit {limit}");
+            }
+        }
+    }
+}
+
+type BestOfBlock = fn(
+    (&[u8], &[u8]),
+    &[u32; BLOCK_PLACES],
+    Scale,
+    (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
+) -> usize;
+
+fn implementations_of_best() -> Vec<(&'static str, BestOfBlock)> {
+    vec![("dispatched", best_of_block), ("portable", codes::portable_best)]
+}
+
+#[test]
+fn scores_that_are_too_low_are_left_out() {
+    let mut random = Random(23);
+    for length in (0..70).chain([1_000]) {
+        let mut scores: Vec<f32> = (0..length).map(|_| random.next()).collect();
+        if length > 40 {
+            scores[40] = f32::NAN;
+        }
+        for bar in [f32::NEG_INFINITY, -0.5, 0.0, 1.9, f32::INFINITY, f32::NAN] {
+            let expected: Vec<(u32, u32)> = (0u32..)
+                .zip(&scores)
+                .filter(|(_, score)| **score >= bar)
+                .map(|(row, score)| (row, score.to_bits()))
+                .collect();
+            assert_eq!(count_at_least(&scores, bar), expected.len(), "length {length}");
+            for keep in [keep_at_least, keep::portable] {
+                let (mut some, mut rows) = (scores.clone(), (0..length as u32).collect::<Vec<_>>());
+                let kept = keep(&mut some, &mut rows, bar);
+                let found: Vec<(u32, u32)> = rows
+                    .into_iter()
+                    .zip(some)
+                    .map(|(row, s)| (row, s.to_bits()))
+                    .take(kept)
+                    .collect();
+                assert_eq!(found, expected, "length {length}, bar {bar}");
+            }
+        }
+        let finite = || scores.iter().copied().filter(|score| score.is_finite());
+        let range =
+            (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
+        assert_eq!(least_and_greatest(&scores), range, "length {length}");
+    }
+}
+
+#[test]
+fn lanes_are_dots() {
+    let mut random = Random(29);
+    for rank in [1, 2, 3, 16, 31, 64, 101] {
+        let query = random.vector(rank);
+        let vectors: Vec<Vec<f32>> = (0..2 * DOT_LANES).map(|_| random.vector(rank)).collect();
+        let mut groups = Vec::new();
+        for vectors in vectors.chunks(DOT_LANES) {
+            for column in 0..rank {
+                groups.extend(vectors.iter().map(|vector| vector[column]));
+            }
+        }
+        let mut found = vec![f32::NAN; 2 * DOT_LANES];
+        dot_lanes(&query, &groups, &mut found);
+        for (vector, found) in vectors.iter().zip(&found) {
+            let sum_of = |from: usize| {
+                let columns = query.iter().zip(vector).skip(from).step_by(2);
+                columns.fold(0f32, |sum, (&q, &v)| q.mul_add(v, sum))
+            };
+            assert_eq!(*found, sum_of(0) + sum_of(1), "rank {rank}");
+            let exact = dot_f64(&query, vector);
+            assert!((f64::from(*found) - exact).abs() < 1e-5 * rank as f64, "rank {rank}");
+        }
+    }
+}
+
+#[test]
+fn tables_are_products_in_steps() {
+    let mut random = Random(31);
+    for rank in [1, 5, 64] {
+        let query = random.vector(rank);
+        let levels: Vec<[f32; 16]> = (0..rank)
+            .map(|_| {
+                let mut levels: [f32; 16] = std::array::from_fn(|_| random.next());
+                levels.sort_by(f32::total_cmp);
+                levels
+            })
+            .collect();
+        let products =
+            |column: usize| levels[column].map(|level| f64::from(query[column]) * f64::from(level));
+        let lowest: Vec<f32> = (0..rank)
+            .map(|column| products(column).into_iter().fold(f64::INFINITY, f64::min) as f32)
+            .collect();
+        let mut tables = vec![[0; 16]; rank];
+        whole_products(&query, &levels, &lowest, 20.0, 50.0, &mut tables);
+        for (column, table) in tables.iter().enumerate() {
+            for (entry, product) in table.iter().zip(products(column)) {
+                let steps = ((product - f64::from(lowest[column])) * 20.0).min(50.0);
+                assert!((f64::from(*entry) - steps).abs() < 0.5001, "{entry} for {steps}");
             }
         }
     }

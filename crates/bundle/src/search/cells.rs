@@ -17,13 +17,21 @@
 //! Nothing here depends on the machine: sums of look-ups are whole numbers, and all else is the same
 //! sequence of single operations everywhere.
 
+mod denied;
+mod pool;
+
 use super::rescore::{Rescorer, Target};
 use super::top::{Top, ordered, score_of};
 use super::{Allow, Metric, SearchParams};
-use crate::cells::{Block, CellsView, Effort, LEVELS, NONE};
+use crate::cells::{Block, CellsView, Effort, Extents, LEVELS, NONE};
 use crate::dense::norm_f64;
 use crate::error::SearchError;
-use crate::kernels::{BLOCK_PLACES, code_sums, dot_rows};
+use crate::kernels::{
+    BLOCK_PLACES, DOT_LANES, Scale, best_of_block, code_sums, compiled_for_each_set, dot_lanes,
+    whole_products,
+};
+use denied::Denied;
+use pool::Pool;
 use std::ops::RangeInclusive;
 
 /// Lengths of queries, and of rows, that cells can be searched with: their products and quotients
@@ -35,8 +43,8 @@ const BEFORE_COMPLETING: Effort = Effort { reach: 1.0, pool: 1.25 };
 const GROUP: usize = 32;
 /// Blocks between two looks at the cancel flag: some tens of microseconds.
 const BLOCKS_A_CHECK: usize = 1_024;
-/// The pool is thinned out when it holds this many rows more than twice what is wanted.
-const POOL_SLACK: usize = 64;
+/// Cells that are sorted at a time: some fifty are enough for most searches.
+const SORTED_TOGETHER: usize = 64;
 
 /// What a search did, for the cost model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,14 +72,14 @@ impl Work {
 /// The memory of searches.
 #[derive(Default)]
 pub(crate) struct CellSearch {
-    tables: Vec<u8>,
-    products: Vec<f32>,
+    tables: Vec<[u8; LEVELS]>,
+    /// The least that each column adds.
+    lowest: Vec<f32>,
     /// ⟨unit, mean⟩ of each cell.
     nearness: Vec<f32>,
     /// Promise and number of each cell, the most promising first.
     order: Vec<u64>,
-    /// Approximate score and row.
-    pool: Vec<u64>,
+    pool: Pool,
     /// The rows of the pool.
     ids: Vec<u32>,
     /// Rows that an exact search has yet to score.
@@ -159,25 +167,28 @@ impl CellSearch {
         rescorer.begin(target);
         self.work = Work::default();
         let tables = self.make_tables(cells, rescorer.unit());
-        self.order_cells(cells, rescorer.unit(), metric, effort.reach);
+        self.weigh_cells(cells, rescorer.unit(), metric, effort.reach);
 
         let wanted = ((params.count as f64 * f64::from(effort.pool)).ceil() as usize)
             .clamp(params.count, dense.rows().max(params.count));
-        self.pool.clear();
-        self.pool.reserve(2 * wanted + POOL_SLACK + BLOCK_PLACES);
-        let mut bar = f32::NEG_INFINITY;
-        let mut sums = [0u16; BLOCK_PLACES];
-        let order = std::mem::take(&mut self.order);
+        self.pool.begin(wanted);
+        let spreads = cells.extents().spreads;
+        let limited = matches!(params.allow, Allow::Rows(_)) || !params.exclude_rows.is_empty();
+        let mut order = std::mem::take(&mut self.order);
         let mut checked = 0;
-        for &entry in &order {
-            if score_of((entry >> 32) as u32) < bar {
+        for at in 0..order.len() {
+            if at % SORTED_TOGETHER == 0 {
+                bring_forward(&mut order[at..]);
+            }
+            let (promised, cell) = (score_of((order[at] >> 32) as u32), order[at] as u32 as usize);
+            if promised < self.pool.bar() {
                 break;
             }
-            let cell = entry as u32 as usize;
             let near = self.nearness[cell];
-            let reach = near + effort.reach * cells.extent(cell).0;
+            let reach = near + effort.reach * spreads[cell];
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
+                let bar = self.pool.bar();
                 if promise(metric, &block, reach) < bar {
                     // Rows get shorter from here on, which a negative score gains by.
                     if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
@@ -188,38 +199,36 @@ impl CellSearch {
                 }
                 checked += 1;
                 let base = block.centre * near + tables.base;
-                let needed = scaled_bar(metric, &block, bar);
-                let limit = (needed - base) / tables.step;
-                let codes = cells.codes_of(at);
-                let mut above = code_sums(codes, &self.tables, whole(limit), &mut sums);
-                let rows = cells.rows_of(at);
-                self.work.passed += u64::from(above.count_ones());
-                while above != 0 {
-                    let place = above.trailing_zeros() as usize;
-                    above &= above - 1;
-                    let row = rows[place];
-                    if !self.admits(params.allow, row) {
-                        continue;
+                let scale = Scale {
+                    limit: whole((scaled_bar(metric, &block, bar) - base) / tables.step),
+                    offset: block.scale * base,
+                    factor: block.scale * tables.step,
+                };
+                let (scores, rows) = self.pool.room();
+                let (codes, places) = (cells.codes_of(at), cells.rows_of(at));
+                let mut found = best_of_block(
+                    (codes, self.tables.as_flattened()),
+                    places,
+                    scale,
+                    (scores, rows),
+                );
+                self.work.passed += found as u64;
+                if limited {
+                    let admits = |row| allows(params.allow, row) && !self.denied.contains(row);
+                    found = keep(found, (scores, rows), admits);
+                }
+                if metric == Metric::Cosine {
+                    for (score, &row) in scores.iter_mut().zip(&*rows).take(found) {
+                        *score *= dense.inverse_norms[row as usize];
                     }
-                    let score = block.scale * (base + tables.step * f32::from(sums[place]));
-                    let score = match metric {
-                        Metric::InnerProduct => score,
-                        Metric::Cosine => score * dense.inverse_norms[row as usize],
-                    };
-                    self.pool.push(u64::from(ordered(score)) << 32 | u64::from(row));
                 }
-                if self.pool.len() >= 2 * wanted + POOL_SLACK {
-                    bar = thin_out(&mut self.pool, wanted);
-                }
+                self.pool.grow(found);
             }
         }
         self.order = order;
         self.work.blocks += checked as u64;
-        if self.pool.len() > wanted {
-            thin_out(&mut self.pool, wanted);
-        }
         self.ids.clear();
-        self.ids.extend(self.pool.iter().map(|&entry| entry as u32));
+        self.ids.extend_from_slice(self.pool.finish());
         let offered = rescorer.offer(target, &mut self.ids, top)?;
         self.work.scored += offered.read;
         self.worst = offered.worst;
@@ -241,9 +250,10 @@ impl CellSearch {
         let mut sums = [0u16; BLOCK_PLACES];
         let mut checked = 0;
         let mut bar = rescorer.bar(top, metric);
-        for cell in 0..cells.shape.cells {
+        let radii = cells.extents().radii;
+        for (cell, &radius) in radii.iter().enumerate() {
             let near = self.nearness[cell];
-            let reach = (near + cells.extent(cell).1).min(1.0) + slack;
+            let reach = (near + radius).min(1.0) + slack;
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
                 if promise(metric, &block, reach) < bar {
@@ -256,14 +266,18 @@ impl CellSearch {
                 let base = block.centre * near + tables.base + block.error + slack;
                 let limit =
                     (scaled_bar(metric, &block, bar) - base) / tables.step - tables.rounding;
-                let mut above =
-                    code_sums(cells.codes_of(at), &self.tables, whole(limit - 1.0), &mut sums);
+                let mut above = code_sums(
+                    cells.codes_of(at),
+                    self.tables.as_flattened(),
+                    whole(limit - 1.0),
+                    &mut sums,
+                );
                 self.work.passed += u64::from(above.count_ones());
                 let rows = cells.rows_of(at);
                 while above != 0 {
                     let row = rows[above.trailing_zeros() as usize];
                     above &= above - 1;
-                    if self.admits(params.allow, row) {
+                    if row != NONE && allows(params.allow, row) && !self.denied.contains(row) {
                         self.candidates.push(row);
                     }
                 }
@@ -282,53 +296,94 @@ impl CellSearch {
     /// Makes the query's tables of look-ups.
     fn make_tables(&mut self, cells: CellsView<'_>, unit: &[f32]) -> Tables {
         let rank = cells.shape.rank;
-        let pairs = rank.div_ceil(2);
         let (levels, _) = cells.levels.as_chunks::<LEVELS>();
-        self.products.clear();
+        self.lowest.clear();
         let (mut base, mut widest) = (0f32, 0f32);
         for (&value, levels) in unit.iter().zip(levels) {
-            let products = levels.map(|level| value * level);
-            let lowest = products.iter().copied().fold(f32::INFINITY, f32::min);
-            let highest = products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            // Levels rise.
+            let (first, last) = (value * levels[0], value * levels[LEVELS - 1]);
+            let (lowest, highest) = if value >= 0.0 { (first, last) } else { (last, first) };
             base += lowest;
             widest = widest.max(highest - lowest);
-            self.products.extend(products.map(|product| product - lowest));
+            self.lowest.push(lowest);
         }
+        let columns = rank.next_multiple_of(2);
         // So that no sum leaves i16.
-        let most = (i16::MAX as usize / (2 * pairs)).min(255) as f32;
+        let most = (i16::MAX as usize / columns).min(255) as f32;
         let step = (widest / most).max(f32::MIN_POSITIVE * 1e6);
-        let per_step = 1.0 / step;
+        // A column that fills up an odd rank keeps its zeros.
         self.tables.clear();
-        self.tables.extend(self.products.iter().map(|&p| (p * per_step + 0.5).min(most) as u8));
-        self.tables.resize(pairs * 2 * LEVELS, 0);
+        self.tables.resize(columns, [0; LEVELS]);
+        whole_products(unit, levels, &self.lowest, 1.0 / step, most, &mut self.tables);
         Tables { base, step, rounding: rank as f32 / 2.0 }
     }
 
-    /// Scores the cells by their means, and orders them by what their rows promise.
-    fn order_cells(&mut self, cells: CellsView<'_>, unit: &[f32], metric: Metric, reach: f32) {
+    /// Scores the cells by their means, and notes what their rows promise.
+    fn weigh_cells(&mut self, cells: CellsView<'_>, unit: &[f32], metric: Metric, reach: f32) {
         let count = cells.shape.cells;
         self.work.cells += count as u64;
-        self.nearness.resize(count, 0.0);
-        dot_rows(unit, cells.means, &mut self.nearness);
+        self.nearness.resize(count.next_multiple_of(DOT_LANES), 0.0);
+        dot_lanes(unit, cells.means, &mut self.nearness);
         self.order.clear();
-        for (cell, &near) in self.nearness.iter().enumerate() {
-            let reach = near + reach * cells.extent(cell).0;
-            let blocks = cells.blocks_of(cell);
-            // Of negative scores the shortest rows have the best.
-            let best = if reach >= 0.0 { blocks.start } else { blocks.end - 1 };
-            let promise = promise(metric, &cells.block(best), reach);
-            self.order.push(u64::from(ordered(promise)) << 32 | cell as u64);
-        }
-        self.order.sort_unstable_by(|a, b| b.cmp(a));
+        self.order.resize(count, 0);
+        promises(&self.nearness, cells.extents(), reach, metric, &mut self.order);
     }
+}
 
-    #[inline]
-    fn admits(&self, allow: Allow<'_>, row: u32) -> bool {
-        let allowed = match allow {
-            Allow::All => row != NONE,
-            Allow::Rows(bitmap) => bitmap.contains(row),
-        };
-        allowed && !self.denied.contains(row)
+compiled_for_each_set! {
+    /// What the rows of each cell promise, and its number: a greater entry promises more.
+    fn promises(
+        nearness: &[f32],
+        extents: Extents<'_>,
+        reach: f32,
+        metric: Metric,
+        out: &mut [u64],
+    ) {
+        let Extents { spreads, longest, shortest, .. } = extents;
+        let cells = nearness.iter().zip(spreads).zip(longest).zip(shortest).zip(out).enumerate();
+        for (cell, ((((&near, &spread), &longest), &shortest), out)) in cells {
+            let reach = near + reach * spread;
+            // Of negative scores the shortest rows have the best.
+            let length = if reach >= 0.0 { longest } else { shortest };
+            let promise = match metric {
+                Metric::InnerProduct => length * reach,
+                Metric::Cosine => reach,
+            };
+            *out = u64::from(ordered(promise)) << 32 | cell as u64;
+        }
+    }
+}
+
+/// Sorts the most promising of the cells to the front.
+fn bring_forward(cells: &mut [u64]) {
+    let falling = |a: &u64, b: &u64| b.cmp(a);
+    if cells.len() > SORTED_TOGETHER {
+        cells.select_nth_unstable_by(SORTED_TOGETHER - 1, falling);
+    }
+    let (first, _) = cells.split_at_mut(SORTED_TOGETHER.min(cells.len()));
+    first.sort_unstable_by(falling);
+}
+
+/// Moves the scores and rows that are admitted to the front, and returns how many there are.
+fn keep(
+    found: usize,
+    (scores, rows): (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
+    admits: impl Fn(u32) -> bool,
+) -> usize {
+    let mut kept = 0;
+    for at in 0..found.min(BLOCK_PLACES) {
+        (scores[kept], rows[kept]) = (scores[at], rows[at]);
+        kept += usize::from(admits(rows[at]));
+    }
+    kept
+}
+
+/// Whether a row may be in a result, as far as the filter goes.
+#[inline]
+fn allows(allow: Allow<'_>, row: u32) -> bool {
+    match allow {
+        Allow::All => true,
+        Allow::Rows(bitmap) => bitmap.contains(row),
     }
 }
 
@@ -358,44 +413,4 @@ fn scaled_bar(metric: Metric, block: &Block, bar: f32) -> f32 {
 fn whole(limit: f32) -> i16 {
     // A cast saturates, and makes NaN (no bar yet, over no length) 0: so that is asked first.
     if limit >= 0.0 { limit as i16 } else { -1 }
-}
-
-/// Keeps the best `wanted` of the pool and returns the worst score among them.
-fn thin_out(pool: &mut Vec<u64>, wanted: usize) -> f32 {
-    let (_, &mut worst, _) = pool.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
-    pool.truncate(wanted);
-    score_of((worst >> 32) as u32)
-}
-
-/// Rows that must not be in the result: one bit each.
-#[derive(Default)]
-struct Denied {
-    words: Vec<u64>,
-}
-
-impl Denied {
-    fn deny(&mut self, rows: usize, denied: &[u32]) {
-        let words = rows.div_ceil(64);
-        if self.words.len() < words {
-            self.words.resize(words, 0);
-        }
-        for &row in denied {
-            if let Some(word) = self.words.get_mut(row as usize / 64) {
-                *word |= 1 << (row % 64);
-            }
-        }
-    }
-
-    fn clear(&mut self, denied: &[u32]) {
-        for &row in denied {
-            if let Some(word) = self.words.get_mut(row as usize / 64) {
-                *word = 0;
-            }
-        }
-    }
-
-    #[inline]
-    fn contains(&self, row: u32) -> bool {
-        self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
-    }
 }

@@ -8,7 +8,7 @@ use crate::dense::{DenseView, norm_f64};
 use crate::error::SearchError;
 use crate::kernels::dot_gather;
 
-/// Rows that are scored between two looks at the bar.
+/// Rows that are scored between two looks at the bar, where that may spare the rest.
 const GROUP: usize = 64;
 
 /// What a search is about.
@@ -98,7 +98,8 @@ impl Rescorer {
             self.sort_by_promise(target, ids);
         }
         let mut offered = Offered { read: 0, worst: f32::INFINITY };
-        for (group, ids) in ids.chunks(GROUP).enumerate() {
+        let together = if screened { GROUP } else { ids.len().max(1) };
+        for (group, ids) in ids.chunks(together).enumerate() {
             if screened && self.bounds[group * GROUP] < self.bar(top, metric) {
                 offered.worst = f32::NEG_INFINITY;
                 break;
@@ -113,10 +114,8 @@ impl Rescorer {
                     *score = exact_score(dense, row, query, self.length, metric)?;
                 }
                 offered.worst = offered.worst.min(*score);
-                if *score >= top.threshold() {
-                    top.offer(row, ordinals[row as usize], *score);
-                }
             }
+            top.offer_all(ids, ordinals, &scores);
             self.scores = scores;
             offered.read += ids.len() as u64;
         }

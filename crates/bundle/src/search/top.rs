@@ -17,11 +17,23 @@ pub(crate) fn score_of(ordered: u32) -> f32 {
     f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
 }
 
+/// Score and then falling ordinal in one number, and the row: the best are the least.
+type Entry = Reverse<(u64, u32)>;
+
+#[inline]
+fn entry(row: u32, ordinal: u32, score: f32) -> Entry {
+    Reverse((u64::from(ordered(score)) << 32 | u64::from(!ordinal), row))
+}
+
+/// What entries are sorted by: their rows say nothing.
+fn rank(&Reverse((key, _)): &Entry) -> Reverse<u64> {
+    Reverse(key)
+}
+
 /// A bounded heap with the worst of the kept results on top.
 #[derive(Default)]
 pub(crate) struct Top {
-    /// Score and then falling ordinal in one number, and the row.
-    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    heap: BinaryHeap<Entry>,
     count: usize,
     threshold: f32,
 }
@@ -49,12 +61,9 @@ impl Top {
     /// Offers a row with a finite score.
     #[inline]
     pub(crate) fn offer(&mut self, row: u32, ordinal: u32, score: f32) {
-        let entry = Reverse((u64::from(ordered(score)) << 32 | u64::from(!ordinal), row));
+        let entry = entry(row, ordinal, score);
         if self.heap.len() < self.count {
             self.heap.push(entry);
-            if self.heap.len() < self.count {
-                return;
-            }
         } else if let Some(mut worst) = self.heap.peek_mut()
             && entry < *worst
         {
@@ -62,24 +71,50 @@ impl Top {
         } else {
             return;
         }
-        if let Some(Reverse((key, _))) = self.heap.peek() {
-            self.threshold = score_of((key >> 32) as u32);
+        self.set_threshold();
+    }
+
+    /// Offers rows with finite scores. Many at once cost less than one by one while it isn't full.
+    pub(crate) fn offer_all(&mut self, rows: &[u32], ordinals: &[u32], scores: &[f32]) {
+        let rows = rows.iter().zip(scores);
+        if self.is_full() {
+            for (&row, &score) in rows {
+                if score >= self.threshold {
+                    self.offer(row, ordinals[row as usize], score);
+                }
+            }
+            return;
         }
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        entries.extend(rows.map(|(&row, &score)| entry(row, ordinals[row as usize], score)));
+        if entries.len() > self.count {
+            entries.select_nth_unstable_by_key(self.count, rank);
+            entries.truncate(self.count);
+        }
+        self.heap = BinaryHeap::from(entries);
+        self.set_threshold();
     }
 
     /// The results, best first; none are left.
     pub(crate) fn take(&mut self) -> Vec<Hit> {
-        let mut hits: Vec<Hit> = self
-            .heap
-            .drain()
-            .map(|Reverse((key, row))| Hit {
-                ordinal: !(key as u32),
-                row,
-                score: score_of((key >> 32) as u32),
-            })
-            .collect();
-        sort_hits(&mut hits);
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        entries.sort_unstable_by_key(rank);
+        let hit = |Reverse((key, row))| Hit {
+            ordinal: !(key as u32),
+            row,
+            score: score_of((key >> 32) as u32),
+        };
+        let hits = entries.drain(..).map(hit).collect();
+        self.heap = BinaryHeap::from(entries);
         hits
+    }
+
+    fn set_threshold(&mut self) {
+        if self.heap.len() >= self.count
+            && let Some(Reverse((key, _))) = self.heap.peek()
+        {
+            self.threshold = score_of((key >> 32) as u32);
+        }
     }
 }
 
@@ -107,7 +142,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_heap_is_a_sort_cut_off(scores in prop::collection::vec(-5i8..5, 0..60), count in 1usize..20) {
+        fn the_heap_is_a_sort_cut_off(
+            scores in prop::collection::vec(-5i8..5, 0..60),
+            count in 1usize..20,
+            together in 1usize..30,
+        ) {
             let mut all: Vec<Hit> = scores.iter().enumerate()
                 .map(|(at, &score)| Hit { ordinal: at as u32 ^ 5, row: at as u32, score: score.into() })
                 .collect();
@@ -116,12 +155,23 @@ mod tests {
             for hit in &all {
                 top.offer(hit.row, hit.ordinal, hit.score);
             }
+            let mut top_of_many = Top::default();
+            top_of_many.reset(count);
+            let ordinals: Vec<u32> = all.iter().map(|hit| hit.ordinal).collect();
+            for some in all.chunks(together) {
+                let rows: Vec<u32> = some.iter().map(|hit| hit.row).collect();
+                let scores: Vec<f32> = some.iter().map(|hit| hit.score).collect();
+                top_of_many.offer_all(&rows, &ordinals, &scores);
+            }
+            prop_assert_eq!(top_of_many.threshold(), top.threshold());
+            prop_assert_eq!(top_of_many.is_full(), top.is_full());
             all.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
             all.truncate(count);
             if all.len() == count {
                 prop_assert_eq!(top.threshold(), all[count - 1].score);
             }
-            prop_assert_eq!(top.take(), all);
+            prop_assert_eq!(&top.take(), &all);
+            prop_assert_eq!(&top_of_many.take(), &all);
         }
     }
 }

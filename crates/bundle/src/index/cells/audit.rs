@@ -13,7 +13,7 @@ use crate::search::{CancelFlag, Metric, SearchParams};
 /// Pools that are tried, in multiples of the results wanted.
 const POOLS: [f32; 7] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0];
 /// Reaches that are tried for each pool, from near to far.
-const REACHES: [f32; 10] = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0];
+const REACHES: [f32; 12] = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0, 5.0, 6.0];
 
 /// What was measured of some cells.
 pub(super) struct Audited {
