@@ -1,6 +1,6 @@
 """Gray release: what mirrored requests cost, and what callers notice while versions come and go.
 
-A standalone node answers `marquee load` at a fixed rate, k = 100, on factors made up as for serving. *Mirrored*: a
+A standalone node answers `marquee load` at a fixed rate, k = 100, on the factors of serve.py. *Mirrored*: a
 rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run two
 versions take turns: the one is loaded and made live, the other unloaded; the runs between are the steady state, in which
 the same commands ask how an old rollout is, since they are processes of their own on the same processors. The
@@ -10,7 +10,7 @@ medians are printed.
 
 import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
 import numpy as np
-from serve import K, Nodes, imported, made_up, run, standalone
+from serve import K, Nodes, factors, imported, run, standalone
 
 SHARES = (0, 10, 100)
 # Far more often than anybody does, so that a short run has several.
@@ -161,7 +161,7 @@ PARTS = {"mirrored": mirrored, "swaps": swaps, "first": first_answers}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=200_000, help="items to make up")
+    parser.add_argument("--rows", type=int, help="items to make up, all of data a without")
     parser.add_argument("--rate", type=float, default=200, help="calls a second")
     parser.add_argument("--seconds", type=int, default=10, help="of each run")
     parser.add_argument("--runs", type=int, default=3)
@@ -169,19 +169,16 @@ def main():
     parser.add_argument("--cache", default="target/bench")
     args = parser.parse_args()
     os.makedirs(args.cache, exist_ok=True)
-    made = f"{args.cache}/serve-factors-{args.rows}"
-    if not os.path.isdir(made):
-        os.makedirs(f"{made}.part", exist_ok=True)
-        made_up(f"{made}.part", args.rows, 64, 5_000)
-        os.rename(f"{made}.part", made)
-    bundle = imported(args.cache, f"{made}/items.npy", f"{made}/users.npy", 1)
-    if not os.path.exists(f"{made}/others.npy"):
-        np.save(f"{made}/others.npy", np.load(f"{made}/users.npy") * np.float32(1.0001))
-    other = imported(args.cache, f"{made}/items.npy", f"{made}/others.npy", 1, "release-other")
+    items, askers = factors(args.cache, args.rows)
+    bundle = imported(args.cache, items, askers, 1)
+    others = f"{args.cache}/release-others.npy"
+    if not os.path.exists(others):
+        np.save(others, np.load(askers) * np.float32(1.0001))
+    other = imported(args.cache, items, others, 1, "release-other")
     users = f"{args.cache}/serve-users.txt"
     with open(users, "w") as file:
-        file.writelines(f"{n}\n" for n in range(5_000))
-    print(f"{args.rows:,} items × 64, k = {K}, {args.rate:g} calls a second for {args.seconds} s, median of {args.runs}\n")
+        file.writelines(f"{n}\n" for n in range(len(np.load(askers, mmap_mode="r"))))
+    print(f"{len(np.load(items, mmap_mode='r')):,} items × 64, k = {K}, {args.rate:g} calls a second for {args.seconds} s, median of {args.runs}\n")
     directory = tempfile.mkdtemp(prefix="release-")
     with Nodes(directory) as nodes:
         url, _ = standalone(nodes, bundle, f"{directory}/data")

@@ -1,19 +1,21 @@
 """Serving: what an answer costs the servers, on one standalone node and on a cluster.
 
-A bundle is made of factors by `marquee import`, 200,000 items × 64 unless told otherwise. A standalone
-node, and then one control node, three shard nodes (two replicas of each of three shards) and a router,
-answer `marquee load` at fixed rates, k = 100: a processor that has nothing to do between two calls finds its caches
-cold at the next, so a quiet server pays more for an answer than a busy one. Times are CPU time by the processes' own accounting, and
+A bundle is made of the vectors of data a (see vectors.py) by `marquee import`, unless told otherwise: its items, and its
+queries as users. A standalone node, and then one control node, three shard nodes (two replicas of each of three shards)
+and a router, answer `marquee load`, k = 100: one client that asks again as soon as it was answered, and calls at fixed rates. A
+processor that has nothing to do between two calls finds its caches cold at the next, so a quiet server pays more for an answer
+than a busy one. Times are CPU time by the processes' own accounting, and
 how it divides; runs are repeated and the one of the median CPU is printed. Other work on the machine
 makes CPU time longer too: compare runs of one hour.
 
-Qdrant's figures beside them were measured separately, on the same machine and on other days. They are
-printed as they were found then and are not measured here. One client had its answers after 1.1 to 1.4 ms, so it asked some
-750 times a second.
+Qdrant's figures beside them were measured separately, on the same machine and on other days, on vectors made as those of data a
+are. They are printed as they were found then and are not measured here. One client had its answers after 1.1 to 1.4 ms, so the figures are
+taken to be of one client that asked again as soon as it was answered.
 """
 
 import argparse, json, os, shutil, socket, subprocess, sys, tempfile, time
 import numpy as np
+import vectors
 
 MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
 K = 100
@@ -24,18 +26,10 @@ READY_TIMEOUT_S = 120
 END_TIMEOUT_S = 30
 
 
-def made_up(directory, rows, rank, users):
-    """Factors in clusters of unlike size, with norms of unlike length, as learned ones have."""
-    rng = np.random.default_rng(1)
-    centres = rng.normal(size=(200, rank)) * (1 + np.arange(rank)) ** -0.3
-    weight = (1 + np.arange(len(centres))) ** -0.7
-    item = centres[rng.choice(len(centres), rows, p=weight / weight.sum())] + rng.normal(size=(rows, rank)) * 0.6
-    item *= rng.lognormal(0, 0.3, size=(rows, 1))
-    user = centres[rng.choice(len(centres), users)] + rng.normal(size=(users, rank)) * 0.6
-    paths = f"{directory}/items.npy", f"{directory}/users.npy"
-    for path, matrix in zip(paths, (item, user)):
-        np.save(path, matrix.astype(np.float32))
-    return paths
+def factors(cache, rows):
+    """Item factors, and factors of users to ask for."""
+    made = vectors.prepare("a", rows, None, cache)
+    return f"{made}/items.npy", f"{made}/queries.npy"
 
 
 def imported(cache, items, users, shards, name="serve"):
@@ -150,19 +144,19 @@ io_threads = 1
     return router, [*shards, control]
 
 
-def measure(url, servers, users, rate, seconds, runs):
+def measure(url, servers, users, pace, seconds, runs):
     """The run of the median CPU time, after one that warms up."""
     server = ["--server", ",".join(servers)] if servers else []
-    flags = ["--endpoint", url, *server, "--users", users, "--count", str(K), "--rate", str(rate), "--json"]
+    flags = ["--endpoint", url, *server, "--users", users, "--count", str(K), *pace, "--json"]
     run("load", *flags, "--duration", "2s")
     reports = [json.loads(run("load", *flags, "--duration", f"{seconds}s")) for _ in range(runs)]
     return sorted(reports, key=lambda report: report["server"]["cpu_us"])[(runs - 1) // 2]
 
 
-def row(report, rate, qdrant_us):
+def row(report, pace, qdrant_us):
     cost, errors = report["server"], sum(report["errors"].values()) + report["not_sent"]
     parts = [cost[f"{part}_us"] for part in ("cpu", "search", "lookup", "merge", "grpc", "rest")]
-    cells = [str(cost["processes"]), rate, *(f"{part:.0f}" for part in parts)]
+    cells = [str(cost["processes"]), pace, f"{report['answered_per_second']:.0f}", *(f"{part:.0f}" for part in parts)]
     cells += [f"{report[p]:.2f}" for p in ("p50_ms", "p99_ms")]
     return cells + [str(errors), f"{qdrant_us:,}", f"{parts[0] / qdrant_us:.2f}"]
 
@@ -171,7 +165,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--items", help="item factors, .npy of float32; made up without")
     parser.add_argument("--user-factors", help="user factors, .npy of float32")
-    parser.add_argument("--rows", type=int, default=200_000, help="items to make up")
+    parser.add_argument("--rows", type=int, help="items to make up, all of data a without")
     parser.add_argument("--rates", default="300,750", help="calls a second, several with commas")
     parser.add_argument("--seconds", type=int, default=10, help="of each run")
     parser.add_argument("--runs", type=int, default=3)
@@ -183,18 +177,13 @@ def main():
     os.makedirs(args.cache, exist_ok=True)
     items, users = args.items, args.user_factors
     if not items:
-        made = f"{args.cache}/serve-factors-{args.rows}"
-        if not os.path.isdir(made):
-            os.makedirs(f"{made}.part", exist_ok=True)
-            made_up(f"{made}.part", args.rows, 64, 5_000)
-            os.rename(f"{made}.part", made)
-        items, users = f"{made}/items.npy", f"{made}/users.npy"
+        items, users = factors(args.cache, args.rows)
     shape, people = np.load(items, mmap_mode="r").shape, len(np.load(users, mmap_mode="r"))
     asks = f"{args.cache}/serve-users.txt"
     with open(asks, "w") as file:
         file.writelines(f"{n}\n" for n in range(people))
     print(f"{shape[0]:,} items × {shape[1]}, k = {K}, {args.seconds} s, median of {args.runs}\n")
-    columns = "what, processes, calls/s, CPU µs/answer, search, lookup, merge, gRPC, rest, p50 ms, p99 ms, errors, qdrant 1.18.3 ¹, ratio"
+    columns = "what, processes, asked, answers/s, CPU µs/answer, search, lookup, merge, gRPC, rest, p50 ms, p99 ms, errors, qdrant 1.18.3 ¹, ratio"
     columns = columns.split(", ")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for what, start, shards in ("standalone", standalone, 1), ("cluster", cluster, 3):
@@ -204,9 +193,11 @@ def main():
         directory = tempfile.mkdtemp(prefix=f"serve-{what}-")
         with Nodes(directory) as nodes:
             url, servers = start(nodes, bundle)
-            for rate in args.rates.split(","):
-                report = measure(url, servers, asks, rate, args.seconds, args.runs)
-                print(f"| {' | '.join([what, *row(report, rate, QDRANT_US[what])])} |", flush=True)
+            paces = {"one client": ["--clients", "1"]}
+            paces |= {f"{rate}/s": ["--rate", rate] for rate in args.rates.split(",")}
+            for name, pace in paces.items():
+                report = measure(url, servers, asks, pace, args.seconds, args.runs)
+                print(f"| {' | '.join([what, *row(report, name, QDRANT_US[what])])} |", flush=True)
         shutil.rmtree(directory, ignore_errors=True)
     print("\n¹ measured separately, not in this run: same machine and data, other days, its own build")
 

@@ -130,7 +130,7 @@ pub(super) async fn take_back(
 fn crowd(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result<Load> {
     Ok(Load::start(LoadConfig {
         endpoints: vec![router.clone()],
-        schedule: Schedule { rate: rate.into(), duration: None },
+        schedule: Schedule { rate: Some(rate.into()), duration: None },
         users: users.clone(),
         count: 10,
         events: false,

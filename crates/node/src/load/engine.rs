@@ -45,7 +45,7 @@ pub struct LoadConfig {
     pub events: bool,
     /// The surface that is asked for.
     pub surface: String,
-    /// Calls under way at most.
+    /// Calls under way at most: in a closed loop, the clients.
     pub max_in_flight: usize,
     /// What a call may take before it has failed.
     pub deadline: Duration,
@@ -152,7 +152,14 @@ fn pace(
     let mut random = fastrand::Rng::with_seed(config.seed);
     let run = events::Run::new();
     for n in 0.. {
-        let Some(due) = config.schedule.due(n) else { break };
+        if config.schedule.rate.is_none() {
+            while !shared.stop.load(Ordering::Acquire)
+                && shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight
+            {
+                std::thread::park_timeout(NAP);
+            }
+        }
+        let Some(due) = config.schedule.due(n, started.elapsed()) else { break };
         let intended = started + due;
         loop {
             if shared.stop.load(Ordering::Acquire) {
@@ -176,7 +183,7 @@ fn pace(
             }
         };
         let mut client = clients[(n % clients.len() as u64) as usize].clone();
-        let (shared, deadline) = (shared.clone(), config.deadline);
+        let (shared, deadline, pacer) = (shared.clone(), config.deadline, std::thread::current());
         runtime.spawn(async move {
             let ended = match call {
                 Call::Ask(requests) => ask(&mut client, requests, deadline).await,
@@ -184,6 +191,8 @@ fn pace(
             };
             shared.tally().ended(intended.elapsed(), ended);
             shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+            // In a closed loop it waits for this.
+            pacer.unpark();
         });
     }
     shared.sent_all.store(true, Ordering::Release);
@@ -270,7 +279,7 @@ mod tests {
         let rate = 1_000.0;
         LoadConfig {
             endpoints: vec![address],
-            schedule: Schedule { rate, duration: Some(Duration::from_millis(calls)) },
+            schedule: Schedule { rate: Some(rate), duration: Some(Duration::from_millis(calls)) },
             users: Arc::new(Users::equal(vec![user.into()], "test").expect("a user")),
             count: 10,
             batch: 1,
@@ -319,6 +328,25 @@ mod tests {
         until_done(&load).await;
         let tally = load.stop().await;
         assert_eq!((tally.answered, tally.not_sent), (3, 7));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clients_ask_again_when_they_were_answered() {
+        let (address, recommender, gate) = serve(false).await;
+        let closed = Schedule { rate: None, duration: Some(Duration::from_millis(300)) };
+        let config = LoadConfig { schedule: closed, max_in_flight: 2, ..config(address, "u", 1) };
+        let load = Load::start(config).expect("started");
+        while recommender.asked() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Both wait for their answers, and nothing counts as not sent.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!((recommender.asked(), load.look(|tally| tally.not_sent)), (2, 0));
+        gate.send_replace(true);
+        until_done(&load).await;
+        let tally = load.stop().await;
+        assert!(tally.answered > 2, "{} answered", tally.answered);
+        assert_eq!((tally.answered, tally.not_sent), (recommender.asked(), 0));
     }
 
     #[tokio::test(flavor = "multi_thread")]

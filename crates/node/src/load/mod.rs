@@ -1,9 +1,9 @@
-//! `marquee load`: an open loop of requests, so that a stall shows.
+//! `marquee load`: an open loop of requests, so that a stall shows; or a closed one, to see what a call costs.
 //!
 //! Calls are sent at a fixed rate, whether or not earlier ones were answered, and each latency is
 //! counted from the moment the call *should* have been sent. A closed loop would stop asking while
 //! the server hangs and report one slow call; this one reports all that a real crowd would have
-//! made. [`Schedule`] says when calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts,
+//! made. With `--clients` the loop is closed, as benchmarks of other systems are made. [`Schedule`] says when calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts,
 //! [`Usages`] says what the answers cost the servers.
 //!
 //! Deliberately missing: ramps and mixes of calls. Run several, one after another or at once.
@@ -43,6 +43,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
   marquee load --bundle bundles/films-v1 --rate 200 --duration 30s
   marquee load --endpoint http://127.0.0.1:50051 --endpoint http://127.0.0.1:50052 \\
       --users users.txt --rate 1000 --duration 60s --json
+  marquee load --users users.txt --clients 1
   marquee load --users users.txt --events --batch 100 --rate 200 --duration 30s
   marquee load --bundle bundles/films-v1 --server http://127.0.0.1:7201,http://127.0.0.1:7202")]
 pub struct LoadArgs {
@@ -62,6 +63,10 @@ pub struct LoadArgs {
     /// Calls a second, above 0
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     rate: f64,
+    /// Instead of a rate, so many clients that ask again as soon as they were answered: then a server that
+    /// hangs is asked less, and latencies hide it
+    #[arg(long, conflicts_with_all = ["rate", "max_in_flight"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    clients: Option<u32>,
     /// How long to send, such as 500ms, 30s or 5m (a number alone is seconds); at most a day
     #[arg(long, default_value = "10s", value_parser = time, value_name = "TIME")]
     duration: Duration,
@@ -143,7 +148,8 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     if before.is_none() && !args.server.is_empty() {
         anyhow::bail!("--server: not all of the nodes say what they cost: run this version there");
     }
-    let schedule = Schedule { rate: args.rate, duration: Some(args.duration) };
+    let rate = args.clients.is_none().then_some(args.rate);
+    let schedule = Schedule { rate, duration: Some(args.duration) };
     let config = LoadConfig {
         endpoints: args.endpoint,
         schedule,
@@ -152,7 +158,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         batch: args.batch as usize,
         events: args.events,
         surface: args.surface,
-        max_in_flight: args.max_in_flight as usize,
+        max_in_flight: args.clients.unwrap_or(args.max_in_flight) as usize,
         deadline: Duration::from_millis(args.deadline_ms.into()),
         seed: args.seed,
     };

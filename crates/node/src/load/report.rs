@@ -12,8 +12,8 @@ use std::time::Duration;
 /// have been sent.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct LoadReport {
-    /// Calls a second that were asked for.
-    pub rate: f64,
+    /// Calls a second that were asked for; none of a closed loop.
+    pub rate: Option<f64>,
     /// From the first call to the end of the last.
     pub seconds: f64,
     /// Calls that were answered.
@@ -94,13 +94,13 @@ impl LoadReport {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = self.rate.map_or(String::new(), |rate| format!(" of {rate:.1}/s asked"));
         writeln!(
             f,
-            "{} answered in {:.1} s: {:.1}/s of {:.1}/s asked, {:.1} users/s",
+            "{} answered in {:.1} s: {:.1}/s{asked}, {:.1} users/s",
             output::count(self.answered, "call"),
             self.seconds,
             self.answered_per_second,
-            self.rate,
             self.users_per_second
         )?;
         writeln!(

@@ -1,26 +1,30 @@
-//! When each call of an open loop is due: pure arithmetic.
+//! When each call is due: pure arithmetic.
 
 use std::time::Duration;
 
-/// A fixed arrival rate. Call n is due at n ÷ rate after the start, however long earlier calls take.
+/// An open loop: call n is due at n ÷ rate after the start, however long earlier calls take. Or a closed one:
+/// a call is due when there is a client to send it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// Calls a second, above 0.
-    pub rate: f64,
+    /// Calls a second, above 0; none: a closed loop.
+    pub rate: Option<f64>,
     /// When the last call is due; none: never.
     pub duration: Option<Duration>,
 }
 
 impl Schedule {
-    /// When call `n`, counted from 0, is due after the start; none after the last.
-    pub fn due(&self, n: u64) -> Option<Duration> {
-        let due = Duration::try_from_secs_f64(n as f64 / self.rate).ok()?;
+    /// When call `n`, counted from 0, is due after the start, which is so long ago; none after the last.
+    pub fn due(&self, n: u64, elapsed: Duration) -> Option<Duration> {
+        let due = match self.rate {
+            Some(rate) => Duration::try_from_secs_f64(n as f64 / rate).ok()?,
+            None => elapsed,
+        };
         self.duration.is_none_or(|duration| due < duration).then_some(due)
     }
 
-    /// How many calls there are; none where it doesn't end.
+    /// How many calls there are; none where it doesn't end, or nobody can know.
     pub fn calls(&self) -> Option<u64> {
-        self.duration.map(|duration| (duration.as_secs_f64() * self.rate).ceil() as u64)
+        Some((self.duration?.as_secs_f64() * self.rate?).ceil() as u64)
     }
 }
 
@@ -30,21 +34,30 @@ mod tests {
 
     #[test]
     fn calls_are_evenly_spaced_and_end_in_time() {
-        let schedule = Schedule { rate: 200.0, duration: Some(Duration::from_secs(3)) };
+        let schedule = Schedule { rate: Some(200.0), duration: Some(Duration::from_secs(3)) };
         assert_eq!(schedule.calls(), Some(600));
-        assert_eq!(schedule.due(0), Some(Duration::ZERO));
-        assert_eq!(schedule.due(1), Some(Duration::from_millis(5)));
-        assert_eq!(schedule.due(599), Some(Duration::from_millis(2_995)));
-        assert_eq!(schedule.due(600), None);
-        let endless = Schedule { rate: 0.5, duration: None };
-        assert_eq!(endless.due(10), Some(Duration::from_secs(20)));
+        assert_eq!(schedule.due(0, Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(schedule.due(1, Duration::ZERO), Some(Duration::from_millis(5)));
+        assert_eq!(schedule.due(599, Duration::ZERO), Some(Duration::from_millis(2_995)));
+        assert_eq!(schedule.due(600, Duration::ZERO), None);
+        let endless = Schedule { rate: Some(0.5), duration: None };
+        assert_eq!(endless.due(10, Duration::ZERO), Some(Duration::from_secs(20)));
         assert_eq!(endless.calls(), None);
     }
 
     #[test]
+    fn in_a_closed_loop_a_call_is_due_at_once_until_the_end() {
+        let schedule = Schedule { rate: None, duration: Some(Duration::from_secs(2)) };
+        let early = Duration::from_millis(1_999);
+        assert_eq!(schedule.due(7, early), Some(early));
+        assert_eq!(schedule.due(7, Duration::from_secs(2)), None);
+        assert_eq!(schedule.calls(), None);
+    }
+
+    #[test]
     fn rounding_does_not_drift() {
-        let schedule = Schedule { rate: 3.0, duration: None };
-        let a_day = schedule.due(3 * 86_400).expect("due");
+        let schedule = Schedule { rate: Some(3.0), duration: None };
+        let a_day = schedule.due(3 * 86_400, Duration::ZERO).expect("due");
         assert!(a_day.abs_diff(Duration::from_secs(86_400)) < Duration::from_millis(1));
     }
 }

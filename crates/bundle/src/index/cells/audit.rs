@@ -15,6 +15,9 @@ const POOLS: [f32; 7] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0];
 /// Reaches that are tried for each pool, from near to far.
 const REACHES: [f32; 12] = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0, 5.0, 6.0];
 
+/// Halvings of the step between the reach that was found and the one before it.
+const HALVINGS: usize = 2;
+
 /// What was measured of some cells.
 pub(super) struct Audited {
     pub(super) tuning: Tuning,
@@ -129,13 +132,20 @@ impl Audit<'_> {
                 _ => best = Some((Effort { reach: REACHES[high], pool }, recall, cost)),
             }
         }
-        match best {
-            Some((effort, recall, cost)) => {
-                (Tuned { effort: Some(effort), cost, exact_cost }, recall)
-            }
+        let Some((mut effort, mut recall, mut cost)) = best else {
             // Such searches are exact.
-            None => (Tuned { effort: None, cost: 0.0, exact_cost }, 1.0),
+            return (Tuned { effort: None, cost: 0.0, exact_cost }, 1.0);
+        };
+        let next_nearer = |reach: &&f32| **reach < effort.reach;
+        let mut too_near = REACHES.iter().rev().find(next_nearer).copied().unwrap_or(effort.reach);
+        for _ in 0..HALVINGS {
+            let between = Effort { reach: (too_near + effort.reach) / 2.0, ..effort };
+            match self.measure(count, Some(between)) {
+                (found, less) if found >= wanted => (effort, recall, cost) = (between, found, less),
+                _ => too_near = between.reach,
+            }
         }
+        (Tuned { effort: Some(effort), cost, exact_cost }, recall)
     }
 
     /// The share of the best `count` rows that searches of this effort (exact ones, if none) find, and
