@@ -3,10 +3,11 @@
 The data is ../shared/data where that is: recall@20 and nDCG@20 on its splits by time (P1), and the hit rate and
 nDCG at 10 where the last row of each user is to be found (P2). Or `--data DIR`, with train.csv, test.csv and, for
 titles and tags, items.csv; `marquee split` makes the first two. Lists are of `marquee eval --bundle`: full
-ranking, less what the user has in train.
+ranking, less what the user has in train. `content` and `hybrid` rank all items of items.csv, where the reference
+ranks those of train and test: `--rated` leaves all others out.
 """
 
-import argparse, json, os, resource, subprocess, tempfile
+import argparse, csv, json, os, resource, subprocess, tempfile
 
 MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
 SHARED = "../shared/data"
@@ -51,6 +52,20 @@ def joined(paths, out):
     return out
 
 
+def rated(data, out):
+    """The same, with an items file that has the items of train and test only."""
+    ids = set()
+    for path in data.train, data.test:
+        with open(path, newline="") as file:
+            ids.update(row["item"] for row in csv.DictReader(file))
+    with open(data.items, newline="") as file, open(out, "w", newline="") as kept:
+        rows = csv.DictReader(file)
+        writer = csv.DictWriter(kept, rows.fieldnames)
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["item"] in ids)
+    return Data(data.train, data.test, out, data.measure, data.cutoff)
+
+
 def shared(scratch):
     for name in SETS:
         folder = f"{SHARED}/{name}"
@@ -66,13 +81,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", help="a directory with train.csv and test.csv; several by repeating it")
     parser.add_argument("--models", default=",".join(MODELS), help="some of them, with commas between")
+    parser.add_argument("--rated", action="store_true", help="know items of train and test only, as the reference does")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         given = [(path, Data(f"{path}/train.csv", f"{path}/test.csv", f"{path}/items.csv")) for path in args.data or []]
         sets = given or list(shared(scratch))
         if not sets:
             raise SystemExit(f"there is no {SHARED}: give --data DIR, made by `marquee split`")
-        for name, data in sets:
+        for n, (name, data) in enumerate(sets):
+            if args.rated and data.items:
+                data = rated(data, f"{scratch}/items-{n}.csv")
             print(f"\n{name}\n\n| model | {data.measure}@{data.cutoff} | nDCG@{data.cutoff} | CPU s |\n|---|---|---|---|")
             for model in args.models.split(","):
                 with tempfile.TemporaryDirectory() as out:

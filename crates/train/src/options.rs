@@ -297,7 +297,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub shards: u32,
 
-    /// Components of a factor vector [default: 64; content: 200 topics].
+    /// Components of a factor vector [default: 64; content: 50 topics].
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub factors: Option<usize>,
     /// How strongly a model is held near zero [default: mf and user-knn 10, as in PyPI implicit; ease

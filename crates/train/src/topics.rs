@@ -100,6 +100,14 @@ pub fn topics(args: &TopicsArgs) -> Result<Topics, TrainError> {
             rows.extend(row.iter().map(|x| f64::from(*x) / f64::from(*rarity)));
         }
     }
+    // Bundles have the vectors times a power of the singular values; each vector's length is 1.
+    let mut lengths = vec![0f64; matrix.rank];
+    for row in rows.chunks_exact(matrix.rank) {
+        lengths.iter_mut().zip(row).for_each(|(length, x)| *length += x * x);
+    }
+    for row in rows.chunks_exact_mut(matrix.rank) {
+        row.iter_mut().zip(&lengths).for_each(|(x, length)| *x /= length.sqrt());
+    }
     let count = if args.topics == 0 { matrix.rank } else { args.topics };
     let listed = top_terms(&rows, matrix.rank, &words, count, args.words);
     let topic = |(topic, words): (usize, Vec<(&str, f64)>)| Topic {

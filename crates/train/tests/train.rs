@@ -8,8 +8,8 @@ use marquee_core::recipe::Recipe;
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{
-    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, Similarity, TrainArgs, TrainSummary,
-    train,
+    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, Similarity, TopicsArgs, TrainArgs,
+    TrainSummary, topics, train,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -353,6 +353,28 @@ fn every_family_is_written() {
             model.name()
         );
         assert!(summary.evaluation.is_some());
+    }
+}
+
+/// Two items of one word and three of another: each topic is a word, whatever its rows in the bundle are scaled by.
+#[test]
+fn words_of_topics_weigh_what_singular_vectors_say() {
+    let dir = directory();
+    let interactions = file(&dir, "ratings.csv", "user,item\n1,0\n1,2\n2,1\n2,3\n2,4\n");
+    let titles = "item,title\n0,north\n1,north\n2,south\n3,south\n4,south\n";
+    let args = TrainArgs {
+        model: ModelKind::Content,
+        items: Some(file(&dir, "items.csv", titles)),
+        ..TrainArgs::new(&interactions, dir.path().join("bundle"))
+    };
+    run(&args);
+    let listed = topics(&TopicsArgs { bundle: args.out, topics: 0, words: 8 });
+    let listed = listed.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((listed.total, listed.vocabulary), (2, 2));
+    for (topic, expected) in listed.topics.iter().zip(["south", "north"]) {
+        let [first, second] = topic.words.as_slice() else { panic!("{topic:?}") };
+        assert_eq!(first.word, expected);
+        assert!((first.weight - 1.0).abs() < 1e-6 && second.weight.abs() < 1e-6, "{topic:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use faer::linalg::solvers::DenseSolveCore as _;
 use faer::{Mat, Side};
 use marquee_bundle::ItemRecord;
 
-/// Topics: as many as `content` has.
+/// Topics: more than `content` has; a regression finds which of them say anything.
 const TOPICS: usize = 100;
 /// λ relative to the mean squared length of the topics: a tenth.
 const RELATIVE_RIDGE: f64 = 0.1;
@@ -36,8 +36,10 @@ pub(super) fn predict(
     }
     let topics = Topics::of(&matrix, TOPICS, seed)?;
     let (width, rank) = (topics.rank, factors.rank);
+    // As they are: a ridge regression shrinks weak topics by itself.
+    let topics = topics.items(1.0);
     let counts = rows.item_counts();
-    let topics_of = |item: usize| &topics.items[item * width..(item + 1) * width];
+    let topics_of = |item: usize| &topics[item * width..(item + 1) * width];
     let (mut gram, mut right) = (Mat::<f64>::zeros(width, width), Mat::<f64>::zeros(width, rank));
     let (mut square, mut warm) = (0.0, 0);
     for item in (0..counts.len()).filter(|&item| counts[item] > 0) {

@@ -272,7 +272,7 @@ impl TrainArgs {
     /// Components of a vector.
     pub fn factors(&self) -> usize {
         self.factors.unwrap_or(match self.model {
-            ModelKind::Content => 100,
+            ModelKind::Content => 50,
             _ => 64,
         })
     }
