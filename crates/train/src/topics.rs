@@ -106,7 +106,9 @@ pub fn topics(args: &TopicsArgs) -> Result<Topics, TrainError> {
         lengths.iter_mut().zip(row).for_each(|(length, x)| *length += x * x);
     }
     for row in rows.chunks_exact_mut(matrix.rank) {
-        row.iter_mut().zip(&lengths).for_each(|(x, length)| *x /= length.sqrt());
+        row.iter_mut()
+            .zip(&lengths)
+            .for_each(|(x, length)| *x /= length.sqrt().max(f64::MIN_POSITIVE));
     }
     let count = if args.topics == 0 { matrix.rank } else { args.topics };
     let listed = top_terms(&rows, matrix.rank, &words, count, args.words);
