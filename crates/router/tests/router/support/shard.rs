@@ -102,6 +102,11 @@ impl FakeShard {
         }
     }
 
+    /// Has this bundle, in place of the one of its version.
+    pub(crate) fn holds(&self, bundle: Arc<Bundle>) {
+        self.bundles.lock().expect("no panic").insert(bundle.version.clone(), bundle);
+    }
+
     /// Drops a version, as after a rollback.
     pub(crate) fn drops(&self, version: &ModelVersion) {
         self.bundles.lock().expect("no panic").remove(version);
