@@ -3,11 +3,11 @@
 use crate::ids;
 use crate::support::{Mood, World, films, leaf, user};
 use marquee_core::diversify::Diversity;
-use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
+use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, Surface};
-use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Shadow, Terms};
 use marquee_core::recipe::{NeighbourSearch, Recipe};
+use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Shadow, Terms};
 use marquee_proto::v1::{self, FallbackReason};
 use marquee_router::{DEFAULT_ROW_CACHE_BYTES, RouterConfig, RowCounts};
 use std::sync::Arc;
@@ -27,6 +27,12 @@ fn counts(world: &World) -> RowCounts {
 /// How many lookups nodes had since this was last asked.
 fn lookups(world: &World) -> usize {
     world.nodes.iter().map(|node| node.take_calls().0).sum()
+}
+
+/// How many keys nodes were asked for, and how many lookups of nothing they had.
+fn keys_and_probes(world: &World) -> (usize, usize) {
+    let all = world.nodes.iter().map(|node| node.take_keys_and_probes());
+    all.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
 }
 
 /// What of an answer is not another one each time.
@@ -79,6 +85,7 @@ async fn who_is_remembered_is_not_looked_up_again() {
     let batch = || names.iter().map(|name| user(name, 5)).collect();
     let first = world.batch(batch()).await.expect("an answer");
     assert!(lookups(&world) >= 1);
+    assert_eq!(keys_and_probes(&world).0, 41);
     for _ in 0..3 {
         let again = world.batch(batch()).await.expect("an answer");
         let both = || first.iter().cloned().zip(again.iter().cloned());
@@ -91,6 +98,7 @@ async fn who_is_remembered_is_not_looked_up_again() {
     // To rank items no history is wanted, which is another row.
     assert_eq!(lookups(&world), 41);
     assert_eq!(counts(&world).misses, 2 * 41);
+    assert_eq!(keys_and_probes(&world), (41, 0), "nor is nothing asked of a node");
 
     // One of a batch who is not known is asked for alone, and is not remembered.
     for _ in 0..3 {
@@ -98,7 +106,7 @@ async fn who_is_remembered_is_not_looked_up_again() {
         let answers = world.batch(requests).await.expect("an answer");
         assert_eq!(answers[0].fallback_reason(), FallbackReason::UnknownUser);
         assert_eq!(answers[1].items, first[0].items);
-        assert_eq!(lookups(&world), 1);
+        assert_eq!((lookups(&world), keys_and_probes(&world)), (1, (1, 0)));
     }
     assert_eq!(counts(&world).misses, 2 * 41 + 3);
 
@@ -224,11 +232,16 @@ async fn what_takes_several_rounds_looks_up_first_so_as_to_find_nodes_that_hang(
         ],
         fusion: Fusion::ReciprocalRank,
     };
+    let product = EnsembleNode::Product {
+        members: vec![leaf(1), sequence.clone()],
+        form: ProductForm::Elementwise,
+    };
     for (root, again) in [
         (leaf(1), 0),
         (parallel.clone(), 0),
         (sequence, 1),
         (within, 1),
+        (product, 1),
         // One for the user, and one for the items that are compared.
         (EnsembleNode::Diversify { node: Box::new(leaf(1)), how }, 2),
     ] {
