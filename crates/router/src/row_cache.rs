@@ -30,10 +30,13 @@ const USUAL_ROW_BYTES: u64 = 512;
 /// link), and what the allocator adds to each of its pieces.
 const OVERHEAD_BYTES: usize = 160;
 
+type Remembered = Cache<OwnedKey, Arc<Row>, Bytewise, DefaultHashBuilder, Evictions>;
+type OwnedKey = Key<Box<str>>;
+
 /// See the module.
 pub(crate) struct RowCache {
     /// None if nothing is to be remembered.
-    rows: Option<Cache<Key<Box<str>>, Arc<Row>, Bytewise, DefaultHashBuilder, Evictions>>,
+    rows: Option<Remembered>,
     hits: AtomicU64,
     misses: AtomicU64,
     evictions: Arc<AtomicU64>,
@@ -151,7 +154,7 @@ impl<'a> Key<&'a str> {
         Self { bundle, entity, dense, sparse, tags, id }
     }
 
-    fn into_owned(self) -> Key<Box<str>> {
+    fn into_owned(self) -> OwnedKey {
         let Self { bundle, entity, dense, sparse, tags, id } = self;
         Key {
             bundle: bundle.into(),
@@ -164,7 +167,7 @@ impl<'a> Key<&'a str> {
     }
 }
 
-impl Key<Box<str>> {
+impl OwnedKey {
     fn borrowed(&self) -> Key<&str> {
         let Self { bundle, entity, dense, sparse, tags, id } = self;
         Key { bundle, entity: *entity, dense, sparse, tags: *tags, id }
@@ -172,8 +175,8 @@ impl Key<Box<str>> {
 }
 
 /// Text hashes alike whoever owns it, so a key need not be copied to be looked for.
-impl Equivalent<Key<Box<str>>> for Key<&str> {
-    fn equivalent(&self, key: &Key<Box<str>>) -> bool {
+impl Equivalent<OwnedKey> for Key<&str> {
+    fn equivalent(&self, key: &OwnedKey) -> bool {
         *self == key.borrowed()
     }
 }
@@ -182,8 +185,8 @@ impl Equivalent<Key<Box<str>>> for Key<&str> {
 #[derive(Clone)]
 struct Bytewise;
 
-impl Weighter<Key<Box<str>>, Arc<Row>> for Bytewise {
-    fn weight(&self, key: &Key<Box<str>>, row: &Arc<Row>) -> u64 {
+impl Weighter<OwnedKey, Arc<Row>> for Bytewise {
+    fn weight(&self, key: &OwnedKey, row: &Arc<Row>) -> u64 {
         let Key { bundle, entity: _, dense, sparse, tags: _, id } = key;
         let Row { found: _, ordinal: _, vector, columns, values, tags } = &**row;
         let key = size_of_val(key) + bundle.len() + dense.len() + sparse.len() + id.len();
@@ -197,10 +200,10 @@ impl Weighter<Key<Box<str>>, Arc<Row>> for Bytewise {
 #[derive(Clone)]
 struct Evictions(Arc<AtomicU64>);
 
-impl Lifecycle<Key<Box<str>>, Arc<Row>> for Evictions {
+impl Lifecycle<OwnedKey, Arc<Row>> for Evictions {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: Key<Box<str>>, _: Arc<Row>) {
+    fn on_evict(&self, (): &mut (), _: OwnedKey, _: Arc<Row>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
