@@ -8,6 +8,11 @@ pub const DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;
 /// The most that may be configured, [`tokio::sync::Semaphore`] being happy with far more: requests
 /// beyond this wait for processors and not for shards.
 pub const MAX_MAX_IN_FLIGHT: u32 = 1 << 20;
+/// Bytes of rows that are remembered by default: some hundred thousand users of 64 factors with short histories, and
+/// little beside what a router has anyway.
+pub const DEFAULT_ROW_CACHE_BYTES: u64 = 64 << 20;
+/// The most that may be configured: 1 TiB, above any machine, so that a typing error is found.
+pub const MAX_ROW_CACHE_BYTES: u64 = 1 << 40;
 /// What a caller without a deadline gets: people do not wait longer for a page.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long [`Router::shutdown`](crate::Router::shutdown) waits for requests under way by default.
@@ -26,6 +31,9 @@ pub struct RouterConfig {
     pub default_deadline: Duration,
     /// How long to wait for requests under way at shutdown.
     pub drain: Duration,
+    /// Bytes of rows of users and items that are remembered, so that they are not looked up again, 0..=
+    /// [`MAX_ROW_CACHE_BYTES`]; 0: none.
+    pub row_cache_bytes: u64,
 }
 
 impl Default for RouterConfig {
@@ -35,6 +43,7 @@ impl Default for RouterConfig {
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             default_deadline: DEFAULT_DEADLINE,
             drain: DEFAULT_DRAIN,
+            row_cache_bytes: DEFAULT_ROW_CACHE_BYTES,
         }
     }
 }
@@ -49,6 +58,9 @@ pub enum ConfigError {
     #[error("default_deadline is {0:?}: more than nothing and at most {max:?} are allowed",
             max = crate::service::MAX_DEADLINE)]
     DefaultDeadline(Duration),
+    /// Too many bytes.
+    #[error("row_cache_bytes is {0}: 0 to {MAX_ROW_CACHE_BYTES} are allowed")]
+    RowCacheBytes(u64),
 }
 
 impl RouterConfig {
@@ -62,6 +74,9 @@ impl RouterConfig {
         }
         if self.default_deadline.is_zero() || self.default_deadline > crate::service::MAX_DEADLINE {
             return Err(ConfigError::DefaultDeadline(self.default_deadline));
+        }
+        if self.row_cache_bytes > MAX_ROW_CACHE_BYTES {
+            return Err(ConfigError::RowCacheBytes(self.row_cache_bytes));
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::error::RouterError;
 use crate::fanout::policy::HedgeBudget;
 use crate::layout::Layout;
 use crate::node::Nodes;
+use crate::row_cache::{RowCache, RowCounts};
 use crate::task::Task;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::spent::Spent;
@@ -44,6 +45,8 @@ const PLAN_CATCH_UP_WINDOW: Duration = Duration::from_secs(1);
 pub(crate) struct Engine {
     plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,
+    /// What bundles say of those who were asked about before.
+    rows: Arc<RowCache>,
     hedging: Mutex<HedgeBudget>,
     /// What mirrored requests may hedge: they take nothing from callers.
     mirror_hedging: Mutex<HedgeBudget>,
@@ -56,17 +59,27 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Answers by the plans of `plan` from `nodes`.
-    pub(crate) fn new(plan: watch::Receiver<Arc<Plan>>, nodes: Arc<Nodes>) -> Self {
+    /// Answers by the plans of `plan` from `nodes`, and what is in `rows`.
+    pub(crate) fn new(
+        plan: watch::Receiver<Arc<Plan>>,
+        nodes: Arc<Nodes>,
+        rows: Arc<RowCache>,
+    ) -> Self {
         Self {
             plan,
             nodes,
+            rows,
             hedging: Mutex::default(),
             mirror_hedging: Mutex::default(),
             requests: AtomicU64::new(0),
             lagging: Mutex::default(),
             merging: Spent::default(),
         }
+    }
+
+    /// What the remembered rows were good for.
+    pub(crate) fn row_counts(&self) -> RowCounts {
+        self.rows.counts()
     }
 
     /// Answers all of a batch, in order, and says by which plan.

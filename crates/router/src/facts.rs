@@ -5,6 +5,7 @@
 
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound, Rows, Ticket};
+use crate::row_cache::RowCache;
 use marquee_proto::shard::v1::{Entity, Row};
 use std::collections::BTreeMap;
 
@@ -53,16 +54,17 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Adds what is wanted to a round; `id` names each.
+    /// Adds what is wanted to a round; `id` names each. What `remembered` has is not asked for.
     pub(crate) fn look_up(
         &mut self,
         layout: &Layout<'a>,
         round: &mut LookupRound<'a>,
+        remembered: Option<&RowCache>,
         id: impl Fn(Who) -> &'a str,
     ) {
         for (&who, wants) in &mut self.wants {
             for want in wants {
-                want.ticket = Some(round.add(layout, want.rows, id(who)));
+                want.ticket = Some(round.add(layout, want.rows, id(who), remembered));
             }
         }
     }

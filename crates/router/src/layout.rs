@@ -27,6 +27,8 @@ pub(crate) struct Layout<'p> {
 pub(crate) struct Version<'p> {
     /// Its name.
     pub(crate) name: &'p ModelVersion,
+    /// The digest of its bundle's manifest.
+    pub(crate) digest: &'p str,
     /// How it answers.
     pub(crate) recipe: &'p Recipe,
     /// Into how many shards it is cut, at least one.
@@ -70,7 +72,8 @@ impl<'p> Layout<'p> {
     ) {
         let shards = published.shards.max(1);
         let first_piece = self.terrain.replicas.pieces.len();
-        self.versions.push(Version { name, recipe: &published.recipe, shards, first_piece });
+        let (digest, recipe) = (published.manifest_digest.as_str(), &published.recipe);
+        self.versions.push(Version { name, digest, recipe, shards, first_piece });
         for shard in 0..shards {
             let placement = published.placements.get(shard as usize);
             let mut holders = Vec::new();

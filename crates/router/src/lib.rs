@@ -7,7 +7,7 @@
 //!                                 ├─ tree    the ensemble in execution (pure)
 //!                                 ├─ last    what is done with a list at last (pure)
 //!                                 ├─ rounds  what is asked together, and until when
-//!                                 ├─ lookup  round one: vectors and histories
+//!                                 ├─ lookup  round one: vectors and histories, but for rows in row_cache
 //!                                 ├─ search  round two: lists, merged
 //!                                 ├─ vectors a round for explanations: what carried what
 //!                                 └─ fanout  replicas, retries, hedges of one round
@@ -49,6 +49,7 @@ mod offline;
 mod readiness;
 mod remote;
 mod router;
+mod row_cache;
 mod search;
 mod service;
 mod share;
@@ -58,8 +59,8 @@ mod tree;
 mod vectors;
 
 pub use config::{
-    ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, MAX_MAX_IN_FLIGHT,
-    RouterConfig,
+    ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, DEFAULT_ROW_CACHE_BYTES,
+    MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig,
 };
 pub use error::{RouterError, Silence};
 pub use events::Feedback;
@@ -67,6 +68,7 @@ pub use node::Dialer;
 pub use offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
 pub use remote::GrpcDialer;
 pub use router::Router;
+pub use row_cache::RowCounts;
 pub use service::RouterService;
 pub use share::RecentItems;
 pub use telemetry::{Report, Reward, RouterTelemetry};

@@ -1,8 +1,9 @@
 //! The first round: the rows of users or items, from the shards that hold them.
 
 use crate::fanout::Round;
-use crate::layout::Layout;
+use crate::layout::{Layout, Version};
 use crate::node::CallKind;
+use crate::row_cache::RowCache;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::id::ModelVersion;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
@@ -72,6 +73,8 @@ pub(crate) struct LookupRound<'a> {
 struct Op<'a> {
     rows: Rows<'a>,
     version: &'a ModelVersion,
+    /// The digest of the version's bundle.
+    bundle: &'a str,
     keys: Vec<Key<'a>>,
 }
 
@@ -80,6 +83,8 @@ struct Key<'a> {
     shard: u32,
     id: &'a str,
     row: Option<Row>,
+    /// The row was remembered, and is not asked for.
+    is_remembered: bool,
 }
 
 impl<'a> LookupRound<'a> {
@@ -88,28 +93,50 @@ impl<'a> LookupRound<'a> {
         Self { epoch, ops: Vec::new(), keys: 0 }
     }
 
-    /// How many keys it has.
+    /// How many keys it asks for.
     pub(crate) fn len(&self) -> usize {
         self.keys
     }
 
-    /// Adds a key.
-    pub(crate) fn add(&mut self, layout: &Layout<'a>, rows: Rows<'a>, id: &'a str) -> Ticket {
+    /// Adds a key, which is not asked for if `remembered` has its row.
+    pub(crate) fn add(
+        &mut self,
+        layout: &Layout<'a>,
+        rows: Rows<'a>,
+        id: &'a str,
+        remembered: Option<&RowCache>,
+    ) -> Ticket {
+        let Version { name: version, digest: bundle, .. } = *layout.version(rows.version);
         let op = self.ops.iter().position(|op| op.rows == rows).unwrap_or_else(|| {
-            let version = layout.version(rows.version).name;
-            self.ops.push(Op { rows, version, keys: Vec::new() });
+            self.ops.push(Op { rows, version, bundle, keys: Vec::new() });
             self.ops.len() - 1
         });
         let piece = layout.piece_of(rows.version, id);
         let shard = layout.shard(rows.version, piece);
-        self.ops[op].keys.push(Key { piece, shard, id, row: None });
-        self.keys += 1;
+        let row = remembered.and_then(|remembered| remembered.get(bundle, rows, id));
+        let is_remembered = row.is_some();
+        self.ops[op].keys.push(Key { piece, shard, id, row, is_remembered });
+        self.keys += usize::from(!is_remembered);
         Ticket { op, key: self.ops[op].keys.len() - 1 }
     }
 
-    /// The pieces that hold its keys.
+    /// The pieces that hold the keys that it asks for.
     pub(crate) fn pieces(&self) -> BTreeSet<usize> {
-        self.ops.iter().flat_map(|op| &op.keys).map(|key| key.piece).collect()
+        let keys = self.ops.iter().flat_map(|op| &op.keys).filter(|key| !key.is_remembered);
+        keys.map(|key| key.piece).collect()
+    }
+
+    /// Has the rows remembered that were asked for and found, after the round and before they are taken out.
+    pub(crate) fn remember(&self, cache: &RowCache) {
+        for Op { rows, version: _, bundle, keys } in &self.ops {
+            for Key { id, row, is_remembered, .. } in keys {
+                if let (Some(row), false) = (row, is_remembered)
+                    && row.found
+                {
+                    cache.put(bundle, *rows, id, row);
+                }
+            }
+        }
     }
 
     /// Takes a row out, after the round.
@@ -148,8 +175,9 @@ impl<'a> LookupRound<'a> {
 }
 
 impl Key<'_> {
+    /// Whether it is asked for of one of these pieces.
     fn is_in(&self, pieces: &[usize]) -> bool {
-        pieces.binary_search(&self.piece).is_ok()
+        !self.is_remembered && pieces.binary_search(&self.piece).is_ok()
     }
 }
 

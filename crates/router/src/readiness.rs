@@ -8,6 +8,7 @@
 
 use crate::layout::available_on;
 use crate::node::{NodeHandle, Nodes};
+use crate::row_cache::RowCache;
 use futures::future::join_all;
 use marquee_core::plan::{Plan, Surface};
 use marquee_proto::shard::v1::LookupRequest;
@@ -25,10 +26,11 @@ pub(crate) const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// How long an empty Lookup may take: some hundred times what it does.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Keeps `ready` true to the plan and the nodes; never ends, and is aborted at shutdown.
+/// Keeps `ready` true to the plan and the nodes, and what is remembered to the plan; never ends, and is aborted at shutdown.
 pub(crate) async fn watch_readiness(
     mut plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,
+    rows: Arc<RowCache>,
     ready: Arc<watch::Sender<bool>>,
 ) {
     let mut tick = interval(PROBE_INTERVAL);
@@ -36,6 +38,7 @@ pub(crate) async fn watch_readiness(
     let mut plan_lives = true;
     loop {
         let current = Arc::clone(&plan.borrow_and_update());
+        rows.keep(&current);
         let is_ready = is_ready(&current, &nodes);
         ready.send_if_modified(|was| std::mem::replace(was, is_ready) != is_ready);
         tokio::select! {

@@ -7,6 +7,7 @@ use crate::events::Feedback;
 use crate::node::{Dialer, Nodes};
 use crate::readiness::{is_ready, watch_readiness};
 use crate::remote::GrpcDialer;
+use crate::row_cache::RowCache;
 use crate::service::RouterService;
 use crate::share::{RecentItems, share};
 use crate::telemetry::{
@@ -59,13 +60,19 @@ impl Router {
         feedback: Feedback,
         dialer: Arc<dyn Dialer>,
     ) -> Self {
-        let RouterConfig { node_id, max_in_flight, default_deadline, drain } = config;
+        let RouterConfig { node_id, max_in_flight, default_deadline, drain, row_cache_bytes } =
+            config;
         let nodes = Arc::new(Nodes::new(dialer, local));
         let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
-        let readiness =
-            tokio::spawn(watch_readiness(plan.clone(), Arc::clone(&nodes), Arc::clone(&ready)));
+        let rows = Arc::new(RowCache::new(row_cache_bytes));
+        let readiness = tokio::spawn(watch_readiness(
+            plan.clone(),
+            Arc::clone(&nodes),
+            Arc::clone(&rows),
+            Arc::clone(&ready),
+        ));
         let admission = Admission::new(max_in_flight as usize);
-        let engine = Arc::new(Engine::new(plan.clone(), nodes));
+        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows));
         let telemetry = Arc::new(RouterTelemetry::new());
         let observer = {
             let (engine, telemetry) = (Arc::clone(&engine), Arc::clone(&telemetry));

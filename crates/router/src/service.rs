@@ -6,6 +6,7 @@ use crate::ask::{Answer, Ask};
 use crate::engine::Engine;
 use crate::error::RouterError;
 use crate::events::{Events, Feedback, Shown};
+use crate::row_cache::RowCounts;
 use crate::telemetry::{Call, Counts, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
 use marquee_core::spent::Spent;
@@ -69,6 +70,11 @@ impl RouterService {
     /// The time that merging and fusing took so far, of all answers.
     pub fn merging(&self) -> &Spent {
         &self.shared.engine.merging
+    }
+
+    /// What the rows were good for that are remembered of bundles.
+    pub fn row_counts(&self) -> RowCounts {
+        self.shared.engine.row_counts()
     }
 
     /// The logs that it was started with.

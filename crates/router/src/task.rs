@@ -29,6 +29,7 @@ use crate::fanout::Failure;
 use crate::last::fill_up;
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
+use crate::row_cache::RowCache;
 use crate::search::Matrix;
 use crate::tree::{Demand, LeafState, Scope, Shape, Step, Tree, known_rows};
 use marquee_core::diversify::Diversity;
@@ -141,8 +142,27 @@ impl<'a> Task<'a> {
         })
     }
 
-    /// Adds what the leaves have to know of the subject.
-    pub(crate) fn look_up(&mut self, layout: &Layout<'a>, round: &mut LookupRound<'a>) {
+    /// Whether what is remembered of the subject may stand in for a lookup.
+    ///
+    /// Not in a trial: of the arm that serves most users more is remembered, and it would look quicker than it is.
+    /// Nor where more is asked after the first searches: a node that hangs is found out by its lookups, in half
+    /// of the time, while a search may wait for it until no time is left for what follows.
+    fn may_remember(&self) -> bool {
+        let is_searched_twice =
+            |leaf: &Leaf<'_>| matches!(leaf.recipe, Recipe::UserNeighbours { .. });
+        let has_more = self.tree.has_stages() || self.last.is_some();
+        self.route.trial.is_none() && !has_more && !self.leaves.iter().any(is_searched_twice)
+    }
+
+    /// Adds what the leaves have to know of the subject. What `remembered` has is not asked for, where it
+    /// [may](Self::may_remember) be.
+    pub(crate) fn look_up(
+        &mut self,
+        layout: &Layout<'a>,
+        round: &mut LookupRound<'a>,
+        remembered: Option<&RowCache>,
+    ) {
+        let remembered = remembered.filter(|_| self.may_remember());
         let excludes_seen = !self.ask.filter.include_seen;
         for Leaf { version, recipe, is_chained, .. } in &self.leaves {
             match self.ask.subject {
@@ -166,7 +186,7 @@ impl<'a> Task<'a> {
             }
         }
         let ask = self.ask;
-        self.facts.look_up(layout, round, |who| match who {
+        self.facts.look_up(layout, round, remembered, |who| match who {
             Who::Subject => ask.subject.id(),
             Who::Recent(recent) => &ask.shaping_items()[recent],
             Who::Term(n) => &ask.terms[n],

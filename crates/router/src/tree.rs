@@ -115,6 +115,18 @@ pub(crate) enum Step {
     Done(Vec<Candidate>),
 }
 
+impl Tree {
+    /// Whether some leaves wait for what others list.
+    pub(crate) fn has_stages(&self) -> bool {
+        match self {
+            Self::Leaf(_) => false,
+            Self::Parallel { members, .. } => members.iter().any(|(_, tree)| tree.has_stages()),
+            Self::Product(members) => members.iter().any(Self::has_stages),
+            Self::Chain(_) | Self::Sequence(_) => true,
+        }
+    }
+}
+
 impl Shape {
     /// The shape of a decided ensemble; none if a reference or a split is left in it, or `weights`
     /// has none.

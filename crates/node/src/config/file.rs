@@ -4,6 +4,7 @@
 //! can run with.
 
 use marquee_control::DEFAULT_MIN_INDEX_RECALL;
+use marquee_router::DEFAULT_ROW_CACHE_BYTES;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -151,13 +152,21 @@ pub struct RouterSection {
     pub listen: Option<SocketAddr>,
     /// Milliseconds that a request may take whose caller set no deadline, 1 to 30,000. Default: 1,000.
     pub default_deadline_ms: u64,
+    /// MiB of rows of users and items that the router remembers, so as not to ask shards for them again, 0 to
+    /// 1,048,576; 0: none. A row of 64 factors takes some 600 bytes, and each item of a history 8. Default: 64.
+    pub row_cache_mib: u64,
     /// What is kept of what people do.
     pub events: EventsSection,
 }
 
 impl Default for RouterSection {
     fn default() -> Self {
-        Self { listen: None, default_deadline_ms: 1_000, events: EventsSection::default() }
+        Self {
+            listen: None,
+            default_deadline_ms: 1_000,
+            row_cache_mib: DEFAULT_ROW_CACHE_BYTES >> 20,
+            events: EventsSection::default(),
+        }
     }
 }
 

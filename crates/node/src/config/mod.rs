@@ -91,6 +91,8 @@ pub struct Config {
     pub search_threads: usize,
     /// What a request may take whose caller set no deadline.
     pub default_deadline: Duration,
+    /// Bytes of rows that the router remembers; 0: none.
+    pub row_cache_bytes: u64,
     /// How the router keeps events and exposures, if it does.
     pub events: Option<EventsSettings>,
     /// Files of public keys; bundles must be signed by one of them if there are any.
@@ -180,6 +182,8 @@ impl Config {
         check.at_most("shard.search_threads", shard.search_threads, MAX_SEARCH_THREADS)?;
         let deadline_ms = router.default_deadline_ms;
         check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
+        let most_mib = marquee_router::MAX_ROW_CACHE_BYTES >> 20;
+        check.at_most("router.row_cache_mib", router.row_cache_mib, most_mib)?;
         let data_dir = check.path(&data_dir)?;
         let events = check.events(&router.events, &data_dir)?;
         check.at_most(
@@ -204,6 +208,7 @@ impl Config {
             memory_budget_bytes: shard.memory_budget_mib << 20,
             search_threads: shard.search_threads,
             default_deadline: Duration::from_millis(deadline_ms),
+            row_cache_bytes: router.row_cache_mib << 20,
             events,
             trusted_keys: bundles
                 .trusted_keys

@@ -101,6 +101,7 @@ fn bad_values_name_their_key() {
         (ROUTER.replace("http://", "https://"), "cluster.control[0]: \"https://127.0.0.1:50061\""),
         (ROUTER.replace("127.0.0.1:50052", "0.0.0.0:50052"), "node.advertise: is missing"),
         (format!("{ROUTER}[router]\ndefault_deadline_ms = 0\n"), "router.default_deadline_ms: 0 is not within 1 to 30000"),
+        (format!("{ROUTER}[router]\nrow_cache_mib = 1048577\n"), "router.row_cache_mib: 1048577 is not within 0 to 1048576"),
         (format!("{ROUTER}[router.events]\nfsync = \"sometimes\"\n"), "unknown variant `sometimes`"),
         (format!("{ROUTER}[router.events]\nfsink = 1\n"), "unknown key \"fsink\": the keys known here are enabled"),
         (format!("{ROUTER}[router.events]\nsegment_mib = 0\n"), "router.events.segment_mib: 0 is not within 1 to 1024"),

@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::ctl::channel;
 use anyhow::Context as _;
 use marquee_proto::node::v1::node_service_client::NodeServiceClient;
-use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse};
+use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -70,7 +70,24 @@ impl Usages {
             grpc_us: (threads - search - lookup - merge).max(0.0),
             rest_us: cpu - threads,
             searches: self.searches_since(before, answers),
+            rows: self.rows_since(before, answers),
         })
+    }
+
+    /// None where no router says.
+    fn rows_since(&self, before: &Self, answers: u64) -> Option<Rows> {
+        let caches = |usages: &Self| -> Vec<RowCache> {
+            usages.0.values().filter_map(|usage| usage.row_cache).collect()
+        };
+        let (now, before) = (caches(self), caches(before));
+        if now.is_empty() {
+            return None;
+        }
+        let since = |of: fn(&RowCache) -> u64| {
+            let total = |caches: &[RowCache]| caches.iter().map(of).sum::<u64>();
+            total(&now).saturating_sub(total(&before)) as f64 / answers as f64
+        };
+        Some(Rows { remembered: since(|cache| cache.hits), asked_for: since(|cache| cache.misses) })
     }
 
     fn searches_since(&self, before: &Self, answers: u64) -> BTreeMap<String, f64> {
@@ -110,12 +127,32 @@ pub struct Cost {
     pub rest_us: f64,
     /// Searches of a shard for an answer, by the way they took.
     pub searches: BTreeMap<String, f64>,
+    /// What became of the rows that routers looked for among those they remember; none if no router was asked.
+    pub rows: Option<Rows>,
+}
+
+/// Rows of users and items, for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Rows {
+    /// The router remembered them.
+    pub remembered: f64,
+    /// It did not, and asked shards.
+    pub asked_for: f64,
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { processes, cpu_us, search_us, lookup_us, merge_us, grpc_us, rest_us, searches } =
-            self;
+        let Self {
+            processes,
+            cpu_us,
+            search_us,
+            lookup_us,
+            merge_us,
+            grpc_us,
+            rest_us,
+            searches,
+            rows,
+        } = self;
         write!(
             f,
             "{cpu_us:.0} µs of CPU an answer in {}: search {search_us:.0}, lookup {lookup_us:.0}, merge {merge_us:.0}, gRPC {grpc_us:.0}, rest {rest_us:.0}",
@@ -127,6 +164,11 @@ impl fmt::Display for Cost {
         for (n, (way, count)) in searches.iter().enumerate() {
             let before = if n == 0 { "; searches an answer: " } else { ", " };
             write!(f, "{before}{count:.2} {way}")?;
+        }
+        if let Some(Rows { remembered, asked_for }) = rows
+            && remembered + asked_for > 0.0
+        {
+            write!(f, "; rows an answer: {remembered:.2} remembered, {asked_for:.2} asked for")?;
         }
         Ok(())
     }
@@ -151,6 +193,7 @@ mod tests {
             merge_ns,
             events: Default::default(),
             searches: [("cells".into(), lookup_ns / 1_000_000)].into(),
+            row_cache: None,
         };
         (process, usage)
     }
@@ -171,12 +214,30 @@ mod tests {
             grpc_us: 249.0,
             rest_us: 70.0,
             searches: [("cells".into(), 0.001)].into(),
+            rows: None,
         };
         assert_eq!(cost, expected);
         assert!(cost.to_string().ends_with("; searches an answer: 0.00 cells"), "{cost}");
         assert_eq!(after.since(&before, 0), None);
         let restarted = Usages([usage("a", [400; 6]), usage("c", [60; 6])].into());
         assert_eq!(restarted.since(&before, 1_000), None, "a process is not compared with another");
+    }
+
+    #[test]
+    fn rows_are_counted_where_a_router_says() {
+        let router = |hits, misses| {
+            let (process, usage) = usage("a", [0; 6]);
+            let row_cache = Some(RowCache { hits, misses, evictions: 3, bytes: 9 });
+            (process, GetUsageResponse { row_cache, ..usage })
+        };
+        let before = Usages([router(100, 10), usage("b", [0; 6])].into());
+        let after = Usages([router(850, 260), usage("b", [0; 6])].into());
+        let cost = after.since(&before, 1_000).expect("a cost");
+        assert_eq!(cost.rows, Some(Rows { remembered: 0.75, asked_for: 0.25 }));
+        assert!(
+            cost.to_string().ends_with("; rows an answer: 0.75 remembered, 0.25 asked for"),
+            "{cost}"
+        );
     }
 
     #[test]

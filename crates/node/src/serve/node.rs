@@ -366,6 +366,7 @@ fn start_router(
         max_in_flight: u32::try_from(config.max_in_flight).unwrap_or(u32::MAX),
         default_deadline: config.default_deadline,
         drain: config.drain,
+        row_cache_bytes: config.row_cache_bytes,
     };
     router_config.validate().context("the router role cannot start")?;
     let local = shard.map(|shard| {

@@ -8,8 +8,8 @@
 use marquee_core::spent::Spent;
 use marquee_events::Counts;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
-use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse};
-use marquee_router::{Feedback, RouterService};
+use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
+use marquee_router::{Feedback, RouterService, RowCounts};
 use marquee_shard::{ShardApi, WayCounts};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,6 +62,7 @@ impl NodeService for Usage {
             search_ns: spent(operations.map(|spent| &spent.search)),
             merge_ns: spent(self.router.as_ref().map(RouterService::merging)),
             events: self.router.as_ref().map(events).unwrap_or_default(),
+            row_cache: self.router.as_ref().map(row_cache),
             searches: operations.map(|spent| searches(&spent.ways)).unwrap_or_default(),
         }))
     }
@@ -87,6 +88,11 @@ fn events(router: &RouterService) -> HashMap<String, u64> {
     }
     words.retain(|_, count| *count > 0);
     words
+}
+
+fn row_cache(router: &RouterService) -> RowCache {
+    let RowCounts { hits, misses, evictions, bytes } = router.row_counts();
+    RowCache { hits, misses, evictions, bytes }
 }
 
 fn searches(ways: &WayCounts) -> HashMap<String, u64> {

@@ -38,18 +38,23 @@ impl Engine {
         deadline: Instant,
     ) -> Result<(), RouterError> {
         let deadline = deadline - left(deadline) / LOOKUP_SHARE;
+        // What is mirrored asks anew on both sides: one of them was just asked about the same user.
+        let rows = layout.terrain.learns.then_some(&*self.rows);
         let number = tasks.len();
         let mut begun = 0;
         while begun < number {
             let mut round = LookupRound::new(layout.epoch);
             let mut ended = begun;
             while ended < number && round.len() < MAX_KEYS {
-                tasks[ended].look_up(layout, &mut round);
+                tasks[ended].look_up(layout, &mut round, rows);
                 ended += 1;
             }
             let pieces = round.pieces();
             let limit = Limit { at: deadline, is_hasty: false };
             let lost = self.drive(&mut round, layout, &pieces, limit).await?;
+            if let Some(rows) = rows {
+                round.remember(rows);
+            }
             let mut settled = Ok(());
             for (n, task) in (begun..ended).zip(&mut tasks[begun..ended]) {
                 let said = task.settle(layout, &mut round, &lost);
@@ -126,7 +131,7 @@ impl Engine {
                     let of = facts::rows(tasks[*n].version_of(demand), Entity::Item, "", "");
                     let mut of_demand = Vec::with_capacity(wanted.len());
                     for (id, _) in wanted.iter() {
-                        of_demand.push(round.add(layout, of, id));
+                        of_demand.push(round.add(layout, of, id, None));
                     }
                     tickets.push(of_demand);
                 }
@@ -218,7 +223,7 @@ impl Engine {
                 let mut tickets = Vec::with_capacity(ids.len());
                 for id in ids {
                     let of_item: Vec<_> =
-                        rows.iter().map(|rows| round.add(layout, *rows, id)).collect();
+                        rows.iter().map(|rows| round.add(layout, *rows, id, None)).collect();
                     tickets.push(of_item);
                 }
                 if !tickets.is_empty() {

@@ -6,6 +6,7 @@ use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::Surface;
 use marquee_proto::v1::{self, FallbackReason};
+use marquee_router::RouterConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -284,7 +285,9 @@ async fn a_member_that_is_late_is_left_out_and_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn members_share_a_call_unless_their_timeouts_differ() {
-    let mut world = World::new(two(), 1, 1);
+    // So that each request has its lookup.
+    let config = RouterConfig { row_cache_bytes: 0, ..RouterConfig::default() };
+    let mut world = World::with_config(two(), 1, 1, config);
     for (timeouts, searches) in [
         ([None, None], 1),
         ([Some(40), Some(40)], 1),

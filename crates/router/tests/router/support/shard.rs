@@ -53,6 +53,10 @@ struct State {
     /// How the next search finds it, before its mood is what it is.
     next_search: Option<Mood>,
     lookups: usize,
+    /// Keys of these.
+    keys: usize,
+    /// Lookups of nothing, by which nodes are tried.
+    probes: usize,
     searches: usize,
     /// The epochs that calls named.
     epochs: BTreeSet<u64>,
@@ -102,6 +106,11 @@ impl FakeShard {
         }
     }
 
+    /// Has this bundle, in place of the one of its version.
+    pub(crate) fn holds(&self, bundle: Arc<Bundle>) {
+        self.bundles.lock().expect("no panic").insert(bundle.version.clone(), bundle);
+    }
+
     /// Drops a version, as after a rollback.
     pub(crate) fn drops(&self, version: &ModelVersion) {
         self.bundles.lock().expect("no panic").remove(version);
@@ -111,6 +120,12 @@ impl FakeShard {
     pub(crate) fn take_calls(&self) -> (usize, usize) {
         let mut state = self.state.lock().expect("no panic");
         (std::mem::take(&mut state.lookups), std::mem::take(&mut state.searches))
+    }
+
+    /// How many keys it was asked for, and how many lookups of nothing it had, since this was last asked.
+    pub(crate) fn take_keys_and_probes(&self) -> (usize, usize) {
+        let mut state = self.state.lock().expect("no panic");
+        (std::mem::take(&mut state.keys), std::mem::take(&mut state.probes))
     }
 
     /// The deadlines that calls brought since this was last asked.
@@ -192,8 +207,11 @@ impl ShardService for FakeShard {
         let timeout = timeout_of(&request);
         let LookupRequest { plan_epoch, ops } = request.into_inner();
         let counts = |state: &mut State| {
-            if !ops.is_empty() {
+            if ops.is_empty() {
+                state.probes += 1;
+            } else {
                 state.lookups += 1;
+                state.keys += ops.iter().map(|op| op.keys.len()).sum::<usize>();
                 state.epochs.insert(plan_epoch);
             }
         };

@@ -185,7 +185,7 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
         .collect();
     PublishedVersion {
         bundle_uri: "file:///nowhere".into(),
-        manifest_digest: String::new(),
+        manifest_digest: format!("digest of {}", bundle.version),
         recipe: match bundle.version.model.as_str() {
             "popular" => Recipe::Popularity,
             _ => Recipe::MatrixFactorisation {
