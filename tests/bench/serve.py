@@ -127,7 +127,7 @@ replication_factor = 1
 row_cache_mib = {row_cache_mib}
 """)
     nodes.start(name, "--config", path)
-    nodes.wait_for(url)
+    nodes.wait_for(url, "marquee.control.v1.ControlService")
     go_live(nodes, url, url, bundle)
     return url, []
 
