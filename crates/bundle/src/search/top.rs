@@ -74,10 +74,12 @@ impl Top {
         self.set_threshold();
     }
 
-    /// Offers rows with finite scores. Many at once cost less than one by one while it isn't full.
+    /// Offers rows with finite scores. More at once than are there cost less together than one by one, while it
+    /// isn't full.
     pub(crate) fn offer_all(&mut self, rows: &[u32], ordinals: &[u32], scores: &[f32]) {
+        let one_by_one = self.is_full() || rows.len() < self.heap.len();
         let rows = rows.iter().zip(scores);
-        if self.is_full() {
+        if one_by_one {
             for (&row, &score) in rows {
                 if score >= self.threshold {
                     self.offer(row, ordinals[row as usize], score);
