@@ -77,7 +77,7 @@ pub(crate) struct CellSearch {
     lowest: Vec<f32>,
     /// ⟨unit, mean⟩ of each cell.
     nearness: Vec<f32>,
-    /// Promise and number of each cell, the most promising first.
+    /// Promise and number of each cell, the most promising first as far as they were visited.
     order: Vec<u64>,
     pool: Pool,
     /// The rows of the pool.
