@@ -17,9 +17,19 @@ fn bundle_of(values: Vec<f32>, rank: usize, users: usize) -> Bundle {
 }
 
 fn with_rows(values: Vec<f32>, rank: usize, users: usize, rows: RowFormat) -> Bundle {
+    with_index(values, rank, users, rows, cells())
+}
+
+fn with_index(
+    values: Vec<f32>,
+    rank: usize,
+    users: usize,
+    rows: RowFormat,
+    index: IndexOptions,
+) -> Bundle {
     let mut given = input(values.len() / rank, users, rank, 1);
     given.dense[0].data = values;
-    given.dense[0].index = Some(cells());
+    given.dense[0].index = Some(index);
     given.dense[0].rows = rows;
     let dir = tempfile::tempdir().expect("temporary directory");
     write(given, &dir.path().join("b"));
@@ -161,6 +171,23 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
                 assert!(filtered >= 0.99, "{metric:?}@{count} of one in {share}: {filtered}");
             }
         }
+    }
+}
+
+/// What is measured when an index is built reaches what was asked for, and some more, since other queries will come.
+#[test]
+fn recall_is_measured_and_enough() {
+    let (rows, rank) = (30_000, 24);
+    for target_recall in [0.9, 0.95, 0.98] {
+        let index = IndexOptions { target_recall, ..cells() };
+        let bundle = with_index(factors(rows, rank, 3), rank, 300, RowFormat::F32, index);
+        let MatrixLayout::Dense { index: Some(info), .. } =
+            &bundle.manifest().matrix("item_factors").expect("there").layout
+        else {
+            panic!("an index was asked for");
+        };
+        let audited = info.recall.expect("measured");
+        assert!(audited.at_100 >= target_recall + 0.01, "{audited:?} for {target_recall}");
     }
 }
 
