@@ -171,7 +171,7 @@ def main():
     os.makedirs(args.cache, exist_ok=True)
     items, askers = factors(args.cache, args.rows)
     bundle = imported(args.cache, items, askers, 1)
-    others = f"{args.cache}/release-others.npy"
+    others = f"{os.path.dirname(askers)}/others.npy"
     if not os.path.exists(others):
         np.save(others, np.load(askers) * np.float32(1.0001))
     other = imported(args.cache, items, others, 1, "release-other")

@@ -37,10 +37,11 @@ def factors(cache, rows):
 
 
 def imported(cache, items, users, shards, name="serve"):
-    """The bundle of these factors; made once."""
+    """The bundle of these factors; made once by each build of the program."""
     out = f"{cache}/{name}-{shards}"
     stamp = f"{out}.json"
-    of = [[os.path.abspath(path), os.path.getsize(path), os.path.getmtime(path)] for path in (items, users)]
+    # A program that writes another format writes it anew.
+    of = [[os.path.abspath(path), os.path.getsize(path), os.path.getmtime(path)] for path in (items, users, MARQUEE)]
     if os.path.exists(stamp) and json.load(open(stamp)) == of and os.path.isdir(out):
         return out
     shutil.rmtree(out, ignore_errors=True)

@@ -26,7 +26,8 @@ pub(crate) const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// How long an empty Lookup may take: some hundred times what it does.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Keeps `ready` true to the plan and the nodes, and what is remembered to the plan; never ends, and is aborted at shutdown.
+/// Keeps `ready` true to the plan and the nodes, and what is remembered to the plan; never ends, and is aborted
+/// at shutdown.
 pub(crate) async fn watch_readiness(
     mut plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,

@@ -105,11 +105,10 @@ compiled_for_each_set! {
                 greatest[lane] = if score > greatest[lane] { score } else { greatest[lane] };
             }
         }
-        let fold = |least: f32, greatest: f32, score: f32| {
-            (if score < least { score } else { least }, if score > greatest { score } else { greatest })
-        };
-        let all = least.iter().chain(&greatest).chain(rest);
-        all.filter(|score| score.is_finite()).fold((f32::INFINITY, f32::NEG_INFINITY), |(l, g), &score| fold(l, g, score))
+        let finite = least.iter().chain(&greatest).chain(rest).filter(|score| score.is_finite());
+        finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(least, greatest), &score| {
+            (least.min(score), greatest.max(score))
+        })
     }
 
     /// How many of the scores are at least `bar`.

@@ -176,11 +176,12 @@ impl CellSearch {
         let limited = matches!(params.allow, Allow::Rows(_)) || !params.exclude_rows.is_empty();
         let mut order = std::mem::take(&mut self.order);
         let mut checked = 0;
-        for at in 0..order.len() {
-            if at % SORTED_TOGETHER == 0 {
-                bring_forward(&mut order[at..]);
+        for next in 0..order.len() {
+            if next % SORTED_TOGETHER == 0 {
+                bring_forward(&mut order[next..]);
             }
-            let (promised, cell) = (score_of((order[at] >> 32) as u32), order[at] as u32 as usize);
+            let entry = order[next];
+            let (promised, cell) = (score_of((entry >> 32) as u32), entry as u32 as usize);
             if promised < self.pool.bar() {
                 break;
             }
@@ -189,7 +190,7 @@ impl CellSearch {
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
                 let bar = self.pool.bar();
-                if promise(metric, &block, reach) < bar {
+                if promise(metric, (block.longest, block.shortest), reach) < bar {
                     // Rows get shorter from here on, which a negative score gains by.
                     if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
                 }
@@ -256,7 +257,7 @@ impl CellSearch {
             let reach = (near + radius).min(1.0) + slack;
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
-                if promise(metric, &block, reach) < bar {
+                if promise(metric, (block.longest, block.shortest), reach) < bar {
                     if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
                 }
                 if checked % BLOCKS_A_CHECK == 0 {
@@ -343,13 +344,8 @@ compiled_for_each_set! {
         let cells = nearness.iter().zip(spreads).zip(longest).zip(shortest).zip(out).enumerate();
         for (cell, ((((&near, &spread), &longest), &shortest), out)) in cells {
             let reach = near + reach * spread;
-            // Of negative scores the shortest rows have the best.
-            let length = if reach >= 0.0 { longest } else { shortest };
-            let promise = match metric {
-                Metric::InnerProduct => length * reach,
-                Metric::Cosine => reach,
-            };
-            *out = u64::from(ordered(promise)) << 32 | cell as u64;
+            let promised = promise(metric, (longest, shortest), reach);
+            *out = u64::from(ordered(promised)) << 32 | cell as u64;
         }
     }
 }
@@ -387,12 +383,13 @@ fn allows(allow: Allow<'_>, row: u32) -> bool {
     }
 }
 
-/// No row of the block scores more, given that its direction's score is at most `reach`.
-#[inline]
-fn promise(metric: Metric, block: &Block, reach: f32) -> f32 {
+/// No row between these lengths scores more, given that its direction's score is at most `reach`.
+#[inline(always)]
+fn promise(metric: Metric, (longest, shortest): (f32, f32), reach: f32) -> f32 {
+    // Of negative scores the shortest rows have the best.
+    let length = if reach >= 0.0 { longest } else { shortest };
     match metric {
-        Metric::InnerProduct if reach >= 0.0 => block.longest * reach,
-        Metric::InnerProduct => block.shortest * reach,
+        Metric::InnerProduct => length * reach,
         Metric::Cosine => reach,
     }
 }

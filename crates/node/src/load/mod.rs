@@ -1,10 +1,12 @@
-//! `marquee load`: an open loop of requests, so that a stall shows; or a closed one, to see what a call costs.
+//! `marquee load`: an open loop of requests, so that a stall shows; or a closed one, to see what a call
+//! costs.
 //!
 //! Calls are sent at a fixed rate, whether or not earlier ones were answered, and each latency is
 //! counted from the moment the call *should* have been sent. A closed loop would stop asking while
 //! the server hangs and report one slow call; this one reports all that a real crowd would have
-//! made. With `--clients` the loop is closed, as benchmarks of other systems are made. [`Schedule`] says when calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts,
-//! [`Usages`] says what the answers cost the servers.
+//! made. With `--clients` the loop is closed, as benchmarks of other systems are. [`Schedule`] says when
+//! calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts, [`Usages`] says what the answers
+//! cost the servers.
 //!
 //! Deliberately missing: ramps and mixes of calls. Run several, one after another or at once.
 

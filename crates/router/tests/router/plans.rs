@@ -1,37 +1,15 @@
 //! Plans that change while answers are made, and rollouts.
 
 use crate::ids;
-use crate::support::{Mood, World, films, leaf, user, users};
+use crate::support::{Mood, World, films, leaf, roll_out, user, users};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, Surface};
-use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, Variant};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Request};
-
-/// Moves this share of `default` from films@1 to films@2.
-fn roll_out(plan: &mut Plan, weight_basis_points: u32) {
-    let mut rollout = Rollout::start(
-        "default-1".into(),
-        "default".into(),
-        Some("films@1".into()),
-        "films@2".into(),
-        vec![RolloutStep::new(weight_basis_points, 3_600)],
-        Terms::unguarded(),
-        1_000,
-    );
-    assert!(rollout.advance(true, &Clearance::Clear, 2_000), "the first step begins");
-    plan.rollouts = vec![rollout];
-    let surface = Surface {
-        ensemble: Some("films@1".into()),
-        rollout_id: Some("default-1".into()),
-        ..Surface::default()
-    };
-    plan.surfaces.insert("default".into(), surface);
-}
 
 fn two_versions() -> World {
     World::new(vec![films(1, 3, "a", 100, 60), films(2, 4, "b", 100, 60)], 4, 2)
@@ -53,7 +31,7 @@ async fn in_a_rollout_a_user_has_one_side_on_every_router() {
     let other = world.second_router();
     let mut before = BTreeSet::new();
     for weight in [100, 1_000, 5_000, 10_000] {
-        world.change(|plan| roll_out(plan, weight));
+        world.change(|plan| roll_out(plan, "films@2", weight, 0));
         let mut on_candidate = BTreeSet::new();
         let answers = world.batch(users(60)).await.expect("an answer");
         for (request, answer) in users(60).into_iter().zip(answers) {

@@ -1,13 +1,12 @@
 //! Rows that a router remembers, so as not to ask shards for them again.
 
 use crate::ids;
-use crate::support::{Mood, World, films, leaf, user};
+use crate::support::{Mood, TRIAL, World, films, leaf, roll_out, user};
 use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
-use marquee_core::plan::{DEFAULT_SURFACE, Plan, Surface};
+use marquee_core::plan::{DEFAULT_SURFACE, Surface};
 use marquee_core::recipe::{NeighbourSearch, Recipe};
-use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Shadow, Terms};
 use marquee_proto::v1::{self, FallbackReason};
 use marquee_router::{DEFAULT_ROW_CACHE_BYTES, RouterConfig, RowCounts};
 use std::sync::Arc;
@@ -268,30 +267,6 @@ async fn what_takes_several_rounds_looks_up_first_so_as_to_find_nodes_that_hang(
     }
 }
 
-/// Moves half of the users from films@1 to films@2, and mirrors this share.
-fn roll_out(plan: &mut Plan, mirror_basis_points: u32) {
-    let mut rollout = Rollout::start(
-        "default-1".into(),
-        DEFAULT_SURFACE.into(),
-        Some("films@1".into()),
-        "films@2".into(),
-        vec![RolloutStep::new(5_000, 3_600)],
-        Terms {
-            shadow: Shadow { mirror_basis_points, hold_seconds: 0, min_samples: 0 },
-            ..Terms::unguarded()
-        },
-        1_000,
-    );
-    assert!(rollout.advance(true, &Clearance::Clear, 2_000), "the first step begins");
-    plan.rollouts = vec![rollout];
-    let surface = Surface {
-        ensemble: Some("films@1".into()),
-        rollout_id: Some("default-1".into()),
-        ..Surface::default()
-    };
-    plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_arm_of_a_trial_is_quicker_for_what_is_remembered_and_mirrors_take_nothing() {
     let bundles = vec![films(1, 1, "i", 120, 40), films(2, 1, "i", 120, 40)];
@@ -307,14 +282,14 @@ async fn no_arm_of_a_trial_is_quicker_for_what_is_remembered_and_mirrors_take_no
     assert_eq!((ask_all(&world).await, ask_all(&world).await), (40, 0));
     let before = counts(&world);
 
-    world.change(|plan| roll_out(plan, 0));
+    world.change(|plan| roll_out(plan, "films@2", 5_000, 0));
     for _ in 0..2 {
         assert_eq!(ask_all(&world).await, 40, "each is asked for, on either arm");
     }
     let during = counts(&world);
     assert_eq!((during.hits, during.misses), (before.hits, before.misses));
 
-    world.change(|plan| roll_out(plan, 10_000));
+    world.change(|plan| roll_out(plan, "films@2", 5_000, 10_000));
     let _reports = world.router.reports();
     assert_eq!(ask_all(&world).await, 3 * 40, "and by both sides of what is mirrored");
 
@@ -322,7 +297,7 @@ async fn no_arm_of_a_trial_is_quicker_for_what_is_remembered_and_mirrors_take_no
     world.change(|plan| plan.rollouts.clear());
     world.serve(leaf(2));
     let on_candidate =
-        (0..40).filter(|n| marquee_core::split::bucket("default-1", &format!("u{n}")) < 5_000);
+        (0..40).filter(|n| marquee_core::split::bucket(TRIAL, &format!("u{n}")) < 5_000);
     assert_eq!(ask_all(&world).await, 40 - on_candidate.count());
     assert_eq!(ask_all(&world).await, 0);
 }

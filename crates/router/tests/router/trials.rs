@@ -1,11 +1,9 @@
 //! What is measured of rollouts, and the requests that both sides answer.
 
 use crate::ids;
-use crate::support::{Bundle, World, films, user};
+use crate::support::{Bundle, TRIAL, World, films, roll_out, user};
 use marquee_core::ensemble::EnsembleNode;
 use marquee_core::id::ModelVersion;
-use marquee_core::plan::{Plan, Surface};
-use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
 use marquee_core::split::bucket;
 use marquee_core::telemetry::{ArmStats, Measure, Scope, Window, group_of};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
@@ -17,35 +15,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 
-const TRIAL: &str = "default-1";
 /// Longer than a window.
 const A_WINDOW: Duration = Duration::from_millis(2_100);
-
-/// Moves `default` from films@1 to a candidate, with this share of it and of mirrored requests; without
-/// a share of it, in the shadow stage.
-fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_basis_points: u32) {
-    let hold_seconds = if weight == 0 { 600 } else { 0 };
-    let shadow = Shadow { mirror_basis_points, hold_seconds, min_samples: 0 };
-    let mut rollout = Rollout::start(
-        TRIAL.into(),
-        "default".into(),
-        Some("films@1".into()),
-        candidate.into(),
-        vec![RolloutStep::new(weight.max(1), 3_600)],
-        Terms { shadow, ..Terms::unguarded() },
-        1_000,
-    );
-    assert!(rollout.advance(true, &Clearance::Clear, 2_000));
-    let state = if weight == 0 { RolloutState::Shadow } else { RolloutState::Canary };
-    assert_eq!((rollout.state, rollout.weight_basis_points()), (state, weight));
-    plan.rollouts = vec![rollout];
-    let surface = Surface {
-        ensemble: Some("films@1".into()),
-        rollout_id: Some(TRIAL.into()),
-        ..Surface::default()
-    };
-    plan.surfaces.insert("default".into(), surface);
-}
 
 fn bundles() -> Vec<Bundle> {
     // The same items, scored otherwise, and others.

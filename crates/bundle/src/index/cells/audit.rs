@@ -14,7 +14,6 @@ use crate::search::{CancelFlag, Metric, SearchParams};
 const POOLS: [f32; 7] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0];
 /// Reaches that are tried for each pool, from near to far.
 const REACHES: [f32; 12] = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0, 5.0, 6.0];
-
 /// Halvings of the step between the reach that was found and the one before it.
 const HALVINGS: usize = 2;
 
@@ -136,13 +135,16 @@ impl Audit<'_> {
             // Such searches are exact.
             return (Tuned { effort: None, cost: 0.0, exact_cost }, 1.0);
         };
-        let next_nearer = |reach: &&f32| **reach < effort.reach;
-        let mut too_near = REACHES.iter().rev().find(next_nearer).copied().unwrap_or(effort.reach);
-        for _ in 0..HALVINGS {
-            let between = Effort { reach: (too_near + effort.reach) / 2.0, ..effort };
-            match self.measure(count, Some(between)) {
-                (found, less) if found >= wanted => (effort, recall, cost) = (between, found, less),
-                _ => too_near = between.reach,
+        let nearer = |reach: &&f32| **reach < effort.reach;
+        if let Some(&(mut too_near)) = REACHES.iter().rev().find(nearer) {
+            for _ in 0..HALVINGS {
+                let between = Effort { reach: (too_near + effort.reach) / 2.0, ..effort };
+                let (found, less) = self.measure(count, Some(between));
+                if found >= wanted {
+                    (effort, recall, cost) = (between, found, less);
+                } else {
+                    too_near = between.reach;
+                }
             }
         }
         (Tuned { effort: Some(effort), cost, exact_cost }, recall)

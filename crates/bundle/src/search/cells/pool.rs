@@ -73,9 +73,9 @@ impl Pool {
 
     /// Raises the bar until hardly more than wanted are above it.
     fn thin_out(&mut self) {
+        let wanted = self.wanted..=self.enough();
         let scores = &mut self.scores[..self.len];
         let rows = &mut self.rows[..self.len];
-        let wanted = self.wanted..=self.wanted + self.wanted / ONE_MORE_FOR;
         let (mut low, mut high) = least_and_greatest(scores);
         for _ in 0..MAX_HALVINGS {
             let middle = low + (high - low) / 2.0;

@@ -10,6 +10,7 @@ use marquee_core::plan::{
     Surface,
 };
 use marquee_core::recipe::Recipe;
+use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
@@ -202,6 +203,35 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
         published_at_ms: 0,
         placements,
     }
+}
+
+/// The id of the rollout of [`roll_out`].
+pub(crate) const TRIAL: &str = "default-1";
+
+/// Moves `default` from films@1 to a candidate, with this share of it and of mirrored requests; without
+/// a share of it, in the shadow stage.
+pub(crate) fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_basis_points: u32) {
+    let hold_seconds = if weight == 0 { 600 } else { 0 };
+    let shadow = Shadow { mirror_basis_points, hold_seconds, min_samples: 0 };
+    let mut rollout = Rollout::start(
+        TRIAL.into(),
+        DEFAULT_SURFACE.into(),
+        Some("films@1".into()),
+        candidate.into(),
+        vec![RolloutStep::new(weight.max(1), 3_600)],
+        Terms { shadow, ..Terms::unguarded() },
+        1_000,
+    );
+    assert!(rollout.advance(true, &Clearance::Clear, 2_000));
+    let state = if weight == 0 { RolloutState::Shadow } else { RolloutState::Canary };
+    assert_eq!((rollout.state, rollout.weight_basis_points()), (state, weight));
+    plan.rollouts = vec![rollout];
+    let surface = Surface {
+        ensemble: Some("films@1".into()),
+        rollout_id: Some(TRIAL.into()),
+        ..Surface::default()
+    };
+    plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
 }
 
 pub(crate) fn user(id: &str, count: u32) -> v1::RecommendRequest {
