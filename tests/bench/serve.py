@@ -1,8 +1,9 @@
 """Serving: what an answer costs the servers, on one standalone node and on a cluster.
 
 A bundle is made of the vectors of data a (see vectors.py) by `marquee import`, unless told otherwise: its items, and its
-queries as users. A standalone node, and then one control node, three shard nodes (two replicas of each of three shards)
-and a router, answer `marquee load`, k = 100: one client that asks again as soon as it was answered, and calls at fixed rates. The
+queries as users. A standalone node answers `marquee load`, k = 100; then three nodes that have all roles (two replicas of each of
+three shards), as the peer's three have; then a control node, three shard nodes and a router, each a process of its own. They are
+asked by one client that asks again as soon as it was answered, and by calls at fixed rates. The
 same users ask over and over, so a router that remembers rows soon remembers everybody's: each is measured with rows
 remembered (`row_cache_mib = 64`, the default) and without (`0`), by turns, and what real traffic costs is between the two. A
 processor that has nothing to do between two calls finds its caches cold at the next, so a quiet server pays more for an answer
@@ -23,7 +24,7 @@ MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
 K = 100
 # What qdrant 1.18.3 took on 200,000 × 64 at k = 100, in µs of server CPU a query: one node at recall@100
 # 0.955 (ef 256); three nodes, three shards, two replicas (ef 128).
-QDRANT_US = {"standalone": 1_500, "cluster": 4_100}
+QDRANT_US = {"standalone": 1_500, "three nodes": 4_100, "cluster": 4_100}
 READY_TIMEOUT_S = 120
 END_TIMEOUT_S = 30
 # Calls a second and seconds before anything is measured: of 1,000 users, who come by chance, 1 in 20,000 has not asked then.
@@ -140,42 +141,57 @@ def go_live(nodes, control, router, bundle):
 
 
 def cluster(nodes, bundle, row_cache_mib):
-    names = ["control-1", "router-1", "shard-1", "shard-2", "shard-3"]
-    at = {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)))}
-    control = f"http://{at['control-1']}"
-    for name in names:
-        role = name.split("-")[0]
+    """Each role in a process of its own; two replicas of each shard."""
+    roles = {"control-1": ["control"], "router-1": ["router"]}
+    roles |= {f"shard-{n}": ["shard"] for n in (1, 2, 3)}
+    return several(nodes, bundle, row_cache_mib, roles)
+
+
+def equals(nodes, bundle, row_cache_mib):
+    """Three processes that each vote, keep two of the three shards and answer callers; the first is asked."""
+    return several(nodes, bundle, row_cache_mib, {f"node-{n}": ["control", "shard", "router"] for n in (1, 2, 3)})
+
+
+def several(nodes, bundle, row_cache_mib, roles):
+    """A cluster of nodes of these roles, by name. The first router is asked."""
+    at = {name: f"127.0.0.1:{port}" for name, port in zip(roles, free_ports(len(roles)))}
+    having = lambda role: [f"http://{at[name]}" for name in roles if role in roles[name]]
+    voters = list(enumerate(having("control"), 1))
+    for name in roles:
         config = f"""[node]
 id = "{name}"
-roles = ["{role}"]
+roles = {json.dumps(roles[name])}
 listen = "{at[name]}"
 data_dir = "{os.path.abspath(nodes.directory)}/{name}-{row_cache_mib}"
 [server]
 io_threads = 1
 """
-        if role == "control":
-            config += f'[control]\nid = 1\nvoters = [{{ id = 1, address = "{control}" }}]\nreplication_factor = 2\n'
+        if "control" in roles[name]:
+            others = ", ".join(f'{{ id = {n}, address = "{url}" }}' for n, url in voters)
+            (own,) = (n for n, url in voters if url == f"http://{at[name]}")
+            config += f"[control]\nid = {own}\nvoters = [{others}]\nreplication_factor = 2\n"
         else:
-            config += f'[cluster]\ncontrol = ["{control}"]\n'
-        if role == "shard":
+            config += f"[cluster]\ncontrol = {json.dumps(having('control'))}\n"
+        if "shard" in roles[name]:
             config += "[shard]\nsearch_threads = 1\n"
-        if role == "router":
+        if "router" in roles[name]:
             config += f"[router]\nrow_cache_mib = {row_cache_mib}\n"
         path = f"{nodes.directory}/{name}-{row_cache_mib}.toml"
         with open(path, "w") as file:
             file.write(config)
         nodes.start(f"{name}-{row_cache_mib}", "--config", path)
-    nodes.wait_for(control)
-    shards = [f"http://{at[name]}" for name in names if name.startswith("shard")]
+    for url in having("control"):
+        nodes.wait_for(url)
+    control, router = having("control")[0], having("router")[0]
     # Placement counts the nodes that are there: all of them before anything is published.
+    report = {*having("shard"), *having("router")}
     began = time.monotonic()
-    while len(json.loads(run("ctl", "--endpoint", control, "nodes", "list", "--json"))["nodes"]) < 4:
+    while len(json.loads(run("ctl", "--endpoint", control, "nodes", "list", "--json"))["nodes"]) < len(report):
         if time.monotonic() - began > READY_TIMEOUT_S:
             sys.exit(f"not all nodes report; the logs are in {nodes.directory}")
         time.sleep(0.1)
-    router = f"http://{at['router-1']}"
     go_live(nodes, control, router, bundle)
-    return router, [*shards, control]
+    return router, [f"http://{address}" for address in at.values() if f"http://{address}" != router]
 
 
 def load(place, users, pace, seconds):
@@ -231,11 +247,11 @@ def main():
     columns = "what, rows remembered, processes, asked, answers/s, CPU µs/answer, search, lookup, merge, gRPC, rest, p50 ms, p99 ms, errors, qdrant 1.18.3 ¹, ratio"
     columns = columns.split(", ")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for what, start, shards in ("standalone", alone, 1), ("cluster", cluster, 3):
+    for what, start, shards in ("standalone", alone, 1), ("three nodes", equals, 3), ("cluster", cluster, 3):
         if args.only not in (None, what):
             continue
         bundle = imported(args.cache, items, users, shards)
-        directory = tempfile.mkdtemp(prefix=f"serve-{what}-")
+        directory = tempfile.mkdtemp(prefix=f"serve-{what.replace(' ', '-')}-")
         with Nodes(directory) as nodes:
             places = [start(nodes, bundle, int(mib)) for mib in args.row_cache_mib.split(",")]
             for place in places:

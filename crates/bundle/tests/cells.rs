@@ -120,6 +120,29 @@ proptest! {
     }
 }
 
+/// Of a large pool, coarse rows have hardly more rows read than are in the answer.
+#[test]
+fn coarse_rows_spare_exact_ones() {
+    let (rows, rank, count) = (6_000, 32, 50);
+    let values = || factors(rows, rank, 3);
+    let cancel = CancelFlag::new();
+    let effort = Effort { reach: 3.0, pool: 8.0 };
+    let params =
+        SearchParams { way: Some(Way::Cells(effort)), ..SearchParams::new(count, &cancel) };
+    let mut scratch = SearchScratch::new();
+    let query = Random(4).vector(rank);
+    for metric in [Metric::InnerProduct, Metric::Cosine] {
+        let [(all, exact), (few, coarse)] = [RowFormat::F32, RowFormat::Int8].map(|format| {
+            let bundle = with_rows(values(), rank, 1, format);
+            let found = search(&bundle, &query, metric, &params, &mut scratch);
+            (scratch.last_work().scored, found)
+        });
+        assert_eq!(coarse, exact, "{metric:?}");
+        assert!(all >= 8 * count as u64, "{metric:?}: {all}");
+        assert!((count as u64..4 * count as u64).contains(&few), "{metric:?}: {few}");
+    }
+}
+
 /// The share of the best that is found, with the way that is chosen and with the chosen effort.
 fn recall(
     bundle: &Bundle,

@@ -1,5 +1,5 @@
-//! Writing needs the input, and little more: no second copy of the rows, and the input goes before indexes
-//! are built.
+//! Writing needs the input, and little more: no second copy of the rows, dense rows go before the rest is written, and
+//! all of the input before indexes are built.
 
 mod support;
 
@@ -26,16 +26,23 @@ fn a_bundle_is_written_in_less_memory_than_a_second_copy_of_its_rows() {
         given.dense[0].index = Some(IndexOptions { mode, ..IndexOptions::default() });
         given.dense[0].rows = format;
         let place = dir.path().join(name);
-        let (before, indexing) = (held(), AtomicI64::new(i64::MIN));
+        let before = held();
+        let [writing, indexing] = [i64::MIN; 2].map(AtomicI64::new);
         let watch = |step| {
-            if matches!(step, WriteProgress::Indexing { .. }) {
-                indexing.fetch_max(held() - before, Ordering::Relaxed);
-            }
+            let most = match step {
+                WriteProgress::Writing { .. } => &writing,
+                WriteProgress::Indexing { .. } => &indexing,
+            };
+            most.fetch_max(held() - before, Ordering::Relaxed);
         };
         let (_, peak, _) = heap(|| write_bundle(given, &place, &watch).expect("written"));
         assert!(peak < values, "{name}: {peak} bytes beside {values} of rows");
         // The input counts as before, so less is held once it is gone.
-        let indexing = indexing.into_inner();
+        let [writing, indexing] = [writing, indexing].map(AtomicI64::into_inner);
+        assert!(
+            (i64::MIN + 1..-values / 2).contains(&writing),
+            "{name}: {writing} bytes more than the input when all of a shard is written"
+        );
         assert!(
             indexing < 0,
             "{name}: {indexing} bytes more than the input while rows are indexed"

@@ -230,7 +230,7 @@ impl CellSearch {
         self.work.blocks += checked as u64;
         self.ids.clear();
         self.ids.extend_from_slice(self.pool.finish());
-        let offered = rescorer.offer(target, &mut self.ids, top)?;
+        let offered = rescorer.offer(target, &self.ids, top)?;
         self.work.scored += offered.read;
         self.worst = offered.worst;
         Ok(tables)
@@ -283,14 +283,14 @@ impl CellSearch {
                     }
                 }
                 if self.candidates.len() >= GROUP {
-                    self.work.scored += rescorer.offer(target, &mut self.candidates, top)?.read;
+                    self.work.scored += rescorer.offer(target, &self.candidates, top)?.read;
                     self.candidates.clear();
                     bar = rescorer.bar(top, metric);
                 }
             }
         }
         self.work.blocks += checked as u64;
-        self.work.scored += rescorer.offer(target, &mut self.candidates, top)?.read;
+        self.work.scored += rescorer.offer(target, &self.candidates, top)?.read;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::dense::{DenseView, norm_f64};
 use crate::error::SearchError;
 use crate::kernels::dot_gather;
 
-/// Rows that are scored between two looks at the bar, where that may spare the rest.
+/// Rows that are at least scored between two looks at the bar, where that may spare the rest.
 const GROUP: usize = 64;
 
 /// What a search is about.
@@ -28,7 +28,8 @@ pub(crate) struct Rescorer {
     length: f64,
     coarse: CoarseQuery,
     bounds: Vec<f32>,
-    order: Vec<u64>,
+    promises: Vec<u64>,
+    ids: Vec<u32>,
     scores: Vec<f32>,
 }
 
@@ -89,57 +90,80 @@ impl Rescorer {
     pub(crate) fn offer(
         &mut self,
         target: Target<'_>,
-        ids: &mut [u32],
+        ids: &[u32],
         top: &mut Top,
     ) -> Result<Offered, SearchError> {
-        let Target { dense, ordinals, query, metric } = target;
-        let screened = dense.coarse.is_some();
-        if screened {
-            self.sort_by_promise(target, ids);
+        if target.dense.coarse.is_none() {
+            return self.read(target, ids, top);
         }
+        let mut promises = std::mem::take(&mut self.promises);
+        let mut group = std::mem::take(&mut self.ids);
+        self.promise(target, ids, &mut promises);
         let mut offered = Offered { read: 0, worst: f32::INFINITY };
-        let together = if screened { GROUP } else { ids.len().max(1) };
-        for (group, ids) in ids.chunks(together).enumerate() {
-            if screened && self.bounds[group * GROUP] < self.bar(top, metric) {
-                offered.worst = f32::NEG_INFINITY;
+        loop {
+            let bar = ordered(self.bar(top, target.metric));
+            promises.retain(|&promise| (promise >> 32) as u32 >= bar);
+            if promises.is_empty() {
                 break;
             }
-            let mut scores = std::mem::take(&mut self.scores);
-            scores.clear();
-            scores.resize(ids.len(), 0.0);
-            dot_gather(self.vector(target), dense.values, ids, &mut scores);
-            for (&row, score) in ids.iter().zip(&mut scores) {
-                *score = score_of_product(dense, row, *score, metric);
-                if !score.is_finite() {
-                    *score = exact_score(dense, row, query, self.length, metric)?;
-                }
-                offered.worst = offered.worst.min(*score);
+            let size = top.missing().max(GROUP).min(promises.len());
+            if size < promises.len() {
+                promises.select_nth_unstable_by(size, |a, b| b.cmp(a));
             }
-            top.offer_all(ids, ordinals, &scores);
-            self.scores = scores;
-            offered.read += ids.len() as u64;
+            group.clear();
+            group.extend(promises.drain(..size).map(|promise| promise as u32));
+            let more = self.read(target, &group, top)?;
+            offered.read += more.read;
+            offered.worst = offered.worst.min(more.worst);
         }
+        if offered.read < ids.len() as u64 {
+            offered.worst = f32::NEG_INFINITY;
+        }
+        (self.promises, self.ids) = (promises, group);
         Ok(offered)
     }
 
-    /// Sorts rows by what their coarse ones promise, most first, and `bounds` with them.
-    fn sort_by_promise(&mut self, target: Target<'_>, ids: &mut [u32]) {
+    /// Scores all of these rows and offers them.
+    fn read(
+        &mut self,
+        target: Target<'_>,
+        ids: &[u32],
+        top: &mut Top,
+    ) -> Result<Offered, SearchError> {
+        let Target { dense, ordinals, query, metric } = target;
+        let mut offered = Offered { read: ids.len() as u64, worst: f32::INFINITY };
+        let mut scores = std::mem::take(&mut self.scores);
+        scores.clear();
+        scores.resize(ids.len(), 0.0);
+        dot_gather(self.vector(target), dense.values, ids, &mut scores);
+        for (&row, score) in ids.iter().zip(&mut scores) {
+            *score = score_of_product(dense, row, *score, metric);
+            if !score.is_finite() {
+                *score = exact_score(dense, row, query, self.length, metric)?;
+            }
+            offered.worst = offered.worst.min(*score);
+        }
+        top.offer_all(ids, ordinals, &scores);
+        self.scores = scores;
+        Ok(offered)
+    }
+
+    /// What the coarse rows of these promise, as integers of that order, and the rows.
+    fn promise(&mut self, target: Target<'_>, ids: &[u32], promises: &mut Vec<u64>) {
         let Target { dense, metric, .. } = target;
+        promises.clear();
         let Some(coarse) = dense.coarse else { return };
         self.coarse.bounds(coarse, ids, &mut self.bounds);
-        self.order.clear();
-        for (&row, bound) in ids.iter().zip(&mut self.bounds) {
-            if metric == Metric::Cosine {
-                let inverse = dense.inverse_norms[row as usize];
-                // A length without an inverse promises nothing less than all.
-                *bound = if inverse.is_finite() { *bound * inverse } else { f32::INFINITY };
-            }
-            self.order.push(u64::from(ordered(*bound)) << 32 | u64::from(row));
-        }
-        self.order.sort_unstable_by(|a, b| b.cmp(a));
-        for ((entry, row), bound) in self.order.iter().zip(ids).zip(&mut self.bounds) {
-            *row = *entry as u32;
-            *bound = super::top::score_of((entry >> 32) as u32);
-        }
+        promises.extend(ids.iter().zip(&self.bounds).map(|(&row, &bound)| {
+            let bound = match metric {
+                Metric::InnerProduct => bound,
+                Metric::Cosine => {
+                    let inverse = dense.inverse_norms[row as usize];
+                    // A length without an inverse promises nothing less than all.
+                    if inverse.is_finite() { bound * inverse } else { f32::INFINITY }
+                }
+            };
+            u64::from(ordered(bound)) << 32 | u64::from(row)
+        }));
     }
 }

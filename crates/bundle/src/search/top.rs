@@ -58,6 +58,11 @@ impl Top {
         self.heap.len() >= self.count
     }
 
+    /// How many results are missing to as many as were asked for.
+    pub(crate) fn missing(&self) -> usize {
+        self.count.saturating_sub(self.heap.len())
+    }
+
     /// Offers a row with a finite score.
     #[inline]
     pub(crate) fn offer(&mut self, row: u32, ordinal: u32, score: f32) {

@@ -1,8 +1,8 @@
 //! Writing a bundle: check the input, cut it into shards and write them, let go of the input, build and
 //! measure the indexes over what is on disk, and only when all is there give the directory its name.
 //!
-//! Memory is that of the input at first, and then that of one mapped matrix for each shard that is
-//! built at the same time, and of its index.
+//! Memory is that of the input at first. Dense rows are written before all else and let go of one matrix after
+//! another; in the end it is that of one mapped matrix for each shard that is built at the same time, and of its index.
 //!
 //! The same input gives the same bytes: nothing depends on time, on threads or on the order in which
 //! a hash table lists its keys. Shards are built side by side; within a shard rows are inserted into
@@ -55,14 +55,20 @@ pub fn write_bundle(
 
 /// What every shard is cut from.
 struct Job<'a> {
+    /// Without its dense matrices, which are on disk.
     input: &'a BundleInput,
+    layouts: Layouts,
+}
+
+/// Where everything of a bundle goes.
+struct Layouts {
     users: Layout,
     items: Layout,
     terms: Layout,
 }
 
-impl Job<'_> {
-    fn layout(&self, entity: Entity) -> &Layout {
+impl Layouts {
+    fn of(&self, entity: Entity) -> &Layout {
         match entity {
             Entity::User => &self.users,
             Entity::Item => &self.items,
@@ -77,8 +83,7 @@ fn write_into(
     progress: &(dyn Fn(WriteProgress) + Sync),
 ) -> Result<Manifest, BundleError> {
     let mut manifest = manifest_of(&input);
-    let (mut files, derived) = write_input(&input, dir, progress)?;
-    drop(input);
+    let (mut files, derived) = write_input(input, dir, progress)?;
     let built = write_derived(&derived, dir, &files, progress)?;
 
     for (matrix, built) in manifest.matrices.iter_mut().zip(built) {
@@ -104,7 +109,7 @@ fn write_into(
 
 /// Writes all that only the input has: the files, and what is to be made of the dense rows among them.
 fn write_input(
-    input: &BundleInput,
+    mut input: BundleInput,
     dir: &Path,
     progress: &(dyn Fn(WriteProgress) + Sync),
 ) -> Result<(Vec<FileInfo>, Vec<Derived>), BundleError> {
@@ -112,27 +117,35 @@ fn write_input(
     let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
     let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
     let terms: Vec<&str> = input.terms.iter().map(String::as_str).collect();
-    let job = Job {
-        input,
+    let layouts = Layouts {
         users: Layout::new(&users, input.shards, lead(Entity::User)),
         items: Layout::new(&items, input.shards, lead(Entity::Item)),
         terms: Layout::new(&terms, input.shards, lead(Entity::Term)),
     };
-    let written = AtomicU32::new(0);
-    let files = (0..input.shards)
-        .into_par_iter()
-        .map(|shard| {
-            let files = shard::write_shard(&job, shard, dir)?;
-            let done = written.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(WriteProgress::Writing { done, total: input.shards });
-            Ok(files)
-        })
-        .collect::<Result<Vec<_>, BundleError>>()?;
     let derived = input.dense.iter().map(|matrix| {
-        let rows = job.layout(matrix.entity).shards.iter().map(Vec::len).collect();
-        Derived::new(input, matrix, rows)
+        let rows = layouts.of(matrix.entity).shards.iter().map(Vec::len).collect();
+        Derived::new(&input, matrix, rows)
     });
-    Ok((files.into_iter().flatten().collect(), derived.collect()))
+    let derived = derived.collect();
+    for shard in 0..input.shards {
+        fs_err::create_dir(dir.join(shard_directory(shard)))?;
+    }
+    let shards = || (0..input.shards).into_par_iter();
+    let mut files = Vec::new();
+    for matrix in std::mem::take(&mut input.dense) {
+        let write = |shard| shard::write_rows(&matrix, &layouts, shard, dir);
+        files.extend(shards().map(write).collect::<Result<Vec<_>, BundleError>>()?);
+    }
+    let job = Job { input: &input, layouts };
+    let written = AtomicU32::new(0);
+    let others = shards().map(|shard| {
+        let files = shard::write_shard(&job, shard, dir)?;
+        let done = written.fetch_add(1, Ordering::Relaxed) + 1;
+        progress(WriteProgress::Writing { done, total: input.shards });
+        Ok(files)
+    });
+    files.extend(others.collect::<Result<Vec<_>, BundleError>>()?.into_iter().flatten());
+    Ok((files, derived))
 }
 
 /// What was made of one shard's rows of a dense matrix.

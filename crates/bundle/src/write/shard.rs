@@ -1,38 +1,48 @@
 //! The files of one shard.
 
-use super::Job;
 use super::layout::Layout;
+use super::{Job, Layouts};
 use crate::dense::write_dense;
 use crate::error::BundleError;
 use crate::format::Kind;
 use crate::ids::{IdRow, write_ids};
-use crate::input::{CsrInput, Entity, RowSpace, SparseInput, SparseShape};
+use crate::input::{CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
 use crate::labels::{LabelRow, write_labels};
-use crate::manifest::{FileInfo, shard_directory};
+use crate::manifest::FileInfo;
 use crate::shard::file_path;
 use crate::sparse::{Partition, SparseParts};
 use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use std::path::Path;
 
-/// Writes the files of one shard into its directory under `dir`, all but those that are made of its
-/// dense rows.
+/// Writes a shard's rows of a dense matrix into the shard's directory under `dir`.
+pub(super) fn write_rows(
+    matrix: &DenseInput,
+    layouts: &Layouts,
+    shard: u32,
+    dir: &Path,
+) -> Result<FileInfo, BundleError> {
+    let rows = layouts.of(matrix.entity).rows_of(matrix, shard);
+    write_dense(dir, file_path(shard, &matrix.name, Kind::Dense), matrix.entity, rows)
+}
+
+/// Writes the files of one shard into its directory under `dir`, all but its dense rows and what is made
+/// of them.
 pub(super) fn write_shard(
     job: &Job<'_>,
     shard: u32,
     dir: &Path,
 ) -> Result<Vec<FileInfo>, BundleError> {
-    fs_err::create_dir(dir.join(shard_directory(shard)))?;
-    let input = job.input;
+    let Job { input, layouts } = job;
     let path = |stem: &str, kind| file_path(shard, stem, kind);
-    let users = &job.users.shards[shard as usize];
-    let items = &job.items.shards[shard as usize];
+    let users = &layouts.users.shards[shard as usize];
+    let items = &layouts.items.shards[shard as usize];
     let mut files = Vec::new();
 
     let rows: Vec<IdRow<'_>> = users
         .iter()
         .map(|&index| IdRow {
             id: &input.users[index as usize],
-            ordinal: job.users.ordinals[index as usize],
+            ordinal: layouts.users.ordinals[index as usize],
             title: "",
         })
         .collect();
@@ -47,7 +57,11 @@ pub(super) fn write_shard(
         .iter()
         .map(|&index| {
             let item = &input.items[index as usize];
-            IdRow { id: &item.id, ordinal: job.items.ordinals[index as usize], title: &item.title }
+            IdRow {
+                id: &item.id,
+                ordinal: layouts.items.ordinals[index as usize],
+                title: &item.title,
+            }
         })
         .collect();
     files.push(write_ids(
@@ -67,11 +81,11 @@ pub(super) fn write_shard(
     files.push(write_labels(dir, path(Entity::Item.plural(), Kind::Labels), &rows)?);
 
     if !input.terms.is_empty() {
-        let rows: Vec<IdRow<'_>> = job.terms.shards[shard as usize]
+        let rows: Vec<IdRow<'_>> = layouts.terms.shards[shard as usize]
             .iter()
             .map(|&index| IdRow {
                 id: &input.terms[index as usize],
-                ordinal: job.terms.ordinals[index as usize],
+                ordinal: layouts.terms.ordinals[index as usize],
                 title: "",
             })
             .collect();
@@ -79,12 +93,7 @@ pub(super) fn write_shard(
         files.push(write_ids(dir, path, &rows, input.terms.len(), false)?);
     }
 
-    for matrix in &input.dense {
-        let rows = job.layout(matrix.entity).rows_of(matrix, shard);
-        files.push(write_dense(dir, path(&matrix.name, Kind::Dense), matrix.entity, rows)?);
-    }
-
-    let parts = by_row(&job.items, input.history.as_ref(), users);
+    let parts = by_row(&layouts.items, input.history.as_ref(), users);
     files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
     let mut popularity = SparseParts::new(items.len());
     let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
@@ -98,10 +107,12 @@ pub(super) fn write_shard(
     )?);
     for SparseInput { name, shape, matrix } in &input.sparse {
         let (parts, partition) = match *shape {
-            SparseShape::ByUser => (by_row(&job.items, Some(matrix), users), Partition::ByRow),
-            SparseShape::TermsByUser => (by_row(&job.terms, Some(matrix), users), Partition::ByRow),
+            SparseShape::ByUser => (by_row(&layouts.items, Some(matrix), users), Partition::ByRow),
+            SparseShape::TermsByUser => {
+                (by_row(&layouts.terms, Some(matrix), users), Partition::ByRow)
+            }
             SparseShape::Sums { rows, columns } => {
-                (by_column(job, matrix, (rows, columns), shard), Partition::ByColumn)
+                (by_column(layouts, matrix, (rows, columns), shard), Partition::ByColumn)
             }
         };
         files.push(parts.write(dir, path(name, Kind::Sparse), partition)?);
@@ -128,18 +139,18 @@ fn by_row(columns: &Layout, matrix: Option<&CsrInput>, users: &[u32]) -> SparseP
 
 /// All rows in the order of their ordinals, each with the columns that are the shard's own.
 fn by_column(
-    job: &Job<'_>,
+    layouts: &Layouts,
     matrix: &CsrInput,
     (rows, columns): (RowSpace, Entity),
     shard: u32,
 ) -> SparseParts {
     let order: Vec<u32> = match rows {
         RowSpace::Single => vec![0],
-        RowSpace::Items => by_ordinal(&job.items.ordinals),
-        RowSpace::Users => by_ordinal(&job.users.ordinals),
-        RowSpace::Terms => by_ordinal(&job.terms.ordinals),
+        RowSpace::Items => by_ordinal(&layouts.items.ordinals),
+        RowSpace::Users => by_ordinal(&layouts.users.ordinals),
+        RowSpace::Terms => by_ordinal(&layouts.terms.ordinals),
     };
-    let layout = job.layout(columns);
+    let layout = layouts.of(columns);
     let mut parts = SparseParts::new(layout.shards[shard as usize].len());
     let mut row = Vec::new();
     for index in order {

@@ -21,9 +21,14 @@ const MEMBERS_SHARE: u32 = 2;
 
 /// A member as far as it was searched.
 struct Member {
-    kind: ModelKind,
     settings: Vec<Setting>,
     random: Random,
+    found: Found,
+}
+
+/// What was found of a member.
+struct Found {
+    kind: ModelKind,
     /// What it reached alone, on all users.
     value: f64,
     best: ModelConfig,
@@ -34,46 +39,18 @@ impl Search<'_> {
     pub(super) fn run_blend(&mut self) -> Result<usize, TrainError> {
         let last = self.rungs.len() - 1;
         // What all others have to beat, whatever the time.
-        let whole = default(ModelKind::Hybrid);
-        let mut best = (self.try_on(last, &whole)?, whole);
-        let (rounds, mut members) = self.search_members()?;
-        if rounds == 0 {
-            return Ok(0);
-        }
-        let of = |members: &[Member]| ModelConfig {
-            members: members.iter().map(|member| member.best.clone()).collect(),
-            ..default(ModelKind::Hybrid)
-        };
-        let is_found = members.iter().any(|member| member.best != default(member.kind));
-        if is_found && !self.is_over() {
-            let found = of(&members);
-            let value = self.try_on(last, &found)?;
-            if value > best.0 {
-                best = (value, found);
-            }
-        }
-        if best.1.members.is_empty() {
-            // The default is ahead: go on from it.
-            members.iter_mut().for_each(|member| member.best = default(member.kind));
-        }
-        members.sort_by(|a, b| a.value.total_cmp(&b.value));
-        let mut at = 0;
-        while at < members.len() && members.len() > 1 && !self.is_over() {
-            let without = members.remove(at);
-            let fewer = of(&members);
-            let value = self.try_on(last, &fewer)?;
-            if value > best.0 {
-                best = (value, fewer);
-            } else {
-                members.insert(at, without);
-                at += 1;
-            }
+        let value = self.try_on(last, &default(ModelKind::Hybrid))?;
+        let (rounds, members) = self.search_members()?;
+        if rounds > 0 {
+            compare(members, value, &mut |hybrid| {
+                (!self.is_over()).then(|| self.try_on(last, hybrid)).transpose()
+            })?;
         }
         Ok(rounds)
     }
 
     /// Each member alone, a round of each after another.
-    fn search_members(&mut self) -> Result<(usize, Vec<Member>), TrainError> {
+    fn search_members(&mut self) -> Result<(usize, Vec<Found>), TrainError> {
         let last = self.rungs.len() - 1;
         let until = self.args.budget / MEMBERS_SHARE;
         let (rows, seed) = (&self.rungs[last].train, self.training.seed);
@@ -82,11 +59,9 @@ impl Search<'_> {
         let mut members: Vec<Member> = hybrid::allowed(rows, &items)
             .into_iter()
             .map(|kind| Member {
-                kind,
                 settings: settings(kind, has_times),
                 random: Random::new(seed),
-                value: 0.0,
-                best: default(kind),
+                found: Found { kind, value: 0.0, best: default(kind) },
             })
             .collect();
         let mut rounds = 0;
@@ -96,16 +71,131 @@ impl Search<'_> {
                 if self.began.elapsed() >= until {
                     break;
                 }
+                let Member { settings, random, found: Found { kind, value, best } } = member;
                 if rounds == 1 {
-                    member.value = self.try_on(last, &member.best)?;
+                    *value = self.try_on(last, best)?;
                 }
-                let Member { kind, settings, random, value, best } = member;
                 let found = self.round(*kind, settings, random, until)?;
                 if let Some((reached, config)) = found.filter(|(reached, _)| *reached > *value) {
                     (*value, *best) = (reached, config);
                 }
             }
         }
-        Ok((rounds, members))
+        Ok((rounds, members.into_iter().map(|member| member.found).collect()))
+    }
+}
+
+/// Tries hybrids of these members by `value_of`, which has nothing to say once the time is over. The default
+/// hybrid has `value`.
+fn compare<E>(
+    mut members: Vec<Found>,
+    mut value: f64,
+    value_of: &mut dyn FnMut(&ModelConfig) -> Result<Option<f64>, E>,
+) -> Result<(), E> {
+    let of = |members: &[Found]| ModelConfig {
+        members: members.iter().map(|member| member.best.clone()).collect(),
+        ..default(ModelKind::Hybrid)
+    };
+    let mut is_ahead = |members: &[Found]| {
+        let reached = value_of(&of(members))?;
+        Ok(reached.map(|reached| {
+            let is_ahead = reached > value;
+            value = value.max(reached);
+            is_ahead
+        }))
+    };
+    let is_default = members.iter().all(|member| member.best == default(member.kind));
+    if is_default || is_ahead(&members)? != Some(true) {
+        // The default is ahead: go on from it.
+        members.iter_mut().for_each(|member| member.best = default(member.kind));
+    }
+    members.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let mut at = 0;
+    while at < members.len() && members.len() > 1 {
+        let without = members.remove(at);
+        match is_ahead(&members)? {
+            None => break,
+            Some(true) => {}
+            Some(false) => {
+                members.insert(at, without);
+                at += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three members, the worst last, of which two were found to be better than their defaults.
+    fn found() -> Vec<Found> {
+        let neighbours =
+            |kind, neighbours| ModelConfig { neighbours: Some(neighbours), ..default(kind) };
+        vec![
+            Found { kind: ModelKind::ItemKnn, value: 0.3, best: neighbours(ModelKind::ItemKnn, 7) },
+            Found { kind: ModelKind::Ease, value: 0.2, best: default(ModelKind::Ease) },
+            Found { kind: ModelKind::UserKnn, value: 0.1, best: neighbours(ModelKind::UserKnn, 9) },
+        ]
+    }
+
+    /// The members of each hybrid that is tried, with their neighbours, where these are the values in turn.
+    fn tried(
+        members: Vec<Found>,
+        value: f64,
+        values: &[f64],
+    ) -> Vec<Vec<(ModelKind, Option<usize>)>> {
+        let mut tried = Vec::new();
+        let mut values = values.iter().copied();
+        let ended = compare(members, value, &mut |hybrid| {
+            let value = values.next();
+            if value.is_some() {
+                tried.push(hybrid.members.iter().map(|m| (m.model, m.neighbours)).collect());
+            }
+            Ok::<_, std::convert::Infallible>(value)
+        });
+        let Ok(()) = ended;
+        tried
+    }
+
+    const KNN: ModelKind = ModelKind::ItemKnn;
+    const EASE: ModelKind = ModelKind::Ease;
+    const USER: ModelKind = ModelKind::UserKnn;
+
+    #[test]
+    fn what_was_found_is_gone_on_from_where_it_blends_better() {
+        let whole = vec![(KNN, Some(7)), (EASE, None), (USER, Some(9))];
+        // Without the worst it is better, so that one stays out; the others stay.
+        assert_eq!(
+            tried(found(), 0.4, &[0.5, 0.6, 0.55, 0.6, 0.9]),
+            [whole, vec![(EASE, None), (KNN, Some(7))], vec![(KNN, Some(7))], vec![(EASE, None)],]
+        );
+    }
+
+    #[test]
+    fn defaults_are_gone_on_from_where_they_blend_as_well() {
+        for reached in [0.3, 0.4] {
+            let [whole, rest @ ..] = &tried(found(), 0.4, &[reached, 0.4, 0.4, 0.4, 0.4])[..]
+            else {
+                panic!("nothing was tried");
+            };
+            assert_eq!(whole[0], (KNN, Some(7)));
+            assert_eq!(
+                rest,
+                [
+                    vec![(EASE, None), (KNN, None)],
+                    vec![(USER, None), (KNN, None)],
+                    vec![(USER, None), (EASE, None)],
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn the_default_is_not_tried_twice_and_time_ends_it() {
+        let mut members = found();
+        members.iter_mut().for_each(|member| member.best = default(member.kind));
+        assert_eq!(tried(members, 0.4, &[0.3]), [[(EASE, None), (KNN, None)]]);
     }
 }
