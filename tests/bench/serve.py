@@ -25,6 +25,7 @@ K = 100
 # What qdrant 1.18.3 took on 200,000 × 64 at k = 100, in µs of server CPU a query: one node at recall@100
 # 0.955 (ef 256); three nodes, three shards, two replicas (ef 128).
 QDRANT_US = {"standalone": 1_500, "three nodes": 4_100, "cluster": 4_100}
+CONTROL, RECOMMENDER = "marquee.control.v1.ControlService", "marquee.v1.RecommenderService"
 READY_TIMEOUT_S = 120
 END_TIMEOUT_S = 30
 # Calls a second and seconds before anything is measured: of 1,000 users, who come by chance, 1 in 20,000 has not asked then.
@@ -107,7 +108,7 @@ def standalone(nodes, bundle, data_dir=None):
     url = f"http://127.0.0.1:{port}"
     flags = ["--data-dir", data_dir] if data_dir else []
     nodes.start("standalone", "--standalone", "--bundle", bundle, "--listen", f"127.0.0.1:{port}", *flags)
-    nodes.wait_for(url, "marquee.v1.RecommenderService")
+    nodes.wait_for(url, RECOMMENDER)
     return url, []
 
 
@@ -129,7 +130,7 @@ replication_factor = 1
 row_cache_mib = {row_cache_mib}
 """)
     nodes.start(name, "--config", path)
-    nodes.wait_for(url, "marquee.control.v1.ControlService")
+    nodes.wait_for(url, CONTROL)
     go_live(nodes, url, url, bundle)
     return url, []
 
@@ -137,7 +138,7 @@ row_cache_mib = {row_cache_mib}
 def go_live(nodes, control, router, bundle):
     run("ctl", "--endpoint", control, "publish", os.path.abspath(bundle))
     run("ctl", "--endpoint", control, "rollout", "start", "--candidate", "factors@1", "--watch")
-    nodes.wait_for(router, "marquee.v1.RecommenderService")
+    nodes.wait_for(router, RECOMMENDER)
 
 
 def cluster(nodes, bundle, row_cache_mib):
@@ -181,7 +182,8 @@ io_threads = 1
             file.write(config)
         nodes.start(f"{name}-{row_cache_mib}", "--config", path)
     for url in having("control"):
-        nodes.wait_for(url)
+        # A node that answers callers, too, is not ready as a whole before anything is published.
+        nodes.wait_for(url, CONTROL)
     control, router = having("control")[0], having("router")[0]
     # Placement counts the nodes that are there: all of them before anything is published.
     report = {*having("shard"), *having("router")}

@@ -197,7 +197,8 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
     }
 }
 
-/// What is measured when an index is built reaches what was asked for, and some more, since other queries will come.
+/// What is measured when an index is built reaches what was asked for, and some more, since other queries will come; of
+/// the best 10 it misses a fifth of what it may miss of the best 100.
 #[test]
 fn recall_is_measured_and_enough() {
     let (rows, rank) = (30_000, 24);
@@ -210,7 +211,9 @@ fn recall_is_measured_and_enough() {
             panic!("an index was asked for");
         };
         let audited = info.recall.expect("measured");
-        assert!(audited.at_100 >= target_recall + 0.01, "{audited:?} for {target_recall}");
+        let misses = 0.8 * (1.0 - target_recall);
+        assert!(audited.at_100 >= 1.0 - misses, "{audited:?} for {target_recall}");
+        assert!(audited.at_10 >= 1.0 - 0.2 * misses, "{audited:?} for {target_recall}");
     }
 }
 
