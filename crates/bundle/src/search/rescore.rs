@@ -94,7 +94,7 @@ impl Rescorer {
         top: &mut Top,
     ) -> Result<Offered, SearchError> {
         if target.dense.coarse.is_none() {
-            return self.read(target, ids, top);
+            return Ok(Offered { read: ids.len() as u64, worst: self.read(target, ids, top)? });
         }
         let mut promises = std::mem::take(&mut self.promises);
         let mut group = std::mem::take(&mut self.ids);
@@ -112,9 +112,8 @@ impl Rescorer {
             }
             group.clear();
             group.extend(promises.drain(..size).map(|promise| promise as u32));
-            let more = self.read(target, &group, top)?;
-            offered.read += more.read;
-            offered.worst = offered.worst.min(more.worst);
+            offered.worst = offered.worst.min(self.read(target, &group, top)?);
+            offered.read += size as u64;
         }
         if offered.read < ids.len() as u64 {
             offered.worst = f32::NEG_INFINITY;
@@ -123,15 +122,10 @@ impl Rescorer {
         Ok(offered)
     }
 
-    /// Scores all of these rows and offers them.
-    fn read(
-        &mut self,
-        target: Target<'_>,
-        ids: &[u32],
-        top: &mut Top,
-    ) -> Result<Offered, SearchError> {
+    /// Scores all of these rows and offers them; the worst of their scores.
+    fn read(&mut self, target: Target<'_>, ids: &[u32], top: &mut Top) -> Result<f32, SearchError> {
         let Target { dense, ordinals, query, metric } = target;
-        let mut offered = Offered { read: ids.len() as u64, worst: f32::INFINITY };
+        let mut worst = f32::INFINITY;
         let mut scores = std::mem::take(&mut self.scores);
         scores.clear();
         scores.resize(ids.len(), 0.0);
@@ -141,11 +135,11 @@ impl Rescorer {
             if !score.is_finite() {
                 *score = exact_score(dense, row, query, self.length, metric)?;
             }
-            offered.worst = offered.worst.min(*score);
+            worst = worst.min(*score);
         }
         top.offer_all(ids, ordinals, &scores);
         self.scores = scores;
-        Ok(offered)
+        Ok(worst)
     }
 
     /// What the coarse rows of these promise, as integers of that order, and the rows.

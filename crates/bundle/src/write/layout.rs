@@ -2,10 +2,40 @@
 
 use crate::dense::norm_f64;
 use crate::format::RowsInOrder;
-use crate::input::DenseInput;
+use crate::input::{BundleInput, DenseInput, Entity};
 use marquee_core::hash::shard_of;
 use marquee_core::id::compare_ids;
 use rayon::prelude::*;
+
+/// Where everything of a bundle goes.
+pub(super) struct Layouts {
+    pub(super) users: Layout,
+    pub(super) items: Layout,
+    pub(super) terms: Layout,
+}
+
+impl Layouts {
+    /// Lays out a bundle, by the first dense matrix of each sort.
+    pub(super) fn of(input: &BundleInput) -> Self {
+        let lay_out = |entity, ids: Vec<&str>| {
+            let lead = input.dense.iter().find(|matrix| matrix.entity == entity);
+            Layout::new(&ids, input.shards, lead)
+        };
+        Self {
+            users: lay_out(Entity::User, input.users.iter().map(String::as_str).collect()),
+            items: lay_out(Entity::Item, input.items.iter().map(|item| item.id.as_str()).collect()),
+            terms: lay_out(Entity::Term, input.terms.iter().map(String::as_str).collect()),
+        }
+    }
+
+    pub(super) fn get(&self, entity: Entity) -> &Layout {
+        match entity {
+            Entity::User => &self.users,
+            Entity::Item => &self.items,
+            Entity::Term => &self.terms,
+        }
+    }
+}
 
 /// Where the users, or the items, of a bundle go.
 pub(super) struct Layout {
@@ -23,7 +53,7 @@ impl Layout {
     /// Lays out entities with these ids. Rows of a shard lie by falling length of their vectors in
     /// `lead`, so that scans can stop early and what is walked most lies together; ties, and all if
     /// there is no such matrix, by ordinal.
-    pub(super) fn new(ids: &[&str], shards: u32, lead: Option<&DenseInput>) -> Self {
+    fn new(ids: &[&str], shards: u32, lead: Option<&DenseInput>) -> Self {
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
         order.par_sort_unstable_by(|&a, &b| compare_ids(ids[a as usize], ids[b as usize]));
         let mut ordinals = vec![0; ids.len()];

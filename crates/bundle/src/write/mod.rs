@@ -25,7 +25,7 @@ use crate::manifest::{
 };
 use derived::Derived;
 use durable::{Staging, sync_directory, write_file};
-use layout::Layout;
+use layout::Layouts;
 use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -51,30 +51,6 @@ pub fn write_bundle(
     let manifest = write_into(input, staging.path(), progress)?;
     staging.finish()?;
     Ok(manifest)
-}
-
-/// What every shard is cut from.
-struct Job<'a> {
-    /// Without its dense matrices, which are on disk.
-    input: &'a BundleInput,
-    layouts: Layouts,
-}
-
-/// Where everything of a bundle goes.
-struct Layouts {
-    users: Layout,
-    items: Layout,
-    terms: Layout,
-}
-
-impl Layouts {
-    fn of(&self, entity: Entity) -> &Layout {
-        match entity {
-            Entity::User => &self.users,
-            Entity::Item => &self.items,
-            Entity::Term => &self.terms,
-        }
-    }
 }
 
 fn write_into(
@@ -113,17 +89,9 @@ fn write_input(
     dir: &Path,
     progress: &(dyn Fn(WriteProgress) + Sync),
 ) -> Result<(Vec<FileInfo>, Vec<Derived>), BundleError> {
-    let lead = |entity| input.dense.iter().find(|matrix| matrix.entity == entity);
-    let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
-    let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
-    let terms: Vec<&str> = input.terms.iter().map(String::as_str).collect();
-    let layouts = Layouts {
-        users: Layout::new(&users, input.shards, lead(Entity::User)),
-        items: Layout::new(&items, input.shards, lead(Entity::Item)),
-        terms: Layout::new(&terms, input.shards, lead(Entity::Term)),
-    };
+    let layouts = Layouts::of(&input);
     let derived = input.dense.iter().map(|matrix| {
-        let rows = layouts.of(matrix.entity).shards.iter().map(Vec::len).collect();
+        let rows = layouts.get(matrix.entity).shards.iter().map(Vec::len).collect();
         Derived::new(&input, matrix, rows)
     });
     let derived = derived.collect();
@@ -136,10 +104,9 @@ fn write_input(
         let write = |shard| shard::write_rows(&matrix, &layouts, shard, dir);
         files.extend(shards().map(write).collect::<Result<Vec<_>, BundleError>>()?);
     }
-    let job = Job { input: &input, layouts };
     let written = AtomicU32::new(0);
     let others = shards().map(|shard| {
-        let files = shard::write_shard(&job, shard, dir)?;
+        let files = shard::write_others(&input, &layouts, shard, dir)?;
         let done = written.fetch_add(1, Ordering::Relaxed) + 1;
         progress(WriteProgress::Writing { done, total: input.shards });
         Ok(files)

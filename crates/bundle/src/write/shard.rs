@@ -1,12 +1,11 @@
 //! The files of one shard.
 
-use super::layout::Layout;
-use super::{Job, Layouts};
+use super::layout::{Layout, Layouts};
 use crate::dense::write_dense;
 use crate::error::BundleError;
 use crate::format::Kind;
 use crate::ids::{IdRow, write_ids};
-use crate::input::{CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
+use crate::input::{BundleInput, CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
 use crate::labels::{LabelRow, write_labels};
 use crate::manifest::FileInfo;
 use crate::shard::file_path;
@@ -21,18 +20,18 @@ pub(super) fn write_rows(
     shard: u32,
     dir: &Path,
 ) -> Result<FileInfo, BundleError> {
-    let rows = layouts.of(matrix.entity).rows_of(matrix, shard);
+    let rows = layouts.get(matrix.entity).rows_of(matrix, shard);
     write_dense(dir, file_path(shard, &matrix.name, Kind::Dense), matrix.entity, rows)
 }
 
 /// Writes the files of one shard into its directory under `dir`, all but its dense rows and what is made
 /// of them.
-pub(super) fn write_shard(
-    job: &Job<'_>,
+pub(super) fn write_others(
+    input: &BundleInput,
+    layouts: &Layouts,
     shard: u32,
     dir: &Path,
 ) -> Result<Vec<FileInfo>, BundleError> {
-    let Job { input, layouts } = job;
     let path = |stem: &str, kind| file_path(shard, stem, kind);
     let users = &layouts.users.shards[shard as usize];
     let items = &layouts.items.shards[shard as usize];
@@ -150,7 +149,7 @@ fn by_column(
         RowSpace::Users => by_ordinal(&layouts.users.ordinals),
         RowSpace::Terms => by_ordinal(&layouts.terms.ordinals),
     };
-    let layout = layouts.of(columns);
+    let layout = layouts.get(columns);
     let mut parts = SparseParts::new(layout.shards[shard as usize].len());
     let mut row = Vec::new();
     for index in order {
