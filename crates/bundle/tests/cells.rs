@@ -198,7 +198,7 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
 }
 
 /// What is measured when an index is built reaches what was asked for, and some more, since other queries will come; of
-/// the best 10 it misses a fifth of what it may miss of the best 100.
+/// the best 10 it misses a tenth of what it may miss of the best 100.
 #[test]
 fn recall_is_measured_and_enough() {
     let (rows, rank) = (30_000, 24);
@@ -213,7 +213,7 @@ fn recall_is_measured_and_enough() {
         let audited = info.recall.expect("measured");
         let misses = 0.8 * (1.0 - target_recall);
         assert!(audited.at_100 >= 1.0 - misses, "{audited:?} for {target_recall}");
-        assert!(audited.at_10 >= 1.0 - 0.2 * misses, "{audited:?} for {target_recall}");
+        assert!(audited.at_10 >= 1.0 - 0.1 * misses, "{audited:?} for {target_recall}");
     }
 }
 

@@ -16,8 +16,9 @@ const QUERY_SEED: u64 = 0x71_75_65_72_79;
 const MAX_COUNT: usize = 1_000;
 
 /// Of the best 10 only this share of the misses is tolerated: they are what people see, and finding
-/// them costs little more. With the default target that is a recall of 0.99.
-const MISSES_AT_10: f64 = 0.2;
+/// them costs little more. With the default target that is a recall of 0.995, of which other queries than those measured
+/// have 0.99: the least effort that suffices for some is a little too little for others.
+const MISSES_AT_10: f64 = 0.1;
 /// So much of the misses that are tolerated is not looked for, since other queries than those measured will come.
 const MARGIN: f64 = 0.2;
 
