@@ -2,10 +2,10 @@
 
 A standalone node answers `marquee load` at a fixed rate, k = 100, on the factors of serve.py. *Mirrored*: a
 rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run two
-versions take turns: the one is loaded and made live, the other unloaded; the runs between are the steady state, in which
-the same commands ask how an old rollout is, since they are processes of their own on the same processors. The
-versions differ in the last digits of users' factors, so a difference in cost is the machinery's. Runs alternate;
-medians are printed.
+versions take turns: the one is loaded and made live, the other unloaded. *Loads*: no traffic moves; the other is loaded and
+unloaded. The runs between are the steady state, in which the same commands ask how an old rollout is, since they are
+processes of their own on the same processors. The versions differ in the last digits of users' factors, so a difference in
+cost is the machinery's. Runs alternate; medians are printed.
 """
 
 import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
@@ -41,8 +41,16 @@ class Versions:
         self.took = time.monotonic() - began
         self.live, self.other = self.other, self.live
 
+    def load(self):
+        """The other version loaded, given 1 % of the users for a moment, and unloaded."""
+        began = time.monotonic()
+        self.last = self.start("--steps", "1%:1h")
+        self.wait_for(self.last, "CANARY")
+        self.ctl("rollout", "rollback", self.last)
+        self.took = time.monotonic() - began
+
     def ask(self):
-        """As many commands in as much time as the last swap had, and nothing else."""
+        """As many commands in as much time as the last swap or load had, and nothing else."""
         until = time.monotonic() + self.took
         while time.monotonic() < until:
             self.status(self.last)
@@ -89,13 +97,22 @@ def mirrored(versions, users, args):
 
 
 def swaps(versions, users, args):
-    steady, swapping, swapped = [], [], 0
+    again_and_again(versions, versions.swap, "a version loaded and made live, the other unloaded", users, args)
+
+
+def loads(versions, users, args):
+    again_and_again(versions, versions.load, "a version loaded and unloaded", users, args)
+
+
+def again_and_again(versions, act, name, users, args):
+    """What callers notice of this, every second in every other run."""
+    steady, acting, done = [], [], 0
     stop = threading.Event()
 
-    def swap():
-        nonlocal swapped
-        versions.swap()
-        swapped += 1
+    def counted():
+        nonlocal done
+        act()
+        done += 1
 
     def beside(what):
         """A run of the load while this is done again and again."""
@@ -113,17 +130,17 @@ def swaps(versions, users, args):
         thread.join()
         return report
 
-    swap()
+    counted()
     for _ in range(args.runs):
         steady.append(beside(versions.ask))
-        swapping.append(beside(swap))
-    print(f"\n{swapped} swaps in {args.runs} runs of {args.seconds} s\n")
+        acting.append(beside(counted))
+    print(f"\n{name}: {done} times in {args.runs} runs of {args.seconds} s\n")
     print("| | p50 ms | p99 ms | max ms | errors |\n|---|---|---|---|---|")
-    for what, reports in (("steady", steady), ("versions loaded and made live", swapping)):
+    for what, reports in (("steady, with as many commands asked", steady), (name, acting)):
         cells = [f"{statistics.median(r[key] for r, _ in reports):.2f}" for key in ("p50_ms", "p99_ms", "max_ms")]
         print(f"| {what} | {' | '.join(cells)} | {sum(errors for _, errors in reports)} |")
-    ratios = [s[0]["p99_ms"] / b[0]["p99_ms"] for s, b in zip(swapping, steady)]
-    print(f"\np99 while swapping ÷ p99 of the steady run before: median {statistics.median(ratios):.2f} of {sorted(round(r, 2) for r in ratios)}")
+    ratios = [s[0]["p99_ms"] / b[0]["p99_ms"] for s, b in zip(acting, steady)]
+    print(f"\np99 ÷ p99 of the steady run before: median {statistics.median(ratios):.2f} of {sorted(round(r, 2) for r in ratios)}")
 
 
 def first_answers(versions, users, args):
@@ -156,7 +173,7 @@ def quantiles(micros, counts):
     return total, at(0.5), at(0.99), pairs[-1][0]
 
 
-PARTS = {"mirrored": mirrored, "swaps": swaps, "first": first_answers}
+PARTS = {"mirrored": mirrored, "swaps": swaps, "loads": loads, "first": first_answers}
 
 
 def main():
