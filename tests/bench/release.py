@@ -6,6 +6,10 @@ versions take turns: the one is loaded and made live, the other unloaded. *Loads
 unloaded. The runs between are the steady state, in which the same commands ask how an old rollout is, since they are
 processes of their own on the same processors. The versions differ in the last digits of users' factors, so a difference in
 cost is the machinery's. Runs alternate; medians are printed.
+
+A shard that is not wanted any more is kept for ten seconds, and would not be loaded again in that time. So as many copies of
+the second version take turns as it takes for the first of them to be gone, and none is in the system's cache when it
+is wanted again. The node's log is asked how often it loaded something.
 """
 
 import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
@@ -17,21 +21,36 @@ SHARES = (0, 10, 100)
 SWAP_EVERY_S = 1
 # Between two looks at how a swap is.
 POLL_S = 0.05
+# What is not wanted any more is gone after this many seconds: the node's grace, and two to spare.
+GONE_AFTER_S = 12
+
+
+def candidates(cache, items, askers):
+    """As many other bundles of these items as take turns, made once; the versions have other users' factors."""
+    users = f"{os.path.dirname(askers)}/others.npy"
+    if not os.path.exists(users):
+        np.save(users, np.load(askers) * np.float32(1.0001))
+    return [imported(cache, items, users, 1, f"release-{n}") for n in range(GONE_AFTER_S // SWAP_EVERY_S)]
 
 
 class Versions:
-    """Two versions, of which one is live, and rollouts of the other."""
+    """Versions, of which one is live, and rollouts of the one that was used longest ago."""
 
-    def __init__(self, url, other):
-        self.url, self.live, self.other = url, "factors@1", "factors@2"
-        self.ctl("publish", os.path.abspath(other), "--force")
+    def __init__(self, url, log, bundle, others):
+        self.url, self.log, self.at = url, log, {"factors@1": bundle}
+        for number, other in enumerate(others, 2):
+            self.ctl("publish", os.path.abspath(other), "--force")
+            self.at[f"factors@{number}"] = other
+        # The first is live; of the others the one that was used longest ago is next.
+        self.live, *self.others = self.at
 
     def ctl(self, *args):
         return run("ctl", "--endpoint", self.url, *args)
 
     def start(self, *flags):
-        """A rollout of the version that is not live; its id."""
-        flags = ["--candidate", self.other, "--no-gates", "--json", *flags]
+        """A rollout of the next version; its id."""
+        forget(self.at[self.others[0]])
+        flags = ["--candidate", self.others[0], "--no-gates", "--json", *flags]
         return json.loads(self.ctl("rollout", "start", *flags))["rolloutId"]
 
     def swap(self):
@@ -39,15 +58,22 @@ class Versions:
         self.last = self.start("--steps", "100%:0s")
         self.wait_for(self.last, "PROMOTED")
         self.took = time.monotonic() - began
-        self.live, self.other = self.other, self.live
+        self.others.append(self.live)
+        self.live = self.others.pop(0)
 
     def load(self):
-        """The other version loaded, given 1 % of the users for a moment, and unloaded."""
+        """The next version loaded, given 1 % of the users for a moment, and unloaded."""
         began = time.monotonic()
         self.last = self.start("--steps", "1%:1h")
         self.wait_for(self.last, "CANARY")
         self.ctl("rollout", "rollback", self.last)
         self.took = time.monotonic() - began
+        self.others.append(self.others.pop(0))
+
+    def loaded(self):
+        """How often the node has loaded something."""
+        with open(self.log) as log:
+            return sum(": available" in line for line in log)
 
     def ask(self):
         """As many commands in as much time as the last swap or load had, and nothing else."""
@@ -62,6 +88,19 @@ class Versions:
     def wait_for(self, rollout, state):
         while self.status(rollout)["state"] != f"ROLLOUT_STATE_{state}":
             time.sleep(POLL_S)
+
+
+def step_aside():
+    """This thread, and what it starts, take only what nobody else wants: an operator's commands run on another machine."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def forget(bundle):
+    """Has the system give up what it keeps of these files, unless somebody uses them."""
+    for directory, _, files in os.walk(bundle):
+        for name in files:
+            with open(f"{directory}/{name}", "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def load(url, users, rate, seconds):
@@ -119,6 +158,7 @@ def again_and_again(versions, act, name, users, args):
         stop.clear()
 
         def again():
+            step_aside()
             while not stop.is_set():
                 what()
                 stop.wait(SWAP_EVERY_S)
@@ -131,10 +171,12 @@ def again_and_again(versions, act, name, users, args):
         return report
 
     counted()
+    before, done = versions.loaded(), 0
     for _ in range(args.runs):
         steady.append(beside(versions.ask))
         acting.append(beside(counted))
-    print(f"\n{name}: {done} times in {args.runs} runs of {args.seconds} s\n")
+    loaded = versions.loaded() - before
+    print(f"\n{name}: {done} times ({loaded} loaded) in {args.runs} runs of {args.seconds} s\n")
     print("| | p50 ms | p99 ms | max ms | errors |\n|---|---|---|---|---|")
     for what, reports in (("steady, with as many commands asked", steady), (name, acting)):
         cells = [f"{statistics.median(r[key] for r, _ in reports):.2f}" for key in ("p50_ms", "p99_ms", "max_ms")]
@@ -188,10 +230,7 @@ def main():
     os.makedirs(args.cache, exist_ok=True)
     items, askers = factors(args.cache, args.rows)
     bundle = imported(args.cache, items, askers, 1)
-    others = f"{os.path.dirname(askers)}/others.npy"
-    if not os.path.exists(others):
-        np.save(others, np.load(askers) * np.float32(1.0001))
-    other = imported(args.cache, items, others, 1, "release-other")
+    others = candidates(args.cache, items, askers)
     users = f"{args.cache}/serve-users.txt"
     with open(users, "w") as file:
         file.writelines(f"{n}\n" for n in range(len(np.load(askers, mmap_mode="r"))))
@@ -199,7 +238,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="release-")
     with Nodes(directory) as nodes:
         url, _ = standalone(nodes, bundle, f"{directory}/data")
-        versions = Versions(url, other)
+        versions = Versions(url, f"{directory}/standalone.log", bundle, others)
         load(url, users, args.rate, 2)
         for part in [args.only] if args.only else PARTS:
             PARTS[part](versions, users, args)
