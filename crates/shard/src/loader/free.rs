@@ -5,6 +5,7 @@
 //! the last: it keeps each shard until nobody else does, and only then drops it and says so.
 
 use super::Outcome;
+use super::aside::be_nice;
 use crate::lifecycle::ReplicaKey;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,6 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The life of the thread; it ends when nothing can come any more.
 pub(super) fn serve<T>(unloaded: &Receiver<(ReplicaKey, Arc<T>)>, outcomes: &Sender<Outcome>) {
+    be_nice();
     let mut in_use: Vec<(ReplicaKey, Arc<T>)> = Vec::new();
     loop {
         let next = match in_use.is_empty() {

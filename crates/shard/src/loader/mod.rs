@@ -1,13 +1,14 @@
 //! The loader's threads: they read, verify, map, warm and free bundles, and nothing else does.
 //!
 //! A loading thread takes one [`Job`] at a time; a last thread frees what was unloaded. None of them
-//! is tokio's or the search pool's, and on Linux the loading ones are nice, so a node that loads goes on
-//! answering as before: a checksum over gigabytes yields to every query. What the bundle crate does
-//! in parallel stays on the one thread that loads.
+//! is tokio's or the search pool's, and on Linux they are nice and load in the time that nobody else
+//! wants (`aside`), so a node that loads goes on answering as before: a checksum over gigabytes yields to
+//! every query.
 //!
 //! What happened comes back as an [`Outcome`]. What is deliberately missing: any decision about what to
 //! load, and retries (the lifecycle's), and stores other than directories of this machine.
 
+mod aside;
 mod fetch;
 mod free;
 mod load;
@@ -17,6 +18,7 @@ pub(crate) use fetch::FetchError;
 pub(crate) use load::LoadError;
 
 use crate::lifecycle::{BundleSource, ReplicaKey};
+use aside::{aside, be_nice};
 use load::{inspect, load};
 use marquee_bundle::{BundleShard, Manifest, TrustedKeys};
 use marquee_core::id::ModelVersion;
@@ -25,12 +27,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Outcomes that wait for the driver, which takes them as they come.
 const MAX_WAITING_OUTCOMES: usize = 64;
-/// How nice loading is: a tenth or so of a query's share of a core that both want.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+/// How long a load may wait for idle time.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// It may wait as long again for as many bytes: a processor that has nothing else to do takes a tenth of that.
+const PATIENT_BYTES: u64 = 128 << 20;
 
 /// What a loading thread is asked for.
 #[derive(Debug)]
@@ -112,7 +116,6 @@ fn serve(
     outcomes: &tokio::sync::mpsc::Sender<Outcome>,
 ) {
     be_nice();
-    stay_on_this_thread();
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         // No more jobs come: the loader was dropped.
@@ -123,8 +126,9 @@ fn serve(
                 Outcome::Inspected { version, digest: source.digest, outcome }
             }
             Job::Load { key, source, manifest } => {
-                let outcome = guarded(|| load(&source, &manifest, key.shard)).map(Arc::new);
-                Outcome::Loaded { key, outcome }
+                let (patience, shard) = (patience(&manifest, key.shard), key.shard);
+                let load = move || guarded(|| load(&source, &manifest, shard)).map(Arc::new);
+                Outcome::Loaded { key, outcome: aside(patience, load) }
             }
         };
         if outcomes.blocking_send(outcome).is_err() {
@@ -138,19 +142,9 @@ fn guarded<T>(load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadErro
     catch_unwind(AssertUnwindSafe(load)).unwrap_or(Err(LoadError::Panicked))
 }
 
-/// Lets every other thread go first. A system that doesn't know how loads a little less quietly.
-fn be_nice() {
-    // On Linux, and only there, niceness is a thread's own.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "bundles are loaded at normal priority");
-    }
-}
-
-/// Makes this thread its own pool of one, so that what verifies in parallel doesn't take all cores.
-fn stay_on_this_thread() {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-    if let Err(error) = pool {
-        tracing::warn!(%error, "bundles are verified on all cores");
-    }
+/// How long a shard may wait for idle time.
+fn patience(manifest: &Manifest, shard: u32) -> Duration {
+    let bytes: u64 = manifest.shard_files(shard).map(|file| file.bytes).sum();
+    let times = u32::try_from(bytes / PATIENT_BYTES).unwrap_or(u32::MAX);
+    PATIENCE.saturating_mul(times.saturating_add(1))
 }
