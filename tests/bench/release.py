@@ -1,36 +1,33 @@
 """Gray release: what mirrored requests cost, and what callers notice while versions come and go.
 
 A standalone node answers `marquee load` at a fixed rate, k = 100, on the factors of serve.py. *Mirrored*: a
-rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run two
-versions take turns: the one is loaded and made live, the other unloaded. *Loads*: no traffic moves; the other is loaded and
-unloaded. The runs between are the steady state, in which the same commands ask how an old rollout is, since they are
-processes of their own on the same processors. The versions differ in the last digits of users' factors, so a difference in
-cost is the machinery's. Runs alternate; medians are printed.
+rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run, again and
+again, the next version is loaded and made live, and the one before unloaded. *Loads*: no traffic moves; the next version is
+loaded and unloaded. The runs between are the steady state, in which as many commands ask how an old rollout is, since they are
+processes of their own on the same processors, where they take only what nobody else wants. The versions differ in the last
+digits of users' factors, so a difference in cost is the machinery's. Runs alternate; medians are printed.
 
-A shard that is not wanted any more is kept for ten seconds, and would not be loaded again in that time. So as many copies of
-the second version take turns as it takes for the first of them to be gone, and none is in the system's cache when it
-is wanted again. The node's log is asked how often it loaded something.
+A shard that is not wanted any more is kept for ten seconds, and would not be loaded again in that time. So several
+versions take turns, and none is in the system's cache when it is wanted again. The node's log says how often one was loaded.
 """
 
-import argparse, json, os, shutil, statistics, sys, tempfile, threading, time
+import argparse, json, math, os, shutil, statistics, sys, tempfile, threading, time
 import numpy as np
 from serve import K, Nodes, factors, imported, run, standalone
 
 SHARES = (0, 10, 100)
-# Far more often than anybody does, so that a short run has several.
-SWAP_EVERY_S = 1
 # Between two looks at how a swap is.
 POLL_S = 0.05
 # What is not wanted any more is gone after this many seconds: the node's grace, and two to spare.
 GONE_AFTER_S = 12
 
 
-def candidates(cache, items, askers):
-    """As many other bundles of these items as take turns, made once; the versions have other users' factors."""
+def candidates(cache, items, askers, every_s):
+    """As many other bundles of these items as take turns, made once, with other factors of users."""
     users = f"{os.path.dirname(askers)}/others.npy"
     if not os.path.exists(users):
         np.save(users, np.load(askers) * np.float32(1.0001))
-    return [imported(cache, items, users, 1, f"release-{n}") for n in range(GONE_AFTER_S // SWAP_EVERY_S)]
+    return [imported(cache, items, users, 1, f"release-{n}") for n in range(1 + math.ceil(GONE_AFTER_S / every_s))]
 
 
 class Versions:
@@ -67,8 +64,12 @@ class Versions:
         before = self.commands
         self.last = self.start("--steps", "1%:1h")
         self.wait_for(self.last, "CANARY")
-        self.ctl("rollout", "rollback", self.last)
+        self.take_back(self.last)
         self.took = self.commands - before
+
+    def take_back(self, rollout):
+        """Ends a rollout of the next version, which is the last one then."""
+        self.ctl("rollout", "rollback", rollout)
         self.others.append(self.others.pop(0))
 
     def loaded(self):
@@ -126,7 +127,7 @@ def mirrored(versions, users, args):
                 mirror = versions.status(rollout).get("evidence", {}).get("total", {}).get("mirror", {})
                 pairs = sum(mirror.get("overlap", {}).get("counts", []))
                 skipped = mirror.get("skipped", 0)
-                versions.ctl("rollout", "rollback", rollout)
+                versions.take_back(rollout)
             cells = report["server"]["cpu_us"], report["p50_ms"], report["p99_ms"], pairs, skipped, errors
             found[share].append(cells)
     median = lambda share, n: statistics.median(cells[n] for cells in found[share])
@@ -144,7 +145,7 @@ def loads(versions, users, args):
 
 
 def again_and_again(versions, act, name, users, args):
-    """What callers notice of this, every second in every other run."""
+    """What callers notice of this, again and again in every other run."""
     steady, acting, done = [], [], 0
     stop = threading.Event()
 
@@ -161,7 +162,7 @@ def again_and_again(versions, act, name, users, args):
             step_aside()
             while not stop.is_set():
                 what()
-                stop.wait(SWAP_EVERY_S)
+                stop.wait(args.every)
 
         thread = threading.Thread(target=again)
         thread.start()
@@ -195,7 +196,7 @@ def first_answers(versions, users, args):
         time.sleep(5)
         arms = versions.status(rollout)["evidence"]["total"]["arms"]
         rows.append([quantiles(arm["latencyMicros"], arm["latencyCounts"]) for arm in arms])
-        versions.ctl("rollout", "rollback", rollout)
+        versions.take_back(rollout)
     print("\n| first two seconds at 50 % | answers | p50 ms | p99 ms | slowest ms |\n|---|---|---|---|---|")
     for arm, name in enumerate(("baseline", "new version")):
         cells = [statistics.median(row[arm][n] for row in rows) for n in range(4)]
@@ -224,13 +225,14 @@ def main():
     parser.add_argument("--rate", type=float, default=200, help="calls a second")
     parser.add_argument("--seconds", type=int, default=10, help="of each run")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--every", type=float, default=1, help="seconds from a swap or load to the next: 1 is far more often than anybody does, so that a short run has several")
     parser.add_argument("--only", choices=PARTS, help="measure just this")
     parser.add_argument("--cache", default="target/bench")
     args = parser.parse_args()
     os.makedirs(args.cache, exist_ok=True)
     items, askers = factors(args.cache, args.rows)
     bundle = imported(args.cache, items, askers, 1)
-    others = candidates(args.cache, items, askers)
+    others = candidates(args.cache, items, askers, args.every)
     users = f"{args.cache}/serve-users.txt"
     with open(users, "w") as file:
         file.writelines(f"{n}\n" for n in range(len(np.load(askers, mmap_mode="r"))))

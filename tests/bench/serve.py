@@ -11,8 +11,8 @@ than a busy one. Times are CPU time by the processes' own accounting, and how it
 repeated, by turns, and the one of the median CPU is printed. Other work on the machine
 makes CPU time longer too: compare runs of one hour.
 
-Qdrant's figures beside them were measured separately, on the same machine and on other days, on vectors made as those of data a
-are. They are printed as they were found then and are not measured here. One client had its answers after 1.1 to 1.4 ms, so the figures are
+Qdrant's figures beside them were measured separately, on other days and, it may be, another machine than this, on vectors made
+as those of data a are. They are printed as they were found then and are not measured here. One client had its answers after 1.1 to 1.4 ms, so the figures are
 taken to be of one client that asked again as soon as it was answered.
 """
 
@@ -168,9 +168,9 @@ data_dir = "{os.path.abspath(nodes.directory)}/{name}-{row_cache_mib}"
 io_threads = 1
 """
         if "control" in roles[name]:
-            others = ", ".join(f'{{ id = {n}, address = "{url}" }}' for n, url in voters)
+            voting = ", ".join(f'{{ id = {n}, address = "{url}" }}' for n, url in voters)
             (own,) = (n for n, url in voters if url == f"http://{at[name]}")
-            config += f"[control]\nid = {own}\nvoters = [{others}]\nreplication_factor = 2\n"
+            config += f"[control]\nid = {own}\nvoters = [{voting}]\nreplication_factor = 2\n"
         else:
             config += f"[cluster]\ncontrol = {json.dumps(having('control'))}\n"
         if "shard" in roles[name]:
@@ -264,7 +264,7 @@ def main():
                 for report in measure(places, asks, pace, args.seconds, args.runs):
                     print(f"| {' | '.join([what, *row(report, name, QDRANT_US[what])])} |", flush=True)
         shutil.rmtree(directory, ignore_errors=True)
-    print("\n¹ measured separately, not in this run: same machine and data, other days, its own build")
+    print("\n¹ measured separately, not in this run: other days and, it may be, another machine, vectors made the same way")
 
 
 if __name__ == "__main__":

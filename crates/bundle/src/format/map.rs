@@ -152,3 +152,54 @@ fn check_sum(path: &Path, sum: blake3::Hash, info: &FileInfo) -> Result<(), Bund
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of more steps than the disk is ahead, and no whole number of them.
+    fn file() -> (tempfile::TempDir, FileInfo, Vec<u8>) {
+        let bytes: Vec<u8> =
+            (0..(STEPS_AHEAD + 2) * STEP_BYTES + 5).map(|n| (n >> 9) as u8).collect();
+        let dir = tempfile::tempdir().expect("a directory");
+        fs_err::write(dir.path().join("rows"), &bytes).expect("written");
+        let blake3 = blake3::hash(&bytes).to_hex().to_string();
+        let info = FileInfo { path: "rows".into(), bytes: bytes.len() as u64, blake3 };
+        (dir, info, bytes)
+    }
+
+    #[test]
+    fn every_step_counts_towards_the_checksum() {
+        let (dir, info, mut bytes) = file();
+        let open = || map_file(dir.path(), &info, &LoadOptions::default());
+        let (_, mapped) = open().expect("it is as the manifest says");
+        assert!(*mapped == *bytes);
+        drop(mapped);
+        for changed in [0, STEP_BYTES, STEPS_AHEAD * STEP_BYTES - 1, bytes.len() - 1] {
+            bytes[changed] ^= 1;
+            fs_err::write(dir.path().join("rows"), &bytes).expect("written");
+            assert!(matches!(open(), Err(BundleError::Checksum { .. })), "byte {changed}");
+            bytes[changed] ^= 1;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn every_page_is_in_the_page_table_where_that_is_asked_for() {
+        let (dir, info, _) = file();
+        for (verify, populate, all) in
+            [(true, true, true), (false, true, true), (false, false, false)]
+        {
+            let options = LoadOptions { verify, populate };
+            let (path, mapped) = map_file(dir.path(), &info, &options).expect("mapped");
+            let path = path.to_str().expect("plain").to_owned();
+            let maps = fs_err::read_to_string("/proc/self/smaps").expect("Linux tells");
+            let mut of_file = maps.lines().skip_while(|line| !line.ends_with(&path));
+            let rss = of_file.find_map(|line| line.strip_prefix("Rss:")).expect("its size");
+            let kib: usize = rss.trim_end_matches("kB").trim().parse().expect("a number");
+            let pages = info.bytes.div_ceil(PAGE_BYTES as u64) as usize;
+            assert_eq!(kib * 1_024 == pages * PAGE_BYTES, all, "{options:?}: {kib} KiB");
+            drop(mapped);
+        }
+    }
+}
