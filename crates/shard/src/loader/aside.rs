@@ -1,8 +1,8 @@
 //! Work that lets everybody else go first, and is not put off for ever.
 //!
 //! On Linux an attempt is made by a thread of the scheduler's idle class, which runs where a processor has
-//! nothing else to do and gives way at once: of a load every second nobody who asks notices. Where
-//! processors never have nothing to do it would hardly run at all, and a node that is busy may be waiting
+//! nothing else to do and gives way at once, where one that is only nice keeps its turn for a while. Where
+//! processors always have something to do it would hardly run at all, and a node that is busy may be waiting
 //! for just the version that makes it less so. So patience ends, and the work is begun anew by a thread
 //! that is nice only, which has a share of its own: a tenth or so of a core that others want. What the
 //! first attempt had read is in the system's cache then.
