@@ -55,7 +55,7 @@ class Versions:
         before = self.commands
         self.last = self.start("--steps", "100%:0s")
         self.wait_for(self.last, "PROMOTED")
-        self.took = self.commands - before
+        self.asked = self.commands - before
         self.others.append(self.live)
         self.live = self.others.pop(0)
 
@@ -65,7 +65,7 @@ class Versions:
         self.last = self.start("--steps", "1%:1h")
         self.wait_for(self.last, "CANARY")
         self.take_back(self.last)
-        self.took = self.commands - before
+        self.asked = self.commands - before
 
     def take_back(self, rollout):
         """Ends a rollout of the next version, which is the last one then."""
@@ -79,7 +79,7 @@ class Versions:
 
     def ask(self):
         """As many commands as the last swap or load took, and nothing else."""
-        for _ in range(self.took):
+        for _ in range(self.asked):
             self.status(self.last)
             time.sleep(POLL_S)
 
