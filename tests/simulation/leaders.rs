@@ -3,9 +3,9 @@
 
 use super::Cluster;
 use marquee_core::command::Action;
-use marquee_core::gate::{OnBreach, OnNoData, default_gates};
+use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
+use marquee_core::rollout::window::{GROUPS, Measure, Window};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Shadow, Terms};
-use marquee_core::telemetry::{GROUPS, Measure, Window};
 
 /// Between two looks of a leader.
 const TICK_MS: u64 = 500;

@@ -13,12 +13,12 @@ mod moves;
 mod traffic;
 
 use marquee_core::command::{Action, Command, Outcome, State};
-use marquee_core::gate::default_gates;
-use marquee_core::judge::judge;
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
-use marquee_core::recipe::Recipe;
+use marquee_core::rollout::gate::default_gates;
+use marquee_core::rollout::judge::judge;
+use marquee_core::rollout::window::Window;
 use marquee_core::rollout::{DEFAULT_SHADOW, Pace, RolloutState, RolloutStep, Terms};
-use marquee_core::telemetry::Window;
 use std::collections::BTreeSet;
 use traffic::{Candidate, Population, USERS};
 

@@ -4,8 +4,8 @@
 //! often they click, and whether they are known at all; and all of a user's requests share that. So do
 //! whole windows: the machine is slow for everybody now and then.
 
-use marquee_core::split::bucket;
-use marquee_core::telemetry::{
+use marquee_core::plan::assignment::bucket;
+use marquee_core::rollout::window::{
     ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Window, group_of,
 };
 use std::collections::BTreeMap;

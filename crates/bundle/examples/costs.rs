@@ -19,7 +19,7 @@
 mod random;
 
 use marquee_bundle::*;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use random::Random;
 use std::path::Path;
 use std::time::Duration;

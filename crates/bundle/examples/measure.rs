@@ -14,7 +14,7 @@
 //! answers, best first, as uint32.
 
 use marquee_bundle::*;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::{BufReader, Read};

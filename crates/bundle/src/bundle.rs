@@ -22,7 +22,7 @@ use crate::shard::{BundleShard, file_path};
 use crate::sign::{self, TrustedKeys};
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::check_name;
-use marquee_core::recipe::check_recipe;
+use marquee_core::model::recipe::check_recipe;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};

@@ -5,8 +5,8 @@
 //! before [`write_bundle`](crate::write_bundle), which names what it refuses.
 
 use crate::manifest::Quality;
-pub use marquee_core::recipe::{Entity, RowSpace};
-use marquee_core::recipe::{Recipe, Shape};
+pub use marquee_core::model::recipe::{Entity, RowSpace};
+use marquee_core::model::recipe::{Recipe, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

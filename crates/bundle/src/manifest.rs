@@ -11,7 +11,7 @@ use crate::cells::Effort;
 use crate::format::Kind;
 use crate::input::{IndexKind, RowFormat};
 use crate::shard::file_path;
-use marquee_core::recipe::{Entity, Recipe, RowSpace, Shape};
+use marquee_core::model::recipe::{Entity, Recipe, RowSpace, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

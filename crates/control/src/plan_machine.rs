@@ -3,7 +3,7 @@
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::{AllEvidence, State};
 use marquee_core::plan::Plan;
-use marquee_core::traffic::AllTraffic;
+use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::convert_raft::{command_from_pb, outcome_to_pb, state_from_pb, state_to_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;

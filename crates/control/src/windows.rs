@@ -6,10 +6,10 @@
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump.
 
-use marquee_core::experiment::ExperimentState;
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::{ArmStats, Scope, WINDOW_MS, Window};
-use marquee_core::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic, variants};
+use marquee_core::rollout::experiment::ExperimentState;
+use marquee_core::rollout::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic, variants};
+use marquee_core::rollout::window::{ArmStats, Scope, WINDOW_MS, Window};
 use std::collections::BTreeMap;
 
 /// How long the leader adds up what routers send before it judges: each judgement has a window of every
@@ -136,8 +136,8 @@ impl Windows {
 mod tests {
     use super::*;
     use marquee_core::plan::Surface;
+    use marquee_core::rollout::window::Measure;
     use marquee_core::rollout::{Rollout, RolloutStep, Terms};
-    use marquee_core::telemetry::Measure;
 
     fn plan() -> Plan {
         let rollout = Rollout::start(

@@ -3,7 +3,7 @@
 use marquee_bundle::{BundleInput, ItemRecord, Quality, TrustedKeys, write_bundle};
 use marquee_control::bundles::{Directories, ManifestSource as _};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService as _;
 use std::collections::BTreeMap;

@@ -5,33 +5,18 @@
 //! replayed, tested by scripts and properties, and is the same on every node that takes it.
 //!
 //! Start with [`plan`], the state that everything follows, then [`rollout`], the machine that moves
-//! traffic, and [`placement`], which says where shards live.
+//! traffic, and [`model`], which says how a model answers a request.
 
 #![forbid(unsafe_code)]
 
 pub mod bounds;
-pub mod carry;
 pub mod command;
-pub mod diversify;
 pub mod ensemble;
 pub mod event;
-pub mod experiment;
-pub mod fold_in;
-pub mod fuse;
-pub mod gate;
 pub mod hash;
 pub mod id;
-pub mod judge;
-pub mod merge;
-pub mod placement;
+pub mod model;
 pub mod plan;
-pub mod recipe;
-pub mod retention;
+pub mod ranking;
 pub mod rollout;
-pub mod sequential;
-pub mod sketch;
-pub mod spent;
-pub mod split;
-pub mod telemetry;
-pub mod term;
-pub mod traffic;
+pub mod time_spent;

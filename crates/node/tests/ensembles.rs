@@ -7,9 +7,9 @@ use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
     SparseInput, SparseShape, write_bundle,
 };
-use marquee_core::diversify::{Diversity, ItemFacts, diversify};
-use marquee_core::fuse::Candidate;
-use marquee_core::recipe::{HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::model::recipe::{HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::fuse::Candidate;
 use marquee_node::serve::{Node, loopback_address, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{

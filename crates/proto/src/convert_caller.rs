@@ -13,8 +13,8 @@ use marquee_core::bounds::{
     MAX_QUERY_TEXT_BYTES, MAX_QUERY_WORDS, MAX_RANK_ITEMS, MAX_RECENT_ITEMS, MAX_USER_ATTRIBUTES,
 };
 use marquee_core::id::{IdError, check_id};
+use marquee_core::model::term::{check_attribute, of_attribute, of_word, words};
 use marquee_core::plan::DEFAULT_SURFACE;
-use marquee_core::term::{check_attribute, of_attribute, of_word, words};
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a request is refused. Every message begins with the field.

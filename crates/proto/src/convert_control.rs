@@ -20,11 +20,11 @@ use crate::convert_telemetry::{
 use crate::v1;
 use marquee_core::command::{ReplicaReport, missing_arms};
 use marquee_core::ensemble::validate;
-use marquee_core::experiment::ExperimentState;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role, Surface,
 };
+use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::{Rollout, RolloutEvent, RolloutState, RolloutStep, Terms};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,8 @@ use crate::control::v1 as pb;
 use crate::convert_control::{
     ConvertError, Result, keyed, missing, version_from_pb, version_to_pb,
 };
-use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
+use marquee_core::ranking::diversify::Diversity;
 
 /// Nesting of an ensemble on the wire beyond which it is not read: the bound that validation names
 /// is lower, so this only guards the recursion here.

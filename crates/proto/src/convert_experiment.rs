@@ -8,10 +8,12 @@ use crate::convert_control::{
 use crate::convert_telemetry::{
     gate_to_pb, measure_from_pb, measure_to_pb, pace_to_pb, shadow_from_pb, shadow_to_pb,
 };
-use marquee_core::experiment::{Allocation, Arm, Effect, Experiment, ExperimentState, Report};
-use marquee_core::gate::default_gates;
 use marquee_core::plan::Automatic;
-use marquee_core::retention::Retention;
+use marquee_core::plan::retention::Retention;
+use marquee_core::rollout::experiment::{
+    Allocation, Arm, Effect, Experiment, ExperimentState, Report,
+};
+use marquee_core::rollout::gate::default_gates;
 use marquee_core::rollout::{DEFAULT_SHADOW, Terms};
 
 /// To the wire. `waiting_for` is for whoever knows the plan to say.

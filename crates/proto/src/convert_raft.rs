@@ -23,9 +23,9 @@ use crate::convert_traffic::{
 };
 use crate::raft::v1 as pb;
 use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
-use marquee_core::experiment::{Experiment, ExperimentState};
 use marquee_core::id::ModelVersion;
-use marquee_core::judge::Judgement;
+use marquee_core::rollout::experiment::{Experiment, ExperimentState};
+use marquee_core::rollout::judge::Judgement;
 use marquee_core::rollout::{Decision, RolloutMove, Terms};
 
 // ---- commands ---------------------------------------------------------------------------------

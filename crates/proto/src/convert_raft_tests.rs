@@ -4,18 +4,20 @@ use super::*;
 use crate::control::v1 as control;
 use crate::convert_control::{plan_from_pb, plan_to_pb};
 use marquee_core::command::ReplicaReport;
-use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
-use marquee_core::experiment::{Allocation, Arm};
-use marquee_core::gate::{Bound, Gate, Metric, OnBreach, default_gates};
-use marquee_core::judge::{GateEvidence, Verdict};
+use marquee_core::model::recipe::{
+    BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
+};
+use marquee_core::plan::retention::Retention;
 use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
-use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe};
-use marquee_core::retention::Retention;
+use marquee_core::ranking::diversify::Diversity;
+use marquee_core::rollout::experiment::{Allocation, Arm};
+use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
+use marquee_core::rollout::judge::{GateEvidence, Verdict};
+use marquee_core::rollout::sequential::ShareTest;
+use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
+use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
 use marquee_core::rollout::{Pace, RolloutStep, Shadow};
-use marquee_core::sequential::ShareTest;
-use marquee_core::telemetry::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
-use marquee_core::traffic::{SurfaceTraffic, VariantTraffic};
 use prost::Message as _;
 
 fn version(n: u64) -> ModelVersion {

@@ -2,7 +2,9 @@
 
 use crate::control::v1 as pb;
 use crate::convert_control::{ConvertError, Result, needed};
-use marquee_core::recipe::{BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe};
+use marquee_core::model::recipe::{
+    BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
+};
 
 pub(crate) fn recipe_to_pb(recipe: &Recipe) -> pb::Recipe {
     use pb::recipe::Kind;

@@ -5,15 +5,15 @@
 use crate::control::v1 as pb;
 use crate::convert_control::{ConvertError, Result, needed};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
-use marquee_core::gate::{Bound, DEFAULT_MIN_SAMPLES, Gate, Metric, OnBreach, OnNoData};
-use marquee_core::judge::{Evidence, GateEvidence, Stage, Verdict};
-use marquee_core::rollout::{Pace, Shadow};
-use marquee_core::sequential::ShareTest;
-use marquee_core::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
-use marquee_core::telemetry::{
+use marquee_core::rollout::gate::{Bound, DEFAULT_MIN_SAMPLES, Gate, Metric, OnBreach, OnNoData};
+use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
+use marquee_core::rollout::sequential::ShareTest;
+use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
+use marquee_core::rollout::window::{
     ArmStats, GROUPS, GroupedSum, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
     MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, Window,
 };
+use marquee_core::rollout::{Pace, Shadow};
 use std::collections::BTreeMap;
 
 /// Samples of one window beyond this are no count of requests but a fault: control adds windows up, and

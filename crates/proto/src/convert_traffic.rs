@@ -2,7 +2,7 @@
 
 use crate::control::v1 as pb;
 use crate::convert_control::{Result, keyed};
-use marquee_core::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
+use marquee_core::rollout::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
 
 /// To the wire.
 pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {

@@ -8,10 +8,10 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{
     Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Surface,
 };
-use marquee_core::recipe::Recipe;
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::*;

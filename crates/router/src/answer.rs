@@ -5,8 +5,8 @@ use crate::error::RouterError;
 use crate::lookup::version_to_wire;
 use crate::task::Reasons;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
-use marquee_core::fuse::{Candidate, Contribution};
 use marquee_core::plan::{Route, Variant};
+use marquee_core::ranking::fuse::{Candidate, Contribution};
 use marquee_proto::v1;
 use prost::Message;
 

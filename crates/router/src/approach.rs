@@ -7,8 +7,8 @@ use crate::basis::has_parts;
 use crate::facts::{Facts, Who, rows};
 use crate::lookup::components;
 use bytes::Bytes;
-use marquee_core::fold_in::{NewItem, fold_in};
-use marquee_core::recipe::{
+use marquee_core::model::fold_in::{NewItem, fold_in};
+use marquee_core::model::recipe::{
     HISTORY_MATRIX, HISTORY_ORDER_MATRIX, NeighbourSearch, Profile, Recipe, Seen,
 };
 use marquee_proto::shard::v1::{Entity, Operation, Row};

@@ -2,10 +2,10 @@
 
 use crate::task::Reasons;
 use marquee_core::bounds::MAX_RANK_ITEMS;
-use marquee_core::fuse::Candidate;
 use marquee_core::id::ModelVersion;
+use marquee_core::model::term::EVERYBODY;
 use marquee_core::plan::Route;
-use marquee_core::term::EVERYBODY;
+use marquee_core::ranking::fuse::Candidate;
 use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1::{self, FallbackReason, SearchReason};
 use std::collections::HashSet;

@@ -9,8 +9,8 @@ use crate::facts::{Facts, Who};
 use crate::lookup::components;
 use bytes::Bytes;
 use marquee_core::bounds::{MAX_CARRIER_COMPONENTS, MAX_CARRIER_ROWS, MAX_CARRIERS};
-use marquee_core::carry::{Summand, Vectors, Weight, parts, weights};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::attribution::{Summand, Vectors, Weight, parts, weights};
+use marquee_core::model::recipe::Recipe;
 use std::collections::{BTreeMap, HashMap};
 
 /// See the module.

@@ -23,7 +23,7 @@ use crate::node::Nodes;
 use crate::row_cache::{RowCache, RowCounts};
 use crate::task::Task;
 use marquee_core::plan::{Plan, Route};
-use marquee_core::spent::Spent;
+use marquee_core::time_spent::Spent;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

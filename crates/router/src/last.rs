@@ -4,8 +4,8 @@
 //! of it is decided here for both.
 
 use crate::tree::MIN_DEPTH;
-use marquee_core::diversify::{Diversity, ItemFacts};
-use marquee_core::fuse::{Candidate, depth};
+use marquee_core::ranking::diversify::{Diversity, ItemFacts};
+use marquee_core::ranking::fuse::{Candidate, depth};
 use std::collections::BTreeSet;
 
 /// How many items a list is to have before the last step, if there is one.

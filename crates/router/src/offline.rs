@@ -5,9 +5,9 @@
 
 use crate::last::{Compared, candidates, compared, fill_up, learn};
 use crate::tree::{Demand, LeafState, Scope, Shape, Step, Weights, known_rows};
-use marquee_core::diversify::{Diversity, ItemFacts, diversify};
 use marquee_core::ensemble::EnsembleNode;
-use marquee_core::fuse::Candidate;
+use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::fuse::Candidate;
 
 /// What a leaf is asked for.
 #[derive(Clone, Copy, Debug)]

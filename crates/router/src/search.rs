@@ -9,9 +9,9 @@ use crate::layout::Layout;
 use crate::node::CallKind;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::bounds::{MAX_BATCH, MAX_INTERNAL_MESSAGE_BYTES};
-use marquee_core::fuse::{Candidate, Contribution};
 use marquee_core::id::ModelVersion;
-use marquee_core::merge::{Overlap, Pick, Ranked, merge_top_k};
+use marquee_core::ranking::fuse::{Candidate, Contribution};
+use marquee_core::ranking::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
     Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,

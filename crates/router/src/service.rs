@@ -9,7 +9,7 @@ use crate::events::{Events, Feedback, Shown};
 use crate::row_cache::RowCounts;
 use crate::telemetry::{Call, Counts, Observer, name_answer};
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_BATCH};
-use marquee_core::spent::Spent;
+use marquee_core::time_spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;

@@ -5,13 +5,13 @@
 //! of a chain, since they add up the rows of what the ones before list. A leaf that failed, was too
 //! late, or has nothing to say of the subject, is *absent*: the rest answers without it.
 
-use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
-use marquee_core::fuse::{
+use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::BLEND_DEPTH;
+use marquee_core::ranking::diversify::Diversity;
+use marquee_core::ranking::fuse::{
     Candidate, Member, depth, product, reciprocal_rank, rerank, weighted_score,
 };
-use marquee_core::id::ModelVersion;
-use marquee_core::recipe::BLEND_DEPTH;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

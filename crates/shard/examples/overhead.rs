@@ -13,8 +13,8 @@ use marquee_bundle::{
 };
 use marquee_core::ensemble::EnsembleNode;
 use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{Placement, Plan, PublishedVersion, ReplicaState, Surface};
-use marquee_core::recipe::Recipe;
 use marquee_proto::shard::v1::shard_service_server::ShardService as _;
 use marquee_proto::shard::v1::{Operation, Query, SearchOp, SearchRequest};
 use marquee_proto::v1;

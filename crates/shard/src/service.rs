@@ -7,7 +7,7 @@ use crate::pool::Pool;
 use crate::table::Table;
 use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
-use marquee_core::spent::Spent;
+use marquee_core::time_spent::Spent;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
 use marquee_proto::shard::v1::{
     LookupRequest, LookupResponse, SearchRequest, SearchResponse, SearchWay,

@@ -3,7 +3,7 @@
 use crate::interactions::Interactions;
 use marquee_bundle::CsrInput;
 use marquee_core::id::compare_ids;
-use marquee_core::recipe::Seen;
+use marquee_core::model::recipe::Seen;
 
 /// Users × items by input index of a bundle.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -20,7 +20,7 @@ use marquee_bundle::{
     BundleInput, IndexOptions, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress,
     write_bundle,
 };
-use marquee_core::recipe::HISTORY_ORDER_MATRIX;
+use marquee_core::model::recipe::HISTORY_ORDER_MATRIX;
 use std::collections::BTreeMap;
 use std::path::Path;
 

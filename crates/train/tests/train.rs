@@ -4,7 +4,7 @@ mod support;
 
 use clap::ValueEnum as _;
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{

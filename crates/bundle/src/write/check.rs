@@ -7,7 +7,7 @@ use crate::input::{BundleInput, CsrInput, Entity, IndexOptions, SparseShape};
 use crate::labels::{MAX_ATTRIBUTES, MAX_TAG_BYTES};
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::{check_id, check_name};
-use marquee_core::recipe::{self, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape};
+use marquee_core::model::recipe::{self, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape};
 use std::collections::{BTreeSet, HashSet};
 
 /// Links of a row that the graph builder takes: its own bound is 256 on the lowest layer.

@@ -26,7 +26,7 @@ use crate::manifest::{
 use derived::Derived;
 use durable::{Staging, sync_directory, write_file};
 use layout::Layouts;
-use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use marquee_core::model::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;

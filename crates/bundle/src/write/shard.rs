@@ -10,7 +10,7 @@ use crate::labels::{LabelRow, write_labels};
 use crate::manifest::FileInfo;
 use crate::shard::file_path;
 use crate::sparse::{Partition, SparseParts};
-use marquee_core::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use marquee_core::model::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
 use std::path::Path;
 
 /// Writes a shard's rows of a dense matrix into the shard's directory under `dir`.

@@ -5,7 +5,7 @@ pub(crate) mod heap;
 mod random;
 
 use marquee_bundle::*;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 pub(crate) use random::Random;
 use std::path::Path;
 

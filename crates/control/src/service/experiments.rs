@@ -4,8 +4,8 @@ use super::status::IntoStatus as _;
 use super::{ControlApi, needed, unexpected};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::command::{Action, Reply, missing_arms};
-use marquee_core::experiment::{Experiment, ExperimentState, report};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
+use marquee_core::rollout::experiment::{Experiment, ExperimentState, report};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert_experiment::{
     allocation_from_pb, arm_from_pb, automatic_from_pb, experiment_to_pb, report_to_pb,

@@ -22,7 +22,7 @@ use marquee_core::bounds::MAX_NAME_BYTES;
 use marquee_core::command::{Action, AllEvidence, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::{Node, Plan};
-use marquee_core::traffic::AllTraffic;
+use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert_control::{

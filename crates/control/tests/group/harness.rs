@@ -3,8 +3,8 @@
 use marquee_bundle::TrustedKeys;
 use marquee_control::bundles::{BundleFacts, ManifestSource, PublishError};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VoterStatus};
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{PublishedVersion, Quality};
-use marquee_core::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use std::net::SocketAddr;

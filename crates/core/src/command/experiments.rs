@@ -2,9 +2,9 @@
 
 use super::{Action, Outcome, Refusal, Reply, full};
 use crate::bounds::MAX_EXPERIMENTS;
-use crate::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
 use crate::id::check_name;
 use crate::plan::{Plan, Surface};
+use crate::rollout::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
 
 pub(super) fn start_experiment(
     plan: &mut Plan,

@@ -2,9 +2,9 @@
 
 use super::{Outcome, Refusal, Reply, full};
 use crate::bounds::MAX_NAMED;
-use crate::experiment::ExperimentState;
 use crate::id::{ModelVersion, check_name};
 use crate::plan::{Automatic, Plan, Surface};
+use crate::rollout::experiment::ExperimentState;
 use crate::rollout::{Rollout, RolloutStep, Terms, check_steps, check_terms};
 
 pub(super) fn start_rollout(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::recipe::{HistoryWeights, Profile};
+use crate::model::recipe::{HistoryWeights, Profile};
 use std::collections::BTreeMap;
 
 struct World {

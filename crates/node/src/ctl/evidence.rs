@@ -1,8 +1,8 @@
 //! What the gates of a rollout have seen, and what both sides answered, for people.
 
 use crate::cli::output;
-use marquee_core::gate::Gate;
-use marquee_core::telemetry::{ArmStats, Window};
+use marquee_core::rollout::gate::Gate;
+use marquee_core::rollout::window::{ArmStats, Window};
 use marquee_proto::control::v1::{GateEvidence, MirrorStats, Rollout, RolloutEvidence, Verdict};
 use marquee_proto::convert_telemetry::{gate_from_pb, window_from_pb};
 use std::f64::consts::LN_10;

@@ -4,7 +4,7 @@ use super::{Context, message, request_id, steps};
 use crate::cli::output;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use marquee_core::experiment::Arm;
+use marquee_core::rollout::experiment::Arm;
 use marquee_proto::control::v1::{
     Effect, Experiment, ExperimentState, GetExperimentRequest, GetExperimentResponse,
     ListExperimentsRequest, Measure, StartExperimentRequest, StopExperimentRequest, Thompson,

@@ -1,6 +1,6 @@
 //! Gates of a rollout as words of the command line: `error_rate<=1.2x,pause,samples=500`.
 
-use marquee_core::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check_gates};
+use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check_gates};
 
 /// What the help says of the form.
 pub(super) const FORM: &str =

@@ -5,7 +5,7 @@ use crate::cli::output;
 use crate::follow::Backoff;
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use marquee_core::gate::Gate;
+use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::{Pace, RolloutStep as CoreStep, Shadow};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{

@@ -8,7 +8,7 @@ use crate::ctl::{ControlClient, request_id};
 use crate::load::{Load, LoadConfig, Schedule, Served, Tally, Users, milliseconds};
 use anyhow::{Context as _, bail};
 use marquee_core::plan::DEFAULT_SURFACE;
-use marquee_core::split::bucket;
+use marquee_core::plan::assignment::bucket;
 use marquee_proto::control::v1::{
     Rollout, RolloutState, RolloutStep, StartRolloutRequest, WatchRolloutRequest,
     WatchRolloutResponse,

@@ -1,7 +1,7 @@
 //! Who asks: a list of users, each with a weight.
 
 use marquee_bundle::{BundleError, BundleShard, LoadOptions, TrustedKeys, read_manifest};
-use marquee_core::recipe::HISTORY_MATRIX;
+use marquee_core::model::recipe::HISTORY_MATRIX;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 

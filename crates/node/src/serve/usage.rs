@@ -5,7 +5,7 @@
 //! themselves. What is left of the threads that move messages and search is gRPC, HTTP/2 and the
 //! kernel's network; what is left of the process is everything else it does (raft, loading).
 
-use marquee_core::spent::Spent;
+use marquee_core::time_spent::Spent;
 use marquee_events::Counts;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};

@@ -13,8 +13,8 @@ use crate::vectors::{Vectors, Wanted};
 use marquee_core::bounds::{
     MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
 };
-use marquee_core::fuse::Candidate;
-use marquee_core::recipe::{POPULARITY_MATRIX, Recipe};
+use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
+use marquee_core::ranking::fuse::Candidate;
 use marquee_proto::shard::v1::{Operation, Query};
 use marquee_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};

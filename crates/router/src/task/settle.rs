@@ -13,7 +13,7 @@ use crate::fanout::Failure;
 use crate::layout::Layout;
 use crate::lookup::{Found, LookupRound};
 use crate::tree::LeafState;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use marquee_proto::shard::v1::Operation;
 use marquee_proto::v1::{FallbackReason, SearchReason};
 use std::collections::{BTreeMap, BTreeSet};

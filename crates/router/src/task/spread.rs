@@ -5,7 +5,7 @@ use crate::fanout::Failure;
 use crate::last::{Compared, candidates, compared, learn};
 use crate::layout::Layout;
 use crate::lookup::{Found, Rows, components};
-use marquee_core::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
 use marquee_proto::shard::v1::Entity;
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use super::observation::{Counts, Key, Observation, Side, Who};
 use super::rewards::{Event, Reward, may_say_what_it_is_of};
 use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
 use marquee_core::plan::Trial;
-use marquee_core::telemetry::MirrorDiff;
+use marquee_core::rollout::window::MirrorDiff;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;

@@ -15,7 +15,7 @@ use crate::admission::Admission;
 use crate::ask::Ask;
 use crate::engine::Engine;
 use marquee_core::plan::{Plan, Route, Trial};
-use marquee_core::telemetry::MirrorDiff;
+use marquee_core::rollout::window::MirrorDiff;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

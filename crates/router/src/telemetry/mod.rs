@@ -54,7 +54,7 @@ pub(crate) use observer::{Call, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use rewards::name_answer;
 
-use marquee_core::telemetry::WINDOW_MS;
+use marquee_core::rollout::window::WINDOW_MS;
 use std::time::Duration;
 
 /// How long a window is.

@@ -1,7 +1,7 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
 use marquee_core::plan::{Route, Trial};
-use marquee_core::telemetry::{MAX_DIFF_ITEMS, Scope, group_of_hash, hash_item, hash_user};
+use marquee_core::rollout::window::{MAX_DIFF_ITEMS, Scope, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.

@@ -131,6 +131,6 @@ pub(crate) fn outcome_of(ask: &Ask, answer: &Answer) -> Outcome {
 
 /// The ids of an answer's first items, for those who read what was compared.
 pub(crate) fn first_items(answer: &Answer) -> Vec<String> {
-    let first = answer.items.iter().take(marquee_core::telemetry::MAX_DIFF_ITEMS);
+    let first = answer.items.iter().take(marquee_core::rollout::window::MAX_DIFF_ITEMS);
     first.map(|item| item.item_id.clone()).collect()
 }

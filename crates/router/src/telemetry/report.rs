@@ -9,7 +9,7 @@ use super::observation::Key;
 use super::window::{Memory, close};
 use super::{MAX_KEYS, WINDOW};
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::{Scope, Window};
+use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::control::v1::TelemetryWindow;
 use marquee_proto::convert_telemetry::measured_to_pb;
 use std::collections::BTreeMap;

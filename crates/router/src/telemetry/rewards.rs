@@ -13,11 +13,11 @@
 
 use super::observation::Counts;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
-use marquee_core::experiment::{Allocation, ExperimentState};
+use marquee_core::plan::assignment::bucket;
 use marquee_core::plan::{Plan, Trial};
 use marquee_core::rollout::RolloutStep;
-use marquee_core::split::bucket;
-use marquee_core::telemetry::Measure;
+use marquee_core::rollout::experiment::{Allocation, ExperimentState};
+use marquee_core::rollout::window::Measure;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -220,8 +220,8 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_core::experiment::{Arm, Experiment};
     use marquee_core::plan::Surface;
+    use marquee_core::rollout::experiment::{Arm, Experiment};
     use marquee_core::rollout::{Clearance, Rollout, RolloutMove, Terms};
     use proptest::prelude::*;
 

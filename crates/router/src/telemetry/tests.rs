@@ -6,8 +6,8 @@ use super::rewards::{Event, MAX_REWARDS, Reward, is_on_arm, name_answer};
 use super::window::{Memory, close};
 use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
 use marquee_core::plan::{Plan, Trial};
+use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
-use marquee_core::telemetry::{GroupedSum, Measure, MirrorDiff, Window, group_of};
 use marquee_proto::convert_telemetry::{window_from_pb, window_to_pb};
 use proptest::prelude::*;
 

@@ -7,7 +7,9 @@ use super::overlap::share_in;
 use super::rewards::{Answers, Event, may_have_had, surface_of, trial_of};
 use hdrhistogram::Histogram;
 use marquee_core::plan::Plan;
-use marquee_core::telemetry::{ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window};
+use marquee_core::rollout::window::{
+    ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window,
+};
 use std::collections::{BTreeMap, HashSet};
 
 /// Latencies beyond an hour are an hour.

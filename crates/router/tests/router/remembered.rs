@@ -2,11 +2,11 @@
 
 use crate::ids;
 use crate::support::{Mood, TRIAL, World, films, leaf, roll_out, user};
-use marquee_core::diversify::Diversity;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::{NeighbourSearch, Recipe};
 use marquee_core::plan::{DEFAULT_SURFACE, Surface};
-use marquee_core::recipe::{NeighbourSearch, Recipe};
+use marquee_core::ranking::diversify::Diversity;
 use marquee_proto::v1::{self, FallbackReason};
 use marquee_router::{DEFAULT_ROW_CACHE_BYTES, RouterConfig, RowCounts};
 use std::sync::Arc;
@@ -297,7 +297,7 @@ async fn no_arm_of_a_trial_is_quicker_for_what_is_remembered_and_mirrors_take_no
     world.change(|plan| plan.rollouts.clear());
     world.serve(leaf(2));
     let on_candidate =
-        (0..40).filter(|n| marquee_core::split::bucket(TRIAL, &format!("u{n}")) < 5_000);
+        (0..40).filter(|n| marquee_core::plan::assignment::bucket(TRIAL, &format!("u{n}")) < 5_000);
     assert_eq!(ask_all(&world).await, 40 - on_candidate.count());
     assert_eq!(ask_all(&world).await, 0);
 }

@@ -6,7 +6,7 @@ use marquee_bundle::{
     filter_rows,
 };
 use marquee_core::bounds::MAX_ID_BYTES;
-use marquee_core::merge::best_first;
+use marquee_core::ranking::merge::best_first;
 use marquee_proto::shard::v1::{Carried, LeftOut, Query, RowName};
 use marquee_proto::v1::{LeftOutCount, LeftOutReason};
 

@@ -17,7 +17,7 @@ use marquee_bundle::{
 use marquee_core::bounds::{
     MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
 };
-use marquee_core::merge::best_first;
+use marquee_core::ranking::merge::best_first;
 use marquee_proto::shard::v1::{
     Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
 };

@@ -10,10 +10,10 @@ use marquee_core::command::ReplicaReport;
 use marquee_core::ensemble::EnsembleNode;
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{
     Node, Placement, Plan, PublishedVersion, Replica, ReplicaState, Role, Surface,
 };
-use marquee_core::recipe::Recipe;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
     LookupRequest, LookupResponse, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,

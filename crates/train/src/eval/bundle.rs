@@ -8,7 +8,7 @@ use crate::error::TrainError;
 use crate::family::Part;
 use crate::family::score::{Asker, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

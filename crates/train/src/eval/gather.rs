@@ -8,7 +8,9 @@ use marquee_bundle::{
     SparseShape,
 };
 use marquee_core::hash::shard_of;
-use marquee_core::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, POPULARITY_MATRIX, Seen, Shape};
+use marquee_core::model::recipe::{
+    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, POPULARITY_MATRIX, Seen, Shape,
+};
 use std::path::Path;
 
 /// An open bundle, to be gathered from.

@@ -6,7 +6,7 @@ use crate::family::Part;
 use crate::family::score::{Asker, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::hash::shard_of;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 

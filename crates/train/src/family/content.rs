@@ -31,8 +31,8 @@ use crate::random::Random;
 use crate::train::index_options;
 use faer::{Mat, Side};
 use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
-use marquee_core::recipe::{HistoryWeights, Recipe};
-use marquee_core::term::{of_word, words};
+use marquee_core::model::recipe::{HistoryWeights, Recipe};
+use marquee_core::model::term::{of_word, words};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

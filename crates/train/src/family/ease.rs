@@ -19,7 +19,7 @@ use crate::interactions::Interactions;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 use marquee_bundle::{SparseInput, SparseShape};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use rayon::prelude::*;
 
 /// The matrix of weights in a bundle, items × items: what a liked item says of another.

@@ -20,7 +20,7 @@ use crate::options::{ModelKind, TrainArgs};
 use crate::random::shuffle;
 use crate::split::hold_out;
 use marquee_bundle::ItemRecord;
-use marquee_core::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
+use marquee_core::model::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::options::Similarity;
 use marquee_bundle::{SparseInput, SparseShape};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 
 /// The matrix of neighbours in a bundle, items × items: what a liked item says of another.
 pub(crate) const ITEM_NEIGHBOURS: &str = "item_neighbours";

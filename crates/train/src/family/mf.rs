@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::train::{ITEM_FACTORS, USER_FACTORS, index_options};
 use crate::weight::confidences;
 use marquee_bundle::{DenseInput, Entity, IndexOptions, RowFormat};
-use marquee_core::recipe::{FoldIn, Recipe};
+use marquee_core::model::recipe::{FoldIn, Recipe};
 
 /// The matrix items × rank that recent items are folded in by.
 pub(crate) const ITEM_FOLD_IN: &str = "item_fold_in";

@@ -55,7 +55,7 @@ use crate::options::{ModelKind, TrainArgs};
 use crate::weight::Weight;
 pub(crate) use content::{TERM_RARITY, top_terms};
 use marquee_bundle::{DenseInput, ItemRecord, SparseInput};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 pub(crate) use mf::{mf_matrices, mf_recipe};
 use score::Asker;
 

@@ -20,8 +20,8 @@ use faer::linalg::solvers::DenseSolveCore as _;
 use faer::{Mat, Side};
 use marquee_bundle::{CsrInput, Entity, RowSpace, SparseInput, SparseShape};
 use marquee_core::id::compare_ids;
-use marquee_core::recipe::{Profile, Recipe};
-use marquee_core::term::EVERYBODY;
+use marquee_core::model::recipe::{Profile, Recipe};
+use marquee_core::model::term::EVERYBODY;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -216,7 +216,7 @@ mod tests {
     fn part() -> Part {
         let mut part = Part::new(Recipe::ItemRows {
             matrix: "rules".into(),
-            history: marquee_core::recipe::HistoryWeights::default(),
+            history: marquee_core::model::recipe::HistoryWeights::default(),
         });
         let dense = |name: &str, entity, data| marquee_bundle::DenseInput {
             name: name.into(),

@@ -11,7 +11,7 @@ use super::{Lesson, Part};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use marquee_bundle::{SparseInput, SparseShape};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 
 /// The matrix of chances in a bundle, items × items.
 pub(crate) const RP3BETA: &str = "rp3beta";

@@ -5,7 +5,7 @@
 //! vectors are all items; those of a row-sum the items in which any of the rows has an entry, be the sum
 //! what it may. What the user has seen is none. A blend takes the best of each member, [`BLEND_DEPTH`] or more, scales
 //! their scores to 0..1 within that list, and adds them up by weight, as
-//! [`weighted_score`](marquee_core::fuse::weighted_score) does. Lists that are too short end with what
+//! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does. Lists that are too short end with what
 //! is popular.
 
 use super::Part;
@@ -13,11 +13,11 @@ use super::sparse::Sums;
 use crate::als::scores;
 use crate::eval::rank::{popularity_order, select_best};
 use marquee_bundle::{CsrInput, DenseInput};
-use marquee_core::fold_in::{NewItem, fold_in};
-use marquee_core::fuse;
-use marquee_core::recipe::{
+use marquee_core::model::fold_in::{NewItem, fold_in};
+use marquee_core::model::recipe::{
     BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Profile, Recipe, Seen,
 };
+use marquee_core::ranking::fuse;
 use rayon::prelude::*;
 use std::collections::HashMap;
 

@@ -5,7 +5,7 @@ use crate::als::{AlsOptions, RegularizationScaling};
 use crate::error::TrainError;
 use crate::options::{ModelKind, NeighboursBy, Optimizer, Similarity, TrainArgs};
 use marquee_core::bounds::MAX_RANK;
-use marquee_core::recipe::{HistoryWeights, MAX_NEIGHBOURS};
+use marquee_core::model::recipe::{HistoryWeights, MAX_NEIGHBOURS};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 

@@ -6,7 +6,7 @@ use crate::csr::Csr;
 use crate::interactions::{Duplicates, RawRow};
 use crate::options::{Optimizer, Similarity};
 use clap::ValueEnum as _;
-use marquee_core::recipe::{BlendMember, Seen};
+use marquee_core::model::recipe::{BlendMember, Seen};
 use proptest::prelude::*;
 
 /// Interactions of users 0.. with items 0.., each (user, item, value, time).

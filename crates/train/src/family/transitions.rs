@@ -12,7 +12,7 @@ use super::{Lesson, Part};
 use crate::error::TrainError;
 use crate::history::history_of;
 use marquee_bundle::{SparseInput, SparseShape};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 use rayon::prelude::*;
 
 /// The matrix of transitions in a bundle, items × items: from a row's item to a column's.

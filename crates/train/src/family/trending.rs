@@ -7,7 +7,7 @@ use super::sparse::{Entry, assemble};
 use super::{Lesson, Part};
 use crate::error::TrainError;
 use marquee_bundle::{Entity, RowSpace, SparseInput, SparseShape};
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
 
 /// The matrix of one row in a bundle: what each item's interactions come to now.
 pub(crate) const TRENDING: &str = "trending";

@@ -20,7 +20,7 @@ use crate::interactions::Interactions;
 use crate::options::{NeighboursBy, Similarity};
 use crate::train::{USER_FACTORS, index_options};
 use marquee_bundle::{DenseInput, Entity, RowFormat, RowSpace, SparseInput, SparseShape};
-use marquee_core::recipe::{HistoryWeights, NeighbourSearch, Recipe};
+use marquee_core::model::recipe::{HistoryWeights, NeighbourSearch, Recipe};
 
 /// The matrix items × users in a bundle whose row-sum over a history is the similarity to each user.
 pub(crate) const USERS_BY_ITEM: &str = "users_by_item";

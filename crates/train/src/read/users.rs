@@ -6,7 +6,7 @@ use super::table::{BadRows, Table};
 use crate::error::TrainError;
 use crate::options::UserColumnArgs;
 use marquee_core::bounds::MAX_USER_ATTRIBUTES;
-use marquee_core::term::{check_attribute, of_attribute};
+use marquee_core::model::term::{check_attribute, of_attribute};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -69,7 +69,7 @@ fn with_neighbours(mut given: BundleInput) -> BundleInput {
 /// No factors but an embedding of items beside the recipe, without titles.
 fn popular() -> BundleInput {
     let mut given = input(20, 0, 5, 1);
-    given.recipe = marquee_core::recipe::Recipe::Popularity;
+    given.recipe = marquee_core::model::recipe::Recipe::Popularity;
     given.items.iter_mut().for_each(|item| item.title.clear());
     given.dense.truncate(1);
     given.dense[0].name = "embedding".into();

@@ -2,9 +2,9 @@
 //! `router/src/task/settle.rs` does for a user without recent items, and what it says.
 
 use marquee_core::ensemble::EnsembleNode;
-use marquee_core::fuse::Candidate;
 use marquee_core::id::ModelVersion;
-use marquee_core::recipe::Recipe;
+use marquee_core::model::recipe::Recipe;
+use marquee_core::ranking::fuse::Candidate;
 use marquee_router::{LeafScope, OfflineEnsemble, OfflineLeaves};
 use marquee_train::eval::{LocalList, LocalModel, LocalScope, LocalUser};
 use std::collections::HashSet;

@@ -4,12 +4,12 @@ use super::bundle::Bundle;
 use super::shard::{FakeShard, Mood};
 use marquee_core::ensemble::EnsembleNode;
 use marquee_core::id::ModelVersion;
-use marquee_core::placement::place;
+use marquee_core::model::recipe::Recipe;
+use marquee_core::plan::placement::place;
 use marquee_core::plan::{
     DEFAULT_SURFACE, Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role,
     Surface,
 };
-use marquee_core::recipe::Recipe;
 use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::v1;

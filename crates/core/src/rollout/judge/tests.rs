@@ -2,8 +2,8 @@
 //! `tests/simulation`.
 
 use super::*;
+use crate::rollout::window::GROUPS;
 use crate::rollout::{RolloutStep, Terms};
-use crate::telemetry::GROUPS;
 
 fn rollout(gate: Gate) -> Rollout {
     let terms = Terms { gates: vec![gate], ..Terms::unguarded() };

@@ -10,8 +10,8 @@
 //!
 //! Items keep their scores, and the list is no longer in the order of them.
 
-use crate::fuse::Candidate;
 use crate::id::{IdError, check_id};
+use crate::ranking::fuse::Candidate;
 use std::collections::{BTreeMap, HashMap};
 
 /// Candidates that are compared with each other, the first ones: what lies deeper hardly rises, and the work

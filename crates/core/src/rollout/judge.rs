@@ -10,12 +10,14 @@
 //!
 //! Gates that were paused for and resumed are accepted by the operator, and stay quiet from then on.
 
-use crate::gate::{Bound, FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData};
-use crate::rollout::{Clearance, Decision, Rollout, RolloutState};
-use crate::sequential::{Estimate, MIN_GROUPS, Occurrences, ShareTest, join, mean_above, needed};
-use crate::telemetry::{
+use crate::rollout::gate::{Bound, FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData};
+use crate::rollout::sequential::{
+    Estimate, MIN_GROUPS, Occurrences, ShareTest, join, mean_above, needed,
+};
+use crate::rollout::window::{
     ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, MirrorStats, Window,
 };
+use crate::rollout::{Clearance, Decision, Rollout, RolloutState};
 
 /// Requests after which errors alone are believed: nobody has to fail a hundred times to be heard.
 pub const MIN_REQUESTS_FOR_ERRORS: u64 = 10;

@@ -1,7 +1,7 @@
 //! Gates: what a rollout must not make worse, and what happens when it does.
 //!
 //! A gate compares a metric of the candidate with the baseline's, or with a constant. Whether it is
-//! breached is for [`crate::judge`] to say, from windows of telemetry.
+//! breached is for [`crate::rollout::judge`] to say, from windows of telemetry.
 //!
 //! Deliberately missing: thresholds on single windows. Whoever looks every few seconds at a p-value or a
 //! raw difference sees a breach sooner or later; all gates are tests that may be looked at always.

@@ -4,9 +4,9 @@
 //! compares what it said it would. References by name are followed at use.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
-use crate::diversify::Diversity;
 use crate::id::{IdError, ModelVersion, check_name};
-use crate::recipe::Recipe;
+use crate::model::recipe::Recipe;
+use crate::ranking::diversify::Diversity;
 use std::collections::BTreeSet;
 
 /// Largest weight of a parallel's member: more would be a way of writing "only this one".

@@ -37,7 +37,7 @@ pub enum Entity {
     User,
     /// What is recommended to them.
     Item,
-    /// Words of items' texts and attributes of users: see [`term`](crate::term).
+    /// Words of items' texts and attributes of users: see [`term`](crate::model::term).
     Term,
 }
 
@@ -143,7 +143,7 @@ pub enum Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The sparse matrix terms × items: coefficients of a regression of what users like on their
-    /// attributes, and of what everybody likes, the row of [`EVERYBODY`](crate::term::EVERYBODY).
+    /// attributes, and of what everybody likes, the row of [`EVERYBODY`](crate::model::term::EVERYBODY).
     pub matrix: String,
     /// The sparse matrix users × terms to look up: what was known of users at training.
     pub users: String,

@@ -17,7 +17,7 @@
 //! Both approximate: the first takes what happens for independent, the second means for normal. How far
 //! that holds for traffic in which users differ is measured by simulation in the tests.
 
-use crate::telemetry::{GROUPS, GroupedSum};
+use crate::rollout::window::{GROUPS, GroupedSum};
 use statrs::function::erf::erfc;
 use std::f64::consts::{LN_2, SQRT_2};
 

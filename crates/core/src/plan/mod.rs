@@ -4,14 +4,17 @@
 //! are answered here, so that all give the same answer: which versions are live, what a node should
 //! hold, whether an ensemble is ready for traffic, and what serves a user ([`Plan::route`]).
 
+pub mod assignment;
+pub mod placement;
+pub mod retention;
+
 use crate::ensemble::{EnsembleNode, Known, SplitMember, WeightedNode};
-use crate::experiment::{Experiment, ExperimentState};
 use crate::id::ModelVersion;
-use crate::placement::place;
-use crate::recipe::Recipe;
-use crate::retention::Retention;
+use crate::model::recipe::Recipe;
+use crate::plan::placement::place;
+use crate::plan::retention::Retention;
+use crate::rollout::experiment::{Experiment, ExperimentState};
 use crate::rollout::{Rollout, RolloutState, RolloutStep, Terms};
-use crate::split;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -203,7 +206,7 @@ pub struct Route {
     pub root: EnsembleNode,
 }
 
-/// Which arm of which trial an answer belongs to; see [`crate::telemetry`].
+/// Which arm of which trial an answer belongs to; see [`crate::rollout::window`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trial {
     /// The id of a rollout or an experiment.
@@ -284,7 +287,7 @@ impl Plan {
         let rollout = place.rollout_id.as_ref().and_then(|id| self.rollout(id));
         let variant = match (rollout, &place.ensemble) {
             (Some(rollout), Some(_)) => {
-                match split::bucket(&rollout.id, user_id) < rollout.weight_basis_points() {
+                match assignment::bucket(&rollout.id, user_id) < rollout.weight_basis_points() {
                     true => Variant::Candidate,
                     false => Variant::Baseline,
                 }
@@ -403,7 +406,8 @@ impl Plan {
             },
             EnsembleNode::Split { salt, members } => {
                 let weights: Vec<u32> = members.iter().map(|m| m.weight_basis_points).collect();
-                let SplitMember { node, .. } = &members[split::choose(salt, user_id, &weights)];
+                let SplitMember { node, .. } =
+                    &members[assignment::choose(salt, user_id, &weights)];
                 self.decide(node, user_id)?
             }
         })

@@ -19,10 +19,18 @@
 //! paused; a step is left only while every replica of the candidate is available and nothing that was
 //! measured speaks against it. The judge is obeyed in every state, pauses included.
 //!
-//! Deliberately missing: what is measured and what it means ([`crate::telemetry`], [`crate::judge`]).
+//! Deliberately missing: what is measured and what it means ([`crate::rollout::window`], [`crate::rollout::judge`]).
+
+pub mod experiment;
+pub mod gate;
+pub mod judge;
+pub mod sequential;
+pub mod sketch;
+pub mod traffic;
+pub mod window;
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS, MAX_ROLLOUT_STEPS};
-use crate::gate::{Gate, check_gates};
+use crate::rollout::gate::{Gate, check_gates};
 use std::fmt;
 
 /// Events that a rollout remembers; pauses beyond that push out the oldest.

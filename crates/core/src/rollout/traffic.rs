@@ -5,12 +5,12 @@
 //! into a [`SurfaceTraffic`] and commits it, so a leader that dies takes at most the open window along, and
 //! every control node can be asked for the last minutes.
 //!
-//! Deliberately missing: judgement ([`crate::judge`] compares the arms of trials, by groups of users), and
+//! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of users), and
 //! history beyond some minutes, which is for a time series database.
 
-use crate::experiment::Experiment;
 use crate::plan::Plan;
-use crate::telemetry::{ArmStats, Measure, Scope};
+use crate::rollout::experiment::Experiment;
+use crate::rollout::window::{ArmStats, Measure, Scope};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long a surface is measured before the numbers are committed: seldom enough that an idle log stays
@@ -145,7 +145,7 @@ mod tests {
             stats.latencies.add(micros, 1);
             stats.scores.add(score);
             items.for_each(|item: u32| {
-                stats.items.add(crate::telemetry::hash_item(&item.to_string()));
+                stats.items.add(crate::rollout::window::hash_item(&item.to_string()));
             });
         }
         stats.measure(Measure::Answered, 5, 0.0);

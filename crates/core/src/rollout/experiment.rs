@@ -6,17 +6,17 @@
 //! is in two of them, be they on one surface or on several (Tang, Agarwal, O'Brien, Meyer, "Overlapping
 //! Experiment Infrastructure", KDD 2010). Who takes part in none gets what is live.
 //!
-//! Arm 0 is what the others are compared with. Reports may be looked at always ([`crate::sequential`]).
+//! Arm 0 is what the others are compared with. Reports may be looked at always ([`crate::rollout::sequential`]).
 //!
 //! Deliberately missing: an end by itself. Whoever reads a report decides, and moves traffic to the
 //! better arm by a rollout.
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::id::check_name;
-use crate::judge::{Evidence, SHARE_TOLERANCE};
-use crate::sequential::{Estimate, MIN_GROUPS, join, mean_above, needed};
-use crate::split;
-use crate::telemetry::{GroupedSum, MAX_ARMS, Measure};
+use crate::plan::assignment;
+use crate::rollout::judge::{Evidence, SHARE_TOLERANCE};
+use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, needed};
+use crate::rollout::window::{GroupedSum, MAX_ARMS, Measure};
 
 /// Chance that the intervals of a report ever miss the truth.
 pub const REPORT_ALPHA: f64 = 0.05;
@@ -99,9 +99,9 @@ impl Experiment {
         if self.state != ExperimentState::Running {
             return None;
         }
-        let place = split::bucket(&format!("layer/{}", self.layer), user_id);
+        let place = assignment::bucket(&format!("layer/{}", self.layer), user_id);
         let slice = self.from_basis_points..self.from_basis_points + self.share_basis_points;
-        slice.contains(&place).then(|| split::choose(&self.id, user_id, &self.weights()))
+        slice.contains(&place).then(|| assignment::choose(&self.id, user_id, &self.weights()))
     }
 
     /// The arms' shares.
@@ -330,7 +330,7 @@ pub fn thompson(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{GROUPS, Window};
+    use crate::rollout::window::{GROUPS, Window};
     use proptest::prelude::*;
 
     fn arm(name: &str, weight_basis_points: u32) -> Arm {

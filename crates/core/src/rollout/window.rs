@@ -2,9 +2,9 @@
 //!
 //! A *trial* is a rollout or an experiment: users are split over its *arms*, of which arm 0 is the
 //! baseline. A router turns the answers of a few seconds into one [`Window`] for each trial; control
-//! adds the windows of all routers up. Whatever is in a window is a count, a sum or a [sketch](crate::sketch),
+//! adds the windows of all routers up. Whatever is in a window is a count, a sum or a [sketch](crate::rollout::sketch),
 //! so adding never loses anything, and no window names a user. What belongs to no trial is measured by
-//! surface, as the one arm of a window of its own, and becomes [`crate::traffic`].
+//! surface, as the one arm of a window of its own, and becomes [`crate::rollout::traffic`].
 //!
 //! **Groups.** Answers to one user resemble one another, so answers are no independent draws and their
 //! number says too little about how sure a mean is. Users are therefore hashed into [`GROUPS`] groups,
@@ -14,10 +14,10 @@
 //! bootstraps).
 //!
 //! Deliberately missing: clocks and routers' buffers (the router has them), and what follows from the
-//! numbers ([`crate::judge`]).
+//! numbers ([`crate::rollout::judge`]).
 
 use crate::hash::{Purpose, stable_hash, stable_hash_of};
-use crate::sketch::{Distinct, Scores};
+use crate::rollout::sketch::{Distinct, Scores};
 use std::collections::BTreeMap;
 
 /// How long a router's window is, and how long the leader adds windows up before it judges: soon enough to take

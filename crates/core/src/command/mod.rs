@@ -21,14 +21,14 @@ use crate::bounds::{
     MAX_EVIDENCE_OF_FINISHED, MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS, MAX_REMEMBERED_REQUESTS,
 };
 use crate::ensemble::EnsembleNode;
-use crate::experiment::{Allocation, Arm, Experiment, ExperimentState};
 use crate::id::ModelVersion;
-use crate::judge::{Evidence, Judgement, clearance};
+use crate::plan::retention::{Retention, retired};
 use crate::plan::{Automatic, Node, Plan, PublishedVersion, Replica, Surface};
-use crate::retention::{Retention, retired};
+use crate::rollout::experiment::{Allocation, Arm, Experiment, ExperimentState};
+use crate::rollout::judge::{Evidence, Judgement, clearance};
+use crate::rollout::traffic::{AllTraffic, SurfaceTraffic, keep};
+use crate::rollout::window::Window;
 use crate::rollout::{Clearance, Rollout, RolloutMove, RolloutState, RolloutStep, Terms};
-use crate::telemetry::Window;
-use crate::traffic::{AllTraffic, SurfaceTraffic, keep};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One entry of the log.

@@ -9,7 +9,7 @@
 //! so a part also has what the other items of the history say of item j. Both have the same sum, and are the
 //! same where confidences are 1.
 
-use crate::fold_in::{dot, residual};
+use crate::model::fold_in::{dot, residual};
 
 /// How far, as a share of its length, a stored vector may be from what its history comes to: trained rows are
 /// half a sweep older than the items, which changes them by some hundredths. What is further away was made
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn what_came_since_is_folded_in() {
         let stored = [0.75, 0.0];
-        let new = crate::fold_in::NewItem { factors: &B.0, fold: &B.1 };
-        let compared = crate::fold_in::fold_in(&stored, &[new], 3.0).expect("finite");
+        let new = crate::model::fold_in::NewItem { factors: &B.0, fold: &B.1 };
+        let compared = crate::model::fold_in::fold_in(&stored, &[new], 3.0).expect("finite");
         let user = Vectors { stored: &stored, compared: &compared };
         let summands = [summand(Weight::Fitted(3.0), &A), summand(Weight::FoldedIn(3.0), &B)];
         let found = weights(user, &summands, true).expect("explained");
