@@ -9,10 +9,10 @@ pins="numpy==2.4.6 scipy implicit==0.7.3 hnswlib==0.8.0 faiss-cpu==1.15.1 usearc
 
 part=all
 case "${1:-}" in
-  train | training | evaluator | families | aside | retrieval | serve | release | events) part=$1; shift ;;
+  train | training | evaluator | families | held-out | retrieval | serve | release | events) part=$1; shift ;;
   -h | --help) sed -n '2,3s/^# //p' tests/bench/run.sh; exit ;;
   "") ;;
-  *) echo "what to measure comes first: train, training, evaluator, families, aside, retrieval, serve, release or events, not $1" >&2; exit 2 ;;
+  *) echo "what to measure comes first: train, training, evaluator, families, held-out, retrieval, serve, release or events, not $1" >&2; exit 2 ;;
 esac
 
 if [ $part != families ] && [ $part != events ] && [ "$(cat "$bench/venv/pins" 2>/dev/null)" != "$pins" ]; then
@@ -37,8 +37,8 @@ fi
 if [ $part = all ] || [ $part = families ]; then
   python3 tests/bench/families.py "$@" || failed=1
 fi
-if [ $part = all ] || [ $part = aside ]; then
-  OPENBLAS_NUM_THREADS=2 "$python" tests/bench/aside.py "$@" || failed=1
+if [ $part = all ] || [ $part = held-out ]; then
+  OPENBLAS_NUM_THREADS=2 "$python" tests/bench/held_out.py "$@" || failed=1
 fi
 if [ $part = all ] || [ $part = retrieval ]; then
   "${CARGO:-cargo}" build --quiet --release --locked -p marquee-bundle --example measure

@@ -1,9 +1,9 @@
-"""Quality on data that Marquee's defaults were not chosen on: MovieLens 100k.
+"""Quality on data that no default of Marquee was chosen on: MovieLens 100k.
 
-`make demo` trains `mf` on it and prints what came of it; no default was ever changed for that. The data comes with PyPI's recbole, which is fetched for it. `marquee split` cuts it as the data in ../shared/data is
-cut (ratings of 4 and more, users of five and more, each one's last fifth by time to be found). Every family is
-trained at its defaults, and those that a peer has too at its settings; the peers' settings are the best of a grid on the validation rows, then they learn from
-all training rows. All lists are full rankings and are scored by `marquee eval`.
+The data comes with PyPI's recbole, which is fetched for it. `marquee split` cuts it as the data in ../shared/data is
+cut: ratings of 4 and more, users with five and more, the last fifth of each user by time held out. Every family is
+trained at its defaults, and those that a peer has too at the peer's settings. The peers' settings are the best of a grid
+on the validation rows; then they are trained on all training rows. All lists are full rankings, scored by `marquee eval`.
 """
 
 import glob, itertools, json, os, subprocess, sys, tempfile, warnings, zipfile
