@@ -32,7 +32,7 @@ def frontier(points, cost):
 def at_recall(curve, recall):
     """What the recall takes, its logarithm interpolated between the neighbours; none if it isn't reached.
 
-    Below the first point it is that point's: whoever asks for less recall gets more for the same.
+    Below the first point it is that point's: less recall costs as much.
 
     >>> curve = [(0.90, 10.0), (0.92, 1000.0)]
     >>> round(at_recall(curve, 0.91)), at_recall(curve, 0.8), at_recall(curve, 0.93)

@@ -1,6 +1,6 @@
 """The evaluator, held against figures that were computed without it.
 
-Popular items, the same for everybody but those a user has, are listed as the reference lists them: NumPy's
+Popular items, the same for all users but those a user has, are listed as the reference lists them: NumPy's
 `argpartition` takes so many, and since many items are equally popular it is chance which of the last it takes. They
 depend on the instructions that NumPy uses: those of AVX2 give the reference's, so the others are switched
 off. The lists are scored by `marquee eval --lists` and, where the data's score.py can, by it. Both must equal the figures in

@@ -34,7 +34,7 @@ def fetch():
 
 
 class Known:
-    """Users × items of ones, with ids: what a peer learns from."""
+    """Users × items of ones, with ids: what a peer is trained on."""
 
     def __init__(self, path):
         self.users, self.items, self.matrix = matrix_of(path)

@@ -7,8 +7,8 @@
 crates/bundle, prints the same for Marquee. Libraries are loaded where they are used: a process has one.
 
 Peers whose batches are nothing but a loop over queries get all queries in one call, so that Python costs
-them nothing. A batch of faiss' flat and IVF indexes shares work between its queries, which somebody who
-asks alone never gets: they are called for each query, on pointers made before, which costs below 2 µs.
+them nothing. A batch of faiss' flat and IVF indexes shares work between its queries, which a single
+query never gets: they are called for each query, on pointers made before, which costs below 2 µs.
 """
 
 import argparse, json, os, threading, time

@@ -4,7 +4,7 @@ A standalone node answers `marquee load` at a fixed rate, k = 100, on the factor
 rollout in its shadow stage has both sides answer a share of the requests again. *Swaps*: in every other run, again and
 again, the next version is loaded and made live, and the one before unloaded. *Loads*: no traffic moves; the next version is
 loaded and unloaded. The runs between are the steady state, in which as many commands ask how an old rollout is, since they are
-processes of their own on the same processors, where they take only what nobody else wants. The versions differ in the last
+processes of their own on the same processors, where they take only idle time. The versions differ in the last
 digits of users' factors, so a difference in cost is the machinery's. Runs alternate; medians are printed.
 
 A shard that is not wanted any more is kept for ten seconds, and would not be loaded again in that time. So several
@@ -22,11 +22,11 @@ POLL_S = 0.05
 GONE_AFTER_S = 12
 
 
-def candidates(cache, items, askers, every_s):
+def candidates(cache, items, queries, every_s):
     """As many other bundles of these items as take turns, made once, with other factors of users."""
-    users = f"{os.path.dirname(askers)}/others.npy"
+    users = f"{os.path.dirname(queries)}/others.npy"
     if not os.path.exists(users):
-        np.save(users, np.load(askers) * np.float32(1.0001))
+        np.save(users, np.load(queries) * np.float32(1.0001))
     return [imported(cache, items, users, 1, f"release-{n}") for n in range(1 + math.ceil(GONE_AFTER_S / every_s))]
 
 
@@ -91,13 +91,13 @@ class Versions:
             time.sleep(POLL_S)
 
 
-def step_aside():
-    """This thread, and what it starts, take only what nobody else wants: an operator's commands run on another machine."""
+def use_idle_time_only():
+    """Gives this thread, and what it starts, idle time only: an operator's commands run on another machine."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def forget(bundle):
-    """Has the system give up what it keeps of these files, unless somebody uses them."""
+    """Has the system give up what it keeps of these files, unless a process uses them."""
     for directory, _, files in os.walk(bundle):
         for name in files:
             with open(f"{directory}/{name}", "rb") as file:
@@ -159,7 +159,7 @@ def again_and_again(versions, act, name, users, args):
         stop.clear()
 
         def again():
-            step_aside()
+            use_idle_time_only()
             while not stop.is_set():
                 what()
                 stop.wait(args.every)
@@ -225,17 +225,17 @@ def main():
     parser.add_argument("--rate", type=float, default=200, help="calls a second")
     parser.add_argument("--seconds", type=int, default=10, help="of each run")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--every", type=float, default=1, help="seconds from a swap or load to the next: 1 is far more often than anybody does, so that a short run has several")
+    parser.add_argument("--every", type=float, default=1, help="seconds from a swap or load to the next: 1 is far more often than in operation, so that a short run has several")
     parser.add_argument("--only", choices=PARTS, help="measure just this")
     parser.add_argument("--cache", default="target/bench")
     args = parser.parse_args()
     os.makedirs(args.cache, exist_ok=True)
-    items, askers = factors(args.cache, args.rows)
-    bundle = imported(args.cache, items, askers, 1)
-    others = candidates(args.cache, items, askers, args.every)
+    items, queries = factors(args.cache, args.rows)
+    bundle = imported(args.cache, items, queries, 1)
+    others = candidates(args.cache, items, queries, args.every)
     users = f"{args.cache}/serve-users.txt"
     with open(users, "w") as file:
-        file.writelines(f"{n}\n" for n in range(len(np.load(askers, mmap_mode="r"))))
+        file.writelines(f"{n}\n" for n in range(len(np.load(queries, mmap_mode="r"))))
     print(f"{len(np.load(items, mmap_mode='r')):,} items × 64, k = {K}, {args.rate:g} calls a second for {args.seconds} s, median of {args.runs}\n")
     directory = tempfile.mkdtemp(prefix="release-")
     with Nodes(directory) as nodes:

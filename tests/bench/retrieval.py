@@ -10,7 +10,7 @@ system searches in a process of its own, and rounds alternate between systems, s
 machine does falls on all of them; then the medians count. Vectors, indexes and what building took are kept
 in target/bench.
 
-Tables are for people; --json FILE has all figures, --markdown FILE what tests/bench/README.md quotes.
+Tables are for reading; --json FILE has all figures, --markdown FILE what tests/bench/README.md quotes.
 """
 
 import argparse, datetime, hashlib, json, os, shutil, signal, subprocess, sys
@@ -131,7 +131,7 @@ def measure(name, args):
     for system in systems:
         results[system.name] = {"build": tried(system, lambda: system.build(args.rebuild, args.reuse))}
     for number in range(args.runs):
-        # Each round begins with another system: whoever comes first finds a cooler machine.
+        # Each round begins with another system: the first one finds a cooler machine.
         turn = number % len(systems)
         for system in systems[turn:] + systems[:turn]:
             if system.name not in failed:
@@ -147,7 +147,7 @@ def measure(name, args):
 
 
 def curve_lines(result):
-    """The whole curves, for people."""
+    """The whole curves, for reading."""
     for k in KS:
         yield f"k = {k}"
         yield f"  {'system':14} {'effort':>9} {'recall':>7} {'CPU µs':>9} {'q/s, 2 threads':>15}"
@@ -279,7 +279,7 @@ def main():
 
 
 def write(path, text):
-    """Writes a file at once: whoever reads it finds all or what was before."""
+    """Writes a file at once: a reader finds all of it or what was before."""
     with open(f"{path}.new", "w") as file:
         file.write(text + "\n")
     os.replace(f"{path}.new", path)

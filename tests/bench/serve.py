@@ -4,7 +4,7 @@ A bundle is made of the vectors of data a (see vectors.py) by `marquee import`, 
 queries as users. A standalone node answers `marquee load`, k = 100; then three nodes that have all roles (two replicas of each of
 three shards), as the peer's three have; then a control node, three shard nodes and a router, each a process of its own. They are
 asked by one client that asks again as soon as it was answered, and by calls at fixed rates. The
-same users ask over and over, so a router that remembers rows soon remembers everybody's: each is measured with rows
+same users ask over and over, so a router that remembers rows soon remembers all of their rows: each is measured with rows
 remembered (`row_cache_mib = 64`, the default) and without (`0`), by turns, and what real traffic costs is between the two. A
 processor that has nothing to do between two calls finds its caches cold at the next, so a quiet server pays more for an answer
 than a busy one. Times are CPU time by the processes' own accounting, and how it divides; runs are
@@ -241,10 +241,10 @@ def main():
     items, users = args.items, args.user_factors
     if not items:
         items, users = factors(args.cache, args.rows)
-    shape, people = np.load(items, mmap_mode="r").shape, len(np.load(users, mmap_mode="r"))
+    shape, user_count = np.load(items, mmap_mode="r").shape, len(np.load(users, mmap_mode="r"))
     asks = f"{args.cache}/serve-users.txt"
     with open(asks, "w") as file:
-        file.writelines(f"{n}\n" for n in range(people))
+        file.writelines(f"{n}\n" for n in range(user_count))
     print(f"{shape[0]:,} items × {shape[1]}, k = {K}, {args.seconds} s, median of {args.runs}\n")
     columns = "what, rows remembered, processes, asked, answers/s, CPU µs/answer, search, lookup, merge, gRPC, rest, p50 ms, p99 ms, errors, qdrant 1.18.3 ¹, ratio"
     columns = columns.split(", ")

@@ -19,18 +19,18 @@ SETTINGS = [("ml-latest-small", 64, 10, 1), ("movietweetings-100k", 32, 30, 2), 
 
 
 def made_up(directory):
-    """Users of 40 tastes over items of Zipf-like popularity; the last fifth of each history is test."""
+    """Users of 40 groups over items of Zipf-like popularity; the last fifth of each history is test."""
     rng = np.random.default_rng(1)
-    users, items, pairs, tastes = 12_000, 6_000, 900_000, 40
+    users, items, pairs, groups = 12_000, 6_000, 900_000, 40
     weight = (1 + np.arange(items)) ** -0.8
     rng.shuffle(weight)
-    group, taste = rng.integers(0, tastes, items), rng.integers(0, tastes, users)
+    item_group, user_group = rng.integers(0, groups, items), rng.integers(0, groups, users)
     activity = (1 + np.arange(users)) ** -0.4
     user = rng.choice(users, pairs, p=activity / activity.sum())
     item = rng.choice(items, pairs, p=weight / weight.sum())
-    for n in range(tastes):
-        members = np.flatnonzero(group == n)
-        own = (taste[user] == n) & (rng.random(pairs) < 0.6)
+    for n in range(groups):
+        members = np.flatnonzero(item_group == n)
+        own = (user_group[user] == n) & (rng.random(pairs) < 0.6)
         item[own] = rng.choice(members, own.sum(), p=weight[members] / weight[members].sum())
     key = np.unique(user.astype(np.int64) * items + item)
     rng.shuffle(key)

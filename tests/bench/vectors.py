@@ -1,7 +1,7 @@
 """The vectors that retrieval is measured on, and the exact answers to their queries.
 
     a   200,000 × 64    made up to look like the factors of a catalogue: see `made_up`
-    b   as it comes     item factors that `marquee train` learned from people's ratings
+    b   as it comes     item factors that `marquee train` made of users' ratings
     c   1,000,000 × 128 as a, larger
 
 A data set is a directory of three files, which appears at once when all are complete: `items.npy`
@@ -54,11 +54,11 @@ def prepare(name, rows, interactions, cache):
 
 
 def made_up(rows, rank, count, rng):
-    """Items and queries that resemble what matrix factorisation learns.
+    """Items and queries that resemble what matrix factorisation makes.
 
-    Tastes are clusters of unlike size. Within one, items differ along 16 directions of its own and a
+    Items lie in clusters of unlike size. Within one, items differ along 16 directions of its own and a
     little along all; overall, a few directions matter more than the others. Popularity is length: it is
-    log-normal, and has nothing to do with direction. Somebody who asks likes three clusters.
+    log-normal, and has nothing to do with direction. A query is near three clusters.
     """
     clusters, directions = 200, 16
     # The axes that matter, by falling weight, turned at random so that no coordinate is special.
@@ -112,8 +112,8 @@ def trained(interactions, scratch):
     items, queries = np.load(items), np.load(queries)
     for directory in (f"{scratch}/bundle", f"{scratch}/bundles"):
         shutil.rmtree(directory, ignore_errors=True)
-    # Items that the same people chose have the same factors, and which of them is found is chance: one
-    # of each is kept. So is nobody who asks for nothing.
+    # Items that the same users chose have the same factors, and which of them is found is chance: one
+    # of each is kept. Queries of zeros are dropped.
     items = np.unique(items, axis=0)
     queries = queries[np.linalg.norm(queries, axis=1) > 0]
     # In the order of np.unique similar items would be neighbours, as they are in no catalogue.
