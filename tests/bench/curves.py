@@ -7,7 +7,7 @@ def medians(rounds):
     """The points of several rounds over the same index, each with the medians of its figures."""
     points = {}
     for point in (point for points_of_round in rounds for point in points_of_round):
-        points.setdefault((point["k"], point["way"], str(point["effort"])), []).append(point)
+        points.setdefault((point["k"], point["strategy"], str(point["effort"])), []).append(point)
 
     def middle(same):
         return same[0] | {name: statistics.median(each[name] for each in same) for name in ("recall", "cpu_us", "qps")}

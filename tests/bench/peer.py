@@ -234,7 +234,7 @@ def search(system, index, queries, truth, ks):
             recall = measure_recall(system.search(queries, k, 1), truth[:, :k])
             cpu = measured(lambda: system.search(queries, k, 1), time.process_time) / len(queries)
             wall = measured(lambda: system.search(queries, k, 2), time.perf_counter) / len(queries)
-            emit(k=k, way="", effort="/".join(map(str, effort)), recall=recall, cpu_us=cpu * 1e6, qps=1 / wall)
+            emit(k=k, strategy="", effort="/".join(map(str, effort)), recall=recall, cpu_us=cpu * 1e6, qps=1 / wall)
             if recall >= ENOUGH:
                 done = effort[1:]
 

@@ -26,13 +26,13 @@ NOTHING = (None, False)
 # Bounds of one worker, for a million rows on a slow machine.
 BUILD_TIMEOUT_S = 3 * 3600
 SEARCH_TIMEOUT_S = 3600
-# What ours are built with, and the way that is searched. The first is compared with every other system.
+# What ours are built with, and the search strategy. The first is compared with every other system.
 OURS = {
-    "Marquee": {"index": "cells", "rows": "f32", "way": "cells"},
-    "Marquee exact": {"index": "cells", "rows": "f32", "way": "exact"},
-    "Marquee int8": {"index": "cells", "rows": "int8", "way": "cells"},
-    "Marquee graph": {"index": "hnsw", "rows": "f32", "way": "graph"},
-    "Marquee scan": {"index": "never", "rows": "f32", "way": "scan"},
+    "Marquee": {"index": "cells", "rows": "f32", "strategy": "cells"},
+    "Marquee exact": {"index": "cells", "rows": "f32", "strategy": "exact"},
+    "Marquee int8": {"index": "cells", "rows": "int8", "strategy": "cells"},
+    "Marquee graph": {"index": "hnsw", "rows": "f32", "strategy": "graph"},
+    "Marquee scan": {"index": "never", "rows": "f32", "strategy": "scan"},
 }
 
 
@@ -64,7 +64,7 @@ class System:
         how, command = OURS[self.name], [vectors.MEASURE, task]
         if task == "build":
             return command + items + queries + ["--out", index, "--index", how["index"], "--rows", how["rows"]]
-        return command + ["--bundle", index] + queries + truth + ["--way", how["way"], "--threads", "2"]
+        return command + ["--bundle", index] + queries + truth + ["--strategy", how["strategy"], "--threads", "2"]
 
     def build(self, rebuild, reuse):
         """What building took, now or when the index in the cache was built."""

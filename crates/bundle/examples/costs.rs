@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! costs fit                  measures each operation over ranks and row counts, fits the lines of `cost`
-//! costs plan --bundle DIR    predicted and measured time of each way to search, and what the choice loses
+//! costs plan --bundle DIR    predicted and measured time of each strategy to search, and what the choice loses
 //! ```
 //!
 //! Operations are measured inside real searches, where their misses and their neighbours are: a scan of all
@@ -63,17 +63,20 @@ struct Case<'a> {
     metric: Metric,
     count: usize,
     allow: Option<&'a RowBitmap>,
-    way: Option<Way>,
+    strategy: Option<DenseStrategy>,
     queries: &'a [Vec<f32>],
 }
 
 impl Case<'_> {
     /// Answers all queries; what searches in cells did, and how the last one was answered.
-    fn run(&self, scratch: &mut SearchScratch) -> Result<(Work, Option<Way>)> {
+    fn run(&self, scratch: &mut SearchScratch) -> Result<(Work, Option<DenseStrategy>)> {
         let cancel = CancelFlag::new();
         let allow = self.allow.map_or(Allow::All, Allow::Rows);
-        let params =
-            SearchParams { way: self.way, allow, ..SearchParams::new(self.count, &cancel) };
+        let params = SearchParams {
+            strategy: self.strategy,
+            allow,
+            ..SearchParams::new(self.count, &cancel)
+        };
         let mut work = Work::default();
         for query in self.queries {
             dense_top_k(self.shard, ITEMS, query, self.metric, &params, scratch)?;
@@ -83,7 +86,7 @@ impl Case<'_> {
             work.passed += did.passed;
             work.scored += did.scored;
         }
-        Ok((work, scratch.last_way()))
+        Ok((work, scratch.last_strategy()))
     }
 
     /// Nanoseconds of processor time of one query.
@@ -141,7 +144,7 @@ fn fit() -> Result<()> {
                 metric: Metric::Cosine,
                 count: 10,
                 allow,
-                way: Some(Way::Scan),
+                strategy: Some(DenseStrategy::Scan),
                 queries: &queries,
             };
             let found = times(&[scan(None), scan(Some(&sparse[0])), scan(Some(&sparse[1]))])?;
@@ -161,8 +164,13 @@ fn fit() -> Result<()> {
             for count in [10, 100, 1_000] {
                 for reach in [0.5, 1.0, 1.5, 2.0, 4.0] {
                     for pool in [1.25, 2.0, 4.0] {
-                        let way = Some(Way::Cells(Effort { reach, pool }));
-                        cases.push(Case { metric: Metric::InnerProduct, count, way, ..scan(None) });
+                        let strategy = Some(DenseStrategy::Cells(Effort { reach, pool }));
+                        cases.push(Case {
+                            metric: Metric::InnerProduct,
+                            count,
+                            strategy,
+                            ..scan(None)
+                        });
                     }
                 }
             }
@@ -206,7 +214,7 @@ fn fit() -> Result<()> {
             metric: Metric::InnerProduct,
             count: 10,
             allow: None,
-            way: Some(Way::Graph { width, thorough: false }),
+            strategy: Some(DenseStrategy::Graph { width, thorough: false }),
             queries: &queries,
         });
         let mut scratch = SearchScratch::new();
@@ -288,7 +296,7 @@ fn plan(dir: &Path) -> Result<()> {
     let matrix = shard.dense(ITEMS)?;
     let (rows, rank) = (matrix.rows(), matrix.rank());
     println!("{rows} × {rank}");
-    println!("| k | allowed | way | predicted µs | measured µs | chosen, and what it loses |");
+    println!("| k | allowed | strategy | predicted µs | measured µs | chosen, and what it loses |");
     println!("|---|---|---|---|---|---|");
     for count in [10, 100, 1_000, 10_000] {
         for share in SHARES {
@@ -298,28 +306,29 @@ fn plan(dir: &Path) -> Result<()> {
             let bitmap = RowBitmap::of(rows, (0..rows as u32).filter(kept));
             let allow = (share < 1.0).then_some(&bitmap);
             let metric = Metric::InnerProduct;
-            let case = |way| Case { shard, metric, count, allow, way, queries: &queries };
+            let case = |strategy| Case { shard, metric, count, allow, strategy, queries: &queries };
             let cancel = CancelFlag::new();
             let params = SearchParams {
                 allow: allow.map_or(Allow::All, Allow::Rows),
                 ..SearchParams::new(count, &cancel)
             };
-            let predicted = costs_of_ways(shard, ITEMS, &queries[0], metric, &params)?;
-            let cases: Vec<_> = predicted.iter().map(|&(way, _)| case(Some(way))).collect();
+            let predicted = costs_of_strategies(shard, ITEMS, &queries[0], metric, &params)?;
+            let cases: Vec<_> =
+                predicted.iter().map(|&(strategy, _)| case(Some(strategy))).collect();
             let measured = times(&cases)?;
             let least = measured.iter().copied().fold(f64::INFINITY, f64::min);
             let mut scratch = SearchScratch::new();
             let (_, chosen) = case(None).run(&mut scratch)?;
-            for (&(way, told), &time) in predicted.iter().zip(&measured) {
+            for (&(strategy, told), &time) in predicted.iter().zip(&measured) {
                 let (told_us, time_us) = (told / 1e3, time / 1e3);
                 // A search in cells may have ended as an exact one; what was chosen is named alike.
-                let mark = if chosen.map(Way::name) == Some(way.name()) {
+                let mark = if chosen.map(DenseStrategy::name) == Some(strategy.name()) {
                     format!("{:.2} ×", time / least)
                 } else {
                     String::new()
                 };
                 let allowed = 100.0 * share;
-                let name = way.name();
+                let name = strategy.name();
                 println!(
                     "| {count} | {allowed} % | {name} | {told_us:.1} | {time_us:.1} | {mark} |"
                 );

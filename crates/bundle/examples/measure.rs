@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! measure build   --items F.npy --queries F.npy --out DIR [--index cells|hnsw|never] [--rows f32|int8]
-//! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--way auto|cells|exact|graph|scan]
+//! measure search  --bundle DIR --queries F.npy --truth F.npy [--k 10,100] [--strategy auto|cells|exact|graph|scan]
 //!                 [--threads 2] [--batch 1]
 //! measure factors --bundle DIR --items F.npy --queries F.npy
 //! ```
@@ -149,7 +149,7 @@ fn search(flags: &mut Flags) -> Result<()> {
     let truth = Array::<u32>::read(&flags.required("truth")?)?;
     let counts: std::result::Result<Vec<usize>, _> =
         flags.or("k", "10,100").split(',').map(str::parse).collect();
-    let way = flags.or("way", "auto");
+    let strategy = flags.or("strategy", "auto");
     let threads: usize = flags.or("threads", "2").parse()?;
     let batch: usize = flags.or("batch", "1").parse()?;
     flags.end()?;
@@ -165,37 +165,37 @@ fn search(flags: &mut Flags) -> Result<()> {
         if count == 0 || count > truth.columns {
             return Err(format!("--k is 1 to {}, the answers in --truth", truth.columns).into());
         }
-        let ways: Vec<Option<Way>> = match way.as_str() {
+        let strategies: Vec<Option<DenseStrategy>> = match strategy.as_str() {
             "auto" => vec![None],
-            "scan" => vec![Some(Way::Scan)],
-            "exact" => vec![Some(Way::ExactCells)],
+            "scan" => vec![Some(DenseStrategy::Scan)],
+            "exact" => vec![Some(DenseStrategy::ExactCells)],
             "cells" => {
-                let effort = |(reach, pool)| Some(Way::Cells(Effort { reach, pool }));
+                let effort = |(reach, pool)| Some(DenseStrategy::Cells(Effort { reach, pool }));
                 EFFORTS.into_iter().map(effort).collect()
             }
             "graph" => {
                 let width = |times| (count as f64 * times) as usize;
-                let graph = |width| Some(Way::Graph { width, thorough: false });
+                let graph = |width| Some(DenseStrategy::Graph { width, thorough: false });
                 WIDTHS.into_iter().map(width).map(graph).collect()
             }
             other => {
                 let known = "auto, cells, exact, graph and scan are";
-                return Err(format!("--way {other} is not known: {known}").into());
+                return Err(format!("--strategy {other} is not known: {known}").into());
             }
         };
-        for way in ways {
-            let recall = one.recall(count, way, &truth)?;
+        for strategy in strategies {
+            let recall = one.recall(count, strategy, &truth)?;
             let point = json!({
                 "k": count,
-                "way": one.way_taken(count, way)?.map(Way::name),
-                "effort": match one.way_taken(count, way)? {
-                    Some(Way::Graph { width, .. }) => width.to_string(),
-                    Some(Way::Cells(Effort { reach, pool })) => format!("{reach}/{pool}"),
-                    Some(Way::Scan | Way::ExactCells) | None => String::new(),
+                "strategy": one.strategy_used(count, strategy)?.map(DenseStrategy::name),
+                "effort": match one.strategy_used(count, strategy)? {
+                    Some(DenseStrategy::Graph { width, .. }) => width.to_string(),
+                    Some(DenseStrategy::Cells(Effort { reach, pool })) => format!("{reach}/{pool}"),
+                    Some(DenseStrategy::Scan | DenseStrategy::ExactCells) | None => String::new(),
                 },
                 "recall": recall,
-                "cpu_us": one.cpu_us(count, way)?,
-                "qps": one.queries_per_second(count, way, threads)?,
+                "cpu_us": one.cpu_us(count, strategy)?,
+                "qps": one.queries_per_second(count, strategy, threads)?,
             });
             println!("{point}");
             if recall >= ENOUGH {
@@ -219,13 +219,13 @@ impl Run<'_> {
     fn answer(
         &self,
         count: usize,
-        way: Option<Way>,
+        strategy: Option<DenseStrategy>,
         (first, step): (usize, usize),
         scratch: &mut SearchScratch,
         mut on_answer: impl FnMut(usize, Answered),
     ) -> std::result::Result<(), SearchError> {
         let cancel = CancelFlag::new();
-        let params = SearchParams { way, ..SearchParams::new(count, &cancel) };
+        let params = SearchParams { strategy, ..SearchParams::new(count, &cancel) };
         let metric = Metric::InnerProduct;
         let mine: Vec<usize> = (first..self.queries.rows()).step_by(step).collect();
         for batch in mine.chunks(self.batch) {
@@ -240,18 +240,27 @@ impl Run<'_> {
     }
 
     /// How most queries are answered: as the first is.
-    fn way_taken(&self, count: usize, way: Option<Way>) -> Result<Option<Way>> {
+    fn strategy_used(
+        &self,
+        count: usize,
+        strategy: Option<DenseStrategy>,
+    ) -> Result<Option<DenseStrategy>> {
         let mut scratch = SearchScratch::new();
         let mut taken = None;
-        self.answer(count, way, (0, self.queries.rows()), &mut scratch, |_, answer| {
-            taken = answer.way;
+        self.answer(count, strategy, (0, self.queries.rows()), &mut scratch, |_, answer| {
+            taken = answer.strategy;
         })?;
         Ok(taken)
     }
 
-    fn recall(&self, count: usize, way: Option<Way>, truth: &Array<u32>) -> Result<f64> {
+    fn recall(
+        &self,
+        count: usize,
+        strategy: Option<DenseStrategy>,
+        truth: &Array<u32>,
+    ) -> Result<f64> {
         let mut found = 0;
-        self.answer(count, way, (0, 1), &mut SearchScratch::new(), |at, answer| {
+        self.answer(count, strategy, (0, 1), &mut SearchScratch::new(), |at, answer| {
             let wanted = &truth.row(at)[..count];
             found += answer.hits.iter().filter(|hit| wanted.contains(&hit.ordinal)).count();
         })?;
@@ -259,25 +268,30 @@ impl Run<'_> {
     }
 
     /// Processor time of a query on this thread, in microseconds.
-    fn cpu_us(&self, count: usize, way: Option<Way>) -> Result<f64> {
+    fn cpu_us(&self, count: usize, strategy: Option<DenseStrategy>) -> Result<f64> {
         let mut scratch = SearchScratch::new();
         let (start, mut passes) = (cpu_time::ThreadTime::now(), 0);
         while start.elapsed() < MIN_MEASURED {
-            self.answer(count, way, (0, 1), &mut scratch, |_, _| {})?;
+            self.answer(count, strategy, (0, 1), &mut scratch, |_, _| {})?;
             passes += 1;
         }
         let queries = self.queries.rows() * passes;
         Ok(start.elapsed().as_secs_f64() * 1e6 / queries as f64)
     }
 
-    fn queries_per_second(&self, count: usize, way: Option<Way>, threads: usize) -> Result<f64> {
+    fn queries_per_second(
+        &self,
+        count: usize,
+        strategy: Option<DenseStrategy>,
+        threads: usize,
+    ) -> Result<f64> {
         let (start, mut passes) = (Instant::now(), 0);
         let mut scratches: Vec<_> = (0..threads).map(|_| SearchScratch::new()).collect();
         while start.elapsed() < MIN_MEASURED {
             std::thread::scope(|scope| {
                 let parts = scratches.iter_mut().enumerate().map(|(first, scratch)| {
                     let part = (first, threads);
-                    scope.spawn(move || self.answer(count, way, part, scratch, |_, _| {}))
+                    scope.spawn(move || self.answer(count, strategy, part, scratch, |_, _| {}))
                 });
                 let parts: Vec<_> = parts.collect();
                 parts.into_iter().try_for_each(|part| part.join().expect("searched"))

@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     }
     row("all of the process", opened.process, asked.process);
 
-    let truth = answer(shard, &queries, Some(Way::Scan))?;
+    let truth = answer(shard, &queries, Some(DenseStrategy::Scan))?;
     let found = answers.iter().zip(&truth).map(|(answer, truth)| {
         answer.iter().filter(|hit| truth.iter().any(|other| other.row == hit.row)).count()
     });
@@ -64,10 +64,10 @@ fn main() -> Result<()> {
 fn answer(
     shard: &BundleShard,
     queries: &[Vec<f32>],
-    way: Option<Way>,
+    strategy: Option<DenseStrategy>,
 ) -> std::result::Result<Vec<Vec<Hit>>, SearchError> {
     let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
-    let params = SearchParams { way, ..SearchParams::new(COUNT, &cancel) };
+    let params = SearchParams { strategy, ..SearchParams::new(COUNT, &cancel) };
     let search = |query: &Vec<f32>| {
         dense_top_k(shard, ITEMS, query, Metric::InnerProduct, &params, &mut scratch)
     };

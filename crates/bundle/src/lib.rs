@@ -58,9 +58,9 @@ pub use manifest::{
 };
 pub use remove::remove_bundle;
 pub use search::{
-    Allow, Answered, CancelFlag, DenseQuery, Hit, MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric,
-    SearchParams, SearchScratch, Way, Work, cost, costs_of_ways, dense_top_k, dense_top_k_each,
-    sparse_row_sum,
+    Allow, Answered, CancelFlag, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
+    MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Work, cost, costs_of_strategies,
+    dense_top_k, dense_top_k_each, sparse_row_sum,
 };
 pub use shard::BundleShard;
 pub use sign::{TrustedKeys, generate_keys, sign_bundle};

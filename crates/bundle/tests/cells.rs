@@ -91,12 +91,12 @@ proptest! {
                 let params = SearchParams {
                     allow, exclude_rows: &exclude, ..SearchParams::new(count, &cancel)
                 };
-                let scan = SearchParams { way: Some(Way::Scan), ..params };
+                let scan = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
                 let truth = search(&bundle, &query, metric, &scan, &mut scratch);
-                let exact = SearchParams { way: Some(Way::ExactCells), ..params };
+                let exact = SearchParams { strategy: Some(DenseStrategy::ExactCells), ..params };
                 let found = search(&bundle, &query, metric, &exact, &mut scratch);
                 prop_assert_eq!(&found, &truth, "{:?} {:?}", metric, allow);
-                prop_assert_eq!(scratch.last_way(), Some(Way::ExactCells));
+                prop_assert_eq!(scratch.last_strategy(), Some(DenseStrategy::ExactCells));
                 // Coarse rows say which exact ones to read, and change nothing.
                 for params in [&scan, &exact] {
                     let found = search(&coarse, &query, metric, params, &mut scratch);
@@ -104,7 +104,7 @@ proptest! {
                 }
                 // Approximate ones may miss, but neither make up nor repeat nor run short.
                 let effort = Effort { reach: 1.0, pool: 1.5 };
-                let rough = SearchParams { way: Some(Way::Cells(effort)), ..params };
+                let rough = SearchParams { strategy: Some(DenseStrategy::Cells(effort)), ..params };
                 let found = search(&bundle, &query, metric, &rough, &mut scratch);
                 prop_assert_eq!(found.len(), truth.len());
                 for (found, best) in found.iter().zip(&truth) {
@@ -127,8 +127,10 @@ fn coarse_rows_spare_exact_ones() {
     let values = || factors(rows, rank, 3);
     let cancel = CancelFlag::new();
     let effort = Effort { reach: 3.0, pool: 8.0 };
-    let params =
-        SearchParams { way: Some(Way::Cells(effort)), ..SearchParams::new(count, &cancel) };
+    let params = SearchParams {
+        strategy: Some(DenseStrategy::Cells(effort)),
+        ..SearchParams::new(count, &cancel)
+    };
     let mut scratch = SearchScratch::new();
     let query = Random(4).vector(rank);
     for metric in [Metric::InnerProduct, Metric::Cosine] {
@@ -143,23 +145,23 @@ fn coarse_rows_spare_exact_ones() {
     }
 }
 
-/// The share of the best that is found, with the way that is chosen and with the chosen effort.
+/// The share of the best that is found, with the strategy that is chosen and with the chosen effort.
 fn recall(
     bundle: &Bundle,
     queries: &[f32],
     metric: Metric,
     count: usize,
     allow: Allow<'_>,
-    way: Option<Way>,
+    strategy: Option<DenseStrategy>,
 ) -> f64 {
     let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
     let rank = bundle.shards()[0].dense("item_factors").expect("there").rank();
     let (mut found, mut wanted) = (0, 0);
     for query in queries.chunks_exact(rank) {
         let params = SearchParams { allow, ..SearchParams::new(count, &cancel) };
-        let truth = SearchParams { way: Some(Way::Scan), ..params };
+        let truth = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
         let truth = search(bundle, query, metric, &truth, &mut scratch);
-        let params = SearchParams { way, ..params };
+        let params = SearchParams { strategy, ..params };
         let hits = search(bundle, query, metric, &params, &mut scratch);
         assert_eq!(hits.len(), truth.len(), "an answer came back short");
         wanted += truth.len();
@@ -184,7 +186,8 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
             let chosen = recall(&bundle, queries, metric, count, all, None);
             assert!(chosen >= 0.94, "{metric:?}@{count}: {chosen}");
         }
-        let rough = recall(&bundle, queries, metric, 100, Allow::All, Some(Way::Cells(effort)));
+        let rough =
+            recall(&bundle, queries, metric, 100, Allow::All, Some(DenseStrategy::Cells(effort)));
         assert!((0.94..1.0).contains(&rough), "{metric:?}: {rough} of an approximate search");
         for share in [2, 10, 100, 1_000] {
             let bitmap = one_in(rows, share);
@@ -226,18 +229,18 @@ fn the_way_depends_on_what_is_wanted() {
     let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
     let query = factors(1, rank, 99);
     let (few, half) = (one_in(rows, 2_000), one_in(rows, 2));
-    let mut way = |count: usize, allow: Allow<'_>, exact: bool| {
+    let mut strategy = |count: usize, allow: Allow<'_>, exact: bool| {
         let params = SearchParams { allow, exact, ..SearchParams::new(count, &cancel) };
         search(&bundle, &query, Metric::InnerProduct, &params, &mut scratch);
-        scratch.last_way().expect("searched").name()
+        scratch.last_strategy().expect("searched").name()
     };
-    assert_eq!(way(10, Allow::All, false), "exact_cells");
-    assert_eq!(way(1_000, Allow::All, false), "cells");
-    assert_eq!(way(1_000, Allow::All, true), "exact_cells");
-    assert_eq!(way(10, Allow::Rows(&few), false), "scan");
+    assert_eq!(strategy(10, Allow::All, false), "exact_cells");
+    assert_eq!(strategy(1_000, Allow::All, false), "cells");
+    assert_eq!(strategy(1_000, Allow::All, true), "exact_cells");
+    assert_eq!(strategy(10, Allow::Rows(&few), false), "scan");
     // Keeping that many rows costs a scan more than cells; of half the rows cells would have to find twice as many.
-    assert_eq!(way(10_000, Allow::All, false), "cells");
-    assert_eq!(way(10_000, Allow::Rows(&half), false), "scan");
+    assert_eq!(strategy(10_000, Allow::All, false), "cells");
+    assert_eq!(strategy(10_000, Allow::Rows(&half), false), "scan");
 }
 
 /// Queries and rows that leave the range in which codes work are scanned.
@@ -248,9 +251,16 @@ fn what_cells_cannot_hold_is_scanned() {
     let plain = bundle_of(factors(2_000, rank, 1), rank, 3);
     for scale in [0.0, 1e-30, 1e20] {
         let query = [scale; 4];
-        let params = SearchParams { way: Some(Way::ExactCells), ..SearchParams::new(10, &cancel) };
+        let params = SearchParams {
+            strategy: Some(DenseStrategy::ExactCells),
+            ..SearchParams::new(10, &cancel)
+        };
         let hits = search(&plain, &query, Metric::InnerProduct, &params, &mut scratch);
-        assert_eq!((hits.len(), scratch.last_way()), (10, Some(Way::Scan)), "{scale}");
+        assert_eq!(
+            (hits.len(), scratch.last_strategy()),
+            (10, Some(DenseStrategy::Scan)),
+            "{scale}"
+        );
     }
     let mut values = factors(2_000, rank, 1);
     values[17] = 1e20;

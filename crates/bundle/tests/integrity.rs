@@ -313,19 +313,20 @@ fn exercise(shard: &BundleShard) {
         ..FilterSpec::default()
     };
     let bitmap = filter_rows(shard, &filter).expect("a fine filter");
-    let rough = Way::Cells(Effort { reach: 1.0, pool: 1.5 });
-    let walk = Way::Graph { width: 20, thorough: true };
-    let ways = [None, Some(rough), Some(Way::ExactCells), Some(walk), Some(Way::Scan)];
+    let rough = DenseStrategy::Cells(Effort { reach: 1.0, pool: 1.5 });
+    let walk = DenseStrategy::Graph { width: 20, thorough: true };
+    let strategies =
+        [None, Some(rough), Some(DenseStrategy::ExactCells), Some(walk), Some(DenseStrategy::Scan)];
     let filtered = bitmap.as_ref().map_or(Allow::All, Allow::Rows);
     for query in factors(3, 3, 9).chunks_exact(3) {
         for (matrix, allow) in
             [("item_factors", Allow::All), ("item_factors", filtered), ("user_factors", Allow::All)]
         {
-            for (metric, way) in [Metric::InnerProduct, Metric::Cosine]
+            for (metric, strategy) in [Metric::InnerProduct, Metric::Cosine]
                 .into_iter()
-                .flat_map(|metric| ways.map(|way| (metric, way)))
+                .flat_map(|metric| strategies.map(|strategy| (metric, strategy)))
             {
-                let params = SearchParams { allow, way, ..SearchParams::new(12, &cancel) };
+                let params = SearchParams { allow, strategy, ..SearchParams::new(12, &cancel) };
                 if let Ok(hits) = dense_top_k(shard, matrix, query, metric, &params, &mut scratch) {
                     assert!(hits.iter().all(|hit| hit.score.is_finite()));
                 }

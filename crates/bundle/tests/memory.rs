@@ -36,8 +36,11 @@ fn data_stays_in_the_files() {
         for query in queries.chunks_exact(16) {
             for metric in [Metric::InnerProduct, Metric::Cosine] {
                 for allow in [Allow::All, Allow::Rows(&bitmap)] {
-                    for way in [None, Some(Way::Scan), Some(Way::ExactCells)] {
-                        let params = SearchParams { allow, way, ..SearchParams::new(100, &cancel) };
+                    for strategy in
+                        [None, Some(DenseStrategy::Scan), Some(DenseStrategy::ExactCells)]
+                    {
+                        let params =
+                            SearchParams { allow, strategy, ..SearchParams::new(100, &cancel) };
                         let hits = dense_top_k(
                             shard,
                             "item_factors",
@@ -47,7 +50,7 @@ fn data_stays_in_the_files() {
                             &mut scratch,
                         );
                         assert_eq!(hits.expect("found").len(), 100);
-                        assert!(way.is_none() || scratch.last_way() == way);
+                        assert!(strategy.is_none() || scratch.last_strategy() == strategy);
                         searches += 1;
                     }
                 }

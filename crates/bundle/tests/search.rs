@@ -53,14 +53,14 @@ fn poor_graph() -> Option<IndexOptions> {
     Some(IndexOptions { target_recall: 0.5, ..graph() })
 }
 
-fn walk(width: usize) -> Option<Way> {
-    Some(Way::Graph { width, thorough: true })
+fn walk(width: usize) -> Option<DenseStrategy> {
+    Some(DenseStrategy::Graph { width, thorough: true })
 }
 
-/// Each way of searching, where the index is there for it, and the one that is chosen.
-fn ways() -> [Option<Way>; 5] {
-    let cells = Way::Cells(Effort { reach: 2.0, pool: 2.0 });
-    [None, Some(Way::Scan), Some(cells), Some(Way::ExactCells), walk(300)]
+/// Each search strategy, where the index is there for it, and the one that is chosen.
+fn strategies() -> [Option<DenseStrategy>; 5] {
+    let cells = DenseStrategy::Cells(Effort { reach: 2.0, pool: 2.0 });
+    [None, Some(DenseStrategy::Scan), Some(cells), Some(DenseStrategy::ExactCells), walk(300)]
 }
 
 /// No index, and each kind of it.
@@ -218,9 +218,10 @@ fn walks_find_what_the_scan_finds() {
                 let best = search(SearchParams { exact: true, ..params });
                 let mut exclude: Vec<u32> = best[..excluded].iter().map(|hit| hit.row).collect();
                 exclude.sort_unstable();
-                // A way of its own makes it walk whatever the costs.
-                let way = walk(200);
-                let hits = search(SearchParams { count, exclude_rows: &exclude, way, ..params });
+                // A strategy of its own makes it walk whatever the costs.
+                let strategy = walk(200);
+                let hits =
+                    search(SearchParams { count, exclude_rows: &exclude, strategy, ..params });
                 walked += usize::from(hits != best[excluded..]);
                 wanted += count;
                 found += best[excluded..].iter().filter(|hit| hits.contains(hit)).count();
@@ -266,10 +267,10 @@ fn the_default_width_reaches_the_target() {
                 .expect("found")
             };
             let width = widths.for_count(count).expect("reached");
-            let way = Some(Way::Graph { width, thorough: false });
+            let strategy = Some(DenseStrategy::Graph { width, thorough: false });
             let (best, hits) = (
                 search(SearchParams { exact: true, ..params }),
-                search(SearchParams { way, ..params }),
+                search(SearchParams { strategy, ..params }),
             );
             different += usize::from(best != hits);
             found += best.iter().filter(|hit| hits.contains(hit)).count();
@@ -336,7 +337,7 @@ fn a_filter_against_the_query_is_exact() {
         let bitmap = RowBitmap::of(2_000, worst.iter().map(|hit| hit.row));
         let params = SearchParams {
             allow: Allow::Rows(&bitmap),
-            way: walk(30),
+            strategy: walk(30),
             ..SearchParams::new(10, &cancel)
         };
         assert_eq!(top(&bundle, query, &params).expect("found"), worst[..10]);
@@ -351,7 +352,7 @@ fn a_walk_that_comes_back_short_scans() {
     let cancel = CancelFlag::new();
     let query = Random(1).vector(6);
     for count in [1, 899, 900, 5_000] {
-        let params = SearchParams { way: walk(1), ..SearchParams::new(count, &cancel) };
+        let params = SearchParams { strategy: walk(1), ..SearchParams::new(count, &cancel) };
         let hits = top(&bundle, &query, &params).expect("found");
         assert_eq!(hits.len(), count.min(900));
         if count >= 900 {
@@ -372,8 +373,8 @@ fn ties_go_to_the_smaller_ordinal() {
                 (&bundle.shards()[0], CancelFlag::new(), SearchScratch::new());
             for metric in [Metric::InnerProduct, Metric::Cosine] {
                 for query in [[3.0f32, -1.0], [-1.0, 0.5], [0.0, 0.0]] {
-                    for way in ways() {
-                        let params = SearchParams { way, ..SearchParams::new(20, &cancel) };
+                    for strategy in strategies() {
+                        let params = SearchParams { strategy, ..SearchParams::new(20, &cancel) };
                         let hits = dense_top_k(
                             shard,
                             "item_factors",
@@ -387,7 +388,7 @@ fn ties_go_to_the_smaller_ordinal() {
                         assert_eq!(
                             ordinals,
                             (0..20).collect::<Vec<_>>(),
-                            "{query:?} {metric:?} {way:?}"
+                            "{query:?} {metric:?} {strategy:?}"
                         );
                     }
                 }
@@ -580,7 +581,7 @@ fn scratch_serves_shards_of_any_size() {
     for _ in 0..3 {
         for (bundle, rank) in [(&large, 6), (&small, 3), (&large, 6)] {
             let shard = &bundle.shards()[0];
-            let params = SearchParams { way: walk(50), ..SearchParams::new(20, &cancel) };
+            let params = SearchParams { strategy: walk(50), ..SearchParams::new(20, &cancel) };
             let query = Random(4).vector(rank);
             let mut search = |params: &SearchParams<'_>| {
                 dense_top_k(

@@ -12,9 +12,9 @@ pub mod convert_events;
 pub mod convert_experiment;
 pub mod convert_raft;
 mod convert_recipe;
+mod convert_search;
 pub mod convert_telemetry;
 pub mod convert_traffic;
-mod ways;
 
 /// What callers see (`marquee.v1`).
 #[allow(missing_docs, unreachable_pub, clippy::all)] // generated

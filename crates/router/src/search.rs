@@ -12,10 +12,11 @@ use marquee_core::bounds::{MAX_BATCH, MAX_INTERNAL_MESSAGE_BYTES};
 use marquee_core::id::ModelVersion;
 use marquee_core::ranking::fuse::{Candidate, Contribution};
 use marquee_core::ranking::merge::{Overlap, Pick, Ranked, merge_top_k};
+use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
     Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,
-    SearchResponse, SearchResult, SearchWay,
+    SearchResponse, SearchResult,
 };
 use marquee_proto::v1;
 use prost::Message as _;
@@ -172,10 +173,11 @@ impl<'a> SearchRound<'a> {
     }
 
     /// How a query was searched, by all that was answered.
-    pub(crate) fn ways(&self, ticket: Ticket) -> BTreeSet<SearchWay> {
+    pub(crate) fn strategies(&self, ticket: Ticket) -> BTreeSet<SearchStrategy> {
         let replies = self.ops[ticket.op].replies.iter();
-        // Ways of a later version have no name here.
-        replies.flat_map(|reply| reply.queries[ticket.query].ways()).collect()
+        let used = replies.flat_map(|reply| reply.queries[ticket.query].strategies());
+        // Strategies of a later version have no name here.
+        used.filter_map(|strategy| strategy.known()).collect()
     }
 
     /// The best items of a query over all that was answered, after the round. With `leaf` given,

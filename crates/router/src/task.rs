@@ -36,7 +36,8 @@ use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
 use marquee_core::plan::{Plan, Route};
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::fuse::Candidate;
-use marquee_proto::shard::v1::{Operation, Query, SearchWay};
+use marquee_core::ranking::strategy::SearchStrategy;
+use marquee_proto::shard::v1::{Operation, Query};
 use marquee_proto::v1::{self, FallbackReason, SearchReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -91,7 +92,7 @@ struct Leaf<'a> {
     /// What its lists are not to have.
     exclude: Arc<[u32]>,
     /// How it was searched; kept only for answers that explain.
-    ways: BTreeSet<SearchWay>,
+    strategies: BTreeSet<SearchStrategy>,
     /// What the vector is a sum of that it was searched for; only for answers that explain.
     basis: Option<Basis<'a>>,
 }
@@ -305,8 +306,12 @@ impl<'a> Task<'a> {
     }
 
     /// How a demand was searched.
-    pub(crate) fn note_ways(&mut self, demand: &Demand, ways: BTreeSet<SearchWay>) {
-        self.leaves[demand.leaf].ways.extend(ways);
+    pub(crate) fn note_strategies(
+        &mut self,
+        demand: &Demand,
+        strategies: BTreeSet<SearchStrategy>,
+    ) {
+        self.leaves[demand.leaf].strategies.extend(strategies);
     }
 
     /// Whether a demand of this leaf finds users, for [`meet`](Self::meet), and no items.
@@ -421,7 +426,7 @@ impl<'a> Leaf<'a> {
             within: Vec::new(),
             approach: Approach::None,
             exclude: Arc::default(),
-            ways: BTreeSet::new(),
+            strategies: BTreeSet::new(),
             basis: None,
         }
     }
@@ -438,7 +443,7 @@ impl<'a> Leaf<'a> {
             _ => self.recipe.name(),
         };
         let model = layout.version(self.version).name.clone();
-        let ways: Vec<&str> = self.ways.iter().filter_map(|way| way.word()).collect();
-        NamedLeaf { model, recipe: recipe.into(), search: ways.join(", ") }
+        let names: Vec<&str> = self.strategies.iter().map(|strategy| strategy.name()).collect();
+        NamedLeaf { model, recipe: recipe.into(), search: names.join(", ") }
     }
 }

@@ -31,5 +31,5 @@ pub use config::{
 };
 pub use deadline::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 pub use error::RequestError;
-pub use service::{OperationsSpent, ShardApi, WayCounts};
+pub use service::{OperationsSpent, ShardApi, StrategyCounts};
 pub use shard::{Shard, StartError};

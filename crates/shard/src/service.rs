@@ -7,11 +7,10 @@ use crate::pool::Pool;
 use crate::table::Table;
 use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_core::time_spent::Spent;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
-use marquee_proto::shard::v1::{
-    LookupRequest, LookupResponse, SearchRequest, SearchResponse, SearchWay,
-};
+use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -33,27 +32,22 @@ pub struct OperationsSpent {
     /// Items searched for, and described.
     pub search: Spent,
     /// How the searches were made.
-    pub ways: WayCounts,
+    pub strategies: StrategyCounts,
 }
 
-/// How many searches of a shard's matrix took each [`SearchWay`].
+/// How many searches of a shard's matrix used each [`SearchStrategy`].
 #[derive(Debug, Default)]
-pub struct WayCounts([AtomicU64; WAYS]);
+pub struct StrategyCounts([AtomicU64; SearchStrategy::ALL.len()]);
 
-/// The ways there are, the unspecified one included: they are numbered without gaps.
-const WAYS: usize = SearchWay::RowSum as usize + 1;
-
-impl WayCounts {
-    pub(crate) fn count(&self, way: SearchWay) {
-        self.0[way as usize].fetch_add(1, Ordering::Relaxed);
+impl StrategyCounts {
+    pub(crate) fn count(&self, strategy: SearchStrategy) {
+        self.0[strategy as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The ways that were taken so far, and how many times.
-    pub fn taken(&self) -> impl Iterator<Item = (SearchWay, u64)> + '_ {
-        let count = |(way, count): (i32, &AtomicU64)| {
-            Some((SearchWay::try_from(way).ok()?, count.load(Ordering::Relaxed)))
-        };
-        (0..).zip(&self.0).filter_map(count).filter(|(_, count)| *count > 0)
+    /// The strategies that were used so far, and how many times.
+    pub fn used(&self) -> impl Iterator<Item = (SearchStrategy, u64)> + '_ {
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        SearchStrategy::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0)
     }
 }
 

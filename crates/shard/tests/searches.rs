@@ -2,7 +2,8 @@
 
 mod support;
 
-use marquee_proto::shard::v1::{DenyList, Operation, Query, QueryResult, SearchOp, SearchWay};
+use marquee_core::ranking::strategy::SearchStrategy;
+use marquee_proto::shard::v1::{DenyList, Operation, Query, QueryResult, SearchOp};
 use marquee_proto::v1::{AttributeRange, Filter};
 use std::collections::BTreeMap;
 use support::{Catalogue, Cluster, ITEMS, USERS, bytes_of, version};
@@ -64,11 +65,13 @@ async fn however_the_catalogue_is_cut_the_lists_are_the_same() {
         let expected = catalogue.ranking(&catalogue.item_factors[4], true);
         assert_eq!(response.results[3].queries[0].ordinals, expected[..9]);
         assert_eq!(response.results[3].queries[0].ordinals[0], 4, "most like itself");
-        let ways = |op: usize| response.results[op].queries[0].ways().collect::<Vec<_>>();
-        assert_eq!([ways(0), ways(1)], [[SearchWay::Scan], [SearchWay::RowSum]]);
-        let taken: Vec<_> = cluster.api.spent().ways.taken().collect();
+        let used = |op: usize| -> Vec<SearchStrategy> {
+            response.results[op].queries[0].strategies().filter_map(|used| used.known()).collect()
+        };
+        assert_eq!([used(0), used(1)], [[SearchStrategy::Scan], [SearchStrategy::RowSum]]);
+        let counts: Vec<_> = cluster.api.spent().strategies.used().collect();
         let (scans, sums) = ((USERS as u64 + 1) * u64::from(shards), u64::from(shards));
-        assert_eq!(taken, [(SearchWay::Scan, scans), (SearchWay::RowSum, sums)]);
+        assert_eq!(counts, [(SearchStrategy::Scan, scans), (SearchStrategy::RowSum, sums)]);
         // Not alike: equal, to the last bit of the scores.
         assert_eq!(whole.get_or_insert_with(|| response.clone()), &response);
         cluster.shard.shutdown().await;

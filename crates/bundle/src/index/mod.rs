@@ -1,7 +1,7 @@
 //! Building what makes searches fast: cells, or a graph; each is measured against the exact scan with
 //! the queries that it will meet.
 //!
-//! Start with [`cells`], which is what a bundle gets unless told otherwise; [`graph`] is the other way.
+//! Start with [`cells`], which is what a bundle gets unless told otherwise; [`graph`] is the other strategy.
 
 pub(crate) mod cells;
 pub(crate) mod graph;

@@ -1,4 +1,4 @@
-//! What searches cost: the model that the planner compares ways by.
+//! What searches cost: the model that the planner compares strategies by.
 //!
 //! A cost is about the processor time, in nanoseconds, that the operations of a search take. The constants
 //! were fitted on 2026-11-26 on an Intel Xeon (model 207, AVX-512, two shared cores, no LTO) by
@@ -7,7 +7,7 @@
 //! since). tests/bench/README.md has the figures, and what the
 //! choices lose. How many operations a search takes is measured when an index is built, on the queries that it
 //! will meet. Mostly ratios matter, and they are constants rather than measured at start, so that every
-//! replica chooses the same way: answers must not depend on which machine was asked.
+//! replica chooses the same strategy: answers must not depend on which machine was asked.
 
 use super::cells::Work;
 use crate::dense::BLOCK_ROWS;

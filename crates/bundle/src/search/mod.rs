@@ -7,10 +7,10 @@
 //! in one order: score descending, then ordinal ascending. A score is always the exact `f32` one and
 //! never NaN.
 //!
-//! A dense search picks its [`Way`] by what each would cost (`plan`, `cost`): visiting some of the
+//! A dense search picks its [`DenseStrategy`] by what each would cost (`plan`, `cost`): visiting some of the
 //! cells, approximately with a measured recall, or as many as it takes to miss nothing (`cells`);
 //! walking the frozen graph (`beam`), approximately and by inner product only; or scanning all rows
-//! (`scan`). Where the approximate ways can't tell which of equal rows come first, or come back short,
+//! (`scan`). Where the approximate strategies can't tell which of equal rows come first, or come back short,
 //! an exact one follows.
 //!
 //! Memory lives in a [`SearchScratch`], one a thread, which grows to the largest shard it has seen
@@ -101,14 +101,14 @@ pub struct SearchParams<'a> {
     pub cancel: &'a CancelFlag,
     /// Miss nothing, whatever it costs.
     pub exact: bool,
-    /// Search this way, where the matrix has what it takes, instead of the one that costs least.
-    pub way: Option<Way>,
+    /// Search by this strategy, where the matrix has what it needs, instead of the one that costs least.
+    pub strategy: Option<DenseStrategy>,
 }
 
 impl<'a> SearchParams<'a> {
     /// The best `count` of all rows.
     pub fn new(count: usize, cancel: &'a CancelFlag) -> Self {
-        Self { count, allow: Allow::All, exclude_rows: &[], cancel, exact: false, way: None }
+        Self { count, allow: Allow::All, exclude_rows: &[], cancel, exact: false, strategy: None }
     }
 
     /// Checks what is common to both operations, for a shard of `rows` rows.
@@ -146,7 +146,7 @@ impl<'a> SearchParams<'a> {
 
 /// How a dense matrix is searched.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
+pub enum DenseStrategy {
     /// Every row that could be among the results is scored: exact.
     Scan,
     /// The cells' most promising blocks, and the best of their rows re-scored.
@@ -162,7 +162,7 @@ pub enum Way {
     },
 }
 
-impl Way {
+impl DenseStrategy {
     /// Its name, for people who measure.
     pub fn name(self) -> &'static str {
         match self {
@@ -195,7 +195,7 @@ pub struct SearchScratch {
     cells: cells::CellSearch,
     rescorer: Rescorer,
     sums: row_sum::Sums,
-    way: Option<Way>,
+    strategy: Option<DenseStrategy>,
 }
 
 impl SearchScratch {
@@ -205,8 +205,8 @@ impl SearchScratch {
     }
 
     /// How the last [`dense_top_k`] was answered; none before the first, and where nothing was searched.
-    pub fn last_way(&self) -> Option<Way> {
-        self.way
+    pub fn last_strategy(&self) -> Option<DenseStrategy> {
+        self.strategy
     }
 
     /// How many rows the last walk over a graph scored; none before the first.
@@ -235,7 +235,7 @@ pub struct Answered {
     /// The rows, best first.
     pub hits: Vec<Hit>,
     /// How they were found; none where nothing was searched.
-    pub way: Option<Way>,
+    pub strategy: Option<DenseStrategy>,
 }
 
 /// Queries that are scanned for together at most. More would save little, for so many share what a block
@@ -256,27 +256,27 @@ pub fn dense_top_k(
     params: &SearchParams<'_>,
     scratch: &mut SearchScratch,
 ) -> Result<Vec<Hit>, SearchError> {
-    scratch.way = None;
+    scratch.strategy = None;
     let over = Over::new(shard, matrix, metric)?;
     let query = DenseQuery { vector: query, params: *params };
-    let Some(way) = over.choose(&query)? else { return Ok(Vec::new()) };
-    let Answered { hits, way } = over.search(&query, way, scratch)?;
-    scratch.way = way;
+    let Some(strategy) = over.choose(&query)? else { return Ok(Vec::new()) };
+    let Answered { hits, strategy } = over.search(&query, strategy, scratch)?;
+    scratch.strategy = strategy;
     Ok(hits)
 }
 
-/// What each way to answer would cost by the planner's model, in nanoseconds; [`dense_top_k`] takes the least,
+/// What each strategy to answer would cost by the planner's model, in nanoseconds; [`dense_top_k`] takes the least,
 /// or an exact one that is cheap enough. Nothing where there is nothing to search.
 ///
 /// # Errors
 /// As [`dense_top_k`], for what can be told before searching.
-pub fn costs_of_ways(
+pub fn costs_of_strategies(
     shard: &BundleShard,
     matrix: &str,
     query: &[f32],
     metric: Metric,
     params: &SearchParams<'_>,
-) -> Result<Vec<(Way, f64)>, SearchError> {
+) -> Result<Vec<(DenseStrategy, f64)>, SearchError> {
     let over = Over::new(shard, matrix, metric)?;
     let query = DenseQuery { vector: query, params: *params };
     if over.choose(&query)?.is_none() {
@@ -284,7 +284,10 @@ pub fn costs_of_ways(
     }
     let plain = over.matrix.cells().is_some() && cells::is_plain(query.vector);
     let allowed = params.allowed(over.matrix.rows());
-    Ok(plan::ways(over.matrix, metric, params, allowed, plain).into_iter().flatten().collect())
+    Ok(plan::strategies(over.matrix, metric, params, allowed, plain)
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// What [`dense_top_k`] gives for each of these queries, in order and bit for bit; each has an error of
@@ -305,11 +308,11 @@ pub fn dense_top_k_each(
     let mut answers = Vec::with_capacity(queries.len());
     for (place, query) in queries.iter().enumerate() {
         answers.push(match over.choose(query) {
-            Ok(Some(Way::Scan)) => {
+            Ok(Some(DenseStrategy::Scan)) => {
                 scanned.push(place);
                 Ok(Answered::default())
             }
-            Ok(Some(way)) => over.search(query, way, scratch),
+            Ok(Some(strategy)) => over.search(query, strategy, scratch),
             Ok(None) => Ok(Answered::default()),
             Err(error) => Err(error),
         });
@@ -356,7 +359,7 @@ impl<'a> Over<'a> {
 
     /// Checks a query and chooses its way, for which the matrix has what it takes; none if there is
     /// nothing to search.
-    fn choose(&self, query: &DenseQuery<'_>) -> Result<Option<Way>, SearchError> {
+    fn choose(&self, query: &DenseQuery<'_>) -> Result<Option<DenseStrategy>, SearchError> {
         let Self { matrix, metric, .. } = *self;
         let DenseQuery { vector, params } = query;
         if vector.len() != matrix.rank() {
@@ -374,23 +377,25 @@ impl<'a> Over<'a> {
         let plain = matrix.cells().is_some() && cells::is_plain(vector);
         let walkable = matrix.graph().is_some() && metric == Metric::InnerProduct;
         let choose = || plan::choose(matrix, metric, params, allowed, plain);
-        Ok(Some(match params.way.unwrap_or_else(choose) {
-            way @ (Way::Cells(_) | Way::ExactCells) if plain => way,
-            way @ Way::Graph { .. } if walkable => way,
-            _ => Way::Scan,
+        Ok(Some(match params.strategy.unwrap_or_else(choose) {
+            strategy @ (DenseStrategy::Cells(_) | DenseStrategy::ExactCells) if plain => strategy,
+            strategy @ DenseStrategy::Graph { .. } if walkable => strategy,
+            _ => DenseStrategy::Scan,
         }))
     }
 
-    /// Searches in the way that was chosen, or exactly where that one comes back short.
+    /// Searches by the chosen strategy, or exactly where that one comes back short.
     fn search(
         &self,
         query: &DenseQuery<'_>,
-        way: Way,
+        strategy: DenseStrategy,
         scratch: &mut SearchScratch,
     ) -> Result<Answered, SearchError> {
         let SearchScratch { lanes, beam, cells: search, top, rescorer, .. } = scratch;
         let params = &query.params;
-        if let (Way::Graph { width, thorough }, Some(graph)) = (way, self.matrix.graph()) {
+        if let (DenseStrategy::Graph { width, thorough }, Some(graph)) =
+            (strategy, self.matrix.graph())
+        {
             let (rows, dense) = (self.matrix.rows(), self.matrix.view());
             let reach = if thorough { Reach::Thorough } else { Reach::Common };
             let effort = (width.clamp(1, rows), reach);
@@ -399,7 +404,7 @@ impl<'a> Over<'a> {
                     let there = params.count.min(params.allowed(rows));
                     let enough = |hits: &Vec<Hit>| hits.len() >= there;
                     if let Some(hits) = beam.hits(params, self.ordinals).filter(enough) {
-                        return Ok(Answered { hits, way: Some(way) });
+                        return Ok(Answered { hits, strategy: Some(strategy) });
                     }
                     // Fewer than there are, or a tie that the walk can't decide.
                 }
@@ -408,19 +413,21 @@ impl<'a> Over<'a> {
                 Err(beam::Stop::NotFinite) => {}
             }
         }
-        if let (Way::Cells(_) | Way::ExactCells, Some(cells)) = (way, self.matrix.cells()) {
+        if let (DenseStrategy::Cells(_) | DenseStrategy::ExactCells, Some(cells)) =
+            (strategy, self.matrix.cells())
+        {
             let about = (self.target(query.vector), cells.view());
-            let mut way = way;
-            if let Way::Cells(effort) = way {
+            let mut strategy = strategy;
+            if let DenseStrategy::Cells(effort) = strategy {
                 search.search(about, params, effort, (rescorer, top))?;
                 if search.is_tied(top) {
-                    way = Way::ExactCells;
+                    strategy = DenseStrategy::ExactCells;
                 }
             }
-            if way == Way::ExactCells {
+            if strategy == DenseStrategy::ExactCells {
                 search.search_exactly(about, params, (rescorer, top))?;
             }
-            return Ok(Answered { hits: top.take(), way: Some(way) });
+            return Ok(Answered { hits: top.take(), strategy: Some(strategy) });
         }
         let mut pass = self.pass(query, &mut scan::Lane::some(lanes, 1)[0]);
         scan::scan(std::slice::from_mut(&mut pass), self.matrix.block_norms());

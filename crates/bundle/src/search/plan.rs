@@ -1,7 +1,7 @@
-//! Choosing a way to search: by rows, results wanted, metric, and how many rows a filter leaves.
+//! Chooses a search strategy: by rows, results wanted, metric, and how many rows a filter leaves.
 
 use super::cost;
-use super::{Metric, SearchParams, Way};
+use super::{DenseStrategy, Metric, SearchParams};
 use crate::cells::{Care, Cells, TUNED_COUNTS, Tuned};
 use crate::dense::DenseMatrix;
 use crate::graph::{FrozenGraph, MAX_EF};
@@ -15,20 +15,20 @@ const COMMON_COUNT: usize = 100;
 /// they are allowed or not.
 const MIN_WALK_SHARE: f64 = 0.2;
 
-/// The way that costs least, for a query that cells can be searched with, or that they can't.
+/// The strategy that costs least, for a query that cells can be searched with, or that they can't.
 pub(super) fn choose(
     matrix: &DenseMatrix,
     metric: Metric,
     params: &SearchParams<'_>,
     allowed: usize,
     plain: bool,
-) -> Way {
-    let [scan, exact, cells, graph] = ways(matrix, metric, params, allowed, plain);
-    let least = |best: (Way, f64), other: Option<(Way, f64)>| match other {
+) -> DenseStrategy {
+    let [scan, exact, cells, graph] = strategies(matrix, metric, params, allowed, plain);
+    let least = |best: (DenseStrategy, f64), other: Option<(DenseStrategy, f64)>| match other {
         Some(other) if other.1 < best.1 => other,
         _ => best,
     };
-    let scan = scan.unwrap_or((Way::Scan, f64::INFINITY));
+    let scan = scan.unwrap_or((DenseStrategy::Scan, f64::INFINITY));
     let best = least(scan, exact);
     if params.exact || best.1 <= CHEAP {
         return best.0;
@@ -36,27 +36,27 @@ pub(super) fn choose(
     least(least(best, cells), graph).0
 }
 
-/// What each way would cost in nanoseconds of the model, of those that the matrix has what it takes for:
+/// What each strategy would cost in nanoseconds of the model, of those that the matrix has what it takes for:
 /// the scan, all cells that it takes to be exact, cells, the graph.
-pub(super) fn ways(
+pub(super) fn strategies(
     matrix: &DenseMatrix,
     metric: Metric,
     params: &SearchParams<'_>,
     allowed: usize,
     plain: bool,
-) -> [Option<(Way, f64)>; 4] {
+) -> [Option<(DenseStrategy, f64)>; 4] {
     let rows = matrix.rows();
     let cells = matrix.cells().filter(|_| plain);
     let wanted = wanted_among(params, allowed, rows);
-    let scan = (Way::Scan, cost::of_scan(rows, allowed, params.count, matrix.rank()));
+    let scan = (DenseStrategy::Scan, cost::of_scan(rows, allowed, params.count, matrix.rank()));
     let care = if allowed < rows { Care::Filtered } else { Care::Usual };
     let tuned = cells.map(|cells| tuned_for(cells, (metric, care), params.count, wanted));
-    let exact = tuned.map(|tuned| (Way::ExactCells, tuned.exact_cost));
-    let cells = tuned.and_then(|tuned| Some((Way::Cells(tuned.effort?), tuned.cost)));
+    let exact = tuned.map(|tuned| (DenseStrategy::ExactCells, tuned.exact_cost));
+    let cells = tuned.and_then(|tuned| Some((DenseStrategy::Cells(tuned.effort?), tuned.cost)));
     let graph = matrix.graph().filter(|_| metric == Metric::InnerProduct).and_then(|graph| {
         let (width, thorough) = walk(graph, wanted, allowed, rows)?;
         let cost = cost::of_walk(width, graph.links(), matrix.rank());
-        Some((Way::Graph { width, thorough }, cost))
+        Some((DenseStrategy::Graph { width, thorough }, cost))
     });
     [Some(scan), exact, cells, graph]
 }

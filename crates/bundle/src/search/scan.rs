@@ -6,7 +6,7 @@
 
 use super::rescore::{Rescorer, Target};
 use super::top::Top;
-use super::{Allow, Answered, Metric, SearchParams, Way};
+use super::{Allow, Answered, DenseStrategy, Metric, SearchParams};
 use crate::bitmap::bits;
 use crate::dense::{BLOCK_ROWS, DenseView, norm_f64};
 use crate::error::SearchError;
@@ -58,7 +58,8 @@ impl<'a> Pass<'a> {
 
     /// After the last block.
     pub(super) fn finish(self) -> Result<Answered, SearchError> {
-        self.outcome.map(|()| Answered { hits: self.lane.top.take(), way: Some(Way::Scan) })
+        self.outcome
+            .map(|()| Answered { hits: self.lane.top.take(), strategy: Some(DenseStrategy::Scan) })
     }
 
     /// Takes in one block of rows, the longest of which has this length.

@@ -10,7 +10,7 @@ use marquee_events::Counts;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
 use marquee_router::{Feedback, RouterService, RowCounts};
-use marquee_shard::{ShardApi, WayCounts};
+use marquee_shard::{ShardApi, StrategyCounts};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl NodeService for Usage {
             merge_ns: spent(self.router.as_ref().map(RouterService::merging)),
             events: self.router.as_ref().map(events).unwrap_or_default(),
             row_cache: self.router.as_ref().map(row_cache),
-            searches: operations.map(|spent| searches(&spent.ways)).unwrap_or_default(),
+            searches: operations.map(|spent| searches(&spent.strategies)).unwrap_or_default(),
         }))
     }
 }
@@ -95,8 +95,8 @@ fn row_cache(router: &RouterService) -> RowCache {
     RowCache { hits, misses, evictions, bytes }
 }
 
-fn searches(ways: &WayCounts) -> HashMap<String, u64> {
-    ways.taken().filter_map(|(way, count)| Some((way.word()?.to_owned(), count))).collect()
+fn searches(counts: &StrategyCounts) -> HashMap<String, u64> {
+    counts.used().map(|(strategy, count)| (strategy.name().to_owned(), count)).collect()
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -191,7 +191,7 @@ impl Engine {
                 }
                 let leaf = tasks[n].explains().then_some(demand.leaf);
                 if leaf.is_some() {
-                    tasks[n].note_ways(&demand, round.ways(ticket));
+                    tasks[n].note_strategies(&demand, round.strategies(ticket));
                 }
                 let list = round.take(ticket, leaf);
                 tasks[n].learn(layout, &demand, list, &lost);

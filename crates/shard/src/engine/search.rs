@@ -7,19 +7,21 @@ use super::{AnswerBytes, check_ops, check_version};
 use crate::error::RequestError;
 use crate::lifecycle::ReplicaKey;
 use crate::pool::{Pace, Work};
-use crate::service::{OperationsSpent, WayCounts};
+use crate::service::{OperationsSpent, StrategyCounts};
 use crate::table::{Replica, Table};
 use marquee_bundle::{
-    Allow, Answered, BundleShard, CancelFlag, DenseMatrix, DenseQuery, Entity, Hit,
+    Allow, Answered, BundleShard, CancelFlag, DenseMatrix, DenseQuery, DenseStrategy, Entity, Hit,
     MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric, Partition, SearchError, SearchParams,
-    SearchScratch, Way, dense_top_k_each, sparse_row_sum,
+    SearchScratch, dense_top_k_each, sparse_row_sum,
 };
 use marquee_core::bounds::{
     MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
 };
 use marquee_core::ranking::merge::best_first;
+use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_proto::shard::v1::{
-    Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse, SearchResult, SearchWay,
+    self as wire, Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,
+    SearchResult,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -252,7 +254,7 @@ impl Work for Search {
         let (op, ref queries) = self.units[unit];
         let op = &self.ops[op];
         let began = Instant::now();
-        let found = op.search(queries.clone(), cancel, scratch, &self.spent.ways);
+        let found = op.search(queries.clone(), cancel, scratch, &self.spent.strategies);
         let describe = |found: Vec<Found>| {
             let numbered = queries.clone().zip(&found);
             numbered.map(|(number, found)| op.describe(number, found, &self.bytes)).collect()
@@ -281,13 +283,13 @@ pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<QueryResult>>) -> Searc
 type Placed = (usize, Hit);
 
 /// What a query came to in one shard.
-type OfShard = Result<(Vec<Hit>, Option<SearchWay>), SearchError>;
+type OfShard = Result<(Vec<Hit>, Option<SearchStrategy>), SearchError>;
 
 /// What a query came to.
 #[derive(Default)]
 struct Found {
     hits: Vec<Placed>,
-    ways: BTreeSet<SearchWay>,
+    strategies: BTreeSet<SearchStrategy>,
 }
 
 impl Op {
@@ -323,7 +325,7 @@ impl Op {
         numbers: Range<usize>,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
-        counts: &WayCounts,
+        counts: &StrategyCounts,
     ) -> Result<Vec<Found>, RequestError> {
         let queries = &self.queries[numbers.clone()];
         let vectors: Vec<Vec<f32>> = queries.iter().map(vector).collect();
@@ -344,24 +346,24 @@ impl Op {
             let answers: Vec<OfShard> = match self.kind {
                 Kind::Dense(metric) => {
                     let answers = dense_top_k_each(shard, &self.matrix, metric, &dense, scratch);
-                    let told = |Answered { hits, way }| (hits, way.map(way_taken));
+                    let told = |Answered { hits, strategy }| (hits, strategy.map(strategy_of));
                     answers.into_iter().map(|answer| answer.map(told)).collect()
                 }
                 Kind::Sparse => {
                     let sum = |(query, of): (&Query, &DenseQuery<'_>)| {
                         let Query { rows, weights, .. } = query;
                         sparse_row_sum(shard, &self.matrix, rows, weights, &of.params, scratch)
-                            .map(|hits| (hits, Some(SearchWay::RowSum)))
+                            .map(|hits| (hits, Some(SearchStrategy::RowSum)))
                     };
                     queries.iter().zip(&dense).map(sum).collect()
                 }
             };
             for ((number, answer), found) in numbers.clone().zip(answers).zip(&mut found) {
-                let (hits, way) = answer.map_err(|error| self.failed(number, error))?;
+                let (hits, strategy) = answer.map_err(|error| self.failed(number, error))?;
                 found.hits.extend(hits.into_iter().map(|hit| (place, hit)));
-                if let Some(way) = way {
-                    counts.count(way);
-                    found.ways.insert(way);
+                if let Some(strategy) = strategy {
+                    counts.count(strategy);
+                    found.strategies.insert(strategy);
                 }
             }
             let each = began.elapsed() / queries.len() as u32;
@@ -443,7 +445,7 @@ impl Op {
         found: &Found,
         bytes: &AnswerBytes,
     ) -> Result<QueryResult, RequestError> {
-        let Found { hits, ways } = found;
+        let Found { hits, strategies } = found;
         let texts = |(place, hit): &Placed| {
             let ids = self.replicas[*place].shard.ids(self.entity);
             (ids.id(hit.row), ids.title(hit.row))
@@ -458,7 +460,10 @@ impl Op {
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
             item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
             titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
-            ways: ways.iter().map(|&way| way.into()).collect(),
+            strategies: strategies
+                .iter()
+                .map(|&used| wire::SearchStrategy::from(used).into())
+                .collect(),
             ..QueryResult::default()
         };
         self.explain(number, hits, &mut result)?;
@@ -502,12 +507,12 @@ fn vector(query: &Query) -> Vec<f32> {
     values.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }
 
-/// How a dense matrix was searched, on the wire.
-fn way_taken(way: Way) -> SearchWay {
-    match way {
-        Way::Scan => SearchWay::Scan,
-        Way::Cells(_) => SearchWay::Cells,
-        Way::ExactCells => SearchWay::ExactCells,
-        Way::Graph { .. } => SearchWay::Graph,
+/// The strategy by which a dense matrix was searched.
+fn strategy_of(strategy: DenseStrategy) -> SearchStrategy {
+    match strategy {
+        DenseStrategy::Scan => SearchStrategy::Scan,
+        DenseStrategy::Cells(_) => SearchStrategy::Cells,
+        DenseStrategy::ExactCells => SearchStrategy::ExactCells,
+        DenseStrategy::Graph { .. } => SearchStrategy::Graph,
     }
 }

@@ -8,15 +8,15 @@ const MAX_ASKED: usize = 24;
 /// Results of a search.
 const COUNT: usize = 12;
 /// A narrow walk.
-const NARROW: Way = Way::Graph { width: COUNT, thorough: true };
-/// The ways of searching, where the index is there for them, and how many results they are to find.
-const WAYS: [(Option<Way>, usize); 6] = [
+const NARROW: DenseStrategy = DenseStrategy::Graph { width: COUNT, thorough: true };
+/// The search strategies, where the index is there for them, and how many results they are to find.
+const STRATEGIES: [(Option<DenseStrategy>, usize); 6] = [
     (None, COUNT),
-    (Some(Way::Scan), COUNT),
-    (Some(Way::Cells(Effort { reach: 1.0, pool: 1.5 })), COUNT),
-    (Some(Way::ExactCells), COUNT),
+    (Some(DenseStrategy::Scan), COUNT),
+    (Some(DenseStrategy::Cells(Effort { reach: 1.0, pool: 1.5 })), COUNT),
+    (Some(DenseStrategy::ExactCells), COUNT),
     (Some(NARROW), COUNT),
-    (Some(Way::Graph { width: 500, thorough: true }), 200),
+    (Some(DenseStrategy::Graph { width: 500, thorough: true }), 200),
 ];
 
 /// Asks `shard` everything.
@@ -96,10 +96,12 @@ fn dense(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut Se
         assert!(matrix.row(row).iter().all(|value| value.is_finite()));
     }
     for metric in [Metric::InnerProduct, Metric::Cosine] {
-        for (&allow, (way, count)) in allows.iter().flat_map(|it| WAYS.map(|way| (it, way))) {
-            let exclude_rows = if way.is_none() { &[0, 3][..] } else { &[] };
+        for (&allow, (strategy, count)) in
+            allows.iter().flat_map(|it| STRATEGIES.map(|strategy| (it, strategy)))
+        {
+            let exclude_rows = if strategy.is_none() { &[0, 3][..] } else { &[] };
             let params =
-                SearchParams { allow, way, exclude_rows, ..SearchParams::new(count, &cancel) };
+                SearchParams { allow, strategy, exclude_rows, ..SearchParams::new(count, &cancel) };
             check(dense_top_k(shard, name, &query, metric, &params, scratch), &params, rows);
         }
     }
@@ -109,14 +111,14 @@ fn dense(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut Se
         let own = matrix.row(rows as u32 - 1).to_vec();
         check(dense_top_k(shard, name, &own, Metric::Cosine, &params, scratch), &params, rows);
         let vast = vec![f32::MAX; matrix.rank()];
-        let params = SearchParams { way: Some(NARROW), ..params };
+        let params = SearchParams { strategy: Some(NARROW), ..params };
         check(
             dense_top_k(shard, name, &vast, Metric::InnerProduct, &params, scratch),
             &params,
             rows,
         );
         // Scanned for together, each gets what it gets alone, an error too.
-        let params = SearchParams { way: Some(Way::Scan), ..params };
+        let params = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
         let queries = [&query, &vast, &own].map(|vector| DenseQuery { vector, params });
         let metric = Metric::InnerProduct;
         let together = dense_top_k_each(shard, name, metric, &queries, scratch);

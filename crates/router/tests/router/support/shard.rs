@@ -337,16 +337,17 @@ fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
         result.titles.push(item(ordinal).title.clone());
     }
     // One that this router does not know too: a node of a later version may name it.
-    let ways = op.shards.iter().map(|shard| way_of(op.operation(), *shard).into()).chain([99]);
-    result.ways = ways.collect::<BTreeSet<i32>>().into_iter().collect();
+    let strategies =
+        op.shards.iter().map(|shard| strategy_of(op.operation(), *shard).into()).chain([99]);
+    result.strategies = strategies.collect::<BTreeSet<i32>>().into_iter().collect();
     result
 }
 
 /// How a fake claims to search: even shards by cells, odd ones by scans.
-fn way_of(operation: Operation, shard: u32) -> SearchWay {
+fn strategy_of(operation: Operation, shard: u32) -> SearchStrategy {
     match (operation, shard % 2) {
-        (Operation::SparseRowSum, _) => SearchWay::RowSum,
-        (_, 0) => SearchWay::Cells,
-        _ => SearchWay::Scan,
+        (Operation::SparseRowSum, _) => SearchStrategy::RowSum,
+        (_, 0) => SearchStrategy::Cells,
+        _ => SearchStrategy::Scan,
     }
 }
