@@ -230,17 +230,20 @@ impl HistoryWeights {
     /// The rows to sum and their weights, in the order of the history. What is not liked, or too old
     /// to weigh anything, is left out.
     pub fn weigh(&self, history: &[Seen]) -> (Vec<u32>, Vec<f32>) {
-        let newest = |seen: &&Seen| self.newest.is_none_or(|newest| seen.age < newest);
-        history
-            .iter()
-            .filter(newest)
-            .map(|seen| {
-                let value = if self.by_value { seen.value } else { 1.0 };
-                (seen, value * self.decay.powf(f64::from(seen.age)) as f32)
-            })
-            .filter(|(seen, weight)| seen.value > 0.0 && *weight > 0.0)
-            .map(|(seen, weight)| (seen.ordinal, weight))
-            .unzip()
+        history.iter().filter_map(|seen| Some((seen.ordinal, self.weight(seen)?))).unzip()
+    }
+
+    /// Whether [`weigh`](Self::weigh) gives any row.
+    pub fn weighs_any(&self, history: &[Seen]) -> bool {
+        history.iter().any(|seen| self.weight(seen).is_some())
+    }
+
+    /// What an interaction weighs; none for what is not liked, or too old to weigh anything.
+    fn weight(&self, seen: &Seen) -> Option<f32> {
+        let is_new = self.newest.is_none_or(|newest| seen.age < newest);
+        let value = if self.by_value { seen.value } else { 1.0 };
+        let weight = value * self.decay.powf(f64::from(seen.age)) as f32;
+        (is_new && seen.value > 0.0 && weight > 0.0).then_some(weight)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -318,7 +321,12 @@ impl Recipe {
                 members.iter().map(|member| (&member.recipe, member.weight)).collect()
             }
             Self::Profiled { recipe, .. } => recipe.parts(),
-            one => vec![(one, 1.0)],
+            Self::MatrixFactorisation { .. }
+            | Self::Content { .. }
+            | Self::ItemRows { .. }
+            | Self::UserNeighbours { .. }
+            | Self::Popularity
+            | Self::Trending { .. } => vec![(self, 1.0)],
         }
     }
 
@@ -326,7 +334,13 @@ impl Recipe {
     pub fn profile(&self) -> Option<&Profile> {
         match self {
             Self::Profiled { profile, .. } => Some(profile),
-            _ => None,
+            Self::MatrixFactorisation { .. }
+            | Self::Content { .. }
+            | Self::ItemRows { .. }
+            | Self::UserNeighbours { .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. } => None,
         }
     }
 
@@ -336,7 +350,10 @@ impl Recipe {
             Self::Popularity | Self::Trending { .. } => false,
             Self::Blend { members } => members.iter().any(|member| member.recipe.is_personal()),
             Self::Profiled { recipe, .. } => recipe.is_personal(),
-            _ => true,
+            Self::MatrixFactorisation { .. }
+            | Self::Content { .. }
+            | Self::ItemRows { .. }
+            | Self::UserNeighbours { .. } => true,
         }
     }
 
@@ -361,7 +378,13 @@ impl Recipe {
             | Self::UserNeighbours { by: NeighbourSearch::Histories { history, .. }, .. } => {
                 Some(history)
             }
-            _ => None,
+            Self::MatrixFactorisation { .. }
+            | Self::Content { .. }
+            | Self::UserNeighbours { by: NeighbourSearch::Vectors { .. }, .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. }
+            | Self::Profiled { .. } => None,
         }
     }
 
@@ -369,7 +392,48 @@ impl Recipe {
     pub fn summed(&self) -> Option<&HistoryWeights> {
         match self {
             Self::Content { history, .. } => history.as_ref(),
-            _ => None,
+            Self::MatrixFactorisation { .. }
+            | Self::ItemRows { .. }
+            | Self::UserNeighbours { .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. }
+            | Self::Profiled { .. } => None,
+        }
+    }
+
+    /// The dense matrix that has a vector for each user, if there is one; none for recipes of several parts.
+    pub fn user_vectors(&self) -> Option<&str> {
+        match self {
+            Self::MatrixFactorisation { user_factors: matrix, .. }
+            | Self::Content { user_topics: matrix, .. }
+            | Self::UserNeighbours {
+                by: NeighbourSearch::Vectors { user_factors: matrix }, ..
+            } => Some(matrix),
+            Self::ItemRows { .. }
+            | Self::UserNeighbours { by: NeighbourSearch::Histories { .. }, .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. }
+            | Self::Profiled { .. } => None,
+        }
+    }
+
+    /// The dense matrix that has the topics of words, and the one of items that they are compared with, if
+    /// there are any; none for recipes of several parts.
+    pub fn text_vectors(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Content { item_topics, term_topics: Some(term_topics), .. } => {
+                Some((term_topics, item_topics))
+            }
+            Self::Content { term_topics: None, .. }
+            | Self::MatrixFactorisation { .. }
+            | Self::ItemRows { .. }
+            | Self::UserNeighbours { .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. }
+            | Self::Profiled { .. } => None,
         }
     }
 
@@ -418,7 +482,16 @@ impl Recipe {
             {
                 Err(format!("{neighbours} neighbours: 1 to {MAX_NEIGHBOURS} are allowed"))
             }
-            _ => self.history().or(self.summed()).map_or(Ok(()), HistoryWeights::check),
+            Self::Content { history: Some(history), .. }
+            | Self::ItemRows { history, .. }
+            | Self::UserNeighbours { by: NeighbourSearch::Histories { history, .. }, .. } => {
+                history.check()
+            }
+            Self::MatrixFactorisation { .. }
+            | Self::Content { history: None, .. }
+            | Self::UserNeighbours { by: NeighbourSearch::Vectors { .. }, .. }
+            | Self::Popularity
+            | Self::Trending { .. } => Ok(()),
         }
     }
 
