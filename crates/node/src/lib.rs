@@ -1,28 +1,16 @@
-//! What the `marquee` binary is made of.
+//! A node: the roles of its config, joined to each other and served.
 //!
-//! One process may be a whole cluster, one node of it, a trainer, or a tool that talks to one. The
-//! modules follow the commands: [`serve`] builds a node out of its roles from a checked [`config`];
-//! [`follow`] keeps a node without the control role in touch with those that have it; [`ctl`],
-//! [`load`] and [`eval`] are clients; [`offline`], [`export`] and [`keys`] need no cluster; [`demo`] tells the
-//! whole story with all of them. [`cli`] turns arguments into calls of these and errors into exit
-//! codes.
+//! [`config`] reads a file and checks it as a whole; [`serve`] builds a running node out of a checked
+//! config; [`follow`] keeps a node without the control role in touch with those that have it; [`log`] starts
+//! logging.
 //!
-//! Deliberately missing: anything that decides. What a rollout does, where a shard lives, how an
-//! answer is computed stands in the crates below this one.
+//! Deliberately missing: arguments and printed results, which are the command line's, and anything that
+//! decides. What a rollout does, where a shard lives and how an answer is computed stands in the crates
+//! below this one.
 
 #![forbid(unsafe_code)]
 
-pub mod cli;
 pub mod config;
-pub mod ctl;
-pub mod demo;
-pub mod eval;
-pub mod export;
 pub mod follow;
-pub mod keys;
-pub mod load;
 pub mod log;
-pub mod offline;
 pub mod serve;
-#[cfg(test)]
-mod testing;

@@ -7,10 +7,11 @@ use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
     SparseInput, SparseShape, write_bundle,
 };
+use marquee_client::loopback_address;
 use marquee_core::model::recipe::{HistoryWeights, NeighbourSearch, Recipe};
 use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
 use marquee_core::ranking::fuse::Candidate;
-use marquee_node::serve::{Node, loopback_address, standalone};
+use marquee_node::serve::{Node, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
     ChangeDenyListRequest, Diversify, Ensemble, EnsembleNode, Product, ProductForm,

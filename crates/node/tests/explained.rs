@@ -5,8 +5,9 @@ use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, SparseInput,
     SparseShape, write_bundle,
 };
+use marquee_client::loopback_address;
 use marquee_core::model::recipe::{FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, Recipe};
-use marquee_node::serve::{Node, loopback_address, standalone};
+use marquee_node::serve::{Node, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{Filter, RecommendRequest, RecommendedItem};
 use marquee_train::{ModelConfig, ModelKind, TrainArgs, train};

@@ -5,12 +5,13 @@ use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
     SparseInput, SparseShape, write_bundle,
 };
+use marquee_client::loopback_address;
 use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Recipe,
 };
 use marquee_core::ranking::fuse::{Candidate, Member, weighted_score};
-use marquee_node::serve::{Node, loopback_address, standalone};
+use marquee_node::serve::{Node, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     FallbackReason, RankItemsRequest, RecommendRequest, RecommendResponse, SimilarItemsRequest,

@@ -1,12 +1,12 @@
 //! A node without the control role in touch with real control nodes that come and go.
 
+use marquee_client::{Address, ControlClient, loopback_address, request_id};
 use marquee_core::plan::Plan;
-use marquee_node::config::{Address, Config};
-use marquee_node::ctl::{ControlClient, request_id};
+use marquee_node::config::Config;
 use marquee_node::follow::{
     FollowerConfig, NodeIdentity, PlanCache, follow_plan, report_node, to_control_nodes,
 };
-use marquee_node::serve::{Listeners, Node, bind, loopback_address};
+use marquee_node::serve::{Listeners, Node, bind};
 use marquee_proto::control::v1::{AddNodeRequest, Role};
 use std::net::SocketAddr;
 use std::path::Path;

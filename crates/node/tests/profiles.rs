@@ -1,7 +1,8 @@
 //! People and items of whom nothing is known but what they are: from files through training and shards to a
 //! caller, with 1, 2 and 5 shards, against what was evaluated offline.
 
-use marquee_node::serve::{Node, loopback_address, standalone};
+use marquee_client::loopback_address;
+use marquee_node::serve::{Node, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     FallbackReason, RecommendRequest, RecommendResponse, SearchItemsRequest, SearchReason,

@@ -6,8 +6,11 @@
 use marquee_control::DEFAULT_MIN_INDEX_RECALL;
 use marquee_router::DEFAULT_ROW_CACHE_BYTES;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+
+/// Where a node listens that isn't told: loopback, so that nothing is open by accident.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
 
 /// The whole file. Every section may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,7 +58,7 @@ impl Default for NodeSection {
         Self {
             id: String::new(),
             roles: vec![RoleName::Control, RoleName::Shard, RoleName::Router],
-            listen: super::DEFAULT_LISTEN,
+            listen: DEFAULT_LISTEN,
             advertise: None,
             data_dir: None,
         }

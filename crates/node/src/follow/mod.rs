@@ -8,13 +8,11 @@
 //!
 //! Deliberately missing: opinions. A follower never edits a plan; it only refuses to go back.
 
-mod backoff;
 mod plan_cache;
 mod plan_follower;
 mod reporter;
 mod telemetry;
 
-pub use backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT};
 pub use plan_cache::PlanCache;
 pub use plan_follower::{FollowerConfig, follow_plan};
 pub use reporter::{NodeIdentity, REPORT_EVERY, ReportSink, report_node, to_control_nodes};

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 8] = b"MQPLAN01";
 const HEADER_BYTES: usize = 48;
 /// Bytes of a plan file that is read at all: what control nodes may send.
-const MAX_BYTES: u64 = crate::ctl::MAX_CONTROL_MESSAGE_BYTES as u64;
+const MAX_BYTES: u64 = marquee_client::MAX_CONTROL_MESSAGE_BYTES as u64;
 
 /// The file that holds a node's last plan.
 #[derive(Clone, Debug)]

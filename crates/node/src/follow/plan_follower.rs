@@ -4,10 +4,9 @@
 //! follower never goes back to an older epoch, and leaves a control node that is behind what others
 //! say, which it hears from whoever takes the node's reports.
 
-use super::{Backoff, PlanCache};
-use crate::config::Address;
-use crate::ctl::{MAX_CONTROL_MESSAGE_BYTES, innermost};
+use super::plan_cache::PlanCache;
 use futures::{Stream, StreamExt as _};
+use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, innermost_reason};
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{WatchPlanRequest, WatchPlanResponse};
@@ -139,7 +138,7 @@ impl Follower {
             };
             let plan = match next {
                 Some(Ok(answer)) => plan_from_pb(answer.plan.unwrap_or_default()),
-                Some(Err(status)) => return (count, innermost(&status)),
+                Some(Err(status)) => return (count, innermost_reason(&status)),
                 None => return (count, "ended the stream".into()),
             };
             match plan {
@@ -175,13 +174,13 @@ impl Follower {
             .keep_alive_timeout(KEEP_ALIVE)
             .connect()
             .await
-            .map_err(|error| innermost(&error))?;
+            .map_err(|error| innermost_reason(&error))?;
         let mut control =
             ControlServiceClient::new(channel).max_decoding_message_size(MAX_CONTROL_MESSAGE_BYTES);
         let request = WatchPlanRequest { node_id: self.config.node_id.clone() };
         match tokio::time::timeout(OPEN_TIMEOUT, control.watch_plan(request)).await {
             Ok(Ok(plans)) => Ok(plans.into_inner()),
-            Ok(Err(status)) => Err(innermost(&status)),
+            Ok(Err(status)) => Err(innermost_reason(&status)),
             Err(_) => Err(format!("no answer within {OPEN_TIMEOUT:?}")),
         }
     }

@@ -1,9 +1,7 @@
 //! Tells control that a node lives and what state its replicas are in.
 
-use super::Backoff;
-use crate::config::Address;
-use crate::ctl::{channel, innermost};
 use futures::future::BoxFuture;
+use marquee_client::{Address, Backoff, channel, innermost_reason};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Role;
 use marquee_proto::control::v1 as wire;
@@ -105,7 +103,7 @@ pub async fn report_node(
 fn note(silent: &mut bool, status: &Status) {
     if !std::mem::replace(silent, true) {
         let reason = match status.code() {
-            Code::Unavailable => innermost(status),
+            Code::Unavailable => innermost_reason(status),
             _ => status.message().to_owned(),
         };
         tracing::warn!(reason, "control does not take this node's report, tries on");
@@ -194,7 +192,7 @@ mod tests {
         let task = tokio::spawn(report_node(identity(), receiver, sink, newest));
         let first = seen.recv().await.expect("reports");
         let second = seen.recv().await.expect("reports");
-        assert!(second - first <= super::super::FIRST_WAIT + Duration::from_millis(2));
+        assert!(second - first <= marquee_client::FIRST_WAIT + Duration::from_millis(2));
         task.abort();
     }
 }

@@ -1,9 +1,7 @@
 //! Hands what the router measures of rollouts and experiments to control.
 
-use super::Backoff;
-use crate::config::Address;
-use crate::ctl::{channel, innermost};
 use futures::future::BoxFuture;
+use marquee_client::{Address, Backoff, channel, innermost_reason};
 use marquee_proto::control::v1::ReportTelemetryRequest;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_router::Report;
@@ -77,7 +75,7 @@ pub async fn report_telemetry(
         if let Err(status) = broken
             && !std::mem::replace(&mut silent, true)
         {
-            let reason = innermost(&status);
+            let reason = innermost_reason(&status);
             tracing::warn!(reason, "control does not take this router's telemetry, tries on");
         }
         tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;

@@ -17,7 +17,7 @@
 use super::health::Readiness;
 use super::server::{self, ServerError, Shutdown};
 use super::usage::Usage;
-use crate::config::{Address, Config, ControlSettings, EventsSettings};
+use crate::config::{Config, ControlSettings, EventsSettings};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
@@ -61,8 +61,6 @@ pub struct Node {
     shard: Option<Shard>,
     router: Option<Router>,
     usage: Arc<Usage>,
-    /// A directory that is to vanish with the node.
-    pub(super) scratch: Option<tempfile::TempDir>,
 }
 
 /// The sockets of a config, opened before anything else is done.
@@ -149,7 +147,6 @@ impl Node {
             control,
             shard,
             router,
-            scratch: None,
         };
         for (listener, roles) in listeners.into_values() {
             node.serve(config, listener, &roles).await?;
@@ -281,7 +278,7 @@ impl Node {
 
     /// Says NOT_SERVING, lets requests under way end within the bound of the config, and ends.
     pub async fn shutdown(self) {
-        let Self { end, mut servers, mut tasks, control, shard, router, scratch, .. } = self;
+        let Self { end, mut servers, mut tasks, control, shard, router, .. } = self;
         tasks.shutdown().await;
         end.send_replace(true);
         // Followers of this control node go to another one while the router still answers here.
@@ -300,7 +297,6 @@ impl Node {
             }
         };
         tokio::join!(control, router);
-        drop(scratch);
     }
 }
 
@@ -463,15 +459,4 @@ fn role_name(role: Role) -> &'static str {
         Role::Shard => "shard",
         Role::Router => "router",
     }
-}
-
-/// The address of a socket, for clients on this machine.
-pub fn loopback_address(at: SocketAddr) -> Address {
-    let host = match at.ip() {
-        std::net::IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-    };
-    format!("http://{host}:{}", at.port()).parse().expect("a socket's address is one")
 }

@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::health::Readiness;
+use marquee_client::innermost_reason;
 use marquee_net::Gathering;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
@@ -150,7 +151,7 @@ async fn until_drained(admission: &Admission, drain: Duration) {
 
 fn ended(at: Option<SocketAddr>, error: &dyn std::error::Error) -> ServerError {
     let at = at.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-    ServerError::Ended { at, reason: crate::ctl::innermost(error) }
+    ServerError::Ended { at, reason: innermost_reason(error) }
 }
 
 /// Ends with the first SIGTERM or SIGINT.
@@ -176,8 +177,8 @@ pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::loopback_address;
-    use crate::testing::Gated;
+    use marquee_client::testing::GatedRecommender;
+    use marquee_client::{channel, loopback_address};
     use marquee_proto::v1::RecommendRequest;
     use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
     use tokio::task::JoinHandle;
@@ -191,7 +192,7 @@ mod tests {
     const SERVICE: &str = "marquee.v1.RecommenderService";
 
     struct Running {
-        recommender: Gated,
+        recommender: GatedRecommender,
         gate: watch::Sender<bool>,
         channel: Channel,
         end: watch::Sender<bool>,
@@ -199,7 +200,7 @@ mod tests {
     }
 
     async fn start(max_in_flight: usize, drain: Duration) -> Running {
-        let (recommender, gate) = Gated::new(false);
+        let (recommender, gate) = GatedRecommender::new(false);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = bind(any, "--listen").await.expect("a free port");
         let address = loopback_address(listener.local_addr().expect("bound"));
@@ -210,7 +211,7 @@ mod tests {
         let (end, signal) = watch::channel(false);
         let server = serve(listener, routes, max_in_flight, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);
-        Running { recommender, gate, channel: crate::ctl::channel(&address), end, server }
+        Running { recommender, gate, channel: channel(&address), end, server }
     }
 
     impl Running {

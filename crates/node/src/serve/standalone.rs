@@ -4,14 +4,14 @@
 //! is made here and that a bundle named on the command line is published and made live without
 //! anybody asking by gRPC.
 
-use super::node::{Listeners, Node, loopback_address};
+use super::node::{Listeners, Node};
 use super::server;
 use crate::config::{
     BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection, NodeSection,
     ServerSection, VoterSection,
 };
-use crate::ctl::{ControlClient, bundle_uri, request_id};
 use anyhow::{Context as _, bail};
+use marquee_client::{ControlClient, bundle_uri, loopback_address, request_id};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, ReplicaState};

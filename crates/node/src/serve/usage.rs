@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
-/// How the names of threads begin that move messages...
-pub(crate) const IO_THREADS: &str = "marquee-io";
-/// ...and that search.
+/// How the names of threads begin that move messages.
+pub const IO_THREADS: &str = "marquee-io";
+/// How the names of threads begin that search.
 const SEARCH_THREADS: &str = "shard-search";
 
 /// See the module.

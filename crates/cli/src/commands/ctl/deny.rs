@@ -1,0 +1,119 @@
+//! `ctl deny`: which items are never shown on a surface.
+
+use super::context::Context;
+use super::status::get_plan;
+use crate::message;
+use crate::output;
+use clap::{Args, Subcommand};
+use marquee_client::request_id;
+use marquee_core::bounds::MAX_DENIED_ITEMS;
+use marquee_core::plan::DEFAULT_SURFACE;
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_proto::control::v1::{ChangeDenyListRequest, Surface};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tonic::transport::Channel;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum DenyCommand {
+    /// Deny items, beside those that are
+    #[command(after_help = "Examples:
+  marquee ctl deny add 1193 661
+  marquee ctl deny add --surface kids --file not-for-kids.txt")]
+    Add(Items),
+    /// Allow items again
+    #[command(after_help = "Example:
+  marquee ctl deny remove 1193 --surface kids")]
+    Remove(Items),
+    /// Allow everything again
+    #[command(after_help = "Example:
+  marquee ctl deny clear --surface kids")]
+    Clear(Place),
+    /// List what is denied
+    #[command(after_help = "Example:
+  marquee ctl deny list --surface kids")]
+    List(Place),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Place {
+    /// The surface; it need not have gone live
+    #[arg(long, default_value = DEFAULT_SURFACE, value_name = "NAME")]
+    surface: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Items {
+    /// Their ids
+    #[arg(value_name = "ITEM", required_unless_present = "file")]
+    item_ids: Vec<String>,
+    /// A file with one id a line, for more of them
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Items {
+    /// All ids, and the surface.
+    fn read(self) -> anyhow::Result<(Vec<String>, String)> {
+        let Self { mut item_ids, file, place: Place { surface } } = self;
+        if let Some(path) = file {
+            let text = fs_err::read_to_string(&path)?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            item_ids.extend(lines.map(String::from));
+        }
+        if item_ids.is_empty() {
+            anyhow::bail!("there are no ids: name items, or give a file with one id a line");
+        }
+        Ok((item_ids, surface))
+    }
+}
+
+pub(super) async fn run(context: &mut Context, command: DenyCommand) -> anyhow::Result<ExitCode> {
+    let request = ChangeDenyListRequest { request_id: request_id(), ..Default::default() };
+    let request = match command {
+        DenyCommand::Add(items) => {
+            let (add_item_ids, surface) = items.read()?;
+            ChangeDenyListRequest { surface, add_item_ids, ..request }
+        }
+        DenyCommand::Remove(items) => {
+            let (remove_item_ids, surface) = items.read()?;
+            ChangeDenyListRequest { surface, remove_item_ids, ..request }
+        }
+        DenyCommand::Clear(Place { surface }) => {
+            ChangeDenyListRequest { surface, clear: true, ..request }
+        }
+        DenyCommand::List(Place { surface }) => {
+            let found = find(context, &surface).await?;
+            if context.json {
+                output::json(&message::to_json("marquee.control.v1.Surface", &found))?;
+            } else if found.denied_item_ids.is_empty() {
+                output::line(format!("{surface} denies nothing"))?;
+            } else {
+                output::line(found.denied_item_ids.join("\n"))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let surface = request.surface.clone();
+    let change = |mut control: ControlServiceClient<Channel>, request| async move {
+        control.change_deny_list(request).await
+    };
+    context.client.call(request, change).await?;
+    let found = find(context, &surface).await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.Surface", &found))?;
+    } else {
+        let items = output::count(found.denied_item_ids.len() as u64, "item");
+        output::line(format!("{surface} denies {items} (at most {MAX_DENIED_ITEMS})"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The surface as it is now; one that nobody has said anything of has no plan yet.
+async fn find(context: &mut Context, name: &str) -> anyhow::Result<Surface> {
+    let plan = get_plan(context).await?;
+    let found = plan.surfaces.into_iter().find(|surface| surface.name == name);
+    Ok(found.unwrap_or_else(|| Surface { name: name.into(), ..Surface::default() }))
+}

@@ -1,0 +1,331 @@
+//! `ctl experiment`: A/B tests and what came of them.
+
+use super::context::Context;
+use super::steps;
+use crate::message;
+use crate::output;
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use marquee_client::request_id;
+use marquee_core::rollout::experiment::Arm;
+use marquee_proto::control::v1::{
+    Effect, Experiment, ExperimentState, GetExperimentRequest, GetExperimentResponse,
+    ListExperimentsRequest, Measure, StartExperimentRequest, StopExperimentRequest, Thompson,
+};
+use marquee_proto::convert_experiment::arm_to_pb;
+use std::process::ExitCode;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ExperimentCommand {
+    /// Begin an A/B test on a surface; users who take no part get what is live
+    #[command(after_help = "Examples:
+  marquee ctl experiment start --arm control=films@1:50% --arm other=films@2:50%
+  marquee ctl experiment start --surface home --share 20% --layer ranking \\
+      --arm control=films@1:34% --arm blend=blend:33% --arm new=films@3:33%
+  marquee ctl experiment start --bandit clicks --floor 5% --arm a=films@1:50% --arm b=films@2:50%")]
+    Start(StartArgs),
+    /// List experiments, newest first
+    #[command(after_help = "Example:
+  marquee ctl experiment list --json")]
+    List,
+    /// Compare the arms: effects with intervals that may be looked at always, and whether the split is sound
+    #[command(after_help = "Example:
+  marquee ctl experiment report home-ab-3")]
+    Report {
+        /// The experiment's id; may be left out for the newest
+        experiment_id: Option<String>,
+    },
+    /// End an experiment: everybody gets what is live
+    #[command(after_help = "Example:
+  marquee ctl experiment stop home-ab-3 --reason \"b is better\"")]
+    Stop {
+        /// The experiment's id
+        experiment_id: String,
+        /// Why, at most 256 bytes
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// What a bandit is after.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reward {
+    Clicks,
+    PlaySeconds,
+    Purchases,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StartArgs {
+    /// The surface
+    #[arg(long, default_value = "default")]
+    surface: String,
+    /// An arm as name=ensemble:share, the ensemble a stored one's name or model@version; twice or more, the
+    /// first being what the others are compared with
+    #[arg(long = "arm", required = true, value_parser = parse_arm, value_name = "NAME=ENSEMBLE:SHARE")]
+    arms: Vec<Arm>,
+    /// How many of the users take part
+    #[arg(long, default_value = "100%", value_parser = steps::weight, value_name = "SHARE")]
+    share: u32,
+    /// Experiments of a layer have no users in common; a surface's experiments share one. The surface's name
+    /// if left out
+    #[arg(long, default_value = "")]
+    layer: String,
+    /// Let Thompson sampling move the weights towards the arm that earns most of this
+    #[arg(long)]
+    bandit: Option<Reward>,
+    /// The least share of an arm under a bandit
+    #[arg(long, default_value = "5%", value_parser = steps::weight, value_name = "SHARE", requires = "bandit")]
+    floor: u32,
+}
+
+fn parse_arm(text: &str) -> Result<Arm, String> {
+    let wrong =
+        || format!("{text:?} is not of the form name=ensemble:share, such as b=films@2:50%");
+    let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+    let (ensemble, share) = rest.rsplit_once(':').ok_or_else(wrong)?;
+    let weight_basis_points = steps::weight(share)?;
+    Ok(Arm { name: name.into(), ensemble: ensemble.into(), weight_basis_points })
+}
+
+pub(super) async fn run(
+    context: &mut Context,
+    command: ExperimentCommand,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        ExperimentCommand::Start(args) => start(context, args).await,
+        ExperimentCommand::List => list(context).await,
+        ExperimentCommand::Report { experiment_id } => report(context, experiment_id).await,
+        ExperimentCommand::Stop { experiment_id, reason } => {
+            let request = StopExperimentRequest { request_id: request_id(), experiment_id, reason };
+            let stopped = context
+                .client
+                .call(request, |mut control, request| async move {
+                    control.stop_experiment(request).await
+                })
+                .await?;
+            show(context, &stopped.experiment.unwrap_or_default())
+        }
+    }
+}
+
+async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
+    let StartArgs { surface, arms, share, layer, bandit, floor } = args;
+    let reward = bandit.map(|reward| match reward {
+        Reward::Clicks => Measure::Clicks,
+        Reward::PlaySeconds => Measure::PlaySeconds,
+        Reward::Purchases => Measure::Purchases,
+    });
+    let request = StartExperimentRequest {
+        request_id: request_id(),
+        surface,
+        layer,
+        share_basis_points: share,
+        arms: arms.iter().map(arm_to_pb).collect(),
+        thompson: reward
+            .map(|reward| Thompson { reward: reward as i32, floor_basis_points: floor }),
+    };
+    let started = context
+        .client
+        .call(
+            request,
+            |mut control, request| async move { control.start_experiment(request).await },
+        )
+        .await?;
+    let experiment = started.experiment.unwrap_or_default();
+    show(context, &experiment)?;
+    if !context.json {
+        output::line(format!("next: marquee ctl experiment report {}", experiment.experiment_id))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(context: &Context, experiment: &Experiment) -> anyhow::Result<ExitCode> {
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.Experiment", experiment))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(one_line(experiment))?;
+    if !experiment.waiting_for.is_empty() {
+        output::line(format!("waiting for {}", experiment.waiting_for))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one_line(experiment: &Experiment) -> String {
+    let arms: Vec<String> = experiment
+        .arms
+        .iter()
+        .map(|arm| {
+            format!("{} {} {}", arm.name, arm.ensemble, output::percent(arm.weight_basis_points))
+        })
+        .collect();
+    format!(
+        "{} on {}: {} of the users, {}: {}",
+        experiment.experiment_id,
+        experiment.surface,
+        output::percent(experiment.share_basis_points),
+        state(experiment.state()),
+        arms.join(", ")
+    )
+}
+
+async fn all(context: &mut Context) -> anyhow::Result<Vec<Experiment>> {
+    let list = context
+        .client
+        .call(ListExperimentsRequest {}, |mut control, request| async move {
+            control.list_experiments(request).await
+        })
+        .await?;
+    Ok(list.experiments)
+}
+
+async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
+    let experiments = all(context).await?;
+    if context.json {
+        let name = "marquee.control.v1.Experiment";
+        let list: Vec<_> = experiments.iter().map(|it| message::to_json(name, it)).collect();
+        output::json(&serde_json::json!({ "experiments": list }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if experiments.is_empty() {
+        output::line(
+            "no experiments: begin one with `marquee ctl experiment start --arm control=…:50% --arm other=…:50%`",
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table =
+        output::table(&["EXPERIMENT", "SURFACE", "LAYER", "USERS", "ARMS", "STATE", "STARTED"]);
+    for it in &experiments {
+        let arms: Vec<&str> = it.arms.iter().map(|arm| arm.name.as_str()).collect();
+        table.add_row([
+            it.experiment_id.clone(),
+            it.surface.clone(),
+            it.layer.clone(),
+            output::percent(it.share_basis_points),
+            arms.join(", "),
+            state(it.state()).to_owned(),
+            output::moment(it.started_at_ms),
+        ]);
+    }
+    output::line(output::lines_of(&table))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn report(context: &mut Context, experiment_id: Option<String>) -> anyhow::Result<ExitCode> {
+    let experiment_id = match experiment_id {
+        Some(id) => id,
+        None => match all(context).await?.into_iter().next() {
+            Some(newest) => newest.experiment_id,
+            None => {
+                bail!("no experiment was ever started: see `marquee ctl experiment start --help`")
+            }
+        },
+    };
+    let found = context
+        .client
+        .call(GetExperimentRequest { experiment_id }, |mut control, request| async move {
+            control.get_experiment(request).await
+        })
+        .await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.GetExperimentResponse", &found))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(in_words(&found))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_words(found: &GetExperimentResponse) -> String {
+    let experiment = found.experiment.clone().unwrap_or_default();
+    let report = found.report.clone().unwrap_or_default();
+    let mut lines = vec![one_line(&experiment)];
+    if report.effects.is_empty() {
+        lines.push("nothing was measured yet".into());
+        return lines.join("\n");
+    }
+    let mut table = output::table(&["MEASURE", "ARM", "ANSWERS", "MEAN", "EFFECT", "95 %", "P"]);
+    for found in &report.effects {
+        let arm = experiment.arms.get(found.arm as usize).map_or("?", |arm| arm.name.as_str());
+        table.add_row([
+            measure(found.measure()).to_owned(),
+            arm.to_owned(),
+            output::thousands(found.samples),
+            format!("{:.4}", found.mean),
+            percent(found.effect),
+            interval(found),
+            found.p_value.map_or_else(|| "-".into(), |p| format!("{p:.4}")),
+        ]);
+    }
+    lines.push(output::lines_of(&table));
+    lines.push(match (report.mismatch_e_value, report.sample_ratio_mismatch) {
+        (None, _) => "split: not judged yet".into(),
+        (Some(evidence), true) => format!(
+            "split: OFF (e-value {evidence:.0}): more or fewer users than the weights say, so the arms cannot be \
+             compared"
+        ),
+        (Some(_), false) => "split: as the weights say".into(),
+    });
+    if report.automated > 0 {
+        let automated = output::thousands(report.automated);
+        lines.push(format!("left out as automated traffic: {automated} requests"));
+    }
+    lines.join("\n")
+}
+
+fn interval(found: &Effect) -> String {
+    match (found.low, found.high) {
+        (Some(low), Some(high)) => format!("{} to {}", percent(Some(low)), percent(Some(high))),
+        _ => "-".into(),
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:+.1} %", 100.0 * share))
+}
+
+fn measure(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Unspecified => "?",
+        Measure::Answered => "answered",
+        Measure::Empty => "empty",
+        Measure::Partial => "partial",
+        Measure::Fallback => "fallback",
+        Measure::LogLatency => "log latency",
+        Measure::Sameness => "sameness",
+        Measure::Score => "score",
+        Measure::Clicks => "clicks",
+        Measure::PlaySeconds => "play seconds",
+        Measure::Purchases => "purchases",
+        Measure::Users => "users",
+    }
+}
+
+fn state(state: ExperimentState) -> &'static str {
+    match state {
+        ExperimentState::Unspecified => "?",
+        ExperimentState::Preparing => "PREPARING",
+        ExperimentState::Running => "RUNNING",
+        ExperimentState::Stopped => "STOPPED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_are_read() {
+        let arm = parse_arm("other=films@2:12.5%").expect("fine");
+        assert_eq!((arm.name.as_str(), arm.ensemble.as_str()), ("other", "films@2"));
+        assert_eq!(arm.weight_basis_points, 1_250);
+        for (bad, says) in [
+            ("films@2:50%", "name=ensemble:share"),
+            ("a=films@2", "name=ensemble:share"),
+            ("a=films@2:half", "share \"half\""),
+        ] {
+            let said = parse_arm(bad).expect_err(bad);
+            assert!(said.contains(says), "{said:?} does not say {says:?}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `ctl traffic`: what the answers on surfaces are like.
+
+use super::context::Context;
+use crate::message;
+use crate::output;
+use clap::Args;
+use marquee_proto::control::v1::{
+    GetTrafficRequest, GetTrafficResponse, SurfaceTraffic, VariantTraffic,
+};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  marquee ctl traffic
+  marquee ctl traffic home --history
+  marquee ctl traffic --json
+
+A window has about ten seconds; those of the last five minutes with traffic are kept. Requests that look
+automated are left out and counted apart. ITEMS: different ones among the first ten of all lists, to about 3 %.
+SAME: how much of one user's list the next user got too. SCORE: what half of the best items' scores do not exceed.")]
+pub(super) struct TrafficArgs {
+    /// Only this surface
+    surface: Option<String>,
+    /// Every window that is kept, not only the newest of each surface
+    #[arg(long)]
+    history: bool,
+}
+
+pub(super) async fn run(context: &mut Context, args: TrafficArgs) -> anyhow::Result<ExitCode> {
+    let TrafficArgs { surface, history } = args;
+    let request = GetTrafficRequest { surface: surface.unwrap_or_default() };
+    let mut answer = context
+        .client
+        .call(request, |mut control, request| async move { control.get_traffic(request).await })
+        .await?;
+    if !history {
+        answer.windows = newest(answer.windows);
+    }
+    match context.json {
+        true => {
+            output::json(&message::to_json("marquee.control.v1.GetTrafficResponse", &answer))?;
+        }
+        false => output::line(table(&answer))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The last window of each surface.
+fn newest(windows: Vec<SurfaceTraffic>) -> Vec<SurfaceTraffic> {
+    let by_surface: BTreeMap<String, SurfaceTraffic> =
+        windows.into_iter().map(|window| (window.surface.clone(), window)).collect();
+    by_surface.into_values().collect()
+}
+
+fn table(answer: &GetTrafficResponse) -> String {
+    if answer.windows.is_empty() {
+        return "no router has reported any traffic: windows come some ten seconds after the first answer".into();
+    }
+    let mut table = output::table(&[
+        "UNTIL", "SURFACE", "VARIANT", "A SECOND", "ERRORS", "P50 MS", "P95 MS", "P99 MS", "EMPTY",
+        "PARTIAL", "FALLBACK", "ITEMS", "SAME", "SCORE", "CLICKS", "PLAYED S", "BOUGHT",
+    ]);
+    let mut notes = Vec::new();
+    for window in &answer.windows {
+        let seconds = window.until_ms.saturating_sub(window.from_ms) as f64 / 1_000.0;
+        for variant in &window.variants {
+            table.add_row(row(window, variant, seconds));
+        }
+        for (count, what) in [
+            (window.automated, "look automated and are left out"),
+            (window.dropped, "were not measured, routers being too busy"),
+        ] {
+            if count > 0 {
+                let requests = output::thousands(count);
+                notes.push(format!("{}: {requests} requests {what}", window.surface));
+            }
+        }
+    }
+    [vec![output::lines_of(&table)], notes].concat().join("\n")
+}
+
+fn row(window: &SurfaceTraffic, variant: &VariantTraffic, seconds: f64) -> Vec<String> {
+    let requests = variant.requests as f64;
+    let failed: u64 = variant.errors.values().sum();
+    let millis = |micros: Option<u64>| number(micros.map(|micros| micros as f64 / 1_000.0), 1);
+    vec![
+        output::moment(window.until_ms),
+        window.surface.clone(),
+        variant.variant.clone(),
+        format!("{:.1}", if seconds > 0.0 { requests / seconds } else { 0.0 }),
+        percent((variant.requests > 0).then(|| failed as f64 / requests)),
+        millis(variant.latency_p50_micros),
+        millis(variant.latency_p95_micros),
+        millis(variant.latency_p99_micros),
+        percent(variant.empty_rate),
+        percent(variant.partial_rate),
+        percent(variant.fallback_rate),
+        output::thousands(variant.distinct_items),
+        number(variant.sameness, 3),
+        number(variant.score_p50, 3),
+        number(variant.clicks_per_answer, 4),
+        number(variant.play_seconds_per_answer, 1),
+        number(variant.purchases_per_answer, 4),
+    ]
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.1} %", 100.0 * share))
+}

@@ -1,0 +1,322 @@
+//! The chapters of the demo, in order.
+
+use super::data::{self, DemoData};
+use super::page::Page;
+use super::people::People;
+use super::{DemoArgs, MODEL, generated, rollout};
+use crate::commands::load::{Users, milliseconds};
+use crate::output::count;
+use anyhow::{Context as _, bail};
+use marquee_client::{Address, ControlClient, bundle_uri, channel, loopback_address, request_id};
+use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::plan::DEFAULT_SURFACE;
+use marquee_node::serve::{Node, ServerError, standalone};
+use marquee_proto::control::v1::{PublishModelRequest, StartRolloutRequest};
+use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
+use marquee_proto::v1::{RecommendRequest, RecommendResponse};
+use marquee_train::{ModelKind, TrainArgs, TrainSummary};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Factors of the two versions: too few, and enough.
+const FACTORS: [usize; 2] = [4, 64];
+/// Recommendations that are shown.
+const SHOWN: u32 = 6;
+/// How long the first version may take to be live: it is milliseconds of work.
+const LIVE_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is asked for until then.
+const LIVE_POLL: Duration = Duration::from_millis(10);
+
+/// How the story ended.
+pub(super) struct Told {
+    /// Still serves.
+    pub(super) node: Node,
+    /// Requests of the crowd that failed.
+    pub(super) errors: u64,
+}
+
+/// Tells the story; nothing is left when it was only to train.
+pub(super) async fn tell(
+    args: &DemoArgs,
+    scratch: &Path,
+    page: &mut Page,
+) -> anyhow::Result<Option<Told>> {
+    page.chapter("Data")?;
+    let (data, people) = get_data(args, scratch, page).await?;
+
+    page.chapter("Three versions of a model")?;
+    let bundles = args.train_only.as_deref().unwrap_or(scratch);
+    for (n, factors) in (1..).zip(FACTORS) {
+        let model = (ModelKind::Mf, Some(factors));
+        let summary = train(args, &data, model, &bundles.join(format!("v{n}"))).await?;
+        show_quality(&format!("v{n}"), factors, &summary, page)?;
+    }
+    train(args, &data, (ModelKind::Popularity, None), &bundles.join("v3")).await?;
+    page.data("v3  forgets everybody: the popular items for all")?;
+    if args.train_only.is_some() {
+        page.note(&format!("bundles are in {}", bundles.display()))?;
+        return Ok(None);
+    }
+
+    page.chapter("A cluster in this process")?;
+    let node = start_node(args, scratch, page).await?;
+    let router = loopback_address(node.listens_at());
+    let mut control = ControlClient::new(std::slice::from_ref(&router));
+    let mut recommender = RecommenderServiceClient::new(channel(&router))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+
+    page.chapter("The first version goes live")?;
+    let started = Instant::now();
+    let first = publish(&mut control, &bundles.join("v1")).await?;
+    start_first_rollout(&mut control, &first).await?;
+    let somebody = people.somebody().to_owned();
+    let answer = first_answer(&mut recommender, &somebody).await?;
+    let took = milliseconds(started.elapsed());
+    page.note(&format!(
+        "{first} was published, loaded and verified, and answers, {took} after `marquee ctl publish`"
+    ))?;
+    show_person(&somebody, &people, page)?;
+    show_answer(&format!("and is recommended by {first}"), &answer, &people, page)?;
+
+    page.chapter("The second version takes over, step by step, under load")?;
+    let second = publish(&mut control, &bundles.join("v2")).await?;
+    page.note(&format!(
+        "{} requests a second from {}; everybody stays with the version they got",
+        args.rate,
+        count(people.ids().len() as u64, "user")
+    ))?;
+    let users = Users::equal(people.ids(), &data.name)?;
+    let total = rollout::roll_out(&mut control, &router, &second, users, args.rate, page).await?;
+    page.data(&format!(
+        "in all {}, {} failed, {} fallbacks, p50 {}, p99 {}",
+        count(total.calls(), "request"),
+        total.failed(),
+        total.fallbacks,
+        milliseconds(total.latency(0.5)),
+        milliseconds(total.latency(0.99)),
+    ))?;
+    for (code, times) in &total.errors {
+        page.data(&format!("failed with {code}: {times}"))?;
+    }
+    let answer = recommend(&mut recommender, &somebody).await?;
+    show_answer(
+        &format!("user {somebody} is recommended by {second} now"),
+        &answer,
+        &people,
+        page,
+    )?;
+
+    page.chapter("A third version is of no use, and nobody has to notice")?;
+    let third = publish(&mut control, &bundles.join("v3")).await?;
+    let users = Users::equal(people.ids(), &data.name)?;
+    let taken = rollout::take_back(&mut control, &router, &third, users, args.rate, page).await?;
+    page.data(&format!("in all {}, {} failed", count(taken.calls(), "request"), taken.failed()))?;
+
+    page.chapter("Try it")?;
+    show_commands(&router, &somebody, &answer, page)?;
+    Ok(Some(Told {
+        node,
+        errors: total.failed() + total.not_sent + taken.failed() + taken.not_sent,
+    }))
+}
+
+async fn get_data(
+    args: &DemoArgs,
+    scratch: &Path,
+    page: &mut Page,
+) -> anyhow::Result<(DemoData, People)> {
+    let (given, scratch) = (args.data.clone(), scratch.to_owned());
+    let (data, said) = tokio::task::spawn_blocking(move || {
+        let mut said = Vec::new();
+        let cache = data::cache_directory();
+        let found = data::find(given.as_deref(), &cache, &scratch, &mut |text| {
+            said.push(text.to_owned());
+        });
+        found.map(|data| (data, said))
+    })
+    .await??;
+    for text in said {
+        page.note(&text)?;
+    }
+    if data.generated {
+        page.label(generated::LABEL);
+    }
+    let people = {
+        let data = data.clone();
+        tokio::task::spawn_blocking(move || People::read(&data)).await??
+    };
+    page.data(&format!("{}: {}", data.name, people.summary()))?;
+    page.data(&format!("({})", data.origin))?;
+    Ok((data, people))
+}
+
+async fn train(
+    args: &DemoArgs,
+    data: &DemoData,
+    (model, factors): (ModelKind, Option<usize>),
+    out: &Path,
+) -> anyhow::Result<TrainSummary> {
+    let args = TrainArgs {
+        items: data.items.clone(),
+        name: Some(MODEL.into()),
+        shards: args.shards,
+        model,
+        factors,
+        positive_at: data.positive_at,
+        ..TrainArgs::new(&data.interactions, out)
+    };
+    let now_ms = crate::clock::now_ms();
+    Ok(tokio::task::spawn_blocking(move || marquee_train::train(&args, now_ms)).await??)
+}
+
+fn show_quality(
+    name: &str,
+    factors: usize,
+    summary: &TrainSummary,
+    page: &Page,
+) -> std::io::Result<()> {
+    let seconds: f64 = summary.phases.iter().map(|phase| phase.cpu_seconds).sum();
+    let quality = match &summary.evaluation {
+        None => "not measured: nobody has interactions enough to hold some out".to_owned(),
+        Some(evaluation) => format!(
+            "recall@20 {:.4}  nDCG@20 {:.4}   popularity {:.4} {:.4}",
+            evaluation.model.recall,
+            evaluation.model.ndcg,
+            evaluation.popularity.recall,
+            evaluation.popularity.ndcg
+        ),
+    };
+    page.data(&format!("{name}  {factors:>3} factors  {quality}   {seconds:.1} CPU s"))
+}
+
+/// Starts all roles at the address asked for, or at a free port if that one is taken.
+async fn start_node(args: &DemoArgs, scratch: &Path, page: &Page) -> anyhow::Result<Node> {
+    let data_dir = scratch.join("node");
+    let node = match standalone::start(args.listen, &data_dir).await {
+        Err(error) if is_taken(&error) => {
+            let mut free = args.listen;
+            free.set_port(0);
+            let node = standalone::start(free, &data_dir).await?;
+            page.note(&format!("{} is taken, so on a free port:", args.listen))?;
+            node
+        }
+        started => started?,
+    };
+    page.note(&format!(
+        "control, shard and router answer on {}, with gRPC health and reflection",
+        node.listens_at()
+    ))?;
+    Ok(node)
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<ServerError>(), Some(ServerError::Bind { source, .. })
+        if source.kind() == std::io::ErrorKind::AddrInUse)
+}
+
+async fn publish(control: &mut ControlClient, bundle: &Path) -> anyhow::Result<String> {
+    let path = bundle.to_str().context("the demo's directory is not UTF-8")?;
+    // Forced: with data of the user's own the first version, which is too small on purpose, may be
+    // no better than popularity.
+    let request = PublishModelRequest {
+        request_id: request_id(),
+        bundle_uri: bundle_uri(path)?,
+        force: true,
+    };
+    let published = control
+        .call(request, |mut control, request| async move { control.publish_model(request).await })
+        .await?;
+    Ok(format!("{}@{}", published.model, published.version))
+}
+
+async fn start_first_rollout(control: &mut ControlClient, candidate: &str) -> anyhow::Result<()> {
+    let request = StartRolloutRequest {
+        request_id: request_id(),
+        surface: DEFAULT_SURFACE.into(),
+        candidate: candidate.into(),
+        ..StartRolloutRequest::default()
+    };
+    control
+        .call(request, |mut control, request| async move { control.start_rollout(request).await })
+        .await?;
+    Ok(())
+}
+
+type Recommender = RecommenderServiceClient<tonic::transport::Channel>;
+
+async fn recommend(
+    recommender: &mut Recommender,
+    user_id: &str,
+) -> Result<RecommendResponse, tonic::Status> {
+    let request =
+        RecommendRequest { user_id: user_id.into(), count: SHOWN, ..RecommendRequest::default() };
+    Ok(recommender.recommend(request).await?.into_inner())
+}
+
+/// Asks until the surface is live.
+async fn first_answer(
+    recommender: &mut Recommender,
+    user_id: &str,
+) -> anyhow::Result<RecommendResponse> {
+    let started = Instant::now();
+    loop {
+        match recommend(recommender, user_id).await {
+            Ok(answer) => return Ok(answer),
+            Err(status) if started.elapsed() > LIVE_WITHIN => {
+                bail!("the first version is not live after {LIVE_WITHIN:?}: {}", status.message())
+            }
+            Err(_) => tokio::time::sleep(LIVE_POLL).await,
+        }
+    }
+}
+
+fn show_person(user_id: &str, people: &People, page: &Page) -> std::io::Result<()> {
+    let (titles, more) = people.history(user_id);
+    page.data(&format!("user {user_id} liked"))?;
+    for title in titles {
+        page.data(&format!("  {title}"))?;
+    }
+    if more > 0 {
+        page.data(&format!("  and {more} more"))?;
+    }
+    Ok(())
+}
+
+fn show_answer(
+    says: &str,
+    answer: &RecommendResponse,
+    people: &People,
+    page: &Page,
+) -> std::io::Result<()> {
+    page.data(says)?;
+    for item in &answer.items {
+        let title =
+            if item.title.is_empty() { people.title(&item.item_id) } else { item.title.clone() };
+        page.data(&format!("  {:>6.3}  {title}", item.score))?;
+    }
+    Ok(())
+}
+
+fn show_commands(
+    router: &Address,
+    user_id: &str,
+    answer: &RecommendResponse,
+    page: &Page,
+) -> anyhow::Result<()> {
+    let at = router.authority();
+    let item_id = answer.items.first().map_or("1", |item| item.item_id.as_str());
+    // Any id is written as JSON writes it, and kept from the shell.
+    let quoted = |id: &str| serde_json::to_string(id).map(|id| id.replace('\'', "'\\''"));
+    let recommend = format!(r#"{{"user_id": {}, "count": 5}}"#, quoted(user_id)?);
+    let similar = format!(r#"{{"item_id": {}, "count": 5}}"#, quoted(item_id)?);
+    for (request, method) in [(recommend, "Recommend"), (similar, "SimilarItems")] {
+        page.command(&format!(
+            "grpcurl -plaintext -d '{request}' {at} marquee.v1.RecommenderService/{method}"
+        ))?;
+    }
+    page.command(&format!(
+        "grpcurl -plaintext {at} marquee.control.v1.ControlService/ListRollouts"
+    ))?;
+    page.note(&format!("and: marquee ctl --endpoint {router} status"))?;
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! `marquee export`: the logs of routers as a table, for the next training and for whoever asks.
+//!
+//! Reads the files of the logs up to the last whole commit, whether or not a node writes them meanwhile, and
+//! keeps no more than a row group in memory, and the hashes of the ids of events: what a backend sent to two
+//! routers, or again after a day, is one row. [`Table`] writes CSV or Parquet.
+
+mod table;
+
+use crate::output;
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use marquee_events::duplicates::hash_of;
+use marquee_events::log::LogReader;
+use marquee_events::{
+    Contents, EXPOSURES_DIRECTORY, EventType, Exposure, QUARANTINE_DIRECTORY, Quarantined,
+    StoredEvent,
+};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use table::{Cell, Column, Kind, Table};
+
+/// Work shorter than this shows no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Columns of events, as `marquee train` recognises them; the quarantine has `reason` too.
+const EVENT_COLUMNS: [Column; 8] = [
+    Column { name: "user_id", kind: Kind::Text },
+    Column { name: "item_id", kind: Kind::Text },
+    Column { name: "type", kind: Kind::Text },
+    Column { name: "value", kind: Kind::Number },
+    Column { name: "time", kind: Kind::Number },
+    Column { name: "recommendation_id", kind: Kind::Text },
+    Column { name: "event_id", kind: Kind::Text },
+    Column { name: "reason", kind: Kind::Text },
+];
+
+/// Columns of exposures, a row for each item of an answer.
+const EXPOSURE_COLUMNS: [Column; 12] = [
+    Column { name: "recommendation_id", kind: Kind::Text },
+    Column { name: "time", kind: Kind::Number },
+    Column { name: "user_hash", kind: Kind::Text },
+    Column { name: "surface", kind: Kind::Text },
+    Column { name: "ensemble", kind: Kind::Text },
+    Column { name: "rollout_id", kind: Kind::Text },
+    Column { name: "variant", kind: Kind::Text },
+    Column { name: "models", kind: Kind::Text },
+    Column { name: "plan_epoch", kind: Kind::Integer },
+    Column { name: "fallback_reason", kind: Kind::Integer },
+    Column { name: "rank", kind: Kind::Integer },
+    Column { name: "item_id", kind: Kind::Text },
+];
+
+/// `marquee export …`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  marquee export --events /var/lib/marquee/events --out events.parquet
+  marquee export --events data/events --types click,play,purchase,rating --out train.parquet
+  marquee train --interactions train.parquet --name films --out bundles/v2
+  marquee export --events router-1/events --events router-2/events --out events.parquet
+  marquee export --events data/events --exposures --out shown.csv
+
+Events have the columns user_id, item_id, type, value, time (seconds since 1970), recommendation_id and
+event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id.
+The nodes may run meanwhile. Each router has a log of its own: name them all, so that an event which was sent
+to two of them is one row.")]
+pub struct ExportArgs {
+    /// The directory of a router's events: `events` in its data_dir, unless its config says otherwise. Repeat it
+    /// for more routers
+    #[arg(long, value_name = "DIR", required = true)]
+    events: Vec<PathBuf>,
+    /// Write what was shown, not what was done
+    #[arg(long)]
+    exposures: bool,
+    /// Write the events that were late or not to be believed, with the reason
+    #[arg(long, conflicts_with = "exposures")]
+    quarantine: bool,
+    /// The file to write, CSV or Parquet by its name; it must not be there yet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Only what arrived, or was answered, at or after this moment, in milliseconds since 1970
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    since_ms: u64,
+    /// Only events of these types; without it, all
+    #[arg(long, value_delimiter = ',', conflicts_with = "exposures")]
+    types: Vec<TypeName>,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// A type of events, as flags write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TypeName {
+    Impression,
+    Click,
+    Play,
+    Purchase,
+    Rating,
+}
+
+impl TypeName {
+    fn is(self, event_type: EventType) -> bool {
+        event_type
+            == match self {
+                Self::Impression => EventType::Impression,
+                Self::Click => EventType::Click,
+                Self::Play => EventType::Play,
+                Self::Purchase => EventType::Purchase,
+                Self::Rating => EventType::Rating,
+            }
+    }
+}
+
+/// What an export did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ExportSummary {
+    /// The file.
+    pub out: PathBuf,
+    /// Rows in it.
+    pub rows: u64,
+    /// Records of the log that they are of.
+    pub records: u64,
+    /// Records that the flags left out.
+    pub left_out: u64,
+    /// Events that were there already, by their id.
+    pub duplicates: u64,
+    /// When the newest of the records arrived or was answered, in milliseconds since 1970: one more is the
+    /// `--since-ms` of the next export. 0 if there is none.
+    pub newest_ms: u64,
+}
+
+/// Writes the file and prints what it holds.
+pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let summary = export(args)?;
+    match args.json {
+        true => output::json(&summary)?,
+        false => output::line(format!(
+            "{} of {}, {} left out, {}, written to {}",
+            output::count(summary.rows, "row"),
+            output::count(summary.records, "record"),
+            output::thousands(summary.left_out),
+            output::count(summary.duplicates, "duplicate"),
+            summary.out.display()
+        ))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the file.
+fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
+    if args.out.exists() {
+        anyhow::bail!("--out: {} is there already: name another file", args.out.display());
+    }
+    let (contents, below) = match (args.exposures, args.quarantine) {
+        (true, _) => (Contents::Exposures, EXPOSURES_DIRECTORY),
+        (_, true) => (Contents::Quarantine, QUARANTINE_DIRECTORY),
+        _ => (Contents::Events, ""),
+    };
+    let mut readers = Vec::with_capacity(args.events.len());
+    for directory in args.events.iter().map(|events| events.join(below)) {
+        let reader = LogReader::open(&directory, contents).context("--events")?;
+        readers.push((directory, reader));
+    }
+    // Whole under its name, or not there.
+    let part = with_suffix(&args.out, ".part");
+    let mut table = Table::create(&args.out, &part, columns(contents))?;
+    let mut export = Export {
+        args,
+        table: &mut table,
+        summary: ExportSummary {
+            out: args.out.clone(),
+            rows: 0,
+            records: 0,
+            left_out: 0,
+            duplicates: 0,
+            newest_ms: 0,
+        },
+        seen: HashSet::new(),
+    };
+    let progress = Progress::new();
+    let all: u64 = readers.iter().map(|(_, reader)| reader.position().bytes).sum();
+    let mut before = 0;
+    for (directory, reader) in &mut readers {
+        let mut failed = Ok(());
+        while failed.is_ok()
+            && reader.next_frame(|number, record| {
+                if failed.is_ok() {
+                    failed = export
+                        .take(contents, record)
+                        .with_context(|| format!("{}: record {number}", directory.display()));
+                }
+            })?
+        {
+            progress.set(before + reader.position().done, all);
+        }
+        failed?;
+        before += reader.position().bytes;
+    }
+    let summary = export.summary;
+    table.finish()?;
+    fs_err::rename(&part, &args.out)?;
+    Ok(summary)
+}
+
+fn columns(contents: Contents) -> &'static [Column] {
+    match contents {
+        Contents::Events => &EVENT_COLUMNS[..EVENT_COLUMNS.len() - 1],
+        Contents::Quarantine => &EVENT_COLUMNS,
+        Contents::Exposures => &EXPOSURE_COLUMNS,
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+struct Export<'a> {
+    args: &'a ExportArgs,
+    table: &'a mut Table,
+    summary: ExportSummary,
+    /// Hashes of the ids of events so far: 40 bytes each.
+    seen: HashSet<u128>,
+}
+
+impl Export<'_> {
+    fn take(&mut self, contents: Contents, record: &[u8]) -> anyhow::Result<()> {
+        const UNKNOWN: &str = "is none that this version knows: export with the one that wrote it";
+        match contents {
+            Contents::Events => self.event(&StoredEvent::decode(record).context(UNKNOWN)?, None),
+            Contents::Quarantine => {
+                let Quarantined { reason, stored } =
+                    Quarantined::decode(record).context(UNKNOWN)?;
+                self.event(&stored, Some(reason.word()))
+            }
+            Contents::Exposures => self.exposure(&Exposure::decode(record).context(UNKNOWN)?),
+        }
+    }
+
+    /// Whether a record of this moment is wanted; counts it.
+    fn counts(&mut self, moment_ms: u64, of_type: bool) -> bool {
+        let is_wanted = of_type && moment_ms >= self.args.since_ms;
+        match is_wanted {
+            true => {
+                self.summary.records += 1;
+                self.summary.newest_ms = self.summary.newest_ms.max(moment_ms);
+            }
+            false => self.summary.left_out += 1,
+        }
+        is_wanted
+    }
+
+    fn event(&mut self, stored: &StoredEvent, reason: Option<&str>) -> anyhow::Result<()> {
+        let StoredEvent { event, received_ms } = stored;
+        // Also of those that are not wanted: an earlier export has them.
+        if !self.seen.insert(hash_of(&event.event_id)) {
+            self.summary.duplicates += 1;
+            return Ok(());
+        }
+        let types = &self.args.types;
+        let of_type = types.is_empty() || types.iter().any(|name| name.is(event.event_type));
+        if !self.counts(*received_ms, of_type) {
+            return Ok(());
+        }
+        let cells = [
+            Cell::Text(&event.user_id),
+            Cell::Text(&event.item_id),
+            Cell::Text(event.event_type.word()),
+            Cell::Number(event.value),
+            Cell::Number(seconds(event.time_ms)),
+            Cell::Text(&event.recommendation_id),
+            Cell::Text(&event.event_id),
+        ];
+        self.summary.rows += 1;
+        self.table.row(cells.into_iter().chain(reason.map(Cell::Text)))
+    }
+
+    fn exposure(&mut self, exposure: &Exposure<String>) -> anyhow::Result<()> {
+        if !self.counts(exposure.time_ms, true) {
+            return Ok(());
+        }
+        let models: Vec<String> =
+            exposure.models.iter().map(|(model, version)| format!("{model}@{version}")).collect();
+        let (models, user) = (models.join("+"), format!("{:016x}", exposure.user_hash));
+        // An answer with no items is a row without one.
+        let none = String::new();
+        let items: Vec<(i64, &String)> = match exposure.item_ids.is_empty() {
+            true => vec![(0, &none)],
+            false => (1..).zip(&exposure.item_ids).collect(),
+        };
+        for (rank, item) in items {
+            let cells = [
+                Cell::Text(&exposure.recommendation_id),
+                Cell::Number(seconds(exposure.time_ms)),
+                Cell::Text(&user),
+                Cell::Text(&exposure.surface),
+                Cell::Text(&exposure.ensemble),
+                Cell::Text(&exposure.rollout_id),
+                Cell::Text(exposure.side.word()),
+                Cell::Text(&models),
+                Cell::Integer(i64::try_from(exposure.plan_epoch).unwrap_or(i64::MAX)),
+                Cell::Integer(exposure.fallback_reason.into()),
+                Cell::Integer(rank),
+                Cell::Text(item),
+            ];
+            self.summary.rows += 1;
+            self.table.row(cells.into_iter())?;
+        }
+        Ok(())
+    }
+}
+
+/// Other data has seconds, and what is learned from both compares them.
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+/// A bar on stderr for long work, where stderr is a terminal.
+struct Progress {
+    started: Instant,
+    bar: std::cell::OnceCell<indicatif::ProgressBar>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { started: Instant::now(), bar: std::cell::OnceCell::new() }
+    }
+
+    fn set(&self, done: u64, bytes: u64) {
+        if self.started.elapsed() < PATIENCE {
+            return;
+        }
+        let bar = self.bar.get_or_init(|| {
+            let target = indicatif::ProgressDrawTarget::stderr();
+            let bar = indicatif::ProgressBar::with_draw_target(Some(bytes), target);
+            let style = "{msg} {bar:40} {bytes}/{total_bytes} {eta}";
+            if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar.with_message("exporting")
+        });
+        bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A client of the control service that survives the loss of a control node.
+//!
+//! It is given one or more addresses and keeps to one while that answers. A call that reaches no node, or
+//! a cluster between leaders (UNAVAILABLE), is sent to the next address after a growing wait. Every write
+//! has a request id, so a second attempt has no second effect. Any other refusal is returned.
+
+use crate::address::Address;
+use crate::backoff::Backoff;
+use crate::channel::{MAX_CONTROL_MESSAGE_BYTES, channel};
+use crate::status::{code_name, innermost_reason};
+use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use std::future::Future;
+use std::time::{Duration, Instant};
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+/// Upper bound of one attempt: longer than an election.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call is tried again while the cluster says UNAVAILABLE: the time of several elections.
+const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
+/// How long a call is tried again while no address accepts connections: long enough for a restart, short
+/// enough for a user who mistyped an address.
+const UNREACHABLE_FOR: Duration = Duration::from_millis(1_500);
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No address accepts connections.
+    #[error(
+        "no node answers at {addresses} ({reason}): start one with `marquee serve`, or name another with --endpoint"
+    )]
+    Unreachable {
+        /// The addresses that were tried, separated by commas.
+        addresses: String,
+        /// Why the last attempt failed.
+        reason: String,
+    },
+    /// The cluster refused the call.
+    #[error("{}: {}", code_name(.0.code()), .0.message())]
+    Refused(#[source] Box<Status>),
+}
+
+impl CallError {
+    /// The gRPC code, if a server answered.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Unreachable { .. } => None,
+            Self::Refused(status) => Some(status.code()),
+        }
+    }
+}
+
+/// A new random request id: the cluster applies a write with this id once, however often it is sent.
+pub fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// A client of one or more control nodes, which moves to the next node when one is lost.
+#[derive(Clone, Debug)]
+pub struct ControlClient {
+    nodes: Vec<(Address, Channel)>,
+    /// Index in `nodes` of the node that is called next.
+    at: usize,
+}
+
+impl ControlClient {
+    /// A client of the control nodes at these addresses, at least one. Connects when first used;
+    /// must be called within a tokio runtime.
+    pub fn new(addresses: &[Address]) -> Self {
+        let nodes = addresses.iter().map(|address| (address.clone(), channel(address))).collect();
+        Self { nodes, at: 0 }
+    }
+
+    /// Calls `rpc` with `request` until a node answers or refuses, or the time for attempts is over.
+    pub async fn call<Q, R, F, Fut>(&mut self, request: Q, rpc: F) -> Result<R, CallError>
+    where
+        Q: Clone,
+        F: Fn(ControlServiceClient<Channel>, Q) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        let started = Instant::now();
+        let mut backoff = Backoff::default();
+        loop {
+            let attempt = rpc(self.service(), request.clone());
+            let status = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::unavailable(format!(
+                    "no answer from {} within {ATTEMPT_TIMEOUT:?}",
+                    self.nodes[self.at].0
+                )),
+            };
+            let failure = Failure::of(&status);
+            if !failure.is_worth_another_try(started.elapsed()) {
+                return Err(self.error(failure, status));
+            }
+            self.at = (self.at + 1) % self.nodes.len();
+            tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
+        }
+    }
+
+    /// The generated client of the node that is called next.
+    pub fn service(&self) -> ControlServiceClient<Channel> {
+        ControlServiceClient::new(self.nodes[self.at].1.clone())
+            .max_decoding_message_size(MAX_CONTROL_MESSAGE_BYTES)
+    }
+
+    fn error(&self, failure: Failure, status: Status) -> CallError {
+        match failure {
+            Failure::Unreachable => CallError::Unreachable {
+                addresses: self
+                    .nodes
+                    .iter()
+                    .map(|(address, _)| address.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                reason: innermost_reason(&status),
+            },
+            Failure::Unavailable | Failure::Final => CallError::Refused(Box::new(status)),
+        }
+    }
+}
+
+/// What a failed attempt says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// No server listens there.
+    Unreachable,
+    /// The server cannot answer at the moment.
+    Unavailable,
+    /// The server refused: another attempt would fail alike.
+    Final,
+}
+
+impl Failure {
+    fn of(status: &Status) -> Self {
+        let transport = std::error::Error::source(status)
+            .is_some_and(|source| source.is::<tonic::transport::Error>());
+        match status.code() {
+            _ if transport => Self::Unreachable,
+            Code::Unavailable => Self::Unavailable,
+            _ => Self::Final,
+        }
+    }
+
+    fn is_worth_another_try(self, elapsed: Duration) -> bool {
+        match self {
+            Self::Unreachable => elapsed < UNREACHABLE_FOR,
+            Self::Unavailable => elapsed < UNAVAILABLE_FOR,
+            Self::Final => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let soon = Duration::from_millis(100);
+        let failure = |status: Status| Failure::of(&status);
+        assert_eq!(failure(Status::unavailable("no leader")), Failure::Unavailable);
+        assert_eq!(failure(Status::failed_precondition("paused")), Failure::Final);
+        assert!(Failure::Unavailable.is_worth_another_try(soon));
+        assert!(!Failure::Unavailable.is_worth_another_try(UNAVAILABLE_FOR));
+        assert!(Failure::Unreachable.is_worth_another_try(soon));
+        assert!(!Failure::Unreachable.is_worth_another_try(UNREACHABLE_FOR));
+        assert!(!Failure::Final.is_worth_another_try(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn an_address_where_no_node_listens_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let at = listener.local_addr().expect("bound");
+        drop(listener);
+        let address: Address = at.to_string().parse().expect("valid");
+        let mut client = ControlClient::new(&[address]);
+        let request = marquee_proto::control::v1::GetStatusRequest {};
+        let error = client
+            .call(request, |mut control, request| async move { control.get_status(request).await })
+            .await
+            .expect_err("no node listens there");
+        assert!(error.code().is_none(), "{error}");
+        assert!(error.to_string().contains(&at.to_string()), "{error}");
+    }
+}

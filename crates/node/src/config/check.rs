@@ -1,0 +1,355 @@
+//! From a config file as written to the settings of a node: every value is checked, and what is refused is
+//! named by its file and key.
+
+use super::error::ConfigError;
+use super::file::{ConfigFile, ControlSection, EventsSection, FsyncPolicy, RoleName, VoterSection};
+use super::log_filter::parse_log_filter;
+use super::settings::{Config, ControlSettings, EventsSettings};
+use marquee_client::{Address, AddressError};
+use marquee_control::VOTER_COUNTS;
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::id::check_name;
+use marquee_core::plan::Role;
+use marquee_events::log::LogOptions;
+use marquee_events::rules::Limits;
+use marquee_events::{Contents, EXPOSURES_DIRECTORY, EventSettings, ExposureSettings, Fsync};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a router keeps events unless told otherwise, in the node's data directory.
+pub const EVENTS_DIRECTORY: &str = "events";
+/// Control addresses that a follower may be given: more than any group has, for moves.
+const MAX_CONTROL_ADDRESSES: usize = 16;
+/// Copies of a shard: beyond that it is memory for nothing.
+const MAX_REPLICATION_FACTOR: u32 = 16;
+/// MiB that a node may map: 16 TiB, above any machine, so that a typing error is found.
+const MAX_MEMORY_BUDGET_MIB: u64 = 16 << 20;
+/// Search threads: above any machine's cores.
+const MAX_SEARCH_THREADS: usize = marquee_shard::MAX_SEARCH_THREADS;
+/// The longest default deadline: a caller who waits so long has left.
+const MAX_DEFAULT_DEADLINE_MS: u64 = 30_000;
+/// Milliseconds between two syncs: longer is `never`.
+const MAX_FSYNC_INTERVAL_MS: u64 = 60_000;
+/// MiB of a file of events: a start reads the last one.
+const MAX_SEGMENT_MIB: u64 = 1_024;
+/// Files that a log has at least: retention takes one at a time.
+const MIN_SEGMENTS: u64 = 4;
+/// MiB of events: 16 TiB, above any disk, so that a typing error is found.
+const MAX_EVENTS_MIB: u64 = 16 << 20;
+/// Hours that an event may be old: a year, for what is imported.
+const MAX_EVENT_AGE_HOURS: u64 = 8_760;
+/// Seconds that callers' clocks may be ahead: a day, which is a wrong time zone.
+const MAX_EVENT_SKEW_SECONDS: u64 = 86_400;
+/// Keys to try against one signature.
+const MAX_TRUSTED_KEYS: usize = 64;
+/// Threads that move messages: more only wake each other.
+const MAX_IO_THREADS: usize = 64;
+/// Requests at once: each holds buffers of up to a message.
+const MAX_IN_FLIGHT: usize = 100_000;
+/// The longest drain: orchestrators kill sooner.
+const MAX_DRAIN_SECONDS: u64 = 600;
+/// Bytes of a config file: a few hundred lines.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = fs_err::metadata(path)?.len();
+        if bytes > MAX_FILE_BYTES {
+            let reason = format!("it has {bytes} bytes: a config has at most {MAX_FILE_BYTES}");
+            return Err(ConfigError::Syntax { path: path.into(), line: 1, reason });
+        }
+        Self::parse(path, &fs_err::read_to_string(path)?)
+    }
+
+    /// Checks the text of a file; `path` is for messages and for relative paths in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file: ConfigFile =
+            toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
+        Self::check(path, file)
+    }
+
+    /// Checks a file's content as a whole.
+    pub fn check(path: &Path, file: ConfigFile) -> Result<Self, ConfigError> {
+        let ConfigFile { node, cluster, control, shard, router, bundles, server, log } = file;
+        let check = Check { path };
+        check.name("node.id", &node.id)?;
+        check.name("cluster.name", &cluster.name)?;
+        let roles = check.roles(&node.roles)?;
+        let mut listeners: BTreeMap<SocketAddr, BTreeSet<Role>> = BTreeMap::new();
+        for (role, key, listen) in [
+            (Role::Control, "control.listen", control.listen),
+            (Role::Shard, "shard.listen", shard.listen),
+            (Role::Router, "router.listen", router.listen),
+        ] {
+            if roles.contains(&role) {
+                let key = if listen.is_some() { key } else { "node.listen" };
+                let listen = check.listen(key, listen.unwrap_or(node.listen))?;
+                listeners.entry(listen).or_default().insert(role);
+            }
+        }
+        let data_dir = node.data_dir.ok_or_else(|| {
+            check.error("node.data_dir", "is missing: name a directory that this node may write to")
+        })?;
+        let control_settings = match roles.contains(&Role::Control) {
+            true => Some(check.control(&control)?),
+            false => None,
+        };
+        let control_addresses = match control_settings {
+            Some(_) => Vec::new(),
+            None => check.control_addresses(&cluster.control)?,
+        };
+        let advertise = check.advertise(node.advertise.as_deref(), &roles, &listeners)?;
+        check.at_most("shard.memory_budget_mib", shard.memory_budget_mib, MAX_MEMORY_BUDGET_MIB)?;
+        check.at_most("shard.search_threads", shard.search_threads, MAX_SEARCH_THREADS)?;
+        let deadline_ms = router.default_deadline_ms;
+        check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
+        let most_mib = marquee_router::MAX_ROW_CACHE_BYTES >> 20;
+        check.at_most("router.row_cache_mib", router.row_cache_mib, most_mib)?;
+        let data_dir = check.path(&data_dir)?;
+        let events = check.events(&router.events, &data_dir)?;
+        check.at_most(
+            "number of bundles.trusted_keys",
+            bundles.trusted_keys.len(),
+            MAX_TRUSTED_KEYS,
+        )?;
+        check.within("server.max_in_flight", server.max_in_flight, 1, MAX_IN_FLIGHT)?;
+        check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
+        check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
+        parse_log_filter(&log.filter).map_err(|reason| check.error("log.filter", &reason))?;
+        Ok(Self {
+            node_id: node.id,
+            roles,
+            listeners,
+            advertise,
+            data_dir,
+            cluster_name: cluster.name,
+            control_addresses,
+            control: control_settings,
+            memory_budget_bytes: shard.memory_budget_mib << 20,
+            search_threads: shard.search_threads,
+            default_deadline: Duration::from_millis(deadline_ms),
+            row_cache_bytes: router.row_cache_mib << 20,
+            events,
+            trusted_keys: bundles
+                .trusted_keys
+                .iter()
+                .map(|key| check.path(key))
+                .collect::<Result<_, _>>()?,
+            max_in_flight: server.max_in_flight,
+            io_threads: server.io_threads,
+            drain: Duration::from_secs(server.drain_seconds),
+            log,
+        })
+    }
+}
+
+/// Checks values and names the file and key in what it refuses.
+struct Check<'a> {
+    path: &'a Path,
+}
+
+impl Check<'_> {
+    fn error(&self, key: &str, reason: &str) -> ConfigError {
+        ConfigError::Value { path: self.path.into(), key: key.into(), reason: reason.into() }
+    }
+
+    fn name(&self, key: &str, name: &str) -> Result<(), ConfigError> {
+        check_name("the name", name).map_err(|e| self.error(key, &e.to_string()))
+    }
+
+    fn within<T: PartialOrd + std::fmt::Display>(
+        &self,
+        key: &str,
+        value: T,
+        min: T,
+        max: T,
+    ) -> Result<(), ConfigError> {
+        match value >= min && value <= max {
+            true => Ok(()),
+            false => Err(self.error(key, &format!("{value} is not within {min} to {max}"))),
+        }
+    }
+
+    fn at_most<T: PartialOrd + std::fmt::Display + Default>(
+        &self,
+        key: &str,
+        value: T,
+        max: T,
+    ) -> Result<(), ConfigError> {
+        self.within(key, value, T::default(), max)
+    }
+
+    fn roles(&self, names: &[RoleName]) -> Result<BTreeSet<Role>, ConfigError> {
+        if names.is_empty() {
+            return Err(
+                self.error("node.roles", "is empty: name control, shard, router or several")
+            );
+        }
+        Ok(names
+            .iter()
+            .map(|name| match name {
+                RoleName::Control => Role::Control,
+                RoleName::Shard => Role::Shard,
+                RoleName::Router => Role::Router,
+            })
+            .collect())
+    }
+
+    fn listen(&self, key: &str, at: SocketAddr) -> Result<SocketAddr, ConfigError> {
+        match at.port() {
+            0 => {
+                Err(self
+                    .error(key, "port 0 would be another one at every start: choose 1 to 65535"))
+            }
+            _ => Ok(at),
+        }
+    }
+
+    fn address(&self, key: &str, text: &str) -> Result<Address, ConfigError> {
+        text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))
+    }
+
+    fn control(&self, control: &ControlSection) -> Result<ControlSettings, ConfigError> {
+        let count = control.voters.len();
+        if !VOTER_COUNTS.contains(&count) {
+            let reason = format!(
+                "lists {count}: a raft group has 1, 3 or 5 voters, as in voters = [{{ id = 1, address = \"http://127.0.0.1:50061\" }}]"
+            );
+            return Err(self.error("control.voters", &reason));
+        }
+        let mut voters: Vec<(u64, Address)> = Vec::with_capacity(count);
+        for (n, VoterSection { id, address }) in control.voters.iter().enumerate() {
+            if *id == 0 || voters.iter().any(|(other, _)| other == id) {
+                let reason = format!("{id} is 0 or taken: voters have distinct numbers from 1");
+                return Err(self.error(&format!("control.voters[{n}].id"), &reason));
+            }
+            let address = self.address(&format!("control.voters[{n}].address"), address)?;
+            if voters.iter().any(|(_, other)| *other == address) {
+                let reason = format!("{address} is another voter's too");
+                return Err(self.error(&format!("control.voters[{n}].address"), &reason));
+            }
+            voters.push((*id, address));
+        }
+        if !voters.iter().any(|(id, _)| *id == control.id) {
+            let ids: Vec<String> = voters.iter().map(|(id, _)| id.to_string()).collect();
+            let reason =
+                format!("{} is none of control.voters, which are {}", control.id, ids.join(", "));
+            return Err(self.error("control.id", &reason));
+        }
+        let replication_factor = control.replication_factor;
+        self.within("control.replication_factor", replication_factor, 1, MAX_REPLICATION_FACTOR)?;
+        let min_index_recall = control.min_index_recall;
+        if !(0.0..=1.0).contains(&min_index_recall) {
+            let reason = format!("is {min_index_recall}: 0 to 1 are allowed");
+            return Err(self.error("control.min_index_recall", &reason));
+        }
+        Ok(ControlSettings { id: control.id, voters, replication_factor, min_index_recall })
+    }
+
+    fn events(
+        &self,
+        section: &EventsSection,
+        data_dir: &Path,
+    ) -> Result<Option<EventsSettings>, ConfigError> {
+        let EventsSection {
+            enabled,
+            directory,
+            fsync,
+            fsync_interval_ms,
+            segment_mib,
+            max_total_mib,
+            exposure_sample_basis_points,
+            max_age_hours,
+            max_skew_seconds,
+            rating_min,
+            rating_max,
+        } = section;
+        let key = |name: &str| format!("router.events.{name}");
+        self.within(&key("fsync_interval_ms"), *fsync_interval_ms, 1, MAX_FSYNC_INTERVAL_MS)?;
+        self.within(&key("segment_mib"), *segment_mib, 1, MAX_SEGMENT_MIB)?;
+        let least_mib = MIN_SEGMENTS * segment_mib;
+        self.within(&key("max_total_mib"), *max_total_mib, least_mib, MAX_EVENTS_MIB)?;
+        let sample = *exposure_sample_basis_points;
+        let sample_key = key("exposure_sample_basis_points");
+        self.at_most(&sample_key, sample, FULL_WEIGHT_BASIS_POINTS)?;
+        self.within(&key("max_age_hours"), *max_age_hours, 1, MAX_EVENT_AGE_HOURS)?;
+        self.at_most(&key("max_skew_seconds"), *max_skew_seconds, MAX_EVENT_SKEW_SECONDS)?;
+        if !(rating_min.is_finite() && rating_max.is_finite() && rating_min < rating_max) {
+            let reason = format!("{rating_max} is not a number above rating_min, {rating_min}");
+            return Err(self.error(&key("rating_max"), &reason));
+        }
+        if !enabled {
+            return Ok(None);
+        }
+        let directory = match directory {
+            Some(directory) => self.path(directory)?,
+            None => data_dir.join(EVENTS_DIRECTORY),
+        };
+        let log = |directory: PathBuf, contents: Contents| LogOptions {
+            fsync: match fsync {
+                FsyncPolicy::Always => Fsync::Always,
+                FsyncPolicy::Interval => Fsync::IntervalMs(*fsync_interval_ms),
+                FsyncPolicy::Never => Fsync::Never,
+            },
+            segment_bytes: segment_mib << 20,
+            max_bytes: max_total_mib << 20,
+            ..LogOptions::new(directory, contents)
+        };
+        let limits = Limits {
+            max_age_ms: max_age_hours * 3_600_000,
+            max_skew_ms: max_skew_seconds * 1_000,
+            ratings: (*rating_min, *rating_max),
+        };
+        let exposures = log(directory.join(EXPOSURES_DIRECTORY), Contents::Exposures);
+        Ok(Some(EventsSettings {
+            events: EventSettings { log: log(directory, Contents::Events), limits },
+            exposures: ExposureSettings { log: exposures, sample_basis_points: sample },
+        }))
+    }
+
+    fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {
+        if addresses.is_empty() {
+            return Err(self.error(
+                "cluster.control",
+                "is missing: a node without the control role follows one, as in control = [\"http://127.0.0.1:50061\"]",
+            ));
+        }
+        self.at_most("number of cluster.control", addresses.len(), MAX_CONTROL_ADDRESSES)?;
+        addresses
+            .iter()
+            .enumerate()
+            .map(|(n, address)| self.address(&format!("cluster.control[{n}]"), address))
+            .collect()
+    }
+
+    fn advertise(
+        &self,
+        given: Option<&str>,
+        roles: &BTreeSet<Role>,
+        listeners: &BTreeMap<SocketAddr, BTreeSet<Role>>,
+    ) -> Result<Option<Address>, ConfigError> {
+        if let Some(given) = given {
+            return self.address("node.advertise", given).map(Some);
+        }
+        let reached = if roles.contains(&Role::Shard) { Role::Shard } else { Role::Router };
+        for (at, roles) in listeners {
+            if at.ip().is_unspecified() && roles.contains(&reached) {
+                let reason = format!(
+                    "is missing: nobody can connect to {at}, so say where this node is reached, as in \"http://10.0.0.7:{}\"",
+                    at.port()
+                );
+                return Err(self.error("node.advertise", &reason));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Relative paths count from the config file, wherever the node was started.
+    fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
+        let beside = self.path.parent().unwrap_or(Path::new("")).join(path);
+        Ok(std::path::absolute(beside)?)
+    }
+}
