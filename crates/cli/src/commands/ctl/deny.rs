@@ -1,7 +1,7 @@
-//! `ctl deny`: which items are never shown on a surface.
+//! `marquee ctl deny`: which items are never recommended on a surface.
 
 use super::context::Context;
-use super::status::get_plan;
+use super::plan::get_plan;
 use crate::message;
 use crate::output;
 use clap::{Args, Subcommand};
@@ -16,55 +16,55 @@ use tonic::transport::Channel;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DenyCommand {
-    /// Deny items, beside those that are
+    /// Add items to the deny list
     #[command(after_help = "Examples:
   marquee ctl deny add 1193 661
   marquee ctl deny add --surface kids --file not-for-kids.txt")]
-    Add(Items),
-    /// Allow items again
+    Add(DeniedItems),
+    /// Remove items from the deny list
     #[command(after_help = "Example:
   marquee ctl deny remove 1193 --surface kids")]
-    Remove(Items),
-    /// Allow everything again
+    Remove(DeniedItems),
+    /// Empty the deny list
     #[command(after_help = "Example:
   marquee ctl deny clear --surface kids")]
-    Clear(Place),
-    /// List what is denied
+    Clear(SurfaceArgs),
+    /// List the denied items
     #[command(after_help = "Example:
   marquee ctl deny list --surface kids")]
-    List(Place),
+    List(SurfaceArgs),
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Place {
-    /// The surface; it need not have gone live
+pub(super) struct SurfaceArgs {
+    /// The surface; it need not be live
     #[arg(long, default_value = DEFAULT_SURFACE, value_name = "NAME")]
     surface: String,
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Items {
-    /// Their ids
+pub(super) struct DeniedItems {
+    /// The items' ids
     #[arg(value_name = "ITEM", required_unless_present = "file")]
     item_ids: Vec<String>,
     /// A file with one id a line, for more of them
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    surface: SurfaceArgs,
 }
 
-impl Items {
-    /// All ids, and the surface.
+impl DeniedItems {
+    /// All ids of the command line and the file, and the surface.
     fn read(self) -> anyhow::Result<(Vec<String>, String)> {
-        let Self { mut item_ids, file, place: Place { surface } } = self;
+        let Self { mut item_ids, file, surface: SurfaceArgs { surface } } = self;
         if let Some(path) = file {
             let text = fs_err::read_to_string(&path)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             item_ids.extend(lines.map(String::from));
         }
         if item_ids.is_empty() {
-            anyhow::bail!("there are no ids: name items, or give a file with one id a line");
+            anyhow::bail!("no ids: name items, or give a file with one id a line");
         }
         Ok((item_ids, surface))
     }
@@ -81,15 +81,15 @@ pub(super) async fn run(context: &mut Context, command: DenyCommand) -> anyhow::
             let (remove_item_ids, surface) = items.read()?;
             ChangeDenyListRequest { surface, remove_item_ids, ..request }
         }
-        DenyCommand::Clear(Place { surface }) => {
+        DenyCommand::Clear(SurfaceArgs { surface }) => {
             ChangeDenyListRequest { surface, clear: true, ..request }
         }
-        DenyCommand::List(Place { surface }) => {
+        DenyCommand::List(SurfaceArgs { surface }) => {
             let found = find(context, &surface).await?;
             if context.json {
                 output::json(&message::to_json("marquee.control.v1.Surface", &found))?;
             } else if found.denied_item_ids.is_empty() {
-                output::line(format!("{surface} denies nothing"))?;
+                output::line(format!("no items are denied on {surface}"))?;
             } else {
                 output::line(found.denied_item_ids.join("\n"))?;
             }
@@ -106,12 +106,12 @@ pub(super) async fn run(context: &mut Context, command: DenyCommand) -> anyhow::
         output::json(&message::to_json("marquee.control.v1.Surface", &found))?;
     } else {
         let items = output::count(found.denied_item_ids.len() as u64, "item");
-        output::line(format!("{surface} denies {items} (at most {MAX_DENIED_ITEMS})"))?;
+        output::line(format!("{items} denied on {surface} (at most {MAX_DENIED_ITEMS})"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The surface as it is now; one that nobody has said anything of has no plan yet.
+/// The surface in the current plan; an empty one if the plan has none of this name.
 async fn find(context: &mut Context, name: &str) -> anyhow::Result<Surface> {
     let plan = get_plan(context).await?;
     let found = plan.surfaces.into_iter().find(|surface| surface.name == name);

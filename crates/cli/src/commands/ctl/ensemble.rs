@@ -1,4 +1,4 @@
-//! `ctl ensemble put` and `ctl ensemble list`.
+//! `marquee ctl ensemble`: store and list ensembles.
 
 use super::context::Context;
 use crate::message;
@@ -18,7 +18,7 @@ pub(super) enum EnsembleCommand {
     #[command(after_help = "Example:
   marquee ctl ensemble put blend.yaml
 
-where blend.yaml says
+where blend.yaml is
   name: blend
   root:
     parallel:
@@ -30,7 +30,7 @@ where blend.yaml says
           weight: 0.3
           timeout_ms: 30
 
-or, the films that go with those that films@2 puts first
+or, for films that go with the best of films@2
   name: around-your-best
   root:
     product:
@@ -39,7 +39,7 @@ or, the films that go with those that films@2 puts first
         - model: { model: films, version: 2 }
         - model: { model: films-alike, version: 1 }
 
-or, of films@2 a list in which not all is alike, with at most two documentaries
+or, for a diverse list of films@2 with at most two documentaries
   name: something-for-everyone
   root:
     diversify:
@@ -93,7 +93,7 @@ pub(super) async fn run(
                 output::json(&message::to_json(name, &list))?;
             } else if list.ensembles.is_empty() {
                 output::line(
-                    "no ensembles: a single model version needs none, else `marquee ctl ensemble put FILE`",
+                    "no ensembles: a single model version needs none; store one with `marquee ctl ensemble put FILE`",
                 )?;
             } else {
                 let mut table = output::table(&["NAME", "EXPRESSION"]);
@@ -107,11 +107,12 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// An ensemble in one line: `parallel(0.7 films@2, 0.3 films@1; reciprocal rank)`.
+/// An ensemble as an expression: `parallel(0.7 films@2, 0.3 films@1; reciprocal rank)`.
 fn expression(ensemble: &Ensemble) -> String {
     node(ensemble.root.as_ref())
 }
 
+/// One node of the expression.
 fn node(part: Option<&EnsembleNode>) -> String {
     let list = |members: &[EnsembleNode]| {
         members.iter().map(|member| node(Some(member))).collect::<Vec<_>>().join(", ")
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
     use marquee_proto::convert_ensemble::ensemble_from_pb;
 
-    /// What a file says, in one line; or why it says nothing.
+    /// The expression of the ensemble in a file, or why it is refused.
     fn read(name: &str, text: &str) -> Result<String, String> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join(name);

@@ -1,7 +1,7 @@
-//! `ctl experiment`: A/B tests and what came of them.
+//! `marquee ctl experiment`: A/B tests and their results.
 
 use super::context::Context;
-use super::steps;
+use super::units::parse_share;
 use crate::message;
 use crate::output;
 use anyhow::bail;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ExperimentCommand {
-    /// Begin an A/B test on a surface; users who take no part get what is live
+    /// Start an A/B test on a surface; users outside of it get what is live
     #[command(after_help = "Examples:
   marquee ctl experiment start --arm control=films@1:50% --arm other=films@2:50%
   marquee ctl experiment start --surface home --share 20% --layer ranking \\
@@ -28,26 +28,27 @@ pub(super) enum ExperimentCommand {
     #[command(after_help = "Example:
   marquee ctl experiment list --json")]
     List,
-    /// Compare the arms: effects with intervals that may be looked at always, and whether the split is sound
+    /// Compare the arms: effects with confidence intervals that hold at any time, and whether the users were split as
+    /// the weights say
     #[command(after_help = "Example:
   marquee ctl experiment report home-ab-3")]
     Report {
         /// The experiment's id; may be left out for the newest
         experiment_id: Option<String>,
     },
-    /// End an experiment: everybody gets what is live
+    /// End an experiment: all users get what is live
     #[command(after_help = "Example:
   marquee ctl experiment stop home-ab-3 --reason \"b is better\"")]
     Stop {
         /// The experiment's id
         experiment_id: String,
-        /// Why, at most 256 bytes
+        /// The reason, at most 256 bytes
         #[arg(long, default_value = "")]
         reason: String,
     },
 }
 
-/// What a bandit is after.
+/// The reward that a bandit maximises.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Reward {
     Clicks,
@@ -61,11 +62,11 @@ pub(super) struct StartArgs {
     #[arg(long, default_value = "default")]
     surface: String,
     /// An arm as name=ensemble:share, the ensemble a stored one's name or model@version; twice or more, the
-    /// first being what the others are compared with
+    /// first being the one that the others are compared with
     #[arg(long = "arm", required = true, value_parser = parse_arm, value_name = "NAME=ENSEMBLE:SHARE")]
     arms: Vec<Arm>,
-    /// How many of the users take part
-    #[arg(long, default_value = "100%", value_parser = steps::weight, value_name = "SHARE")]
+    /// The share of users that take part
+    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     share: u32,
     /// Experiments of a layer have no users in common; a surface's experiments share one. The surface's name
     /// if left out
@@ -75,7 +76,7 @@ pub(super) struct StartArgs {
     #[arg(long)]
     bandit: Option<Reward>,
     /// The least share of an arm under a bandit
-    #[arg(long, default_value = "5%", value_parser = steps::weight, value_name = "SHARE", requires = "bandit")]
+    #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE", requires = "bandit")]
     floor: u32,
 }
 
@@ -84,7 +85,7 @@ fn parse_arm(text: &str) -> Result<Arm, String> {
         || format!("{text:?} is not of the form name=ensemble:share, such as b=films@2:50%");
     let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
     let (ensemble, share) = rest.rsplit_once(':').ok_or_else(wrong)?;
-    let weight_basis_points = steps::weight(share)?;
+    let weight_basis_points = parse_share(share)?;
     Ok(Arm { name: name.into(), ensemble: ensemble.into(), weight_basis_points })
 }
 
@@ -104,7 +105,7 @@ pub(super) async fn run(
                     control.stop_experiment(request).await
                 })
                 .await?;
-            show(context, &stopped.experiment.unwrap_or_default())
+            print(context, &stopped.experiment.unwrap_or_default())
         }
     }
 }
@@ -133,14 +134,15 @@ async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCod
         )
         .await?;
     let experiment = started.experiment.unwrap_or_default();
-    show(context, &experiment)?;
+    print(context, &experiment)?;
     if !context.json {
         output::line(format!("next: marquee ctl experiment report {}", experiment.experiment_id))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(context: &Context, experiment: &Experiment) -> anyhow::Result<ExitCode> {
+/// Prints one experiment.
+fn print(context: &Context, experiment: &Experiment) -> anyhow::Result<ExitCode> {
     if context.json {
         output::json(&message::to_json("marquee.control.v1.Experiment", experiment))?;
         return Ok(ExitCode::SUCCESS);
@@ -152,6 +154,7 @@ fn show(context: &Context, experiment: &Experiment) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// An experiment in one line.
 fn one_line(experiment: &Experiment) -> String {
     let arms: Vec<String> = experiment
         .arms
@@ -165,23 +168,24 @@ fn one_line(experiment: &Experiment) -> String {
         experiment.experiment_id,
         experiment.surface,
         output::percent(experiment.share_basis_points),
-        state(experiment.state()),
+        state_name(experiment.state()),
         arms.join(", ")
     )
 }
 
-async fn all(context: &mut Context) -> anyhow::Result<Vec<Experiment>> {
-    let list = context
+/// All experiments, newest first.
+async fn list_experiments(context: &mut Context) -> anyhow::Result<Vec<Experiment>> {
+    let listed = context
         .client
         .call(ListExperimentsRequest {}, |mut control, request| async move {
             control.list_experiments(request).await
         })
         .await?;
-    Ok(list.experiments)
+    Ok(listed.experiments)
 }
 
 async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
-    let experiments = all(context).await?;
+    let experiments = list_experiments(context).await?;
     if context.json {
         let name = "marquee.control.v1.Experiment";
         let list: Vec<_> = experiments.iter().map(|it| message::to_json(name, it)).collect();
@@ -190,7 +194,7 @@ async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
     }
     if experiments.is_empty() {
         output::line(
-            "no experiments: begin one with `marquee ctl experiment start --arm control=…:50% --arm other=…:50%`",
+            "no experiments: start one with `marquee ctl experiment start --arm control=…:50% --arm other=…:50%`",
         )?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -204,7 +208,7 @@ async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
             it.layer.clone(),
             output::percent(it.share_basis_points),
             arms.join(", "),
-            state(it.state()).to_owned(),
+            state_name(it.state()).to_owned(),
             output::moment(it.started_at_ms),
         ]);
     }
@@ -215,10 +219,10 @@ async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
 async fn report(context: &mut Context, experiment_id: Option<String>) -> anyhow::Result<ExitCode> {
     let experiment_id = match experiment_id {
         Some(id) => id,
-        None => match all(context).await?.into_iter().next() {
+        None => match list_experiments(context).await?.into_iter().next() {
             Some(newest) => newest.experiment_id,
             None => {
-                bail!("no experiment was ever started: see `marquee ctl experiment start --help`")
+                bail!("there is no experiment: see `marquee ctl experiment start --help`")
             }
         },
     };
@@ -236,19 +240,20 @@ async fn report(context: &mut Context, experiment_id: Option<String>) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
+/// An experiment and the effects of its arms, as lines.
 fn in_words(found: &GetExperimentResponse) -> String {
     let experiment = found.experiment.clone().unwrap_or_default();
     let report = found.report.clone().unwrap_or_default();
     let mut lines = vec![one_line(&experiment)];
     if report.effects.is_empty() {
-        lines.push("nothing was measured yet".into());
+        lines.push("nothing has been measured yet".into());
         return lines.join("\n");
     }
     let mut table = output::table(&["MEASURE", "ARM", "ANSWERS", "MEAN", "EFFECT", "95 %", "P"]);
     for found in &report.effects {
         let arm = experiment.arms.get(found.arm as usize).map_or("?", |arm| arm.name.as_str());
         table.add_row([
-            measure(found.measure()).to_owned(),
+            measure_name(found.measure()).to_owned(),
             arm.to_owned(),
             output::thousands(found.samples),
             format!("{:.4}", found.mean),
@@ -261,8 +266,8 @@ fn in_words(found: &GetExperimentResponse) -> String {
     lines.push(match (report.mismatch_e_value, report.sample_ratio_mismatch) {
         (None, _) => "split: not judged yet".into(),
         (Some(evidence), true) => format!(
-            "split: OFF (e-value {evidence:.0}): more or fewer users than the weights say, so the arms cannot be \
-             compared"
+            "split: MISMATCH (e-value {evidence:.0}): the arms have more or fewer users than their weights say, so they \
+             cannot be compared"
         ),
         (Some(_), false) => "split: as the weights say".into(),
     });
@@ -284,7 +289,8 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".into(), |share| format!("{:+.1} %", 100.0 * share))
 }
 
-fn measure(measure: Measure) -> &'static str {
+/// The name of a measure in the table of effects.
+fn measure_name(measure: Measure) -> &'static str {
     match measure {
         Measure::Unspecified => "?",
         Measure::Answered => "answered",
@@ -292,7 +298,7 @@ fn measure(measure: Measure) -> &'static str {
         Measure::Partial => "partial",
         Measure::Fallback => "fallback",
         Measure::LogLatency => "log latency",
-        Measure::Sameness => "sameness",
+        Measure::Sameness => "list similarity",
         Measure::Score => "score",
         Measure::Clicks => "clicks",
         Measure::PlaySeconds => "play seconds",
@@ -301,7 +307,8 @@ fn measure(measure: Measure) -> &'static str {
     }
 }
 
-fn state(state: ExperimentState) -> &'static str {
+/// The name of a state, in capitals.
+fn state_name(state: ExperimentState) -> &'static str {
     match state {
         ExperimentState::Unspecified => "?",
         ExperimentState::Preparing => "PREPARING",

@@ -1,4 +1,4 @@
-//! `ctl health`: gRPC health of a node, for scripts that wait for one.
+//! `marquee ctl health`: gRPC health of a node, for scripts that wait for one.
 
 use super::context::Context;
 use crate::output;
@@ -10,9 +10,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-/// How often a node that isn't there yet is asked again.
+/// Pause between two checks of a node that does not serve yet.
 const POLL: Duration = Duration::from_millis(100);
-/// How long one check may take.
+/// Upper bound of one check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
@@ -20,10 +20,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
   marquee ctl --endpoint http://127.0.0.1:50052 health
   marquee ctl health --service marquee.v1.RecommenderService --wait-seconds 30")]
 pub(super) struct HealthArgs {
-    /// A service's full name; empty: the node as a whole
+    /// A service's full name; empty for the node as a whole
     #[arg(long, default_value = "")]
     service: String,
-    /// Wait so long for every endpoint to serve, 0 to 3600
+    /// Seconds to wait for every endpoint to serve, 0 to 3600
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     wait_seconds: u64,
 }
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, args: HealthArgs) -> anyhow::Result<E
         let status = loop {
             let check = client.check(HealthCheckRequest { service: args.service.clone() });
             let status = match tokio::time::timeout(CHECK_TIMEOUT, check).await {
-                Ok(Ok(answer)) => name(answer.into_inner()),
+                Ok(Ok(answer)) => status_name(answer.into_inner()),
                 Ok(Err(status)) => innermost_reason(&status),
                 Err(_) => format!("no answer within {CHECK_TIMEOUT:?}"),
             };
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, args: HealthArgs) -> anyhow::Result<E
         };
         results.push((address, status));
     }
-    let fine = results.iter().all(|(_, status)| status == SERVING);
+    let all_serve = results.iter().all(|(_, status)| status == SERVING);
     if context.json {
         let list: Vec<_> = results
             .iter()
@@ -61,12 +61,13 @@ pub(super) async fn run(context: &Context, args: HealthArgs) -> anyhow::Result<E
             output::line(format!("{address} {status}"))?;
         }
     }
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_serve { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 const SERVING: &str = "SERVING";
 
-fn name(answer: HealthCheckResponse) -> String {
+/// The name of a health status, as gRPC writes it.
+fn status_name(answer: HealthCheckResponse) -> String {
     match answer.status() {
         ServingStatus::Serving => SERVING,
         ServingStatus::NotServing => "NOT_SERVING",

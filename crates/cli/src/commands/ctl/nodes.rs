@@ -1,7 +1,7 @@
-//! `ctl nodes`: the shard and router nodes of the plan.
+//! `marquee ctl nodes`: the shard and router nodes of the plan.
 
 use super::context::Context;
-use super::status::get_plan;
+use super::plan::get_plan;
 use crate::message;
 use crate::output;
 use clap::{Args, Subcommand, ValueEnum};
@@ -23,23 +23,23 @@ enum NodesCommand {
     #[command(after_help = "Example:
   marquee ctl nodes")]
     List,
-    /// Register a node before it reports, or put a removed one back to work
+    /// Register a node before it reports, or restore a removed one
     #[command(after_help = "Example:
   marquee ctl nodes add shard-5 --address http://10.0.0.9:50071 --role shard")]
     Add {
-        /// The node's id, as its config has it
+        /// The node's id, as in its config
         node_id: String,
         /// Where routers reach it
         #[arg(long, value_name = "URL")]
         address: Address,
-        /// What it does; repeat it for more
+        /// A role of the node; repeat it for more
         #[arg(long, required = true)]
         role: Vec<RoleName>,
         /// MiB of bundles that it may map; 0: unlimited
         #[arg(long, default_value_t = 0, value_name = "MIB")]
         memory_budget_mib: u64,
     },
-    /// Take a node out of placement; its replicas move first, then it is forgotten
+    /// Remove a node: its replicas move to other nodes first
     #[command(after_help = "Example:
   marquee ctl nodes remove shard-5")]
     Remove {
@@ -97,7 +97,7 @@ pub(super) async fn run(context: &mut Context, args: NodesArgs) -> anyhow::Resul
                 output::json(&message::to_json("marquee.control.v1.RemoveNodeResponse", &removed))?;
             } else if removed.draining {
                 output::line(format!(
-                    "{node_id} is draining: when `marquee ctl nodes` shows no shards of it, stop its process, and it is forgotten"
+                    "{node_id} is draining: when `marquee ctl nodes` shows no replicas on it, stop its process; then it is removed"
                 ))?;
             } else {
                 output::line(format!("removed {node_id}"))?;
@@ -122,14 +122,14 @@ async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The nodes of a plan, as a table.
+/// A table of the nodes of a plan.
 pub(super) fn table(plan: &Plan) -> String {
     if plan.nodes.is_empty() {
-        return "no nodes: shard and router nodes appear here once they report".into();
+        return "no nodes: shard and router nodes are listed once they report".into();
     }
     let mut table = output::table(&["NODE", "ADDRESS", "ROLES", "STATE", "REPLICAS", "BUDGET"]);
     for node in &plan.nodes {
-        let roles: Vec<&str> = node.roles().map(role).collect();
+        let roles: Vec<&str> = node.roles().map(role_name).collect();
         let budget = match node.memory_budget_bytes {
             0 => "-".to_owned(),
             bytes => output::bytes(bytes),
@@ -138,7 +138,7 @@ pub(super) fn table(plan: &Plan) -> String {
             node.node_id.clone(),
             node.address.clone(),
             roles.join(","),
-            state(node).to_owned(),
+            state_in_words(node).to_owned(),
             replicas(plan, &node.node_id),
             budget,
         ]);
@@ -146,7 +146,8 @@ pub(super) fn table(plan: &Plan) -> String {
     output::lines_of(&table)
 }
 
-fn role(role: Role) -> &'static str {
+/// The name of a role.
+fn role_name(role: Role) -> &'static str {
     match role {
         Role::Unspecified => "?",
         Role::Control => "control",
@@ -155,16 +156,17 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn state(node: &Node) -> &'static str {
+/// The state of a node in words.
+fn state_in_words(node: &Node) -> &'static str {
     match (node.alive, node.draining) {
-        (false, false) => "SILENT",
-        (false, true) => "SILENT, draining",
+        (false, false) => "UNREACHABLE",
+        (false, true) => "UNREACHABLE, draining",
         (true, true) => "draining",
         (true, false) => "alive",
     }
 }
 
-/// `3 available, 1 loading`
+/// The replicas on a node by their state: `3 available, 1 loading`.
 fn replicas(plan: &Plan, node_id: &str) -> String {
     let mut counts = [0usize; 4];
     for placement in plan.versions.iter().flat_map(|version| &version.placements) {
@@ -185,8 +187,5 @@ fn replicas(plan: &Plan, node_id: &str) -> String {
         .filter(|(count, _)| **count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
-    match parts.is_empty() {
-        true => "-".into(),
-        false => parts.join(", "),
-    }
+    if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }

@@ -1,47 +1,16 @@
-//! `ctl status`, `ctl plan` and `ctl transfer-leadership`.
+//! `marquee ctl status`: leader, voters, nodes, surfaces and problems at a glance.
 
 use super::context::Context;
-use super::{models, nodes, rollouts};
+use super::plan::get_plan;
+use super::rollout::show::one_line;
+use super::{models, nodes};
 use crate::message;
 use crate::output;
-use clap::Args;
-use marquee_proto::control::v1::{
-    GetPlanRequest, GetStatusRequest, GetStatusResponse, Plan, ReplicaState,
-    TransferLeadershipRequest,
-};
+use marquee_proto::control::v1::{GetStatusRequest, GetStatusResponse, Plan, ReplicaState};
 use std::process::ExitCode;
 
-#[derive(Args, Debug)]
-#[command(after_help = "Example:
-  marquee ctl transfer-leadership 2")]
-pub(super) struct TransferArgs {
-    /// The raft id of the voter that shall lead; `marquee ctl status` lists them
-    voter: u64,
-}
-
-/// The plan as it is now.
-pub(super) async fn get_plan(context: &mut Context) -> anyhow::Result<Plan> {
-    let answer = context
-        .client
-        .call(
-            GetPlanRequest {},
-            |mut control, request| async move { control.get_plan(request).await },
-        )
-        .await?;
-    Ok(answer.plan.unwrap_or_default())
-}
-
-/// Prints the plan. Its only form for people is YAML: it is nested, and `status` has the tables.
-pub(super) async fn plan(context: &mut Context) -> anyhow::Result<ExitCode> {
-    let plan = message::to_json("marquee.control.v1.Plan", &get_plan(context).await?);
-    match context.json {
-        true => output::json(&plan)?,
-        false => output::line(serde_yaml_ng::to_string(&plan)?.trim_end())?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn status(context: &mut Context) -> anyhow::Result<ExitCode> {
+/// Prints the state of the cluster.
+pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
     let status = context
         .client
         .call(GetStatusRequest {}, |mut control, request| async move {
@@ -55,14 +24,14 @@ pub(super) async fn status(context: &mut Context) -> anyhow::Result<ExitCode> {
     let plan = get_plan(context).await?;
     output::line(voters(&status))?;
     output::line(format!(
-        "plan of epoch {}, {} wanted of each shard\n",
+        "plan of epoch {}, {} of each shard wanted\n",
         plan.epoch,
         output::count(plan.replication_factor.into(), "replica")
     ))?;
     output::line(nodes::table(&plan))?;
     output::line("")?;
     output::line(surfaces(&plan))?;
-    for line in troubles(&plan) {
+    for line in problems(&plan) {
         output::line(line)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -110,14 +79,14 @@ fn surfaces(plan: &Plan) -> String {
             .rollouts
             .iter()
             .find(|rollout| rollout.rollout_id == surface.rollout_id)
-            .map_or_else(|| "-".into(), rollouts::one_line);
+            .map_or_else(|| "-".into(), one_line);
         table.add_row([surface.name.clone(), live.to_owned(), replicas, rollout]);
     }
     output::lines_of(&table)
 }
 
-/// What an operator should look at.
-fn troubles(plan: &Plan) -> Vec<String> {
+/// Failed replicas and nodes that do not report, one a line.
+fn problems(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for version in &plan.versions {
         let name = version
@@ -142,24 +111,4 @@ fn troubles(plan: &Plan) -> Vec<String> {
         ));
     }
     lines
-}
-
-pub(super) async fn transfer(
-    context: &mut Context,
-    args: TransferArgs,
-) -> anyhow::Result<ExitCode> {
-    let request = TransferLeadershipRequest { voter: args.voter };
-    let answer = context
-        .client
-        .call(
-            request,
-            |mut control, request| async move { control.transfer_leadership(request).await },
-        )
-        .await?;
-    if context.json {
-        output::json(&message::to_json("marquee.control.v1.TransferLeadershipResponse", &answer))?;
-    } else {
-        output::line(format!("voter {} leads", answer.leader))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `ctl traffic`: what the answers on surfaces are like.
+//! `marquee ctl traffic`: rates, latencies and rewards of the answers on surfaces.
 
 use super::context::Context;
 use crate::message;
@@ -17,12 +17,12 @@ use std::process::ExitCode;
   marquee ctl traffic --json
 
 A window has about ten seconds; those of the last five minutes with traffic are kept. Requests that look
-automated are left out and counted apart. ITEMS: different ones among the first ten of all lists, to about 3 %.
-SAME: how much of one user's list the next user got too. SCORE: what half of the best items' scores do not exceed.")]
+automated are left out and counted apart. ITEMS: different items among the first ten of all lists, to about 3 %.
+SIMILARITY: the share of one user's list that the next user got too. SCORE: the median score of the best items.")]
 pub(super) struct TrafficArgs {
     /// Only this surface
     surface: Option<String>,
-    /// Every window that is kept, not only the newest of each surface
+    /// Show every window that is kept, not only the newest of each surface
     #[arg(long)]
     history: bool,
 }
@@ -37,11 +37,10 @@ pub(super) async fn run(context: &mut Context, args: TrafficArgs) -> anyhow::Res
     if !history {
         answer.windows = newest(answer.windows);
     }
-    match context.json {
-        true => {
-            output::json(&message::to_json("marquee.control.v1.GetTrafficResponse", &answer))?;
-        }
-        false => output::line(table(&answer))?,
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.GetTrafficResponse", &answer))?;
+    } else {
+        output::line(table(&answer))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -53,13 +52,29 @@ fn newest(windows: Vec<SurfaceTraffic>) -> Vec<SurfaceTraffic> {
     by_surface.into_values().collect()
 }
 
+/// A table with a row for each window and variant, and notes on what was left out.
 fn table(answer: &GetTrafficResponse) -> String {
     if answer.windows.is_empty() {
-        return "no router has reported any traffic: windows come some ten seconds after the first answer".into();
+        return "no router has reported any traffic: the first window comes about ten seconds after the first answer".into();
     }
     let mut table = output::table(&[
-        "UNTIL", "SURFACE", "VARIANT", "A SECOND", "ERRORS", "P50 MS", "P95 MS", "P99 MS", "EMPTY",
-        "PARTIAL", "FALLBACK", "ITEMS", "SAME", "SCORE", "CLICKS", "PLAYED S", "BOUGHT",
+        "UNTIL",
+        "SURFACE",
+        "VARIANT",
+        "PER SECOND",
+        "ERRORS",
+        "P50 MS",
+        "P95 MS",
+        "P99 MS",
+        "EMPTY",
+        "PARTIAL",
+        "FALLBACK",
+        "ITEMS",
+        "SIMILARITY",
+        "SCORE",
+        "CLICKS",
+        "PLAYED S",
+        "BOUGHT",
     ]);
     let mut notes = Vec::new();
     for window in &answer.windows {
@@ -69,7 +84,7 @@ fn table(answer: &GetTrafficResponse) -> String {
         }
         for (count, what) in [
             (window.automated, "look automated and are left out"),
-            (window.dropped, "were not measured, routers being too busy"),
+            (window.dropped, "were not measured because routers were too busy"),
         ] {
             if count > 0 {
                 let requests = output::thousands(count);
@@ -80,6 +95,7 @@ fn table(answer: &GetTrafficResponse) -> String {
     [vec![output::lines_of(&table)], notes].concat().join("\n")
 }
 
+/// One row of the table.
 fn row(window: &SurfaceTraffic, variant: &VariantTraffic, seconds: f64) -> Vec<String> {
     let requests = variant.requests as f64;
     let failed: u64 = variant.errors.values().sum();

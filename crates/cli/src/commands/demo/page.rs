@@ -1,4 +1,4 @@
-//! How the demo looks: numbered headings, indented facts, colours on a terminal only.
+//! How the demo prints: numbered headings, indented lines, colours on a terminal only.
 
 use crate::output;
 use crate::output::stdout_has_colours;
@@ -8,12 +8,12 @@ const BOLD: &str = "1";
 const DIM: &str = "2";
 const GREEN: &str = "32";
 
-/// What is printed to.
+/// Prints the demo's lines to stdout.
 #[derive(Debug)]
 pub(super) struct Page {
     colours: bool,
     chapters: u32,
-    /// What begins every line that shows data; empty for real data.
+    /// The first word of every line that shows data; empty for real data.
     label: &'static str,
 }
 
@@ -24,24 +24,24 @@ impl Default for Page {
 }
 
 impl Page {
-    /// From now on every line that shows data begins with this.
+    /// Puts `label` before every later line that shows data.
     pub(super) fn label(&mut self, label: &'static str) {
         self.label = label;
     }
 
-    /// Begins a chapter.
+    /// Prints the numbered heading of the next chapter.
     pub(super) fn chapter(&mut self, title: &str) -> io::Result<()> {
         self.chapters += 1;
         let title = self.paint(BOLD, &format!("{}. {title}", self.chapters));
         output::line(format!("\n{title}"))
     }
 
-    /// A line about the demo itself.
+    /// Prints a line about the demo itself.
     pub(super) fn note(&self, text: &str) -> io::Result<()> {
         output::line(format!("   {}", self.paint(DIM, text)))
     }
 
-    /// A line that shows something of the data, labelled if that is made up.
+    /// Prints a line that shows data, with the label if the data is generated.
     pub(super) fn data(&self, text: &str) -> io::Result<()> {
         match self.label {
             "" => output::line(format!("   {text}")),
@@ -51,15 +51,12 @@ impl Page {
         }
     }
 
-    /// A line to be copied.
+    /// Prints a command to be copied.
     pub(super) fn command(&self, text: &str) -> io::Result<()> {
         output::line(format!("   {}", self.paint(GREEN, text)))
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        match self.colours {
-            true => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
-        }
+        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }

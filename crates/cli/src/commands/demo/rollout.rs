@@ -1,5 +1,5 @@
-//! The demo's gray releases: one in steps under a live crowd, with what the crowd saw at each, and one
-//! that is taken back by itself.
+//! The demo's gray releases under load: one that is promoted step by step, with what callers measured at each
+//! step, and one that the gates roll back.
 
 use super::page::Page;
 use crate::commands::load::{Load, LoadConfig, Schedule, Served, Tally, Users, milliseconds};
@@ -16,21 +16,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::Streaming;
 
-/// Shares in basis points and how long each is held, in seconds: 1 % long enough that some of the
-/// crowd are seen in it.
+/// Shares in basis points and how long each is held, in seconds: 1 % is held until some of its users have
+/// sent a request.
 const STEPS: [(u32, u64); 4] = [(100, 8), (1_000, 8), (5_000, 8), (10_000, 5)];
-/// The step of the rollout that is to be taken back: long enough for that at any sensible rate.
-const USELESS_STEP: (u32, u64) = (2_000, 60);
-/// After a step begins, answers of the step before are still under way; these are counted in the
-/// sum but not in the share.
-const SETTLE: Duration = Duration::from_millis(200);
-/// What a call of the crowd may take.
+/// The step of the rollout that is to be rolled back, share in basis points and hold in seconds: long enough for
+/// the gates at any sensible rate.
+const POOR_CANDIDATE_STEP: (u32, u64) = (2_000, 60);
+/// After a step begins, answers of the step before are still under way for this long; they are counted in the
+/// total but not in the measured share.
+const STEP_TRANSITION: Duration = Duration::from_millis(200);
+/// Deadline of one request of the load.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Requests of the crowd under way at most.
+/// Upper bound of the load's requests under way.
 const MAX_IN_FLIGHT: usize = 2_000;
 
-/// Starts the rollout of `candidate` at `router`, prints each step, and returns what the whole crowd
-/// saw.
+/// Starts the rollout of `candidate`, sends load to `router`, prints each step, and returns the tally of all
+/// requests.
 pub(super) async fn roll_out(
     control: &mut ControlClient,
     router: &Address,
@@ -40,11 +41,11 @@ pub(super) async fn roll_out(
     page: &Page,
 ) -> anyhow::Result<Tally> {
     let users = Arc::new(users);
-    let load = crowd(router, &users, rate)?;
+    let load = start_load(router, &users, rate)?;
     let mut watch = start(control, candidate, &STEPS).await?;
     page.data(&format!(
         "{:<9} {:>15} {:>18} {:>9} {:>7} {:>9} {:>9}",
-        "share", "people in it", "measured share", "answers", "errors", "p50", "p99"
+        "share", "users", "measured share", "answers", "errors", "p50", "p99"
     ))?;
     let mut total = Tally::default();
     let mut step: Option<Rollout> = None;
@@ -63,7 +64,7 @@ pub(super) async fn roll_out(
         }
         match rollout.state() {
             RolloutState::Canary => {
-                tokio::time::sleep(SETTLE).await;
+                tokio::time::sleep(STEP_TRANSITION).await;
                 total.merge(&load.take());
                 step = Some(rollout);
             }
@@ -81,8 +82,9 @@ pub(super) async fn roll_out(
     Ok(total)
 }
 
-/// Starts the rollout of a `candidate` that is of no use, and prints how it ends. Returns what the crowd saw.
-pub(super) async fn take_back(
+/// Starts the rollout of a `candidate` that performs poorly, sends load to `router`, prints how the rollout
+/// ends, and returns the tally of all requests.
+pub(super) async fn roll_back(
     control: &mut ControlClient,
     router: &Address,
     candidate: &str,
@@ -91,8 +93,8 @@ pub(super) async fn take_back(
     page: &Page,
 ) -> anyhow::Result<Tally> {
     let users = Arc::new(users);
-    let load = crowd(router, &users, rate)?;
-    let mut watch = start(control, candidate, &[USELESS_STEP]).await?;
+    let load = start_load(router, &users, rate)?;
+    let mut watch = start(control, candidate, &[POOR_CANDIDATE_STEP]).await?;
     let (mut began, mut rollout) = (Instant::now(), Rollout::default());
     while !matches!(
         rollout.state(),
@@ -106,16 +108,18 @@ pub(super) async fn take_back(
     }
     let took = began.elapsed();
     let total = load.stop().await;
-    let (weight, _) = USELESS_STEP;
+    let (weight, _) = POOR_CANDIDATE_STEP;
     let inside =
         users.ids().iter().filter(|user| bucket(&rollout.rollout_id, user) < weight).count();
     let reason = rollout.history.last().map(|event| event.reason.clone()).unwrap_or_default();
     page.data(&match rollout.state() {
         RolloutState::Promoted => {
-            format!("it was promoted after {took:.0?}: there was too little traffic to judge it by")
+            format!(
+                "{candidate} was promoted after {took:.0?}: the traffic was too low for the gates"
+            )
         }
         _ => format!(
-            "it had {} of the users ({inside} of {}) for {:.1} s, and was taken back:",
+            "{candidate} had {} of the users ({inside} of {}) for {:.1} s and was rolled back:",
             percent(weight),
             users.count(),
             took.as_secs_f64()
@@ -125,8 +129,8 @@ pub(super) async fn take_back(
     Ok(total)
 }
 
-/// Everybody calls, until the load is stopped.
-fn crowd(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result<Load> {
+/// Sends `rate` requests a second from random `users` until the load is stopped.
+fn start_load(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result<Load> {
     Ok(Load::start(LoadConfig {
         endpoints: vec![router.clone()],
         schedule: Schedule { rate: Some(rate.into()), duration: None },
@@ -141,7 +145,7 @@ fn crowd(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result<Load
     })?)
 }
 
-/// Starts a rollout by Marquee's own gates, and watches it.
+/// Starts a rollout with Marquee's default gates and opens the stream of its states.
 async fn start(
     control: &mut ControlClient,
     candidate: &str,

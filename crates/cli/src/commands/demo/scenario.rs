@@ -2,7 +2,7 @@
 
 use super::data::{self, DemoData};
 use super::page::Page;
-use super::people::People;
+use super::users::DemoUsers;
 use super::{DemoArgs, MODEL, generated, rollout};
 use crate::commands::load::{Users, milliseconds};
 use crate::output::count;
@@ -18,31 +18,31 @@ use marquee_train::{ModelKind, TrainArgs, TrainSummary};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Factors of the two versions: too few, and enough.
+/// Factors of the first two versions: too few, and enough.
 const FACTORS: [usize; 2] = [4, 64];
-/// Recommendations that are shown.
+/// Recommendations that are requested and shown.
 const SHOWN: u32 = 6;
-/// How long the first version may take to be live: it is milliseconds of work.
+/// Upper bound of the time until the first version is live: it is milliseconds of work.
 const LIVE_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is asked for until then.
+/// Pause between two requests until then.
 const LIVE_POLL: Duration = Duration::from_millis(10);
 
-/// How the story ended.
-pub(super) struct Told {
-    /// Still serves.
+/// A demo that ran to its end.
+pub(super) struct FinishedDemo {
+    /// The node, which still serves.
     pub(super) node: Node,
-    /// Requests of the crowd that failed.
-    pub(super) errors: u64,
+    /// Requests of the load that failed or were not sent.
+    pub(super) failed_requests: u64,
 }
 
-/// Tells the story; nothing is left when it was only to train.
-pub(super) async fn tell(
+/// Runs all chapters, or those up to the training if `--train-only` is given, which leaves no node.
+pub(super) async fn run(
     args: &DemoArgs,
     scratch: &Path,
     page: &mut Page,
-) -> anyhow::Result<Option<Told>> {
+) -> anyhow::Result<Option<FinishedDemo>> {
     page.chapter("Data")?;
-    let (data, people) = get_data(args, scratch, page).await?;
+    let (data, users) = get_data(args, scratch, page).await?;
 
     page.chapter("Three versions of a model")?;
     let bundles = args.train_only.as_deref().unwrap_or(scratch);
@@ -52,7 +52,7 @@ pub(super) async fn tell(
         show_quality(&format!("v{n}"), factors, &summary, page)?;
     }
     train(args, &data, (ModelKind::Popularity, None), &bundles.join("v3")).await?;
-    page.data("v3  forgets everybody: the popular items for all")?;
+    page.data("v3  popularity: the same popular items for every user")?;
     if args.train_only.is_some() {
         page.note(&format!("bundles are in {}", bundles.display()))?;
         return Ok(None);
@@ -69,26 +69,27 @@ pub(super) async fn tell(
     let started = Instant::now();
     let first = publish(&mut control, &bundles.join("v1")).await?;
     start_first_rollout(&mut control, &first).await?;
-    let somebody = people.somebody().to_owned();
-    let answer = first_answer(&mut recommender, &somebody).await?;
+    let user_id = users.example().to_owned();
+    let answer = first_answer(&mut recommender, &user_id).await?;
     let took = milliseconds(started.elapsed());
     page.note(&format!(
-        "{first} was published, loaded and verified, and answers, {took} after `marquee ctl publish`"
+        "{first} was published, verified and loaded; its first answer came {took} after `marquee ctl publish`"
     ))?;
-    show_person(&somebody, &people, page)?;
-    show_answer(&format!("and is recommended by {first}"), &answer, &people, page)?;
+    show_history(&user_id, &users, page)?;
+    show_answer(&format!("{first} recommends"), &answer, &users, page)?;
 
-    page.chapter("The second version takes over, step by step, under load")?;
+    page.chapter("The second version takes over step by step, under load")?;
     let second = publish(&mut control, &bundles.join("v2")).await?;
     page.note(&format!(
-        "{} requests a second from {}; everybody stays with the version they got",
+        "{} requests a second from {}; a user who has the second version keeps it",
         args.rate,
-        count(people.ids().len() as u64, "user")
+        count(users.ids().len() as u64, "user")
     ))?;
-    let users = Users::equal(people.ids(), &data.name)?;
-    let total = rollout::roll_out(&mut control, &router, &second, users, args.rate, page).await?;
+    let load_users = Users::equal(users.ids(), &data.name)?;
+    let total =
+        rollout::roll_out(&mut control, &router, &second, load_users, args.rate, page).await?;
     page.data(&format!(
-        "in all {}, {} failed, {} fallbacks, p50 {}, p99 {}",
+        "total: {}, {} failed, {} fallbacks, p50 {}, p99 {}",
         count(total.calls(), "request"),
         total.failed(),
         total.fallbacks,
@@ -98,33 +99,32 @@ pub(super) async fn tell(
     for (code, times) in &total.errors {
         page.data(&format!("failed with {code}: {times}"))?;
     }
-    let answer = recommend(&mut recommender, &somebody).await?;
-    show_answer(
-        &format!("user {somebody} is recommended by {second} now"),
-        &answer,
-        &people,
-        page,
-    )?;
+    let answer = recommend(&mut recommender, &user_id).await?;
+    show_answer(&format!("{second} recommends to user {user_id}"), &answer, &users, page)?;
 
-    page.chapter("A third version is of no use, and nobody has to notice")?;
+    page.chapter("The third version performs poorly and is rolled back automatically")?;
     let third = publish(&mut control, &bundles.join("v3")).await?;
-    let users = Users::equal(people.ids(), &data.name)?;
-    let taken = rollout::take_back(&mut control, &router, &third, users, args.rate, page).await?;
-    page.data(&format!("in all {}, {} failed", count(taken.calls(), "request"), taken.failed()))?;
+    let load_users = Users::equal(users.ids(), &data.name)?;
+    let rolled_back =
+        rollout::roll_back(&mut control, &router, &third, load_users, args.rate, page).await?;
+    page.data(&format!(
+        "total: {}, {} failed",
+        count(rolled_back.calls(), "request"),
+        rolled_back.failed()
+    ))?;
 
     page.chapter("Try it")?;
-    show_commands(&router, &somebody, &answer, page)?;
-    Ok(Some(Told {
-        node,
-        errors: total.failed() + total.not_sent + taken.failed() + taken.not_sent,
-    }))
+    show_commands(&router, &user_id, &answer, page)?;
+    let failed_requests =
+        total.failed() + total.not_sent + rolled_back.failed() + rolled_back.not_sent;
+    Ok(Some(FinishedDemo { node, failed_requests }))
 }
 
 async fn get_data(
     args: &DemoArgs,
     scratch: &Path,
     page: &mut Page,
-) -> anyhow::Result<(DemoData, People)> {
+) -> anyhow::Result<(DemoData, DemoUsers)> {
     let (given, scratch) = (args.data.clone(), scratch.to_owned());
     let (data, said) = tokio::task::spawn_blocking(move || {
         let mut said = Vec::new();
@@ -141,13 +141,13 @@ async fn get_data(
     if data.generated {
         page.label(generated::LABEL);
     }
-    let people = {
+    let users = {
         let data = data.clone();
-        tokio::task::spawn_blocking(move || People::read(&data)).await??
+        tokio::task::spawn_blocking(move || DemoUsers::read(&data)).await??
     };
-    page.data(&format!("{}: {}", data.name, people.summary()))?;
+    page.data(&format!("{}: {}", data.name, users.summary()))?;
     page.data(&format!("({})", data.origin))?;
-    Ok((data, people))
+    Ok((data, users))
 }
 
 async fn train(
@@ -177,7 +177,7 @@ fn show_quality(
 ) -> std::io::Result<()> {
     let seconds: f64 = summary.phases.iter().map(|phase| phase.cpu_seconds).sum();
     let quality = match &summary.evaluation {
-        None => "not measured: nobody has interactions enough to hold some out".to_owned(),
+        None => "not measured: no user has enough interactions to hold some out".to_owned(),
         Some(evaluation) => format!(
             "recall@20 {:.4}  nDCG@20 {:.4}   popularity {:.4} {:.4}",
             evaluation.model.recall,
@@ -197,7 +197,7 @@ async fn start_node(args: &DemoArgs, scratch: &Path, page: &Page) -> anyhow::Res
             let mut free = args.listen;
             free.set_port(0);
             let node = standalone::start(free, &data_dir).await?;
-            page.note(&format!("{} is taken, so on a free port:", args.listen))?;
+            page.note(&format!("{} is in use, a free port is taken instead", args.listen))?;
             node
         }
         started => started?,
@@ -253,7 +253,7 @@ async fn recommend(
     Ok(recommender.recommend(request).await?.into_inner())
 }
 
-/// Asks until the surface is live.
+/// Requests recommendations until the surface is live, and returns the first.
 async fn first_answer(
     recommender: &mut Recommender,
     user_id: &str,
@@ -270,8 +270,8 @@ async fn first_answer(
     }
 }
 
-fn show_person(user_id: &str, people: &People, page: &Page) -> std::io::Result<()> {
-    let (titles, more) = people.history(user_id);
+fn show_history(user_id: &str, users: &DemoUsers, page: &Page) -> std::io::Result<()> {
+    let (titles, more) = users.history(user_id);
     page.data(&format!("user {user_id} liked"))?;
     for title in titles {
         page.data(&format!("  {title}"))?;
@@ -283,15 +283,15 @@ fn show_person(user_id: &str, people: &People, page: &Page) -> std::io::Result<(
 }
 
 fn show_answer(
-    says: &str,
+    heading: &str,
     answer: &RecommendResponse,
-    people: &People,
+    users: &DemoUsers,
     page: &Page,
 ) -> std::io::Result<()> {
-    page.data(says)?;
+    page.data(heading)?;
     for item in &answer.items {
         let title =
-            if item.title.is_empty() { people.title(&item.item_id) } else { item.title.clone() };
+            if item.title.is_empty() { users.title(&item.item_id) } else { item.title.clone() };
         page.data(&format!("  {:>6.3}  {title}", item.score))?;
     }
     Ok(())
@@ -305,7 +305,7 @@ fn show_commands(
 ) -> anyhow::Result<()> {
     let at = router.authority();
     let item_id = answer.items.first().map_or("1", |item| item.item_id.as_str());
-    // Any id is written as JSON writes it, and kept from the shell.
+    // An id is written as JSON writes it and quoted for the shell.
     let quoted = |id: &str| serde_json::to_string(id).map(|id| id.replace('\'', "'\\''"));
     let recommend = format!(r#"{{"user_id": {}, "count": 5}}"#, quoted(user_id)?);
     let similar = format!(r#"{{"item_id": {}, "count": 5}}"#, quoted(item_id)?);

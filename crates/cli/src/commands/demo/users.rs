@@ -1,25 +1,28 @@
-//! People of the data: whom to show, and what they liked.
+//! The users of the demo's data: one to show as an example, and the titles of their history.
 
 use super::data::DemoData;
+use crate::output::thousands;
 use marquee_train::read::{read_interactions, read_items};
 use marquee_train::{ColumnArgs, Duplicates, Interactions, ItemColumnArgs, TrainError, positives};
 use std::collections::HashMap;
 
-/// A history of this many liked items tells a taste, and fits on a screen in part.
-const TELLING: std::ops::RangeInclusive<usize> = 25..=60;
-/// Items of a history that are shown.
+/// Positive items in the history of the example user: enough to personalise, few enough to show in part.
+const EXAMPLE_HISTORY: std::ops::RangeInclusive<usize> = 25..=60;
+/// Upper bound of the items of a history that are shown.
 const SHOWN: usize = 6;
 
-/// The people and titles of the demo's data.
+/// The users with positive interactions, and the titles of the items.
 #[derive(Debug)]
-pub(super) struct People {
-    liked: Interactions,
+pub(super) struct DemoUsers {
+    positive: Interactions,
+    /// Titles by item id.
     titles: HashMap<String, String>,
-    rows: usize,
+    /// Interactions of all users, positive or not.
+    interactions: usize,
 }
 
-impl People {
-    /// Reads the data once more, for showing.
+impl DemoUsers {
+    /// Reads the files of `data`.
     pub(super) fn read(data: &DemoData) -> Result<Self, TrainError> {
         let columns = ColumnArgs::default();
         let (all, _) =
@@ -32,54 +35,57 @@ impl People {
                 .map(|(id, item)| (id, item.title))
                 .collect(),
         };
-        let liked = positives(&all, data.positive_at, Default::default())?;
-        Ok(Self { liked, titles, rows: all.len() })
+        let positive = positives(&all, data.positive_at, Default::default())?;
+        Ok(Self { positive, titles, interactions: all.len() })
     }
 
-    /// `943 people, 1,574 items, 100,000 interactions of which 55,375 liked`
+    /// `942 users with positive interactions, 1,447 items, 100,000 interactions, 55,375 of them positive`
     pub(super) fn summary(&self) -> String {
-        use crate::output::thousands;
-        let liked = match self.liked.len() == self.rows {
-            true => String::new(),
-            false => format!(", {} of them liked", thousands(self.liked.len() as u64)),
+        let positive = if self.positive.len() == self.interactions {
+            String::new()
+        } else {
+            format!(", {} of them positive", thousands(self.positive.len() as u64))
         };
         format!(
-            "{} people with a taste, {} items, {} interactions{liked}",
-            thousands(self.liked.users.len() as u64),
-            thousands(self.liked.items.len() as u64),
-            thousands(self.rows as u64),
+            "{} users with positive interactions, {} items, {} interactions{positive}",
+            thousands(self.positive.users.len() as u64),
+            thousands(self.positive.items.len() as u64),
+            thousands(self.interactions as u64),
         )
     }
 
-    /// All ids.
+    /// The ids of all users with positive interactions.
     pub(super) fn ids(&self) -> Vec<String> {
-        self.liked.users.clone()
+        self.positive.users.clone()
     }
 
-    /// Somebody whose history tells a taste: always the same one for the same data.
-    pub(super) fn somebody(&self) -> &str {
-        let count = self.liked.users.len();
-        // From the middle: the first ids of many data sets are their makers'.
+    /// The user that is shown: one with a history of [`EXAMPLE_HISTORY`] items if there is one, the same
+    /// at every run.
+    pub(super) fn example(&self) -> &str {
+        let count = self.positive.users.len();
+        // From the middle: the first ids of many data sets are those of the people who made it.
         let order = (count / 3..count).chain(0..count / 3);
-        let mut telling = order.filter(|&user| TELLING.contains(&self.liked.items_of(user).len()));
-        let user = telling
-            .next()
-            .or_else(|| (0..count).max_by_key(|&user| self.liked.items_of(user).len()));
-        user.map_or("", |user| self.liked.users[user].as_str())
+        for user in order {
+            if EXAMPLE_HISTORY.contains(&self.positive.items_of(user).len()) {
+                return &self.positive.users[user];
+            }
+        }
+        let longest = (0..count).max_by_key(|&user| self.positive.items_of(user).len());
+        longest.map_or("", |user| &self.positive.users[user])
     }
 
-    /// Titles of what a person liked, and how many more there are.
+    /// Titles of the items that a user liked, at most [`SHOWN`], and how many more there are.
     pub(super) fn history(&self, user_id: &str) -> (Vec<String>, usize) {
-        let Some(user) = self.liked.users.iter().position(|id| id == user_id) else {
+        let Some(user) = self.positive.users.iter().position(|id| id == user_id) else {
             return (Vec::new(), 0);
         };
-        let items = self.liked.items_of(user);
+        let items = self.positive.items_of(user);
         // Spread over the history, which is in the order of ids: neighbours resemble each other.
         let step = items.len().div_ceil(SHOWN).max(1);
         let shown: Vec<String> = items
             .iter()
             .step_by(step)
-            .map(|&item| self.title(&self.liked.items[item as usize]))
+            .map(|&item| self.title(&self.positive.items[item as usize]))
             .collect();
         let more = items.len() - shown.len();
         (shown, more)

@@ -1,17 +1,20 @@
-//! What the gates of a rollout have seen, and what both sides answered, for people.
+//! What the gates of a rollout have measured, and what both variants answered, as tables.
 
 use crate::output;
 use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::window::{ArmStats, Window};
-use marquee_proto::control::v1::{GateEvidence, MirrorStats, Rollout, RolloutEvidence, Verdict};
+use marquee_proto::control::v1::{
+    ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Rollout, RolloutEvidence,
+    Verdict,
+};
 use marquee_proto::convert_telemetry::{gate_from_pb, window_from_pb};
 use std::f64::consts::LN_10;
 
-/// A table of the gates, and how the traffic was split.
+/// A table of the gates, and lines on how users were split and what was left out.
 pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
     let mut table = output::table(&[
         "GATE",
-        "WANTS",
+        "BOUND",
         "BASELINE",
         "CANDIDATE",
         "EFFECT, 95 %",
@@ -28,28 +31,28 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
             number(found.candidate),
             effect(found),
             output::thousands(found.candidate_samples),
-            strength(found),
-            verdict(found),
+            evidence_in_words(found),
+            verdict_name(found),
         ]);
     }
     let mut lines = vec![
         format!(
-            "{}; evidence is a power of ten, a breach from the second number on",
+            "{}; evidence is a power of ten: the gate is breached when it reaches the second number",
             windows(evidence)
         ),
         output::lines_of(&table),
     ];
     if let Some(split) = evidence.split.as_ref().filter(|split| split.baseline_samples > 0) {
         lines.push(format!(
-            "split: {} of the users of this step have the candidate, {} wanted: {}",
+            "split: {} of the users of this step have the candidate, {} expected: {}",
             percent(split.candidate),
             percent(split.allowed),
-            verdict(split)
+            verdict_name(split)
         ));
     }
     let total = window_from_pb(evidence.total.clone().unwrap_or_default()).unwrap_or_default();
-    lines.extend(shown(&total));
-    lines.extend(scores(&total));
+    lines.extend(distinct_items(&total));
+    lines.extend(score_distributions(&total));
     if total.automated > 0 {
         lines.push(format!(
             "left out as automated traffic: {} requests",
@@ -58,20 +61,20 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
     }
     if total.dropped > 0 {
         lines.push(format!(
-            "not measured, routers being too busy: {} requests",
+            "not measured because routers were too busy: {} requests",
             output::thousands(total.dropped)
         ));
     }
     lines.join("\n")
 }
 
-/// How much of the catalogue both sides show: comparable on the requests that both answered.
-fn shown(total: &Window) -> Option<String> {
+/// How many different items both variants show, on the requests that both answered.
+fn distinct_items(total: &Window) -> Option<String> {
     let [baseline, candidate] = &total.mirror.arms;
     let items = |arm: &ArmStats| output::thousands(arm.items.estimate().round() as u64);
     (baseline.scores.total() > 0).then(|| {
         format!(
-            "different items among the first ten, on the same {}: {} of the baseline, {} of the candidate",
+            "different items among the first ten of the lists, over the same {}: {} of the baseline, {} of the candidate",
             output::count(total.mirror.overlap.total(), "mirrored request"),
             items(baseline),
             items(candidate)
@@ -79,8 +82,8 @@ fn shown(total: &Window) -> Option<String> {
     })
 }
 
-/// How the best items' scores are distributed, where both sides have served.
-fn scores(total: &Window) -> Option<String> {
+/// How the best items' scores are distributed, if both variants have served.
+fn score_distributions(total: &Window) -> Option<String> {
     let [baseline, candidate] = &total.arms[..] else { return None };
     let distance = baseline.scores.distance(&candidate.scores)?;
     let quantiles = |arm: &ArmStats| {
@@ -88,21 +91,22 @@ fn scores(total: &Window) -> Option<String> {
         format!("{} / {} / {}", quantile(0.1), quantile(0.5), quantile(0.9))
     };
     Some(format!(
-        "scores of the best items (10, 50, 90 %): {} and {}; their distributions are {distance:.2} of 1 apart",
+        "scores of the best items (10, 50, 90 %): {} and {}; the distance of their distributions is {distance:.2} of 1",
         quantiles(baseline),
         quantiles(candidate)
     ))
 }
 
-/// Pairs of lists, side by side.
+/// The lists of both variants for the same requests, side by side.
 pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
     if mirror.diffs.is_empty() {
         return format!(
-            "no request of {} was answered by both sides yet: start a rollout with --shadow to mirror more",
+            "no request of {} was answered by both variants yet: start a rollout with --shadow to mirror more",
             rollout.rollout_id
         );
     }
-    let pair = |diff: &marquee_proto::control::v1::MirrorDiff| {
+    let mut lists: Vec<String> = Vec::new();
+    for diff in &mirror.diffs {
         let mut table = output::table(&["", "BASELINE", "CANDIDATE"]);
         let item = |list: &[String], n: usize| list.get(n).cloned().unwrap_or_default();
         let (baseline, candidate) = (&diff.baseline_item_ids, &diff.candidate_item_ids);
@@ -111,41 +115,46 @@ pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
             table.add_row([(n + 1).to_string(), left, right]);
         }
         let served = if diff.served == 0 { "baseline" } else { "candidate" };
-        format!(
+        lists.push(format!(
             "{}  {}: the {served} was served, {:.0} % in common\n{}",
             output::moment(diff.at_ms),
             diff.recommendation_id,
             100.0 * diff.overlap,
             output::lines_of(&table)
-        )
-    };
-    let lists: Vec<String> = mirror.diffs.iter().map(pair).collect();
+        ));
+    }
     lists.join("\n\n")
 }
 
+/// How many windows were judged and how many requests each variant answered.
 fn windows(evidence: &RolloutEvidence) -> String {
-    let counts = |n: usize| {
-        let arm = evidence.total.as_ref().and_then(|total| total.arms.get(n));
-        let answered = |arm: &marquee_proto::control::v1::ArmStats| {
-            let answered = marquee_proto::control::v1::Measure::Answered as i32;
-            let sums = arm.measures.iter().find(|sums| sums.measure == answered)?.sums.as_ref()?;
-            Some(sums.counts.iter().sum::<u64>())
-        };
-        output::thousands(arm.and_then(answered).unwrap_or(0))
-    };
+    let arms = evidence.total.as_ref().map_or(&[][..], |total| &total.arms);
+    let answered = |arm: usize| output::thousands(arms.get(arm).map_or(0, answered_by));
     format!(
         "{} judged, {} requests to the baseline, {} to the candidate",
         output::count(evidence.windows, "window"),
-        counts(0),
-        counts(1)
+        answered(0),
+        answered(1)
     )
 }
 
-/// Evidence against the bound, and what a breach takes, both as powers of ten.
-fn strength(found: &GateEvidence) -> String {
+/// How many requests an arm answered.
+fn answered_by(arm: &ArmStatsMessage) -> u64 {
+    let mut total = 0;
+    for sums in &arm.measures {
+        if sums.measure() == Measure::Answered {
+            total = sums.sums.as_ref().map_or(0, |sums| sums.counts.iter().sum());
+        }
+    }
+    total
+}
+
+/// Evidence against the bound, and the evidence at which the gate is breached, both as powers of ten.
+fn evidence_in_words(found: &GateEvidence) -> String {
     format!("{:+.1} of {:.1}", found.log_evidence / LN_10, found.log_needed / LN_10)
 }
 
+/// The 95 % interval of the relative effect.
 fn effect(found: &GateEvidence) -> String {
     match (found.effect_low, found.effect_high) {
         (Some(low), Some(high)) => format!("{:+.1} to {:+.1} %", 100.0 * low, 100.0 * high),
@@ -153,7 +162,8 @@ fn effect(found: &GateEvidence) -> String {
     }
 }
 
-fn verdict(found: &GateEvidence) -> String {
+/// The verdict of a gate in words.
+fn verdict_name(found: &GateEvidence) -> String {
     let name = match found.verdict() {
         Verdict::Unspecified => "?",
         Verdict::Inconclusive => "inconclusive",

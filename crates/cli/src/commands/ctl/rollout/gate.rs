@@ -1,20 +1,20 @@
-//! Gates of a rollout as words of the command line: `error_rate<=1.2x,pause,samples=500`.
+//! The gates of a rollout as arguments of the command line: `error_rate<=1.2x,pause,samples=500`.
 
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check_gates};
 
-/// What the help says of the form.
-pub(super) const FORM: &str =
+/// The form of a gate, as messages print it.
+const FORM: &str =
     "metric<=bound or metric>=bound, the bound a number or a multiple of the baseline such as 1.2x";
 
 /// Reads `metric<=bound[,option…]`. Options: `pause` (instead of rolling back), `ignore-no-data` (instead
-/// of holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (chance of false alarm).
+/// of holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (probability of a false alarm).
 pub(super) fn parse(text: &str) -> Result<Gate, String> {
     let mut parts = text.split(',').map(str::trim);
     let compared = parts.next().unwrap_or_default();
     let (metric, is_upper, bound) = match (compared.split_once("<="), compared.split_once(">=")) {
         (Some((metric, bound)), None) => (metric, true, bound),
         (None, Some((metric, bound))) => (metric, false, bound),
-        _ => return Err(format!("gate {compared:?} compares nothing: write {FORM}")),
+        _ => return Err(format!("gate {compared:?} has no comparison: write {FORM}")),
     };
     let mut gate = Gate::new(metric_named(metric.trim())?, bound_of(bound.trim(), is_upper)?);
     for option in parts {
@@ -24,13 +24,15 @@ pub(super) fn parse(text: &str) -> Result<Gate, String> {
     Ok(gate)
 }
 
+/// The metric of this name.
 fn metric_named(name: &str) -> Result<Metric, String> {
     Metric::named(name).ok_or_else(|| {
         let all: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-        format!("there is no metric {name:?}: there are {}", all.join(", "))
+        format!("there is no metric {name:?}: the metrics are {}", all.join(", "))
     })
 }
 
+/// Reads a bound: a number, `50ms` or `1.2x`.
 fn bound_of(text: &str, is_upper: bool) -> Result<Bound, String> {
     let (digits, is_ratio) = match text.strip_suffix('x') {
         Some(digits) => (digits, true),
@@ -47,16 +49,14 @@ fn bound_of(text: &str, is_upper: bool) -> Result<Bound, String> {
     })
 }
 
+/// Applies one option to a gate.
 fn apply(gate: &mut Gate, option: &str) -> Result<(), String> {
-    let number = |text: &str| {
-        text.parse::<u64>().map_err(|_| format!("{option:?}: {text:?} is no whole number"))
-    };
     match option.split_once('=') {
         None if option == "pause" => gate.on_breach = OnBreach::Pause,
         None if option == "ignore-no-data" => gate.on_no_data = OnNoData::Ignore,
-        Some(("samples", text)) => gate.min_samples = number(text)?,
+        Some(("samples", text)) => gate.min_samples = whole(option, text)?,
         Some(("breaches", text)) => {
-            gate.consecutive_breaches = u32::try_from(number(text)?).unwrap_or(u32::MAX);
+            gate.consecutive_breaches = u32::try_from(whole(option, text)?).unwrap_or(u32::MAX);
         }
         Some(("alpha", text)) => {
             let chance = text.parse().map_err(|_| format!("{option:?}: {text:?} is no number"))?;
@@ -64,11 +64,16 @@ fn apply(gate: &mut Gate, option: &str) -> Result<(), String> {
         }
         _ => {
             return Err(format!(
-                "option {option:?} is none: there are pause, ignore-no-data, samples=N, breaches=N, alpha=P"
+                "unknown option {option:?}: the options are pause, ignore-no-data, samples=N, breaches=N, alpha=P"
             ));
         }
     }
     Ok(())
+}
+
+/// Reads the whole number of an option.
+fn whole(option: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{option:?}: {text:?} is no whole number"))
 }
 
 #[cfg(test)]
@@ -89,7 +94,7 @@ mod tests {
                 ..Gate::new(Metric::LatencyP99, Bound::Max(50.0))
             })
         );
-        let rewards = parse("clicks_per_answer>=0.98x,ignore-no-data").expect("fine");
+        let rewards = parse("clicks_per_answer>=0.98x,ignore-no-data").expect("valid");
         assert_eq!(rewards.bound, Bound::MinRatio(0.98));
         assert_eq!(rewards.on_no_data, OnNoData::Ignore);
     }
@@ -97,9 +102,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, says) in [
-            ("", "compares nothing"),
-            ("error_rate=1", "compares nothing"),
-            ("errors<=1", "there is no metric \"errors\": there are error_rate"),
+            ("", "has no comparison"),
+            ("error_rate=1", "has no comparison"),
+            ("errors<=1", "there is no metric \"errors\": the metrics are error_rate"),
             ("error_rate<=much", "bound \"much\""),
             ("error_rate<=-1", "not a number from 0"),
             ("error_rate<=NaN", "not a number from 0"),

@@ -1,45 +1,51 @@
-//! The steps of a rollout as one word of the command line: `1%:60s,10%:5m:500,50%:10m!,100%:0s`.
+//! The steps of a rollout as one argument of the command line: `1%:60s,10%:5m:500,50%:10m!,100%:0s`.
 
-use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS};
+use crate::commands::ctl::units::{parse_seconds, parse_share, parse_whole};
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::rollout::{RolloutStep, Shadow, check_steps};
 
-/// What the help says of the form.
-pub const FORM: &str = "share:hold,share:hold,… such as 1%:60s,10%:5m,100%:0s";
+/// The form of steps, as messages print it.
+const FORM: &str = "share:hold,share:hold,… such as 1%:60s,10%:5m,100%:0s";
 /// Steps of an exponential schedule are at least this many times as large as the one before.
 const MIN_FACTOR: f64 = 1.1;
 
 /// Reads `share:hold,…`: shares in percent with at most two decimals (`0.25%`) or in basis points
 /// (`25bp`), growing; holds with their unit (`90s`, `5m`, `2h`, `1d`). After a further colon, the requests
-/// that the candidate must have answered; a `!` at the end wants approval before the step.
-pub fn parse(text: &str) -> Result<Vec<RolloutStep>, String> {
-    let steps = text
-        .split(',')
-        .map(|step| {
-            let requires_approval = step.trim().ends_with('!');
-            let (share, rest) = step
-                .trim()
-                .trim_end_matches('!')
-                .split_once(':')
-                .ok_or_else(|| format!("step {step:?} has no hold: write {FORM}"))?;
-            let (hold, samples) = rest.split_once(':').unwrap_or((rest, "0"));
-            let min_samples = digits(samples)
-                .ok_or_else(|| format!("samples {samples:?} are no whole number: write 500"))?;
-            let (share, hold) = (weight(share)?, seconds(hold)?);
-            let min_samples = u64::from(min_samples);
-            Ok(RolloutStep { min_samples, requires_approval, ..RolloutStep::new(share, hold) })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+/// that the candidate must have answered; a `!` at the end requires approval before the step.
+pub(super) fn parse_steps(text: &str) -> Result<Vec<RolloutStep>, String> {
+    let mut steps = Vec::new();
+    for step in text.split(',') {
+        steps.push(parse_step(step)?);
+    }
     check_steps(&steps).map_err(|e| e.to_string())?;
     Ok(steps)
 }
 
+/// Reads one step, `share:hold[:samples][!]`.
+fn parse_step(text: &str) -> Result<RolloutStep, String> {
+    let requires_approval = text.trim().ends_with('!');
+    let (share, rest) = text
+        .trim()
+        .trim_end_matches('!')
+        .split_once(':')
+        .ok_or_else(|| format!("step {text:?} has no hold: write {FORM}"))?;
+    let (hold, samples) = rest.split_once(':').unwrap_or((rest, "0"));
+    let min_samples = parse_whole(samples)
+        .ok_or_else(|| format!("samples {samples:?} are no whole number: write 500"))?;
+    Ok(RolloutStep {
+        min_samples: u64::from(min_samples),
+        requires_approval,
+        ..RolloutStep::new(parse_share(share)?, parse_seconds(hold)?)
+    })
+}
+
 /// Reads `share:factor:hold`, such as `1%:3:10m`: each step is that many times the one before, until all
 /// traffic is reached.
-pub fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> {
+pub(super) fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> {
     let wrong = || format!("{text:?} is not of the form share:factor:hold, such as 1%:3:10m");
     let mut parts = text.split(':');
     let mut next = || parts.next().ok_or_else(wrong);
-    let (first, factor, hold) = (weight(next()?)?, next()?, seconds(next()?)?);
+    let (first, factor, hold) = (parse_share(next()?)?, next()?, parse_seconds(next()?)?);
     let factor: f64 = factor.parse().map_err(|_| wrong())?;
     if !(factor >= MIN_FACTOR && factor <= f64::from(FULL_WEIGHT_BASIS_POINTS)) {
         return Err(format!("factor {factor} is not from {MIN_FACTOR} to 10000"));
@@ -62,8 +68,8 @@ pub fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> {
 }
 
 /// Reads a share and how long it is held: `5%:10m` or, with samples, `5%:10m:1000`.
-pub fn parse_shadow(text: &str) -> Result<Shadow, String> {
-    let steps = parse(text)?;
+pub(super) fn parse_shadow(text: &str) -> Result<Shadow, String> {
+    let steps = parse_steps(text)?;
     match steps.as_slice() {
         [
             RolloutStep {
@@ -81,50 +87,6 @@ pub fn parse_shadow(text: &str) -> Result<Shadow, String> {
     }
 }
 
-/// Reads a share: `1%`, `0.25%` or `25bp`.
-pub fn weight(text: &str) -> Result<u32, String> {
-    let wrong = || {
-        format!(
-            "share {text:?} is not above 0% and up to 100% with at most two decimals: write 1%, 0.25% or 25bp"
-        )
-    };
-    let points: Option<u32> = if let Some(points) = text.strip_suffix("bp") {
-        digits(points)
-    } else if let Some(percent) = text.strip_suffix('%') {
-        let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
-        let part = match part.len() {
-            1 => digits(part).map(|tenths| tenths * 10),
-            2 => digits(part),
-            _ => None,
-        };
-        digits(whole).zip(part).and_then(|(whole, part)| whole.checked_mul(100)?.checked_add(part))
-    } else {
-        None
-    };
-    points.filter(|points| (1..=FULL_WEIGHT_BASIS_POINTS).contains(points)).ok_or_else(wrong)
-}
-
-/// Reads a time: `90s`, `5m`, `2h` or `1d`.
-pub fn seconds(text: &str) -> Result<u64, String> {
-    let wrong = || format!("hold {text:?} is not a time of up to 30 days: write 90s, 5m, 2h or 1d");
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3_600,
-        Some('d') => 86_400,
-        _ => return Err(wrong()),
-    };
-    digits(&text[..text.len() - 1])
-        .and_then(|n| u64::from(n).checked_mul(unit))
-        .filter(|seconds| *seconds <= MAX_HOLD_SECONDS)
-        .ok_or_else(wrong)
-}
-
-/// Digits alone: `parse` would take a sign too.
-fn digits(text: &str) -> Option<u32> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,15 +95,15 @@ mod tests {
     fn steps_are_read() {
         let step = RolloutStep::new;
         assert_eq!(
-            parse("1%:60s,10%:5m, 50%:2h,100%:0s"),
+            parse_steps("1%:60s,10%:5m, 50%:2h,100%:0s"),
             Ok(vec![step(100, 60), step(1_000, 300), step(5_000, 7_200), step(10_000, 0)])
         );
-        assert_eq!(parse("0.25%:1d"), Ok(vec![step(25, 86_400)]));
+        assert_eq!(parse_steps("0.25%:1d"), Ok(vec![step(25, 86_400)]));
         assert_eq!(
-            parse("1%:1m:500!"),
+            parse_steps("1%:1m:500!"),
             Ok(vec![RolloutStep { min_samples: 500, requires_approval: true, ..step(100, 60) }])
         );
-        assert_eq!(parse("0.5%:1s,75bp:30d"), Ok(vec![step(50, 1), step(75, 2_592_000)]));
+        assert_eq!(parse_steps("0.5%:1s,75bp:30d"), Ok(vec![step(50, 1), step(75, 2_592_000)]));
     }
 
     #[test]
@@ -179,7 +141,7 @@ mod tests {
             ("10%:1s,", "has no hold"),
             ("10%:1s:some", "samples \"some\""),
         ] {
-            let said = parse(text).expect_err(text);
+            let said = parse_steps(text).expect_err(text);
             assert!(said.contains(says), "{text:?}: {said:?} does not say {says:?}");
         }
     }

@@ -1,0 +1,165 @@
+//! Rollouts as tables and lines, or as JSON.
+
+use super::evidence;
+use super::select::{RolloutArgs, Selectable, get_rollout, list_rollouts, select};
+use crate::commands::ctl::context::Context;
+use crate::message;
+use crate::output;
+use marquee_proto::control::v1::{Rollout, RolloutEvent, RolloutState, RolloutStep};
+use std::process::ExitCode;
+
+/// Names of the messages that `--json` prints.
+pub(super) const ROLLOUT_MESSAGE: &str = "marquee.control.v1.Rollout";
+const EVIDENCE_MESSAGE: &str = "marquee.control.v1.RolloutEvidence";
+const MIRROR_MESSAGE: &str = "marquee.control.v1.MirrorStats";
+
+/// Prints one rollout, its history and what its gates have measured.
+pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
+    let selected = select(context, args, Selectable::Any).await?;
+    let found = get_rollout(context, selected.rollout_id).await?;
+    let rollout = found.rollout.unwrap_or_default();
+    if context.json {
+        let mut printed = message::to_json(ROLLOUT_MESSAGE, &rollout);
+        if let Some(measured) = &found.evidence {
+            printed["evidence"] = message::to_json(EVIDENCE_MESSAGE, measured);
+        }
+        output::json(&printed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(context, &rollout)?;
+    if let Some(measured) = &found.evidence {
+        output::line(evidence::table(&rollout, measured))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the lists of both variants for requests that both answered.
+pub(super) async fn diff(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
+    let rollout = select(context, args, Selectable::Any).await?;
+    let found = get_rollout(context, rollout.rollout_id.clone()).await?;
+    let total = found.evidence.and_then(|measured| measured.total);
+    let mirror = total.and_then(|total| total.mirror).unwrap_or_default();
+    if context.json {
+        output::json(&message::to_json(MIRROR_MESSAGE, &mirror))?;
+    } else {
+        output::line(evidence::diffs(&rollout, &mirror))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a table of rollouts, newest first.
+pub(super) async fn list(
+    context: &mut Context,
+    surface: Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let rollouts = list_rollouts(context, surface).await?;
+    if context.json {
+        let list: Vec<_> = rollouts.iter().map(|r| message::to_json(ROLLOUT_MESSAGE, r)).collect();
+        output::json(&serde_json::json!({ "rollouts": list }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if rollouts.is_empty() {
+        output::line(
+            "no rollouts: start one with `marquee ctl rollout start --candidate model@version`",
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = output::table(&[
+        "ROLLOUT",
+        "SURFACE",
+        "BASELINE",
+        "CANDIDATE",
+        "STATE",
+        "SHARE",
+        "STARTED",
+    ]);
+    for rollout in &rollouts {
+        table.add_row([
+            rollout.rollout_id.clone(),
+            rollout.surface.clone(),
+            or_dash(&rollout.baseline),
+            rollout.candidate.clone(),
+            state_name(rollout.state()).to_owned(),
+            output::percent(rollout.weight_basis_points),
+            output::moment(rollout.started_at_ms),
+        ]);
+    }
+    output::line(output::lines_of(&table))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one rollout: its state, its steps and its history.
+pub(super) fn print(context: &Context, rollout: &Rollout) -> anyhow::Result<()> {
+    if context.json {
+        return output::json(&message::to_json(ROLLOUT_MESSAGE, rollout));
+    }
+    output::line(format!("{} on {}: {}", rollout.rollout_id, rollout.surface, one_line(rollout)))?;
+    if !rollout.waiting_for.is_empty() {
+        output::line(format!("waiting for {}", rollout.waiting_for))?;
+    }
+    let mut steps: Vec<String> = Vec::new();
+    for (n, step) in rollout.steps.iter().enumerate() {
+        steps.push(step_in_words(step, rollout.step == Some(n as u32)));
+    }
+    if !steps.is_empty() {
+        output::line(format!("steps: {}", steps.join(", ")))?;
+    }
+    for event in &rollout.history {
+        output::line(format!("  {}", event_in_words(event)))?;
+    }
+    Ok(())
+}
+
+/// A step: `→ 1 % for 60 s and 500 requests`, with the arrow at the current one.
+fn step_in_words(step: &RolloutStep, is_current: bool) -> String {
+    let arrow = if is_current { "→ " } else { "" };
+    let approval = if step.requires_approval { " once approved" } else { "" };
+    let samples = match step.min_samples {
+        0 => String::new(),
+        samples => format!(" and {samples} requests"),
+    };
+    format!(
+        "{arrow}{}{approval} for {} s{samples}",
+        output::percent(step.weight_basis_points),
+        step.hold_seconds
+    )
+}
+
+/// An event of a rollout's history: time, state, share and reason.
+pub(super) fn event_in_words(event: &RolloutEvent) -> String {
+    format!(
+        "{}  {:<11} {:>6}  {}",
+        output::moment(event.at_ms),
+        state_name(event.state()),
+        output::percent(event.weight_basis_points),
+        event.reason
+    )
+}
+
+/// A rollout in one line: `films@1 → films@2 CANARY at 1 %`.
+pub(in crate::commands::ctl) fn one_line(rollout: &Rollout) -> String {
+    let from = match rollout.baseline.as_str() {
+        "" => String::new(),
+        baseline => format!("{baseline} → "),
+    };
+    let share = output::percent(rollout.weight_basis_points);
+    format!("{from}{} {} at {share}", rollout.candidate, state_name(rollout.state()))
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.into() }
+}
+
+/// The name of a state, in capitals.
+fn state_name(state: RolloutState) -> &'static str {
+    match state {
+        RolloutState::Unspecified => "?",
+        RolloutState::Preparing => "PREPARING",
+        RolloutState::Shadow => "SHADOW",
+        RolloutState::Canary => "CANARY",
+        RolloutState::Paused => "PAUSED",
+        RolloutState::Promoted => "PROMOTED",
+        RolloutState::RolledBack => "ROLLED_BACK",
+        RolloutState::Aborted => "ABORTED",
+    }
+}

@@ -1,0 +1,167 @@
+//! Start a rollout, or have one started for every new version.
+
+use super::watch::watch;
+use super::{gate, show, steps};
+use crate::commands::ctl::context::Context;
+use crate::message;
+use crate::output;
+use clap::Args;
+use marquee_client::request_id;
+use marquee_core::rollout::gate::Gate;
+use marquee_core::rollout::{Pace, RolloutStep, Shadow};
+use marquee_proto::control::v1::{
+    AutomaticRollout, SetAutomaticRolloutRequest, StartRolloutRequest,
+};
+use marquee_proto::convert_control::step_to_pb;
+use marquee_proto::convert_telemetry::{gate_to_pb, pace_to_pb, shadow_to_pb};
+use std::process::ExitCode;
+
+#[derive(Args, Debug)]
+pub(in crate::commands::ctl) struct StartArgs {
+    /// A model version as model@version, or an ensemble's name
+    #[arg(long)]
+    candidate: String,
+    /// The surface; it is created if it is new
+    #[arg(long, default_value = "default")]
+    surface: String,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
+    /// Follow it until it is over
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::commands::ctl) struct AutomaticArgs {
+    /// The model whose new versions start a rollout
+    #[arg(long, required_unless_present = "off")]
+    model: Option<String>,
+    /// The surface; it is created if it is new
+    #[arg(long, default_value = "default")]
+    surface: String,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
+    /// Stop starting rollouts automatically
+    #[arg(long, conflicts_with = "model")]
+    off: bool,
+}
+
+/// The steps of a rollout and the gates that guard them.
+#[derive(Args, Debug)]
+struct ScheduleArgs {
+    /// Shares and how long each is held, growing: share:hold,… such as 1%:60s,10%:5m,100%:0s. Required
+    /// where the surface has a live model. share:hold:N waits for N requests too; a step that ends in
+    /// ! is entered only once you resume
+    #[arg(long, value_parser = parse_steps, value_name = "SHARE:HOLD,…")]
+    steps: Option<Steps>,
+    /// Steps that grow by a factor: share:factor:hold, such as 1%:3:10m
+    #[arg(long, value_parser = parse_exponential, value_name = "SHARE:FACTOR:HOLD", conflicts_with = "steps")]
+    exponential: Option<Steps>,
+    /// A bound that the candidate must keep, instead of Marquee's default gates; may be repeated.
+    /// metric<=bound or metric>=bound, the bound a number or, with x, a multiple of the baseline's value;
+    /// then options: pause, ignore-no-data, samples=N, breaches=N, alpha=P
+    #[arg(long = "gate", value_parser = gate::parse, value_name = "METRIC<=BOUND", conflicts_with = "no_gates")]
+    gates: Vec<Gate>,
+    /// Use no gates: each step ends after its hold
+    #[arg(long)]
+    no_gates: bool,
+    /// First mirror a share of the requests to the candidate, whose answers are only measured: share:hold,
+    /// such as 5%:10m
+    #[arg(long, value_parser = steps::parse_shadow, value_name = "SHARE:HOLD")]
+    shadow: Option<Shadow>,
+    /// End each step as soon as all gates are proven to hold; its hold is then an upper bound
+    #[arg(long)]
+    as_fast_as_evidence_allows: bool,
+}
+
+/// Steps that are one argument: clap takes a bare `Vec` for a repeated argument.
+#[derive(Clone, Debug, Default)]
+struct Steps(Vec<RolloutStep>);
+
+fn parse_exponential(text: &str) -> Result<Steps, String> {
+    steps::parse_exponential(text).map(Steps)
+}
+
+fn parse_steps(text: &str) -> Result<Steps, String> {
+    steps::parse_steps(text).map(Steps)
+}
+
+impl ScheduleArgs {
+    /// The message, without a model.
+    fn into_wire(self) -> AutomaticRollout {
+        let Self { steps, exponential, gates, no_gates, shadow, as_fast_as_evidence_allows } = self;
+        let steps = steps.or(exponential).unwrap_or_default().0;
+        let pace = if as_fast_as_evidence_allows { Pace::Evidence } else { Pace::Fixed };
+        AutomaticRollout {
+            model: String::new(),
+            steps: steps.iter().map(step_to_pb).collect(),
+            gates: gates.iter().map(gate_to_pb).collect(),
+            without_gates: no_gates,
+            shadow: shadow.map(shadow_to_pb),
+            pace: pace_to_pb(pace) as i32,
+            pending: None,
+        }
+    }
+}
+
+/// Sets or clears the automatic rollouts of a surface.
+pub(super) async fn automate(
+    context: &mut Context,
+    args: AutomaticArgs,
+) -> anyhow::Result<ExitCode> {
+    let AutomaticArgs { model, surface, schedule, off: _ } = args;
+    let automatic = model.map(|model| AutomaticRollout { model, ..schedule.into_wire() });
+    let request = SetAutomaticRolloutRequest {
+        request_id: request_id(),
+        surface: surface.clone(),
+        automatic: automatic.clone(),
+    };
+    context
+        .client
+        .call(request, |mut control, request| async move {
+            control.set_automatic_rollout(request).await
+        })
+        .await?;
+    match automatic {
+        Some(automatic) if context.json => {
+            output::json(&message::to_json("marquee.control.v1.AutomaticRollout", &automatic))?;
+        }
+        None if context.json => output::json(&serde_json::json!({}))?,
+        Some(AutomaticRollout { model, .. }) => output::line(format!(
+            "a rollout starts on {surface} whenever a new version of {model} is published"
+        ))?,
+        None => output::line(format!("rollouts on {surface} start only by command"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a rollout and, with `--watch`, follows it.
+pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
+    let StartArgs { candidate, surface, schedule, watch: follow } = args;
+    let AutomaticRollout { steps, gates, without_gates, shadow, pace, .. } = schedule.into_wire();
+    let request = StartRolloutRequest {
+        request_id: request_id(),
+        surface,
+        candidate,
+        steps,
+        gates,
+        without_gates,
+        shadow,
+        pace,
+    };
+    let started = context
+        .client
+        .call(request, |mut control, request| async move { control.start_rollout(request).await })
+        .await?;
+    let rollout = started.rollout.unwrap_or_default();
+    if follow {
+        return watch(context, rollout.rollout_id).await;
+    }
+    if context.json {
+        output::json(&message::to_json(show::ROLLOUT_MESSAGE, &rollout))?;
+    } else {
+        output::line(format!("started {}: {}", rollout.rollout_id, show::one_line(&rollout)))?;
+        output::line(format!("next: marquee ctl rollout watch {}", rollout.rollout_id))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
