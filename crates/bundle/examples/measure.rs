@@ -222,7 +222,7 @@ impl Run<'_> {
         strategy: Option<DenseStrategy>,
         (first, step): (usize, usize),
         scratch: &mut SearchScratch,
-        mut on_answer: impl FnMut(usize, Answered),
+        mut on_answer: impl FnMut(usize, DenseHits),
     ) -> std::result::Result<(), SearchError> {
         let cancel = CancelFlag::new();
         let params = SearchParams { strategy, ..SearchParams::new(count, &cancel) };

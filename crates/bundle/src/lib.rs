@@ -58,7 +58,7 @@ pub use manifest::{
 };
 pub use remove::remove_bundle;
 pub use search::{
-    Allow, Answered, CancelFlag, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
+    Allow, CancelFlag, DenseHits, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
     MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Work, cost, costs_of_strategies,
     dense_top_k, dense_top_k_each, sparse_row_sum,
 };

@@ -1,6 +1,6 @@
 //! How a client opens a connection.
 
-use crate::gather::Gathering;
+use crate::gather::GatheringStream;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
@@ -12,25 +12,25 @@ use tower::Service;
 const HTTP_PORT: u16 = 80;
 
 /// Connects to the host and port of a URL, for `tonic::transport::Endpoint::connect_with_connector`
-/// and its lazy sister. Their connect timeout holds; their settings of TCP do not: small messages are
+/// and `connect_with_connector_lazy`. Their connect timeout holds; their settings of TCP do not: small messages are
 /// always sent at once.
 pub fn connector() -> impl Service<
     Uri,
-    Response = TokioIo<Gathering>,
+    Response = TokioIo<GatheringStream>,
     Error = io::Error,
-    Future = impl Future<Output = io::Result<TokioIo<Gathering>>> + Send,
+    Future = impl Future<Output = io::Result<TokioIo<GatheringStream>>> + Send,
 > + Clone
 + Send
 + 'static {
     tower::service_fn(|uri: Uri| async move {
-        let host = uri.host().ok_or_else(|| {
+        let authority = uri.host().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("there is no host in {uri}"))
         })?;
         // A literal IPv6 address has brackets in a URL.
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = authority.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTP_PORT))).await?;
         stream.set_nodelay(true)?;
-        Ok(TokioIo::new(Gathering::new(stream)))
+        Ok(TokioIo::new(GatheringStream::new(stream)))
     })
 }
 
@@ -48,18 +48,18 @@ mod tests {
             };
             let port = listener.local_addr().expect("bound").port();
             let uri = format!("http://{host}:{port}").parse().expect("a URL");
-            let ours = connector().call(uri);
-            let accepted = async { listener.accept().await.expect("accepted").0 };
-            let (ours, mut peer) = tokio::join!(ours, accepted);
-            let mut ours = ours.expect("connected").into_inner();
+            let connecting = connector().call(uri);
+            let accepting = async { listener.accept().await.expect("accepted").0 };
+            let (connected, mut peer) = tokio::join!(connecting, accepting);
+            let mut ours = connected.expect("connected").into_inner();
             ours.write_all(b"hello").await.expect("written");
             ours.shutdown().await.expect("shut down");
             let mut heard = String::new();
             peer.read_to_string(&mut heard).await.expect("read");
             assert_eq!(heard, "hello");
         }
-        let nobody = "/path/only".parse().expect("a URI");
-        let error = connector().call(nobody).await.expect_err("no host");
+        let hostless = "/path/only".parse().expect("a URI");
+        let error = connector().call(hostless).await.expect_err("no host");
         assert!(error.to_string().contains("/path/only"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
-//! One system call for what belongs together: a connection whose writes are gathered.
+//! A connection whose writes are gathered: one system call for what belongs together.
 //!
 //! h2 hands an answer to the socket in two writes, head with body and then trailers, and a request in
 //! two, head and body. Each costs more than all its encoding: the kernel's way through its network
-//! stack, a packet, and a wake-up of the peer. A [`Gathering`] keeps what is written to it, and a task
+//! stack, a packet, and a wake-up of the peer. A [`GatheringStream`] keeps what is written to it, and a task
 //! of its own sends it once whoever writes has paused. tokio runs that task next on the same thread,
 //! so nothing waits for a timer or another thread; under load several answers leave together.
 //!
@@ -31,36 +31,38 @@ const KEPT_BYTES: usize = 8 << 10;
 /// How long a peer may take to accept the last bytes of a connection that has ended here.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// A connection whose writes wait until their task has paused, and are sent together then.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct GatheringStream {
     incoming: OwnedReadHalf,
     outgoing: Arc<Outgoing>,
     info: TcpConnectInfo,
 }
 
+/// What the connection and the task that sends share.
 #[derive(Debug, Default)]
 struct Outgoing {
-    state: Mutex<State>,
-    /// Told when nothing more will be written.
+    state: Mutex<SendState>,
+    /// Notified when nothing more will be written.
     closing: Notify,
 }
 
+/// What is to be sent, and how far the connection is.
 #[derive(Debug, Default)]
-struct State {
+struct SendState {
     gathered: Vec<u8>,
-    /// Nothing more will be written.
+    /// Whether nothing more will be written.
     closed: bool,
-    /// The task has ended, after an error if there is one.
+    /// Whether the task has ended, after an error if there is one.
     ended: bool,
     error: Option<io::ErrorKind>,
-    /// Waits for room, or for the end.
+    /// The writer, while it waits for room or for the end.
     writer: Option<Waker>,
     /// The task, while it waits for something to send.
     sender: Option<Waker>,
 }
 
-impl Gathering {
+impl GatheringStream {
     /// Gathers what is written to this connection. Must be called within a tokio runtime.
     pub fn new(stream: TcpStream) -> Self {
         let info = stream.connect_info();
@@ -72,12 +74,12 @@ impl Gathering {
 }
 
 impl Outgoing {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SendState> {
         // Every step leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives what was gathered in exchange for an empty buffer; none once all was sent and nothing
+    /// Swaps what was gathered for an empty buffer. Ready with false once everything was sent and nothing
     /// more will come.
     fn poll_take(&self, sent: &mut Vec<u8>, cx: &Context<'_>) -> Poll<bool> {
         let mut state = self.state();
@@ -105,7 +107,7 @@ impl Outgoing {
         self.closing.notify_one();
     }
 
-    /// Waits until the connection has ended here for as long as its peer may take then.
+    /// Waits until [`LINGER`] after the end of the connection here.
     async fn lingered(&self) {
         if !self.state().closed {
             self.closing.notified().await;
@@ -123,7 +125,7 @@ impl Outgoing {
     }
 }
 
-impl State {
+impl SendState {
     /// An error if what is written cannot be sent any more.
     fn check(&self) -> io::Result<()> {
         match (self.error, self.ended || self.closed) {
@@ -144,7 +146,7 @@ impl State {
     }
 }
 
-/// The task: sends what was gathered until the connection ends.
+/// Sends what was gathered until the connection ends: the life of the task.
 async fn send(mut socket: OwnedWriteHalf, outgoing: Arc<Outgoing>) {
     let mut buffer = Vec::new();
     let result = loop {
@@ -165,7 +167,7 @@ async fn send(mut socket: OwnedWriteHalf, outgoing: Arc<Outgoing>) {
     outgoing.end(result);
 }
 
-impl AsyncRead for Gathering {
+impl AsyncRead for GatheringStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -175,7 +177,7 @@ impl AsyncRead for Gathering {
     }
 }
 
-impl AsyncWrite for Gathering {
+impl AsyncWrite for GatheringStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -233,13 +235,13 @@ impl AsyncWrite for Gathering {
     }
 }
 
-impl Drop for Gathering {
+impl Drop for GatheringStream {
     fn drop(&mut self) {
         self.outgoing.close();
     }
 }
 
-impl Connected for Gathering {
+impl Connected for GatheringStream {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
@@ -253,11 +255,11 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
-    async fn connected() -> (Gathering, TcpStream) {
+    async fn connected() -> (GatheringStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let peer = TcpStream::connect(listener.local_addr().expect("bound")).await;
         let (stream, _) = listener.accept().await.expect("a peer");
-        (Gathering::new(stream), peer.expect("connected"))
+        (GatheringStream::new(stream), peer.expect("connected"))
     }
 
     #[tokio::test]
@@ -324,7 +326,7 @@ mod tests {
         let (mut ours, peer) = connected().await;
         drop(peer);
         let error = loop {
-            if let Err(error) = ours.write_all(b"anybody there?").await {
+            if let Err(error) = ours.write_all(b"is there a reader?").await {
                 break error;
             }
             ours.flush().await.ok();

@@ -19,7 +19,7 @@ pub const MAX_SEARCH_THREADS: usize = 512;
 pub struct ShardConfig {
     /// Bytes of bundles that may be kept in memory at the same time, by `Manifest::shard_bytes`; 0: unlimited.
     pub memory_budget_bytes: u64,
-    /// Whose bundles are accepted; without keys, unsigned ones are too.
+    /// The keys that bundles must be signed by; without keys, unsigned ones are accepted too.
     pub trusted_keys: TrustedKeys,
     /// Threads that answer, at most [`MAX_SEARCH_THREADS`]; 0: one for each core.
     pub search_threads: usize,
@@ -73,12 +73,10 @@ impl ShardConfig {
 
     /// The threads that answer: as configured, or one for each core.
     pub(crate) fn threads(&self) -> usize {
-        match self.search_threads {
-            0 => {
-                std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SEARCH_THREADS)
-            }
-            threads => threads,
+        if self.search_threads > 0 {
+            return self.search_threads;
         }
+        std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SEARCH_THREADS)
     }
 
     pub(crate) fn limits(&self) -> Limits {

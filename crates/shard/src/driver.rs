@@ -1,11 +1,14 @@
-//! The driver: one loop that hears what happens, asks the lifecycle, and does what it says.
+//! The driver: one loop that takes what happens to the lifecycle, and carries out what it decides.
 //!
-//! It is a task of tokio's, for it never waits for a disk or a search: files are the loader's, and
-//! a step of the lifecycle takes microseconds. It alone changes the table of replicas that answer.
+//! It is a task of tokio's, because it never waits for a disk or a search: files are the loader's, and
+//! a step of the lifecycle takes microseconds. Nothing else changes the table of replicas that answer.
 
-use crate::lifecycle::{Action, BundleSource, Event, Lifecycle, Limits, ReplicaKey, Wanted};
-use crate::loader::{Job, Loader, Outcome};
-use crate::table::Table;
+use crate::engine::table::ReplicaTable;
+use crate::lifecycle::{
+    BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, Limits, WantedReplicas,
+};
+use crate::loader::{LoadJob, LoadOutcome, Loader};
+use crate::replica_key::ReplicaKey;
 use arc_swap::ArcSwap;
 use marquee_bundle::{BundleShard, Manifest};
 use marquee_core::command::ReplicaReport;
@@ -16,33 +19,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// What can happen.
-enum Happening {
+/// What the driver waits for.
+enum DriverInput {
     /// The plan changed.
     Plan,
     /// The loader has done something.
-    Loader(Outcome),
+    Loader(LoadOutcome),
     /// A wait of the lifecycle is over.
     Due,
-    /// The node shuts down, or nobody sends plans or outcomes any more.
+    /// The node shuts down, or no more plans or outcomes can come.
     Stop,
 }
 
-/// See the module.
+/// The driver and what it moves.
 pub(crate) struct Driver {
     node_id: String,
     plan: watch::Receiver<Arc<Plan>>,
-    outcomes: mpsc::Receiver<Outcome>,
+    outcomes: mpsc::Receiver<LoadOutcome>,
     stop: oneshot::Receiver<()>,
     reports: watch::Sender<Vec<ReplicaReport>>,
-    table: Arc<ArcSwap<Table>>,
+    table: Arc<ArcSwap<ReplicaTable>>,
     loader: Loader,
     lifecycle: Lifecycle,
-    /// What the lifecycle's times count from.
+    /// When the lifecycle's time was 0.
     began: Instant,
-    /// As inspected, by version, with the digest that it was inspected for.
+    /// The manifests that were inspected, by version, each with the digest that it was inspected for.
     manifests: BTreeMap<ModelVersion, (String, Arc<Manifest>)>,
-    /// Loaded, whether it answers yet or not.
+    /// The shards that are loaded, whether they answer yet or not.
     loaded: BTreeMap<ReplicaKey, Arc<BundleShard>>,
 }
 
@@ -51,10 +54,10 @@ impl Driver {
         node_id: String,
         limits: Limits,
         plan: watch::Receiver<Arc<Plan>>,
-        (loader, outcomes): (Loader, mpsc::Receiver<Outcome>),
+        (loader, outcomes): (Loader, mpsc::Receiver<LoadOutcome>),
         stop: oneshot::Receiver<()>,
         reports: watch::Sender<Vec<ReplicaReport>>,
-        table: Arc<ArcSwap<Table>>,
+        table: Arc<ArcSwap<ReplicaTable>>,
     ) -> Self {
         Self {
             node_id,
@@ -73,93 +76,85 @@ impl Driver {
 
     pub(crate) async fn run(mut self) {
         let wanted = self.wanted();
-        self.step(Event::Planned(wanted));
+        self.step(LifecycleEvent::Planned(wanted));
         loop {
             let event = match self.next().await {
-                Happening::Plan => Event::Planned(self.wanted()),
-                Happening::Loader(outcome) => self.take(outcome),
-                Happening::Due => Event::Tick,
-                Happening::Stop => return,
+                DriverInput::Plan => LifecycleEvent::Planned(self.wanted()),
+                DriverInput::Loader(outcome) => self.keep(outcome),
+                DriverInput::Due => LifecycleEvent::Tick,
+                DriverInput::Stop => return,
             };
             self.step(event);
         }
     }
 
-    async fn next(&mut self) -> Happening {
-        let due = self.lifecycle.next_due_ms().map(|ms| self.began + Duration::from_millis(ms));
-        let due = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
+    async fn next(&mut self) -> DriverInput {
+        let due_ms = self.lifecycle.next_due_ms();
+        let began = self.began;
+        let until_due = async {
+            match due_ms {
+                Some(ms) => {
+                    tokio::time::sleep_until((began + Duration::from_millis(ms)).into()).await;
+                }
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            _ = &mut self.stop => Happening::Stop,
-            outcome = self.outcomes.recv() => outcome.map_or(Happening::Stop, Happening::Loader),
+            _ = &mut self.stop => DriverInput::Stop,
+            outcome = self.outcomes.recv() => outcome.map_or(DriverInput::Stop, DriverInput::Loader),
             changed = self.plan.changed() => match changed {
-                Ok(()) => Happening::Plan,
-                Err(_) => Happening::Stop,
+                Ok(()) => DriverInput::Plan,
+                Err(_) => DriverInput::Stop,
             },
-            () = due => Happening::Due,
+            () = until_due => DriverInput::Due,
         }
     }
 
-    /// What the plan wants here, and from where.
-    fn wanted(&mut self) -> Wanted {
+    /// The replicas that the plan wants here.
+    fn wanted(&mut self) -> WantedReplicas {
         let plan = self.plan.borrow_and_update();
-        let source = |version: &ModelVersion| {
-            let published = plan.versions.get(version)?;
-            let (uri, digest) = (published.bundle_uri.clone(), published.manifest_digest.clone());
-            Some(BundleSource { uri, digest })
-        };
-        let wanted = plan.wanted_on(&self.node_id).into_iter();
+        let mut wanted = WantedReplicas::new();
+        for (version, shard) in plan.wanted_on(&self.node_id) {
+            if let Some(published) = plan.versions.get(&version) {
+                let source = BundleSource {
+                    uri: published.bundle_uri.clone(),
+                    digest: published.manifest_digest.clone(),
+                };
+                wanted.insert(ReplicaKey::new(version, shard), source);
+            }
+        }
         wanted
-            .filter_map(|(version, shard)| {
-                let source = source(&version)?;
-                Some((ReplicaKey::new(version, shard), source))
-            })
-            .collect()
     }
 
-    /// Keeps what the loader made, and says what it means for the lifecycle.
-    fn take(&mut self, outcome: Outcome) -> Event {
+    /// Keeps what the loader made, and returns what it means for the lifecycle.
+    fn keep(&mut self, outcome: LoadOutcome) -> LifecycleEvent {
         match outcome {
-            Outcome::Inspected { version, digest, outcome } => {
-                let outcome = match outcome {
-                    Ok(manifest) => {
-                        let bytes = (0..manifest.shards).map(|shard| manifest.shard_bytes(shard));
-                        let bytes = bytes.collect();
-                        self.manifests.insert(version.clone(), (digest.clone(), manifest));
-                        Ok(bytes)
-                    }
-                    Err(error) => {
-                        tracing::warn!(%version, %error, "a bundle can't be used");
-                        Err(error.to_string())
-                    }
-                };
-                Event::Inspected { version, digest, outcome }
+            LoadOutcome::Inspected { version, digest, result: Ok(manifest) } => {
+                let shard_bytes =
+                    (0..manifest.shards).map(|shard| manifest.shard_bytes(shard)).collect();
+                self.manifests.insert(version.clone(), (digest.clone(), manifest));
+                LifecycleEvent::Inspected { version, digest, outcome: Ok(shard_bytes) }
             }
-            Outcome::Loaded { key, outcome } => {
-                let outcome = match outcome {
-                    Ok(shard) => {
-                        self.loaded.insert(key.clone(), shard);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        tracing::warn!(replica = %key, %error, "a shard can't be loaded");
-                        Err(error.to_string())
-                    }
-                };
-                Event::Loaded { key, outcome }
+            LoadOutcome::Inspected { version, digest, result: Err(error) } => {
+                tracing::warn!(%version, %error, "a bundle can't be used");
+                LifecycleEvent::Inspected { version, digest, outcome: Err(error.to_string()) }
             }
-            Outcome::Freed { key } => {
+            LoadOutcome::Loaded { key, result: Ok(shard) } => {
+                self.loaded.insert(key.clone(), shard);
+                LifecycleEvent::Loaded { key, outcome: Ok(()) }
+            }
+            LoadOutcome::Loaded { key, result: Err(error) } => {
+                tracing::warn!(replica = %key, %error, "a shard can't be loaded");
+                LifecycleEvent::Loaded { key, outcome: Err(error.to_string()) }
+            }
+            LoadOutcome::Freed { key } => {
                 tracing::info!(replica = %key, "unloaded");
-                Event::Freed { key }
+                LifecycleEvent::Freed { key }
             }
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: LifecycleEvent) {
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         for action in self.lifecycle.step(event, now_ms) {
             self.act(action);
@@ -173,31 +168,32 @@ impl Driver {
         });
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: LifecycleAction) {
         match action {
-            Action::Inspect { version, source } => {
-                self.loader.submit(Job::Inspect { version, source });
+            LifecycleAction::Inspect { version, source } => {
+                self.loader.submit(LoadJob::Inspect { version, source });
             }
-            Action::Load { key, source } => {
-                let inspected = self.manifests.get(&key.version);
-                let (digest, manifest) = inspected
+            LifecycleAction::Load { key, source } => {
+                let (digest, manifest) = self
+                    .manifests
+                    .get(&key.version)
                     .expect("the lifecycle loads what was inspected, for as long as it wants it");
                 debug_assert_eq!(*digest, source.digest);
-                let manifest = Arc::clone(manifest);
-                self.loader.submit(Job::Load { key, source, manifest });
+                let job = LoadJob::Load { key, source, manifest: Arc::clone(manifest) };
+                self.loader.submit(job);
             }
-            Action::Serve { key } => {
+            LifecycleAction::Serve { key } => {
                 let shard = self.loaded.get(&key).expect("the lifecycle serves what was loaded");
                 let bytes = shard.bytes_mapped();
                 self.table.store(Arc::new(self.table.load().with(key.clone(), Arc::clone(shard))));
                 tracing::info!(replica = %key, bytes, "available");
             }
-            Action::Unload { key } => {
+            LifecycleAction::Unload { key } => {
                 let shard =
                     self.loaded.remove(&key).expect("the lifecycle unloads what was loaded");
                 self.table.store(Arc::new(self.table.load().without(&key)));
                 tracing::info!(replica = %key, "unloading");
-                self.loader.free(key, shard);
+                self.loader.unload(key, shard);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Why a request has no answer, and the one place that turns it into a gRPC status.
 
-use crate::lifecycle::ReplicaKey;
+use crate::replica_key::ReplicaKey;
 use marquee_bundle::SearchError;
 use tonic::Status;
 
@@ -28,7 +28,7 @@ pub enum RequestError {
     QueueFull {
         /// Queries in the queue or being answered.
         admitted: usize,
-        /// Queries of this request.
+        /// Queries that this request would add.
         asked: usize,
         /// How many there may be.
         bound: usize,
@@ -36,10 +36,10 @@ pub enum RequestError {
     /// The answer would be larger than a message may be.
     #[error("the answer exceeds {bound} bytes: ask for fewer queries, keys or results at a time")]
     AnswerTooLarge {
-        /// Bytes of an answer.
+        /// The most bytes that an answer may have.
         bound: usize,
     },
-    /// The time that the caller gave is up.
+    /// The caller's deadline passed.
     #[error("the deadline passed before the answer was complete")]
     DeadlineExceeded,
     /// The caller gave up.
@@ -48,7 +48,7 @@ pub enum RequestError {
     /// The node is going down.
     #[error("this node is shutting down: ask another of the shard's replicas")]
     ShuttingDown,
-    /// A bug.
+    /// There is a bug in this program.
     #[error("the search failed unexpectedly; the node's log says more")]
     Internal,
 }
@@ -59,14 +59,19 @@ impl RequestError {
         Self::Invalid { field: field.into(), reason: reason.into() }
     }
 
+    /// The request is wrong in a part of the field, such as `queries[3].count` of `ops[0]`.
+    pub(crate) fn at(field: &str, part: &str, reason: impl Into<String>) -> Self {
+        Self::invalid(format!("{field}.{part}"), reason)
+    }
+
     /// What a search's refusal means for the request, whose query is at `field`.
     pub(crate) fn of_search(field: &str, error: SearchError) -> Self {
         let part = match &error {
             SearchError::Cancelled => return Self::Cancelled,
-            // Bitmaps are made here, for the very shard that is searched.
+            // Bitmaps are made by the engine, for the very shard that is searched.
             SearchError::Bitmap { .. } => return Self::Internal,
             SearchError::NoSuchMatrix { .. } | SearchError::Partition { .. } => ".matrix".into(),
-            // The fault of the vector or of the weights.
+            // It is the vector or the weights that are too large.
             SearchError::ScoreRange { .. } => String::new(),
             SearchError::Rank { .. } => ".vector".into(),
             SearchError::NotFinite { field: "weights", index } => format!(".weights[{index}]"),

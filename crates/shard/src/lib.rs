@@ -7,9 +7,18 @@
 //!
 //! A shard knows nothing of algorithms: it looks rows up, and answers dense top-k and sparse row-sum.
 //!
+//! The layers, each of which uses those above it only:
+//!
+//! 1. `replica_key`, `error`, `usage`: names, refusals and counters that all share.
+//! 2. [`lifecycle`]: which replicas to load and to unload, as pure decisions. `pool`: the threads that search.
+//! 3. `engine`: lookups and searches over the replicas that answer. `loader`: the threads that load.
+//! 4. `wire`: requests and answers as messages. `driver`: carries out what the lifecycle decides.
+//! 5. `service`, `role`: what a node starts and serves.
+//!
 //! Invariants: no thread of tokio's knowingly touches a mapped file for longer than a tenth of a
-//! millisecond (`pool::BRIEF`): what took longer lately is done by the pool's; a replica answers only for the bundle whose digest was published; one request sees one
-//! state of the table; nothing runs for a caller that has gone.
+//! millisecond (`pool::BRIEF`): what took longer lately is done by the pool's; a replica answers only
+//! for the bundle whose digest was published; one request sees one state of the table; nothing runs
+//! for a caller that has gone.
 
 #![forbid(unsafe_code)]
 
@@ -21,9 +30,11 @@ mod error;
 pub mod lifecycle;
 mod loader;
 mod pool;
+mod replica_key;
+mod role;
 mod service;
-mod shard;
-mod table;
+mod usage;
+mod wire;
 
 pub use config::{
     ConfigError, DEFAULT_LOADER_THREADS, DEFAULT_MAX_QUEUED_QUERIES, MAX_LOADER_THREADS,
@@ -31,5 +42,7 @@ pub use config::{
 };
 pub use deadline::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 pub use error::RequestError;
-pub use service::{OperationsSpent, ShardApi, StrategyCounts};
-pub use shard::{Shard, StartError};
+pub use replica_key::ReplicaKey;
+pub use role::{Shard, StartError};
+pub use service::ShardApi;
+pub use usage::{OperationsSpent, StrategyCounts};

@@ -43,8 +43,8 @@ async fn items_say_which_tags_they_have_if_asked() {
 async fn users_and_items_in_one_call_each_in_order() {
     let catalogue = Catalogue::new(1);
     let cluster = Cluster::with(&catalogue, 3).await;
-    let stranger = "nobody".to_owned();
-    let users: Vec<&String> = catalogue.users.iter().chain([&stranger]).collect();
+    let unknown = "unknown".to_owned();
+    let users: Vec<&String> = catalogue.users.iter().chain([&unknown]).collect();
     let ops = vec![
         op(Entity::User, keys(users, 3), "user_factors", "history"),
         op(Entity::Item, keys(&catalogue.items, 3), "item_factors", ""),
@@ -62,7 +62,7 @@ async fn users_and_items_in_one_call_each_in_order() {
         assert_eq!(row.columns, history.keys().copied().collect::<Vec<u32>>());
         assert_eq!(row.values, history.values().copied().collect::<Vec<f32>>());
     }
-    assert_eq!(results[0].rows[USERS], Row::default(), "a stranger isn't found");
+    assert_eq!(results[0].rows[USERS], Row::default(), "an unknown user isn't found");
     for (item, row) in results[1].rows.iter().enumerate() {
         assert_eq!((row.found, row.ordinal), (true, item as u32));
         assert_eq!(row.vector, bytes_of(&catalogue.item_factors[item]));

@@ -237,15 +237,15 @@ async fn lookups() {
 async fn deadlines() {
     let catalogue = Catalogue::new(3);
     let cluster = Cluster::with(&catalogue, 2).await;
-    let ask = |timeout: &str| {
+    let search_within = |timeout: &str| {
         let mut request =
             Request::new(SearchRequest { plan_epoch: 1, ops: vec![good(&catalogue)] });
         request.metadata_mut().insert("grpc-timeout", timeout.parse().expect("a header"));
         cluster.api.search(request)
     };
-    assert_eq!(ask("0n").await.expect_err("too late").code(), Code::DeadlineExceeded);
-    assert_eq!(ask("soon").await.expect_err("nonsense").code(), InvalidArgument);
-    assert!(ask("60S").await.is_ok());
+    assert_eq!(search_within("0n").await.expect_err("too late").code(), Code::DeadlineExceeded);
+    assert_eq!(search_within("soon").await.expect_err("nonsense").code(), InvalidArgument);
+    assert!(search_within("60S").await.is_ok());
 }
 
 #[tokio::test]

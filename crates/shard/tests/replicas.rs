@@ -154,7 +154,7 @@ async fn a_swap_costs_no_call() {
     cluster.want(&[1, 2]).await;
     live.store(2, Ordering::Relaxed);
     answered(2).await;
-    cluster.ask_for(&[2]);
+    cluster.make_live(&[2]);
     let unloading = |report: &ReplicaReport| report.replica.state == ReplicaState::Unloading;
     let reports =
         cluster.reports(|reports| reports.iter().filter(|r| unloading(r)).count() == 2).await;
@@ -190,7 +190,7 @@ async fn what_does_not_fit_is_refused_and_what_lingers_makes_room() {
     assert!(answers(&cluster, &catalogue, 1, 1).await);
     assert!(!answers(&cluster, &catalogue, 2, 1).await);
     // The other way round: memory is needed, so the old one goes before its grace is over.
-    cluster.ask_for(&[2]);
+    cluster.make_live(&[2]);
     let reports = cluster.reports(|reports| available(reports, 2)).await;
     assert_eq!(reports.len(), 1);
     assert!(answers(&cluster, &catalogue, 2, 1).await);

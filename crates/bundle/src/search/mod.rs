@@ -231,7 +231,7 @@ pub struct DenseQuery<'a> {
 
 /// What a dense search came to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answered {
+pub struct DenseHits {
     /// The rows, best first.
     pub hits: Vec<Hit>,
     /// How they were found; none where nothing was searched.
@@ -260,7 +260,7 @@ pub fn dense_top_k(
     let over = Over::new(shard, matrix, metric)?;
     let query = DenseQuery { vector: query, params: *params };
     let Some(strategy) = over.choose(&query)? else { return Ok(Vec::new()) };
-    let Answered { hits, strategy } = over.search(&query, strategy, scratch)?;
+    let DenseHits { hits, strategy } = over.search(&query, strategy, scratch)?;
     scratch.strategy = strategy;
     Ok(hits)
 }
@@ -299,7 +299,7 @@ pub fn dense_top_k_each(
     metric: Metric,
     queries: &[DenseQuery<'_>],
     scratch: &mut SearchScratch,
-) -> Vec<Result<Answered, SearchError>> {
+) -> Vec<Result<DenseHits, SearchError>> {
     let over = match Over::new(shard, matrix, metric) {
         Ok(over) => over,
         Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
@@ -310,10 +310,10 @@ pub fn dense_top_k_each(
         answers.push(match over.choose(query) {
             Ok(Some(DenseStrategy::Scan)) => {
                 scanned.push(place);
-                Ok(Answered::default())
+                Ok(DenseHits::default())
             }
             Ok(Some(strategy)) => over.search(query, strategy, scratch),
-            Ok(None) => Ok(Answered::default()),
+            Ok(None) => Ok(DenseHits::default()),
             Err(error) => Err(error),
         });
     }
@@ -390,7 +390,7 @@ impl<'a> Over<'a> {
         query: &DenseQuery<'_>,
         strategy: DenseStrategy,
         scratch: &mut SearchScratch,
-    ) -> Result<Answered, SearchError> {
+    ) -> Result<DenseHits, SearchError> {
         let SearchScratch { lanes, beam, cells: search, top, rescorer, .. } = scratch;
         let params = &query.params;
         if let (DenseStrategy::Graph { width, thorough }, Some(graph)) =
@@ -404,7 +404,7 @@ impl<'a> Over<'a> {
                     let there = params.count.min(params.allowed(rows));
                     let enough = |hits: &Vec<Hit>| hits.len() >= there;
                     if let Some(hits) = beam.hits(params, self.ordinals).filter(enough) {
-                        return Ok(Answered { hits, strategy: Some(strategy) });
+                        return Ok(DenseHits { hits, strategy: Some(strategy) });
                     }
                     // Fewer than there are, or a tie that the walk can't decide.
                 }
@@ -427,7 +427,7 @@ impl<'a> Over<'a> {
             if strategy == DenseStrategy::ExactCells {
                 search.search_exactly(about, params, (rescorer, top))?;
             }
-            return Ok(Answered { hits: top.take(), strategy: Some(strategy) });
+            return Ok(DenseHits { hits: top.take(), strategy: Some(strategy) });
         }
         let mut pass = self.pass(query, &mut scan::Lane::some(lanes, 1)[0]);
         scan::scan(std::slice::from_mut(&mut pass), self.matrix.block_norms());

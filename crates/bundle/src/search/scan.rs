@@ -6,7 +6,7 @@
 
 use super::rescore::{Rescorer, Target};
 use super::top::Top;
-use super::{Allow, Answered, DenseStrategy, Metric, SearchParams};
+use super::{Allow, DenseHits, DenseStrategy, Metric, SearchParams};
 use crate::bitmap::bits;
 use crate::dense::{BLOCK_ROWS, DenseView, norm_f64};
 use crate::error::SearchError;
@@ -57,9 +57,9 @@ impl<'a> Pass<'a> {
     }
 
     /// After the last block.
-    pub(super) fn finish(self) -> Result<Answered, SearchError> {
+    pub(super) fn finish(self) -> Result<DenseHits, SearchError> {
         self.outcome
-            .map(|()| Answered { hits: self.lane.top.take(), strategy: Some(DenseStrategy::Scan) })
+            .map(|()| DenseHits { hits: self.lane.top.take(), strategy: Some(DenseStrategy::Scan) })
     }
 
     /// Takes in one block of rows, the longest of which has this length.

@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::health::Readiness;
 use marquee_client::innermost_reason;
-use marquee_net::Gathering;
+use marquee_net::GatheringStream;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ pub(super) async fn serve(
     let admission = Admission::new(max_in_flight);
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
-    let incoming = incoming.map(|stream| stream.map(Gathering::new));
+    let incoming = incoming.map(|stream| stream.map(GatheringStream::new));
     let Shutdown { signal, drain } = shutdown;
     let server = Server::builder()
         .layer(admission.clone())

@@ -1,106 +1,122 @@
-//! What a search says of its answer when it is asked to: which rows carried a result, and what was left out.
+//! What a search says of its results when it is asked to: which rows contributed, and what was left out.
 
-use super::filter::SharedDenials;
+use super::filter::SharedDenyList;
+use super::query::{ItemName, LeftOutItems, LeftOutReason, RowContributions, SearchQuery};
 use marquee_bundle::{
-    AttributeRange, BundleShard, FilterSpec, IdTable, RowBitmap, SearchError, SparseMatrix,
-    filter_rows,
+    BundleShard, FilterSpec, IdTable, RowBitmap, SearchError, SparseMatrix, filter_rows,
 };
 use marquee_core::bounds::MAX_ID_BYTES;
 use marquee_core::ranking::merge::best_first;
-use marquee_proto::shard::v1::{Carried, LeftOut, Query, RowName};
-use marquee_proto::v1::{LeftOutCount, LeftOutReason};
 
-/// Which of the query's rows carried a column of the matrix: at most as many as it asks for.
-pub(super) fn carried(matrix: &SparseMatrix, query: &Query, column: u32) -> Carried {
-    let mut carried = Carried::default();
+/// What the query's rows contributed to a column of the matrix; at most as many rows are named as the
+/// query asks for.
+pub(super) fn contributions(
+    matrix: &SparseMatrix,
+    query: &SearchQuery,
+    column: u32,
+) -> RowContributions {
+    let mut contributions = RowContributions::default();
     let mut parts: Vec<(f32, u32)> = Vec::new();
-    for (&row, &weight) in query.rows.iter().zip(&query.weights) {
+    let (rows, weights) = query.operand.rows();
+    for (&row, &weight) in rows.iter().zip(weights) {
         let (columns, values) = matrix.row(row);
         if let Ok(at) = columns.binary_search(&column) {
-            carried.rows += 1;
-            carried.weight += f64::from(weight);
+            contributions.rows += 1;
+            contributions.weight += f64::from(weight);
             parts.push((weight * values[at], row));
         }
     }
     parts.sort_unstable_by(|a, b| best_first(*a, *b));
-    parts.truncate(query.carriers as usize);
-    (carried.parts, carried.top_rows) = parts.into_iter().unzip();
-    carried
+    parts.truncate(query.contributors);
+    (contributions.parts, contributions.top_rows) = parts.into_iter().unzip();
+    contributions
 }
 
-/// The names of those among the query's rows that are items of this shard.
-pub(super) fn row_names<'a>(
-    items: &'a IdTable,
-    query: &'a Query,
-) -> impl Iterator<Item = RowName> + 'a {
-    query.rows.iter().filter_map(|&ordinal| {
-        let row = items.row_of_ordinal(ordinal)?;
-        let (item_id, title) = (items.id(row).to_owned(), items.title(row).to_owned());
-        Some(RowName { ordinal, item_id, title })
-    })
+/// The names of those of the query's rows that are items of this shard.
+pub(super) fn row_names(items: &IdTable, query: &SearchQuery) -> Vec<ItemName> {
+    let (rows, _) = query.operand.rows();
+    let mut names = Vec::new();
+    for &ordinal in rows {
+        if let Some(row) = items.row_of_ordinal(ordinal) {
+            let (id, title) = (items.id(row).to_owned(), items.title(row).to_owned());
+            names.push(ItemName { ordinal, id, title });
+        }
+    }
+    names
 }
 
 /// How many items of the shard at this place a query leaves out, by the first reason for each.
 pub(super) fn left_out(
     shard: &BundleShard,
     place: usize,
-    query: &Query,
+    query: &SearchQuery,
     filter: Option<&FilterSpec>,
-    denials: Option<&SharedDenials>,
-) -> Result<LeftOut, SearchError> {
+    deny_list: Option<&SharedDenyList>,
+) -> Result<LeftOutItems, SearchError> {
     let items = shard.items();
-    let mut rest = RowBitmap::all(items.len());
-    let mut counts = Vec::new();
-    let mut count = |reason: LeftOutReason, before: usize, after: usize| {
-        if before > after {
-            let items = (before - after) as u64;
-            counts.push(LeftOutCount { reason: reason.into(), items });
+    let mut counter = LeftOutCounter::new(items.len());
+    if let Some(filter) = filter {
+        for (reason, part) in parts_of(filter) {
+            if let Some(allowed) = filter_rows(shard, &part)? {
+                counter.keep(reason, &allowed);
+            }
         }
-    };
-    let nothing = FilterSpec::default();
-    let FilterSpec { include_ids, exclude_ids, include_tags, exclude_tags, ranges } =
-        filter.unwrap_or(&nothing);
-    let ranges: Vec<AttributeRange> = ranges.clone();
-    for (reason, part) in [
-        (
-            LeftOutReason::NotIncluded,
-            FilterSpec { include_ids: include_ids.clone(), ..FilterSpec::default() },
-        ),
-        (
-            LeftOutReason::Excluded,
-            FilterSpec { exclude_ids: exclude_ids.clone(), ..FilterSpec::default() },
-        ),
-        (
-            LeftOutReason::WithoutTag,
-            FilterSpec { include_tags: include_tags.clone(), ..FilterSpec::default() },
-        ),
-        (
-            LeftOutReason::WithTag,
-            FilterSpec { exclude_tags: exclude_tags.clone(), ..FilterSpec::default() },
-        ),
-        (LeftOutReason::OutOfRange, FilterSpec { ranges, ..FilterSpec::default() }),
-    ] {
-        let before = rest.count();
-        if let Some(allowed) = filter_rows(shard, &part)? {
-            rest.intersect(&allowed);
-        }
-        count(reason, before, rest.count());
     }
-    let denied = denials.map_or(&[][..], |denials| denials.rows(place, shard));
-    let known = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
-    let recent = known.filter_map(|id| items.find(id)).collect::<Vec<u32>>();
+    if let Some(deny_list) = deny_list {
+        counter.remove(LeftOutReason::Denied, deny_list.rows(place, shard).iter().copied());
+    }
+    let plausible = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
+    counter.remove(LeftOutReason::Recent, plausible.filter_map(|id| items.find(id)));
     let seen = query.exclude_ordinals.iter().filter_map(|&ordinal| items.row_of_ordinal(ordinal));
-    let seen = seen.collect::<Vec<u32>>();
-    for (reason, rows) in [
-        (LeftOutReason::Denied, denied),
-        (LeftOutReason::Recent, recent.as_slice()),
-        (LeftOutReason::Seen, seen.as_slice()),
-    ] {
-        let before = rest.count();
-        for &row in rows {
-            rest.remove(row);
-        }
-        count(reason, before, rest.count());
+    counter.remove(LeftOutReason::Seen, seen);
+    Ok(LeftOutItems { shard: shard.shard(), items: items.len(), counts: counter.counts })
+}
+
+/// The conditions of a filter, each as a filter of its own, with the reason that it gives.
+fn parts_of(filter: &FilterSpec) -> [(LeftOutReason, FilterSpec); 5] {
+    let FilterSpec { include_ids, exclude_ids, include_tags, exclude_tags, ranges } =
+        filter.clone();
+    [
+        (LeftOutReason::NotIncluded, FilterSpec { include_ids, ..FilterSpec::default() }),
+        (LeftOutReason::Excluded, FilterSpec { exclude_ids, ..FilterSpec::default() }),
+        (LeftOutReason::WithoutTag, FilterSpec { include_tags, ..FilterSpec::default() }),
+        (LeftOutReason::WithTag, FilterSpec { exclude_tags, ..FilterSpec::default() }),
+        (LeftOutReason::OutOfRange, FilterSpec { ranges, ..FilterSpec::default() }),
+    ]
+}
+
+/// Rows that nothing has left out yet, and how many each reason left out.
+struct LeftOutCounter {
+    rest: RowBitmap,
+    counts: Vec<(LeftOutReason, usize)>,
+}
+
+impl LeftOutCounter {
+    /// All of so many rows.
+    fn new(rows: usize) -> Self {
+        Self { rest: RowBitmap::all(rows), counts: Vec::new() }
     }
-    Ok(LeftOut { shard: shard.shard(), items: items.len() as u64, counts })
+
+    /// Leaves out what is not allowed.
+    fn keep(&mut self, reason: LeftOutReason, allowed: &RowBitmap) {
+        let before = self.rest.count();
+        self.rest.intersect(allowed);
+        self.note(reason, before);
+    }
+
+    /// Leaves these rows out.
+    fn remove(&mut self, reason: LeftOutReason, rows: impl Iterator<Item = u32>) {
+        let before = self.rest.count();
+        for row in rows {
+            self.rest.remove(row);
+        }
+        self.note(reason, before);
+    }
+
+    fn note(&mut self, reason: LeftOutReason, before: usize) {
+        let after = self.rest.count();
+        if before > after {
+            self.counts.push((reason, before - after));
+        }
+    }
 }

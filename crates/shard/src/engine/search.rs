@@ -1,237 +1,100 @@
-//! Search: the best rows of this node's shards, merged over them, with their ids and titles.
+//! Searches: the best rows of this node's shards, merged over them, with their ids and titles.
 
-use super::explain::{carried, left_out, row_names};
-use super::filter::{SharedDenials, SharedFilter};
-use super::paces::Kind;
-use super::{AnswerBytes, check_ops, check_version};
+use super::answer_bytes::AnswerBytes;
+use super::explain::{contributions, left_out, row_names};
+use super::filter::{SharedDenyList, SharedFilter};
+use super::query::{Operand, Operation, SearchQuery, SearchResults, SearchSpec};
+use super::table::{ReplicaTable, ServingReplica};
 use crate::error::RequestError;
-use crate::lifecycle::ReplicaKey;
-use crate::pool::{Pace, Work};
-use crate::service::{OperationsSpent, StrategyCounts};
-use crate::table::{Replica, Table};
+use crate::pool::{AverageTime, Work};
+use crate::replica_key::ReplicaKey;
+use crate::usage::{OperationsSpent, StrategyCounts};
 use marquee_bundle::{
-    Allow, Answered, BundleShard, CancelFlag, DenseMatrix, DenseQuery, DenseStrategy, Entity, Hit,
-    MAX_SCANNED_TOGETHER, MAX_SEARCH_COUNT, Metric, Partition, SearchError, SearchParams,
-    SearchScratch, dense_top_k_each, sparse_row_sum,
+    Allow, BundleShard, CancelFlag, DenseHits, DenseQuery, DenseStrategy, Entity, Hit,
+    MAX_SCANNED_TOGETHER, Partition, SearchError, SearchParams, SearchScratch, dense_top_k_each,
+    sparse_row_sum,
 };
-use marquee_core::bounds::{
-    MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_ID_BYTES, MAX_RANK_ITEMS,
-};
+use marquee_core::bounds::MAX_ID_BYTES;
 use marquee_core::ranking::merge::best_first;
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_proto::shard::v1::{
-    self as wire, Operation, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,
-    SearchResult,
-};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Queries of one request: twice a full batch of the largest ensembles.
-const MAX_QUERIES: usize = 16_000;
-/// Results of one request: more don't fit into a message, whatever their ids and titles.
-const MAX_RESULTS: usize = 4_000_000;
-
 /// Items that a query excludes, with which it is still an ordinary one: some microseconds.
 const MAX_BRIEF_EXCLUSIONS: usize = 512;
+/// Bytes of the tags, the lengths, the ordinal and the score of a result on the wire.
+const RESULT_OVERHEAD_BYTES: usize = 14;
 
-/// A checked request, with the shards it is about.
+/// A request's searches, with the replicas that they are about.
 pub(crate) struct Search {
-    ops: Vec<Op>,
-    /// Which queries of which operation each unit is.
+    searches: Vec<PlacedSearch>,
+    /// Which queries of which search each unit is.
     units: Vec<(usize, Range<usize>)>,
+    /// Queries of all searches.
     queries: usize,
     bytes: AnswerBytes,
     spent: Arc<OperationsSpent>,
 }
 
-struct Op {
+/// One [`SearchSpec`] and its replicas.
+struct PlacedSearch {
     /// Such as `ops[0]`.
     field: String,
-    replicas: Vec<Arc<Replica>>,
+    replicas: Vec<Arc<ServingReplica>>,
     matrix: String,
-    kind: Kind,
+    operation: Operation,
+    /// What the results are.
     entity: Entity,
-    queries: Vec<Query>,
+    queries: Vec<SearchQuery>,
     filters: Vec<SharedFilter>,
-    deny_lists: Vec<SharedDenials>,
+    deny_lists: Vec<SharedDenyList>,
 }
 
-/// Checks the request and takes its shards from the table.
-pub(crate) fn check(
-    request: SearchRequest,
-    table: &Table,
-    spent: &Arc<OperationsSpent>,
-) -> Result<Search, RequestError> {
-    let SearchRequest { plan_epoch: _, ops } = request;
-    check_ops(ops.len())?;
-    let mut search = Search {
-        ops: Vec::new(),
-        units: Vec::new(),
-        queries: 0,
-        bytes: AnswerBytes::default(),
-        spent: Arc::clone(spent),
-    };
-    let mut results = 0usize;
-    for (number, op) in ops.into_iter().enumerate() {
-        let op = check_op(format!("ops[{number}]"), op, table)?;
-        let (queries, together) = (op.queries.len(), op.queries_a_unit());
-        let unit = |from| (number, from..queries.min(from + together));
-        search.units.extend((0..queries).step_by(together).map(unit));
-        search.queries += queries;
-        results += op.queries.iter().map(|query| query.count as usize).sum::<usize>();
-        search.ops.push(op);
-        for (what, found, bound) in
-            [("queries", search.queries, MAX_QUERIES), ("results", results, MAX_RESULTS)]
-        {
-            if found > bound {
-                let reason = format!("{found} {what} in all: at most {bound} are allowed");
-                return Err(RequestError::invalid("ops", reason));
+impl Search {
+    /// Takes the replicas of these searches from the table, and checks what depends on them.
+    pub(crate) fn place(
+        specs: Vec<SearchSpec>,
+        table: &ReplicaTable,
+        spent: &Arc<OperationsSpent>,
+    ) -> Result<Self, RequestError> {
+        let mut search = Self {
+            searches: Vec::with_capacity(specs.len()),
+            units: Vec::new(),
+            queries: 0,
+            bytes: AnswerBytes::default(),
+            spent: Arc::clone(spent),
+        };
+        for (number, spec) in specs.into_iter().enumerate() {
+            let placed = PlacedSearch::new(spec, table)?;
+            let (queries, together) = (placed.queries.len(), placed.queries_a_unit());
+            for start in (0..queries).step_by(together) {
+                search.units.push((number, start..queries.min(start + together)));
             }
+            search.queries += queries;
+            search.searches.push(placed);
         }
+        Ok(search)
     }
-    Ok(search)
+
+    /// The number of queries of each search.
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.searches.iter().map(|search| search.queries.len()).collect()
+    }
 }
 
-fn check_op(field: String, op: SearchOp, table: &Table) -> Result<Op, RequestError> {
-    let SearchOp { version, shards, matrix, operation, queries, filters, deny_lists } = op;
-    let wrong =
-        |part: &str, reason: String| RequestError::invalid(format!("{field}.{part}"), reason);
-    let version = check_version(&field, version)?;
-    let kind = match Operation::try_from(operation) {
-        Ok(Operation::DenseInnerProduct) => Kind::Dense(Metric::InnerProduct),
-        Ok(Operation::DenseCosine) => Kind::Dense(Metric::Cosine),
-        Ok(Operation::SparseRowSum) => Kind::Sparse,
-        Ok(Operation::Unspecified) | Err(_) => {
-            return Err(wrong("operation", format!("{operation} is no operation")));
-        }
-    };
-    let mut held: Vec<Arc<Replica>> = Vec::new();
-    for shard in shards {
-        if held.iter().any(|other| other.shard.shard() == shard) {
-            return Err(wrong("shards", format!("shard {shard} is named twice")));
-        }
-        held.push(Arc::clone(table.get(&ReplicaKey::new(version.clone(), shard))?));
-    }
-    let Some(Replica { shard: first, .. }) = held.first().map(Arc::as_ref) else {
-        return Err(wrong("shards", "name at least one".into()));
-    };
-    let found = |error| RequestError::of_search(&field, error);
-    let (entity, columns) = match kind {
-        Kind::Dense(_) => {
-            let matrix = first.dense(&matrix).map_err(found)?;
-            (matrix.entity(), matrix.rank())
-        }
-        Kind::Sparse => {
-            let found_matrix = first.sparse(&matrix).map_err(found)?;
-            if found_matrix.partition() != Partition::ByColumn {
-                let reason =
-                    format!("{matrix:?} is partitioned by row: it has rows to look up, not to sum");
-                return Err(wrong("matrix", reason));
-            }
-            (found_matrix.columns_of(), 0)
-        }
-    };
-    if entity != Entity::Item && !filters.is_empty() {
-        let of = entity.plural();
-        return Err(wrong("filters", format!("{matrix:?} has rows of {of}, filters are of items")));
-    }
-    if entity == Entity::User && !deny_lists.is_empty() {
-        let reason = format!("{matrix:?} has rows of users, deny lists are of items");
-        return Err(wrong("deny_lists", reason));
-    }
-    let lists = [filters.len(), deny_lists.len()];
-    for (number, query) in queries.iter().enumerate() {
-        check_query(query, kind, entity, columns, lists).map_err(|(part, reason)| {
-            RequestError::invalid(format!("{field}.queries[{number}].{part}"), reason)
-        })?;
-    }
-    let filters = SharedFilter::check(&field, filters, held.len())?;
-    let deny_lists = SharedDenials::check(&field, deny_lists, held.len())?;
-    Ok(Op { field, replicas: held, matrix, kind, entity, queries, filters, deny_lists })
-}
-
-/// Checks what can be checked without looking at every value; the search looks at those.
-fn check_query(
-    query: &Query,
-    kind: Kind,
-    entity: Entity,
-    rank: usize,
-    [filters, deny_lists]: [usize; 2],
-) -> Result<(), (&'static str, String)> {
-    let Query {
-        count,
-        vector,
-        rows,
-        weights,
-        exclude_ordinals: _,
-        exclude_item_ids,
-        filter,
-        deny_list,
-        carriers,
-        count_left_out,
-        name_rows: _,
-    } = query;
-    if !(1..=MAX_SEARCH_COUNT).contains(&(*count as usize)) {
-        return Err(("count", format!("{count}: 1 to {MAX_SEARCH_COUNT} are allowed")));
-    }
-    match kind {
-        Kind::Dense(_) if vector.len() != rank * size_of::<f32>() => {
-            let (bytes, expected) = (vector.len(), rank * size_of::<f32>());
-            let reason = format!("{bytes} bytes: {rank} values of 4 bytes are {expected}");
-            return Err(("vector", reason));
-        }
-        Kind::Dense(_) if !rows.is_empty() || !weights.is_empty() => {
-            return Err(("rows", "a dense operation has a vector, and no rows and weights".into()));
-        }
-        Kind::Sparse if !vector.is_empty() => {
-            return Err((
-                "vector",
-                "a sparse operation has rows and weights, and no vector".into(),
-            ));
-        }
-        Kind::Sparse if rows.len() != weights.len() => {
-            let reason = format!("{} for {} rows: send one for each", weights.len(), rows.len());
-            return Err(("weights", reason));
-        }
-        Kind::Dense(_) | Kind::Sparse => {}
-    }
-    if exclude_item_ids.len() > MAX_RANK_ITEMS {
-        let reason = format!("{}: at most {MAX_RANK_ITEMS} are allowed", exclude_item_ids.len());
-        return Err(("exclude_item_ids", reason));
-    }
-    if entity != Entity::Item && !exclude_item_ids.is_empty() {
-        let reason = format!("the matrix has rows of {}", entity.plural());
-        return Err(("exclude_item_ids", reason));
-    }
-    if *filter as usize > filters {
-        return Err(("filter", format!("{filter}: the operation has {filters} filters")));
-    }
-    if *carriers > MAX_CARRIERS {
-        return Err(("carriers", format!("{carriers}: at most {MAX_CARRIERS} are allowed")));
-    }
-    if *carriers > 0 && (kind != Kind::Sparse || rows.len() > MAX_CARRIER_ROWS) {
-        let reason = format!("only sums of at most {MAX_CARRIER_ROWS} rows can say what carried");
-        return Err(("carriers", reason));
-    }
-    if *carriers > 0 && *count as usize > MAX_EXPLAINED_ITEMS {
-        let reason =
-            format!("only of at most {MAX_EXPLAINED_ITEMS} results it is said what carried");
-        return Err(("carriers", reason));
-    }
-    if *count_left_out && entity == Entity::User {
-        return Err(("count_left_out", "the matrix has rows of users".into()));
-    }
-    if *deny_list as usize > deny_lists {
-        let reason = format!("{deny_list}: the operation has {deny_lists} deny lists");
-        return Err(("deny_list", reason));
-    }
-    Ok(())
+/// The results of each search, by query, given the [`shape`](Search::shape) and what its units came to.
+pub(crate) fn results_by_search(
+    shape: &[usize],
+    units: Vec<Vec<SearchResults>>,
+) -> Vec<Vec<SearchResults>> {
+    let mut results = units.into_iter().flatten();
+    shape.iter().map(|&queries| results.by_ref().take(queries).collect()).collect()
 }
 
 impl Work for Search {
-    type Output = Vec<QueryResult>;
+    type Output = Vec<SearchResults>;
 
     fn units(&self) -> usize {
         self.units.len()
@@ -242,7 +105,15 @@ impl Work for Search {
     }
 
     fn expected(&self) -> Option<Duration> {
-        self.ops.iter().map(Op::expected).sum()
+        let mut sum = Duration::ZERO;
+        for search in &self.searches {
+            for query in &search.queries {
+                for replica in &search.replicas {
+                    sum += search.average_time(replica, query)?.expected()?;
+                }
+            }
+        }
+        Some(sum)
     }
 
     fn run(
@@ -250,144 +121,192 @@ impl Work for Search {
         unit: usize,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
-    ) -> Result<Vec<QueryResult>, RequestError> {
-        let (op, ref queries) = self.units[unit];
-        let op = &self.ops[op];
+    ) -> Result<Vec<SearchResults>, RequestError> {
+        let (number, ref queries) = self.units[unit];
         let began = Instant::now();
-        let found = op.search(queries.clone(), cancel, scratch, &self.spent.strategies);
-        let describe = |found: Vec<Found>| {
-            let numbered = queries.clone().zip(&found);
-            numbered.map(|(number, found)| op.describe(number, found, &self.bytes)).collect()
-        };
-        let described = found.and_then(describe);
+        let results = self.run_queries(&self.searches[number], queries.clone(), cancel, scratch);
         self.spent.search.add(began.elapsed());
-        described
+        results
     }
 }
 
 impl Search {
-    /// How many queries each operation has.
-    pub(crate) fn shape(&self) -> Vec<usize> {
-        self.ops.iter().map(|op| op.queries.len()).collect()
+    fn run_queries(
+        &self,
+        search: &PlacedSearch,
+        queries: Range<usize>,
+        cancel: &CancelFlag,
+        scratch: &mut SearchScratch,
+    ) -> Result<Vec<SearchResults>, RequestError> {
+        let found = search.run(queries.clone(), cancel, scratch, &self.spent.strategies)?;
+        let mut results = Vec::with_capacity(found.len());
+        for (number, hits) in queries.zip(found) {
+            results.push(search.describe(number, hits, &self.bytes)?);
+        }
+        Ok(results)
     }
 }
 
-/// The answer of a request of this shape, given what its units came to.
-pub(crate) fn response(shape: Vec<usize>, units: Vec<Vec<QueryResult>>) -> SearchResponse {
-    let mut queries = units.into_iter().flatten();
-    let result = |length| SearchResult { queries: queries.by_ref().take(length).collect() };
-    SearchResponse { results: shape.into_iter().map(result).collect() }
-}
+/// A hit, and the place of its shard in the search.
+type PlacedHit = (usize, Hit);
 
-/// A hit, and the place of its shard in the operation.
-type Placed = (usize, Hit);
+/// What a query found in one shard, and by which strategy; none where no row could be in the result.
+type ShardHits = Result<(Vec<Hit>, Option<SearchStrategy>), SearchError>;
 
-/// What a query came to in one shard.
-type OfShard = Result<(Vec<Hit>, Option<SearchStrategy>), SearchError>;
-
-/// What a query came to.
+/// What a query found in all shards, best first.
 #[derive(Default)]
-struct Found {
-    hits: Vec<Placed>,
+struct MergedHits {
+    hits: Vec<PlacedHit>,
     strategies: BTreeSet<SearchStrategy>,
 }
 
-impl Op {
-    /// How long its queries are expected to take; none if that is not known.
-    fn expected(&self) -> Option<Duration> {
-        let paces = |query| self.replicas.iter().map(move |replica| self.pace(replica, query));
-        let expected = |pace: Option<&Pace>| pace.and_then(Pace::expected);
-        self.queries.iter().flat_map(paces).map(expected).sum()
+impl PlacedSearch {
+    fn new(spec: SearchSpec, table: &ReplicaTable) -> Result<Self, RequestError> {
+        let SearchSpec { field, version, shards, matrix, operation, queries, filters, deny_lists } =
+            spec;
+        let mut replicas: Vec<Arc<ServingReplica>> = Vec::with_capacity(shards.len());
+        for shard in shards {
+            if replicas.iter().any(|other| other.shard.shard() == shard) {
+                let reason = format!("shard {shard} is named twice");
+                return Err(RequestError::at(&field, "shards", reason));
+            }
+            replicas.push(Arc::clone(table.get(&ReplicaKey::new(version.clone(), shard))?));
+        }
+        let Some(first) = replicas.first() else {
+            return Err(RequestError::at(&field, "shards", "name at least one"));
+        };
+        let searched = SearchedMatrix::find(&field, &first.shard, &matrix, operation)?;
+        if searched.entity != Entity::Item && !filters.is_empty() {
+            let has = searched.entity.plural();
+            let reason = format!("{matrix:?} has rows of {has}, filters are of items");
+            return Err(RequestError::at(&field, "filters", reason));
+        }
+        if searched.entity == Entity::User && !deny_lists.is_empty() {
+            let reason = format!("{matrix:?} has rows of users, deny lists are of items");
+            return Err(RequestError::at(&field, "deny_lists", reason));
+        }
+        for (number, query) in queries.iter().enumerate() {
+            searched.check_query(&field, number, query)?;
+        }
+        let entity = searched.entity;
+        let shards = replicas.len();
+        let filters = filters.into_iter().map(|spec| SharedFilter::new(spec, shards)).collect();
+        let deny_lists =
+            deny_lists.into_iter().map(|ids| SharedDenyList::new(ids, shards)).collect();
+        Ok(Self { field, replicas, matrix, operation, entity, queries, filters, deny_lists })
     }
 
-    /// How long such a query takes over a replica; none for one that has more to do than most.
-    fn pace<'a>(&self, replica: &'a Replica, query: &Query) -> Option<&'a Pace> {
-        let denied = self.denials(query).map_or(0, SharedDenials::len);
+    /// The average time of such a query over a replica; none for one that has more to do than most.
+    fn average_time<'a>(
+        &self,
+        replica: &'a ServingReplica,
+        query: &SearchQuery,
+    ) -> Option<&'a AverageTime> {
+        let denied = self.deny_list(query).map_or(0, SharedDenyList::len);
         let excluded = query.exclude_ordinals.len() + query.exclude_item_ids.len() + denied;
-        let ordinary = query.filter == 0 && excluded <= MAX_BRIEF_EXCLUSIONS;
-        ordinary.then(|| replica.paces.search(self.kind, query.count as usize))
+        if query.filter.is_some() || excluded > MAX_BRIEF_EXCLUSIONS {
+            return None;
+        }
+        Some(replica.times.search(self.operation, query.count))
     }
 
     /// How many of its queries go together. Those that are scanned for share what they read; others are
-    /// better spread over the threads. The shards of an operation are of one version and so alike.
+    /// better spread over the threads. The shards of a search are of one version and so alike.
     fn queries_a_unit(&self) -> usize {
-        let matrix = self.replicas.first().map(|replica| replica.shard.dense(&self.matrix));
-        let scanned = |matrix: &DenseMatrix| matrix.cells().is_none() && matrix.graph().is_none();
-        match (self.kind, matrix) {
-            (Kind::Dense(_), Some(Ok(matrix))) if scanned(matrix) => MAX_SCANNED_TOGETHER,
-            _ => 1,
-        }
+        let Operation::DenseTopK(_) = self.operation else { return 1 };
+        let Some(Ok(matrix)) =
+            self.replicas.first().map(|replica| replica.shard.dense(&self.matrix))
+        else {
+            return 1;
+        };
+        let is_scanned = matrix.cells().is_none() && matrix.graph().is_none();
+        if is_scanned { MAX_SCANNED_TOGETHER } else { 1 }
     }
 
     /// Searches all replicas for these queries.
-    fn search(
+    fn run(
         &self,
         numbers: Range<usize>,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
         counts: &StrategyCounts,
-    ) -> Result<Vec<Found>, RequestError> {
+    ) -> Result<Vec<MergedHits>, RequestError> {
         let queries = &self.queries[numbers.clone()];
-        let vectors: Vec<Vec<f32>> = queries.iter().map(vector).collect();
-        let mut found: Vec<Found> = queries.iter().map(|_| Found::default()).collect();
+        let vectors: Vec<Vec<f32>> = queries.iter().map(|query| query.operand.vector()).collect();
+        let mut found: Vec<MergedHits> = queries.iter().map(|_| MergedHits::default()).collect();
         for (place, replica) in self.replicas.iter().enumerate() {
             let shard = &replica.shard;
             let began = Instant::now();
-            let excluded = numbers.clone().map(|number| self.excluded_rows(number, place, shard));
-            let excluded: Vec<Vec<u32>> = excluded.collect::<Result<_, _>>()?;
+            let mut excluded = Vec::with_capacity(queries.len());
+            for number in numbers.clone() {
+                excluded.push(self.excluded_rows(number, place, shard)?);
+            }
             let mut dense = Vec::with_capacity(queries.len());
             for ((number, vector), exclude_rows) in numbers.clone().zip(&vectors).zip(&excluded) {
                 let allow = self.allow(number, place, shard)?;
-                let count = self.queries[number].count as usize;
+                let count = self.queries[number].count;
                 let params =
                     SearchParams { allow, exclude_rows, ..SearchParams::new(count, cancel) };
                 dense.push(DenseQuery { vector, params });
             }
-            let answers: Vec<OfShard> = match self.kind {
-                Kind::Dense(metric) => {
-                    let answers = dense_top_k_each(shard, &self.matrix, metric, &dense, scratch);
-                    let told = |Answered { hits, strategy }| (hits, strategy.map(strategy_of));
-                    answers.into_iter().map(|answer| answer.map(told)).collect()
-                }
-                Kind::Sparse => {
-                    let sum = |(query, of): (&Query, &DenseQuery<'_>)| {
-                        let Query { rows, weights, .. } = query;
-                        sparse_row_sum(shard, &self.matrix, rows, weights, &of.params, scratch)
-                            .map(|hits| (hits, Some(SearchStrategy::RowSum)))
-                    };
-                    queries.iter().zip(&dense).map(sum).collect()
-                }
-            };
-            for ((number, answer), found) in numbers.clone().zip(answers).zip(&mut found) {
+            let answers = self.search_shard(shard, queries, &dense, scratch);
+            for ((number, answer), merged) in numbers.clone().zip(answers).zip(&mut found) {
                 let (hits, strategy) = answer.map_err(|error| self.failed(number, error))?;
-                found.hits.extend(hits.into_iter().map(|hit| (place, hit)));
+                merged.hits.extend(hits.into_iter().map(|hit| (place, hit)));
                 if let Some(strategy) = strategy {
                     counts.count(strategy);
-                    found.strategies.insert(strategy);
+                    merged.strategies.insert(strategy);
                 }
             }
             let each = began.elapsed() / queries.len() as u32;
-            for pace in queries.iter().filter_map(|query| self.pace(replica, query)) {
-                pace.record(each);
+            for query in queries {
+                if let Some(time) = self.average_time(replica, query) {
+                    time.record(each);
+                }
             }
         }
         if self.replicas.len() > 1 {
-            let rank = |(_, hit): &Placed| (hit.score, hit.ordinal);
-            for (Found { hits, .. }, query) in found.iter_mut().zip(queries) {
-                hits.sort_unstable_by(|a, b| best_first(rank(a), rank(b)));
-                hits.truncate(query.count as usize);
+            for (MergedHits { hits, .. }, query) in found.iter_mut().zip(queries) {
+                hits.sort_unstable_by(|(_, a), (_, b)| {
+                    best_first((a.score, a.ordinal), (b.score, b.ordinal))
+                });
+                hits.truncate(query.count);
             }
         }
         Ok(found)
     }
 
-    /// The field of a query, such as `ops[0].queries[3]`.
-    fn field_of(&self, number: usize) -> String {
-        format!("{}.queries[{number}]", self.field)
+    /// What these queries find in one shard, in order.
+    fn search_shard(
+        &self,
+        shard: &BundleShard,
+        queries: &[SearchQuery],
+        dense: &[DenseQuery<'_>],
+        scratch: &mut SearchScratch,
+    ) -> Vec<ShardHits> {
+        let mut answers = Vec::with_capacity(queries.len());
+        match self.operation {
+            Operation::DenseTopK(metric) => {
+                for answer in dense_top_k_each(shard, &self.matrix, metric, dense, scratch) {
+                    answers.push(answer.map(|DenseHits { hits, strategy }| {
+                        (hits, strategy.map(strategy_of_dense))
+                    }));
+                }
+            }
+            Operation::RowSum => {
+                for (query, DenseQuery { params, .. }) in queries.iter().zip(dense) {
+                    let (rows, weights) = query.operand.rows();
+                    let hits = sparse_row_sum(shard, &self.matrix, rows, weights, params, scratch);
+                    answers.push(hits.map(|hits| (hits, Some(SearchStrategy::RowSum))));
+                }
+            }
+        }
+        answers
     }
 
+    /// What a search's error means for the request, at the query of this number.
     fn failed(&self, number: usize, error: SearchError) -> RequestError {
-        RequestError::of_search(&self.field_of(number), error)
+        RequestError::of_search(&format!("{}.queries[{number}]", self.field), error)
     }
 
     /// The rows of the shard at this place that the query's filter allows.
@@ -397,17 +316,17 @@ impl Op {
         place: usize,
         shard: &BundleShard,
     ) -> Result<Allow<'_>, RequestError> {
-        let Some(filter) = (self.queries[number].filter as usize).checked_sub(1) else {
-            return Ok(Allow::All);
-        };
-        let rows = self.filters[filter].rows(place, shard);
-        let rows = rows.map_err(|error| self.failed(number, error))?;
-        Ok(rows.map_or(Allow::All, Allow::Rows))
+        let Some(filter) = self.queries[number].filter else { return Ok(Allow::All) };
+        match self.filters[filter].rows(place, shard) {
+            Ok(None) => Ok(Allow::All),
+            Ok(Some(rows)) => Ok(Allow::Rows(rows)),
+            Err(error) => Err(self.failed(number, error)),
+        }
     }
 
     /// The deny list that a query names.
-    fn denials(&self, query: &Query) -> Option<&SharedDenials> {
-        self.deny_lists.get((query.deny_list as usize).checked_sub(1)?)
+    fn deny_list(&self, query: &SearchQuery) -> Option<&SharedDenyList> {
+        query.deny_list.map(|index| &self.deny_lists[index])
     }
 
     /// The rows of the shard at this place that the query excludes, ascending.
@@ -423,92 +342,149 @@ impl Op {
         for &ordinal in &query.exclude_ordinals {
             let total = ids.total();
             if ordinal as usize >= total {
-                let field = format!("{}.exclude_ordinals", self.field_of(number));
+                let part = format!("queries[{number}].exclude_ordinals");
                 let reason = format!("there is no ordinal {ordinal}: the bundle has {total}");
-                return Err(RequestError::invalid(field, reason));
+                return Err(RequestError::at(&self.field, &part, reason));
             }
             rows.extend(ids.row_of_ordinal(ordinal));
         }
-        let known = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
-        rows.extend(known.filter_map(|id| ids.find(id)));
-        if let Some(denials) = self.denials(query) {
-            rows.extend_from_slice(denials.rows(place, shard));
+        let plausible = query.exclude_item_ids.iter().filter(|id| id.len() <= MAX_ID_BYTES);
+        rows.extend(plausible.filter_map(|id| ids.find(id)));
+        if let Some(deny_list) = self.deny_list(query) {
+            rows.extend_from_slice(deny_list.rows(place, shard));
         }
         rows.sort_unstable();
         rows.dedup();
         Ok(rows)
     }
 
+    /// The results of a query, with ids and titles, and what the query wants to know of them.
     fn describe(
         &self,
         number: usize,
-        found: &Found,
+        found: MergedHits,
         bytes: &AnswerBytes,
-    ) -> Result<QueryResult, RequestError> {
-        let Found { hits, strategies } = found;
-        let texts = |(place, hit): &Placed| {
+    ) -> Result<SearchResults, RequestError> {
+        let MergedHits { hits, strategies } = found;
+        let mut texts: Vec<(&str, &str)> = Vec::with_capacity(hits.len());
+        for (place, hit) in &hits {
             let ids = self.replicas[*place].shard.ids(self.entity);
-            (ids.id(hit.row), ids.title(hit.row))
-        };
+            texts.push((ids.id(hit.row), ids.title(hit.row)));
+        }
         // Before they are copied: what is too large shall not be made first.
-        let texts: Vec<(&str, &str)> = hits.iter().map(texts).collect();
-        // Two tags and lengths, an ordinal and a score.
-        let length = |(id, title): &(&str, &str)| id.len() + title.len() + 14;
-        bytes.add(texts.iter().map(length).sum())?;
-        let mut result = QueryResult {
+        bytes.add(
+            texts.iter().map(|(id, title)| id.len() + title.len() + RESULT_OVERHEAD_BYTES).sum(),
+        )?;
+        let mut results = SearchResults {
             ordinals: hits.iter().map(|(_, hit)| hit.ordinal).collect(),
             scores: hits.iter().map(|(_, hit)| hit.score).collect(),
-            item_ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
+            ids: texts.iter().map(|(id, _)| (*id).to_owned()).collect(),
             titles: texts.iter().map(|(_, title)| (*title).to_owned()).collect(),
-            strategies: strategies
-                .iter()
-                .map(|&used| wire::SearchStrategy::from(used).into())
-                .collect(),
-            ..QueryResult::default()
+            strategies,
+            ..SearchResults::default()
         };
-        self.explain(number, hits, &mut result)?;
-        let names = result.row_names.iter().map(|name| name.item_id.len() + name.title.len() + 14);
-        bytes.add(names.sum())?;
-        Ok(result)
+        self.explain(number, &hits, &mut results).map_err(|error| self.failed(number, error))?;
+        let names = &results.row_names;
+        bytes.add(
+            names.iter().map(|name| name.id.len() + name.title.len() + RESULT_OVERHEAD_BYTES).sum(),
+        )?;
+        Ok(results)
     }
 
-    /// Adds what the query wants to know of its answer.
+    /// Adds what the query wants to know of its results.
     fn explain(
         &self,
         number: usize,
-        hits: &[Placed],
-        result: &mut QueryResult,
-    ) -> Result<(), RequestError> {
+        hits: &[PlacedHit],
+        results: &mut SearchResults,
+    ) -> Result<(), SearchError> {
         let query = &self.queries[number];
-        let failed = |error| self.failed(number, error);
-        if query.carriers > 0 {
+        if query.contributors > 0 {
             for (place, hit) in hits {
-                let matrix = self.replicas[*place].shard.sparse(&self.matrix).map_err(failed)?;
-                result.carried.push(carried(matrix, query, hit.row));
+                let matrix = self.replicas[*place].shard.sparse(&self.matrix)?;
+                results.contributions.push(contributions(matrix, query, hit.row));
             }
-            for replica in self.replicas.iter().filter(|_| query.name_rows) {
-                result.row_names.extend(row_names(replica.shard.items(), query));
+            if query.name_rows {
+                for replica in &self.replicas {
+                    results.row_names.extend(row_names(replica.shard.items(), query));
+                }
             }
         }
         if query.count_left_out {
-            let filter = (query.filter as usize).checked_sub(1).map(|at| self.filters[at].spec());
+            let filter = query.filter.map(|index| self.filters[index].spec());
+            let deny_list = self.deny_list(query);
             for (place, replica) in self.replicas.iter().enumerate() {
-                let counted = left_out(&replica.shard, place, query, filter, self.denials(query));
-                result.left_out.push(counted.map_err(failed)?);
+                let counted = left_out(&replica.shard, place, query, filter, deny_list)?;
+                results.left_out.push(counted);
             }
         }
         Ok(())
     }
 }
 
-/// A dense query's vector; empty for others.
-fn vector(query: &Query) -> Vec<f32> {
-    let values = query.vector.chunks_exact(size_of::<f32>());
-    values.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+/// What is searched: its results are of this entity, and vectors have `rank` values.
+#[derive(Clone, Copy)]
+struct SearchedMatrix {
+    entity: Entity,
+    /// 0 for a sparse matrix.
+    rank: usize,
+}
+
+impl SearchedMatrix {
+    fn find(
+        field: &str,
+        shard: &BundleShard,
+        name: &str,
+        operation: Operation,
+    ) -> Result<Self, RequestError> {
+        match operation {
+            Operation::DenseTopK(_) => {
+                let matrix =
+                    shard.dense(name).map_err(|error| RequestError::of_search(field, error))?;
+                Ok(Self { entity: matrix.entity(), rank: matrix.rank() })
+            }
+            Operation::RowSum => {
+                let matrix =
+                    shard.sparse(name).map_err(|error| RequestError::of_search(field, error))?;
+                if matrix.partition() != Partition::ByColumn {
+                    let reason = format!(
+                        "{name:?} is partitioned by row: it has rows to look up, not to sum"
+                    );
+                    return Err(RequestError::at(field, "matrix", reason));
+                }
+                Ok(Self { entity: matrix.columns_of(), rank: 0 })
+            }
+        }
+    }
+
+    /// Checks what can be checked of a query without looking at every value; the search looks at those.
+    fn check_query(
+        self,
+        field: &str,
+        number: usize,
+        query: &SearchQuery,
+    ) -> Result<(), RequestError> {
+        let Self { entity, rank } = self;
+        let (part, reason) = match &query.operand {
+            Operand::Vector(bytes) if bytes.len() != rank * size_of::<f32>() => {
+                let reason =
+                    format!("{} bytes: {rank} values of 4 bytes are expected", bytes.len());
+                ("vector", reason)
+            }
+            _ if entity != Entity::Item && !query.exclude_item_ids.is_empty() => {
+                ("exclude_item_ids", format!("the matrix has rows of {}", entity.plural()))
+            }
+            _ if entity == Entity::User && query.count_left_out => {
+                ("count_left_out", "the matrix has rows of users".into())
+            }
+            _ => return Ok(()),
+        };
+        Err(RequestError::at(field, &format!("queries[{number}].{part}"), reason))
+    }
 }
 
 /// The strategy by which a dense matrix was searched.
-fn strategy_of(strategy: DenseStrategy) -> SearchStrategy {
+fn strategy_of_dense(strategy: DenseStrategy) -> SearchStrategy {
     match strategy {
         DenseStrategy::Scan => SearchStrategy::Scan,
         DenseStrategy::Cells(_) => SearchStrategy::Cells,

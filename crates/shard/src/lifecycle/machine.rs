@@ -1,17 +1,19 @@
-//! The machine: all replicas of the node, moved by one event at a time.
+//! The state machine: all replicas of the node, moved by one event at a time.
 
-use super::replica::{Phase, Replica};
-use super::{Action, BundleSource, Event, Limits, ReplicaKey, UNLOAD_GRACE_MS, Wanted};
+use super::event::{BundleSource, LifecycleAction, LifecycleEvent, WantedReplicas};
+use super::limits::{Limits, UNLOAD_GRACE_MS};
+use super::replica::{Phase, TrackedReplica};
+use crate::replica_key::ReplicaKey;
 use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
 use std::collections::BTreeMap;
 
-/// See the module above.
+/// All replicas of the node. Told of events, it answers what to do.
 #[derive(Debug)]
 pub struct Lifecycle {
     limits: Limits,
-    wanted: Wanted,
-    replicas: BTreeMap<ReplicaKey, Replica>,
+    wanted: WantedReplicas,
+    replicas: BTreeMap<ReplicaKey, TrackedReplica>,
     inspections: BTreeMap<ModelVersion, Inspection>,
 }
 
@@ -26,23 +28,29 @@ struct Inspection {
 impl Lifecycle {
     /// A node without replicas, and without a plan.
     pub fn new(limits: Limits) -> Self {
-        let limits = Limits { parallel_work: limits.parallel_work.max(1), ..limits };
-        let (wanted, replicas, inspections) = Default::default();
-        Self { limits, wanted, replicas, inspections }
+        let parallel_work = limits.parallel_work.max(1);
+        Self {
+            limits: Limits { parallel_work, ..limits },
+            wanted: WantedReplicas::default(),
+            replicas: BTreeMap::default(),
+            inspections: BTreeMap::default(),
+        }
     }
 
-    /// Takes one event and says what to do now. Events of work that nobody waits for any more
-    /// (an inspection of another digest, say) change nothing.
-    pub fn step(&mut self, event: Event, now_ms: u64) -> Vec<Action> {
+    /// Takes one event and says what to do now. Events of work that is no longer awaited (an inspection of
+    /// another digest, say) change nothing.
+    pub fn step(&mut self, event: LifecycleEvent, now_ms: u64) -> Vec<LifecycleAction> {
         let mut actions = Vec::new();
         match event {
-            Event::Planned(wanted) => self.wanted = wanted,
-            Event::Inspected { version, digest, outcome } => {
+            LifecycleEvent::Planned(wanted) => self.wanted = wanted,
+            LifecycleEvent::Inspected { version, digest, outcome } => {
                 self.inspected(&version, &digest, outcome, now_ms);
             }
-            Event::Loaded { key, outcome } => self.loaded(&key, outcome, now_ms, &mut actions),
-            Event::Freed { key } => self.freed(&key),
-            Event::Tick => {}
+            LifecycleEvent::Loaded { key, outcome } => {
+                self.loaded(&key, outcome, now_ms, &mut actions)
+            }
+            LifecycleEvent::Freed { key } => self.freed(&key),
+            LifecycleEvent::Tick => {}
         }
         self.reconcile(now_ms);
         self.unload_what_lingered(now_ms, &mut actions);
@@ -50,31 +58,35 @@ impl Lifecycle {
         actions
     }
 
-    /// When time alone will change something, so that a [`Event::Tick`] is due.
+    /// When time alone will change something, so that a [`LifecycleEvent::Tick`] is due.
     pub fn next_due_ms(&self) -> Option<u64> {
-        let due = |replica: &Replica| match replica.phase {
-            Phase::Available { unwanted_since_ms: Some(since), .. } => {
-                Some(since.saturating_add(UNLOAD_GRACE_MS))
-            }
-            Phase::Failed { retry_at_ms } => Some(retry_at_ms),
-            _ => None,
-        };
-        self.replicas.values().filter_map(due).min()
+        let mut due_ms: Option<u64> = None;
+        for replica in self.replicas.values() {
+            let changes_at_ms = match replica.phase {
+                Phase::Available { unwanted_since_ms: Some(since), .. } => {
+                    since.saturating_add(UNLOAD_GRACE_MS)
+                }
+                Phase::Failed { retry_at_ms } => retry_at_ms,
+                _ => continue,
+            };
+            due_ms = Some(due_ms.map_or(changes_at_ms, |earliest| earliest.min(changes_at_ms)));
+        }
+        due_ms
     }
 
     /// What the node reports, ordered by version and shard.
     pub fn reports(&self) -> Vec<ReplicaReport> {
-        let report = |(key, replica): (&ReplicaKey, &Replica)| ReplicaReport {
-            version: key.version.clone(),
-            shard: key.shard,
-            replica: replica.report(),
-        };
-        self.replicas.iter().map(report).collect()
+        let mut reports = Vec::with_capacity(self.replicas.len());
+        for (key, replica) in &self.replicas {
+            let (version, replica) = (key.version.clone(), replica.report());
+            reports.push(ReplicaReport { version, shard: key.shard, replica });
+        }
+        reports
     }
 
     /// Bytes that are loaded, being loaded or not given back yet.
     pub fn bytes(&self) -> u64 {
-        self.replicas.values().map(Replica::bytes).sum()
+        self.replicas.values().map(TrackedReplica::bytes).sum()
     }
 
     fn inspected(
@@ -107,26 +119,26 @@ impl Lifecycle {
         key: &ReplicaKey,
         outcome: Result<(), String>,
         now_ms: u64,
-        actions: &mut Vec<Action>,
+        actions: &mut Vec<LifecycleAction>,
     ) {
         let Some(replica) = self.replicas.get_mut(key) else { return };
         let Phase::Loading { bytes } = replica.phase else { return };
         match outcome {
             Ok(()) if replica.wanted => {
                 replica.succeed(bytes);
-                actions.push(Action::Serve { key: key.clone() });
+                actions.push(LifecycleAction::Serve { key: key.clone() });
             }
             Ok(()) => {
                 replica.phase = Phase::Unloading { bytes };
-                actions.push(Action::Unload { key: key.clone() });
+                actions.push(LifecycleAction::Unload { key: key.clone() });
             }
             Err(reason) => replica.fail(&reason, now_ms),
         }
     }
 
     fn freed(&mut self, key: &ReplicaKey) {
-        let unloading = |replica: &Replica| matches!(replica.phase, Phase::Unloading { .. });
-        if self.replicas.get(key).is_some_and(unloading) {
+        if let Some(TrackedReplica { phase: Phase::Unloading { .. }, .. }) = self.replicas.get(key)
+        {
             self.replicas.remove(key);
         }
     }
@@ -148,7 +160,7 @@ impl Lifecycle {
         self.replicas.retain(|_, replica| replica.wanted || !replica.is_idle());
         for (key, source) in &self.wanted {
             if !self.replicas.contains_key(key) {
-                self.replicas.insert(key.clone(), Replica::new(source.clone()));
+                self.replicas.insert(key.clone(), TrackedReplica::new(source.clone()));
             }
         }
         // An inspection outlives its replicas while it runs: it holds a thread of the loader.
@@ -161,23 +173,24 @@ impl Lifecycle {
         });
     }
 
-    fn unload_what_lingered(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    /// Unloads what the plan has not wanted for [`UNLOAD_GRACE_MS`], and what it wants from another bundle.
+    fn unload_what_lingered(&mut self, now_ms: u64, actions: &mut Vec<LifecycleAction>) {
         for (key, replica) in &mut self.replicas {
             let Phase::Available { bytes, unwanted_since_ms: Some(since_ms) } = replica.phase
             else {
                 continue;
             };
             // Another bundle under the same name must not answer for the one that is wanted.
-            let impostor = self.wanted.contains_key(key);
-            if impostor || now_ms >= since_ms.saturating_add(UNLOAD_GRACE_MS) {
+            let is_replaced = self.wanted.contains_key(key);
+            if is_replaced || now_ms >= since_ms.saturating_add(UNLOAD_GRACE_MS) {
                 replica.phase = Phase::Unloading { bytes };
-                actions.push(Action::Unload { key: key.clone() });
+                actions.push(LifecycleAction::Unload { key: key.clone() });
             }
         }
     }
 
     /// Starts what waits, as far as threads and memory allow.
-    fn start(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+    fn start(&mut self, now_ms: u64, actions: &mut Vec<LifecycleAction>) {
         for replica in self.replicas.values_mut() {
             if matches!(replica.phase, Phase::Failed { retry_at_ms } if retry_at_ms <= now_ms) {
                 replica.phase = Phase::Start;
@@ -196,7 +209,7 @@ impl Lifecycle {
                     let digest = source.digest.clone();
                     let inspection = Inspection { digest, shard_bytes: None };
                     self.inspections.insert(key.version.clone(), inspection);
-                    actions.push(Action::Inspect { version: key.version, source });
+                    actions.push(LifecycleAction::Inspect { version: key.version, source });
                 }
                 Some(Inspection { digest, shard_bytes: Some(shard_bytes) })
                     if free && *digest == source.digest =>
@@ -217,7 +230,7 @@ impl Lifecycle {
         bytes: Option<u64>,
         shards: usize,
         now_ms: u64,
-        actions: &mut Vec<Action>,
+        actions: &mut Vec<LifecycleAction>,
     ) {
         let room = bytes.map(|bytes| (bytes, self.room_for(bytes)));
         let replica = self.replicas.get_mut(&key).expect("the caller has just found it");
@@ -231,13 +244,13 @@ impl Lifecycle {
             }
             Some((bytes, Room::Enough)) => {
                 replica.start_loading(bytes);
-                actions.push(Action::Load { key, source });
+                actions.push(LifecycleAction::Load { key, source });
             }
             Some((_, Room::AfterUnloading(unload))) => {
-                for key in unload {
-                    let replica = self.replicas.get_mut(&key).expect("room_for has found it");
-                    replica.phase = Phase::Unloading { bytes: replica.bytes() };
-                    actions.push(Action::Unload { key });
+                for old_key in unload {
+                    let old = self.replicas.get_mut(&old_key).expect("room_for has found it");
+                    old.phase = Phase::Unloading { bytes: old.bytes() };
+                    actions.push(LifecycleAction::Unload { key: old_key });
                 }
             }
             Some((bytes, Room::TooLittle { used })) => {
@@ -258,10 +271,10 @@ impl Lifecycle {
         }
     }
 
-    /// Inspections and loads under way.
+    /// The number of inspections and loads under way.
     fn work(&self) -> usize {
         let inspecting = self.inspections.values().filter(|i| i.shard_bytes.is_none()).count();
-        let loading = |replica: &&Replica| matches!(replica.phase, Phase::Loading { .. });
+        let loading = |replica: &&TrackedReplica| matches!(replica.phase, Phase::Loading { .. });
         inspecting + self.replicas.values().filter(loading).count()
     }
 
@@ -274,7 +287,7 @@ impl Lifecycle {
         // What is being unloaded already is room to come.
         let unloading =
             self.replicas.values().filter(|r| matches!(r.phase, Phase::Unloading { .. }));
-        used -= unloading.map(Replica::bytes).sum::<u64>();
+        used -= unloading.map(TrackedReplica::bytes).sum::<u64>();
         let mut lingering: Vec<(u64, &ReplicaKey, u64)> = Vec::new();
         for (key, replica) in &self.replicas {
             if let Phase::Available { bytes, unwanted_since_ms: Some(since_ms) } = replica.phase {
@@ -290,9 +303,10 @@ impl Lifecycle {
             unload.push(key.clone());
             used -= frees;
         }
-        match used.saturating_add(bytes) <= budget {
-            true => Room::AfterUnloading(unload),
-            false => Room::TooLittle { used },
+        if used.saturating_add(bytes) <= budget {
+            Room::AfterUnloading(unload)
+        } else {
+            Room::TooLittle { used }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::replica::retry_wait_ms;
 use super::*;
+use crate::replica_key::ReplicaKey;
 use goldenscript::{Command, Context};
-use marquee_core::plan;
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::Replica;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -28,14 +30,14 @@ impl goldenscript::Runner for Script {
             }
             "at" => {
                 self.now_ms = args.next_pos().ok_or("at what time?")?.parse()?;
-                Event::Tick
+                LifecycleEvent::Tick
             }
             "plan" => {
-                let mut wanted = Wanted::new();
+                let mut wanted = WantedReplicas::new();
                 while let Some((key, digest)) = args.next_key() {
                     wanted.insert(key_of(key)?, source(digest));
                 }
-                Event::Planned(wanted)
+                LifecycleEvent::Planned(wanted)
             }
             "inspected" => {
                 let version = args.next_pos().ok_or("which version?")?.parse()?;
@@ -45,14 +47,16 @@ impl goldenscript::Runner for Script {
                     bytes.push(shard.parse()?);
                 }
                 let outcome = args.take_key("error").map_or(Ok(bytes), |e| Err(e.to_owned()));
-                Event::Inspected { version, digest, outcome }
+                LifecycleEvent::Inspected { version, digest, outcome }
             }
             "loaded" => {
                 let key = key_of(args.next_pos().ok_or("which replica?")?)?;
                 let outcome = args.take_key("error").map_or(Ok(()), |e| Err(e.to_owned()));
-                Event::Loaded { key, outcome }
+                LifecycleEvent::Loaded { key, outcome }
             }
-            "freed" => Event::Freed { key: key_of(args.next_pos().ok_or("which replica?")?)? },
+            "freed" => {
+                LifecycleEvent::Freed { key: key_of(args.next_pos().ok_or("which replica?")?)? }
+            }
             name => return Err(format!("unknown command {name:?}").into()),
         };
         args.reject_next()?;
@@ -61,20 +65,20 @@ impl goldenscript::Runner for Script {
 }
 
 impl Script {
-    fn step(&mut self, event: Event) -> Result<String, Box<dyn Error>> {
+    fn step(&mut self, event: LifecycleEvent) -> Result<String, Box<dyn Error>> {
         let mut out = String::new();
         for action in self.lifecycle.step(event, self.now_ms) {
             match action {
-                Action::Inspect { version, source } => {
+                LifecycleAction::Inspect { version, source } => {
                     writeln!(out, "-> inspect {version} digest={}", source.digest)?;
                 }
-                Action::Load { key, .. } => writeln!(out, "-> load {key}")?,
-                Action::Serve { key } => writeln!(out, "-> serve {key}")?,
-                Action::Unload { key } => writeln!(out, "-> unload {key}")?,
+                LifecycleAction::Load { key, .. } => writeln!(out, "-> load {key}")?,
+                LifecycleAction::Serve { key } => writeln!(out, "-> serve {key}")?,
+                LifecycleAction::Unload { key } => writeln!(out, "-> unload {key}")?,
             }
         }
         for report in self.lifecycle.reports() {
-            let plan::Replica { state, reason } = report.replica;
+            let Replica { state, reason } = report.replica;
             write!(out, "{}/{} {state}", report.version, report.shard)?;
             writeln!(out, "{}{reason}", if reason.is_empty() { "" } else { ": " })?;
         }
@@ -131,9 +135,9 @@ fn waits_double_up_to_a_minute() {
 fn a_long_reason_is_cut_between_characters() {
     let mut lifecycle = Lifecycle::new(Limits { memory_budget_bytes: 0, parallel_work: 1 });
     let key = ReplicaKey::new(ModelVersion::new("films", 1), 0);
-    lifecycle.step(Event::Planned([(key.clone(), source("a"))].into()), 0);
+    lifecycle.step(LifecycleEvent::Planned([(key.clone(), source("a"))].into()), 0);
     let outcome = Err("é".repeat(10_000));
     let version = key.version.clone();
-    lifecycle.step(Event::Inspected { version, digest: "a".into(), outcome }, 0);
+    lifecycle.step(LifecycleEvent::Inspected { version, digest: "a".into(), outcome }, 0);
     assert_eq!(lifecycle.reports()[0].replica.reason, "é".repeat(MAX_REASON_BYTES / 2));
 }

@@ -29,10 +29,10 @@ pub(crate) fn directory_of(uri: &str) -> Result<PathBuf, FetchError> {
             return Err(refused("its scheme is unknown: publish an absolute path or file://"));
         }
     };
-    match path.starts_with('/') {
-        true => Ok(path.into()),
-        false => Err(refused("it is not absolute: publish an absolute path or file://")),
+    if !path.starts_with('/') {
+        return Err(refused("it is not absolute: publish an absolute path or file://"));
     }
+    Ok(path.into())
 }
 
 #[cfg(test)]

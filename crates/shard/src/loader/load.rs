@@ -1,7 +1,6 @@
-//! What a loading thread does: believe a manifest, open a shard, warm it.
+//! What a loading thread does: check a manifest, open a shard, warm it.
 
-use super::FetchError;
-use super::fetch::directory_of;
+use super::fetch::{FetchError, directory_of};
 use super::warm::{WarmError, warm};
 use crate::lifecycle::BundleSource;
 use marquee_bundle::{
@@ -43,7 +42,7 @@ pub(super) fn load(
     shard: u32,
 ) -> Result<BundleShard, LoadError> {
     let options = LoadOptions { verify: true, populate: true };
-    let shard = BundleShard::open(&directory_of(&source.uri)?, manifest, shard, &options)?;
-    warm(&shard, manifest)?;
-    Ok(shard)
+    let opened = BundleShard::open(&directory_of(&source.uri)?, manifest, shard, &options)?;
+    warm(&opened, manifest)?;
+    Ok(opened)
 }

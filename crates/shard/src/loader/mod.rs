@@ -1,76 +1,44 @@
 //! The loader's threads: they read, verify, map, warm and free bundles, and nothing else does.
 //!
-//! A loading thread takes one [`Job`] at a time; a last thread frees what was unloaded. None of them
-//! is tokio's or the search pool's, and on Linux they are nice and load in the time that nobody else
-//! wants (`aside`), so a node that loads goes on answering as before: a checksum over gigabytes yields to
+//! A loading thread takes one [`LoadJob`] at a time; one more thread frees what was unloaded. None of them
+//! is tokio's or the search pool's, and on Linux they have a low priority and load while processors are
+//! idle (`background`), so a node that loads goes on answering as before: a checksum over gigabytes yields to
 //! every query.
 //!
-//! What happened comes back as an [`Outcome`]. What is deliberately missing: any decision about what to
+//! What happened comes back as an [`LoadOutcome`]. What is deliberately missing: any decision about what to
 //! load, and retries (the lifecycle's), and stores other than directories of this machine.
 
-mod aside;
+mod background;
 mod fetch;
-mod free;
+mod job;
 mod load;
+mod unload;
 mod warm;
 
-pub(crate) use fetch::FetchError;
-pub(crate) use load::LoadError;
+pub(crate) use job::{LoadJob, LoadOutcome};
 
-use crate::lifecycle::{BundleSource, ReplicaKey};
-use aside::{aside, be_nice};
-use load::{inspect, load};
+use crate::replica_key::ReplicaKey;
+use background::{lower_priority, run_in_background};
+use load::{LoadError, inspect, load};
 use marquee_bundle::{BundleShard, Manifest, TrustedKeys};
-use marquee_core::id::ModelVersion;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use unload::free_unloaded;
 
 /// Outcomes that wait for the driver, which takes them as they come.
 const MAX_WAITING_OUTCOMES: usize = 64;
 /// How long a load may wait for idle time.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// It may wait as long again for as many bytes: a processor that has nothing else to do takes a tenth of that.
-const PATIENT_BYTES: u64 = 128 << 20;
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// A load may wait as long again for this many bytes: an idle processor takes a tenth of that time.
+const IDLE_WAIT_BYTES: u64 = 128 << 20;
 
-/// What a loading thread is asked for.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// Read and check a manifest.
-    Inspect {
-        /// Of this version.
-        version: ModelVersion,
-        /// From here.
-        source: BundleSource,
-    },
-    /// Verify, map and warm a shard.
-    Load {
-        /// Which.
-        key: ReplicaKey,
-        /// From here.
-        source: BundleSource,
-        /// As inspected.
-        manifest: Arc<Manifest>,
-    },
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// A manifest was read, or not.
-    Inspected { version: ModelVersion, digest: String, outcome: Result<Arc<Manifest>, LoadError> },
-    /// A shard is ready to answer, or not.
-    Loaded { key: ReplicaKey, outcome: Result<Arc<BundleShard>, LoadError> },
-    /// A shard's memory was given back.
-    Freed { key: ReplicaKey },
-}
-
-/// See the module. Dropping it ends the threads once they are done with what they have begun.
+/// The loading threads and the one that frees. Dropping it ends the threads once they are done with what they have begun.
 pub(crate) struct Loader {
-    jobs: Sender<Job>,
+    jobs: Sender<LoadJob>,
     unloaded: Sender<(ReplicaKey, Arc<BundleShard>)>,
 }
 
@@ -80,55 +48,58 @@ impl Loader {
     pub(crate) fn start(
         size: usize,
         trusted: TrustedKeys,
-    ) -> io::Result<(Self, tokio::sync::mpsc::Receiver<Outcome>, Vec<JoinHandle<()>>)> {
-        let (jobs, waiting) = mpsc::channel();
+    ) -> io::Result<(Self, tokio::sync::mpsc::Receiver<LoadOutcome>, Vec<JoinHandle<()>>)> {
+        let (jobs, submitted) = mpsc::channel();
         let (unloaded, to_free) = mpsc::channel();
         let (outcomes, driver) = tokio::sync::mpsc::channel(MAX_WAITING_OUTCOMES);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let waiting = Arc::new(Mutex::new(submitted));
         let mut threads = Vec::new();
         for number in 0..size {
-            let (waiting, trusted, outcomes) =
-                (Arc::clone(&waiting), trusted.clone(), outcomes.clone());
             let thread = std::thread::Builder::new().name(format!("shard-load-{number}"));
-            threads.push(thread.spawn(move || serve(&waiting, &trusted, &outcomes))?);
+            let (its_jobs, its_keys) = (Arc::clone(&waiting), trusted.clone());
+            let its_outcomes = outcomes.clone();
+            threads.push(thread.spawn(move || run_jobs(&its_jobs, &its_keys, &its_outcomes))?);
         }
-        let thread = std::thread::Builder::new().name("shard-free".into());
-        threads.push(thread.spawn(move || free::serve(&to_free, &outcomes))?);
+        let freeing = std::thread::Builder::new().name("shard-free".into());
+        threads.push(freeing.spawn(move || free_unloaded(&to_free, &outcomes))?);
         Ok((Self { jobs, unloaded }, driver, threads))
     }
 
     /// Hands a job to the next free thread.
-    pub(crate) fn submit(&self, job: Job) {
+    pub(crate) fn submit(&self, job: LoadJob) {
         // The threads outlive the loader: they end when it is dropped.
         let _ = self.jobs.send(job);
     }
 
     /// Frees a shard as soon as no request uses it any more.
-    pub(crate) fn free(&self, key: ReplicaKey, shard: Arc<BundleShard>) {
+    pub(crate) fn unload(&self, key: ReplicaKey, shard: Arc<BundleShard>) {
         // As above.
         let _ = self.unloaded.send((key, shard));
     }
 }
 
-fn serve(
-    waiting: &Mutex<Receiver<Job>>,
+/// Does one job after another: the life of a loading thread.
+fn run_jobs(
+    waiting: &Mutex<Receiver<LoadJob>>,
     trusted: &TrustedKeys,
-    outcomes: &tokio::sync::mpsc::Sender<Outcome>,
+    outcomes: &tokio::sync::mpsc::Sender<LoadOutcome>,
 ) {
-    be_nice();
+    lower_priority();
     loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let received = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         // No more jobs come: the loader was dropped.
-        let Ok(job) = job else { return };
+        let Ok(job) = received else { return };
         let outcome = match job {
-            Job::Inspect { version, source } => {
-                let outcome = guarded(|| inspect(&source, trusted)).map(Arc::new);
-                Outcome::Inspected { version, digest: source.digest, outcome }
+            LoadJob::Inspect { version, source } => {
+                let result = guarded(|| inspect(&source, trusted)).map(Arc::new);
+                LoadOutcome::Inspected { version, digest: source.digest, result }
             }
-            Job::Load { key, source, manifest } => {
-                let (patience, shard) = (patience(&manifest, key.shard), key.shard);
-                let load = move || guarded(|| load(&source, &manifest, shard)).map(Arc::new);
-                Outcome::Loaded { key, outcome: aside(patience, load) }
+            LoadJob::Load { key, source, manifest } => {
+                let (longest, shard) = (idle_wait(&manifest, key.shard), key.shard);
+                let result = run_in_background(longest, move || {
+                    guarded(|| load(&source, &manifest, shard)).map(Arc::new)
+                });
+                LoadOutcome::Loaded { key, result }
             }
         };
         if outcomes.blocking_send(outcome).is_err() {
@@ -143,8 +114,8 @@ fn guarded<T>(load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadErro
 }
 
 /// How long a shard may wait for idle time.
-fn patience(manifest: &Manifest, shard: u32) -> Duration {
+fn idle_wait(manifest: &Manifest, shard: u32) -> Duration {
     let bytes: u64 = manifest.shard_files(shard).map(|file| file.bytes).sum();
-    let times = u32::try_from(bytes / PATIENT_BYTES).unwrap_or(u32::MAX);
-    PATIENCE.saturating_mul(times.saturating_add(1))
+    let times = u32::try_from(bytes / IDLE_WAIT_BYTES).unwrap_or(u32::MAX);
+    IDLE_WAIT.saturating_mul(times.saturating_add(1))
 }

@@ -1,16 +1,16 @@
-//! Warming: a shard answers a few real queries before anybody depends on it.
+//! Warming: a shard answers a few real queries before any caller depends on it.
 //!
 //! The queries are those that routers send: vectors of the shard's own users against every item
 //! matrix of their rank, vectors of items by cosine, rows of sparse matrices, lookups by id. They
 //! bring the mapped pages and the paths through them into the caches, and a shard that can't answer
-//! them is refused before it is AVAILABLE, not by the first caller.
+//! them is refused before it is AVAILABLE, and not when the first caller needs it.
 
 use marquee_bundle::{
     BundleShard, CancelFlag, DenseMatrix, Entity, Manifest, MatrixLayout, Metric, Partition,
     SearchError, SearchParams, SearchScratch, dense_top_k, sparse_row_sum,
 };
 
-/// Queries for each matrix: enough to walk its graph from many sides, a few milliseconds in all.
+/// Queries for each matrix: enough to walk its graph from many sides, within a few milliseconds.
 const QUERIES: usize = 16;
 /// Results of each: what a page of recommendations asks for, with room for seen items.
 const COUNT: usize = 100;
@@ -48,12 +48,13 @@ pub(super) fn warm(shard: &BundleShard, manifest: &Manifest) -> Result<(), WarmE
         match &matrix.layout {
             MatrixLayout::Dense { entity, .. } => {
                 let searched = shard.dense(name).map_err(failed)?;
-                let askers = match entity {
+                let users = match entity {
                     Entity::Item => users_of_rank(shard, manifest, searched.rank()),
                     Entity::User | Entity::Term => None,
                 };
-                let asker = askers.unwrap_or(searched);
-                for (metric, from) in [(Metric::InnerProduct, asker), (Metric::Cosine, searched)] {
+                let queries = users.unwrap_or(searched);
+                for (metric, from) in [(Metric::InnerProduct, queries), (Metric::Cosine, searched)]
+                {
                     for row in sample(from.rows()) {
                         dense_top_k(shard, name, from.row(row), metric, &params, &mut scratch)
                             .map_err(failed)?;
@@ -74,7 +75,7 @@ pub(super) fn warm(shard: &BundleShard, manifest: &Manifest) -> Result<(), WarmE
     Ok(())
 }
 
-/// A matrix of users whose rows can be asked of a matrix of this rank.
+/// A matrix of users with this rank, whose rows can be queries.
 fn users_of_rank<'a>(
     shard: &'a BundleShard,
     manifest: &Manifest,
@@ -86,7 +87,7 @@ fn users_of_rank<'a>(
     })
 }
 
-/// Up to [`QUERIES`] of so many rows, evenly spread.
+/// The numbers of up to [`QUERIES`] of so many rows, evenly spread.
 fn sample(rows: usize) -> impl Iterator<Item = u32> {
     let taken = rows.min(QUERIES);
     // Rows are numbered in 32 bits.

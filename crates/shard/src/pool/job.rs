@@ -1,7 +1,8 @@
-//! One admitted request: its units, who has taken which, and what they came to.
+//! One admitted request: which of its units were begun, and their outputs.
 
-use super::Work;
 use super::queue::Permit;
+use super::ticket::{Ticket, Turn};
+use super::work::Work;
 use crate::error::RequestError;
 use marquee_bundle::{CancelFlag, SearchScratch};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,25 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// What threads know of a job.
-pub(super) trait Ticket: Send + Sync {
-    /// Does units until the time is over or none is left.
-    fn turn(&self, quantum: Duration, scratch: &mut SearchScratch) -> Turn;
-    /// Gives the job up.
-    fn cancel(&self);
-}
+/// The outputs of all units, in order, or the error of the first that failed.
+type JobOutcome<W> = Result<Vec<<W as Work>::Output>, RequestError>;
 
-/// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Units are left.
-    More,
-    /// Nothing is left to begin.
-    Over,
-}
-
-type Outcome<W> = Result<Vec<<W as Work>::Output>, RequestError>;
-
+/// An admitted request.
 pub(super) struct Job<W: Work> {
     work: W,
     units: usize,
@@ -39,12 +25,13 @@ pub(super) struct Job<W: Work> {
     progress: Mutex<Progress<W>>,
 }
 
+/// What came of a job's units so far.
 struct Progress<W: Work> {
     outputs: Vec<Option<W::Output>>,
     missing: usize,
-    /// Taken by whoever ends the job.
-    reply: Option<oneshot::Sender<Outcome<W>>>,
-    /// Given back just before the reply, or with the last ticket of a job that nobody waits for.
+    /// Taken by the thread that ends the job.
+    reply: Option<oneshot::Sender<JobOutcome<W>>>,
+    /// Given back just before the reply, or with the last ticket of a job whose caller is gone.
     permit: Option<Permit>,
 }
 
@@ -53,9 +40,9 @@ impl<W: Work> Job<W> {
         work: W,
         deadline: Instant,
         permit: Permit,
-    ) -> (Arc<Self>, oneshot::Receiver<Outcome<W>>) {
+    ) -> (Arc<Self>, oneshot::Receiver<JobOutcome<W>>) {
         let units = work.units();
-        let (reply, outcome) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let outputs = (0..units).map(|_| None).collect();
         let progress =
             Progress { outputs, missing: units, reply: Some(reply), permit: Some(permit) };
@@ -67,9 +54,10 @@ impl<W: Work> Job<W> {
             next: AtomicUsize::new(0),
             progress: Mutex::new(progress),
         };
-        (Arc::new(job), outcome)
+        (Arc::new(job), answer)
     }
 
+    /// Keeps the result of a unit, and replies if it is the last or an error.
     fn finish(&self, unit: usize, result: Result<W::Output, RequestError>) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match result {
@@ -88,14 +76,14 @@ impl<W: Work> Job<W> {
         };
         progress.permit = None;
         if let Some(reply) = progress.reply.take() {
-            // Nobody may be waiting any more.
+            // The caller may be gone.
             let _ = reply.send(outcome);
         }
     }
 }
 
 /// Runs one unit; a panic is an error of its request, and the scratch it left is not used again.
-pub(super) fn guarded<W: Work>(
+pub(super) fn run_guarded<W: Work>(
     work: &W,
     unit: usize,
     cancel: &CancelFlag,
@@ -124,7 +112,7 @@ impl<W: Work> Ticket for Job<W> {
                 self.finish(unit, Err(RequestError::DeadlineExceeded));
                 return Turn::Over;
             }
-            let result = guarded(&self.work, unit, &self.cancel, scratch);
+            let result = run_guarded(&self.work, unit, &self.cancel, scratch);
             self.finish(unit, result);
             if unit + 1 == self.units {
                 return Turn::Over;
@@ -141,16 +129,16 @@ impl<W: Work> Ticket for Job<W> {
     }
 }
 
-/// Gives the job up when dropped; harmless once it is over.
-pub(super) struct Cancelling(Arc<dyn Ticket>);
+/// Cancels the job when dropped; harmless once it is over.
+pub(super) struct CancelOnDrop(Arc<dyn Ticket>);
 
-impl Cancelling {
+impl CancelOnDrop {
     pub(super) fn new<W: Work>(job: &Arc<Job<W>>) -> Self {
         Self(Arc::clone(job) as Arc<dyn Ticket>)
     }
 }
 
-impl Drop for Cancelling {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
     }

@@ -12,21 +12,24 @@
 //!
 //! Handing work to a thread and taking its outcome back costs more than brief work itself: two
 //! wake-ups, of the thread and of whoever waits. So what is expected to take no longer than
-//! [`BRIEF`], by how long the same sort of work took lately (`pace`), is done where it was asked for.
+//! [`BRIEF`], by how long the same kind of work took lately ([`AverageTime`]), is done where it was asked for.
 //!
 //! What is deliberately missing: priorities, and threads that spin while they wait: a wake-up costs
 //! less than the core that spinning would take from the other work of a node.
 
+mod average_time;
 mod job;
-mod pace;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod ticket;
+mod work;
 
-pub(crate) use pace::Pace;
+pub(crate) use average_time::AverageTime;
+pub(crate) use work::Work;
 
 use crate::error::RequestError;
-use job::{Cancelling, Job, guarded};
+use job::{CancelOnDrop, Job, run_guarded};
 use marquee_bundle::{CancelFlag, SearchScratch};
 use marquee_core::bounds::MAX_ENSEMBLE_MEMBERS;
 use queue::Queue;
@@ -34,6 +37,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use ticket::Turn;
 
 /// How long a thread stays with one request while others wait: a few searches. Long against the
 /// cost of changing, short against any deadline.
@@ -46,37 +50,12 @@ pub(crate) const BRIEF: Duration = Duration::from_micros(100);
 /// Units of brief work: one for each member of the largest ensemble. Batches are for all threads.
 pub(crate) const MAX_BRIEF_UNITS: usize = MAX_ENSEMBLE_MEMBERS;
 
-/// A request cut into units that any thread may do, in any order.
-pub(crate) trait Work: Send + Sync + 'static {
-    /// What a unit comes to.
-    type Output: Send + 'static;
-
-    /// How many units there are.
-    fn units(&self) -> usize;
-
-    /// How much room it takes in the queue: as many as its units, unless each of them is several things.
-    fn size(&self) -> usize {
-        self.units()
-    }
-
-    /// How long all units together are expected to take, one after another; none if that is not
-    /// known. Not asked of work of a larger size than [`MAX_BRIEF_UNITS`].
-    fn expected(&self) -> Option<Duration>;
-
-    /// Does one unit, and gives up when the flag is raised.
-    fn run(
-        &self,
-        unit: usize,
-        cancel: &CancelFlag,
-        scratch: &mut SearchScratch,
-    ) -> Result<Self::Output, RequestError>;
-}
-
-/// See the module.
+/// The threads that search, and their queue.
 pub(crate) struct Pool {
     queue: Arc<Queue>,
     size: usize,
-    /// Of those who did brief work themselves, for the next ones: no more than did so at once.
+    /// Scratches of threads that did brief work themselves, kept for the next ones: no more than did so at
+    /// once.
     scratches: Mutex<Vec<SearchScratch>>,
 }
 
@@ -85,18 +64,18 @@ impl Pool {
     pub(crate) fn start(size: usize, max_units: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let queue = Arc::new(Queue::new(max_units));
         let pool = Self { queue: Arc::clone(&queue), size, scratches: Mutex::default() };
-        let threads = (0..size).map(|number| {
-            let queue = Arc::clone(&queue);
-            let name = format!("shard-search-{number}");
-            std::thread::Builder::new().name(name).spawn(move || serve(&queue))
-        });
-        // Where one can't be had, `pool` is dropped, which ends those that were started.
-        let threads = threads.collect::<io::Result<_>>()?;
+        let mut threads = Vec::with_capacity(size);
+        for number in 0..size {
+            let thread = std::thread::Builder::new().name(format!("shard-search-{number}"));
+            let its_queue = Arc::clone(&queue);
+            // Where one can't be had, `pool` is dropped, which ends those that were started.
+            threads.push(thread.spawn(move || run_thread(&its_queue))?);
+        }
         Ok((pool, threads))
     }
 
-    /// Does all units of the work, in any order, and returns what they came to, in order; or the
-    /// error of the first that failed.
+    /// Does all units of the work, in any order, and returns their outputs, in order; or the error of the
+    /// first that failed.
     pub(crate) async fn run<W: Work>(
         &self,
         work: W,
@@ -111,17 +90,16 @@ impl Pool {
         if size <= MAX_BRIEF_UNITS && work.expected().is_some_and(|time| time <= BRIEF) {
             return self.run_here(&work, deadline);
         }
-        let (job, outcome) = Job::new(work, deadline, permit);
-        let cancelling = Cancelling::new(&job);
+        let (job, reply) = Job::new(work, deadline, permit);
+        let cancel_on_drop = CancelOnDrop::new(&job);
         self.queue.push(job, units.min(self.size))?;
-        let outcome = tokio::time::timeout_at(deadline.into(), outcome).await;
-        let outcome = match outcome {
+        let outcome = match tokio::time::timeout_at(deadline.into(), reply).await {
             Err(_) => Err(RequestError::DeadlineExceeded),
-            // The job went away without a word: its queue was closed.
+            // The job was dropped without a reply: its queue was closed.
             Ok(Err(_)) => Err(RequestError::ShuttingDown),
             Ok(Ok(outcome)) => outcome,
         };
-        drop(cancelling);
+        drop(cancel_on_drop);
         outcome
     }
 
@@ -138,10 +116,11 @@ impl Pool {
             return Err(RequestError::DeadlineExceeded);
         }
         let mut scratch = self.scratches().pop().unwrap_or_default();
-        // Nobody can raise it: the caller is busy with the work itself, which is brief.
+        // Nothing can raise it: the caller is busy with the work itself, which is brief.
         let cancel = CancelFlag::new();
-        let outputs = (0..work.units()).map(|unit| guarded(work, unit, &cancel, &mut scratch));
-        let outputs = outputs.collect();
+        let outputs = (0..work.units())
+            .map(|unit| run_guarded(work, unit, &cancel, &mut scratch))
+            .collect::<Result<_, _>>();
         self.scratches().push(scratch);
         outputs
     }
@@ -163,11 +142,11 @@ impl Drop for Pool {
     }
 }
 
-/// The life of a thread.
-fn serve(queue: &Queue) {
+/// Does what the queue has, until it is closed and empty: the life of a thread.
+fn run_thread(queue: &Queue) {
     let mut scratch = SearchScratch::new();
     while let Some(mut ticket) = queue.pop() {
-        while let job::Turn::More = ticket.turn(QUANTUM, &mut scratch) {
+        while let Turn::More = ticket.turn(QUANTUM, &mut scratch) {
             ticket = queue.rotate(ticket);
         }
     }

@@ -1,6 +1,6 @@
 //! The queue of tickets, and the bound on what is admitted.
 
-use super::job::Ticket;
+use super::ticket::Ticket;
 use crate::error::RequestError;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,13 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Tickets that wait for a thread.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     wake: Condvar,
     admitted: Arc<AtomicUsize>,
     max_units: usize,
 }
 
-struct State {
+/// What the queue's lock guards.
+struct QueueState {
     tickets: VecDeque<Arc<dyn Ticket>>,
     closed: bool,
 }
@@ -32,17 +33,17 @@ impl Drop for Permit {
 }
 
 impl Queue {
+    /// An empty queue that admits so many units.
     pub(super) fn new(max_units: usize) -> Self {
-        let state = Mutex::new(State { tickets: VecDeque::new(), closed: false });
+        let state = Mutex::new(QueueState { tickets: VecDeque::new(), closed: false });
         Self { state, wake: Condvar::new(), admitted: Arc::default(), max_units }
     }
 
-    /// Room for so many units, if there is.
+    /// Takes room for so many units, if there is.
     pub(super) fn admit(&self, units: usize) -> Result<Permit, RequestError> {
-        let room = |admitted: usize| {
-            admitted.checked_add(units).filter(|&admitted| admitted <= self.max_units)
-        };
-        match self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+        let with_units =
+            |admitted: usize| admitted.checked_add(units).filter(|&total| total <= self.max_units);
+        match self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_units) {
             Ok(_) => Ok(Permit { admitted: Arc::clone(&self.admitted), units }),
             Err(admitted) => {
                 Err(RequestError::QueueFull { admitted, asked: units, bound: self.max_units })
@@ -101,7 +102,7 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // Nothing that holds the lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

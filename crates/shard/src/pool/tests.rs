@@ -1,5 +1,6 @@
-//! What the pool promises, with work that says when it runs.
+//! What the pool guarantees, with work that says when it runs.
 
+use super::ticket::Ticket as _;
 use super::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -167,8 +168,7 @@ fn a_thread_does_not_begin_what_has_expired_even_if_nobody_has_noticed() {
     let queue = Queue::new(1);
     let work = calls(1, |_, _| panic!("begun"));
     let (job, mut outcome) = Job::new(work, Instant::now(), queue.admit(1).expect("room"));
-    use job::Ticket as _;
-    assert_eq!(job.turn(QUANTUM, &mut SearchScratch::new()), job::Turn::Over);
+    assert_eq!(job.turn(QUANTUM, &mut SearchScratch::new()), Turn::Over);
     assert_eq!(outcome.try_recv(), Ok(Err(RequestError::DeadlineExceeded)));
 }
 

@@ -232,14 +232,14 @@ impl Cluster {
         manifest
     }
 
-    /// Makes exactly these versions live, and waits until each replica has settled.
+    /// Makes exactly these versions live, and waits until each replica is AVAILABLE or FAILED.
     pub async fn want(&self, versions: &[u64]) -> Vec<ReplicaReport> {
-        self.ask_for(versions);
-        self.settled(versions).await
+        self.make_live(versions);
+        self.all_decided(versions).await
     }
 
     /// Makes exactly these versions live.
-    pub fn ask_for(&self, versions: &[u64]) {
+    pub fn make_live(&self, versions: &[u64]) {
         self.change(|plan| {
             plan.surfaces.clear();
             plan.ensembles.clear();
@@ -260,29 +260,29 @@ impl Cluster {
     }
 
     /// The reports, once every wanted replica is AVAILABLE or FAILED.
-    pub async fn settled(&self, versions: &[u64]) -> Vec<ReplicaReport> {
+    pub async fn all_decided(&self, versions: &[u64]) -> Vec<ReplicaReport> {
         let shards: u32 = versions
             .iter()
             .map(|&v| self.plan.borrow().versions[&ModelVersion::new("films", v)].shards)
             .sum();
         self.reports(|reports| {
-            let settled = reports.iter().filter(|report| {
+            let decided = reports.iter().filter(|report| {
                 let state = report.replica.state;
                 versions.contains(&report.version.version)
                     && matches!(state, ReplicaState::Available | ReplicaState::Failed)
             });
-            settled.count() == shards as usize
+            decided.count() == shards as usize
         })
         .await
     }
 
-    /// The reports, once they are as hoped for.
+    /// The reports, once they satisfy the condition.
     pub async fn reports(
         &self,
-        hoped: impl FnMut(&Vec<ReplicaReport>) -> bool,
+        wanted: impl FnMut(&Vec<ReplicaReport>) -> bool,
     ) -> Vec<ReplicaReport> {
         let mut reports = self.shard.reports();
-        reports.wait_for(hoped).await.expect("the node lives").clone()
+        reports.wait_for(wanted).await.expect("the node lives").clone()
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Plan)) {

@@ -1,28 +1,33 @@
-//! Giving memory back, off the request path.
+//! Unloading: memory is given back off the request path.
 //!
-//! A shard that was taken from the table may still be in use by requests that began before. Whoever
-//! lets go of it last unmaps it, which takes milliseconds for gigabytes, so this thread makes sure to be
-//! the last: it keeps each shard until nobody else does, and only then drops it and says so.
+//! A shard that was taken from the table may still be in use by requests that began before. The thread
+//! that drops it last unmaps it, which takes milliseconds for gigabytes. So this thread makes sure to be
+//! the last: it keeps each shard until nothing else does, and only then drops it and reports it.
 
-use super::Outcome;
-use super::aside::be_nice;
-use crate::lifecycle::ReplicaKey;
+use super::background::lower_priority;
+use super::job::LoadOutcome;
+use crate::replica_key::ReplicaKey;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
-/// How often to look whether requests have let go: they take milliseconds, memory can wait as long.
+/// How often to look whether requests still use a shard: they take milliseconds, memory can wait as long.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The life of the thread; it ends when nothing can come any more.
-pub(super) fn serve<T>(unloaded: &Receiver<(ReplicaKey, Arc<T>)>, outcomes: &Sender<Outcome>) {
-    be_nice();
+/// Frees each shard once no request uses it: the life of a thread, which ends when nothing can come any
+/// more.
+pub(super) fn free_unloaded<T>(
+    unloaded: &Receiver<(ReplicaKey, Arc<T>)>,
+    outcomes: &Sender<LoadOutcome>,
+) {
+    lower_priority();
     let mut in_use: Vec<(ReplicaKey, Arc<T>)> = Vec::new();
     loop {
-        let next = match in_use.is_empty() {
-            true => unloaded.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => unloaded.recv_timeout(LOOK_AGAIN),
+        let next = if in_use.is_empty() {
+            unloaded.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            unloaded.recv_timeout(LOOK_AGAIN)
         };
         match next {
             Ok(shard) => in_use.push(shard),
@@ -31,13 +36,13 @@ pub(super) fn serve<T>(unloaded: &Receiver<(ReplicaKey, Arc<T>)>, outcomes: &Sen
         }
         for (key, shard) in std::mem::take(&mut in_use) {
             match Arc::try_unwrap(shard) {
-                Ok(shard) => {
-                    drop(shard);
-                    if outcomes.blocking_send(Outcome::Freed { key }).is_err() {
+                Ok(unused) => {
+                    drop(unused);
+                    if outcomes.blocking_send(LoadOutcome::Freed { key }).is_err() {
                         return;
                     }
                 }
-                Err(shard) => in_use.push((key, shard)),
+                Err(still_used) => in_use.push((key, still_used)),
             }
         }
     }
@@ -63,16 +68,16 @@ mod tests {
     fn memory_is_given_back_by_this_thread_and_only_when_no_request_uses_it() {
         let (unload, unloaded) = mpsc::channel();
         let (outcomes, mut heard) = tokio::sync::mpsc::channel(4);
-        let freeing = std::thread::spawn(move || serve(&unloaded, &outcomes));
+        let freeing = std::thread::spawn(move || free_unloaded(&unloaded, &outcomes));
         let (drops, dropped) = mpsc::channel();
         let key = |shard| ReplicaKey::new(ModelVersion::new("films", 1), shard);
         let mut freed = || match heard.blocking_recv() {
-            Some(Outcome::Freed { key }) => key.shard,
+            Some(LoadOutcome::Freed { key }) => key.shard,
             other => panic!("{other:?}"),
         };
         let used = Arc::new(Mapped(drops.clone()));
         unload.send((key(0), Arc::clone(&used))).expect("it listens");
-        // One that nobody uses overtakes it.
+        // One that is not in use overtakes it.
         unload.send((key(1), Arc::new(Mapped(drops)))).expect("it listens");
         assert_eq!(freed(), 1);
         assert_eq!(dropped.recv(), Ok(freeing.thread().id()));

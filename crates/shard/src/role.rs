@@ -2,10 +2,10 @@
 
 use crate::config::{ConfigError, ShardConfig};
 use crate::driver::Driver;
+use crate::engine::table::ReplicaTable;
 use crate::loader::Loader;
 use crate::pool::Pool;
 use crate::service::ShardApi;
-use crate::table::Table;
 use arc_swap::ArcSwap;
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Plan;
@@ -27,7 +27,7 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
-/// See the module. Dropping it without [`Shard::shutdown`] stops everything too, but waits for nothing.
+/// The shard role of a node. Dropping it without [`Shard::shutdown`] stops everything too, but waits for nothing.
 pub struct Shard {
     api: Arc<ShardApi>,
     reports: watch::Receiver<Vec<ReplicaReport>>,
@@ -45,24 +45,26 @@ impl Shard {
         node_id: String,
     ) -> Result<Self, StartError> {
         config.validate()?;
-        let table = Arc::new(ArcSwap::from_pointee(Table::default()));
+        let table = Arc::new(ArcSwap::from_pointee(ReplicaTable::default()));
         let (pool, searchers) = Pool::start(config.threads(), config.max_queued_queries)?;
-        // The loading threads aren't kept: they may be in the middle of a large file, and nobody
-        // needs to wait for that.
+        // The loading threads aren't kept: they may be in the middle of a large file, and shutting down
+        // does not wait for that.
         let (loader, outcomes, _) =
             Loader::start(config.loader_threads, config.trusted_keys.clone())?;
         let (stop, stopped) = oneshot::channel();
         let (report, reports) = watch::channel(Vec::new());
-        let driver = Driver::new(
-            node_id,
-            config.limits(),
-            plan,
-            (loader, outcomes),
-            stopped,
-            report,
-            Arc::clone(&table),
+        let driver = tokio::spawn(
+            Driver::new(
+                node_id,
+                config.limits(),
+                plan,
+                (loader, outcomes),
+                stopped,
+                report,
+                Arc::clone(&table),
+            )
+            .run(),
         );
-        let driver = tokio::spawn(driver.run());
         let api = Arc::new(ShardApi { table, pool, spent: Arc::default() });
         Ok(Self { api, reports, stop: Some(stop), driver, searchers })
     }
@@ -87,10 +89,10 @@ impl Shard {
         self.api.pool.close();
         let searchers = std::mem::take(&mut self.searchers);
         let joined = tokio::task::spawn_blocking(move || {
-            searchers.into_iter().for_each(|searcher| {
+            for searcher in searchers {
                 // Panics of searches are caught and logged where they happen.
                 let _ = searcher.join();
-            });
+            }
         });
         let _ = joined.await;
     }

@@ -1,11 +1,13 @@
-//! The promises that no sequence of events may break.
+//! The invariants that no sequence of events may break.
 
 use super::*;
+use crate::replica_key::ReplicaKey;
+use marquee_core::id::ModelVersion;
 use marquee_core::plan::ReplicaState;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the loader is asked to do, as it would see it.
+/// The driver and the loader, as the lifecycle makes them act.
 #[derive(Default)]
 struct World {
     inspecting: BTreeSet<(ModelVersion, String)>,
@@ -29,24 +31,28 @@ fn bytes_of(key: &ReplicaKey) -> u64 {
 }
 
 impl World {
-    fn obey(&mut self, actions: Vec<Action>, wanted: &Wanted) -> Result<(), TestCaseError> {
+    fn obey(
+        &mut self,
+        actions: Vec<LifecycleAction>,
+        wanted: &WantedReplicas,
+    ) -> Result<(), TestCaseError> {
         for action in actions {
             match action {
-                Action::Inspect { version, source } => {
+                LifecycleAction::Inspect { version, source } => {
                     prop_assert!(self.inspecting.insert((version, source.digest)), "twice");
                 }
-                Action::Load { key, source } => {
+                LifecycleAction::Load { key, source } => {
                     prop_assert!(wanted.get(&key) == Some(&source), "loads what isn't wanted");
                     prop_assert!(!self.freeing.contains_key(&key), "loads before it is freed");
                     self.digests.insert(key.clone(), source.digest);
                     let bytes = bytes_of(&key);
                     prop_assert!(self.loading.insert(key, bytes).is_none(), "loads twice");
                 }
-                Action::Serve { key } => {
+                LifecycleAction::Serve { key } => {
                     prop_assert!(self.loaded.contains_key(&key), "serves what isn't loaded");
                     prop_assert!(self.serving.insert(key), "serves twice");
                 }
-                Action::Unload { key } => {
+                LifecycleAction::Unload { key } => {
                     let (bytes, _) = self.loaded.remove(&key).expect("unloads what is loaded");
                     self.serving.remove(&key);
                     self.freeing.insert(key, bytes);
@@ -67,6 +73,7 @@ impl World {
     }
 }
 
+/// What a case makes happen.
 #[derive(Clone, Debug)]
 enum Happening {
     /// By version: whether it is another bundle than usual, and the shards wanted.
@@ -92,19 +99,19 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
 
 proptest! {
     /// Whatever happens: the budget and the number of threads hold, nothing is loaded, served or
-    /// unloaded twice, what is wanted is never taken away, and when everything works in the end
+    /// unloaded twice, what is wanted is never unloaded, and when everything works in the end
     /// each wanted replica answers or says that it doesn't fit.
     #[test]
-    fn promises_hold(happenings in happenings()) {
+    fn invariants_hold(happenings in happenings()) {
         let limits = Limits { memory_budget_bytes: BUDGET, parallel_work: WORK };
         let mut lifecycle = Lifecycle::new(limits);
-        let (mut world, mut wanted, mut now_ms) = (World::default(), Wanted::new(), 0);
-        let settle = (0..400).map(|turn| match turn % 4 {
+        let (mut world, mut wanted, mut now_ms) = (World::default(), WantedReplicas::new(), 0);
+        let calm = (0..400).map(|turn| match turn % 4 {
             0 => Happening::Time(RETRY_MAX_MS),
             1 => Happening::Free,
             _ => Happening::Work { fails: false },
         });
-        for happening in happenings.into_iter().chain(settle) {
+        for happening in happenings.into_iter().chain(calm) {
             let event = match happening {
                 Happening::Plan(versions) => {
                     wanted.clear();
@@ -114,42 +121,43 @@ proptest! {
                             wanted.insert(key, source(if other { "b" } else { "a" }));
                         }
                     }
-                    Event::Planned(wanted.clone())
+                    LifecycleEvent::Planned(wanted.clone())
                 }
                 Happening::Work { fails } => {
                     if let Some((version, digest)) = world.inspecting.pop_first() {
                         let bytes = |shard| bytes_of(&ReplicaKey::new(version.clone(), shard));
-                        let outcome = match fails {
-                            true => Err("unreadable".to_owned()),
-                            false => Ok((0..3).map(bytes).collect()),
+                        let outcome = if fails {
+                            Err("unreadable".to_owned())
+                        } else {
+                            Ok((0..3).map(bytes).collect())
                         };
-                        Event::Inspected { version, digest, outcome }
+                        LifecycleEvent::Inspected { version, digest, outcome }
                     } else if let Some((key, bytes)) = world.loading.pop_first() {
                         if !fails {
                             let digest = world.digests[&key].clone();
                             world.loaded.insert(key.clone(), (bytes, digest));
                         }
                         let outcome = if fails { Err("damaged".to_owned()) } else { Ok(()) };
-                        Event::Loaded { key, outcome }
+                        LifecycleEvent::Loaded { key, outcome }
                     } else {
-                        Event::Tick
+                        LifecycleEvent::Tick
                     }
                 }
                 Happening::Free => match world.freeing.pop_first() {
-                    Some((key, _)) => Event::Freed { key },
-                    None => Event::Tick,
+                    Some((key, _)) => LifecycleEvent::Freed { key },
+                    None => LifecycleEvent::Tick,
                 },
                 Happening::Time(ms) => {
                     now_ms += ms;
-                    Event::Tick
+                    LifecycleEvent::Tick
                 }
             };
             let before: BTreeSet<_> = world.serving.clone();
             let actions = lifecycle.step(event, now_ms);
             for action in &actions {
-                if let Action::Unload { key } = action {
+                if let LifecycleAction::Unload { key } = action {
                     let same = wanted.get(key).is_some_and(|s| s.digest == world.digests[key]);
-                    prop_assert!(!(before.contains(key) && same), "takes {key} away");
+                    prop_assert!(!(before.contains(key) && same), "unloads {key}, which is wanted");
                 }
             }
             world.obey(actions, &wanted)?;

@@ -1,34 +1,35 @@
 //! The table of all replicas that answer: immutable, swapped whole, so that a request sees one state.
 
-use crate::engine::Paces;
+use super::average_times::AverageTimes;
 use crate::error::RequestError;
-use crate::lifecycle::ReplicaKey;
+use crate::replica_key::ReplicaKey;
 use marquee_bundle::BundleShard;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// See the module.
+/// The replicas that answer, by version and shard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
-    replicas: BTreeMap<ReplicaKey, Arc<Replica>>,
+pub(crate) struct ReplicaTable {
+    replicas: BTreeMap<ReplicaKey, Arc<ServingReplica>>,
 }
 
 /// A shard that answers, and how long its answers take.
 #[derive(Debug)]
-pub(crate) struct Replica {
+pub(crate) struct ServingReplica {
     pub(crate) shard: Arc<BundleShard>,
-    pub(crate) paces: Paces,
+    pub(crate) times: AverageTimes,
 }
 
-impl Table {
-    /// The same with one more replica.
+impl ReplicaTable {
+    /// The same table with one more replica.
     pub(crate) fn with(&self, key: ReplicaKey, shard: Arc<BundleShard>) -> Self {
         let mut table = self.clone();
-        table.replicas.insert(key, Arc::new(Replica { shard, paces: Paces::default() }));
+        let times = AverageTimes::default();
+        table.replicas.insert(key, Arc::new(ServingReplica { shard, times }));
         table
     }
 
-    /// The same without a replica.
+    /// The same table without a replica.
     pub(crate) fn without(&self, key: &ReplicaKey) -> Self {
         let mut table = self.clone();
         table.replicas.remove(key);
@@ -36,7 +37,7 @@ impl Table {
     }
 
     /// The replica, if it answers.
-    pub(crate) fn get(&self, key: &ReplicaKey) -> Result<&Arc<Replica>, RequestError> {
+    pub(crate) fn get(&self, key: &ReplicaKey) -> Result<&Arc<ServingReplica>, RequestError> {
         self.replicas.get(key).ok_or_else(|| RequestError::NotAvailable(key.clone()))
     }
 }

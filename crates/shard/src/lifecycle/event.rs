@@ -1,0 +1,76 @@
+//! What the lifecycle is told of, and what it answers.
+
+use crate::replica_key::ReplicaKey;
+use marquee_core::id::ModelVersion;
+use std::collections::BTreeMap;
+
+/// Where a version's bundle comes from, and which bundle it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleSource {
+    /// Where to fetch it.
+    pub uri: String,
+    /// The digest of its manifest, as published.
+    pub digest: String,
+}
+
+/// The replicas that the plan wants on the node, and where their bundles are.
+pub type WantedReplicas = BTreeMap<ReplicaKey, BundleSource>;
+
+/// What happened to a node's replicas.
+#[derive(Clone, Debug)]
+pub enum LifecycleEvent {
+    /// A plan came; this is all it wants here.
+    Planned(WantedReplicas),
+    /// A manifest was read, and checked against the digest that the inspection was given.
+    Inspected {
+        /// The version whose manifest it is.
+        version: ModelVersion,
+        /// The digest that the inspection was given.
+        digest: String,
+        /// Bytes of each shard, or why the bundle can't be used.
+        outcome: Result<Vec<u64>, String>,
+    },
+    /// A shard is mapped, warm and ready to answer, or not.
+    Loaded {
+        /// The shard.
+        key: ReplicaKey,
+        /// Why it can't answer, if it can't.
+        outcome: Result<(), String>,
+    },
+    /// An unloaded shard's memory was given back.
+    Freed {
+        /// The shard.
+        key: ReplicaKey,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LifecycleAction {
+    /// Read and check a version's manifest.
+    Inspect {
+        /// The version.
+        version: ModelVersion,
+        /// Where its bundle is.
+        source: BundleSource,
+    },
+    /// Open a shard and warm it.
+    Load {
+        /// The shard.
+        key: ReplicaKey,
+        /// Where its bundle is.
+        source: BundleSource,
+    },
+    /// Let the shard that was loaded answer.
+    Serve {
+        /// The shard.
+        key: ReplicaKey,
+    },
+    /// Take the shard from the requests, if it answers, and free it.
+    Unload {
+        /// The shard.
+        key: ReplicaKey,
+    },
+}
