@@ -24,6 +24,7 @@ const BANNED: &[(&str, &str)] = &[
     ("normalized", "normalised"),
     ("of use", "a plain sentence"),
     ("reckoned", "counted, or predicted"),
+    ("search way", "search strategy"),
 ];
 
 /// Phrases in which a banned word is meant otherwise.
@@ -56,7 +57,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All Rust, protobuf, Markdown, Python, shell and TOML files, without what is built or hidden.
+/// All text files that are written by hand, golden scripts among them, without what is built or hidden.
 static FILES: LazyLock<Vec<SourceFile>> = LazyLock::new(|| {
     let mut found = Vec::new();
     collect(&root(), "", &mut found);
@@ -77,7 +78,8 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<SourceFile>) {
             if !hidden && name != "target" && path != "tests/fuzz/corpus" {
                 collect(&entry.path(), &format!("{path}/"), found);
             }
-        } else if EXTENSIONS.iter().any(|extension| name.ends_with(&format!(".{extension}"))) {
+        } else if name.rsplit_once('.').is_none_or(|(_, extension)| EXTENSIONS.contains(&extension))
+        {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             found.push(SourceFile { path, text });
         }
