@@ -13,6 +13,10 @@ use std::path::Path;
 pub(super) const INTERACTIONS: &str = "interactions.csv";
 /// Name of the file of items.
 pub(super) const ITEMS: &str = "items.csv";
+/// Name of the file of users' attributes.
+pub(super) const ATTRIBUTES: &str = "users.csv";
+/// Names of all files that [`write`] makes.
+pub(super) const FILES: [&str; 3] = [INTERACTIONS, ITEMS, ATTRIBUTES];
 /// The first word of every title.
 pub(super) const LABEL: &str = "[generated]";
 
@@ -25,6 +29,10 @@ const MIN_HISTORY: usize = 20;
 const MAX_HISTORY: usize = 80;
 /// Share of interactions outside the clusters that the user prefers.
 const RANDOM_SHARE: f64 = 0.1;
+/// Seconds between one interaction of a user and the next.
+const DAY: usize = 86_400;
+/// Regions of users, one for each four clusters.
+const REGIONS: [&str; 6] = ["north", "south", "east", "west", "coast", "islands"];
 
 const FIRST: [&str; 20] = [
     "Quiet", "Crimson", "Last", "Hidden", "Broken", "Golden", "Midnight", "Frozen", "Paper",
@@ -54,8 +62,10 @@ const GENRES: [&str; 12] = [
 /// Writes the catalogue into a new directory.
 pub(super) fn write(directory: &Path) -> io::Result<()> {
     fs_err::create_dir_all(directory)?;
+    let (interactions, users) = interactions_and_users();
     fs_err::write(directory.join(ITEMS), items())?;
-    fs_err::write(directory.join(INTERACTIONS), interactions())
+    fs_err::write(directory.join(INTERACTIONS), interactions)?;
+    fs_err::write(directory.join(ATTRIBUTES), users)
 }
 
 fn cluster_of(film: usize) -> usize {
@@ -82,12 +92,17 @@ fn items() -> String {
     csv
 }
 
-fn interactions() -> String {
+/// Interactions, and users' attributes: age and region follow from the first cluster that a user prefers.
+fn interactions_and_users() -> (String, String) {
     let mut random = fastrand::Rng::with_seed(7);
     let mut csv = String::from("user_id,item_id,rating,timestamp\n");
+    let mut users = String::from("user_id,age,region\n");
     for user in 0..USERS {
         let preferred: Vec<usize> =
             (0..CLUSTERS_PER_USER).map(|_| random.usize(..CLUSTERS)).collect();
+        let age = 15 + preferred[0] % 4 * 15 + user % 10;
+        let region = REGIONS[preferred[0] / 4];
+        let _ = writeln!(users, "u{user},{age},{region}");
         let mut seen = BTreeSet::new();
         let length = random.usize(MIN_HISTORY..=MAX_HISTORY);
         while seen.len() < length {
@@ -101,12 +116,12 @@ fn interactions() -> String {
             let film = rank * CLUSTERS + cluster;
             if seen.insert(film) {
                 let rating = 3 + random.u32(..3);
-                let time = 1_600_000_000 + user * 1_000 + seen.len();
+                let time = 1_600_000_000 + user * 37 + seen.len() * DAY;
                 let _ = writeln!(csv, "u{user},f{film},{rating},{time}");
             }
         }
     }
-    csv
+    (csv, users)
 }
 
 #[cfg(test)]
@@ -125,8 +140,11 @@ mod tests {
 
     #[test]
     fn the_same_catalogue_at_every_run() {
-        assert_eq!(interactions(), interactions());
-        let films = interactions()
+        let written = interactions_and_users();
+        assert_eq!(written, interactions_and_users());
+        let (interactions, users) = written;
+        assert_eq!(users.lines().count(), USERS + 1);
+        let films = interactions
             .lines()
             .skip(1)
             .filter_map(|line| line.split(',').nth(1).map(str::to_owned))

