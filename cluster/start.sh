@@ -7,8 +7,14 @@ if [ ! -x "$marquee" ]; then
 fi
 mkdir -p "$state"
 
-if [ ! -d "$state/bundles/v2" ]; then
-  "$marquee" demo --train-only "$state/bundles" --shards 4
+if [ ! -d "$state/bundles" ]; then
+  # Films that are made up, unless MARQUEE_DATA names a directory with others.
+  data=${MARQUEE_DATA:-$state/data}
+  [ -d "$data" ] || "$marquee" demo --write-data "$data"
+  # All three bundles or none: a start that was interrupted begins again.
+  rm -rf "$state/training"
+  "$marquee" demo --train-only "$state/training" --shards 4 --data "$data"
+  mv "$state/training" "$state/bundles"
 fi
 
 for node in $nodes; do
@@ -36,7 +42,7 @@ ctl status
 cat <<TRY
 
 The cluster answers on 127.0.0.1:50051 and :50052. To try:
-  grpcurl -plaintext -d '{"user_id": "1", "count": 5}' 127.0.0.1:50051 marquee.v1.RecommenderService/Recommend
+  grpcurl -plaintext -d '{"user_id": "u1", "count": 5}' 127.0.0.1:50051 marquee.v1.RecommenderService/Recommend
   export MARQUEE_ENDPOINT=$control
   $marquee ctl publish $state/bundles/v2
   $marquee ctl rollout start --candidate films@2 --steps 1%:30s,10%:30s,50%:30s,100%:0s
