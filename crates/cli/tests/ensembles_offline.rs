@@ -10,7 +10,7 @@ use marquee_proto::v1::RecommendRequest;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_train::eval::{Cutoffs, Evaluator};
 use marquee_train::read::read_interactions;
-use marquee_train::{Duplicates, ModelKind, TrainArgs, train};
+use marquee_train::{Duplicates, ModelKind, ModelSettings, TrainArgs, train};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -220,13 +220,16 @@ async fn the_lists_are_the_same() {
         let names = [("rules", ModelKind::Transitions), ("factors", ModelKind::Mf)];
         let bundle = |name: &str| path(&format!("{name}-{shards}"));
         for (name, model) in names {
+            let mut settings = ModelSettings::default();
+            if model == ModelKind::Mf {
+                // Few as they are, the default would shrink all vectors to nothing.
+                settings = settings.with("factors", 8).with("regularization", 0.5);
+            }
             let args = TrainArgs {
                 model,
                 name: Some(name.into()),
                 items: Some(path("films.csv")),
-                factors: (model == ModelKind::Mf).then_some(8),
-                // Few as they are, the default would shrink all vectors to nothing.
-                regularization: (model == ModelKind::Mf).then_some(0.5),
+                settings,
                 shards,
                 evaluate_users: Some(0),
                 ..TrainArgs::new(path("train.csv"), bundle(name))

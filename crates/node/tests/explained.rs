@@ -10,7 +10,7 @@ use marquee_core::model::recipe::{FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, 
 use marquee_node::serve::{Node, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{Filter, RecommendRequest, RecommendedItem};
-use marquee_train::{ModelConfig, ModelKind, TrainArgs, train};
+use marquee_train::{ModelConfig, ModelKind, ModelSettings, TrainArgs, train};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -391,22 +391,27 @@ async fn trained_families_say_what_carried_an_item_if_they_can() {
         (ModelKind::MfSgd, "", None),
     ] {
         let name = format!("{}-{}", model.name(), alpha.unwrap_or(0.0));
+        let mut settings = ModelSettings::default();
+        if matches!(model, ModelKind::Mf | ModelKind::Content) {
+            settings = settings.with("factors", 8);
+        }
+        if model == ModelKind::Mf {
+            settings = settings.with("regularization", 1.0);
+        }
+        if let Some(alpha) = alpha {
+            settings = settings.with("alpha", alpha);
+        }
         let args = TrainArgs {
             model,
             items: Some(path("films.csv")),
-            factors: matches!(model, ModelKind::Mf | ModelKind::Content).then_some(8),
-            alpha,
+            settings,
             // Of all families few have a weight here.
             members: match model {
-                ModelKind::Hybrid => vec![ModelConfig {
-                    model: ModelKind::Mf,
-                    factors: Some(8),
-                    regularization: Some(1.0),
-                    ..ModelConfig::default()
-                }],
+                ModelKind::Hybrid => vec![
+                    ModelConfig::of(ModelKind::Mf).with("factors", 8).with("regularization", 1.0),
+                ],
                 _ => Vec::new(),
             },
-            regularization: (model == ModelKind::Mf).then_some(1.0),
             shards: 2,
             evaluate_users: Some(0),
             ..TrainArgs::new(path("watched.csv"), path(&name))

@@ -9,7 +9,7 @@ use marquee_proto::v1::{
 };
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle, offline_lists};
 use marquee_train::read::read_interactions;
-use marquee_train::{Duplicates, ModelKind, TrainArgs, train};
+use marquee_train::{Duplicates, ModelKind, ModelSettings, TrainArgs, train};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tonic::Code;
@@ -84,12 +84,16 @@ impl Files {
 
     fn args(&self, model: ModelKind, shards: u32) -> TrainArgs {
         let bundle = self.path(&format!("{}-{shards}", model.name()));
+        let mut settings = ModelSettings::default();
+        if matches!(model, ModelKind::Mf | ModelKind::Content) {
+            settings = settings.with("factors", 8);
+        }
         TrainArgs {
             model,
+            settings,
             users: Some(self.path("people.csv")),
             shards,
             evaluate_users: Some(0),
-            factors: matches!(model, ModelKind::Mf | ModelKind::Content).then_some(8),
             ..TrainArgs::new(self.path("watched.csv"), bundle)
         }
     }
@@ -185,12 +189,13 @@ async fn who_is_only_described_gets_what_such_people_like() {
 async fn items_that_nobody_has_watched_are_recommended_by_their_texts() {
     let files = Files::new();
     for shards in [1, 2, 5] {
+        let base = files.args(ModelKind::Mf, shards);
         let args = TrainArgs {
             items: Some(files.path("films.csv")),
             cold_items: true,
             // Few as they are, the default would shrink the smaller region away.
-            regularization: Some(0.5),
-            ..files.args(ModelKind::Mf, shards)
+            settings: base.settings.clone().with("regularization", 0.5),
+            ..base
         };
         train(&args, 0).expect("trained");
         let mut served = Served::new(&args.out, &files).await;

@@ -34,6 +34,21 @@ pub(crate) fn with_catalogue(rows: &Interactions, file: &ItemsFile) -> Interacti
     rows.over(&rows.users, &items)
 }
 
+/// The interactions, with the records of their items and how the file fitted; where `all_described`, over all items
+/// of the file too, those without interactions among them.
+pub(crate) fn over_catalogue(
+    rows: Interactions,
+    file: Option<&ItemsFile>,
+    all_described: bool,
+) -> (Interactions, Vec<ItemRecord>, Option<CatalogueReport>) {
+    let rows = match file {
+        Some(file) if all_described => with_catalogue(&rows, file),
+        _ => rows,
+    };
+    let (items, catalogue) = records(&rows.items, file);
+    (rows, items, catalogue)
+}
+
 /// Records for these ids, with what the file says of them.
 pub(crate) fn records(
     ids: &[String],

@@ -1,85 +1,55 @@
 //! Settings of a model in a file: what `marquee tune` writes and `marquee train --config` reads.
+//!
+//! A file names a family (`model = "ease"`) and settings as the flags of `marquee train` are named; a hybrid's has
+//! the same of each member in `[[members]]`.
 
-use crate::als::RegularizationScaling;
 use crate::error::TrainError;
-use crate::options::{ModelKind, NeighboursBy, Optimizer, Similarity, TrainArgs};
-use serde::{Deserialize, Serialize};
+use crate::family::{ModelConfig, ModelKind};
+use crate::settings::{ModelSettings, SettingInfo, Value};
+use clap::ValueEnum as _;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Bytes of a file of settings: it has a few dozen lines.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// A model and its settings, named as the flags of `marquee train` are; what is left out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// What to train.
-    pub model: ModelKind,
-    /// `--factors`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub factors: Option<usize>,
-    /// `--regularization`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regularization: Option<f32>,
-    /// `--regularization-scaling`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regularization_scaling: Option<RegularizationScaling>,
-    /// `--alpha`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alpha: Option<f32>,
-    /// `--iterations`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub iterations: Option<usize>,
-    /// `--learning-rate`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f32>,
-    /// `--optimizer`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimizer: Option<Optimizer>,
-    /// `--similarity`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub similarity: Option<Similarity>,
-    /// `--shrinkage`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shrinkage: Option<f32>,
-    /// `--bm25-k1`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bm25_k1: Option<f32>,
-    /// `--bm25-b`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bm25_b: Option<f32>,
-    /// `--neighbours`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub neighbours: Option<usize>,
-    /// `--by`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<NeighboursBy>,
-    /// `--decay`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay: Option<f64>,
-    /// `--newest`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub newest: Option<u32>,
-    /// `--window`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<usize>,
-    /// `--window-decay`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_decay: Option<f64>,
-    /// `--beta`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub beta: Option<f32>,
-    /// `--half-life`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub half_life: Option<f64>,
-    /// What a hybrid blends, each with settings of its own; none: all families that the data allow, as they are by
-    /// default.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<ModelConfig>,
+/// A file as TOML, before its names are checked.
+#[derive(Deserialize)]
+struct RawConfig {
+    model: Option<String>,
+    #[serde(default)]
+    members: Vec<RawConfig>,
+    #[serde(flatten)]
+    settings: BTreeMap<String, RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawValue {
+    Count(i64),
+    Number(f64),
+    Name(String),
+}
+
+impl Serialize for ModelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", &self.model)?;
+        for (name, value) in self.settings.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        // Tables come last in TOML.
+        if !self.members.is_empty() {
+            map.serialize_entry("members", &self.members)?;
+        }
+        map.end()
+    }
 }
 
 impl ModelConfig {
-    /// Reads a file.
+    /// Reads the settings from a file.
     ///
     /// # Errors
     /// A file that can't be read or is no TOML, a setting that is unknown or of another kind.
@@ -90,10 +60,19 @@ impl ModelConfig {
             return Err(TrainError::format(path, problem));
         }
         let text = fs_err::read_to_string(path).map_err(TrainError::io(path))?;
-        toml::from_str(&text).map_err(|error| {
-            let problem = format!("{}: see what `marquee tune` writes", error.to_string().trim());
+        Self::parse(&text).map_err(|problem| {
+            let problem = format!("{}: see what `marquee tune` writes", problem.trim());
             TrainError::format(path, problem)
         })
+    }
+
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        known(raw)
     }
 
     /// The file's text, with a first line that says where it is from.
@@ -105,108 +84,43 @@ impl ModelConfig {
             .map_err(|error| TrainError::Data(format!("the settings can't be written: {error}")))?;
         Ok(format!("# {comment}\n{text}"))
     }
-
-    /// The settings of some arguments.
-    pub fn of(args: &TrainArgs) -> Self {
-        Self {
-            model: args.model,
-            factors: args.factors,
-            regularization: args.regularization,
-            regularization_scaling: args.regularization_scaling,
-            alpha: args.alpha,
-            iterations: args.iterations,
-            learning_rate: args.learning_rate,
-            optimizer: args.optimizer,
-            similarity: args.similarity,
-            shrinkage: args.shrinkage,
-            bm25_k1: args.bm25_k1,
-            bm25_b: args.bm25_b,
-            neighbours: args.neighbours,
-            by: args.by,
-            decay: args.decay,
-            newest: args.newest,
-            window: args.window,
-            window_decay: args.window_decay,
-            beta: args.beta,
-            half_life: args.half_life,
-            members: args.members.clone(),
-        }
-    }
-
-    /// These arguments with the settings that they leave open.
-    pub fn fill(&self, args: &TrainArgs) -> TrainArgs {
-        let Self {
-            model,
-            factors,
-            regularization,
-            regularization_scaling,
-            alpha,
-            iterations,
-            learning_rate,
-            optimizer,
-            similarity,
-            shrinkage,
-            bm25_k1,
-            bm25_b,
-            neighbours,
-            by,
-            decay,
-            newest,
-            window,
-            window_decay,
-            beta,
-            half_life,
-            members,
-        } = self.clone();
-        TrainArgs {
-            model,
-            factors: args.factors.or(factors),
-            regularization: args.regularization.or(regularization),
-            regularization_scaling: args.regularization_scaling.or(regularization_scaling),
-            alpha: args.alpha.or(alpha),
-            iterations: args.iterations.or(iterations),
-            learning_rate: args.learning_rate.or(learning_rate),
-            optimizer: args.optimizer.or(optimizer),
-            similarity: args.similarity.or(similarity),
-            shrinkage: args.shrinkage.or(shrinkage),
-            bm25_k1: args.bm25_k1.or(bm25_k1),
-            bm25_b: args.bm25_b.or(bm25_b),
-            neighbours: args.neighbours.or(neighbours),
-            by: args.by.or(by),
-            decay: args.decay.or(decay),
-            newest: args.newest.or(newest),
-            window: args.window.or(window),
-            window_decay: args.window_decay.or(window_decay),
-            beta: args.beta.or(beta),
-            half_life: args.half_life.or(half_life),
-            members: match args.members.as_slice() {
-                [] => members,
-                given => given.to_vec(),
-            },
-            ..args.clone()
-        }
-    }
 }
 
-/// The arguments with the settings of their `--config`, which flags overrule.
-///
-/// # Errors
-/// As [`ModelConfig::read`]; another model than `--model` says.
-pub(crate) fn with_config(args: &TrainArgs) -> Result<TrainArgs, TrainError> {
-    let Some(path) = &args.config else { return Ok(args.clone()) };
-    let config = ModelConfig::read(path)?;
-    // The default is no choice.
-    if args.model != ModelKind::default() && args.model != config.model {
-        let (given, there) = (args.model.name(), config.model.name());
-        let problem = format!("it is of {there}, and --model says {given}: leave one out");
-        return Err(TrainError::option("--config", problem));
+/// A config of known names, each with a value of its kind.
+fn known(raw: RawConfig) -> Result<ModelConfig, String> {
+    let model = match &raw.model {
+        None => ModelKind::default(),
+        Some(name) => ModelKind::from_str(name, false).map_err(|_| {
+            let all: Vec<&str> = ModelKind::ALL.iter().map(|kind| kind.name()).collect();
+            format!("{name} is no model: take one of {}", all.join(", "))
+        })?,
+    };
+    let all: Vec<SettingInfo> =
+        ModelKind::ALL.iter().flat_map(|kind| kind.family().settings()).collect();
+    let mut settings = ModelSettings::default();
+    for (name, value) in raw.settings {
+        let value = match value {
+            RawValue::Count(count) => Value::Count(count),
+            RawValue::Number(number) => Value::Number(number),
+            RawValue::Name(name) => Value::Choice(name),
+        };
+        // The model's own first: families may give one name different choices.
+        let own = model.family().settings();
+        let Some(setting) = own.iter().chain(&all).find(|setting| setting.name == name) else {
+            let own: Vec<&str> = own.iter().map(|setting| setting.name).collect();
+            let taken = format!("{} takes {}", model.name(), own.join(", "));
+            return Err(format!("{name} is no setting: {taken}"));
+        };
+        settings.insert(&name, setting.of_its_kind(value).map_err(|e| format!("{name}: {e}"))?);
     }
-    Ok(config.fill(args))
+    let members = raw.members.into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    Ok(ModelConfig { model, settings, members })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::TrainArgs;
 
     fn read(text: &str) -> Result<ModelConfig, TrainError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -216,47 +130,48 @@ mod tests {
 
     #[test]
     fn a_file_says_what_it_was_written_from() {
-        let config = ModelConfig {
-            model: ModelKind::UserKnn,
-            similarity: Some(Similarity::Pearson),
-            by: Some(NeighboursBy::Histories),
-            regularization: Some(0.1),
-            decay: Some(0.85),
-            ..ModelConfig::default()
-        };
+        let config = ModelConfig::of(ModelKind::UserKnn)
+            .with("similarity", "pearson")
+            .with("by", "histories")
+            .with("neighbours", 50)
+            .with("decay", 0.85);
         let text = config.to_text("from a test").expect("text");
         assert!(text.starts_with("# from a test\n"), "{text}");
         assert_eq!(read(&text).expect("read"), config);
-        let args = TrainArgs { decay: Some(0.5), ..TrainArgs::new("a", "b") };
-        let filled = config.fill(&args);
-        assert_eq!((filled.model, filled.decay), (ModelKind::UserKnn, Some(0.5)));
-        assert_eq!(ModelConfig::of(&filled), ModelConfig { decay: Some(0.5), ..config });
+        let args = TrainArgs {
+            settings: ModelSettings::default().with("decay", 0.5),
+            ..TrainArgs::new("a", "b")
+        };
+        let filled = args.or_config(&config);
+        assert_eq!(filled.model, ModelKind::UserKnn);
+        assert_eq!(filled.model_config(), config.with("decay", 0.5));
+        // A whole number is a number.
+        let whole = read("model = \"ease\"\nregularization = 3").expect("read");
+        assert_eq!(whole, ModelConfig::of(ModelKind::Ease).with("regularization", 3.0));
     }
 
     #[test]
     fn a_hybrid_has_members() {
-        let member = |model, factors| ModelConfig { model, factors, ..ModelConfig::default() };
-        let members = vec![member(ModelKind::Mf, Some(24)), member(ModelKind::Ease, None)];
-        let config = ModelConfig { model: ModelKind::Hybrid, members, ..ModelConfig::default() };
+        let of = ModelConfig::of;
+        let members = vec![of(ModelKind::Mf).with("factors", 24), of(ModelKind::Ease)];
+        let config = ModelConfig { members, ..of(ModelKind::Hybrid) };
         let text = config.to_text("from a test").expect("text");
         assert!(text.contains("[[members]]\nmodel = \"mf\"\nfactors = 24"), "{text}");
         assert_eq!(read(&text).expect("read"), config);
-        let filled = config.fill(&TrainArgs::new("a", "b"));
+        let filled = TrainArgs::new("a", "b").or_config(&config);
         filled.validate().expect("fine");
-        assert_eq!(ModelConfig::of(&filled), config);
-        let refused = |members: Vec<ModelConfig>, model| {
-            let config = ModelConfig { model, members, ..ModelConfig::default() };
-            let args = config.fill(&TrainArgs::new("a", "b"));
-            args.validate().expect_err("refused").to_string()
-        };
+        assert_eq!(filled.model_config(), config);
         for (members, model, says) in [
-            (vec![member(ModelKind::Ease, None)], ModelKind::Mf, "with model hybrid"),
-            (vec![member(ModelKind::Bpr, None)], ModelKind::Hybrid, "bpr is no member"),
-            (vec![member(ModelKind::Ease, None); 2], ModelKind::Hybrid, "ease twice"),
-            (vec![member(ModelKind::Ease, Some(3))], ModelKind::Hybrid, "--factors"),
+            (vec![of(ModelKind::Ease)], ModelKind::Mf, "with model hybrid"),
+            (vec![of(ModelKind::Bpr)], ModelKind::Hybrid, "bpr is no member"),
+            (vec![of(ModelKind::Ease); 2], ModelKind::Hybrid, "ease twice"),
+            (vec![of(ModelKind::Ease).with("factors", 3)], ModelKind::Hybrid, "--factors"),
+            (vec![of(ModelKind::Ease).with("decay", 3.0)], ModelKind::Hybrid, "--decay"),
             (vec![config.clone()], ModelKind::Hybrid, "hybrid is no member"),
         ] {
-            let said = refused(members, model);
+            let config = ModelConfig { members, ..of(model) };
+            let args = TrainArgs::new("a", "b").or_config(&config);
+            let said = args.validate().expect_err("refused").to_string();
             assert!(said.contains(says), "{said} does not say {says}");
         }
     }
@@ -267,6 +182,10 @@ mod tests {
             ("model = \"ease\"\nlambda = 3", "lambda"),
             ("model = \"easy\"", "easy"),
             ("factors = \"many\"", "factors"),
+            ("neighbours = 2.5", "neighbours"),
+            ("decay = \"slow\"", "decay"),
+            ("model = \"item-knn\"\nsimilarity = 3", "similarity"),
+            ("members = [{ model = \"ease\", lambda = 3 }]", "lambda"),
             ("not toml", "marquee tune"),
         ] {
             let said = read(text).expect_err("refused").to_string();
@@ -279,7 +198,7 @@ mod tests {
             model: ModelKind::Bpr,
             ..TrainArgs::new("a", "b")
         };
-        let said = with_config(&args).expect_err("refused").to_string();
+        let said = args.with_config_file().expect_err("refused").to_string();
         assert!(said.contains("it is of ease, and --model says bpr"), "{said}");
     }
 }

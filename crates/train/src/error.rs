@@ -24,7 +24,7 @@ pub enum TrainError {
     /// A file without a single row of data.
     #[error("{} holds no rows: give a file with at least one row of data", path.display())]
     Empty {
-        /// The file.
+        /// The file that was read.
         path: PathBuf,
     },
     /// A row that can't be used.
@@ -40,7 +40,7 @@ pub enum TrainError {
     /// Columns that can't be told apart without help.
     #[error("{}: {problem}", path.display())]
     Columns {
-        /// The file.
+        /// The file that was read.
         path: PathBuf,
         /// What is missing, and the flags that say it.
         problem: String,
@@ -48,7 +48,7 @@ pub enum TrainError {
     /// A file whose form can't be read.
     #[error("{}: {problem}", path.display())]
     Format {
-        /// The file.
+        /// The file that was read.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
@@ -57,7 +57,7 @@ pub enum TrainError {
     #[error("{option}: {problem}")]
     Option {
         /// The flag, such as `--factors`.
-        option: &'static str,
+        option: String,
         /// What is wrong and what is allowed.
         problem: String,
     },
@@ -91,7 +91,7 @@ impl TrainError {
         Self::Columns { path: path.into(), problem: problem.into() }
     }
 
-    pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
-        Self::Option { option, problem: problem.into() }
+    pub(crate) fn option(option: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Option { option: option.into(), problem: problem.into() }
     }
 }

@@ -78,10 +78,7 @@ pub(crate) fn history_of(
     value: impl Fn(usize) -> f32,
 ) -> Vec<Seen> {
     let range: Vec<usize> = rows.rows_of(user).collect();
-    let ages = match rows.has_times() {
-        true => ages_of(&range, &rows.time),
-        false => vec![0; range.len()],
-    };
+    let ages = if rows.has_times() { ages_of(&range, &rows.time) } else { vec![0; range.len()] };
     let seen = |(row, age): (usize, u32)| Seen { ordinal: rows.item[row], value: value(row), age };
     range.into_iter().zip(ages).map(seen).collect()
 }

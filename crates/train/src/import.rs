@@ -50,7 +50,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         .transpose()?;
     let (history, popularity, interactions) = match met {
         Some(met) => (met.history, met.popularity, Some(met.report)),
-        // Nobody has seen anything; but routers ask every bundle what a user has seen.
+        // No user has seen anything; but routers ask every bundle what a user has seen.
         None => {
             let offsets = vec![0; users.ids.len() + 1];
             (CsrByIds { offsets, ..CsrByIds::default() }, Vec::new(), None)

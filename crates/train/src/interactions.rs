@@ -9,7 +9,7 @@ use std::ops::Range;
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {
     /// The latest row counts (by time; the later one in the file where times are equal or missing):
-    /// right for ratings, where people change their minds.
+    /// right for ratings, where users change their minds.
     #[default]
     Last,
     /// Values are added up and the latest time is kept: right for logs of plays and purchases.

@@ -1,9 +1,9 @@
 //! Interactions in, bundle out: readers, trainers, evaluation.
 //!
-//! [`train`](fn@train) reads what people watched, played and bought, holds out each user's last
+//! [`train`](fn@train) reads what users watched, played and bought, holds out each user's last
 //! interactions, fits a model to the rest and measures it beside popularity, fits it again to
 //! everything, and writes a bundle. [`import`](fn@import) makes a bundle of factors that were trained
-//! elsewhere. [`split`] cuts interactions into what is learned from and what is to be found; [`eval`]
+//! elsewhere. [`split`] cuts interactions into what is trained on and what is to be found; [`eval`]
 //! scores a bundle, or any lists of recommendations, against held-out files, and compares two.
 //!
 //! [`Interactions`] is what all of them work on: one row a (user, item) pair, users and items
@@ -24,6 +24,7 @@ mod error;
 pub mod eval;
 pub mod factors;
 mod family;
+mod flags;
 mod history;
 mod import;
 mod interactions;
@@ -33,6 +34,7 @@ mod phases;
 mod progress;
 mod random;
 pub mod read;
+mod settings;
 pub mod split;
 mod summary;
 mod topics;
@@ -41,15 +43,17 @@ pub mod tune;
 mod weight;
 
 pub use catalogue::{CatalogueReport, YEAR_ATTRIBUTE};
-pub use config::ModelConfig;
 pub use error::TrainError;
 pub use eval::EvalArgs;
+pub use family::{ITEM_FACTORS, ModelConfig, ModelKind, USER_FACTORS};
 pub use import::import;
 pub use interactions::{Duplicates, Interactions};
 pub use options::*;
 pub use phases::Phase;
+pub use read::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
+pub use settings::{ModelSettings, Value};
 pub use split::{HoldOut, SplitArgs, SplitBy, hold_out};
 pub use summary::{Evaluation, ImportSummary, ImportedInteractions, TrainSummary};
 pub use topics::{Topic, Topics, TopicsArgs, Word, topics};
-pub use train::{CUTOFF, ITEM_FACTORS, USER_FACTORS, train};
+pub use train::{CUTOFF, train};
 pub use weight::{Weight, confidences, positives};

@@ -3,202 +3,18 @@
 //! The structs are flags and settings at once: the command line flattens them in, and code fills
 //! them by hand from their `Default`. `validate()` checks what the types can't.
 
-use crate::als::RegularizationScaling;
-use crate::config::ModelConfig;
 use crate::error::TrainError;
+use crate::family::{ModelConfig, ModelKind, TrainingOptions};
 use crate::interactions::Duplicates;
-use crate::read::Format;
+use crate::read::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
+use crate::settings::ModelSettings;
 use crate::weight::Weight;
 use clap::{Args, ValueEnum};
 use marquee_bundle::{IndexKind, IndexMode, IndexOptions, RowFormat};
 use marquee_core::bounds::MAX_SHARDS;
 use marquee_core::id::check_name;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::PathBuf;
-
-/// Where the columns of an interactions file are.
-#[derive(Args, Clone, Debug, Default, Serialize)]
-#[command(next_help_heading = "Columns of the interactions")]
-pub struct ColumnArgs {
-    /// How the interactions are written; found out from the file when not given.
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
-    /// Column of the user: its header, or its place counted from 1. Recognised when not given:
-    /// userId, user_id, user, uid and the like.
-    #[arg(long, value_name = "NAME|N")]
-    pub user_column: Option<String>,
-    /// Column of the item: movieId, item_id, item and the like.
-    #[arg(long, value_name = "NAME|N")]
-    pub item_column: Option<String>,
-    /// Column of the value: rating, value, hours, score and the like. Optional.
-    #[arg(long, value_name = "NAME|N")]
-    pub value_column: Option<String>,
-    /// Column of the time, numbers or ISO 8601 dates: timestamp, time, date. Optional.
-    #[arg(long, value_name = "NAME|N")]
-    pub time_column: Option<String>,
-}
-
-/// Where the columns of an items file are.
-#[derive(Args, Clone, Debug, Default, Serialize)]
-#[command(next_help_heading = "Columns of the items")]
-pub struct ItemColumnArgs {
-    /// How the items are written; found out from the file when not given.
-    #[arg(long, value_name = "FORMAT")]
-    pub items_format: Option<Format>,
-    /// Column of the item's id: its header, or its place counted from 1. Recognised when not given.
-    #[arg(long, value_name = "NAME|N")]
-    pub items_id_column: Option<String>,
-    /// Column of the title: title, movie_title, name and the like.
-    #[arg(long, value_name = "NAME|N")]
-    pub title_column: Option<String>,
-    /// Columns of tags, split at |; several with commas between. By default genres, class, tags,
-    /// category and the like, all that are there.
-    #[arg(long, value_name = "NAME|N,…")]
-    pub tags_column: Option<String>,
-    /// Column of the year. By default year or release_year; else the year of "Title (1995)".
-    #[arg(long, value_name = "NAME|N")]
-    pub year_column: Option<String>,
-}
-
-/// Where the columns of a users file are.
-#[derive(Args, Clone, Debug, Default, Serialize)]
-#[command(next_help_heading = "Columns of the users")]
-pub struct UserColumnArgs {
-    /// How the users are written; found out from the file when not given.
-    #[arg(long, value_name = "FORMAT")]
-    pub users_format: Option<Format>,
-    /// Names of all columns, for a file without a header: user,gender,age,occupation.
-    #[arg(long, value_name = "NAME,…")]
-    pub users_header: Option<String>,
-    /// Column of the user's id: its header, or its place counted from 1. Recognised when not given.
-    #[arg(long, value_name = "NAME|N")]
-    pub users_id_column: Option<String>,
-    /// Columns of attributes; several with commas between. By default all but the id.
-    #[arg(long, value_name = "NAME|N,…")]
-    pub attributes: Option<String>,
-}
-
-/// What to train.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelKind {
-    /// Matrix factorisation: implicit-feedback ALS.
-    #[default]
-    Mf,
-    /// Matrix factorisation of values (ratings) by gradient descent, with biases.
-    MfSgd,
-    /// Matrix factorisation by Bayesian personalised ranking.
-    Bpr,
-    /// Items that the same people like.
-    ItemKnn,
-    /// What people of like taste like.
-    UserKnn,
-    /// A linear model of items by items, in closed form (EASE).
-    Ease,
-    /// Random walks of three steps, less what is popular anyway.
-    Rp3beta,
-    /// What people go on to after an item: a Markov chain. Needs times.
-    Transitions,
-    /// Items whose titles and tags are of the same topics (LSA). Needs --items.
-    Content,
-    /// The most popular items for everybody.
-    Popularity,
-    /// What is popular of late, for everybody. Needs times.
-    Trending,
-    /// A blend of the others, whose weights are fitted on held-out interactions.
-    Hybrid,
-}
-
-impl ModelKind {
-    /// As on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mf => "mf",
-            Self::MfSgd => "mf-sgd",
-            Self::Bpr => "bpr",
-            Self::ItemKnn => "item-knn",
-            Self::UserKnn => "user-knn",
-            Self::Ease => "ease",
-            Self::Rp3beta => "rp3beta",
-            Self::Transitions => "transitions",
-            Self::Content => "content",
-            Self::Popularity => "popularity",
-            Self::Trending => "trending",
-            Self::Hybrid => "hybrid",
-        }
-    }
-}
-
-/// What makes two items, or two users, similar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Similarity {
-    /// The angle between the two rows of interactions.
-    Cosine,
-    /// What the two have in common, as a share of what either has. Items only.
-    Jaccard,
-    /// Interactions weighed as words are in search: of busy users less, of popular items bounded. Items only.
-    Bm25,
-    /// Cosine with interactions of busy users weighing less. Items only.
-    TfIdf,
-    /// Correlation of values: who likes the same more than usual. Users only.
-    Pearson,
-}
-
-impl Similarity {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Jaccard => "jaccard",
-            Self::Bm25 => "bm25",
-            Self::TfIdf => "tf-idf",
-            Self::Pearson => "pearson",
-        }
-    }
-}
-
-/// How users of like taste are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NeighboursBy {
-    /// By their histories, exactly.
-    #[default]
-    Histories,
-    /// By their vectors from ALS: quicker where users are many.
-    Vectors,
-}
-
-impl NeighboursBy {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Histories => "histories",
-            Self::Vectors => "vectors",
-        }
-    }
-}
-
-/// How gradients become steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Optimizer {
-    /// Each step as long as its gradient.
-    Sgd,
-    /// Steps scaled by what gradients were like so far (Kingma and Ba 2015).
-    #[default]
-    Adam,
-}
-
-impl Optimizer {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sgd => "sgd",
-            Self::Adam => "adam",
-        }
-    }
-}
 
 /// Whether and how to build an index for fast searches over the item factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -210,7 +26,7 @@ pub enum Index {
     /// Cells in every shard: rows grouped by direction, in four-bit codes.
     #[value(alias = "always")]
     Cells,
-    /// A navigable small-world graph in every shard, built with hnsw_rs: slower in all, for comparison.
+    /// A navigable small-world graph in every shard, built with hnsw_rs: slower, for comparison.
     Hnsw,
     /// Never: every search scans.
     Never,
@@ -249,6 +65,14 @@ impl From<Index> for IndexOptions {
     }
 }
 
+/// Rows of a shard from which on a trained bundle has an index unless told otherwise.
+///
+/// An exact scan of fewer costs below 0.1 ms, while building and measuring cells costs a CPU second:
+/// more than the training itself. `--index cells` builds one all the same.
+const INDEX_MIN_ROWS: usize = 20_000;
+/// Components that a vector is taken to have, of a family that has no such setting.
+const USUAL_RANK: usize = 64;
+
 /// Examples below `marquee train --help`.
 pub const TRAIN_EXAMPLES: &str = "\
 Examples:
@@ -269,11 +93,11 @@ pub struct TrainArgs {
     /// Titles, tags and years of items: movies.csv, movies.dat, u.item, RecBole .item or alike.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
-    /// Attributes of users (age, region, language, …), a column each: who is described here, or by
-    /// user_attributes in a request, and has no taste yet gets what such people like.
+    /// Attributes of users (age, region, language, …), a column each: users who are described here, or by
+    /// user_attributes in a request, and have no history yet get what users of like attributes prefer.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
-    /// Recommend items of --items that nobody has interacted with too, by vectors predicted from their
+    /// Recommend items of --items without interactions too, by vectors predicted from their
     /// texts. For mf, and mf in a hybrid; content lists such items anyway.
     #[arg(long, requires = "items")]
     pub cold_items: bool,
@@ -297,78 +121,15 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub shards: u32,
 
-    /// Components of a factor vector [default: 64; content: 50 topics].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub factors: Option<usize>,
-    /// How strongly a model is held near zero [default: mf and user-knn 10, as in PyPI implicit; ease
-    /// a fifth of the users, within 50 to 1000; mf-sgd 0.05; bpr 0.01].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub regularization: Option<f32>,
-    /// How regularization is spread: the same for all, or in proportion to how often a user or an
-    /// item occurs [default: none].
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
-    pub regularization_scaling: Option<RegularizationScaling>,
-    /// Confidence in an observed pair of weight 1, where an unobserved one has 1; as in PyPI implicit
-    /// [default: 1].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub alpha: Option<f32>,
-    /// Sweeps over users and items, or over interactions [default: mf and user-knn 15, mf-sgd 30, bpr
-    /// 100].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub iterations: Option<usize>,
-    /// Length of a step of gradient descent [default: mf-sgd with adam 0.005, with sgd 0.01; bpr 0.05].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub learning_rate: Option<f32>,
-    /// How gradients become steps [default: adam].
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
-    pub optimizer: Option<Optimizer>,
-    /// What makes two items or users similar [default: item-knn bm25, user-knn cosine].
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
-    pub similarity: Option<Similarity>,
-    /// Added below the line of a similarity, so that pairs with little in common count less [default: 0].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub shrinkage: Option<f32>,
-    /// How soon a popular item's interactions stop adding up under bm25 [default: 0.5].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub bm25_k1: Option<f32>,
-    /// How much more slowly those of popular items count under bm25, 0 to 1 [default: 0.25].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub bm25_b: Option<f32>,
-    /// Neighbours that are kept of each item, or asked of users [default: item-knn 200; user-knn 100;
-    /// ease, rp3beta and transitions 500].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub neighbours: Option<usize>,
-    /// How users of like taste are found [default: histories].
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Model")]
-    pub by: Option<NeighboursBy>,
-    /// What an interaction weighs against the next newer one of the user, above 0 and at most 1, where
-    /// there are times [default: ease and transitions 0.8, others 0.9].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub decay: Option<f64>,
-    /// Only so many of a user's newest interactions speak for anything [default: transitions 50, others
-    /// all].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub newest: Option<u32>,
-    /// How many interactions later something still counts as gone on to [default: 20].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub window: Option<usize>,
-    /// What going on to something one interaction later weighs against at once [default: 0.9].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub window_decay: Option<f64>,
-    /// How much popular items are held back: 0 is not at all [default: 0.3].
-    #[arg(long, value_name = "X", help_heading = "Model")]
-    pub beta: Option<f32>,
-    /// Days after which an interaction counts half for what is trending [default: 21].
-    #[arg(long, value_name = "DAYS", help_heading = "Model")]
-    pub half_life: Option<f64>,
-    /// List so many topics of a content model with the terms they stand for [default: 0].
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub topics: Option<usize>,
+    /// The settings of the model.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub settings: ModelSettings,
     /// Decides everything random: the same seed and data give the same bundle.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Model")]
     pub seed: u64,
 
-    /// Learn from rows with a value of at least X only; others still count as seen.
+    /// Train on rows with a value of at least X only; others still count as seen.
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Interactions")]
     pub positive_at: Option<f32>,
     /// What a row weighs: 1, its value, or ln(1 + value).
@@ -421,26 +182,7 @@ impl TrainArgs {
             name: None,
             out: out.into(),
             shards: 1,
-            factors: None,
-            regularization: None,
-            regularization_scaling: None,
-            alpha: None,
-            iterations: None,
-            learning_rate: None,
-            optimizer: None,
-            similarity: None,
-            shrinkage: None,
-            bm25_k1: None,
-            bm25_b: None,
-            neighbours: None,
-            by: None,
-            decay: None,
-            newest: None,
-            window: None,
-            window_decay: None,
-            beta: None,
-            half_life: None,
-            topics: None,
+            settings: ModelSettings::default(),
             seed: 1,
             positive_at: None,
             weight: Weight::default(),
@@ -468,8 +210,83 @@ impl TrainArgs {
     pub fn validate(&self) -> Result<(), TrainError> {
         check_model("--name", self.model_name())?;
         check_shards(self.shards)?;
-        self.validate_model()?;
+        self.model_config().check()?;
+        let family = self.model.family();
+        if self.users.is_some() && !family.is_personal() {
+            let problem =
+                format!("--model {} answers all users alike: leave it out", family.name());
+            return Err(TrainError::option("--users", problem));
+        }
+        if self.cold_items && !family.predicts_cold_items() {
+            let able = ModelKind::ALL.iter().filter(|kind| kind.family().predicts_cold_items());
+            let names: Vec<&str> = able.map(|kind| kind.name()).collect();
+            let problem = format!("it goes with --model {}: leave it out", names.join(" or "));
+            return Err(TrainError::option("--cold-items", problem));
+        }
         check_positive_at(self.positive_at)
+    }
+
+    /// The model and its settings.
+    pub fn model_config(&self) -> ModelConfig {
+        ModelConfig {
+            model: self.model,
+            settings: self.settings.clone(),
+            members: self.members.clone(),
+        }
+    }
+
+    /// These arguments with the model of a config, and with its settings where they have none themselves.
+    pub fn or_config(&self, config: &ModelConfig) -> Self {
+        Self {
+            model: config.model,
+            settings: self.settings.or(&config.settings),
+            members: match self.members.as_slice() {
+                [] => config.members.clone(),
+                given => given.to_vec(),
+            },
+            ..self.clone()
+        }
+    }
+
+    /// These arguments with the settings of their `--config`, which flags overrule.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`]; another model than `--model` says.
+    pub(crate) fn with_config_file(&self) -> Result<Self, TrainError> {
+        let Some(path) = &self.config else { return Ok(self.clone()) };
+        let config = ModelConfig::read(path)?;
+        // The default is no choice.
+        if self.model != ModelKind::default() && self.model != config.model {
+            let (given, there) = (self.model.name(), config.model.name());
+            let problem = format!("it is of {there}, and --model says {given}: leave one out");
+            return Err(TrainError::option("--config", problem));
+        }
+        Ok(self.or_config(&config))
+    }
+
+    /// The options of a training that do not depend on the family.
+    pub(crate) fn training_options(&self) -> TrainingOptions {
+        TrainingOptions {
+            weight: self.weight,
+            seed: self.seed,
+            index: IndexOptions { seed: self.seed, min_rows: INDEX_MIN_ROWS, ..self.index.into() },
+            row_format: self.rows.into(),
+            predict_cold_items: self.cold_items,
+        }
+    }
+
+    /// Whether the model recommends items of the items file without interactions.
+    pub(crate) fn recommends_unseen_items(&self) -> bool {
+        // Only what is described has topics; nothing else can rank an item without interactions.
+        self.cold_items || self.model.family().recommends_unseen_items()
+    }
+
+    /// Components of a vector, by which the cost of an evaluation is estimated.
+    pub(crate) fn estimated_rank(&self) -> usize {
+        let given = self.settings.value("factors").map(ToString::to_string);
+        let table = self.model.family().settings();
+        let default = table.into_iter().find(|it| it.name == "factors").map(|it| it.default);
+        given.or(default).and_then(|rank| rank.parse().ok()).unwrap_or(USUAL_RANK)
     }
 }
 
@@ -564,7 +381,7 @@ impl ImportArgs {
         }
     }
 
-    /// Checks every bound.
+    /// Checks that every option is within its bounds.
     ///
     /// # Errors
     /// The first flag that is out of its bounds.
@@ -581,11 +398,10 @@ fn check_model(flag: &'static str, name: &str) -> Result<(), TrainError> {
 }
 
 fn check_shards(shards: u32) -> Result<(), TrainError> {
-    match (1..=MAX_SHARDS).contains(&shards) {
-        true => Ok(()),
-        false => {
-            Err(TrainError::option("--shards", format!("{shards} is not in 1 to {MAX_SHARDS}")))
-        }
+    if (1..=MAX_SHARDS).contains(&shards) {
+        Ok(())
+    } else {
+        Err(TrainError::option("--shards", format!("{shards} is not in 1 to {MAX_SHARDS}")))
     }
 }
 

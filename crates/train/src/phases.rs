@@ -1,5 +1,5 @@
 //! Time by phase: CPU seconds of the whole process, which is what training costs, and wall seconds,
-//! which is what people wait.
+//! which is how long the user waits.
 
 use cpu_time::ProcessTime;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use std::time::Instant;
 /// What one phase took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Phase {
-    /// What was done.
+    /// Name of the phase.
     pub name: &'static str,
     /// CPU seconds of all threads.
     pub cpu_seconds: f64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One piece of work.
+/// A progress bar of one task.
 pub(crate) struct Progress {
     label: String,
     started: Instant,

@@ -1,4 +1,4 @@
-//! What a command did, for people (`Display`) and scripts (`Serialize`).
+//! What a command did, as text (`Display`) and for scripts (`Serialize`).
 
 use crate::catalogue::CatalogueReport;
 use crate::eval::Metrics;
@@ -12,17 +12,17 @@ use std::path::PathBuf;
 /// What a training run did.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrainSummary {
-    /// The model's name.
+    /// The model's name, under which its versions are published.
     pub model: String,
-    /// What trained it.
+    /// The family that was trained.
     pub kind: String,
-    /// The bundle.
+    /// The bundle's directory.
     pub out: PathBuf,
     /// Users of the bundle.
     pub users: usize,
     /// Items of the bundle.
     pub items: usize,
-    /// Interactions learned from.
+    /// Interactions that were trained on.
     pub interactions: usize,
     /// Shards of the bundle.
     pub shards: u32,
@@ -31,7 +31,7 @@ pub struct TrainSummary {
     /// How the items file fitted, where there was one.
     pub catalogue: Option<CatalogueReport>,
     /// What the users file said, where there was one.
-    pub people: Option<UsersFile>,
+    pub users_file: Option<UsersFile>,
     /// How good it is; none where that was not asked for, or no user has enough interactions.
     pub evaluation: Option<Evaluation>,
     /// What is to be known of the model, in sentences.
@@ -45,7 +45,7 @@ pub struct TrainSummary {
 /// How good a model is on held-out interactions, beside recommending what is popular.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
-    /// The model.
+    /// Metrics of the model.
     pub model: Metrics,
     /// The baseline on the same users.
     pub popularity: Metrics,
@@ -53,7 +53,7 @@ pub struct Evaluation {
     pub held_out_by_time: bool,
     /// Users with interactions enough to take part, of whom a sample may have been evaluated.
     pub users: usize,
-    /// Interactions the evaluated model learned from.
+    /// Interactions that the evaluated model was trained on.
     pub train_rows: usize,
     /// Interactions held out.
     pub test_rows: usize,
@@ -62,9 +62,9 @@ pub struct Evaluation {
 /// What an import did.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportSummary {
-    /// The model's name.
+    /// The model's name, under which its versions are published.
     pub model: String,
-    /// The bundle.
+    /// The bundle's directory.
     pub out: PathBuf,
     /// Users of the bundle.
     pub users: usize,
@@ -106,13 +106,13 @@ impl fmt::Display for TrainSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_read(f, &self.read)?;
         write_catalogue(f, self.catalogue.as_ref())?;
-        if let Some(people) = &self.people {
-            writeln!(f, "attributes of users: {}", people.attributes.join(", "))?;
-            write_bad_rows(f, people.bad_rows, &people.first_bad_rows)?;
+        if let Some(file) = &self.users_file {
+            writeln!(f, "attributes of users: {}", file.attributes.join(", "))?;
+            write_bad_rows(f, file.bad_rows, &file.first_bad_rows)?;
         }
         writeln!(
             f,
-            "learned from {} interactions of {} users with {} items",
+            "trained on {} interactions of {} users with {} items",
             self.interactions, self.users, self.items
         )?;
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
@@ -136,9 +136,10 @@ impl fmt::Display for TrainSummary {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.held_out_by_time {
-            true => "the last fifth of each user's interactions by time",
-            false => "a random fifth of each user's interactions (there are no timestamps)",
+        let how = if self.held_out_by_time {
+            "the last fifth of each user's interactions by time"
+        } else {
+            "a random fifth of each user's interactions (there are no timestamps)"
         };
         writeln!(f, "held out {how}: {} of {}", self.test_rows, self.train_rows + self.test_rows)?;
         let sample = if self.model.users < self.users {

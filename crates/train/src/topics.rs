@@ -26,7 +26,7 @@ Examples:
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(after_help = TOPICS_EXAMPLES)]
 pub struct TopicsArgs {
-    /// The bundle.
+    /// The bundle's directory.
     #[arg(long, value_name = "DIR")]
     pub bundle: PathBuf,
     /// So many topics, the strongest; 0 is all.
@@ -48,7 +48,7 @@ pub struct Topics {
     pub topics: Vec<Topic>,
 }
 
-/// One topic.
+/// A topic, by its words.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Topic {
     /// Its number, from 1.
@@ -60,7 +60,7 @@ pub struct Topic {
 /// A word of a topic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Word {
-    /// In lower case.
+    /// The word, in lower case.
     pub word: String,
     /// Its component of the topic's right singular vector.
     pub weight: f64,

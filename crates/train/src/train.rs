@@ -1,49 +1,37 @@
 //! `marquee train`: interactions → hold-out fit → metrics → fit on everything → bundle.
 
-use crate::catalogue::{CatalogueReport, records, with_catalogue};
-use crate::config::with_config;
+use crate::catalogue::{over_catalogue, records};
 use crate::error::TrainError;
 use crate::eval::{evaluate_lists, evaluate_popularity, users_to_evaluate};
 use crate::family::profile::with_profile;
 use crate::family::score::Ranker;
-use crate::family::{Lesson, Part, fit};
+use crate::family::{ModelKind, Part};
 use crate::history::{CsrByIds, seen};
 use crate::interactions::Interactions;
-use crate::options::{ModelKind, TrainArgs};
+use crate::options::TrainArgs;
 use crate::phases::Stopwatch;
 use crate::progress::Progress;
 use crate::read::{ItemsFile, read_interactions, read_items, read_users};
 use crate::split::hold_out;
 use crate::summary::{Evaluation, TrainSummary};
-use crate::weight::positives;
+use crate::weight::{Weight, positives};
 use marquee_bundle::{
-    BundleInput, IndexOptions, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress,
-    write_bundle,
+    BundleInput, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress, write_bundle,
 };
 use marquee_core::model::recipe::HISTORY_ORDER_MATRIX;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The matrix of user factors in a bundle of matrix factorisation.
-pub const USER_FACTORS: &str = "user_factors";
-/// The matrix of item factors in a bundle of matrix factorisation.
-pub const ITEM_FACTORS: &str = "item_factors";
 /// The cutoff of the metrics in a manifest.
 pub const CUTOFF: usize = 20;
-/// Rows of a shard from which on a trained bundle has an index unless told otherwise.
-///
-/// An exact scan of fewer costs below 0.1 ms, while building and measuring cells costs a CPU second:
-/// more than the training itself. Who wants them all the same says `--index cells`.
-const INDEX_MIN_ROWS: usize = 20_000;
-
 /// Trains a model and writes its bundle; `now_ms` is noted as when (milliseconds since 1970).
 ///
 /// Equal arguments, data and `now_ms` give the same bytes, whatever the number of threads.
 ///
 /// # Errors
-/// Options out of bounds, unreadable data, nothing to learn from, a place that can't be written.
+/// Options out of bounds, unreadable data, nothing to train on, a place that can't be written.
 pub fn train(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
-    let args = &with_config(args)?;
+    let args = &args.with_config_file()?;
     args.validate()?;
     // Before an hour of training rather than after.
     check_out(&args.out)?;
@@ -66,7 +54,7 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
             .map(|path| read_items(path, &args.item_columns, args.skip_bad_rows))
             .transpose()
     })?;
-    let people = clock.time("read", || {
+    let users_file = clock.time("read", || {
         args.users
             .as_ref()
             .map(|path| read_users(path, &args.user_columns, args.skip_bad_rows))
@@ -74,11 +62,12 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     })?;
     let rows = clock.time("read", || positives(&all, args.positive_at, args.weight))?;
     let evaluation = evaluate(args, &rows, file.as_ref(), &mut clock)?;
-    let (rows, items, catalogue) = over_catalogue(args, rows, file.as_ref());
-    let lesson = Lesson { rows: &rows, items: &items, args, label: "fitting" };
-    let part = clock.time("fit", || fit(args.model, lesson))?;
-    let (part, rows) = match &people {
-        Some(people) => clock.time("fit", || with_profile(part, rows, people))?,
+    let (rows, items, catalogue) =
+        over_catalogue(rows, file.as_ref(), args.recommends_unseen_items());
+    let (config, options) = (args.model_config(), args.training_options());
+    let part = clock.time("fit", || config.train(&rows, &items, &options, "fitting"))?;
+    let (part, rows) = match &users_file {
+        Some(file) => clock.time("fit", || with_profile(part, rows, file))?,
         None => (part, rows),
     };
     let mut summary = TrainSummary {
@@ -91,14 +80,14 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         shards: args.shards,
         read,
         catalogue,
-        people,
+        users_file,
         evaluation,
         notes: part.notes.clone(),
         parameters: parameters(args, &part),
         phases: Vec::new(),
     };
     let histories = seen(&all, &rows, |row| part.counts(&rows, args.weight, row));
-    // Writing needs memory of its own, and none of what was only read to be learned from.
+    // Writing needs memory of its own, and what was only read for the training is done with.
     drop((all, file));
     let input = bundle_input(args, now_ms, &summary, items, rows, part, histories);
     let progress = Progress::new("writing");
@@ -114,22 +103,6 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     Ok(summary)
 }
 
-/// The interactions over all items that the model can recommend, and what is known of those.
-pub(crate) fn over_catalogue(
-    args: &TrainArgs,
-    rows: Interactions,
-    file: Option<&ItemsFile>,
-) -> (Interactions, Vec<ItemRecord>, Option<CatalogueReport>) {
-    // Only what is described has topics; nothing else can say anything of an item that nobody has seen.
-    let rows = match (args.model, file) {
-        (ModelKind::Content | ModelKind::Hybrid, Some(file)) => with_catalogue(&rows, file),
-        (_, Some(file)) if args.cold_items => with_catalogue(&rows, file),
-        _ => rows,
-    };
-    let (items, catalogue) = records(&rows.items, file);
-    (rows, items, catalogue)
-}
-
 fn evaluate(
     args: &TrainArgs,
     rows: &Interactions,
@@ -142,21 +115,18 @@ fn evaluate(
     let Some(split) = clock.time("evaluate", || hold_out(rows, args.seed)) else {
         return Ok(None);
     };
-    let users = users_to_evaluate(&split, args.factors(), args.evaluate_users, args.seed);
+    let users = users_to_evaluate(&split, args.estimated_rank(), args.evaluate_users, args.seed);
     let popularity = clock.time("evaluate", || evaluate_popularity(&split, &users, CUTOFF));
     let model = match args.model {
         ModelKind::Popularity => popularity.clone(),
-        kind => {
+        _ => {
             let (items, _) = records(&split.train.items, file);
-            let lesson = Lesson {
-                rows: &split.train,
-                items: &items,
-                args,
-                label: "fitting less the hold-out",
-            };
-            let part = clock.time("fit for evaluation", || fit(kind, lesson))?;
+            let (config, options) = (args.model_config(), args.training_options());
+            let part = clock.time("fit for evaluation", || {
+                config.train(&split.train, &items, &options, "fitting less the hold-out")
+            })?;
             clock.time("evaluate", || {
-                let lists = lists(&part, &split.train, &users, args);
+                let lists = lists(&part, &split.train, &users, args.weight);
                 evaluate_lists(&split, &users, &lists, CUTOFF)
             })
         }
@@ -176,10 +146,10 @@ pub(crate) fn lists(
     part: &Part,
     rows: &Interactions,
     users: &[u32],
-    args: &TrainArgs,
+    weight: Weight,
 ) -> Vec<Vec<u32>> {
     let popularity = popularity(rows);
-    Ranker::new(part, &popularity).lists(&part.askers(rows, users, args.weight), CUTOFF)
+    Ranker::new(part, &popularity).lists(&part.askers(rows, users, weight), CUTOFF)
 }
 
 fn popularity(rows: &Interactions) -> Vec<f32> {
@@ -220,11 +190,6 @@ fn bundle_input(
         parameters: summary.parameters.clone(),
         created_at_ms: now_ms,
     }
-}
-
-/// How a matrix that is searched is indexed.
-pub(crate) fn index_options(args: &TrainArgs) -> IndexOptions {
-    IndexOptions { seed: args.seed, min_rows: INDEX_MIN_ROWS, ..args.index.into() }
 }
 
 fn quality(evaluation: Option<&Evaluation>) -> Quality {

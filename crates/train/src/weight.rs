@@ -37,7 +37,7 @@ impl Weight {
     }
 }
 
-/// The rows to learn from: those whose value is at least `positive_at`, without users and items
+/// The rows to train on: those whose value is at least `positive_at`, without users and items
 /// that are left with none.
 ///
 /// Under a weight by value, rows of value 0 say nothing and go as well.
@@ -76,7 +76,7 @@ pub fn positives(
     if kept.is_empty() {
         let largest = all.value.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         return Err(TrainError::Data(format!(
-            "no row has a value to learn from (the largest is {largest}): give a lower --positive-at"
+            "no row has a value to train on (the largest is {largest}): give a lower --positive-at"
         )));
     }
     Ok(kept)
@@ -137,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             message(&rows(&[1.0, 2.0]), Some(4.0), Weight::None),
-            "no row has a value to learn from (the largest is 2): give a lower --positive-at"
+            "no row has a value to train on (the largest is 2): give a lower --positive-at"
         );
         let plain = Interactions { has_values: false, ..rows(&[1.0]) };
         assert_eq!(

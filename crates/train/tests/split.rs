@@ -83,7 +83,7 @@ fn files_hold_the_rows_in_order_of_time() {
     assert_eq!(text("valid.csv"), "user,item,value,timestamp\na,2,2,5\nb,9,1,4\n");
     assert_eq!(text("test.csv"), "user,item,value,timestamp\na,1,1,6\nb,10,1,4\n");
     assert_eq!((summary.users, summary.rows), (2, 11));
-    assert_eq!(summary.folds[0].test_rows_of_new_items, 1, "nobody has item 10 before");
+    assert_eq!(summary.folds[0].test_rows_of_new_items, 1, "no user has item 10 before");
     let note: serde_json::Value = serde_json::from_str(&text("split.json")).expect("JSON");
     assert_eq!(
         (&note["by"], &note["share"], &note["seed"]),

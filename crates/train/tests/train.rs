@@ -2,18 +2,22 @@
 
 mod support;
 
-use clap::ValueEnum as _;
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::model::recipe::Recipe;
 use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
 use marquee_train::read::read_interactions;
 use marquee_train::{
-    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, Similarity, TopicsArgs, TrainArgs,
-    TrainSummary, topics, train,
+    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, ModelSettings, TopicsArgs, TrainArgs,
+    TrainSummary, Value, topics, train,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use support::{directory, file, tastes};
+use support::{directory, file, preferences};
+
+/// Arguments of a model with one setting.
+fn with(base: &TrainArgs, model: ModelKind, name: &str, value: impl Into<Value>) -> TrainArgs {
+    TrainArgs { model, settings: ModelSettings::default().with(name, value), ..base.clone() }
+}
 
 fn run(args: &TrainArgs) -> TrainSummary {
     train(args, 42).unwrap_or_else(|error| panic!("{error}"))
@@ -21,8 +25,7 @@ fn run(args: &TrainArgs) -> TrainSummary {
 
 fn small(interactions: &Path, out: PathBuf) -> TrainArgs {
     TrainArgs {
-        factors: Some(8),
-        regularization: Some(1.0),
+        settings: ModelSettings::default().with("factors", 8).with("regularization", 1.0),
         positive_at: Some(4.0),
         shards: 3,
         ..TrainArgs::new(interactions, out)
@@ -45,9 +48,9 @@ fn bytes(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn the_whole_way() {
+fn from_interactions_to_a_bundle() {
     let dir = directory();
-    let interactions = file(&dir, "ratings.csv", tastes(200, 60));
+    let interactions = file(&dir, "ratings.csv", preferences(200, 60));
     let items = "item,title,genres\n0,Zero (2000),even\n1,One,odd\nextra,Never seen,odd\n";
     let args = TrainArgs {
         items: Some(file(&dir, "items.csv", items)),
@@ -103,7 +106,7 @@ fn the_whole_way() {
 #[test]
 fn the_same_bytes_for_any_threads_and_order_of_rows() {
     let dir = directory();
-    let text = tastes(90, 40);
+    let text = preferences(90, 40);
     let interactions = file(&dir, "a.csv", &text);
     let (header, rows) = text.split_once('\n').expect("a header");
     let mut rows: Vec<&str> = rows.lines().collect();
@@ -131,7 +134,7 @@ fn the_same_bytes_for_any_threads_and_order_of_rows() {
 #[test]
 fn an_index_of_any_size_on_request() {
     let dir = directory();
-    let interactions = file(&dir, "a.csv", tastes(60, 30));
+    let interactions = file(&dir, "a.csv", preferences(60, 30));
     for (index, cells, graph) in [
         (Index::Auto, false, false),
         (Index::Cells, true, false),
@@ -151,11 +154,11 @@ fn an_index_of_any_size_on_request() {
     }
 }
 
-/// A bundle trained on what training itself would learn from for its evaluation scores as it said.
+/// A bundle trained on what training itself would train on for its evaluation scores as it said.
 #[test]
 fn a_bundle_scores_offline_what_training_measured() {
     let dir = directory();
-    let all = file(&dir, "all.csv", tastes(150, 50));
+    let all = file(&dir, "all.csv", preferences(150, 50));
     let read = |path: &Path| {
         read_interactions(path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
     };
@@ -191,11 +194,10 @@ fn a_bundle_scores_offline_what_training_measured() {
 #[test]
 fn popularity_is_a_model_too() {
     let dir = directory();
-    let interactions = file(&dir, "a.csv", tastes(60, 30));
+    let interactions = file(&dir, "a.csv", preferences(60, 30));
     let args = TrainArgs {
         model: ModelKind::Popularity,
-        factors: None,
-        regularization: None,
+        settings: ModelSettings::default(),
         ..small(&interactions, dir.path().join("bundle"))
     };
     let summary = run(&args);
@@ -214,7 +216,7 @@ fn popularity_is_a_model_too() {
 #[test]
 fn without_times_the_hold_out_is_random_and_says_so() {
     let dir = directory();
-    let text: String = tastes(50, 30)
+    let text: String = preferences(50, 30)
         .lines()
         .map(|l| l.rsplit_once(',').expect("columns").0.to_string() + "\n")
         .collect();
@@ -226,7 +228,7 @@ fn without_times_the_hold_out_is_random_and_says_so() {
 #[test]
 fn users_to_evaluate_may_be_bounded() {
     let dir = directory();
-    let interactions = file(&dir, "a.csv", tastes(50, 30));
+    let interactions = file(&dir, "a.csv", preferences(50, 30));
     let some =
         TrainArgs { evaluate_users: Some(7), ..small(&interactions, dir.path().join("some")) };
     let summary = run(&some);
@@ -244,20 +246,20 @@ fn options_out_of_bounds_are_named() {
     let base = TrainArgs::new(&interactions, dir.path().join("bundle"));
     let message = |args: TrainArgs| train(&args, 0).expect_err("refused").to_string();
     assert_eq!(
-        message(TrainArgs { factors: Some(0), ..base.clone() }),
+        message(with(&base, ModelKind::Mf, "factors", 0)),
         "--factors: 0 is not in 1 to 4096"
     );
     assert_eq!(message(TrainArgs { shards: 0, ..base.clone() }), "--shards: 0 is not in 1 to 1024");
     assert_eq!(
-        message(TrainArgs { iterations: Some(0), ..base.clone() }),
+        message(with(&base, ModelKind::Mf, "iterations", 0)),
         "--iterations: 0 is not in 1 to 10000"
     );
     assert_eq!(
-        message(TrainArgs { alpha: Some(0.0), ..base.clone() }),
+        message(with(&base, ModelKind::Mf, "alpha", 0.0)),
         "--alpha: 0 is not a finite number above 0"
     );
     assert_eq!(
-        message(TrainArgs { regularization: Some(f32::NAN), ..base.clone() }),
+        message(with(&base, ModelKind::Mf, "regularization", f64::NAN)),
         "--regularization: NaN is not a finite number of at least 0"
     );
     assert_eq!(
@@ -280,35 +282,31 @@ fn flags_that_a_model_has_no_use_for_are_refused() {
     let base = TrainArgs::new(dir.path().join("none.csv"), dir.path().join("bundle"));
     let message = |args: TrainArgs| train(&args, 0).expect_err("refused").to_string();
     assert_eq!(
-        message(TrainArgs { model: ModelKind::Ease, shrinkage: Some(1.0), ..base.clone() }),
+        message(with(&base, ModelKind::Ease, "shrinkage", 1.0)),
         "--shrinkage: --model ease has no use for it and takes --regularization, --neighbours, --decay, --newest"
     );
     assert_eq!(
-        message(TrainArgs { model: ModelKind::Hybrid, factors: Some(8), ..base.clone() }),
+        message(with(&base, ModelKind::Hybrid, "factors", 8)),
         "--factors: --model hybrid has no use for it and takes no flags of its own"
     );
     assert_eq!(
-        message(TrainArgs { model: ModelKind::ItemKnn, shrinkage: Some(1.0), ..base.clone() }),
-        "--shrinkage: bm25 has nothing below the line: leave it out, or take cosine, jaccard or tf-idf"
+        message(with(&base, ModelKind::ItemKnn, "shrinkage", 1.0)),
+        "--shrinkage: it goes with --similarity cosine, jaccard or tf-idf only: leave it out"
     );
     assert_eq!(
-        message(TrainArgs {
-            model: ModelKind::UserKnn,
-            similarity: Some(Similarity::Bm25),
-            ..base.clone()
-        }),
-        "--similarity: bm25 is for --model item-knn: take cosine or pearson"
+        message(with(&base, ModelKind::UserKnn, "similarity", "bm25")),
+        "--similarity: bm25 is not for --model user-knn: take cosine or pearson"
     );
     assert_eq!(
-        message(TrainArgs { model: ModelKind::UserKnn, factors: Some(8), ..base.clone() }),
+        message(with(&base, ModelKind::UserKnn, "factors", 8)),
         "--factors: it goes with --by vectors only: leave it out"
     );
     assert_eq!(
-        message(TrainArgs { model: ModelKind::UserKnn, neighbours: Some(1_001), ..base.clone() }),
+        message(with(&base, ModelKind::UserKnn, "neighbours", 1_001)),
         "--neighbours: 1001 is not in 1 to 1000"
     );
     assert_eq!(
-        message(TrainArgs { model: ModelKind::Transitions, decay: Some(0.0), ..base }),
+        message(with(&base, ModelKind::Transitions, "decay", 0.0)),
         "--decay: 0 is not above 0 and at most 1"
     );
 }
@@ -317,13 +315,13 @@ fn flags_that_a_model_has_no_use_for_are_refused() {
 #[test]
 fn every_family_is_written() {
     let dir = directory();
-    let interactions = file(&dir, "ratings.csv", tastes(60, 30));
+    let interactions = file(&dir, "ratings.csv", preferences(60, 30));
     let items = file(
         &dir,
         "items.csv",
         "item,title,genres\n0,Zero,even\n1,One,odd\n2,Two,even\nextra,New,odd\n",
     );
-    for &model in ModelKind::value_variants() {
+    for &model in ModelKind::ALL {
         let of = |threads: usize| {
             let args = TrainArgs {
                 model,
@@ -344,7 +342,7 @@ fn every_family_is_written() {
         let bundle = Bundle::open(&one.out, &TrustedKeys::default(), &LoadOptions::default())
             .unwrap_or_else(|error| panic!("{}: {error}", model.name()));
         assert_eq!(bundle.manifest().kind, model.name());
-        // Items that nobody has seen are in bundles that can say something of them.
+        // Items without interactions are in bundles that can say something of them.
         let new = bundle.shards().iter().any(|shard| shard.items().find("extra").is_some());
         assert_eq!(
             new,
@@ -382,7 +380,7 @@ fn words_of_topics_weigh_what_singular_vectors_say() {
 #[test]
 fn a_bundle_that_lacks_a_shard_is_evaluated_or_refused() {
     let dir = directory();
-    let interactions = file(&dir, "ratings.csv", tastes(60, 30));
+    let interactions = file(&dir, "ratings.csv", preferences(60, 30));
     for model in [ModelKind::Mf, ModelKind::UserKnn, ModelKind::Ease] {
         let out = dir.path().join(model.name());
         run(&TrainArgs { model, shards: 2, ..TrainArgs::new(&interactions, &out) });
@@ -404,7 +402,7 @@ fn a_bundle_that_lacks_a_shard_is_evaluated_or_refused() {
         };
         let rows = read(&interactions);
         let evaluator = Evaluator::new(rows.clone(), rows, Cutoffs::one(5)).expect("rows to find");
-        // No panic; whoever has lost half of its rows has some users that it does not know.
+        // No panic; a bundle without half of its rows has some unknown users.
         if let Ok(evaluation) = evaluate_bundle(&out, &evaluator) {
             assert!(evaluation.unknown_users > 0, "{}", model.name());
         }

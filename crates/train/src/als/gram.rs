@@ -1,6 +1,6 @@
 //! Gram matrices of factors, and the inverse that rows share.
 
-use super::solve::Side;
+use super::side::Side;
 use crate::error::TrainError;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};

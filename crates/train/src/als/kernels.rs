@@ -14,7 +14,7 @@ pub(super) fn padded(rank: usize) -> usize {
     rank.next_multiple_of(LANES)
 }
 
-/// Rows handled together.
+/// Rows that a kernel handles together.
 const BLOCK: usize = 4;
 
 /// The inner product of two vectors.

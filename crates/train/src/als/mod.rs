@@ -10,6 +10,7 @@
 
 mod gram;
 mod kernels;
+mod side;
 mod solve;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ use crate::random::Random;
 pub(crate) use gram::scores;
 use kernels::padded;
 use serde::{Deserialize, Serialize};
-use solve::{Regularization, Side, solve_side};
+use side::Side;
+use solve::{Regularization, solve_side};
 
 /// How λ depends on how often a user or an item occurs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 
 use super::gram::gram;
 use super::kernels::{add_gram_product, add_rows, add_scaled, dot, scale_and_add};
+use super::side::Side;
 use crate::csr::Csr;
 use crate::error::TrainError;
 use pulp::{Arch, Simd, WithSimd};
@@ -22,12 +23,6 @@ const CG_STEPS: usize = 3;
 const SOLVED: f32 = 1e-20;
 /// Rows that a task solves: enough that handing out tasks costs nothing, few enough to balance.
 const ROWS_PER_TASK: usize = 64;
-
-/// Factors of one side, rows × stride, padded with zeros.
-pub(super) struct Side {
-    pub(super) data: Vec<f32>,
-    pub(super) stride: usize,
-}
 
 /// Solves every row of `target` given `other`; `regularization(row)` is λ.
 pub(super) fn solve_side(
@@ -67,7 +62,7 @@ pub(super) fn solve_side(
 pub(super) enum Regularization {
     /// The same for all.
     Same(f32),
-    /// One for each.
+    /// A λ for each row.
     PerRow(Vec<f32>),
 }
 

@@ -2,9 +2,10 @@
 
 use super::compare::{CompareOptions, DEFAULT_RESAMPLES};
 use super::metrics::Cutoffs;
-use crate::config::with_config;
 use crate::error::TrainError;
-use crate::options::{ColumnArgs, ModelKind, TrainArgs, check_positive_at};
+use crate::family::ModelKind;
+use crate::options::{TrainArgs, check_positive_at};
+use crate::read::ColumnArgs;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -121,7 +122,7 @@ impl EvalArgs {
     /// Settings that can't be read, or are of another model than `--model` says.
     pub fn training(&self) -> Result<TrainArgs, TrainError> {
         let train = self.train.clone().unwrap_or_default();
-        with_config(&TrainArgs {
+        let args = TrainArgs {
             model: self.model.unwrap_or_default(),
             config: self.config.clone(),
             items: self.items.clone(),
@@ -130,10 +131,11 @@ impl EvalArgs {
             skip_bad_rows: self.skip_bad_rows,
             columns: self.columns.clone(),
             ..TrainArgs::new(train, "")
-        })
+        };
+        args.with_config_file()
     }
 
-    /// Checks every bound.
+    /// Checks that every option is within its bounds.
     ///
     /// # Errors
     /// The first flag that is out of its bounds.

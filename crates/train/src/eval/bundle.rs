@@ -12,7 +12,7 @@ use marquee_core::model::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What a bundle's evaluation came to.
+/// The result of a bundle's evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BundleEvaluation {
     /// The model's name.
@@ -22,7 +22,7 @@ pub struct BundleEvaluation {
     /// The lists that the bundle makes.
     #[serde(flatten)]
     pub report: ListReport,
-    /// The bundle's most popular items for everybody, for comparison; at the largest cut-off.
+    /// The bundle's most popular items for all users, for comparison; at the largest cut-off.
     pub popularity: Metrics,
     /// Users of the test file whom the bundle doesn't know; they get what is popular, as they would
     /// from a router.

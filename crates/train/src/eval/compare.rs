@@ -55,22 +55,23 @@ impl Default for CompareOptions {
 }
 
 impl CompareOptions {
-    /// Checks every bound.
+    /// Checks that every option is within its bounds.
     ///
     /// # Errors
     /// The first option that is out of its bounds.
     pub fn validate(&self) -> Result<(), TrainError> {
-        match (MIN_RESAMPLES..=MAX_RESAMPLES).contains(&self.resamples) {
-            true => Ok(()),
-            false => Err(TrainError::option(
+        if (MIN_RESAMPLES..=MAX_RESAMPLES).contains(&self.resamples) {
+            Ok(())
+        } else {
+            Err(TrainError::option(
                 "--resamples",
                 format!("{} is not in {MIN_RESAMPLES} to {MAX_RESAMPLES}", self.resamples),
-            )),
+            ))
         }
     }
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// Users whom both have.
@@ -90,7 +91,7 @@ pub struct Comparison {
 /// One measure at one cut-off.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// What is compared.
+    /// The measure that is compared.
     pub metric: Measure,
     /// How many recommendations of a user count.
     pub cutoff: usize,
@@ -98,13 +99,13 @@ pub struct Difference {
     pub users: usize,
     /// A's mean over these users.
     pub a: f64,
-    /// B's.
+    /// B's mean over these users.
     pub b: f64,
     /// Mean of B − A.
     pub difference: f64,
     /// Lower end of the 95 % interval of the difference.
     pub interval_low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub interval_high: f64,
     /// By randomisation: how likely a difference as large is if A and B are alike.
     pub p_value: f64,
@@ -155,7 +156,7 @@ struct Column {
     a: Moments,
     b: Moments,
     difference: Moments,
-    /// Where the column stands that says for whom it is defined; none where for everybody.
+    /// The column that says for which users it is defined; none where it is for all.
     defined: Option<usize>,
     /// Sum of the differences, added up in the order of users as resamples are.
     sum: f64,
@@ -222,7 +223,7 @@ impl Pairs {
                         column.size += (b - a).abs();
                     }
                 }
-                // What is defined for nobody has no mean to speak of.
+                // A measure that is defined for no user has no mean.
                 if column.difference.count > 0 {
                     columns.push((column, at_a, at_b));
                 }
@@ -335,7 +336,7 @@ fn t_test(differences: &Moments) -> (Option<f64>, Option<f64>) {
         return (None, None);
     }
     if error == 0.0 {
-        // Nobody differs, or everybody by the same: there is no spread to hold the mean against.
+        // No user differs, or all by the same: there is no spread to hold the mean against.
         return (None, Some(if mean == 0.0 { 1.0 } else { 0.0 }));
     }
     let t = mean / error;

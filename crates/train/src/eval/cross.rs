@@ -1,46 +1,45 @@
 //! K-fold cross-validation: a model trained once for each fold on all the others.
 //!
 //! Rows are dealt into folds at random, every row into one (`marquee split --by rows` does the same); what a
-//! fold holds is found by a model of the same settings that learned from the rest. Users of a single row take no
+//! fold holds is found by a model of the same settings that was trained on the rest. Users of a single row take no
 //! part. The mean over folds uses
 //! every row as a test once. Its standard error is s / √K over the folds: folds share what they train on, so it is
-//! a little too small, and no estimate without that fault exists (Bengio and Grandvalet 2004, "No unbiased
+//! a little too small, and no unbiased estimate exists (Bengio and Grandvalet 2004, "No unbiased
 //! estimator of the variance of k-fold cross-validation").
 
 use super::lists::{Evaluator, ListReport};
 use super::metrics::{Cutoffs, Measure};
-use crate::config::ModelConfig;
+use crate::catalogue::over_catalogue;
 use crate::error::TrainError;
+use crate::family::ModelConfig;
 use crate::family::score::{Asker, Ranker};
-use crate::family::{Lesson, fit};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
 use crate::progress::Progress;
 use crate::read::ItemsFile;
 use crate::split::{Parts, SplitBy, SplitOptions, split as split_rows};
-use crate::train::over_catalogue;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// What a cross-validation came to.
+/// The result of a cross-validation.
 #[derive(Clone, Debug, Serialize)]
 pub struct CrossValidation {
     /// The model and its settings.
     pub config: ModelConfig,
-    /// What rows were dealt by.
+    /// The seed by which rows were dealt into folds.
     pub seed: u64,
     /// Mean over the folds, by cut-off and measure.
     pub means: Vec<FoldMean>,
-    /// The folds.
+    /// The evaluation of each fold.
     pub folds: Vec<ListReport>,
 }
 
 /// A measure at a cut-off over the folds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FoldMean {
-    /// What is measured.
+    /// The measure.
     pub metric: Measure,
-    /// Of so many recommendations a user.
+    /// Recommendations of a user that count.
     pub cutoff: usize,
     /// The mean over folds.
     pub mean: f64,
@@ -51,7 +50,7 @@ pub struct FoldMean {
 /// Trains and measures once a fold; `args` say what to train.
 ///
 /// # Errors
-/// Settings out of bounds, folds out of theirs, data that can't be learned from.
+/// Settings out of bounds, folds out of theirs, data that can't be trained on.
 pub fn cross_validate(
     rows: &Interactions,
     file: Option<&ItemsFile>,
@@ -87,7 +86,7 @@ pub fn cross_validate(
             }
         }
     }
-    Ok(CrossValidation { config: ModelConfig::of(args), seed: args.seed, means, folds: reports })
+    Ok(CrossValidation { config: args.model_config(), seed: args.seed, means, folds: reports })
 }
 
 fn measure(
@@ -97,10 +96,10 @@ fn measure(
     args: &TrainArgs,
     cutoffs: &Cutoffs,
 ) -> Result<ListReport, TrainError> {
-    let (rows, items, _) = over_catalogue(args, train.clone(), file);
-    let part = fit(args.model, Lesson { rows: &rows, items: &items, args, label: "" })?;
+    let (rows, items, _) = over_catalogue(train.clone(), file, args.recommends_unseen_items());
+    let part = args.model_config().train(&rows, &items, &args.training_options(), "")?;
     let place: HashMap<&str, u32> = rows.users.iter().map(String::as_str).zip(0..).collect();
-    // Who has no row to learn from is a stranger.
+    // A user without a row to train on is unknown.
     let asker = |id: &String| match place.get(id.as_str()) {
         Some(&user) => part.askers(&rows, &[user], args.weight).pop().unwrap_or_default(),
         None => Asker::default(),
@@ -126,8 +125,8 @@ fn mean_of(values: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::ModelKind;
     use crate::interactions::{Duplicates, RawRow};
-    use crate::options::ModelKind;
 
     /// Users of two parities like ten items of their own; every one likes item 0, too.
     fn world() -> Interactions {
@@ -145,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_found_in_one_fold_by_what_was_learned_from_the_others() {
+    fn every_row_is_found_in_one_fold_by_what_was_trained_on_the_others() {
         let rows = world();
         let args = TrainArgs { model: ModelKind::UserKnn, ..TrainArgs::new("", "") };
         let cutoffs = Cutoffs::new(&[5, 12]).expect("cut-offs");
         let cross = cross_validate(&rows, None, &args, 4, &cutoffs).expect("validated");
         assert_eq!(cross.folds.len(), 4);
-        // Nobody is recommended what the fold's model has learned from, and the other parity's items come last.
+        // No user is recommended what the fold's model was trained on, and the other parity's items come last.
         for fold in &cross.folds {
             assert_eq!(fold.train_items_recommended, 0);
             assert!((fold.metrics.recall - 1.0).abs() < 1e-12, "{fold:?}");

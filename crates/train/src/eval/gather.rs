@@ -75,7 +75,7 @@ impl Gather<'_> {
         Ok(part)
     }
 
-    /// What the bundle knows of a user; none for a stranger.
+    /// What the bundle knows of a user; none for an unknown user.
     ///
     /// # Errors
     /// A bundle without histories.
@@ -130,17 +130,17 @@ impl Gather<'_> {
     }
 
     fn sums(&self, name: &str) -> Result<CsrInput, TrainError> {
-        let pieces = self.bundle.shards().iter().map(|shard| {
+        let shards = self.bundle.shards().iter().map(|shard| {
             let matrix = shard.sparse(name).map_err(|error| self.lacks(error))?;
             Ok((matrix, shard.ids(matrix.columns_of()).ordinals()))
         });
-        let pieces = pieces.collect::<Result<Vec<_>, TrainError>>()?;
-        let rows = pieces.first().map_or(0, |(matrix, _)| matrix.rows());
+        let shards = shards.collect::<Result<Vec<_>, TrainError>>()?;
+        let rows = shards.first().map_or(0, |(matrix, _)| matrix.rows());
         let mut csr = CsrInput { offsets: vec![0], ..CsrInput::default() };
         let mut entries = Vec::new();
         for row in 0..rows as u32 {
             entries.clear();
-            for (matrix, ordinals) in &pieces {
+            for (matrix, ordinals) in &shards {
                 let (columns, values) = matrix.row(row);
                 let all = columns.iter().zip(values);
                 entries.extend(all.map(|(&column, &value)| (ordinals[column as usize], value)));

@@ -20,7 +20,7 @@ pub struct Evaluator {
     cutoffs: Cutoffs,
 }
 
-/// What an evaluation of lists came to.
+/// The result of an evaluation of lists.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ListReport {
     /// The metrics at the largest cut-off. In JSON they stand at the top.
@@ -82,7 +82,7 @@ impl Evaluator {
         self.cutoffs.largest()
     }
 
-    /// The cut-offs.
+    /// The cut-offs that lists are scored at.
     pub fn cutoffs(&self) -> &Cutoffs {
         &self.cutoffs
     }

@@ -20,7 +20,7 @@ pub struct LocalModel {
     popularity: Vec<f32>,
 }
 
-/// What a bundle knows of a user; of a stranger nothing.
+/// What a bundle knows of a user; nothing of an unknown user.
 #[derive(Clone, Debug, Default)]
 pub struct LocalUser(Asker);
 
@@ -50,17 +50,17 @@ impl LocalModel {
         Ok(Self { part, items, ordinals, popularity, bundle })
     }
 
-    /// What names its content.
+    /// The digest of the bundle's manifest.
     pub fn digest(&self) -> String {
         self.bundle.digest().to_string()
     }
 
-    /// How it answers.
+    /// The bundle's recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.part.recipe
     }
 
-    /// What it knows of a user; none for a stranger.
+    /// What it knows of a user; none for an unknown user.
     ///
     /// # Errors
     /// A bundle without histories.
@@ -84,7 +84,7 @@ impl LocalModel {
         })
     }
 
-    /// The best items by what people of the user's attributes like; none if nothing is known of those.
+    /// The best items by what users of the same attributes like; none where the user has no known attribute.
     pub fn by_profile(&self, user: &LocalUser, scope: LocalScope<'_>) -> Option<LocalList> {
         let ranker = self.ranker();
         let list = |asker: &Asker, count| ranker.profile_of(asker, count);

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 /// Largest cut-off: the most that one answer can hold.
 pub const MAX_CUTOFF: usize = marquee_core::bounds::MAX_COUNT as usize;
-/// Most cut-offs at once: a table for people has no room for more.
+/// Most cut-offs at once: a printed table has no room for more.
 pub const MAX_CUTOFFS: usize = 16;
 
 /// Places at which lists are cut: ascending, distinct, at least one, each 1 to [`MAX_CUTOFF`].
@@ -87,7 +87,7 @@ pub enum Measure {
     Precision,
     /// Discounted gain of the hits over that of a perfect list.
     Ndcg,
-    /// Average precision.
+    /// Average precision: the mean of the precision at each hit.
     Map,
     /// Reciprocal of the first hit's place.
     Mrr,
@@ -157,7 +157,7 @@ pub struct Metrics {
     pub ndcg: f64,
     /// Its standard error.
     pub ndcg_standard_error: f64,
-    /// Mean average precision.
+    /// Mean over users of the average precision.
     pub map: f64,
     /// Its standard error.
     pub map_standard_error: f64,
@@ -409,7 +409,7 @@ mod tests {
             assert!(close(got, mean), "{measure:?} {got} {mean}");
             assert!(close(error, (squares / 2.0 / 3.0).sqrt()), "{measure:?} {error}");
         }
-        // Bits: 0, 1, 2, and 3 for the item that nobody has. Lists: (0 + 1 + 2) / 3 and (0 + 2 + 3) / 3.
+        // Bits: 0, 1, 2, and 3 for the item that no user has. Lists: (0 + 1 + 2) / 3 and (0 + 2 + 3) / 3.
         assert!(close(three.novelty.expect("lists"), (1.0 + 5.0 / 3.0) / 2.0), "{three:?}");
         assert!(close(three.novelty_standard_error.expect("lists"), 1.0 / 3.0), "{three:?}");
         // Recommended 1, 1, 2 and 2 times: (-3 - 1 + 2 + 6) / (4 × 6).
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_outside_the_catalogue_is_new_to_everybody() {
+    fn an_item_outside_the_catalogue_is_new_to_all_users() {
         let mut tally = Tally::new(&cutoffs(&[1]), &[4], 4);
         tally.add(&[Place { hit: false, item: None }], 1);
         let metrics = &tally.finish()[0];

@@ -31,7 +31,7 @@ pub struct PerUser {
     pub rows: Vec<UserRow>,
 }
 
-/// One user's scores.
+/// One user's scores, at each cut-off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserRow {
     /// The user's id.
@@ -48,10 +48,7 @@ impl PerUser {
     /// # Errors
     /// What the file system answers.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
-        match is_parquet(path) {
-            true => self.write_parquet(path),
-            false => self.write_csv(path),
-        }
+        if is_parquet(path) { self.write_parquet(path) } else { self.write_csv(path) }
     }
 
     fn write_csv(&self, path: &Path) -> Result<(), TrainError> {
@@ -177,10 +174,7 @@ impl PerUser {
             let scores = mine.into_iter().map(|(_, scores)| scores).collect();
             out.rows.push(UserRow { user, held_out, scores });
         }
-        match out.rows.is_empty() {
-            true => Err(TrainError::Empty { path: path.into() }),
-            false => Ok(out),
-        }
+        if out.rows.is_empty() { Err(TrainError::Empty { path: path.into() }) } else { Ok(out) }
     }
 }
 

@@ -11,8 +11,8 @@
 //!
 //! Only a two-dimensional array of little-endian float32 in C order is read, and float64, which is
 //! rounded. The shape must match the length of the file before anything is allocated for it. The numbers
-//! are read piece by piece into their place, so that they are in memory once; and they are read and not
-//! mapped, since nobody promises that somebody else's file stays as it is meanwhile.
+//! are read block by block into their place, so that they are in memory once. They are read and not
+//! mapped, since another process may change the file meanwhile.
 
 use crate::error::TrainError;
 use std::io::Read;
@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// How every `.npy` begins.
 pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// Longest header that is looked at; NumPy's own limit on headers of strangers.
+/// Longest header that is looked at; NumPy's own limit on headers of untrusted files.
 const MAX_HEADER_BYTES: usize = 10_000;
 /// Bytes of numbers that are read at a time, of either width: enough that the calls don't count, and little
 /// beside the numbers.
@@ -92,10 +92,10 @@ fn read_numbers(file: &mut impl Read, count: u64, width: u64) -> std::io::Result
     let count = usize::try_from(count).map_err(|_| beyond())?;
     let mut numbers = Vec::new();
     numbers.try_reserve_exact(count).map_err(|_| beyond())?;
-    let mut piece = vec![0u8; PIECE_BYTES];
+    let mut block = vec![0u8; PIECE_BYTES];
     while numbers.len() < count {
         let here = (PIECE_BYTES / width as usize).min(count - numbers.len());
-        let bytes = &mut piece[..here * width as usize];
+        let bytes = &mut block[..here * width as usize];
         file.read_exact(bytes)?;
         if width == 4 {
             numbers.extend(bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));

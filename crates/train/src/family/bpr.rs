@@ -7,15 +7,16 @@
 //!
 //! Steps are taken one after another: the result is the same on any number of threads.
 
+use super::definition::{Family, TrainingInput};
 use super::mf::{mf_matrices, mf_recipe};
-use super::{Lesson, Part};
+use super::part::Part;
+use super::shared_settings::{FACTORS, ITERATIONS, LEARNING_RATE, REGULARIZATION};
 use crate::als::Factors;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::options::TrainArgs;
 use crate::progress::Progress;
 use crate::random::Random;
-use crate::train::index_options;
+use crate::settings::{Bounds, ModelSettings, Setting, SettingInfo, even, log};
 use marquee_core::bounds::MAX_RANK;
 
 /// Columns that the bias takes.
@@ -26,32 +27,83 @@ const START_SCALE: f32 = 0.1;
 /// items has nearly no pairs.
 const MAX_DRAWS: usize = 20;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, label, .. } = lesson;
-    if args.factors() > MAX_RANK - BIASES {
-        let problem =
-            format!("bpr has a bias beside them: at most {} are allowed", MAX_RANK - BIASES);
-        return Err(TrainError::option("--factors", problem));
+const BPR_FACTORS: Setting<usize> = FACTORS
+    .with_bounds(Bounds::Counts(1, (MAX_RANK - BIASES) as u64))
+    .searched(log(16.0, 256.0).in_multiples_of(8));
+const BPR_REGULARIZATION: Setting<f32> =
+    REGULARIZATION.with_default(0.01).searched(log(0.001, 0.1));
+const BPR_LEARNING_RATE: Setting<f32> = LEARNING_RATE.searched(log(0.01, 0.2));
+const BPR_ITERATIONS: Setting<usize> = ITERATIONS.with_default(100).searched(even(30.0, 200.0));
+
+/// The family `bpr`.
+pub(super) struct Bpr;
+
+impl Family for Bpr {
+    fn name(&self) -> &'static str {
+        "bpr"
     }
-    let factors = learn(rows, args, label);
+
+    fn summary(&self) -> &'static str {
+        "Matrix factorisation by Bayesian personalised ranking"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![
+            BPR_FACTORS.info(),
+            BPR_REGULARIZATION.info(),
+            BPR_LEARNING_RATE.info(),
+            BPR_ITERATIONS.info(),
+        ]
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+struct BprSettings {
+    /// Components of a vector without its bias.
+    factors: usize,
+    regularization: f32,
+    learning_rate: f32,
+    iterations: usize,
+    seed: u64,
+}
+
+impl BprSettings {
+    fn of(settings: &ModelSettings, seed: u64) -> Self {
+        Self {
+            factors: settings.get(&BPR_FACTORS),
+            regularization: settings.get(&BPR_REGULARIZATION),
+            learning_rate: settings.get(&BPR_LEARNING_RATE),
+            iterations: settings.get(&BPR_ITERATIONS),
+            seed,
+        }
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, options, label, .. } = input;
+    let settings = BprSettings::of(settings, options.seed);
+    let factors = descend(rows, &settings, label);
     if !factors.users.iter().chain(&factors.items).all(|x| x.is_finite()) {
         let problem = "factors are not finite: give a smaller --learning-rate";
         return Err(TrainError::Diverged(problem.into()));
     }
     let mut part = Part::new(mf_recipe(None));
-    part.dense = mf_matrices(factors, index_options(args), args.rows.into());
+    part.dense = mf_matrices(factors, options.index.clone(), options.row_format);
     Ok(part
-        .parameter("factors", args.factors())
-        .parameter("regularization", args.regularization())
-        .parameter("learning_rate", args.learning_rate())
-        .parameter("iterations", args.iterations()))
+        .parameter("factors", settings.factors)
+        .parameter("regularization", settings.regularization)
+        .parameter("learning_rate", settings.learning_rate)
+        .parameter("iterations", settings.iterations))
 }
 
-fn learn(rows: &Interactions, args: &TrainArgs, label: &str) -> Factors {
-    let (factors, rank) = (args.factors(), args.factors() + BIASES);
-    let (rate, lambda) = (args.learning_rate(), args.regularization());
-    let mut random = Random::new(args.seed);
+/// Factors of users and items with the bias as a column, one step after another.
+fn descend(rows: &Interactions, settings: &BprSettings, label: &str) -> Factors {
+    let (factors, rank) = (settings.factors, settings.factors + BIASES);
+    let (rate, lambda) = (settings.learning_rate, settings.regularization);
+    let mut random = Random::new(settings.seed);
     let scale = START_SCALE / (factors as f32).sqrt();
     let mut users: Vec<f32> =
         (0..rows.users.len() * rank).map(|_| scale * (2.0 * random.uniform() - 1.0)).collect();
@@ -64,7 +116,7 @@ fn learn(rows: &Interactions, args: &TrainArgs, label: &str) -> Factors {
         user_of[rows.rows_of(user)].fill(user as u32);
     }
     let progress = Progress::new(label);
-    for sweep in 1..=args.iterations() {
+    for sweep in 1..=settings.iterations {
         for _ in 0..rows.len() {
             let row = random.below(rows.len());
             let (user, liked) = (user_of[row] as usize, rows.item[row] as usize);
@@ -93,7 +145,7 @@ fn learn(rows: &Interactions, args: &TrainArgs, label: &str) -> Factors {
                 *bias += rate * (sign * pull - lambda * *bias);
             }
         }
-        progress.set(sweep as u64, args.iterations() as u64);
+        progress.set(sweep as u64, settings.iterations as u64);
     }
     Factors { rank, users, items }
 }

@@ -1,12 +1,12 @@
-//! Vectors for items that nobody has interacted with yet, from what they are about.
+//! Vectors for items without interactions, from what they are about.
 //!
-//! A ridge regression from the topics of an item's texts to its factors, learned from the items that have
+//! A ridge regression from the topics of an item's texts to its factors, fitted to the items that have
 //! both (Gantner et al. 2010, "Learning attribute-to-feature mappings for cold-start recommendations", its
 //! linear mapping with squared loss): with T items × topics and Y items × rank, `W = (TᵀT + λI)⁻¹ TᵀY`, and
 //! the vector of a new item is its topics times W. Like all ridge regressions it shrinks: an item of which only
-//! its text is known comes after one of as good a fit that people have liked.
+//! its text is known comes after one of as good a fit that users have liked.
 
-use super::content::{Texts, Topics, is_described};
+use super::lsa::{Texts, Topics, is_described};
 use crate::als::{Factors, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;

@@ -2,13 +2,12 @@
 //!
 //! An item's text is the words of its title and of its tags (genres are tags). Terms that at least two
 //! items have are weighed by `count · (1 + ln((1 + items) / (1 + items with it)))`, and the matrix items ×
-//! terms is cut to its largest singular values by randomised subspace iteration (Halko, Martinsson and
-//! Tropp 2011, algorithm 4.4). A row of left singular vectors times singular values to the power of 3/4 is
+//! terms is cut to its largest singular values (`lsa`). A row of left singular vectors times singular values to the power of 3/4 is
 //! what an item is about.
 //!
 //! A power (Caron 2001, "Experiments with LSA scoring: optimal rank and basis"): with the values themselves
 //! the few strongest topics, which are the commonest genres and years, drown the others. Nothing is scaled to
-//! unit length: of items about the same, that of which more is told comes first, and people like what is told
+//! unit length: of items about the same, that of which more is told comes first, and users like what is told
 //! much of.
 //!
 //! The power, the number of topics and what lengths count are the best on validation rows of MovieLens small
@@ -20,21 +19,22 @@
 //! times how rare the word is, so that a text of an item's words is where the item is. These rows are in the
 //! bundle, by word, for SearchItems.
 //!
-//! A user is the sum of what is liked, where newer interactions count more. Items that nobody has seen
+//! A user is the sum of what is liked, where newer interactions count more. Items without interactions
 //! have topics like any other.
 
-use super::{Lesson, Part};
-use crate::csr::Csr;
+use super::definition::{Family, TrainingInput};
+use super::lsa::{Texts, Topics, is_described, top_terms};
+use super::part::Part;
+use super::shared_settings::{DECAY, FACTORS, require_times_of_decay};
 use crate::error::TrainError;
 use crate::history::history_of;
-use crate::random::Random;
-use crate::train::index_options;
-use faer::{Mat, Side};
+use crate::interactions::Interactions;
+use crate::settings::{Bounds, Setting, SettingInfo, log};
 use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
+use marquee_core::bounds::MAX_RANK;
 use marquee_core::model::recipe::{HistoryWeights, Recipe};
-use marquee_core::model::term::{of_word, words};
+use marquee_core::model::term::of_word;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 
 /// The matrix users × topics in a bundle.
 pub(crate) const USER_TOPICS: &str = "user_topics";
@@ -45,34 +45,71 @@ pub(crate) const TERM_TOPICS: &str = "term_topics";
 /// The matrix words × 1 in a bundle: what a word weighs by how rare it is.
 pub(crate) const TERM_RARITY: &str = "term_rarity";
 
-/// Items that a term must have: a term of one item makes nothing similar.
-const MIN_ITEMS: usize = 2;
 /// The power of the singular values in topics, see above.
 const SINGULAR_POWER: f64 = 0.75;
-/// Vectors beyond the wanted ones that the iteration takes along, so that the last wanted are right. Singular values of
-/// texts fall slowly, and with 10 the last of 50 topics depended on the start.
-const OVERSAMPLING: usize = 30;
-/// Times that the matrix and its transpose are applied: with more the topics of titles and tags of films stay the same.
-const SUBSPACE_ITERATIONS: usize = 8;
-/// A singular value below this share of the largest is rounding.
-const RANK_TOLERANCE: f64 = 1e-7;
 /// Terms that are listed of a topic.
 const TERMS_LISTED: usize = 8;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, items, args, .. } = lesson;
+const TOPICS_KEPT: Setting<usize> =
+    FACTORS.with_default(50).searched(log(16.0, 400.0).in_multiples_of(8));
+const TOPICS_SHOWN: Setting<usize> = Setting::new(
+    "topics",
+    "List this many topics of a content model with the terms they stand for",
+    Bounds::Counts(0, MAX_RANK as u64),
+    0,
+);
+
+/// The family `content`.
+pub(super) struct Content;
+
+impl Family for Content {
+    fn name(&self) -> &'static str {
+        "content"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Items whose titles and tags are of the same topics (LSA). Needs --items"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![TOPICS_KEPT.info(), DECAY.info(), TOPICS_SHOWN.info()]
+    }
+
+    fn recommends_unseen_items(&self) -> bool {
+        true
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn suits(&self, _rows: &Interactions, items: &[ItemRecord]) -> bool {
+        is_described(items)
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, items, settings, options, .. } = input;
     let Texts { words: terms, rarity, matrix } = Texts::of(items);
     if terms.is_empty() {
         return Err(TrainError::Data(
             "content needs titles or tags that several items share: give a file of them with --items".into(),
         ));
     }
-    let topics = Topics::of(&matrix, args.factors(), args.seed)?;
+    let topics = Topics::of(&matrix, settings.get(&TOPICS_KEPT), options.seed)?;
     let rank = topics.rank;
     let data: Vec<f32> = topics.items(SINGULAR_POWER).iter().map(|&x| x as f32).collect();
-    let decay = if rows.has_times() { args.decay() } else { args.history_weights(false)?.decay };
-    let history = HistoryWeights { decay, ..HistoryWeights::default() };
+    let mut history = HistoryWeights::default();
+    if rows.has_times() {
+        history.decay = settings.get(&DECAY);
+    } else {
+        require_times_of_decay(settings, &DECAY)?;
+    }
+    let decay = history.decay;
     let user = |user: usize| -> Vec<f32> {
         let (liked, weights) = history.weigh(&history_of(rows, user, |_| 1.0));
         let mut sum = vec![0f64; rank];
@@ -107,143 +144,15 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         term_topics: Some(TERM_TOPICS.into()),
         history: Some(history),
     });
-    part.notes = describe(&topics.right, rank, &terms, args.topics.unwrap_or(0));
+    part.notes = describe(&topics.right, rank, &terms, settings.get(&TOPICS_SHOWN));
     part.dense = vec![
         dense(USER_TOPICS, Entity::User, users.concat(), None, RowFormat::F32),
-        dense(ITEM_TOPICS, Entity::Item, data, Some(index_options(args)), args.rows.into()),
+        dense(ITEM_TOPICS, Entity::Item, data, Some(options.index.clone()), options.row_format),
         weighed,
         rarity,
     ];
     part.terms = terms.iter().map(|word| of_word(word)).collect();
     Ok(part.parameter("factors", rank).parameter("terms", terms.len()).parameter("decay", decay))
-}
-
-/// Whether anything is known of these items.
-pub(super) fn is_described(items: &[ItemRecord]) -> bool {
-    items.iter().any(|item| !item.title.is_empty() || !item.tags.is_empty())
-}
-
-/// The terms of one item, with how often it has each.
-fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
-    let mut terms = BTreeMap::new();
-    let mut add = |term: String| *terms.entry(term).or_insert(0) += 1;
-    words(&item.title).into_iter().for_each(&mut add);
-    for tag in &item.tags {
-        words(tag).into_iter().for_each(&mut add);
-    }
-    terms
-}
-
-/// What items are described by.
-pub(super) struct Texts {
-    /// Words that at least two items have, in alphabetical order.
-    pub(super) words: Vec<String>,
-    /// What each weighs by how rare it is.
-    rarity: Vec<f64>,
-    /// Items × words: how often each has it, times that.
-    pub(super) matrix: Csr,
-}
-
-impl Texts {
-    pub(super) fn of(items: &[ItemRecord]) -> Self {
-        let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
-        let mut having: BTreeMap<&str, usize> = BTreeMap::new();
-        for term in terms_of_items.iter().flat_map(BTreeMap::keys) {
-            *having.entry(term).or_insert(0) += 1;
-        }
-        having.retain(|_, count| *count >= MIN_ITEMS);
-        let rarity = |count: usize| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln();
-        let rarity: Vec<f64> = having.values().map(|&count| rarity(count)).collect();
-        let number: BTreeMap<&str, usize> = having.keys().copied().zip(0..).collect();
-        let mut matrix = Csr { columns: having.len(), offsets: vec![0], ..Csr::default() };
-        for terms in &terms_of_items {
-            let known = terms.iter().filter_map(|(term, &count)| {
-                let &n = number.get(term.as_str())?;
-                Some((n as u32, (f64::from(count) * rarity[n]) as f32))
-            });
-            let (terms, weights): (Vec<u32>, Vec<f32>) = known.unzip();
-            matrix.indices.extend(terms);
-            matrix.values.extend(weights);
-            matrix.offsets.push(matrix.indices.len());
-        }
-        Self { words: having.into_keys().map(str::to_string).collect(), rarity, matrix }
-    }
-}
-
-/// A truncated singular value decomposition.
-pub(super) struct Topics {
-    pub(super) rank: usize,
-    /// rank: singular values, largest first.
-    singular: Vec<f64>,
-    /// rows × rank: left singular vectors.
-    left: Vec<f64>,
-    /// terms × rank: right singular vectors.
-    right: Vec<f64>,
-}
-
-impl Topics {
-    pub(super) fn of(matrix: &Csr, wanted: usize, seed: u64) -> Result<Self, TrainError> {
-        let (rows, columns) = (matrix.rows(), matrix.columns);
-        let width = (wanted + OVERSAMPLING).min(rows).min(columns);
-        let transposed = matrix.transpose();
-        let mut random = Random::new(seed);
-        // Uniform numbers around 0 serve as normal ones do: any start that favours no direction.
-        let start: Vec<f64> =
-            (0..columns * width).map(|_| f64::from(random.uniform()) - 0.5).collect();
-        let mut basis = orthonormal(&times(matrix, &start, width), width);
-        for _ in 0..SUBSPACE_ITERATIONS {
-            let back = orthonormal(&times(&transposed, &basis, width), width);
-            basis = orthonormal(&times(matrix, &back, width), width);
-        }
-        // A ≈ Q QᵀA: the small matrix's eigenvectors turn Q into the left singular vectors.
-        let small = times(&transposed, &basis, width);
-        let b = Mat::from_fn(columns, width, |row, column| small[row * width + column]);
-        let gram = b.transpose() * &b;
-        let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| {
-            TrainError::Diverged("the topics can't be told apart: give other --factors".into())
-        })?;
-        let (values, vectors) = (eigen.S(), eigen.U());
-        // Ascending: the last are the largest.
-        let largest = values[width - 1].max(0.0).sqrt();
-        let singular: Vec<(usize, f64)> = (0..width)
-            .rev()
-            .map(|n| (n, values[n].max(0.0).sqrt()))
-            .filter(|(_, value)| *value > largest * RANK_TOLERANCE)
-            .take(wanted)
-            .collect();
-        let rank = singular.len();
-        // Both times the eigenvectors; rows of the small matrix are longer by the singular values.
-        let turn = |from: &[f64], longer: bool| -> Vec<f64> {
-            let row = |row: &[f64]| -> Vec<f64> {
-                let entry = |&(n, value): &(usize, f64)| {
-                    let sum: f64 = row.iter().enumerate().map(|(k, x)| x * vectors[(k, n)]).sum();
-                    if longer { sum / value } else { sum }
-                };
-                singular.iter().map(entry).collect()
-            };
-            from.par_chunks(width).map(row).collect::<Vec<_>>().concat()
-        };
-        let (left, right) = (turn(&basis, false), turn(&small, true));
-        let singular = singular.into_iter().map(|(_, value)| value).collect();
-        Ok(Self { rank, singular, left, right })
-    }
-
-    /// rows × rank: left singular vectors times singular values to a power. At 1 the inner products of
-    /// rows are those of the matrix's rows, nearly; below it the strongest topics count less.
-    pub(super) fn items(&self, power: f64) -> Vec<f64> {
-        self.scaled(&self.left, power)
-    }
-
-    /// terms × rank: what the rows of the matrix are to be multiplied with to be [`Self::items`].
-    fn terms(&self, power: f64) -> Vec<f64> {
-        self.scaled(&self.right, power - 1.0)
-    }
-
-    fn scaled(&self, vectors: &[f64], power: f64) -> Vec<f64> {
-        let scales: Vec<f64> = self.singular.iter().map(|value| value.powf(power)).collect();
-        let rows = vectors.chunks_exact(self.rank);
-        rows.flat_map(|row| row.iter().zip(&scales).map(|(x, scale)| x * scale)).collect()
-    }
 }
 
 /// The first topics, each by the terms that weigh most in it: `terms` is names × rank.
@@ -256,53 +165,4 @@ fn describe(terms: &[f64], rank: usize, names: &[String], count: usize) -> Vec<S
             format!("topic {topic}: {}", names.join(", "))
         })
         .collect()
-}
-
-/// Of each of the first topics the terms that weigh most in it, heaviest first, with their weights.
-pub(crate) fn top_terms<'a>(
-    terms: &[f64],
-    rank: usize,
-    names: &'a [String],
-    topics: usize,
-    listed: usize,
-) -> Vec<Vec<(&'a str, f64)>> {
-    let topic = |topic: usize| {
-        let rows = terms.chunks_exact(rank).zip(names);
-        let mut terms: Vec<(&str, f64)> =
-            rows.map(|(row, name)| (name.as_str(), row[topic])).collect();
-        // The sign of a topic means nothing: what weighs most is positive.
-        let larger = |a: f64, b: f64| if b.abs() > a.abs() { b } else { a };
-        let extreme = terms.iter().map(|(_, x)| *x).fold(0.0, larger);
-        terms.iter_mut().for_each(|(_, x)| *x *= extreme.signum());
-        terms.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-        terms.truncate(listed);
-        terms
-    };
-    (0..topics.min(rank)).map(topic).collect()
-}
-
-/// matrix × dense, both row-major; each row is summed alone.
-fn times(matrix: &Csr, dense: &[f64], width: usize) -> Vec<f64> {
-    let row = |row: usize| {
-        let mut out = vec![0f64; width];
-        let (columns, values) = matrix.row(row);
-        for (&column, &value) in columns.iter().zip(values) {
-            let from = &dense[column as usize * width..(column as usize + 1) * width];
-            out.iter_mut().zip(from).for_each(|(out, x)| *out += f64::from(value) * x);
-        }
-        out
-    };
-    (0..matrix.rows()).into_par_iter().map(row).collect::<Vec<_>>().concat()
-}
-
-/// An orthonormal basis of the columns.
-fn orthonormal(dense: &[f64], width: usize) -> Vec<f64> {
-    let rows = dense.len() / width;
-    let q =
-        Mat::from_fn(rows, width, |row, column| dense[row * width + column]).qr().compute_thin_Q();
-    let mut out = Vec::with_capacity(dense.len());
-    for row in 0..rows {
-        out.extend((0..width).map(|column| q[(row, column)]));
-    }
-    out
 }

@@ -11,14 +11,17 @@
 //! Of each row of B, which is what one liked item says of all others, the largest entries by magnitude are
 //! kept: what speaks against an item counts as well.
 
+use super::definition::{Family, TrainingInput};
+use super::part::Part;
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights};
 use super::sparse::{Entry, assemble, greatest, weights};
-use super::{Lesson, Part};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
+use crate::settings::{Setting, SettingInfo, log};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
-use marquee_bundle::{SparseInput, SparseShape};
+use marquee_bundle::{ItemRecord, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 use rayon::prelude::*;
 
@@ -27,16 +30,59 @@ pub(crate) const EASE: &str = "ease";
 /// Most users or items, whichever are fewer: their square in doubles is what the inverse takes, 3.2 GB.
 const MAX_SIDE: usize = 20_000;
 
+/// λ for each user, where none is given: more users make the Gram matrix larger, and what is right for it grows
+/// with it until it stays.
+const LAMBDA_PER_USER: f32 = 0.2;
+/// What λ is kept within, where none is given. Steck (2019) has 200 to 1,000 for catalogues of 20,000 to 41,000 items.
+const LAMBDA_RANGE: (f32, f32) = (50.0, 1_000.0);
+
+const LAMBDA: Setting<Option<f32>> = REGULARIZATION
+    .without_default("a fifth of the users, within 50 to 1000")
+    .searched(log(10.0, 3_000.0));
+const EASE_DECAY: Setting<f64> = DECAY.with_default(0.8);
+
+/// The family `ease`.
+pub(super) struct Ease;
+
+impl Family for Ease {
+    fn name(&self) -> &'static str {
+        "ease"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A linear model of items by items, in closed form (EASE)"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![LAMBDA.info(), NEIGHBOURS.info(), EASE_DECAY.info(), NEWEST.info()]
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
+        fits(rows)
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
 /// Whether there is room for the inverse.
-pub(super) fn fits(rows: &Interactions) -> bool {
+fn fits(rows: &Interactions) -> bool {
     rows.users.len().min(rows.items.len()) <= MAX_SIDE
 }
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
-    let history = args.history_weights(rows.has_times())?;
-    let lambda = args.ease_lambda(rows.users.len());
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, options, .. } = input;
+    let history = history_weights(settings, &EASE_DECAY, &NEWEST, rows.has_times())?;
+    let kept = settings.get(&NEIGHBOURS);
+    let (low, high) = LAMBDA_RANGE;
+    let lambda = settings
+        .get(&LAMBDA)
+        .unwrap_or((LAMBDA_PER_USER * rows.users.len() as f32).clamp(low, high));
     if !fits(rows) {
         return Err(TrainError::Data(format!(
             "ease inverts a matrix of users × users or items × items, whichever is smaller, and has room for \
@@ -45,9 +91,8 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
             rows.items.len()
         )));
     }
-    let users = weights(rows, args.weight);
+    let users = weights(rows, options.weight);
     let inverse = Inverse::of(users, f64::from(lambda))?;
-    let kept = args.neighbours();
     let diagonal = inverse.diagonal();
     let rows_of_b: Vec<(Vec<Entry>, f64, f64)> = (0..rows.items.len())
         .into_par_iter()
@@ -79,7 +124,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     Ok(part
         .parameter("regularization", lambda)
         .parameter("neighbours", kept)
-        .parameter("weight", args.weight.name())
+        .parameter("weight", options.weight.name())
         .history_parameters())
 }
 

@@ -1,7 +1,7 @@
 //! A blend of families, weighed by what they are worth on held-out interactions.
 //!
-//! The last fifth of each user's interactions by time is kept aside, every family that the data allow is
-//! fitted to the rest, and weights are searched by coordinates for the greatest nDCG@20 on what was kept,
+//! The last fifth of each user's interactions by time is held out, every family that the data allow is
+//! fitted to the rest, and weights are searched by coordinates for the greatest nDCG@20 on what was held out,
 //! with lists scaled and added as they are when a request is answered. Members that get no weight are
 //! dropped; the others are fitted again to everything.
 //!
@@ -10,32 +10,18 @@
 //!
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
-use super::content::is_described;
+use super::definition::{Family, Member, TrainingInput};
+use super::part::Part;
 use super::score::{Ranker, Scored, scaled};
-use super::{Lesson, Part, fit as fit_family};
-use crate::config::ModelConfig;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::options::{ModelKind, TrainArgs};
 use crate::random::shuffle;
+use crate::settings::SettingInfo;
 use crate::split::hold_out;
-use marquee_bundle::ItemRecord;
 use marquee_core::model::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Families that are tried.
-pub(crate) const MEMBERS: [ModelKind; 8] = [
-    ModelKind::Mf,
-    ModelKind::ItemKnn,
-    ModelKind::UserKnn,
-    ModelKind::Ease,
-    ModelKind::Rp3beta,
-    ModelKind::Transitions,
-    ModelKind::Content,
-    ModelKind::Trending,
-];
-const _: () = assert!(MEMBERS.len() <= MAX_BLEND_MEMBERS);
 /// Weights that are tried of each member, beside the largest at 1.
 const GRID: [f64; 9] = [0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0];
 /// Sweeps over the members; the search ends before when nothing gets better.
@@ -49,19 +35,41 @@ const CANDIDATES: usize = 150;
 /// The places that count.
 const CUTOFF: usize = 20;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, items, args, .. } = lesson;
-    let kinds = match args.members.as_slice() {
-        [] => allowed(rows, items),
-        given => given.iter().map(|member| member.model).collect(),
-    };
-    let weights = choose(lesson, &kinds)?;
+/// The family `hybrid`.
+pub(super) struct Hybrid;
+
+impl Family for Hybrid {
+    fn name(&self) -> &'static str {
+        "hybrid"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A blend of the others, whose weights are fitted on held-out interactions"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        Vec::new()
+    }
+
+    fn recommends_unseen_items(&self) -> bool {
+        true
+    }
+
+    fn predicts_cold_items(&self) -> bool {
+        true
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let weights = heaviest(choose(input)?, MAX_BLEND_MEMBERS);
     let mut part = Part::new(Recipe::Popularity);
     let mut members = Vec::new();
-    let chosen = kinds.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
-    for (kind, weight) in chosen {
-        let member = fit_member(kind, lesson, rows)?;
+    for (of, weight) in input.members.iter().zip(weights).filter(|(_, weight)| *weight > 0.0) {
+        let member = train_member(of, input, input.rows)?;
         members.push(BlendMember { recipe: member.recipe, weight });
         part.dense.extend(member.dense);
         part.sparse.extend(member.sparse);
@@ -69,9 +77,10 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         debug_assert!(part.terms.is_empty() || member.terms.is_empty());
         part.terms.extend(member.terms);
         part.notes.extend(member.notes);
-        part = part.parameter(&format!("weight of {}", kind.name()), weight);
+        let kind = of.family.name();
+        part = part.parameter(&format!("weight of {kind}"), weight);
         for (name, value) in member.parameters {
-            part = part.parameter(&format!("{}.{name}", kind.name()), value);
+            part = part.parameter(&format!("{kind}.{name}"), value);
         }
     }
     let listed: Vec<String> = members
@@ -83,65 +92,61 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     Ok(part)
 }
 
-/// The families that data allow as members.
-pub(crate) fn allowed(rows: &Interactions, items: &[ItemRecord]) -> Vec<ModelKind> {
-    let allowed = |kind: &ModelKind| match kind {
-        ModelKind::Transitions | ModelKind::Trending => rows.has_times(),
-        ModelKind::Content => is_described(items),
-        ModelKind::Ease => super::ease::fits(rows),
-        _ => true,
-    };
-    MEMBERS.into_iter().filter(allowed).collect()
-}
-
-fn fit_member(
-    kind: ModelKind,
-    lesson: Lesson<'_>,
+fn train_member(
+    member: &Member,
+    input: TrainingInput<'_>,
     rows: &Interactions,
 ) -> Result<Part, TrainError> {
-    // The member's own settings or defaults, not those of a hybrid.
-    let own = lesson.args.members.iter().find(|member| member.model == kind).cloned();
-    let own = own.unwrap_or(ModelConfig { model: kind, ..ModelConfig::default() });
-    let args = own.fill(&TrainArgs { members: Vec::new(), ..lesson.args.clone() });
-    fit_family(kind, Lesson { rows, args: &args, ..lesson })
+    member.family.train(TrainingInput { rows, settings: &member.settings, members: &[], ..input })
 }
 
-/// A weight for each kind, the largest 1; all alike where nobody has interactions enough to keep some.
-fn choose(lesson: Lesson<'_>, kinds: &[ModelKind]) -> Result<Vec<f64>, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
-    let Some(held) = hold_out(rows, args.seed) else {
-        return Ok(vec![1.0; kinds.len()]);
+/// The weights, of which all but the `count` greatest are 0; of equal ones the first stay.
+fn heaviest(weights: Vec<f64>, count: usize) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
+    let mut kept = vec![0.0; weights.len()];
+    for &member in order.iter().take(count) {
+        kept[member] = weights[member];
+    }
+    kept
+}
+
+/// A weight for each member, the largest 1; all 1 where no user has interactions enough to hold some out.
+fn choose(input: TrainingInput<'_>) -> Result<Vec<f64>, TrainError> {
+    let TrainingInput { rows, options, members, .. } = input;
+    let Some(held) = hold_out(rows, options.seed) else {
+        return Ok(vec![1.0; members.len()]);
     };
-    // Over all users and items: who has too few interactions to take part still teaches the members.
+    // Over all users and items: users with too few interactions to take part are trained on, too.
     let test = held.test.over(&rows.users, &rows.items);
     let train =
         rows.filter_rows(|user, row| test.items_of(user).binary_search(&rows.item[row]).is_err());
     let mut users: Vec<u32> = (0..rows.users.len() as u32)
         .filter(|&user| !test.items_of(user as usize).is_empty())
         .collect();
-    shuffle(&mut users, args.seed);
+    shuffle(&mut users, options.seed);
     users.truncate(MAX_USERS);
     users.sort_unstable();
     let popularity: Vec<f32> = train.item_counts().into_iter().map(|count| count as f32).collect();
-    let mut lists = Vec::with_capacity(kinds.len());
-    for &kind in kinds {
-        let part = fit_member(kind, lesson, &train)?;
-        let askers = part.askers(&train, &users, args.weight);
+    let mut lists = Vec::with_capacity(members.len());
+    for member in members {
+        let part = train_member(member, input, &train)?;
+        let askers = part.askers(&train, &users, options.weight);
         lists.push(Ranker::new(&part, &popularity).leaf_lists(&askers, BLEND_DEPTH));
     }
-    let people: Vec<Person> = users
+    let held_out_users: Vec<HeldOutUser> = users
         .par_iter()
         .enumerate()
         .map(|(n, &user)| {
             let lists: Vec<&[Scored]> = lists.iter().map(|lists| lists[n].as_slice()).collect();
-            Person::new(&lists, test.items_of(user as usize))
+            HeldOutUser::new(&lists, test.items_of(user as usize))
         })
         .collect();
-    Ok(search(&people, kinds.len()))
+    Ok(search(&held_out_users, members.len()))
 }
 
 /// One user on whom weights are tried.
-struct Person {
+struct HeldOutUser {
     /// Candidates × members: the scaled scores.
     scores: Vec<f64>,
     /// Whether each candidate was held out.
@@ -150,7 +155,7 @@ struct Person {
     ideal: f64,
 }
 
-impl Person {
+impl HeldOutUser {
     /// Candidates are what any member has among its first, in the order of items.
     fn new(lists: &[&[Scored]], held_out: &[u32]) -> Self {
         let mut candidates: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
@@ -195,21 +200,19 @@ fn discount(place: usize) -> f64 {
     1.0 / (place as f64 + 2.0).log2()
 }
 
-/// Mean nDCG over the people.
-fn mean_ndcg(people: &[Person], weights: &[f64]) -> f64 {
-    let each: Vec<f64> = people
-        .par_iter()
-        .map_init(Vec::new, |scratch, person| person.ndcg(weights, scratch))
-        .collect();
-    each.iter().sum::<f64>() / people.len().max(1) as f64
+/// Mean nDCG over the users.
+fn mean_ndcg(users: &[HeldOutUser], weights: &[f64]) -> f64 {
+    let each: Vec<f64> =
+        users.par_iter().map_init(Vec::new, |scratch, user| user.ndcg(weights, scratch)).collect();
+    each.iter().sum::<f64>() / users.len().max(1) as f64
 }
 
 /// From the best single member on, one weight at a time, as long as it helps.
-fn search(people: &[Person], members: usize) -> Vec<f64> {
+fn search(users: &[HeldOutUser], members: usize) -> Vec<f64> {
     let alone = |member: usize| -> Vec<f64> {
         (0..members).map(|other| if other == member { 1.0 } else { 0.0 }).collect()
     };
-    let singles: Vec<f64> = (0..members).map(|member| mean_ndcg(people, &alone(member))).collect();
+    let singles: Vec<f64> = (0..members).map(|member| mean_ndcg(users, &alone(member))).collect();
     let mut order: Vec<usize> = (0..members).collect();
     order.sort_by(|&a, &b| singles[b].total_cmp(&singles[a]));
     let Some(&first) = order.first() else { return Vec::new() };
@@ -224,7 +227,7 @@ fn search(people: &[Person], members: usize) -> Vec<f64> {
                 if weight == weights[member] || tried.iter().all(|weight| *weight == 0.0) {
                     continue;
                 }
-                let ndcg = mean_ndcg(people, &tried);
+                let ndcg = mean_ndcg(users, &tried);
                 if ndcg > best + MIN_GAIN {
                     (best, chosen) = (ndcg, weight);
                 }
@@ -244,16 +247,16 @@ fn search(people: &[Person], members: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// One person of whom items 1 and 4 are held out. The first member lists 1 and then 2, scaled to 1 and 0; the
+    /// One user of whom items 1 and 4 are held out. The first member lists 1 and then 2, scaled to 1 and 0; the
     /// second 3, 4 and 2, scaled to 1, 1/2 and 0.
-    fn person() -> Person {
-        Person::new(&[&[(1, 9.0), (2, 5.0)], &[(3, 4.0), (4, 3.0), (2, 2.0)]], &[1, 4])
+    fn user() -> HeldOutUser {
+        HeldOutUser::new(&[&[(1, 9.0), (2, 5.0)], &[(3, 4.0), (4, 3.0), (2, 2.0)]], &[1, 4])
     }
 
     #[test]
     fn gains_of_weights_by_hand() {
-        let (person, mut scratch) = (person(), Vec::new());
-        let mut ndcg = |weights: [f64; 2]| person.ndcg(&weights, &mut scratch);
+        let (user, mut scratch) = (user(), Vec::new());
+        let mut ndcg = |weights: [f64; 2]| user.ndcg(&weights, &mut scratch);
         let place = |place: f64| 1.0 / (place + 1.0).log2();
         let ideal = place(1.0) + place(2.0);
         for (weights, hits) in [
@@ -270,16 +273,22 @@ mod tests {
             assert!((found - hits / ideal).abs() < 1e-12, "{weights:?}: {found}");
         }
         // The best there is: the first member's list with the second's behind it, found from either side.
-        let weights = search(std::slice::from_ref(&person), 2);
+        let weights = search(std::slice::from_ref(&user), 2);
         assert!((ndcg([weights[0], weights[1]]) - (place(1.0) + place(3.0)) / ideal).abs() < 1e-12);
         assert_eq!(weights[0], 1.0, "the largest is 1");
         assert!(weights[1] > 0.0, "the second helps");
     }
 
     #[test]
+    fn a_blend_has_no_more_members_than_it_may() {
+        assert_eq!(heaviest(vec![0.1, 1.0, 0.5, 0.5], 2), [0.0, 1.0, 0.5, 0.0]);
+        assert_eq!(heaviest(vec![0.1, 1.0], 2), [0.1, 1.0]);
+    }
+
+    #[test]
     fn a_member_that_only_misleads_gets_no_weight() {
-        let person =
-            Person::new(&[&[(1, 2.0), (4, 1.5), (2, 1.0)], &[(7, 4.0), (8, 3.0)]], &[1, 4]);
-        assert_eq!(search(&[person], 2), [1.0, 0.0]);
+        let user =
+            HeldOutUser::new(&[&[(1, 2.0), (4, 1.5), (2, 1.0)], &[(7, 4.0), (8, 3.0)]], &[1, 4]);
+        assert_eq!(search(&[user], 2), [1.0, 0.0]);
     }
 }

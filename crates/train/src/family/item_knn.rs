@@ -1,4 +1,4 @@
-//! Items that the same people like: neighbours of items (Sarwar, Karypis, Konstan and Riedl 2001).
+//! Items that the same users like: neighbours of items (Sarwar, Karypis, Konstan and Riedl 2001).
 //!
 //! The similarity of two items is that of their columns of interactions, `a` and `b` over users:
 //!
@@ -10,36 +10,140 @@
 //!   `w (k₁ + 1) / (k₁ (1 − b + b l) + w)` times the same logarithm, where l is the item's sum of
 //!   weights over the mean of all; as PyPI `implicit` weighs.
 //!
-//! s is the shrinkage (Bell and Koren 2007): what few people have in common is chance. Of each item the
+//! s is the shrinkage (Bell and Koren 2007): what few users have in common is chance. Of each item the
 //! most similar others are kept, and a history's rows are summed.
 
+use super::definition::{Family, TrainingInput};
+use super::part::Part;
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, counts, greatest, product, weights};
-use super::{Lesson, Part};
 use crate::csr::Csr;
 use crate::error::TrainError;
-use crate::options::Similarity;
+use crate::settings::{
+    Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log, one_of,
+};
+use clap::ValueEnum;
 use marquee_bundle::{SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 
-/// The matrix of neighbours in a bundle, items × items: what a liked item says of another.
+/// The matrix of neighbours in a bundle, items × items: how much a liked item says for another.
 pub(crate) const ITEM_NEIGHBOURS: &str = "item_neighbours";
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
-    let history = args.history_weights(rows.has_times())?;
-    let similarity = args.similarity();
-    let shrinkage = f64::from(args.shrinkage.unwrap_or(0.0));
-    let (k1, b) = (args.bm25_k1.unwrap_or(0.5), args.bm25_b.unwrap_or(0.25));
-    let mut users = weights(rows, args.weight);
+/// What makes two items similar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ItemSimilarity {
+    /// The angle between the two rows of interactions.
+    Cosine,
+    /// What the two have in common, as a share of what either has. Items only.
+    Jaccard,
+    /// Interactions weighed as words are in search: of busy users less, of popular items bounded. Items only.
+    Bm25,
+    /// Cosine with interactions of busy users weighing less. Items only.
+    TfIdf,
+}
+choice_value!(ItemSimilarity);
+
+const KNN_NEIGHBOURS: Setting<usize> = NEIGHBOURS.with_default(200).searched(log(20.0, 500.0));
+const SIMILARITY: Setting<ItemSimilarity> = Setting::new(
+    "similarity",
+    "What makes two items or users similar",
+    Bounds::Choices,
+    ItemSimilarity::Bm25,
+)
+.searched(one_of());
+const BM25_K1: Setting<f32> = Setting::new(
+    "bm25-k1",
+    "How soon a popular item's interactions stop adding up under bm25",
+    Bounds::AtLeastZero,
+    0.5,
+)
+.only_with("similarity", &["bm25"])
+.searched(log(0.1, 3.0));
+const BM25_B: Setting<f32> = Setting::new(
+    "bm25-b",
+    "How much more slowly those of popular items count under bm25, 0 to 1",
+    Bounds::Within(0.0, 1.0),
+    0.25,
+)
+.only_with("similarity", &["bm25"])
+.searched(even(0.0, 1.0));
+const SHRINKAGE: Setting<f32> = Setting::new(
+    "shrinkage",
+    "Added to the divisor of a similarity, so that pairs with little in common count less",
+    Bounds::AtLeastZero,
+    0.0,
+)
+.only_with("similarity", &["cosine", "jaccard", "tf-idf"])
+.searched(log(0.3, 300.0));
+
+/// The family `item-knn`.
+pub(super) struct ItemKnn;
+
+impl Family for ItemKnn {
+    fn name(&self) -> &'static str {
+        "item-knn"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Items that the same users like"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![
+            KNN_NEIGHBOURS.info(),
+            SIMILARITY.info(),
+            BM25_K1.info(),
+            BM25_B.info(),
+            SHRINKAGE.info(),
+            DECAY.info(),
+            NEWEST.info(),
+        ]
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+struct KnnSettings {
+    similarity: ItemSimilarity,
+    shrinkage: f64,
+    bm25_k1: f32,
+    bm25_b: f32,
+    /// Neighbours that are kept of each item.
+    neighbours: usize,
+}
+
+impl KnnSettings {
+    fn of(settings: &ModelSettings) -> Self {
+        Self {
+            similarity: settings.get(&SIMILARITY),
+            shrinkage: f64::from(settings.get(&SHRINKAGE)),
+            bm25_k1: settings.get(&BM25_K1),
+            bm25_b: settings.get(&BM25_B),
+            neighbours: settings.get(&KNN_NEIGHBOURS),
+        }
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, options, .. } = input;
+    let history = history_weights(settings, &DECAY, &NEWEST, rows.has_times())?;
+    let KnnSettings { similarity, shrinkage, bm25_k1: k1, bm25_b: b, neighbours } =
+        KnnSettings::of(settings);
+    let mut users = weights(rows, options.weight);
     match similarity {
-        Similarity::Jaccard => users.values.fill(1.0),
-        Similarity::TfIdf => weigh_by_rarity(&mut users),
-        Similarity::Bm25 => {
+        ItemSimilarity::Jaccard => users.values.fill(1.0),
+        ItemSimilarity::TfIdf => weigh_by_rarity(&mut users),
+        ItemSimilarity::Bm25 => {
             saturate(&mut users, k1, b);
             weigh_by_rarity(&mut users);
         }
-        Similarity::Cosine | Similarity::Pearson => {}
+        ItemSimilarity::Cosine => {}
     }
     let items = users.transpose();
     let sizes = counts(&items);
@@ -47,8 +151,8 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         .map(|item| items.row(item).1.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt())
         .collect();
     let similarity_of = |item: usize, other: usize, dot: f64| match similarity {
-        Similarity::Bm25 => dot,
-        Similarity::Jaccard => {
+        ItemSimilarity::Bm25 => dot,
+        ItemSimilarity::Jaccard => {
             dot / (f64::from(sizes[item]) + f64::from(sizes[other]) - dot + shrinkage)
         }
         _ => dot / (lengths[item] * lengths[other] + shrinkage),
@@ -59,7 +163,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
             // Who says nothing (a user of all items, under an inverse frequency) makes nothing similar.
             (other as usize != item && similarity > 0.0).then_some((other, similarity))
         };
-        greatest(row.into_iter().filter_map(similar).collect(), args.neighbours())
+        greatest(row.into_iter().filter_map(similar).collect(), neighbours)
     });
     let mut part = Part::new(Recipe::ItemRows { matrix: ITEM_NEIGHBOURS.into(), history });
     part.sparse.push(SparseInput {
@@ -68,12 +172,12 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         matrix,
     });
     let part = part
-        .parameter("similarity", similarity.name())
-        .parameter("neighbours", args.neighbours())
-        .parameter("weight", args.weight.name())
+        .parameter("similarity", choice_name(similarity))
+        .parameter("neighbours", neighbours)
+        .parameter("weight", options.weight.name())
         .history_parameters();
     Ok(match similarity {
-        Similarity::Bm25 => part.parameter("bm25_k1", k1).parameter("bm25_b", b),
+        ItemSimilarity::Bm25 => part.parameter("bm25_k1", k1).parameter("bm25_b", b),
         _ => part.parameter("shrinkage", shrinkage),
     })
 }

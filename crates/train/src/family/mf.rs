@@ -4,68 +4,158 @@
 //! equation 4). By the identity of Woodbury that takes of the item factors Y only the rows of these items,
 //! and theirs of `Y (YᵀY + λI)⁻¹`, which is written beside: the fold-in matrix.
 
-use super::{Lesson, Part, cold_items};
-use crate::als::{Factors, RegularizationScaling, fit as fit_als, inverse_gram, scores};
+use super::cold_items;
+use super::definition::{Family, TrainingInput, TrainingOptions};
+use super::part::Part;
+use super::shared_settings::{FACTORS, ITERATIONS, REGULARIZATION};
+use crate::als::{AlsOptions, Factors, RegularizationScaling, fit, inverse_gram, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::options::TrainArgs;
 use crate::progress::Progress;
-use crate::train::{ITEM_FACTORS, USER_FACTORS, index_options};
-use crate::weight::confidences;
+use crate::settings::{
+    Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log,
+};
+use crate::weight::{Weight, confidences};
 use marquee_bundle::{DenseInput, Entity, IndexOptions, RowFormat};
 use marquee_core::model::recipe::{FoldIn, Recipe};
 
+/// The matrix of user factors in a bundle of matrix factorisation.
+pub const USER_FACTORS: &str = "user_factors";
+/// The matrix of item factors in a bundle of matrix factorisation.
+pub const ITEM_FACTORS: &str = "item_factors";
 /// The matrix items × rank that recent items are folded in by.
 pub(crate) const ITEM_FOLD_IN: &str = "item_fold_in";
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, items, args, label } = lesson;
-    let mut factors = factorise(rows, args, label)?;
+choice_value!(RegularizationScaling);
+
+/// How λ is spread over users and items.
+pub(super) const REGULARIZATION_SCALING: Setting<RegularizationScaling> = Setting::new(
+    "regularization-scaling",
+    "How regularization is spread: the same for all, or in proportion to how often a user or an item occurs",
+    Bounds::Choices,
+    RegularizationScaling::None,
+);
+
+/// Confidence in an observed pair of weight 1.
+pub(super) const ALPHA: Setting<f32> = Setting::new(
+    "alpha",
+    "Confidence in an observed pair of weight 1, where an unobserved one has 1; as in PyPI implicit",
+    Bounds::AboveZero,
+    1.0,
+);
+
+/// The family `mf`.
+pub(super) struct Mf;
+
+impl Family for Mf {
+    fn name(&self) -> &'static str {
+        "mf"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Matrix factorisation: implicit-feedback ALS"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![
+            FACTORS.searched(log(16.0, 256.0).in_multiples_of(8)).info(),
+            REGULARIZATION.searched(log(0.1, 100.0)).info(),
+            REGULARIZATION_SCALING.info(),
+            ALPHA.searched(log(0.3, 30.0)).info(),
+            ITERATIONS.searched(even(8.0, 24.0)).info(),
+        ]
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn predicts_cold_items(&self) -> bool {
+        true
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+/// Settings of ALS, for `mf` and for `user-knn` by vectors.
+pub(super) struct AlsSettings {
+    /// What ALS is run with.
+    pub(super) options: AlsOptions,
+    /// Confidence in an observed pair of weight 1.
+    pub(super) alpha: f32,
+    /// What an interaction weighs.
+    weight: Weight,
+}
+
+impl AlsSettings {
+    /// Those that are given, and defaults.
+    pub(super) fn of(settings: &ModelSettings, options: &TrainingOptions) -> Self {
+        Self {
+            options: AlsOptions {
+                factors: settings.get(&FACTORS),
+                regularization: settings.get(&REGULARIZATION),
+                scaling: settings.get(&REGULARIZATION_SCALING),
+                iterations: settings.get(&ITERATIONS),
+                seed: options.seed,
+            },
+            alpha: settings.get(&ALPHA),
+            weight: options.weight,
+        }
+    }
+
+    /// Factors of users and items.
+    ///
+    /// # Errors
+    /// Factors that are not finite.
+    pub(super) fn factorise(
+        &self,
+        rows: &Interactions,
+        label: &str,
+    ) -> Result<Factors, TrainError> {
+        let progress = Progress::new(label);
+        let total = self.options.iterations as u64;
+        fit(&confidences(rows, self.weight, self.alpha), &self.options, &|done| {
+            progress.set(done as u64, total)
+        })
+    }
+
+    /// The part with these settings among its parameters.
+    pub(super) fn noted_in(&self, part: Part) -> Part {
+        part.parameter("factors", self.options.factors)
+            .parameter("regularization", self.options.regularization)
+            .parameter("regularization_scaling", choice_name(self.options.scaling))
+            .parameter("alpha", self.alpha)
+            .parameter("iterations", self.options.iterations)
+            .parameter("weight", self.weight.name())
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, items, settings, options, label, .. } = input;
+    let als = AlsSettings::of(settings, options);
+    let mut factors = als.factorise(rows, label)?;
     // Items without interactions have factors of zero and are no part of the Gram matrix.
-    let inverse = regularised_inverse(&factors, rows.users.len(), args)?;
-    let predicted = match args.cold_items {
-        true => Some(cold_items::predict(&mut factors, rows, items, args.seed)?),
-        false => None,
+    let inverse = regularised_inverse(&factors, rows.users.len(), &als.options)?;
+    let predicted = if options.predict_cold_items {
+        Some(cold_items::predict(&mut factors, rows, items, options.seed)?)
+    } else {
+        None
     };
     let folding = fold_in_matrix(&factors, &inverse);
     let mut part = Part::new(mf_recipe(Some(FoldIn {
         matrix: ITEM_FOLD_IN.into(),
-        confidence: f64::from(args.alpha()),
+        confidence: f64::from(als.alpha),
     })));
-    part.dense = mf_matrices(factors, index_options(args), args.rows.into());
+    part.dense = mf_matrices(factors, options.index.clone(), options.row_format);
     part.dense.push(folding);
     if let Some(items) = predicted {
         part.notes
             .push(format!("mf: {items} items without interactions have vectors from their texts"));
         part = part.parameter("cold_items", items);
     }
-    Ok(part.als_parameters(args))
-}
-
-impl Part {
-    /// Notes the settings of ALS.
-    pub(super) fn als_parameters(self, args: &TrainArgs) -> Self {
-        self.parameter("factors", args.factors())
-            .parameter("regularization", args.regularization())
-            .parameter("regularization_scaling", args.regularization_scaling().name())
-            .parameter("alpha", args.alpha())
-            .parameter("iterations", args.iterations())
-            .parameter("weight", args.weight.name())
-    }
-}
-
-/// Factors of users and items.
-pub(super) fn factorise(
-    rows: &Interactions,
-    args: &TrainArgs,
-    label: &str,
-) -> Result<Factors, TrainError> {
-    let progress = Progress::new(label);
-    let total = args.iterations() as u64;
-    fit_als(&confidences(rows, args.weight, args.alpha()), &args.als(), &|done| {
-        progress.set(done as u64, total)
-    })
+    Ok(als.noted_in(part))
 }
 
 /// `(YᵀY + λI)⁻¹`, rank × rank. Where λ grows with what a user's confidences sum to, it is that of
@@ -73,16 +163,16 @@ pub(super) fn factorise(
 fn regularised_inverse(
     factors: &Factors,
     users: usize,
-    args: &TrainArgs,
+    als: &AlsOptions,
 ) -> Result<Vec<f32>, TrainError> {
     let rank = factors.rank;
-    let lambda = match args.regularization_scaling() {
-        RegularizationScaling::None => args.regularization(),
+    let lambda = match als.scaling {
+        RegularizationScaling::None => als.regularization,
         // λ is the mean over users and items, and either side's sums add up to the same: so the mean of
         // one side is as the other side's share of rows, twice.
         RegularizationScaling::Frequency => {
             let (users, items) = (users as f32, (factors.items.len() / rank) as f32);
-            args.regularization() * (users + items) / (2.0 * users)
+            als.regularization * (users + items) / (2.0 * users)
         }
     };
     inverse_gram(&factors.items, rank, lambda)

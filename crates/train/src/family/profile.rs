@@ -1,17 +1,17 @@
-//! What people of an age, a region, a language like: an answer for those of whom nothing else is known.
+//! What users of an age, a region, a language like: an answer for users without a history.
 //!
 //! A ridge regression (Hoerl and Kennard 1970) of what users like on their attributes, as in the linear
 //! mappings from attributes of Gantner, Drumond, Freudenthaler, Rendle and Schmidt-Thieme 2010 ("Learning
 //! attribute-to-feature mappings for cold-start recommendations"), but to items rather than to the factors of
 //! one family: with A users × attributes of zeros and ones, its first column all ones, and R users × items of
-//! what they like, `B = (AᵀA + Λ)⁻¹ AᵀR`. A row of B says how much more, or less, likely somebody of the
+//! what they like, `B = (AᵀA + Λ)⁻¹ AᵀR`. A row of B says how much more, or less, likely a user with the
 //! attribute likes an item; the first row, which Λ leaves alone, is the share of all who do. So a user's
 //! scores are the row-sum of a sparse matrix terms × items: any family can have it, it is one operation for
 //! shards, and it comes down to popularity where attributes say nothing.
 //!
 //! Users who are described and have no interactions are in the bundle with their attributes.
 
-use super::Part;
+use super::part::Part;
 use super::sparse::{Entry, Sums, assemble, greatest};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -31,9 +31,9 @@ const PROFILE: &str = "profile";
 const USER_TERMS: &str = "user_terms";
 /// Λ of an attribute: one that so many users have is believed by half.
 const RIDGE: f64 = 10.0;
-/// Λ of what everybody has: only so that there is an inverse.
+/// Λ of what all users have: only so that there is an inverse.
 const RIDGE_OF_EVERYBODY: f64 = 1e-6;
-/// Users with interactions who must have an attribute: of one alone it says what that one likes.
+/// Users with interactions who must have an attribute: of one alone it would say what that one likes.
 const MIN_USERS: usize = 2;
 /// Attributes with their values that are kept, those that most users have: their Gram matrix is inverted.
 const MAX_TERMS: usize = 2_000;
@@ -42,7 +42,7 @@ const KEPT_ITEMS: usize = 1_000;
 /// A coefficient below is rounding.
 const MIN_COEFFICIENT: f64 = 1e-9;
 
-/// A part that answers by attributes where it knows no taste, and the interactions over all its users.
+/// A part that answers by attributes where a user has no history, and the interactions over all its users.
 ///
 /// # Errors
 /// No user with interactions has an attribute that another one has.
@@ -76,13 +76,13 @@ pub(crate) fn with_profile(
     let described: Vec<Vec<u32>> = known.iter().map(|known| numbers(*known)).collect();
     let coefficients = coefficients(&described, &rows, terms.len() + 1)?;
 
-    // Who is described and was never seen comes last in what is learned, and in order in the bundle.
-    let strangers = file.users.iter().filter(|(id, known)| {
+    // Users who are described and have no interactions are not trained on; in the bundle all are in order.
+    let described_only = file.users.iter().filter(|(id, known)| {
         !numbers(Some(known)).is_empty()
             && rows.users.binary_search_by(|a| compare_ids(a, id)).is_err()
     });
     let mut users: Vec<String> =
-        rows.users.iter().chain(strangers.map(|(id, _)| id)).cloned().collect();
+        rows.users.iter().chain(described_only.map(|(id, _)| id)).cloned().collect();
     users.sort_unstable_by(|a, b| compare_ids(a, b));
     let place: HashMap<&str, u32> = users.iter().map(String::as_str).zip(0..).collect();
     let place: Vec<u32> = rows.users.iter().map(|id| place[id.as_str()]).collect();

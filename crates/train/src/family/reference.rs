@@ -4,8 +4,9 @@ use super::score::{Asker, Ranker};
 use super::*;
 use crate::catalogue::with_catalogue;
 use crate::eval::{Metrics, evaluate_lists, users_to_evaluate};
-use crate::options::{ColumnArgs, ItemColumnArgs};
-use crate::read::{ItemsFile, read_interactions, read_items};
+use crate::options::TrainArgs;
+use crate::read::{ColumnArgs, ItemColumnArgs, ItemsFile, read_interactions, read_items};
+use crate::weight::Weight;
 use crate::{Duplicates, HoldOut};
 use std::path::Path;
 
@@ -33,16 +34,21 @@ fn split(name: &str) -> Option<Split> {
     })
 }
 
-fn measure(split: &Split, args: &TrainArgs) -> Metrics {
+/// What a training has by default.
+fn options() -> TrainingOptions {
+    TrainArgs::new("", "").training_options()
+}
+
+fn measure(split: &Split, config: &ModelConfig) -> Metrics {
     let rows = &split.hold_out.train;
     let (items, _) = crate::catalogue::records(&rows.items, Some(&split.items));
-    let part = fit(args.model, Lesson { rows, items: &items, args, label: "fitting" })
-        .unwrap_or_else(|error| panic!("{error}"));
+    let part = config.train(rows, &items, &options(), "fitting");
+    let part = part.unwrap_or_else(|error| panic!("{error}"));
     let users = users_to_evaluate(&split.hold_out, 64, None, 1);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     let lists = Ranker::new(&part, &popularity).lists(&part.askers(rows, &users, Weight::None), 20);
     let metrics = evaluate_lists(&split.hold_out, &users, &lists, 20);
-    let kind = args.model.name();
+    let kind = config.model.name();
     eprintln!("{kind}: recall {:.4} nDCG {:.4} {:?}", metrics.recall, metrics.ndcg, part.notes);
     metrics
 }
@@ -50,27 +56,25 @@ fn measure(split: &Split, args: &TrainArgs) -> Metrics {
 const SETS: [&str; 2] = ["ml-latest-small", "movietweetings-100k"];
 
 /// At least 99 % of the peer's recall and nDCG, at its own settings.
-fn reaches(name: &str, args: &TrainArgs, recall: f64, ndcg: f64) {
+fn reaches(name: &str, config: &ModelConfig, recall: f64, ndcg: f64) {
     let Some(split) = split(name) else { return };
-    finds(name, &split, args, recall, ndcg);
+    finds(name, &split, config, recall, ndcg);
 }
 
-fn finds(name: &str, split: &Split, args: &TrainArgs, recall: f64, ndcg: f64) {
-    let found = measure(split, args);
+fn finds(name: &str, split: &Split, config: &ModelConfig, recall: f64, ndcg: f64) {
+    let found = measure(split, config);
     assert!(found.recall >= 0.99 * recall, "{name}: recall {:.4} of {recall}", found.recall);
     assert!(found.ndcg >= 0.99 * ndcg, "{name}: nDCG {:.4} of {ndcg}", found.ndcg);
 }
 
-fn plain(model: ModelKind) -> TrainArgs {
-    TrainArgs { model, decay: Some(1.0), ..TrainArgs::new("", "") }
+fn plain(model: ModelKind) -> ModelConfig {
+    ModelConfig::of(model).with("decay", 1.0)
 }
 
 #[test]
 fn bm25_is_as_good_as_the_peer() {
-    let with = |b, neighbours| TrainArgs {
-        bm25_b: Some(b),
-        neighbours: Some(neighbours),
-        ..plain(ModelKind::ItemKnn)
+    let with = |b: f64, neighbours: usize| {
+        plain(ModelKind::ItemKnn).with("bm25-b", b).with("neighbours", neighbours)
     };
     reaches(SETS[0], &with(0.25, 200), 0.1414, 0.1046);
     reaches(SETS[1], &with(0.0, 100), 0.2322, 0.1137);
@@ -84,10 +88,8 @@ fn neighbours_of_users_are_as_good_as_the_peer() {
 
 #[test]
 fn ease_is_as_good_as_the_peer() {
-    let with = |lambda| TrainArgs {
-        regularization: Some(lambda),
-        neighbours: Some(2_000),
-        ..plain(ModelKind::Ease)
+    let with = |lambda: f64| {
+        plain(ModelKind::Ease).with("regularization", lambda).with("neighbours", 2_000)
     };
     reaches(SETS[0], &with(100.0), 0.1532, 0.1134);
     reaches(SETS[1], &with(800.0), 0.2336, 0.1150);
@@ -96,15 +98,15 @@ fn ease_is_as_good_as_the_peer() {
 /// At defaults: among the items of train and test, as the peer is measured, and among all that are described.
 #[test]
 fn topics_are_as_good_as_the_peer() {
-    let args = TrainArgs { model: ModelKind::Content, ..TrainArgs::new("", "") };
+    let config = ModelConfig::of(ModelKind::Content);
     for (name, recall, ndcg) in [(SETS[0], 0.0434, 0.0312), (SETS[1], 0.0644, 0.0327)] {
         let Some(mut split) = split(name) else { continue };
-        finds(name, &split, &args, recall, ndcg);
+        finds(name, &split, &config, recall, ndcg);
         let HoldOut { train, test, .. } = &mut split.hold_out;
         for rows in [train, test] {
             *rows = with_catalogue(rows, &split.items);
         }
-        finds(name, &split, &args, recall, ndcg);
+        finds(name, &split, &config, recall, ndcg);
     }
 }
 
@@ -113,7 +115,7 @@ fn topics_are_as_good_as_the_peer() {
 #[test]
 fn the_blend_is_better_than_every_peer_and_member() {
     let Some(split) = split(SETS[0]) else { return };
-    let of = |model| measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") });
+    let of = |model| measure(&split, &ModelConfig::of(model));
     let (hybrid, transitions) = (of(ModelKind::Hybrid), of(ModelKind::Transitions));
     assert!(hybrid.recall > 0.1588 && hybrid.ndcg > 0.1153, "{hybrid:?}");
     assert!(hybrid.ndcg > 1.03 * transitions.ndcg, "{hybrid:?} beside {transitions:?}");
@@ -125,9 +127,8 @@ fn a_fold_in_finds_what_a_trained_row_finds() {
     for name in SETS {
         let Some(split) = split(name) else { continue };
         let rows = &split.hold_out.train;
-        let args = TrainArgs { model: ModelKind::Mf, ..TrainArgs::new("", "") };
-        let part = fit(args.model, Lesson { rows, items: &[], args: &args, label: "fitting" })
-            .unwrap_or_else(|error| panic!("{error}"));
+        let part = ModelConfig::of(ModelKind::Mf).train(rows, &[], &options(), "fitting");
+        let part = part.unwrap_or_else(|error| panic!("{error}"));
         let users = users_to_evaluate(&split.hold_out, 64, None, 1);
         let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
         let known = part.askers(rows, &users, Weight::None);
@@ -148,7 +149,7 @@ fn a_fold_in_finds_what_a_trained_row_finds() {
 fn defaults_need_no_tuning() {
     for name in SETS {
         let Some(split) = split(name) else { continue };
-        let of = |model| measure(&split, &TrainArgs { model, ..TrainArgs::new("", "") }).ndcg;
+        let of = |model| measure(&split, &ModelConfig::of(model)).ndcg;
         let popularity = of(ModelKind::Popularity);
         for kind in [ModelKind::Mf, ModelKind::ItemKnn, ModelKind::UserKnn, ModelKind::Ease] {
             let ndcg = of(kind);

@@ -6,23 +6,58 @@
 //! by the item's popularity to the power β. The first step is the history's weights; the other two, and
 //! the division, are a matrix items × items, of whose rows the largest entries are kept.
 
+use super::definition::{Family, TrainingInput};
+use super::part::Part;
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, counts, greatest, ones, product};
-use super::{Lesson, Part};
 use crate::csr::Csr;
 use crate::error::TrainError;
+use crate::settings::{Bounds, Setting, SettingInfo, even, log};
 use marquee_bundle::{SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 
 /// The matrix of chances in a bundle, items × items.
 pub(crate) const RP3BETA: &str = "rp3beta";
-/// Default β.
-const BETA: f32 = 0.3;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
-    let history = args.history_weights(rows.has_times())?;
-    let beta = args.beta.unwrap_or(BETA);
+/// β.
+const BETA: Setting<f32> = Setting::new(
+    "beta",
+    "How much popular items are held back: 0 is not at all",
+    Bounds::AtLeastZero,
+    0.3,
+)
+.searched(even(0.0, 1.0));
+const WALK_NEIGHBOURS: Setting<usize> = NEIGHBOURS.searched(log(50.0, 1_000.0));
+
+/// The family `rp3beta`.
+pub(super) struct Rp3beta;
+
+impl Family for Rp3beta {
+    fn name(&self) -> &'static str {
+        "rp3beta"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Random walks of three steps, less what is popular anyway"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![BETA.info(), WALK_NEIGHBOURS.info(), DECAY.info(), NEWEST.info()]
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, .. } = input;
+    let history = history_weights(settings, &DECAY, &NEWEST, rows.has_times())?;
+    let (beta, kept) = (settings.get(&BETA), settings.get(&WALK_NEIGHBOURS));
     let users = ones(rows);
     let items = users.transpose();
     let held_back: Vec<f64> = counts(&items)
@@ -35,11 +70,11 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
             (other, (chance / held_back[other as usize]) as f32)
         };
         let others = row.into_iter().filter(|(other, _)| *other as usize != item);
-        greatest(others.map(end).collect(), args.neighbours())
+        greatest(others.map(end).collect(), kept)
     });
     let mut part = Part::new(Recipe::ItemRows { matrix: RP3BETA.into(), history });
     part.sparse.push(SparseInput { name: RP3BETA.into(), shape: SparseShape::ITEM_ROWS, matrix });
-    Ok(part.parameter("beta", beta).parameter("neighbours", args.neighbours()).history_parameters())
+    Ok(part.parameter("beta", beta).parameter("neighbours", kept).history_parameters())
 }
 
 /// Rows divided by what they sum to.

@@ -8,7 +8,7 @@
 //! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does. Lists that are too short end with what
 //! is popular.
 
-use super::Part;
+use super::part::Part;
 use super::sparse::Sums;
 use crate::als::scores;
 use crate::eval::rank::{popularity_order, select_best};

@@ -3,10 +3,13 @@
 use super::score::{Asker, Ranker};
 use super::*;
 use crate::csr::Csr;
+use crate::error::TrainError;
+use crate::interactions::Interactions;
 use crate::interactions::{Duplicates, RawRow};
-use crate::options::{Optimizer, Similarity};
-use clap::ValueEnum as _;
-use marquee_core::model::recipe::{BlendMember, Seen};
+use crate::settings::{ModelSettings, Value};
+use crate::weight::Weight;
+use marquee_bundle::{IndexOptions, ItemRecord, RowFormat};
+use marquee_core::model::recipe::{BlendMember, Recipe, Seen};
 use proptest::prelude::*;
 
 /// Interactions of users 0.. with items 0.., each (user, item, value, time).
@@ -26,8 +29,21 @@ fn table(users: usize, items: usize, rows: &[(u32, u32, f32, f64)]) -> Interacti
     .0
 }
 
-fn args(model: ModelKind) -> TrainArgs {
-    TrainArgs { model, ..TrainArgs::new("", "") }
+const SEED: u64 = 1;
+
+fn options() -> TrainingOptions {
+    TrainingOptions {
+        weight: Weight::None,
+        seed: SEED,
+        index: IndexOptions::default(),
+        row_format: RowFormat::F32,
+        predict_cold_items: false,
+    }
+}
+
+/// A family with its defaults.
+fn of(model: ModelKind) -> ModelConfig {
+    ModelConfig::of(model)
 }
 
 fn records(rows: &Interactions) -> Vec<ItemRecord> {
@@ -41,10 +57,17 @@ fn records(rows: &Interactions) -> Vec<ItemRecord> {
     rows.items.iter().enumerate().map(record).collect()
 }
 
-fn fitted(rows: &Interactions, args: &TrainArgs) -> Part {
-    let items = records(rows);
-    let lesson = Lesson { rows, items: &items, args, label: "fitting" };
-    fit(args.model, lesson).unwrap_or_else(|error| panic!("{error}"))
+fn trained(
+    rows: &Interactions,
+    items: &[ItemRecord],
+    config: &ModelConfig,
+) -> Result<Part, TrainError> {
+    config.check()?;
+    config.train(rows, items, &options(), "fitting")
+}
+
+fn fitted(rows: &Interactions, config: &ModelConfig) -> Part {
+    trained(rows, &records(rows), config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The entries of a sparse matrix of a part, as (row, column, value).
@@ -84,25 +107,24 @@ fn three_items() -> Interactions {
 #[test]
 fn similarities_of_items_by_hand() {
     let rows = three_items();
-    let of = |similarity, shrinkage| {
-        let args =
-            TrainArgs { similarity: Some(similarity), shrinkage, ..args(ModelKind::ItemKnn) };
-        entries(&fitted(&rows, &args), item_knn::ITEM_NEIGHBOURS)
+    let of = |similarity: &str, shrinkage: Option<f64>| {
+        let mut config = of(ModelKind::ItemKnn).with("similarity", similarity);
+        if let Some(shrinkage) = shrinkage {
+            config = config.with("shrinkage", shrinkage);
+        }
+        entries(&fitted(&rows, &config), item_knn::ITEM_NEIGHBOURS)
     };
     let all =
         |ab: f64, ac: f64| [(0, 1, ab), (0, 2, ac), (1, 0, ab), (1, 2, ac), (2, 0, ac), (2, 1, ac)];
-    assert_close(&of(Similarity::Cosine, None), &all(1.0, 0.5));
-    assert_close(&of(Similarity::Cosine, Some(2.0)), &all(0.5, 0.25));
-    assert_close(&of(Similarity::Jaccard, None), &all(1.0, 1.0 / 3.0));
-    // Rarity: ln(3 / 3) = 0 for user 0, at least 0 for user 1, ln(3 / 2) for user 2: nobody who has two
+    assert_close(&of("cosine", None), &all(1.0, 0.5));
+    assert_close(&of("cosine", Some(2.0)), &all(0.5, 0.25));
+    assert_close(&of("jaccard", None), &all(1.0, 1.0 / 3.0));
+    // Rarity: ln(3 / 3) = 0 for user 0, at least 0 for user 1, ln(3 / 2) for user 2: no user with two
     // items says anything.
-    assert_close(&of(Similarity::TfIdf, None), &[]);
+    assert_close(&of("tf-idf", None), &[]);
     // Of each item only the most similar stays, the smaller of equal ones.
-    let one = TrainArgs {
-        similarity: Some(Similarity::Cosine),
-        neighbours: Some(1),
-        ..args(ModelKind::ItemKnn)
-    };
+    let one =
+        ModelConfig::of(ModelKind::ItemKnn).with("similarity", "cosine").with("neighbours", 1);
     let kept = entries(&fitted(&rows, &one), item_knn::ITEM_NEIGHBOURS);
     assert_close(&kept, &[(0, 1, 1.0), (1, 0, 1.0), (2, 0, 0.5)]);
 }
@@ -117,8 +139,8 @@ fn ease_is_its_definition_from_either_side() {
         &[(0, 0, 1.0, 1.0), (0, 1, 1.0, 2.0), (0, 3, 1.0, 3.0), (1, 1, 1.0, 1.0), (1, 2, 1.0, 2.0)],
     );
     for rows in [tall, wide] {
-        let args = TrainArgs { regularization: Some(0.5), ..args(ModelKind::Ease) };
-        let found = entries(&fitted(&rows, &args), ease::EASE);
+        let config = of(ModelKind::Ease).with("regularization", 0.5);
+        let found = entries(&fitted(&rows, &config), ease::EASE);
         let n = rows.items.len();
         let mut system = vec![vec![0.0; 2 * n]; n];
         for user in 0..rows.users.len() {
@@ -156,26 +178,24 @@ fn ease_is_its_definition_from_either_side() {
 
 #[test]
 fn walks_of_three_steps_by_hand() {
-    let args = TrainArgs { beta: Some(1.0), ..args(ModelKind::Rp3beta) };
+    let config = of(ModelKind::Rp3beta).with("beta", 1.0);
     // From a to users 0 and 1 evenly; 0 goes to b by 1/2, 1 to b and c by 1/3 each; all have two users.
     let (ab, ac) = ((0.25 + 1.0 / 6.0) / 2.0, 1.0 / 6.0 / 2.0);
     // From c to user 1 by 1/2, and on to a and b by 1/3 each.
     let ca = 1.0 / 6.0 / 2.0;
-    let found = entries(&fitted(&three_items(), &args), rp3beta::RP3BETA);
+    let found = entries(&fitted(&three_items(), &config), rp3beta::RP3BETA);
     assert_close(&found, &[(0, 1, ab), (0, 2, ac), (1, 0, ab), (1, 2, ac), (2, 0, ca), (2, 1, ca)]);
 }
 
 #[test]
 fn transitions_follow_the_order_of_time() {
-    let args =
-        TrainArgs { window: Some(2), window_decay: Some(0.5), ..args(ModelKind::Transitions) };
+    let config = of(ModelKind::Transitions).with("window", 2).with("window-decay", 0.5);
     // a → b twice, b → c once, a → c once at distance 2; every item has two users.
     let scale = 2f64.powf(0.5);
-    let found = entries(&fitted(&three_items(), &args), transitions::TRANSITIONS);
+    let found = entries(&fitted(&three_items(), &config), transitions::TRANSITIONS);
     assert_close(&found, &[(0, 1, 2.0 / scale), (0, 2, 0.5 / scale), (1, 2, 1.0 / scale)]);
     let timeless = Interactions { time: Vec::new(), ..three_items() };
-    let lesson = Lesson { rows: &timeless, items: &[], args: &args, label: "" };
-    let error = fit(ModelKind::Transitions, lesson).expect_err("refused").to_string();
+    let error = trained(&timeless, &[], &config).expect_err("refused").to_string();
     assert!(error.contains("needs times"), "{error}");
 }
 
@@ -183,16 +203,15 @@ fn transitions_follow_the_order_of_time() {
 fn what_is_trending_halves_with_every_half_life() {
     let day = 86_400.0;
     let rows = table(2, 2, &[(0, 0, 1.0, 0.0), (1, 0, 1.0, 10.0 * day), (1, 1, 1.0, 20.0 * day)]);
-    let args = TrainArgs { half_life: Some(10.0), ..args(ModelKind::Trending) };
-    let found = entries(&fitted(&rows, &args), trending::TRENDING);
+    let config = of(ModelKind::Trending).with("half-life", 10.0);
+    let found = entries(&fitted(&rows, &config), trending::TRENDING);
     assert_close(&found, &[(0, 0, 0.75), (0, 1, 1.0)]);
 }
 
 #[test]
 fn neighbours_of_users_by_hand() {
     let rows = three_items();
-    let args = TrainArgs { decay: Some(1.0), ..args(ModelKind::UserKnn) };
-    let part = fitted(&rows, &args);
+    let part = fitted(&rows, &of(ModelKind::UserKnn).with("decay", 1.0));
     let (half, third) = (0.5f64.sqrt(), (1.0f64 / 3.0).sqrt());
     assert_close(
         &entries(&part, user_knn::USERS_BY_ITEM),
@@ -214,8 +233,7 @@ fn correlation_asks_for_what_was_liked_more_than_usual() {
         3,
         &[(0, 0, 5.0, 1.0), (0, 1, 3.0, 2.0), (1, 0, 4.0, 1.0), (1, 1, 1.0, 2.0), (1, 2, 4.0, 3.0)],
     );
-    let args = TrainArgs { similarity: Some(Similarity::Pearson), ..args(ModelKind::UserKnn) };
-    let part = fitted(&rows, &args);
+    let part = fitted(&rows, &of(ModelKind::UserKnn).with("similarity", "pearson"));
     assert_eq!(part.history_values, Some(vec![1.0, 0.0, 1.0, 0.0, 1.0]));
     let length = 6f64.sqrt();
     let by_item = entries(&part, user_knn::USERS_BY_ITEM);
@@ -236,21 +254,19 @@ fn correlation_asks_for_what_was_liked_more_than_usual() {
 fn values_are_met_by_factors_with_biases() {
     let rows =
         table(2, 2, &[(0, 0, 5.0, 1.0), (0, 1, 3.0, 1.0), (1, 0, 4.0, 1.0), (1, 1, 2.0, 1.0)]);
-    for optimizer in [Optimizer::Sgd, Optimizer::Adam] {
-        let args = TrainArgs {
-            factors: Some(2),
-            regularization: Some(0.0),
-            iterations: Some(2_000),
-            learning_rate: Some(0.02),
-            optimizer: Some(optimizer),
-            ..args(ModelKind::MfSgd)
-        };
-        let part = fitted(&rows, &args);
+    for optimizer in ["sgd", "adam"] {
+        let config = of(ModelKind::MfSgd)
+            .with("factors", 2)
+            .with("regularization", 0.0)
+            .with("iterations", 2_000)
+            .with("learning-rate", 0.02)
+            .with("optimizer", optimizer);
+        let part = fitted(&rows, &config);
         let rank = part.dense[0].rank;
         for (user, item, value) in [(0, 0, 5.0), (0, 1, 3.0), (1, 0, 4.0), (1, 1, 2.0)] {
             let (x, y) = (&part.dense[0].data[user * rank..], &part.dense[1].data[item * rank..]);
             let found: f32 = x[..rank].iter().zip(&y[..rank]).map(|(x, y)| x * y).sum();
-            assert!((found - value).abs() < 0.05, "{optimizer:?}: {found} is not {value}");
+            assert!((found - value).abs() < 0.05, "{optimizer}: {found} is not {value}");
         }
     }
 }
@@ -258,16 +274,14 @@ fn values_are_met_by_factors_with_biases() {
 /// A new user's fold-in is the row that a user with the same history was trained to.
 #[test]
 fn folding_in_is_what_training_gives() {
-    let rows = taste(40, 12);
+    let rows = preferences(40, 12);
     for alpha in [1.0, 3.0] {
-        let args = TrainArgs {
-            factors: Some(4),
-            regularization: Some(1.0),
-            alpha: Some(alpha),
-            iterations: Some(200),
-            ..args(ModelKind::Mf)
-        };
-        let part = fitted(&rows, &args);
+        let config = of(ModelKind::Mf)
+            .with("factors", 4)
+            .with("regularization", 1.0)
+            .with("alpha", alpha)
+            .with("iterations", 200);
+        let part = fitted(&rows, &config);
         let popularity = vec![1.0; 12];
         let ranker = Ranker::new(&part, &popularity);
         let known = part.askers(&rows, &[0, 1, 2, 3], Weight::None);
@@ -283,7 +297,7 @@ fn folding_in_is_what_training_gives() {
 }
 
 /// Users like items of their own parity, in an order by number.
-fn taste(users: u32, items: u32) -> Interactions {
+fn preferences(users: u32, items: u32) -> Interactions {
     let rows: Vec<(u32, u32, f32, f64)> = (0..users)
         .flat_map(|user| {
             (0..items)
@@ -296,10 +310,10 @@ fn taste(users: u32, items: u32) -> Interactions {
 
 #[test]
 fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
-    let rows = taste(30, 20);
+    let rows = preferences(30, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
-    for &kind in ModelKind::value_variants() {
-        let part = fitted(&rows, &args(kind));
+    for &kind in ModelKind::ALL {
+        let part = fitted(&rows, &of(kind));
         part.recipe.check().unwrap_or_else(|fault| panic!("{}: {fault}", kind.name()));
         let users: Vec<u32> = (0..30).collect();
         let lists =
@@ -315,10 +329,10 @@ fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
     }
 }
 
-/// Families that learn tastes put what is of the user's own parity first.
+/// Families that learn preferences put what is of the user's own parity first.
 #[test]
-fn tastes_are_learned() {
-    let rows = taste(60, 20);
+fn preferences_are_learned() {
+    let rows = preferences(60, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     for kind in [
         ModelKind::Mf,
@@ -330,7 +344,7 @@ fn tastes_are_learned() {
         ModelKind::Content,
         ModelKind::Hybrid,
     ] {
-        let part = fitted(&rows, &args(kind));
+        let part = fitted(&rows, &of(kind));
         let users: Vec<u32> = (0..60).collect();
         let lists =
             Ranker::new(&part, &popularity).lists(&part.askers(&rows, &users, Weight::None), 1);
@@ -341,7 +355,7 @@ fn tastes_are_learned() {
 
 #[test]
 fn a_new_user_is_served_by_history_alone() {
-    let rows = taste(60, 20);
+    let rows = preferences(60, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     let seen = |ordinal| Seen { ordinal, value: 1.0, age: 0 };
     let asker = Asker { history: vec![seen(3), seen(7)], ..Asker::default() };
@@ -353,23 +367,23 @@ fn a_new_user_is_served_by_history_alone() {
         ModelKind::Rp3beta,
         ModelKind::Content,
     ] {
-        let part = fitted(&rows, &args(kind));
+        let part = fitted(&rows, &of(kind));
         let list = &Ranker::new(&part, &popularity).lists(std::slice::from_ref(&asker), 3)[0];
         assert!(list.iter().all(|item| item % 2 == 1), "{}: {list:?}", kind.name());
     }
 }
 
-/// In a blend, what is popular stands in for the first member who would know the stranger, with its weight.
+/// In a blend, what is popular is the fallback for the first personal member, with its weight.
 #[test]
-fn a_stranger_to_a_blend_gets_what_is_popular_in_place_of_taste() {
-    let rows = taste(60, 20);
-    let mut part = fitted(&rows, &args(ModelKind::Trending));
-    let of_taste = fitted(&rows, &args(ModelKind::ItemKnn));
-    let members = [(of_taste.recipe, 1.0), (part.recipe.clone(), 0.1)];
+fn an_unknown_user_of_a_blend_gets_what_is_popular() {
+    let rows = preferences(60, 20);
+    let mut part = fitted(&rows, &of(ModelKind::Trending));
+    let personal = fitted(&rows, &of(ModelKind::ItemKnn));
+    let members = [(personal.recipe, 1.0), (part.recipe.clone(), 0.1)];
     part.recipe = Recipe::Blend {
         members: members.map(|(recipe, weight)| BlendMember { recipe, weight }).into(),
     };
-    part.sparse.extend(of_taste.sparse);
+    part.sparse.extend(personal.sparse);
     // Not what is trending.
     let mut popularity = vec![0.0; 20];
     (popularity[7], popularity[4], popularity[11]) = (3.0, 2.0, 1.0);
@@ -379,7 +393,7 @@ fn a_stranger_to_a_blend_gets_what_is_popular_in_place_of_taste() {
     };
     assert_eq!(list(Vec::new()), [7, 4, 11]);
     let known = list(vec![Seen { ordinal: 3, value: 1.0, age: 0 }]);
-    assert_eq!(known[0] % 2, 1, "with a taste it is taste that counts: {known:?}");
+    assert_eq!(known[0] % 2, 1, "with a history it is the history that counts: {known:?}");
 }
 
 /// Rows in another numbering of users and items, and so with other ids: who was `u` is `users[u]` now.
@@ -410,7 +424,8 @@ fn factors_follow_the_order_of_their_start() {
     let (one, other) =
         (renumbered(&rows, &order(6, 0), &order(8, 0)), renumbered(&rows, &users, &items));
     let (zero_users, zero_items) = (order(6, 0), order(8, 0));
-    let args = TrainArgs { factors: Some(3), ..args(ModelKind::Mf) };
+    let config = of(ModelKind::Mf).with("factors", 3);
+    let settings = mf::AlsSettings::of(&config.settings, &options());
     let start = crate::als::random_start(6, 8, 3, 9);
     let moved = |data: &[f32], from: &[u32], to: &[u32]| {
         let mut out = vec![0.0; data.len()];
@@ -421,8 +436,8 @@ fn factors_follow_the_order_of_their_start() {
         out
     };
     let fitted = |rows: &Interactions, start| {
-        let confidences = crate::weight::confidences(rows, args.weight, args.alpha());
-        crate::als::fit_from(&confidences, &args.als(), start, &|_| ()).expect("fitted")
+        let confidences = crate::weight::confidences(rows, Weight::None, settings.alpha);
+        crate::als::fit_from(&confidences, &settings.options, start, &|_| ()).expect("fitted")
     };
     let start_of_other = crate::als::Factors {
         rank: 3,
@@ -442,17 +457,15 @@ fn factors_follow_the_order_of_their_start() {
 #[test]
 fn a_step_of_bpr_by_hand() {
     let rows = table(1, 2, &[(0, 0, 1.0, 1.0)]);
-    let (rate, lambda) = (0.5, 0.1);
-    let args = TrainArgs {
-        factors: Some(1),
-        iterations: Some(1),
-        learning_rate: Some(rate),
-        regularization: Some(lambda),
-        ..args(ModelKind::Bpr)
-    };
-    let part = fitted(&rows, &args);
+    let (rate, lambda) = (0.5f32, 0.1f32);
+    let config = of(ModelKind::Bpr)
+        .with("factors", 1)
+        .with("iterations", 1)
+        .with("learning-rate", f64::from(rate))
+        .with("regularization", f64::from(lambda));
+    let part = fitted(&rows, &config);
     // The start: two numbers of the user, then two of each item, of which the second makes room for the bias.
-    let mut random = crate::random::Random::new(args.seed);
+    let mut random = crate::random::Random::new(SEED);
     let draws: Vec<f32> = (0..6).map(|_| 0.1 * (2.0 * random.uniform() - 1.0)).collect();
     let (x, liked, other) = (draws[0], draws[2], draws[4]);
     let pull = 1.0 / (1.0 + (x * (liked - other)).exp());
@@ -485,9 +498,8 @@ fn topics_by_hand() {
     };
     let titles = ["north", "north", "south", "south", "south"];
     let items: Vec<ItemRecord> = rows.items.iter().zip(titles).map(record).collect();
-    let args = TrainArgs { decay: Some(0.5), ..args(ModelKind::Content) };
-    let lesson = Lesson { rows: &rows, items: &items, args: &args, label: "fitting" };
-    let part = fit(args.model, lesson).expect("fitted");
+    let config = of(ModelKind::Content).with("decay", 0.5);
+    let part = trained(&rows, &items, &config).expect("fitted");
     assert_eq!(part.terms, ["word:north", "word:south"]);
     // 1 + ln((1 + items) / (1 + items with it))
     let (north, south) = (1.0 + 2f32.ln(), 1.0 + 1.5f32.ln());
@@ -535,7 +547,7 @@ fn topics_do_not_depend_on_the_start() {
         matrix.offsets.push(matrix.indices.len());
     }
     let inner_products = |seed| {
-        let topics = content::Topics::of(&matrix, wanted, seed).expect("topics");
+        let topics = lsa::Topics::of(&matrix, wanted, seed).expect("topics");
         assert_eq!(topics.rank, wanted);
         let items = topics.items(1.0);
         let items: Vec<&[f64]> = items.chunks_exact(wanted).collect();
@@ -548,6 +560,56 @@ fn topics_do_not_depend_on_the_start() {
     let apart = square(&mut one.iter().zip(&other).map(|(a, b)| a - b));
     let share = apart / square(&mut one.iter().copied());
     assert!(share < 0.04, "{share} of their length apart");
+}
+
+/// Whatever `marquee tune` draws passes the checks, and every family that can be searched has more than one draw.
+#[test]
+fn whatever_is_drawn_can_be_trained() {
+    for &model in ModelKind::ALL {
+        let table = model.family().settings();
+        for has_times in [false, true] {
+            let mut random = crate::random::Random::new(7);
+            let mut drawn = Vec::new();
+            for _ in 0..200 {
+                let settings = crate::settings::draw_settings(&table, has_times, &mut random);
+                let config = ModelConfig { settings, ..of(model) };
+                config.check().unwrap_or_else(|error| panic!("{}: {error}", model.name()));
+                assert!(has_times || config.settings.value("decay").is_none());
+                drawn.push(config);
+            }
+            let is_searched = table
+                .iter()
+                .any(|setting| setting.search.is_some_and(|search| search.is_for(has_times)));
+            assert_eq!(
+                is_searched,
+                drawn.iter().any(|other| *other != drawn[0]),
+                "{}",
+                model.name()
+            );
+        }
+    }
+}
+
+/// A default is a value that can be given, and giving it changes nothing that is checked.
+#[test]
+fn defaults_are_within_their_bounds() {
+    for &model in ModelKind::ALL {
+        let table = model.family().settings();
+        for setting in &table {
+            let value = match setting.kind {
+                crate::settings::Kind::Count => setting.default.parse().ok().map(Value::Count),
+                crate::settings::Kind::Number => setting.default.parse().ok().map(Value::Number),
+                crate::settings::Kind::Choice => Some(Value::Choice(setting.default.clone())),
+            };
+            // The others are described in words.
+            if let (Some(value), None) = (value, setting.only_with) {
+                let mut settings = ModelSettings::default();
+                settings.insert(setting.name, value);
+                let config = ModelConfig { settings, ..of(model) };
+                config.check().unwrap_or_else(|error| panic!("{}: {error}", model.name()));
+            }
+        }
+    }
 }
 
 proptest! {
@@ -571,9 +633,7 @@ proptest! {
                 let title = format!("{} {}", ["red", "green", "blue"][n % 3], ["sea", "sun"][n / 2 % 2]);
                 records[at as usize] = ItemRecord { id: at.to_string(), title, ..ItemRecord::default() };
             }
-            let args = args(kind);
-            let lesson = Lesson { rows, items: &records, args: &args, label: "" };
-            let part = fit(kind, lesson).unwrap_or_else(|error| panic!("{error}"));
+            let part = trained(rows, &records, &of(kind)).unwrap_or_else(|error| panic!("{error}"));
             let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
             Ranker::new(&part, &popularity).leaf_lists(&part.askers(rows, users, Weight::None), 8)
         };

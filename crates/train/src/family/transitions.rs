@@ -1,34 +1,89 @@
-//! What people go on to: a Markov chain over items (Shani, Heckerman and Brafman 2005, with their skipping).
+//! What users go on to: a Markov chain over items (Shani, Heckerman and Brafman 2005, with their skipping).
 //!
-//! Whoever goes from item i to item j, d interactions later, adds `γ^(d − 1)` to the transition, for d up
-//! to the window. A row of sums is divided by `n_i^a`, a column by `n_j^b`, where n is how many people
+//! A user who goes from item i to item j, d interactions later, adds `γ^(d − 1)` to the transition, for d up
+//! to the window. A row of sums is divided by `n_i^a`, a column by `n_j^b`, where n is how many users
 //! interacted with the item: with a = 1 and b = 0 it would be the plain chance, which takes what was seen
 //! once for certain and favours what is popular anyway.
 //!
 //! It is asked with the newest interactions of the history, of which the last counts most.
 
+use super::definition::{Family, TrainingInput};
+use super::part::Part;
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, Sums, assemble, greatest};
-use super::{Lesson, Part};
 use crate::error::TrainError;
 use crate::history::history_of;
-use marquee_bundle::{SparseInput, SparseShape};
+use crate::interactions::Interactions;
+use crate::settings::{Bounds, Setting, SettingInfo, even, log};
+use marquee_bundle::{ItemRecord, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 use rayon::prelude::*;
 
 /// The matrix of transitions in a bundle, items × items: from a row's item to a column's.
 pub(crate) const TRANSITIONS: &str = "transitions";
-/// Default window.
-const WINDOW: usize = 20;
-/// Default γ.
-const WINDOW_DECAY: f64 = 0.9;
+/// Longest window: every interaction is paired with so many later ones.
+const MAX_WINDOW: u64 = 1_000;
 /// a and b: what rows and columns are divided by, as powers of popularity. Chosen on the validation
 /// splits of ratings of films and of tweeted ratings; flat around.
 const FROM_POWER: f64 = 0.35;
 const TO_POWER: f64 = 0.15;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
+const WINDOW: Setting<usize> = Setting::new(
+    "window",
+    "How many interactions later something still counts as a transition",
+    Bounds::Counts(1, MAX_WINDOW),
+    20,
+)
+.searched(log(2.0, 50.0));
+/// γ.
+const WINDOW_DECAY: Setting<f64> = Setting::new(
+    "window-decay",
+    "What a transition one interaction later weighs against the next one",
+    Bounds::AboveZeroTo(1.0),
+    0.9,
+)
+.searched(even(0.5, 1.0));
+const TRANSITIONS_NEWEST: Setting<Option<u32>> =
+    NEWEST.with_default(Some(50)).described_default("50").searched(log(5.0, 200.0));
+const TRANSITIONS_DECAY: Setting<f64> = DECAY.with_default(0.8);
+
+/// The family `transitions`.
+pub(super) struct Transitions;
+
+impl Family for Transitions {
+    fn name(&self) -> &'static str {
+        "transitions"
+    }
+
+    fn summary(&self) -> &'static str {
+        "What users go on to after an item: a Markov chain. Needs times"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![
+            WINDOW.info(),
+            WINDOW_DECAY.info(),
+            NEIGHBOURS.info(),
+            TRANSITIONS_NEWEST.info(),
+            TRANSITIONS_DECAY.info(),
+        ]
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
+        rows.has_times()
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, .. } = input;
     if !rows.has_times() {
         return Err(TrainError::option(
             "--model",
@@ -36,9 +91,9 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
              take another model",
         ));
     }
-    let history = args.history_weights(true)?;
-    let window = args.window.unwrap_or(WINDOW);
-    let decay = args.window_decay.unwrap_or(WINDOW_DECAY);
+    let history = history_weights(settings, &TRANSITIONS_DECAY, &TRANSITIONS_NEWEST, true)?;
+    let (window, decay) = (settings.get(&WINDOW), settings.get(&WINDOW_DECAY));
+    let kept = settings.get(&NEIGHBOURS);
     // Each user's items from the first to the last, and where each item occurs in them.
     let mut paths = Vec::with_capacity(rows.users.len());
     let mut places: Vec<Vec<(u32, u32)>> = vec![Vec::new(); rows.items.len()];
@@ -63,7 +118,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
         let scaled = |(to, sum): (u32, f64)| -> Entry {
             (to, (sum / (power(from, FROM_POWER) * power(to as usize, TO_POWER))) as f32)
         };
-        greatest(sums.take_unsorted().into_iter().map(scaled).collect(), args.neighbours())
+        greatest(sums.take_unsorted().into_iter().map(scaled).collect(), kept)
     };
     let all: Vec<Vec<Entry>> =
         (0..rows.items.len()).into_par_iter().map_init(Sums::default, row).collect();
@@ -77,6 +132,6 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
     Ok(part
         .parameter("window", window)
         .parameter("window_decay", decay)
-        .parameter("neighbours", args.neighbours())
+        .parameter("neighbours", kept)
         .history_parameters())
 }

@@ -3,24 +3,68 @@
 //! "Now" is the latest interaction there is, so the same data give the same model whenever it is trained.
 //! Times are seconds since 1970, or milliseconds where they are that large.
 
+use super::definition::{Family, TrainingInput};
+use super::part::Part;
 use super::sparse::{Entry, assemble};
-use super::{Lesson, Part};
 use crate::error::TrainError;
-use marquee_bundle::{Entity, RowSpace, SparseInput, SparseShape};
+use crate::interactions::Interactions;
+use crate::settings::{Bounds, Setting, SettingInfo, log};
+use marquee_bundle::{Entity, ItemRecord, RowSpace, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 
 /// The matrix of one row in a bundle: what each item's interactions come to now.
 pub(crate) const TRENDING: &str = "trending";
-/// Default half-life, in days.
-const HALF_LIFE: f64 = 21.0;
+/// Longest half-life in days: a century.
+const MAX_HALF_LIFE: f64 = 36_500.0;
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
 /// A time beyond this, the year 5138 in seconds, is in milliseconds.
 const MOST_SECONDS: f64 = 1e11;
 
-/// Fits it.
-pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
-    let Lesson { rows, args, .. } = lesson;
+const HALF_LIFE: Setting<f64> = Setting::new(
+    "half-life",
+    "Days after which an interaction counts half for what is trending",
+    Bounds::AboveZeroTo(MAX_HALF_LIFE),
+    21.0,
+)
+.measured_in("DAYS")
+.searched(log(0.5, 1_000.0));
+
+/// The family `trending`.
+pub(super) struct Trending;
+
+impl Family for Trending {
+    fn name(&self) -> &'static str {
+        "trending"
+    }
+
+    fn summary(&self) -> &'static str {
+        "What is popular of late, for all users. Needs times"
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        vec![HALF_LIFE.info()]
+    }
+
+    fn is_personal(&self) -> bool {
+        false
+    }
+
+    fn can_be_member(&self) -> bool {
+        true
+    }
+
+    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
+        rows.has_times()
+    }
+
+    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+        train(input)
+    }
+}
+
+fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    let TrainingInput { rows, settings, .. } = input;
     if !rows.has_times() {
         return Err(TrainError::option(
             "--model",
@@ -28,7 +72,7 @@ pub(super) fn fit(lesson: Lesson<'_>) -> Result<Part, TrainError> {
              --model popularity",
         ));
     }
-    let half_life = args.half_life.unwrap_or(HALF_LIFE);
+    let half_life = settings.get(&HALF_LIFE);
     let now = rows.time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let day = if now > MOST_SECONDS { 1_000.0 * DAY } else { DAY };
     let mut sums = vec![0f64; rows.items.len()];

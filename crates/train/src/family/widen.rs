@@ -1,9 +1,9 @@
-//! Matrices over more users or terms than they were learned from.
+//! Matrices over more users or terms than they were trained on.
 //!
-//! People of whom nothing was seen teach nobody anything, so a family is fitted without them. Their rows
+//! Users without interactions have nothing to train on, so a family is trained without them. Their rows
 //! are empty, and columns are renumbered.
 
-use super::Part;
+use super::part::Part;
 use marquee_bundle::{CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
 
 impl Part {

@@ -24,7 +24,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// As people write it.
+    /// As messages name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "comma-separated",
@@ -258,7 +258,7 @@ impl Role {
     }
 }
 
-/// Columns' names as a list for people, cut when long.
+/// Columns' names as a list for messages, cut when long.
 pub(crate) fn list(header: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut text =

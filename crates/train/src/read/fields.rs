@@ -45,7 +45,7 @@ pub(crate) fn check_field_id(what: &str, id: &str) -> Result<(), String> {
     }
 }
 
-/// A finite number.
+/// Parses a finite number.
 pub(crate) fn parse_value(column: usize, field: &[u8]) -> Result<f32, Problem> {
     let field = field.trim_ascii();
     let value =

@@ -1,12 +1,12 @@
 //! Interactions from a file.
 
+use super::args::ColumnArgs;
 use super::columns::{Format, ITEM, Role, TIME, USER, VALUE, list};
 use super::fields::{parse_id, parse_time, parse_value};
 use super::intern::Interner;
 use super::table::{BadRows, Table};
 use crate::error::TrainError;
 use crate::interactions::{Duplicates, Interactions, RawRow};
-use crate::options::ColumnArgs;
 use marquee_core::bounds::MAX_ORDINALS;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 /// What reading a file came upon.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReadReport {
-    /// The file.
+    /// The file of interactions.
     pub path: PathBuf,
-    /// Its form.
+    /// The format that it was read in.
     pub format: Format,
-    /// Good rows.
+    /// Rows that were read.
     pub rows: u64,
     /// Bad rows that were skipped; 0 unless skipping was asked for.
     pub bad_rows: u64,
@@ -214,10 +214,8 @@ fn assume_usual_order(
 }
 
 fn note_layout(table: &Table, layout: &Layout, header: bool, notes: &mut Vec<String>) {
-    let column = |n: usize| match header {
-        true => format!("{:?}", table.first[n]),
-        false => format!("{}", n + 1),
-    };
+    let column =
+        |n: usize| if header { format!("{:?}", table.first[n]) } else { format!("{}", n + 1) };
     let optional = |n: Option<usize>, without: &str| n.map_or_else(|| without.to_string(), column);
     let note = format!(
         "{}: {}, user = column {}, item = {}, value = {}, timestamp = {}",

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A set of ids, numbered from 0 as they come.
 ///
-/// The bytes of all ids stand in one arena, so that a million ids are two allocations.
+/// The bytes of all ids are in one arena, so that a million ids are two allocations.
 #[derive(Default)]
 pub(crate) struct Interner {
     arena: String,

@@ -1,10 +1,10 @@
 //! Items from a file: titles, tags, years.
 
+use super::args::ItemColumnArgs;
 use super::columns::{Format, ITEM, ITEM_OF_ITEMS, TAGS, TITLE, YEAR, list, normalise};
 use super::fields::parse_id;
 use super::table::{BadRows, Table};
 use crate::error::TrainError;
-use crate::options::ItemColumnArgs;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct ItemMetadata {
 /// An items file in memory.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ItemsFile {
-    /// The file.
+    /// The items file.
     pub path: PathBuf,
     /// Items by id; of several rows of one id, the last.
     #[serde(skip)]

@@ -7,7 +7,7 @@ use crate::error::TrainError;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Where an item stands in its user's list.
+/// The place of an item in its user's list.
 const RANK: Role = Role::new("rank", "", &["rank", "position"]);
 /// Whole numbers below it are exact in 32-bit floating point, too.
 const RANKS_END: f32 = 16_777_216.0;
@@ -53,9 +53,10 @@ pub fn read_lists(path: &Path) -> Result<HashMap<String, Vec<String>>, TrainErro
 
 fn parse_rank(column: usize, field: &[u8]) -> Result<i64, Problem> {
     let rank = parse_value(column, field)?;
-    match rank.fract() == 0.0 && rank.abs() < RANKS_END {
-        true => Ok(rank as i64),
-        false => Err(Problem::at(column, format!("{} is no rank", quote(field)))),
+    if rank.fract() == 0.0 && rank.abs() < RANKS_END {
+        Ok(rank as i64)
+    } else {
+        Err(Problem::at(column, format!("{} is no rank", quote(field))))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! All files, whatever their form, become a stream of records of bytes with a row number
 //! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
-//! [`items`] knows titles, tags and years, [`users`] what is known of people, [`lists`] what some
+//! [`items`] knows titles, tags and years, [`users`] attributes of users, [`lists`] what some
 //! system recommended. Which column is which is decided in [`columns`], from the
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
@@ -10,6 +10,7 @@
 //! Deliberately missing: compressed text (unpack it first), nested Parquet columns, and guessing at
 //! rows that don't parse.
 
+mod args;
 mod columns;
 mod delimited;
 mod fields;
@@ -21,6 +22,7 @@ pub(crate) mod parquet;
 mod table;
 mod users;
 
+pub use args::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
 pub use columns::Format;
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};

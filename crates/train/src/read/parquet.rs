@@ -85,9 +85,10 @@ impl ParquetTable {
             let group = guarded(path, || self.reader.get_row_group(group))?;
             let mut cursors: Vec<Option<Cursor>> = Vec::new();
             for column in 0..width {
-                let cursor = match wanted.contains(&column) {
-                    true => Some(Cursor::open(path, group.as_ref(), self.columns[column].0)?),
-                    false => None,
+                let cursor = if wanted.contains(&column) {
+                    Some(Cursor::open(path, group.as_ref(), self.columns[column].0)?)
+                } else {
+                    None
                 };
                 cursors.push(cursor);
             }
@@ -353,8 +354,9 @@ pub(crate) fn parts(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
         }
     }
     files.sort();
-    match files.is_empty() {
-        true => Err(TrainError::format(path, "the directory holds no part-*.parquet files")),
-        false => Ok(files),
+    if files.is_empty() {
+        Err(TrainError::format(path, "the directory holds no part-*.parquet files"))
+    } else {
+        Ok(files)
     }
 }

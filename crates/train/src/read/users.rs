@@ -1,10 +1,10 @@
 //! Users from a file: age, region, language, and whatever else is known of them.
 
+use super::args::UserColumnArgs;
 use super::columns::{Role, USER, list, normalise};
 use super::fields::{Problem, parse_id, quote};
 use super::table::{BadRows, Table};
 use crate::error::TrainError;
-use crate::options::UserColumnArgs;
 use marquee_core::bounds::MAX_USER_ATTRIBUTES;
 use marquee_core::model::term::{check_attribute, of_attribute};
 use serde::Serialize;
@@ -19,7 +19,7 @@ const UNKNOWN: [&str; 6] = ["", "?", "-", "na", "n/a", "null"];
 /// A users file in memory.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct UsersFile {
-    /// The file.
+    /// The users file.
     pub path: PathBuf,
     /// What the attributes are called.
     pub attributes: Vec<String>,
@@ -86,7 +86,7 @@ struct Layout {
     /// Whether the first row is a header and to be left out.
     header: bool,
     id: usize,
-    /// Column and name.
+    /// Place of the column, and its name.
     attributes: Vec<(usize, String)>,
 }
 

@@ -3,7 +3,8 @@
 use super::options::{SplitBy, SplitOptions};
 use crate::error::TrainError;
 use crate::interactions::Duplicates;
-use crate::options::{ColumnArgs, check_positive_at};
+use crate::options::check_positive_at;
+use crate::read::ColumnArgs;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ Examples:
   marquee split --interactions ratings.csv --out unknown-users --by user --share 0.1
   marquee split --interactions ratings.csv --out folds --by rows --folds 5";
 
-/// Interactions in, files to learn from and to find out.
+/// Cuts interactions into files to train on and to evaluate on.
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(after_help = SPLIT_EXAMPLES)]
 pub struct SplitArgs {
@@ -86,7 +87,7 @@ impl SplitArgs {
         }
     }
 
-    /// How to cut.
+    /// The options of the cut.
     pub fn options(&self) -> SplitOptions {
         SplitOptions {
             by: self.by,
@@ -99,7 +100,7 @@ impl SplitArgs {
         }
     }
 
-    /// Checks every bound.
+    /// Checks that every option is within its bounds.
     ///
     /// # Errors
     /// The first flag that is out of its bounds.

@@ -4,7 +4,7 @@ use super::parts::{in_order, share_of};
 use crate::interactions::Interactions;
 use marquee_core::id::compare_ids;
 
-/// Fewest interactions of a user who takes part: with fewer there is nothing to learn from.
+/// Fewest interactions of a user who takes part: with fewer there is nothing to train on.
 const MIN_INTERACTIONS: usize = 5;
 /// Share of a user's interactions that is held out, rounded down, and at least one.
 const TEST_SHARE: f64 = 0.2;
@@ -12,9 +12,9 @@ const TEST_SHARE: f64 = 0.2;
 /// Interactions cut in two, over the same users and items.
 #[derive(Clone, Debug)]
 pub struct HoldOut {
-    /// To learn from.
+    /// To train on.
     pub train: Interactions,
-    /// To find.
+    /// Interactions that recommendations have to find.
     pub test: Interactions,
     /// Whether the last by time were held out, or, for want of times, some at random.
     pub by_time: bool,

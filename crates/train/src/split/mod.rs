@@ -1,4 +1,4 @@
-//! What is held out for evaluation, and how: interactions cut into what is learned from and what is
+//! What is held out for evaluation, and how: interactions cut into what is trained on and what is
 //! to be found.
 //!
 //! A way to cut gives every row its [`Part`] ([`split`]); [`hold_out`](fn@hold_out) is the one that
@@ -7,7 +7,7 @@
 //! | [`SplitBy`] | what is held out | source |
 //! |---|---|---|
 //! | `time` | each user's last share | Meng et al. 2020, "temporal user split" |
-//! | `global-time` | the last share of all rows: after one moment, whoever's | the same, "temporal global split": nothing is learned from the future |
+//! | `global-time` | the last share of all rows: after one moment, of all users | the same, "temporal global split": nothing is trained on the future |
 //! | `leave-last` | each user's last row; the last but one to validate on | the same, "leave one last item" |
 //! | `user` | all rows of some users, each user's last share to find and the others as input | Marlin 2004, "strong generalisation"; Liang et al. 2018 |
 //! | `rows` | every row once, in one of K folds at random | K-fold cross-validation, Stone 1974 |

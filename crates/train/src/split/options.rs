@@ -11,7 +11,7 @@ pub enum SplitBy {
     /// Each user's last share by time.
     #[default]
     Time,
-    /// The last share of all rows by time: after one moment, whoever's.
+    /// The last share of all rows by time: after one moment, of all users.
     GlobalTime,
     /// Each user's last row; with --valid the last but one to validate on.
     LeaveLast,
@@ -48,7 +48,7 @@ const DEFAULT_FOLDS: usize = 5;
 /// How to cut. [`validate`](Self::validate) checks what goes with what.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SplitOptions {
-    /// What decides.
+    /// What decides which rows are held out.
     pub by: SplitBy,
     /// Share to hold out, above 0 and below 1: of a user's rows, of all rows, or of the users.
     pub share: f64,
@@ -60,7 +60,7 @@ pub struct SplitOptions {
     pub seed: u64,
     /// Fewest rows of a user who takes part.
     pub min_rows: usize,
-    /// Whether something is put aside to validate on.
+    /// Whether rows are held out to validate on.
     pub valid: bool,
 }
 
@@ -89,7 +89,7 @@ impl SplitOptions {
         2 + usize::from(self.valid && !matches!(self.by, SplitBy::User))
     }
 
-    /// Checks every bound.
+    /// Checks that every option is within its bounds.
     ///
     /// # Errors
     /// The first setting that is out of its bounds or doesn't go with the others.
@@ -116,8 +116,7 @@ impl SplitOptions {
             }
         }
         if self.valid && self.folds() > 1 {
-            let problem =
-                "folds have nothing to validate on apart: put some aside first, and fold the rest";
+            let problem = "folds have no validation part: split one off first, and fold the rest";
             return Err(TrainError::option("--valid", problem));
         }
         if self.min_rows < self.parts() {

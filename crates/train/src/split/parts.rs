@@ -8,7 +8,7 @@ use crate::random::{Random, shuffle};
 /// What a row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// To learn from.
+    /// A row to train on.
     Train,
     /// To choose settings by.
     Valid,
@@ -16,14 +16,14 @@ pub enum Part {
     ValidInput,
     /// What a held-out user comes with.
     Input,
-    /// To find.
+    /// A row that recommendations have to find.
     Test,
 }
 
 /// Interactions that were cut; all parts are over the same users and items.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// To learn from. Holds `valid` too where [`SplitBy::keeps_valid_in_train`].
+    /// To train on. Holds `valid` too where [`SplitBy::keeps_valid_in_train`].
     pub train: Interactions,
     /// To choose settings by, where that was asked for.
     pub valid: Option<Interactions>,
@@ -31,7 +31,7 @@ pub struct Parts {
     pub valid_input: Option<Interactions>,
     /// What the users of `test` come with, where they are held out.
     pub input: Option<Interactions>,
-    /// To find.
+    /// Rows that recommendations have to find.
     pub test: Interactions,
 }
 
@@ -40,7 +40,7 @@ pub struct Parts {
 /// Returns also whether "last" was by time, or, for want of times, by chance.
 ///
 /// # Errors
-/// Settings out of bounds; nobody with rows enough; no times, or a single one, where the cut is a
+/// Settings out of bounds; no user with rows enough; no times, or a single one, where the cut is a
 /// moment; fewer users than parts.
 pub fn split(
     rows: &Interactions,
@@ -69,9 +69,10 @@ pub fn split(
 fn part(rows: &Interactions, labels: &[Part], options: &SplitOptions) -> Parts {
     let of = |wanted: &[Part]| rows.filter_rows(|_, row| wanted.contains(&labels[row]));
     let held_out_users = options.by == SplitBy::User;
-    let train: &[Part] = match options.by.keeps_valid_in_train() {
-        true => &[Part::Train, Part::Valid],
-        false => &[Part::Train],
+    let train: &[Part] = if options.by.keeps_valid_in_train() {
+        &[Part::Train, Part::Valid]
+    } else {
+        &[Part::Train]
     };
     Parts {
         train: of(train),
@@ -129,7 +130,7 @@ fn leave_last(rows: &Interactions, options: &SplitOptions) -> Vec<Part> {
 }
 
 /// Everything from the moment on after which the share lies; rows of that very moment stay together,
-/// so that no row to learn from is as late as one to find.
+/// so that no row to train on is as late as one to find.
 fn by_moment(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Part>, TrainError> {
     if !rows.has_times() {
         let problem =
@@ -165,7 +166,7 @@ fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<Part>>
     let groups = if options.valid { 2 } else { 1 };
     if users < options.folds().max(2) || options.folds() == 1 && groups * held_out >= users {
         return Err(TrainError::Data(format!(
-            "{users} users are too few to hold some out and learn from others: give a lower --share or fewer --folds"
+            "{users} users are too few to hold some out and train on others: give a lower --share or fewer --folds"
         )));
     }
     let hold = |labels: &mut [Part], users: &[usize], input: Part, targets: Part| {
@@ -315,7 +316,7 @@ mod tests {
                     assert_eq!(valid.items_of(user), [3, 4, 5]);
                     groups[2] += 1;
                 }
-                n => panic!("user {user} has {n} rows to learn from"),
+                n => panic!("user {user} has {n} rows to train on"),
             }
         }
         assert_eq!(groups, [2, 2, 2]);

@@ -13,7 +13,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What was written and how, beside the files: whoever finds them can make them again.
+/// What was written and how, beside the files, so that they can be made again.
 const NOTE: &str = "split.json";
 
 /// What a split did.
@@ -30,7 +30,7 @@ pub struct SplitSummary {
     pub by_time: bool,
     /// Users with rows enough.
     pub users: usize,
-    /// Their rows.
+    /// Interactions of these users.
     pub rows: usize,
     /// The single split, or one a fold.
     pub folds: Vec<FoldSummary>,
@@ -39,9 +39,9 @@ pub struct SplitSummary {
 /// The files of one split.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoldSummary {
-    /// Where they are.
+    /// The directory of the files.
     pub dir: PathBuf,
-    /// What they hold.
+    /// The files, each with what it holds.
     pub parts: Vec<PartSummary>,
     /// Rows of the test part whose user has no row in the train part.
     pub test_rows_of_new_users: usize,
@@ -49,12 +49,12 @@ pub struct FoldSummary {
     pub test_rows_of_new_items: usize,
 }
 
-/// One file.
+/// A file of one part.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartSummary {
-    /// Its name.
+    /// Name of the file.
     pub file: String,
-    /// Its rows.
+    /// Rows of the file.
     pub rows: usize,
     /// Users with a row in it.
     pub users: usize,
@@ -108,12 +108,13 @@ fn refuse_occupied(dir: &Path) -> Result<(), TrainError> {
         // It can be made; where it can't, that is said then.
         Err(_) => dir.exists(),
     };
-    match occupied {
-        true => Err(TrainError::option(
+    if occupied {
+        Err(TrainError::option(
             "--out",
             format!("{} is there already: give a new or empty directory", dir.display()),
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 

@@ -7,13 +7,10 @@
 //! worst member on, as long as there is time. What is left out stays out if that made it better. Weights are no
 //! settings: every hybrid fits its own, to rows that it holds out of those it learns from.
 
-use super::space::{Setting, settings};
-use super::{MAX_ROUNDS, Search, default};
+use super::{MAX_ROUNDS, Search};
 use crate::catalogue::records;
-use crate::config::ModelConfig;
 use crate::error::TrainError;
-use crate::family::hybrid;
-use crate::options::ModelKind;
+use crate::family::{ModelConfig, ModelKind};
 use crate::random::Random;
 
 /// The part of the time that members have: the other half is for the hybrids.
@@ -21,7 +18,6 @@ const MEMBERS_SHARE: u32 = 2;
 
 /// A member as far as it was searched.
 struct Member {
-    settings: Vec<Setting>,
     random: Random,
     found: Found,
 }
@@ -39,7 +35,7 @@ impl Search<'_> {
     pub(super) fn run_blend(&mut self) -> Result<usize, TrainError> {
         let last = self.rungs.len() - 1;
         // What all others have to beat, whatever the time.
-        let value = self.try_on(last, &default(ModelKind::Hybrid))?;
+        let value = self.try_on(last, &ModelConfig::of(ModelKind::Hybrid))?;
         let (rounds, members) = self.search_members()?;
         if rounds > 0 {
             compare(members, value, &mut |hybrid| {
@@ -55,13 +51,11 @@ impl Search<'_> {
         let until = self.args.budget / MEMBERS_SHARE;
         let (rows, seed) = (&self.rungs[last].train, self.training.seed);
         let (items, _) = records(&rows.items, self.file);
-        let has_times = rows.has_times();
-        let mut members: Vec<Member> = hybrid::allowed(rows, &items)
+        let mut members: Vec<Member> = ModelKind::members_for(rows, &items)
             .into_iter()
             .map(|kind| Member {
-                settings: settings(kind, has_times),
                 random: Random::new(seed),
-                found: Found { kind, value: 0.0, best: default(kind) },
+                found: Found { kind, value: 0.0, best: ModelConfig::of(kind) },
             })
             .collect();
         let mut rounds = 0;
@@ -71,11 +65,11 @@ impl Search<'_> {
                 if self.began.elapsed() >= until {
                     break;
                 }
-                let Member { settings, random, found: Found { kind, value, best } } = member;
+                let Member { random, found: Found { kind, value, best } } = member;
                 if rounds == 1 {
                     *value = self.try_on(last, best)?;
                 }
-                let found = self.round(*kind, settings, random, until)?;
+                let found = self.round(*kind, random, until)?;
                 if let Some((reached, config)) = found.filter(|(reached, _)| *reached > *value) {
                     (*value, *best) = (reached, config);
                 }
@@ -94,7 +88,7 @@ fn compare<E>(
 ) -> Result<(), E> {
     let of = |members: &[Found]| ModelConfig {
         members: members.iter().map(|member| member.best.clone()).collect(),
-        ..default(ModelKind::Hybrid)
+        ..ModelConfig::of(ModelKind::Hybrid)
     };
     let mut is_ahead = |members: &[Found]| {
         let reached = value_of(&of(members))?;
@@ -104,10 +98,10 @@ fn compare<E>(
             is_ahead
         }))
     };
-    let is_default = members.iter().all(|member| member.best == default(member.kind));
+    let is_default = members.iter().all(|member| member.best == ModelConfig::of(member.kind));
     if is_default || is_ahead(&members)? != Some(true) {
         // The default is ahead: go on from it.
-        members.iter_mut().for_each(|member| member.best = default(member.kind));
+        members.iter_mut().for_each(|member| member.best = ModelConfig::of(member.kind));
     }
     members.sort_by(|a, b| a.value.total_cmp(&b.value));
     let mut at = 0;
@@ -131,11 +125,10 @@ mod tests {
 
     /// Three members, the worst last, of which two were found to be better than their defaults.
     fn found() -> Vec<Found> {
-        let neighbours =
-            |kind, neighbours| ModelConfig { neighbours: Some(neighbours), ..default(kind) };
+        let neighbours = |kind, neighbours| ModelConfig::of(kind).with("neighbours", neighbours);
         vec![
             Found { kind: ModelKind::ItemKnn, value: 0.3, best: neighbours(ModelKind::ItemKnn, 7) },
-            Found { kind: ModelKind::Ease, value: 0.2, best: default(ModelKind::Ease) },
+            Found { kind: ModelKind::Ease, value: 0.2, best: ModelConfig::of(ModelKind::Ease) },
             Found { kind: ModelKind::UserKnn, value: 0.1, best: neighbours(ModelKind::UserKnn, 9) },
         ]
     }
@@ -151,12 +144,16 @@ mod tests {
         let ended = compare(members, value, &mut |hybrid| {
             let value = values.next();
             if value.is_some() {
-                tried.push(hybrid.members.iter().map(|m| (m.model, m.neighbours)).collect());
+                tried.push(hybrid.members.iter().map(|m| (m.model, neighbours_of(m))).collect());
             }
             Ok::<_, std::convert::Infallible>(value)
         });
         let Ok(()) = ended;
         tried
+    }
+
+    fn neighbours_of(config: &ModelConfig) -> Option<usize> {
+        config.settings.value("neighbours").and_then(|value| value.to_string().parse().ok())
     }
 
     const KNN: ModelKind = ModelKind::ItemKnn;
@@ -195,7 +192,7 @@ mod tests {
     #[test]
     fn the_default_is_not_tried_twice_and_time_ends_it() {
         let mut members = found();
-        members.iter_mut().for_each(|member| member.best = default(member.kind));
+        members.iter_mut().for_each(|member| member.best = ModelConfig::of(member.kind));
         assert_eq!(tried(members, 0.4, &[0.3]), [[(EASE, None), (KNN, None)]]);
     }
 }

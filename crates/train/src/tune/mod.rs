@@ -3,35 +3,35 @@
 //! Settings are drawn at random and compared by successive halving (Jamieson and Talwalkar 2016,
 //! "Non-stochastic best arm identification and hyperparameter optimization", with η = 3): many are tried on a
 //! share of the users, the best third of them on three times as many, and so on up to all. What is validated on
-//! is the last fifth of each user's interactions by time, which nothing was learned from. The family's defaults
+//! is the last fifth of each user's interactions by time, which no trial is trained on. The family's defaults
 //! go through every rung, so what wins is at least as good as they are there.
 //!
 //! Rounds follow one another until the time is up; every number comes from the seed, so two runs with the same
-//! number of rounds draw and try the same. A hybrid is tuned by its members, see `blend`. Deliberately missing: a test set. Whoever wants to know how good the
-//! winner is keeps one aside (`marquee split`) and asks `marquee eval`.
+//! number of rounds draw and try the same. A hybrid is tuned by its members, see `blend`.
+//!
+//! Deliberately missing: a test set. To know how good the winner is, hold one out (`marquee split`) and run
+//! `marquee eval` on it.
 
 mod blend;
 mod report;
-mod space;
 
 pub use report::{Trial, TuneReport};
 
 use crate::catalogue::records;
-use crate::config::ModelConfig;
 use crate::error::TrainError;
 use crate::eval::{Metrics, evaluate_lists};
-use crate::family::{Lesson, fit};
+use crate::family::{ModelConfig, ModelKind, TrainingOptions};
 use crate::interactions::Interactions;
-use crate::options::{ModelKind, TrainArgs};
+use crate::options::TrainArgs;
 use crate::progress::Progress;
 use crate::random::{Random, shuffle};
-use crate::read::{ItemsFile, read_interactions, read_items};
+use crate::read::{ColumnArgs, ItemColumnArgs, ItemsFile, read_interactions, read_items};
+use crate::settings::draw_settings;
 use crate::split::{HoldOut, hold_out};
 use crate::train::{CUTOFF, lists};
 use crate::weight::positives;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use space::{Setting, draw, settings};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ pub enum Objective {
     /// nDCG@20: hits further up count more.
     #[default]
     Ndcg,
-    /// Recall@20.
+    /// Recall@20: the share of held-out items that are found.
     Recall,
 }
 
@@ -74,7 +74,7 @@ impl Objective {
         }
     }
 
-    /// As in reports.
+    /// The name in reports and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ndcg => "ndcg",
@@ -105,7 +105,7 @@ pub struct TuneArgs {
     pub data: TuneDataArgs,
 }
 
-/// What is tuned.
+/// What is tuned, and on which data.
 #[derive(Args, Clone, Debug)]
 pub struct TuneDataArgs {
     /// Interactions, as `marquee train` reads them.
@@ -114,10 +114,10 @@ pub struct TuneDataArgs {
     /// Titles and tags of items, for content.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
-    /// The family.
+    /// The family to tune.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub model: ModelKind,
-    /// Learn from rows with a value of at least X only.
+    /// Train on rows with a value of at least X only.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub positive_at: Option<f32>,
     /// What a row weighs: 1, its value, or ln(1 + value).
@@ -134,10 +134,10 @@ pub struct TuneDataArgs {
     pub seed: u64,
     /// Where the interactions' columns are.
     #[command(flatten)]
-    pub columns: crate::options::ColumnArgs,
+    pub columns: ColumnArgs,
     /// Where the items' columns are.
     #[command(flatten)]
-    pub item_columns: crate::options::ItemColumnArgs,
+    pub item_columns: ItemColumnArgs,
 }
 
 impl TuneDataArgs {
@@ -217,6 +217,7 @@ pub fn tune(args: &TuneArgs) -> Result<TuneReport, TrainError> {
 struct Search<'a> {
     args: &'a TuneArgs,
     training: &'a TrainArgs,
+    options: TrainingOptions,
     file: Option<&'a ItemsFile>,
     /// From the fewest users to all.
     rungs: Vec<HoldOut>,
@@ -231,10 +232,10 @@ fn search(
     rows: &Interactions,
     file: Option<&ItemsFile>,
 ) -> Result<TuneReport, TrainError> {
-    let settings = settings(training.model, rows.has_times());
-    if training.model == ModelKind::Popularity {
-        let problem = "popularity counts interactions, and there is nothing to tune: take it as it is, or \
-                       tune trending, which has a half-life";
+    let is_searched = training.model.family().settings().iter().any(|it| it.search.is_some());
+    if !is_searched && training.model != ModelKind::Hybrid {
+        let name = training.model.name();
+        let problem = format!("{name} has no settings to tune: train it as it is");
         return Err(TrainError::option("--model", problem));
     }
     let Some(split) = hold_out(rows, training.seed) else {
@@ -246,6 +247,7 @@ fn search(
     let mut search = Search {
         args,
         training,
+        options: training.training_options(),
         file,
         rungs: rungs(split, training.seed),
         began: Instant::now(),
@@ -254,14 +256,14 @@ fn search(
     };
     let rounds = match training.model {
         ModelKind::Hybrid => search.run_blend()?,
-        _ => search.run(&settings)?,
+        _ => search.run()?,
     };
     let Search { rungs, began, trials, .. } = search;
     let full = rungs.last().map_or(0, |rung| rung.train.users.len());
     // Members that were tried alone are no hybrids.
     let is_complete = |trial: &&Trial| trial.users == full && trial.config.model == training.model;
     let complete = || trials.iter().filter(is_complete);
-    let default = default(training.model);
+    let default = ModelConfig::of(training.model);
     let default_value = complete().find(|trial| trial.config == default).map(|trial| trial.value);
     // Of equals the first, and so the default.
     let best = complete().fold(None::<&Trial>, |best, trial| match best {
@@ -288,13 +290,8 @@ fn search(
     })
 }
 
-/// A family as it is.
-fn default(model: ModelKind) -> ModelConfig {
-    ModelConfig { model, ..ModelConfig::default() }
-}
-
-/// Hold-outs of a ninth of the users, a third and all, as far as users are enough; whoever is in a smaller one
-/// is in a larger one.
+/// Hold-outs of a ninth of the users, a third and all, as far as users are enough; the users of a smaller one
+/// are in the larger ones.
 fn rungs(split: HoldOut, seed: u64) -> Vec<HoldOut> {
     let users = split.train.users.len();
     let mut order: Vec<u32> = (0..users as u32).collect();
@@ -316,15 +313,15 @@ fn rungs(split: HoldOut, seed: u64) -> Vec<HoldOut> {
 
 impl Search<'_> {
     /// Rounds until the time is up; says how many were begun.
-    fn run(&mut self, settings: &[Setting]) -> Result<usize, TrainError> {
+    fn run(&mut self) -> Result<usize, TrainError> {
         let model = self.training.model;
         // What all others have to beat, whatever the time.
-        self.try_on(self.rungs.len() - 1, &default(model))?;
+        self.try_on(self.rungs.len() - 1, &ModelConfig::of(model))?;
         let mut random = Random::new(self.training.seed);
         let mut rounds = 0;
         while rounds < self.args.rounds.unwrap_or(MAX_ROUNDS) && !self.is_over() {
             rounds += 1;
-            if self.round(model, settings, &mut random, self.args.budget)?.is_none() {
+            if self.round(model, &mut random, self.args.budget)?.is_none() {
                 break;
             }
         }
@@ -336,12 +333,16 @@ impl Search<'_> {
     fn round(
         &mut self,
         model: ModelKind,
-        settings: &[Setting],
         random: &mut Random,
         until: Duration,
     ) -> Result<Option<(f64, ModelConfig)>, TrainError> {
-        let mut here: Vec<ModelConfig> =
-            (0..DRAWN).map(|_| draw(model, settings, random)).collect();
+        let table = model.family().settings();
+        let has_times = self.rungs.iter().any(|rung| rung.train.has_times());
+        let mut here: Vec<ModelConfig> = Vec::with_capacity(DRAWN);
+        for _ in 0..DRAWN {
+            let settings = draw_settings(&table, has_times, random);
+            here.push(ModelConfig { settings, ..ModelConfig::of(model) });
+        }
         let mut best = None;
         for rung in 0..self.rungs.len() {
             let mut scored = Vec::with_capacity(here.len());
@@ -367,15 +368,13 @@ impl Search<'_> {
     /// How good settings are on a rung, which is noted; 0 where training diverges.
     fn try_on(&mut self, rung: usize, config: &ModelConfig) -> Result<f64, TrainError> {
         let HoldOut { train, test, .. } = &self.rungs[rung];
-        let args = config.fill(self.training);
         let began = Instant::now();
         let (items, _) = records(&train.items, self.file);
-        let lesson = Lesson { rows: train, items: &items, args: &args, label: "" };
-        let value = match fit(args.model, lesson) {
+        let value = match config.train(train, &items, &self.options, "") {
             Ok(part) => {
                 let has_test = |user: &u32| !test.items_of(*user as usize).is_empty();
                 let users: Vec<u32> = (0..test.users.len() as u32).filter(has_test).collect();
-                let lists = lists(&part, train, &users, &args);
+                let lists = lists(&part, train, &users, self.options.weight);
                 let metrics = evaluate_lists(&self.rungs[rung], &users, &lists, CUTOFF);
                 self.args.objective.of(&metrics)
             }

@@ -1,7 +1,6 @@
 //! What a search came to.
 
-use crate::config::ModelConfig;
-use crate::options::ModelKind;
+use crate::family::{ModelConfig, ModelKind};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -9,27 +8,27 @@ use std::path::PathBuf;
 /// Trials that the table lists.
 const LISTED: usize = 10;
 
-/// Settings that were tried.
+/// One trial: settings, and how good they were.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// The settings.
+    /// The family and the settings that were tried.
     pub config: ModelConfig,
-    /// On so many users.
+    /// Users they were trained and validated on.
     pub users: usize,
-    /// What they reached.
+    /// The value of the objective.
     pub value: f64,
-    /// What it took, on the clock.
+    /// Seconds that training and validation took.
     pub seconds: f64,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TuneReport {
-    /// The family.
+    /// The family that was tuned.
     pub model: ModelKind,
     /// What settings were compared by.
     pub objective: &'static str,
-    /// Of so many recommendations a user.
+    /// Recommendations of a user that count.
     pub cutoff: usize,
     /// What everything random came from.
     pub seed: u64,
@@ -39,9 +38,9 @@ pub struct TuneReport {
     pub users: usize,
     /// Rounds that were begun.
     pub rounds: usize,
-    /// The time there was.
+    /// Seconds that the search was given.
     pub budget_seconds: f64,
-    /// The time it took.
+    /// Seconds that the search took.
     pub seconds: f64,
     /// What the family's defaults reached on all users.
     pub default_value: f64,
@@ -56,9 +55,10 @@ pub struct TuneReport {
 impl fmt::Display for TuneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { objective, cutoff, users, seed, .. } = self;
-        let how = match self.held_out_by_time {
-            true => "the last fifth of each user's interactions by time",
-            false => "a random fifth of each user's interactions (there are no timestamps)",
+        let how = if self.held_out_by_time {
+            "the last fifth of each user's interactions by time"
+        } else {
+            "a random fifth of each user's interactions (there are no timestamps)"
         };
         writeln!(
             f,
@@ -88,21 +88,14 @@ impl fmt::Display for TuneReport {
 
 /// Settings in one line.
 fn settings(config: &ModelConfig) -> String {
-    let Ok(serde_json::Value::Object(map)) = serde_json::to_value(config) else {
-        return String::new();
-    };
-    // A short number of a setting of single precision is a long one of double.
-    let word = |value: serde_json::Value| match value.as_f64() {
-        Some(x) => format!("{}", x as f32),
-        None => value.as_str().unwrap_or_default().to_owned(),
-    };
     if !config.members.is_empty() {
-        let member =
-            |config: &ModelConfig| format!("{} ({})", config.model.name(), settings(config));
-        return config.members.iter().map(member).collect::<Vec<_>>().join(", ");
+        let members = config.members.iter();
+        let members = members.map(|it| format!("{} ({})", it.model.name(), settings(it)));
+        return members.collect::<Vec<_>>().join(", ");
     }
-    let others = map.into_iter().filter(|(name, _)| name != "model");
-    let words: Vec<String> =
-        others.map(|(name, value)| format!("{name} {}", word(value))).collect();
-    if words.is_empty() { "the defaults".into() } else { words.join(", ") }
+    if config.settings.is_empty() {
+        return "the defaults".into();
+    }
+    let settings = config.settings.iter().map(|(name, value)| format!("{name} {value}"));
+    settings.collect::<Vec<_>>().join(", ")
 }

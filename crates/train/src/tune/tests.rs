@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::interactions::{Duplicates, RawRow};
-use crate::options::ModelKind;
 
 /// Users who go through a circle of items in order, a step a day, each from a place of the own; every other
 /// day, more or less, they stray.
@@ -108,12 +107,12 @@ fn a_hybrid_is_tuned_by_its_members() {
         report.trials.iter().filter(|trial| trial.config.model == kind).collect()
     };
     // Nine settings of each, after its default; there are no titles, so content is none of them.
-    for kind in crate::family::hybrid::MEMBERS {
+    for kind in ModelKind::members() {
         let expected = if kind == ModelKind::Content { 0 } else { 10 };
         assert_eq!(of(kind).len(), expected, "{}", kind.name());
     }
     let hybrids = of(ModelKind::Hybrid);
-    assert_eq!(hybrids[0].config, default(ModelKind::Hybrid));
+    assert_eq!(hybrids[0].config, ModelConfig::of(ModelKind::Hybrid));
     assert!(report.best.value >= hybrids[0].value && report.default_value == hybrids[0].value);
     // The members as they were found: of each the best that was tried, the default among them.
     let found = &hybrids[1].config.members;
@@ -125,7 +124,7 @@ fn a_hybrid_is_tuned_by_its_members() {
         let chosen = tried.iter().find(|trial| trial.config == *member).expect("it was tried");
         assert_eq!(chosen.value, best, "{}", member.model.name());
     }
-    assert!(found.iter().any(|member| *member != default(member.model)), "settings matter");
+    assert!(found.iter().any(|member| *member != ModelConfig::of(member.model)), "settings matter");
     // Each is left out in turn, and stays out where that helped.
     let mut best = hybrids[0].value.max(hybrids[1].value);
     let mut size = 7;
@@ -137,16 +136,14 @@ fn a_hybrid_is_tuned_by_its_members() {
     }
     assert_eq!(hybrids.len(), 2 + 7, "every member was left out once");
     assert_eq!(report.best.value, best);
-    let trained = report.best.config.fill(&args.data.training());
-    trained.validate().expect("it can be trained");
-    let lesson = Lesson { rows: &rows, items: &[], args: &trained, label: "" };
-    let part = fit(ModelKind::Hybrid, lesson).expect("trained");
-    assert!(part.recipe.parts().len() <= size);
+    report.best.config.check().expect("it can be trained");
+    let options = args.data.training().training_options();
+    let trained = |config: &ModelConfig| config.train(&rows, &[], &options, "").expect("trained");
+    assert!(trained(&report.best.config).recipe.parts().len() <= size);
     // Settings of a member are those it is trained with.
-    let knn = ModelConfig { neighbours: Some(3), decay: Some(0.6), ..default(ModelKind::ItemKnn) };
-    let one = ModelConfig { members: vec![knn], ..default(ModelKind::Hybrid) };
-    let trained = one.fill(&args.data.training());
-    let part = fit(ModelKind::Hybrid, Lesson { args: &trained, ..lesson }).expect("trained");
+    let knn = ModelConfig::of(ModelKind::ItemKnn).with("neighbours", 3).with("decay", 0.6);
+    let one = ModelConfig { members: vec![knn], ..ModelConfig::of(ModelKind::Hybrid) };
+    let part = trained(&one);
     assert_eq!(part.recipe.parts().len(), 1);
     for (name, value) in [("item-knn.neighbours", "3"), ("item-knn.decay", "0.6")] {
         assert!(part.parameters.contains(&(name.into(), value.into())), "{:?}", part.parameters);
@@ -164,7 +161,7 @@ fn what_cannot_be_tuned_is_refused() {
     std::fs::write(&file, format!("user,item,timestamp\n{rows}")).expect("written");
     let mut args = args(ModelKind::Popularity, 1, directory.path());
     args.data.interactions = file;
-    assert!(says(&args).contains("popularity counts interactions"), "{}", says(&args));
+    assert!(says(&args).contains("popularity has no settings to tune"), "{}", says(&args));
     args.data.model = ModelKind::Ease;
     let report = tune(&args).expect("searched");
     let written = ModelConfig::read(&args.config_out).expect("a file");

@@ -14,7 +14,7 @@ use marquee_node::serve::{Node, ServerError, standalone};
 use marquee_proto::control::v1::{PublishModelRequest, StartRolloutRequest};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{RecommendRequest, RecommendResponse};
-use marquee_train::{ModelKind, TrainArgs, TrainSummary};
+use marquee_train::{ModelKind, ModelSettings, TrainArgs, TrainSummary};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -156,12 +156,16 @@ async fn train(
     (model, factors): (ModelKind, Option<usize>),
     out: &Path,
 ) -> anyhow::Result<TrainSummary> {
+    let mut settings = ModelSettings::default();
+    if let Some(factors) = factors {
+        settings = settings.with("factors", factors);
+    }
     let args = TrainArgs {
         items: data.items.clone(),
         name: Some(MODEL.into()),
         shards: args.shards,
         model,
-        factors,
+        settings,
         positive_at: data.positive_at,
         ..TrainArgs::new(&data.interactions, out)
     };
