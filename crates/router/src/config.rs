@@ -56,7 +56,7 @@ pub enum ConfigError {
     MaxInFlight(u32),
     /// No time, or too much.
     #[error("default_deadline is {0:?}: more than nothing and at most {max:?} are allowed",
-            max = crate::service::MAX_DEADLINE)]
+            max = crate::admission::deadline::MAX_DEADLINE)]
     DefaultDeadline(Duration),
     /// Too many bytes.
     #[error("row_cache_bytes is {0}: 0 to {MAX_ROW_CACHE_BYTES} are allowed")]
@@ -72,7 +72,9 @@ impl RouterConfig {
         if self.max_in_flight == 0 || self.max_in_flight > MAX_MAX_IN_FLIGHT {
             return Err(ConfigError::MaxInFlight(self.max_in_flight));
         }
-        if self.default_deadline.is_zero() || self.default_deadline > crate::service::MAX_DEADLINE {
+        if self.default_deadline.is_zero()
+            || self.default_deadline > crate::admission::deadline::MAX_DEADLINE
+        {
             return Err(ConfigError::DefaultDeadline(self.default_deadline));
         }
         if self.row_cache_bytes > MAX_ROW_CACHE_BYTES {

@@ -3,6 +3,7 @@
 use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
 use marquee_proto::convert_caller::CallerError;
+use marquee_proto::timeout::{InvalidTimeout, TIMEOUT_HEADER};
 use tonic::{Code, Status};
 
 /// Why a request has no answer. A partial answer is none of these: it is an answer.
@@ -11,6 +12,9 @@ pub enum RouterError {
     /// The request is out of bounds.
     #[error(transparent)]
     Request(#[from] CallerError),
+    /// The `grpc-timeout` of the call is none.
+    #[error("{TIMEOUT_HEADER}: {0}")]
+    Timeout(#[from] InvalidTimeout),
     /// Nothing serves the surface.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -69,7 +73,7 @@ pub enum RouterError {
         /// The shards.
         missing: String,
         /// Why, where all had the same reason.
-        why: Silence,
+        why: NoAnswerCause,
     },
     /// Less was searched than the caller wants at least.
     #[error(
@@ -149,15 +153,15 @@ pub enum RouterError {
     },
 }
 
-/// Why nobody answered.
+/// Why no shard answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// None of the below alone: nodes are down, or do not hold what was asked for.
-    Gone,
-    /// All had too much to do.
-    Busy,
-    /// None was in time.
-    Late,
+pub enum NoAnswerCause {
+    /// Nodes are down, or do not hold what was asked for, or shards failed in different ways.
+    Unavailable,
+    /// All nodes had too much to do.
+    Overload,
+    /// No node answered in time.
+    Timeout,
 }
 
 impl RouterError {
@@ -175,6 +179,7 @@ impl RouterError {
             | Self::Coverage { .. }
             | Self::Refused(_) => Some(self.code()),
             Self::Request(_)
+            | Self::Timeout(_)
             | Self::Route(_)
             | Self::NoPlan
             | Self::UnknownItem { .. }
@@ -192,12 +197,12 @@ impl RouterError {
 
     fn code(&self) -> Code {
         match self {
-            Self::Request(_) => Code::InvalidArgument,
+            Self::Request(_) | Self::Timeout(_) => Code::InvalidArgument,
             Self::Route(RouteError::UnknownSurface(_)) | Self::UnknownItem { .. } => Code::NotFound,
             Self::Route(RouteError::NotLive(_))
             | Self::NoPlan
             | Self::ItemShardUnavailable { .. }
-            | Self::NothingAnswered { why: Silence::Gone, .. }
+            | Self::NothingAnswered { why: NoAnswerCause::Unavailable, .. }
             | Self::Coverage { .. }
             | Self::Record(RecordError::Closed | RecordError::Failed(_))
             | Self::Draining => Code::Unavailable,
@@ -207,7 +212,7 @@ impl RouterError {
             Self::NoItemVectors { .. } | Self::NoTexts { .. } | Self::NoEventLog => {
                 Code::FailedPrecondition
             }
-            Self::NothingAnswered { why: Silence::Late, .. } | Self::Deadline => {
+            Self::NothingAnswered { why: NoAnswerCause::Timeout, .. } | Self::Deadline => {
                 Code::DeadlineExceeded
             }
             Self::Overload { .. }
@@ -215,7 +220,7 @@ impl RouterError {
             | Self::Record(RecordError::Full)
             | Self::TooManyStreams { .. }
             | Self::TooLarge { .. }
-            | Self::NothingAnswered { why: Silence::Busy, .. } => Code::ResourceExhausted,
+            | Self::NothingAnswered { why: NoAnswerCause::Overload, .. } => Code::ResourceExhausted,
             Self::InBatch { source, .. } => source.code(),
         }
     }

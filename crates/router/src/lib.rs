@@ -1,20 +1,26 @@
 //! The router role: from a caller's request to shard calls and back.
 //!
+//! A request passes these folders, in this order; each has a `mod.rs` that tells its stage. A stage imports only
+//! from the ones above it, and takes the result type of the one before:
+//!
 //! ```text
-//! service ── checks, admits ──▶ engine ── one plan for the whole batch ──▶ answer
-//!                                 │
-//!                                 ├─ task    one request: its route, its leaves, its answer
-//!                                 ├─ tree    the ensemble in execution (pure)
-//!                                 ├─ last    what is done with a list at last (pure)
-//!                                 ├─ rounds  what is asked together, and until when
-//!                                 ├─ lookup  round one: vectors and histories, but for rows in row_cache
-//!                                 ├─ search  round two: lists, merged
-//!                                 ├─ vectors a round for explanations: what carried what
-//!                                 └─ fanout  replicas, retries, hedges of one round
-//!                                      ├─ select, decide, policy (pure)
-//!                                      └─ drive, over the nodes of `node`
-//!   └─ telemetry  what answers of trials were like, and the other side's answers to the same requests
-//! service ── events ──▶ the log that was handed in ── share ──▶ other routers
+//! 1. admission     what is asked for, until when, and whether there is room      → RankingRequest
+//! 2. planning      route, tree, leaves, numbered shards, wanted rows             → PlannedRequest
+//! 3. lookup        rows of users, items and terms; how each leaf is answered     → LookedUpRequest
+//! 4. search        lists of leaves, from all shards                              → SearchingRequest
+//! 5. fusion        one list of many; popular items to fill it up; diversity      → DiversifiedRequest
+//! 6. explanation   why the items are in it                                       → ExplainedRequest, RankingAnswer
+//! ```
+//!
+//! Around them:
+//!
+//! ```text
+//! fanout     one round of calls: nodes, replicas, retries, hedges       used by the stages, imports none of them
+//! engine     takes a batch through stages 2 to 6 under one plan         imports the stages
+//! telemetry  what answers of trials were like; mirrored requests        imports the engine
+//! events     recorded events, exposures, recent items of other routers
+//! service    the RPCs: stage 1, the engine, telemetry and events
+//! router     builds all of it, watches nodes and plans, drains
 //! ```
 //!
 //! Start with [`Router`]; read `engine` for how a batch is answered and `fanout::decide` for what
@@ -31,45 +37,32 @@
 #![forbid(unsafe_code)]
 
 mod admission;
-mod answer;
-mod approach;
-mod ask;
-mod basis;
 mod config;
 mod engine;
 mod error;
 mod events;
-mod facts;
+mod explanation;
 mod fanout;
-mod last;
-mod layout;
+mod fusion;
 mod lookup;
-mod node;
-mod offline;
-mod readiness;
-mod remote;
+mod planning;
 mod router;
-mod row_cache;
 mod search;
 mod service;
-mod share;
-mod task;
 mod telemetry;
-mod tree;
-mod vectors;
 
 pub use config::{
     ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, DEFAULT_ROW_CACHE_BYTES,
     MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig,
 };
-pub use error::{RouterError, Silence};
-pub use events::Feedback;
-pub use node::Dialer;
-pub use offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
-pub use remote::GrpcDialer;
+pub use error::{NoAnswerCause, RouterError};
+pub use events::recorder::Feedback;
+pub use events::sharing::RecentItems;
+pub use fanout::grpc::GrpcDialer;
+pub use fanout::node::Dialer;
+pub use fusion::offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
+pub use lookup::row_cache::RowCounts;
+pub use planning::ensemble_tree::Weights;
 pub use router::Router;
-pub use row_cache::RowCounts;
-pub use service::RouterService;
-pub use share::RecentItems;
+pub use service::recommender::RouterService;
 pub use telemetry::{Report, Reward, RouterTelemetry};
-pub use tree::Weights;

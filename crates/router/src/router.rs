@@ -1,15 +1,17 @@
 //! The router role of a node: built, watched, drained.
 
-use crate::admission::Admission;
+mod readiness;
+
+use self::readiness::{is_ready, watch_readiness};
+use crate::admission::limit::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
-use crate::events::Feedback;
-use crate::node::{Dialer, Nodes};
-use crate::readiness::{is_ready, watch_readiness};
-use crate::remote::GrpcDialer;
-use crate::row_cache::RowCache;
-use crate::service::RouterService;
-use crate::share::{RecentItems, share};
+use crate::events::recorder::Feedback;
+use crate::events::sharing::{RecentItems, share};
+use crate::fanout::grpc::GrpcDialer;
+use crate::fanout::node::{Dialer, Nodes};
+use crate::lookup::row_cache::RowCache;
+use crate::service::recommender::RouterService;
 use crate::telemetry::{
     Mirror, Observer, Report, Reporting, Reward, RouterTelemetry, start_reporting,
 };

@@ -1,338 +1,391 @@
-//! The rounds of a batch: lookups, then searches until every task has its list.
+//! The rounds of calls of a batch: each takes all requests of the batch from one stage to the next.
 //!
-//! Leaves that are asked at the same time share one Search a node, unless their members have timeouts that
+//! Leaves that are searched at the same time share one Search a node, unless their members have timeouts that
 //! end at different moments: then each moment has a round of its own, a *wave*, and all waves are under way
-//! at once, so that who is late keeps no answer of others back. Requests without timeouts have one wave.
+//! at once, so that a late leaf delays no other. Requests without timeouts have one wave.
 
-use super::{Engine, in_batch, left};
+use super::{Engine, in_batch, time_left};
 use crate::error::RouterError;
-use crate::facts;
-use crate::fanout::{Failure, Limit, Outcome, Round, drive};
-use crate::layout::Layout;
-use crate::lookup::{Found, LookupRound, MAX_KEYS};
-use crate::search::SearchRound;
-use crate::task::{Task, Why};
-use crate::tree::Demand;
-use crate::vectors::{VectorRound, Vectors};
+use crate::explanation::explaining::{ExplainedRequest, LeafVectors, ListQuestion};
+use crate::explanation::vector_round::{FoundVectors, VectorRound};
+use crate::fanout::{Failure, Round, RoundLimit, RoundOutcome, drive};
+use crate::fusion::diversification::DiversifiedRequest;
+use crate::fusion::fusing::{FusedRequest, FusingRequest, Progress};
+use crate::lookup::looked_up::LookedUpRequest;
+use crate::lookup::looked_up_rows::LookedUpRows;
+use crate::lookup::round::{LookupRound, MAX_KEYS};
+use crate::lookup::row_cache::RowCache;
+use crate::lookup::stored_row::FoundRow;
+use crate::planning::planned::PlannedRequest;
+use crate::planning::shard_map::ShardMap;
+use crate::planning::wanted_rows::RowSource;
+use crate::search::leaf_query::LeafQuery;
+use crate::search::round::SearchRound;
+use crate::search::searching::WireQuery;
 use futures::future::{join, join_all};
-use marquee_proto::shard::v1::Entity;
+use marquee_core::model::recipe::Entity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Lookups get this part of the time that is left, so that a user whose shard hangs can still be
 /// given popular items.
 const LOOKUP_SHARE: u32 = 2;
 
-/// What is missing after a round, and why.
-type Lost = BTreeMap<usize, Failure>;
-/// Demands of tasks, by the moment at which they are to be answered.
-type Waves = BTreeMap<Instant, VecDeque<(usize, Demand)>>;
+/// The shards without an answer in a round, and why.
+type Unanswered = BTreeMap<usize, Failure>;
+/// Leaf queries with the places of their requests, by the moment at which they are to be answered.
+type Waves = BTreeMap<Instant, VecDeque<(usize, LeafQuery)>>;
+
+/// The rows to look up for one request.
+struct KeysOfRequest<'k> {
+    keys: Vec<(RowSource<'k>, &'k str)>,
+    /// Whether remembered rows may take the place of a lookup.
+    may_be_remembered: bool,
+}
 
 impl Engine {
-    /// Looks all subjects up and decides how each leaf is answered.
+    /// Looks the subjects of all requests up, and decides how each leaf is answered.
     pub(super) async fn look_up<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        planned: Vec<PlannedRequest<'a>>,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
-    ) -> Result<(), RouterError> {
-        let deadline = deadline - left(deadline) / LOOKUP_SHARE;
+    ) -> Result<Vec<LookedUpRequest<'a>>, RouterError> {
         // What is mirrored asks anew on both sides: one of them was just asked about the same user.
-        let rows = layout.terrain.learns.then_some(&*self.rows);
-        let number = tasks.len();
-        let mut begun = 0;
-        while begun < number {
-            let mut round = LookupRound::new(layout.epoch);
-            let mut ended = begun;
-            while ended < number && round.len() < MAX_KEYS {
-                tasks[ended].look_up(layout, &mut round, rows);
-                ended += 1;
-            }
-            let pieces = round.pieces();
-            let limit = Limit { at: deadline, is_hasty: false };
-            let lost = self.drive(&mut round, layout, &pieces, limit).await?;
-            if let Some(rows) = rows {
-                round.remember(rows);
-            }
-            let mut settled = Ok(());
-            for (n, task) in (begun..ended).zip(&mut tasks[begun..ended]) {
-                let said = task.settle(layout, &mut round, &lost);
-                settled = settled.and(said.map_err(|error| in_batch(error, n)));
-            }
-            settled?;
-            begun = ended;
+        let cache = shards.targets.records_health.then_some(&*self.rows);
+        let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: false };
+        let mut wanted = Vec::with_capacity(planned.len());
+        let mut keys = Vec::with_capacity(planned.len());
+        for request in &planned {
+            let rows = request.wanted_rows(shards);
+            let of_request = rows.rows().iter();
+            keys.push(KeysOfRequest {
+                keys: of_request.map(|(owner, row)| (*row, owner.id(request.request))).collect(),
+                may_be_remembered: request.may_use_remembered_rows(),
+            });
+            wanted.push(rows);
         }
-        Ok(())
+        let found = self.look_up_rows(&keys, cache, shards, limit).await?;
+        let mut looked_up = Vec::with_capacity(planned.len());
+        for (n, (request, found)) in
+            planned.into_iter().zip(wanted.into_iter().zip(found)).enumerate()
+        {
+            let (wanted, found) = found;
+            let rows = LookedUpRows::new(wanted, found);
+            let request = LookedUpRequest::new(request, &rows, shards);
+            looked_up.push(request.map_err(|error| in_batch(error, n))?);
+        }
+        Ok(looked_up)
     }
 
-    /// Searches until every task has its list.
+    /// Searches leaves until every request has its list.
     pub(super) async fn search<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        looked_up: Vec<LookedUpRequest<'a>>,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
-    ) -> Result<(), RouterError> {
-        loop {
+    ) -> Result<Vec<FusedRequest<'a>>, RouterError> {
+        let mut fused: Vec<Option<FusedRequest<'a>>> = looked_up.iter().map(|_| None).collect();
+        let mut open: Vec<(usize, FusingRequest<'a>)> =
+            looked_up.into_iter().map(FusingRequest::new).enumerate().collect();
+        while !open.is_empty() {
             let now = Instant::now();
             let mut waves = Waves::new();
-            let mut is_done = true;
-            for (n, task) in tasks.iter_mut().enumerate() {
-                for demand in task.demands() {
-                    is_done = false;
-                    match task.limit(&demand, now) {
-                        Some(limit) if limit <= now => task.leave_out(layout, demand.leaf),
+            let mut still_open = Vec::with_capacity(open.len());
+            for (place, request) in open {
+                let (mut request, queries) = match request.advance() {
+                    Progress::Fused(request) => {
+                        fused[place] = Some(request);
+                        continue;
+                    }
+                    Progress::Search(request, queries) => (request, queries),
+                };
+                for query in queries {
+                    match request.searching.time_limit(query.leaf, now) {
+                        Some(limit) if limit <= now => {
+                            request.searching.leave_out(shards, query.leaf);
+                        }
                         limit => {
                             let ends = limit.map_or(deadline, |limit| limit.min(deadline));
-                            waves.entry(ends).or_default().push_back((n, demand));
+                            waves.entry(ends).or_default().push_back((still_open.len(), query));
                         }
                     }
                 }
+                still_open.push((place, request));
             }
-            if is_done {
-                return Ok(());
-            }
-            self.find_rows(tasks, layout, &mut waves, deadline).await?;
-            // Every round makes a leaf of each unfinished task known, so this ends.
-            while waves.values().any(|demands| !demands.is_empty()) {
-                self.search_once(tasks, layout, &mut waves, deadline).await?;
+            open = still_open;
+            self.look_up_chained_rows(&mut open, &mut waves, shards, deadline).await?;
+            // Every round answers a leaf of each open request, so this ends.
+            while waves.values().any(|queries| !queries.is_empty()) {
+                self.search_once(&mut open, &mut waves, shards, deadline).await?;
             }
         }
+        let done = fused.into_iter().map(|request| request.expect("no request is open any more"));
+        Ok(done.collect())
     }
 
-    /// Looks up what leaves of chains are to add up; takes out the demands of those that know nothing of it.
-    async fn find_rows<'a>(
+    /// Looks up the rows that chained leaves sum; takes out the queries of leaves that know none of their items.
+    async fn look_up_chained_rows<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        open: &mut [(usize, FusingRequest<'a>)],
         waves: &mut Waves,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
     ) -> Result<(), RouterError> {
-        for (&ends, demands) in waves {
-            let mut open: VecDeque<(usize, Demand)> = std::mem::take(demands);
-            while let Some((n, demand)) = open.pop_front() {
-                let Some(rows) = demand.rows.clone() else {
-                    demands.push_back((n, demand));
-                    continue;
-                };
-                // As many as fit into one message a node.
-                let mut together = vec![(n, demand, rows)];
-                let mut keys = together[0].2.len();
-                while let Some((_, Demand { rows: Some(rows), .. })) = open.front()
-                    && keys + rows.len() <= MAX_KEYS
-                {
-                    keys += rows.len();
-                    let rows = Arc::clone(rows);
-                    together.extend(open.pop_front().map(|(n, demand)| (n, demand, rows)));
+        for (&ends, queries) in waves {
+            if queries.iter().all(|(_, query)| query.items.is_none()) {
+                continue;
+            }
+            let mut chained = Vec::new();
+            for (n, query) in std::mem::take(queries) {
+                match query.items {
+                    Some(_) => chained.push((n, query)),
+                    None => queries.push_back((n, query)),
                 }
-                let mut round = LookupRound::new(layout.epoch);
-                let mut tickets = Vec::new();
-                for (n, demand, wanted) in &together {
-                    let of = facts::rows(tasks[*n].version_of(demand), Entity::Item, "", "");
-                    let mut of_demand = Vec::with_capacity(wanted.len());
-                    for (id, _) in wanted.iter() {
-                        of_demand.push(round.add(layout, of, id, None));
-                    }
-                    tickets.push(of_demand);
-                }
-                let limit = Limit { at: ends, is_hasty: ends < deadline };
-                let pieces = round.pieces();
-                let lost = self.drive(&mut round, layout, &pieces, limit).await?;
-                let found: Vec<Vec<Found>> = tickets
-                    .into_iter()
-                    .map(|of| of.into_iter().map(|ticket| round.take(ticket)).collect())
-                    .collect();
-                for ((n, demand, _), found) in together.into_iter().zip(found) {
-                    if tasks[n].multiply(&demand, &found, &lost) {
-                        demands.push_back((n, demand));
-                    }
+            }
+            let mut keys = Vec::with_capacity(chained.len());
+            for (n, query) in &chained {
+                let version = open[*n].1.searching.version_of(query.leaf);
+                let row = RowSource::ordinal(version, Entity::Item);
+                let items = query.items.iter().flat_map(|items| items.iter());
+                let of_leaf = items.map(|(id, _)| (row, id.as_str())).collect();
+                keys.push(KeysOfRequest { keys: of_leaf, may_be_remembered: false });
+            }
+            let limit = RoundLimit { at: ends, is_shortened: ends < deadline };
+            let found = self.look_up_rows(&keys, None, shards, limit).await?;
+            for ((n, query), rows) in chained.into_iter().zip(found) {
+                if open[n].1.searching.set_chained_rows(&query, &rows) {
+                    queries.push_back((n, query));
                 }
             }
         }
         Ok(())
     }
 
-    /// Searches for as many of the demands of each wave as fit into one message a node, for all waves at once.
+    /// Searches for as many of the queries of each wave as fit into one message a node, for all waves at once.
     async fn search_once<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        open: &mut [(usize, FusingRequest<'a>)],
         waves: &mut Waves,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
     ) -> Result<(), RouterError> {
         let mut rounds = Vec::new();
-        for (&ends, demands) in waves {
-            let mut round = SearchRound::new(layout.epoch);
+        for (&ends, queries) in waves {
+            let mut round = SearchRound::new(shards.epoch);
             let mut tickets = Vec::new();
-            while let Some((n, demand)) = demands.front() {
-                let (matrix, query, filter) = tasks[*n].query(demand);
+            while let Some((n, leaf_query)) = queries.front() {
+                let searching = &open[*n].1.searching;
+                let WireQuery { matrix, query, filter } = searching.wire_query(leaf_query);
                 if round.is_full_for(matrix, &query, filter.as_ref()) {
                     break;
                 }
-                let denied = tasks[*n].denied(demand);
-                let ticket = round.add(layout, matrix, query, filter, denied);
-                tickets.extend(demands.pop_front().map(|(n, demand)| (n, demand, ticket)));
+                let denied = searching.denied(leaf_query);
+                let ticket = round.add(shards, matrix, query, filter, denied);
+                tickets.extend(queries.pop_front().map(|(n, query)| (n, query.leaf, ticket)));
             }
-            rounds.push((round, tickets, Limit { at: ends, is_hasty: ends < deadline }));
+            let limit = RoundLimit { at: ends, is_shortened: ends < deadline };
+            rounds.push((round, tickets, limit));
         }
         let calls = rounds.iter_mut().map(|(round, _, limit)| {
-            let pieces = round.pieces();
-            self.make(round, layout, pieces, *limit)
+            let asked = round.shards();
+            self.make_round(round, asked, shards, *limit)
         });
         let outcomes = join_all(calls).await;
         let began = Instant::now();
         for ((mut round, tickets, _), outcome) in rounds.into_iter().zip(outcomes) {
-            let lost = self.after(outcome?, layout);
-            for (n, demand, ticket) in tickets {
-                if tasks[n].finds_neighbours(demand.leaf) {
+            let unanswered = note_outcome(outcome?, shards);
+            shards.note_failures(&unanswered);
+            for (n, leaf, ticket) in tickets {
+                let searching = &mut open[n].1.searching;
+                if searching.finds_neighbours(leaf) {
                     let neighbours = round.take_ordinals(ticket);
-                    tasks[n].meet(layout, demand.leaf, neighbours, &lost);
+                    searching.set_neighbours(shards, leaf, neighbours, &unanswered);
                     continue;
                 }
-                let leaf = tasks[n].explains().then_some(demand.leaf);
-                if leaf.is_some() {
-                    tasks[n].note_strategies(&demand, round.strategies(ticket));
+                let mut contributor = None;
+                if searching.explains() {
+                    contributor = Some(leaf);
+                    searching.note_strategies(leaf, round.strategies(ticket));
                 }
-                let list = round.take(ticket, leaf);
-                tasks[n].learn(layout, &demand, list, &lost);
+                let list = round.take(ticket, contributor);
+                searching.record_list(shards, leaf, list, &unanswered);
             }
         }
         self.merging.add(began.elapsed());
         Ok(())
     }
 
-    /// The last step of those that have one: what their lists are compared by is looked up, and they are spread.
-    pub(super) async fn spread<'a>(
+    /// Diversifies the lists of those requests whose ensemble says so, once what is compared was looked up.
+    pub(super) async fn diversify<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        fused: Vec<FusedRequest<'a>>,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
-    ) -> Result<(), RouterError> {
-        let ends = deadline - left(deadline) / LOOKUP_SHARE;
-        let wanted: Vec<_> = tasks.iter().map(|task| task.comparisons(layout)).collect();
-        // Most requests have no last step, and to find that out costs no round.
-        if wanted.iter().all(|(ids, _)| ids.is_empty()) {
-            return Ok(());
-        }
-        let mut begun = 0;
-        while begun < tasks.len() {
-            let mut round = LookupRound::new(layout.epoch);
-            let mut together = Vec::new();
-            while begun < tasks.len() && round.len() < MAX_KEYS {
-                let (ids, rows) = &wanted[begun];
-                let mut tickets = Vec::with_capacity(ids.len());
-                for id in ids {
-                    let of_item: Vec<_> =
-                        rows.iter().map(|rows| round.add(layout, *rows, id, None)).collect();
-                    tickets.push(of_item);
+    ) -> Result<Vec<DiversifiedRequest<'a>>, RouterError> {
+        let rows: Vec<Vec<RowSource<'a>>> =
+            fused.iter().map(|request| request.compared_rows(shards)).collect();
+        // Most requests compare nothing, and to find that out costs no round.
+        let found = if rows.iter().all(Vec::is_empty) {
+            fused.iter().map(|_| Vec::new()).collect()
+        } else {
+            let mut keys = Vec::with_capacity(fused.len());
+            for (request, rows) in fused.iter().zip(&rows) {
+                let mut of_request = Vec::with_capacity(rows.len() * request.items.len());
+                for item in &request.items {
+                    of_request.extend(rows.iter().map(|row| (*row, item.item_id.as_str())));
                 }
-                if !tickets.is_empty() {
-                    together.push((begun, tickets));
-                }
-                begun += 1;
+                keys.push(KeysOfRequest { keys: of_request, may_be_remembered: false });
             }
-            let pieces = round.pieces();
-            let limit = Limit { at: ends, is_hasty: true };
-            let lost = self.drive(&mut round, layout, &pieces, limit).await?;
-            for (n, tickets) in together {
-                let mut found = Vec::with_capacity(tickets.len());
-                for of_item in tickets {
-                    found.push(of_item.into_iter().map(|ticket| round.take(ticket)).collect());
-                }
-                tasks[n].spread(found, &lost);
-            }
-        }
-        Ok(())
+            let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: true };
+            self.look_up_rows(&keys, None, shards, limit).await?
+        };
+        Ok(fused.into_iter().zip(found).map(|(request, found)| request.diversify(found)).collect())
     }
 
-    /// Asks of those who explain why their lists are as they are. What does not answer is not said.
+    /// Asks for those requests that explain why their lists are as they are. What does not answer is not said.
     pub(super) async fn explain<'a>(
         &self,
-        tasks: &mut [Task<'a>],
-        layout: &mut Layout<'a>,
+        diversified: Vec<DiversifiedRequest<'a>>,
+        shards: &mut ShardMap<'a>,
         deadline: Instant,
+    ) -> Result<Vec<ExplainedRequest<'a>>, RouterError> {
+        let mut explained: Vec<ExplainedRequest<'a>> =
+            diversified.into_iter().map(ExplainedRequest::new).collect();
+        let mut questions = VecDeque::new();
+        let mut vectors = VecDeque::new();
+        for (n, request) in explained.iter().enumerate() {
+            questions.extend(request.questions().into_iter().map(|question| (n, question)));
+            vectors.extend(request.wanted_vectors().into_iter().map(|wanted| (n, wanted)));
+        }
+        let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: true };
+        while !questions.is_empty() || !vectors.is_empty() {
+            self.explain_once(&mut explained, &mut questions, &mut vectors, shards, limit).await?;
+        }
+        Ok(explained)
+    }
+
+    /// Asks as many of the questions, and looks up as many of the vectors, as fit into one message a node.
+    async fn explain_once<'a>(
+        &self,
+        explained: &mut [ExplainedRequest<'a>],
+        questions: &mut VecDeque<(usize, ListQuestion<'a>)>,
+        vectors: &mut VecDeque<(usize, LeafVectors<'a>)>,
+        shards: &mut ShardMap<'a>,
+        limit: RoundLimit,
     ) -> Result<(), RouterError> {
-        let ends = deadline - left(deadline) / LOOKUP_SHARE;
-        let whys = tasks.iter().map(Task::whys).enumerate();
-        let open = whys.flat_map(|(n, whys)| whys.into_iter().map(move |why| (n, why)));
-        let open = &mut open.collect::<Vec<_>>().into_iter().peekable();
-        let sums = tasks.iter().map(Task::sums).enumerate();
-        let sums = sums.flat_map(|(n, sums)| sums.into_iter().map(move |sum| (n, sum)));
-        let sums = &mut sums.collect::<Vec<_>>().into_iter().peekable();
-        while open.peek().is_some() || sums.peek().is_some() {
-            let mut round = SearchRound::new(layout.epoch);
-            let mut tickets = Vec::new();
-            while let Some((n, why)) = open.next_if(|(_, Why { matrix, query, filter, .. })| {
-                !round.is_full_for(*matrix, query, filter.as_ref())
-            }) {
-                let Why { about, matrix, query, filter, denied } = why;
-                tickets.push((n, about, round.add(layout, matrix, query, filter, &denied)));
-            }
-            let mut vectors = VectorRound::new(layout.epoch);
-            let mut of_leaves = Vec::new();
-            while let Some((n, (leaf, wanted))) =
-                sums.next_if(|(_, (_, wanted))| !vectors.is_full_for(wanted))
-            {
-                let places: Vec<usize> =
-                    wanted.into_iter().map(|wanted| vectors.add(layout, wanted)).collect();
-                of_leaves.push((n, leaf, places));
-            }
-            let limit = Limit { at: ends, is_hasty: true };
-            let (pieces, of_vectors) = (round.pieces(), vectors.pieces());
-            // Both at once: one round for whoever waits.
-            let (said, found) = join(
-                self.make(&mut round, layout, pieces, limit),
-                self.make(&mut vectors, layout, of_vectors, limit),
+        let mut searches = SearchRound::new(shards.epoch);
+        let mut asked = Vec::new();
+        while let Some((_, ListQuestion { wire_query, .. })) = questions.front()
+            && !searches.is_full_for(
+                wire_query.matrix,
+                &wire_query.query,
+                wire_query.filter.as_ref(),
             )
-            .await;
-            self.after(said?, layout);
-            self.after(found?, layout);
-            for (n, about, ticket) in tickets {
-                tasks[n].understand(about, round.take_explanation(ticket));
-            }
-            for (n, leaf, places) in of_leaves {
-                let found: Vec<Vectors> =
-                    places.into_iter().map(|place| vectors.take(place)).collect();
-                tasks[n].attribute(leaf, &found);
-            }
+            && let Some((n, ListQuestion { topic, wire_query, denied })) = questions.pop_front()
+        {
+            let WireQuery { matrix, query, filter } = wire_query;
+            asked.push((n, topic, searches.add(shards, matrix, query, filter, &denied)));
+        }
+        let mut lookups = VectorRound::new(shards.epoch);
+        let mut wanted_of = Vec::new();
+        while let Some((_, LeafVectors { wanted, .. })) = vectors.front()
+            && !lookups.is_full_for(wanted)
+            && let Some((n, LeafVectors { leaf, wanted })) = vectors.pop_front()
+        {
+            let places: Vec<usize> =
+                wanted.into_iter().map(|wanted| lookups.add(shards, wanted)).collect();
+            wanted_of.push((n, leaf, places));
+        }
+        let (searched, looked_up) = (searches.shards(), lookups.shards());
+        // Both at once: one round for the caller who waits.
+        let (answers, rows) = join(
+            self.make_round(&mut searches, searched, shards, limit),
+            self.make_round(&mut lookups, looked_up, shards, limit),
+        )
+        .await;
+        note_outcome(answers?, shards);
+        note_outcome(rows?, shards);
+        for (n, topic, ticket) in asked {
+            explained[n].record_answer(topic, searches.take_explanation(ticket));
+        }
+        for (n, leaf, places) in wanted_of {
+            let found: Vec<FoundVectors> =
+                places.into_iter().map(|place| lookups.take(place)).collect();
+            explained[n].record_vectors(leaf, &found);
         }
         Ok(())
     }
 
-    /// Makes one round over these pieces, and remembers for the next one which nodes to doubt.
-    async fn drive<R: Round>(
+    /// Looks up the rows of several requests, those of as many requests together as fit into one message a node.
+    /// Gives for each request what was found of its keys, in their order. Rows that `cache` has are not asked for
+    /// where they may be remembered, and those that were asked for are remembered in it.
+    async fn look_up_rows(
         &self,
-        round: &mut R,
-        layout: &mut Layout<'_>,
-        pieces: &BTreeSet<usize>,
-        limit: Limit,
-    ) -> Result<Lost, RouterError> {
-        let outcome = self.make(round, layout, pieces.clone(), limit).await?;
-        Ok(self.after(outcome, layout))
+        requests: &[KeysOfRequest<'_>],
+        cache: Option<&RowCache>,
+        shards: &mut ShardMap<'_>,
+        limit: RoundLimit,
+    ) -> Result<Vec<Vec<FoundRow>>, RouterError> {
+        let mut found = Vec::with_capacity(requests.len());
+        let mut rest = requests.iter().peekable();
+        while rest.peek().is_some() {
+            let mut round = LookupRound::new(shards.epoch);
+            let mut tickets = Vec::new();
+            while let Some(KeysOfRequest { keys, may_be_remembered }) =
+                rest.next_if(|next| round.is_empty() || round.len() + next.keys.len() <= MAX_KEYS)
+            {
+                let remembered = cache.filter(|_| *may_be_remembered);
+                let mut of_request = Vec::with_capacity(keys.len());
+                for &(row, id) in keys {
+                    of_request.push(round.add(shards, row, id, remembered));
+                }
+                tickets.push(of_request);
+            }
+            let asked = round.shards();
+            let outcome = self.make_round(&mut round, asked, shards, limit).await?;
+            let unanswered = note_outcome(outcome, shards);
+            shards.note_failures(&unanswered);
+            if let Some(cache) = cache {
+                round.remember(cache);
+            }
+            for of_request in tickets {
+                let rows = of_request.into_iter().map(|ticket| round.take(ticket, &unanswered));
+                found.push(rows.collect());
+            }
+        }
+        Ok(found)
     }
 
-    /// Makes one round over these pieces.
-    async fn make<R: Round>(
+    /// Makes one round of calls for these shards.
+    async fn make_round<R: Round>(
         &self,
         round: &mut R,
-        layout: &Layout<'_>,
-        pieces: BTreeSet<usize>,
-        limit: Limit,
-    ) -> Result<Outcome, RouterError> {
-        if pieces.is_empty() {
-            return Ok(Outcome::default());
+        asked: BTreeSet<usize>,
+        shards: &ShardMap<'_>,
+        limit: RoundLimit,
+    ) -> Result<RoundOutcome, RouterError> {
+        if asked.is_empty() {
+            return Ok(RoundOutcome::default());
         }
-        // All rounds of a request take their part of one assignment, so few nodes are asked in all.
-        let first = layout.assign().restricted(&pieces);
-        let hedging = if layout.terrain.learns { &self.hedging } else { &self.mirror_hedging };
-        drive(round, &layout.terrain, hedging, &first, limit)
+        // All rounds of a request take their part of one assignment, so few nodes are asked altogether.
+        let first = shards.assign().restricted(&asked);
+        let is_mirrored = !shards.targets.records_health;
+        let hedging = if is_mirrored { &self.mirror_hedging } else { &self.hedging };
+        drive(round, &shards.targets, hedging, &first, limit)
             .await
             .map_err(|status| RouterError::Refused(status.message().to_owned()))
     }
+}
 
-    /// Remembers for the next round which nodes to doubt, and says what is lost.
-    fn after(&self, outcome: Outcome, layout: &mut Layout<'_>) -> Lost {
-        layout.doubt(&outcome.doubted);
-        outcome.lost.into_iter().collect()
-    }
+/// Remembers for the next round which nodes to suspect, and gives the shards without an answer.
+fn note_outcome(outcome: RoundOutcome, shards: &mut ShardMap<'_>) -> Unanswered {
+    let RoundOutcome { unanswered, suspected } = outcome;
+    shards.suspect(&suspected);
+    unanswered.into_iter().collect()
+}
+
+/// The moment at which lookups end, so that time is left for what follows.
+fn lookup_deadline(deadline: Instant) -> Instant {
+    deadline - time_left(deadline) / LOOKUP_SHARE
 }

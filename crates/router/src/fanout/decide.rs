@@ -1,14 +1,14 @@
 //! What one fan-out does next: a pure state machine, told of answers, failures and time running out.
 //!
-//! A fan-out wants *pieces* (shards of versions), each from any one node that has it. It makes
-//! *calls*, each for some pieces at one node, and ends when every piece is answered or nothing is
-//! under way any more. Pieces that are left then are *lost*: the answer is partial.
+//! A fan-out wants shards of versions, each from any one node that has it. It makes
+//! *calls*, each for some shards at one node, and ends when every shard is answered or nothing is
+//! under way any more. Shards that are left then are *unanswered*: the answer is partial.
 //!
-//! A piece is asked again in four cases:
+//! A shard is asked again in four cases:
 //!
 //! - **retry**: the call failed, and another replica has not been tried;
 //! - **alone**: the node lacked *something* it was asked for (FAILED_PRECONDITION), no other replica
-//!   is left, and the call had several pieces: each is asked again by itself, so that one absent
+//!   is left, and the call had several shards: each is asked again by itself, so that one absent
 //!   shard costs no other;
 //! - **hedge**: the call takes longer than most of that node's, and the budget allows a second one;
 //! - **overtake**: the call takes so long that the node seems to hang. It stays under way, since a
@@ -19,14 +19,14 @@
 
 use super::select::{Assignment, Replicas, Standing, assign};
 
-/// How often a piece is asked for in one fan-out, hedges included: with more, a shard in trouble
+/// How often a shard is asked for in one fan-out, hedges included: with more, a shard in trouble
 /// would get several times its load just then.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
 /// Why a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// It is the first for its pieces.
+    /// It is the first for its shards.
     First,
     /// Another replica failed.
     Retry,
@@ -55,11 +55,11 @@ pub(crate) enum Failure {
 
 /// A call that was decided on.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub(crate) struct ShardCall {
     /// Whom to ask.
     pub(crate) node: usize,
     /// What for, ascending.
-    pub(crate) pieces: Vec<usize>,
+    pub(crate) shards: Vec<usize>,
     /// Why.
     pub(crate) cause: Cause,
     state: CallState,
@@ -74,7 +74,7 @@ enum CallState {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Piece {
+struct ShardProgress {
     wanted: bool,
     answered: bool,
     tried: Vec<usize>,
@@ -84,24 +84,24 @@ struct Piece {
 /// See the module. Calls are named by their number, from 0 in the order they were decided on.
 pub(crate) struct FanOut<'a> {
     replicas: &'a Replicas,
-    pieces: Vec<Piece>,
-    calls: Vec<Call>,
+    shards: Vec<ShardProgress>,
+    calls: Vec<ShardCall>,
 }
 
 impl<'a> FanOut<'a> {
     /// Begins with the calls of `first`, all of which are to be made.
     pub(crate) fn new(replicas: &'a Replicas, first: &Assignment) -> Self {
-        let pieces = vec![Piece::default(); replicas.pieces.len()];
-        let mut fanout = Self { replicas, pieces, calls: Vec::new() };
-        for &piece in first.unplaced.iter().chain(first.calls.iter().flat_map(|(_, p)| p)) {
-            fanout.pieces[piece].wanted = true;
+        let shards = vec![ShardProgress::default(); replicas.shards.len()];
+        let mut fanout = Self { replicas, shards, calls: Vec::new() };
+        for &shard in first.unplaced.iter().chain(first.calls.iter().flat_map(|(_, p)| p)) {
+            fanout.shards[shard].wanted = true;
         }
         fanout.launch(first.calls.clone(), Cause::First);
         fanout
     }
 
     /// The call of this number.
-    pub(crate) fn call(&self, number: usize) -> &Call {
+    pub(crate) fn call(&self, number: usize) -> &ShardCall {
         &self.calls[number]
     }
 
@@ -113,50 +113,51 @@ impl<'a> FanOut<'a> {
     /// Whether there is nothing to wait for.
     pub(crate) fn is_over(&self) -> bool {
         self.calls.iter().all(|call| call.state == CallState::Over)
-            || self.pieces.iter().all(|piece| piece.answered || !piece.wanted)
+            || self.shards.iter().all(|shard| shard.answered || !shard.wanted)
     }
 
     /// Whether the call is under way and something of it is still wanted.
     pub(crate) fn is_awaited(&self, number: usize) -> bool {
         let call = &self.calls[number];
-        call.state != CallState::Over && call.pieces.iter().any(|&p| !self.pieces[p].answered)
+        call.state != CallState::Over && call.shards.iter().any(|&p| !self.shards[p].answered)
     }
 
-    /// The pieces without an answer, ascending, and how they failed last. Those that no node was
+    /// The shards without an answer, ascending, and how they failed last. Those that no node was
     /// asked for, or whose calls are still under way, have [`Failure::Unreachable`] and
     /// [`Failure::Timeout`].
-    pub(crate) fn lost(&self) -> Vec<(usize, Failure)> {
-        let missing = |(_, piece): &(usize, &Piece)| piece.wanted && !piece.answered;
-        let why = |(number, piece): (usize, &Piece)| {
-            let silent = match self.is_covered(number, CallState::Overdue) {
-                true => Failure::Timeout,
-                false => piece.failure.unwrap_or(Failure::Unreachable),
+    pub(crate) fn unanswered(&self) -> Vec<(usize, Failure)> {
+        let missing = |(_, shard): &(usize, &ShardProgress)| shard.wanted && !shard.answered;
+        let why = |(number, shard): (usize, &ShardProgress)| {
+            let failure = if self.is_covered(number, CallState::Overdue) {
+                Failure::Timeout
+            } else {
+                shard.failure.unwrap_or(Failure::Unreachable)
             };
-            (number, silent)
+            (number, failure)
         };
-        self.pieces.iter().enumerate().filter(missing).map(why).collect()
+        self.shards.iter().enumerate().filter(missing).map(why).collect()
     }
 
     /// A call was answered.
     pub(crate) fn answered(&mut self, number: usize) {
         self.calls[number].state = CallState::Over;
-        for &piece in &self.calls[number].pieces {
-            self.pieces[piece].answered = true;
+        for &shard in &self.calls[number].shards {
+            self.shards[shard].answered = true;
         }
     }
 
     /// A call failed: the calls to make instead.
     pub(crate) fn failed(&mut self, number: usize, failure: Failure) -> Vec<usize> {
         self.calls[number].state = CallState::Over;
-        let Call { node, pieces, .. } = self.calls[number].clone();
-        for &piece in &pieces {
-            self.pieces[piece].failure = Some(failure);
+        let ShardCall { node, shards, .. } = self.calls[number].clone();
+        for &shard in &shards {
+            self.shards[shard].failure = Some(failure);
         }
-        let open = self.open(&pieces);
+        let open = self.open(&shards);
         let Assignment { calls, unplaced } = self.elsewhere(&open, Standing::Suspect);
         let mut made = self.launch(calls, Cause::Retry);
-        if failure == Failure::NotHeld && pieces.len() > 1 {
-            let alone = unplaced.into_iter().map(|piece| (node, vec![piece])).collect();
+        if failure == Failure::NotHeld && shards.len() > 1 {
+            let alone = unplaced.into_iter().map(|shard| (node, vec![shard])).collect();
             made.extend(self.launch(alone, Cause::Alone));
         }
         made
@@ -172,10 +173,10 @@ impl<'a> FanOut<'a> {
         if self.calls[number].state != CallState::Running {
             return Vec::new();
         }
-        let pieces = self.calls[number].pieces.clone();
+        let shards = self.calls[number].shards.clone();
         let lacking: Vec<usize> =
-            pieces.into_iter().filter(|&piece| !self.pieces[piece].answered).collect();
-        if lacking.iter().any(|&piece| self.pieces[piece].tried.len() >= MAX_ATTEMPTS) {
+            shards.into_iter().filter(|&shard| !self.shards[shard].answered).collect();
+        if lacking.iter().any(|&shard| self.shards[shard].tried.len() >= MAX_ATTEMPTS) {
             return Vec::new();
         }
         let Assignment { calls, unplaced } = self.elsewhere(&lacking, Standing::Sound);
@@ -191,45 +192,45 @@ impl<'a> FanOut<'a> {
             return Vec::new();
         }
         self.calls[number].state = CallState::Overdue;
-        let open = self.open(&self.calls[number].pieces);
-        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Silent);
+        let open = self.open(&self.calls[number].shards);
+        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Unreported);
         self.launch(calls, Cause::Overtake)
     }
 
-    /// Of these pieces, those that need another call.
-    fn open(&self, pieces: &[usize]) -> Vec<usize> {
-        let open = |&piece: &usize| {
-            !self.pieces[piece].answered
-                && !self.is_covered(piece, CallState::Running)
-                && self.pieces[piece].tried.len() < MAX_ATTEMPTS
+    /// Of these shards, those that need another call.
+    fn open(&self, shards: &[usize]) -> Vec<usize> {
+        let open = |&shard: &usize| {
+            !self.shards[shard].answered
+                && !self.is_covered(shard, CallState::Running)
+                && self.shards[shard].tried.len() < MAX_ATTEMPTS
         };
-        pieces.iter().copied().filter(open).collect()
+        shards.iter().copied().filter(open).collect()
     }
 
-    /// Whether a call for the piece is under way, in a state no worse than `worst`.
-    fn is_covered(&self, piece: usize, worst: CallState) -> bool {
+    /// Whether a call for the shard is under way, in a state no worse than `worst`.
+    fn is_covered(&self, shard: usize, worst: CallState) -> bool {
         self.calls.iter().any(|call| {
             let under_way = match call.state {
                 CallState::Running => true,
                 CallState::Overdue => worst == CallState::Overdue,
                 CallState::Over => false,
             };
-            under_way && call.pieces.contains(&piece)
+            under_way && call.shards.contains(&shard)
         })
     }
 
-    fn elsewhere(&self, pieces: &[usize], worst: Standing) -> Assignment {
-        let refused = |piece: usize, node: usize| self.pieces[piece].tried.contains(&node);
-        assign(self.replicas, pieces, worst, &refused)
+    fn elsewhere(&self, shards: &[usize], worst: Standing) -> Assignment {
+        let refused = |shard: usize, node: usize| self.shards[shard].tried.contains(&node);
+        assign(self.replicas, shards, worst, &refused)
     }
 
     fn launch(&mut self, calls: Vec<(usize, Vec<usize>)>, cause: Cause) -> Vec<usize> {
         let first = self.calls.len();
-        for (node, pieces) in calls {
-            for &piece in &pieces {
-                self.pieces[piece].tried.push(node);
+        for (node, shards) in calls {
+            for &shard in &shards {
+                self.shards[shard].tried.push(node);
             }
-            self.calls.push(Call { node, pieces, cause, state: CallState::Running });
+            self.calls.push(ShardCall { node, shards, cause, state: CallState::Running });
         }
         (first..self.calls.len()).collect()
     }
@@ -238,7 +239,7 @@ impl<'a> FanOut<'a> {
 #[cfg(test)]
 mod tests {
     //! Scripts in `scripts` tell a fan-out what happens and print all it decides.
-    //! `nodes a b` names nodes, `piece a b?` adds a piece that they hold (`a.suspect` for a standing),
+    //! `nodes a b` names nodes, `shard a b?` adds a shard that they hold (`a.suspect` for a standing),
     //! `start salt=1` begins; `answer`, `fail`, `slow`, `overdue` name a call by its number.
 
     use super::*;
@@ -259,7 +260,7 @@ mod tests {
 
         fn holder(&self, word: &str) -> Result<(usize, Standing), String> {
             let (name, standing) = match word.split_once('.') {
-                Some((name, "silent")) => (name, Standing::Silent),
+                Some((name, "unreported")) => (name, Standing::Unreported),
                 Some((name, "suspect")) => (name, Standing::Suspect),
                 _ => (word, Standing::Sound),
             };
@@ -300,16 +301,16 @@ mod tests {
             let fanout = self.fanout.as_ref().expect("begun");
             let mut text = String::new();
             for &number in new {
-                let Call { node, pieces, cause, .. } = fanout.call(number);
+                let ShardCall { node, shards, cause, .. } = fanout.call(number);
                 let node = &self.nodes[*node];
-                writeln!(text, "call {number}: {node} {pieces:?} ({cause:?})").expect("a string");
+                writeln!(text, "call {number}: {node} {shards:?} ({cause:?})").expect("a string");
             }
             if fanout.is_over() {
-                let lost = fanout.lost();
-                let lost: Vec<String> =
-                    lost.iter().map(|(p, why)| format!("{p} {why:?}")).collect();
-                let lost = if lost.is_empty() { "nothing".into() } else { lost.join(", ") };
-                writeln!(text, "over, lost: {lost}").expect("a string");
+                let left = fanout.unanswered();
+                let named: Vec<String> =
+                    left.iter().map(|(p, why)| format!("{p} {why:?}")).collect();
+                let list = if named.is_empty() { "nothing".into() } else { named.join(", ") };
+                writeln!(text, "over, unanswered: {list}").expect("a string");
             } else if new.is_empty() {
                 text.push_str("waits\n");
             }
@@ -336,10 +337,10 @@ mod tests {
                     *self = Self { nodes, ..Self::default() };
                     Ok(String::new())
                 }
-                "piece" => {
+                "shard" => {
                     let holders = words.into_iter().map(|word| self.holder(word));
                     let holders = holders.collect::<Result<_, _>>()?;
-                    self.building.pieces.push(holders);
+                    self.building.shards.push(holders);
                     Ok(String::new())
                 }
                 "start" => {
@@ -347,7 +348,7 @@ mod tests {
                     let replicas = Replicas { salt, ..std::mem::take(&mut self.building) };
                     // A script is short and a test process too.
                     let replicas: &'static Replicas = Box::leak(Box::new(replicas));
-                    let all: Vec<usize> = (0..replicas.pieces.len()).collect();
+                    let all: Vec<usize> = (0..replicas.shards.len()).collect();
                     let first = assign(replicas, &all, Standing::Suspect, &|_, _| false);
                     let fanout = FanOut::new(replicas, &first);
                     let new: Vec<usize> = (0..fanout.calls()).collect();

@@ -1,9 +1,9 @@
 //! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
 
-use super::decide::{Call, Failure, FanOut};
+use super::decide::{Failure, FanOut, ShardCall};
 use super::policy::{HedgeBudget, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, patience};
 use super::select::{Assignment, Replicas, Standing};
-use crate::node::{CallKind, NodeHandle};
+use crate::fanout::node::{CallKind, NodeHandle};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
@@ -21,55 +21,55 @@ pub(crate) trait Round: Send {
     /// Which latencies its calls are comparable with.
     fn kind(&self) -> CallKind;
 
-    /// Asks a node for these pieces. The call must not outlive `timeout`.
+    /// Asks a node for these shards. The call must not outlive `timeout`.
     fn call(
         &self,
         service: Arc<dyn ShardService>,
-        pieces: &[usize],
+        shards: &[usize],
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Self::Reply, Status>>;
 
     /// Takes an answer in, or says why it makes no sense; nothing of such an answer is used.
-    fn absorb(&mut self, pieces: &[usize], reply: Self::Reply) -> Result<(), String>;
+    fn absorb(&mut self, shards: &[usize], reply: Self::Reply) -> Result<(), String>;
 }
 
 /// Where a round takes place: who has what, how to reach them.
-pub(crate) struct Terrain {
+pub(crate) struct CallTargets {
     /// Numbered as in `replicas`.
     pub(crate) nodes: Vec<Arc<NodeHandle>>,
     /// Who has what.
     pub(crate) replicas: Replicas,
     /// What calls show of nodes is remembered for others.
-    pub(crate) learns: bool,
+    pub(crate) records_health: bool,
 }
 
-impl Terrain {
-    fn is_suspect(&self, call: &Call) -> bool {
+impl CallTargets {
+    fn is_suspect(&self, call: &ShardCall) -> bool {
         let suspect = |(node, standing): &(usize, Standing)| {
             *node == call.node && *standing == Standing::Suspect
         };
-        call.pieces.iter().any(|&piece| self.replicas.pieces[piece].iter().any(suspect))
+        call.shards.iter().any(|&shard| self.replicas.shards[shard].iter().any(suspect))
     }
 }
 
 /// How long a round may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
+pub(crate) struct RoundLimit {
     /// It ends then.
     pub(crate) at: Instant,
     /// It is sooner than the request's own deadline. Who is late by it was asked by somebody in a hurry, and
     /// nothing is to be thought of the node.
-    pub(crate) is_hasty: bool,
+    pub(crate) is_shortened: bool,
 }
 
 /// What came of a round besides answers.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// The pieces without an answer, and why.
-    pub(crate) lost: Vec<(usize, Failure)>,
+pub(crate) struct RoundOutcome {
+    /// The shards without an answer, and why.
+    pub(crate) unanswered: Vec<(usize, Failure)>,
     /// Nodes that could not be reached or kept us waiting for nothing: not to be asked in the next round of the
     /// same request while others have the shard.
-    pub(crate) doubted: BTreeSet<usize>,
+    pub(crate) suspected: BTreeSet<usize>,
 }
 
 /// Makes the calls of `first` and what follows from them, until all is answered, nothing is left to
@@ -79,28 +79,28 @@ pub(crate) struct Outcome {
 /// A node found the request itself wrong (INVALID_ARGUMENT): asking another would not help.
 pub(crate) async fn drive<R: Round>(
     round: &mut R,
-    terrain: &Terrain,
+    targets: &CallTargets,
     hedging: &Mutex<HedgeBudget>,
     first: &Assignment,
-    limit: Limit,
-) -> Result<Outcome, Status> {
-    let Limit { at: deadline, is_hasty } = limit;
-    let mut fanout = FanOut::new(&terrain.replicas, first);
+    limit: RoundLimit,
+) -> Result<RoundOutcome, Status> {
+    let RoundLimit { at: deadline, is_shortened } = limit;
+    let mut fanout = FanOut::new(&targets.replicas, first);
     let mut under_way = FuturesUnordered::new();
     let mut alarms: Vec<Alarm> = Vec::new();
     let mut begun: Vec<Instant> = Vec::new();
-    let mut doubted = BTreeSet::new();
+    let mut suspected = BTreeSet::new();
     let mut new: Vec<usize> = (0..fanout.calls()).collect();
     loop {
         for number in new.drain(..) {
             let call = fanout.call(number);
-            let node = &terrain.nodes[call.node];
+            let node = &targets.nodes[call.node];
             let now = Instant::now();
             let left = deadline.saturating_duration_since(now);
-            tracing::trace!(node = node.id, pieces = ?call.pieces, cause = ?call.cause, "asking");
+            tracing::trace!(node = node.id, shards = ?call.shards, cause = ?call.cause, "asking");
             lock(hedging).earn();
             alarms.extend(Alarm::both(number, now, left, node.p95(round.kind())));
-            if terrain.is_suspect(call) {
+            if targets.is_suspect(call) {
                 alarms.push(Alarm {
                     at: now + SUSPECT_PATIENCE,
                     call: number,
@@ -108,7 +108,7 @@ pub(crate) async fn drive<R: Round>(
                 });
             }
             begun.push(now);
-            let reply = round.call(Arc::clone(&node.service), &call.pieces, left);
+            let reply = round.call(Arc::clone(&node.service), &call.shards, left);
             under_way.push(async move { (number, reply.await) });
         }
         if fanout.is_over() {
@@ -120,31 +120,31 @@ pub(crate) async fn drive<R: Round>(
             biased;
             Some((number, reply)) = under_way.next() => {
                 let call = fanout.call(number);
-                let node = Arc::clone(&terrain.nodes[call.node]);
+                let node = Arc::clone(&targets.nodes[call.node]);
                 let took = begun[number].elapsed();
                 let result = reply
                     .map_err(|status| (classify(&status), status))
                     .and_then(|reply| {
-                        round.absorb(&call.pieces, reply).map_err(|reason| {
+                        round.absorb(&call.shards, reply).map_err(|reason| {
                             (Some(Failure::Broken), Status::internal(reason))
                         })
                     });
                 match result {
                     Ok(()) => {
-                        doubted.remove(&call.node);
-                        if terrain.learns {
+                        suspected.remove(&call.node);
+                        if targets.records_health {
                             node.answered(round.kind(), took);
                         }
                         fanout.answered(number);
                     }
                     Err((None, status)) => return Err(status),
                     Err((Some(failure), status)) => {
-                        let was_rushed = is_hasty && failure == Failure::Timeout;
-                        if terrain.learns && !was_rushed {
+                        let was_rushed = is_shortened && failure == Failure::Timeout;
+                        if targets.records_health && !was_rushed {
                             note(&node, failure, took, &status);
                         }
                         if !was_rushed && matches!(failure, Failure::Unreachable | Failure::Timeout) {
-                            doubted.insert(fanout.call(number).node);
+                            suspected.insert(fanout.call(number).node);
                         }
                         new = fanout.failed(number, failure);
                     }
@@ -162,11 +162,11 @@ pub(crate) async fn drive<R: Round>(
                         }
                         Sign::Overdue => {
                             let node = fanout.call(alarm.call).node;
-                            if !is_hasty {
-                                doubted.insert(node);
+                            if !is_shortened {
+                                suspected.insert(node);
                             }
-                            if terrain.learns && !is_hasty {
-                                note_hang(&terrain.nodes[node], begun[alarm.call]);
+                            if targets.records_health && !is_shortened {
+                                note_hang(&targets.nodes[node], begun[alarm.call]);
                             }
                             fanout.overdue(alarm.call)
                         }
@@ -176,7 +176,7 @@ pub(crate) async fn drive<R: Round>(
             }
         }
     }
-    Ok(Outcome { lost: fanout.lost(), doubted })
+    Ok(RoundOutcome { unanswered: fanout.unanswered(), suspected })
 }
 
 /// A moment at which to look after a call.

@@ -1,14 +1,20 @@
-//! One round of calls to shard nodes: each piece (shard of a version) from any one replica.
+//! One round of calls to shard nodes: each shard of a version is asked of any one replica. All stages use it.
 //!
-//! [`select`] chooses replicas, [`decide`] says what to do when a call fails or dawdles, [`policy`]
-//! says when it dawdles and which nodes to avoid: all three are pure. [`mod@drive`] makes the calls.
-//! A [`Round`] says what a call is: what to ask a node for some pieces, and what its answer must be
-//! like.
+//! - [`node`]: the nodes that plans name, and what is remembered of their health; [`grpc`] reaches those on other
+//!   machines.
+//! - [`select`] chooses replicas, [`decide`] says what to do when a call fails or is slow, [`policy`] says when it
+//!   is slow and which nodes to avoid: all three are pure.
+//! - [`mod@drive`] makes the calls. A [`Round`] says what a call is: what to ask a node for some shards, and what its
+//!   answer must be like.
+//!
+//! It knows nothing of requests, recipes or ensembles, and imports no stage.
 
 pub(crate) mod decide;
 mod drive;
+pub(crate) mod grpc;
+pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod select;
 
 pub(crate) use decide::Failure;
-pub(crate) use drive::{Limit, Outcome, Round, Terrain, drive};
+pub(crate) use drive::{CallTargets, Round, RoundLimit, RoundOutcome, drive};

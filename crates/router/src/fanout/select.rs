@@ -5,8 +5,9 @@
 //! dealt out evenly among them. A shard is only ever asked of its best-standing replicas, so a node
 //! of doubtful health is not chosen because it would save a call.
 //!
-//! A *piece* is one shard of one version; pieces and nodes are numbered by the caller.
+//! Shards of all versions of a request are numbered together, and so are nodes: by the caller.
 
+use marquee_core::plan::{Placement, ReplicaState};
 use std::collections::BTreeSet;
 
 /// How much a replica is trusted, best first.
@@ -15,7 +16,7 @@ pub(crate) enum Standing {
     /// AVAILABLE, on a node that reports to control and answers us.
     Sound,
     /// AVAILABLE by its last report, on a node that answers us but not control.
-    Silent,
+    Unreported,
     /// AVAILABLE by its last report, on a node that failed us lately.
     Suspect,
 }
@@ -23,8 +24,8 @@ pub(crate) enum Standing {
 /// Who has what.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replicas {
-    /// For each piece the nodes that have it.
-    pub(crate) pieces: Vec<Vec<(usize, Standing)>>,
+    /// For each shard the nodes that have it.
+    pub(crate) shards: Vec<Vec<(usize, Standing)>>,
     /// The node of this very process, preferred among equals since asking it costs no network.
     pub(crate) local: Option<usize>,
     /// Turns ties.
@@ -34,27 +35,36 @@ pub(crate) struct Replicas {
 /// What to ask of whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Assignment {
-    /// Nodes, each once, and the pieces to ask of them, ascending.
+    /// Nodes, each once, and the shards to ask of them, ascending.
     pub(crate) calls: Vec<(usize, Vec<usize>)>,
-    /// Pieces that no allowed node has, ascending.
+    /// Shards that no allowed node has, ascending.
     pub(crate) unplaced: Vec<usize>,
 }
 
 impl Assignment {
-    /// The part of it that concerns these pieces.
+    /// The part of it that concerns these shards.
     pub(crate) fn restricted(&self, wanted: &BTreeSet<usize>) -> Self {
-        let keep = |pieces: &[usize]| -> Vec<usize> {
-            pieces.iter().copied().filter(|piece| wanted.contains(piece)).collect()
+        let keep = |shards: &[usize]| -> Vec<usize> {
+            shards.iter().copied().filter(|shard| wanted.contains(shard)).collect()
         };
-        let calls = self.calls.iter().map(|(node, pieces)| (*node, keep(pieces)));
+        let calls = self.calls.iter().map(|(node, shards)| (*node, keep(shards)));
         Self {
-            calls: calls.filter(|(_, pieces)| !pieces.is_empty()).collect(),
+            calls: calls.filter(|(_, shards)| !shards.is_empty()).collect(),
             unplaced: keep(&self.unplaced),
         }
     }
 }
 
-/// Assigns the `wanted` pieces to nodes of at most the `worst` standing, but never a piece to a node
+/// The nodes on which a shard is AVAILABLE by their last report.
+pub(crate) fn available_on(placement: &Placement) -> impl Iterator<Item = &str> {
+    placement
+        .replicas
+        .iter()
+        .filter(|(_, replica)| replica.state == ReplicaState::Available)
+        .map(|(node_id, _)| node_id.as_str())
+}
+
+/// Assigns the `wanted` shards to nodes of at most the `worst` standing, but never a shard to a node
 /// that `refused` says of.
 pub(crate) fn assign(
     replicas: &Replicas,
@@ -64,7 +74,7 @@ pub(crate) fn assign(
 ) -> Assignment {
     let options: Vec<(usize, Vec<usize>)> = wanted
         .iter()
-        .map(|&piece| (piece, best_standing(&replicas.pieces[piece], piece, worst, refused)))
+        .map(|&shard| (shard, best_standing(&replicas.shards[shard], shard, worst, refused)))
         .collect();
     let unplaced = options.iter().filter(|(_, nodes)| nodes.is_empty()).map(|(p, _)| *p).collect();
     let chosen = cover(&options, replicas);
@@ -73,12 +83,12 @@ pub(crate) fn assign(
 
 fn best_standing(
     holders: &[(usize, Standing)],
-    piece: usize,
+    shard: usize,
     worst: Standing,
     refused: &dyn Fn(usize, usize) -> bool,
 ) -> Vec<usize> {
     let allowed =
-        || holders.iter().filter(|(node, standing)| *standing <= worst && !refused(piece, *node));
+        || holders.iter().filter(|(node, standing)| *standing <= worst && !refused(shard, *node));
     let best = allowed().map(|(_, standing)| *standing).min();
     allowed().filter(|(_, standing)| Some(*standing) == best).map(|(node, _)| *node).collect()
 }
@@ -96,33 +106,33 @@ fn cover(options: &[(usize, Vec<usize>)], replicas: &Replicas) -> Vec<usize> {
             .max_by_key(|&node| {
                 (counts[node], replicas.local == Some(node), turn(replicas.salt, node), node)
             })
-            .expect("an open piece has a node");
+            .expect("an open shard has a node");
         open.retain(|nodes| !nodes.contains(&best));
         chosen.push(best);
     }
     chosen
 }
 
-/// Gives each piece to the chosen node that has least so far; pieces with the least choice first.
+/// Gives each shard to the chosen node that has least so far; shards with the least choice first.
 fn deal(mut options: Vec<(usize, Vec<usize>)>, chosen: &[usize]) -> Vec<(usize, Vec<usize>)> {
     let mut calls: Vec<(usize, Vec<usize>)> =
         chosen.iter().map(|&node| (node, Vec::new())).collect();
     for (_, nodes) in &mut options {
         nodes.retain(|node| chosen.contains(node));
     }
-    options.sort_by_key(|(piece, nodes)| (nodes.len(), *piece));
-    for (piece, nodes) in options {
+    options.sort_by_key(|(shard, nodes)| (nodes.len(), *shard));
+    for (shard, nodes) in options {
         let least = calls
             .iter_mut()
             .filter(|(node, _)| nodes.contains(node))
-            .min_by_key(|(_, pieces)| pieces.len());
-        if let Some((_, pieces)) = least {
-            pieces.push(piece);
+            .min_by_key(|(_, shards)| shards.len());
+        if let Some((_, shards)) = least {
+            shards.push(shard);
         }
     }
-    calls.retain_mut(|(_, pieces)| {
-        pieces.sort_unstable();
-        !pieces.is_empty()
+    calls.retain_mut(|(_, shards)| {
+        shards.sort_unstable();
+        !shards.is_empty()
     });
     calls
 }
@@ -140,13 +150,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sound(pieces: &[&[usize]], salt: u64) -> Replicas {
+    fn sound(shards: &[&[usize]], salt: u64) -> Replicas {
         let holders = |nodes: &&[usize]| nodes.iter().map(|&n| (n, Standing::Sound)).collect();
-        Replicas { pieces: pieces.iter().map(holders).collect(), local: None, salt }
+        Replicas { shards: shards.iter().map(holders).collect(), local: None, salt }
     }
 
     fn all(replicas: &Replicas) -> Assignment {
-        let wanted: Vec<usize> = (0..replicas.pieces.len()).collect();
+        let wanted: Vec<usize> = (0..replicas.shards.len()).collect();
         assign(replicas, &wanted, Standing::Suspect, &|_, _| false)
     }
 
@@ -166,11 +176,11 @@ mod tests {
     #[test]
     fn health_goes_before_thrift() {
         let mut replicas = sound(&[&[0, 1], &[0]], 3);
-        replicas.pieces[0][0].1 = Standing::Suspect;
+        replicas.shards[0][0].1 = Standing::Suspect;
         let mut calls = all(&replicas).calls;
         calls.sort();
         assert_eq!(calls, [(0, vec![1]), (1, vec![0])]);
-        let worst = assign(&replicas, &[0, 1], Standing::Silent, &|_, node| node == 1);
+        let worst = assign(&replicas, &[0, 1], Standing::Unreported, &|_, node| node == 1);
         assert_eq!(worst, Assignment { calls: vec![(0, vec![1])], unplaced: vec![0] });
     }
 
@@ -188,32 +198,32 @@ mod tests {
     }
 
     fn standing() -> impl Strategy<Value = Standing> {
-        prop_oneof![Just(Standing::Sound), Just(Standing::Silent), Just(Standing::Suspect)]
+        prop_oneof![Just(Standing::Sound), Just(Standing::Unreported), Just(Standing::Suspect)]
     }
 
     proptest! {
         #[test]
         fn every_piece_goes_once_to_a_best_holder_or_is_named(
-            pieces in prop::collection::vec(
+            shards in prop::collection::vec(
                 prop::collection::btree_map(0usize..8, standing(), 0..4), 1..20),
             salt in any::<u64>(), banned in 0usize..8,
         ) {
             let replicas = Replicas {
-                pieces: pieces.iter().map(|p| p.clone().into_iter().collect()).collect(),
+                shards: shards.iter().map(|p| p.clone().into_iter().collect()).collect(),
                 local: None,
                 salt,
             };
-            let wanted: Vec<usize> = (0..pieces.len()).collect();
-            let assignment = assign(&replicas, &wanted, Standing::Silent, &|_, node| node == banned);
+            let wanted: Vec<usize> = (0..shards.len()).collect();
+            let assignment = assign(&replicas, &wanted, Standing::Unreported, &|_, node| node == banned);
             let mut placed = assignment.unplaced.clone();
             for (node, asked) in &assignment.calls {
                 prop_assert!(!asked.is_empty());
-                for piece in asked {
+                for shard in asked {
                     let allowed = |(n, s): (&usize, &Standing)|
-                        (*n != banned && *s <= Standing::Silent).then_some(*s);
-                    let best = pieces[*piece].iter().filter_map(allowed).min();
+                        (*n != banned && *s <= Standing::Unreported).then_some(*s);
+                    let best = shards[*shard].iter().filter_map(allowed).min();
                     prop_assert_ne!(*node, banned);
-                    prop_assert_eq!(pieces[*piece].get(node).copied(), best);
+                    prop_assert_eq!(shards[*shard].get(node).copied(), best);
                 }
                 placed.extend(asked);
             }

@@ -11,8 +11,8 @@ use super::buffer::{Pair, RouterTelemetry};
 use super::observation::{Outcome, Side, Who};
 use super::observer::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
-use crate::admission::Admission;
-use crate::ask::Ask;
+use crate::admission::limit::Admission;
+use crate::admission::request::RankingRequest;
 use crate::engine::Engine;
 use marquee_core::plan::{Plan, Route, Trial};
 use marquee_core::rollout::window::MirrorDiff;
@@ -40,7 +40,7 @@ pub(crate) struct Mirror {
 pub(crate) struct Request {
     /// The plan of the first answer; the second is by the same one.
     pub(crate) plan: Arc<Plan>,
-    pub(crate) ask: Ask,
+    pub(crate) request: RankingRequest,
     /// The routes of the baseline and of the candidate.
     pub(crate) routes: [Route; 2],
     /// Which of them answers first.
@@ -94,7 +94,7 @@ async fn answer_again(
 ) {
     // The caller's answer is on its way out on this very thread: let it pass.
     yield_now().await;
-    let Request { plan, ask, routes, first, trial, who, recommendation_id, time, is_alone } =
+    let Request { plan, request, routes, first, trial, who, recommendation_id, time, is_alone } =
         request;
     let mut sides: [Option<(Side, Vec<String>)>; 2] = [None, None];
     let [baseline, candidate] = routes;
@@ -102,10 +102,10 @@ async fn answer_again(
     in_order.rotate_left(first);
     for (arm, route) in in_order {
         let began = Instant::now();
-        let result = engine.answer_by(&plan, &ask, route, began + time).await;
+        let result = engine.answer_by(&plan, &request, route, began + time).await;
         let latency_micros = is_alone.then(|| began.elapsed().as_micros() as u64);
         let (outcome, items) = match &result {
-            Some(Ok(answer)) => (Some(outcome_of(&ask, answer)), first_items(answer)),
+            Some(Ok(answer)) => (Some(outcome_of(&request, answer)), first_items(answer)),
             Some(Err(error)) => {
                 (error.blames_arm().map(|code| Outcome::Failed(code as u32)), Vec::new())
             }

@@ -3,8 +3,9 @@
 use super::buffer::RouterTelemetry;
 use super::mirror::{Mirror, Request};
 use super::observation::{Counts, List, Observation, Outcome, Side, Who};
-use crate::ask::{Answer, Ask, Subject};
+use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
+use crate::explanation::answer::RankingAnswer;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::plan::{Plan, Route};
 use marquee_proto::v1::FallbackReason;
@@ -14,10 +15,10 @@ use tokio::time::Instant;
 
 /// What a call was and what came of it.
 pub(crate) struct Call<'a> {
-    pub(crate) asks: &'a [Ask],
+    pub(crate) requests: &'a [RankingRequest],
     /// The plan that it was answered by.
     pub(crate) plan: &'a Arc<Plan>,
-    pub(crate) result: &'a Result<Vec<Answer>, RouterError>,
+    pub(crate) result: &'a Result<Vec<RankingAnswer>, RouterError>,
     pub(crate) began: Instant,
     /// How long it took.
     pub(crate) took: Duration,
@@ -42,27 +43,34 @@ impl Observer {
         if !self.telemetry.is_on() {
             return;
         }
-        let latency_micros = (call.asks.len() == 1).then_some(call.took.as_micros() as u64);
+        let latency_micros = (call.requests.len() == 1).then_some(call.took.as_micros() as u64);
         match call.result {
             Ok(answers) => {
-                for (ask, answer) in call.asks.iter().zip(answers) {
-                    let side = Side { latency_micros, outcome: outcome_of(ask, answer) };
-                    self.note(call, ask, &answer.route, side, &answer.recommendation_id, &mut draw);
+                for (request, answer) in call.requests.iter().zip(answers) {
+                    let side = Side { latency_micros, outcome: outcome_of(request, answer) };
+                    self.note(
+                        call,
+                        request,
+                        &answer.route,
+                        side,
+                        &answer.recommendation_id,
+                        &mut draw,
+                    );
                 }
             }
             Err(error) => {
                 let Some(code) = error.blames_arm() else { return };
                 let blamed = match error {
-                    RouterError::InBatch { index, .. } => &call.asks[*index..=*index],
-                    _ => call.asks,
+                    RouterError::InBatch { index, .. } => &call.requests[*index..=*index],
+                    _ => call.requests,
                 };
-                for ask in blamed {
+                for request in blamed {
                     // The same plan gives the same route as it did for the call.
-                    let Ok(route) = call.plan.route(&ask.surface, ask.subject.id()) else {
+                    let Ok(route) = call.plan.route(&request.surface, request.subject.id()) else {
                         continue;
                     };
                     let side = Side { latency_micros, outcome: Outcome::Failed(code as u32) };
-                    self.note(call, ask, &route, side, "", &mut draw);
+                    self.note(call, request, &route, side, "", &mut draw);
                 }
             }
         }
@@ -71,42 +79,50 @@ impl Observer {
     fn note(
         &self,
         call: &Call<'_>,
-        ask: &Ask,
+        request: &RankingRequest,
         route: &Route,
         side: Side,
         recommendation_id: &str,
         draw: &mut impl FnMut() -> u32,
     ) {
-        let (counts, who) = (Counts::of(route), who_of(&ask.subject));
+        let (counts, who) = (Counts::of(route), who_of(&request.subject));
         let at_micros = self.telemetry.micros(call.began);
         let observation = Observation { arm: counts.arm(), who, at_micros, side };
         self.telemetry.with(|batch| batch.observe(counts, observation));
         let Some(trial) = &route.trial else { return };
-        let Some(routes) = mirrored_by(call.plan, ask, route, trial.arm, draw()) else { return };
+        let Some(routes) = mirrored_by(call.plan, request, route, trial.arm, draw()) else {
+            return;
+        };
         self.mirror.start(trial, || Request {
             plan: Arc::clone(call.plan),
-            ask: Ask { explain: false, ..ask.clone() },
+            request: RankingRequest { explain: false, ..request.clone() },
             routes,
             first: (draw() % 2) as usize,
             trial: trial.clone(),
             who,
             recommendation_id: recommendation_id.into(),
             time: call.time,
-            is_alone: call.asks.len() == 1,
+            is_alone: call.requests.len() == 1,
         });
     }
 }
 
 /// The routes of both sides by which a request is answered again, if it is: with the chance that its rollout
 /// says. What ended in an error is asked again too: else the side that served would look as if it never failed.
-fn mirrored_by(plan: &Plan, ask: &Ask, route: &Route, arm: usize, draw: u32) -> Option<[Route; 2]> {
+fn mirrored_by(
+    plan: &Plan,
+    request: &RankingRequest,
+    route: &Route,
+    arm: usize,
+    draw: u32,
+) -> Option<[Route; 2]> {
     debug_assert!(draw < FULL_WEIGHT_BASIS_POINTS);
     // Most requests are not mirrored, and to know that costs no route.
     let rollout = plan.rollout(route.rollout_id.as_ref()?)?;
-    if draw >= rollout.mirror_basis_points() || !ask.is_recommendation() {
+    if draw >= rollout.mirror_basis_points() || !request.is_recommendation() {
         return None;
     }
-    let other = plan.other_side(route, ask.subject.id())?;
+    let other = plan.other_side(route, request.subject.id())?;
     Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 
@@ -118,19 +134,19 @@ fn who_of(subject: &Subject) -> Who {
 }
 
 /// An answer in numbers.
-pub(crate) fn outcome_of(ask: &Ask, answer: &Answer) -> Outcome {
+pub(crate) fn outcome_of(request: &RankingRequest, answer: &RankingAnswer) -> Outcome {
     let score = answer.items.first().map(|item| item.score);
     let ids = answer.items.iter().map(|item| item.item_id.as_str());
     Outcome::Answered {
         is_empty: answer.items.is_empty(),
         is_partial: !answer.shards_missing.is_empty(),
         is_fallback: answer.fallback != FallbackReason::Unspecified,
-        list: ask.is_recommendation().then(|| List::of(&answer.recommendation_id, ids, score)),
+        list: request.is_recommendation().then(|| List::of(&answer.recommendation_id, ids, score)),
     }
 }
 
 /// The ids of an answer's first items, for those who read what was compared.
-pub(crate) fn first_items(answer: &Answer) -> Vec<String> {
+pub(crate) fn first_items(answer: &RankingAnswer) -> Vec<String> {
     let first = answer.items.iter().take(marquee_core::rollout::window::MAX_DIFF_ITEMS);
     first.map(|item| item.item_id.clone()).collect()
 }

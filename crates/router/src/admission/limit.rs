@@ -1,0 +1,83 @@
+//! How much a router takes on at once, and how it stops.
+//!
+//! Requests over the limit are refused at once instead of queued: a queue would only let everybody
+//! wait for answers whose callers have gone. A batch counts as its requests.
+
+use crate::error::RouterError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// The places for requests under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    free: Arc<Semaphore>,
+    limit: usize,
+    draining: Arc<AtomicBool>,
+}
+
+impl Admission {
+    /// Lets so many requests in at once.
+    pub(crate) fn new(limit: usize) -> Self {
+        let free = Arc::new(Semaphore::new(limit));
+        Self { free, limit, draining: Arc::default() }
+    }
+
+    /// Lets so many requests in, until what is returned is dropped.
+    pub(crate) fn admit(&self, requests: usize) -> Result<OwnedSemaphorePermit, RouterError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(RouterError::Draining);
+        }
+        if requests > self.limit {
+            return Err(RouterError::BatchOverLimit { requests, limit: self.limit });
+        }
+        // Not more than the limit, which is a u32.
+        Arc::clone(&self.free)
+            .try_acquire_many_owned(requests as u32)
+            .map_err(|_| RouterError::Overload { limit: self.limit })
+    }
+
+    /// Whether at least half of the places are taken, or nobody is let in any more.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+            || self.free.available_permits().saturating_mul(2) <= self.limit
+    }
+
+    /// Lets nobody in any more, and waits for those who are in; false if that took longer than
+    /// `patience`.
+    pub(crate) async fn drain(&self, patience: Duration) -> bool {
+        self.draining.store(true, Ordering::Release);
+        // Held to the end, so that a late comer who saw no drain finds no place either.
+        match timeout(patience, self.free.acquire_many(self.limit as u32)).await {
+            Ok(Ok(all)) => {
+                all.forget();
+                true
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_holds_and_places_come_back() {
+        let admission = Admission::new(3);
+        let two = admission.admit(2).expect("there is room");
+        assert!(matches!(admission.admit(2), Err(RouterError::Overload { limit: 3 })));
+        assert!(matches!(admission.admit(4), Err(RouterError::BatchOverLimit { .. })));
+        let one = admission.admit(1).expect("there is room");
+        drop(two);
+        assert!(admission.admit(2).is_ok());
+
+        let patience = Duration::from_secs(1);
+        assert!(!admission.drain(patience).await, "one is still in");
+        assert!(matches!(admission.admit(1), Err(RouterError::Draining)));
+        drop(one);
+        assert!(admission.drain(patience).await);
+    }
+}

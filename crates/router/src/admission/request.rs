@@ -1,0 +1,157 @@
+//! What the checked requests of all RPCs have in common: [`RankingRequest`].
+
+use marquee_core::bounds::MAX_RANK_ITEMS;
+use marquee_core::model::term::EVERYBODY;
+use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SearchItems, SimilarItems};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The newest of a request's recent items shape its answer, no more than these: solving for a vector
+/// takes the cube of their number, and older ones hardly count. All are left out of the answer.
+const MAX_SHAPING_ITEMS: usize = 200;
+
+/// A request for the best items for a user, like an item, or about the topics of a text.
+#[derive(Clone, Debug)]
+pub(crate) struct RankingRequest {
+    pub(crate) subject: Subject,
+    pub(crate) surface: String,
+    /// At most this many items.
+    pub(crate) count: usize,
+    /// Only these items, if given, each once.
+    pub(crate) only: Option<Arc<[String]>>,
+    pub(crate) filter: Filter,
+    /// Items that the user had lately, newest last; the item itself for similar items.
+    pub(crate) recent_item_ids: Vec<String>,
+    /// So many of these, the first, are of recorded events: seen, as the user's history is.
+    pub(crate) recorded_items: usize,
+    /// What is known of the user, [`EVERYBODY`] first if anything is; or the words of the text.
+    pub(crate) terms: Vec<String>,
+    pub(crate) explain: bool,
+    pub(crate) min_coverage: f64,
+}
+
+/// The user, item or text that a request is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    User(String),
+    Item(String),
+    Text(String),
+}
+
+impl Subject {
+    /// Its id, which decides which side of a rollout serves it.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::User(id) | Self::Item(id) | Self::Text(id) => id,
+        }
+    }
+}
+
+impl RankingRequest {
+    /// Whether it is for the best of all items for a user, and not of given ones or for an item.
+    pub(crate) fn is_recommendation(&self) -> bool {
+        matches!(self.subject, Subject::User(_)) && self.only.is_none()
+    }
+
+    /// The recent items that shape the answer, newest last.
+    pub(crate) fn shaping_items(&self) -> &[String] {
+        let known = match self.subject {
+            Subject::User(_) => self.recent_item_ids.as_slice(),
+            Subject::Item(_) | Subject::Text(_) => &[],
+        };
+        &known[known.len().saturating_sub(MAX_SHAPING_ITEMS)..]
+    }
+
+    /// The recent items that are left out of the answer.
+    pub(crate) fn left_out_items(&self) -> &[String] {
+        match self.filter.include_seen {
+            true => &self.recent_item_ids[self.recorded_items..],
+            false => &self.recent_item_ids,
+        }
+    }
+}
+
+impl From<Recommend> for RankingRequest {
+    fn from(request: Recommend) -> Self {
+        let Recommend {
+            user_id,
+            count,
+            surface,
+            filter,
+            recent_item_ids,
+            explain,
+            min_coverage,
+            attributes,
+        } = request;
+        let everybody = (!attributes.is_empty()).then(|| EVERYBODY.to_owned());
+        Self {
+            subject: Subject::User(user_id),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            recent_item_ids,
+            recorded_items: 0,
+            explain,
+            min_coverage,
+            terms: everybody.into_iter().chain(attributes).collect(),
+        }
+    }
+}
+
+impl From<SimilarItems> for RankingRequest {
+    fn from(request: SimilarItems) -> Self {
+        let SimilarItems { item_id, count, surface, filter } = request;
+        Self {
+            recent_item_ids: vec![item_id.clone()],
+            recorded_items: 0,
+            subject: Subject::Item(item_id),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            explain: false,
+            min_coverage: 0.0,
+            terms: Vec::new(),
+        }
+    }
+}
+
+impl From<SearchItems> for RankingRequest {
+    fn from(request: SearchItems) -> Self {
+        let SearchItems { text, words, count, surface, filter } = request;
+        Self {
+            subject: Subject::Text(text),
+            surface,
+            count: count as usize,
+            only: None,
+            filter,
+            recent_item_ids: Vec::new(),
+            recorded_items: 0,
+            explain: false,
+            min_coverage: 0.0,
+            terms: words,
+        }
+    }
+}
+
+impl From<RankItems> for RankingRequest {
+    fn from(request: RankItems) -> Self {
+        let RankItems { user_id, mut item_ids, surface } = request;
+        let mut seen = HashSet::new();
+        item_ids.retain(|id| seen.insert(id.clone()));
+        debug_assert!(item_ids.len() <= MAX_RANK_ITEMS, "checked on the way in");
+        Self {
+            subject: Subject::User(user_id),
+            surface,
+            count: item_ids.len(),
+            only: Some(item_ids.into()),
+            filter: Filter { include_seen: true, ..Filter::default() },
+            recent_item_ids: Vec::new(),
+            recorded_items: 0,
+            explain: false,
+            min_coverage: 0.0,
+            terms: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Takes the requests of a batch through the stages: one plan, one round of lookups, one round of searches.
+//!
+//! A batch goes through the rounds as a whole, so a node gets one Lookup and one Search for all of
+//! its requests and all versions that serve them. Sequences need a further Search a stage. A single
+//! request is a batch of one. Each stage consumes what the one before gave, so their order cannot be wrong.
+//!
+//! An attempt uses one plan from beginning to end. When a shard says that it does not hold what that
+//! plan says it holds, and a newer plan is there or comes within a moment, the whole batch is
+//! answered anew under it: nothing of the first attempt is kept, so no answer mixes the two.
+//!
+//! [`rounds`] has the rounds themselves.
+//!
+//! A mirrored request is answered by the plan and the route that it is given, once, and what its calls
+//! show of nodes is forgotten ([`Engine::answer_by`]).
+
+mod rounds;
+
+use crate::admission::request::RankingRequest;
+use crate::error::RouterError;
+use crate::explanation::answer::RankingAnswer;
+use crate::fanout::node::Nodes;
+use crate::fanout::policy::HedgeBudget;
+use crate::lookup::row_cache::{RowCache, RowCounts};
+use crate::planning::planned::{PlannedRequest, route};
+use crate::planning::shard_map::ShardMap;
+use marquee_core::plan::{Plan, Route};
+use marquee_core::time_spent::Spent;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// An attempt ends this part of the time left before the deadline, to answer with what is there...
+const RESERVE_SHARE: u32 = 20;
+/// ...but no sooner than this before it.
+const MAX_RESERVE: Duration = Duration::from_millis(20);
+/// How long to wait for the plan that made a shard drop what we asked for: plans reach all nodes
+/// within some tens of milliseconds of each other.
+const PLAN_CATCH_UP: Duration = Duration::from_millis(100);
+/// After this long under one plan it is not the plan that is late, and nobody waits for another.
+const PLAN_CATCH_UP_WINDOW: Duration = Duration::from_secs(1);
+
+/// Answers batches of requests by the latest plan.
+pub(crate) struct Engine {
+    plan: watch::Receiver<Arc<Plan>>,
+    nodes: Arc<Nodes>,
+    /// Rows of bundles that were looked up before.
+    rows: Arc<RowCache>,
+    hedging: Mutex<HedgeBudget>,
+    /// What mirrored requests may hedge: they take nothing from callers.
+    mirror_hedging: Mutex<HedgeBudget>,
+    /// Turns the choice of replicas from request to request.
+    turns: AtomicU64,
+    /// The epoch under which a shard first lacked something, and when.
+    lagging: Mutex<Option<(u64, Instant)>>,
+    /// Making lists of what nodes answered, and answers of lists.
+    pub(crate) merging: Spent,
+}
+
+impl Engine {
+    /// Answers by the plans of `plan` from `nodes`, and what is in `rows`.
+    pub(crate) fn new(
+        plan: watch::Receiver<Arc<Plan>>,
+        nodes: Arc<Nodes>,
+        rows: Arc<RowCache>,
+    ) -> Self {
+        Self {
+            plan,
+            nodes,
+            rows,
+            hedging: Mutex::default(),
+            mirror_hedging: Mutex::default(),
+            turns: AtomicU64::new(0),
+            lagging: Mutex::default(),
+            merging: Spent::default(),
+        }
+    }
+
+    /// What the remembered rows were good for.
+    pub(crate) fn row_counts(&self) -> RowCounts {
+        self.rows.counts()
+    }
+
+    /// Answers all of a batch, in order, and says by which plan.
+    ///
+    /// # Errors
+    /// What keeps all from an answer, or [`RouterError::InBatch`] for the first that has none.
+    pub(crate) async fn answer(
+        &self,
+        requests: &[RankingRequest],
+        deadline: Instant,
+    ) -> (Arc<Plan>, Result<Vec<RankingAnswer>, RouterError>) {
+        let mut plan = self.plan.clone();
+        let first = Arc::clone(&plan.borrow_and_update());
+        let attempt = self.attempt(&first, requests, None, deadline).await;
+        if attempt.is_outdated
+            && let Some(newer) = self.newer(&mut plan, first.epoch, deadline).await
+        {
+            tracing::debug!(
+                from = first.epoch,
+                to = newer.epoch,
+                "the plan moved on: answering anew"
+            );
+            let result = self.attempt(&newer, requests, None, deadline).await.result;
+            return (newer, result);
+        }
+        (first, attempt.result)
+    }
+
+    /// Answers an ask by this plan and route, whatever the ask's own route is. None if a shard did not
+    /// hold what the plan says and there is a newer plan: then the answer says nothing of the route.
+    pub(crate) async fn answer_by(
+        &self,
+        plan: &Plan,
+        request: &RankingRequest,
+        route: Route,
+        deadline: Instant,
+    ) -> Option<Result<RankingAnswer, RouterError>> {
+        let attempt =
+            self.attempt(plan, std::slice::from_ref(request), Some(route), deadline).await;
+        if attempt.is_outdated && self.plan.borrow().epoch > plan.epoch {
+            return None;
+        }
+        let answers = attempt.result.map(Vec::into_iter);
+        Some(answers.map(|mut answers| answers.next().expect("one request has one answer")))
+    }
+
+    /// A plan of a later epoch, if there is one or one comes soon.
+    async fn newer(
+        &self,
+        plan: &mut watch::Receiver<Arc<Plan>>,
+        epoch: u64,
+        deadline: Instant,
+    ) -> Option<Arc<Plan>> {
+        let patience = {
+            let mut lagging = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
+            match *lagging {
+                Some((since_epoch, since)) if since_epoch == epoch => {
+                    if since.elapsed() < PLAN_CATCH_UP_WINDOW {
+                        PLAN_CATCH_UP
+                    } else {
+                        Duration::ZERO
+                    }
+                }
+                _ => {
+                    *lagging = Some((epoch, Instant::now()));
+                    PLAN_CATCH_UP
+                }
+            }
+        };
+        let patience = patience.min(time_left(deadline) / 2);
+        let newer = timeout(patience, plan.wait_for(|plan| plan.epoch > epoch)).await;
+        newer.ok()?.ok().map(|plan| Arc::clone(&plan))
+    }
+
+    async fn attempt(
+        &self,
+        plan: &Plan,
+        requests: &[RankingRequest],
+        forced: Option<Route>,
+        deadline: Instant,
+    ) -> Attempt {
+        let mut is_outdated = false;
+        let result = self.try_answer(plan, requests, forced, deadline, &mut is_outdated).await;
+        Attempt { result, is_outdated }
+    }
+
+    async fn try_answer(
+        &self,
+        plan: &Plan,
+        requests: &[RankingRequest],
+        forced: Option<Route>,
+        deadline: Instant,
+        is_outdated: &mut bool,
+    ) -> Result<Vec<RankingAnswer>, RouterError> {
+        if plan.epoch == 0 {
+            return Err(RouterError::NoPlan);
+        }
+        let ends = deadline - (time_left(deadline) / RESERVE_SHARE).min(MAX_RESERVE);
+        if time_left(ends).is_zero() {
+            return Err(RouterError::Deadline);
+        }
+        let is_mirrored = forced.is_some();
+        let routes = match forced {
+            None => for_each(requests, |request| route(request, plan))?,
+            Some(route) => vec![route],
+        };
+        let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
+        let salt = self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut shards = ShardMap::new(plan, &versions, &self.nodes, salt);
+        shards.targets.records_health = !is_mirrored;
+        let planned = for_each(requests.iter().zip(routes), |(request, route)| {
+            PlannedRequest::new(request, route, &shards)
+        })?;
+        let result = self.run_stages(planned, &mut shards, ends).await;
+        *is_outdated = shards.is_outdated();
+        result
+    }
+
+    /// Takes planned requests through the stages that follow.
+    async fn run_stages<'a>(
+        &self,
+        planned: Vec<PlannedRequest<'a>>,
+        shards: &mut ShardMap<'a>,
+        deadline: Instant,
+    ) -> Result<Vec<RankingAnswer>, RouterError> {
+        let looked_up = self.look_up(planned, shards, deadline).await?;
+        let fused = self.search(looked_up, shards, deadline).await?;
+        let diversified = self.diversify(fused, shards, deadline).await?;
+        let explained = self.explain(diversified, shards, deadline).await?;
+        let began = Instant::now();
+        let answers = for_each(explained, |request| request.into_answer(shards));
+        self.merging.add(began.elapsed());
+        answers
+    }
+}
+
+/// What came of a batch under one plan.
+struct Attempt {
+    result: Result<Vec<RankingAnswer>, RouterError>,
+    /// A shard did not hold what the plan says it holds.
+    is_outdated: bool,
+}
+
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+fn in_batch(error: RouterError, index: usize) -> RouterError {
+    RouterError::InBatch { index, source: Box::new(error) }
+}
+
+/// Does a step for each request of a batch; an error says for which.
+fn for_each<T, U>(
+    requests: impl IntoIterator<Item = T>,
+    mut step: impl FnMut(T) -> Result<U, RouterError>,
+) -> Result<Vec<U>, RouterError> {
+    let requests = requests.into_iter();
+    let mut done = Vec::with_capacity(requests.size_hint().0);
+    for (n, request) in requests.enumerate() {
+        done.push(step(request).map_err(|error| in_batch(error, n))?);
+    }
+    Ok(done)
+}

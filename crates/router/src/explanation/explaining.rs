@@ -1,0 +1,269 @@
+//! Why the items of a list are in it: asked once the list is there, for requests that explain.
+//!
+//! For each version a query over its popular items counts what filters leave out of its catalogue. For each leaf
+//! that summed rows, the same sum over the listed items says which rows contributed to them; rows of users are
+//! counted and not named. For each leaf that compared a vector which is a sum of items, the vectors of these and of
+//! the listed items say it; they are looked up while the queries are under way.
+
+use super::attribution::{share, shares};
+use super::vector_round::{FoundVectors, WantedVectors};
+use crate::fusion::diversification::DiversifiedRequest;
+use crate::lookup::leaf_plan::{By, LeafPlan, Source};
+use crate::lookup::looked_up::LookedUpLeaf;
+use crate::search::round::{SearchExplanation, SearchedMatrix};
+use crate::search::searching::{SearchingRequest, WireQuery};
+use marquee_core::bounds::{
+    MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
+};
+use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
+use marquee_core::ranking::fuse::Candidate;
+use marquee_proto::shard::v1::{Operation, Query};
+use marquee_proto::v1;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A request that has its final list, and what is known of how the list came about.
+pub(crate) struct ExplainedRequest<'a> {
+    pub(crate) searching: SearchingRequest<'a>,
+    pub(crate) items: Vec<Candidate>,
+    /// Empty unless the request explains.
+    pub(crate) reasons: Reasons,
+}
+
+/// What is known of a list besides what its leaves contributed.
+#[derive(Debug, Default)]
+pub(crate) struct Reasons {
+    /// What was left out of the catalogue of each version, by its number.
+    pub(crate) left_out: BTreeMap<usize, v1::LeftOut>,
+    /// The items that contributed to an item, by leaf and the item's id.
+    pub(crate) carriers: BTreeMap<(usize, String), Vec<v1::Carrier>>,
+    /// The neighbours that contributed to an item, by leaf and the item's id.
+    pub(crate) neighbours: BTreeMap<(usize, String), v1::Neighbours>,
+}
+
+/// A question about a list that a search answers.
+pub(crate) struct ListQuestion<'a> {
+    pub(crate) topic: Topic,
+    pub(crate) wire_query: WireQuery<'a>,
+    pub(crate) denied: Arc<[String]>,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// What is left out of the catalogue of the version of this number.
+    Catalogue(usize),
+    /// The rows that contributed to the items of the leaf of this number.
+    Leaf(usize),
+}
+
+/// The vectors that say which items contributed to the items of one leaf.
+pub(crate) struct LeafVectors<'a> {
+    /// The number of the leaf.
+    pub(crate) leaf: usize,
+    /// Rows of the matrix that was compared, and of the one that was summed if it is another.
+    pub(crate) wanted: Vec<WantedVectors<'a>>,
+}
+
+impl<'a> ExplainedRequest<'a> {
+    /// A request of which nothing is explained yet.
+    pub(crate) fn new(diversified: DiversifiedRequest<'a>) -> Self {
+        let DiversifiedRequest { searching, items } = diversified;
+        Self { searching, items, reasons: Reasons::default() }
+    }
+
+    fn leaves(&self) -> &[LookedUpLeaf<'a>] {
+        &self.searching.looked_up.leaves
+    }
+
+    /// What to ask about the list; nothing unless the request explains.
+    pub(crate) fn questions(&self) -> Vec<ListQuestion<'a>> {
+        let mut questions = Vec::new();
+        if !self.searching.explains() {
+            return questions;
+        }
+        let mut counted = BTreeSet::new();
+        for leaf in self.leaves() {
+            if counted.insert(leaf.version) {
+                questions.push(self.catalogue_question(leaf));
+            }
+        }
+        for (number, leaf) in self.leaves().iter().enumerate() {
+            questions.extend(self.leaf_question(number, leaf));
+        }
+        questions
+    }
+
+    /// What is left out of the catalogue of a leaf's version.
+    fn catalogue_question(&self, leaf: &LookedUpLeaf<'a>) -> ListQuestion<'a> {
+        let looked_up = &self.searching.looked_up;
+        let filter = &looked_up.request.filter;
+        let wire_query = WireQuery {
+            matrix: SearchedMatrix {
+                version: leaf.version,
+                name: POPULARITY_MATRIX,
+                operation: Operation::SparseRowSum,
+            },
+            query: Query {
+                count: 1,
+                rows: vec![0],
+                weights: vec![1.0],
+                exclude_ordinals: leaf.exclude.to_vec(),
+                exclude_item_ids: looked_up.request.left_out_items().to_vec(),
+                count_left_out: true,
+                ..Query::default()
+            },
+            filter: (!filter.lets_all_pass()).then(|| filter.to_shard()),
+        };
+        let denied = Arc::clone(&looked_up.route.denied);
+        ListQuestion { topic: Topic::Catalogue(leaf.version), wire_query, denied }
+    }
+
+    /// Which rows contributed to the listed items of a leaf; none unless it summed rows for the user.
+    fn leaf_question(&self, number: usize, leaf: &LookedUpLeaf<'a>) -> Option<ListQuestion<'a>> {
+        let LeafPlan::Items(Source { matrix, by: By::Rows(rows, weights) }) = &leaf.plan else {
+            return None;
+        };
+        let ids = listed_ids(&self.items, number);
+        if ids.is_empty() || !leaf.recipe.is_personal() {
+            return None;
+        }
+        let mut summands: Vec<(u32, f32)> =
+            rows.iter().copied().zip(weights.iter().copied()).collect();
+        if summands.len() > MAX_CARRIER_ROWS {
+            summands.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
+            summands.truncate(MAX_CARRIER_ROWS);
+        }
+        let (heaviest, their_weights) = summands.into_iter().unzip();
+        let wire_query = WireQuery {
+            matrix: SearchedMatrix {
+                version: leaf.version,
+                name: matrix,
+                operation: Operation::SparseRowSum,
+            },
+            query: Query {
+                count: ids.len() as u32,
+                rows: heaviest,
+                weights: their_weights,
+                carriers: MAX_CARRIERS,
+                name_rows: matches!(leaf.recipe, Recipe::ItemRows { .. }),
+                ..Query::default()
+            },
+            filter: Some(v1::Filter { include_item_ids: ids, ..v1::Filter::default() }),
+        };
+        Some(ListQuestion { topic: Topic::Leaf(number), wire_query, denied: Arc::default() })
+    }
+
+    /// For each leaf whose vector is a sum of items, the vectors that say which of them contributed to the list.
+    /// Nothing unless the request explains.
+    pub(crate) fn wanted_vectors(&self) -> Vec<LeafVectors<'a>> {
+        let mut all = Vec::new();
+        for (number, leaf) in self.leaves().iter().enumerate() {
+            let Some(basis) = &leaf.basis else { continue };
+            let ids = listed_ids(&self.items, number);
+            if ids.is_empty() {
+                continue;
+            }
+            let version = leaf.version;
+            let ordinals = basis.ordinals();
+            let mut wanted = Vec::with_capacity(2);
+            if basis.summed != basis.compared {
+                let (ids, ordinals) = (Vec::new(), ordinals.clone());
+                wanted.push(WantedVectors { version, matrix: basis.summed, ids, ordinals });
+            }
+            wanted.insert(0, WantedVectors { version, matrix: basis.compared, ids, ordinals });
+            all.push(LeafVectors { leaf: number, wanted });
+        }
+        all
+    }
+
+    /// Records the items that contributed to those of a leaf, by what was found of its
+    /// [wanted vectors](Self::wanted_vectors).
+    pub(crate) fn record_vectors(&mut self, number: usize, found: &[FoundVectors]) {
+        let Self { searching, items, reasons } = self;
+        let Some(basis) = &searching.looked_up.leaves[number].basis else { return };
+        let Some(compared) = found.first() else { return };
+        let summed = found.last().unwrap_or(compared);
+        let mut ids = Vec::new();
+        let mut vectors = Vec::new();
+        for (item, score) in listed(items, number) {
+            if let Some(vector) = compared.by_id.get(&item.item_id) {
+                ids.push(&item.item_id);
+                vectors.push((vector.as_slice(), score));
+            }
+        }
+        let of_items = shares(basis, &compared.by_ordinal, &summed.by_ordinal, &vectors);
+        for (id, shares) in ids.into_iter().zip(of_items) {
+            let carriers = shares.into_iter().filter_map(|(ordinal, share)| {
+                let (item_id, title) = compared.names.get(&ordinal)?.clone();
+                Some(v1::Carrier { item_id, title, share })
+            });
+            reasons.carriers.insert((number, id.clone()), carriers.collect());
+        }
+    }
+
+    /// Records the answer to a question.
+    pub(crate) fn record_answer(&mut self, topic: Topic, explanation: SearchExplanation) {
+        match topic {
+            Topic::Catalogue(version) => self.record_catalogue(version, explanation),
+            Topic::Leaf(leaf) => match self.leaves()[leaf].recipe {
+                Recipe::UserNeighbours { .. } => self.record_neighbours(leaf, explanation),
+                _ => self.record_carriers(leaf, explanation),
+            },
+        }
+    }
+
+    fn record_catalogue(&mut self, version: usize, explanation: SearchExplanation) {
+        let mut sum = v1::LeftOut::default();
+        let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
+        for of_shard in explanation.left_out.into_values() {
+            sum.items += of_shard.items;
+            for v1::LeftOutCount { reason, items } in of_shard.counts {
+                *counts.entry(reason).or_default() += items;
+            }
+        }
+        sum.candidates = sum.items.saturating_sub(counts.values().sum());
+        for (reason, items) in counts {
+            sum.counts.push(v1::LeftOutCount { reason, items });
+        }
+        self.reasons.left_out.insert(version, sum);
+    }
+
+    fn record_neighbours(&mut self, leaf: usize, explanation: SearchExplanation) {
+        for (id, (_, carried)) in explanation.carried {
+            // With few neighbours the mean would say something of one of them.
+            let is_described = carried.rows >= MIN_NEIGHBOURS_DESCRIBED;
+            let mean = carried.weight / f64::from(carried.rows.max(1));
+            let mean_likeness = if is_described { mean } else { 0.0 };
+            let neighbours = v1::Neighbours { count: carried.rows, mean_likeness };
+            self.reasons.neighbours.insert((leaf, id), neighbours);
+        }
+    }
+
+    fn record_carriers(&mut self, leaf: usize, explanation: SearchExplanation) {
+        let SearchExplanation { carried: of_items, names, left_out: _ } = explanation;
+        for (id, (score, carried)) in of_items {
+            let mut carriers = Vec::new();
+            for (row, &part) in carried.top_rows.iter().zip(&carried.parts) {
+                if let Some((item_id, title)) = names.get(row).cloned() {
+                    let share = share(f64::from(part), score);
+                    carriers.push(v1::Carrier { item_id, title, share });
+                }
+            }
+            self.reasons.carriers.insert((leaf, id), carriers);
+        }
+    }
+}
+
+/// The items that are explained and that a leaf contributed, each with the score it gave.
+fn listed(items: &[Candidate], leaf: usize) -> impl Iterator<Item = (&Candidate, f64)> {
+    items.iter().take(MAX_EXPLAINED_ITEMS).filter_map(move |item| {
+        let contribution = item.contributions.iter().find(|it| it.leaf == leaf)?;
+        Some((item, contribution.score))
+    })
+}
+
+/// The ids of the items that are explained and that a leaf contributed.
+fn listed_ids(items: &[Candidate], leaf: usize) -> Vec<String> {
+    listed(items, leaf).map(|(item, _)| item.item_id.clone()).collect()
+}

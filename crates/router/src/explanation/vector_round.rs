@@ -1,0 +1,204 @@
+//! One round of Lookup calls for vectors of items: of listed items by id, from the shards that hold them, and of the
+//! items that a user's vector is a sum of by ordinal, from whichever shards those are in.
+
+use crate::fanout::Round;
+use crate::fanout::node::CallKind;
+use crate::lookup::round::{check_vector, send};
+use crate::lookup::stored_row::components;
+use crate::planning::shard_map::ShardMap;
+use futures::future::BoxFuture;
+use marquee_core::id::ModelVersion;
+use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use marquee_proto::shard::v1::{
+    Entity, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,
+};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::Status;
+
+/// Rows of one round: with vectors of 1,024 components they are half of what a message between nodes may have.
+const MAX_ROWS: usize = 8_192;
+
+/// Rows of one matrix of items that are to be looked up.
+pub(crate) struct WantedVectors<'a> {
+    /// The version's number in the shard map.
+    pub(crate) version: usize,
+    pub(crate) matrix: &'a str,
+    /// Items by id.
+    pub(crate) ids: Vec<String>,
+    /// Items by ordinal, ascending.
+    pub(crate) ordinals: Vec<u32>,
+}
+
+/// The vectors that were found.
+#[derive(Debug, Default)]
+pub(crate) struct FoundVectors {
+    pub(crate) by_id: HashMap<String, Vec<f32>>,
+    pub(crate) by_ordinal: HashMap<u32, Vec<f32>>,
+    /// Ids and titles of items by ordinal.
+    pub(crate) names: HashMap<u32, (String, String)>,
+}
+
+/// One round of Lookup calls: all vectors that several requests want.
+pub(crate) struct VectorRound<'a> {
+    epoch: u64,
+    ops: Vec<VectorLookup<'a>>,
+    rows: usize,
+}
+
+/// The vectors of one matrix.
+struct VectorLookup<'a> {
+    version: &'a ModelVersion,
+    matrix: &'a str,
+    shards: Range<usize>,
+    /// Shard and id of each item.
+    keys: Vec<(usize, String)>,
+    ordinals: Vec<u32>,
+    found: FoundVectors,
+}
+
+impl<'a> VectorRound<'a> {
+    /// A round without rows.
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self { epoch, ops: Vec::new(), rows: 0 }
+    }
+
+    /// Whether these would make messages too large.
+    pub(crate) fn is_full_for(&self, wanted: &[WantedVectors<'_>]) -> bool {
+        let more: usize = wanted.iter().map(WantedVectors::rows).sum();
+        self.rows > 0 && self.rows + more > MAX_ROWS
+    }
+
+    /// Adds some rows, and says where to find them.
+    pub(crate) fn add(&mut self, shards: &ShardMap<'a>, wanted: WantedVectors<'a>) -> usize {
+        self.rows += wanted.rows();
+        let WantedVectors { version, matrix, ids, ordinals } = wanted;
+        let keys = ids.into_iter().map(|id| (shards.shard_holding(version, &id), id)).collect();
+        self.ops.push(VectorLookup {
+            version: shards.version(version).name,
+            matrix,
+            shards: shards.shards_of(version),
+            keys,
+            ordinals,
+            found: FoundVectors::default(),
+        });
+        self.ops.len() - 1
+    }
+
+    /// The shards to ask.
+    pub(crate) fn shards(&self) -> BTreeSet<usize> {
+        self.ops.iter().flat_map(|op| op.shards.clone()).collect()
+    }
+
+    /// Takes what was found, after the round.
+    pub(crate) fn take(&mut self, ticket: usize) -> FoundVectors {
+        std::mem::take(&mut self.ops[ticket].found)
+    }
+}
+
+impl WantedVectors<'_> {
+    fn rows(&self) -> usize {
+        self.ids.len() + self.ordinals.len()
+    }
+}
+
+impl VectorLookup<'_> {
+    fn of<'p>(&self, shards: &'p [usize]) -> impl Iterator<Item = usize> + use<'p> {
+        let mine = self.shards.clone();
+        shards.iter().copied().filter(move |shard| mine.contains(shard))
+    }
+
+    fn number_in_version(&self, shard: usize) -> u32 {
+        (shard - self.shards.start) as u32
+    }
+
+    fn keys<'p>(&'p self, shards: &'p [usize]) -> impl Iterator<Item = &'p (usize, String)> {
+        self.keys.iter().filter(|(shard, _)| shards.contains(shard))
+    }
+
+    fn message(&self, shards: &[usize]) -> LookupOp {
+        let mut keys = Vec::new();
+        for (shard, id) in self.keys(shards) {
+            keys.push(LookupKey { shard: self.number_in_version(*shard), id: id.clone() });
+        }
+        LookupOp {
+            version: Some(version_to_pb(self.version)),
+            entity: Entity::Item.into(),
+            keys,
+            dense_matrix: self.matrix.into(),
+            ordinals: self.ordinals.clone(),
+            ordinal_shards: self.of(shards).map(|shard| self.number_in_version(shard)).collect(),
+            ..LookupOp::default()
+        }
+    }
+
+    fn check(&self, shards: &[usize], result: &LookupResult) -> Result<(), String> {
+        let LookupResult { rows, ordinal_rows, ordinal_names } = result;
+        let wrong = |what: &str| Err(format!("{what} from {}", self.version));
+        if rows.len() != self.keys(shards).count() {
+            return wrong("not a row for each key");
+        }
+        if ordinal_rows.len() != ordinal_names.len() {
+            return wrong("rows without names");
+        }
+        for row in rows.iter().filter(|row| row.found).chain(ordinal_rows) {
+            check_vector(&row.vector, true, self.version)?;
+        }
+        let was_asked = |(row, name): (&Row, &RowName)| {
+            row.ordinal == name.ordinal && self.ordinals.binary_search(&row.ordinal).is_ok()
+        };
+        match ordinal_rows.iter().zip(ordinal_names).all(was_asked) {
+            true => Ok(()),
+            false => wrong("an item that was not asked for"),
+        }
+    }
+
+    fn take_in(&mut self, shards: &[usize], result: LookupResult) {
+        let LookupResult { rows, ordinal_rows, ordinal_names } = result;
+        let vector = |row: &Row| components(&row.vector).collect();
+        let ids: Vec<String> = self.keys(shards).map(|(_, id)| id.clone()).collect();
+        let by_id = ids.into_iter().zip(&rows).filter(|(_, row)| row.found);
+        self.found.by_id.extend(by_id.map(|(id, row)| (id, vector(row))));
+        self.found.by_ordinal.extend(ordinal_rows.iter().map(|row| (row.ordinal, vector(row))));
+        let names = ordinal_names.into_iter();
+        self.found.names.extend(names.map(|it| (it.ordinal, (it.item_id, it.title))));
+    }
+}
+
+impl Round for VectorRound<'_> {
+    type Reply = LookupResponse;
+
+    fn kind(&self) -> CallKind {
+        CallKind::lookup(self.rows)
+    }
+
+    fn call(
+        &self,
+        service: Arc<dyn ShardService>,
+        shards: &[usize],
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
+        let asked = self.ops.iter().filter(|op| op.of(shards).next().is_some());
+        let ops = asked.map(|op| op.message(shards)).collect();
+        send(service, LookupRequest { plan_epoch: self.epoch, ops }, timeout)
+    }
+
+    fn absorb(&mut self, shards: &[usize], reply: LookupResponse) -> Result<(), String> {
+        let LookupResponse { results } = reply;
+        let asked: Vec<usize> =
+            (0..self.ops.len()).filter(|&op| self.ops[op].of(shards).next().is_some()).collect();
+        if results.len() != asked.len() {
+            return Err(format!("{} results for {} lookups", results.len(), asked.len()));
+        }
+        for (&op, result) in asked.iter().zip(&results) {
+            self.ops[op].check(shards, result)?;
+        }
+        for (op, result) in asked.into_iter().zip(results) {
+            self.ops[op].take_in(shards, result);
+        }
+        Ok(())
+    }
+}

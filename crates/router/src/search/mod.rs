@@ -1,0 +1,13 @@
+//! Stage four: the lists of the leaves, from all shards of their versions.
+//!
+//! - [`leaf_query`]: what the tree asks of one leaf, and what is known of its list.
+//! - [`searching`]: [`SearchingRequest`](searching::SearchingRequest), a request whose leaves are searched; it makes
+//!   wire queries of leaf queries and records what comes back.
+//! - [`round`]: one round of Search calls; merges the lists of nodes.
+//!
+//! Takes [looked-up requests](crate::lookup::looked_up::LookedUpRequest). Which leaves are searched when, and what
+//! becomes of their lists, is decided by fusion.
+
+pub(crate) mod leaf_query;
+pub(crate) mod round;
+pub(crate) mod searching;

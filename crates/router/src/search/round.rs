@@ -1,0 +1,337 @@
+//! One round of Search calls: the best rows of matrices, from all shards of each version.
+//!
+//! All queries of a batch over the same matrix of the same version travel in one operation, so a
+//! node is asked once for everything. What nodes answer is already merged over their shards; here
+//! the lists of nodes are merged to one for each query.
+
+use crate::fanout::Round;
+use crate::fanout::node::CallKind;
+use crate::planning::shard_map::ShardMap;
+use futures::future::{BoxFuture, FutureExt as _};
+use marquee_core::bounds::{MAX_BATCH, MAX_INTERNAL_MESSAGE_BYTES};
+use marquee_core::id::ModelVersion;
+use marquee_core::ranking::fuse::{Candidate, Contribution};
+use marquee_core::ranking::merge::{Overlap, Pick, Ranked, merge_top_k};
+use marquee_core::ranking::strategy::SearchStrategy;
+use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::shard::v1::shard_service_server::ShardService;
+use marquee_proto::shard::v1::{
+    Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,
+    SearchResponse, SearchResult,
+};
+use marquee_proto::v1;
+use prost::Message as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Status};
+
+/// Bytes of queries in one message: half of what a message may have, since sizes are estimates.
+pub(crate) const MAX_QUERY_BYTES: usize = MAX_INTERNAL_MESSAGE_BYTES / 2;
+/// Results asked of a node at once: with ids and titles of 150 bytes together, they fit into a
+/// message between nodes.
+pub(crate) const MAX_RESULTS: usize = 400_000;
+/// Filters of one operation: one for each request of a batch, were they all unlike. A shard keeps a
+/// bit for each item for each of them.
+pub(crate) const MAX_FILTERS: usize = MAX_BATCH;
+
+/// Bytes on the wire beside those of an id: its tag and its length.
+const ID_OVERHEAD: usize = 3;
+
+/// A matrix and the operation by which it is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SearchedMatrix<'a> {
+    /// The version's number in the shard map.
+    pub(crate) version: usize,
+    /// The matrix's name.
+    pub(crate) name: &'a str,
+    /// Dense top-k, or sparse row-sum.
+    pub(crate) operation: Operation,
+}
+
+/// The place of a query in a round: where its list is found afterwards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SearchTicket {
+    op: usize,
+    query: usize,
+}
+
+/// How a list came about.
+#[derive(Debug, Default)]
+pub(crate) struct SearchExplanation {
+    /// By item: its score, and the rows that contributed to it.
+    pub(crate) carried: HashMap<String, (f64, Carried)>,
+    /// By the number of a row: its item's id and title.
+    pub(crate) names: HashMap<u32, (String, String)>,
+    /// What was left out of the catalogue, by shard.
+    pub(crate) left_out: BTreeMap<u32, LeftOut>,
+}
+
+/// One round of Search calls: all queries of several requests.
+pub(crate) struct SearchRound<'a> {
+    epoch: u64,
+    ops: Vec<MatrixSearch<'a>>,
+    queries: usize,
+    bytes: usize,
+    results: usize,
+}
+
+/// All queries over one matrix.
+struct MatrixSearch<'a> {
+    matrix: SearchedMatrix<'a>,
+    version: &'a ModelVersion,
+    shards: Range<usize>,
+    queries: Vec<Query>,
+    filters: Vec<v1::Filter>,
+    /// The number of each filter, by its bytes: many requests of a batch have the same one.
+    filter_numbers: HashMap<Vec<u8>, u32>,
+    /// Of the surfaces of a batch, each once.
+    deny_lists: Vec<Arc<[String]>>,
+    replies: Vec<NodeReply>,
+}
+
+/// The answer of one node to an operation.
+struct NodeReply {
+    shards: Vec<usize>,
+    queries: Vec<QueryResult>,
+}
+
+impl<'a> SearchRound<'a> {
+    /// A round without queries.
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self { epoch, ops: Vec::new(), queries: 0, bytes: 0, results: 0 }
+    }
+
+    /// Whether another such query would make messages too large.
+    pub(crate) fn is_full_for(
+        &self,
+        matrix: SearchedMatrix<'_>,
+        query: &Query,
+        filter: Option<&v1::Filter>,
+    ) -> bool {
+        let bytes = query.encoded_len() + filter.map_or(0, v1::Filter::encoded_len);
+        let has_all_filters =
+            |op: &MatrixSearch<'_>| op.matrix == matrix && op.filters.len() >= MAX_FILTERS;
+        self.queries > 0
+            && (self.bytes + bytes > MAX_QUERY_BYTES
+                || self.results + query.count as usize > MAX_RESULTS
+                || (filter.is_some() && self.ops.iter().any(has_all_filters)))
+    }
+
+    /// Adds a query; its `filter` and `deny_list` are set here.
+    pub(crate) fn add(
+        &mut self,
+        shards: &ShardMap<'a>,
+        matrix: SearchedMatrix<'a>,
+        mut query: Query,
+        filter: Option<v1::Filter>,
+        denied: &Arc<[String]>,
+    ) -> SearchTicket {
+        let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
+            self.ops.push(MatrixSearch {
+                matrix,
+                version: shards.version(matrix.version).name,
+                shards: shards.shards_of(matrix.version),
+                queries: Vec::new(),
+                filters: Vec::new(),
+                filter_numbers: HashMap::new(),
+                deny_lists: Vec::new(),
+                replies: Vec::new(),
+            });
+            self.ops.len() - 1
+        });
+        let MatrixSearch { queries, filters, filter_numbers, deny_lists, .. } = &mut self.ops[op];
+        if !denied.is_empty() {
+            let known = deny_lists.iter().position(|list| Arc::ptr_eq(list, denied));
+            let place = known.unwrap_or_else(|| {
+                self.bytes += denied.iter().map(|id| id.len() + ID_OVERHEAD).sum::<usize>();
+                deny_lists.push(Arc::clone(denied));
+                deny_lists.len() - 1
+            });
+            query.deny_list = place as u32 + 1;
+        }
+        if let Some(filter) = filter {
+            let key = filter.encode_to_vec();
+            let bytes = key.len();
+            query.filter = *filter_numbers.entry(key).or_insert_with(|| {
+                self.bytes += bytes;
+                filters.push(filter);
+                // At most one a query, of which a message holds far fewer than 2³².
+                filters.len() as u32
+            });
+        }
+        self.bytes += query.encoded_len();
+        self.results += query.count as usize;
+        self.queries += 1;
+        queries.push(query);
+        SearchTicket { op, query: queries.len() - 1 }
+    }
+
+    /// The shards to search.
+    pub(crate) fn shards(&self) -> BTreeSet<usize> {
+        self.ops.iter().flat_map(|op| op.shards.clone()).collect()
+    }
+
+    /// The strategies by which the nodes that answered searched a query.
+    pub(crate) fn strategies(&self, ticket: SearchTicket) -> BTreeSet<SearchStrategy> {
+        let replies = self.ops[ticket.op].replies.iter();
+        let used = replies.flat_map(|reply| reply.queries[ticket.query].strategies());
+        // Strategies of a later release have no name here.
+        used.filter_map(|strategy| strategy.known()).collect()
+    }
+
+    /// The best items of a query over all that was answered, after the round. With `leaf` given,
+    /// each says that this leaf contributed it.
+    pub(crate) fn take(&mut self, ticket: SearchTicket, leaf: Option<usize>) -> Vec<Candidate> {
+        let MatrixSearch { queries, replies, .. } = &mut self.ops[ticket.op];
+        let count = queries[ticket.query].count as usize;
+        let overlap = overlap(replies);
+        let mut lists: Vec<&mut QueryResult> =
+            replies.iter_mut().map(|reply| &mut reply.queries[ticket.query]).collect();
+        let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
+        let picks = merge_top_k(&ranked, count, overlap);
+        let candidate = |(rank, Pick { list, position }): (u32, Pick)| {
+            let list = &mut lists[list];
+            let score = f64::from(list.scores[position]);
+            Candidate {
+                item_id: std::mem::take(&mut list.item_ids[position]),
+                title: std::mem::take(&mut list.titles[position]),
+                score,
+                contributions: leaf
+                    .map(|leaf| Contribution { leaf, score, rank })
+                    .into_iter()
+                    .collect(),
+            }
+        };
+        (1..).zip(picks).map(candidate).collect()
+    }
+
+    /// What a query's answer says of itself: what was asked for by [`Query::carriers`] and
+    /// [`Query::count_left_out`], of all nodes that answered.
+    pub(crate) fn take_explanation(&mut self, ticket: SearchTicket) -> SearchExplanation {
+        let mut explanation = SearchExplanation::default();
+        for reply in &mut self.ops[ticket.op].replies {
+            let list = &mut reply.queries[ticket.query];
+            // Where a hedge answered too, the copies are equal.
+            let ids =
+                std::mem::take(&mut list.item_ids).into_iter().zip(list.scores.iter().copied());
+            let carried = std::mem::take(&mut list.carried);
+            explanation.carried.extend(
+                ids.zip(carried).map(|((id, score), carried)| (id, (f64::from(score), carried))),
+            );
+            let names = std::mem::take(&mut list.row_names).into_iter();
+            explanation.names.extend(names.map(|name| (name.ordinal, (name.item_id, name.title))));
+            explanation.left_out.extend(list.left_out.drain(..).map(|of| (of.shard, of)));
+        }
+        explanation
+    }
+
+    /// The best rows of a query by ordinal, with their scores, after the round.
+    pub(crate) fn take_ordinals(&mut self, ticket: SearchTicket) -> Vec<(u32, f32)> {
+        let MatrixSearch { queries, replies, .. } = &self.ops[ticket.op];
+        let lists: Vec<&QueryResult> =
+            replies.iter().map(|reply| &reply.queries[ticket.query]).collect();
+        let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
+        let picks = merge_top_k(&ranked, queries[ticket.query].count as usize, overlap(replies));
+        let row = |Pick { list, position }: Pick| {
+            (lists[list].ordinals[position], lists[list].scores[position])
+        };
+        picks.into_iter().map(row).collect()
+    }
+
+    fn message(&self, shards: &[usize]) -> SearchRequest {
+        let op = |op: &MatrixSearch<'_>| SearchOp {
+            version: Some(version_to_pb(op.version)),
+            shards: op.of(shards).map(|shard| (shard - op.shards.start) as u32).collect(),
+            matrix: op.matrix.name.into(),
+            operation: op.matrix.operation.into(),
+            queries: op.queries.clone(),
+            filters: op.filters.clone(),
+            deny_lists: op
+                .deny_lists
+                .iter()
+                .map(|list| DenyList { item_ids: list.to_vec() })
+                .collect(),
+        };
+        let asked = self.ops.iter().filter(|op| op.of(shards).next().is_some());
+        SearchRequest { plan_epoch: self.epoch, ops: asked.map(op).collect() }
+    }
+}
+
+impl MatrixSearch<'_> {
+    fn of(&self, shards: &[usize]) -> impl Iterator<Item = usize> {
+        shards.iter().copied().filter(|shard| self.shards.contains(shard))
+    }
+
+    fn check(&self, result: &SearchResult) -> Result<(), String> {
+        let SearchResult { queries } = result;
+        let version = self.version;
+        if queries.len() != self.queries.len() {
+            return Err(format!(
+                "{} lists for {} queries of {version}",
+                queries.len(),
+                self.queries.len()
+            ));
+        }
+        for (list, query) in queries.iter().zip(&self.queries) {
+            let length = list.ordinals.len();
+            let whole = list.item_ids.len() == length && list.titles.len() == length;
+            let explained = list.carried.is_empty() || list.carried.len() == length;
+            let whole = whole && explained;
+            if !whole || !ranked(list).is_sound() || length > query.count as usize {
+                return Err(format!("a list from {version} that is not ranked or not whole"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Round for SearchRound<'_> {
+    type Reply = SearchResponse;
+
+    fn kind(&self) -> CallKind {
+        CallKind::search(self.queries)
+    }
+
+    fn call(
+        &self,
+        service: Arc<dyn ShardService>,
+        shards: &[usize],
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<SearchResponse, Status>> {
+        let mut request = Request::new(self.message(shards));
+        request.set_timeout(timeout);
+        async move { Ok(service.search(request).await?.into_inner()) }.boxed()
+    }
+
+    fn absorb(&mut self, shards: &[usize], reply: SearchResponse) -> Result<(), String> {
+        let asked: Vec<usize> =
+            (0..self.ops.len()).filter(|&op| self.ops[op].of(shards).next().is_some()).collect();
+        let SearchResponse { results } = reply;
+        if results.len() != asked.len() {
+            return Err(format!("{} results for {} searches", results.len(), asked.len()));
+        }
+        for (&op, result) in asked.iter().zip(&results) {
+            self.ops[op].check(result)?;
+        }
+        for (op, SearchResult { queries }) in asked.into_iter().zip(results) {
+            let shards = self.ops[op].of(shards).collect();
+            self.ops[op].replies.push(NodeReply { shards, queries });
+        }
+        Ok(())
+    }
+}
+
+fn ranked(list: &QueryResult) -> Ranked<'_> {
+    Ranked { scores: &list.scores, ordinals: &list.ordinals }
+}
+
+/// Whether two replies searched the same shard: a hedge and what it hedged may both have answered.
+fn overlap(replies: &[NodeReply]) -> Overlap {
+    let mut seen = BTreeSet::new();
+    match replies.iter().flat_map(|reply| &reply.shards).all(|shard| seen.insert(*shard)) {
+        true => Overlap::None,
+        false => Overlap::Possible,
+    }
+}

@@ -1,0 +1,218 @@
+//! The service for callers: checks, admits, answers.
+
+use super::response::check_size;
+use crate::admission::deadline::deadline_of;
+use crate::admission::limit::Admission;
+use crate::admission::request::RankingRequest;
+use crate::engine::Engine;
+use crate::error::RouterError;
+use crate::events::recorder::{Events, Feedback, Shown};
+use crate::explanation::answer::RankingAnswer;
+use crate::lookup::row_cache::RowCounts;
+use crate::telemetry::{Call, Counts, Observer, name_answer};
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::time_spent::Spent;
+use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::v1;
+use marquee_proto::v1::recommender_service_server::RecommenderService;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+/// Answers callers. Cheap to clone.
+#[derive(Clone)]
+pub struct RouterService {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    admission: Admission,
+    observer: Observer,
+    events: Events,
+    default_deadline: Duration,
+    /// Different for every process.
+    id_prefix: String,
+    answers: AtomicU64,
+}
+
+impl RouterService {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        admission: Admission,
+        observer: Observer,
+        feedback: Feedback,
+        default_deadline: Duration,
+        id_prefix: String,
+    ) -> Self {
+        let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                admission,
+                observer,
+                events,
+                default_deadline,
+                id_prefix,
+                answers,
+            }),
+        }
+    }
+
+    /// The time that merging and fusing took so far, of all answers.
+    pub fn merging(&self) -> &Spent {
+        &self.shared.engine.merging
+    }
+
+    /// What the rows were good for that are remembered of bundles.
+    pub fn row_counts(&self) -> RowCounts {
+        self.shared.engine.row_counts()
+    }
+
+    /// The logs that it was started with.
+    pub fn feedback(&self) -> &Feedback {
+        self.shared.events.feedback()
+    }
+
+    async fn answer(
+        &self,
+        rankings: &[RankingRequest],
+        deadline: Instant,
+    ) -> Result<Vec<RankingAnswer>, RouterError> {
+        let place = self.shared.admission.admit(rankings.len())?;
+        let began = Instant::now();
+        let (plan, mut result) = self.shared.engine.answer(rankings, deadline).await;
+        let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
+        drop(place);
+        for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
+            // What comes of a list of given or of similar items says nothing of an arm's recommendations.
+            let counts = ranking.is_recommendation().then(|| Counts::of(&answer.route));
+            answer.recommendation_id = self.recommendation_id(counts);
+        }
+        let call = Call { requests: rankings, plan: &plan, result: &result, began, took, time };
+        self.shared.observer.observe(&call, || fastrand::u32(..FULL_WEIGHT_BASIS_POINTS));
+        result
+    }
+
+    async fn answer_one(
+        &self,
+        ranking: RankingRequest,
+        deadline: Instant,
+    ) -> Result<RankingAnswer, RouterError> {
+        let answers = self.answer(&[ranking], deadline).await.map_err(|error| match error {
+            RouterError::InBatch { source, .. } => *source,
+            of_all => of_all,
+        })?;
+        Ok(answers.into_iter().next().expect("one request has one answer"))
+    }
+
+    fn deadline(&self, metadata: &MetadataMap, requests: usize) -> Result<Instant, RouterError> {
+        Ok(deadline_of(metadata, requests, self.shared.default_deadline)?)
+    }
+
+    /// Unique among all answers of all routers.
+    fn recommendation_id(&self, counts: Option<Counts<'_>>) -> String {
+        let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
+        name_answer(&self.shared.id_prefix, number, counts)
+    }
+}
+
+#[async_trait]
+impl RecommenderService for RouterService {
+    async fn recommend(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1)?;
+        let mut ranking: RankingRequest =
+            Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let events = &self.shared.events;
+        events.add_recent(&mut ranking);
+        let exposed = events.exposed(&ranking);
+        let answer = self.answer_one(ranking, deadline).await?;
+        let response = check_size(answer.into_recommendations())?;
+        events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
+    }
+
+    async fn batch_recommend(
+        &self,
+        request: Request<v1::BatchRecommendRequest>,
+    ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
+        let (metadata, _, batch) = request.into_parts();
+        let deadline = self.deadline(&metadata, batch.requests.len())?;
+        let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
+        let mut rankings: Vec<RankingRequest> =
+            requests.into_iter().map(RankingRequest::from).collect();
+        let events = &self.shared.events;
+        rankings.iter_mut().for_each(|ranking| events.add_recent(ranking));
+        let answers = self.answer(&rankings, deadline).await?;
+        let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
+        let batch = check_size(v1::BatchRecommendResponse { responses })?;
+        for (ranking, response) in rankings.iter().zip(&batch.responses) {
+            events.expose(events.exposed(ranking), Shown::from(response));
+        }
+        Ok(Response::new(batch))
+    }
+
+    async fn similar_items(
+        &self,
+        request: Request<v1::SimilarItemsRequest>,
+    ) -> Result<Response<v1::SimilarItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1)?;
+        let ranking: RankingRequest =
+            SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ranking);
+        let answer = self.answer_one(ranking, deadline).await?;
+        let response = check_size(answer.into_similar_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
+    }
+
+    async fn search_items(
+        &self,
+        request: Request<v1::SearchItemsRequest>,
+    ) -> Result<Response<v1::SearchItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1)?;
+        let ranking: RankingRequest =
+            SearchItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ranking);
+        let answer = self.answer_one(ranking, deadline).await?;
+        let response = check_size(answer.into_found_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
+    }
+
+    async fn rank_items(
+        &self,
+        request: Request<v1::RankItemsRequest>,
+    ) -> Result<Response<v1::RankItemsResponse>, Status> {
+        let deadline = self.deadline(request.metadata(), 1)?;
+        let ranking: RankingRequest =
+            RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        let exposed = self.shared.events.exposed(&ranking);
+        let answer = self.answer_one(ranking, deadline).await?;
+        let response = check_size(answer.into_ranked_items())?;
+        self.shared.events.expose(exposed, Shown::from(&response));
+        Ok(Response::new(response))
+    }
+
+    async fn record_events(
+        &self,
+        request: Request<v1::RecordEventsRequest>,
+    ) -> Result<Response<v1::RecordEventsResponse>, Status> {
+        let recorded = self.shared.events.record(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
+    }
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<v1::StreamEventsResponse>, Status> {
+        let recorded = self.shared.events.record_stream(request.into_inner()).await?;
+        Ok(Response::new(check_size(recorded)?))
+    }
+}

@@ -1,0 +1,143 @@
+//! Answers, as messages to callers.
+
+use crate::error::RouterError;
+use crate::explanation::answer::{NamedLeaf, RankingAnswer};
+use crate::explanation::explaining::Reasons;
+use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::plan::{Route, Variant};
+use marquee_core::ranking::fuse::{Candidate, Contribution};
+use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::v1;
+use prost::Message;
+
+impl RankingAnswer {
+    /// The answer to Recommend.
+    pub(crate) fn into_recommendations(self) -> v1::RecommendResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::RecommendResponse {
+            recommendation_id: self.recommendation_id,
+            items: items(self.items, &self.leaves, self.reasons),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            fallback_reason: self.fallback.into(),
+            left_out: self
+                .left_out
+                .into_iter()
+                .map(|(version, left_out)| v1::LeftOut {
+                    model: Some(version_to_pb(&version)),
+                    ..left_out
+                })
+                .collect(),
+        }
+    }
+
+    /// The answer to SimilarItems.
+    pub(crate) fn into_similar_items(self) -> v1::SimilarItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::SimilarItemsResponse {
+            items: items(self.items, &self.leaves, self.reasons),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            recommendation_id: self.recommendation_id,
+        }
+    }
+
+    /// The answer to SearchItems.
+    pub(crate) fn into_found_items(self) -> v1::SearchItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::SearchItemsResponse {
+            items: items(self.items, &self.leaves, self.reasons),
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            reason: self.search.into(),
+            recommendation_id: self.recommendation_id,
+        }
+    }
+
+    /// The answer to RankItems.
+    pub(crate) fn into_ranked_items(self) -> v1::RankItemsResponse {
+        let (served_by, coverage) = (self.served_by(), self.coverage());
+        v1::RankItemsResponse {
+            items: items(self.items, &self.leaves, self.reasons),
+            unknown_item_ids: self.unknown_item_ids,
+            served_by: Some(served_by),
+            coverage: Some(coverage),
+            fallback_reason: self.fallback.into(),
+            recommendation_id: self.recommendation_id,
+        }
+    }
+
+    fn served_by(&self) -> v1::ServedBy {
+        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _, denied: _ } =
+            &self.route;
+        v1::ServedBy {
+            surface: surface.clone(),
+            ensemble: ensemble.clone(),
+            models: root.versions().iter().map(version_to_pb).collect(),
+            rollout_id: rollout_id.clone().unwrap_or_default(),
+            variant: match variant {
+                Variant::None => v1::Variant::Unspecified,
+                Variant::Baseline => v1::Variant::Baseline,
+                Variant::Candidate => v1::Variant::Candidate,
+            }
+            .into(),
+            plan_epoch: self.epoch,
+            experiment_id: experiment.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
+            arm: experiment.as_ref().map(|(_, arm)| arm.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn coverage(&self) -> v1::Coverage {
+        v1::Coverage {
+            shards_total: self.shards_total as u32,
+            shards_answered: (self.shards_total - self.shards_missing.len()) as u32,
+            shards_missing: self.shards_missing.clone(),
+        }
+    }
+}
+
+fn items(
+    items: Vec<Candidate>,
+    leaves: &[NamedLeaf],
+    mut reasons: Reasons,
+) -> Vec<v1::RecommendedItem> {
+    let mut wire_items = Vec::with_capacity(items.len());
+    for Candidate { item_id, title, score, contributions } in items {
+        let mut explanations = Vec::with_capacity(contributions.len());
+        for contribution in contributions {
+            explanations.push(explanation(&item_id, contribution, leaves, &mut reasons));
+        }
+        wire_items.push(v1::RecommendedItem { item_id, score, title, explanations });
+    }
+    wire_items
+}
+
+/// What a leaf contributed to an item.
+fn explanation(
+    item_id: &str,
+    Contribution { leaf, score, rank }: Contribution,
+    leaves: &[NamedLeaf],
+    reasons: &mut Reasons,
+) -> v1::Explanation {
+    let NamedLeaf { model, recipe, search } = &leaves[leaf];
+    let key = (leaf, item_id.to_owned());
+    v1::Explanation {
+        model: Some(version_to_pb(model)),
+        recipe: recipe.clone(),
+        score,
+        rank,
+        search: search.clone(),
+        carriers: reasons.carriers.remove(&key).unwrap_or_default(),
+        neighbours: reasons.neighbours.remove(&key),
+    }
+}
+
+/// Refuses an answer that callers could not receive: gRPC's own limit would break it off without a
+/// word on what to do.
+pub(crate) fn check_size<M: Message>(answer: M) -> Result<M, RouterError> {
+    let bytes = answer.encoded_len();
+    if bytes > MAX_MESSAGE_BYTES {
+        return Err(RouterError::TooLarge { bytes, max: MAX_MESSAGE_BYTES });
+    }
+    Ok(answer)
+}
