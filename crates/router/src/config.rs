@@ -13,7 +13,7 @@ pub const MAX_MAX_IN_FLIGHT: u32 = 1 << 20;
 pub const DEFAULT_ROW_CACHE_BYTES: u64 = 64 << 20;
 /// The most that may be configured: 1 TiB, above any machine, so that a typing error is found.
 pub const MAX_ROW_CACHE_BYTES: u64 = 1 << 40;
-/// What a caller without a deadline gets: people do not wait longer for a page.
+/// The deadline of a call without one: users do not wait longer for a page.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
 /// How long [`Router::shutdown`](crate::Router::shutdown) waits for requests under way by default.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);

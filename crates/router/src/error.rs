@@ -2,11 +2,11 @@
 
 use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
+use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert_caller::CallerError;
-use marquee_proto::timeout::{InvalidTimeout, TIMEOUT_HEADER};
 use tonic::{Code, Status};
 
-/// Why a request has no answer. A partial answer is none of these: it is an answer.
+/// Why a request has no answer. A partial answer is an answer, and no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
     /// The request is out of bounds.
@@ -65,7 +65,7 @@ pub enum RouterError {
         /// Its shard.
         shard: String,
     },
-    /// Nobody answered.
+    /// No shard answered.
     #[error("no shard of surface {surface:?} answered; missing: {missing}")]
     NothingAnswered {
         /// The surface.
@@ -90,10 +90,10 @@ pub enum RouterError {
         missing: String,
     },
     /// A shard found a call wrong that was made of a checked request.
-    #[error("a shard found this router's call at fault, which is no fault of the request: {0}")]
+    #[error("a shard refused this router's call, though the request is in order: {0}")]
     Refused(String),
     /// The caller's time is up.
-    #[error("the deadline passed before anything could be asked")]
+    #[error("the deadline passed before any shard could be called")]
     Deadline,
     /// Too much at once.
     #[error(
@@ -146,7 +146,7 @@ pub enum RouterError {
     /// One request of a batch.
     #[error("requests[{index}]: {source}")]
     InBatch {
-        /// Which.
+        /// The place of the request in the batch.
         index: usize,
         /// What is wrong with it.
         source: Box<RouterError>,
@@ -167,7 +167,7 @@ pub enum NoAnswerCause {
 impl RouterError {
     /// The code of an error that the arm of a trial is to blame for if it is to blame for any, none for
     /// those that no arm can help: what the caller asked for does not exist or is out of bounds, the
-    /// deadline had passed before anything was asked, or the router is full, draining or without a plan.
+    /// deadline had passed before any shard was called, or the router is full, draining or without a plan.
     /// Shards that are too busy count: a candidate may be what keeps them busy.
     pub(crate) fn blames_arm(&self) -> Option<Code> {
         match self {

@@ -42,7 +42,7 @@ pub struct Router {
 
 impl Router {
     /// Starts answering by the plans of `plan`; must be called inside a tokio runtime. The node
-    /// `local` is this very process and is asked without a network; events and exposures go to the logs
+    /// `local` is this very process and is called without a network; events and exposures go to the logs
     /// of `feedback`. `config` is expected to be
     /// [valid](RouterConfig::validate).
     pub fn start(
@@ -54,7 +54,7 @@ impl Router {
         Self::start_with(config, plan, local, feedback, Arc::new(GrpcDialer))
     }
 
-    /// The same with another way to reach nodes.
+    /// The same with another dialer for other nodes.
     pub fn start_with(
         config: RouterConfig,
         plan: watch::Receiver<Arc<Plan>>,
@@ -116,7 +116,7 @@ impl Router {
 
     /// Begins to observe trials and to mirror requests, and gives what is measured, window by window. Must
     /// be called inside a tokio runtime. Ends after the window that a shutdown closes, or when the
-    /// receiver is dropped; who asks again gets all from then on.
+    /// receiver is dropped; a second call ends the first receiver and gives all later windows to the new one.
     pub fn reports(&mut self) -> mpsc::Receiver<Report> {
         if let Some(before) = self.reporting.take() {
             before.abort();
@@ -126,12 +126,12 @@ impl Router {
         reports
     }
 
-    /// What is to be told of clicks, plays and purchases.
+    /// The counters of clicks, plays and purchases.
     pub fn telemetry(&self) -> Arc<RouterTelemetry> {
         Arc::clone(&self.telemetry)
     }
 
-    /// What answers callers.
+    /// The service for callers.
     pub fn service(&self) -> RouterService {
         self.service.clone()
     }
@@ -142,7 +142,7 @@ impl Router {
         self.ready.subscribe()
     }
 
-    /// What learns of other routers' events, where this one keeps any.
+    /// The service that takes other routers' events, where this one keeps any.
     pub fn recent_items(&self) -> Option<RecentItems> {
         self.service.feedback().events.clone().map(RecentItems)
     }

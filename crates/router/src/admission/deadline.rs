@@ -1,7 +1,7 @@
 //! Until when a call is to be answered.
 
 use marquee_core::bounds::MAX_BATCH;
-use marquee_proto::timeout::{InvalidTimeout, timeout_of};
+use marquee_net::{InvalidTimeout, timeout_of};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;

@@ -1,7 +1,7 @@
-//! How much a router takes on at once, and how it stops.
+//! How many requests a router takes on at once, and how it stops.
 //!
-//! Requests over the limit are refused at once instead of queued: a queue would only let everybody
-//! wait for answers whose callers have gone. A batch counts as its requests.
+//! Requests over the limit are refused at once instead of queued: in a queue all requests would
+//! wait for the answers of callers that have gone. A batch counts as its requests.
 
 use crate::error::RouterError;
 use std::sync::Arc;
@@ -39,17 +39,17 @@ impl Admission {
             .map_err(|_| RouterError::Overload { limit: self.limit })
     }
 
-    /// Whether at least half of the places are taken, or nobody is let in any more.
+    /// Whether at least half of the places are taken, or no request is let in any more.
     pub(crate) fn is_half_full(&self) -> bool {
         self.draining.load(Ordering::Acquire)
             || self.free.available_permits().saturating_mul(2) <= self.limit
     }
 
-    /// Lets nobody in any more, and waits for those who are in; false if that took longer than
+    /// Lets no request in any more, and waits for those under way; false if that took longer than
     /// `patience`.
     pub(crate) async fn drain(&self, patience: Duration) -> bool {
         self.draining.store(true, Ordering::Release);
-        // Held to the end, so that a late comer who saw no drain finds no place either.
+        // Held to the end, so that a request that saw no drain finds no place either.
         match timeout(patience, self.free.acquire_many(self.limit as u32)).await {
             Ok(Ok(all)) => {
                 all.forget();

@@ -24,7 +24,7 @@ pub(crate) struct RankingRequest {
     pub(crate) recent_item_ids: Vec<String>,
     /// So many of these, the first, are of recorded events: seen, as the user's history is.
     pub(crate) recorded_items: usize,
-    /// What is known of the user, [`EVERYBODY`] first if anything is; or the words of the text.
+    /// The attributes of the user, [`EVERYBODY`] first if there are any; or the words of the text.
     pub(crate) terms: Vec<String>,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
@@ -64,9 +64,10 @@ impl RankingRequest {
 
     /// The recent items that are left out of the answer.
     pub(crate) fn left_out_items(&self) -> &[String] {
-        match self.filter.include_seen {
-            true => &self.recent_item_ids[self.recorded_items..],
-            false => &self.recent_item_ids,
+        if self.filter.include_seen {
+            &self.recent_item_ids[self.recorded_items..]
+        } else {
+            &self.recent_item_ids
         }
     }
 }
@@ -83,7 +84,7 @@ impl From<Recommend> for RankingRequest {
             min_coverage,
             attributes,
         } = request;
-        let everybody = (!attributes.is_empty()).then(|| EVERYBODY.to_owned());
+        let of_all_users = (!attributes.is_empty()).then(|| EVERYBODY.to_owned());
         Self {
             subject: Subject::User(user_id),
             surface,
@@ -94,7 +95,7 @@ impl From<Recommend> for RankingRequest {
             recorded_items: 0,
             explain,
             min_coverage,
-            terms: everybody.into_iter().chain(attributes).collect(),
+            terms: of_all_users.into_iter().chain(attributes).collect(),
         }
     }
 }

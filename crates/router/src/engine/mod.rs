@@ -36,10 +36,10 @@ use tokio::time::{Instant, timeout};
 const RESERVE_SHARE: u32 = 20;
 /// ...but no sooner than this before it.
 const MAX_RESERVE: Duration = Duration::from_millis(20);
-/// How long to wait for the plan that made a shard drop what we asked for: plans reach all nodes
+/// How long to wait for the plan that made a shard drop what this router needs: plans reach all nodes
 /// within some tens of milliseconds of each other.
 const PLAN_CATCH_UP: Duration = Duration::from_millis(100);
-/// After this long under one plan it is not the plan that is late, and nobody waits for another.
+/// After this long under one plan it is not the plan that is late, and no request waits for another.
 const PLAN_CATCH_UP_WINDOW: Duration = Duration::from_secs(1);
 
 /// Answers batches of requests by the latest plan.
@@ -78,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// What the remembered rows were good for.
+    /// How often remembered rows spared a lookup.
     pub(crate) fn row_counts(&self) -> RowCounts {
         self.rows.counts()
     }
@@ -109,7 +109,7 @@ impl Engine {
         (first, attempt.result)
     }
 
-    /// Answers an ask by this plan and route, whatever the ask's own route is. None if a shard did not
+    /// Answers a request by this plan and route, whatever its own route is. None if a shard did not
     /// hold what the plan says and there is a newer plan: then the answer says nothing of the route.
     pub(crate) async fn answer_by(
         &self,

@@ -7,24 +7,27 @@
 use super::{Engine, in_batch, time_left};
 use crate::error::RouterError;
 use crate::explanation::explaining::{ExplainedRequest, LeafVectors, ListQuestion};
-use crate::explanation::vector_round::{FoundVectors, VectorRound};
 use crate::fanout::{Failure, Round, RoundLimit, RoundOutcome, drive};
 use crate::fusion::diversification::DiversifiedRequest;
 use crate::fusion::fusing::{FusedRequest, FusingRequest, Progress};
+use crate::lookup::item_round::{FoundItems, ItemRound, WantedItems};
 use crate::lookup::looked_up::LookedUpRequest;
 use crate::lookup::looked_up_rows::LookedUpRows;
 use crate::lookup::round::{LookupRound, MAX_KEYS};
 use crate::lookup::row_cache::RowCache;
+use crate::lookup::seen_items::ItemNames;
 use crate::lookup::stored_row::FoundRow;
 use crate::planning::planned::PlannedRequest;
 use crate::planning::shard_map::ShardMap;
-use crate::planning::wanted_rows::RowSource;
+use crate::planning::wanted_rows::{RowSource, id_of};
 use crate::search::leaf_query::LeafQuery;
 use crate::search::round::SearchRound;
 use crate::search::searching::WireQuery;
 use futures::future::{join, join_all};
+use marquee_core::bounds::MAX_CARRIER_ROWS;
 use marquee_core::model::recipe::Entity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Lookups get this part of the time that is left, so that a user whose shard hangs can still be
@@ -51,7 +54,7 @@ impl Engine {
         shards: &mut ShardMap<'a>,
         deadline: Instant,
     ) -> Result<Vec<LookedUpRequest<'a>>, RouterError> {
-        // What is mirrored asks anew on both sides: one of them was just asked about the same user.
+        // Mirrored requests look rows up on both sides: one of them has just answered the same user.
         let cache = shards.targets.records_health.then_some(&*self.rows);
         let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: false };
         let mut wanted = Vec::with_capacity(planned.len());
@@ -60,7 +63,7 @@ impl Engine {
             let rows = request.wanted_rows(shards);
             let of_request = rows.rows().iter();
             keys.push(KeysOfRequest {
-                keys: of_request.map(|(owner, row)| (*row, owner.id(request.request))).collect(),
+                keys: of_request.map(|(of, row)| (*row, id_of(*of, request.request))).collect(),
                 may_be_remembered: request.may_use_remembered_rows(),
             });
             wanted.push(rows);
@@ -75,7 +78,94 @@ impl Engine {
             let request = LookedUpRequest::new(request, &rows, shards);
             looked_up.push(request.map_err(|error| in_batch(error, n))?);
         }
+        self.name_seen_items(&mut looked_up, shards, deadline).await?;
         Ok(looked_up)
+    }
+
+    /// Names what versions have seen, so that the other versions of a request leave it out, too. What does not answer
+    /// is not left out.
+    async fn name_seen_items<'a>(
+        &self,
+        looked_up: &mut [LookedUpRequest<'a>],
+        shards: &mut ShardMap<'a>,
+        deadline: Instant,
+    ) -> Result<(), RouterError> {
+        if !looked_up.iter().any(LookedUpRequest::shares_seen_items) {
+            return Ok(());
+        }
+        let cache = self.rows.names();
+        let mut names = ItemNames::new();
+        let mut unnamed: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+        for request in looked_up.iter().filter(|request| request.shares_seen_items()) {
+            for (version, ordinals) in request.seen.by_version() {
+                let bundle = shards.version(version).digest;
+                let known = names.entry(version).or_default();
+                for &ordinal in ordinals {
+                    if known.contains_key(&ordinal) {
+                        continue;
+                    }
+                    match cache.and_then(|cache| cache.get(bundle, ordinal)) {
+                        Some(id) => {
+                            known.insert(ordinal, id);
+                        }
+                        None => {
+                            unnamed.entry(version).or_default().insert(ordinal);
+                        }
+                    }
+                }
+            }
+        }
+        let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: true };
+        self.look_up_names(unnamed, &mut names, shards, limit).await?;
+        for request in looked_up.iter_mut().filter(|request| request.shares_seen_items()) {
+            let reserved = request.request.left_out_items().len();
+            request.seen.share(&names, reserved);
+        }
+        Ok(())
+    }
+
+    /// Adds the ids of items to `names`, given by version and ordinal, as many in a round as fit into one message.
+    async fn look_up_names(
+        &self,
+        unnamed: BTreeMap<usize, BTreeSet<u32>>,
+        names: &mut ItemNames,
+        shards: &mut ShardMap<'_>,
+        limit: RoundLimit,
+    ) -> Result<(), RouterError> {
+        let mut wanted = VecDeque::new();
+        for (version, ordinals) in unnamed {
+            let ordinals: Vec<u32> = ordinals.into_iter().collect();
+            for chunk in ordinals.chunks(MAX_CARRIER_ROWS) {
+                let (ids, ordinals) = (Vec::new(), chunk.to_vec());
+                wanted.push_back([WantedItems { version, matrix: "", ids, ordinals }]);
+            }
+        }
+        while !wanted.is_empty() {
+            let mut round = ItemRound::new(shards.epoch);
+            let mut places = Vec::new();
+            while let Some(next) = wanted.front()
+                && !round.is_full_for(next)
+                && let Some([next]) = wanted.pop_front()
+            {
+                places.push((next.version, round.add(shards, next)));
+            }
+            let asked = round.shards();
+            let outcome = self.make_round(&mut round, asked, shards, limit).await?;
+            let unanswered = note_outcome(outcome, shards);
+            shards.note_failures(&unanswered);
+            for (version, place) in places {
+                let bundle: Arc<str> = shards.version(version).digest.into();
+                let known = names.entry(version).or_default();
+                for (ordinal, (id, _)) in round.take(place).names {
+                    let id: Arc<str> = id.into();
+                    if let Some(cache) = self.rows.names() {
+                        cache.put(&bundle, ordinal, Arc::clone(&id));
+                    }
+                    known.insert(ordinal, id);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Searches leaves until every request has its list.
@@ -200,7 +290,7 @@ impl Engine {
                 let searching = &mut open[n].1.searching;
                 if searching.finds_neighbours(leaf) {
                     let neighbours = round.take_ordinals(ticket);
-                    searching.set_neighbours(shards, leaf, neighbours, &unanswered);
+                    searching.set_neighbours(shards, leaf, &neighbours, &unanswered);
                     continue;
                 }
                 let mut contributor = None;
@@ -243,7 +333,7 @@ impl Engine {
         Ok(fused.into_iter().zip(found).map(|(request, found)| request.diversify(found)).collect())
     }
 
-    /// Asks for those requests that explain why their lists are as they are. What does not answer is not said.
+    /// Finds out why lists are as they are, for those requests that explain. Shards that do not answer leave it unsaid.
     pub(super) async fn explain<'a>(
         &self,
         diversified: Vec<DiversifiedRequest<'a>>,
@@ -265,7 +355,7 @@ impl Engine {
         Ok(explained)
     }
 
-    /// Asks as many of the questions, and looks up as many of the vectors, as fit into one message a node.
+    /// Searches for the answers to as many of the questions, and looks up as many of the vectors, as fit into one message a node.
     async fn explain_once<'a>(
         &self,
         explained: &mut [ExplainedRequest<'a>],
@@ -287,7 +377,7 @@ impl Engine {
             let WireQuery { matrix, query, filter } = wire_query;
             asked.push((n, topic, searches.add(shards, matrix, query, filter, &denied)));
         }
-        let mut lookups = VectorRound::new(shards.epoch);
+        let mut lookups = ItemRound::new(shards.epoch);
         let mut wanted_of = Vec::new();
         while let Some((_, LeafVectors { wanted, .. })) = vectors.front()
             && !lookups.is_full_for(wanted)
@@ -310,7 +400,7 @@ impl Engine {
             explained[n].record_answer(topic, searches.take_explanation(ticket));
         }
         for (n, leaf, places) in wanted_of {
-            let found: Vec<FoundVectors> =
+            let found: Vec<FoundItems> =
                 places.into_iter().map(|place| lookups.take(place)).collect();
             explained[n].record_vectors(leaf, &found);
         }

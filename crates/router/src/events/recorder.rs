@@ -1,4 +1,4 @@
-//! What people did: taken from callers, given to answers, told to other routers; and what answers were.
+//! Records events of users, adds their recent items to requests, and records exposures.
 //!
 //! The logs are handed in, open. Here they meet the service: events are recorded and acknowledged, what a
 //! user had lately joins the recent items of a request, and answers leave an exposure behind.
@@ -38,7 +38,7 @@ pub struct Feedback {
     pub exposures: Option<ExposureLog>,
 }
 
-/// See the module.
+/// The logs of events and exposures, as the service uses them.
 pub(crate) struct Events {
     feedback: Feedback,
     streams: Arc<Semaphore>,
@@ -128,7 +128,7 @@ impl Events {
         }
     }
 
-    /// Whom an exposure of the answer would name; none if exposures are not kept.
+    /// The user that an exposure of the answer would name; none if exposures are not kept.
     pub(crate) fn exposed(&self, request: &RankingRequest) -> Option<Exposed> {
         self.feedback.exposures.as_ref()?;
         Some(Exposed {
@@ -161,7 +161,6 @@ impl Events {
         } = served_by;
         // A surface has one or the other; which arm it was, the ensemble says.
         let trial_id = if experiment_id.is_empty() { rollout_id } else { experiment_id };
-        let model = |version: &'_ v1::ModelVersion| version.version;
         log.record(&Exposure {
             recommendation_id,
             time_ms: now_ms(),
@@ -174,7 +173,7 @@ impl Events {
                 v1::Variant::Baseline => Side::Baseline,
                 v1::Variant::Candidate => Side::Candidate,
             },
-            models: models.iter().map(|m| (m.model.as_str(), model(m))).collect(),
+            models: models.iter().map(|it| (it.model.as_str(), it.version)).collect(),
             plan_epoch: *plan_epoch,
             fallback_reason: u8::try_from(fallback_reason).unwrap_or(u8::MAX),
             item_ids: items.iter().take(MAX_EXPOSED).map(|item| item.item_id.as_str()).collect(),
@@ -228,7 +227,7 @@ impl Events {
     }
 }
 
-/// What became of the events of a call so far.
+/// What became of the events of a call, so far.
 #[derive(Default)]
 struct Sum {
     events: u64,
@@ -293,7 +292,7 @@ impl From<RecordError> for RouterError {
 }
 
 /// Recent items, newest last and each once: those of events are older than those that the request names,
-/// since whoever names them knows best. Returns also how many are of events. No more than a request may
+/// since the caller knows best. Returns also how many are of events. No more than a request may
 /// name by itself.
 fn merge(mut had: Vec<String>, asked: Vec<String>) -> (Vec<String>, usize) {
     let named: HashSet<&str> = asked.iter().map(String::as_str).collect();

@@ -31,11 +31,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 type Client = RecentItemsServiceClient<Channel>;
 
-/// Tells the other routers of `plan` what `events` accepts, until it is dropped.
+/// Sends the events that `events` accepts to the other routers of `plan`, until the log ends.
 pub(crate) async fn share(events: EventLog, node_id: String, plan: watch::Receiver<Arc<Plan>>) {
     let (outbox, mut queue) = mpsc::channel(QUEUE);
     events.add_sink(Arc::new(Outbox(outbox)));
-    // The log ends with those who record, not with who listens.
+    // The log ends when no service records any more, not when no sink is left.
     drop(events);
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     while let Some(first) = queue.recv().await {
@@ -70,15 +70,18 @@ async fn tell(mut client: Client, items: Vec<RecentItem>) {
         Ok(Err(status)) => status.message().to_owned(),
         Err(_) => format!("no answer within {PATIENCE:?}"),
     };
-    tracing::debug!(dropped, reason, "another router does not learn of recent events");
+    tracing::debug!(dropped, reason, "another router did not take recent events");
 }
 
 /// Where the other routers are.
 fn others(plan: &Plan, node_id: &str) -> Vec<String> {
-    let is_other = |(id, node): &(&String, &marquee_core::plan::Node)| {
-        id.as_str() != node_id && node.alive && node.roles.contains(&Role::Router)
-    };
-    plan.nodes.iter().filter(is_other).map(|(_, node)| node.address.clone()).collect()
+    let mut addresses = Vec::new();
+    for (id, node) in &plan.nodes {
+        if id != node_id && node.alive && node.roles.contains(&Role::Router) {
+            addresses.push(node.address.clone());
+        }
+    }
+    addresses
 }
 
 struct Outbox(mpsc::Sender<RecentItem>);
@@ -86,7 +89,7 @@ struct Outbox(mpsc::Sender<RecentItem>);
 impl EventSink for Outbox {
     fn accepted(&self, events: &[Event]) {
         for event in events.iter().filter(|event| event.event_type.is_consumption()) {
-            // Full, or nobody shares any more: others will learn of it by the next training.
+            // Full, or sharing has ended: other routers will know it by the next training.
             if self.0.try_send(to_recent_item(event, hash_of(&event.event_id))).is_err() {
                 return;
             }
@@ -94,7 +97,7 @@ impl EventSink for Outbox {
     }
 }
 
-/// Learns what other routers tell.
+/// Takes the recent items of other routers.
 #[derive(Clone, Debug)]
 pub struct RecentItems(pub(crate) EventLog);
 

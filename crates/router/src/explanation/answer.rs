@@ -3,17 +3,17 @@
 use super::explaining::{ExplainedRequest, Reasons};
 use crate::error::{NoAnswerCause, RouterError};
 use crate::fanout::Failure;
-use crate::lookup::leaf_plan::LeafPlan;
 use crate::lookup::looked_up::LookedUpLeaf;
 use crate::planning::shard_map::ShardMap;
 use crate::search::leaf_query::LeafState;
 use crate::search::searching::SearchingRequest;
 use marquee_core::id::ModelVersion;
+use marquee_core::model::interpreter::{FallbackReason, LeafPlan};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_proto::v1::{self, FallbackReason, SearchReason};
+use marquee_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shards that a message names before it says only how many more there are.
@@ -38,10 +38,10 @@ pub(crate) struct RankingAnswer {
     pub(crate) route: Route,
     /// The epoch of the plan.
     pub(crate) epoch: u64,
-    /// Why it is not what the models compute for a known user.
-    pub(crate) fallback: FallbackReason,
-    /// Why a search for a text found nothing, if it did.
-    pub(crate) search: SearchReason,
+    /// Why it is not what the models compute for a known user, if it is not.
+    pub(crate) fallback: Option<FallbackReason>,
+    /// Whether a search for a text found nothing because no word is known.
+    pub(crate) has_unknown_words: bool,
     /// How many shards the versions of the route have.
     pub(crate) shards_total: usize,
     /// The shards that did not answer, as `model@version/shard`.
@@ -121,7 +121,7 @@ impl ExplainedRequest<'_> {
             route: looked_up.route,
             epoch: shards.epoch,
             fallback: looked_up.fallback,
-            search: looked_up.search,
+            has_unknown_words: looked_up.has_unknown_words,
             shards_total: total,
             shards_missing: unavailable.keys().map(|shard| shards.name(*shard)).collect(),
             unknown_item_ids,
@@ -163,7 +163,7 @@ fn named(
     let recipe = match leaf.plan {
         LeafPlan::Popularity => Recipe::Popularity.name(),
         LeafPlan::Profile(_) => PROFILE,
-        LeafPlan::Items(_) | LeafPlan::Neighbours(..) | LeafPlan::Chained | LeafPlan::None => {
+        LeafPlan::Search(_) | LeafPlan::Neighbours(_) | LeafPlan::Chained | LeafPlan::Nothing => {
             leaf.recipe.name()
         }
     };

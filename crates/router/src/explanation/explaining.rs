@@ -5,16 +5,15 @@
 //! counted and not named. For each leaf that compared a vector which is a sum of items, the vectors of these and of
 //! the listed items say it; they are looked up while the queries are under way.
 
-use super::attribution::{share, shares};
-use super::vector_round::{FoundVectors, WantedVectors};
 use crate::fusion::diversification::DiversifiedRequest;
-use crate::lookup::leaf_plan::{By, LeafPlan, Source};
+use crate::lookup::item_round::{FoundItems, WantedItems};
 use crate::lookup::looked_up::LookedUpLeaf;
 use crate::search::round::{SearchExplanation, SearchedMatrix};
 use crate::search::searching::{SearchingRequest, WireQuery};
 use marquee_core::bounds::{
     MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
 };
+use marquee_core::model::interpreter::{LeafPlan, MatrixSearch};
 use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
 use marquee_core::ranking::fuse::Candidate;
 use marquee_proto::shard::v1::{Operation, Query};
@@ -62,7 +61,7 @@ pub(crate) struct LeafVectors<'a> {
     /// The number of the leaf.
     pub(crate) leaf: usize,
     /// Rows of the matrix that was compared, and of the one that was summed if it is another.
-    pub(crate) wanted: Vec<WantedVectors<'a>>,
+    pub(crate) wanted: Vec<WantedItems<'a>>,
 }
 
 impl<'a> ExplainedRequest<'a> {
@@ -98,6 +97,8 @@ impl<'a> ExplainedRequest<'a> {
     fn catalogue_question(&self, leaf: &LookedUpLeaf<'a>) -> ListQuestion<'a> {
         let looked_up = &self.searching.looked_up;
         let filter = &looked_up.request.filter;
+        let of_others = looked_up.seen.ids_of_others(leaf.version);
+        let exclude_item_ids = [looked_up.request.left_out_items(), of_others].concat();
         let wire_query = WireQuery {
             matrix: SearchedMatrix {
                 version: leaf.version,
@@ -108,8 +109,8 @@ impl<'a> ExplainedRequest<'a> {
                 count: 1,
                 rows: vec![0],
                 weights: vec![1.0],
-                exclude_ordinals: leaf.exclude.to_vec(),
-                exclude_item_ids: looked_up.request.left_out_items().to_vec(),
+                exclude_ordinals: looked_up.seen.ordinals(leaf.version).to_vec(),
+                exclude_item_ids,
                 count_left_out: true,
                 ..Query::default()
             },
@@ -121,7 +122,7 @@ impl<'a> ExplainedRequest<'a> {
 
     /// Which rows contributed to the listed items of a leaf; none unless it summed rows for the user.
     fn leaf_question(&self, number: usize, leaf: &LookedUpLeaf<'a>) -> Option<ListQuestion<'a>> {
-        let LeafPlan::Items(Source { matrix, by: By::Rows(rows, weights) }) = &leaf.plan else {
+        let LeafPlan::Search(MatrixSearch::RowSum { matrix, rows, weights }) = &leaf.plan else {
             return None;
         };
         let ids = listed_ids(&self.items, number);
@@ -169,9 +170,9 @@ impl<'a> ExplainedRequest<'a> {
             let mut wanted = Vec::with_capacity(2);
             if basis.summed != basis.compared {
                 let (ids, ordinals) = (Vec::new(), ordinals.clone());
-                wanted.push(WantedVectors { version, matrix: basis.summed, ids, ordinals });
+                wanted.push(WantedItems { version, matrix: basis.summed, ids, ordinals });
             }
-            wanted.insert(0, WantedVectors { version, matrix: basis.compared, ids, ordinals });
+            wanted.insert(0, WantedItems { version, matrix: basis.compared, ids, ordinals });
             all.push(LeafVectors { leaf: number, wanted });
         }
         all
@@ -179,7 +180,7 @@ impl<'a> ExplainedRequest<'a> {
 
     /// Records the items that contributed to those of a leaf, by what was found of its
     /// [wanted vectors](Self::wanted_vectors).
-    pub(crate) fn record_vectors(&mut self, number: usize, found: &[FoundVectors]) {
+    pub(crate) fn record_vectors(&mut self, number: usize, found: &[FoundItems]) {
         let Self { searching, items, reasons } = self;
         let Some(basis) = &searching.looked_up.leaves[number].basis else { return };
         let Some(compared) = found.first() else { return };
@@ -192,7 +193,7 @@ impl<'a> ExplainedRequest<'a> {
                 vectors.push((vector.as_slice(), score));
             }
         }
-        let of_items = shares(basis, &compared.by_ordinal, &summed.by_ordinal, &vectors);
+        let of_items = basis.shares(&compared.by_ordinal, &summed.by_ordinal, &vectors);
         for (id, shares) in ids.into_iter().zip(of_items) {
             let carriers = shares.into_iter().filter_map(|(ordinal, share)| {
                 let (item_id, title) = compared.names.get(&ordinal)?.clone();
@@ -253,6 +254,11 @@ impl<'a> ExplainedRequest<'a> {
             self.reasons.carriers.insert((leaf, id), carriers);
         }
     }
+}
+
+/// The share that a part has of a score; 0 of a score of 0.
+fn share(part: f64, score: f64) -> f64 {
+    if score == 0.0 { 0.0 } else { part / score }
 }
 
 /// The items that are explained and that a leaf contributed, each with the score it gave.

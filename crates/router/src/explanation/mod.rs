@@ -3,13 +3,9 @@
 //! - [`explaining`]: [`ExplainedRequest`](explaining::ExplainedRequest), the result of this stage, and the questions
 //!   that requests with `explain` ask once their list is there. Nothing of it changes the list; what does not answer
 //!   is not said. Requests without `explain` pay nothing.
-//! - [`vector_round`]: one round of Lookup calls for vectors of items by id and by ordinal.
-//! - [`attribution`]: the items that contributed to a score by a vector which is a sum of items. Pure.
 //! - [`answer`]: from an explained request to an answer, or to an error where too few shards answered.
 //!
 //! Takes [diversified requests](crate::fusion::diversification::DiversifiedRequest).
 
 pub(crate) mod answer;
-pub(crate) mod attribution;
 pub(crate) mod explaining;
-pub(crate) mod vector_round;

@@ -56,11 +56,11 @@ pub(crate) enum Failure {
 /// A call that was decided on.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardCall {
-    /// Whom to ask.
+    /// The number of the node.
     pub(crate) node: usize,
-    /// What for, ascending.
+    /// The shards to ask for, ascending.
     pub(crate) shards: Vec<usize>,
-    /// Why.
+    /// Why it was made.
     pub(crate) cause: Cause,
     state: CallState,
 }
@@ -68,7 +68,7 @@ pub(crate) struct ShardCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallState {
     Running,
-    /// Still under way, but nothing is hoped for any more.
+    /// Still under way, but no answer is expected any more.
     Overdue,
     Over,
 }
@@ -81,7 +81,7 @@ struct ShardProgress {
     failure: Option<Failure>,
 }
 
-/// See the module. Calls are named by their number, from 0 in the order they were decided on.
+/// The state of one fan-out. Calls are named by their number, from 0 in the order they were decided on.
 pub(crate) struct FanOut<'a> {
     replicas: &'a Replicas,
     shards: Vec<ShardProgress>,
@@ -126,16 +126,19 @@ impl<'a> FanOut<'a> {
     /// asked for, or whose calls are still under way, have [`Failure::Unreachable`] and
     /// [`Failure::Timeout`].
     pub(crate) fn unanswered(&self) -> Vec<(usize, Failure)> {
-        let missing = |(_, shard): &(usize, &ShardProgress)| shard.wanted && !shard.answered;
-        let why = |(number, shard): (usize, &ShardProgress)| {
+        let mut unanswered = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            if !shard.wanted || shard.answered {
+                continue;
+            }
             let failure = if self.is_covered(number, CallState::Overdue) {
                 Failure::Timeout
             } else {
                 shard.failure.unwrap_or(Failure::Unreachable)
             };
-            (number, failure)
-        };
-        self.shards.iter().enumerate().filter(missing).map(why).collect()
+            unanswered.push((number, failure));
+        }
+        unanswered
     }
 
     /// A call was answered.

@@ -33,22 +33,20 @@ pub(crate) trait Round: Send {
     fn absorb(&mut self, shards: &[usize], reply: Self::Reply) -> Result<(), String>;
 }
 
-/// Where a round takes place: who has what, how to reach them.
+/// The nodes that a round may call, and the shards that each holds.
 pub(crate) struct CallTargets {
     /// Numbered as in `replicas`.
     pub(crate) nodes: Vec<Arc<NodeHandle>>,
-    /// Who has what.
+    /// The nodes that hold each shard.
     pub(crate) replicas: Replicas,
-    /// What calls show of nodes is remembered for others.
+    /// Whether the health that calls show of nodes is remembered for other requests.
     pub(crate) records_health: bool,
 }
 
 impl CallTargets {
     fn is_suspect(&self, call: &ShardCall) -> bool {
-        let suspect = |(node, standing): &(usize, Standing)| {
-            *node == call.node && *standing == Standing::Suspect
-        };
-        call.shards.iter().any(|&shard| self.replicas.shards[shard].iter().any(suspect))
+        let suspect = (call.node, Standing::Suspect);
+        call.shards.iter().any(|&shard| self.replicas.shards[shard].contains(&suspect))
     }
 }
 
@@ -57,8 +55,7 @@ impl CallTargets {
 pub(crate) struct RoundLimit {
     /// It ends then.
     pub(crate) at: Instant,
-    /// It is sooner than the request's own deadline. Who is late by it was asked by somebody in a hurry, and
-    /// nothing is to be thought of the node.
+    /// It is sooner than the request's own deadline. A call that is late by it says nothing of the node's health.
     pub(crate) is_shortened: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The shard nodes that a plan names: how to reach each, and what is remembered of its health.
 //!
 //! A node is reached through `Arc<dyn ShardService>`, whether it is this very process or another
-//! machine; what is behind that is the [`Dialer`]'s matter. A handle lives as long as plans name the
+//! machine; the [`Dialer`] decides what is behind that. A handle lives as long as plans name the
 //! node at that address, so its connection and its memory do too.
 
 use crate::fanout::policy::{Breaker, Latencies};
@@ -124,7 +124,7 @@ impl NodeHandle {
     }
 }
 
-/// All nodes that were asked for and are still named.
+/// All nodes that were called and that plans still name.
 pub(crate) struct Nodes {
     dialer: Arc<dyn Dialer>,
     local: Option<(String, Arc<dyn ShardService>)>,

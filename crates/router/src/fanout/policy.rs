@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// One hedge is earned by this many calls: at most 5 % more load, so that a slow cluster is not made
-/// slower by those who wait for it.
+/// slower by hedges.
 pub(crate) const CALLS_PER_HEDGE: u32 = 20;
 /// Hedges that can be saved up: a node that becomes slow after a good hour must not double the load
 /// of its neighbours.
@@ -19,8 +19,8 @@ pub(crate) const PATIENCE_FACTOR: u32 = 4;
 pub(crate) const MIN_PATIENCE: Duration = Duration::from_millis(50);
 /// ...and at most this part of the time left, so that another replica can still be asked.
 pub(crate) const PATIENCE_SHARE: u32 = 4;
-/// A node that failed lately is waited for at most this long, even where nobody else has the shard:
-/// many times what a healthy one needs, and little of anybody's deadline.
+/// A node that failed lately is waited for at most this long, even where no other node has the shard:
+/// many times what a healthy one needs, and little of a deadline.
 pub(crate) const SUSPECT_PATIENCE: Duration = Duration::from_millis(100);
 /// Failures in a row after which a node is not asked while others have the shard.
 pub(crate) const BREAKER_FAILURES: u32 = 3;
@@ -67,7 +67,7 @@ impl HedgeBudget {
 }
 
 /// What is remembered of a node's failures. It says whether to avoid the node, never that it must
-/// not be asked: where nobody else has the shard, trying is better than a partial answer.
+/// not be asked: where no other node has the shard, trying is better than a partial answer.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     failures_in_row: u32,

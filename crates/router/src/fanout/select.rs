@@ -21,7 +21,7 @@ pub(crate) enum Standing {
     Suspect,
 }
 
-/// Who has what.
+/// The nodes that hold each shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replicas {
     /// For each shard the nodes that have it.
@@ -32,7 +32,7 @@ pub(crate) struct Replicas {
     pub(crate) salt: u64,
 }
 
-/// What to ask of whom.
+/// Which node to ask for each shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Assignment {
     /// Nodes, each once, and the shards to ask of them, ascending.

@@ -4,7 +4,7 @@
 //! of it is decided here for both. Pure.
 
 use super::fusing::FusedRequest;
-use crate::lookup::stored_row::{FoundRow, StoredRow, components};
+use crate::lookup::stored_row::{FoundRow, StoredRow};
 use crate::planning::ensemble_tree::MIN_DEPTH;
 use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::RowSource;
@@ -13,6 +13,7 @@ use marquee_core::model::recipe::Entity;
 use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
 use marquee_core::ranking::fuse::{Candidate, depth};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A request that has its final list.
 pub(crate) struct DiversifiedRequest<'a> {
@@ -49,8 +50,9 @@ impl<'a> FusedRequest<'a> {
         let mut unavailable = Vec::new();
         for (place, found) in found.into_iter().enumerate() {
             match found {
-                FoundRow::Row(StoredRow { vector, tags, .. }) => {
-                    add_known(&mut known[place / rows_per_item], components(&vector), tags);
+                FoundRow::Row(row) => {
+                    let StoredRow { vector, tags, .. } = Arc::unwrap_or_clone(row);
+                    add_known(&mut known[place / rows_per_item], vector, tags);
                 }
                 FoundRow::Unknown => {}
                 FoundRow::Unavailable(shard, failure) => unavailable.push((shard, failure)),
@@ -109,13 +111,9 @@ pub(super) fn compared<'a>(
 }
 
 /// Adds what one version knows of an item, where no earlier version knows it.
-pub(super) fn add_known(
-    known: &mut ItemFacts,
-    vector: impl Iterator<Item = f32>,
-    tags: Vec<String>,
-) {
+pub(super) fn add_known(known: &mut ItemFacts, vector: Vec<f32>, tags: Vec<String>) {
     if known.vector.is_empty() {
-        known.vector = vector.collect();
+        known.vector = vector;
     }
     if known.tags.is_empty() {
         known.tags = tags;

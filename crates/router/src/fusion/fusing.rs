@@ -2,11 +2,10 @@
 
 use super::diversification::candidate_count;
 use super::evaluate::Step;
-use crate::admission::request::Subject;
-use crate::lookup::leaf_plan::{By, LeafPlan, Source};
-use crate::lookup::looked_up::{LookedUpLeaf, LookedUpRequest};
+use crate::lookup::looked_up::LookedUpRequest;
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope};
 use crate::search::searching::SearchingRequest;
+use marquee_core::model::interpreter::{Filling, LeafPlan};
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::fuse::Candidate;
 use std::collections::BTreeSet;
@@ -14,8 +13,15 @@ use std::collections::BTreeSet;
 /// A request whose leaves are searched, as far as its tree asked for it.
 pub(crate) struct FusingRequest<'a> {
     pub(crate) searching: SearchingRequest<'a>,
-    /// The list once it was fused, and the leaf whose popular items fill it up.
-    short_list: Option<(Vec<Candidate>, usize)>,
+    /// The list once it was fused, if it is too short.
+    short_list: Option<ShortList>,
+}
+
+/// A fused list that is too short.
+struct ShortList {
+    items: Vec<Candidate>,
+    /// The leaves that fill it up, in this order.
+    fillers: Vec<usize>,
 }
 
 /// A request that has its list; it is not diversified yet.
@@ -40,10 +46,13 @@ impl<'a> FusingRequest<'a> {
 
     /// Fuses what there is, or says what to search first.
     pub(crate) fn advance(mut self) -> Progress<'a> {
-        if let Some((mut items, filler)) = self.short_list {
-            let state = std::mem::replace(&mut self.searching.states[filler], LeafState::Absent);
-            if let LeafState::Answered(popular) = state {
-                fill_up(&mut items, popular, self.searching.looked_up.request.count);
+        if let Some(ShortList { mut items, fillers }) = self.short_list {
+            let count = self.searching.looked_up.request.count;
+            for filler in fillers {
+                let state = &mut self.searching.states[filler];
+                if let LeafState::Answered(more) = std::mem::replace(state, LeafState::Absent) {
+                    fill_up(&mut items, more, count);
+                }
             }
             return Progress::Fused(FusedRequest { searching: self.searching, items });
         }
@@ -58,29 +67,27 @@ impl<'a> FusingRequest<'a> {
         }
     }
 
-    /// Asks for popular items where row-sums, which list only the columns of some row, listed too few.
+    /// Asks for further items where row-sums, which list only the columns of some row, listed too few: what users of
+    /// the same attributes like, if the user's are known, and popular items.
     fn fill_or_finish(mut self, items: Vec<Candidate>, scope: Scope) -> Progress<'a> {
-        let LookedUpRequest { request, leaves, .. } = &self.searching.looked_up;
-        let summing = leaves.iter().position(is_personal_sum);
-        let may_fill = items.len() < request.count && !matches!(request.subject, Subject::Item(_));
-        let (true, Some(summing)) = (may_fill, summing) else {
+        let is_short = items.len() < self.searching.looked_up.request.count;
+        let filling = self.searching.looked_up.filling.take().filter(|_| is_short);
+        let Some(Filling { leaf, profile }) = filling else {
             return Progress::Fused(FusedRequest { searching: self.searching, items });
         };
-        let leaf = self.searching.add_popularity(summing);
-        // Items that are listed already may be among the most popular; given items are all asked for anyway.
+        // Listed items may be among the further ones; given items are all asked for anyway.
         let count = if scope.only.is_some() { scope.count } else { scope.count + items.len() };
-        self.short_list = Some((items, leaf));
-        let query = LeafQuery { leaf, scope: Scope { count, ..scope }, items: None };
-        Progress::Search(self, vec![query])
+        let mut fillers = Vec::new();
+        let mut queries = Vec::new();
+        for plan in profile.map(LeafPlan::Profile).into_iter().chain([LeafPlan::Popularity]) {
+            let filler = self.searching.add_filler(leaf, plan);
+            let of_filler = Scope { count, only: scope.only.clone() };
+            queries.push(LeafQuery { leaf: filler, scope: of_filler, items: None });
+            fillers.push(filler);
+        }
+        self.short_list = Some(ShortList { items, fillers });
+        Progress::Search(self, queries)
     }
-}
-
-fn is_personal_sum(leaf: &LookedUpLeaf<'_>) -> bool {
-    let is_sum = matches!(
-        &leaf.plan,
-        LeafPlan::Items(Source { by: By::Rows(..), .. }) | LeafPlan::Profile(_)
-    );
-    is_sum && leaf.recipe.is_personal()
 }
 
 impl LookedUpRequest<'_> {
@@ -90,12 +97,12 @@ impl LookedUpRequest<'_> {
     }
 }
 
-/// Appends popular items that are not listed yet, with scores below all others, up to `count` items.
-pub(super) fn fill_up(items: &mut Vec<Candidate>, popular: Vec<Candidate>, count: usize) {
+/// Appends further items that are not listed yet, with scores below all others, up to `count` items.
+pub(super) fn fill_up(items: &mut Vec<Candidate>, further: Vec<Candidate>, count: usize) {
     let lowest = items.last().map_or(0.0, |last| last.score);
     let listed: BTreeSet<String> = items.iter().map(|item| item.item_id.clone()).collect();
     let missing = count.saturating_sub(items.len());
-    let more = popular.into_iter().filter(|item| !listed.contains(&item.item_id)).take(missing);
+    let more = further.into_iter().filter(|item| !listed.contains(&item.item_id)).take(missing);
     for (below, mut item) in (1_u32..).zip(more) {
         item.score = lowest - f64::from(below);
         items.push(item);

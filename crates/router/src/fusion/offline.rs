@@ -41,8 +41,8 @@ pub trait OfflineLeaves {
         scope: LeafScope<'_>,
     ) -> Option<Vec<Candidate>>;
 
-    /// So many popular items to fill up a list which row-sums made too short; none where no leaf summed
-    /// any for the user.
+    /// So many items to fill up a list that row-sums made too short, as the interpreter decides it; none where no
+    /// leaf sums rows for the user.
     fn popular(&mut self, count: usize) -> Option<Vec<Candidate>>;
 
     /// The number of its model among the ensemble's, in the order of their names, and the matrix that has the
@@ -128,7 +128,7 @@ impl OfflineEnsemble {
             for &Compared { version, vectors, tags } in &compared {
                 if let Some((vector, tags)) = leaves.compare(version, &item.item_id, vectors, tags)
                 {
-                    add_known(&mut known, vector.into_iter(), tags);
+                    add_known(&mut known, vector, tags);
                 }
             }
             known_items.push(known);

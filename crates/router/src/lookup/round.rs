@@ -1,7 +1,7 @@
 //! One round of Lookup calls: rows of users, items or terms, from the shards that hold them.
 
 use super::row_cache::RowCache;
-use super::stored_row::{FoundRow, StoredRow, components};
+use super::stored_row::{FoundRow, StoredRow};
 use crate::fanout::node::CallKind;
 use crate::fanout::{Failure, Round};
 use crate::planning::shard_map::{ShardMap, Version};
@@ -107,7 +107,7 @@ impl<'a> LookupRound<'a> {
         for LookupBySource { source, version: _, bundle, keys } in &self.ops {
             for RowKey { id, row, is_remembered, .. } in keys {
                 if let (Some(FoundRow::Row(row)), false) = (row, is_remembered) {
-                    cache.put(bundle, *source, id, row);
+                    cache.put(bundle, *source, id, Arc::clone(row));
                 }
             }
         }
@@ -228,7 +228,7 @@ pub(crate) fn send(
     async move { Ok(service.lookup(request).await?.into_inner()) }.boxed()
 }
 
-/// Refuses a vector that is none.
+/// Refuses a vector with a part of a component, one that is missing, and one that is not finite.
 pub(crate) fn check_vector(
     vector: &[u8],
     is_wanted: bool,
@@ -238,7 +238,7 @@ pub(crate) fn check_vector(
         return Err(format!("a vector of {} bytes from {version}", vector.len()));
     }
     if !components(vector).all(f32::is_finite) {
-        return Err(format!("a vector with a component that is no number from {version}"));
+        return Err(format!("a vector with a component that is not finite from {version}"));
     }
     Ok(())
 }
@@ -248,7 +248,14 @@ fn found_row(row: Row) -> FoundRow {
     if !found {
         return FoundRow::Unknown;
     }
-    FoundRow::Row(StoredRow { ordinal, vector, columns, values, tags })
+    // Decoded, a vector does not keep the message in memory that it came in.
+    let components = components(&vector).collect();
+    FoundRow::Row(Arc::new(StoredRow { ordinal, vector: components, columns, values, tags }))
+}
+
+/// The components of a vector on the wire: little-endian `f32`s.
+pub(crate) fn components(vector: &[u8]) -> impl Iterator<Item = f32> {
+    vector.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
 }
 
 fn entity_to_wire(entity: Entity) -> wire::Entity {
@@ -256,5 +263,20 @@ fn entity_to_wire(entity: Entity) -> wire::Entity {
         Entity::User => wire::Entity::User,
         Entity::Item => wire::Entity::Item,
         Entity::Term => wire::Entity::Term,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_does_not_keep_the_message_that_it_came_in() {
+        let message = bytes::Bytes::from([1.0_f32.to_le_bytes(), 0.5_f32.to_le_bytes()].concat());
+        let row = Row { found: true, vector: message.slice(4..), ..Row::default() };
+        let FoundRow::Row(stored) = found_row(row) else { panic!("it was found") };
+        assert_eq!(stored.vector, [0.5]);
+        assert!(message.is_unique(), "the message stays in memory");
+        assert!(matches!(found_row(Row::default()), FoundRow::Unknown));
     }
 }

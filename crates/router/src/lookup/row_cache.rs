@@ -12,9 +12,9 @@
 //! who come back; an unknown user costs a lookup each time. What was recorded of users is missing, too: it changes,
 //! and is never part of a lookup.
 
+use super::name_cache::NameCache;
 use super::stored_row::StoredRow;
 use crate::planning::wanted_rows::RowSource;
-use bytes::Bytes;
 use marquee_core::model::recipe::Entity;
 use marquee_core::plan::Plan;
 use quick_cache::sync::Cache;
@@ -39,6 +39,8 @@ type OwnedKey = Key<Box<str>>;
 pub(crate) struct RowCache {
     /// None if nothing is to be remembered.
     rows: Option<Remembered>,
+    /// Ids of items by ordinal; none if nothing is to be remembered.
+    names: Option<NameCache>,
     hits: AtomicU64,
     misses: AtomicU64,
     evictions: Arc<AtomicU64>,
@@ -46,7 +48,7 @@ pub(crate) struct RowCache {
     served: Mutex<BTreeSet<String>>,
 }
 
-/// What became of the rows that a router looked for among those that it remembers.
+/// How often a router found rows among those that it remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounts {
     /// They were there.
@@ -75,18 +77,9 @@ impl RowCache {
     /// Remembers rows of at most so many bytes, keys included; nothing if it is 0.
     pub(crate) fn new(bytes: u64) -> Self {
         let evictions = Arc::new(AtomicU64::new(0));
-        let options = OptionsBuilder::new()
-            .weight_capacity(bytes)
-            .estimated_items_capacity((bytes / USUAL_ROW_BYTES) as usize)
-            .shards(PARTS)
-            .build()
-            .expect("all that is needed is set");
-        let cache = || {
-            let counting = Evictions(Arc::clone(&evictions));
-            Cache::with_options(options, Bytewise, DefaultHashBuilder::default(), counting)
-        };
         Self {
-            rows: (bytes > 0).then(cache),
+            rows: (bytes > 0).then(|| remembered(bytes, Evictions(Arc::clone(&evictions)))),
+            names: (bytes > 0).then(NameCache::new),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             evictions,
@@ -95,22 +88,28 @@ impl RowCache {
     }
 
     /// The row of this id in the bundle with this digest, if it is remembered.
-    pub(crate) fn get(&self, bundle: &str, source: RowSource<'_>, id: &str) -> Option<StoredRow> {
+    pub(crate) fn get(
+        &self,
+        bundle: &str,
+        source: RowSource<'_>,
+        id: &str,
+    ) -> Option<Arc<StoredRow>> {
         let found = self.rows.as_ref()?.get(&Key::of(bundle, source, id));
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
-        found.map(Arc::unwrap_or_clone)
+        found
     }
 
     /// Remembers a row that was found.
-    pub(crate) fn put(&self, bundle: &str, source: RowSource<'_>, id: &str, row: &StoredRow) {
-        let Some(cache) = &self.rows else { return };
-        // On the wire a vector is a part of its message, which would stay as a whole.
-        let vector = Bytes::copy_from_slice(&row.vector);
-        cache.insert(
-            Key::of(bundle, source, id).into_owned(),
-            Arc::new(StoredRow { vector, ..row.clone() }),
-        );
+    pub(crate) fn put(&self, bundle: &str, source: RowSource<'_>, id: &str, row: Arc<StoredRow>) {
+        if let Some(cache) = &self.rows {
+            cache.insert(Key::of(bundle, source, id).into_owned(), row);
+        }
+    }
+
+    /// The ids of items by ordinal, unless nothing is to be remembered.
+    pub(crate) fn names(&self) -> Option<&NameCache> {
+        self.names.as_ref()
     }
 
     /// Forgets the rows of bundles that the plan does not serve any more. Must be called within a tokio runtime,
@@ -135,10 +134,13 @@ impl RowCache {
             if let Some(rows) = &this.rows {
                 rows.retain(|key, _| served.contains(&*key.bundle));
             }
+            if let Some(names) = &this.names {
+                names.keep(&served);
+            }
         });
     }
 
-    /// What it was good for.
+    /// How often rows were found so far, and their bytes.
     pub(crate) fn counts(&self) -> RowCounts {
         RowCounts {
             hits: self.hits.load(Ordering::Relaxed),
@@ -147,6 +149,17 @@ impl RowCache {
             bytes: self.rows.as_ref().map_or(0, Cache::weight),
         }
     }
+}
+
+/// No rows yet, and at most so many bytes of them.
+fn remembered(bytes: u64, evictions: Evictions) -> Remembered {
+    let options = OptionsBuilder::new()
+        .weight_capacity(bytes)
+        .estimated_items_capacity((bytes / USUAL_ROW_BYTES) as usize)
+        .shards(PARTS)
+        .build()
+        .expect("all that is required is set");
+    Cache::with_options(options, Bytewise, DefaultHashBuilder::default(), evictions)
 }
 
 impl<'a> Key<&'a str> {
@@ -175,7 +188,7 @@ impl OwnedKey {
     }
 }
 
-/// Text hashes alike whoever owns it, so a key need not be copied to be looked for.
+/// Borrowed and owned text hash alike, so a key need not be copied to be looked for.
 impl Equivalent<OwnedKey> for Key<&str> {
     fn equivalent(&self, key: &OwnedKey) -> bool {
         *self == key.borrowed()
@@ -193,7 +206,8 @@ impl Weighter<OwnedKey, Arc<StoredRow>> for Bytewise {
         let key = size_of_val(key) + bundle.len() + dense.len() + sparse.len() + id.len();
         let tags: usize = tags.iter().map(|tag| size_of_val(tag) + tag.len()).sum();
         let lists = size_of_val(columns.as_slice()) + size_of_val(values.as_slice()) + tags;
-        (OVERHEAD_BYTES + key + size_of::<StoredRow>() + vector.len() + lists) as u64
+        (OVERHEAD_BYTES + key + size_of::<StoredRow>() + size_of_val(vector.as_slice()) + lists)
+            as u64
     }
 }
 
@@ -213,14 +227,14 @@ impl Lifecycle<OwnedKey, Arc<StoredRow>> for Evictions {
 mod tests {
     use super::*;
 
-    fn row(ordinal: u32, columns: usize) -> StoredRow {
-        StoredRow {
+    fn row(ordinal: u32, columns: usize) -> Arc<StoredRow> {
+        Arc::new(StoredRow {
             ordinal,
-            vector: vec![1; 16].into(),
+            vector: vec![1.0; 4],
             columns: (0..columns as u32).collect(),
             values: vec![0.5; columns],
             tags: Vec::new(),
-        }
+        })
     }
 
     const SOURCE: RowSource<'static> =
@@ -238,12 +252,12 @@ mod tests {
             ("bundle", RowSource { tags: true, ..SOURCE }, "ann"),
             ("bundle", SOURCE, "bob"),
         ];
-        cache.put("bundle", SOURCE, "ann", &row(7, 3));
+        cache.put("bundle", SOURCE, "ann", row(7, 3));
         for (bundle, rows, id) in others {
             assert_eq!(cache.get(bundle, rows, id), None, "{bundle} {rows:?} {id}");
         }
         for (n, (bundle, rows, id)) in (100..).zip(others) {
-            cache.put(bundle, rows, id, &row(n, 3));
+            cache.put(bundle, rows, id, row(n, 3));
         }
         // The number that a request gives to a version says nothing.
         let numbered = RowSource { version: 3, ..SOURCE };
@@ -262,7 +276,7 @@ mod tests {
         let content = |n: usize| (n * 37) % 500;
         let mut bytes = 0;
         for n in 0..5_000 {
-            cache.put("bundle", SOURCE, &format!("u{n}"), &row(n as u32, content(n)));
+            cache.put("bundle", SOURCE, &format!("u{n}"), row(n as u32, content(n)));
             bytes += 8 * content(n) as u64;
             assert!(cache.counts().bytes <= BOUND, "{:?} at {n}", cache.counts());
         }
@@ -270,36 +284,22 @@ mod tests {
         let counts = cache.counts();
         assert!(counts.evictions > 1_000 && counts.bytes > BOUND / 2, "{counts:?}");
         let there = |n: &usize| cache.get("bundle", SOURCE, &format!("u{n}"));
-        let kept: Vec<(usize, StoredRow)> =
+        let kept: Vec<(usize, Arc<StoredRow>)> =
             (0..5_000).filter_map(|n| Some((n, there(&n)?))).collect();
         assert_eq!(kept.len() as u64, 5_000 - counts.evictions);
         assert!(kept.iter().all(|(n, found)| *found == row(*n as u32, content(*n))));
         let content: u64 = kept.iter().map(|(n, _)| 16 + 8 * content(*n) as u64).sum();
         assert!(counts.bytes > content, "{} for {content} of content alone", counts.bytes);
         // What is larger than all that there is room for is not remembered at all.
-        cache.put("bundle", SOURCE, "large", &row(9, 1 << 20));
+        cache.put("bundle", SOURCE, "large", row(9, 1 << 20));
         assert_eq!(cache.get("bundle", SOURCE, "large"), None);
         assert!(cache.counts().bytes <= BOUND);
     }
 
     #[test]
-    fn a_row_does_not_keep_the_message_that_it_came_in() {
-        let cache = RowCache::new(1 << 20);
-        let message = Bytes::from(vec![1; 4_096]);
-        cache.put(
-            "bundle",
-            SOURCE,
-            "ann",
-            &StoredRow { vector: message.slice(16..32), ..row(7, 0) },
-        );
-        assert!(message.is_unique(), "the message stays in memory");
-        assert_eq!(cache.get("bundle", SOURCE, "ann"), Some(row(7, 0)));
-    }
-
-    #[test]
     fn without_room_nothing_is_remembered_and_nothing_counted() {
         let cache = RowCache::new(0);
-        cache.put("bundle", SOURCE, "ann", &row(7, 3));
+        cache.put("bundle", SOURCE, "ann", row(7, 3));
         assert_eq!(cache.get("bundle", SOURCE, "ann"), None);
         assert_eq!(cache.counts(), RowCounts::default());
     }

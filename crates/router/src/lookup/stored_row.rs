@@ -1,15 +1,15 @@
 //! A row as a bundle has it: what a version knows of one user, item or term.
 
 use crate::fanout::Failure;
-use bytes::Bytes;
+use std::sync::Arc;
 
 /// What a version knows of one id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct StoredRow {
     /// The number that the version has for it.
     pub(crate) ordinal: u32,
-    /// Its vector, little-endian `f32`s; empty unless a dense matrix was asked for.
-    pub(crate) vector: Bytes,
+    /// Its vector; empty unless a dense matrix was asked for.
+    pub(crate) vector: Vec<f32>,
     /// The columns of its row of a sparse matrix, ascending.
     pub(crate) columns: Vec<u32>,
     /// The value of each column.
@@ -18,18 +18,11 @@ pub(crate) struct StoredRow {
     pub(crate) tags: Vec<String>,
 }
 
-impl StoredRow {
-    /// Whether it has a vector that is not zero: a zero vector scores all items alike.
-    pub(crate) fn has_direction(&self) -> bool {
-        has_direction(&self.vector)
-    }
-}
-
 /// What became of a key that was looked up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum FoundRow {
-    /// Its row.
-    Row(StoredRow),
+    /// Its row, which may be remembered as well.
+    Row(Arc<StoredRow>),
     /// The version does not know the id.
     Unknown,
     /// The shard of this number did not answer.
@@ -52,14 +45,4 @@ impl FoundRow {
             Self::Row(_) | Self::Unknown => None,
         }
     }
-}
-
-/// The components of a vector of little-endian `f32`s.
-pub(crate) fn components(vector: &[u8]) -> impl Iterator<Item = f32> {
-    vector.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
-}
-
-/// Whether a vector is not zero.
-pub(crate) fn has_direction(vector: &[u8]) -> bool {
-    components(vector).any(|component| component != 0.0)
 }

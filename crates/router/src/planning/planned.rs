@@ -2,7 +2,7 @@
 
 use super::ensemble_tree::{EnsembleShape, Tree};
 use super::shard_map::ShardMap;
-use super::wanted_rows::WantedRows;
+use super::wanted_rows::{WantedRows, interpreted};
 use crate::admission::request::RankingRequest;
 use crate::error::RouterError;
 use marquee_core::model::recipe::Recipe;
@@ -90,9 +90,10 @@ impl<'a> PlannedRequest<'a> {
 
     /// The rows that the leaves need.
     pub(crate) fn wanted_rows(&self, shards: &ShardMap<'a>) -> WantedRows<'a> {
+        let request = interpreted(self.request);
         let mut wanted = WantedRows::default();
         for leaf in &self.leaves {
-            wanted.add_leaf(self.request, leaf, shards.version(leaf.version).recipe);
+            wanted.add_leaf(&request, leaf, shards.version(leaf.version).recipe.profile());
         }
         wanted
     }

@@ -191,24 +191,23 @@ impl<'a> SearchRound<'a> {
             replies.iter_mut().map(|reply| &mut reply.queries[ticket.query]).collect();
         let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
         let picks = merge_top_k(&ranked, count, overlap);
-        let candidate = |(rank, Pick { list, position }): (u32, Pick)| {
+        let mut candidates = Vec::with_capacity(picks.len());
+        for (rank, Pick { list, position }) in (1..).zip(picks) {
             let list = &mut lists[list];
             let score = f64::from(list.scores[position]);
-            Candidate {
+            let contribution = leaf.map(|leaf| Contribution { leaf, score, rank });
+            candidates.push(Candidate {
                 item_id: std::mem::take(&mut list.item_ids[position]),
                 title: std::mem::take(&mut list.titles[position]),
                 score,
-                contributions: leaf
-                    .map(|leaf| Contribution { leaf, score, rank })
-                    .into_iter()
-                    .collect(),
-            }
-        };
-        (1..).zip(picks).map(candidate).collect()
+                contributions: contribution.into_iter().collect(),
+            });
+        }
+        candidates
     }
 
-    /// What a query's answer says of itself: what was asked for by [`Query::carriers`] and
-    /// [`Query::count_left_out`], of all nodes that answered.
+    /// How a query's list came about, by [`Query::carriers`] and [`Query::count_left_out`], of all nodes that
+    /// answered.
     pub(crate) fn take_explanation(&mut self, ticket: SearchTicket) -> SearchExplanation {
         let mut explanation = SearchExplanation::default();
         for reply in &mut self.ops[ticket.op].replies {
@@ -234,32 +233,36 @@ impl<'a> SearchRound<'a> {
             replies.iter().map(|reply| &reply.queries[ticket.query]).collect();
         let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
         let picks = merge_top_k(&ranked, queries[ticket.query].count as usize, overlap(replies));
-        let row = |Pick { list, position }: Pick| {
-            (lists[list].ordinals[position], lists[list].scores[position])
-        };
-        picks.into_iter().map(row).collect()
+        let mut rows = Vec::with_capacity(picks.len());
+        for Pick { list, position } in picks {
+            rows.push((lists[list].ordinals[position], lists[list].scores[position]));
+        }
+        rows
     }
 
     fn message(&self, shards: &[usize]) -> SearchRequest {
-        let op = |op: &MatrixSearch<'_>| SearchOp {
-            version: Some(version_to_pb(op.version)),
-            shards: op.of(shards).map(|shard| (shard - op.shards.start) as u32).collect(),
-            matrix: op.matrix.name.into(),
-            operation: op.matrix.operation.into(),
-            queries: op.queries.clone(),
-            filters: op.filters.clone(),
-            deny_lists: op
-                .deny_lists
-                .iter()
-                .map(|list| DenyList { item_ids: list.to_vec() })
-                .collect(),
-        };
         let asked = self.ops.iter().filter(|op| op.of(shards).next().is_some());
-        SearchRequest { plan_epoch: self.epoch, ops: asked.map(op).collect() }
+        SearchRequest { plan_epoch: self.epoch, ops: asked.map(|op| op.message(shards)).collect() }
     }
 }
 
 impl MatrixSearch<'_> {
+    fn message(&self, shards: &[usize]) -> SearchOp {
+        let mut deny_lists = Vec::with_capacity(self.deny_lists.len());
+        for list in &self.deny_lists {
+            deny_lists.push(DenyList { item_ids: list.to_vec() });
+        }
+        SearchOp {
+            version: Some(version_to_pb(self.version)),
+            shards: self.of(shards).map(|shard| (shard - self.shards.start) as u32).collect(),
+            matrix: self.matrix.name.into(),
+            operation: self.matrix.operation.into(),
+            queries: self.queries.clone(),
+            filters: self.filters.clone(),
+            deny_lists,
+        }
+    }
+
     fn of(&self, shards: &[usize]) -> impl Iterator<Item = usize> {
         shards.iter().copied().filter(|shard| self.shards.contains(shard))
     }
@@ -330,8 +333,9 @@ fn ranked(list: &QueryResult) -> Ranked<'_> {
 /// Whether two replies searched the same shard: a hedge and what it hedged may both have answered.
 fn overlap(replies: &[NodeReply]) -> Overlap {
     let mut seen = BTreeSet::new();
-    match replies.iter().flat_map(|reply| &reply.shards).all(|shard| seen.insert(*shard)) {
-        true => Overlap::None,
-        false => Overlap::Possible,
+    if replies.iter().flat_map(|reply| &reply.shards).all(|shard| seen.insert(*shard)) {
+        Overlap::None
+    } else {
+        Overlap::Possible
     }
 }

@@ -8,11 +8,12 @@
 use super::leaf_query::{LeafQuery, LeafState, known_rows};
 use super::round::SearchedMatrix;
 use crate::fanout::Failure;
-use crate::lookup::leaf_plan::{By, LeafPlan, Similarity, Source};
 use crate::lookup::looked_up::{LookedUpLeaf, LookedUpRequest};
 use crate::lookup::stored_row::FoundRow;
 use crate::planning::shard_map::ShardMap;
-use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
+use bytes::Bytes;
+use marquee_core::model::interpreter::{LeafPlan, MatrixSearch, VectorMeasure, chained_search};
+use marquee_core::model::recipe::Recipe;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_proto::shard::v1::{Operation, Query};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The recipe of the leaf that fills up a list that is too short.
+/// The recipe of leaves that fill up a list: explanations name them by their plans.
 static POPULARITY: Recipe = Recipe::Popularity;
 
 /// A request, and what is known of the lists of its leaves.
@@ -52,13 +53,9 @@ pub(crate) struct WireQuery<'a> {
 impl<'a> SearchingRequest<'a> {
     /// No leaf was searched yet; those that have no plan are absent.
     pub(crate) fn new(mut looked_up: LookedUpRequest<'a>) -> Self {
-        let state = |leaf: &LookedUpLeaf<'_>| match leaf.plan {
-            LeafPlan::None => LeafState::Absent,
-            _ => LeafState::Open,
-        };
         let timeouts = std::mem::take(&mut looked_up.timeouts);
         Self {
-            states: looked_up.leaves.iter().map(state).collect(),
+            states: looked_up.leaves.iter().map(|leaf| first_state(&leaf.plan)).collect(),
             strategies: BTreeMap::new(),
             timers: timeouts.into_iter().map(|timeout| (timeout, None)).collect(),
             unavailable: BTreeMap::new(),
@@ -68,69 +65,44 @@ impl<'a> SearchingRequest<'a> {
         }
     }
 
-    /// Adds a leaf that lists the popular items that `like` would be allowed to list; gives its number.
-    pub(crate) fn add_popularity(&mut self, like: usize) -> usize {
-        let LookedUpLeaf { version, exclude, .. } = &self.looked_up.leaves[like];
-        let leaf = LookedUpLeaf {
-            version: *version,
-            recipe: &POPULARITY,
-            is_chained: false,
-            timed_members: Vec::new(),
-            plan: LeafPlan::Popularity,
-            exclude: Arc::clone(exclude),
-            basis: None,
-        };
-        self.looked_up.leaves.push(leaf);
+    /// Adds a leaf of the same version as the leaf `like` and gives its number: it fills up a list.
+    pub(crate) fn add_filler(&mut self, like: usize, plan: LeafPlan<'a>) -> usize {
+        let version = self.looked_up.leaves[like].version;
+        let (timed_members, basis) = (Vec::new(), None);
+        let filler = LookedUpLeaf { version, recipe: &POPULARITY, timed_members, plan, basis };
+        self.looked_up.leaves.push(filler);
         self.states.push(LeafState::Open);
         self.states.len() - 1
     }
 
     /// The query to shards that a leaf query comes to.
     pub(crate) fn wire_query(&self, leaf_query: &LeafQuery) -> WireQuery<'a> {
-        let leaf = &self.looked_up.leaves[leaf_query.leaf];
-        let mut query = Query {
-            count: leaf_query.scope.count as u32,
-            exclude_ordinals: leaf.exclude.to_vec(),
-            ..Query::default()
-        };
-        let source = match &leaf.plan {
-            LeafPlan::Items(source)
-            | LeafPlan::Profile(source)
-            | LeafPlan::Neighbours(source, _) => source.clone(),
-            LeafPlan::Popularity | LeafPlan::Chained | LeafPlan::None => {
-                Source::one_row(POPULARITY_MATRIX)
+        let LookedUpRequest { request, seen, leaves, .. } = &self.looked_up;
+        let LookedUpLeaf { version, plan, .. } = &leaves[leaf_query.leaf];
+        let mut query = Query { count: leaf_query.scope.count as u32, ..Query::default() };
+        let matrix = match plan {
+            LeafPlan::Search(search) | LeafPlan::Profile(search) => {
+                set_search(&mut query, *version, search)
+            }
+            LeafPlan::Neighbours(neighbours) => {
+                query.count = neighbours.count;
+                query.exclude_ordinals.extend(neighbours.user);
+                let matrix = set_search(&mut query, *version, &neighbours.search);
+                return WireQuery { matrix, query, filter: None };
+            }
+            LeafPlan::Popularity | LeafPlan::Chained | LeafPlan::Nothing => {
+                set_search(&mut query, *version, &MatrixSearch::popularity())
             }
         };
-        let operation = match source.by {
-            By::Vector(vector, similarity) => {
-                query.vector = vector;
-                match similarity {
-                    Similarity::InnerProduct => Operation::DenseInnerProduct,
-                    Similarity::Cosine => Operation::DenseCosine,
-                }
-            }
-            By::Rows(rows, weights) => {
-                (query.rows, query.weights) = (rows, weights);
-                Operation::SparseRowSum
-            }
-        };
-        let matrix = SearchedMatrix { version: leaf.version, name: source.matrix, operation };
-        if let (LeafPlan::Neighbours(_, user), Recipe::UserNeighbours { neighbours, .. }) =
-            (&leaf.plan, leaf.recipe)
-        {
-            query.count = *neighbours;
-            query.exclude_ordinals = user.iter().copied().collect();
-            return WireQuery { matrix, query, filter: None };
-        }
-        let request = self.looked_up.request;
         let filter = match &leaf_query.scope.only {
             // The items that were proposed have passed the filter already.
             Some(only) => {
-                query.exclude_ordinals.clear();
                 Some(v1::Filter { include_item_ids: only.to_vec(), ..v1::Filter::default() })
             }
             None => {
-                query.exclude_item_ids = request.left_out_items().to_vec();
+                query.exclude_ordinals = seen.ordinals(*version).to_vec();
+                query.exclude_item_ids =
+                    [request.left_out_items(), seen.ids_of_others(*version)].concat();
                 (!request.filter.lets_all_pass()).then(|| request.filter.to_shard())
             }
         };
@@ -158,7 +130,7 @@ impl<'a> SearchingRequest<'a> {
 
     /// Whether a search of this leaf finds users, for [`set_neighbours`](Self::set_neighbours), and no items.
     pub(crate) fn finds_neighbours(&self, leaf: usize) -> bool {
-        matches!(self.looked_up.leaves[leaf].plan, LeafPlan::Neighbours(..))
+        matches!(self.looked_up.leaves[leaf].plan, LeafPlan::Neighbours(_))
     }
 
     /// Has a leaf sum the rows of its neighbours next, given by ordinal and similarity. `unanswered` are the shards
@@ -167,15 +139,12 @@ impl<'a> SearchingRequest<'a> {
         &mut self,
         shards: &ShardMap<'_>,
         leaf: usize,
-        neighbours: Vec<(u32, f32)>,
+        neighbours: &[(u32, f32)],
         unanswered: &BTreeMap<usize, Failure>,
     ) {
-        let (users, similarities): (Vec<u32>, Vec<f32>) =
-            neighbours.into_iter().filter(|(_, similarity)| *similarity > 0.0).unzip();
         let searched = &mut self.looked_up.leaves[leaf];
-        if let Recipe::UserNeighbours { histories, .. } = searched.recipe {
-            searched.plan =
-                LeafPlan::Items(Source { matrix: histories, by: By::Rows(users, similarities) });
+        if let LeafPlan::Neighbours(plan) = &searched.plan {
+            searched.plan = LeafPlan::Search(plan.items(neighbours));
         }
         for shard in shards.shards_of(searched.version) {
             if let Some(failure) = unanswered.get(&shard) {
@@ -214,16 +183,12 @@ impl<'a> SearchingRequest<'a> {
         let ordinals = found.iter().map(|found| Some(found.row()?.ordinal));
         let (rows, weights) = known_rows(leaf_query.items.as_deref().unwrap_or_default(), ordinals);
         let leaf = &mut self.looked_up.leaves[leaf_query.leaf];
-        match leaf.recipe {
-            Recipe::ItemRows { matrix, .. } if !rows.is_empty() => {
-                leaf.plan = LeafPlan::Items(Source { matrix, by: By::Rows(rows, weights) });
-                true
-            }
-            _ => {
-                self.states[leaf_query.leaf] = LeafState::Absent;
-                false
-            }
-        }
+        let Some(search) = chained_search(leaf.recipe, rows, weights) else {
+            self.states[leaf_query.leaf] = LeafState::Absent;
+            return false;
+        };
+        leaf.plan = LeafPlan::Search(search);
+        true
     }
 
     /// Records the list of a leaf. `unanswered` are the shards that did not answer the round; where none of the
@@ -246,4 +211,41 @@ impl<'a> SearchingRequest<'a> {
         }
         self.states[leaf] = if is_answered { LeafState::Answered(list) } else { LeafState::Absent };
     }
+}
+
+/// The state of a leaf that was not searched yet.
+fn first_state(plan: &LeafPlan<'_>) -> LeafState {
+    if plan.answers() { LeafState::Open } else { LeafState::Absent }
+}
+
+/// Has a query run a search of a version; gives the matrix.
+fn set_search<'a>(
+    query: &mut Query,
+    version: usize,
+    search: &MatrixSearch<'a>,
+) -> SearchedMatrix<'a> {
+    let operation = match search {
+        MatrixSearch::DenseTopK { matrix: _, vector, measure } => {
+            query.vector = vector_to_wire(vector);
+            match measure {
+                VectorMeasure::InnerProduct => Operation::DenseInnerProduct,
+                VectorMeasure::Cosine => Operation::DenseCosine,
+            }
+        }
+        MatrixSearch::RowSum { matrix: _, rows, weights } => {
+            query.rows.clone_from(rows);
+            query.weights.clone_from(weights);
+            Operation::SparseRowSum
+        }
+    };
+    SearchedMatrix { version, name: search.matrix(), operation }
+}
+
+/// A vector as little-endian `f32`s.
+fn vector_to_wire(vector: &[f32]) -> Bytes {
+    let mut bytes = Vec::with_capacity(size_of_val(vector));
+    for component in vector {
+        bytes.extend_from_slice(&component.to_le_bytes());
+    }
+    bytes.into()
 }

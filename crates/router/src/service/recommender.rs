@@ -9,7 +9,7 @@ use crate::error::RouterError;
 use crate::events::recorder::{Events, Feedback, Shown};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
-use crate::telemetry::{Call, Counts, Observer, name_answer};
+use crate::telemetry::{Counts, ObservedCall, Observer, name_answer};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::time_spent::Spent;
 use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
@@ -67,7 +67,7 @@ impl RouterService {
         &self.shared.engine.merging
     }
 
-    /// What the rows were good for that are remembered of bundles.
+    /// How often remembered rows of bundles spared a lookup.
     pub fn row_counts(&self) -> RowCounts {
         self.shared.engine.row_counts()
     }
@@ -92,7 +92,8 @@ impl RouterService {
             let counts = ranking.is_recommendation().then(|| Counts::of(&answer.route));
             answer.recommendation_id = self.recommendation_id(counts);
         }
-        let call = Call { requests: rankings, plan: &plan, result: &result, began, took, time };
+        let call =
+            ObservedCall { requests: rankings, plan: &plan, result: &result, began, took, time };
         self.shared.observer.observe(&call, || fastrand::u32(..FULL_WEIGHT_BASIS_POINTS));
         result
     }

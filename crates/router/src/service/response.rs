@@ -4,6 +4,7 @@ use crate::error::RouterError;
 use crate::explanation::answer::{NamedLeaf, RankingAnswer};
 use crate::explanation::explaining::Reasons;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::model::interpreter::FallbackReason;
 use marquee_core::plan::{Route, Variant};
 use marquee_core::ranking::fuse::{Candidate, Contribution};
 use marquee_proto::convert_control::version_to_pb;
@@ -19,7 +20,7 @@ impl RankingAnswer {
             items: items(self.items, &self.leaves, self.reasons),
             served_by: Some(served_by),
             coverage: Some(coverage),
-            fallback_reason: self.fallback.into(),
+            fallback_reason: fallback_reason(self.fallback).into(),
             left_out: self
                 .left_out
                 .into_iter()
@@ -49,7 +50,7 @@ impl RankingAnswer {
             items: items(self.items, &self.leaves, self.reasons),
             served_by: Some(served_by),
             coverage: Some(coverage),
-            reason: self.search.into(),
+            reason: search_reason(self.has_unknown_words).into(),
             recommendation_id: self.recommendation_id,
         }
     }
@@ -62,7 +63,7 @@ impl RankingAnswer {
             unknown_item_ids: self.unknown_item_ids,
             served_by: Some(served_by),
             coverage: Some(coverage),
-            fallback_reason: self.fallback.into(),
+            fallback_reason: fallback_reason(self.fallback).into(),
             recommendation_id: self.recommendation_id,
         }
     }
@@ -94,6 +95,21 @@ impl RankingAnswer {
             shards_missing: self.shards_missing.clone(),
         }
     }
+}
+
+fn fallback_reason(fallback: Option<FallbackReason>) -> v1::FallbackReason {
+    match fallback {
+        None => v1::FallbackReason::Unspecified,
+        Some(FallbackReason::UnknownUser) => v1::FallbackReason::UnknownUser,
+        Some(FallbackReason::UserShardUnavailable) => v1::FallbackReason::UserShardUnavailable,
+        Some(FallbackReason::NoHistory) => v1::FallbackReason::NoHistory,
+        Some(FallbackReason::RecentItems) => v1::FallbackReason::RecentItems,
+        Some(FallbackReason::Profile) => v1::FallbackReason::Profile,
+    }
+}
+
+fn search_reason(has_unknown_words: bool) -> v1::SearchReason {
+    if has_unknown_words { v1::SearchReason::UnknownWords } else { v1::SearchReason::Unspecified }
 }
 
 fn items(

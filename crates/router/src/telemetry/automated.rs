@@ -1,21 +1,21 @@
-//! Who is no person: callers far off the others in how often or how regularly they ask.
+//! Finds automated traffic: callers whose requests are far more frequent or more regular than those of others.
 //!
-//! A crawler that asks fifty times a second would make up most of a mean and say nothing of what people
+//! A crawler with fifty requests a second would make up most of a mean and say nothing of what users
 //! get. Two rules find it; both compare it with the others, because what is usual is the application's
 //! choice. What they find is left out of the statistics for ten minutes, and counted.
 //!
 //! **How often.** More than [`BURST`] requests in one window, and more than [`TIMES_USUAL`] times what
-//! 95 of 100 users of that window make at most. A page of forty shelves that asks for each is a burst
+//! 95 of 100 users of that window make at most. A page of forty shelves with a request for each is a burst
 //! and no crawler; and where every page does so, the second bound rises with it. The percentile is the
 //! one below, so in a small company one caller does not set its own bound; where one user in twenty behaves
 //! like that, it is ordinary.
 //!
 //! **How regularly.** Gaps between requests are taken [`GAPS`] at a time. If their standard deviation is
-//! below [`REGULAR`] of their mean, a clock is asking: of people who come at random that happens to one of
+//! below [`REGULAR`] of their mean, a clock sends them: with users who come at random that happens to one of
 //! four thousand million such runs (the volume of a ball of that radius in the simplex of twelve gaps).
 //! A page that fetches its shelves one by one is as regular, but soon through: runs must go on for
 //! [`GOES_ON`]. Gaps are remembered over windows, so one request a minute is found too. Where a tenth of
-//! all users are that regular ([`ORDINARY`]), it is the application that asks by a clock, and the rule
+//! all users are that regular ([`ORDINARY`]), it is the application that works by a clock, and the rule
 //! rests.
 //!
 //! Heavy users are left in on purpose: means are compared by groups of users, which takes care of them.
@@ -31,9 +31,9 @@ pub(crate) const TIMES_USUAL: u32 = 10;
 const USUAL_SHARE: f64 = 0.95;
 /// Gaps that are judged together.
 pub(crate) const GAPS: u32 = 12;
-/// Standard deviation of gaps, as a part of their mean, below which a clock is asking.
+/// Standard deviation of gaps, as a part of their mean, below which a clock sends requests.
 pub(crate) const REGULAR: f64 = 0.1;
-/// How long a clock has been asking before it is taken for one.
+/// How long requests must have come by a clock before they are taken for automated traffic.
 const GOES_ON: Duration = Duration::from_secs(5);
 /// What one of so many users does is ordinary...
 const ORDINARY: usize = 10;
@@ -41,14 +41,14 @@ const ORDINARY: usize = 10;
 const MIN_ORDINARY: usize = 10;
 /// How long a caller is left out after it was last found.
 pub(crate) const LEFT_OUT: Duration = Duration::from_secs(600);
-/// Callers that are remembered, in 5 MB. Beyond, those who have been silent for longest are forgotten.
+/// Callers that are remembered, in 5 MB. Beyond, those without requests for the longest time are forgotten.
 pub(crate) const MAX_CALLERS: usize = 1 << 16;
 
-/// See the module.
+/// The callers of the last minutes, by the hashes of users.
 #[derive(Debug, Default)]
 pub(crate) struct Callers {
     known: HashMap<u64, Caller>,
-    /// To ask by a clock is ordinary at present.
+    /// Requests by a clock are ordinary at present.
     regular_is_ordinary: bool,
 }
 
@@ -67,8 +67,8 @@ struct Caller {
 }
 
 impl Callers {
-    /// Takes the requests of a window in: who, and when, in µs, in order.
-    pub(crate) fn learn(&mut self, requests: impl Iterator<Item = (u64, u64)>, now: u64) {
+    /// Records the requests of a window, in order: the hash of the user, and the time in µs.
+    pub(crate) fn record(&mut self, requests: impl Iterator<Item = (u64, u64)>, now: u64) {
         let until = now + LEFT_OUT.as_micros() as u64;
         let mut counts: HashMap<u64, u32> = HashMap::new();
         for (user, at) in requests {
@@ -79,7 +79,7 @@ impl Callers {
                 }
                 std::collections::hash_map::Entry::Occupied(mut place) => {
                     let caller = place.get_mut();
-                    if caller.waited(at) {
+                    if caller.record(at) {
                         caller.regular_until = until;
                     }
                 }
@@ -96,7 +96,7 @@ impl Callers {
         self.regular_is_ordinary = regular >= MIN_ORDINARY && regular * ORDINARY > present;
     }
 
-    /// Whether this one is left out.
+    /// Whether the requests of a user are left out.
     pub(crate) fn is_automated(&self, user: u64, now: u64) -> bool {
         self.known.get(&user).is_some_and(|caller| {
             caller.often_until > now || (caller.regular_until > now && !self.regular_is_ordinary)
@@ -121,8 +121,8 @@ impl Callers {
 }
 
 impl Caller {
-    /// It asked again; whether that shows a clock.
-    fn waited(&mut self, at: u64) -> bool {
+    /// Records one more request; whether the last ones came by a clock.
+    fn record(&mut self, at: u64) -> bool {
         let gap = at.saturating_sub(self.last) as f64;
         self.last = self.last.max(at);
         // Welford's recurrence.
@@ -158,7 +158,7 @@ mod tests {
     const SECOND: u64 = 1_000_000;
     const WINDOW: u64 = 2 * SECOND;
 
-    /// Requests of one who comes at random, `rate` a second, within a window from `start`.
+    /// Requests of a user who comes at random, `rate` a second, within a window from `start`.
     fn at_random(rng: &mut fastrand::Rng, rate: f64, start: u64) -> Vec<u64> {
         let mut at = start as f64;
         let mut all = Vec::new();
@@ -171,12 +171,12 @@ mod tests {
         }
     }
 
-    fn learn(callers: &mut Callers, mut requests: Vec<(u64, u64)>, now: u64) {
+    fn record(callers: &mut Callers, mut requests: Vec<(u64, u64)>, now: u64) {
         requests.sort_by_key(|(_, at)| *at);
-        callers.learn(requests.into_iter(), now);
+        callers.record(requests.into_iter(), now);
     }
 
-    /// Two hundred people from one request in a hundred seconds to two a second, for 10,000 windows.
+    /// Two hundred users from one request in a hundred seconds to two a second, for 10,000 windows.
     #[test]
     fn people_who_come_at_random_stay_in() {
         let mut rng = fastrand::Rng::with_seed(7);
@@ -189,14 +189,15 @@ mod tests {
                 let rate = 0.01 * 200_f64.powf(user as f64 / 199.0);
                 requests.extend(at_random(&mut rng, rate, start).into_iter().map(|at| (user, at)));
             }
-            let who: std::collections::HashSet<u64> =
+            let subject: std::collections::HashSet<u64> =
                 requests.iter().map(|(user, _)| *user).collect();
-            learn(&mut callers, requests, start + WINDOW);
-            of += who.len();
-            out += who.iter().filter(|&&user| callers.is_automated(user, start + WINDOW)).count();
+            record(&mut callers, requests, start + WINDOW);
+            of += subject.len();
+            out +=
+                subject.iter().filter(|&&user| callers.is_automated(user, start + WINDOW)).count();
         }
         assert!(of > 500_000, "{of} are too few to tell");
-        assert!(out as f64 <= 1e-5 * of as f64, "{out} of {of} were taken for robots");
+        assert!(out as f64 <= 1e-5 * of as f64, "{out} of {of} were taken for automated traffic");
     }
 
     #[test]
@@ -212,7 +213,7 @@ mod tests {
                 };
                 requests.extend(crawls.into_iter().map(|at| (999, at)));
                 let mut callers = Callers::default();
-                learn(&mut callers, requests, WINDOW);
+                record(&mut callers, requests, WINDOW);
                 assert!(callers.is_automated(999, WINDOW), "{others} others, {is_regular}");
                 assert!((0..others).all(|user| !callers.is_automated(user, WINDOW)));
                 let later = WINDOW + LEFT_OUT.as_micros() as u64;
@@ -238,7 +239,7 @@ mod tests {
                 // Every 20 s, give or take some milliseconds.
                 requests.push((999, start + rng.u64(..50_000)));
             }
-            learn(&mut callers, requests, start + WINDOW);
+            record(&mut callers, requests, start + WINDOW);
             if callers.is_automated(999, start + WINDOW) {
                 found_at = found_at.or(Some(window));
             }
@@ -249,22 +250,26 @@ mod tests {
 
     #[test]
     fn where_everybody_does_it_it_is_ordinary() {
-        // Pages of forty shelves, each asked for.
+        // Pages of forty shelves, with a request for each.
         let shelves: Vec<(u64, u64)> = (0..30)
             .flat_map(|user| (0..60).map(move |n| (user, user * 50_000 + n * 700)))
             .collect();
         let mut callers = Callers::default();
-        // One of them asks ten times as often still.
+        // One of them has ten times as many requests still.
         let one: Vec<(u64, u64)> = (0..601).map(|n| (999, n * n)).collect();
-        learn(&mut callers, [shelves, one].concat(), WINDOW);
+        record(&mut callers, [shelves, one].concat(), WINDOW);
         assert!((0..30).all(|user| !callers.is_automated(user, WINDOW)));
         assert!(callers.is_automated(999, WINDOW));
 
-        // An application that asks every two seconds.
+        // An application with a request every two seconds.
         let mut callers = Callers::default();
         for window in 0..20 {
             let start = window * WINDOW;
-            learn(&mut callers, (0..30).map(|user| (user, start + user)).collect(), start + WINDOW);
+            record(
+                &mut callers,
+                (0..30).map(|user| (user, start + user)).collect(),
+                start + WINDOW,
+            );
         }
         assert!((0..30).all(|user| !callers.is_automated(user, 20 * WINDOW)));
     }
@@ -274,7 +279,7 @@ mod tests {
         let mut callers = Callers::default();
         let page = |start: u64| (0..40).map(move |n| (1, start + n * 20_000));
         for window in [0, 5, 9] {
-            learn(&mut callers, page(window * WINDOW).collect(), (window + 1) * WINDOW);
+            record(&mut callers, page(window * WINDOW).collect(), (window + 1) * WINDOW);
             assert!(!callers.is_automated(1, (window + 1) * WINDOW), "window {window}");
         }
         let mut callers = Callers::default();
@@ -282,7 +287,7 @@ mod tests {
         for window in 0..4 {
             let start = window * WINDOW;
             let crawl = (0..20).map(|n| (1, start + n * SECOND / 10)).collect();
-            learn(&mut callers, crawl, start + WINDOW);
+            record(&mut callers, crawl, start + WINDOW);
             found.push(callers.is_automated(1, start + WINDOW));
         }
         assert_eq!(found, [false, false, false, true]);
@@ -291,7 +296,7 @@ mod tests {
     #[test]
     fn requests_that_come_at_once_are_no_clock() {
         let mut callers = Callers::default();
-        learn(&mut callers, vec![(1, 500); BURST as usize], WINDOW);
+        record(&mut callers, vec![(1, 500); BURST as usize], WINDOW);
         assert!(!callers.is_automated(1, WINDOW));
     }
 
@@ -299,11 +304,11 @@ mod tests {
     fn memory_is_bounded_and_keeps_whom_it_found() {
         let mut callers = Callers::default();
         let crawl = (0..100).map(|n| (u64::MAX, n * SECOND / 50)).chain([(1, 0), (2, 0)]);
-        learn(&mut callers, crawl.collect(), WINDOW);
+        record(&mut callers, crawl.collect(), WINDOW);
         for window in 1..20_u64 {
             let start = window * WINDOW;
             let crowd = (0..20_000).map(|n| (window << 32 | n, start + n)).collect();
-            learn(&mut callers, crowd, start + WINDOW);
+            record(&mut callers, crowd, start + WINDOW);
             assert!(callers.known.len() <= MAX_CALLERS);
             assert!(callers.is_automated(u64::MAX, start + WINDOW), "window {window}");
         }

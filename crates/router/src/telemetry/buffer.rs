@@ -2,8 +2,8 @@
 //!
 //! An answer costs one lock, held for a push. All is bounded; what has no room is counted.
 
-use super::observation::{Counts, Key, Observation, Side, Who};
-use super::rewards::{Event, Reward, may_say_what_it_is_of};
+use super::observation::{Counts, Observation, Side, SubjectHash, WindowKey};
+use super::rewards::{Reward, RewardEvent, may_say_what_it_is_of};
 use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
 use marquee_core::plan::Trial;
 use marquee_core::rollout::window::MirrorDiff;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// What events and answers are told to. Cheap to share; does nothing until reports are taken.
+/// Takes answers and rewards until their window is over. Cheap to share; does nothing until reports are taken.
 pub struct RouterTelemetry {
     batch: Mutex<Batch>,
     is_on: AtomicBool,
@@ -27,27 +27,27 @@ pub(crate) struct Batch {
     pub(crate) answers: Vec<(usize, Observation)>,
     /// Each with the number of its tally.
     pub(crate) pairs: Vec<(usize, Pair)>,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<RewardEvent>,
 }
 
 /// What is counted of one trial at one share, or of one surface, at once.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    pub(crate) key: Key,
+    pub(crate) key: WindowKey,
     /// Requests that were to be mirrored and were not.
     pub(crate) skipped: u64,
     /// What had no room.
     pub(crate) dropped: u64,
     /// The first pair of the window, which is like any other, and then the one with the least in common:
     /// what a reader wants to see. Each with its user.
-    pub(crate) first: Option<(Who, MirrorDiff)>,
-    pub(crate) least: Option<(Who, MirrorDiff)>,
+    pub(crate) first: Option<(SubjectHash, MirrorDiff)>,
+    pub(crate) least: Option<(SubjectHash, MirrorDiff)>,
 }
 
 /// A request that both sides answered.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    pub(crate) who: Who,
+    pub(crate) subject: SubjectHash,
     /// The baseline's answer and the candidate's.
     pub(crate) sides: [Side; 2],
     /// What the two lists have in common, and the same with weight on the first ranks; none if there are
@@ -68,7 +68,7 @@ impl Batch {
             return None;
         }
         self.tallies.push(Tally {
-            key: Key::of(counts),
+            key: WindowKey::of(counts),
             skipped: 0,
             dropped: 0,
             first: None,
@@ -80,9 +80,10 @@ impl Batch {
     /// One more answer.
     pub(crate) fn observe<'a>(&mut self, counts: impl Into<Counts<'a>>, observation: Observation) {
         let Some(number) = self.tally(counts.into()) else { return };
-        match self.answers.len() < MAX_OBSERVATIONS {
-            true => self.answers.push((number, observation)),
-            false => self.tallies[number].dropped += 1,
+        if self.answers.len() < MAX_OBSERVATIONS {
+            self.answers.push((number, observation));
+        } else {
+            self.tallies[number].dropped += 1;
         }
     }
 
@@ -96,9 +97,9 @@ impl Batch {
         }
         if let Some(diff) = diff {
             if tally.first.is_none() {
-                tally.first = Some((pair.who, diff));
+                tally.first = Some((pair.subject, diff));
             } else if tally.least.as_ref().is_none_or(|(_, least)| diff.overlap < least.overlap) {
-                tally.least = Some((pair.who, diff));
+                tally.least = Some((pair.subject, diff));
             }
         }
         self.pairs.push((number, pair));
@@ -112,7 +113,7 @@ impl Batch {
     }
 
     /// Something came of an answer.
-    pub(crate) fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: RewardEvent) {
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
         }
@@ -137,14 +138,17 @@ impl RouterTelemetry {
         Self { batch: Mutex::default(), is_on: AtomicBool::new(false), began: Instant::now() }
     }
 
-    /// Something came of an answer: counts it for what the answer's id says that it is of. Returns at once; ids that nobody gave and rewards beyond what an answer can have
-    /// are left out when the window is closed.
+    /// Counts a reward for what the answer's id says that it is of. Returns at once; ids that no router gave and
+    /// rewards beyond what an answer can have are left out when the window is closed.
     pub fn event(&self, recommendation_id: &str, user_id: &str, reward: Reward) {
         if !self.is_on() || !may_say_what_it_is_of(recommendation_id) {
             return;
         }
-        let event =
-            Event { recommendation_id: recommendation_id.into(), user_id: user_id.into(), reward };
+        let event = RewardEvent {
+            recommendation_id: recommendation_id.into(),
+            user_id: user_id.into(),
+            reward,
+        };
         self.with(|batch| batch.event(event));
     }
 

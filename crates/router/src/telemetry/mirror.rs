@@ -1,14 +1,14 @@
-//! Requests that both sides of a rollout answer again, for nobody.
+//! Requests that both sides of a rollout answer again, for comparison only.
 //!
-//! Whoever asked has the answer by then. Both sides answer anew, in an order drawn by lot: whoever comes
-//! second finds the user's rows in the caches, and whoever served had hedges and the caller's place, so that
+//! The caller has the answer by then. Both sides answer anew, in an order drawn by lot: the second one
+//! finds the user's rows in the caches, and the side that served had hedges and the caller's place, so that
 //! the answer which the caller got is no fair match for one made afterwards.
 //!
 //! What is mirrored has a budget of its own, yields to callers, and teaches the router nothing of its nodes:
 //! a candidate whose searches hang must not make nodes look dead that answer the baseline well.
 
 use super::buffer::{Pair, RouterTelemetry};
-use super::observation::{Outcome, Side, Who};
+use super::observation::{AnswerOutcome, List, Side, SubjectHash};
 use super::observer::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
 use crate::admission::limit::Admission;
@@ -25,10 +25,10 @@ use tokio::time::Instant;
 /// Mirrored requests under way at once: at 10 ms each, 6,400 a second...
 pub(crate) const MAX_MIRRORED: usize = 64;
 /// ...and at most one for so many requests that the router takes on at once, so that at most 6 % of what
-/// it can do is done for nobody.
+/// it can do is done for comparison only.
 pub(crate) const MIRROR_BUDGET_SHARE: usize = 16;
 
-/// See the module.
+/// The budget of mirrored requests, and what answers them.
 pub(crate) struct Mirror {
     engine: Arc<Engine>,
     telemetry: Arc<RouterTelemetry>,
@@ -37,7 +37,7 @@ pub(crate) struct Mirror {
 }
 
 /// A request that was answered and is to be answered again.
-pub(crate) struct Request {
+pub(crate) struct MirroredRequest {
     /// The plan of the first answer; the second is by the same one.
     pub(crate) plan: Arc<Plan>,
     pub(crate) request: RankingRequest,
@@ -47,7 +47,7 @@ pub(crate) struct Request {
     pub(crate) first: usize,
     /// The trial, and the arm that served.
     pub(crate) trial: Trial,
-    pub(crate) who: Who,
+    pub(crate) subject: SubjectHash,
     pub(crate) recommendation_id: String,
     /// How long the caller would have waited.
     pub(crate) time: Duration,
@@ -68,7 +68,7 @@ impl Mirror {
     }
 
     /// Answers a request again in a task of its own, or counts it as skipped.
-    pub(crate) fn start(&self, trial: &Trial, request: impl FnOnce() -> Request) {
+    pub(crate) fn start(&self, trial: &Trial, request: impl FnOnce() -> MirroredRequest) {
         match self.place() {
             Some(place) => {
                 let (engine, telemetry) = (Arc::clone(&self.engine), Arc::clone(&self.telemetry));
@@ -79,23 +79,32 @@ impl Mirror {
     }
 
     fn place(&self) -> Option<OwnedSemaphorePermit> {
-        match self.admission.is_half_full() {
-            true => None,
-            false => Arc::clone(&self.places).try_acquire_owned().ok(),
+        if self.admission.is_half_full() {
+            return None;
         }
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 }
 
 async fn answer_again(
     engine: Arc<Engine>,
     telemetry: Arc<RouterTelemetry>,
-    request: Request,
+    request: MirroredRequest,
     _place: OwnedSemaphorePermit,
 ) {
     // The caller's answer is on its way out on this very thread: let it pass.
     yield_now().await;
-    let Request { plan, request, routes, first, trial, who, recommendation_id, time, is_alone } =
-        request;
+    let MirroredRequest {
+        plan,
+        request,
+        routes,
+        first,
+        trial,
+        subject,
+        recommendation_id,
+        time,
+        is_alone,
+    } = request;
     let mut sides: [Option<(Side, Vec<String>)>; 2] = [None, None];
     let [baseline, candidate] = routes;
     let mut in_order = [(0, baseline), (1, candidate)];
@@ -107,7 +116,7 @@ async fn answer_again(
         let (outcome, items) = match &result {
             Some(Ok(answer)) => (Some(outcome_of(&request, answer)), first_items(answer)),
             Some(Err(error)) => {
-                (error.blames_arm().map(|code| Outcome::Failed(code as u32)), Vec::new())
+                (error.blames_arm().map(|code| AnswerOutcome::Failed(code as u32)), Vec::new())
             }
             None => (None, Vec::new()),
         };
@@ -126,18 +135,22 @@ async fn answer_again(
         baseline,
         candidate,
     });
-    telemetry.with(|batch| batch.pair(&trial, Pair { who, sides: [one, other], in_common }, diff));
+    telemetry
+        .with(|batch| batch.pair(&trial, Pair { subject, sides: [one, other], in_common }, diff));
 }
 
 /// What two lists have in common, by both measures; none if one side has no list.
 fn in_common(one: &Side, other: &Side) -> Option<(f64, f64)> {
-    let list = |side: &Side| match &side.outcome {
-        Outcome::Answered { list, .. } => *list,
-        Outcome::Failed(_) => None,
-    };
-    let (one, other) = (list(one)?, list(other)?);
-    let (one, other) = (one.items(), other.items());
-    Some((overlap(one, other), rank_biased_overlap(one, other)))
+    let (first, second) = (list_of(one)?, list_of(other)?);
+    let (first, second) = (first.items(), second.items());
+    Some((overlap(first, second), rank_biased_overlap(first, second)))
+}
+
+fn list_of(side: &Side) -> Option<&List> {
+    match &side.outcome {
+        AnswerOutcome::Answered { list, .. } => list.as_ref(),
+        AnswerOutcome::Failed(_) => None,
+    }
 }
 
 fn unix_ms() -> u64 {

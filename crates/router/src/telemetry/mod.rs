@@ -4,32 +4,33 @@
 //! service ──an answer, once it is made──▶ observer ──one short push──▶ buffer
 //!                                            └─ some requests again, by the other side ─▶ buffer
 //! events  ──clicks, plays, purchases────────────────────────────────────────────────────▶ buffer
-//!                        every 2 s:  buffer ──close (pure)──▶ one window a trial ──▶ whoever reports
+//!                        every 2 s:  buffer ──close (pure)──▶ one window a trial ──▶ reports
 //! ```
 //!
 //! - `observation`: an answer as it is kept until its window is over: hashes and numbers, no text.
 //! - `buffer`: what a window is made of, bounded.
 //! - `window`: what is made of it; pure.
-//! - `automated`: who is no person; pure.
+//! - `automated`: finds automated traffic; pure.
 //! - `overlap`: how much two lists have in common; pure.
 //! - `rewards`: what answers are called, so that what comes of them finds their arm; pure.
 //! - `observer`: what of a call is an observation, and whether it is mirrored.
 //! - `mirror`: the budget of mirrored requests, and how one is answered.
 //! - `report`: closes windows and hands them over.
 //!
-//! Nothing is observed or mirrored until somebody takes the reports
+//! Nothing is observed or mirrored until the reports are taken
 //! ([`Router::reports`](crate::Router::reports)).
 //!
 //! **What counts.** Answers count for the arm of their trial; those that belong to none for their surface.
 //! All calls count with their errors, latencies, emptiness, coverage and fallbacks; recommendations alone
-//! count with their lists, scores and rewards, and are mirrored: a list of given items says nothing of taste. Errors that no arm can help
+//! count with their lists, scores and rewards, and are mirrored: a list of given items says nothing of what a model
+//! would recommend. Errors that no arm can help
 //! ([`RouterError::blames_arm`](crate::RouterError)) do not count at all. If one request of a batch has
-//! no answer the batch has none, and only that request counts. The time of a batch of many is nobody's.
+//! no answer the batch has none, and only that request counts. The time of a batch of several requests counts for none of them.
 //!
 //! Every reason for a fallback counts, even that a user is unknown: arms have like users, so reasons that
 //! lie in users cancel out, and a version that has forgotten half of the users is found by this alone.
 //!
-//! Deliberately missing: calls that the caller broke off (there is nobody left to take notes), and state
+//! Deliberately missing: calls that the caller broke off (they are dropped before they can be noted), and state
 //! that outlives the process.
 
 mod automated;
@@ -50,7 +51,7 @@ pub use rewards::Reward;
 
 pub(crate) use mirror::Mirror;
 pub(crate) use observation::Counts;
-pub(crate) use observer::{Call, Observer};
+pub(crate) use observer::{ObservedCall, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use rewards::name_answer;
 

@@ -37,13 +37,13 @@ impl<'a> From<&'a Trial> for Counts<'a> {
 
 /// Whose window it is: what was measured at different shares is not mixed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub(crate) struct WindowKey {
     pub(crate) scope: Scope,
     pub(crate) arms: usize,
     pub(crate) weight_basis_points: u32,
 }
 
-impl Key {
+impl WindowKey {
     pub(crate) fn of(counts: Counts<'_>) -> Self {
         match counts {
             Counts::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
@@ -75,16 +75,16 @@ impl Key {
     }
 }
 
-/// Whom an answer was for: the user, or for similar items the item, which the split goes by then.
+/// The user that an answer was for, or for similar items the item, by which the split goes then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Who {
+pub(crate) struct SubjectHash {
     /// A hash that is the same on every router, and no id.
     pub(crate) hash: u64,
     /// Not an item.
     pub(crate) is_user: bool,
 }
 
-impl Who {
+impl SubjectHash {
     pub(crate) fn user(user_id: &str) -> Self {
         Self { hash: hash_user(user_id), is_user: true }
     }
@@ -99,13 +99,13 @@ impl Who {
     }
 }
 
-/// See the module.
+/// How one request was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     /// Of which arm.
     pub(crate) arm: usize,
-    pub(crate) who: Who,
-    /// When it was asked for, in µs of the router's own clock.
+    pub(crate) subject: SubjectHash,
+    /// When the request came, in µs of the router's own clock.
     pub(crate) at_micros: u64,
     pub(crate) side: Side,
 }
@@ -115,12 +115,12 @@ pub(crate) struct Observation {
 pub(crate) struct Side {
     /// None where others of a batch shared the time.
     pub(crate) latency_micros: Option<u64>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: AnswerOutcome,
 }
 
-/// What came of it.
+/// An answer or an error, in numbers.
 #[derive(Clone, Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum AnswerOutcome {
     /// An error with this gRPC code that the arm is to blame for.
     Failed(u32),
     /// An answer.
@@ -139,7 +139,7 @@ pub(crate) struct List {
     /// Hashes of their ids, the same on every router.
     items: [u64; MAX_DIFF_ITEMS],
     len: usize,
-    /// The hash of the recommendation's id; 0 for an answer that nobody got.
+    /// The hash of the recommendation's id; 0 for an answer to a mirrored request.
     pub(crate) answer: u64,
     /// The best item's; none for an empty list.
     pub(crate) score: Option<f64>,

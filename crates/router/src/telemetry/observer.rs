@@ -1,20 +1,19 @@
 //! What of a call is an observation, and which requests are mirrored.
 
 use super::buffer::RouterTelemetry;
-use super::mirror::{Mirror, Request};
-use super::observation::{Counts, List, Observation, Outcome, Side, Who};
+use super::mirror::{Mirror, MirroredRequest};
+use super::observation::{AnswerOutcome, Counts, List, Observation, Side, SubjectHash};
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
 use crate::explanation::answer::RankingAnswer;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::plan::{Plan, Route};
-use marquee_proto::v1::FallbackReason;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a call was and what came of it.
-pub(crate) struct Call<'a> {
+pub(crate) struct ObservedCall<'a> {
     pub(crate) requests: &'a [RankingRequest],
     /// The plan that it was answered by.
     pub(crate) plan: &'a Arc<Plan>,
@@ -39,7 +38,7 @@ impl Observer {
 
     /// Notes what answers were like. `draw`: numbers in 0..10,000 that decide what is mirrored, and which
     /// side comes first then.
-    pub(crate) fn observe(&self, call: &Call<'_>, mut draw: impl FnMut() -> u32) {
+    pub(crate) fn observe(&self, call: &ObservedCall<'_>, mut draw: impl FnMut() -> u32) {
         if !self.telemetry.is_on() {
             return;
         }
@@ -69,7 +68,7 @@ impl Observer {
                     let Ok(route) = call.plan.route(&request.surface, request.subject.id()) else {
                         continue;
                     };
-                    let side = Side { latency_micros, outcome: Outcome::Failed(code as u32) };
+                    let side = Side { latency_micros, outcome: AnswerOutcome::Failed(code as u32) };
                     self.note(call, request, &route, side, "", &mut draw);
                 }
             }
@@ -78,28 +77,28 @@ impl Observer {
 
     fn note(
         &self,
-        call: &Call<'_>,
+        call: &ObservedCall<'_>,
         request: &RankingRequest,
         route: &Route,
         side: Side,
         recommendation_id: &str,
         draw: &mut impl FnMut() -> u32,
     ) {
-        let (counts, who) = (Counts::of(route), who_of(&request.subject));
+        let (counts, subject) = (Counts::of(route), who_of(&request.subject));
         let at_micros = self.telemetry.micros(call.began);
-        let observation = Observation { arm: counts.arm(), who, at_micros, side };
+        let observation = Observation { arm: counts.arm(), subject, at_micros, side };
         self.telemetry.with(|batch| batch.observe(counts, observation));
         let Some(trial) = &route.trial else { return };
         let Some(routes) = mirrored_by(call.plan, request, route, trial.arm, draw()) else {
             return;
         };
-        self.mirror.start(trial, || Request {
+        self.mirror.start(trial, || MirroredRequest {
             plan: Arc::clone(call.plan),
             request: RankingRequest { explain: false, ..request.clone() },
             routes,
             first: (draw() % 2) as usize,
             trial: trial.clone(),
-            who,
+            subject,
             recommendation_id: recommendation_id.into(),
             time: call.time,
             is_alone: call.requests.len() == 1,
@@ -108,7 +107,8 @@ impl Observer {
 }
 
 /// The routes of both sides by which a request is answered again, if it is: with the chance that its rollout
-/// says. What ended in an error is asked again too: else the side that served would look as if it never failed.
+/// says. Requests that ended in an error are mirrored, too: else the side that served would look as if it never
+/// failed.
 fn mirrored_by(
     plan: &Plan,
     request: &RankingRequest,
@@ -126,26 +126,26 @@ fn mirrored_by(
     Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 
-fn who_of(subject: &Subject) -> Who {
+fn who_of(subject: &Subject) -> SubjectHash {
     match subject {
-        Subject::User(id) => Who::user(id),
-        Subject::Item(id) | Subject::Text(id) => Who::item(id),
+        Subject::User(id) => SubjectHash::user(id),
+        Subject::Item(id) | Subject::Text(id) => SubjectHash::item(id),
     }
 }
 
 /// An answer in numbers.
-pub(crate) fn outcome_of(request: &RankingRequest, answer: &RankingAnswer) -> Outcome {
+pub(crate) fn outcome_of(request: &RankingRequest, answer: &RankingAnswer) -> AnswerOutcome {
     let score = answer.items.first().map(|item| item.score);
     let ids = answer.items.iter().map(|item| item.item_id.as_str());
-    Outcome::Answered {
+    AnswerOutcome::Answered {
         is_empty: answer.items.is_empty(),
         is_partial: !answer.shards_missing.is_empty(),
-        is_fallback: answer.fallback != FallbackReason::Unspecified,
+        is_fallback: answer.fallback.is_some(),
         list: request.is_recommendation().then(|| List::of(&answer.recommendation_id, ids, score)),
     }
 }
 
-/// The ids of an answer's first items, for those who read what was compared.
+/// The ids of an answer's first items, for readers of the comparison.
 pub(crate) fn first_items(answer: &RankingAnswer) -> Vec<String> {
     let first = answer.items.iter().take(marquee_core::rollout::window::MAX_DIFF_ITEMS);
     first.map(|item| item.item_id.clone()).collect()

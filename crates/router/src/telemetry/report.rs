@@ -1,11 +1,11 @@
 //! Closes windows and hands them over.
 //!
-//! Windows add up, so nothing is lost while the reader is slow: what finds no room in the queue waits and
+//! Windows add up, so nothing is dropped while the reader is slow: what finds no room in the queue waits and
 //! is added to the next one of the same trial and share, or surface. Only what waits for more of them than
 //! [`MAX_KEYS`] is dropped, the least share of a trial first, and said once.
 
 use super::buffer::{Batch, RouterTelemetry};
-use super::observation::Key;
+use super::observation::WindowKey;
 use super::window::{Memory, close};
 use super::{MAX_KEYS, WINDOW};
 use marquee_core::plan::Plan;
@@ -25,7 +25,7 @@ const MAX_REPORTS: usize = MAX_KEYS;
 /// What was measured of one trial while its arms had the same shares, or of one surface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Which.
+    /// The trial or surface that it is of.
     pub scope: Scope,
     /// The share of the last arm; 0 for a surface.
     pub weight_basis_points: u32,
@@ -50,10 +50,10 @@ pub(crate) struct Reporting {
 impl Reporting {
     /// Closes the last window and hands it over.
     pub(crate) async fn finish(self) {
-        // Who has ended already needs no telling.
+        // A task that has ended already cannot be told.
         let _ = self.stop.send(());
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "the last windows of telemetry are lost");
+            tracing::error!(%error, "the last windows of telemetry were not reported");
         }
     }
 
@@ -110,7 +110,7 @@ async fn run(
                     memory
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a window of telemetry is lost, and what was remembered");
+                    tracing::error!(%error, "a window of telemetry could not be closed; what was remembered of callers is gone, too");
                     Memory::default()
                 }
             };
@@ -126,12 +126,12 @@ async fn run(
 /// Windows that were not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
-    waiting: BTreeMap<Key, Window>,
+    waiting: BTreeMap<WindowKey, Window>,
     has_complained: bool,
 }
 
 impl Backlog {
-    pub(crate) fn add(&mut self, windows: Vec<(Key, Window)>) {
+    pub(crate) fn add(&mut self, windows: Vec<(WindowKey, Window)>) {
         for (key, window) in windows {
             self.waiting.entry(key).or_default().absorb(&window);
         }
@@ -140,12 +140,12 @@ impl Backlog {
     /// Sends what there is room for.
     pub(crate) fn send(&mut self, reports: &mpsc::Sender<Report>) {
         while let Some((key, window)) = self.waiting.pop_first() {
-            let Key { scope, arms, weight_basis_points } = key;
+            let WindowKey { scope, arms, weight_basis_points } = key;
             let report = Report { scope, weight_basis_points, window };
             let Err(refused) = reports.try_send(report) else { continue };
             if let TrySendError::Full(report) = refused {
                 let Report { scope, weight_basis_points, window } = report;
-                self.waiting.insert(Key { scope, arms, weight_basis_points }, window);
+                self.waiting.insert(WindowKey { scope, arms, weight_basis_points }, window);
                 self.complain();
             }
             return;
@@ -155,9 +155,7 @@ impl Backlog {
 
     fn complain(&mut self) {
         if !std::mem::replace(&mut self.has_complained, true) {
-            tracing::warn!(
-                "nobody takes windows of telemetry: they are added up until somebody does"
-            );
+            tracing::warn!("windows of telemetry are not taken: they are added up until they are");
         }
         while self.waiting.len() > MAX_KEYS {
             self.waiting.pop_first();
@@ -173,8 +171,8 @@ mod tests {
         Window { automated, ..Window::new(2) }
     }
 
-    fn key(trial: u32, weight_basis_points: u32) -> Key {
-        Key { scope: Scope::Trial(format!("t{trial:04}")), arms: 2, weight_basis_points }
+    fn key(trial: u32, weight_basis_points: u32) -> WindowKey {
+        WindowKey { scope: Scope::Trial(format!("t{trial:04}")), arms: 2, weight_basis_points }
     }
 
     #[tokio::test]

@@ -6,10 +6,10 @@
 //! keeps what it answered for long.
 //!
 //! What this router answered lately it remembers all the same ([`Answers`]): whose the answer was, and
-//! what came of it already, so that nobody clicks a mean up. Ids of other routers are remembered from
+//! what came of it already, so that repeated clicks do not raise a mean. Ids of other routers are remembered from
 //! the first event on, and believed if the split puts the event's user on that arm.
 //!
-//! Deliberately missing: telling an event from its repetition. Who records events does that.
+//! Deliberately missing: telling an event from its repetition. The log of events does that.
 
 use super::observation::Counts;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
@@ -29,11 +29,11 @@ const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
 const MAX_HEX_DIGITS: usize = 16;
 /// Answers that are remembered, in 20 MB.
 pub(crate) const MAX_ANSWERS: usize = 200_000;
-/// How long: who has not clicked after half an hour hardly will.
+/// How long they are remembered: after half an hour a click hardly comes any more.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(1_800);
 /// Rewards of one kind that an answer can have: its first items, each once.
 pub(crate) const MAX_REWARDS: u8 = 10;
-/// Seconds that an answer can have been played: four hours, two films. Players that nobody turned off
+/// Seconds that an answer can have been played: four hours, two films. Players that were not turned off
 /// say more.
 pub(crate) const MAX_PLAY_SECONDS: f64 = 4.0 * 3_600.0;
 
@@ -67,7 +67,7 @@ impl Reward {
 
 /// An event, as it is kept until its window is over.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
+pub(crate) struct RewardEvent {
     pub(crate) recommendation_id: String,
     pub(crate) user_id: String,
     pub(crate) reward: Reward,
@@ -92,11 +92,12 @@ pub(crate) fn may_say_what_it_is_of(recommendation_id: &str) -> bool {
 
 /// Whether an id begins as routers' do.
 fn has_head(head: &str) -> bool {
-    let is_hex = |text: &str| {
-        (1..=MAX_HEX_DIGITS).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
     head.split_once('-').is_some_and(|(process, number)| is_hex(process) && is_hex(number))
+}
+
+/// Whether a text is a hexadecimal number as ids have it.
+fn is_hex(text: &str) -> bool {
+    (1..=MAX_HEX_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The surface that the id of an answer without a trial names, if the plan has it.
@@ -194,7 +195,7 @@ impl Answers {
         }
     }
 
-    /// Whose an answer was.
+    /// The user that an answer was for.
     pub(crate) fn user_of(&self, answer: u64) -> Option<u64> {
         self.known.get(&answer).map(|known| known.user)
     }

@@ -1,8 +1,8 @@
 //! Batches in, windows out.
 
 use super::buffer::{Batch, Pair};
-use super::observation::{Counts, Key, List, Observation, Outcome, Side, Who};
-use super::rewards::{Event, MAX_REWARDS, Reward, is_on_arm, name_answer};
+use super::observation::{AnswerOutcome, Counts, List, Observation, Side, SubjectHash, WindowKey};
+use super::rewards::{MAX_REWARDS, Reward, RewardEvent, is_on_arm, name_answer};
 use super::window::{Memory, close};
 use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
 use marquee_core::plan::{Plan, Trial};
@@ -18,8 +18,8 @@ fn trial(weight_basis_points: u32, arm: usize) -> Trial {
 }
 
 /// A list of these items with this id.
-fn list(answer: &str, items: &[&str]) -> Outcome {
-    Outcome::Answered {
+fn list(answer: &str, items: &[&str]) -> AnswerOutcome {
+    AnswerOutcome::Answered {
         is_empty: items.is_empty(),
         is_partial: false,
         is_fallback: false,
@@ -27,9 +27,9 @@ fn list(answer: &str, items: &[&str]) -> Outcome {
     }
 }
 
-fn answered(arm: usize, user: &str, at_micros: u64, outcome: Outcome) -> Observation {
+fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> Observation {
     let side = Side { latency_micros: Some(12_345), outcome };
-    Observation { arm, who: Who::user(user), at_micros, side }
+    Observation { arm, subject: SubjectHash::user(user), at_micros, side }
 }
 
 fn plan() -> Plan {
@@ -41,7 +41,7 @@ fn plan() -> Plan {
     Plan { rollouts: vec![rollout], ..Plan::default() }
 }
 
-fn closed(batch: &Batch) -> Vec<(Key, Window)> {
+fn closed(batch: &Batch) -> Vec<(WindowKey, Window)> {
     close(batch, &mut Memory::default(), &plan(), 2 * SECOND)
 }
 
@@ -65,10 +65,14 @@ fn answers_count_on_their_arm_and_at_their_share() {
     let mut batch = Batch::default();
     batch.observe(&trial(100, 0), answered(0, "ann", 1, list("1", &["a", "b"])));
     batch.observe(&trial(100, 1), answered(1, "bob", 2, list("2", &[])));
-    batch.observe(&trial(100, 1), answered(1, "bob", 3, Outcome::Failed(14)));
+    batch.observe(&trial(100, 1), answered(1, "bob", 3, AnswerOutcome::Failed(14)));
     batch.observe(&trial(5_000, 1), answered(1, "eve", 4, list("3", &["c"])));
-    let partial =
-        Outcome::Answered { is_empty: false, is_partial: true, is_fallback: true, list: None };
+    let partial = AnswerOutcome::Answered {
+        is_empty: false,
+        is_partial: true,
+        is_fallback: true,
+        list: None,
+    };
     batch.observe(&trial(5_000, 1), answered(1, "eve", 5, partial));
     let windows = closed(&batch);
     let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
@@ -136,11 +140,15 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     for n in 0..100 {
         let id = name_answer("3f", n, Some(Counts::Trial(&now)));
         batch.observe(&now, answered(1, &robot, n * 20_000, list(&id, &["a"])));
-        batch.event(Event { recommendation_id: id, user_id: robot.clone(), reward: Reward::Click });
+        batch.event(RewardEvent {
+            recommendation_id: id,
+            user_id: robot.clone(),
+            reward: Reward::Click,
+        });
     }
     let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
     let pair = |user: &str| Pair {
-        who: Who::user(user),
+        subject: SubjectHash::user(user),
         sides: [side(), side()],
         in_common: Some((1.0, 1.0)),
     };
@@ -151,10 +159,10 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     batch.pair(&now, pair("ann"), Some(MirrorDiff { served: 1, ..MirrorDiff::default() }));
     // An item is asked for by many: that is no robot.
     for n in 0..100 {
-        let who = Who::item("i1");
-        let outcome = Outcome::Failed(9);
+        let subject = SubjectHash::item("i1");
+        let outcome = AnswerOutcome::Failed(9);
         let side = Side { latency_micros: None, outcome };
-        batch.observe(&now, Observation { arm: 0, who, at_micros: n * 20_000, side });
+        batch.observe(&now, Observation { arm: 0, subject, at_micros: n * 20_000, side });
     }
     let windows = closed(&batch);
     let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
@@ -172,12 +180,13 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
 fn what_has_no_room_is_counted() {
     let mut batch = Batch::default();
     for n in 0..MAX_OBSERVATIONS + 7 {
-        let outcome = Outcome::Failed(14);
+        let outcome = AnswerOutcome::Failed(14);
         batch.observe(&trial(100, 0), answered(0, &n.to_string(), n as u64, outcome));
     }
     for _ in 0..MAX_PAIRS + 2 {
-        let side = || Side { latency_micros: None, outcome: Outcome::Failed(14) };
-        let pair = Pair { who: Who::user("ann"), sides: [side(), side()], in_common: None };
+        let side = || Side { latency_micros: None, outcome: AnswerOutcome::Failed(14) };
+        let pair =
+            Pair { subject: SubjectHash::user("ann"), sides: [side(), side()], in_common: None };
         batch.pair(&trial(100, 0), pair, None);
     }
     batch.skip(&trial(100, 0));
@@ -200,7 +209,7 @@ fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
     for overlap in [0.5, 0.9, 0.1, 0.7, 0.1] {
         let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
         let pair = Pair {
-            who: Who::user("ann"),
+            subject: SubjectHash::user("ann"),
             sides: [side(), side()],
             in_common: Some((overlap, 0.0)),
         };
@@ -217,7 +226,7 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     let (before, now) = (trial(100, 0), trial(5_000, 1));
     let (ann, bob) = (user_on(&before), user_on(&now));
     let id = name_answer("3f", 1, Some(Counts::Trial(&before)));
-    let event = |id: &str, user: &str, reward| Event {
+    let event = |id: &str, user: &str, reward| RewardEvent {
         recommendation_id: id.into(),
         user_id: user.into(),
         reward,
@@ -255,16 +264,16 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     assert_eq!(sum(late, 1, Measure::Clicks), (0, 0.0));
 }
 
-fn any_outcome() -> impl Strategy<Value = Outcome> {
+fn any_outcome() -> impl Strategy<Value = AnswerOutcome> {
     let items = proptest::collection::vec("[a-f]", 0..14);
     let lists = (items, any::<[bool; 3]>(), proptest::num::f64::ANY, any::<bool>()).prop_map(
         |(items, [is_empty, is_partial, is_fallback], score, has_list)| {
             let list = List::of("x", items.iter().map(String::as_str), Some(score));
             let list = has_list.then_some(list);
-            Outcome::Answered { is_empty, is_partial, is_fallback, list }
+            AnswerOutcome::Answered { is_empty, is_partial, is_fallback, list }
         },
     );
-    prop_oneof![(1_u32..17).prop_map(Outcome::Failed), lists]
+    prop_oneof![(1_u32..17).prop_map(AnswerOutcome::Failed), lists]
 }
 
 proptest! {
@@ -280,14 +289,14 @@ proptest! {
         for (arm, user, at_micros, latency, outcome, weight) in &seen {
             let latency_micros = latency.map(u64::from);
             let side = Side { latency_micros, outcome: outcome.clone() };
-            let who = Who::user(user);
-            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, who, at_micros: *at_micros, side });
+            let subject = SubjectHash::user(user);
+            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, subject, at_micros: *at_micros, side });
         }
         for (one, other, is_alone) in &mirrored {
-            let side = |outcome: &Outcome| {
+            let side = |outcome: &AnswerOutcome| {
                 Side { latency_micros: is_alone.then_some(9), outcome: outcome.clone() }
             };
-            let pair = Pair { who: Who::user("ann"), sides: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
+            let pair = Pair { subject: SubjectHash::user("ann"), sides: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
             batch.pair(&trial(1, 0), pair, None);
         }
         let windows = closed(&batch);

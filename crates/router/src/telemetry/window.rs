@@ -1,10 +1,12 @@
-//! From a batch to windows: leaves out who is no person, and counts all others on their arms. Pure.
+//! From a batch to windows: leaves out automated traffic, and counts all other requests on their arms. Pure.
 
 use super::automated::Callers;
 use super::buffer::{Batch, Pair};
-use super::observation::{Counts, Key, List, Observation, Outcome, Side, Who, hash_of};
+use super::observation::{
+    AnswerOutcome, Counts, List, Observation, Side, SubjectHash, WindowKey, hash_of,
+};
 use super::overlap::share_in;
-use super::rewards::{Answers, Event, may_have_had, surface_of, trial_of};
+use super::rewards::{Answers, RewardEvent, may_have_had, surface_of, trial_of};
 use hdrhistogram::Histogram;
 use marquee_core::plan::Plan;
 use marquee_core::rollout::window::{
@@ -26,14 +28,14 @@ pub(crate) struct Memory {
     previous: BTreeMap<(Scope, Place), Previous>,
 }
 
-/// An arm, of answers that somebody got or of mirrored requests: their lists are compared apart.
+/// An arm, of answers to callers or of mirrored requests: their lists are compared apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Live(usize),
     Mirror(usize),
 }
 
-/// The last lists of an arm, of two users, so that there is always one of somebody else.
+/// The last lists of an arm, of two users, so that there is always one of another user.
 #[derive(Clone, Copy, Debug, Default)]
 struct Previous {
     last: Option<(u64, List)>,
@@ -42,7 +44,7 @@ struct Previous {
 
 /// A window in the making.
 struct Draft {
-    key: Key,
+    key: WindowKey,
     window: Window,
     latencies: BTreeMap<Place, Histogram<u64>>,
     users: HashSet<u64>,
@@ -55,12 +57,13 @@ pub(crate) fn close(
     memory: &mut Memory,
     plan: &Plan,
     now: u64,
-) -> Vec<(Key, Window)> {
+) -> Vec<(WindowKey, Window)> {
     let Memory { callers, answers, previous } = memory;
-    let of_users = batch.answers.iter().map(|(_, observation)| observation);
-    let of_users = of_users.filter(|observation| observation.who.is_user);
-    callers.learn(of_users.map(|it| (it.who.hash, it.at_micros)), now);
-    let is_automated = |who: Who| who.is_user && callers.is_automated(who.hash, now);
+    let observations = batch.answers.iter().map(|(_, observation)| observation);
+    let by_users = observations.filter(|observation| observation.subject.is_user);
+    callers.record(by_users.map(|it| (it.subject.hash, it.at_micros)), now);
+    let is_automated =
+        |subject: SubjectHash| subject.is_user && callers.is_automated(subject.hash, now);
 
     previous.retain(|(scope, _), _| batch.tallies.iter().any(|tally| tally.key.scope == *scope));
     let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
@@ -69,13 +72,13 @@ pub(crate) fn close(
         draft.window.dropped = tally.dropped;
         draft.window.mirror.skipped = tally.skipped;
         let diffs = tally.first.iter().chain(&tally.least);
-        let of_people = diffs.filter(|(who, _)| !is_automated(*who));
-        draft.window.mirror.diffs.extend(of_people.map(|(_, diff)| diff.clone()));
+        let of_users = diffs.filter(|(subject, _)| !is_automated(*subject));
+        draft.window.mirror.diffs.extend(of_users.map(|(_, diff)| diff.clone()));
         drafts.push(draft);
     }
     for (number, observation) in &batch.answers {
         let draft = &mut drafts[*number];
-        if is_automated(observation.who) {
+        if is_automated(observation.subject) {
             draft.window.automated += 1;
             continue;
         }
@@ -84,52 +87,57 @@ pub(crate) fn close(
         if draft.key.is_of_surface() {
             continue;
         }
-        if let Outcome::Answered { list: Some(list), .. } = &observation.side.outcome {
-            answers.remember(list.answer, observation.who.hash, now);
+        if let AnswerOutcome::Answered { list: Some(list), .. } = &observation.side.outcome {
+            answers.remember(list.answer, observation.subject.hash, now);
         }
     }
     for (number, pair) in &batch.pairs {
-        if !is_automated(pair.who) {
+        if !is_automated(pair.subject) {
             drafts[*number].pair(pair, previous);
         }
     }
     for event in &batch.events {
-        let Some((key, arm, who)) = whose(event, answers, plan, now) else { continue };
-        if is_automated(who) {
+        let Some((key, arm, subject)) = whose(event, answers, plan, now) else { continue };
+        if is_automated(subject) {
             continue;
         }
         let answer = hash_of(&event.recommendation_id);
         let Some((measure, value)) = answers.reward(answer, event.reward) else { continue };
-        draft_of(&mut drafts, key).window.arms[arm].reward(measure, who.group(), value);
+        draft_of(&mut drafts, key).window.arms[arm].reward(measure, subject.group(), value);
     }
     drafts.into_iter().map(Draft::finish).collect()
 }
 
 /// What an event counts for and whose it is. An answer that is not known here is believed to be its
 /// user's if the user is on that arm.
-fn whose(event: &Event, answers: &mut Answers, plan: &Plan, now: u64) -> Option<(Key, usize, Who)> {
+fn whose(
+    event: &RewardEvent,
+    answers: &mut Answers,
+    plan: &Plan,
+    now: u64,
+) -> Option<(WindowKey, usize, SubjectHash)> {
     let id = &event.recommendation_id;
     let trial = trial_of(id, plan);
     let counts = match &trial {
         Some(trial) => Counts::Trial(trial),
         None => Counts::Surface(surface_of(id, plan)?),
     };
-    let (key, arm) = (Key::of(counts), counts.arm());
+    let (key, arm) = (WindowKey::of(counts), counts.arm());
     let answer = hash_of(id);
     if let Some(hash) = answers.user_of(answer) {
-        return Some((key, arm, Who { hash, is_user: true }));
+        return Some((key, arm, SubjectHash { hash, is_user: true }));
     }
     let may_have_had = |user: &str| trial.as_ref().is_none_or(|it| may_have_had(it, user, plan));
     if event.user_id.is_empty() || !may_have_had(&event.user_id) {
         return None;
     }
-    let who = Who::user(&event.user_id);
-    answers.remember(answer, who.hash, now);
-    Some((key, arm, who))
+    let subject = SubjectHash::user(&event.user_id);
+    answers.remember(answer, subject.hash, now);
+    Some((key, arm, subject))
 }
 
 /// What events add to may have had no answers in this window.
-fn draft_of(drafts: &mut Vec<Draft>, key: Key) -> &mut Draft {
+fn draft_of(drafts: &mut Vec<Draft>, key: WindowKey) -> &mut Draft {
     let number = drafts.iter().position(|draft| draft.key == key).unwrap_or_else(|| {
         drafts.push(Draft::new(key));
         drafts.len() - 1
@@ -138,7 +146,7 @@ fn draft_of(drafts: &mut Vec<Draft>, key: Key) -> &mut Draft {
 }
 
 impl Draft {
-    fn new(key: Key) -> Self {
+    fn new(key: WindowKey) -> Self {
         let window = Window::new(key.arms);
         Self { key, window, latencies: BTreeMap::new(), users: HashSet::new() }
     }
@@ -148,27 +156,27 @@ impl Draft {
         observation: &Observation,
         previous: &mut BTreeMap<(Scope, Place), Previous>,
     ) {
-        let Observation { arm, who, at_micros: _, side } = observation;
-        self.side(Place::Live(*arm), *who, side, previous);
+        let Observation { arm, subject, at_micros: _, side } = observation;
+        self.side(Place::Live(*arm), *subject, side, previous);
         let stats = &mut self.window.arms[*arm];
-        if who.is_user && self.users.insert(who.hash) {
-            stats.measure(Measure::Users, who.group(), 1.0);
+        if subject.is_user && self.users.insert(subject.hash) {
+            stats.measure(Measure::Users, subject.group(), 1.0);
         }
-        if let Outcome::Answered { list: Some(_), .. } = side.outcome {
+        if let AnswerOutcome::Answered { list: Some(_), .. } = side.outcome {
             for measure in Measure::REWARDS {
-                stats.measure(measure, who.group(), 0.0);
+                stats.measure(measure, subject.group(), 0.0);
             }
         }
     }
 
     fn pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(Scope, Place), Previous>) {
-        let Pair { who, sides, in_common } = pair;
+        let Pair { subject, sides, in_common } = pair;
         for (arm, side) in sides.iter().enumerate() {
-            self.side(Place::Mirror(arm), *who, side, previous);
+            self.side(Place::Mirror(arm), *subject, side, previous);
         }
         if let Some((overlap, rank_biased)) = in_common {
-            self.window.mirror.overlap.add(who.group(), *overlap);
-            self.window.mirror.rank_biased_overlap.add(who.group(), *rank_biased);
+            self.window.mirror.overlap.add(subject.group(), *overlap);
+            self.window.mirror.rank_biased_overlap.add(subject.group(), *rank_biased);
         }
     }
 
@@ -176,11 +184,11 @@ impl Draft {
     fn side(
         &mut self,
         place: Place,
-        who: Who,
+        subject: SubjectHash,
         side: &Side,
         previous: &mut BTreeMap<(Scope, Place), Previous>,
     ) {
-        let group = who.group();
+        let group = subject.group();
         let Side { latency_micros, outcome } = side;
         if let Some(micros) = *latency_micros {
             let slow = (micros + LATENCY_SLACK_MICROS) as f64;
@@ -193,12 +201,12 @@ impl Draft {
         }
         let stats = self.stats(place);
         let (is_empty, is_partial, is_fallback, list) = match outcome {
-            Outcome::Failed(code) => {
+            AnswerOutcome::Failed(code) => {
                 *stats.errors.entry(*code).or_insert(0) += 1;
                 stats.measure(Measure::Answered, group, 0.0);
                 return;
             }
-            Outcome::Answered { is_empty, is_partial, is_fallback, list } => {
+            AnswerOutcome::Answered { is_empty, is_partial, is_fallback, list } => {
                 (*is_empty, *is_partial, *is_fallback, list)
             }
         };
@@ -217,8 +225,9 @@ impl Draft {
             return;
         }
         let before = previous.entry((self.key.scope.clone(), place)).or_default();
-        let same = before.of_another(who.hash).and_then(|it| share_in(list.items(), it.items()));
-        before.take(who.hash, *list);
+        let same =
+            before.of_another(subject.hash).and_then(|it| share_in(list.items(), it.items()));
+        before.take(subject.hash, *list);
         if let Some(same) = same {
             self.stats(place).measure(Measure::Sameness, group, same);
         }
@@ -231,7 +240,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> (Key, Window) {
+    fn finish(mut self) -> (WindowKey, Window) {
         for (place, histogram) in std::mem::take(&mut self.latencies) {
             let mut latencies = Latencies::default();
             for value in histogram.iter_recorded() {
@@ -244,7 +253,7 @@ impl Draft {
 }
 
 impl Previous {
-    /// The last list of somebody who is not this user.
+    /// The last list of another user than this one.
     fn of_another(&self, user: u64) -> Option<&List> {
         let all = [&self.last, &self.other].into_iter().flatten();
         all.into_iter().find(|(whose, _)| *whose != user).map(|(_, list)| list)

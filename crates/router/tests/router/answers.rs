@@ -2,6 +2,7 @@
 
 use crate::ids;
 use crate::support::{Mood, World, films, user};
+use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, FallbackReason, Variant};
 use marquee_router::RouterConfig;
 use tonic::Code;
@@ -48,6 +49,18 @@ async fn other_id(router: &marquee_router::Router) -> String {
     use marquee_proto::v1::recommender_service_server::RecommenderService as _;
     let request = tonic::Request::new(user("u1", 3));
     router.service().recommend(request).await.expect("an answer").into_inner().recommendation_id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_timeout_is_refused() {
+    let world = World::new(vec![films(1, 2, "i", 50, 5)], 2, 1);
+    for (timeout, code) in [("100m", None), ("soon", Some(Code::InvalidArgument))] {
+        let mut request = tonic::Request::new(user("u1", 3));
+        request.metadata_mut().insert("grpc-timeout", timeout.parse().expect("ascii"));
+        let refused = world.service().recommend(request).await.err();
+        assert_eq!(refused.as_ref().map(tonic::Status::code), code, "{timeout}");
+        assert!(refused.is_none_or(|status| status.message().starts_with("grpc-timeout: ")));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod ensembles;
 mod events;
 mod failures;
 mod plans;
+mod preferences;
 mod remembered;
 mod sockets;
 mod support;

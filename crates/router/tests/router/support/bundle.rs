@@ -11,6 +11,8 @@ pub(crate) struct Bundle {
     /// In canonical order: the index is the ordinal.
     pub(crate) items: Vec<Item>,
     pub(crate) users: BTreeMap<String, User>,
+    /// Attributes of users: the index is the ordinal.
+    pub(crate) terms: Vec<String>,
 }
 
 pub(crate) struct Item {
@@ -27,6 +29,12 @@ pub(crate) struct User {
     pub(crate) vector: Vec<f32>,
     /// Ordinals, ascending.
     pub(crate) history: Vec<u32>,
+    /// Those of the history that the user did not like.
+    pub(crate) disliked: Vec<u32>,
+    /// Ordinals of terms.
+    pub(crate) terms: Vec<u32>,
+    /// How many interactions are newer, for each of the history; empty where order does not matter.
+    pub(crate) ages: Vec<f32>,
 }
 
 /// A model with users `u0..` and items `{prefix}0..`, the same whatever the number of shards. User
@@ -54,11 +62,12 @@ pub(crate) fn films(version: u64, shards: u32, prefix: &str, items: u32, users: 
     let mut known: BTreeMap<String, User> = (0..users)
         .map(|n| {
             let history = (0..items).filter(|item| (item * 7 + n) % 11 == 0).collect();
-            (format!("u{n}"), User { vector: vector(1_000_000 + n), history })
+            (format!("u{n}"), User { vector: vector(1_000_000 + n), history, ..User::default() })
         })
         .collect();
-    known.insert("empty".into(), User { vector: vec![0.0; 4], history: vec![] });
-    Bundle { version: ModelVersion::new("films", version), shards, items: all, users: known }
+    known.insert("empty".into(), User { vector: vec![0.0; 4], ..User::default() });
+    let (version, terms) = (ModelVersion::new("films", version), Vec::new());
+    Bundle { version, shards, items: all, users: known, terms }
 }
 
 impl Bundle {
@@ -77,6 +86,18 @@ impl Bundle {
             .collect();
         list.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         list
+    }
+
+    /// The ordinal of an item.
+    pub(crate) fn ordinal(&self, id: &str) -> u32 {
+        let place = self.items.iter().position(|item| item.id == id);
+        place.expect("an item of the bundle") as u32
+    }
+
+    /// The ids of the items that a user has seen.
+    pub(crate) fn seen(&self, user: &str) -> Vec<String> {
+        let history = self.users[user].history.iter();
+        history.map(|&ordinal| self.items[ordinal as usize].id.clone()).collect()
     }
 
     /// What a user should get, by the definition: `count` best items that are not in the history.

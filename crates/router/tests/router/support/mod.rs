@@ -4,6 +4,6 @@ mod bundle;
 mod shard;
 mod world;
 
-pub(crate) use bundle::{Bundle, Item, films};
+pub(crate) use bundle::{Bundle, Item, User, films};
 pub(crate) use shard::{FakeShard, Mood};
 pub(crate) use world::{TRIAL, World, leaf, roll_out, user, users};

@@ -1,6 +1,6 @@
 //! A node that holds fake bundles.
 
-use super::bundle::{Bundle, cosine, dot};
+use super::bundle::{Bundle, Item, cosine, dot};
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
@@ -55,6 +55,8 @@ struct State {
     lookups: usize,
     /// Keys of these.
     keys: usize,
+    /// Ordinals to name.
+    ordinals: usize,
     /// Lookups of nothing, by which nodes are tried.
     probes: usize,
     searches: usize,
@@ -126,6 +128,11 @@ impl FakeShard {
     pub(crate) fn take_keys_and_probes(&self) -> (usize, usize) {
         let mut state = self.state.lock().expect("no panic");
         (std::mem::take(&mut state.keys), std::mem::take(&mut state.probes))
+    }
+
+    /// How many items it was to name by ordinal since this was last asked.
+    pub(crate) fn take_ordinals(&self) -> usize {
+        std::mem::take(&mut self.state.lock().expect("no panic").ordinals)
     }
 
     /// The deadlines that calls brought since this was last asked.
@@ -212,6 +219,7 @@ impl ShardService for FakeShard {
             } else {
                 state.lookups += 1;
                 state.keys += ops.iter().map(|op| op.keys.len()).sum::<usize>();
+                state.ordinals += ops.iter().map(|op| op.ordinals.len()).sum::<usize>();
                 state.epochs.insert(plan_epoch);
             }
         };
@@ -226,11 +234,23 @@ impl ShardService for FakeShard {
                 rows.push(match op.entity() {
                     Entity::User => user_row(&bundle, id, op),
                     Entity::Item => item_row(&bundle, id, op),
-                    Entity::Term => Row::default(),
+                    Entity::Term => term_row(&bundle, id),
                     Entity::Unspecified => panic!("an entity is always named"),
                 });
             }
-            results.push(LookupResult { rows, ..LookupResult::default() });
+            let mut result = LookupResult { rows, ..LookupResult::default() };
+            for shard in &op.ordinal_shards {
+                let bundle = self.bundle(op.version.as_ref(), *shard)?;
+                for &ordinal in &op.ordinals {
+                    let Item { id, title, .. } = &bundle.items[ordinal as usize];
+                    if shard_of(id, bundle.shards) == *shard {
+                        let (item_id, title) = (id.clone(), title.clone());
+                        result.ordinal_rows.push(item_row(&bundle, id, op));
+                        result.ordinal_names.push(RowName { ordinal, item_id, title });
+                    }
+                }
+            }
+            results.push(result);
         }
         Ok(Response::new(LookupResponse { results }))
     }
@@ -280,15 +300,21 @@ fn user_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
     };
     let columns = match op.sparse_matrix.as_str() {
         "" => Vec::new(),
-        "history" => user.history.clone(),
+        "history" | "history_order" => user.history.clone(),
+        "attributes" => user.terms.clone(),
         other => panic!("no matrix {other:?}"),
     };
-    let values = vec![1.0; columns.len()];
+    let value = |(place, ordinal): (usize, &u32)| match op.sparse_matrix.as_str() {
+        "history" => f32::from(u8::from(!user.disliked.contains(ordinal))),
+        "history_order" => user.ages.get(place).copied().unwrap_or_default(),
+        _ => 1.0,
+    };
+    let values = columns.iter().enumerate().map(value).collect();
     Row { found: true, ordinal, vector: vector.into(), columns, values, tags: Vec::new() }
 }
 
 fn item_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
-    assert!(["", "items"].contains(&op.dense_matrix.as_str()));
+    assert!(["", "items", "fold"].contains(&op.dense_matrix.as_str()));
     let Some((ordinal, item)) = (0..).zip(&bundle.items).find(|(_, item)| item.id == id) else {
         return Row::default();
     };
@@ -298,6 +324,15 @@ fn item_row(bundle: &Bundle, id: &str, op: &LookupOp) -> Row {
     };
     let tags = if op.tags { vec![item.tag.clone()] } else { Vec::new() };
     Row { found: true, ordinal, vector: vector.into(), tags, ..Row::default() }
+}
+
+fn term_row(bundle: &Bundle, id: &str) -> Row {
+    let place = bundle.terms.iter().position(|term| term == id);
+    place.map_or_else(Row::default, |place| Row {
+        found: true,
+        ordinal: place as u32,
+        ..Row::default()
+    })
 }
 
 fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
@@ -316,6 +351,21 @@ fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
         (Operation::SparseRowSum, "popularity") => {
             assert_eq!((query.rows.as_slice(), query.weights.as_slice()), (&[0][..], &[1.0][..]));
             bundle.rank(&op.shards, filter, &|item| item.popularity)
+        }
+        // Items are followed by the three after them, and attributes like every fifth item.
+        (Operation::SparseRowSum, matrix @ ("next" | "tastes")) => {
+            let entry = |row: u32, item: u32| match matrix {
+                "next" => [0.0, 3.0, 2.0, 1.0].get(item.wrapping_sub(row) as usize).copied(),
+                _ => (item % 5 == row).then_some(1.0 + item as f32),
+            };
+            let rows = || query.rows.iter().zip(&query.weights);
+            let score = |item: &Item| -> f32 {
+                let item = bundle.ordinal(&item.id);
+                rows().map(|(&row, weight)| weight * entry(row, item).unwrap_or(0.0)).sum()
+            };
+            let mut list = bundle.rank(&op.shards, filter, &score);
+            list.retain(|(score, _)| *score > 0.0);
+            list
         }
         other => panic!("no such search: {other:?}"),
     };

@@ -97,6 +97,14 @@ impl World {
         Router::start_with(config, self.sender.subscribe(), None, none, dialer)
     }
 
+    /// Has films@`version` answer by another recipe from the next epoch on.
+    pub(crate) fn answer_by(&mut self, version: u64, recipe: Recipe) {
+        self.change(|plan| {
+            let version = ModelVersion::new("films", version);
+            plan.versions.get_mut(&version).expect("published").recipe = recipe;
+        });
+    }
+
     /// Serves an ensemble on `default` from the next epoch on.
     pub(crate) fn serve(&mut self, root: EnsembleNode) {
         let name = format!("e{}", self.plan.epoch);

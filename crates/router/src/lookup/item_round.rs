@@ -1,17 +1,17 @@
-//! One round of Lookup calls for vectors of items: of listed items by id, from the shards that hold them, and of the
-//! items that a user's vector is a sum of by ordinal, from whichever shards those are in.
+//! One round of Lookup calls for items: their vectors by id, from the shards that hold them, and their vectors and names
+//! by ordinal, from whichever shards those are in.
 
 use crate::fanout::Round;
 use crate::fanout::node::CallKind;
-use crate::lookup::round::{check_vector, send};
-use crate::lookup::stored_row::components;
+use crate::lookup::round::{check_vector, components, send};
 use crate::planning::shard_map::ShardMap;
 use futures::future::BoxFuture;
+use marquee_core::bounds::MAX_CARRIER_ROWS;
 use marquee_core::id::ModelVersion;
 use marquee_proto::convert_control::version_to_pb;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Entity, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,
+    Entity, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, RowName,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -22,68 +22,70 @@ use tonic::Status;
 /// Rows of one round: with vectors of 1,024 components they are half of what a message between nodes may have.
 const MAX_ROWS: usize = 8_192;
 
-/// Rows of one matrix of items that are to be looked up.
-pub(crate) struct WantedVectors<'a> {
+/// Items of one version that are to be looked up.
+pub(crate) struct WantedItems<'a> {
     /// The version's number in the shard map.
     pub(crate) version: usize,
+    /// The dense matrix; empty for names alone.
     pub(crate) matrix: &'a str,
     /// Items by id.
     pub(crate) ids: Vec<String>,
-    /// Items by ordinal, ascending.
+    /// Items by ordinal, ascending; at most [`MAX_CARRIER_ROWS`].
     pub(crate) ordinals: Vec<u32>,
 }
 
-/// The vectors that were found.
+/// What was found of items.
 #[derive(Debug, Default)]
-pub(crate) struct FoundVectors {
+pub(crate) struct FoundItems {
     pub(crate) by_id: HashMap<String, Vec<f32>>,
     pub(crate) by_ordinal: HashMap<u32, Vec<f32>>,
     /// Ids and titles of items by ordinal.
     pub(crate) names: HashMap<u32, (String, String)>,
 }
 
-/// One round of Lookup calls: all vectors that several requests want.
-pub(crate) struct VectorRound<'a> {
+/// One round of Lookup calls: all items that several requests want.
+pub(crate) struct ItemRound<'a> {
     epoch: u64,
-    ops: Vec<VectorLookup<'a>>,
+    ops: Vec<ItemLookup<'a>>,
     rows: usize,
 }
 
-/// The vectors of one matrix.
-struct VectorLookup<'a> {
+/// The items of one version, and the matrix that has their vectors.
+struct ItemLookup<'a> {
     version: &'a ModelVersion,
     matrix: &'a str,
     shards: Range<usize>,
     /// Shard and id of each item.
     keys: Vec<(usize, String)>,
     ordinals: Vec<u32>,
-    found: FoundVectors,
+    found: FoundItems,
 }
 
-impl<'a> VectorRound<'a> {
+impl<'a> ItemRound<'a> {
     /// A round without rows.
     pub(crate) fn new(epoch: u64) -> Self {
         Self { epoch, ops: Vec::new(), rows: 0 }
     }
 
     /// Whether these would make messages too large.
-    pub(crate) fn is_full_for(&self, wanted: &[WantedVectors<'_>]) -> bool {
-        let more: usize = wanted.iter().map(WantedVectors::rows).sum();
+    pub(crate) fn is_full_for(&self, wanted: &[WantedItems<'_>]) -> bool {
+        let more: usize = wanted.iter().map(WantedItems::rows).sum();
         self.rows > 0 && self.rows + more > MAX_ROWS
     }
 
     /// Adds some rows, and says where to find them.
-    pub(crate) fn add(&mut self, shards: &ShardMap<'a>, wanted: WantedVectors<'a>) -> usize {
+    pub(crate) fn add(&mut self, shards: &ShardMap<'a>, wanted: WantedItems<'a>) -> usize {
+        debug_assert!(wanted.ordinals.len() <= MAX_CARRIER_ROWS, "shards take no more");
         self.rows += wanted.rows();
-        let WantedVectors { version, matrix, ids, ordinals } = wanted;
+        let WantedItems { version, matrix, ids, ordinals } = wanted;
         let keys = ids.into_iter().map(|id| (shards.shard_holding(version, &id), id)).collect();
-        self.ops.push(VectorLookup {
+        self.ops.push(ItemLookup {
             version: shards.version(version).name,
             matrix,
             shards: shards.shards_of(version),
             keys,
             ordinals,
-            found: FoundVectors::default(),
+            found: FoundItems::default(),
         });
         self.ops.len() - 1
     }
@@ -94,18 +96,18 @@ impl<'a> VectorRound<'a> {
     }
 
     /// Takes what was found, after the round.
-    pub(crate) fn take(&mut self, ticket: usize) -> FoundVectors {
+    pub(crate) fn take(&mut self, ticket: usize) -> FoundItems {
         std::mem::take(&mut self.ops[ticket].found)
     }
 }
 
-impl WantedVectors<'_> {
+impl WantedItems<'_> {
     fn rows(&self) -> usize {
         self.ids.len() + self.ordinals.len()
     }
 }
 
-impl VectorLookup<'_> {
+impl ItemLookup<'_> {
     fn of<'p>(&self, shards: &'p [usize]) -> impl Iterator<Item = usize> + use<'p> {
         let mine = self.shards.clone();
         shards.iter().copied().filter(move |shard| mine.contains(shard))
@@ -137,38 +139,40 @@ impl VectorLookup<'_> {
 
     fn check(&self, shards: &[usize], result: &LookupResult) -> Result<(), String> {
         let LookupResult { rows, ordinal_rows, ordinal_names } = result;
-        let wrong = |what: &str| Err(format!("{what} from {}", self.version));
         if rows.len() != self.keys(shards).count() {
-            return wrong("not a row for each key");
+            return Err(format!("not a row for each key from {}", self.version));
         }
         if ordinal_rows.len() != ordinal_names.len() {
-            return wrong("rows without names");
+            return Err(format!("rows without names from {}", self.version));
         }
         for row in rows.iter().filter(|row| row.found).chain(ordinal_rows) {
-            check_vector(&row.vector, true, self.version)?;
+            check_vector(&row.vector, !self.matrix.is_empty(), self.version)?;
         }
-        let was_asked = |(row, name): (&Row, &RowName)| {
-            row.ordinal == name.ordinal && self.ordinals.binary_search(&row.ordinal).is_ok()
-        };
-        match ordinal_rows.iter().zip(ordinal_names).all(was_asked) {
-            true => Ok(()),
-            false => wrong("an item that was not asked for"),
+        for (row, name) in ordinal_rows.iter().zip(ordinal_names) {
+            if row.ordinal != name.ordinal || self.ordinals.binary_search(&row.ordinal).is_err() {
+                return Err(format!("an item that was not asked for from {}", self.version));
+            }
         }
+        Ok(())
     }
 
     fn take_in(&mut self, shards: &[usize], result: LookupResult) {
         let LookupResult { rows, ordinal_rows, ordinal_names } = result;
-        let vector = |row: &Row| components(&row.vector).collect();
         let ids: Vec<String> = self.keys(shards).map(|(_, id)| id.clone()).collect();
-        let by_id = ids.into_iter().zip(&rows).filter(|(_, row)| row.found);
-        self.found.by_id.extend(by_id.map(|(id, row)| (id, vector(row))));
-        self.found.by_ordinal.extend(ordinal_rows.iter().map(|row| (row.ordinal, vector(row))));
-        let names = ordinal_names.into_iter();
-        self.found.names.extend(names.map(|it| (it.ordinal, (it.item_id, it.title))));
+        let FoundItems { by_id, by_ordinal, names } = &mut self.found;
+        for (id, row) in ids.into_iter().zip(&rows).filter(|(_, row)| row.found) {
+            by_id.insert(id, components(&row.vector).collect());
+        }
+        for row in &ordinal_rows {
+            by_ordinal.insert(row.ordinal, components(&row.vector).collect());
+        }
+        for RowName { ordinal, item_id, title } in ordinal_names {
+            names.insert(ordinal, (item_id, title));
+        }
     }
 }
 
-impl Round for VectorRound<'_> {
+impl Round for ItemRound<'_> {
     type Reply = LookupResponse;
 
     fn kind(&self) -> CallKind {
