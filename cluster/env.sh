@@ -1,14 +1,14 @@
-# Shared by the scripts here: where things are and who runs. Sourced, not run.
+# Shared by the scripts here: paths, the nodes' names, and which of them run. Sourced, not run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# The binary; another one may be given in MARQUEE.
+# The binary; MARQUEE may name another one.
 marquee=${MARQUEE:-$here/../target/release/marquee}
 state=$here/../target/cluster
 nodes="control-1 control-2 control-3 shard-1 shard-2 shard-3 shard-4 router-1 router-2"
 control=http://127.0.0.1:7101,http://127.0.0.1:7102,http://127.0.0.1:7103
 
-# The process of this node lives. Asks for its command line too where `ps` is there: after a restart
-# of the machine the number in the file may be another program's.
+# Whether the process of this node runs. Checks its command line, too, where `ps` is there: after a restart of the
+# machine the number in the file may be another program's.
 runs() {
   [ -f "$state/$1.pid" ] || return 1
   if command -v ps >/dev/null; then

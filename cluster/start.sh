@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts every node that does not run, and on the first start trains and publishes a model.
+# Starts every node that does not run. The first start also trains and publishes a model.
 . "$(dirname "$0")/env.sh"
 if [ ! -x "$marquee" ]; then
   echo "there is no $marquee: run \`make build\` first" >&2
@@ -8,7 +8,7 @@ fi
 mkdir -p "$state"
 
 if [ ! -d "$state/bundles" ]; then
-  # Films that are made up, unless MARQUEE_DATA names a directory with others.
+  # Generated films, unless MARQUEE_DATA names a directory with other data.
   data=${MARQUEE_DATA:-$state/data}
   [ -d "$data" ] || "$marquee" demo --write-data "$data"
   # All three bundles or none: a start that was interrupted begins again.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends every node with SIGTERM: they drain and exit. Data stays in target/cluster.
+# Ends every node with SIGTERM: it completes its requests and exits. Data stays in target/cluster.
 . "$(dirname "$0")/env.sh"
 for node in $nodes; do
   runs "$node" && kill -TERM "$(cat "$state/$node.pid")" && echo "stopping $node"

@@ -49,6 +49,20 @@ fn check(name: &str) {
 }
 
 #[test]
+fn make_install_installs_this_crate() {
+    let output = std::process::Command::new("make")
+        .args(["--dry-run", "--no-print-directory", "install"])
+        .current_dir(ROOT)
+        .output()
+        .expect("make starts");
+    let command = String::from_utf8_lossy(&output.stdout).into_owned();
+    let path = command.split("--path ").nth(1).expect("it names a crate").trim();
+    let installed = std::fs::canonicalize(format!("{ROOT}/{path}")).expect("the crate is there");
+    let this = std::fs::canonicalize(env!("CARGO_MANIFEST_DIR")).expect("it is here");
+    assert_eq!(installed, this, "{command}");
+}
+
+#[test]
 fn readme() {
     check("README.md");
 }
