@@ -1,9 +1,9 @@
 //! What it costs to observe an answer: `cargo bench -p marquee-router`.
 //!
 //! A whole answer of ten items over a shard that answers from memory at once: without a trial, in one
-//! that nobody watches, and in one that is watched. What differs is the cost: 0.8 µs of 10 on
+//! without reports, and in one with reports. What differs is the cost: 0.8 µs of 10 on
 //! the machine this was written on. `close` is what an answer costs when windows are made of them, on a thread
-//! that answers nobody: 0.6 µs.
+//! of its own: 0.6 µs.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -31,7 +31,7 @@ fn main() {
     divan::main();
 }
 
-/// Has ten items for everybody.
+/// Has the same ten items for all users.
 struct TenItems;
 
 #[async_trait]

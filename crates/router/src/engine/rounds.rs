@@ -70,20 +70,18 @@ impl Engine {
         }
         let found = self.look_up_rows(&keys, cache, shards, limit).await?;
         let mut looked_up = Vec::with_capacity(planned.len());
-        for (n, (request, found)) in
-            planned.into_iter().zip(wanted.into_iter().zip(found)).enumerate()
-        {
-            let (wanted, found) = found;
+        let all_rows = wanted.into_iter().zip(found);
+        for (n, (request, (wanted, found))) in planned.into_iter().zip(all_rows).enumerate() {
             let rows = LookedUpRows::new(wanted, found);
-            let request = LookedUpRequest::new(request, &rows, shards);
-            looked_up.push(request.map_err(|error| in_batch(error, n))?);
+            let decided = LookedUpRequest::new(request, &rows, shards);
+            looked_up.push(decided.map_err(|error| in_batch(error, n))?);
         }
         self.name_seen_items(&mut looked_up, shards, deadline).await?;
         Ok(looked_up)
     }
 
-    /// Names what versions have seen, so that the other versions of a request leave it out, too. What does not answer
-    /// is not left out.
+    /// Looks up the ids of the items that versions know as seen, so that the other versions of a request leave them
+    /// out, too. Items whose shards do not answer are not left out by others.
     async fn name_seen_items<'a>(
         &self,
         looked_up: &mut [LookedUpRequest<'a>],

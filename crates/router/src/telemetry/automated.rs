@@ -178,7 +178,7 @@ mod tests {
 
     /// Two hundred users from one request in a hundred seconds to two a second, for 10,000 windows.
     #[test]
-    fn people_who_come_at_random_stay_in() {
+    fn users_who_come_at_random_stay_in() {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut callers = Callers::default();
         let (mut out, mut of) = (0, 0);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_keeps_whom_it_found() {
+    fn memory_is_bounded_and_keeps_automated_callers() {
         let mut callers = Callers::default();
         let crawl = (0..100).map(|n| (u64::MAX, n * SECOND / 50)).chain([(1, 0), (2, 0)]);
         record(&mut callers, crawl.collect(), WINDOW);

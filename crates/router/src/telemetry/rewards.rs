@@ -357,7 +357,7 @@ mod tests {
         let rest = MAX_PLAY_SECONDS - 90.0;
         assert_eq!(answers.reward(1, play(1e9)), Some((Measure::PlaySeconds, rest)));
         assert_eq!(answers.reward(1, play(1.0)), None);
-        assert_eq!(answers.reward(2, Reward::Click), None, "nobody knows it");
+        assert_eq!(answers.reward(2, Reward::Click), None, "it is not remembered");
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn sum(window: &Window, arm: usize, measure: Measure) -> (u64, f64) {
     of(window, arm, measure).map_or((0, 0.0), |sums| (sums.total(), sums.sum.iter().sum()))
 }
 
-/// A user whom the split puts on this arm.
+/// A user that the split puts on this arm.
 fn user_on(trial: &Trial) -> String {
     let mut users = (0..).map(|n| format!("u{n}"));
     users.find(|user| is_on_arm(trial, user)).expect("some user is")
@@ -135,14 +135,14 @@ fn lists_are_compared_over_windows() {
 #[test]
 fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     let now = trial(5_000, 1);
-    let robot = user_on(&now);
+    let crawler = user_on(&now);
     let mut batch = Batch::default();
     for n in 0..100 {
         let id = name_answer("3f", n, Some(Counts::Trial(&now)));
-        batch.observe(&now, answered(1, &robot, n * 20_000, list(&id, &["a"])));
+        batch.observe(&now, answered(1, &crawler, n * 20_000, list(&id, &["a"])));
         batch.event(RewardEvent {
             recommendation_id: id,
-            user_id: robot.clone(),
+            user_id: crawler.clone(),
             reward: Reward::Click,
         });
     }
@@ -152,12 +152,12 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
         sides: [side(), side()],
         in_common: Some((1.0, 1.0)),
     };
-    batch.pair(&now, pair(&robot), Some(MirrorDiff::default()));
-    for (n, person) in ["ann", "tom", "eve"].into_iter().enumerate() {
-        batch.observe(&now, answered(1, person, n as u64, list("x", &["b"])));
+    batch.pair(&now, pair(&crawler), Some(MirrorDiff::default()));
+    for (n, user) in ["ann", "tom", "eve"].into_iter().enumerate() {
+        batch.observe(&now, answered(1, user, n as u64, list("x", &["b"])));
     }
     batch.pair(&now, pair("ann"), Some(MirrorDiff { served: 1, ..MirrorDiff::default() }));
-    // An item is asked for by many: that is no robot.
+    // An item has many requests: that is no automated traffic.
     for n in 0..100 {
         let subject = SubjectHash::item("i1");
         let outcome = AnswerOutcome::Failed(9);
@@ -236,8 +236,8 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     close(&batch, &mut memory, &plan, 2 * SECOND);
 
     batch.clear();
-    // The answer is known, so it does not matter who says so.
-    batch.event(event(&id, "somebody", Reward::Click));
+    // The answer is known, so the user of the event does not matter.
+    batch.event(event(&id, "another", Reward::Click));
     // Another router's: its user is the event's, and has to be on that arm.
     let foreign = name_answer("4f", 1, Some(Counts::Trial(&now)));
     batch.event(event(&foreign, &bob, Reward::Play { seconds: 90.0 }));

@@ -12,7 +12,7 @@ async fn lists_are_the_same_over_any_number_of_shards() {
     let whole = films(1, 1, "i", 300, 40);
     for shards in [1, 2, 5] {
         let world = World::new(vec![films(1, shards, "i", 300, 40)], 3, 2);
-        for name in (0..40).map(|n| format!("u{n}")).chain(["stranger".into(), "empty".into()]) {
+        for name in (0..40).map(|n| format!("u{n}")).chain(["unknown".into(), "empty".into()]) {
             let answer = world.recommend(user(&name, 25)).await.expect("an answer");
             assert_eq!(ids(&answer.items), whole.expected(&name, 25), "{name}, {shards} shards");
             assert!(answer.items.windows(2).all(|pair| pair[0].score >= pair[1].score));
@@ -68,7 +68,7 @@ async fn fallbacks_say_why() {
     let world = World::new(vec![films(1, 3, "i", 60, 5)], 3, 1);
     for (name, reason) in [
         ("u1", FallbackReason::Unspecified),
-        ("stranger", FallbackReason::UnknownUser),
+        ("unknown", FallbackReason::UnknownUser),
         ("empty", FallbackReason::NoHistory),
     ] {
         let answer = world.recommend(user(name, 10)).await.expect("an answer");
@@ -103,7 +103,7 @@ async fn seen_recent_and_filtered_items_stay_out() {
         v1::AttributeRange { attribute: "year".into(), min: Some(1_960.0), max: Some(1_970.0) };
     let filter =
         v1::Filter { exclude_tags: vec!["noir".into()], ranges: vec![range], ..Default::default() };
-    for name in ["u2", "stranger"] {
+    for name in ["u2", "unknown"] {
         let request = v1::RecommendRequest { filter: Some(filter.clone()), ..user(name, 1_000) };
         let some = world.recommend(request).await.expect("an answer");
         assert!(!some.items.is_empty());
@@ -118,7 +118,7 @@ async fn seen_recent_and_filtered_items_stay_out() {
 async fn explanations_name_the_model_its_recipe_search_score_and_rank() {
     let world = World::new(vec![films(4, 2, "i", 50, 5)], 2, 1);
     for (name, recipe, search) in
-        [("u1", "matrix_factorisation", "scan, cells"), ("stranger", "popularity", "row_sum")]
+        [("u1", "matrix_factorisation", "scan, cells"), ("unknown", "popularity", "row_sum")]
     {
         let request = v1::RecommendRequest { explain: true, ..user(name, 4) };
         let answer = world.recommend(request).await.expect("an answer");
@@ -185,7 +185,7 @@ async fn given_items_are_ranked_once_each_and_unknown_ones_named() {
     assert_eq!(answer.unknown_item_ids, ["zzz", "12"]);
     assert_eq!(answer.fallback_reason(), FallbackReason::Unspecified);
 
-    let answer = world.rank("stranger", &given).await.expect("an answer");
+    let answer = world.rank("unknown", &given).await.expect("an answer");
     assert_eq!(answer.items.len(), asked.len());
     assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
 }
@@ -219,7 +219,7 @@ async fn wrong_requests_get_the_status_they_should() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_much_at_once_is_refused_and_a_draining_router_takes_nobody() {
+async fn too_much_at_once_is_refused_and_a_draining_router_takes_no_request() {
     let config = RouterConfig { max_in_flight: 2, ..RouterConfig::default() };
     let world = World::with_config(vec![films(1, 1, "i", 40, 5)], 1, 1, config);
     world.all_feel(Mood::Slow(200));
@@ -240,7 +240,7 @@ async fn too_much_at_once_is_refused_and_a_draining_router_takes_nobody() {
     let ready = world.router.ready();
     world.router.shutdown().await;
     assert!(!*ready.borrow());
-    assert!(under_way.await.expect("no panic").is_ok(), "who was in is answered");
+    assert!(under_way.await.expect("no panic").is_ok(), "a request that was admitted is answered");
     use marquee_proto::v1::recommender_service_server::RecommenderService as _;
     let late = service.recommend(tonic::Request::new(user("u1", 5))).await;
     assert_eq!(late.expect_err("draining").code(), Code::Unavailable);

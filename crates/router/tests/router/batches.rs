@@ -112,7 +112,7 @@ async fn an_error_names_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_nobody_could_receive_is_refused() {
+async fn an_answer_that_is_too_large_is_refused() {
     let world = World::new(vec![films(1, 2, "i", 1_000, 5)], 2, 1);
     let requests = vec![v1::RecommendRequest { explain: true, ..user("u1", 1_000) }; 100];
     let refused = world.batch(requests).await.expect_err("too large");

@@ -80,7 +80,7 @@ async fn a_parallel_fuses_what_its_members_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_does_not_know_the_user_is_silent() {
+async fn a_member_that_does_not_know_the_user_is_absent() {
     let bundles = two();
     let expected = bundles[0].expected("u15", 10);
     let mut world = World::new(bundles, 3, 1);
@@ -88,9 +88,9 @@ async fn a_member_that_does_not_know_the_user_is_silent() {
     let answer = world.recommend(user("u15", 10)).await.expect("an answer");
     assert_eq!(ids(&answer.items), expected);
     assert_eq!(answer.fallback_reason(), FallbackReason::Unspecified);
-    let nobody = world.recommend(user("stranger", 10)).await.expect("an answer");
-    assert_eq!(nobody.fallback_reason(), FallbackReason::UnknownUser);
-    assert_eq!(nobody.items.len(), 10);
+    let unknown_user = world.recommend(user("unknown", 10)).await.expect("an answer");
+    assert_eq!(unknown_user.fallback_reason(), FallbackReason::UnknownUser);
+    assert_eq!(unknown_user.items.len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn similar_items_of_an_ensemble_and_of_none() {
     assert_eq!(both.items.len(), 10);
     assert!(!ids(&both.items).contains(&"i3"));
     world.similar("i170").await.expect("the second knows it");
-    assert_eq!(world.similar("i500").await.expect_err("nobody does").code(), Code::NotFound);
+    assert_eq!(world.similar("i500").await.expect_err("no model has it").code(), Code::NotFound);
 
     world.change(|plan| {
         let surface = Surface { ensemble: Some("popular@1".into()), ..Surface::default() };
@@ -198,7 +198,7 @@ async fn what_a_surface_denies_is_in_none_of_its_answers() {
     };
     let bundles = two();
     let expected = bundles[0].expected("u3", 40);
-    let popular = bundles[0].expected("stranger", 40);
+    let popular = bundles[0].expected("unknown", 40);
     let mut world = World::new(bundles, 3, 1);
     let deny = |world: &mut World, surface: &str, ids: &[&String]| {
         let ids: BTreeSet<String> = ids.iter().map(|id| (*id).clone()).collect();
@@ -208,9 +208,9 @@ async fn what_a_surface_denies_is_in_none_of_its_answers() {
             plan.surfaces.insert(surface.into(), Surface { denied, ..live });
         });
     };
-    // The best, another one, what is popular, and one that nobody knows.
-    let nobody = "nobody".to_owned();
-    deny(&mut world, "default", &[&expected[0], &expected[3], &popular[1], &nobody]);
+    // The best, another one, a popular one, and one that no model knows.
+    let no_item = "no item".to_owned();
+    deny(&mut world, "default", &[&expected[0], &expected[3], &popular[1], &no_item]);
     deny(&mut world, "other", &[&expected[1]]);
     let rest = |list: &[String], denied: &[String]| -> Vec<String> {
         list.iter().filter(|id| !denied.contains(id)).take(10).cloned().collect()
@@ -219,8 +219,8 @@ async fn what_a_surface_denies_is_in_none_of_its_answers() {
     assert_eq!(here.len(), 4);
     let known = world.recommend(user("u3", 10)).await.expect("an answer");
     assert_eq!(ids(&known.items), rest(&expected, &here));
-    let stranger = world.recommend(user("stranger", 10)).await.expect("an answer");
-    assert_eq!(ids(&stranger.items), rest(&popular, &here));
+    let unknown = world.recommend(user("unknown", 10)).await.expect("an answer");
+    assert_eq!(ids(&unknown.items), rest(&popular, &here));
     // Each request of a batch has its own surface's.
     let there = v1::RecommendRequest { surface: "other".into(), ..user("u3", 10) };
     let answers = world.batch(vec![user("u3", 10), there, user("u3", 10)]).await.expect("answers");
@@ -229,7 +229,8 @@ async fn what_a_surface_denies_is_in_none_of_its_answers() {
     assert_eq!(lists[1], rest(&expected, &[expected[1].clone()]));
     assert_eq!(lists[0], lists[2]);
     // A caller cannot ask for it either, and it is not called unknown.
-    let ranked = world.rank("u3", &[&expected[5], &expected[0], &nobody]).await.expect("an answer");
+    let ranked =
+        world.rank("u3", &[&expected[5], &expected[0], &no_item]).await.expect("an answer");
     assert_eq!(ids(&ranked.items), [&expected[5]]);
     assert!(ranked.unknown_item_ids.is_empty(), "{:?}", ranked.unknown_item_ids);
     let filter = v1::Filter { include_item_ids: expected[..3].into(), ..Default::default() };
@@ -319,7 +320,7 @@ async fn members_share_a_call_unless_their_timeouts_differ() {
 const LATE: [Mood; 3] = [Mood::Hung, Mood::Slow(210), Mood::GivesUp];
 
 #[tokio::test(start_paused = true)]
-async fn who_is_late_by_a_members_timeout_is_asked_again_in_the_same_request() {
+async fn a_node_that_is_late_by_a_members_timeout_is_called_again_in_the_same_request() {
     let mut world = apart();
     world.serve(EnsembleNode::Sequence(vec![leaf(1), leaf(2)]));
     let (reranked, _, _) = timed_answer(&world).await;

@@ -1,4 +1,4 @@
-//! What people did, and what it does to the next answer.
+//! Events of users, and what they change in the next answer.
 
 use crate::ids;
 use crate::support::{World, films, user};
@@ -85,11 +85,14 @@ async fn what_was_played_is_not_recommended_again_and_shapes_the_answer() {
     let filter = Some(v1::Filter { include_seen: true, ..v1::Filter::default() });
     let named = v1::RecommendRequest { filter, recent_item_ids: named, ..user("u1", 60) };
     let named = world.recommend(named).await.expect("an answer");
-    assert!(!ids(&named.items).contains(&items[0].as_str()), "whom the request names is left out");
+    assert!(
+        !ids(&named.items).contains(&items[0].as_str()),
+        "the items that the request names are left out"
+    );
 }
 
 #[tokio::test]
-async fn a_stranger_is_known_by_events_and_forgotten_by_nobody_at_a_restart() {
+async fn an_unknown_user_is_known_by_events_and_after_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = world(dir.path(), 0);
     record(&first, vec![event(EventType::Play, "new", "i3")]).await.expect("recorded");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-fn everybody() -> impl Iterator<Item = String> {
+fn all_users() -> impl Iterator<Item = String> {
     (0..20).map(|n| format!("u{n}"))
 }
 
@@ -21,7 +21,7 @@ async fn with_two_replicas_a_failing_node_loses_nothing() {
         for failing in 0..4 {
             let world = World::new(vec![films(1, 4, "i", 150, 20)], 4, 2);
             world.nodes[failing].feels(mood);
-            for name in everybody() {
+            for name in all_users() {
                 let answer = world.recommend(user(&name, 10)).await.expect("an answer");
                 assert_eq!(ids(&answer.items), whole.expected(&name, 10), "{mood:?} {failing}");
                 assert_eq!(answer.coverage.expect("always there").shards_answered, 4);
@@ -37,13 +37,13 @@ async fn a_hung_node_costs_a_part_of_the_deadline_and_then_nothing() {
     let world = World::new(vec![films(1, 4, "i", 150, 20)], 4, 2);
     world.nodes[1].feels(Mood::Hung);
     let mut worst = Duration::ZERO;
-    for name in everybody() {
+    for name in all_users() {
         let begun = Instant::now();
         world.recommend(user(&name, 10)).await.expect("an answer");
         worst = worst.max(begun.elapsed());
     }
     assert!(worst <= Duration::from_millis(400), "{worst:?} of 1 s");
-    for name in everybody() {
+    for name in all_users() {
         let begun = Instant::now();
         world.recommend(user(&name, 10)).await.expect("an answer");
         assert_eq!(begun.elapsed(), Duration::ZERO, "the node is known to hang");
@@ -55,14 +55,14 @@ async fn a_slow_node_is_hedged_when_its_usual_time_is_known() {
     let world = World::new(vec![films(1, 2, "i", 50, 20)], 2, 2);
     world.all_feel(Mood::Slow(5));
     for _ in 0..20 {
-        for name in everybody() {
+        for name in all_users() {
             world.recommend(user(&name, 10)).await.expect("an answer");
         }
     }
     let holder = &world.nodes[0];
     holder.feels(Mood::Slow(300));
     let mut quick = 0;
-    for name in everybody().take(8) {
+    for name in all_users().take(8) {
         let begun = Instant::now();
         world.recommend(user(&name, 10)).await.expect("an answer");
         // 5 ms till the hedge and 5 ms of it, for each of two rounds; the timer's grain on top.
@@ -83,11 +83,11 @@ async fn what_a_hedge_and_the_hedged_call_both_found_is_listed_once() {
     });
     world.all_feel(Mood::Slow(5));
     for _ in 0..5 {
-        for name in everybody() {
+        for name in all_users() {
             world.recommend(user(&name, 10)).await.expect("an answer");
         }
     }
-    assert_eq!(world.node("n1").take_calls(), (0, 0), "few nodes are asked");
+    assert_eq!(world.node("n1").take_calls(), (0, 0), "few nodes are called");
     world.node("n0").feels(Mood::Slow(40));
     world.node("n2").feels(Mood::Slow(200));
     let begun = Instant::now();
@@ -104,7 +104,7 @@ async fn without_a_replica_the_answer_is_partial_and_says_so() {
     let dead = world.holders(2)[0].clone();
     for mood in [Mood::Dead, Mood::Hung, Mood::Mad] {
         world.node(&dead).feels(mood);
-        for name in everybody().chain(["stranger".into()]) {
+        for name in all_users().chain(["unknown".into()]) {
             let lost_user = mood != Mood::Mad && marquee_core::hash::shard_of(&name, 4) == 2;
             let answer = world.recommend(user(&name, 150)).await.expect("a partial answer");
             let coverage = answer.coverage.clone().expect("always there");
@@ -113,7 +113,7 @@ async fn without_a_replica_the_answer_is_partial_and_says_so() {
             assert!(!answer.items.is_empty());
             let expected = match (lost_user, name.as_str()) {
                 (true, _) => FallbackReason::UserShardUnavailable,
-                (false, "stranger") => FallbackReason::UnknownUser,
+                (false, "unknown") => FallbackReason::UnknownUser,
                 (false, _) => FallbackReason::Unspecified,
             };
             assert_eq!(answer.fallback_reason(), expected, "{name} {mood:?}");
@@ -155,7 +155,7 @@ async fn a_partial_answer_comes_before_the_deadline_and_later_ones_at_once() {
     world.node(&world.holders(2)[0].clone()).feels(Mood::Hung);
     for n in 0..20 {
         let (begun, deadline) = (Instant::now(), Duration::from_millis(800));
-        let answer = world.recommend_within(user("stranger", 10), deadline).await;
+        let answer = world.recommend_within(user("unknown", 10), deadline).await;
         let answer = answer.expect("a partial answer");
         assert_eq!(answer.coverage.expect("always there").shards_answered, 3);
         let most = if n < 4 { deadline } else { Duration::from_millis(250) };
@@ -164,23 +164,23 @@ async fn a_partial_answer_comes_before_the_deadline_and_later_ones_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_nobody_answers_there_is_no_answer() {
+async fn without_a_node_that_answers_there_is_no_answer() {
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Dead);
-    let dead = world.recommend(user("u1", 10)).await.expect_err("nobody is there");
+    let dead = world.recommend(user("u1", 10)).await.expect_err("no node is there");
     assert_eq!(dead.code(), Code::Unavailable);
     assert!(dead.message().contains("films@1/0, films@1/1"), "{}", dead.message());
-    let item = world.similar("i1").await.expect_err("nobody is there");
+    let item = world.similar("i1").await.expect_err("no node is there");
     assert_eq!(item.code(), Code::Unavailable);
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Hung);
-    let hung = world.recommend(user("u1", 10)).await.expect_err("nobody answers");
+    let hung = world.recommend(user("u1", 10)).await.expect_err("no node answers");
     assert_eq!(hung.code(), Code::DeadlineExceeded);
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Busy);
-    let busy = world.recommend(user("u1", 10)).await.expect_err("nobody has time");
+    let busy = world.recommend(user("u1", 10)).await.expect_err("no node has time");
     assert_eq!(busy.code(), Code::ResourceExhausted);
 }
 
@@ -221,7 +221,7 @@ async fn one_absent_shard_costs_no_other() {
     // Two nodes, one of which lacks a shard: nothing is missing.
     let world = World::new(vec![films(1, 4, "i", 150, 20)], 2, 2);
     world.nodes[0].lacks(&version, 3);
-    for name in everybody() {
+    for name in all_users() {
         let answer = world.recommend(user(&name, 10)).await.expect("an answer");
         assert_eq!(answer.coverage.expect("always there").shards_answered, 4);
     }
@@ -242,7 +242,7 @@ async fn readiness_tells_the_truth() {
     assert!(*ready.borrow(), "every shard has another replica");
     world.node(&other).feels(Mood::Hung);
     settle().await;
-    assert!(!*ready.borrow(), "nobody asked, and still it is known");
+    assert!(!*ready.borrow(), "no request came, and still it is known");
     world.node(&one).feels(Mood::Well);
     settle().await;
     assert!(*ready.borrow(), "known as alive again, without traffic");

@@ -9,6 +9,7 @@ mod plans;
 mod preferences;
 mod remembered;
 mod sockets;
+mod stages;
 mod support;
 mod trials;
 

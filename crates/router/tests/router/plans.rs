@@ -45,10 +45,10 @@ async fn in_a_rollout_a_user_has_one_side_on_every_router() {
                 on_candidate.insert(request.user_id);
             }
         }
-        assert!(on_candidate.is_superset(&before), "nobody goes back at {weight}");
+        assert!(on_candidate.is_superset(&before), "no user goes back at {weight}");
         before = on_candidate;
     }
-    assert_eq!(before.len(), 62, "at 100 % everybody has the candidate");
+    assert_eq!(before.len(), 62, "at 100 % all users have the candidate");
 }
 
 /// On several threads, so that plans change at any moment of a request and not only between rounds.
@@ -59,7 +59,7 @@ async fn answers_never_mix_versions_or_epochs_while_plans_change() {
     let version_of = |epoch: u64| if epoch.is_multiple_of(2) { 2 } else { 1 };
     world.serve(leaf(version_of(world.plan.epoch + 1)));
     let service = world.service();
-    let askers: Vec<_> = (0..4)
+    let callers: Vec<_> = (0..4)
         .map(|n| {
             let service = service.clone();
             tokio::spawn(async move {
@@ -80,7 +80,7 @@ async fn answers_never_mix_versions_or_epochs_while_plans_change() {
             })
         })
         .collect();
-    while !askers.iter().all(|asker| asker.is_finished()) {
+    while !callers.iter().all(|caller| caller.is_finished()) {
         let epoch = world.plan.epoch + 1;
         world.change(|plan| {
             let ensemble = Some(format!("films@{}", version_of(epoch)));
@@ -89,8 +89,8 @@ async fn answers_never_mix_versions_or_epochs_while_plans_change() {
         tokio::task::yield_now().await;
     }
     let mut epochs = BTreeSet::new();
-    for asker in askers {
-        epochs.extend(asker.await.expect("no panic"));
+    for caller in callers {
+        epochs.extend(caller.await.expect("no panic"));
     }
     assert!(epochs.iter().all(|(epoch, version)| version_of(*epoch) == *version), "{epochs:?}");
     assert!(epochs.len() > 10, "plans changed while answers were made");
@@ -121,7 +121,7 @@ async fn when_the_plan_moved_on_the_whole_batch_is_answered_anew() {
         assert_eq!(answer.coverage.as_ref().expect("there").shards_answered, 4);
     }
 
-    // Where it is not the plan that is late, nobody waits for long.
+    // Where it is not the plan that is late, no request waits for long.
     world.all_feel(Mood::Well);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let begun = tokio::time::Instant::now();
@@ -145,7 +145,7 @@ async fn without_a_plan_there_is_no_answer_and_with_one_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_serves_on_when_nobody_sends_plans_any_more() {
+async fn a_router_serves_on_when_no_plans_come_any_more() {
     let world = two_versions();
     let expected = films(1, 1, "a", 100, 60).expected("u1", 5);
     let World { sender, router, nodes, .. } = world;

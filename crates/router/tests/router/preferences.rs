@@ -40,7 +40,7 @@ async fn a_user_who_liked_none_of_the_newest_items_gets_popular_ones_and_the_rea
         ..User::default()
     };
     let bundle = with_ann(ann);
-    let (seen, popular) = (item_ids(&bundle, &[10, 20, 30, 40]), bundle.expected("stranger", 60));
+    let (seen, popular) = (item_ids(&bundle, &[10, 20, 30, 40]), bundle.expected("unknown", 60));
     let mut world = World::new(vec![bundle], 3, 1);
     world.answer_by(1, next(HistoryWeights { newest: Some(2), ..HistoryWeights::default() }));
     let answer = list(&world, "ann", &[]).await;
@@ -98,7 +98,7 @@ async fn a_recent_item_counts_once() {
     };
     for recipe in [by_vectors, by_rows, by_topics] {
         world.answer_by(1, recipe.clone());
-        for name in ["ann", "stranger"] {
+        for name in ["ann", "unknown"] {
             let once = list(&world, name, &new).await;
             let often = list(&world, name, &[new[0].as_str(); 8].map(String::from)).await;
             assert_eq!(scores(&once), scores(&often), "{name} {recipe:?}");
@@ -157,14 +157,14 @@ async fn a_list_that_sums_left_empty_goes_on_with_attributes_and_then_popular_it
     let mut bundle = with_ann(ann);
     bundle.terms = ["user:", "user:age=30"].map(String::from).into();
     let seen = item_ids(&bundle, &[10, 11, 12, 13]);
-    let popular = bundle.expected("stranger", 60);
+    let popular = bundle.expected("unknown", 60);
     // The attributes like every fifth item and the ones after these, the last most.
     let attributed = bundle.items.len() as u32;
     let by_attributes: Vec<u32> =
         (0..attributed).rev().filter(|item| item % 5 < 2 && !(10..14).contains(item)).collect();
     let by_attributes = item_ids(&bundle, &by_attributes);
     let mut world = World::new(vec![bundle], 3, 1);
-    let profile = Profile { matrix: "tastes".into(), users: "attributes".into() };
+    let profile = Profile { matrix: "liked".into(), users: "attributes".into() };
     let recipe = Box::new(next(HistoryWeights::default()));
     world.answer_by(1, Recipe::Profiled { recipe, profile });
 

@@ -78,7 +78,7 @@ async fn answers_are_the_same_whether_rows_are_remembered_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_remembered_is_not_looked_up_again() {
+async fn remembered_users_are_not_looked_up_again() {
     let world = remembering(DEFAULT_ROW_CACHE_BYTES, 3, 40);
     let names: Vec<String> = (0..40).map(|n| format!("u{n}")).chain(["empty".into()]).collect();
     let batch = || names.iter().map(|name| user(name, 5)).collect();
@@ -101,7 +101,7 @@ async fn who_is_remembered_is_not_looked_up_again() {
 
     // One of a batch who is not known is asked for alone, and is not remembered.
     for _ in 0..3 {
-        let requests = batch_with_stranger(&names);
+        let requests = batch_with_unknown(&names);
         let answers = world.batch(requests).await.expect("an answer");
         assert_eq!(answers[0].fallback_reason(), FallbackReason::UnknownUser);
         assert_eq!(answers[1].items, first[0].items);
@@ -121,8 +121,8 @@ async fn who_is_remembered_is_not_looked_up_again() {
     assert_eq!(lookups(&without), 3);
 }
 
-fn batch_with_stranger(names: &[String]) -> Vec<v1::RecommendRequest> {
-    ["stranger"].into_iter().chain(names.iter().map(String::as_str)).map(|id| user(id, 5)).collect()
+fn batch_with_unknown(names: &[String]) -> Vec<v1::RecommendRequest> {
+    ["unknown"].into_iter().chain(names.iter().map(String::as_str)).map(|id| user(id, 5)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn nothing_is_remembered_of_a_shard_that_did_not_answer() {
         let world = remembering(DEFAULT_ROW_CACHE_BYTES, 3, 20);
         world.all_feel(mood);
         for n in 0..20 {
-            world.recommend(user(&format!("u{n}"), 5)).await.expect_err("nobody answers");
+            world.recommend(user(&format!("u{n}"), 5)).await.expect_err("no node answers");
         }
         assert_eq!(counts(&world).bytes, 0, "{mood:?}");
         world.all_feel(Mood::Well);
@@ -140,7 +140,7 @@ async fn nothing_is_remembered_of_a_shard_that_did_not_answer() {
             let answer = world.recommend(user("u1", 5)).await.expect("an answer");
             assert_eq!(answer.fallback_reason(), FallbackReason::Unspecified, "{mood:?}");
         }
-        // Who is remembered is known though nobody who holds the rows answers, and what is missing is said.
+        // Remembered users are known though no node that holds their rows answers, and the answer says what is missing.
         let alone = films(1, 3, "i", 120, 20);
         let shard = marquee_core::hash::shard_of("u1", alone.shards);
         for holder in world.holders(shard) {
@@ -210,7 +210,7 @@ async fn a_version_is_answered_by_its_own_bundle_and_forgotten_when_it_leaves() 
         tokio::task::yield_now().await;
     }
     assert_eq!(counts(&world).bytes, 0);
-    assert_eq!(counts(&world).evictions, 0, "who leaves is not given up for others");
+    assert_eq!(counts(&world).evictions, 0, "rows of bundles that leave are no evictions");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn what_takes_several_rounds_looks_up_first_so_as_to_find_nodes_that_hang(
         world.recommend(user("u1", 10)).await.expect("an answer");
         assert_eq!(lookups(&world), again, "{root:?}");
     }
-    // Users of like taste are found before what they like.
+    // Similar users are found before the items that they like.
     world.serve(leaf(1));
     world.change(|plan| {
         let published = plan.versions.get_mut(&ModelVersion::new("films", 1)).expect("there");
@@ -261,7 +261,7 @@ async fn what_takes_several_rounds_looks_up_first_so_as_to_find_nodes_that_hang(
         };
     });
     for _ in 0..2 {
-        // Who has no direction gets what is popular, which fakes can search for.
+        // A user without a direction gets popular items, which fakes can search for.
         world.recommend(user("empty", 10)).await.expect("an answer");
         assert_eq!(lookups(&world), 1);
     }

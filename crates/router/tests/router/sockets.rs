@@ -62,7 +62,7 @@ fn answered(answer: &v1::RecommendResponse) -> u32 {
 }
 
 #[tokio::test]
-async fn a_node_dies_and_comes_back_and_nobody_notices() {
+async fn callers_do_not_notice_that_a_node_dies_and_comes_back() {
     let mut world = World::new(vec![films(1, 4, "i", 150, 20)], 3, 2);
     let (router, mut servers) = over_sockets(&mut world, Some(2)).await;
     let expected: Vec<Vec<String>> =

@@ -86,7 +86,7 @@ async fn both_sides_are_counted_on_their_arm_by_group_of_users() {
         assert_eq!(mean(arm, Measure::Partial), 0.0);
         assert!(mean(arm, Measure::Fallback) > 0.5, "most are not known");
         assert!(mean(arm, Measure::Sameness) > 0.5, "and get what is popular");
-        assert_eq!(arm.latencies.total(), 0, "the time of a batch is nobody's");
+        assert_eq!(arm.latencies.total(), 0, "the time of a batch counts for no request");
     }
     let (all, share) = (2_000.0, 0.25_f64);
     let measured = window.arms[1].requests() as f64 / all;
@@ -127,7 +127,7 @@ async fn a_failing_shard_counts_on_the_arm_that_needs_it() {
         let result = world.recommend(user(&format!("u{n}"), 5)).await;
         failed += u64::from(result.is_err_and(|status| status.code() == Code::Unavailable));
     }
-    // Who asks for what is not there, or for more than there can be, blames no arm.
+    // A request for something that is not there, or for more than there can be, blames no arm.
     let mut nothings = (0..).map(|n| format!("nothing-{n}"));
     let on_baseline = nothings.find(|id| bucket(TRIAL, id) >= 5_000).expect("some are");
     let nothing = world.similar(&on_baseline).await.expect_err("there is no such item");
@@ -160,7 +160,11 @@ async fn two_sides_that_are_the_same_have_all_in_common_and_others_little() {
                 let answer = world.recommend(user(&format!("u{n}"), 10)).await.expect("an answer");
                 served[arm_of(&answer)] += 1;
             }
-            assert_eq!(served[1] > 0, weight > 0, "nobody gets the candidate in the shadow stage");
+            assert_eq!(
+                served[1] > 0,
+                weight > 0,
+                "no caller gets the candidate in the shadow stage"
+            );
             let window = window(&mut reports).await;
             let mirror = &window.mirror;
             assert_eq!((mirror.overlap.total(), mirror.skipped), (60, 0));
@@ -371,7 +375,7 @@ async fn a_mirrored_request_that_the_plan_has_left_behind_says_nothing() {
     let (mut world, mut reports) = world(0, 10_000);
     let candidate = ModelVersion::new("films", 2);
     world.recommend(user("u1", 5)).await.expect("an answer");
-    // Taken back, and dropped by the shards, before the second side is asked.
+    // Rolled back, and dropped by the shards, before the second side is searched.
     world.nodes.iter().for_each(|node| node.drops(&candidate));
     world.change(|plan| plan.rollouts.clear());
     let window = window(&mut reports).await;
@@ -412,7 +416,7 @@ async fn without_a_trial_answers_and_rewards_count_for_their_surface() {
     assert!((estimate - exact).abs() <= 0.1 * exact, "{estimate} of {exact}");
 }
 
-/// Whoever saw the candidate goes on to see it while its share grows, whichever router is asked.
+/// A user who saw the candidate goes on to see it while its share grows, whichever router answers.
 #[tokio::test(start_paused = true)]
 async fn two_routers_agree_at_every_epoch_and_no_user_moves_back() {
     let (mut world, _reports) = world(100, 0);
@@ -446,7 +450,7 @@ async fn neither_side_of_a_mirrored_request_always_comes_first() {
     let (world, mut reports) = world(0, 10_000);
     let mut times = [0, 0];
     for n in 0..60 {
-        // The first answer that is made for nobody finds slow nodes, the second one nodes that are well.
+        // The first mirrored answer finds slow nodes, the second one nodes that are well.
         world.recommend(user(&format!("u{n}"), 5)).await.expect("an answer");
         world.all_feel(crate::support::Mood::Slow(5));
         sleep(Duration::from_millis(2)).await;

@@ -38,7 +38,7 @@ pub(crate) struct User {
 }
 
 /// A model with users `u0..` and items `{prefix}0..`, the same whatever the number of shards. User
-/// `empty` has no history and no taste.
+/// `empty` has no history and a vector of zeros.
 pub(crate) fn films(version: u64, shards: u32, prefix: &str, items: u32, users: u32) -> Bundle {
     let noise = |a: u32, b: u32| {
         let mut z = u64::from(a) << 32 | u64::from(b) ^ (version << 20);

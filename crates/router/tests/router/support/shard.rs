@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, async_trait};
 pub(crate) enum Mood {
     #[default]
     Well,
-    /// Nobody listens.
+    /// It cannot be reached.
     Dead,
     /// Takes requests and never answers.
     Hung,
@@ -353,7 +353,7 @@ fn search(bundle: &Bundle, op: &SearchOp, query: &Query) -> QueryResult {
             bundle.rank(&op.shards, filter, &|item| item.popularity)
         }
         // Items are followed by the three after them, and attributes like every fifth item.
-        (Operation::SparseRowSum, matrix @ ("next" | "tastes")) => {
+        (Operation::SparseRowSum, matrix @ ("next" | "liked")) => {
             let entry = |row: u32, item: u32| match matrix {
                 "next" => [0.0, 3.0, 2.0, 1.0].get(item.wrapping_sub(row) as usize).copied(),
                 _ => (item % 5 == row).then_some(1.0 + item as f32),

@@ -249,7 +249,7 @@ pub(crate) fn user(id: &str, count: u32) -> v1::RecommendRequest {
 /// Known users, one that is not, and one without a history.
 pub(crate) fn users(count: u32) -> Vec<v1::RecommendRequest> {
     let known = (0..count).map(|n| user(&format!("u{n}"), 5 + n % 10));
-    known.chain([user("stranger", 8), user("empty", 8)]).collect()
+    known.chain([user("unknown", 8), user("empty", 8)]).collect()
 }
 
 pub(crate) fn leaf(version: u64) -> EnsembleNode {
