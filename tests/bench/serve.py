@@ -215,8 +215,8 @@ def measure(places, users, pace, seconds, runs):
 def row(report, pace, qdrant_us):
     cost, errors = report["server"], sum(report["errors"].values()) + report["not_sent"]
     parts = [cost[f"{part}_us"] for part in ("cpu", "search", "lookup", "merge", "grpc", "rest")]
-    rows = cost["rows"] or {"remembered": 0, "asked_for": 0}
-    share = rows["remembered"] / ((rows["remembered"] + rows["asked_for"]) or 1)
+    rows = cost["rows"] or {"cached": 0, "fetched": 0}
+    share = rows["cached"] / ((rows["cached"] + rows["fetched"]) or 1)
     answers = f"{report['answered_per_second']:.0f}"
     cells = [f"{share:.0%}", str(cost["processes"]), pace, answers, *(f"{part:.0f}" for part in parts)]
     cells += [f"{report[p]:.2f}" for p in ("p50_ms", "p99_ms")]

@@ -1,5 +1,5 @@
-//! Whatever is wrong with a request, a file or a flag: the status or exit code says whose fault it
-//! is, and the message names the field, file or line and what to do.
+//! Invalid requests, files and flags: the status or exit code is right, and the message names the field, file
+//! or line and what to do.
 
 use crate::standalone::Standalone;
 use crate::support::caller::{client, request};

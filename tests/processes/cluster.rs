@@ -1,4 +1,4 @@
-//! What happens to callers and to a rollout when processes die.
+//! Callers and rollouts while processes are killed.
 
 use crate::support::caller::Caller;
 use crate::support::cluster::Cluster;
@@ -6,8 +6,8 @@ use crate::support::eventually;
 use marquee_proto::control::v1::{GetStatusRequest, RolloutState};
 use std::time::Duration;
 
-/// The control leader is killed in mid-rollout: another one goes on where it stood, no step is
-/// skipped or repeated, and callers notice nothing.
+/// The control leader is killed during a rollout: another one continues it, no step is skipped or repeated,
+/// and no call fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn rollout_goes_on_when_its_leader_is_killed() {
     let mut cluster = Cluster::start().await;
@@ -56,8 +56,8 @@ async fn rollout_goes_on_when_its_leader_is_killed() {
     .await;
 }
 
-/// Answers do not wait on control: with all of it dead every call succeeds, even on a router that
-/// restarts; and control that comes back knows everything.
+/// Answers do not depend on control: while all control nodes are down every call succeeds, even on a router
+/// that restarts; and restarted control nodes have the whole state.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_notice_nothing_while_control_is_dead() {
     let mut cluster = Cluster::start().await;
@@ -96,8 +96,8 @@ async fn callers_notice_nothing_while_control_is_dead() {
     caller.stop().await.assert_perfect();
 }
 
-/// With two replicas of each shard a killed shard node costs nothing, and one that comes back loads
-/// its shards again.
+/// With two replicas of each shard no answer misses a shard after a shard node was killed, and a restarted
+/// node loads its shards again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_shard_node_costs_no_answer() {
     let mut cluster = Cluster::start().await;

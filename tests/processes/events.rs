@@ -1,4 +1,4 @@
-//! What people do: acknowledged, killed, restarted, exported, learned from.
+//! Events: acknowledged, kept over a kill and a restart, exported, trained on.
 
 use crate::standalone::Standalone;
 use crate::support::caller::{client, request};
@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
-/// Backends that record at once.
+/// Number of backends that record at the same time.
 const CALLERS: usize = 8;
-/// Events of a call.
+/// Events per call.
 const BATCH: usize = 20;
 
 fn click(event_id: String, user_id: &str, item_id: &str) -> Event {
@@ -31,12 +31,12 @@ fn click(event_id: String, user_id: &str, item_id: &str) -> Event {
     }
 }
 
-/// Where a standalone node of this directory keeps its events.
+/// The directory of the events of a standalone node.
 fn events_of(dir: &Path) -> PathBuf {
     dir.join("standalone").join("events")
 }
 
-/// Exports to CSV and gives the column `event_id` (or another), in the order of the log.
+/// Exports to CSV and returns the column `event_id` (or another), in the order of the log.
 fn exported(dir: &Path, name: &str, column: &str, flags: &[&str]) -> Vec<String> {
     let (events, out) = (events_of(dir).display().to_string(), dir.join(name));
     let out_text = out.display().to_string();
@@ -193,7 +193,7 @@ async fn events_shape_the_next_answer_and_the_next_training() {
     assert_eq!(summary["rows"], total + 1, "{summary}");
     marquee_ok(["train", "--interactions", &parquet, "--out", &file("v2"), "--factors", "4"]);
     let again = marquee(args);
-    assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
+    assert!(!again.status.success() && text(&again.stderr).contains("exists: name another"));
     let newest = summary["newest_ms"].as_u64().expect("a number") + 1;
     let since = newest.to_string();
     assert!(exported(dir, "newer.csv", "event_id", &["--since-ms", &since]).is_empty());

@@ -10,8 +10,8 @@ use marquee_proto::control::v1::{
 };
 use marquee_proto::v1::{Event, EventType, RecommendResponse, RecordEventsRequest};
 
-/// A candidate that gives everybody the same few items is taken back before its first step is over, no call
-/// failing, and every control node can say why.
+/// A candidate that recommends the same few items to all users is rolled back before its first step is over,
+/// no call fails, and every control node has the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_that_knows_nobody_is_taken_back() {
     let cluster = Cluster::start().await;
@@ -48,7 +48,7 @@ async fn a_candidate_that_knows_nobody_is_taken_back() {
     assert!(diff.contains("in common") || diff.contains("no request of"), "{diff}");
 }
 
-/// Records clicks on some answers of the arm `popular`, at a router that need not have given them.
+/// Records clicks on some answers of the arm `popular`, at a router that may not have given them.
 async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], experiment: &str) {
     let of_arm = answers.iter().filter(|(_, answer)| {
         let served = answer.served_by.clone().unwrap_or_default();
@@ -70,7 +70,7 @@ async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], exp
 }
 
 /// Users of an experiment keep their arms on every router, its report compares them, and after its end
-/// everybody gets what is live.
+/// all users get what is live.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_experiment_compares_its_arms() {
     let cluster = Cluster::start().await;

@@ -1,7 +1,7 @@
-//! A person with grpcurl, who has no stubs: reflection must be enough.
+//! Calls with grpcurl, without stubs: reflection must be enough.
 //!
-//! `make test` puts a real grpcurl into `target/tools`. Where there is none, what grpcurl would ask
-//! is asked through both versions of the reflection service by our own client.
+//! `make test` puts a real grpcurl into `target/tools`. Where there is none, the same
+//! requests go to both versions of the reflection service by our own client.
 
 use crate::standalone::Standalone;
 use crate::support::data::Bundles;

@@ -1,5 +1,5 @@
-//! What a cluster does without being asked: roll out what is published, forget what nothing needs, and give the
-//! better arm more users.
+//! What a cluster does by itself: roll out what is published, delete versions that are not in use, and give
+//! the better arm more users.
 
 use crate::standalone::Standalone;
 use crate::support::caller::{client, request};
@@ -58,7 +58,7 @@ async fn versions_roll_out_by_themselves_and_what_nothing_needs_is_deleted() {
     assert!(third.join("manifest.json").is_file(), "it is the one before now");
 }
 
-/// Users who click on what is popular and on nothing else.
+/// Users who click on popular items only.
 async fn click_on_what_is_popular(endpoint: String, stop: Arc<AtomicBool>) {
     let mut backend = client(&endpoint);
     let mut random = fastrand::Rng::with_seed(7);

@@ -1,6 +1,5 @@
-//! The product as its users run it: real processes of the `marquee` binary on loopback, driven by
-//! its own command line, by gRPC stubs and by a real grpcurl. Each test is a scenario; what can be
-//! decided without a process is tested where it is decided.
+//! Real processes of the `marquee` binary on loopback, driven by its command line, by gRPC stubs and by
+//! grpcurl. Each test is a scenario; what needs no process is tested in its crate.
 
 mod bad_input;
 mod cluster;

@@ -1,4 +1,4 @@
-//! One process with all roles: the whole story from interactions to a promoted second version.
+//! One process with all roles, from interactions to a promoted second version.
 
 use crate::support::caller::{Caller, client, request};
 use crate::support::data::{Bundles, ITEMS};
@@ -38,7 +38,7 @@ impl Standalone {
     }
 }
 
-/// What each user has in the interactions file.
+/// The items of each user in the interactions file.
 fn histories() -> BTreeMap<String, BTreeSet<String>> {
     let csv = crate::support::data::interactions();
     let mut histories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -128,7 +128,7 @@ async fn from_interactions_to_a_promoted_second_version() {
     assert!(node.server.stop().success(), "SIGTERM drains and exits 0");
 }
 
-/// What the process says of itself, through the command that operators use.
+/// The usage that the process reports, by `marquee load`.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_prints_what_an_answer_costs_the_server() {
     let bundles = Bundles::new();

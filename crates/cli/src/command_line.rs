@@ -1,8 +1,8 @@
 //! The command line: arguments in, exit code out.
 //!
-//! Each command has its own arguments and its own `run`, in the module that does the work; here
-//! they meet, and here alone an error becomes a line on stderr and an exit code: 0 when the command
-//! did what it was asked, 1 when it could not, 2 when it was asked wrongly.
+//! Each command has its own arguments and its own `run`, in [`commands`](crate::commands). Here an error
+//! becomes a line on stderr and an exit code: 0 if the command succeeded, 1 if it failed, 2 if its arguments
+//! are wrong.
 
 use crate::commands::{
     ctl, demo, eval, export, import, keygen, load, serve, sign, split, topics, train, tune,
@@ -16,7 +16,7 @@ use marquee_train::TrainError;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-/// Exit code of a command that was asked wrongly, as clap has it.
+/// Exit code of a command with wrong arguments, the same as clap's.
 const USAGE: u8 = 2;
 
 /// A recommendation cluster: trains models, serves them, and moves traffic to new ones step by step
@@ -38,27 +38,27 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Tell the whole story on this machine, on real data
+    /// Show training, serving and gray releases on this machine, on real data
     Demo(demo::DemoArgs),
-    /// Learn a model from interactions and write a bundle
+    /// Train a model on interactions and write a bundle
     Train(Box<train::TrainCommand>),
-    /// Search good settings of a model within a time, on a validation split
+    /// Search good settings of a model within a time limit, on a validation split
     Tune(tune::TuneCommand),
     /// Make a bundle of factors that were trained elsewhere
     Import(import::ImportCommand),
-    /// Cut interactions into files to learn from and files to evaluate on
+    /// Split interactions into files to train on and files to evaluate on
     Split(split::SplitCommand),
-    /// Score a bundle or a live endpoint on held-out interactions, or compare two
+    /// Evaluate a bundle or a live endpoint on held-out interactions, or compare two
     Eval(marquee_train::EvalArgs),
-    /// List what the texts of a bundle's items are about
+    /// List the topics of the texts of a bundle's items
     Topics(topics::TopicsCommand),
-    /// Write recorded events, or what was shown, to a file for the next training
+    /// Write recorded events or exposures to a file for the next training
     Export(export::ExportArgs),
-    /// Run a node: as its config says, or all roles in this process
+    /// Run a node with the roles of its config, or all roles in one process
     Serve(serve::ServeArgs),
-    /// Operate a cluster: publish models, steer rollouts, look at nodes
+    /// Operate a cluster: publish models, steer rollouts, list nodes
     Ctl(ctl::CtlArgs),
-    /// Send requests at a fixed rate and measure the answers
+    /// Send requests at a fixed rate and measure latencies and errors
     Load(load::LoadArgs),
     /// Make a pair of keys to sign bundles with
     Keygen(keygen::KeygenArgs),
@@ -110,8 +110,7 @@ fn with_warnings<R>(command: impl FnOnce() -> R) -> R {
     command()
 }
 
-/// The error and its causes in one line. Many messages quote their cause already; it is not said
-/// twice.
+/// The error and its causes in one line. Many messages quote their cause already; it is not printed twice.
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -123,7 +122,7 @@ fn one_line(error: &anyhow::Error) -> String {
     text
 }
 
-/// Whoever read our output has seen enough.
+/// Whether the reader of stdout closed it, as `head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();

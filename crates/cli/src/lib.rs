@@ -1,7 +1,7 @@
 //! The command line of Marquee, as a library behind the `marquee` binary.
 //!
 //! [`command_line`] reads the arguments, runs one of the [`commands`], and turns errors into a line on stderr
-//! and an exit code. [`output`] and [`message`] are what commands print with: tables for people, JSON for
+//! and an exit code. [`output`] and [`message`] are what commands print with: tables, and JSON for
 //! scripts.
 //!
 //! Deliberately missing: anything that serves. A node is `marquee-node`; connections to one are

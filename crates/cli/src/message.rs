@@ -1,9 +1,8 @@
-//! Protobuf messages as text: JSON for scripts, and files that people write.
+//! Protobuf messages as text: JSON for scripts, and files that users write.
 //!
-//! Both directions follow the protos by reflection, so that nothing has to be kept in step: a field
-//! added to a proto is there in `--json` and in files at once. JSON is as protobuf's own mapping has
-//! it, and so as grpcurl prints it (`weightBasisPoints`), but that 64-bit numbers are numbers. Files
-//! may use those names or the ones of the protos (`weight_basis_points`).
+//! Both directions follow the protos by reflection: a field that is added to a proto is at once in `--json`
+//! and in files. JSON follows protobuf's own mapping, as grpcurl prints it (`weightBasisPoints`), except that
+//! 64-bit numbers are numbers. Files may use those names or the ones of the protos (`weight_basis_points`).
 
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
@@ -13,7 +12,7 @@ use prost_reflect::{
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Bytes of a file that a person wrote: an ensemble has at most a few dozen nodes.
+/// Upper bound of the bytes of a file: an ensemble has at most a few dozen nodes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -21,30 +20,30 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
         .expect("the build made the descriptors from valid protos")
 });
 
-/// Why a file is no message.
+/// Why a file cannot be read as a message.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageFileError {
     /// It could not be read; the message names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Its name does not say what is in it.
+    /// Its name has no known extension.
     #[error("{path}: the name must end in .yaml, .yml, .json or .toml", path = path.display())]
     Extension {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// It is too long to have been written by a person.
+    /// It is too long.
     #[error("{path} has {bytes} bytes: at most {MAX_FILE_BYTES} are allowed", path = path.display())]
     TooLong {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
     },
     /// It does not fit the proto.
     #[error("{path}: {reason}; the fields are those of {message} in proto/", path = path.display())]
     Content {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The message that it should be.
         message: &'static str,
@@ -179,7 +178,7 @@ root:
     }
 
     #[test]
-    fn faults_have_a_name_and_a_place() {
+    fn errors_name_the_field_and_the_line() {
         for (extension, text, says) in [
             ("yaml", YAML.replace("weight", "wait"), "wait"),
             ("yaml", YAML.replace("weight", "wait"), "line"),

@@ -1,4 +1,4 @@
-//! What commands print: results to stdout, everything else to stderr, colours on terminals only.
+//! Printing of results: lines, tables and JSON on stdout, with colours on terminals only.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -13,14 +13,14 @@ pub fn stdout_has_colours() -> bool {
     io::stdout().is_terminal() && colours_are_wanted()
 }
 
-/// The convention of <https://no-color.org>, and terminals that say they can't.
+/// False if `NO_COLOR` is set (<https://no-color.org>) or the terminal has no colours.
 fn colours_are_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Writes a line to stdout. A reader that went away is an error like any other: the caller stops,
-/// and `main` takes it for success.
+/// Writes a line to stdout. A closed stdout is an error like any other: the caller stops, and `main` exits
+/// with success.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref().as_bytes())?;
@@ -40,8 +40,8 @@ pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A table with these column headings and no frame, as wide as its content: a row is a line, for
-/// `grep` and `awk`.
+/// A table with these column headings and no frame, as wide as its content: each row is a line, for `grep`
+/// and `awk`.
 pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -53,7 +53,7 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// A table's lines without the blanks that pad them.
+/// A table's lines without trailing blanks.
 pub fn lines_of(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
@@ -80,7 +80,7 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
-/// Bytes in the unit that reads best.
+/// Bytes in the largest unit of which there is at least one: `5.0 MiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = n as f64;
@@ -101,7 +101,7 @@ pub fn percent(basis_points: u32) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A moment given in milliseconds since the Unix epoch, to the second, in UTC; `-` for 0.
+/// A time given in milliseconds since the Unix epoch, to the second, in UTC; `-` for 0.
 pub fn moment(ms: u64) -> String {
     let timestamp =
         i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_separators_and_units() {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(123_456), "123,456");

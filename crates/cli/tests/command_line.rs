@@ -1,4 +1,4 @@
-//! The binary's manners: exit codes, and messages that say what to do next.
+//! Exit codes of the binary, and messages that say what to do next.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -12,12 +12,12 @@ fn marquee(args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
-/// Runs what must fail with this code, and looks for words in what it says.
+/// Runs a command that must fail with this exit code, and looks for words in its message.
 fn fails(code: i32, args: &[&str], words: &[&str]) {
     let output = marquee(args);
     let says = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {says}");
-    // The demo talks from its beginning; other commands have results to print or none.
+    // The demo prints from its start; other commands print results or nothing.
     assert!(output.stdout.is_empty() || args[0] == "demo", "{args:?} fails and prints to stdout");
     for word in words {
         assert!(says.contains(word), "{args:?} does not say {word:?} but: {says}");

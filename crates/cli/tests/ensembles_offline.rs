@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 use tonic::transport::Channel;
 
-/// What people of two tastes watched, one film a day; now and then something of the other taste.
+/// Interactions of users of two groups, one film a day; now and then a film of the other group.
 fn rows(days: std::ops::Range<usize>) -> String {
     let mixed = |of: usize| {
         let x = (of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -71,8 +71,8 @@ fn films() -> String {
     "item,title,genres\n".to_owned() + &(0..40).map(film).collect::<String>()
 }
 
-/// A chain; what a chain gives, spread; a list spread by vectors, by tags of all models, and by both. Users are
-/// split over two of them, so both are served to people of every kind.
+/// A chain; what a chain gives, spread; a list spread by vectors, by tags of all models, and by both. Users
+/// are split over two of them, so both are served to users of every kind.
 fn others() -> [(&'static str, String); 4] {
     let model = |name: &str| format!("{{ model: {{ model: {name}, version: 1 }} }}");
     let chain = format!(
@@ -119,7 +119,7 @@ async fn until_live(node: &Node, ensemble: &str) {
     assert!(live.is_ok(), "{ensemble} is not live");
 }
 
-/// Serves an ensemble to everybody.
+/// Serves an ensemble to all users.
 async fn serve(node: &Node, control: &mut ControlServiceClient<Channel>, file: &Path, name: &str) {
     let definition: Ensemble =
         message::read_file(file, "marquee.control.v1.Ensemble").expect("read");
@@ -144,7 +144,7 @@ async fn what_is_served_is_what_was_evaluated() {
     let path = |name: &str| directory.path().join(name);
     let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("written");
     write("train.csv", &rows(0..12));
-    // Strangers are to be found, too.
+    // Unknown users are among them.
     write("test.csv", &(rows(12..16) + "stranger,1,1\nother,2,1\n"));
     write("films.csv", &films());
     write("blend.yaml", &ensemble());

@@ -1,4 +1,4 @@
-//! From a file of ratings to a verdict, as a script would: split, train, eval, compare.
+//! From a file of ratings to a comparison of models, as a script does it: split, train, eval, compare.
 
 use serde_json::Value;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Channels: gRPC connections to one address.
 
-use crate::Address;
+use crate::address::Address;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};

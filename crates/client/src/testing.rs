@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Answers every user with `films@1` as baseline, once its gate is open. The user "nobody" is
+/// Answers every user with `films@1` as baseline, once its gate is open. The user "unknown" is
 /// NOT_FOUND at once.
 #[derive(Clone, Debug)]
 pub struct GatedRecommender {
@@ -39,8 +39,8 @@ impl GatedRecommender {
 
     async fn answer(&self, request: RecommendRequest) -> Result<RecommendResponse, Status> {
         self.asked.fetch_add(1, Ordering::AcqRel);
-        if request.user_id == "nobody" {
-            return Err(Status::not_found("nobody"));
+        if request.user_id == "unknown" {
+            return Err(Status::not_found("unknown"));
         }
         let _ = self.gate.clone().wait_for(|open| *open).await;
         let served_by = ServedBy {

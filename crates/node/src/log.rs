@@ -1,4 +1,4 @@
-//! Logging to stderr, so that stdout stays for results: text for people or JSON for machines.
+//! Logging to stderr, so that stdout stays for results: as text or as JSON.
 
 use crate::config::{LogFormat, LogSection, parse_log_filter};
 use tracing_subscriber::EnvFilter;

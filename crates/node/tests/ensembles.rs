@@ -1,5 +1,5 @@
-//! Ensembles of two models, from bundles on disk through shards and router to a caller, against what their
-//! definitions say: with 1, 2 and 5 shards the same lists.
+//! Ensembles of two models, from bundles on disk through shards and router to a caller, against their
+//! definitions: with 1, 2 and 5 shards the same lists.
 //!
 //! The two models know different items, so the same item has another number in each of them.
 
@@ -28,14 +28,14 @@ use std::ops::Range;
 use std::time::Duration;
 use tonic::transport::Channel;
 
-/// Of all models together.
+/// Number of items of both models together.
 const ITEMS: usize = 14;
 const TASTE_KNOWS: Range<usize> = 0..12;
 const ALIKE_KNOWS: Range<usize> = 3..14;
 const RANK: usize = 3;
 /// What each user liked, by both models.
 const HISTORIES: [&[usize]; 4] = [&[3, 4, 5], &[4, 11], &[7], &[3, 6, 8, 10]];
-/// How often it is looked whether a router has a new plan, which takes milliseconds: then the test fails.
+/// How often a test checks whether a router has a new plan, which takes milliseconds, before it fails.
 const MAX_LOOKS: usize = 2_000;
 const GENRES: [&str; 3] = ["drama", "war", "sea"];
 
@@ -272,7 +272,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
                 assert!((item.score - score).abs() < 1e-5, "{item:?} and not {score}");
             }
             assert_eq!(answer.coverage.expect("always there").shards_total, 2 * shards);
-            // What carries the answer passes the filter too.
+            // The items that contribute to the answer pass the filter too.
             let filter = Filter { include_tags: vec!["war".into()], ..Filter::default() };
             let request =
                 RecommendRequest { filter: Some(filter), ..served.request("chain", &name) };
@@ -281,7 +281,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
             let found = ids(&answer.items);
             assert_eq!(found[..expected.len().min(5)], names(&expected, 5));
         }
-        // The items to rank are no bound on what carries them.
+        // The items to rank do not limit the items that contribute to their scores.
         let request = RankItemsRequest {
             user_id: "u1".into(),
             item_ids: ["i13", "i11", "i09", "nonsense"].map(String::from).into(),
@@ -296,7 +296,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
         let expected = ranked([13, 11, 9].into_iter().map(all));
         assert_eq!(ids(&answer.items), names(&expected, 3));
         assert_eq!(answer.unknown_item_ids, ["nonsense"]);
-        // Who is unknown gets what is popular, and not what goes with it.
+        // An unknown user gets popular items, and not the items that go with them.
         let answer = served.recommend(served.request("chain", "stranger")).await;
         assert_eq!(ids(&answer.items), ["i00", "i01", "i02", "i03", "i04"]);
         assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
@@ -542,8 +542,8 @@ async fn an_explanation_counts_what_was_left_out() {
             explain: true,
             ..served.request("plain", "u3")
         };
-        // By the first reason: i09 is excluded; i02, i05, i08, i11 are of the sea; i00 is too old; i01 and i10
-        // are denied; i04 is recent; i03 and i06 were seen, as were i08 and i10.
+        // By the first reason: i09 is excluded; i02, i05, i08, i11 are of the sea; i00 is too old; i01 and
+        // i10 are denied; i04 is recent; i03 and i06 were seen, as were i08 and i10.
         let expected = [
             (LeftOutReason::Excluded, 1),
             (LeftOutReason::WithTag, 4),

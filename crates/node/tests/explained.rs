@@ -1,5 +1,5 @@
-//! What carried an item where vectors are compared: from bundles on disk through shards and router to a caller,
-//! with 1, 2 and 5 shards, against the closed forms.
+//! Explanations of items whose scores are products of vectors: from bundles on disk through shards and router
+//! to a caller, with 1, 2 and 5 shards, against the closed forms.
 
 use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, SparseInput,
@@ -21,7 +21,7 @@ const RANK: usize = 3;
 const LAMBDA: f64 = 0.7;
 const CONFIDENCE: f64 = 3.0;
 const DECAY: f64 = 0.5;
-/// What each user liked, oldest first; nobody more than are named.
+/// The items that each user liked, oldest first.
 const HISTORIES: [&[usize]; 4] = [&[3, 4, 5], &[4, 11], &[7], &[10, 6, 8]];
 
 fn factor(row: usize, column: usize) -> f64 {
@@ -189,8 +189,8 @@ impl Served {
         self.client.recommend(request).await.expect("answered").into_inner().items
     }
 
-    /// The items, of which all is said, seen ones among them; that saying it changes nothing is looked at on the
-    /// way, with what was seen left out and without.
+    /// The items, of which all is said, seen ones among them; that saying it changes nothing is looked at on
+    /// the way, with what was seen left out and without.
     async fn explained(&mut self, user: &str, recent: &[usize]) -> Vec<RecommendedItem> {
         let list = |items: &[RecommendedItem]| -> Vec<(String, f64)> {
             items.iter().map(|item| (item.item_id.clone(), item.score)).collect()
@@ -356,7 +356,7 @@ async fn of_what_is_not_known_nothing_is_said() {
     }
 }
 
-/// What people of two tastes watched, one film a day.
+/// Interactions of users of two groups, one film a day.
 fn watched() -> String {
     let mixed = |of: usize| {
         let x = (of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,5 +1,5 @@
-//! Every recipe, from a bundle on disk through shards and router to a caller, against what its
-//! definition says: with 1, 2 and 5 shards the same lists.
+//! Every recipe, from a bundle on disk through shards and router to a caller, against its definition: with 1,
+//! 2 and 5 shards the same lists.
 
 use marquee_bundle::{
     BundleInput, CsrInput, DenseInput, Entity, ItemRecord, Quality, RowFormat, RowSpace,
@@ -208,7 +208,7 @@ impl Served {
     }
 }
 
-/// Runs a story with 1, 2 and 5 shards.
+/// Runs a scenario with 1, 2 and 5 shards.
 macro_rules! at_any_number_of_shards {
     ($recipe:expr, |$served:ident| $story:block) => {
         for shards in [1, 2, 5] {
@@ -243,7 +243,7 @@ async fn recent_items_shape_the_answer_of_known_and_new_users() {
         let ids: Vec<String> = answer.items.iter().map(|item| item.item_id.clone()).collect();
         assert_eq!(ids, ranked(&[3, 7], rules(&[3, 7], 0.5)));
         assert_eq!(answer.fallback_reason(), FallbackReason::RecentItems);
-        // Nothing to go by: what is popular, and what the one user saw is left out.
+        // Without a positive item: popular items, without those that the user has seen.
         for (user, seen, reason) in [
             ("stranger", &[][..], FallbackReason::UnknownUser),
             ("u5", HISTORIES[LIKED_NOTHING], FallbackReason::NoHistory),
@@ -438,14 +438,14 @@ async fn a_blend_adds_up_its_members_and_says_so() {
     });
 }
 
-/// Numbers without a pattern: two implementations round what is alike to different sides.
+/// Numbers without a pattern: two implementations round equal numbers differently.
 fn mixed(of: u64) -> usize {
     let mut x = of.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (x >> 33) as usize
 }
 
-/// What people of two tastes watched, one film a day; now and then something of the other taste.
+/// Interactions of users of two groups, one film a day; now and then a film of the other group.
 fn watched() -> String {
     let mut rows = String::from("user,item,timestamp\n");
     for user in 0..50 {
@@ -492,7 +492,7 @@ async fn what_is_served_is_what_was_evaluated() {
         };
         train(&args, 0).expect("trained");
         let rows = read_interactions(&interactions, &args.columns, args.duplicates, false);
-        // Strangers, who get what is popular, among them.
+        // With unknown users, who get popular items.
         let asked = file("asked.csv", "user,item\nu1,1\nu7,1\nu20,1\nu33,1\nu49,1\nstranger,1\n");
         let asked = read_interactions(&asked, &args.columns, args.duplicates, false);
         let evaluator =

@@ -1,4 +1,4 @@
-//! A node without the control role in touch with real control nodes that come and go.
+//! A node without the control role follows real control nodes that are stopped and started.
 
 use marquee_client::{Address, ControlClient, loopback_address, request_id};
 use marquee_core::plan::Plan;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A control node alone in its group, at a port that it keeps.
+/// Starts a control node that is alone in its group, at this port.
 async fn control(directory: &Path, at: SocketAddr) -> (Node, Address) {
     let listener = bind(at, "the test").await.expect("the port is free");
     let at = listener.local_addr().expect("bound");
@@ -32,7 +32,7 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// Changes the plan.
+/// Adds a node, which changes the plan.
 async fn add_node(address: &Address, node_id: &str) {
     let request = AddNodeRequest {
         request_id: request_id(),
@@ -100,7 +100,7 @@ async fn the_plan_on_disk_is_there_while_control_is_not() {
     task.abort();
 }
 
-/// A control node that lags, or one of a cluster that was built anew, does not take a router back.
+/// A control node that lags, or one of a new cluster, does not give a router an older plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_never_goes_back() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -116,7 +116,7 @@ async fn a_follower_never_goes_back() {
 
     let (behind, behind_at) = control(&directory.path().join("behind"), at).await;
     add_node(&behind_at, "stranger").await;
-    // It reconnects, hears of an older epoch, and stays with what it has; the true one comes back.
+    // It reconnects, gets an older epoch, and keeps its plan; then the right control node is back.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(plan.borrow().epoch, epoch);
     behind.shutdown().await;
@@ -127,14 +127,14 @@ async fn a_follower_never_goes_back() {
     task.abort();
 }
 
-/// Of two control nodes one is cut off and stays behind: who follows it hears elsewhere that there is
-/// more, and moves.
+/// Of two control nodes one is cut off and stays behind: a follower of it hears of a newer epoch from the
+/// other, and moves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_leaves_a_control_node_that_lags() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (_behind, behind_at) = control(&directory.path().join("behind"), any_port()).await;
     add_node(&behind_at, "old").await;
-    // Nobody listens at the other address yet, so it begins with the one that will lag.
+    // No node listens at the other address yet, so it starts with the one that will lag.
     let reserved = bind(any_port(), "the test").await.expect("a free port");
     let at = reserved.local_addr().expect("bound");
     drop(reserved);

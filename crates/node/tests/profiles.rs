@@ -1,5 +1,5 @@
-//! People and items of whom nothing is known but what they are: from files through training and shards to a
-//! caller, with 1, 2 and 5 shards, against what was evaluated offline.
+//! Users and items without interactions, known by their attributes only: from files through training and
+//! shards to a caller, with 1, 2 and 5 shards, against the offline evaluation.
 
 use marquee_client::loopback_address;
 use marquee_node::serve::{Node, standalone};
@@ -25,8 +25,8 @@ fn mixed(of: usize) -> usize {
     (x >> 33) as usize
 }
 
-/// Two of three people are of the north. Everybody watches films of the own region, and of those the first
-/// more than the last.
+/// Two of three users are from the north. All users watch films of their own region, the first films more
+/// than the last.
 fn region(user: usize) -> &'static str {
     if user.is_multiple_of(3) { "south" } else { "north" }
 }
@@ -61,7 +61,7 @@ impl Files {
             .flat_map(|user| (0..4).map(move |n| format!("u{user},{}\n", film(region(user), n))))
             .collect();
         files.write("cold.csv", &format!("user,item\n{cold}stranger,north00\n"));
-        // A region has a word in the titles of its films. Two films of each nobody has watched.
+        // A region has a word in the titles of its films. Two films of each region have not been watched.
         let films: String = ["north", "south"]
             .iter()
             .flat_map(|region| {
@@ -167,8 +167,8 @@ async fn who_is_only_described_gets_what_such_people_like() {
             };
             assert_eq!(answer.fallback_reason(), reason, "{name}: {user}");
         }
-        // A stranger who says where from is answered as one who was described, whatever the case; who says
-        // what nobody said, or is known by taste, is not.
+        // An unknown user with the attribute in the request is answered as one with it in the bundle,
+        // whatever the case; a user with an unknown attribute, or with a history, is not.
         let told = served.recommend("stranger", &[("Region", "SOUTH"), ("age", "27")]).await;
         assert_eq!(told.fallback_reason(), FallbackReason::Profile);
         assert!(ids(&told).iter().all(|id| id.starts_with("south")), "{name}: {:?}", ids(&told));

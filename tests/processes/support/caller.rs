@@ -1,4 +1,4 @@
-//! A backend service: calls Recommend all the time, and remembers every answer.
+//! A backend that calls Recommend until it is stopped, and keeps every answer.
 
 use super::data::USERS;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
@@ -24,26 +24,26 @@ pub(crate) fn client(endpoint: &str) -> RecommenderServiceClient<Channel> {
 /// Calls until [`Caller::stop`].
 pub(crate) struct Caller {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<Answers>,
+    task: JoinHandle<CallerLog>,
 }
 
-/// What a caller got.
+/// The answers and failures of a caller.
 #[derive(Default)]
-pub(crate) struct Answers {
-    /// In order, with the user's number.
+pub(crate) struct CallerLog {
+    /// The answers in order, with the user's number.
     pub(crate) ok: Vec<(usize, RecommendResponse)>,
-    /// What failed.
+    /// The statuses of failed calls.
     pub(crate) failed: Vec<tonic::Status>,
 }
 
 impl Caller {
-    /// Begins to call the routers in turn, for users by chance: in a fixed order they would look automated.
+    /// Starts calling the routers in turn, for random users: a fixed order would look automated.
     pub(crate) fn start(endpoints: Vec<String>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut clients: Vec<_> = endpoints.iter().map(|at| client(at)).collect();
-            let mut answers = Answers::default();
+            let mut answers = CallerLog::default();
             let mut random = fastrand::Rng::with_seed(1);
             for n in 0.. {
                 if stopped.load(Ordering::Relaxed) {
@@ -61,15 +61,15 @@ impl Caller {
         Self { stop, task }
     }
 
-    /// Ends it.
-    pub(crate) async fn stop(self) -> Answers {
+    /// Stops the caller and returns what it got.
+    pub(crate) async fn stop(self) -> CallerLog {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.expect("the caller does not panic")
     }
 }
 
-impl Answers {
-    /// No call failed, and every answer is whole and of one version.
+impl CallerLog {
+    /// Asserts that no call failed, and that every answer has all shards and one version.
     pub(crate) fn assert_perfect(&self) {
         assert!(self.failed.is_empty(), "{} calls failed: {:?}", self.failed.len(), self.failed[0]);
         assert!(self.ok.len() > 100, "only {} calls were made", self.ok.len());
@@ -86,8 +86,8 @@ impl Answers {
         }
     }
 
-    /// Within the rollout every user moves at most once, to the candidate; and under one epoch a
-    /// user has one variant, whichever router answered.
+    /// Asserts that within the rollout every user moves at most once, to the candidate, and that under one
+    /// epoch a user has one variant on all routers.
     pub(crate) fn assert_sticky_and_monotone(&self, rollout_id: &str) {
         let mut candidates = BTreeSet::new();
         let mut by_epoch = BTreeMap::new();

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 /// A client of a control node.
 pub(crate) type ControlClient = ControlServiceClient<Channel>;
 
-/// See the module.
+/// The processes of a cluster, which end when it is dropped.
 pub(crate) struct Cluster {
     pub(crate) control: Vec<Server>,
     pub(crate) shards: Vec<Server>,
@@ -79,7 +79,7 @@ impl Cluster {
         self.router_ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect()
     }
 
-    /// Where control node `n`, from 0, listens.
+    /// The address of control node `n`, from 0.
     pub(crate) fn control_at(&self, n: usize) -> String {
         format!("http://127.0.0.1:{}", self.control_ports[n])
     }
@@ -110,7 +110,7 @@ impl Cluster {
         found.into_inner().expect("not poisoned").expect("agreed")
     }
 
-    /// Publishes a bundle through the last control node; `model@version`.
+    /// Publishes a bundle through the last control node and returns its `model@version`.
     pub(crate) async fn publish(&self, bundle: &Path) -> String {
         let request = pb::PublishModelRequest {
             bundle_uri: format!("file://{}", bundle.display()),
@@ -122,7 +122,7 @@ impl Cluster {
         format!("{}@{}", answer.model, answer.version)
     }
 
-    /// Starts a rollout on the default surface, steps being (basis points, seconds); its id.
+    /// Starts a rollout on the default surface with steps of (basis points, seconds) and returns its id.
     pub(crate) async fn start_rollout(&self, candidate: &str, steps: Vec<(u32, u64)>) -> String {
         let steps = steps.into_iter().map(|(weight_basis_points, hold_seconds)| pb::RolloutStep {
             weight_basis_points,
@@ -138,7 +138,7 @@ impl Cluster {
         answer.into_inner().rollout.expect("a rollout").rollout_id
     }
 
-    /// The rollout, as control node `n` knows it; nothing while it cannot say.
+    /// The rollout at control node `n`; none while that does not answer.
     pub(crate) async fn rollout(&self, n: usize, rollout_id: &str) -> Option<pb::Rollout> {
         let request = pb::GetRolloutRequest { rollout_id: rollout_id.into() };
         self.control_client(n).get_rollout(request).await.ok()?.into_inner().rollout

@@ -1,12 +1,12 @@
-//! Small data with a taste in it: users of a group watch the items of their group.
+//! Small data with preferences: users of a group watch the items of their group.
 
 use super::process::marquee_ok;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Users, `user-0` and so on.
+/// Number of users, `user-0` and so on.
 pub(crate) const USERS: usize = 300;
-/// Items, `1` and so on; item `n` belongs to group `n % GROUPS`.
+/// Number of items, `1` and so on; item `n` belongs to group `n % GROUPS`.
 pub(crate) const ITEMS: usize = 200;
 const GROUPS: usize = 5;
 const HISTORY: usize = 16;
@@ -39,9 +39,9 @@ fn items() -> String {
     csv
 }
 
-/// Files and bundles in a directory of their own.
+/// A temporary directory of data files and bundles.
 pub(crate) struct Bundles {
-    /// Holds everything; gone when dropped.
+    /// The directory, deleted when dropped.
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -59,13 +59,13 @@ impl Bundles {
         self.dir.path()
     }
 
-    /// Trains the model `films` with so many factors.
+    /// Trains the model `films` with this number of factors.
     pub(crate) fn train(&self, factors: usize, shards: u32) -> PathBuf {
         let factors = factors.to_string();
         self.train_as(&format!("films-{factors}-{shards}"), shards, &["mf", "--factors", &factors])
     }
 
-    /// Trains `films` to recommend what is popular to everybody.
+    /// Trains `films` to recommend popular items to all users.
     pub(crate) fn train_popularity(&self, shards: u32) -> PathBuf {
         self.train_as(&format!("films-popular-{shards}"), shards, &["popularity"])
     }

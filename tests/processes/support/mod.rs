@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until the answer is yes, and panics with `what` when patience ends.
+/// Checks until `ask` returns true, and panics with `what` after [`PATIENCE`].
 pub(crate) async fn eventually<F, Fut>(what: &str, ask: F)
 where
     F: FnMut() -> Fut,
@@ -20,7 +20,7 @@ where
     eventually_within(PATIENCE, what, ask).await;
 }
 
-/// The same with another patience, for what takes long by design.
+/// Checks until `ask` returns true, and panics with `what` after `patience`.
 pub(crate) async fn eventually_within<F, Fut>(patience: Duration, what: &str, mut ask: F)
 where
     F: FnMut() -> Fut,

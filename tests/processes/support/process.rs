@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The binary under test.
 pub(crate) const MARQUEE: &str = env!("CARGO_BIN_EXE_marquee");
 
-/// Runs `marquee ARGS` to its end.
+/// Runs `marquee ARGS` and waits for its end.
 pub(crate) fn marquee<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     Command::new(MARQUEE).args(args).stdin(Stdio::null()).output().expect("the binary starts")
 }
@@ -28,8 +28,8 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A port that nothing listens on, below the range that the system hands out by itself, given to
-/// nobody else in this process.
+/// A port that nothing listens on, below the range that the system hands out by itself, given out
+/// once in this process.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 18_000;
@@ -43,8 +43,8 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A process of the binary that serves. Dropped, it is killed; unless the test fails anyway, its
-/// log must not have an ERROR.
+/// A process of the binary that serves, killed when it is dropped. Its log must not have an ERROR, unless the
+/// test has failed already.
 pub(crate) struct Server {
     name: String,
     args: Vec<String>,
@@ -65,13 +65,13 @@ impl Server {
         self.child = spawn(&self.args, &self.log);
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a killed child ends");
     }
 
-    /// SIGTERM; the status it ends with.
+    /// Ends the process with SIGTERM and returns its exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let sent = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
@@ -81,7 +81,7 @@ impl Server {
         self.wait()
     }
 
-    /// The status it ends with by itself.
+    /// Waits for the end of the process and returns its exit status.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -93,7 +93,7 @@ impl Server {
         }
     }
 
-    /// Everything it logged.
+    /// The log of the process so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
   marquee serve --standalone --bundle bundles/films-v1 --listen 127.0.0.1:6000 --data-dir /var/lib/marquee
   marquee serve --config cluster/router-1.toml
 
-The files in cluster/ show every kind of config. SIGTERM and Ctrl-C let requests under way end.")]
+The files in cluster/ show every kind of config. After SIGTERM or Ctrl-C the requests under way are still answered.")]
 pub struct ServeArgs {
     /// The node's config file
     #[arg(
@@ -31,16 +31,16 @@ pub struct ServeArgs {
         conflicts_with = "standalone"
     )]
     config: Option<PathBuf>,
-    /// Play all roles in this process, without a config file
+    /// Run all roles in this process, without a config file
     #[arg(long, required_unless_present = "config")]
     standalone: bool,
     /// Publish this bundle and make it live on the surface \"default\"
     #[arg(long, value_name = "DIR", requires = "standalone")]
     bundle: Option<PathBuf>,
-    /// Where to answer all services; port 0 takes a free one
+    /// The address of all services; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_LISTEN, conflicts_with = "config")]
     listen: SocketAddr,
-    /// Keep the cluster's state here, so that it outlives the process; without it, it doesn't
+    /// The directory of the cluster's state; without it, the state is lost when the process ends
     #[arg(long, value_name = "DIR", requires = "standalone")]
     data_dir: Option<PathBuf>,
 }

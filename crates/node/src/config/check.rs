@@ -18,39 +18,39 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a router keeps events unless told otherwise, in the node's data directory.
+/// The default directory of a router's events, within the node's data directory.
 pub const EVENTS_DIRECTORY: &str = "events";
-/// Control addresses that a follower may be given: more than any group has, for moves.
+/// Upper bound of a follower's control addresses: more than any group has, for a move to other machines.
 const MAX_CONTROL_ADDRESSES: usize = 16;
-/// Copies of a shard: beyond that it is memory for nothing.
+/// Upper bound of the replicas of a shard: more only take memory.
 const MAX_REPLICATION_FACTOR: u32 = 16;
-/// MiB that a node may map: 16 TiB, above any machine, so that a typing error is found.
+/// Upper bound of a memory budget in MiB: 16 TiB, above any machine, so that a typing error is found.
 const MAX_MEMORY_BUDGET_MIB: u64 = 16 << 20;
-/// Search threads: above any machine's cores.
+/// Upper bound of search threads: above the cores of any machine.
 const MAX_SEARCH_THREADS: usize = marquee_shard::MAX_SEARCH_THREADS;
-/// The longest default deadline: a caller who waits so long has left.
+/// The longest default deadline: callers do not wait longer.
 const MAX_DEFAULT_DEADLINE_MS: u64 = 30_000;
-/// Milliseconds between two syncs: longer is `never`.
+/// Upper bound of the milliseconds between two syncs: longer is as good as `never`.
 const MAX_FSYNC_INTERVAL_MS: u64 = 60_000;
-/// MiB of a file of events: a start reads the last one.
+/// Upper bound of a file of events in MiB: a start reads the last one.
 const MAX_SEGMENT_MIB: u64 = 1_024;
-/// Files that a log has at least: retention takes one at a time.
+/// Least number of files of a log: retention deletes one at a time.
 const MIN_SEGMENTS: u64 = 4;
-/// MiB of events: 16 TiB, above any disk, so that a typing error is found.
+/// Upper bound of the events in MiB: 16 TiB, above any disk, so that a typing error is found.
 const MAX_EVENTS_MIB: u64 = 16 << 20;
-/// Hours that an event may be old: a year, for what is imported.
+/// Upper bound of the age of events in hours: a year, for imported events.
 const MAX_EVENT_AGE_HOURS: u64 = 8_760;
-/// Seconds that callers' clocks may be ahead: a day, which is a wrong time zone.
+/// Upper bound of the seconds that callers' clocks may be ahead: a day, as with a wrong time zone.
 const MAX_EVENT_SKEW_SECONDS: u64 = 86_400;
-/// Keys to try against one signature.
+/// Upper bound of the keys that are tried for one signature.
 const MAX_TRUSTED_KEYS: usize = 64;
-/// Threads that move messages: more only wake each other.
+/// Upper bound of I/O threads: more only wake each other.
 const MAX_IO_THREADS: usize = 64;
-/// Requests at once: each holds buffers of up to a message.
+/// Upper bound of concurrent requests: each holds buffers of up to a message.
 const MAX_IN_FLIGHT: usize = 100_000;
-/// The longest drain: orchestrators kill sooner.
+/// The longest drain: orchestrators kill a process sooner.
 const MAX_DRAIN_SECONDS: u64 = 600;
-/// Bytes of a config file: a few hundred lines.
+/// Upper bound of the bytes of a config file: a few hundred lines.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Config {
@@ -74,7 +74,7 @@ impl Config {
     /// Checks a file's content as a whole.
     pub fn check(path: &Path, file: ConfigFile) -> Result<Self, ConfigError> {
         let ConfigFile { node, cluster, control, shard, router, bundles, server, log } = file;
-        let check = Check { path };
+        let check = ValueChecks { path };
         check.name("node.id", &node.id)?;
         check.name("cluster.name", &cluster.name)?;
         let roles = check.roles(&node.roles)?;
@@ -93,10 +93,8 @@ impl Config {
         let data_dir = node.data_dir.ok_or_else(|| {
             check.error("node.data_dir", "is missing: name a directory that this node may write to")
         })?;
-        let control_settings = match roles.contains(&Role::Control) {
-            true => Some(check.control(&control)?),
-            false => None,
-        };
+        let control_settings =
+            if roles.contains(&Role::Control) { Some(check.control(&control)?) } else { None };
         let control_addresses = match control_settings {
             Some(_) => Vec::new(),
             None => check.control_addresses(&cluster.control)?,
@@ -146,20 +144,23 @@ impl Config {
     }
 }
 
-/// Checks values and names the file and key in what it refuses.
-struct Check<'a> {
+/// Checks single values; its errors name the file and the key.
+struct ValueChecks<'a> {
     path: &'a Path,
 }
 
-impl Check<'_> {
+impl ValueChecks<'_> {
+    /// The error for the value of `key`.
     fn error(&self, key: &str, reason: &str) -> ConfigError {
         ConfigError::Value { path: self.path.into(), key: key.into(), reason: reason.into() }
     }
 
+    /// Checks a name.
     fn name(&self, key: &str, name: &str) -> Result<(), ConfigError> {
         check_name("the name", name).map_err(|e| self.error(key, &e.to_string()))
     }
 
+    /// Checks that a value is within `min..=max`.
     fn within<T: PartialOrd + std::fmt::Display>(
         &self,
         key: &str,
@@ -167,12 +168,13 @@ impl Check<'_> {
         min: T,
         max: T,
     ) -> Result<(), ConfigError> {
-        match value >= min && value <= max {
-            true => Ok(()),
-            false => Err(self.error(key, &format!("{value} is not within {min} to {max}"))),
+        if value >= min && value <= max {
+            return Ok(());
         }
+        Err(self.error(key, &format!("{value} is not within {min} to {max}")))
     }
 
+    /// Checks that a value is within `0..=max`.
     fn at_most<T: PartialOrd + std::fmt::Display + Default>(
         &self,
         key: &str,
@@ -182,6 +184,7 @@ impl Check<'_> {
         self.within(key, value, T::default(), max)
     }
 
+    /// The node's roles, at least one.
     fn roles(&self, names: &[RoleName]) -> Result<BTreeSet<Role>, ConfigError> {
         if names.is_empty() {
             return Err(
@@ -198,20 +201,21 @@ impl Check<'_> {
             .collect())
     }
 
+    /// Checks an address to listen on.
     fn listen(&self, key: &str, at: SocketAddr) -> Result<SocketAddr, ConfigError> {
-        match at.port() {
-            0 => {
-                Err(self
-                    .error(key, "port 0 would be another one at every start: choose 1 to 65535"))
-            }
-            _ => Ok(at),
+        if at.port() == 0 {
+            let reason = "port 0 would be another one at every start: choose 1 to 65535";
+            return Err(self.error(key, reason));
         }
+        Ok(at)
     }
 
+    /// Parses the address of a server.
     fn address(&self, key: &str, text: &str) -> Result<Address, ConfigError> {
         text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))
     }
 
+    /// Checks the section `[control]`.
     fn control(&self, control: &ControlSection) -> Result<ControlSettings, ConfigError> {
         let count = control.voters.len();
         if !VOTER_COUNTS.contains(&count) {
@@ -249,6 +253,7 @@ impl Check<'_> {
         Ok(ControlSettings { id: control.id, voters, replication_factor, min_index_recall })
     }
 
+    /// Checks the section `[router.events]`; none if events are not recorded.
     fn events(
         &self,
         section: &EventsSection,
@@ -288,28 +293,36 @@ impl Check<'_> {
             Some(directory) => self.path(directory)?,
             None => data_dir.join(EVENTS_DIRECTORY),
         };
-        let log = |directory: PathBuf, contents: Contents| LogOptions {
-            fsync: match fsync {
-                FsyncPolicy::Always => Fsync::Always,
-                FsyncPolicy::Interval => Fsync::IntervalMs(*fsync_interval_ms),
-                FsyncPolicy::Never => Fsync::Never,
-            },
-            segment_bytes: segment_mib << 20,
-            max_bytes: max_total_mib << 20,
-            ..LogOptions::new(directory, contents)
+        let fsync = match fsync {
+            FsyncPolicy::Always => Fsync::Always,
+            FsyncPolicy::Interval => Fsync::IntervalMs(*fsync_interval_ms),
+            FsyncPolicy::Never => Fsync::Never,
         };
         let limits = Limits {
             max_age_ms: max_age_hours * 3_600_000,
             max_skew_ms: max_skew_seconds * 1_000,
             ratings: (*rating_min, *rating_max),
         };
-        let exposures = log(directory.join(EXPOSURES_DIRECTORY), Contents::Exposures);
+        let (segment_bytes, max_bytes) = (segment_mib << 20, max_total_mib << 20);
+        let exposures = LogOptions {
+            fsync,
+            segment_bytes,
+            max_bytes,
+            ..LogOptions::new(directory.join(EXPOSURES_DIRECTORY), Contents::Exposures)
+        };
+        let events = LogOptions {
+            fsync,
+            segment_bytes,
+            max_bytes,
+            ..LogOptions::new(directory, Contents::Events)
+        };
         Ok(Some(EventsSettings {
-            events: EventSettings { log: log(directory, Contents::Events), limits },
+            events: EventSettings { log: events, limits },
             exposures: ExposureSettings { log: exposures, sample_basis_points: sample },
         }))
     }
 
+    /// Parses the addresses of the control nodes.
     fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {
         if addresses.is_empty() {
             return Err(self.error(
@@ -325,6 +338,7 @@ impl Check<'_> {
             .collect()
     }
 
+    /// The address at which others reach the node, if it must differ from the one it listens on.
     fn advertise(
         &self,
         given: Option<&str>,
@@ -338,7 +352,7 @@ impl Check<'_> {
         for (at, roles) in listeners {
             if at.ip().is_unspecified() && roles.contains(&reached) {
                 let reason = format!(
-                    "is missing: nobody can connect to {at}, so say where this node is reached, as in \"http://10.0.0.7:{}\"",
+                    "is missing: no other node can connect to {at}; give the address of this node, as in \"http://10.0.0.7:{}\"",
                     at.port()
                 );
                 return Err(self.error("node.advertise", &reason));
@@ -347,7 +361,7 @@ impl Check<'_> {
         Ok(None)
     }
 
-    /// Relative paths count from the config file, wherever the node was started.
+    /// The absolute path; a relative one counts from the config file.
     fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
         let beside = self.path.parent().unwrap_or(Path::new("")).join(path);
         Ok(std::path::absolute(beside)?)

@@ -1,7 +1,6 @@
-//! The config file as written: TOML, every key known, every field with its unit and bounds.
+//! The config file as written: TOML without unknown keys; every field has its unit and bounds.
 //!
-//! Nothing here is trusted yet: [`Config::check`](super::Config::check) turns it into what a node
-//! can run with.
+//! The values are not checked yet: [`Config::check`](super::Config::check) does that.
 
 use marquee_control::DEFAULT_MIN_INDEX_RECALL;
 use marquee_router::DEFAULT_ROW_CACHE_BYTES;
@@ -9,16 +8,16 @@ use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Where a node listens that isn't told: loopback, so that nothing is open by accident.
+/// The default address to listen on: loopback, so that nothing is open to the network by accident.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
 
-/// The whole file. Every section may be left out.
+/// The config file. Every section may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
-    /// Who this node is and where it listens.
+    /// The node's id, roles and addresses.
     pub node: NodeSection,
-    /// The cluster it belongs to.
+    /// The cluster that the node belongs to.
     pub cluster: ClusterSection,
     /// Settings of the control role.
     pub control: ControlSection,
@@ -26,30 +25,30 @@ pub struct ConfigFile {
     pub shard: ShardSection,
     /// Settings of the router role.
     pub router: RouterSection,
-    /// Which bundles are trusted.
+    /// The keys that bundles must be signed with.
     pub bundles: BundlesSection,
-    /// Bounds of the gRPC servers.
+    /// Limits of the gRPC servers.
     pub server: ServerSection,
-    /// What is logged.
+    /// Filter and format of the log.
     pub log: LogSection,
 }
 
-/// `[node]`
+/// The section `[node]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeSection {
     /// Unique in the cluster, 1 to 128 bytes of letters, digits, `-`, `_`, `.`. Required.
     pub id: String,
-    /// What the node does: any of `control`, `shard`, `router`. Default: all three.
+    /// The node's roles: any of `control`, `shard`, `router`. Default: all three.
     pub roles: Vec<RoleName>,
-    /// Where it listens, `ip:port`. Default: `127.0.0.1:50051`. A role's own section may name
+    /// The address to listen on, `ip:port`. Default: `127.0.0.1:50051`. A role's own section may name
     /// another address for that role.
     pub listen: SocketAddr,
-    /// Where others reach its shard and router roles, `http://host:port`. Default: the address
-    /// that it listens on, which must then not be a wildcard such as `0.0.0.0`.
+    /// The address at which other nodes reach its shard and router roles, `http://host:port`. Default: the
+    /// address that it listens on, which must then not be a wildcard such as `0.0.0.0`.
     pub advertise: Option<String>,
-    /// The directory of what must outlive a restart: the raft log, the last plan. A relative path
-    /// counts from the config file. Required.
+    /// The directory of the data that is kept over a restart: the raft log, the last plan, events. A relative
+    /// path counts from the config file. Required.
     pub data_dir: Option<PathBuf>,
 }
 
@@ -71,21 +70,21 @@ impl Default for NodeSection {
 pub enum RoleName {
     /// A voter of the raft group.
     Control,
-    /// Holds shards of models.
+    /// Holds shards of bundles and searches them.
     Shard,
-    /// Answers callers.
+    /// Answers the requests of callers.
     Router,
 }
 
-/// `[cluster]`
+/// The section `[cluster]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSection {
-    /// Names the cluster: control nodes refuse messages from voters of another one. 1 to 128 bytes.
+    /// The cluster's name: control nodes refuse messages from voters of another cluster. 1 to 128 bytes.
     /// Default: `marquee`.
     pub name: String,
-    /// Where control nodes are, `http://host:port` each, 1 to 16. Required on nodes without the
-    /// control role; others take the addresses of `control.voters`.
+    /// Addresses of the control nodes, `http://host:port` each, 1 to 16. Required on nodes without the
+    /// control role; nodes with it use the addresses of `control.voters`.
     pub control: Vec<String>,
 }
 
@@ -95,20 +94,20 @@ impl Default for ClusterSection {
     }
 }
 
-/// `[control]`
+/// The section `[control]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlSection {
-    /// Where control's services listen, `ip:port`. Default: `node.listen`.
+    /// The address of the control services, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
     /// This voter's number among `voters`, from 1. A node that lost its disk needs a new number.
     pub id: u64,
-    /// The raft group: 1, 3 or 5 voters, equal in the files of all of them.
+    /// The raft group: 1, 3 or 5 voters, the same in the files of all of them.
     pub voters: Vec<VoterSection>,
-    /// Replicas wanted of each shard, 1 to 16. Default: 2. Equal on all voters.
+    /// Replicas wanted of each shard, 1 to 16. Default: 2. The same on all voters.
     pub replication_factor: u32,
-    /// A bundle whose index finds less than this share of the best 100 rows is not published, 0 to 1.
-    /// Default: 0.95.
+    /// The least recall@100 of a bundle's index, 0 to 1; a bundle below it cannot be published. Default:
+    /// 0.95.
     pub min_index_recall: f64,
 }
 
@@ -128,37 +127,37 @@ impl Default for ControlSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VoterSection {
-    /// Its number, from 1, never used again for another disk.
+    /// The voter's number, from 1. A voter that lost its disk needs a new number.
     pub id: u64,
-    /// Where the other voters reach it, `http://host:port`.
+    /// The address at which the other voters reach it, `http://host:port`.
     pub address: String,
 }
 
-/// `[shard]`
+/// The section `[shard]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShardSection {
-    /// Where the shard service listens, `ip:port`. Default: `node.listen`.
+    /// The address of the shard service, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
-    /// MiB of bundles that the node may keep in memory, 0 to 16,777,216; exact rows of `--rows int8` stay on
+    /// Upper bound of the bundles in memory in MiB, 0 to 16,777,216; exact rows of `--rows int8` stay on
     /// disk and don't count. Default: 0, unlimited.
     pub memory_budget_mib: u64,
-    /// Threads that search, 0 to 512. Default: 0, one for each core.
+    /// Search threads, 0 to 512. Default: 0, one for each core.
     pub search_threads: usize,
 }
 
-/// `[router]`
+/// The section `[router]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouterSection {
-    /// Where callers' services listen, `ip:port`. Default: `node.listen`.
+    /// The address of the services for callers, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
-    /// Milliseconds that a request may take whose caller set no deadline, 1 to 30,000. Default: 1,000.
+    /// Deadline in milliseconds of a request without one, 1 to 30,000. Default: 1,000.
     pub default_deadline_ms: u64,
-    /// MiB of rows of users and items that the router remembers, so as not to ask shards for them again, 0 to
-    /// 1,048,576; 0: none. A row of 64 factors takes some 600 bytes, and each item of a history 8. Default: 64.
+    /// Size in MiB of the router's cache of users' and items' rows, 0 to 1,048,576; 0: no cache. A row of 64
+    /// factors takes some 600 bytes, and each item of a history 8. Default: 64.
     pub row_cache_mib: u64,
-    /// What is kept of what people do.
+    /// How events and exposures are recorded.
     pub events: EventsSection,
 }
 
@@ -173,38 +172,39 @@ impl Default for RouterSection {
     }
 }
 
-/// `[router.events]`
+/// The section `[router.events]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventsSection {
-    /// Whether the router records events and exposures; if not, RecordEvents is FAILED_PRECONDITION.
-    /// Default: true.
+    /// Whether the router records events and exposures; otherwise RecordEvents fails with
+    /// FAILED_PRECONDITION. Default: true.
     pub enabled: bool,
-    /// The directory of the logs, of no other node's. A relative path counts from the config file. Default:
-    /// `events` in `node.data_dir`.
+    /// The directory of the logs; no other node may use it. A relative path counts from the config file.
+    /// Default: `events` in `node.data_dir`.
     pub directory: Option<PathBuf>,
     /// When events are acknowledged: `always`, when they are synced to the disk; `interval`, when they are
-    /// written, and they are synced every `fsync_interval_ms`, so that a machine that loses its power loses
-    /// so much; `never`, when they are written. Default: `always`.
+    /// written, with a sync every `fsync_interval_ms`, so that a power failure loses at most that much;
+    /// `never`, when they are written, without syncs. Default: `always`.
     pub fsync: FsyncPolicy,
     /// Milliseconds between syncs under `fsync = "interval"`, 1 to 60,000. Default: 100.
     pub fsync_interval_ms: u64,
-    /// MiB of a file of a log, 1 to 1,024. Default: 64.
+    /// Size in MiB of a file of a log, 1 to 1,024. Default: 64.
     pub segment_mib: u64,
-    /// MiB of the log of events, 4 to 16,777,216 and at least four segments; beyond them the oldest file is
-    /// deleted, exported or not. Exposures may have as much again, the quarantine an eighth. Default: 8,192,
-    /// some 60 million events.
+    /// Upper bound in MiB of the log of events, 4 to 16,777,216 and at least four segments; above it the
+    /// oldest file is deleted, exported or not. Exposures may take as much again, the quarantine an eighth.
+    /// Default: 8,192, some 60 million events.
     pub max_total_mib: u64,
-    /// Answers that leave an exposure, in basis points of all, 0 to 10,000. Default: 10,000, every one.
+    /// The share of answers that are recorded as exposures, in basis points, 0 to 10,000. Default: 10,000,
+    /// all.
     pub exposure_sample_basis_points: u32,
-    /// Hours after which an event is too late and is quarantined, 1 to 8,760. Default: 168, a week.
+    /// The age in hours above which an event is quarantined, 1 to 8,760. Default: 168, a week.
     pub max_age_hours: u64,
-    /// Seconds that the time of an event may be ahead of this node's clock, 0 to 86,400; beyond them it is
+    /// Seconds by which the time of an event may be ahead of this node's clock, 0 to 86,400; above that it is
     /// quarantined. Default: 60.
     pub max_skew_seconds: u64,
-    /// The least rating that is believed. Default: 0.
+    /// The lowest rating that is accepted; others are quarantined. Default: 0.
     pub rating_min: f64,
-    /// The greatest, above the least. Default: 10.
+    /// The highest rating that is accepted, above `rating_min`. Default: 10.
     pub rating_max: f64,
 }
 
@@ -230,36 +230,35 @@ impl Default for EventsSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FsyncPolicy {
-    /// Before they are acknowledged.
+    /// Events are synced before they are acknowledged.
     Always,
-    /// From time to time.
+    /// Events are synced at intervals.
     Interval,
-    /// When the system pleases.
+    /// Events are never synced by the router.
     Never,
 }
 
-/// `[bundles]`
+/// The section `[bundles]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BundlesSection {
-    /// Files of public keys (`marquee keygen` makes them), at most 64. Where any is given, a
+    /// Files of public keys (`marquee keygen` makes them), at most 64. If any is given, a
     /// bundle without a signature by one of them is refused. Relative paths count from the config
-    /// file. Default: none, any bundle is taken.
+    /// file. Default: none, any bundle is accepted.
     pub trusted_keys: Vec<PathBuf>,
 }
 
-/// `[server]`
+/// The section `[server]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSection {
-    /// Requests that one address serves at once, 1 to 100,000; more are refused with
+    /// Upper bound of the concurrent requests of one address, 1 to 100,000; more are refused with
     /// RESOURCE_EXHAUSTED. Default: 4,096.
     pub max_in_flight: usize,
-    /// Threads that move messages, and search where that takes less than handing it over, 0 to 64;
-    /// 0: one for each core, up to 16. Fewer wake each other less; where several nodes share a machine,
-    /// one each costs least. Default: 0.
+    /// I/O threads, which also run searches that are shorter than a hand-over, 0 to 64; 0: one for each core,
+    /// up to 16. If several nodes share a machine, one each costs least CPU. Default: 0.
     pub io_threads: usize,
-    /// Seconds that requests in flight have to end after SIGTERM, 0 to 600. Default: 10.
+    /// Seconds that requests in flight get to complete after SIGTERM, 0 to 600. Default: 10.
     pub drain_seconds: u64,
 }
 
@@ -269,14 +268,14 @@ impl Default for ServerSection {
     }
 }
 
-/// `[log]`
+/// The section `[log]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSection {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
-    /// `info,marquee_control=debug`. Default: `info`. The variable MARQUEE_LOG goes before it.
+    /// `info,marquee_control=debug`. Default: `info`. The environment variable MARQUEE_LOG overrules it.
     pub filter: String,
-    /// `text` for people, `json` for machines. Default: `text`.
+    /// `text` or `json`. Default: `text`.
     pub format: LogFormat,
 }
 
@@ -286,13 +285,13 @@ impl Default for LogSection {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

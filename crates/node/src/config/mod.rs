@@ -1,11 +1,11 @@
-//! What a node runs with: a TOML file, read strictly, checked as a whole, and only then used.
+//! The config of a node: a TOML file, read strictly and checked as a whole before it is used.
 //!
 //! [`ConfigFile`] is the file as written; [`Config`] is what passed [`Config::check`]: addresses
-//! are parsed, paths are absolute, bounds hold, and what one role needs is there if the node plays
-//! it. A standalone node has no file and makes its `Config` from the command line.
+//! are parsed, paths are absolute, bounds hold, and the settings of each of the node's roles are there. A
+//! standalone node has no file and makes its `Config` from the command line.
 //!
-//! Deliberately missing: environment variables and flags that overrule single keys. What a node
-//! does stands in one file that can be reviewed.
+//! Deliberately missing: environment variables and flags that overrule single keys. All settings of a node
+//! are in one file that can be reviewed.
 
 mod check;
 mod error;

@@ -1,4 +1,4 @@
-//! What a node runs with: the values of a config file that was checked.
+//! The checked config of a node.
 
 use super::file::LogSection;
 use marquee_client::Address;
@@ -9,72 +9,71 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A config that a node can run with.
+/// The checked config of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Unique in the cluster.
+    /// The node's id, unique in the cluster.
     pub node_id: String,
-    /// What the node does; at least one.
+    /// The node's roles, at least one.
     pub roles: BTreeSet<Role>,
-    /// The role services by the address that they listen on.
+    /// The roles by the address that their services listen on.
     pub listeners: BTreeMap<SocketAddr, BTreeSet<Role>>,
-    /// Where others reach the shard or router role, if not just where it listens.
+    /// The address at which others reach the shard or router role, if it differs from the one it listens on.
     pub advertise: Option<Address>,
-    /// What must outlive a restart.
+    /// The directory of the data that is kept over a restart.
     pub data_dir: PathBuf,
-    /// Names the cluster.
+    /// The cluster's name.
     pub cluster_name: String,
-    /// Where control nodes are; empty on a node that plays control itself.
+    /// Addresses of the control nodes; empty on a node with the control role.
     pub control_addresses: Vec<Address>,
-    /// Settings of the control role, if it is played.
+    /// Settings of the control role, if the node has it.
     pub control: Option<ControlSettings>,
-    /// Bytes of bundles that the node may map; 0: unlimited.
+    /// Upper bound of the bytes of mapped bundles; 0: unlimited.
     pub memory_budget_bytes: u64,
-    /// Threads that search; 0: one for each core.
+    /// Number of search threads; 0: one for each core.
     pub search_threads: usize,
-    /// What a request may take whose caller set no deadline.
+    /// Deadline of a request without one.
     pub default_deadline: Duration,
-    /// Bytes of rows that the router remembers; 0: none.
+    /// Bytes of the router's cache of rows; 0: no cache.
     pub row_cache_bytes: u64,
-    /// How the router keeps events and exposures, if it does.
+    /// Settings of the logs of events and exposures, if the router records them.
     pub events: Option<EventsSettings>,
-    /// Files of public keys; bundles must be signed by one of them if there are any.
+    /// Files of public keys; if there are any, bundles must be signed by one of them.
     pub trusted_keys: Vec<PathBuf>,
-    /// Requests that one address serves at once.
+    /// Upper bound of the concurrent requests of one address.
     pub max_in_flight: usize,
-    /// Threads that move messages; 0: as many as there are cores, within reason.
+    /// Number of I/O threads; 0: one for each core, up to 16.
     pub io_threads: usize,
-    /// What requests in flight have to end after SIGTERM.
+    /// The time that requests in flight get to complete after SIGTERM.
     pub drain: Duration,
-    /// What is logged.
+    /// Filter and format of the log.
     pub log: LogSection,
 }
 
-/// The control role's part of a [`Config`].
+/// Settings of the control role.
 #[derive(Clone, Debug)]
 pub struct ControlSettings {
     /// This voter's number.
     pub id: u64,
-    /// All voters.
+    /// Number and address of all voters.
     pub voters: Vec<(u64, Address)>,
     /// Replicas wanted of each shard.
     pub replication_factor: u32,
-    /// The recall@100 that a bundle's index must have to be published.
+    /// The least recall@100 of the index of a bundle that can be published.
     pub min_index_recall: f64,
 }
 
-/// The logs of a router in a [`Config`].
+/// Settings of a router's logs.
 #[derive(Clone, Debug)]
 pub struct EventsSettings {
-    /// Where, and what is believed.
+    /// The log of events, and the limits beyond which events are quarantined.
     pub events: EventSettings,
-    /// Where, and how many.
+    /// The log of exposures, and the share of answers that are recorded.
     pub exposures: ExposureSettings,
 }
 
 impl Config {
-    /// The address that the plan has of this node: of its shard role where it plays it, since
-    /// routers must reach that.
+    /// The node's address in the plan: that of its shard role if it has it, since routers must reach it.
     pub fn plan_address(&self) -> String {
         let role = if self.roles.contains(&Role::Shard) { Role::Shard } else { Role::Router };
         match &self.advertise {
@@ -83,7 +82,7 @@ impl Config {
         }
     }
 
-    /// Where a role listens.
+    /// The address that a role listens on.
     pub fn listener_of(&self, role: Role) -> Option<SocketAddr> {
         self.listeners.iter().find(|(_, roles)| roles.contains(&role)).map(|(at, _)| *at)
     }

@@ -1,12 +1,11 @@
-//! How a node without the control role keeps in touch with those that have it.
+//! How a node without the control role follows the plan and reports to control nodes.
 //!
-//! Three tasks: [`follow_plan`] holds a stream of plans open to one control node and moves to the next
-//! when it breaks; [`report_node`] tells whichever answers what state the node's replicas are in; and
-//! [`report_telemetry`] streams what its router measures of rollouts.
-//! Between them lies [`PlanCache`], the last plan on disk, with which a router serves though every
-//! control node is dead, even after a restart.
+//! Three tasks: [`follow_plan`] keeps a stream of plans open to one control node and moves to the next when
+//! it breaks; [`report_node`] reports the state of the node's replicas to any control node that answers; and
+//! [`report_telemetry`] streams what its router measures of rollouts. [`PlanCache`] is the last plan on disk,
+//! with which a router serves while every control node is down, even after a restart.
 //!
-//! Deliberately missing: opinions. A follower never edits a plan; it only refuses to go back.
+//! Deliberately missing: decisions. A follower never changes a plan; it only refuses an older one.
 
 mod plan_cache;
 mod plan_follower;

@@ -1,4 +1,4 @@
-//! The last plan on disk, so that a router restarts though no control node lives.
+//! The last plan on disk, with which a router restarts while every control node is down.
 //!
 //! ```text
 //! offset  bytes  content
@@ -9,8 +9,7 @@
 //! ```
 //!
 //! Written to a temporary name, synced and renamed, so that a crash leaves the old plan or the new
-//! one. A file that doesn't read back is no plan: it is named in a warning and left for control to
-//! replace.
+//! one. A file that cannot be read is ignored with a warning, and the next plan replaces it.
 
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1 as wire;
@@ -21,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"MQPLAN01";
 const HEADER_BYTES: usize = 48;
-/// Bytes of a plan file that is read at all: what control nodes may send.
+/// Upper bound of the bytes of a plan file: those of a message of a control node.
 const MAX_BYTES: u64 = marquee_client::MAX_CONTROL_MESSAGE_BYTES as u64;
 
 /// The file that holds a node's last plan.
@@ -30,7 +29,7 @@ pub struct PlanCache {
     path: PathBuf,
 }
 
-/// Why a file is no plan.
+/// Why a file cannot be read as a plan.
 #[derive(Debug, thiserror::Error)]
 enum CacheError {
     #[error(transparent)]
@@ -39,7 +38,7 @@ enum CacheError {
     Short,
     #[error("it has {0} bytes, more than any plan")]
     Long(u64),
-    #[error("it does not begin as a plan does")]
+    #[error("it does not begin with the marker of a plan")]
     Magic,
     #[error("its checksum is wrong")]
     Checksum,
@@ -53,7 +52,7 @@ impl PlanCache {
         Self { path: data_dir.join("last.plan") }
     }
 
-    /// The plan of the last run, if there is one that reads back.
+    /// The plan of the last run, if there is a valid one.
     pub fn read(&self) -> Option<Plan> {
         match self.try_read() {
             Ok(plan) => plan,

@@ -2,7 +2,7 @@
 //!
 //! A control node may lag: it was restarted, or it is cut off from the others and doesn't know. So a
 //! follower never goes back to an older epoch, and leaves a control node that is behind what others
-//! say, which it hears from whoever takes the node's reports.
+//! report, which it hears from the control node that takes the node's reports.
 
 use super::plan_cache::PlanCache;
 use futures::{Stream, StreamExt as _};
@@ -17,41 +17,41 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::Endpoint;
 
-/// How long a control node has to take a connection: it is in the same network.
+/// Upper bound of the time to connect: control nodes are in the same network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it has to open the stream: it asks nobody else for that.
+/// Upper bound of the time to open the stream: the control node needs no other node for that.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a quiet connection is probed, and how long the answer may take: a control node that
-/// lost its power closes no connection.
+/// How often a quiet connection is probed, and how long the answer may take: a control node that lost its
+/// power closes no connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// How long the plan may stay behind the newest epoch heard of before another control node is tried:
-/// some hundred times what a plan takes to arrive.
-const LAG_PATIENCE: Duration = Duration::from_secs(2);
-/// How long after the start only plans as new as the one on disk are taken. Then an older one must be
-/// of a cluster that was built anew, with epochs that begin again.
-const DISK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the plan may be older than the newest epoch that was heard of before another control node is
+/// tried: a hundred times what a plan takes to arrive.
+const MAX_LAG: Duration = Duration::from_secs(2);
+/// How long after the start plans older than the one on disk are refused. After that an older plan must be
+/// that of a new cluster, whose epochs begin again.
+const DISK_FLOOR_FOR: Duration = Duration::from_secs(10);
 
-/// What a follower needs to know.
+/// The settings of a follower.
 #[derive(Clone, Debug)]
 pub struct FollowerConfig {
-    /// Who follows, for control's status.
+    /// The id of this node, for control's status.
     pub node_id: String,
-    /// Control nodes, at least one.
+    /// Addresses of control nodes, at least one.
     pub addresses: Vec<Address>,
-    /// Where the last plan is kept.
+    /// The file of the last plan.
     pub cache: PlanCache,
-    /// The newest epoch that any control node spoke of.
+    /// The newest epoch that any control node reported.
     pub newest: watch::Receiver<u64>,
 }
 
-/// Begins to follow and never ends by itself: abort the task to stop it. The receiver has the plan
-/// on disk at once, or the empty plan of epoch 0.
+/// Starts following; abort the task to stop it. The receiver has the plan on disk at once, or the empty plan
+/// of epoch 0.
 pub fn follow_plan(
     config: FollowerConfig,
 ) -> (watch::Receiver<Arc<Plan>>, tokio::task::JoinHandle<()>) {
     let cached = config.cache.read();
     if let Some(plan) = &cached {
-        tracing::info!(epoch = plan.epoch, "begins with the plan on disk");
+        tracing::info!(epoch = plan.epoch, "starts with the plan on disk");
     }
     let floor = Floor::new(cached.as_ref().map_or(0, |plan| plan.epoch), Instant::now());
     let (sender, receiver) = watch::channel(Arc::new(cached.unwrap_or_default()));
@@ -59,28 +59,31 @@ pub fn follow_plan(
     (receiver, tokio::spawn(follower.run()))
 }
 
-/// The oldest epoch that is taken.
+/// The oldest epoch that is accepted.
 #[derive(Clone, Copy, Debug)]
 struct Floor {
+    /// The epoch of the plan on disk at the start.
     on_disk: u64,
     started: Instant,
     /// The newest epoch that control sent to this process.
-    lived: u64,
+    received: u64,
 }
 
 impl Floor {
     fn new(on_disk: u64, started: Instant) -> Self {
-        Self { on_disk, started, lived: 0 }
+        Self { on_disk, started, received: 0 }
     }
 
+    /// The oldest epoch that is accepted now.
     fn at(&self, now: Instant) -> u64 {
-        match now.duration_since(self.started) < DISK_PATIENCE {
-            true => self.lived.max(self.on_disk),
-            false => self.lived,
+        if now.duration_since(self.started) < DISK_FLOOR_FOR {
+            return self.received.max(self.on_disk);
         }
+        self.received
     }
 }
 
+/// A node that follows the plan.
 struct Follower {
     config: FollowerConfig,
     sender: watch::Sender<Arc<Plan>>,
@@ -92,25 +95,25 @@ impl Follower {
         let mut backoff = Backoff::default();
         // Followers begin at different nodes, so that one control node does not feed them all.
         let mut at = fastrand::usize(..self.config.addresses.len());
-        let mut said: Option<String> = None;
+        let mut logged: Option<String> = None;
         loop {
             let address = self.config.addresses[at].clone();
             let (plans, reason) = self.watch(&address).await;
             if plans > 0 {
                 backoff.reset();
-                said = None;
+                logged = None;
             }
-            // The same trouble is said once, however long control is away.
-            if said.as_ref() != Some(&reason) {
-                tracing::warn!(control = %address, reason, "lost the plan's stream, goes on with the plan it has");
-                said = Some(reason);
+            // The same reason is logged once, however long control is unreachable.
+            if logged.as_ref() != Some(&reason) {
+                tracing::warn!(control = %address, reason, "lost the stream of plans, keeps the current plan");
+                logged = Some(reason);
             }
             at = (at + 1) % self.config.addresses.len();
             tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
         }
     }
 
-    /// Follows one control node until that fails or lags; says how many plans came and why it ended.
+    /// Follows one control node until it fails or lags; returns how many plans came and why it ended.
     async fn watch(&mut self, address: &Address) -> (usize, String) {
         let mut plans = match self.open(address).await {
             Ok(plans) => plans,
@@ -120,17 +123,18 @@ impl Follower {
         let mut count = 0;
         let mut behind_since: Option<Instant> = None;
         loop {
-            let next = match tokio::time::timeout(LAG_PATIENCE / 4, plans.next()).await {
+            let next = match tokio::time::timeout(MAX_LAG / 4, plans.next()).await {
                 Ok(next) => next,
                 Err(_) => {
-                    let (newest, mine) = (*self.config.newest.borrow(), self.floor.lived);
+                    let (newest, mine) = (*self.config.newest.borrow(), self.floor.received);
                     if newest <= mine {
                         behind_since = None;
-                    } else if behind_since.get_or_insert_with(Instant::now).elapsed() > LAG_PATIENCE
-                    {
+                    } else if behind_since.get_or_insert_with(Instant::now).elapsed() > MAX_LAG {
                         return (
                             count,
-                            format!("stays at epoch {mine} while others have {newest}"),
+                            format!(
+                                "stays at epoch {mine} while other control nodes have {newest}"
+                            ),
                         );
                     }
                     continue;
@@ -148,15 +152,15 @@ impl Follower {
                         return (
                             count,
                             format!(
-                                "is at epoch {}, older than {floor}: it lags; if the cluster was built anew, restart this node",
+                                "is at epoch {}, older than {floor}: it lags; if this is a new cluster, restart this node",
                                 plan.epoch
                             ),
                         );
                     }
                     count += 1;
-                    self.take(plan).await;
+                    self.accept(plan).await;
                 }
-                Err(error) => return (count, format!("sent a broken plan: {error}")),
+                Err(error) => return (count, format!("sent an invalid plan: {error}")),
             }
         }
     }
@@ -185,16 +189,16 @@ impl Follower {
         }
     }
 
-    /// Publishes the plan to the node first and keeps it on disk after: readers must not wait for a
-    /// disk, and control is there to ask if the node dies in between.
-    async fn take(&mut self, plan: Plan) {
-        self.floor.lived = plan.epoch;
+    /// Publishes the plan to the node first and writes it to disk afterwards: readers must not wait for a
+    /// disk, and control has the plan if the node ends in between.
+    async fn accept(&mut self, plan: Plan) {
+        self.floor.received = plan.epoch;
         let plan = Arc::new(plan);
         self.sender.send_replace(plan.clone());
         let cache = self.config.cache.clone();
         let written = tokio::task::spawn_blocking(move || cache.write(&plan)).await;
         if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "the plan could not be kept on disk: a restart without control would fail");
+            tracing::warn!(%error, "the plan could not be written to disk: a restart without control would fail");
         }
     }
 }
@@ -204,12 +208,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_plan_is_taken_only_of_a_cluster_that_was_built_anew() {
+    fn an_older_plan_is_accepted_only_of_a_new_cluster() {
         let start = Instant::now();
         let mut floor = Floor::new(90, start);
         assert_eq!(floor.at(start), 90);
-        assert_eq!(floor.at(start + DISK_PATIENCE), 0, "nobody has anything newer");
-        floor.lived = 95;
-        assert_eq!(floor.at(start + DISK_PATIENCE), 95, "what control sent is never taken back");
+        assert_eq!(floor.at(start + DISK_FLOOR_FOR), 0, "no control node has a newer plan");
+        floor.received = 95;
+        assert_eq!(
+            floor.at(start + DISK_FLOOR_FOR),
+            95,
+            "a plan that control sent is never replaced by an older one"
+        );
     }
 }

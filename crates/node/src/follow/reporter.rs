@@ -1,4 +1,4 @@
-//! Tells control that a node lives and what state its replicas are in.
+//! Reports to control that the node is alive, and the state of its replicas.
 
 use futures::future::BoxFuture;
 use marquee_client::{Address, Backoff, channel, innermost_reason};
@@ -14,30 +14,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-/// How often a node reports though nothing changed. Control takes it for dead after a few misses.
+/// Interval of reports without changes. Control takes the node for dead after a few missing reports.
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long one report may take: control forwards it to the leader.
+/// Upper bound of one report: control forwards it to the leader.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where a report goes: a control node in this process, or the ones that are elsewhere. The answer is
-/// the plan's epoch at whoever took the report.
+/// The receiver of reports: the control node of this process, or others. It returns the plan's epoch at the
+/// control node that took the report.
 pub type ReportSink =
     Arc<dyn Fn(wire::ReportNodeRequest) -> BoxFuture<'static, Result<u64, Status>> + Send + Sync>;
 
-/// What control registers of a node.
+/// What control registers about a node.
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
-    /// Its id.
+    /// The node's id.
     pub node_id: String,
-    /// Where routers reach it.
+    /// The address at which routers reach it.
     pub address: String,
-    /// What it does; control itself is left out.
+    /// The node's roles; control itself is not reported.
     pub roles: BTreeSet<Role>,
-    /// Bytes of bundles that it may map; 0: unlimited.
+    /// Upper bound of the bytes of mapped bundles; 0: unlimited.
     pub memory_budget_bytes: u64,
 }
 
-/// A sink that asks one of these control nodes, and the next one after a failure. Must be called
+/// A sink that reports to one of these control nodes, and to the next one after a failure. Must be called
 /// within a tokio runtime.
 pub fn to_control_nodes(addresses: &[Address]) -> ReportSink {
     let channels: Arc<Vec<_>> = Arc::new(addresses.iter().map(channel).collect());
@@ -56,8 +56,8 @@ pub fn to_control_nodes(addresses: &[Address]) -> ReportSink {
     })
 }
 
-/// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change. Whoever takes a
-/// report says which epoch its plan has, and `newest` is set to the highest.
+/// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change. The control node that
+/// takes a report returns the epoch of its plan, and `newest` is set to the highest.
 pub async fn report_node(
     identity: NodeIdentity,
     mut replicas: watch::Receiver<Vec<ReplicaReport>>,
@@ -65,7 +65,7 @@ pub async fn report_node(
     newest: watch::Sender<u64>,
 ) {
     let mut backoff = Backoff::default();
-    let mut silent = false;
+    let mut is_failing = false;
     let mut replicas_end = false;
     loop {
         let report = request(&identity, &replicas.borrow_and_update());
@@ -77,18 +77,18 @@ pub async fn report_node(
                     *newest = epoch.max(*newest);
                     is_newer
                 });
-                if std::mem::take(&mut silent) {
-                    tracing::info!("control takes reports again");
+                if std::mem::take(&mut is_failing) {
+                    tracing::info!("control accepts reports again");
                 }
                 backoff.reset();
                 REPORT_EVERY
             }
             Ok(Err(status)) => {
-                note(&mut silent, &status);
+                log_failure(&mut is_failing, &status);
                 backoff.after_failure(fastrand::f64())
             }
             Err(_) => {
-                note(&mut silent, &Status::unavailable("no answer in time"));
+                log_failure(&mut is_failing, &Status::unavailable("no answer in time"));
                 backoff.after_failure(fastrand::f64())
             }
         };
@@ -99,28 +99,33 @@ pub async fn report_node(
     }
 }
 
-/// Says a failure once, until a report gets through again.
-fn note(silent: &mut bool, status: &Status) {
-    if !std::mem::replace(silent, true) {
+/// Logs a failure once, until a report is accepted again.
+fn log_failure(is_failing: &mut bool, status: &Status) {
+    if !std::mem::replace(is_failing, true) {
         let reason = match status.code() {
             Code::Unavailable => innermost_reason(status),
             _ => status.message().to_owned(),
         };
-        tracing::warn!(reason, "control does not take this node's report, tries on");
+        tracing::warn!(reason, "control does not accept this node's reports; trying again");
     }
 }
 
-fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportNodeRequest {
-    let NodeIdentity { node_id, address, roles, memory_budget_bytes } = identity;
-    let role = |role: &Role| match role {
+/// The role as a report has it; none for the control role, which is not reported.
+fn role_to_report(role: &Role) -> Option<i32> {
+    match role {
         Role::Control => None,
         Role::Shard => Some(wire::Role::Shard as i32),
         Role::Router => Some(wire::Role::Router as i32),
-    };
+    }
+}
+
+/// The report of a node's replicas.
+fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportNodeRequest {
+    let NodeIdentity { node_id, address, roles, memory_budget_bytes } = identity;
     wire::ReportNodeRequest {
         node_id: node_id.clone(),
         address: address.clone(),
-        roles: roles.iter().filter_map(role).collect(),
+        roles: roles.iter().filter_map(role_to_report).collect(),
         memory_budget_bytes: *memory_budget_bytes,
         replicas: replicas.iter().map(replica_report_to_pb).collect(),
     }

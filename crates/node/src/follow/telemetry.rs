@@ -1,4 +1,4 @@
-//! Hands what the router measures of rollouts and experiments to control.
+//! Sends what the router measures of rollouts and experiments to control.
 
 use futures::future::BoxFuture;
 use marquee_client::{Address, Backoff, channel, innermost_reason};
@@ -11,11 +11,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// Windows that wait for the network; the router adds up what finds no room.
+/// Windows that wait for the network; if more come, the router adds them up.
 const MAX_WAITING: usize = 4;
 
-/// Where windows go: to the control node in this process, or over streams to those elsewhere. Ends in an
-/// error when a stream breaks, or with the stream of windows.
+/// The receiver of windows: the control node of this process, or others over a stream. Ends with an error
+/// when the stream breaks, or with the stream of windows.
 pub type TelemetrySink = Arc<
     dyn Fn(mpsc::Receiver<ReportTelemetryRequest>) -> BoxFuture<'static, Result<(), Status>>
         + Send
@@ -37,15 +37,15 @@ pub fn telemetry_to_control_nodes(addresses: &[Address]) -> TelemetrySink {
     })
 }
 
-/// Sends all that the router measures until it ends. What was on its way when a stream broke is lost, some
-/// seconds of measurements: control judges by what it has.
+/// Sends all windows of the router until it ends. Windows under way when a stream breaks are lost: some
+/// seconds of measurements.
 pub async fn report_telemetry(
     node_id: String,
     mut reports: mpsc::Receiver<Report>,
     sink: TelemetrySink,
 ) {
     let mut backoff = Backoff::default();
-    let mut silent = false;
+    let mut is_failing = false;
     let mut next = reports.recv().await;
     while next.is_some() {
         let (sender, windows) = mpsc::channel(MAX_WAITING);
@@ -70,13 +70,13 @@ pub async fn report_telemetry(
                 ended = &mut stream => break ended,
             };
             backoff.reset();
-            silent = false;
+            is_failing = false;
         };
         if let Err(status) = broken
-            && !std::mem::replace(&mut silent, true)
+            && !std::mem::replace(&mut is_failing, true)
         {
             let reason = innermost_reason(&status);
-            tracing::warn!(reason, "control does not take this router's telemetry, tries on");
+            tracing::warn!(reason, "control does not accept this router's telemetry; trying again");
         }
         tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
         if next.is_none() {

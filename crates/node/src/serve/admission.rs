@@ -1,12 +1,11 @@
-//! How many requests an address serves at once, and when the last of them has ended.
+//! The limit of concurrent requests of an address, and the count that a shutdown waits for.
 //!
 //! A layer around all services of one address. It counts a request from its arrival until the last
-//! byte of its answer was taken or its caller went away; beyond the bound it refuses, cheaply, with
-//! RESOURCE_EXHAUSTED, so that a flood costs refusals and not memory. Shutdown waits for the same
-//! count to become zero.
+//! byte of its answer was taken or its caller went away; above the limit it refuses with
+//! RESOURCE_EXHAUSTED, so that an overload takes no memory. Shutdown waits until the count is zero.
 //!
 //! Streams that last as long as their peer wants (watches, raft, events) are neither counted nor waited
-//! for: they would fill the bound and hold up every shutdown. Health is never refused.
+//! for: they would fill the limit and delay every shutdown. Health checks are never refused.
 
 use http_body_util::BodyExt as _;
 use std::future::Future;
@@ -18,7 +17,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// Calls that are not counted.
+/// Paths of the calls that are not counted.
 const UNCOUNTED: [&str; 8] = [
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
@@ -30,7 +29,7 @@ const UNCOUNTED: [&str; 8] = [
     "/marquee.v1.RecommenderService/StreamEvents",
 ];
 
-/// The count of one address. Clones share it.
+/// The count and limit of one address. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     shared: Arc<Shared>,
@@ -71,18 +70,19 @@ impl Admission {
         self.shared.draining.store(true, Ordering::Release);
     }
 
+    /// Counts a new request, or refuses it.
     fn admit(&self) -> Result<Ticket, Status> {
         if self.shared.draining.load(Ordering::Acquire) {
-            return Err(Status::unavailable("this node is shutting down: ask another one"));
+            return Err(Status::unavailable("this node is shutting down: try another one"));
         }
         let before = self.shared.under_way.fetch_add(1, Ordering::AcqRel);
         let ticket = Ticket(self.shared.clone());
         if before >= self.shared.max {
             let max = self.shared.max;
-            let says = format!(
-                "this node serves {max} requests already, the most it may (server.max_in_flight): try again later or elsewhere"
+            let reason = format!(
+                "this node serves {max} requests, the limit of server.max_in_flight: try again later or another node"
             );
-            return Err(Status::resource_exhausted(says));
+            return Err(Status::resource_exhausted(reason));
         }
         Ok(ticket)
     }

@@ -7,7 +7,8 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// Everything begins as NOT_SERVING; the whole is SERVING while every service is.
+/// The health of the services of one address. All are NOT_SERVING at first; the address is SERVING while
+/// every service is.
 #[derive(Clone)]
 pub struct Readiness {
     reporter: HealthReporter,
@@ -20,7 +21,7 @@ struct State {
 }
 
 impl Readiness {
-    /// Readiness of these services, by their full names, and the service that tells it.
+    /// The readiness of these services, by their full names, and the gRPC service that reports it.
     pub async fn new(services: &[&'static str]) -> (Self, HealthServer<impl Health>) {
         let reporter = HealthReporter::new();
         for name in services.iter().copied().chain([""]) {
@@ -34,7 +35,7 @@ impl Readiness {
         (Self { reporter, state: Arc::new(Mutex::new(state)) }, server)
     }
 
-    /// Notes whether a service serves. Has no effect once the node is closing.
+    /// Sets whether a service serves. Has no effect once the node is closing.
     pub async fn set(&self, service: &'static str, serves: bool) {
         let all = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +55,7 @@ impl Readiness {
         !state.closing && state.services.values().all(|serves| *serves)
     }
 
-    /// Says NOT_SERVING of everything, for good.
+    /// Sets all services to NOT_SERVING for good.
     pub async fn close(&self) {
         let services: Vec<_> = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +67,7 @@ impl Readiness {
         }
     }
 
-    /// Ends the streams of those who watch, so that they do not hold the connection open.
+    /// Ends the streams of health watches, so that they do not keep connections open.
     pub fn end_watches(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for name in state.services.keys().copied().chain([""]) {

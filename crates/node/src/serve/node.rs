@@ -48,14 +48,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-/// See the module. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets requests end.
+/// A running node. Dropping it ends it at once; [`shutdown`](Self::shutdown) completes requests first.
 pub struct Node {
     at: SocketAddr,
     plan: watch::Receiver<Arc<Plan>>,
     ready: Vec<Readiness>,
     end: watch::Sender<bool>,
     servers: JoinSet<Result<(), ServerError>>,
-    /// Everything that follows, reports and watches.
+    /// The tasks that follow the plan, report, and watch the roles' health.
     tasks: JoinSet<()>,
     control: Option<Control>,
     shard: Option<Shard>,
@@ -63,10 +63,10 @@ pub struct Node {
     usage: Arc<Usage>,
 }
 
-/// The sockets of a config, opened before anything else is done.
+/// Open sockets with the roles that are served on them, by address.
 pub type Listeners = BTreeMap<SocketAddr, (TcpListener, BTreeSet<Role>)>;
 
-/// Opens the addresses of a config. `how` names what changes them, for the error.
+/// Opens the addresses of a config. `how` names what changes them, for error messages.
 pub async fn open_listeners(config: &Config, how: &'static str) -> Result<Listeners, ServerError> {
     let mut listeners = Listeners::new();
     for (at, roles) in &config.listeners {
@@ -86,7 +86,7 @@ impl Node {
             None => None,
             Some(settings) => Some(start_control(config, settings, trusted_keys.clone()).await?),
         };
-        // What the reporter hears tells the follower whether its control node lags.
+        // The newest epoch that the reporter hears of; by it the follower notices a control node that lags.
         let newest = watch::Sender::new(0);
         let plan = match &control {
             Some(control) => control.plan(),
@@ -101,13 +101,15 @@ impl Node {
                 plan
             }
         };
-        let shard = match config.roles.contains(&Role::Shard) {
-            false => None,
-            true => Some(start_shard(config, plan.clone(), trusted_keys)?),
+        let shard = if config.roles.contains(&Role::Shard) {
+            Some(start_shard(config, plan.clone(), trusted_keys)?)
+        } else {
+            None
         };
-        let mut router = match config.roles.contains(&Role::Router) {
-            false => None,
-            true => Some(start_router(config, plan.clone(), shard.as_ref())?),
+        let mut router = if config.roles.contains(&Role::Router) {
+            Some(start_router(config, plan.clone(), shard.as_ref())?)
+        } else {
+            None
         };
         if let Some(router) = &mut router {
             let sink = match &control {
@@ -123,7 +125,7 @@ impl Node {
             };
             let replicas = match &shard {
                 Some(shard) => shard.reports(),
-                // Its sender is gone, and the reporter knows that it will not change.
+                // Without a sender the reporter knows that it will not change.
                 None => watch::channel(Vec::new()).1,
             };
             tasks.spawn(report_node(identity(config), replicas, sink, newest));
@@ -154,7 +156,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Serves the services of `roles` on one socket.
+    /// Starts a server with the services of `roles` on one socket.
     async fn serve(
         &mut self,
         config: &Config,
@@ -179,7 +181,7 @@ impl Node {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
             routes.add_service(service);
         }
-        // At the address that the plan has of this node, which is one of these.
+        // At the node's address in the plan, which is that of its shard or router role.
         if let Some(recent) = self.router.as_ref().and_then(Router::recent_items)
             && (roles.contains(&Role::Router) || roles.contains(&Role::Shard))
         {
@@ -200,7 +202,7 @@ impl Node {
         Ok(())
     }
 
-    /// Keeps health true to the roles.
+    /// Starts the tasks that set gRPC health to the state of the roles.
     fn watch_roles(&mut self, node_id: &str, services: &[&'static str], readiness: &Readiness) {
         for &service in services {
             let readiness = readiness.clone();
@@ -242,17 +244,17 @@ impl Node {
         }
     }
 
-    /// Where callers find it: the router's address, or that of its first role.
+    /// The address for callers: the router's, or that of the first role.
     pub fn listens_at(&self) -> SocketAddr {
         self.at
     }
 
-    /// The plan that it follows.
+    /// The plan that the node follows.
     pub fn plan(&self) -> watch::Receiver<Arc<Plan>> {
         self.plan.clone()
     }
 
-    /// Whether all its services serve.
+    /// Whether all services of the node serve.
     pub fn is_ready(&self) -> bool {
         self.ready.iter().all(Readiness::is_ready)
     }
@@ -261,7 +263,7 @@ impl Node {
     pub async fn serve_until(mut self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::select! {
             () = end => {
-                tracing::info!("ends: lets requests under way finish");
+                tracing::info!("ends: waits for requests under way");
                 self.shutdown().await;
                 Ok(())
             }
@@ -276,12 +278,12 @@ impl Node {
         }
     }
 
-    /// Says NOT_SERVING, lets requests under way end within the bound of the config, and ends.
+    /// Sets gRPC health to NOT_SERVING, waits for requests under way as long as the config says, and ends.
     pub async fn shutdown(self) {
         let Self { end, mut servers, mut tasks, control, shard, router, .. } = self;
         tasks.shutdown().await;
         end.send_replace(true);
-        // Followers of this control node go to another one while the router still answers here.
+        // Followers of this control node move to another one while the router still answers here.
         let control = async {
             if let Some(control) = control {
                 control.shutdown().await;
@@ -373,7 +375,7 @@ fn start_router(
     Ok(Router::start(router_config, plan, local, feedback))
 }
 
-/// Opens the logs of a router, which reads back what it must remember.
+/// Opens the logs of events and exposures, and reads back the recent events.
 fn open_logs(config: &Config) -> anyhow::Result<Feedback> {
     let Some(EventsSettings { events, exposures }) = config.events.clone() else {
         return Ok(Feedback::default());
@@ -394,7 +396,7 @@ fn identity(config: &Config) -> NodeIdentity {
     }
 }
 
-/// Reports to the control node of this process, without a socket.
+/// A sink of reports to the control node of this process, without a socket.
 fn to_this_process(control: &Control) -> ReportSink {
     let api = control.api();
     Arc::new(move |request| {
@@ -406,7 +408,7 @@ fn to_this_process(control: &Control) -> ReportSink {
     })
 }
 
-/// Hands telemetry to the control node of this process, without a socket.
+/// A sink of telemetry to the control node of this process, without a socket.
 fn telemetry_to_this_process(control: &Control) -> TelemetrySink {
     let api = control.api();
     Arc::new(move |mut windows| {
@@ -420,8 +422,8 @@ fn telemetry_to_this_process(control: &Control) -> TelemetrySink {
     })
 }
 
-/// Waits until the node has a plan and holds all that the plan wants of it, or knows that it can't.
-/// Once it was ready it stays so: a version that is loaded later disturbs nobody.
+/// Waits until the node has a plan and every replica that the plan wants of it is available or has failed.
+/// Once ready, a node stays so: versions that it loads later do not disturb requests.
 async fn until_loaded(
     node_id: &str,
     mut plan: watch::Receiver<Arc<Plan>>,
@@ -430,7 +432,7 @@ async fn until_loaded(
     loop {
         let loaded = {
             let (plan, reports) = (plan.borrow_and_update(), reports.borrow_and_update());
-            // In the plan, or else control does not know of the node yet and wants nothing of it.
+            // A node that is not in the plan is not registered yet, and the plan wants nothing of it.
             plan.nodes.contains_key(node_id)
                 && plan.wanted_on(node_id).iter().all(|(version, shard)| {
                     reports.iter().any(|report| {
@@ -453,6 +455,7 @@ async fn until_loaded(
     }
 }
 
+/// The name of a role.
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::Control => "control",

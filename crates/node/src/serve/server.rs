@@ -1,4 +1,4 @@
-//! One address: its socket, its services with bounds around them, and its end.
+//! The gRPC server of one address: its socket, its services with limits around them, and its shutdown.
 
 use super::admission::Admission;
 use super::health::Readiness;
@@ -15,20 +15,20 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// Streams that one connection may have open: routers send many requests over one connection.
+/// Upper bound of the open streams of one connection: routers send many requests over one connection.
 const STREAMS_PER_CONNECTION: u32 = 4_096;
-/// Cancelled streams that a connection may leave unread before it is closed as an attack. Hedged
-/// calls and callers' deadlines cancel many that are none; the default is 20.
+/// Upper bound of a connection's cancelled streams that were not read yet, before it is closed as an attack.
+/// Hedged calls and callers' deadlines cancel many streams; the default is 20.
 const PENDING_RESETS: usize = 4_096;
-/// How often a quiet peer is probed, and how long it may take to answer: a peer that lost its power
-/// closes no connection, and its streams would stay for ever.
+/// How often a quiet peer is probed, and how long it may take to answer: a peer that lost its power closes no
+/// connection, and its streams would stay open.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of headers: tokens and traces, no documents.
+/// Upper bound of the bytes of headers: tokens and traces.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
-/// How often a drain looks whether the last request has ended.
+/// Pause between two looks at the requests under way in a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
-/// What the last answers have to get from memory to the network after they ended.
+/// The time for the last answers to be sent after their requests have ended.
 const FLUSH: Duration = Duration::from_millis(50);
 
 /// Why an address cannot be served.
@@ -39,19 +39,19 @@ pub enum ServerError {
         "cannot listen on {at}: {source}; stop what listens there or choose another address with {how}"
     )]
     Bind {
-        /// The address.
+        /// The address of the server.
         at: SocketAddr,
         /// The flag or key that changes it.
         how: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The server ended by itself.
+    /// The server ended without a signal.
     #[error("the server on {at} ended: {reason}")]
     Ended {
-        /// The address.
+        /// The address of the server.
         at: SocketAddr,
-        /// Why.
+        /// Why it ended.
         reason: String,
     },
     /// Reflection could not be built.
@@ -59,31 +59,35 @@ pub enum ServerError {
     Descriptors(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens an address. `how` names the flag or key that changes it, for the error.
+/// Opens an address. `how` names the flag or key that changes it, for error messages.
 pub async fn bind(at: SocketAddr, how: &'static str) -> Result<TcpListener, ServerError> {
     TcpListener::bind(at).await.map_err(|source| ServerError::Bind { at, how, source })
 }
 
 /// Adds reflection, v1 and v1alpha, of all protos.
 pub(super) fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+    let v1 = reflection().build_v1()?;
+    let v1alpha = reflection().build_v1alpha()?;
+    Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// What ends a server, and how patiently.
+/// Reflection of Marquee's protos and of health's.
+fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// The signal that ends a server, and how long it waits for requests.
 pub(super) struct Shutdown {
     /// Becomes true when the node is to end.
     pub(super) signal: watch::Receiver<bool>,
-    /// What requests under way have to end.
+    /// The time that requests under way get to complete.
     pub(super) drain: Duration,
 }
 
-/// Serves until the signal, then drains: health says NOT_SERVING, nobody new is let in, requests
-/// under way have `drain` to end.
+/// Serves until the signal, then drains: health is NOT_SERVING, new requests are refused, requests
+/// under way have `drain` to complete.
 pub(super) async fn serve(
     listener: TcpListener,
     routes: Routes,
@@ -125,8 +129,9 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// Waits for the signal.
 async fn signalled(mut signal: watch::Receiver<bool>) {
-    // A sender that is gone means that the node is gone.
+    // Without a sender the node is gone.
     let _ = signal.wait_for(|end| *end).await;
 }
 
@@ -144,7 +149,7 @@ async fn until_drained(admission: &Admission, drain: Duration) {
         tracing::warn!(
             requests = admission.under_way(),
             ?drain,
-            "gave up requests that did not end in time"
+            "dropped requests that did not complete in time"
         );
     }
 }

@@ -1,8 +1,7 @@
-//! One process that is a whole cluster: every role, one voter, one address.
+//! A cluster in one process: every role, one voter, one address.
 //!
-//! The roles are those of any cluster, joined by [`Node`]; what is special is only that the config
-//! is made here and that a bundle named on the command line is published and made live without
-//! anybody asking by gRPC.
+//! The roles are those of any cluster, joined by [`Node`]. Only the config is made here, and a bundle that
+//! the command line names is published and made live.
 
 use super::node::{Listeners, Node};
 use super::server;
@@ -20,9 +19,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the bundle may take to be live, above what the largest bundles take to be verified.
+/// Upper bound of the time until the bundle is live: the largest bundles are verified in less.
 const LIVE_WITHIN: Duration = Duration::from_secs(600);
-/// How often readiness is looked at until then: it is waited for in milliseconds.
+/// Pause between two looks at the readiness until then.
 const READY_POLL: Duration = Duration::from_millis(5);
 
 /// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`.
@@ -61,13 +60,13 @@ fn config(at: SocketAddr, data_dir: &Path) -> anyhow::Result<Config> {
     Ok(Config::check(Path::new("the command line"), file)?)
 }
 
-/// Publishes the bundle and makes it live, and returns when the node answers with it. What a data
-/// directory of an earlier run has live stays live, unless the bundle is new to it.
+/// Publishes the bundle, makes it live, and returns when the node answers with it. If the data directory of
+/// an earlier run has another live version, that stays live unless the bundle is new.
 pub async fn publish_and_go_live(node: &Node, bundle: &Path) -> anyhow::Result<()> {
     let uri = bundle_uri(bundle.to_str().context("the bundle's path is not UTF-8")?)?;
     let mut control = ControlClient::new(&[loopback_address(node.listens_at())]);
     let known: Vec<ModelVersion> = node.plan().borrow().versions.keys().cloned().collect();
-    // Forced: whoever names a bundle on the command line of a node of their own wants to see it.
+    // Forced: a bundle that is named on the command line is served whatever its quality.
     let request = PublishModelRequest { request_id: request_id(), bundle_uri: uri, force: true };
     let published = control
         .call(request, |mut control, request| async move { control.publish_model(request).await })
@@ -80,17 +79,18 @@ pub async fn publish_and_go_live(node: &Node, bundle: &Path) -> anyhow::Result<(
     let is_new = !known.contains(&version);
     match (&surface.ensemble, &surface.rollout_id) {
         (_, Some(rollout)) => {
-            tracing::warn!(%version, rollout, "a rollout of an earlier run goes on: steer it with `marquee ctl rollout`");
+            tracing::warn!(%version, rollout, "a rollout of an earlier run continues: steer it with `marquee ctl rollout`");
         }
         (Some(live), None) if *live == version.to_string() => {}
         (Some(live), None) if !is_new => {
-            tracing::warn!(%version, live, "another version is live since an earlier run: change that with `marquee ctl rollout start`");
+            tracing::warn!(%version, live, "another version is live from an earlier run: change it with `marquee ctl rollout start`");
         }
         (live, None) => go_live(&mut control, &version, live.is_some()).await?,
     }
     until_ready(node, &version).await
 }
 
+/// Starts a rollout without gates that gives the version all traffic.
 async fn go_live(
     control: &mut ControlClient,
     version: &ModelVersion,
@@ -112,6 +112,7 @@ async fn go_live(
     Ok(())
 }
 
+/// Waits until the node serves; fails if a replica of the version fails.
 async fn until_ready(node: &Node, version: &ModelVersion) -> anyhow::Result<()> {
     let started = Instant::now();
     while !node.is_ready() {
@@ -126,7 +127,7 @@ async fn until_ready(node: &Node, version: &ModelVersion) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Why a shard of the version cannot be loaded, if one can't.
+/// Why a shard of the version cannot be loaded, if one failed.
 fn failure(plan: &Plan, version: &ModelVersion) -> Option<String> {
     let placements = &plan.versions.get(version)?.placements;
     placements.iter().enumerate().find_map(|(shard, placement)| {
@@ -136,6 +137,7 @@ fn failure(plan: &Plan, version: &ModelVersion) -> Option<String> {
     })
 }
 
+/// Warns if the version is no better than popularity.
 fn warn_of_quality(version: &ModelVersion, published: Option<&PublishedVersion>) {
     let quality = published.map(|published| published.quality).unwrap_or_default();
     match (quality.recall_at_20, quality.popularity_recall_at_20) {

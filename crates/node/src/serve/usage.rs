@@ -1,9 +1,8 @@
-//! What the process costs: its CPU time, by its own accounting, what of it went where, and how it
-//! searched.
+//! The usage of the process: its CPU time and the parts of it, events, cached rows and searches.
 //!
-//! The system counts CPU time by process and by thread; the roles count the time of their operations
-//! themselves. What is left of the threads that move messages and search is gRPC, HTTP/2 and the
-//! kernel's network; what is left of the process is everything else it does (raft, loading).
+//! The system counts CPU time by process and by thread; the roles count the time of their operations. The
+//! rest of the I/O and search threads is gRPC, HTTP/2 and the kernel's network; the rest of the process is
+//! raft and loading.
 
 use marquee_core::time_spent::Spent;
 use marquee_events::Counts;
@@ -12,16 +11,17 @@ use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
 use marquee_router::{Feedback, RouterService, RowCounts};
 use marquee_shard::{ShardApi, StrategyCounts};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
-/// How the names of threads begin that move messages.
+/// Prefix of the names of I/O threads.
 pub const IO_THREADS: &str = "marquee-io";
-/// How the names of threads begin that search.
+/// Prefix of the names of search threads.
 const SEARCH_THREADS: &str = "shard-search";
 
-/// See the module.
+/// The service that reports the usage of this process.
 pub(super) struct Usage {
     process: String,
     shard: Option<Arc<ShardApi>>,
@@ -29,12 +29,12 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of this process with these roles.
+    /// The usage of this process with these roles.
     pub(super) fn new(shard: Option<Arc<ShardApi>>, router: Option<RouterService>) -> Self {
         Self { process: uuid::Uuid::new_v4().to_string(), shard, router }
     }
 
-    /// As a gRPC server.
+    /// The gRPC server of this service.
     pub(super) fn server(self: &Arc<Self>) -> NodeServiceServer<Self> {
         NodeServiceServer::from_arc(Arc::clone(self))
     }
@@ -48,9 +48,8 @@ impl NodeService for Usage {
     ) -> Result<Response<GetUsageResponse>, Status> {
         let GetUsageRequest {} = request.into_inner();
         let cpu = cpu_time::ProcessTime::try_now().map_err(|error| {
-            Status::unavailable(format!("the system does not tell the CPU time: {error}"))
+            Status::unavailable(format!("the system does not report the CPU time: {error}"))
         })?;
-        let spent = |spent: Option<&Spent>| spent.map_or(0, |spent| nanoseconds(spent.total()));
         let operations = self.shard.as_ref().map(|shard| shard.spent());
         let threads = threads();
         Ok(Response::new(GetUsageResponse {
@@ -58,9 +57,9 @@ impl NodeService for Usage {
             cpu_ns: nanoseconds(cpu.as_duration()),
             io_threads_ns: named(&threads, IO_THREADS),
             search_threads_ns: named(&threads, SEARCH_THREADS),
-            lookup_ns: spent(operations.map(|spent| &spent.lookup)),
-            search_ns: spent(operations.map(|spent| &spent.search)),
-            merge_ns: spent(self.router.as_ref().map(RouterService::merging)),
+            lookup_ns: total_ns(operations.map(|spent| &spent.lookup)),
+            search_ns: total_ns(operations.map(|spent| &spent.search)),
+            merge_ns: total_ns(self.router.as_ref().map(RouterService::merging)),
             events: self.router.as_ref().map(events).unwrap_or_default(),
             row_cache: self.router.as_ref().map(row_cache),
             searches: operations.map(|spent| searches(&spent.strategies)).unwrap_or_default(),
@@ -68,7 +67,7 @@ impl NodeService for Usage {
     }
 }
 
-/// Where events went, zeros left out.
+/// Counts of events by what became of them, without zeros.
 fn events(router: &RouterService) -> HashMap<String, u64> {
     let Feedback { events, exposures } = router.feedback();
     let mut words: HashMap<String, u64> = HashMap::new();
@@ -99,23 +98,31 @@ fn searches(counts: &StrategyCounts) -> HashMap<String, u64> {
     counts.used().map(|(strategy, count)| (strategy.name().to_owned(), count)).collect()
 }
 
+/// The nanoseconds that were spent on an operation.
+fn total_ns(spent: Option<&Spent>) -> u64 {
+    spent.map_or(0, |spent| nanoseconds(spent.total()))
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Names and CPU nanoseconds of the threads that live; none where the system does not tell. On Linux
-/// the first number in `/proc/self/task/*/schedstat` (its Documentation/scheduler/sched-stats.rst).
+/// Names and CPU nanoseconds of the running threads; none if the system does not report them. On Linux the
+/// first number in `/proc/self/task/*/schedstat` (its Documentation/scheduler/sched-stats.rst).
 fn threads() -> Vec<(String, u64)> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let thread = |task: std::fs::DirEntry| {
-        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        let times = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        Some((name, times.split_whitespace().next()?.parse().ok()?))
-    };
-    // A thread may end while we look.
-    tasks.filter_map(|task| thread(task.ok()?)).collect()
+    // A thread that ends meanwhile is left out.
+    tasks.filter_map(|task| thread(&task.ok()?.path())).collect()
 }
 
+/// Name and CPU nanoseconds of the thread of this directory.
+fn thread(directory: &Path) -> Option<(String, u64)> {
+    let name = std::fs::read_to_string(directory.join("comm")).ok()?;
+    let times = std::fs::read_to_string(directory.join("schedstat")).ok()?;
+    Some((name, times.split_whitespace().next()?.parse().ok()?))
+}
+
+/// CPU nanoseconds of all threads whose names have this prefix.
 fn named(threads: &[(String, u64)], prefix: &str) -> u64 {
     let those = threads.iter().filter(|(name, _)| name.starts_with(prefix));
     those.map(|(_, nanoseconds)| nanoseconds).sum()

@@ -28,8 +28,8 @@ pub(super) enum ExperimentCommand {
     #[command(after_help = "Example:
   marquee ctl experiment list --json")]
     List,
-    /// Compare the arms: effects with confidence intervals that hold at any time, and whether the users were split as
-    /// the weights say
+    /// Compare the arms: effects with confidence intervals that hold at any time, and whether the users were
+    /// split as the weights say
     #[command(after_help = "Example:
   marquee ctl experiment report home-ab-3")]
     Report {
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn arms_are_read() {
-        let arm = parse_arm("other=films@2:12.5%").expect("fine");
+        let arm = parse_arm("other=films@2:12.5%").expect("valid");
         assert_eq!((arm.name.as_str(), arm.ensemble.as_str()), ("other", "films@2"));
         assert_eq!(arm.weight_basis_points, 1_250);
         for (bad, says) in [

@@ -44,7 +44,7 @@ pub struct CtlArgs {
         default_value = "http://127.0.0.1:50051"
     )]
     endpoint: Vec<Address>,
-    /// Print JSON for scripts instead of tables for people
+    /// Print JSON for scripts instead of tables
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]

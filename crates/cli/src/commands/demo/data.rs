@@ -70,7 +70,7 @@ pub(super) enum DataError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The error.
+        /// The error of the system.
         source: io::Error,
     },
     /// A directory without files of known names.
@@ -79,7 +79,7 @@ pub(super) enum DataError {
         path = .path.display()
     )]
     Unknown {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
     },
 }
@@ -234,7 +234,7 @@ fn fetch_site(into: &Path) -> Result<(), FetchError> {
 
 /// Runs a program that fetches something, for at most [`FETCH_TIMEOUT`].
 fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
-    // To a file and not a pipe: a pipe that nobody reads would stop a talkative program.
+    // To a file and not a pipe: a full pipe without a reader would stop the program.
     let mut errors = tempfile::tempfile()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
     let mut child = command.spawn().map_err(|source| FetchError::Start { program, source })?;

@@ -1,8 +1,8 @@
 //! A generated catalogue, for machines that cannot fetch a real one. Every title says that it is generated.
 //!
-//! Each item belongs to one cluster, each user prefers a few clusters, and within a cluster some items are far
-//! more popular than others: enough structure that more factors recommend better. Every run writes the same
-//! files.
+//! Each item belongs to one cluster, each user prefers a few clusters, and within a cluster some items are
+//! far more popular than others: enough structure that more factors recommend better. Every run writes the
+//! same files.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -2,7 +2,7 @@
 //! step, and one that the gates roll back.
 
 use super::page::Page;
-use crate::commands::load::{Load, LoadConfig, Schedule, Served, Tally, Users, milliseconds};
+use crate::commands::load::{AnsweredBy, Load, LoadConfig, Schedule, Tally, Users, milliseconds};
 use crate::output::percent;
 use anyhow::{Context as _, bail};
 use marquee_client::{Address, ControlClient, request_id};
@@ -19,8 +19,8 @@ use tonic::Streaming;
 /// Shares in basis points and how long each is held, in seconds: 1 % is held until some of its users have
 /// sent a request.
 const STEPS: [(u32, u64); 4] = [(100, 8), (1_000, 8), (5_000, 8), (10_000, 5)];
-/// The step of the rollout that is to be rolled back, share in basis points and hold in seconds: long enough for
-/// the gates at any sensible rate.
+/// The step of the rollout that is to be rolled back, share in basis points and hold in seconds: long enough
+/// for the gates at any sensible rate.
 const POOR_CANDIDATE_STEP: (u32, u64) = (2_000, 60);
 /// After a step begins, answers of the step before are still under way for this long; they are counted in the
 /// total but not in the measured share.
@@ -190,9 +190,9 @@ fn show_step(
     let weight = step.weight_basis_points;
     let inside = users.ids().iter().filter(|user| bucket(&step.rollout_id, user) < weight).count();
     let to_candidate: u64 = tally
-        .served
+        .answered_by
         .iter()
-        .filter(|(Served { models, .. }, _)| models == candidate)
+        .filter(|(AnsweredBy { models, .. }, _)| models == candidate)
         .map(|(_, count)| count)
         .sum();
     let measured = to_candidate as f64 / tally.users().max(1) as f64 * 100.0;

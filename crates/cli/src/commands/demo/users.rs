@@ -63,7 +63,7 @@ impl DemoUsers {
     /// at every run.
     pub(super) fn example(&self) -> &str {
         let count = self.positive.users.len();
-        // From the middle: the first ids of many data sets are those of the people who made it.
+        // From the middle: the first ids of many data sets are those of its authors.
         let order = (count / 3..count).chain(0..count / 3);
         for user in order {
             if EXAMPLE_HISTORY.contains(&self.positive.items_of(user).len()) {

@@ -1,4 +1,4 @@
-//! A live endpoint, asked as callers ask it.
+//! A live endpoint, evaluated by requests as callers send them.
 
 use anyhow::bail;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,71 +17,75 @@ use std::time::Duration;
 use tonic::Code;
 use tonic::transport::Channel;
 
-/// Recommendations in one answer, over its users: with ids and titles of a hundred bytes or two an
-/// answer stays within the largest message.
-const ITEMS_A_BATCH: usize = 20_000;
-/// Batches under way: one is searched while another travels.
+/// Recommendations in one batch: with ids and titles of one or two hundred bytes the answer fits into a
+/// message.
+const ITEMS_PER_BATCH: usize = 20_000;
+/// Batches under way: one is answered while another is on the network.
 const BATCHES_AT_ONCE: usize = 2;
-/// What one batch may take.
+/// Deadline of one batch.
 const BATCH_DEADLINE: Duration = Duration::from_secs(30);
-/// Attempts at one batch that meets a server which is full or just starting.
+/// Attempts at one batch while the server is overloaded or starting.
 const ATTEMPTS: u32 = 5;
 
-/// The result for an endpoint.
+/// The evaluation of an endpoint.
 #[derive(serde::Serialize)]
 pub(super) struct EndpointReport {
     #[serde(flatten)]
     pub(super) report: ListReport,
     pub(super) endpoint: String,
-    /// Users by the versions that answered them.
+    /// Number of users by the versions that answered them.
     pub(super) answered_by: BTreeMap<String, u64>,
-    /// Users who were answered with popular items.
+    /// Number of users whose answer has a fallback reason.
     pub(super) fallbacks: u64,
-    /// Users who were answered without some shards.
+    /// Number of users whose answer misses some shards.
     pub(super) partial: u64,
 }
 
-/// Asks for every user of the evaluator, and scores the lists.
+/// Requests a list for every user of the evaluator, and scores the lists.
 pub(super) async fn evaluate(
     address: &Address,
     evaluator: &Evaluator,
 ) -> anyhow::Result<(EndpointReport, PerUser)> {
-    let Answers { lists, answered_by, fallbacks, partial } = ask(address, evaluator).await?;
+    let EndpointLists { lists, answered_by, fallbacks, partial } =
+        request_all(address, evaluator).await?;
     let (report, per_user) = evaluator.score_per_user(&lists)?;
     let endpoint = address.to_string();
     Ok((EndpointReport { report, endpoint, answered_by, fallbacks, partial }, per_user))
 }
 
-/// What an endpoint answered, in the order of the evaluator's users.
+/// The lists of an endpoint, in the order of the evaluator's users, and counts over them.
 #[derive(Default)]
-struct Answers {
+struct EndpointLists {
     lists: Vec<Vec<String>>,
     answered_by: BTreeMap<String, u64>,
     fallbacks: u64,
     partial: u64,
 }
 
-async fn ask(address: &Address, evaluator: &Evaluator) -> anyhow::Result<Answers> {
+/// Requests a list for every user.
+async fn request_all(address: &Address, evaluator: &Evaluator) -> anyhow::Result<EndpointLists> {
     let client = RecommenderServiceClient::new(channel(address))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let users_a_batch = users_a_batch(evaluator);
-    let progress = progress(evaluator.users().len());
-    let mut batches = stream::iter(evaluator.users().chunks(users_a_batch))
+    let users_per_batch = users_per_batch(evaluator);
+    let progress = progress_bar(evaluator.users().len());
+    let mut batches = stream::iter(evaluator.users().chunks(users_per_batch))
         .map(|users| {
             let requests = users.iter().map(|user| request(evaluator, user)).collect();
-            batch(client.clone(), BatchRecommendRequest { requests }, address)
+            send_batch(client.clone(), BatchRecommendRequest { requests }, address)
         })
         .buffered(BATCHES_AT_ONCE);
-    let mut answers = Answers::default();
+    let mut lists = EndpointLists::default();
     while let Some(responses) = batches.try_next().await? {
         progress.inc(responses.len() as u64);
-        responses.into_iter().for_each(|response| answers.add(response));
+        for response in responses {
+            lists.add(response);
+        }
     }
     progress.finish_and_clear();
-    Ok(answers)
+    Ok(lists)
 }
 
-/// What a caller would ask for the user: with the history that the user comes with, if any.
+/// The request for one user, with the user's recent items if there is a file of them.
 fn request(evaluator: &Evaluator, user: &str) -> RecommendRequest {
     RecommendRequest {
         user_id: user.into(),
@@ -91,19 +95,20 @@ fn request(evaluator: &Evaluator, user: &str) -> RecommendRequest {
     }
 }
 
-/// So many that neither the answer nor the request outgrows a message.
-fn users_a_batch(evaluator: &Evaluator) -> usize {
+/// Users per batch: as many as fit into a message, both as a request and as an answer.
+fn users_per_batch(evaluator: &Evaluator) -> usize {
     let longest = evaluator.users().iter().map(|user| request(evaluator, user).encoded_len()).max();
     let by_request = MAX_MESSAGE_BYTES / 2 / longest.unwrap_or(1).max(1);
-    (ITEMS_A_BATCH / evaluator.cutoff()).min(by_request).clamp(1, MAX_BATCH)
+    (ITEMS_PER_BATCH / evaluator.cutoff()).min(by_request).clamp(1, MAX_BATCH)
 }
 
-async fn batch(
+/// Sends one batch, and again while the server is overloaded or starting.
+async fn send_batch(
     mut client: RecommenderServiceClient<Channel>,
     batch: BatchRecommendRequest,
     address: &Address,
 ) -> anyhow::Result<Vec<RecommendResponse>> {
-    let asked = batch.requests.len();
+    let requested = batch.requests.len();
     let mut backoff = Backoff::default();
     let mut attempt = 1;
     loop {
@@ -112,8 +117,8 @@ async fn batch(
         match client.batch_recommend(request).await {
             Ok(response) => {
                 let responses = response.into_inner().responses;
-                if responses.len() != asked {
-                    bail!("{address} gave {} answers to {asked} requests", responses.len());
+                if responses.len() != requested {
+                    bail!("{address} gave {} answers to {requested} requests", responses.len());
                 }
                 return Ok(responses);
             }
@@ -135,7 +140,7 @@ async fn batch(
     }
 }
 
-impl Answers {
+impl EndpointLists {
     fn add(&mut self, response: RecommendResponse) {
         let served_by = response.served_by.clone().unwrap_or_default();
         let models: Vec<String> =
@@ -148,12 +153,13 @@ impl Answers {
     }
 }
 
-fn progress(users: usize) -> ProgressBar {
+/// A progress bar over users, hidden unless stderr is a terminal.
+fn progress_bar(users: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(users as u64);
-    match ProgressStyle::with_template("asking {wide_bar} {pos}/{len} users") {
+    match ProgressStyle::with_template("evaluating {wide_bar} {pos}/{len} users") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
@@ -170,12 +176,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("rows.csv");
         std::fs::write(&path, format!("user,item,timestamp\n{text}")).expect("written");
-        read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+        read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false).expect("valid").0
     }
 
     fn evaluator(history: &str) -> Evaluator {
         let (train, test) = (interactions("a,1,1\n"), interactions("a,2,9\nb,2,9\n"));
-        Evaluator::new(train, test, Cutoffs::new(&[5, 30]).expect("fine"))
+        Evaluator::new(train, test, Cutoffs::new(&[5, 30]).expect("valid"))
             .expect("rows")
             .with_history(interactions(history))
     }
@@ -197,7 +203,7 @@ mod tests {
         let asked = request(&evaluator, "b");
         assert_eq!(asked.recent_item_ids.len(), MAX_RECENT_ITEMS);
         assert!(asked.recent_item_ids[999].ends_with("1499"));
-        let batch = users_a_batch(&evaluator);
+        let batch = users_per_batch(&evaluator);
         assert!((2..=20).contains(&batch), "{batch}");
         assert!(batch * asked.encoded_len() < MAX_MESSAGE_BYTES);
     }

@@ -1,14 +1,14 @@
-//! `marquee eval`: a bundle, an ensemble of bundles, a live endpoint or anybody's lists against held-out
-//! interactions, two of them against each other, or a model and its settings by cross-validation.
+//! `marquee eval`: a bundle, an ensemble of bundles, a live endpoint or a file of lists against held-out
+//! interactions; two of them against each other; or a model and its settings by cross-validation.
 //!
-//! A bundle is ranked exactly, offline, by `marquee-train`. An endpoint is asked as callers ask it,
-//! by `BatchRecommend`, and its lists are scored by the same evaluator: the difference between the
-//! two is what serving costs in quality. Either leaves every user's scores, and a comparison takes two
-//! of those, whether just made or read from a file.
+//! A bundle is ranked exactly, offline, by `marquee-train`. An endpoint gets `BatchRecommend` requests as
+//! callers send them, and its lists are scored by the same evaluator: the difference between the two is what
+//! serving costs in quality. Both give scores for every user, and a comparison takes two sets of such scores,
+//! computed now or read from a file.
 
 mod endpoint;
 mod ensemble;
-mod show;
+mod tables;
 
 use crate::output;
 use crate::runtime::{runtime, server_threads};
@@ -22,46 +22,42 @@ use marquee_train::eval::{
     evaluate_bundle_per_user,
 };
 use marquee_train::read::{read_interactions, read_items, read_lists};
-use marquee_train::{Duplicates, EvalArgs, positives};
+use marquee_train::{Duplicates, EvalArgs, Interactions, positives};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Resampling shorter than this shows no bar.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A resampling shorter than this shows no progress bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
 
-/// Scores or compares what the arguments name and prints it: a table on a terminal, JSON elsewhere,
-/// since whoever reads a pipe or a file is a script.
+/// Evaluates or compares what the arguments name and prints the result: a table on a terminal, JSON to a pipe
+/// or a file.
 pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     args.validate()?;
     let as_table = args.table || !args.json && std::io::stdout().is_terminal();
     if let [a, b] = args.compare.as_slice() {
         let comparison = compare_two(args, a, b)?;
-        print(&comparison, as_table, |it| show::comparison(it, a, b))?;
+        print(&comparison, as_table, |it| tables::comparison(it, a, b))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(folds) = args.folds {
-        let cross = cross(args, folds)?;
-        print(&cross, as_table, show::cross)?;
+        let validation = cross_validation(args, folds)?;
+        print(&validation, as_table, tables::cross)?;
         return Ok(ExitCode::SUCCESS);
     }
     let evaluator = evaluator(args)?;
-    let keep = |per_user: PerUser| match &args.per_user {
-        Some(path) => per_user.write(path),
-        None => Ok(()),
-    };
     if let Some(file) = &args.ensemble {
         let (evaluation, per_user) = ensemble::evaluate(file, &args.bundle, &evaluator)?;
-        keep(per_user)?;
-        print(&evaluation, as_table, show::ensemble)?;
+        write_per_user(args, &per_user)?;
+        print(&evaluation, as_table, tables::ensemble)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(file) = &args.lists {
         let lists = evaluator.in_order(read_lists(file)?);
         let (report, per_user) = evaluator.score_per_user(&lists)?;
-        keep(per_user)?;
-        print(&report, as_table, |it| show::lists(it, file))?;
+        write_per_user(args, &per_user)?;
+        print(&report, as_table, |it| tables::lists(it, file))?;
         return Ok(ExitCode::SUCCESS);
     }
     match (&args.endpoint, args.bundle.first().map(Path::new)) {
@@ -70,47 +66,62 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         }
         (None, Some(bundle)) => {
             let (evaluation, per_user) = evaluate_bundle_per_user(bundle, &evaluator)?;
-            keep(per_user)?;
-            print::<BundleEvaluation>(&evaluation, as_table, show::bundle)?;
+            write_per_user(args, &per_user)?;
+            print::<BundleEvaluation>(&evaluation, as_table, tables::bundle)?;
         }
         (Some(endpoint), _) => {
-            let (report, per_user) = ask(&endpoint.parse().context("--endpoint")?, &evaluator)?;
-            keep(per_user)?;
-            print::<EndpointReport>(&report, as_table, show::endpoint)?;
+            let (report, per_user) =
+                evaluate_endpoint(&endpoint.parse().context("--endpoint")?, &evaluator)?;
+            write_per_user(args, &per_user)?;
+            print::<EndpointReport>(&report, as_table, tables::endpoint)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes every user's scores to the file of `--per-user`, if it is given.
+fn write_per_user(args: &EvalArgs, per_user: &PerUser) -> anyhow::Result<()> {
+    if let Some(path) = &args.per_user {
+        per_user.write(path)?;
+    }
+    Ok(())
+}
+
+/// Prints a result as a table or as JSON.
 fn print<T: serde::Serialize>(
     value: &T,
     as_table: bool,
     table: impl FnOnce(&T) -> String,
 ) -> anyhow::Result<()> {
-    match as_table {
-        true => Ok(output::line(table(value))?),
-        false => output::json(value),
+    if as_table {
+        output::line(table(value))?;
+        return Ok(());
+    }
+    output::json(value)
+}
+
+/// The evaluator of the files of the arguments.
+fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
+    let (Some(train), Some(test)) = (&args.train, &args.test) else {
+        bail!("an evaluation needs data: give --train FILE and --test FILE");
+    };
+    let held_out = positives(&read(args, test)?, args.positive_at, Default::default())?;
+    let evaluator = Evaluator::new(read(args, train)?, held_out, args.cutoffs()?)?;
+    match &args.history {
+        Some(history) => Ok(evaluator.with_history(read(args, history)?)),
+        None => Ok(evaluator),
     }
 }
 
-fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
-    let (Some(train), Some(test)) = (&args.train, &args.test) else {
-        bail!("there is something to evaluate: give --train FILE and --test FILE");
-    };
-    let read = |path: &Path| {
-        read_interactions(path, &args.columns, Duplicates::default(), args.skip_bad_rows)
-            .map(|(rows, _)| rows)
-    };
-    let (train, test) = (read(train)?, read(test)?);
-    let test = positives(&test, args.positive_at, Default::default())?;
-    let evaluator = Evaluator::new(train, test, args.cutoffs()?)?;
-    Ok(match &args.history {
-        Some(history) => evaluator.with_history(read(history)?),
-        None => evaluator,
-    })
+/// Reads a file of interactions.
+fn read(args: &EvalArgs, path: &Path) -> anyhow::Result<Interactions> {
+    let (interactions, _) =
+        read_interactions(path, &args.columns, Duplicates::default(), args.skip_bad_rows)?;
+    Ok(interactions)
 }
 
-fn cross(args: &EvalArgs, folds: usize) -> anyhow::Result<CrossValidation> {
+/// Cross-validates the model that the arguments train.
+fn cross_validation(args: &EvalArgs, folds: usize) -> anyhow::Result<CrossValidation> {
     let training = args.training()?;
     let (all, _) = read_interactions(
         &training.interactions,
@@ -126,33 +137,29 @@ fn cross(args: &EvalArgs, folds: usize) -> anyhow::Result<CrossValidation> {
     Ok(cross_validate(&rows, items.as_ref(), &training, folds, &args.cutoffs()?)?)
 }
 
-fn ask(address: &Address, evaluator: &Evaluator) -> anyhow::Result<(EndpointReport, PerUser)> {
+/// Evaluates a live endpoint.
+fn evaluate_endpoint(
+    address: &Address,
+    evaluator: &Evaluator,
+) -> anyhow::Result<(EndpointReport, PerUser)> {
     runtime(server_threads())?.block_on(endpoint::evaluate(address, evaluator))
 }
 
+/// Compares two bundles, endpoints or files of scores.
 fn compare_two(args: &EvalArgs, a: &str, b: &str) -> anyhow::Result<Comparison> {
-    let sides = [Side::new(a)?, Side::new(b)?];
-    if args.history.is_some() && sides.iter().any(|side| matches!(side, Side::Bundle(_))) {
-        bail!("--history: a bundle is ranked by the users it knows: serve it, and compare its URL");
+    let compared = [Compared::new(a)?, Compared::new(b)?];
+    if args.history.is_some() && compared.iter().any(|one| matches!(one, Compared::Bundle(_))) {
+        bail!(
+            "--history: a bundle is ranked for the users it knows: serve it, and compare its URL"
+        );
     }
-    let asks = sides.iter().any(|side| !matches!(side, Side::File(_)));
-    let evaluator = match asks {
-        true => Some(evaluator(args)?),
-        false => None,
-    };
-    let scores = |side: &Side<'_>| -> anyhow::Result<PerUser> {
-        Ok(match (side, &evaluator) {
-            (Side::Bundle(dir), Some(evaluator)) => evaluate_bundle_per_user(dir, evaluator)?.1,
-            (Side::Endpoint(address), Some(evaluator)) => ask(address, evaluator)?.1,
-            (Side::File(path), _) => PerUser::read(path)?,
-            // An evaluator is made for whoever is no file.
-            (Side::Bundle(_) | Side::Endpoint(_), None) => PerUser::default(),
-        })
-    };
-    let (a, b) = (scores(&sides[0])?, scores(&sides[1])?);
-    let (bar, started) = (resampling(), Instant::now());
-    let comparison = compare(&a, &b, &args.compare_options(), &|done, total| {
-        if started.elapsed() > PATIENCE {
+    let all_are_files = compared.iter().all(|one| matches!(one, Compared::File(_)));
+    let evaluator = if all_are_files { None } else { Some(evaluator(args)?) };
+    let scores_a = scores(&compared[0], evaluator.as_ref())?;
+    let scores_b = scores(&compared[1], evaluator.as_ref())?;
+    let (bar, started) = (resampling_bar(), Instant::now());
+    let comparison = compare(&scores_a, &scores_b, &args.compare_options(), &|done, total| {
+        if started.elapsed() > BAR_AFTER {
             bar.set_length(total);
             bar.set_position(done);
         }
@@ -161,14 +168,29 @@ fn compare_two(args: &EvalArgs, a: &str, b: &str) -> anyhow::Result<Comparison> 
     Ok(comparison?)
 }
 
-/// One of two to compare.
-enum Side<'a> {
+/// The scores of every user of one of two that are compared. Only a file needs no evaluator.
+fn scores(compared: &Compared<'_>, evaluator: Option<&Evaluator>) -> anyhow::Result<PerUser> {
+    match (compared, evaluator) {
+        (Compared::Bundle(dir), Some(evaluator)) => Ok(evaluate_bundle_per_user(dir, evaluator)?.1),
+        (Compared::Endpoint(address), Some(evaluator)) => {
+            Ok(evaluate_endpoint(address, evaluator)?.1)
+        }
+        (Compared::File(path), _) => Ok(PerUser::read(path)?),
+        (Compared::Bundle(_) | Compared::Endpoint(_), None) => Ok(PerUser::default()),
+    }
+}
+
+/// One of two that are compared.
+enum Compared<'a> {
+    /// A bundle's directory.
     Bundle(&'a Path),
+    /// A live endpoint.
     Endpoint(Address),
+    /// A file of scores that an earlier `--per-user` wrote.
     File(&'a Path),
 }
 
-impl<'a> Side<'a> {
+impl<'a> Compared<'a> {
     fn new(text: &'a str) -> anyhow::Result<Self> {
         let path = Path::new(text);
         if text.contains("://") {
@@ -186,8 +208,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// A bar for resampling, where stderr is a terminal.
-fn resampling() -> ProgressBar {
+/// A progress bar of the resampling, hidden unless stderr is a terminal.
+fn resampling_bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -203,15 +225,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_are_told_apart_by_what_they_are() {
+    fn what_is_compared_is_recognised() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("scores.csv");
         std::fs::write(&file, "").expect("written");
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        assert!(matches!(Side::new(&text(dir.path())), Ok(Side::Bundle(_))));
-        assert!(matches!(Side::new(&text(&file)), Ok(Side::File(_))));
-        assert!(matches!(Side::new("http://127.0.0.1:50051"), Ok(Side::Endpoint(_))));
-        let error = Side::new("nowhere").map(|_| ()).expect_err("nothing").to_string();
+        assert!(matches!(Compared::new(&text(dir.path())), Ok(Compared::Bundle(_))));
+        assert!(matches!(Compared::new(&text(&file)), Ok(Compared::File(_))));
+        assert!(matches!(Compared::new("http://127.0.0.1:50051"), Ok(Compared::Endpoint(_))));
+        let error = Compared::new("nowhere").map(|_| ()).expect_err("nothing").to_string();
         assert!(error.starts_with("--compare: nowhere is no"), "{error}");
     }
 }

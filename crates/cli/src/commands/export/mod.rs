@@ -1,8 +1,8 @@
-//! `marquee export`: the logs of routers as a table, for the next training and for whoever asks.
+//! `marquee export`: the logs of routers as a table, for the next training and for analysis.
 //!
-//! Reads the files of the logs up to the last whole commit, whether or not a node writes them meanwhile, and
-//! keeps no more than a row group in memory, and the hashes of the ids of events: what a backend sent to two
-//! routers, or again after a day, is one row. [`Table`] writes CSV or Parquet.
+//! Reads the files of the logs up to the last whole commit, even while a node writes them. In memory are one
+//! row group and the hashes of the events' ids: an event that was sent to two routers, or again after a day,
+//! is one row. [`Table`] writes CSV or Parquet.
 
 mod table;
 
@@ -19,37 +19,37 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use table::{Cell, Column, Kind, Table};
+use table::{Cell, CellKind, Column, Table};
 
-/// Work shorter than this shows no bar.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// An export shorter than this shows no progress bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// Columns of events, as `marquee train` recognises them; the quarantine has `reason` too.
 const EVENT_COLUMNS: [Column; 8] = [
-    Column { name: "user_id", kind: Kind::Text },
-    Column { name: "item_id", kind: Kind::Text },
-    Column { name: "type", kind: Kind::Text },
-    Column { name: "value", kind: Kind::Number },
-    Column { name: "time", kind: Kind::Number },
-    Column { name: "recommendation_id", kind: Kind::Text },
-    Column { name: "event_id", kind: Kind::Text },
-    Column { name: "reason", kind: Kind::Text },
+    Column { name: "user_id", kind: CellKind::Text },
+    Column { name: "item_id", kind: CellKind::Text },
+    Column { name: "type", kind: CellKind::Text },
+    Column { name: "value", kind: CellKind::Number },
+    Column { name: "time", kind: CellKind::Number },
+    Column { name: "recommendation_id", kind: CellKind::Text },
+    Column { name: "event_id", kind: CellKind::Text },
+    Column { name: "reason", kind: CellKind::Text },
 ];
 
 /// Columns of exposures, a row for each item of an answer.
 const EXPOSURE_COLUMNS: [Column; 12] = [
-    Column { name: "recommendation_id", kind: Kind::Text },
-    Column { name: "time", kind: Kind::Number },
-    Column { name: "user_hash", kind: Kind::Text },
-    Column { name: "surface", kind: Kind::Text },
-    Column { name: "ensemble", kind: Kind::Text },
-    Column { name: "rollout_id", kind: Kind::Text },
-    Column { name: "variant", kind: Kind::Text },
-    Column { name: "models", kind: Kind::Text },
-    Column { name: "plan_epoch", kind: Kind::Integer },
-    Column { name: "fallback_reason", kind: Kind::Integer },
-    Column { name: "rank", kind: Kind::Integer },
-    Column { name: "item_id", kind: Kind::Text },
+    Column { name: "recommendation_id", kind: CellKind::Text },
+    Column { name: "time", kind: CellKind::Number },
+    Column { name: "user_hash", kind: CellKind::Text },
+    Column { name: "surface", kind: CellKind::Text },
+    Column { name: "ensemble", kind: CellKind::Text },
+    Column { name: "rollout_id", kind: CellKind::Text },
+    Column { name: "variant", kind: CellKind::Text },
+    Column { name: "models", kind: CellKind::Text },
+    Column { name: "plan_epoch", kind: CellKind::Integer },
+    Column { name: "fallback_reason", kind: CellKind::Integer },
+    Column { name: "rank", kind: CellKind::Integer },
+    Column { name: "item_id", kind: CellKind::Text },
 ];
 
 /// `marquee export …`
@@ -63,23 +63,23 @@ const EXPOSURE_COLUMNS: [Column; 12] = [
 
 Events have the columns user_id, item_id, type, value, time (seconds since 1970), recommendation_id and
 event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id.
-The nodes may run meanwhile. Each router has a log of its own: name them all, so that an event which was sent
+The nodes may be running. Each router has a log of its own: name all of them, so that an event that was sent
 to two of them is one row.")]
 pub struct ExportArgs {
-    /// The directory of a router's events: `events` in its data_dir, unless its config says otherwise. Repeat it
-    /// for more routers
+    /// The directory of a router's events: `events` in its data_dir, unless its config says otherwise. Repeat
+    /// it for more routers
     #[arg(long, value_name = "DIR", required = true)]
     events: Vec<PathBuf>,
-    /// Write what was shown, not what was done
+    /// Write exposures (the items that were shown) instead of events
     #[arg(long)]
     exposures: bool,
-    /// Write the events that were late or not to be believed, with the reason
+    /// Write the quarantined events, those that were late or implausible, with the reason
     #[arg(long, conflicts_with = "exposures")]
     quarantine: bool,
-    /// The file to write, CSV or Parquet by its name; it must not be there yet
+    /// The file to write, CSV or Parquet by its name; it must not exist
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Only what arrived, or was answered, at or after this moment, in milliseconds since 1970
+    /// Only events received, or answers given, at or after this time, in milliseconds since 1970
     #[arg(long, value_name = "MS", default_value_t = 0)]
     since_ms: u64,
     /// Only events of these types; without it, all
@@ -113,45 +113,46 @@ impl TypeName {
     }
 }
 
-/// What an export did.
+/// The counts of an export.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ExportSummary {
-    /// The file.
+    /// The file that was written.
     pub out: PathBuf,
     /// Rows in it.
     pub rows: u64,
-    /// Records of the log that they are of.
+    /// Records of the logs that the rows are made of.
     pub records: u64,
     /// Records that the flags left out.
     pub left_out: u64,
-    /// Events that were there already, by their id.
+    /// Events whose id an earlier record had.
     pub duplicates: u64,
-    /// When the newest of the records arrived or was answered, in milliseconds since 1970: one more is the
-    /// `--since-ms` of the next export. 0 if there is none.
+    /// The time of the newest record, in milliseconds since 1970: one more is the `--since-ms` of the next
+    /// export. 0 if there is none.
     pub newest_ms: u64,
 }
 
-/// Writes the file and prints what it holds.
+/// Exports and prints how many rows were written.
 pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let summary = export(args)?;
-    match args.json {
-        true => output::json(&summary)?,
-        false => output::line(format!(
+    if args.json {
+        output::json(&summary)?;
+    } else {
+        output::line(format!(
             "{} of {}, {} left out, {}, written to {}",
             output::count(summary.rows, "row"),
             output::count(summary.records, "record"),
             output::thousands(summary.left_out),
             output::count(summary.duplicates, "duplicate"),
             summary.out.display()
-        ))?,
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the file.
+/// Writes the records of all logs into the file, which has its name only when it is complete.
 fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
     if args.out.exists() {
-        anyhow::bail!("--out: {} is there already: name another file", args.out.display());
+        anyhow::bail!("--out: {} exists: name another file", args.out.display());
     }
     let (contents, below) = match (args.exposures, args.quarantine) {
         (true, _) => (Contents::Exposures, EXPOSURES_DIRECTORY),
@@ -163,7 +164,6 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
         let reader = LogReader::open(&directory, contents).context("--events")?;
         readers.push((directory, reader));
     }
-    // Whole under its name, or not there.
     let part = with_suffix(&args.out, ".part");
     let mut table = Table::create(&args.out, &part, columns(contents))?;
     let mut export = Export {
@@ -188,7 +188,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
             && reader.next_frame(|number, record| {
                 if failed.is_ok() {
                     failed = export
-                        .take(contents, record)
+                        .add(contents, record)
                         .with_context(|| format!("{}: record {number}", directory.display()));
                 }
             })?
@@ -204,6 +204,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
     Ok(summary)
 }
 
+/// The columns of a table of these contents.
 fn columns(contents: Contents) -> &'static [Column] {
     match contents {
         Contents::Events => &EVENT_COLUMNS[..EVENT_COLUMNS.len() - 1],
@@ -218,17 +219,20 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// An export that is under way.
 struct Export<'a> {
     args: &'a ExportArgs,
     table: &'a mut Table,
     summary: ExportSummary,
-    /// Hashes of the ids of events so far: 40 bytes each.
+    /// Hashes of the ids of all events so far, some 40 bytes each.
     seen: HashSet<u128>,
 }
 
 impl Export<'_> {
-    fn take(&mut self, contents: Contents, record: &[u8]) -> anyhow::Result<()> {
-        const UNKNOWN: &str = "is none that this version knows: export with the one that wrote it";
+    /// Adds a record of a log.
+    fn add(&mut self, contents: Contents, record: &[u8]) -> anyhow::Result<()> {
+        const UNKNOWN: &str =
+            "has a format that this version does not know: export with the version that wrote it";
         match contents {
             Contents::Events => self.event(&StoredEvent::decode(record).context(UNKNOWN)?, None),
             Contents::Quarantine => {
@@ -240,29 +244,29 @@ impl Export<'_> {
         }
     }
 
-    /// Whether a record of this moment is wanted; counts it.
-    fn counts(&mut self, moment_ms: u64, of_type: bool) -> bool {
-        let is_wanted = of_type && moment_ms >= self.args.since_ms;
-        match is_wanted {
-            true => {
-                self.summary.records += 1;
-                self.summary.newest_ms = self.summary.newest_ms.max(moment_ms);
-            }
-            false => self.summary.left_out += 1,
+    /// Whether the flags select a record of this time; counts it as selected or left out.
+    fn select(&mut self, moment_ms: u64, of_type: bool) -> bool {
+        let is_selected = of_type && moment_ms >= self.args.since_ms;
+        if is_selected {
+            self.summary.records += 1;
+            self.summary.newest_ms = self.summary.newest_ms.max(moment_ms);
+        } else {
+            self.summary.left_out += 1;
         }
-        is_wanted
+        is_selected
     }
 
+    /// Adds an event, and the reason if it was quarantined.
     fn event(&mut self, stored: &StoredEvent, reason: Option<&str>) -> anyhow::Result<()> {
         let StoredEvent { event, received_ms } = stored;
-        // Also of those that are not wanted: an earlier export has them.
+        // Also the ids of events that are left out: an earlier export has them.
         if !self.seen.insert(hash_of(&event.event_id)) {
             self.summary.duplicates += 1;
             return Ok(());
         }
         let types = &self.args.types;
         let of_type = types.is_empty() || types.iter().any(|name| name.is(event.event_type));
-        if !self.counts(*received_ms, of_type) {
+        if !self.select(*received_ms, of_type) {
             return Ok(());
         }
         let cells = [
@@ -278,8 +282,9 @@ impl Export<'_> {
         self.table.row(cells.into_iter().chain(reason.map(Cell::Text)))
     }
 
+    /// Adds an exposure, a row for each of its items.
     fn exposure(&mut self, exposure: &Exposure<String>) -> anyhow::Result<()> {
-        if !self.counts(exposure.time_ms, true) {
+        if !self.select(exposure.time_ms, true) {
             return Ok(());
         }
         let models: Vec<String> =
@@ -287,9 +292,10 @@ impl Export<'_> {
         let (models, user) = (models.join("+"), format!("{:016x}", exposure.user_hash));
         // An answer with no items is a row without one.
         let none = String::new();
-        let items: Vec<(i64, &String)> = match exposure.item_ids.is_empty() {
-            true => vec![(0, &none)],
-            false => (1..).zip(&exposure.item_ids).collect(),
+        let items: Vec<(i64, &String)> = if exposure.item_ids.is_empty() {
+            vec![(0, &none)]
+        } else {
+            (1..).zip(&exposure.item_ids).collect()
         };
         for (rank, item) in items {
             let cells = [
@@ -313,12 +319,12 @@ impl Export<'_> {
     }
 }
 
-/// Other data has seconds, and what is learned from both compares them.
+/// Milliseconds as seconds, the unit of other data sets, so that training can compare both.
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-/// A bar on stderr for long work, where stderr is a terminal.
+/// A progress bar of a long export, hidden unless stderr is a terminal.
 struct Progress {
     started: Instant,
     bar: std::cell::OnceCell<indicatif::ProgressBar>,
@@ -330,7 +336,7 @@ impl Progress {
     }
 
     fn set(&self, done: u64, bytes: u64) {
-        if self.started.elapsed() < PATIENCE {
+        if self.started.elapsed() < BAR_AFTER {
             return;
         }
         let bar = self.bar.get_or_init(|| {

@@ -12,22 +12,24 @@ use std::sync::Arc;
 /// Rows of a row group: some ten megabytes in memory.
 const ROWS_PER_GROUP: usize = 1 << 16;
 
-/// A column.
+/// A column of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
+    /// The heading of the column.
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    /// The kind of its cells.
+    pub(super) kind: CellKind,
 }
 
-/// What its cells are.
+/// The kind of a column's cells.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum CellKind {
     Text,
     Number,
     Integer,
 }
 
-/// A cell, of the kind of its column.
+/// One cell, of the kind of its column.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell<'a> {
     Text(&'a str),
@@ -38,24 +40,25 @@ pub(super) enum Cell<'a> {
 /// A file that is being written.
 pub(super) enum Table {
     Csv(Box<csv::Writer<fs_err::File>>),
-    Parquet(Box<Group>),
+    Parquet(Box<ParquetTable>),
 }
 
-/// A Parquet file and the row group that is not written yet.
-pub(super) struct Group {
+/// A Parquet file and its row group that is not written yet.
+pub(super) struct ParquetTable {
     out: SerializedFileWriter<std::fs::File>,
-    columns: Vec<Values>,
+    columns: Vec<ColumnValues>,
     rows: usize,
 }
 
-enum Values {
+/// The values of one column of the row group.
+enum ColumnValues {
     Text(Vec<ByteArray>),
     Number(Vec<f64>),
     Integer(Vec<i64>),
 }
 
 impl Table {
-    /// Begins a file at `part`, of the format that the name of `out` says.
+    /// Creates the file `part` in the format of the name of `out`.
     pub(super) fn create(out: &Path, part: &Path, columns: &[Column]) -> anyhow::Result<Self> {
         let extension = out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         match extension.as_deref() {
@@ -64,8 +67,8 @@ impl Table {
                 csv.write_record(columns.iter().map(|column| column.name))?;
                 Ok(Self::Csv(Box::new(csv)))
             }
-            Some("parquet") => Group::create(part, columns).map(Box::new).map(Self::Parquet),
-            _ => bail!("--out: {} is neither .csv nor .parquet: name it so", out.display()),
+            Some("parquet") => ParquetTable::create(part, columns).map(Box::new).map(Self::Parquet),
+            _ => bail!("--out: the name of {} must end in .csv or .parquet", out.display()),
         }
     }
 
@@ -87,7 +90,7 @@ impl Table {
         }
     }
 
-    /// Ends the file and makes it outlive the machine.
+    /// Completes the file and syncs it to the disk.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Csv(csv) => {
@@ -105,14 +108,14 @@ impl Table {
     }
 }
 
-impl Group {
+impl ParquetTable {
     fn create(part: &Path, columns: &[Column]) -> anyhow::Result<Self> {
         let fields: String = columns
             .iter()
             .map(|Column { name, kind }| match kind {
-                Kind::Text => format!("required binary {name} (UTF8); "),
-                Kind::Number => format!("required double {name}; "),
-                Kind::Integer => format!("required int64 {name}; "),
+                CellKind::Text => format!("required binary {name} (UTF8); "),
+                CellKind::Number => format!("required double {name}; "),
+                CellKind::Integer => format!("required int64 {name}; "),
             })
             .collect();
         let schema = parse_message_type(&format!("message table {{ {fields} }}"))?;
@@ -124,9 +127,9 @@ impl Group {
         let columns = columns
             .iter()
             .map(|column| match column.kind {
-                Kind::Text => Values::Text(Vec::new()),
-                Kind::Number => Values::Number(Vec::new()),
-                Kind::Integer => Values::Integer(Vec::new()),
+                CellKind::Text => ColumnValues::Text(Vec::new()),
+                CellKind::Number => ColumnValues::Number(Vec::new()),
+                CellKind::Integer => ColumnValues::Integer(Vec::new()),
             })
             .collect();
         Ok(Self { out, columns, rows: 0 })
@@ -135,9 +138,9 @@ impl Group {
     fn row<'a>(&mut self, cells: impl Iterator<Item = Cell<'a>>) -> anyhow::Result<()> {
         for (values, cell) in self.columns.iter_mut().zip(cells) {
             match (values, cell) {
-                (Values::Text(values), Cell::Text(text)) => values.push(text.into()),
-                (Values::Number(values), Cell::Number(number)) => values.push(number),
-                (Values::Integer(values), Cell::Integer(number)) => values.push(number),
+                (ColumnValues::Text(values), Cell::Text(text)) => values.push(text.into()),
+                (ColumnValues::Number(values), Cell::Number(number)) => values.push(number),
+                (ColumnValues::Integer(values), Cell::Integer(number)) => values.push(number),
                 _ => unreachable!("cells are of the kinds of their columns"),
             }
         }
@@ -156,15 +159,15 @@ impl Group {
         for values in &mut self.columns {
             let mut column = group.next_column()?.context("a column for each of the schema")?;
             match values {
-                Values::Text(values) => {
+                ColumnValues::Text(values) => {
                     column.typed::<ByteArrayType>().write_batch(values, None, None)?;
                     values.clear();
                 }
-                Values::Number(values) => {
+                ColumnValues::Number(values) => {
                     column.typed::<DoubleType>().write_batch(values, None, None)?;
                     values.clear();
                 }
-                Values::Integer(values) => {
+                ColumnValues::Integer(values) => {
                     column.typed::<Int64Type>().write_batch(values, None, None)?;
                     values.clear();
                 }

@@ -1,8 +1,8 @@
-//! What the servers spent on the answers of a run, by their own accounting.
+//! The CPU time that the servers spent on the answers of a run, by their own accounting.
 //!
-//! Each process is asked before and after ([`NodeService`](marquee_proto::node::v1)); the difference,
-//! divided by the answers between, is what an answer costs, whatever else the processes did meanwhile:
-//! a run of some seconds is needed for it to mean anything.
+//! Each process reports its usage before and after ([`NodeService`](marquee_proto::node::v1)); the difference
+//! divided by the number of answers is the cost of an answer. It contains whatever else the processes did
+//! meanwhile, so a run should take some seconds.
 
 use anyhow::Context as _;
 use marquee_client::{Address, channel};
@@ -13,21 +13,21 @@ use std::fmt;
 use std::time::Duration;
 use tonic::Code;
 
-/// How long a node may take to say it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Deadline of one call.
+const USAGE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What some processes have cost so far; each is there once, at whichever of its addresses it was asked.
+/// The usage of processes so far, by process: one that was reached at several addresses is there once.
 #[derive(Clone, Debug, Default)]
 pub struct Usages(BTreeMap<String, GetUsageResponse>);
 
 impl Usages {
-    /// Asks the nodes at these addresses. None if one of them does not say, as older ones do not.
+    /// The usage of the nodes at these addresses; none if one of them does not have the RPC.
     pub async fn of(addresses: &[Address]) -> anyhow::Result<Option<Self>> {
         let mut usages = BTreeMap::new();
         for address in addresses {
             let mut client = NodeServiceClient::new(channel(address));
             let mut request = tonic::Request::new(GetUsageRequest {});
-            request.set_timeout(PATIENCE);
+            request.set_timeout(USAGE_DEADLINE);
             match client.get_usage(request).await {
                 Ok(usage) => {
                     let usage = usage.into_inner();
@@ -36,7 +36,7 @@ impl Usages {
                 Err(status) if status.code() == Code::Unimplemented => return Ok(None),
                 Err(status) => {
                     return Err(status).with_context(|| {
-                        format!("the node at {address} does not say what it has cost")
+                        format!("the node at {address} does not report its usage")
                     });
                 }
             }
@@ -44,99 +44,109 @@ impl Usages {
         Ok(Some(Self(usages)))
     }
 
-    /// What came to it since `before`, for each of so many answers; none without answers, or if a
-    /// process ended meanwhile.
-    pub fn since(&self, before: &Self, answers: u64) -> Option<Cost> {
+    /// The cost of each of `answers` answers since `before`; none without answers, or if a process ended
+    /// meanwhile.
+    pub fn cost_since(&self, before: &Self, answers: u64) -> Option<Cost> {
         if answers == 0 || !self.0.keys().eq(before.0.keys()) {
             return None;
         }
-        let sum = |of: fn(&GetUsageResponse) -> u64| {
-            let total = |usages: &Self| usages.0.values().map(of).sum::<u64>();
-            let nanoseconds = total(self).saturating_sub(total(before));
+        let per_answer = |of: fn(&GetUsageResponse) -> u64| {
+            let nanoseconds = self.sum(of).saturating_sub(before.sum(of));
             nanoseconds as f64 / 1_000.0 / answers as f64
         };
-        let (cpu, lookup) = (sum(|usage| usage.cpu_ns), sum(|usage| usage.lookup_ns));
-        let (search, merge) = (sum(|usage| usage.search_ns), sum(|usage| usage.merge_ns));
-        let threads = sum(|usage| usage.io_threads_ns) + sum(|usage| usage.search_threads_ns);
-        // Where the system does not tell threads apart, they are taken to do everything.
-        let threads = if threads > 0.0 { threads.min(cpu) } else { cpu };
+        let cpu_us = per_answer(|usage| usage.cpu_ns);
+        let lookup_us = per_answer(|usage| usage.lookup_ns);
+        let search_us = per_answer(|usage| usage.search_ns);
+        let merge_us = per_answer(|usage| usage.merge_ns);
+        let thread_us = per_answer(|usage| usage.io_threads_ns + usage.search_threads_ns);
+        // If the system does not report threads, all CPU time is attributed to them.
+        let request_us = if thread_us > 0.0 { thread_us.min(cpu_us) } else { cpu_us };
         Some(Cost {
             processes: self.0.len(),
-            cpu_us: cpu,
-            search_us: search,
-            lookup_us: lookup,
-            merge_us: merge,
-            grpc_us: (threads - search - lookup - merge).max(0.0),
-            rest_us: cpu - threads,
+            cpu_us,
+            search_us,
+            lookup_us,
+            merge_us,
+            grpc_us: (request_us - search_us - lookup_us - merge_us).max(0.0),
+            rest_us: cpu_us - request_us,
             searches: self.searches_since(before, answers),
             rows: self.rows_since(before, answers),
         })
     }
 
-    /// None where no router says.
-    fn rows_since(&self, before: &Self, answers: u64) -> Option<Rows> {
-        let caches = |usages: &Self| -> Vec<RowCache> {
-            usages.0.values().filter_map(|usage| usage.row_cache).collect()
-        };
-        let (now, before) = (caches(self), caches(before));
-        if now.is_empty() {
+    /// The sum of one number over all processes.
+    fn sum(&self, of: impl Fn(&GetUsageResponse) -> u64) -> u64 {
+        self.0.values().map(of).sum()
+    }
+
+    /// Looked-up rows per answer; none if no router reported them.
+    fn rows_since(&self, before: &Self, answers: u64) -> Option<RowLookups> {
+        if self.0.values().all(|usage| usage.row_cache.is_none()) {
             return None;
         }
-        let since = |of: fn(&RowCache) -> u64| {
-            let total = |caches: &[RowCache]| caches.iter().map(of).sum::<u64>();
-            total(&now).saturating_sub(total(&before)) as f64 / answers as f64
+        let per_answer = |of: fn(RowCache) -> u64| {
+            let rows = |usage: &GetUsageResponse| usage.row_cache.map_or(0, of);
+            self.sum(rows).saturating_sub(before.sum(rows)) as f64 / answers as f64
         };
-        Some(Rows { remembered: since(|cache| cache.hits), asked_for: since(|cache| cache.misses) })
+        Some(RowLookups {
+            cached: per_answer(|cache| cache.hits),
+            fetched: per_answer(|cache| cache.misses),
+        })
     }
 
+    /// Searches per answer by search strategy, those that ran only.
     fn searches_since(&self, before: &Self, answers: u64) -> BTreeMap<String, f64> {
-        let sums = |usages: &Self| {
-            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-            for (way, count) in usages.0.values().flat_map(|usage| &usage.searches) {
-                *sums.entry(way.clone()).or_default() += count;
+        let earlier = before.searches();
+        let mut per_answer = BTreeMap::new();
+        for (strategy, count) in self.searches() {
+            let more = count.saturating_sub(earlier.get(strategy).copied().unwrap_or_default());
+            if more > 0 {
+                per_answer.insert(strategy.to_owned(), more as f64 / answers as f64);
             }
-            sums
-        };
-        let before = sums(before);
-        let since = |(way, count): (String, u64)| {
-            let more = count.saturating_sub(before.get(&way).copied().unwrap_or_default());
-            (more > 0).then(|| (way, more as f64 / answers as f64))
-        };
-        sums(self).into_iter().filter_map(since).collect()
+        }
+        per_answer
+    }
+
+    /// Searches of all processes so far, by search strategy.
+    fn searches(&self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        for (strategy, count) in self.0.values().flat_map(|usage| &usage.searches) {
+            *sums.entry(strategy.as_str()).or_default() += count;
+        }
+        sums
     }
 }
 
-/// CPU time of all server processes for an answer, and how it divides, in microseconds.
+/// CPU time of all server processes per answer, and its parts, in microseconds.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Cost {
-    /// How many processes it is the sum of.
+    /// Number of server processes.
     pub processes: usize,
-    /// All of it.
+    /// CPU time of all processes.
     pub cpu_us: f64,
-    /// Searching for items and describing them.
+    /// Searches, and the details of the items that they find.
     pub search_us: f64,
-    /// Looking up what users' vectors and histories are.
+    /// Lookups of users' vectors and histories.
     pub lookup_us: f64,
-    /// Making one list of several.
+    /// Merging of lists.
     pub merge_us: f64,
-    /// Everything else that the threads do which move messages and search: HTTP/2, encoding, the
-    /// kernel's network, handing work over.
+    /// The rest of the I/O and search threads: HTTP/2, encoding, the kernel's network, hand-over of work.
     pub grpc_us: f64,
-    /// All other threads: raft, loading.
+    /// All other threads: raft, loading of bundles.
     pub rest_us: f64,
-    /// Searches of a shard for an answer, by the way they took.
+    /// Searches of shards per answer, by search strategy.
     pub searches: BTreeMap<String, f64>,
-    /// What became of the rows that routers looked for among those they remember; none if no router was asked.
-    pub rows: Option<Rows>,
+    /// Rows that routers looked up; none if no router reported them.
+    pub rows: Option<RowLookups>,
 }
 
-/// Rows of users and items, for an answer.
+/// Rows of users and items that routers looked up, per answer.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Rows {
-    /// The router remembered them.
-    pub remembered: f64,
-    /// It did not, and asked shards.
-    pub asked_for: f64,
+pub struct RowLookups {
+    /// Rows from the router's cache.
+    pub cached: f64,
+    /// Rows fetched from shards.
+    pub fetched: f64,
 }
 
 impl fmt::Display for Cost {
@@ -154,20 +164,20 @@ impl fmt::Display for Cost {
         } = self;
         write!(
             f,
-            "{cpu_us:.0} µs of CPU an answer in {}: search {search_us:.0}, lookup {lookup_us:.0}, merge {merge_us:.0}, gRPC {grpc_us:.0}, rest {rest_us:.0}",
+            "{cpu_us:.0} µs of CPU per answer in {}: search {search_us:.0}, lookup {lookup_us:.0}, merge {merge_us:.0}, gRPC {grpc_us:.0}, rest {rest_us:.0}",
             match processes {
                 1 => "1 server process".into(),
                 more => format!("{more} server processes"),
             }
         )?;
-        for (n, (way, count)) in searches.iter().enumerate() {
-            let before = if n == 0 { "; searches an answer: " } else { ", " };
-            write!(f, "{before}{count:.2} {way}")?;
+        for (n, (strategy, count)) in searches.iter().enumerate() {
+            let before = if n == 0 { "; searches per answer: " } else { ", " };
+            write!(f, "{before}{count:.2} {strategy}")?;
         }
-        if let Some(Rows { remembered, asked_for }) = rows
-            && remembered + asked_for > 0.0
+        if let Some(RowLookups { cached, fetched }) = rows
+            && cached + fetched > 0.0
         {
-            write!(f, "; rows an answer: {remembered:.2} remembered, {asked_for:.2} asked for")?;
+            write!(f, "; rows per answer: {cached:.2} cached, {fetched:.2} fetched")?;
         }
         Ok(())
     }
@@ -203,7 +213,7 @@ mod tests {
         let after = Usages(
             [usage("a", [400, 300, 140, 101, 130, 100]), usage("b", [60, 50, 0, 0, 0, 10])].into(),
         );
-        let cost = after.since(&before, 1_000).expect("a cost");
+        let cost = after.cost_since(&before, 1_000).expect("a cost");
         let expected = Cost {
             processes: 2,
             cpu_us: 360.0,
@@ -216,10 +226,14 @@ mod tests {
             rows: None,
         };
         assert_eq!(cost, expected);
-        assert!(cost.to_string().ends_with("; searches an answer: 0.00 cells"), "{cost}");
-        assert_eq!(after.since(&before, 0), None);
+        assert!(cost.to_string().ends_with("; searches per answer: 0.00 cells"), "{cost}");
+        assert_eq!(after.cost_since(&before, 0), None);
         let restarted = Usages([usage("a", [400; 6]), usage("c", [60; 6])].into());
-        assert_eq!(restarted.since(&before, 1_000), None, "a process is not compared with another");
+        assert_eq!(
+            restarted.cost_since(&before, 1_000),
+            None,
+            "a process is not compared with another"
+        );
     }
 
     #[test]
@@ -231,10 +245,10 @@ mod tests {
         };
         let before = Usages([router(100, 10), usage("b", [0; 6])].into());
         let after = Usages([router(850, 260), usage("b", [0; 6])].into());
-        let cost = after.since(&before, 1_000).expect("a cost");
-        assert_eq!(cost.rows, Some(Rows { remembered: 0.75, asked_for: 0.25 }));
+        let cost = after.cost_since(&before, 1_000).expect("a cost");
+        assert_eq!(cost.rows, Some(RowLookups { cached: 0.75, fetched: 0.25 }));
         assert!(
-            cost.to_string().ends_with("; rows an answer: 0.75 remembered, 0.25 asked for"),
+            cost.to_string().ends_with("; rows per answer: 0.75 cached, 0.25 fetched"),
             "{cost}"
         );
     }
@@ -243,7 +257,7 @@ mod tests {
     fn without_threads_of_its_own_accounting_the_rest_counts_as_grpc() {
         let before = Usages([usage("a", [0; 6])].into());
         let after = Usages([usage("a", [100, 0, 0, 10, 40, 20])].into());
-        let cost = after.since(&before, 1_000).expect("a cost");
+        let cost = after.cost_since(&before, 1_000).expect("a cost");
         assert_eq!((cost.grpc_us, cost.rest_us), (30.0, 0.0));
     }
 }

@@ -1,15 +1,13 @@
 //! Sends calls when they are due and counts how they end.
 //!
-//! A thread of its own keeps the time: tokio's timer wakes to the millisecond, which would be most
-//! of the latency that is to be measured. Each call is a task; a call that is due while too many
-//! are under way is counted as not sent, so that a server that hangs cannot make the generator eat
-//! all memory.
+//! A thread of its own keeps the time: tokio's timer has a resolution of a millisecond, which would be most
+//! of the measured latency. Each call is a task; a call that is due while too many are under way is counted
+//! as not sent, so that a server that hangs cannot make the generator use all memory.
 
-use super::events;
-use super::schedule::Schedule;
-use super::tally::{Answer, Ended, Served, Tally};
-use super::users::Users;
-use marquee_client::{Address, channel, code_name};
+use super::config::LoadConfig;
+use super::events::{EventGenerator, record};
+use super::tally::{AnsweredBy, CallResult, CountedAnswer, Tally};
+use marquee_client::{channel, code_name};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -22,35 +20,10 @@ use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// Connections to each endpoint: one stream of frames would be read by one core only.
+/// Connections to each endpoint: one connection would be read by one core only.
 const CONNECTIONS: usize = 2;
-/// The longest that the pacing thread sleeps before it looks whether it should stop.
-const NAP: Duration = Duration::from_millis(50);
-
-/// What to send.
-#[derive(Clone, Debug)]
-pub struct LoadConfig {
-    /// Routers; calls take turns between them.
-    pub endpoints: Vec<Address>,
-    /// When calls are due.
-    pub schedule: Schedule,
-    /// Who asks.
-    pub users: Arc<Users>,
-    /// Results wanted for each user.
-    pub count: u32,
-    /// Users in a call; 1 is `Recommend`, more are `BatchRecommend`.
-    pub batch: usize,
-    /// Whether `RecordEvents` is called, with `batch` events, and not asked for anything.
-    pub events: bool,
-    /// The surface that is asked for.
-    pub surface: String,
-    /// Calls under way at most: in a closed loop, the clients.
-    pub max_in_flight: usize,
-    /// What a call may take before it has failed.
-    pub deadline: Duration,
-    /// Makes the draw of users repeatable.
-    pub seed: u64,
-}
+/// Upper bound of the time that the pacing thread sleeps before it checks whether it should stop.
+const MAX_SLEEP: Duration = Duration::from_millis(50);
 
 /// A running load.
 #[derive(Debug)]
@@ -70,13 +43,13 @@ struct Shared {
 
 impl Shared {
     fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
-        // Sums stay true even if a task died while it held the lock.
+        // The sums are valid even if a task panicked while it held the lock.
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Load {
-    /// Begins to send. Must be called within a tokio runtime.
+    /// Starts sending. Must be called within a tokio runtime.
     pub fn start(config: LoadConfig) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             tally: Mutex::default(),
@@ -105,14 +78,14 @@ impl Load {
         self.started.elapsed()
     }
 
-    /// What was counted since the start or the last call of this.
+    /// Takes what was counted since the start or the last call of this.
     pub fn take(&self) -> Tally {
         std::mem::take(&mut *self.shared.tally())
     }
 
-    /// Looks at what was counted.
-    pub fn look<R>(&self, look: impl FnOnce(&Tally) -> R) -> R {
-        look(&self.shared.tally())
+    /// Calls `read` with what was counted since the last [`take`](Self::take).
+    pub fn read_tally<R>(&self, read: impl FnOnce(&Tally) -> R) -> R {
+        read(&self.shared.tally())
     }
 
     /// Whether everything was sent and has ended.
@@ -121,8 +94,8 @@ impl Load {
             && self.shared.in_flight.load(Ordering::Acquire) == 0
     }
 
-    /// Sends no more, waits for calls under way (no longer than their deadline lets them), and
-    /// gives what was counted since the last [`take`](Self::take).
+    /// Stops sending, waits for calls under way, at most for their deadline, and returns what was counted
+    /// since the last [`take`](Self::take).
     pub async fn stop(mut self) -> Tally {
         self.shared.stop.store(true, Ordering::Release);
         if let Some(pacer) = self.pacer.take() {
@@ -141,6 +114,7 @@ impl Drop for Load {
     }
 }
 
+/// Sends every call when it is due, until the schedule ends or the load is stopped.
 fn pace(
     config: &LoadConfig,
     clients: &[RecommenderServiceClient<Channel>],
@@ -149,60 +123,74 @@ fn pace(
     started: Instant,
 ) {
     let mut random = fastrand::Rng::with_seed(config.seed);
-    let run = events::Run::new();
+    let generator = EventGenerator::new();
     for n in 0.. {
         if config.schedule.rate.is_none() {
-            while !shared.stop.load(Ordering::Acquire)
-                && shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight
-            {
-                std::thread::park_timeout(NAP);
-            }
+            wait_for_free_client(config, shared);
         }
         let Some(due) = config.schedule.due(n, started.elapsed()) else { break };
         let intended = started + due;
-        loop {
-            if shared.stop.load(Ordering::Acquire) {
-                return;
-            }
-            match intended.checked_duration_since(Instant::now()) {
-                Some(wait) if !wait.is_zero() => std::thread::sleep(wait.min(NAP)),
-                _ => break,
-            }
+        if !sleep_until(intended, shared) {
+            return;
         }
         if shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight {
             shared.tally().not_sent();
             continue;
         }
         shared.in_flight.fetch_add(1, Ordering::AcqRel);
-        let call = match config.events {
-            true => Call::Record(run.request(n, config, &mut random)),
-            false => {
-                let request = |_| request(config, config.users.pick(random.f64()));
-                Call::Ask((0..config.batch).map(request).collect())
-            }
+        let call = if config.events {
+            Call::Record(generator.request(n, config, &mut random))
+        } else {
+            let request = |_| request(config, config.users.pick(random.f64()));
+            Call::Recommend((0..config.batch).map(request).collect())
         };
         let mut client = clients[(n % clients.len() as u64) as usize].clone();
         let (shared, deadline, pacer) = (shared.clone(), config.deadline, std::thread::current());
         runtime.spawn(async move {
-            let ended = match call {
-                Call::Ask(requests) => ask(&mut client, requests, deadline).await,
-                Call::Record(request) => events::record(&mut client, request, deadline).await,
+            let result = match call {
+                Call::Recommend(requests) => recommend(&mut client, requests, deadline).await,
+                Call::Record(request) => record(&mut client, request, deadline).await,
             };
-            shared.tally().ended(intended.elapsed(), ended);
+            shared.tally().count(intended.elapsed(), result);
             shared.in_flight.fetch_sub(1, Ordering::AcqRel);
-            // In a closed loop it waits for this.
+            // In a closed loop the pacing thread waits for this.
             pacer.unpark();
         });
     }
     shared.sent_all.store(true, Ordering::Release);
 }
 
-/// What a call asks, or tells.
+/// In a closed loop: waits until fewer calls are under way than there are clients, or the load is stopped.
+fn wait_for_free_client(config: &LoadConfig, shared: &Shared) {
+    while !shared.stop.load(Ordering::Acquire)
+        && shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight
+    {
+        std::thread::park_timeout(MAX_SLEEP);
+    }
+}
+
+/// Sleeps until `intended`; false if the load was stopped meanwhile.
+fn sleep_until(intended: Instant, shared: &Shared) -> bool {
+    loop {
+        if shared.stop.load(Ordering::Acquire) {
+            return false;
+        }
+        match intended.checked_duration_since(Instant::now()) {
+            Some(wait) if !wait.is_zero() => std::thread::sleep(wait.min(MAX_SLEEP)),
+            _ => return true,
+        }
+    }
+}
+
+/// The request of one call.
 enum Call {
-    Ask(Vec<RecommendRequest>),
+    /// Recommendations for one or more users.
+    Recommend(Vec<RecommendRequest>),
+    /// Events to be recorded.
     Record(RecordEventsRequest),
 }
 
+/// A request for one user.
 fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
     RecommendRequest {
         user_id: user_id.into(),
@@ -212,34 +200,41 @@ fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
     }
 }
 
-async fn ask(
+/// Requests recommendations by `Recommend` for one user, and by `BatchRecommend` for more.
+async fn recommend(
     client: &mut RecommenderServiceClient<Channel>,
-    mut requests: Vec<RecommendRequest>,
+    requests: Vec<RecommendRequest>,
     deadline: Duration,
-) -> Ended {
-    let asked = requests.len();
-    let answers = async {
-        if asked > 1 {
-            let mut request = tonic::Request::new(BatchRecommendRequest { requests });
-            request.set_timeout(deadline);
-            Ok(client.batch_recommend(request).await?.into_inner().responses)
-        } else {
-            let mut request = tonic::Request::new(requests.pop().unwrap_or_default());
-            request.set_timeout(deadline);
-            Ok::<_, Status>(vec![client.recommend(request).await?.into_inner()])
+) -> CallResult {
+    let requested = requests.len();
+    match tokio::time::timeout(deadline, responses(client, requests, deadline)).await {
+        Ok(Ok(responses)) if responses.len() == requested => {
+            CallResult::Answered(responses.iter().map(counted).collect())
         }
-    };
-    match tokio::time::timeout(deadline, answers).await {
-        Ok(Ok(answers)) if answers.len() == asked => {
-            Ended::Answered(answers.iter().map(answer).collect())
-        }
-        Ok(Ok(_)) => Ended::Failed("WRONG_COUNT"),
-        Ok(Err(status)) => Ended::Failed(code_name(status.code())),
-        Err(_) => Ended::Failed(code_name(Code::DeadlineExceeded)),
+        Ok(Ok(_)) => CallResult::Failed("WRONG_COUNT"),
+        Ok(Err(status)) => CallResult::Failed(code_name(status.code())),
+        Err(_) => CallResult::Failed(code_name(Code::DeadlineExceeded)),
     }
 }
 
-fn answer(response: &RecommendResponse) -> Answer {
+/// The responses to one or more requests.
+async fn responses(
+    client: &mut RecommenderServiceClient<Channel>,
+    mut requests: Vec<RecommendRequest>,
+    deadline: Duration,
+) -> Result<Vec<RecommendResponse>, Status> {
+    if requests.len() > 1 {
+        let mut batch = tonic::Request::new(BatchRecommendRequest { requests });
+        batch.set_timeout(deadline);
+        return Ok(client.batch_recommend(batch).await?.into_inner().responses);
+    }
+    let mut request = tonic::Request::new(requests.pop().unwrap_or_default());
+    request.set_timeout(deadline);
+    Ok(vec![client.recommend(request).await?.into_inner()])
+}
+
+/// What is counted of a response.
+fn counted(response: &RecommendResponse) -> CountedAnswer {
     let served_by = response.served_by.clone().unwrap_or_default();
     let models: Vec<String> =
         served_by.models.iter().map(|model| format!("{}@{}", model.model, model.version)).collect();
@@ -249,8 +244,8 @@ fn answer(response: &RecommendResponse) -> Answer {
         Variant::Candidate => "candidate",
     };
     let coverage = response.coverage.clone().unwrap_or_default();
-    Answer {
-        served: Served { models: models.join("+"), variant },
+    CountedAnswer {
+        answered_by: AnsweredBy { models: models.join("+"), variant },
         fallback: response.fallback_reason() != FallbackReason::Unspecified,
         partial: coverage.shards_answered < coverage.shards_total,
     }
@@ -259,8 +254,10 @@ fn answer(response: &RecommendResponse) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_client::loopback_address;
+    use crate::commands::load::schedule::Schedule;
+    use crate::commands::load::users::Users;
     use marquee_client::testing::GatedRecommender;
+    use marquee_client::{Address, loopback_address};
     use tokio::sync::watch;
     use tonic::transport::Server;
     use tonic::transport::server::TcpIncoming;
@@ -311,8 +308,8 @@ mod tests {
         let tally = load.stop().await;
         assert_eq!((tally.answered, tally.failed(), tally.not_sent), (50, 0, 0));
         assert!(tally.latency(0.0) >= stall, "even the last call waited: {:?}", tally.latency(0.0));
-        let served = Served { models: "films@1".into(), variant: "baseline" };
-        assert_eq!(tally.served, [(served, 50)].into());
+        let films = AnsweredBy { models: "films@1".into(), variant: "baseline" };
+        assert_eq!(tally.answered_by, [(films, 50)].into());
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -320,7 +317,7 @@ mod tests {
         let (address, _, gate) = serve(false).await;
         let load = Load::start(LoadConfig { max_in_flight: 3, ..config(address, "u", 10) });
         let load = load.expect("started");
-        while load.look(|tally| tally.not_sent) < 7 {
+        while load.read_tally(|tally| tally.not_sent) < 7 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         gate.send_replace(true);
@@ -340,7 +337,7 @@ mod tests {
         }
         // Both wait for their answers, and nothing counts as not sent.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!((recommender.asked(), load.look(|tally| tally.not_sent)), (2, 0));
+        assert_eq!((recommender.asked(), load.read_tally(|tally| tally.not_sent)), (2, 0));
         gate.send_replace(true);
         until_done(&load).await;
         let tally = load.stop().await;
@@ -361,7 +358,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn failures_are_counted_by_code_and_batches_by_user() {
         let (address, _, _gate) = serve(true).await;
-        let load = Load::start(config(address.clone(), "nobody", 5)).expect("started");
+        let load = Load::start(config(address.clone(), "unknown", 5)).expect("started");
         until_done(&load).await;
         let tally = load.stop().await;
         assert_eq!((tally.errors, tally.answered), ([("NOT_FOUND", 5)].into(), 0));

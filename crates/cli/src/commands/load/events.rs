@@ -1,7 +1,7 @@
-//! Events that a load run makes up, and how it counts them.
+//! Generated events of a load run, and how their calls are counted.
 
-use super::engine::LoadConfig;
-use super::tally::{Answer, Ended, Served};
+use super::config::LoadConfig;
+use super::tally::{AnsweredBy, CallResult, CountedAnswer};
 use marquee_client::code_name;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{Event, EventType, RecordEventsRequest};
@@ -9,9 +9,9 @@ use std::time::Duration;
 use tonic::Code;
 use tonic::transport::Channel;
 
-/// Items that the events are of.
+/// How many different items the events have.
 const ITEMS: u64 = 100_000;
-/// How events divide, in hundredths, as where a tenth of what is shown is clicked.
+/// Shares of the event types in percent, for a click rate of a tenth.
 const MIX: [(EventType, u32); 5] = [
     (EventType::Impression, 80),
     (EventType::Click, 10),
@@ -20,10 +20,11 @@ const MIX: [(EventType, u32); 5] = [
     (EventType::Purchase, 1),
 ];
 
-/// One run, whose events no other run has.
-pub(super) struct Run(u64);
+/// Makes the events of one run; their ids contain the run's random number.
+pub(super) struct EventGenerator(u64);
 
-impl Run {
+impl EventGenerator {
+    /// A generator with a new random number.
     pub(super) fn new() -> Self {
         Self(fastrand::u64(..))
     }
@@ -35,9 +36,10 @@ impl Run {
         config: &LoadConfig,
         random: &mut fastrand::Rng,
     ) -> RecordEventsRequest {
-        let event = |k: usize| {
+        let mut events = Vec::with_capacity(config.batch);
+        for k in 0..config.batch {
             let event_type = event_type(random.u32(..100));
-            Event {
+            events.push(Event {
                 event_id: format!("{:016x}-{n:x}-{k:x}", self.0),
                 user_id: config.users.pick(random.f64()).into(),
                 item_id: format!("item-{}", random.u64(..ITEMS)),
@@ -50,12 +52,13 @@ impl Run {
                 },
                 time_ms: 0,
                 recommendation_id: format!("{:016x}-{n:x}", !self.0),
-            }
-        };
-        RecordEventsRequest { events: (0..config.batch).map(event).collect() }
+            });
+        }
+        RecordEventsRequest { events }
     }
 }
 
+/// The event type at a draw of 0 to 99 from [`MIX`].
 fn event_type(mut hundredth: u32) -> EventType {
     for (event_type, share) in MIX {
         if hundredth < share {
@@ -66,23 +69,24 @@ fn event_type(mut hundredth: u32) -> EventType {
     EventType::Impression
 }
 
-/// Sends a call; it is answered if every event was accepted.
+/// Sends a call; it counts as answered if every event was accepted.
 pub(super) async fn record(
     client: &mut RecommenderServiceClient<Channel>,
     request: RecordEventsRequest,
     deadline: Duration,
-) -> Ended {
+) -> CallResult {
     let sent = request.events.len();
     let mut request = tonic::Request::new(request);
     request.set_timeout(deadline);
     match tokio::time::timeout(deadline, client.record_events(request)).await {
         Ok(Ok(answer)) if answer.get_ref().accepted as usize == sent => {
-            let served = Served { models: "events".into(), variant: "-" };
-            Ended::Answered(vec![Answer { served, fallback: false, partial: false }; sent])
+            let answered_by = AnsweredBy { models: "events".into(), variant: "-" };
+            let answer = CountedAnswer { answered_by, fallback: false, partial: false };
+            CallResult::Answered(vec![answer; sent])
         }
-        Ok(Ok(_)) => Ended::Failed("NOT_ACCEPTED"),
-        Ok(Err(status)) => Ended::Failed(code_name(status.code())),
-        Err(_) => Ended::Failed(code_name(Code::DeadlineExceeded)),
+        Ok(Ok(_)) => CallResult::Failed("NOT_ACCEPTED"),
+        Ok(Err(status)) => CallResult::Failed(code_name(status.code())),
+        Err(_) => CallResult::Failed(code_name(Code::DeadlineExceeded)),
     }
 }
 

@@ -1,15 +1,15 @@
-//! `marquee load`: an open loop of requests, so that a stall shows; or a closed one, to see what a call
-//! costs.
+//! `marquee load`: an open loop of requests, in which a stall shows; or a closed loop, to measure the cost of
+//! a call.
 //!
-//! Calls are sent at a fixed rate, whether or not earlier ones were answered, and each latency is
-//! counted from the moment the call *should* have been sent. A closed loop would stop asking while
-//! the server hangs and report one slow call; this one reports all that a real crowd would have
-//! made. With `--clients` the loop is closed, as benchmarks of other systems are. [`Schedule`] says when
-//! calls are due, [`Users`] who asks, [`Load`] sends, [`Tally`] counts, [`Usages`] says what the answers
-//! cost the servers.
+//! In the open loop calls are sent at a fixed rate, whether or not earlier ones were answered, and each
+//! latency counts from the moment the call *should* have been sent. A closed loop (`--clients`), as
+//! benchmarks of other systems have, stops sending while the server hangs and reports one slow call where
+//! real users would have seen many. [`Schedule`] says when calls are due, [`Users`] for which users, [`Load`]
+//! sends them, [`Tally`] counts, and [`Usages`] measures what the answers cost the servers.
 //!
 //! Deliberately missing: ramps and mixes of calls. Run several, one after another or at once.
 
+mod config;
 mod cost;
 mod engine;
 mod events;
@@ -18,11 +18,12 @@ mod schedule;
 mod tally;
 mod users;
 
+pub use config::LoadConfig;
 pub use cost::{Cost, Usages};
-pub use engine::{Load, LoadConfig};
+pub use engine::Load;
 pub use report::{LoadReport, milliseconds};
 pub use schedule::Schedule;
-pub use tally::{Answer, Ended, Served, Tally};
+pub use tally::{AnsweredBy, CallResult, CountedAnswer, Tally};
 pub use users::{Users, UsersError};
 
 use crate::output;
@@ -35,8 +36,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the progress line is drawn.
-const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// Pause between two updates of the progress bar.
+const PROGRESS_POLL: Duration = Duration::from_millis(20);
 
 /// `marquee load …`
 #[derive(Args, Debug)]
@@ -48,7 +49,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
   marquee load --users users.txt --events --batch 100 --rate 200 --duration 30s
   marquee load --bundle bundles/films-v1 --server http://127.0.0.1:7201,http://127.0.0.1:7202")]
 pub struct LoadArgs {
-    /// A router's address; repeat it for more, which take turns
+    /// A router's address; repeat it for more, which get calls in turn
     #[arg(
         long,
         env = "MARQUEE_ENDPOINT",
@@ -57,21 +58,21 @@ pub struct LoadArgs {
         default_value = "http://127.0.0.1:50051"
     )]
     endpoint: Vec<Address>,
-    /// Count the CPU time of the node at this address too, as of every endpoint: repeat it for all
-    /// nodes of a cluster
+    /// The address of a node whose CPU time is counted besides that of the endpoints; repeat it for all nodes
+    /// of a cluster
     #[arg(long, value_delimiter = ',', value_name = "URL")]
     server: Vec<Address>,
-    /// Calls a second, above 0
+    /// Calls per second, above 0
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     rate: f64,
-    /// Instead of a rate, so many clients that ask again as soon as they were answered: then a server that
-    /// hangs is asked less, and latencies hide it
+    /// Number of clients that send the next call when the last one was answered, instead of a rate: a server
+    /// that hangs then gets fewer calls, and the latencies do not show it
     #[arg(long, conflicts_with_all = ["rate", "max_in_flight"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: Option<u32>,
     /// How long to send, such as 500ms, 30s or 5m (a number alone is seconds); at most a day
     #[arg(long, default_value = "10s", value_parser = time, value_name = "TIME")]
     duration: Duration,
-    /// A file with one user id a line; a line that comes twice is asked for twice as often
+    /// A file with one user id a line; an id that is there twice is drawn twice as often
     #[arg(
         long,
         value_name = "FILE",
@@ -82,26 +83,25 @@ pub struct LoadArgs {
     /// Take the users from this bundle, each as often as it has interactions
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// Results wanted for each user
+    /// Recommendations requested for each user
     #[arg(long, default_value_t = DEFAULT_COUNT, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_COUNT)))]
     count: u32,
     /// Users in a call: 1 calls Recommend, more BatchRecommend
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH as i64))]
     batch: u32,
-    /// Record events instead of asking: --batch of them a call by RecordEvents, made up, each acknowledged
-    /// when it is on the router's disk
+    /// Send generated events instead of requests, --batch of them in each RecordEvents call
     #[arg(long)]
     events: bool,
-    /// The surface to ask for
+    /// The surface of the requests
     #[arg(long, default_value = marquee_core::plan::DEFAULT_SURFACE)]
     surface: String,
-    /// Calls under way at most; a call that is due beyond that counts as not sent
+    /// Upper bound of the calls under way; a call that is due beyond it counts as not sent
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_in_flight: u32,
-    /// Milliseconds that a call may take before it has failed
+    /// Deadline of a call in milliseconds
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=600_000), value_name = "MS")]
     deadline_ms: u32,
-    /// Draw the same users again
+    /// Seed of the random draws: the same seed draws the same users
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Exit with 1 if any call failed or could not be sent
@@ -112,6 +112,7 @@ pub struct LoadArgs {
     json: bool,
 }
 
+/// Reads a rate.
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1e6 => Ok(value),
@@ -119,7 +120,7 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time above nothing and up to a day; a number without a unit is seconds.
+/// Reads a time above 0 and up to a day; a number without a unit is seconds.
 fn time(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 5] =
         [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("", 1.0)];
@@ -134,20 +135,20 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Runs a load and reports it. Fails if nobody answers at the start, or nothing was answered.
+/// Runs a load and prints its report. Fails if no node answers at the start, or no call was answered.
 pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let users = match (&args.users, &args.bundle) {
         (Some(file), _) => Users::from_file(file)?,
         (None, Some(bundle)) => Users::of_bundle(bundle)?,
-        (None, None) => anyhow::bail!("nobody to ask for: give --users FILE or --bundle DIR"),
+        (None, None) => anyhow::bail!("no users: give --users FILE or --bundle DIR"),
     };
     for address in &args.endpoint {
-        somebody_listens(address).await?;
+        check_reachable(address).await?;
     }
     let servers: Vec<Address> = args.endpoint.iter().chain(&args.server).cloned().collect();
     let before = Usages::of(&servers).await?;
     if before.is_none() && !args.server.is_empty() {
-        anyhow::bail!("--server: not all of the nodes say what they cost: run this version there");
+        anyhow::bail!("--server: not all of the nodes report their usage: run this version there");
     }
     let rate = args.clients.is_none().then_some(args.rate);
     let schedule = Schedule { rate, duration: Some(args.duration) };
@@ -166,8 +167,8 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let load = Load::start(config)?;
     let progress = progress_bar(&schedule);
     while !load.is_done() {
-        tokio::time::sleep(DRAW_EVERY.min(Duration::from_millis(20))).await;
-        load.look(|tally| {
+        tokio::time::sleep(PROGRESS_POLL).await;
+        load.read_tally(|tally| {
             progress.set_position(tally.calls() + tally.not_sent);
             progress.set_message(format!(
                 "p99 {}, {} failed",
@@ -183,26 +184,28 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         None => None,
         Some(before) => {
             let after = Usages::of(&servers).await?;
-            after.and_then(|after| after.since(before, tally.answered))
+            after.and_then(|after| after.cost_since(before, tally.answered))
         }
     };
     let report = LoadReport { server: cost, ..LoadReport::new(&schedule, elapsed, &tally) };
-    match args.json {
-        true => output::json(&report)?,
-        false => output::line(report.to_string())?,
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(report.to_string())?;
     }
-    let perfect = report.errors.is_empty() && report.not_sent == 0;
-    let fine = report.answered > 0 && (perfect || !args.fail_on_error);
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let all_answered = report.errors.is_empty() && report.not_sent == 0;
+    let succeeded = report.answered > 0 && (all_answered || !args.fail_on_error);
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A mistyped address should be an error, not a report full of them.
-async fn somebody_listens(address: &Address) -> anyhow::Result<()> {
+/// Fails if no server listens at the address, so that a mistyped one is an error and not a report of failed
+/// calls.
+async fn check_reachable(address: &Address) -> anyhow::Result<()> {
     let endpoint = tonic::transport::Endpoint::from_shared(address.to_string())?
         .connect_timeout(Duration::from_secs(2));
     if let Err(error) = endpoint.connect().await {
         anyhow::bail!(
-            "nobody answers at {address} ({}): start a node with `marquee serve`, or name another with --endpoint",
+            "no node answers at {address} ({}): start one with `marquee serve`, or name another with --endpoint",
             innermost_reason(&error)
         );
     }

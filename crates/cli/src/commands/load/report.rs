@@ -1,4 +1,4 @@
-//! What a load run found, for people and for scripts.
+//! The report of a load run, as text or JSON.
 
 use super::cost::Cost;
 use super::schedule::Schedule;
@@ -12,75 +12,74 @@ use std::time::Duration;
 /// have been sent.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct LoadReport {
-    /// Calls a second that were asked for; none of a closed loop.
+    /// Calls per second of the schedule; none for a closed loop.
     pub rate: Option<f64>,
-    /// From the first call to the end of the last.
+    /// Seconds from the first call to the end of the last.
     pub seconds: f64,
     /// Calls that were answered.
     pub answered: u64,
-    /// Calls answered a second.
+    /// Answered calls per second.
     pub answered_per_second: f64,
-    /// Users answered a second.
+    /// Answered users per second.
     pub users_per_second: f64,
-    /// Half of the calls took no longer.
+    /// The median latency, in milliseconds.
     pub p50_ms: f64,
-    /// 95 % of the calls took no longer.
+    /// The 95th percentile of latencies, in milliseconds.
     pub p95_ms: f64,
-    /// 99 % of the calls took no longer.
+    /// The 99th percentile of latencies, in milliseconds.
     pub p99_ms: f64,
-    /// No call took longer.
+    /// The largest latency, in milliseconds.
     pub max_ms: f64,
     /// Failed calls by gRPC code.
     pub errors: BTreeMap<&'static str, u64>,
     /// Calls that were due while too many were under way.
     pub not_sent: u64,
-    /// Users answered, by what answered, with their share.
-    pub answers: Vec<Answers>,
-    /// Users answered with popular items.
+    /// Answered users by the models and the variant that answered.
+    pub answers: Vec<AnswersByVariant>,
+    /// Answered users whose answer has a fallback reason.
     pub fallbacks: u64,
-    /// Users answered without some shards.
+    /// Answered users whose answer misses some shards.
     pub partial: u64,
-    /// What an answered call cost the servers, if they say.
+    /// What an answered call cost the servers, if they report it.
     pub server: Option<Cost>,
 }
 
-/// Users answered by the same versions on the same side of a rollout.
+/// Users answered by the same models and the same variant of a rollout.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Answers {
-    /// `films@2`, or several joined by `+`.
+pub struct AnswersByVariant {
+    /// A model version such as `films@2`, or several joined by `+`.
     pub models: String,
-    /// `baseline`, `candidate` or `-`.
+    /// The variant: `baseline`, `candidate` or `-`.
     pub variant: &'static str,
-    /// How many.
+    /// Number of answered users.
     pub users: u64,
-    /// Of all users answered, 0 to 1.
+    /// Share of all answered users, 0 to 1.
     pub share: f64,
 }
 
 impl LoadReport {
-    /// Sums up a run of `elapsed`.
+    /// The report of a run that took `elapsed`, without the servers' cost.
     pub fn new(schedule: &Schedule, elapsed: Duration, tally: &Tally) -> Self {
         let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let users = tally.users();
-        let ms = |latency: Duration| latency.as_secs_f64() * 1_000.0;
         Self {
             rate: schedule.rate,
             seconds,
             answered: tally.answered,
             answered_per_second: tally.answered as f64 / seconds,
             users_per_second: users as f64 / seconds,
-            p50_ms: ms(tally.latency(0.50)),
-            p95_ms: ms(tally.latency(0.95)),
-            p99_ms: ms(tally.latency(0.99)),
-            max_ms: ms(tally.longest()),
+            p50_ms: to_ms(tally.latency(0.50)),
+            p95_ms: to_ms(tally.latency(0.95)),
+            p99_ms: to_ms(tally.latency(0.99)),
+            max_ms: to_ms(tally.longest()),
             errors: tally.errors.clone(),
             not_sent: tally.not_sent,
             answers: tally
-                .served
+                .answered_by
                 .iter()
-                .map(|(served, count)| Answers {
-                    models: served.models.clone(),
-                    variant: served.variant,
+                .map(|(answered_by, count)| AnswersByVariant {
+                    models: answered_by.models.clone(),
+                    variant: answered_by.variant,
                     users: *count,
                     share: *count as f64 / users.max(1) as f64,
                 })
@@ -94,10 +93,10 @@ impl LoadReport {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let asked = self.rate.map_or(String::new(), |rate| format!(" of {rate:.1}/s asked"));
+        let target = self.rate.map_or(String::new(), |rate| format!(" of {rate:.1}/s targeted"));
         writeln!(
             f,
-            "{} answered in {:.1} s: {:.1}/s{asked}, {:.1} users/s",
+            "{} answered in {:.1} s: {:.1}/s{target}, {:.1} users/s",
             output::count(self.answered, "call"),
             self.seconds,
             self.answered_per_second,
@@ -113,7 +112,7 @@ impl fmt::Display for LoadReport {
         let errors = if errors.is_empty() { "0".into() } else { errors.join(", ") };
         writeln!(f, "errors    {errors}")?;
         writeln!(f, "not sent  {}", self.not_sent)?;
-        for Answers { models, variant, users, share } in &self.answers {
+        for AnswersByVariant { models, variant, users, share } in &self.answers {
             let variant = if *variant == "-" { "" } else { variant };
             writeln!(f, "answers   {models} {variant:<9} {users} ({:.2} %)", share * 100.0)?;
         }
@@ -125,7 +124,11 @@ impl fmt::Display for LoadReport {
     }
 }
 
-/// A latency in milliseconds with as many digits as say something.
+fn to_ms(latency: Duration) -> f64 {
+    latency.as_secs_f64() * 1_000.0
+}
+
+/// A latency in milliseconds with one decimal.
 pub fn milliseconds(latency: Duration) -> String {
-    format!("{:.1} ms", latency.as_secs_f64() * 1_000.0)
+    format!("{:.1} ms", to_ms(latency))
 }

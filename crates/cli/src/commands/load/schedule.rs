@@ -1,9 +1,9 @@
-//! When each call is due: pure arithmetic.
+//! When each call is due.
 
 use std::time::Duration;
 
-/// An open loop: call n is due at n ÷ rate after the start, however long earlier calls take. Or a closed one:
-/// a call is due when there is a client to send it.
+/// An open loop, in which call n is due at n ÷ rate after the start, however long earlier calls take; or a
+/// closed loop, in which a call is due when a client is free to send it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Calls a second, above 0; none: a closed loop.
@@ -13,7 +13,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// When call `n`, counted from 0, is due after the start, which is so long ago; none after the last.
+    /// The time from the start to the moment at which call `n` (from 0) is due, `elapsed` after the start;
+    /// none after the last call.
     pub fn due(&self, n: u64, elapsed: Duration) -> Option<Duration> {
         let due = match self.rate {
             Some(rate) => Duration::try_from_secs_f64(n as f64 / rate).ok()?,
@@ -22,7 +23,7 @@ impl Schedule {
         self.duration.is_none_or(|duration| due < duration).then_some(due)
     }
 
-    /// How many calls there are; none where it doesn't end, or nobody can know.
+    /// How many calls there are; none for a closed loop or an endless schedule.
     pub fn calls(&self) -> Option<u64> {
         Some((self.duration?.as_secs_f64() * self.rate?).ceil() as u64)
     }

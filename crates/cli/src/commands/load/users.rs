@@ -1,18 +1,18 @@
-//! Who asks: a list of users, each with a weight.
+//! The users of a load run, each with a weight.
 
 use marquee_bundle::{BundleError, BundleShard, LoadOptions, TrustedKeys, read_manifest};
 use marquee_core::model::recipe::HISTORY_MATRIX;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
-/// Users read from a file: a load generator needs a crowd, not a census.
+/// Upper bound of the users of a file: a sample is enough for a load run.
 const MAX_USERS: usize = 10_000_000;
 
 /// A distribution over user ids.
 #[derive(Clone, Debug)]
 pub struct Users {
     ids: Vec<String>,
-    /// Sums of weights up to and including each user; empty where all weigh the same.
+    /// Sums of the weights up to and including each user; empty if all weights are equal.
     cumulative: Vec<f64>,
 }
 
@@ -25,22 +25,22 @@ pub enum UsersError {
     /// The bundle could not be opened; the message names the file.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// Nobody.
+    /// There are no users in the file or bundle.
     #[error("{source_name} has no users: there must be at least one")]
-    Nobody {
+    Empty {
         /// The file or bundle.
         source_name: String,
     },
-    /// More than is sensible.
+    /// The file has too many lines.
     #[error("{path} has more than {MAX_USERS} lines: give a sample", path = .path.display())]
     TooMany {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// An id that no server would take.
+    /// A line is no valid user id.
     #[error("{path}:{line}: {reason}", path = .path.display())]
     Id {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
@@ -52,10 +52,10 @@ pub enum UsersError {
 impl Users {
     /// Users that are equally likely, at least one. `source_name` is for the error.
     pub fn equal(ids: Vec<String>, source_name: &str) -> Result<Self, UsersError> {
-        match ids.is_empty() {
-            true => Err(UsersError::Nobody { source_name: source_name.into() }),
-            false => Ok(Self { ids, cumulative: Vec::new() }),
+        if ids.is_empty() {
+            return Err(UsersError::Empty { source_name: source_name.into() });
         }
+        Ok(Self { ids, cumulative: Vec::new() })
     }
 
     /// Users with their weights, of which one must be above 0.
@@ -69,10 +69,10 @@ impl Users {
             ids.push(id);
             cumulative.push(sum);
         }
-        match ids.is_empty() {
-            true => Err(UsersError::Nobody { source_name: source_name.into() }),
-            false => Ok(Self { ids, cumulative }),
+        if ids.is_empty() {
+            return Err(UsersError::Empty { source_name: source_name.into() });
         }
+        Ok(Self { ids, cumulative })
     }
 
     /// One user id a line; a line that comes twice is twice as likely. Empty lines are skipped.
@@ -97,10 +97,10 @@ impl Users {
         Self::equal(ids, &path.display().to_string())
     }
 
-    /// The users of a bundle, each as likely as it has interactions; equally likely where the bundle
-    /// has no histories.
+    /// The users of a bundle, weighted by the lengths of their histories; equally likely if the bundle has no
+    /// histories.
     pub fn of_bundle(directory: &Path) -> Result<Self, UsersError> {
-        // Whatever keys made it: its users are asked for, its answers are not used.
+        // The signature does not matter: only the user ids are used.
         let (manifest, _) = read_manifest(directory, &TrustedKeys::none())?;
         let mut users = Vec::new();
         for shard in 0..manifest.shards {
@@ -124,12 +124,12 @@ impl Users {
         &self.ids[at.min(last)]
     }
 
-    /// How many there are.
+    /// The number of users.
     pub fn count(&self) -> usize {
         self.ids.len()
     }
 
-    /// All of them.
+    /// All user ids.
     pub fn ids(&self) -> &[String] {
         &self.ids
     }
@@ -159,7 +159,7 @@ mod tests {
         fs_err::write(&path, "7\r\n\nu:9\n7\n").expect("written");
         assert_eq!(Users::from_file(&path).expect("users").ids(), ["7", "u:9", "7"]);
         fs_err::write(&path, "\n\n").expect("written");
-        let error = Users::from_file(&path).expect_err("nobody").to_string();
+        let error = Users::from_file(&path).expect_err("no users").to_string();
         assert!(error.contains("has no users"), "{error}");
         fs_err::write(&path, format!("7\n{}\n", "x".repeat(257))).expect("written");
         let error = Users::from_file(&path).expect_err("too long").to_string();

@@ -6,8 +6,8 @@ use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check
 const FORM: &str =
     "metric<=bound or metric>=bound, the bound a number or a multiple of the baseline such as 1.2x";
 
-/// Reads `metric<=bound[,option…]`. Options: `pause` (instead of rolling back), `ignore-no-data` (instead
-/// of holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (probability of a false alarm).
+/// Reads `metric<=bound[,option…]`. Options: `pause` (instead of rolling back), `ignore-no-data` (instead of
+/// holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (probability of a false alarm).
 pub(super) fn parse(text: &str) -> Result<Gate, String> {
     let mut parts = text.split(',').map(str::trim);
     let compared = parts.next().unwrap_or_default();

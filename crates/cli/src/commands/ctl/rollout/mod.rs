@@ -1,8 +1,8 @@
 //! `marquee ctl rollout`: start a gray release, follow it, steer it.
 //!
-//! [`start`] makes a rollout out of steps and gates as the command line writes them; [`steer`] pauses, resumes,
-//! promotes and rolls back; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and [`evidence`]
-//! what their gates have measured.
+//! [`start`] makes a rollout out of steps and gates as the command line writes them; [`steer`] pauses,
+//! resumes, promotes and rolls back; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and
+//! [`evidence`] what their gates have measured.
 
 mod evidence;
 mod gate;

@@ -42,11 +42,11 @@ fn parse_step(text: &str) -> Result<RolloutStep, String> {
 /// Reads `share:factor:hold`, such as `1%:3:10m`: each step is that many times the one before, until all
 /// traffic is reached.
 pub(super) fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> {
-    let wrong = || format!("{text:?} is not of the form share:factor:hold, such as 1%:3:10m");
-    let mut parts = text.split(':');
-    let mut next = || parts.next().ok_or_else(wrong);
-    let (first, factor, hold) = (parse_share(next()?)?, next()?, parse_seconds(next()?)?);
-    let factor: f64 = factor.parse().map_err(|_| wrong())?;
+    let wrong_form = || format!("{text:?} is not of the form share:factor:hold, such as 1%:3:10m");
+    let (share, rest) = text.split_once(':').ok_or_else(wrong_form)?;
+    let (factor, hold) = rest.split_once(':').ok_or_else(wrong_form)?;
+    let (first, hold) = (parse_share(share)?, parse_seconds(hold)?);
+    let factor: f64 = factor.parse().map_err(|_| wrong_form())?;
     if !(factor >= MIN_FACTOR && factor <= f64::from(FULL_WEIGHT_BASIS_POINTS)) {
         return Err(format!("factor {factor} is not from {MIN_FACTOR} to 10000"));
     }

@@ -16,8 +16,8 @@ use tonic::transport::Channel;
 /// How long a broken watch is opened again before the command gives up.
 const REOPEN_FOR: Duration = Duration::from_secs(60);
 
-/// Prints the changes of a rollout until it is over, and survives the loss of control nodes. The exit code is 0
-/// if it was promoted.
+/// Prints the changes of a rollout until it is over, and survives the loss of control nodes. The exit code is
+/// 0 if it was promoted.
 pub(super) async fn watch(context: &mut Context, rollout_id: String) -> anyhow::Result<ExitCode> {
     let mut seen: Option<Rollout> = None;
     let mut backoff = Backoff::default();
@@ -62,7 +62,8 @@ pub(super) async fn watch(context: &mut Context, rollout_id: String) -> anyhow::
     }
 }
 
-/// Prints the events of the history that `before` does not have, and what the rollout waits for if that changed.
+/// Prints the events of the history that `before` does not have, and what the rollout waits for if that
+/// changed.
 fn print_changes(context: &Context, before: Option<&Rollout>, now: &Rollout) -> anyhow::Result<()> {
     if context.json {
         return output::json_line(&message::to_json(show::ROLLOUT_MESSAGE, now));

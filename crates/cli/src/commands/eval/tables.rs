@@ -1,4 +1,4 @@
-//! Evaluations as tables for people.
+//! Evaluations as tables.
 
 use super::endpoint::EndpointReport;
 use super::ensemble::EnsembleEvaluation;
@@ -12,27 +12,27 @@ use std::path::Path;
 /// A bundle's metrics, beside those of popularity at the largest cut-off.
 pub(super) fn bundle(evaluation: &BundleEvaluation) -> String {
     let BundleEvaluation { model, digest, report, popularity, unknown_users } = evaluation;
-    let mut text = format!("{model}, bundle {digest}, {}\n", over(&report.metrics));
+    let mut text = format!("{model}, bundle {digest}, {}\n", users_of(&report.metrics));
     text.push_str(&metrics(&report.cutoffs, Some(popularity)));
     if *unknown_users > 0 {
         let users = output::count(*unknown_users as u64, "user");
-        text.push_str(&format!("\n{users} whom the bundle doesn't know got what is popular"));
+        text.push_str(&format!("\n{users} unknown to the bundle got popular items"));
     }
     text.push_str(&remarks(report));
     text
 }
 
-/// An endpoint's metrics and who answered.
+/// An endpoint's metrics and the versions that answered.
 pub(super) fn endpoint(evaluation: &EndpointReport) -> String {
     let EndpointReport { report, endpoint, answered_by, fallbacks, partial } = evaluation;
-    let mut text = format!("{endpoint}, {}\n", over(&report.metrics));
+    let mut text = format!("{endpoint}, {}\n", users_of(&report.metrics));
     text.push_str(&metrics(&report.cutoffs, None));
     for (models, users) in answered_by {
         let models = if models.is_empty() { "no model" } else { models };
         text.push_str(&format!("\n{} answered by {models}", output::count(*users, "user")));
     }
     if *fallbacks > 0 {
-        text.push_str(&format!("\n{} got what is popular", output::count(*fallbacks, "user")));
+        text.push_str(&format!("\n{} got a fallback", output::count(*fallbacks, "user")));
     }
     if *partial > 0 {
         text.push_str(&format!(
@@ -44,15 +44,15 @@ pub(super) fn endpoint(evaluation: &EndpointReport) -> String {
     text
 }
 
-/// The metrics of somebody's lists.
+/// The metrics of a file of lists.
 pub(super) fn lists(report: &ListReport, file: &Path) -> String {
-    let mut text = format!("{}, {}\n", file.display(), over(&report.metrics));
+    let mut text = format!("{}, {}\n", file.display(), users_of(&report.metrics));
     text.push_str(&metrics(&report.cutoffs, None));
     text.push_str(&remarks(report));
     text
 }
 
-/// Differences, one a line, with what could be luck.
+/// Differences of two sets of scores, one a line, with intervals and p-values.
 pub(super) fn comparison(comparison: &Comparison, a: &str, b: &str) -> String {
     let Comparison { users, users_only_in_a, users_only_in_b, resamples, seed, differences } =
         comparison;
@@ -68,8 +68,8 @@ pub(super) fn comparison(comparison: &Comparison, a: &str, b: &str) -> String {
             format!("{b:.4}"),
             format!("{difference:+.4}"),
             format!("{interval_low:+.4} to {interval_high:+.4}"),
-            likelihood(one.p_value),
-            one.p_value_t_test.map_or_else(|| "-".into(), likelihood),
+            p_value(one.p_value),
+            one.p_value_t_test.map_or_else(|| "-".into(), p_value),
             users.to_string(),
         ]);
     }
@@ -81,7 +81,7 @@ pub(super) fn comparison(comparison: &Comparison, a: &str, b: &str) -> String {
     for (count, side) in [(users_only_in_a, "A"), (users_only_in_b, "B")] {
         if *count > 0 {
             let users = output::count(*count as u64, "user");
-            text.push_str(&format!("\nleft out: {users} whom only {side} has"));
+            text.push_str(&format!("\nleft out: {users} in {side} only"));
         }
     }
     text
@@ -90,7 +90,7 @@ pub(super) fn comparison(comparison: &Comparison, a: &str, b: &str) -> String {
 /// An ensemble's metrics.
 pub(super) fn ensemble(evaluation: &EnsembleEvaluation) -> String {
     let EnsembleEvaluation { ensemble, models, report, unknown_users } = evaluation;
-    let mut text = format!("{ensemble}, an ensemble, {}", over(&report.metrics));
+    let mut text = format!("{ensemble}, an ensemble, {}", users_of(&report.metrics));
     for (model, digest) in models {
         text.push_str(&format!("\n{model} is bundle {digest}"));
     }
@@ -98,12 +98,12 @@ pub(super) fn ensemble(evaluation: &EnsembleEvaluation) -> String {
     text.push_str(&remarks(report));
     if *unknown_users > 0 {
         let users = output::count(*unknown_users as u64, "user");
-        text.push_str(&format!("\n{users} whom no bundle knows"));
+        text.push_str(&format!("\n{users} unknown to all bundles"));
     }
     text
 }
 
-/// Means over folds: a line a metric, a column a cut-off.
+/// Means over folds: a row for each metric, a column for each cut-off.
 pub(super) fn cross(cross: &CrossValidation) -> String {
     let CrossValidation { config, seed, means, folds } = cross;
     let mut cutoffs: Vec<usize> = means.iter().map(|mean| mean.cutoff).collect();
@@ -133,19 +133,17 @@ pub(super) fn cross(cross: &CrossValidation) -> String {
     )
 }
 
-/// Four digits; what is smaller is not nothing.
-fn likelihood(p: f64) -> String {
-    match p < 0.0001 {
-        true => "<0.0001".into(),
-        false => format!("{p:.4}"),
-    }
+/// A p-value with four digits, `<0.0001` if it is smaller.
+fn p_value(p: f64) -> String {
+    if p < 0.0001 { "<0.0001".into() } else { format!("{p:.4}") }
 }
 
-fn over(metrics: &Metrics) -> String {
+/// How many users were evaluated.
+fn users_of(metrics: &Metrics) -> String {
     output::count(metrics.users as u64, "user")
 }
 
-/// A line a metric, a column a cut-off: mean ± standard error.
+/// A row for each metric, a column for each cut-off: mean ± standard error.
 fn metrics(cutoffs: &[Metrics], popularity: Option<&Metrics>) -> String {
     let mut headings = vec![String::new()];
     headings.extend(cutoffs.iter().map(|metrics| format!("@{}", metrics.cutoff)));
@@ -171,12 +169,15 @@ fn metrics(cutoffs: &[Metrics], popularity: Option<&Metrics>) -> String {
     output::lines_of(&table)
 }
 
-/// What a reader should know who wonders about the figures.
+/// Notes on users without a list and on recommendations that cannot be right, one a line.
 fn remarks(report: &ListReport) -> String {
     let mut text = String::new();
     for (count, thing) in [
         (report.users_without_list, "user without a list, counted 0"),
-        (report.train_items_recommended, "recommendation of what the user knows"),
+        (
+            report.train_items_recommended,
+            "recommendation of an item in the user's training history",
+        ),
         (report.unknown_items_recommended, "recommendation of an item that neither file has"),
     ] {
         if count > 0 {
@@ -264,6 +265,6 @@ mod tests {
                 "<0.0001", "3"
             ]
         );
-        assert!(text.ends_with("left out: 1 user whom only B has"), "{text}");
+        assert!(text.ends_with("left out: 1 user in B only"), "{text}");
     }
 }
