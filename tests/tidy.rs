@@ -27,6 +27,8 @@ const BANNED: &[(&str, &str)] = &[
     ("lessons", "training inputs"),
     ("of use", "a plain sentence"),
     ("reckoned", "counted, or predicted"),
+    ("robot", "automated traffic"),
+    ("robots", "automated traffic"),
     ("search way", "search strategy"),
 ];
 
@@ -40,8 +42,6 @@ const BANNED_IN_GUIDES: &[(&str, &str)] = &[
     ("last step", "final stage"),
     ("learned", "trained"),
     ("people", "users"),
-    ("robot", "automated traffic"),
-    ("robots", "automated traffic"),
     ("somebody", "a user"),
     ("stranger", "unknown user"),
     ("strangers", "unknown users"),
@@ -252,7 +252,7 @@ fn doc_comments(file: &SourceFile) -> Vec<(usize, String)> {
 }
 
 /// Doc comments of one or two words that are still to be written; the number may only fall.
-const THIN_DOC_COMMENTS: usize = 389;
+const THIN_DOC_COMMENTS: usize = 292;
 
 #[test]
 fn doc_comments_say_something() {
