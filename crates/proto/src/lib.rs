@@ -5,16 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod convert_caller;
-pub mod convert_control;
-pub mod convert_ensemble;
-pub mod convert_events;
-pub mod convert_experiment;
-pub mod convert_raft;
-mod convert_recipe;
-mod convert_search;
-pub mod convert_telemetry;
-pub mod convert_traffic;
+pub mod convert;
 
 /// What callers see (`marquee.v1`).
 #[allow(missing_docs, unreachable_pub, clippy::all)] // generated

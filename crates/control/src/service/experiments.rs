@@ -7,10 +7,11 @@ use marquee_core::command::{Action, Reply, missing_arms};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
 use marquee_core::rollout::experiment::{Experiment, ExperimentState, report};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_experiment::{
-    allocation_from_pb, arm_from_pb, automatic_from_pb, experiment_to_pb, report_to_pb,
-    retention_from_pb,
+use marquee_proto::convert::experiment::{
+    allocation_from_pb, arm_from_pb, experiment_to_pb, report_to_pb,
 };
+use marquee_proto::convert::published::retention_from_pb;
+use marquee_proto::convert::rollout::automatic_from_pb;
 use tonic::Status;
 
 fn named(surface: String) -> String {

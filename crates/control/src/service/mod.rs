@@ -25,12 +25,12 @@ use marquee_core::plan::{Node, Plan};
 use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
-use marquee_proto::convert_control::{
-    node_to_pb, plan_to_pb, published_to_pb, replica_report_from_pb, role_from_pb,
-};
-use marquee_proto::convert_ensemble::{ensemble_from_pb, ensemble_to_pb};
-use marquee_proto::convert_telemetry::evidence_to_pb;
-use marquee_proto::convert_traffic::all_traffic_to_pb;
+use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
+use marquee_proto::convert::evidence::evidence_to_pb;
+use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from_pb};
+use marquee_proto::convert::plan::plan_to_pb;
+use marquee_proto::convert::published::published_to_pb;
+use marquee_proto::convert::traffic::all_traffic_to_pb;
 use status::IntoStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

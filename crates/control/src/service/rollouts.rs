@@ -6,8 +6,8 @@ use marquee_core::command::{Action, AllEvidence, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
 use marquee_core::rollout::{Rollout, RolloutMove};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_control::{rollout_to_pb, step_from_pb};
-use marquee_proto::convert_experiment::wanted_terms;
+use marquee_proto::convert::rollout::wanted_terms;
+use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};
 use tonic::Status;
 
 /// Bytes of the reason that is kept in a rollout's history.

@@ -6,7 +6,7 @@ use crate::submit::SubmitError;
 use marquee_bundle::BundleError;
 use marquee_core::command::Refusal;
 use marquee_core::id::IdError;
-use marquee_proto::convert_control::ConvertError;
+use marquee_proto::convert::ConvertError;
 use tonic::Status;
 
 /// An error of control as callers see it.

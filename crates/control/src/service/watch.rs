@@ -8,7 +8,7 @@ use marquee_core::bounds::MAX_NODES;
 use marquee_core::command::AllEvidence;
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_control::plan_to_pb;
+use marquee_proto::convert::plan::plan_to_pb;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,7 +13,7 @@
 
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1 as wire;
-use marquee_proto::convert_control::{plan_from_pb, plan_to_pb};
+use marquee_proto::convert::plan::{plan_from_pb, plan_to_pb};
 use prost::Message as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

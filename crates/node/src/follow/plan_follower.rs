@@ -10,7 +10,7 @@ use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, innermost_reas
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{WatchPlanRequest, WatchPlanResponse};
-use marquee_proto::convert_control::plan_from_pb;
+use marquee_proto::convert::plan::plan_from_pb;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;

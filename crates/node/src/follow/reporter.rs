@@ -6,7 +6,7 @@ use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Role;
 use marquee_proto::control::v1 as wire;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
-use marquee_proto::convert_control::replica_report_to_pb;
+use marquee_proto::convert::node::replica_report_to_pb;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -10,7 +10,7 @@ use marquee_events::rules::Reason;
 use marquee_events::{
     EventLog, Exposure, ExposureLog, Outcome, Pending, RecordError, Recorded, Side,
 };
-use marquee_proto::convert_events::streamed;
+use marquee_proto::convert::events::streamed;
 use marquee_proto::v1;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -186,7 +186,7 @@ impl Events {
         request: v1::RecordEventsRequest,
     ) -> Result<v1::RecordEventsResponse, RouterError> {
         let log = self.log()?;
-        let events = marquee_proto::convert_events::recorded(request)?;
+        let events = marquee_proto::convert::events::recorded(request)?;
         let mut sum = Sum::default();
         sum.add(log.record(events, now_ms())?.recorded().await?, usize::MAX);
         let Sum { accepted, duplicates, quarantined: _, refused: _, problems, events: _ } = sum;

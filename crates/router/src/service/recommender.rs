@@ -12,7 +12,7 @@ use crate::lookup::row_cache::RowCounts;
 use crate::telemetry::{Counts, ObservedCall, Observer, name_answer};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::time_spent::Spent;
-use marquee_proto::convert_caller::{RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::{MAX_KEYS, WINDOW};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::control::v1::TelemetryWindow;
-use marquee_proto::convert_telemetry::measured_to_pb;
+use marquee_proto::convert::window::measured_to_pb;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;

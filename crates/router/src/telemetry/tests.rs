@@ -8,7 +8,7 @@ use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
 use marquee_core::plan::{Plan, Trial};
 use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
-use marquee_proto::convert_telemetry::{window_from_pb, window_to_pb};
+use marquee_proto::convert::window::{window_from_pb, window_to_pb};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000;

@@ -167,7 +167,7 @@ fn node(part: Option<&EnsembleNode>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_proto::convert_ensemble::ensemble_from_pb;
+    use marquee_proto::convert::ensemble::ensemble_from_pb;
 
     /// The expression of the ensemble in a file, or why it is refused.
     fn read(name: &str, text: &str) -> Result<String, String> {

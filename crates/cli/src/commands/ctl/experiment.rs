@@ -12,7 +12,7 @@ use marquee_proto::control::v1::{
     Effect, Experiment, ExperimentState, GetExperimentRequest, GetExperimentResponse,
     ListExperimentsRequest, Measure, StartExperimentRequest, StopExperimentRequest, Thompson,
 };
-use marquee_proto::convert_experiment::arm_to_pb;
+use marquee_proto::convert::experiment::arm_to_pb;
 use std::process::ExitCode;
 
 #[derive(Subcommand, Debug)]

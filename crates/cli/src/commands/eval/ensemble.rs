@@ -10,7 +10,7 @@ use marquee_core::ensemble::{EnsembleNode, validate};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, Quality, Surface};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert_ensemble::ensemble_from_pb;
+use marquee_proto::convert::ensemble::ensemble_from_pb;
 use marquee_train::eval::{Evaluator, ListReport, LocalModel, LocalUser, PerUser};
 use rayon::prelude::*;
 use serde::Serialize;

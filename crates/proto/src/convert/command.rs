@@ -1,36 +1,29 @@
-//! `marquee.raft.v1` ↔ core: what control nodes replicate (commands, outcomes, the whole state).
+//! Commands, the entries of control's log, ↔ `marquee.raft.v1.Command`.
 //!
 //! These bytes are in the log on disk: what was written once must be read the same for ever, on
-//! every voter. See [`crate::convert_control`] for what the two modules share.
+//! every voter.
 
-use crate::convert_control::{
-    ConvertError, Result, needed, node_from_pb, node_to_pb, plan_from_pb, plan_to_pb,
-    published_from_pb, published_to_pb, replica_report_from_pb, replica_report_to_pb,
-    rollout_from_pb, rollout_to_pb, step_from_pb, step_to_pb, terms_from_pb, version_from_pb,
-    version_to_pb,
+use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
+use super::error::{ConvertError, Result, required};
+use super::evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
+use super::experiment::{experiment_from_pb, experiment_to_pb};
+use super::gate::gate_to_pb;
+use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
+use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
+use super::rollout::{
+    automatic_from_pb, automatic_to_pb, pace_to_pb, shadow_to_pb, step_from_pb, step_to_pb,
+    terms_from_pb,
 };
-use crate::convert_ensemble::{ensemble_from_pb, ensemble_to_pb};
-use crate::convert_experiment::{
-    automatic_from_pb, automatic_to_pb, experiment_from_pb, experiment_to_pb, retention_from_pb,
-    retention_to_pb,
-};
-use crate::convert_telemetry::{
-    evidence_from_pb, evidence_to_pb, gate_evidence_from_pb, gate_evidence_to_pb, gate_to_pb,
-    pace_to_pb, shadow_to_pb, window_from_pb, window_to_pb,
-};
-use crate::convert_traffic::{
-    all_traffic_from_pb, all_traffic_to_pb, surface_traffic_from_pb, surface_traffic_to_pb,
-};
+use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
+use super::window::{window_from_pb, window_to_pb};
 use crate::raft::v1 as pb;
-use marquee_core::command::{Action, Command, Outcome, Refusal, Reply, State};
+use marquee_core::command::{Action, Command};
 use marquee_core::id::ModelVersion;
 use marquee_core::rollout::experiment::{Experiment, ExperimentState};
 use marquee_core::rollout::judge::Judgement;
 use marquee_core::rollout::{Decision, RolloutMove, Terms};
 
-// ---- commands ---------------------------------------------------------------------------------
-
-/// To the wire.
+/// The wire form of a command.
 pub fn command_to_pb(command: &Command) -> pb::Command {
     let Command { request_id, now_ms, action } = command;
     pb::Command {
@@ -40,10 +33,10 @@ pub fn command_to_pb(command: &Command) -> pb::Command {
     }
 }
 
-/// From the wire.
+/// Reads a command from its wire form.
 pub fn command_from_pb(command: pb::Command) -> Result<Command> {
     let pb::Command { request_id, now_ms, action } = command;
-    Ok(Command { request_id, now_ms, action: action_from_pb(needed(action, "command.action")?)? })
+    Ok(Command { request_id, now_ms, action: action_from_pb(required(action, "command.action")?)? })
 }
 
 fn action_to_pb(action: &Action) -> pb::command::Action {
@@ -167,7 +160,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
     use pb::command::Action as Pb;
     Ok(match action {
         Pb::PublishVersion(pb::PublishVersion { version }) => {
-            let version = needed(version, "publish_version.version")?;
+            let version = required(version, "publish_version.version")?;
             let (ModelVersion { model, version: _ }, version) = published_from_pb(version)?;
             Action::PublishVersion { model, version: Box::new(version) }
         }
@@ -181,7 +174,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 surface,
                 candidate,
                 steps: steps.into_iter().map(step_from_pb).collect(),
-                terms: terms_from_pb(gates, needed(shadow, "start_rollout.shadow")?, pace)?,
+                terms: terms_from_pb(gates, required(shadow, "start_rollout.shadow")?, pace)?,
             }
         }
         Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
@@ -197,7 +190,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             Action::StopExperiment { experiment_id, reason }
         }
         Pb::ObserveExperiment(pb::ObserveExperiment { experiment_id, number, window, weights }) => {
-            let window = window_from_pb(needed(window, "observe_experiment.window")?)?;
+            let window = window_from_pb(required(window, "observe_experiment.window")?)?;
             Action::ObserveExperiment { experiment_id, number, window: Box::new(window), weights }
         }
         Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface, automatic }) => {
@@ -227,7 +220,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 Ok(pb::RolloutMove::RollBack) => RolloutMove::RollBack,
                 Ok(pb::RolloutMove::Unspecified) | Err(_) => {
                     let field = "move_rollout.move".into();
-                    return Err(ConvertError::Enum { field, value: r#move });
+                    return Err(ConvertError::UnknownEnumValue { field, value: r#move });
                 }
             },
             reason,
@@ -236,7 +229,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             Action::AdvanceRollout { rollout_id }
         }
         Pb::ReportNode(pb::ReportNode { node, replicas }) => {
-            let (node_id, node) = node_from_pb(needed(node, "report_node.node")?)?;
+            let (node_id, node) = node_from_pb(required(node, "report_node.node")?)?;
             let replicas =
                 replicas.into_iter().map(replica_report_from_pb).collect::<Result<_>>()?;
             Action::ReportNode { node_id, node, replicas }
@@ -245,81 +238,10 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             Action::SetNodeAlive { node_id, alive }
         }
         Pb::AddNode(pb::AddNode { node }) => {
-            let (node_id, node) = node_from_pb(needed(node, "add_node.node")?)?;
+            let (node_id, node) = node_from_pb(required(node, "add_node.node")?)?;
             Action::AddNode { node_id, node }
         }
         Pb::RemoveNode(pb::RemoveNode { node_id }) => Action::RemoveNode { node_id },
-    })
-}
-
-// ---- outcomes ---------------------------------------------------------------------------------
-
-/// To the wire.
-pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
-    use pb::outcome::Kind;
-    let kind = match outcome {
-        Err(refusal) => Kind::Refusal(refusal_to_pb(refusal)),
-        Ok(Reply::Version(version)) => Kind::Version(version_to_pb(version)),
-        Ok(Reply::Ensemble { name, root }) => Kind::Ensemble(ensemble_to_pb(name, root)),
-        // What it waits for is the plan's to say, not the outcome's.
-        Ok(Reply::Rollout(rollout)) => Kind::Rollout(rollout_to_pb(rollout, String::new())),
-        Ok(Reply::Experiment(experiment)) => {
-            Kind::Experiment(experiment_to_pb(experiment, String::new()))
-        }
-        Ok(Reply::Node { node_id, node }) => Kind::Node(node_to_pb(node_id, node)),
-        Ok(Reply::NodeRemoved { draining }) => {
-            Kind::NodeRemoved(pb::NodeRemoved { draining: *draining })
-        }
-        Ok(Reply::Done) => Kind::Done(pb::Done {}),
-    };
-    pb::Outcome { kind: Some(kind) }
-}
-
-/// From the wire.
-pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome> {
-    use pb::outcome::Kind;
-    Ok(match needed(outcome.kind, "outcome.kind")? {
-        Kind::Refusal(refusal) => Err(refusal_from_pb(refusal)?),
-        Kind::Version(version) => Ok(Reply::Version(version_from_pb(Some(version), "outcome")?)),
-        Kind::Ensemble(ensemble) => {
-            let (name, root) = ensemble_from_pb(ensemble)?;
-            Ok(Reply::Ensemble { name, root })
-        }
-        Kind::Rollout(rollout) => Ok(Reply::Rollout(Box::new(rollout_from_pb(rollout)?))),
-        Kind::Experiment(experiment) => {
-            Ok(Reply::Experiment(Box::new(experiment_from_pb(experiment)?)))
-        }
-        Kind::Node(node) => {
-            let (node_id, node) = node_from_pb(node)?;
-            Ok(Reply::Node { node_id, node })
-        }
-        Kind::NodeRemoved(pb::NodeRemoved { draining }) => Ok(Reply::NodeRemoved { draining }),
-        Kind::Done(pb::Done {}) => Ok(Reply::Done),
-    })
-}
-
-fn refusal_to_pb(refusal: &Refusal) -> pb::Refusal {
-    let (kind, message) = match refusal {
-        Refusal::Invalid(message) => (pb::RefusalKind::Invalid, message),
-        Refusal::NotFound(message) => (pb::RefusalKind::NotFound, message),
-        Refusal::AlreadyExists(message) => (pb::RefusalKind::AlreadyExists, message),
-        Refusal::FailedPrecondition(message) => (pb::RefusalKind::FailedPrecondition, message),
-        Refusal::Exhausted(message) => (pb::RefusalKind::Exhausted, message),
-    };
-    pb::Refusal { kind: kind as i32, message: message.clone() }
-}
-
-fn refusal_from_pb(refusal: pb::Refusal) -> Result<Refusal> {
-    let pb::Refusal { kind, message } = refusal;
-    Ok(match pb::RefusalKind::try_from(kind) {
-        Ok(pb::RefusalKind::Invalid) => Refusal::Invalid(message),
-        Ok(pb::RefusalKind::NotFound) => Refusal::NotFound(message),
-        Ok(pb::RefusalKind::AlreadyExists) => Refusal::AlreadyExists(message),
-        Ok(pb::RefusalKind::FailedPrecondition) => Refusal::FailedPrecondition(message),
-        Ok(pb::RefusalKind::Exhausted) => Refusal::Exhausted(message),
-        Ok(pb::RefusalKind::Unspecified) | Err(_) => {
-            return Err(ConvertError::Enum { field: "refusal.kind".into(), value: kind });
-        }
     })
 }
 
@@ -336,14 +258,14 @@ fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
     } = judged;
     let judgement = Judgement {
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
-        split: gate_evidence_from_pb(needed(split, "judge_rollout.split")?)?,
+        split: gate_evidence_from_pb(required(split, "judge_rollout.split")?)?,
         decision: match pb::Decision::try_from(decision) {
             Ok(pb::Decision::GoOn) => Decision::GoOn,
             Ok(pb::Decision::Pause) => Decision::Pause(reason),
             Ok(pb::Decision::RollBack) => Decision::RollBack(reason),
             Ok(pb::Decision::Unspecified) | Err(_) => {
                 let field = "judge_rollout.decision".into();
-                return Err(ConvertError::Enum { field, value: decision });
+                return Err(ConvertError::UnknownEnumValue { field, value: decision });
             }
         },
     };
@@ -351,44 +273,7 @@ fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
         rollout_id,
         number,
         weight_basis_points,
-        window: Box::new(window_from_pb(needed(window, "judge_rollout.window")?)?),
+        window: Box::new(window_from_pb(required(window, "judge_rollout.window")?)?),
         judgement: Box::new(judgement),
     })
 }
-
-// ---- the state --------------------------------------------------------------------------------
-
-/// To the wire: a snapshot.
-pub fn state_to_pb(state: &State) -> pb::State {
-    let State { plan, outcomes, evidence, traffic } = state;
-    pb::State {
-        plan: Some(plan_to_pb(plan)),
-        traffic: all_traffic_to_pb(traffic, ""),
-        evidence: evidence.iter().map(|(id, it)| evidence_to_pb(id, it)).collect(),
-        outcomes: outcomes
-            .iter()
-            .map(|(request_id, outcome)| pb::RememberedOutcome {
-                request_id: request_id.clone(),
-                outcome: Some(outcome_to_pb(outcome)),
-            })
-            .collect(),
-    }
-}
-
-/// From the wire.
-pub fn state_from_pb(state: pb::State) -> Result<State> {
-    let pb::State { plan, outcomes, evidence, traffic } = state;
-    let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
-        Ok((request_id, outcome_from_pb(needed(outcome, "state.outcomes.outcome")?)?))
-    });
-    Ok(State {
-        plan: plan_from_pb(needed(plan, "state.plan")?)?,
-        outcomes: outcomes.collect::<Result<_>>()?,
-        evidence: evidence.into_iter().map(evidence_from_pb).collect::<Result<_>>()?,
-        traffic: all_traffic_from_pb(traffic)?,
-    })
-}
-
-#[cfg(test)]
-#[path = "convert_raft_tests.rs"]
-mod tests;

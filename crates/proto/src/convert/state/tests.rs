@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::control::v1 as control;
-use crate::convert_control::{plan_from_pb, plan_to_pb};
-use marquee_core::command::ReplicaReport;
+use crate::convert::command::{command_from_pb, command_to_pb};
+use marquee_core::command::{Action, Command, ReplicaReport};
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
+use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };
@@ -13,11 +14,11 @@ use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, Re
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::rollout::experiment::{Allocation, Arm};
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
-use marquee_core::rollout::judge::{GateEvidence, Verdict};
+use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
 use marquee_core::rollout::sequential::ShareTest;
 use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
-use marquee_core::rollout::{Pace, RolloutStep, Shadow};
+use marquee_core::rollout::{Decision, Pace, RolloutMove, RolloutStep, Shadow, Terms};
 use prost::Message as _;
 
 fn version(n: u64) -> ModelVersion {

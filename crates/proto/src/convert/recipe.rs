@@ -1,7 +1,7 @@
-//! Recipes between the wire and core.
+//! Recipes ↔ `marquee.control.v1`.
 
+use super::error::{ConvertError, Result, required};
 use crate::control::v1 as pb;
-use crate::convert_control::{ConvertError, Result, needed};
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };
@@ -90,7 +90,7 @@ pub(crate) fn recipe_from_pb(recipe: pb::Recipe) -> Result<Recipe> {
 }
 
 fn invalid(what: String) -> ConvertError {
-    ConvertError::Value { field: "version.recipe".into(), what }
+    ConvertError::InvalidValue { field: "version.recipe".into(), what }
 }
 
 /// Blends do not nest, nor profiles, so neither does reading them.
@@ -103,7 +103,7 @@ enum Nesting {
 
 fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
     use pb::recipe::Kind;
-    Ok(match needed(recipe.kind, "version.recipe.kind")? {
+    Ok(match required(recipe.kind, "version.recipe.kind")? {
         Kind::MatrixFactorisation(pb::MatrixFactorisation {
             user_factors,
             item_factors,
@@ -127,7 +127,7 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
         }
         Kind::Profiled(profiled) => {
             let pb::Profiled { recipe, matrix, users } = *profiled;
-            let recipe = needed(recipe, "version.recipe.profiled.recipe")?;
+            let recipe = required(recipe, "version.recipe.profiled.recipe")?;
             Recipe::Profiled {
                 recipe: Box::new(read(*recipe, Nesting::InProfile)?),
                 profile: Profile { matrix, users },
@@ -139,7 +139,7 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
         }
         Kind::UserNeighbours(pb::UserNeighbours { by, histories, neighbours }) => {
             use pb::user_neighbours::By;
-            let by = match needed(by, "version.recipe.user_neighbours.by")? {
+            let by = match required(by, "version.recipe.user_neighbours.by")? {
                 By::UserFactors(user_factors) => NeighbourSearch::Vectors { user_factors },
                 By::UserSums(rows) => {
                     let (matrix, history) = rows_from_pb(rows)?;
@@ -156,7 +156,7 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
             members: members
                 .into_iter()
                 .map(|pb::BlendMember { recipe, weight }| {
-                    let recipe = needed(recipe, "version.recipe.blend.members.recipe")?;
+                    let recipe = required(recipe, "version.recipe.blend.members.recipe")?;
                     Ok(BlendMember { recipe: read(recipe, Nesting::InBlend)?, weight })
                 })
                 .collect::<Result<_>>()?,
@@ -166,5 +166,5 @@ fn read(recipe: pb::Recipe, nesting: Nesting) -> Result<Recipe> {
 
 fn rows_from_pb(rows: pb::ItemRows) -> Result<(String, HistoryWeights)> {
     let pb::ItemRows { matrix, history } = rows;
-    Ok((matrix, weights_from_pb(needed(history, "version.recipe.history")?)))
+    Ok((matrix, weights_from_pb(required(history, "version.recipe.history")?)))
 }

@@ -1,22 +1,13 @@
-//! Experiments, retention and automatic rollouts of `marquee.control.v1` ↔ core. See
-//! [`crate::convert_control`] for what the modules share.
+//! Experiments and their reports ↔ `marquee.control.v1`.
 
+use super::error::{ConvertError, Result};
+use super::window::{measure_from_pb, measure_to_pb};
 use crate::control::v1 as pb;
-use crate::convert_control::{
-    ConvertError, Result, step_from_pb, step_to_pb, terms_from_pb, version_from_pb, version_to_pb,
-};
-use crate::convert_telemetry::{
-    gate_to_pb, measure_from_pb, measure_to_pb, pace_to_pb, shadow_from_pb, shadow_to_pb,
-};
-use marquee_core::plan::Automatic;
-use marquee_core::plan::retention::Retention;
 use marquee_core::rollout::experiment::{
     Allocation, Arm, Effect, Experiment, ExperimentState, Report,
 };
-use marquee_core::rollout::gate::default_gates;
-use marquee_core::rollout::{DEFAULT_SHADOW, Terms};
 
-/// To the wire. `waiting_for` is for whoever knows the plan to say.
+/// The wire form of an experiment. `waiting_for` is for whoever knows the plan to say.
 pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Experiment {
     let Experiment {
         id,
@@ -51,7 +42,7 @@ pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Exp
     }
 }
 
-/// From the wire. `waiting_for` follows from the rest and is not kept.
+/// Reads an experiment from its wire form. `waiting_for` follows from the rest and is not kept.
 pub fn experiment_from_pb(experiment: pb::Experiment) -> Result<Experiment> {
     let pb::Experiment {
         experiment_id,
@@ -80,7 +71,10 @@ pub fn experiment_from_pb(experiment: pb::Experiment) -> Result<Experiment> {
             Ok(pb::ExperimentState::Running) => ExperimentState::Running,
             Ok(pb::ExperimentState::Stopped) => ExperimentState::Stopped,
             Ok(pb::ExperimentState::Unspecified) | Err(_) => {
-                return Err(ConvertError::Enum { field: "experiment.state".into(), value: state });
+                return Err(ConvertError::UnknownEnumValue {
+                    field: "experiment.state".into(),
+                    value: state,
+                });
             }
         },
         started_at_ms,
@@ -89,19 +83,19 @@ pub fn experiment_from_pb(experiment: pb::Experiment) -> Result<Experiment> {
     })
 }
 
-/// To the wire.
+/// The wire form of an arm of an experiment.
 pub fn arm_to_pb(arm: &Arm) -> pb::ExperimentArm {
     let Arm { name, ensemble, weight_basis_points } = arm.clone();
     pb::ExperimentArm { name, ensemble, weight_basis_points }
 }
 
-/// From the wire.
+/// Reads an arm of an experiment from its wire form.
 pub fn arm_from_pb(arm: pb::ExperimentArm) -> Arm {
     let pb::ExperimentArm { name, ensemble, weight_basis_points } = arm;
     Arm { name, ensemble, weight_basis_points }
 }
 
-/// To the wire: none where weights are fixed.
+/// The wire form of a bandit's settings: none where weights are fixed.
 pub fn thompson_to_pb(allocation: Allocation) -> Option<pb::Thompson> {
     match allocation {
         Allocation::Fixed => None,
@@ -112,7 +106,7 @@ pub fn thompson_to_pb(allocation: Allocation) -> Option<pb::Thompson> {
     }
 }
 
-/// From the wire.
+/// Reads who decides on an experiment's weights from its wire form.
 pub fn allocation_from_pb(thompson: Option<pb::Thompson>) -> Result<Allocation> {
     match thompson {
         None => Ok(Allocation::Fixed),
@@ -122,7 +116,7 @@ pub fn allocation_from_pb(thompson: Option<pb::Thompson>) -> Result<Allocation> 
     }
 }
 
-/// To the wire.
+/// The wire form of the report of an experiment.
 pub fn report_to_pb(report: &Report, windows: u64, automated: u64) -> pb::ExperimentReport {
     let Report { effects, users, mismatch, is_mismatched } = report;
     pb::ExperimentReport {
@@ -148,67 +142,4 @@ fn effect_to_pb(found: &Effect) -> pb::Effect {
         e_value,
         p_value,
     }
-}
-
-/// To the wire.
-pub fn retention_to_pb(model: &str, retention: Retention) -> pb::Retention {
-    let Retention { keep_versions, keep_seconds, delete_bundles } = retention;
-    pb::Retention { model: model.into(), keep_versions, keep_seconds, delete_bundles }
-}
-
-/// From the wire, with the model's name.
-pub fn retention_from_pb(retention: pb::Retention) -> (String, Retention) {
-    let pb::Retention { model, keep_versions, keep_seconds, delete_bundles } = retention;
-    (model, Retention { keep_versions, keep_seconds, delete_bundles })
-}
-
-/// To the wire.
-pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
-    let Automatic { model, steps, terms: Terms { gates, shadow, pace }, pending } = automatic;
-    pb::AutomaticRollout {
-        model: model.clone(),
-        steps: steps.iter().map(step_to_pb).collect(),
-        gates: gates.iter().map(gate_to_pb).collect(),
-        without_gates: gates.is_empty(),
-        shadow: Some(shadow_to_pb(*shadow)),
-        pace: pace_to_pb(*pace) as i32,
-        pending: pending.as_ref().map(version_to_pb),
-    }
-}
-
-/// From the wire; what is left out has the defaults of a rollout.
-pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
-    let pb::AutomaticRollout { model, steps, gates, without_gates, shadow, pace, pending } =
-        automatic;
-    Ok(Automatic {
-        model,
-        steps: steps.into_iter().map(step_from_pb).collect(),
-        terms: wanted_terms(gates, without_gates, shadow, pace)?,
-        pending: match pending {
-            None => None,
-            pending => Some(version_from_pb(pending, "automatic.pending")?),
-        },
-    })
-}
-
-/// The terms of a request to start rollouts: without gates of its own it has Marquee's.
-pub fn wanted_terms(
-    gates: Vec<pb::Gate>,
-    without_gates: bool,
-    shadow: Option<pb::Shadow>,
-    pace: i32,
-) -> Result<Terms> {
-    if without_gates && !gates.is_empty() {
-        return Err(ConvertError::Value {
-            field: "without_gates".into(),
-            what: "gates are given too: leave one of the two out".into(),
-        });
-    }
-    let guards_itself = !gates.is_empty() || without_gates;
-    let mut terms = terms_from_pb(gates, pb::Shadow::default(), pace)?;
-    terms.shadow = shadow.map_or(DEFAULT_SHADOW, shadow_from_pb);
-    if !guards_itself {
-        terms.gates = default_gates();
-    }
-    Ok(terms)
 }

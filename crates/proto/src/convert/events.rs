@@ -3,7 +3,7 @@
 //! A request is checked for what fails it as a whole, its number of events. What is wrong with one event
 //! is judged by rules that know the clock, elsewhere: it must not fail the others.
 
-use crate::convert_caller::{CallerError, check_length};
+use super::caller_error::{CallerError, check_length};
 use crate::node::v1 as node;
 use crate::v1;
 use marquee_core::bounds::{MAX_EVENTS, MAX_ID_BYTES, MAX_SHARED_ITEMS};

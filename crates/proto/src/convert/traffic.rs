@@ -1,10 +1,10 @@
-//! Traffic of surfaces of `marquee.control.v1` ↔ core. See [`crate::convert_control`] for what the modules share.
+//! What the answers on surfaces are like ↔ `marquee.control.v1`.
 
+use super::error::{Result, map_of_unique_keys};
 use crate::control::v1 as pb;
-use crate::convert_control::{Result, keyed};
 use marquee_core::rollout::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
 
-/// To the wire.
+/// The wire form of a window of a surface's traffic.
 pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {
     let SurfaceTraffic { from_ms, until_ms, automated, dropped, variants } = traffic;
     pb::SurfaceTraffic {
@@ -17,15 +17,15 @@ pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::Sur
     }
 }
 
-/// From the wire, with the surface.
+/// Reads a window of a surface's traffic from its wire form, with the surface.
 pub fn surface_traffic_from_pb(traffic: pb::SurfaceTraffic) -> Result<(String, SurfaceTraffic)> {
     let pb::SurfaceTraffic { surface, from_ms, until_ms, automated, dropped, variants } = traffic;
     let variants = variants.into_iter().map(|variant| Ok(variant_from_pb(variant)));
-    let variants = keyed("traffic.variants", variants)?;
+    let variants = map_of_unique_keys("traffic.variants", variants)?;
     Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants }))
 }
 
-/// To the wire, of one surface, or of all where none is named.
+/// The wire form of the traffic of surfaces, of one surface, or of all where none is named.
 pub fn all_traffic_to_pb(all: &AllTraffic, surface: &str) -> Vec<pb::SurfaceTraffic> {
     all.iter()
         .filter(|(name, _)| surface.is_empty() || *name == surface)
@@ -33,7 +33,7 @@ pub fn all_traffic_to_pb(all: &AllTraffic, surface: &str) -> Vec<pb::SurfaceTraf
         .collect()
 }
 
-/// From the wire.
+/// Reads the traffic of surfaces from its wire form.
 pub fn all_traffic_from_pb(windows: Vec<pb::SurfaceTraffic>) -> Result<AllTraffic> {
     let mut all = AllTraffic::new();
     for window in windows {

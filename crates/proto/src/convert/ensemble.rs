@@ -1,9 +1,8 @@
-//! Ensembles of `marquee.control.v1` ↔ core. See [`crate::convert_control`] for what the modules share.
+//! Ensembles ↔ `marquee.control.v1`.
 
+use super::error::{ConvertError, Result, map_of_unique_keys};
+use super::version::{version_from_pb, version_to_pb};
 use crate::control::v1 as pb;
-use crate::convert_control::{
-    ConvertError, Result, keyed, missing, version_from_pb, version_to_pb,
-};
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::ranking::diversify::Diversity;
 
@@ -11,12 +10,12 @@ use marquee_core::ranking::diversify::Diversity;
 /// is lower, so this only guards the recursion here.
 const MAX_WIRE_DEPTH: usize = 32;
 
-/// To the wire.
+/// The wire form of an ensemble.
 pub fn ensemble_to_pb(name: &str, root: &EnsembleNode) -> pb::Ensemble {
     pb::Ensemble { name: name.into(), root: Some(ensemble_node_to_pb(root)) }
 }
 
-/// From the wire: its name and definition.
+/// Reads an ensemble from its wire form: its name and definition.
 pub fn ensemble_from_pb(ensemble: pb::Ensemble) -> Result<(String, EnsembleNode)> {
     let pb::Ensemble { name, root } = ensemble;
     Ok((name, ensemble_node_from_pb(root, "ensemble.root", 1)?))
@@ -85,7 +84,7 @@ fn ensemble_node_from_pb(
     use pb::ensemble_node::Kind;
     if depth > MAX_WIRE_DEPTH {
         let what = format!("nested more than {MAX_WIRE_DEPTH} levels deep");
-        return Err(ConvertError::Value { field: path.into(), what });
+        return Err(ConvertError::InvalidValue { field: path.into(), what });
     }
     let member =
         |n: usize, node| ensemble_node_from_pb(node, &format!("{path}.members[{n}]"), depth + 1);
@@ -93,7 +92,7 @@ fn ensemble_node_from_pb(
         let members = members.into_iter().enumerate();
         members.map(|(n, node)| member(n, Some(node))).collect::<Result<Vec<_>>>()
     };
-    Ok(match node.and_then(|node| node.kind).ok_or_else(|| missing(path))? {
+    Ok(match node.and_then(|node| node.kind).ok_or_else(|| ConvertError::Missing(path.into()))? {
         Kind::Model(version) => EnsembleNode::Model(version_from_pb(Some(version), path)?),
         Kind::Ensemble(name) => EnsembleNode::Reference(name),
         Kind::Parallel(pb::Parallel { members, fusion }) => EnsembleNode::Parallel {
@@ -110,7 +109,7 @@ fn ensemble_node_from_pb(
                 Ok(pb::Fusion::WeightedScore) => Fusion::WeightedScore,
                 Ok(pb::Fusion::Unspecified) | Err(_) => {
                     let field = format!("{path}.parallel.fusion");
-                    return Err(ConvertError::Enum { field, value: fusion });
+                    return Err(ConvertError::UnknownEnumValue { field, value: fusion });
                 }
             },
         },
@@ -134,7 +133,7 @@ fn ensemble_node_from_pb(
                 how: Diversity {
                     mmr_lambda,
                     max_per_tag: Some(max_per_tag).filter(|&max| max > 0),
-                    tag_caps: keyed("diversify.tag_caps", caps)?,
+                    tag_caps: map_of_unique_keys("diversify.tag_caps", caps)?,
                 },
             }
         }
@@ -148,7 +147,7 @@ fn ensemble_node_from_pb(
                 Ok(pb::ProductForm::Chain) => ProductForm::Chain,
                 Err(_) => {
                     let field = format!("{path}.product.form");
-                    return Err(ConvertError::Enum { field, value: form });
+                    return Err(ConvertError::UnknownEnumValue { field, value: form });
                 }
             },
         },

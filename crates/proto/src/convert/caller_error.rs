@@ -1,0 +1,82 @@
+//! Why a caller's request is refused, and the checks of lists and ids that requests share.
+
+use marquee_core::bounds::{DEFAULT_COUNT, MAX_ID_BYTES};
+use marquee_core::id::{IdError, check_id};
+
+/// Why a request is refused. Every message begins with the field.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CallerError {
+    /// An id, tag or attribute name that is empty or too long.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// More than can be asked for.
+    #[error("{field} is {count}: 1 to {max} are allowed, and 0 means {DEFAULT_COUNT}")]
+    Count {
+        /// Which field.
+        field: String,
+        /// What it says.
+        count: u32,
+        /// The most that is allowed.
+        max: u32,
+    },
+    /// A list with too many entries.
+    #[error("{field} has {length} entries: at most {max} are allowed")]
+    TooMany {
+        /// Which field.
+        field: String,
+        /// How many it has.
+        length: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
+    /// A list with none where there must be one.
+    #[error("{field} is empty: give 1 to {max} entries")]
+    Nothing {
+        /// Which field.
+        field: String,
+        /// The most that is allowed.
+        max: usize,
+    },
+    /// Not a number.
+    #[error("{field} is NaN: give a number, or leave it out")]
+    NotANumber {
+        /// Which field.
+        field: String,
+    },
+    /// A range that nothing can be in.
+    #[error("{field} is {max}, below min, which is {min}: nothing can be in such a range")]
+    EmptyRange {
+        /// The range's `max`.
+        field: String,
+        /// Its lower bound.
+        min: f64,
+        /// Its upper bound.
+        max: f64,
+    },
+    /// A share that is not one.
+    #[error("{field} is {value}: a share from 0 to 1 is allowed")]
+    Share {
+        /// Which field.
+        field: String,
+        /// What it says.
+        value: f64,
+    },
+}
+
+/// Refuses a list of more than `max` entries.
+pub(crate) fn check_length(field: &str, length: usize, max: usize) -> Result<(), CallerError> {
+    match length > max {
+        true => Err(CallerError::TooMany { field: field.into(), length, max }),
+        false => Ok(()),
+    }
+}
+
+/// Checks a list of at most `max` ids, and names the first that is wrong as `field[n]`.
+pub(crate) fn check_ids(field: &str, ids: &[String], max: usize) -> Result<(), CallerError> {
+    check_length(field, ids.len(), max)?;
+    // The name of an entry is made only for the one that is wrong.
+    match ids.iter().position(|id| id.is_empty() || id.len() > MAX_ID_BYTES) {
+        Some(n) => Ok(check_id(&format!("{field}[{n}]"), &ids[n])?),
+        None => Ok(()),
+    }
+}

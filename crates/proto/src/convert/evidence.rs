@@ -1,0 +1,126 @@
+//! What was measured of a rollout or an experiment, and what was concluded, ↔ `marquee.control.v1`.
+
+use super::error::{ConvertError, Result, required};
+use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
+use crate::control::v1 as pb;
+use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
+use marquee_core::rollout::sequential::ShareTest;
+
+/// The wire form of what is known of a gate.
+pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
+    let GateEvidence {
+        shares: ShareTest { above, below },
+        verdict,
+        baseline,
+        candidate,
+        allowed,
+        effect,
+        samples: [baseline_samples, candidate_samples],
+        worse,
+        needed,
+        fine,
+        breaches,
+        accepted,
+    } = evidence;
+    pb::GateEvidence {
+        verdict: match verdict {
+            Verdict::Inconclusive => pb::Verdict::Inconclusive,
+            Verdict::Holds => pb::Verdict::Holds,
+            Verdict::Proven => pb::Verdict::Proven,
+            Verdict::Breached => pb::Verdict::Breached,
+        } as i32,
+        baseline: *baseline,
+        candidate: *candidate,
+        allowed: *allowed,
+        baseline_samples: *baseline_samples,
+        candidate_samples: *candidate_samples,
+        log_evidence: *worse,
+        log_needed: *needed,
+        log_evidence_for: *fine,
+        breaches: *breaches,
+        accepted: *accepted,
+        log_ratios_above: above.clone(),
+        log_ratios_below: below.clone(),
+        effect_low: effect.map(|(low, _)| low),
+        effect_high: effect.map(|(_, high)| high),
+    }
+}
+
+/// Reads what is known of a gate from its wire form.
+pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence> {
+    let pb::GateEvidence {
+        verdict,
+        baseline,
+        candidate,
+        allowed,
+        baseline_samples,
+        candidate_samples,
+        log_evidence,
+        log_needed,
+        log_evidence_for,
+        breaches,
+        accepted,
+        log_ratios_above,
+        log_ratios_below,
+        effect_low,
+        effect_high,
+    } = evidence;
+    Ok(GateEvidence {
+        shares: ShareTest { above: log_ratios_above, below: log_ratios_below },
+        verdict: match pb::Verdict::try_from(verdict) {
+            Ok(pb::Verdict::Inconclusive) => Verdict::Inconclusive,
+            Ok(pb::Verdict::Holds) => Verdict::Holds,
+            Ok(pb::Verdict::Proven) => Verdict::Proven,
+            Ok(pb::Verdict::Breached) => Verdict::Breached,
+            Ok(pb::Verdict::Unspecified) | Err(_) => {
+                return Err(ConvertError::unknown("gates.verdict", verdict));
+            }
+        },
+        baseline,
+        candidate,
+        allowed,
+        effect: effect_low.zip(effect_high),
+        samples: [baseline_samples, candidate_samples],
+        worse: log_evidence,
+        needed: log_needed,
+        fine: log_evidence_for,
+        breaches,
+        accepted,
+    })
+}
+
+/// The wire form of the evidence of a rollout or an experiment.
+pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
+    let Evidence { windows, judged_at_ms, total, stage, gates, split } = evidence;
+    let Stage { step, requests, mirrored, users } = stage;
+    pb::RolloutEvidence {
+        rollout_id: rollout_id.into(),
+        windows: *windows,
+        judged_at_ms: *judged_at_ms,
+        total: Some(window_to_pb(total)),
+        stage: Some(pb::StageEvidence {
+            step: *step,
+            requests: requests.clone(),
+            mirrored: *mirrored,
+            users: Some(sums_to_pb(users)),
+        }),
+        gates: gates.iter().map(gate_evidence_to_pb).collect(),
+        split: Some(gate_evidence_to_pb(split)),
+    }
+}
+
+/// Reads the evidence of a rollout or an experiment from its wire form, with the rollout's id.
+pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Evidence)> {
+    let pb::RolloutEvidence { rollout_id, windows, judged_at_ms, total, stage, gates, split } =
+        evidence;
+    let pb::StageEvidence { step, requests, mirrored, users } = required(stage, "evidence.stage")?;
+    let evidence = Evidence {
+        windows,
+        judged_at_ms,
+        total: window_from_pb(required(total, "evidence.total")?)?,
+        stage: Stage { step, requests, mirrored, users: sums_from_pb(users.unwrap_or_default())? },
+        gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
+        split: gate_evidence_from_pb(required(split, "evidence.split")?)?,
+    };
+    Ok((rollout_id, evidence))
+}

@@ -1,0 +1,279 @@
+//! Windows of telemetry ↔ `marquee.control.v1`.
+//!
+//! What comes from routers is checked against every bound: one bad window must not spoil what all others
+//! have measured.
+
+use super::error::{ConvertError, Result, required};
+use crate::control::v1 as pb;
+use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
+use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
+use marquee_core::rollout::window::{
+    ArmStats, GROUPS, GroupedSum, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
+    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, Window,
+};
+use std::collections::BTreeMap;
+
+/// The largest count in one window. More is a fault and no count of requests: control adds windows up, and
+/// the sums must not overflow in the lifetime of a cluster.
+const MAX_COUNT: u64 = 1 << 40;
+
+/// The wire form of a window.
+pub fn window_to_pb(window: &Window) -> pb::Window {
+    let Window { arms, mirror, automated, dropped } = window;
+    let MirrorStats { arms: [baseline, candidate], overlap, rank_biased_overlap, skipped, diffs } =
+        mirror;
+    pb::Window {
+        arms: arms.iter().map(arm_to_pb).collect(),
+        mirror: Some(pb::MirrorStats {
+            baseline: Some(arm_to_pb(baseline)),
+            candidate: Some(arm_to_pb(candidate)),
+            overlap: Some(sums_to_pb(overlap)),
+            rank_biased_overlap: Some(sums_to_pb(rank_biased_overlap)),
+            skipped: *skipped,
+            diffs: diffs.iter().map(diff_to_pb).collect(),
+        }),
+        automated: *automated,
+        dropped: *dropped,
+    }
+}
+
+/// Reads a window from its wire form.
+pub fn window_from_pb(window: pb::Window) -> Result<Window> {
+    let pb::Window { arms, mirror, automated, dropped } = window;
+    if arms.len() > MAX_ARMS {
+        return Err(ConvertError::invalid(
+            "window.arms",
+            format!("{} given: at most {MAX_ARMS}", arms.len()),
+        ));
+    }
+    let pb::MirrorStats { baseline, candidate, overlap, rank_biased_overlap, skipped, diffs } =
+        mirror.unwrap_or_default();
+    if diffs.len() > MAX_DIFFS {
+        return Err(ConvertError::invalid(
+            "mirror.diffs",
+            format!("{} given: at most {MAX_DIFFS}", diffs.len()),
+        ));
+    }
+    for count in [automated, dropped, skipped] {
+        check_count("window", count)?;
+    }
+    Ok(Window {
+        arms: arms.into_iter().map(arm_from_pb).collect::<Result<_>>()?,
+        mirror: MirrorStats {
+            arms: [
+                arm_from_pb(baseline.unwrap_or_default())?,
+                arm_from_pb(candidate.unwrap_or_default())?,
+            ],
+            overlap: sums_from_pb(overlap.unwrap_or_default())?,
+            rank_biased_overlap: sums_from_pb(rank_biased_overlap.unwrap_or_default())?,
+            skipped,
+            diffs: diffs.into_iter().map(diff_from_pb).collect::<Result<_>>()?,
+        },
+        automated,
+        dropped,
+    })
+}
+
+/// Reads a window with its scope and share from its wire form: what at which share, and what was measured.
+pub fn measured_from_pb(measured: pb::TelemetryWindow) -> Result<((Scope, u32), Window)> {
+    let pb::TelemetryWindow { scope, weight_basis_points, window } = measured;
+    let (field, name, scope) = match required(scope, "scope")? {
+        pb::telemetry_window::Scope::TrialId(id) => ("trial_id", id.len(), Scope::Trial(id)),
+        pb::telemetry_window::Scope::Surface(name) => ("surface", name.len(), Scope::Surface(name)),
+    };
+    if !(1..=MAX_NAME_BYTES).contains(&name) {
+        return Err(ConvertError::invalid(
+            field,
+            format!("1 to {MAX_NAME_BYTES} bytes are allowed"),
+        ));
+    }
+    if weight_basis_points > FULL_WEIGHT_BASIS_POINTS {
+        let what = format!("{weight_basis_points} is more than {FULL_WEIGHT_BASIS_POINTS}");
+        return Err(ConvertError::invalid("weight_basis_points", what));
+    }
+    let window = window_from_pb(required(window, "window")?)?;
+    Ok(((scope, weight_basis_points), window))
+}
+
+/// The wire form of a window with its scope and share.
+pub fn measured_to_pb(
+    scope: &Scope,
+    weight_basis_points: u32,
+    window: &Window,
+) -> pb::TelemetryWindow {
+    let scope = Some(match scope {
+        Scope::Trial(id) => pb::telemetry_window::Scope::TrialId(id.clone()),
+        Scope::Surface(name) => pb::telemetry_window::Scope::Surface(name.clone()),
+    });
+    pb::TelemetryWindow { scope, weight_basis_points, window: Some(window_to_pb(window)) }
+}
+
+fn check_count(field: &str, count: u64) -> Result<()> {
+    match count {
+        0..=MAX_COUNT => Ok(()),
+        _ => Err(ConvertError::invalid(field, format!("a count of {count} is beyond {MAX_COUNT}"))),
+    }
+}
+
+fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
+    let ArmStats { errors, latencies, measures, scores, items } = arm;
+    pb::ArmStats {
+        errors: errors.iter().map(|(&code, &count)| (code, count)).collect(),
+        latency_micros: latencies.0.keys().copied().collect(),
+        latency_counts: latencies.0.values().copied().collect(),
+        measures: measures
+            .iter()
+            .map(|(&measure, sums)| pb::MeasureSum {
+                measure: measure_to_pb(measure) as i32,
+                sums: Some(sums_to_pb(sums)),
+            })
+            .collect(),
+        score_buckets: scores.buckets().map(|(bucket, _)| bucket).collect(),
+        score_counts: scores.buckets().map(|(_, count)| count).collect(),
+        item_registers: items.registers().to_vec(),
+    }
+}
+
+fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
+    let pb::ArmStats {
+        errors,
+        latency_micros,
+        latency_counts,
+        measures,
+        score_buckets,
+        score_counts,
+        item_registers,
+    } = arm;
+    if errors.len() > MAX_CODES || errors.keys().any(|&code| code as usize >= MAX_CODES) {
+        return Err(ConvertError::invalid("arms.errors", "there are gRPC codes 0 to 16"));
+    }
+    if latency_micros.len() != latency_counts.len() || latency_micros.len() > MAX_LATENCIES {
+        let what = format!("as many counts as latencies, and at most {MAX_LATENCIES}, are allowed");
+        return Err(ConvertError::invalid("arms.latency_micros", what));
+    }
+    let is_bucket = |bucket: &i32| (-MAX_BUCKET..=MAX_BUCKET).contains(bucket);
+    if score_buckets.len() != score_counts.len()
+        || score_buckets.len() > 2 * MAX_BUCKET as usize + 1
+        || !score_buckets.iter().all(is_bucket)
+    {
+        let what =
+            format!("as many counts as buckets, from -{MAX_BUCKET} to {MAX_BUCKET}, are allowed");
+        return Err(ConvertError::invalid("arms.score_buckets", what));
+    }
+    let items = Distinct::of_registers(item_registers).ok_or_else(|| {
+        let what = format!("{REGISTERS} bytes of at most {MAX_REGISTER}, or none, are allowed");
+        ConvertError::invalid("arms.item_registers", what)
+    })?;
+    for &count in errors.values().chain(&latency_counts).chain(&score_counts) {
+        check_count("arms", count)?;
+    }
+    let mut latencies = Latencies::default();
+    for (micros, count) in latency_micros.into_iter().zip(latency_counts) {
+        latencies.add(micros, count);
+    }
+    let mut scores = Scores::default();
+    for (bucket, count) in score_buckets.into_iter().zip(score_counts) {
+        scores.add_to(bucket, count);
+    }
+    let mut known = BTreeMap::new();
+    for pb::MeasureSum { measure, sums } in measures {
+        let sums = sums_from_pb(sums.unwrap_or_default())?;
+        if known.insert(measure_from_pb(measure)?, sums).is_some() {
+            let key = measure.to_string();
+            return Err(ConvertError::DuplicateKey { field: "arms.measures".into(), key });
+        }
+    }
+    let errors = errors.into_iter().collect();
+    Ok(ArmStats { errors, latencies, measures: known, scores, items })
+}
+
+/// The wire form of counts and sums by group; empty lists where all are zero.
+pub(crate) fn sums_to_pb(sums: &GroupedSum) -> pb::GroupedSum {
+    let GroupedSum { count, sum } = sums;
+    // Most measures of most windows are all zeros: faults are rare, and so are rewards.
+    let counts = if count.iter().all(|&count| count == 0) { Vec::new() } else { count.clone() };
+    let sums = if sum.iter().all(|&sum| sum == 0.0) { Vec::new() } else { sum.clone() };
+    pb::GroupedSum { counts, sums }
+}
+
+/// Reads counts and sums by group from their wire form: [`GROUPS`] of each, or none.
+pub(crate) fn sums_from_pb(sums: pb::GroupedSum) -> Result<GroupedSum> {
+    let pb::GroupedSum { counts, sums } = sums;
+    let nothing = GroupedSum::default();
+    let counts = if counts.is_empty() { nothing.count } else { counts };
+    let sums = if sums.is_empty() { nothing.sum } else { sums };
+    if counts.len() != GROUPS || sums.len() != GROUPS {
+        return Err(ConvertError::invalid(
+            "sums",
+            format!("{GROUPS} counts and sums, or none, are allowed"),
+        ));
+    }
+    if let Some(sum) = sums.iter().find(|sum| !sum.is_finite() || sum.abs() > MAX_COUNT as f64) {
+        return Err(ConvertError::invalid("sums", format!("{sum} is no sum of a window")));
+    }
+    for &count in &counts {
+        check_count("sums", count)?;
+    }
+    Ok(GroupedSum { count: counts, sum: sums })
+}
+
+fn diff_to_pb(diff: &MirrorDiff) -> pb::MirrorDiff {
+    let MirrorDiff { recommendation_id, at_ms, served, overlap, baseline, candidate } = diff;
+    pb::MirrorDiff {
+        recommendation_id: recommendation_id.clone(),
+        at_ms: *at_ms,
+        served: *served as u32,
+        overlap: *overlap,
+        baseline_item_ids: baseline.clone(),
+        candidate_item_ids: candidate.clone(),
+    }
+}
+
+fn diff_from_pb(diff: pb::MirrorDiff) -> Result<MirrorDiff> {
+    let pb::MirrorDiff {
+        recommendation_id,
+        at_ms,
+        served,
+        overlap,
+        baseline_item_ids,
+        candidate_item_ids,
+    } = diff;
+    let longest = baseline_item_ids.len().max(candidate_item_ids.len());
+    if longest > MAX_DIFF_ITEMS || served > 1 {
+        let what = format!("at most {MAX_DIFF_ITEMS} items of two arms are allowed");
+        return Err(ConvertError::invalid("mirror.diffs", what));
+    }
+    Ok(MirrorDiff {
+        recommendation_id,
+        at_ms,
+        served: served as usize,
+        overlap,
+        baseline: baseline_item_ids,
+        candidate: candidate_item_ids,
+    })
+}
+
+/// The wire form of a measure.
+pub fn measure_to_pb(measure: Measure) -> pb::Measure {
+    match measure {
+        Measure::Answered => pb::Measure::Answered,
+        Measure::Empty => pb::Measure::Empty,
+        Measure::Partial => pb::Measure::Partial,
+        Measure::Fallback => pb::Measure::Fallback,
+        Measure::LogLatency => pb::Measure::LogLatency,
+        Measure::Sameness => pb::Measure::Sameness,
+        Measure::Score => pb::Measure::Score,
+        Measure::Clicks => pb::Measure::Clicks,
+        Measure::PlaySeconds => pb::Measure::PlaySeconds,
+        Measure::Purchases => pb::Measure::Purchases,
+        Measure::Users => pb::Measure::Users,
+    }
+}
+
+/// Reads a measure from its wire form.
+pub fn measure_from_pb(value: i32) -> Result<Measure> {
+    let measure =
+        pb::Measure::try_from(value).map_err(|_| ConvertError::unknown("measure", value))?;
+    let found = Measure::ALL.into_iter().find(|&it| measure_to_pb(it) == measure);
+    found.ok_or_else(|| ConvertError::unknown("measure", value))
+}
