@@ -1,6 +1,6 @@
-//! Golden scripts for the replicated state machine: each file of `tests/scripts` is a story of
-//! commands with the outcomes and states that they led to. After an intended change of behaviour run
-//! the test with `UPDATE_GOLDENFILES=1` and review the scripts' diff like code.
+//! Golden scripts for the replicated state machine: each file of `tests/scripts` is a story of commands with
+//! the outcomes and states that they led to. After an intended change of behaviour run the test with
+//! `UPDATE_GOLDENFILES=1` and review the scripts' diff like code.
 //!
 //! | command | what it does |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
 //! | `silent NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
-//! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | an operator's wish |
+//! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | what an operator asks for |
 //! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
 //! | `stop ID reason=R` | it ends |
 //! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
@@ -27,11 +27,13 @@
 //! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
 
 use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
-use marquee_core::command::{Action, Command, Outcome, ReplicaReport, Reply, State, waiting_for};
+use marquee_core::command::{
+    Action, Command, CommandOutcome, ReplicaReport, Reply, State, waiting_for,
+};
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
-use marquee_core::plan::retention::{Retention, doomed_bundles, retired};
+use marquee_core::plan::retention::{Retention, bundles_to_delete, retired};
 use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
@@ -87,7 +89,7 @@ impl Runner for Cluster {
             }
             "doomed" => {
                 let plan = &self.state.plan;
-                format!("{:?}\n", doomed_bundles(plan, &retired(plan, self.now_ms)))
+                format!("{:?}\n", bundles_to_delete(plan, &retired(plan, self.now_ms)))
             }
             "denied" => {
                 let surface = word(&mut args)?;
@@ -120,7 +122,7 @@ impl Runner for Cluster {
 }
 
 impl Cluster {
-    fn apply(&mut self, request_id: String, action: Action) -> Outcome {
+    fn apply(&mut self, request_id: String, action: Action) -> CommandOutcome {
         self.index += 1;
         self.state.apply(self.index, &Command { request_id, now_ms: self.now_ms, action })
     }
@@ -273,10 +275,6 @@ impl Cluster {
 }
 
 fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn Error>> {
-    let wish = |wish, args: &mut ArgumentConsumer<'_>| -> Result<Action, Box<dyn Error>> {
-        let reason = args.take_key("reason").unwrap_or_default().to_owned();
-        Ok(Action::MoveRollout { rollout_id: word(args)?.into(), wish, reason })
-    };
     Ok(match name {
         "publish" => {
             let shards = args.take_key("shards").unwrap_or("1").parse()?;
@@ -366,15 +364,23 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 keep.map(|keep_versions| Retention { keep_versions, keep_seconds, delete_bundles });
             Action::SetRetention { model: word(args)?.into(), retention }
         }
-        "pause" => wish(RolloutMove::Pause, args)?,
-        "resume" => wish(RolloutMove::Resume, args)?,
-        "promote" => wish(RolloutMove::Promote, args)?,
-        "rollback" => wish(RolloutMove::RollBack, args)?,
+        "pause" => move_rollout(RolloutMove::Pause, args)?,
+        "resume" => move_rollout(RolloutMove::Resume, args)?,
+        "promote" => move_rollout(RolloutMove::Promote, args)?,
+        "rollback" => move_rollout(RolloutMove::RollBack, args)?,
         "advance" => Action::AdvanceRollout { rollout_id: word(args)?.into() },
         "silent" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
         "remove" => Action::RemoveNode { node_id: word(args)?.into() },
         other => return Err(format!("there is no command {other:?}").into()),
     })
+}
+
+fn move_rollout(
+    requested: RolloutMove,
+    args: &mut ArgumentConsumer<'_>,
+) -> Result<Action, Box<dyn Error>> {
+    let reason = args.take_key("reason").unwrap_or_default().to_owned();
+    Ok(Action::MoveRollout { rollout_id: word(args)?.into(), requested, reason })
 }
 
 fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
@@ -452,7 +458,7 @@ fn words<'a>(args: &mut ArgumentConsumer<'a>) -> Vec<&'a str> {
     words.collect()
 }
 
-fn show(outcome: &Outcome) -> String {
+fn show(outcome: &CommandOutcome) -> String {
     match outcome {
         Ok(Reply::Rollout(rollout)) => line(rollout),
         Ok(Reply::Experiment(experiment)) => {
@@ -471,10 +477,7 @@ fn show(outcome: &Outcome) -> String {
         Ok(Reply::NodeRemoved { draining: true }) => "draining\n".into(),
         Ok(Reply::NodeRemoved { draining: false }) => "forgotten\n".into(),
         Ok(Reply::Done) => "done\n".into(),
-        Err(refusal) => {
-            let kind = format!("{refusal:?}");
-            format!("{}: {refusal}\n", kind.split('(').next().unwrap_or_default())
-        }
+        Err(refusal) => format!("{:?}: {refusal}\n", refusal.kind),
     }
 }
 

@@ -121,9 +121,9 @@ fn play(story: &Story, death: Option<(usize, Death)>) -> (Vec<(RolloutState, Opt
                 due
             } else if story.resumes && rollout.state == RolloutState::Paused {
                 let reason = "goes on".into();
-                let wish = RolloutMove::Resume;
+                let requested = RolloutMove::Resume;
                 // An operator's command has a request id of its own and is sent until it is done.
-                cluster.apply(Action::MoveRollout { rollout_id: id.clone(), wish, reason });
+                cluster.apply(Action::MoveRollout { rollout_id: id.clone(), requested, reason });
                 continue;
             } else {
                 break;

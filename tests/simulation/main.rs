@@ -5,14 +5,14 @@
 //! exactly as in a cluster; only routers and sockets are left out. Seeds are printed: a run can be
 //! repeated with `SIMULATION_SEED`, shortened or lengthened with `SIMULATION_ROLLOUTS`.
 //!
-//! `leaders` kills the leader at every command of several rollouts, and `moves` tries every wish in every
+//! `leaders` kills the leader at every command of several rollouts, and `moves` tries every move in every
 //! state.
 
 mod leaders;
 mod moves;
 mod traffic;
 
-use marquee_core::command::{Action, Command, Outcome, State};
+use marquee_core::command::{Action, Command, CommandOutcome, State};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
 use marquee_core::rollout::gate::default_gates;
@@ -53,7 +53,7 @@ impl Cluster {
         self.try_apply(action).expect("accepted");
     }
 
-    fn try_apply(&mut self, action: Action) -> Outcome {
+    fn try_apply(&mut self, action: Action) -> CommandOutcome {
         self.index += 1;
         let command = Command { request_id: String::new(), now_ms: self.now_ms, action };
         self.state.apply(self.index, &command)

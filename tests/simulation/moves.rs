@@ -1,8 +1,8 @@
-//! Every wish of an operator in every state: what it does, or why not. The table in `cluster/rollouts.md` is
+//! Every move that an operator can ask for, in every state: what it does, or why not. The table in `cluster/rollouts.md` is
 //! made of this; `UPDATE_GOLDENFILES=1` writes it anew.
 
 use super::Cluster;
-use marquee_core::command::{Action, Refusal, Reply};
+use marquee_core::command::{Action, Refusal, RefusalKind, Reply};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Shadow, Terms};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ const DOCUMENT: &str = "../../cluster/rollouts.md";
 const BEGIN: &str = "<!-- the table is made by tests/simulation/moves.rs -->\n";
 const END: &str = "<!-- end of the table -->";
 
-const WISHES: [RolloutMove; 4] =
+const MOVES: [RolloutMove; 4] =
     [RolloutMove::Pause, RolloutMove::Resume, RolloutMove::Promote, RolloutMove::RollBack];
 
 /// A rollout in this state, whose candidate is loaded or not.
@@ -22,7 +22,10 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
     let terms = Terms { gates: Vec::new(), shadow, pace: Pace::Fixed };
     cluster.start("films@2", vec![RolloutStep::new(100, 60)], terms);
     let id = cluster.state.plan.rollouts.last().expect("there").id.clone();
-    let wish = |wish| Action::MoveRollout { rollout_id: id.clone(), wish, reason: String::new() };
+    let operator_asks = |requested| {
+        let (rollout_id, reason) = (id.clone(), String::new());
+        Action::MoveRollout { rollout_id, requested, reason }
+    };
     if state != RolloutState::Preparing || loaded {
         cluster.report();
     }
@@ -34,12 +37,12 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
             cluster.now_ms += 60_000;
             cluster.tick();
         }
-        RolloutState::Promoted => cluster.apply(wish(RolloutMove::Promote)),
-        RolloutState::Aborted => cluster.apply(wish(RolloutMove::RollBack)),
+        RolloutState::Promoted => cluster.apply(operator_asks(RolloutMove::Promote)),
+        RolloutState::Aborted => cluster.apply(operator_asks(RolloutMove::RollBack)),
     }
     match state {
-        RolloutState::Paused => cluster.apply(wish(RolloutMove::Pause)),
-        RolloutState::RolledBack => cluster.apply(wish(RolloutMove::RollBack)),
+        RolloutState::Paused => cluster.apply(operator_asks(RolloutMove::Pause)),
+        RolloutState::RolledBack => cluster.apply(operator_asks(RolloutMove::RollBack)),
         _ => {}
     }
     if !loaded {
@@ -49,36 +52,40 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
     (cluster, id)
 }
 
-/// What the wish comes to: the state after it, or the refusal.
-fn outcome(state: RolloutState, wish: RolloutMove, loaded: bool) -> String {
+/// What the move comes to: the state after it, or the refusal.
+fn outcome(state: RolloutState, requested: RolloutMove, loaded: bool) -> String {
     let (mut cluster, rollout_id) = in_state(state, loaded);
     let before: Rollout = cluster.state.plan.rollout(&rollout_id).expect("there").clone();
     let reason = String::new();
-    match cluster.try_apply(Action::MoveRollout { rollout_id: rollout_id.clone(), wish, reason }) {
+    match cluster.try_apply(Action::MoveRollout {
+        rollout_id: rollout_id.clone(),
+        requested,
+        reason,
+    }) {
         Ok(Reply::Rollout(rollout)) => {
-            assert_ne!(*rollout, before, "{state} {wish}: accepted, and nothing happened");
+            assert_ne!(*rollout, before, "{state} {requested}: accepted, and nothing happened");
             rollout.state.to_string()
         }
-        Err(Refusal::FailedPrecondition(why)) => {
+        Err(Refusal { kind: RefusalKind::FailedPrecondition, message: why }) => {
             let after = cluster.state.plan.rollout(&rollout_id).expect("there");
-            assert_eq!(*after, before, "{state} {wish}: refused, and something happened");
+            assert_eq!(*after, before, "{state} {requested}: refused, and something happened");
             assert!(why.contains(&rollout_id) && why.len() > 20, "no reason: {why}");
             format!("refused: {}", why.replace(&rollout_id, "…"))
         }
-        other => panic!("{state} {wish}: {other:?}"),
+        other => panic!("{state} {requested}: {other:?}"),
     }
 }
 
 fn table() -> String {
     let mut text = String::from("| state |");
-    for wish in WISHES {
-        write!(text, " {wish} |").expect("memory");
+    for requested in MOVES {
+        write!(text, " {requested} |").expect("memory");
     }
     text += "\n|---|---|---|---|---|\n";
     for state in RolloutState::ALL {
         write!(text, "| {state} |").expect("memory");
-        for wish in WISHES {
-            write!(text, " {} |", outcome(state, wish, true)).expect("memory");
+        for requested in MOVES {
+            write!(text, " {} |", outcome(state, requested, true)).expect("memory");
         }
         text += "\n";
     }
@@ -86,7 +93,7 @@ fn table() -> String {
 }
 
 #[test]
-fn every_wish_in_every_state_works_or_says_why_not() {
+fn every_move_in_every_state_works_or_says_why_not() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
     let document = std::fs::read_to_string(&path).expect("the document is there");
     let (head, rest) = document.split_once(BEGIN).expect("the table has a beginning");

@@ -194,7 +194,7 @@ fn answer(user: &User, kind: Candidate, weather: f64, arm: &mut Tally, random: &
     arm.measure(Measure::Empty, user.group, f64::from(u8::from(is_empty)));
     arm.measure(Measure::Partial, user.group, 0.0);
     arm.measure(Measure::Fallback, user.group, f64::from(u8::from(!user.is_known)));
-    arm.measure(Measure::Sameness, user.group, same);
+    arm.measure(Measure::ListSimilarity, user.group, same);
     arm.measure(Measure::Clicks, user.group, f64::from(u8::from(clicks)));
     // Those who click play for twenty minutes on average, exponentially distributed.
     let played = if clicks { -1_200.0 * (1.0 - random.f64()).ln() } else { 0.0 };

@@ -1,4 +1,4 @@
-//! What publishing asks of a bundle: a manifest that may be believed, and a model that is worth it.
+//! What publishing requires of a bundle: a manifest that can be trusted, and a model that is good enough.
 
 use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest, remove_bundle};
 use marquee_core::plan::{PublishedVersion, Quality};
@@ -9,7 +9,7 @@ pub const MAX_URI_BYTES: usize = 4_096;
 
 /// A bundle as its manifest describes it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BundleFacts {
+pub struct DescribedBundle {
     /// The model's name.
     pub model: String,
     /// The rest, without what publishing adds.
@@ -22,10 +22,10 @@ pub struct BundleFacts {
 /// Where manifests are read. Blocking; called off the request path's threads.
 pub trait ManifestSource: Send + Sync + 'static {
     /// Reads and verifies the manifest of the bundle at `uri`.
-    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError>;
+    fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError>;
 }
 
-/// Why a bundle is not published.
+/// Why a bundle is not published. Every message says what to do instead.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The URI is not one that can be read.
@@ -39,7 +39,7 @@ pub enum PublishError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Nothing is there.
+    /// There is no bundle at the URI.
     #[error("bundle_uri {uri:?}: there is no bundle, as seen from this control node: {error}")]
     Absent {
         /// What was given.
@@ -47,7 +47,7 @@ pub enum PublishError {
         /// What the system said.
         error: String,
     },
-    /// It is no sound bundle, or not one that is trusted here.
+    /// It is not a valid bundle, or its signature is not trusted here.
     #[error("bundle_uri {uri:?}: {error}")]
     Bundle {
         /// What was given.
@@ -55,7 +55,7 @@ pub enum PublishError {
         /// What is wrong.
         error: BundleError,
     },
-    /// Its searches miss too much.
+    /// Its index misses too many of the best rows.
     #[error(
         "the bundle's index finds {recall:.4} of the best 100, less than the {bar} of control.min_index_recall; \
          build it with a higher target or --index never, or publish with force"
@@ -66,17 +66,17 @@ pub enum PublishError {
         /// What is asked for.
         bar: f64,
     },
-    /// It is not better than showing everybody what is popular.
+    /// It is not better than popular items.
     #[error(
         "the model did not beat popularity on its hold-out: {metric} {model:.4} against {popularity:.4}; train \
          it better, or publish with force"
     )]
     NotBetterThanPopularity {
-        /// Which metric decides.
+        /// The metric that decides.
         metric: &'static str,
-        /// The model's.
+        /// The model's value.
         model: f64,
-        /// Popularity's.
+        /// The value of popular items.
         popularity: f64,
     },
 }
@@ -131,10 +131,10 @@ pub fn directory_of(uri: &str) -> Result<PathBuf, PublishError> {
     Ok(PathBuf::from(path))
 }
 
-/// Deletes the bundle at `uri` if it is the one of this digest. Blocking.
+/// Deletes the bundle at `uri` if its manifest has this digest. Blocking.
 ///
 /// # Errors
-/// In words: why it is left where it is.
+/// Why it was not deleted, in words.
 pub fn delete_bundle(uri: &str, manifest_digest: &str) -> Result<(), String> {
     let directory = directory_of(uri).map_err(|error| error.to_string())?;
     remove_bundle(&directory, manifest_digest).map_err(|error| error.to_string())
@@ -153,7 +153,7 @@ impl Directories {
 }
 
 impl ManifestSource for Directories {
-    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError> {
+    fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError> {
         let directory = directory_of(uri)?;
         let read = read_manifest(&directory, &self.trusted);
         let (manifest, digest) = read.map_err(|error| match error {
@@ -188,7 +188,7 @@ impl ManifestSource for Directories {
             _ => None,
         });
         let index_recall_at_100 = recalls.reduce(f64::min);
-        Ok(BundleFacts { model: manifest.model, version, index_recall_at_100 })
+        Ok(DescribedBundle { model: manifest.model, version, index_recall_at_100 })
     }
 }
 

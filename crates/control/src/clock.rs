@@ -1,14 +1,14 @@
-//! The two clocks: one for people and commands, one for measuring.
+//! The two clocks: one for commands and for people who read them, one for measuring.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since the Unix epoch; may jump.
+/// The wall clock, in milliseconds since the Unix epoch. It may jump.
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since it was started; never jumps.
+/// A clock that counts milliseconds since it was started, and never jumps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Monotonic(Instant);
 
@@ -22,7 +22,7 @@ impl Monotonic {
     }
 }
 
-/// A number that no earlier start of any node is likely to have had.
+/// A number that differs, almost certainly, from that of every earlier start of any node.
 pub(crate) fn incarnation() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (since.as_nanos() as u64) ^ (u64::from(std::process::id()) << 44)

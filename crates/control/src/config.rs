@@ -1,14 +1,11 @@
-//! What a control node needs to know to run.
+//! The config of a control node.
 
 use marquee_bundle::TrustedKeys;
+use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::id::{IdError, check_name};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-
-/// Voters that a group may have. More than five slow every change and gain nothing that anybody
-/// runs a cluster for; an even number tolerates no more failures than one fewer.
-pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
 
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
 /// `trusted_keys` and `min_index_recall`.
@@ -37,38 +34,38 @@ pub const DEFAULT_MIN_INDEX_RECALL: f64 = 0.95;
 /// Why a config is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The cluster's name.
+    /// The cluster's name is malformed.
     #[error(transparent)]
     Name(#[from] IdError),
-    /// A group of this size makes no sense.
+    /// The group has a size that is not allowed.
     #[error("control.voters has {0} entries: a group has 1, 3 or 5 voters")]
     VoterCount(usize),
-    /// An id that is 0 or there twice.
+    /// An id is 0 or there twice.
     #[error("control.voters: id {0} is 0 or there twice; give each voter its own, from 1")]
     VoterId(u64),
-    /// This node is no voter.
+    /// This node is not among the voters.
     #[error(
         "control.id is {id}, but control.voters has only {voters:?}: add it, or correct the id"
     )]
     NotAVoter {
-        /// This node.
+        /// This node's id.
         id: u64,
-        /// Who is.
+        /// The ids of the voters.
         voters: Vec<u64>,
     },
-    /// An address that cannot be connected to.
+    /// An address is malformed.
     #[error(
         "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port"
     )]
     Address {
-        /// Whose.
+        /// The voter's id.
         id: u64,
-        /// What it is.
+        /// The address that was given.
         address: String,
-        /// What is wrong.
+        /// What is wrong with it.
         why: String,
     },
-    /// No replicas at all.
+    /// No replicas would be kept.
     #[error("control.replication_factor is 0: at least 1 replica of each shard is needed")]
     ReplicationFactor,
 }
@@ -133,8 +130,8 @@ mod tests {
         assert_eq!(config(&[]).validate(), Err(ConfigError::VoterCount(0)));
         assert_eq!(config(&[1, 2, 2]).validate(), Err(ConfigError::VoterId(2)));
         assert_eq!(config(&[0, 1, 2]).validate(), Err(ConfigError::VoterId(0)));
-        let stranger = ConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
-        assert_eq!(config(&[4, 3, 2]).validate(), Err(stranger));
+        let not_a_voter = ConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
+        assert_eq!(config(&[4, 3, 2]).validate(), Err(not_a_voter));
         let nothing = ControlConfig { replication_factor: 0, ..config(&[1]) };
         assert_eq!(nothing.validate(), Err(ConfigError::ReplicationFactor));
     }

@@ -1,18 +1,18 @@
-//! A control node, put together.
+//! A control node, assembled from its voter, its duties and its services.
 
 use crate::bundles::{Directories, ManifestSource};
 use crate::clock::incarnation;
 use crate::config::{ConfigError, ControlConfig};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
-use crate::consensus::event::{Event, VoterConfig, VoterError, VoterStatus};
+use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
 use crate::consensus::transport::{Peers, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_MESSAGE_BYTES;
 use crate::leader::Leader;
 use crate::plan_machine::{PlanMachine, Shown};
-use crate::service::ControlApi;
 use crate::service::raft::RaftApi;
+use crate::service::{ControlApi, ControlParts};
 use crate::submit::Submitter;
 use marquee_core::command::State;
 use marquee_core::plan::Plan;
@@ -33,13 +33,13 @@ const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Why a control node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Its config.
+    /// The config is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Its log or state.
+    /// The log or the state cannot be opened.
     #[error(transparent)]
     Voter(#[from] VoterError),
-    /// The system gave it no thread.
+    /// The system gives it no thread.
     #[error("cannot start the control thread: {0}")]
     Thread(std::io::Error),
 }
@@ -56,14 +56,14 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts a control node, which goes on where its data directory stands. Publishes bundles that
-    /// it can read from its own disk. Must be called within a tokio runtime.
+    /// Starts a control node from what its data directory has. It publishes bundles that it can read from its
+    /// own disk. Must be called within a tokio runtime.
     pub async fn start(config: ControlConfig) -> Result<Self, ControlError> {
         let manifests = Arc::new(Directories::new(config.trusted_keys.clone()));
         Self::start_with(config, manifests).await
     }
 
-    /// The same with another source of manifests.
+    /// Starts a control node that reads manifests from `manifests`.
     pub async fn start_with(
         config: ControlConfig,
         manifests: Arc<dyn ManifestSource>,
@@ -100,22 +100,21 @@ impl Control {
         driver.spawn(voter, open, outbox, first).map_err(ControlError::Thread)?;
 
         let leader = Arc::new(Leader::new(consensus.clone(), plan.clone(), evidence.clone()));
-        tasks.spawn(leader.clone().steward());
+        tasks.spawn(leader.clone().run());
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
-        let (id, voters) = (config.id, config.voters.clone());
-        let raft = RaftApi::new(cluster, id, consensus.clone(), leader);
-        let api = ControlApi::new(
-            id,
-            voters,
-            config.min_index_recall,
-            consensus.clone(),
+        let raft = RaftApi::new(cluster, config.id, consensus.clone(), leader);
+        let api = ControlApi::new(ControlParts {
+            id: config.id,
+            voters: config.voters.clone(),
+            min_index_recall: config.min_index_recall,
+            consensus: consensus.clone(),
             submitter,
-            plan.clone(),
+            plan: plan.clone(),
             evidence,
             traffic,
             manifests,
             incarnation,
-        );
+        });
         Ok(Self { consensus, plan, api, raft, tasks: Mutex::new(tasks) })
     }
 
@@ -129,7 +128,7 @@ impl Control {
         RaftServiceServer::new(self.raft.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// The same service without a socket, through the generated trait.
+    /// The control service without a socket, through the generated trait.
     pub fn api(&self) -> ControlApi {
         self.api.clone()
     }
@@ -139,7 +138,7 @@ impl Control {
         self.plan.clone()
     }
 
-    /// Who leads, as this node sees it, and when that changes. Ready for callers: a leader is known.
+    /// The status of this node's voter, and when it changes. Callers can be served once it knows a leader.
     pub fn status(&self) -> watch::Receiver<VoterStatus> {
         self.consensus.status()
     }
@@ -149,15 +148,15 @@ impl Control {
     pub async fn shutdown(&self) {
         let mut status = self.consensus.status();
         if status.borrow().leads() {
-            self.consensus.tell(Event::Resign);
+            self.consensus.tell(RaftEvent::Resign);
             let resigned = status.wait_for(|status| !status.leads());
-            // Alone, or with nobody fit to take over, it keeps what it has.
+            // If no other voter can take over, it stops as the leader.
             let _ = tokio::time::timeout(RESIGN_TIMEOUT, resigned).await;
         }
         self.halt().await;
     }
 
-    /// The same without handing leadership over: the others notice by silence.
+    /// Stops without handing leadership over: the other voters notice its silence.
     pub async fn halt(&self) {
         self.consensus.stop().await;
         let mut tasks =
@@ -181,7 +180,7 @@ fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ConfigError>
         .collect()
 }
 
-/// What opens the voter: at the start, and again after a failure.
+/// Opens the voter, at the start and again after each failure.
 fn opener(config: &ControlConfig, shown: Shown, incarnation: u64) -> Open<PlanMachine> {
     let data_dir: PathBuf = config.data_dir.clone();
     let identity =

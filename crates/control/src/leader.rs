@@ -1,18 +1,18 @@
-//! What only the leader does: take proposals in, keep the roster, and propose what is due.
+//! What only the leader does: it takes proposals, keeps the roster, and proposes what is due.
 //!
 //! Every control node runs this; it is idle where the voter does not lead. Nothing here needs to
-//! survive: the steward proposes what core's pure functions say of the plan at this moment, and
+//! survive: the leader proposes what core's pure functions say of the plan at this moment, and
 //! proposing it twice, or by two nodes that both think they lead, does no harm.
 
 use crate::bundles::delete_bundle;
 use crate::clock::{Monotonic, wall_ms};
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
-use crate::roster::{News, Roster};
+use crate::roster::{ReportNews, Roster};
 use crate::windows::{JUDGE_EVERY_MS, Measured, Windows};
-use marquee_core::command::{Action, AllEvidence, Command, Outcome, Reply, due};
+use marquee_core::command::{Action, AllEvidence, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::Plan;
-use marquee_core::plan::retention::{doomed_bundles, retired};
+use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::rollout::experiment::{ExperimentState, thompson};
 use marquee_core::rollout::judge::{Evidence, judge};
 use marquee_core::rollout::window::{Scope, Window};
@@ -26,9 +26,10 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// How often the leader looks whether something is due: rollouts hold for seconds.
-const STEWARD_TICK: Duration = Duration::from_millis(100);
+const DUTIES_TICK: Duration = Duration::from_millis(100);
 
-/// A bandit's weights change once a minute: users should not be sent to and fro for chance.
+/// After how many windows a bandit's weights change, once a minute: users should not move between arms by
+/// chance.
 const WINDOWS_BETWEEN_WEIGHTS: u64 = 60_000 / JUDGE_EVERY_MS;
 
 /// The leader's part of a control node, whether it leads or not.
@@ -65,8 +66,8 @@ impl Leader {
         *self.consensus.status().borrow()
     }
 
-    /// Commits a command and waits for what it comes to. Refuses when this node does not lead.
-    pub(crate) async fn accept(&self, command: &Command) -> Result<Outcome, Refused> {
+    /// Commits a command and waits for its outcome. Refused when this node does not lead.
+    pub(crate) async fn accept(&self, command: &Command) -> Result<CommandOutcome, Refused> {
         let status = self.status();
         if !status.leads() {
             let leader = Some(status.leader).filter(|&leader| leader != 0);
@@ -76,16 +77,16 @@ impl Leader {
             let plan = self.plan.borrow().clone();
             let mut roster = self.roster();
             roster.lead(status.term);
-            match roster.hear(&plan, command, self.clock.ms()) {
-                News::None => return Ok(Ok(Reply::Done)),
-                News::Refused(refusal) => return Ok(Err(refusal)),
-                News::Some => {}
+            match roster.add_report(&plan, command, self.clock.ms()) {
+                ReportNews::Unchanged => return Ok(Ok(Reply::Done)),
+                ReportNews::Refused(refusal) => return Ok(Err(refusal)),
+                ReportNews::Changed => {}
             }
         }
         self.commit(command).await
     }
 
-    /// Takes in what a router has measured. Refuses when this node does not lead.
+    /// Adds what a router has measured. Refused when this node does not lead.
     pub(crate) fn observe(
         &self,
         (scope, weight_basis_points): &(Scope, u32),
@@ -99,14 +100,14 @@ impl Leader {
         let mut windows = self.windows();
         windows.lead(status.term);
         let now_ms = self.clock.ms();
-        windows.hear(&self.plan.borrow(), scope, *weight_basis_points, window, now_ms);
+        windows.add(&self.plan.borrow(), scope, *weight_basis_points, window, now_ms);
         Ok(())
     }
 
-    /// Has what was measured judged and committed.
+    /// Judges what was measured, and commits the judgements.
     async fn judge(&self) {
-        let ripe = self.windows().ripe(self.clock.ms());
-        for (measured, window) in ripe {
+        let due_windows = self.windows().take_due(self.clock.ms());
+        for (measured, window) in due_windows {
             let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
             let known = evidence.get(&measured.0);
             let Some(action) = judgement(&plan, known, &measured, &window) else { continue };
@@ -118,22 +119,23 @@ impl Leader {
         }
     }
 
-    /// Has what answers were like committed. What cannot be is lost: the next window comes soon.
+    /// Commits the traffic of surfaces. A window that cannot be committed is dropped: the next one comes
+    /// soon.
     async fn record_traffic(&self) {
         let traffic = self.windows().traffic(self.clock.ms(), wall_ms());
         let Some(surfaces) = traffic else { return };
         let action = Action::RecordTraffic { surfaces };
         let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
         if let Err(refused) = self.commit(&command).await {
-            tracing::debug!(%refused, "a window of traffic is lost");
+            tracing::debug!(%refused, "a window of traffic was dropped");
         }
     }
 
-    /// Has versions forgotten that nothing needs, and deletes their bundles if that is wanted.
+    /// Forgets the versions that nothing needs, and deletes their bundles if the policy says so.
     async fn retire(&self) -> Result<(), Refused> {
         let now_ms = wall_ms();
         let plan = self.plan.borrow().clone();
-        let doomed = doomed_bundles(&plan, &retired(&plan, now_ms));
+        let doomed = bundles_to_delete(&plan, &retired(&plan, now_ms));
         let action = Action::RetireVersions;
         self.commit(&Command { request_id: String::new(), now_ms, action }).await?.ok();
         let plan = self.plan.borrow().clone();
@@ -152,21 +154,21 @@ impl Leader {
         Ok(())
     }
 
-    async fn commit(&self, command: &Command) -> Result<Outcome, Refused> {
+    async fn commit(&self, command: &Command) -> Result<CommandOutcome, Refused> {
         let (index, bytes) = self.consensus.propose(command_to_pb(command).encode_to_vec()).await?;
-        let outcome = pb::Outcome::decode(bytes.as_slice()).map_err(|e| e.to_string());
-        let outcome =
-            outcome.and_then(|outcome| outcome_from_pb(outcome).map_err(|e| e.to_string()));
-        outcome.map_err(|why| {
+        let unreadable = |why: String| {
             Refused::Stopped(format!("the outcome of entry {index} is unreadable: {why}"))
-        })
+        };
+        let decoded = pb::CommandOutcome::decode(bytes.as_slice())
+            .map_err(|error| unreadable(error.to_string()))?;
+        outcome_from_pb(decoded).map_err(|error| unreadable(error.to_string()))
     }
 
     /// Does the leader's duties for as long as the node runs.
-    pub(crate) async fn steward(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let mut plan = self.plan.clone();
         let mut status = self.consensus.status();
-        let mut tick = tokio::time::interval(STEWARD_TICK);
+        let mut tick = tokio::time::interval(DUTIES_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // An advance may make the next one due at once, so a new plan is looked at at once.
@@ -215,7 +217,7 @@ impl Leader {
     }
 }
 
-/// The command that takes a window in; none where its trial is over.
+/// The action that adds a window to the evidence; none where its trial is over.
 fn judgement(
     plan: &Plan,
     known: Option<&Evidence>,

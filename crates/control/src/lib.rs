@@ -1,18 +1,18 @@
 //! Control: the raft group that holds the plan, and the services by which it is changed and followed.
 //!
-//! A control node is a voter of a group of one, three or five. Together they replicate core's state
-//! machine ([`marquee_core::command::State`]): nodes, placement, published versions, ensembles,
-//! surfaces, rollouts. [`Control::start`] runs one from a [`ControlConfig`]; [`Control::control_service`] and
+//! A control node is a voter of a group of one, three or five. Together they replicate core's state machine
+//! ([`marquee_core::command::State`]): nodes, placement, published versions, ensembles, surfaces, rollouts.
+//! [`Control::start`] runs one from a [`ControlConfig`]; [`Control::control_service`] and
 //! [`Control::raft_service`] are what it serves.
 //!
-//! From the bottom up: [`consensus`] replicates any [`machine::Machine`] durably; `plan_machine`
-//! makes core's state one; `leader` does what only the leader does; `submit` finds the leader;
-//! [`service`] answers callers.
+//! From the bottom up: [`consensus`] replicates any [`machine::Machine`] durably; `plan_machine` makes core's
+//! state one; `leader` does what only the leader does; `submit` finds the leader; [`service`] answers
+//! callers.
 //!
-//! Invariants: nobody hears "done" before a majority has it on disk; a request id has one outcome;
-//! what a node decides about the plan, core decides, purely. Deliberately missing: changing the voters of a
-//! running group, authentication of peers (they are told apart by the cluster's hash only), and anything
-//! that an answer to a caller waits for.
+//! Invariants: no caller is told that a change is done before a majority has it on disk; a request id has one
+//! outcome; everything that is decided about the plan is decided by core's pure functions. Deliberately
+//! missing: changing the voters of a running group, authentication of peers (they are told apart by the
+//! cluster's hash only), and anything that a recommendation waits for.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,7 @@ mod submit;
 mod test_machine;
 mod windows;
 
-pub use config::{ConfigError, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VOTER_COUNTS};
+pub use config::{ConfigError, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 pub use consensus::event::VoterStatus;
 pub use control::{Control, ControlError};
 pub use roster::NODE_SILENCE_MS;

@@ -1,11 +1,11 @@
-//! What is replicated, as consensus sees it: something that applies commands in order.
+//! The interface between consensus and what it replicates: a state machine that applies commands in order.
 
 /// A deterministic state machine. Equal commands in equal order make equal states on every voter,
 /// so implementations read no clock, no randomness and no disk.
 pub trait Machine {
-    /// Applies one committed command, each exactly once and in order, and says what it came to.
-    /// An error means that this release cannot read the command and ends the voter: going on
-    /// without it would make a state that no other voter has.
+    /// Applies one committed command, each exactly once and in order, and returns its outcome, encoded.
+    /// An error means that this release cannot read the command. It ends the voter: going on
+    /// without the command would make a state that no other voter has.
     fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError>;
 
     /// The whole state, encoded.
@@ -14,11 +14,11 @@ pub trait Machine {
     /// Whether [`restore`](Self::restore) would take these bytes.
     fn check(&self, snapshot: &[u8]) -> Result<(), MachineError>;
 
-    /// Becomes the state of a snapshot, or stays as it is.
+    /// Replaces the state by that of a snapshot, or stays as it is on an error.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError>;
 
-    /// A batch has been applied: the moment to show the new state to the world.
-    fn settle(&mut self) {}
+    /// Called after a batch of commands was applied: the moment to show the new state.
+    fn batch_applied(&mut self) {}
 }
 
 /// Bytes that this release cannot apply.

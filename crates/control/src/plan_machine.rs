@@ -15,11 +15,11 @@ use tokio::sync::watch;
 /// Where a machine shows what it has become.
 #[derive(Clone)]
 pub(crate) struct Shown {
-    /// To everybody.
+    /// The plan, to all who follow it.
     pub(crate) plan: Arc<watch::Sender<Arc<Plan>>>,
-    /// To this node's services and to the leader's judge.
+    /// What was measured, to this node's services and to the leader's judge.
     pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
-    /// To this node's services.
+    /// What answers were like, to this node's services.
     pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
 }
 
@@ -41,9 +41,9 @@ impl PlanMachine {
     }
 }
 
-/// Shows what is new.
-fn show<T: Clone + PartialEq>(shown: &watch::Sender<Arc<T>>, now: &T) {
-    shown.send_if_modified(|shown| {
+/// Shows a value if it is another one than before.
+fn show<T: Clone + PartialEq>(sender: &watch::Sender<Arc<T>>, now: &T) {
+    sender.send_if_modified(|shown| {
         let is_new = **shown != *now;
         if is_new {
             *shown = Arc::new(now.clone());
@@ -53,14 +53,14 @@ fn show<T: Clone + PartialEq>(shown: &watch::Sender<Arc<T>>, now: &T) {
 }
 
 fn parse(snapshot: &[u8]) -> Result<State, MachineError> {
-    let state = pb::State::decode(snapshot).map_err(|e| MachineError(e.to_string()))?;
-    state_from_pb(state).map_err(|e| MachineError(e.to_string()))
+    let decoded = pb::State::decode(snapshot).map_err(|e| MachineError(e.to_string()))?;
+    state_from_pb(decoded).map_err(|e| MachineError(e.to_string()))
 }
 
 impl Machine for PlanMachine {
     fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError> {
-        let command = pb::Command::decode(command).map_err(|e| MachineError(e.to_string()))?;
-        let command = command_from_pb(command).map_err(|e| MachineError(e.to_string()))?;
+        let decoded = pb::Command::decode(command).map_err(|e| MachineError(e.to_string()))?;
+        let command = command_from_pb(decoded).map_err(|e| MachineError(e.to_string()))?;
         let outcome = self.state.apply(index, &command);
         Ok(outcome_to_pb(&outcome).encode_to_vec())
     }
@@ -78,7 +78,7 @@ impl Machine for PlanMachine {
         Ok(())
     }
 
-    fn settle(&mut self) {
+    fn batch_applied(&mut self) {
         let State { plan, evidence, traffic, outcomes: _ } = &self.state;
         show(&self.shown.evidence, evidence);
         show(&self.shown.traffic, traffic);

@@ -1,8 +1,8 @@
-//! Who has reported lately: soft state that only the leader keeps, so that a report that says
-//! nothing new costs nobody a log entry.
+//! Which nodes have reported lately: soft state that only the leader keeps, so that a report that says
+//! nothing new needs no log entry.
 //!
-//! Pure: time is an argument, in milliseconds of any clock that does not jump. A new leader has heard
-//! nobody yet, so it gives every node the full time before it calls one silent.
+//! Pure: time is an argument, in milliseconds of any clock that does not jump. A new leader has no
+//! reports yet, so it gives every node the full time before it calls one silent.
 
 use marquee_core::command::{Action, Command, Refusal, State};
 use marquee_core::plan::Plan;
@@ -13,21 +13,21 @@ pub const NODE_SILENCE_MS: u64 = 3_000;
 
 /// What a report would do to a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Nothing.
-    None,
-    /// Something.
-    Some,
-    /// It is refused.
+pub(crate) enum ReportNews {
+    /// The plan stays as it is.
+    Unchanged,
+    /// The plan changes.
+    Changed,
+    /// The report is refused.
     Refused(Refusal),
 }
 
-/// See the module.
+/// Which nodes have reported, and when, while this node leads.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     /// The term that this node leads in, while it does.
     leading: Option<u64>,
-    heard_at_ms: HashMap<String, u64>,
+    reported_at_ms: HashMap<String, u64>,
     /// Reports that had no news for a plan: its epoch and the report.
     known: HashMap<String, (u64, Action)>,
 }
@@ -48,17 +48,17 @@ impl Roster {
     }
 
     /// A node has reported: whether that would change the plan.
-    pub(crate) fn hear(&mut self, plan: &Plan, report: &Command, now_ms: u64) -> News {
-        let Action::ReportNode { node_id, .. } = &report.action else { return News::Some };
+    pub(crate) fn add_report(&mut self, plan: &Plan, report: &Command, now_ms: u64) -> ReportNews {
+        let Action::ReportNode { node_id, .. } = &report.action else { return ReportNews::Changed };
         if plan.nodes.contains_key(node_id) {
-            self.heard_at_ms.insert(node_id.clone(), now_ms);
+            self.reported_at_ms.insert(node_id.clone(), now_ms);
         }
         let known = self.known.get(node_id);
         if known.is_some_and(|(epoch, known)| *epoch == plan.epoch && *known == report.action) {
-            return News::None;
+            return ReportNews::Unchanged;
         }
-        let news = news(plan, report);
-        if news == News::None {
+        let news = news_of(plan, report);
+        if news == ReportNews::Unchanged {
             self.known.insert(node_id.clone(), (plan.epoch, report.action.clone()));
         }
         news
@@ -69,13 +69,13 @@ impl Roster {
         if self.leading.is_none() {
             return Vec::new();
         }
-        self.heard_at_ms.retain(|node_id, _| plan.nodes.contains_key(node_id));
+        self.reported_at_ms.retain(|node_id, _| plan.nodes.contains_key(node_id));
         self.known.retain(|node_id, _| plan.nodes.contains_key(node_id));
         let mut silent = Vec::new();
         for (node_id, _) in plan.nodes.iter().filter(|(_, node)| node.alive) {
             // Time begins to count when the leader first misses a node.
-            let heard = *self.heard_at_ms.entry(node_id.clone()).or_insert(now_ms);
-            if now_ms.saturating_sub(heard) >= NODE_SILENCE_MS {
+            let reported = *self.reported_at_ms.entry(node_id.clone()).or_insert(now_ms);
+            if now_ms.saturating_sub(reported) >= NODE_SILENCE_MS {
                 silent.push(node_id.clone());
             }
         }
@@ -83,20 +83,21 @@ impl Roster {
     }
 }
 
-/// Tries the report on a copy of the plan: the state machine alone knows what is news to it.
-fn news(plan: &Plan, report: &Command) -> News {
+/// What a report would change. It is tried on a copy of the plan: only the state machine knows.
+fn news_of(plan: &Plan, report: &Command) -> ReportNews {
     let mut state = State::of_plan(plan.clone());
     let unremembered = Command { request_id: String::new(), ..report.clone() };
     match state.apply(u64::MAX, &unremembered) {
-        Err(refusal) => News::Refused(refusal),
-        Ok(_) if state.plan.epoch == plan.epoch => News::None,
-        Ok(_) => News::Some,
+        Err(refusal) => ReportNews::Refused(refusal),
+        Ok(_) if state.plan.epoch == plan.epoch => ReportNews::Unchanged,
+        Ok(_) => ReportNews::Changed,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::command::RefusalKind;
     use marquee_core::plan::{Node, Role};
 
     fn report(node_id: &str, address: &str) -> Command {
@@ -124,12 +125,15 @@ mod tests {
         let mut roster = Roster::default();
         roster.lead(1);
         let State { plan, .. } = state(&["one"]);
-        assert_eq!(roster.hear(&plan, &report("one", "http://a"), 0), News::None);
-        assert_eq!(roster.hear(&plan, &report("one", "http://a"), 0), News::None);
-        assert_eq!(roster.hear(&plan, &report("one", "http://b"), 0), News::Some);
-        assert_eq!(roster.hear(&plan, &report("two", "http://a"), 0), News::Some);
-        let refused = roster.hear(&plan, &report("no name", "http://a"), 0);
-        assert!(matches!(refused, News::Refused(Refusal::Invalid(_))), "{refused:?}");
+        assert_eq!(roster.add_report(&plan, &report("one", "http://a"), 0), ReportNews::Unchanged);
+        assert_eq!(roster.add_report(&plan, &report("one", "http://a"), 0), ReportNews::Unchanged);
+        assert_eq!(roster.add_report(&plan, &report("one", "http://b"), 0), ReportNews::Changed);
+        assert_eq!(roster.add_report(&plan, &report("two", "http://a"), 0), ReportNews::Changed);
+        let refused = roster.add_report(&plan, &report("no name", "http://a"), 0);
+        assert!(
+            matches!(refused, ReportNews::Refused(Refusal { kind: RefusalKind::Invalid, .. })),
+            "{refused:?}"
+        );
     }
 
     #[test]
@@ -137,11 +141,17 @@ mod tests {
         let mut roster = Roster::default();
         let mut state = state(&["one"]);
         roster.lead(1);
-        assert_eq!(roster.hear(&state.plan, &report("one", "http://a"), 0), News::None);
+        assert_eq!(
+            roster.add_report(&state.plan, &report("one", "http://a"), 0),
+            ReportNews::Unchanged
+        );
         let action = Action::SetNodeAlive { node_id: "one".into(), alive: false };
         let gone = Command { request_id: String::new(), now_ms: 0, action };
         state.apply(9, &gone).expect("fine");
-        assert_eq!(roster.hear(&state.plan, &report("one", "http://a"), 0), News::Some);
+        assert_eq!(
+            roster.add_report(&state.plan, &report("one", "http://a"), 0),
+            ReportNews::Changed
+        );
     }
 
     #[test]
@@ -151,12 +161,12 @@ mod tests {
         assert!(roster.silent(&plan, 99_000).is_empty(), "it does not lead");
         roster.lead(1);
         assert!(roster.silent(&plan, 1_000).is_empty());
-        roster.hear(&plan, &report("one", "http://a"), 2_000);
+        roster.add_report(&plan, &report("one", "http://a"), 2_000);
         assert_eq!(roster.silent(&plan, 1_000 + NODE_SILENCE_MS), ["two"]);
         assert_eq!(roster.silent(&plan, 2_000 + NODE_SILENCE_MS), ["one", "two"]);
         roster.retire();
         roster.lead(2);
-        assert!(roster.silent(&plan, 9_500).is_empty(), "a new leader gives everybody time");
+        assert!(roster.silent(&plan, 9_500).is_empty(), "a new leader gives every node time");
         assert_eq!(roster.silent(&plan, 9_500 + NODE_SILENCE_MS), ["one", "two"]);
     }
 }

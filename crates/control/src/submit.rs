@@ -1,14 +1,14 @@
-//! Getting a command to the leader, wherever it is, once.
+//! Brings a command to the leader, wherever it is, and applies it once.
 //!
 //! Any control node takes a command. It is proposed here if this node leads and sent to the leader
-//! otherwise; when leadership moves meanwhile it is sent again, which is safe because the state
-//! machine remembers what a request id came to. So a caller sees a short delay, not an error, when a
+//! otherwise. When leadership moves meanwhile it is sent again, which is safe because the state
+//! machine remembers the outcome of a request id. So a caller sees a short delay, not an error, when a
 //! leader dies.
 
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::Refused;
 use crate::leader::Leader;
-use marquee_core::command::{Command, Outcome};
+use marquee_core::command::{Command, CommandOutcome};
 use marquee_proto::control::v1::TelemetryWindow;
 use marquee_proto::convert::command::command_to_pb;
 use marquee_proto::convert::outcome::outcome_from_pb;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long a command may take in all: longer than two elections.
+/// How long a command may take, all attempts together: longer than two elections.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt at a leader elsewhere may take, so that a hung one is not waited for when
 /// another has been elected.
@@ -33,18 +33,18 @@ const RETRY_WAIT: Duration = Duration::from_millis(50);
 /// Why a command has no outcome. It may have been applied all the same.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SubmitError {
-    /// Time is up.
+    /// No leader took it in time.
     #[error("no leader: {0}; retry with the same request id")]
     NoLeader(String),
     /// It cannot be proposed.
     #[error(transparent)]
     Refused(Refused),
-    /// The leader does not understand it.
+    /// The leader cannot read it.
     #[error("the leader refused the command: {0}")]
     Protocol(String),
 }
 
-/// See the module.
+/// Brings commands to the leader, wherever it is.
 pub(crate) struct Submitter {
     cluster: u64,
     consensus: Consensus,
@@ -53,11 +53,11 @@ pub(crate) struct Submitter {
     peers: HashMap<u64, RaftServiceClient<Channel>>,
 }
 
-/// What came of one attempt.
+/// What came of one attempt to have a command applied.
 enum Attempt {
-    Done(Outcome),
+    Done(CommandOutcome),
     Failed(SubmitError),
-    /// Worth another one.
+    /// It failed for this reason, and another attempt may succeed.
     Again(String),
 }
 
@@ -74,16 +74,16 @@ impl Submitter {
         Self { cluster, consensus, leader, peers }
     }
 
-    /// What the command comes to, whichever node leads.
-    pub(crate) async fn submit(&self, command: &Command) -> Result<Outcome, SubmitError> {
+    /// Has a command applied, whichever node leads, and returns its outcome.
+    pub(crate) async fn submit(&self, command: &Command) -> Result<CommandOutcome, SubmitError> {
         let deadline = Instant::now() + SUBMIT_TIMEOUT;
         let mut status = self.consensus.status();
         loop {
             let now = *status.borrow_and_update();
             let attempt = match now.leader {
                 0 => Attempt::Again("the control nodes have not agreed on one".into()),
-                _ if now.leads() => self.here(command, deadline).await,
-                leader => self.there(leader, command, deadline).await,
+                _ if now.leads() => self.submit_here(command, deadline).await,
+                leader => self.submit_to(leader, command, deadline).await,
             };
             let why = match attempt {
                 Attempt::Done(outcome) => return Ok(outcome),
@@ -93,7 +93,7 @@ impl Submitter {
             if Instant::now() >= deadline {
                 return Err(SubmitError::NoLeader(why));
             }
-            // Nobody to ask: only news can help. Somebody to ask: they may have news already.
+            // Without a leader only a change of status can help. With one, it is asked again soon.
             let wait =
                 if now.leader == 0 { deadline } else { deadline.min(Instant::now() + RETRY_WAIT) };
             tokio::select! {
@@ -107,13 +107,12 @@ impl Submitter {
         }
     }
 
-    /// Hands what a router has measured to the leader, once: the next window is worth more than this one
-    /// late.
+    /// Passes what a router has measured to the leader. It tries once: the next window is worth more than this one
+    /// too late.
     pub(crate) async fn observe(&self, measured: TelemetryWindow) -> Result<(), SubmitError> {
         let now = *self.consensus.status().borrow();
-        let lost = |why: String| SubmitError::NoLeader(why);
         match now.leader {
-            0 => Err(lost("the control nodes have not agreed on one".into())),
+            0 => Err(SubmitError::NoLeader("the control nodes have not agreed on one".into())),
             _ if now.leads() => {
                 let (measured, window) = measured_from_pb(measured)
                     .map_err(|error| SubmitError::Protocol(error.to_string()))?;
@@ -121,23 +120,27 @@ impl Submitter {
             }
             leader => {
                 let peer = self.peers.get(&leader);
-                let peer =
-                    peer.ok_or_else(|| lost(format!("voter {leader} is not in the config")))?;
-                let request = pb::ObserveRequest { cluster: self.cluster, window: Some(measured) };
+                let peer = peer.ok_or_else(|| {
+                    SubmitError::NoLeader(format!("voter {leader} is not in the config"))
+                })?;
+                let request =
+                    pb::ForwardTelemetryRequest { cluster: self.cluster, window: Some(measured) };
                 let until = Instant::now() + ATTEMPT_TIMEOUT;
-                match timeout_at(until, peer.clone().observe(request)).await {
+                match timeout_at(until, peer.clone().forward_telemetry(request)).await {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(status)) if status.code() == Code::InvalidArgument => {
                         Err(SubmitError::Protocol(status.message().into()))
                     }
-                    Ok(Err(status)) => Err(lost(format!("voter {leader}: {}", status.message()))),
-                    Err(_) => Err(lost(format!("voter {leader} does not answer"))),
+                    Ok(Err(status)) => {
+                        Err(SubmitError::NoLeader(format!("voter {leader}: {}", status.message())))
+                    }
+                    Err(_) => Err(SubmitError::NoLeader(format!("voter {leader} does not answer"))),
                 }
             }
         }
     }
 
-    async fn here(&self, command: &Command, deadline: Instant) -> Attempt {
+    async fn submit_here(&self, command: &Command, deadline: Instant) -> Attempt {
         match timeout_at(deadline, self.leader.accept(command)).await {
             Ok(Ok(outcome)) => Attempt::Done(outcome),
             Ok(Err(refused @ Refused::TooLarge { .. })) => {
@@ -150,7 +153,7 @@ impl Submitter {
         }
     }
 
-    async fn there(&self, leader: u64, command: &Command, deadline: Instant) -> Attempt {
+    async fn submit_to(&self, leader: u64, command: &Command, deadline: Instant) -> Attempt {
         let Some(peer) = self.peers.get(&leader) else {
             return Attempt::Again(format!("voter {leader} leads and is not in the config"));
         };

@@ -1,8 +1,8 @@
-//! The windows of telemetry that the leader has heard and not committed yet: soft state. A leader that dies
-//! takes at most these with it, some seconds of measurements; everything older is committed.
+//! The windows of telemetry that the leader has received and not committed yet: soft state. If the leader
+//! dies, at most these are lost, some seconds of measurements; everything older is committed.
 //!
-//! Windows of trials are judged one by one, every [`JUDGE_EVERY_MS`]; what all answers on a surface were like,
-//! those of trials included, is added up apart, for [`TRAFFIC_WINDOW_MS`].
+//! Windows of trials are judged one by one, every [`JUDGE_EVERY_MS`]; what all answers on a surface were
+//! like, those of trials included, is added up apart, for [`TRAFFIC_WINDOW_MS`].
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump.
 
@@ -19,20 +19,20 @@ pub(crate) const JUDGE_EVERY_MS: u64 = WINDOW_MS;
 /// A trial, and the share of its last arm while it was measured.
 pub(crate) type Measured = (String, u32);
 
-/// See the module.
+/// The windows that were received and not committed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     /// The term that this node leads in, while it does.
     leading: Option<u64>,
-    /// What was heard, and when it was first.
-    heard: BTreeMap<Measured, (u64, Window)>,
-    /// Since when surfaces are added up; none before the first.
+    /// The sum of what was received of each trial, and when the first of it was received.
+    received: BTreeMap<Measured, (u64, Window)>,
+    /// Since when surfaces are added up, in ms; none before the first.
     since_ms: Option<u64>,
-    /// By surface.
+    /// The sums of each surface, by name.
     surfaces: BTreeMap<String, Sums>,
 }
 
-/// What was heard of a surface.
+/// What was received of a surface.
 #[derive(Debug, Default)]
 struct Sums {
     automated: u64,
@@ -53,9 +53,9 @@ impl Windows {
         *self = Self::default();
     }
 
-    /// Takes in what a router has measured, at this share of the last arm; of a trial that runs, or it is of no
-    /// use any more for a judgement.
-    pub(crate) fn hear(
+    /// Adds what a router has measured, at this share of the last arm. Windows of a trial are judged only
+    /// while it runs.
+    pub(crate) fn add(
         &mut self,
         plan: &Plan,
         scope: &Scope,
@@ -97,37 +97,45 @@ impl Windows {
         }
         self.since_ms = None;
         let from_ms = wall_ms.saturating_sub(took_ms);
-        let surfaces = std::mem::take(&mut self.surfaces).into_iter();
-        let numbers = |(surface, Sums { automated, dropped, variants }): (String, Sums)| {
-            let variants = variants.iter().map(|(name, it)| (name.clone(), VariantTraffic::of(it)));
-            let variants = variants.collect();
-            let until_ms = wall_ms;
-            (surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants })
-        };
-        Some(surfaces.map(numbers).collect())
+        let mut windows = BTreeMap::new();
+        for (surface, sums) in std::mem::take(&mut self.surfaces) {
+            let Sums { automated, dropped, variants } = sums;
+            let traffic = SurfaceTraffic {
+                from_ms,
+                until_ms: wall_ms,
+                automated,
+                dropped,
+                variants: variants
+                    .into_iter()
+                    .map(|(name, stats)| (name, VariantTraffic::of(&stats)))
+                    .collect(),
+            };
+            windows.insert(surface, traffic);
+        }
+        Some(windows)
     }
 
-    /// What is to be judged now, one window of each trial at most.
-    pub(crate) fn ripe(&mut self, now_ms: u64) -> Vec<(Measured, Window)> {
-        let ripe = |since: u64| now_ms.saturating_sub(since) >= JUDGE_EVERY_MS;
+    /// Takes what is to be judged now, one window of each trial at most.
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<(Measured, Window)> {
         let mut names: Vec<Measured> = Vec::new();
-        for (measured, (since, _)) in &self.heard {
-            if ripe(*since) && names.iter().all(|(trial, _)| *trial != measured.0) {
+        for (measured, (since, _)) in &self.received {
+            let is_due = now_ms.saturating_sub(*since) >= JUDGE_EVERY_MS;
+            if is_due && names.iter().all(|(trial, _)| *trial != measured.0) {
                 names.push(measured.clone());
             }
         }
         names
             .into_iter()
             .filter_map(|name| {
-                let (_, window) = self.heard.remove(&name)?;
+                let (_, window) = self.received.remove(&name)?;
                 Some((name, window))
             })
             .collect()
     }
 
-    /// Adds a window to what is to be judged: also one that could not be committed.
+    /// Adds a window to what is to be judged; also one that could not be committed before.
     pub(crate) fn keep(&mut self, measured: Measured, window: &Window, now_ms: u64) {
-        let (_, sum) = self.heard.entry(measured).or_insert_with(|| (now_ms, Window::default()));
+        let (_, sum) = self.received.entry(measured).or_insert_with(|| (now_ms, Window::default()));
         sum.absorb(window);
     }
 }
@@ -166,15 +174,15 @@ mod tests {
         windows.lead(1);
         let measured = ("home-1".to_owned(), 100);
         let scope = Scope::Trial("home-1".into());
-        windows.hear(&plan, &scope, 100, &window(2), 0);
-        windows.hear(&plan, &scope, 100, &window(3), 1_500);
-        windows.hear(&plan, &Scope::Trial("gone-9".into()), 100, &window(3), 1_500);
-        assert!(windows.ripe(JUDGE_EVERY_MS - 1).is_empty());
-        let ripe = windows.ripe(JUDGE_EVERY_MS);
+        windows.add(&plan, &scope, 100, &window(2), 0);
+        windows.add(&plan, &scope, 100, &window(3), 1_500);
+        windows.add(&plan, &Scope::Trial("gone-9".into()), 100, &window(3), 1_500);
+        assert!(windows.take_due(JUDGE_EVERY_MS - 1).is_empty());
+        let ripe = windows.take_due(JUDGE_EVERY_MS);
         assert_eq!(ripe.len(), 1);
         assert_eq!(ripe[0].0, measured);
         assert_eq!(ripe[0].1.arms[0].requests(), 5);
-        assert!(windows.ripe(99_000).is_empty(), "once");
+        assert!(windows.take_due(99_000).is_empty(), "once");
     }
 
     #[test]
@@ -182,18 +190,18 @@ mod tests {
         let (plan, mut windows) = (plan(), Windows::default());
         windows.lead(1);
         for weight in [100, 1_000] {
-            windows.hear(&plan, &Scope::Trial("home-1".into()), weight, &window(1), 0);
+            windows.add(&plan, &Scope::Trial("home-1".into()), weight, &window(1), 0);
         }
-        let first = windows.ripe(JUDGE_EVERY_MS);
-        let second = windows.ripe(JUDGE_EVERY_MS);
+        let first = windows.take_due(JUDGE_EVERY_MS);
+        let second = windows.take_due(JUDGE_EVERY_MS);
         assert_eq!((first.len(), second.len()), (1, 1), "one a trial at a time");
         assert_ne!(first[0].0, second[0].0);
         windows.keep(("home-1".into(), 100), &window(1), 0);
         windows.lead(1);
-        assert_eq!(windows.ripe(99_000).len(), 1, "it still leads");
+        assert_eq!(windows.take_due(99_000).len(), 1, "it still leads");
         windows.keep(("home-1".into(), 100), &window(1), 0);
         windows.lead(2);
-        assert!(windows.ripe(99_000).is_empty());
+        assert!(windows.take_due(99_000).is_empty());
     }
 
     #[test]
@@ -203,13 +211,13 @@ mod tests {
         plan.surfaces.insert("home".into(), Surface::default());
         assert_eq!(windows.traffic(99_000, 99_000), None, "nothing was heard");
         let of_rollout = Scope::Trial("home-1".into());
-        windows.hear(&plan, &of_rollout, 100, &window(2), 1_000);
-        windows.hear(&plan, &of_rollout, 200, &window(3), 2_000);
+        windows.add(&plan, &of_rollout, 100, &window(2), 1_000);
+        windows.add(&plan, &of_rollout, 200, &window(3), 2_000);
         let mut live = Window::new(1);
         live.arms[0].measure(Measure::Answered, 0, 1.0);
         live.automated = 7;
         for name in ["home", "gone"] {
-            windows.hear(&plan, &Scope::Surface(name.into()), 0, &live, 3_000);
+            windows.add(&plan, &Scope::Surface(name.into()), 0, &live, 3_000);
         }
         assert_eq!(windows.traffic(999 + TRAFFIC_WINDOW_MS, 50_000), None, "it is not over");
         let found = windows.traffic(1_000 + TRAFFIC_WINDOW_MS, 50_000).expect("it is over");
@@ -220,6 +228,6 @@ mod tests {
             home.variants.iter().map(|(name, it)| (name.as_str(), it.requests)).collect();
         assert_eq!(requests, [("baseline", 5), ("candidate", 0), ("live", 1)]);
         assert_eq!(windows.traffic(99_000, 99_000), None, "once");
-        assert_eq!(windows.ripe(99_000).len(), 1, "and the trial is judged all the same");
+        assert_eq!(windows.take_due(99_000).len(), 1, "and the trial is judged all the same");
     }
 }

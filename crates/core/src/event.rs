@@ -1,30 +1,30 @@
-//! What somebody did with an item.
+//! Events: what users do with items.
 
-/// The kind of an event.
+/// What a user did with an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum EventType {
-    /// Nothing that we know: refused.
+    /// No type that this release knows. The event is refused.
     #[default]
     Unknown = 0,
-    /// Was shown the item.
+    /// The user was shown the item.
     Impression = 1,
-    /// Opened it.
+    /// The user opened the item.
     Click = 2,
-    /// Watched, listened to or played it; the value is seconds.
+    /// The user watched, listened to or played the item. The event's value is seconds.
     Play = 3,
-    /// Bought it; the value is money.
+    /// The user bought the item. The event's value is money.
     Purchase = 4,
-    /// Rated it; the value is the rating.
+    /// The user rated the item. The event's value is the rating.
     Rating = 5,
 }
 
 impl EventType {
-    /// All that can be recorded.
+    /// Every type that can be recorded.
     pub const ALL: [Self; 5] =
         [Self::Impression, Self::Click, Self::Play, Self::Purchase, Self::Rating];
 
-    /// As exports write it.
+    /// Its name in exports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -36,27 +36,27 @@ impl EventType {
         }
     }
 
-    /// Whether it says that the user has had the item, and not only seen its picture.
+    /// Whether the user has had the item, and was not only shown it.
     pub fn is_consumption(self) -> bool {
         matches!(self, Self::Click | Self::Play | Self::Purchase | Self::Rating)
     }
 }
 
-/// What somebody did with an item, and what recommended it.
+/// What a user did with an item, and the answer that recommended it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
-    /// Names it for ever; empty: made of the rest.
+    /// The event's id; empty: an id is made of all other fields.
     pub event_id: String,
-    /// Who.
+    /// The user's id.
     pub user_id: String,
-    /// With what.
+    /// The item's id.
     pub item_id: String,
-    /// What was done.
+    /// What the user did.
     pub event_type: EventType,
-    /// Seconds, money or a rating, as the type has it.
+    /// Seconds, money or a rating, depending on the type.
     pub value: f64,
-    /// Milliseconds since 1970; 0: when it arrived.
+    /// When, in ms since the Unix epoch; 0: when it arrived.
     pub time_ms: u64,
-    /// The answer that the item was in; empty: none, or none that is known.
+    /// The id of the answer that the item was in; empty: none that is known.
     pub recommendation_id: String,
 }

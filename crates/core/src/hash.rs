@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-/// What a hash is for; a part of it, so that purposes do not correlate.
+/// What a hash is for. It is a part of the hash, so that hashes for different purposes do not correlate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -15,15 +15,15 @@ pub enum Purpose {
     Bucket = 2,
     /// How much a node wants a shard.
     Placement = 3,
-    /// Which group of users a mean is kept for.
+    /// Which of the groups that means are kept by a user is in.
     Group = 7,
     /// Which control nodes belong together.
     Cluster = 4,
-    /// Who a user is, in the log of exposures.
+    /// A user's id in the log of exposures.
     Exposure = 5,
     /// Which answers are in a sample.
     Sample = 6,
-    /// Which items were seen, where they are counted.
+    /// An item's id where different items are counted.
     Item = 8,
 }
 
@@ -37,7 +37,8 @@ pub fn stable_hash(purpose: Purpose, parts: &[&[u8]]) -> u64 {
     hasher.digest()
 }
 
-/// XXH3-64 of one text, as it is: a tenth of the time of [`stable_hash`], for what every answer does ten times.
+/// XXH3-64 of one text without its length. It takes a tenth of the time of [`stable_hash`], for what is
+/// hashed ten times for each answer.
 pub fn stable_hash_of(purpose: Purpose, text: &str) -> u64 {
     xxh3_64_with_seed(text.as_bytes(), purpose as u64)
 }

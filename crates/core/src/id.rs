@@ -9,39 +9,39 @@ use std::str::FromStr;
 /// Why an id or a name is refused. `field` is the request's or file's name for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Nothing where a name is needed.
+    /// It is empty.
     #[error("{field} is empty: give 1 to {max} bytes")]
     Empty {
-        /// Which field.
+        /// The field's name in the request or file.
         field: String,
         /// Its bound in bytes.
         max: usize,
     },
-    /// Longer than the bound.
+    /// It is longer than the bound.
     #[error("{field} has {length} bytes: at most {max} are allowed")]
     TooLong {
-        /// Which field.
+        /// The field's name in the request or file.
         field: String,
         /// How long it is, in bytes.
         length: usize,
         /// Its bound in bytes.
         max: usize,
     },
-    /// A character that would break a file name, a table or a shell line.
+    /// It has a character that would break a file name, a table or a shell line.
     #[error(
         "{field} {name:?} has a character that names may not have: use letters, digits, '-', '_' and '.', \
          and begin with a letter or digit"
     )]
     Character {
-        /// Which field.
+        /// The field's name in the request or file.
         field: String,
         /// The whole name.
         name: String,
     },
-    /// Not of the form `model@version`.
+    /// It is not of the form `model@version`.
     #[error("{text:?} is not a model version: write it as model@version, such as films@3")]
     Version {
-        /// What was given.
+        /// The text that was given.
         text: String,
     },
 }
@@ -55,8 +55,8 @@ pub fn check_id(field: &str, id: &str) -> Result<(), IdError> {
 /// `[A-Za-z0-9._-]`, beginning with a letter or digit.
 pub fn check_name(field: &str, name: &str) -> Result<(), IdError> {
     check_length(field, name, MAX_NAME_BYTES)?;
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !name.chars().all(fine) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.chars().all(is_allowed) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err(IdError::Character { field: field.into(), name: name.into() });
     }
     Ok(())

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  0  1  layout of the record, 1
-//!  1  1  side of the rollout: 0 none, 1 baseline, 2 candidate
+//!  1  1  variant of the rollout: 0 none, 1 baseline, 2 candidate
 //!  2  1  fallback reason, as marquee.v1.FallbackReason numbers it
 //!  3  8  when it was answered, milliseconds since 1970
 //! 11  8  XXH3-64 of the user's id
@@ -19,6 +19,7 @@ use crate::bytes::{Fields, put_text};
 use crate::log::{Frame, LogError, LogOptions, LogWriter};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::hash::{Purpose, stable_hash};
+use marquee_core::plan::Variant;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -29,30 +30,6 @@ const LAYOUT: u8 = 1;
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Bytes that wait for the disk at most.
 const BUFFER_BYTES: usize = 8 << 20;
-
-/// Which side of a rollout answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Side {
-    /// No rollout was running.
-    #[default]
-    None = 0,
-    /// What was live before.
-    Baseline = 1,
-    /// What is being tried.
-    Candidate = 2,
-}
-
-impl Side {
-    /// As exports write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Baseline => "baseline",
-            Self::Candidate => "candidate",
-        }
-    }
-}
 
 /// An answer. `S` is `&str` where it is written and `String` where it is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,8 +47,8 @@ pub struct Exposure<S> {
     pub ensemble: S,
     /// The rollout that runs there or the experiment that the user takes part in; or empty.
     pub rollout_id: S,
-    /// Whose side of it served.
-    pub side: Side,
+    /// Which variant of the rollout served.
+    pub variant: Variant,
     /// The versions in it.
     pub models: Vec<(S, u64)>,
     /// Under which plan.
@@ -80,6 +57,15 @@ pub struct Exposure<S> {
     pub fallback_reason: u8,
     /// What was shown, best first.
     pub item_ids: Vec<S>,
+}
+
+/// The number that stands for a variant in a record.
+fn variant_byte(variant: Variant) -> u8 {
+    match variant {
+        Variant::None => 0,
+        Variant::Baseline => 1,
+        Variant::Candidate => 2,
+    }
 }
 
 impl Exposure<String> {
@@ -94,10 +80,10 @@ impl Exposure<String> {
         if fields.byte()? != LAYOUT {
             return None;
         }
-        let side = match fields.byte()? {
-            0 => Side::None,
-            1 => Side::Baseline,
-            2 => Side::Candidate,
+        let variant = match fields.byte()? {
+            0 => Variant::None,
+            1 => Variant::Baseline,
+            2 => Variant::Candidate,
             _ => return None,
         };
         let fallback_reason = fields.byte()?;
@@ -118,7 +104,7 @@ impl Exposure<String> {
             surface,
             ensemble,
             rollout_id,
-            side,
+            variant,
             models,
             plan_epoch,
             fallback_reason,
@@ -136,13 +122,13 @@ impl<S: AsRef<str>> Exposure<S> {
             surface,
             ensemble,
             rollout_id,
-            side,
+            variant,
             models,
             plan_epoch,
             fallback_reason,
             item_ids,
         } = self;
-        out.extend_from_slice(&[LAYOUT, *side as u8, *fallback_reason]);
+        out.extend_from_slice(&[LAYOUT, variant_byte(*variant), *fallback_reason]);
         for number in [time_ms, user_hash, plan_epoch] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -335,7 +321,7 @@ mod tests {
             surface: "home",
             ensemble: "films@2",
             rollout_id: "home-1",
-            side: Side::Candidate,
+            variant: Variant::Candidate,
             models: vec![("films", 2), ("music", 1)],
             plan_epoch: 9,
             fallback_reason: 4,
@@ -357,7 +343,7 @@ mod tests {
         let read = owned(&exposure("r"));
         assert_eq!(read.recommendation_id, "r");
         assert_eq!((read.surface.as_str(), read.ensemble.as_str()), ("home", "films@2"));
-        assert_eq!((read.rollout_id.as_str(), read.side), ("home-1", Side::Candidate));
+        assert_eq!((read.rollout_id.as_str(), read.variant), ("home-1", Variant::Candidate));
         assert_eq!(read.models, [("films".into(), 2), ("music".into(), 1)]);
         assert_eq!((read.plan_epoch, read.fallback_reason, read.time_ms), (9, 4, 7));
         assert_eq!(read.item_ids, ["a", "b"]);

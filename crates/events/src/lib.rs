@@ -31,7 +31,7 @@ pub mod rules;
 
 pub use counts::{Counters, Counts};
 pub use event::{Quarantined, StoredEvent, complete};
-pub use exposure::{Exposure, ExposureLog, ExposureSettings, Side, is_sampled};
+pub use exposure::{Exposure, ExposureLog, ExposureSettings, is_sampled};
 pub use journal::{EventLog, EventSettings, EventSink, Outcome, Pending, RecordError, Recorded};
 pub use log::{Contents, Fsync, LogError};
 pub use marquee_core::event::{Event, EventType};

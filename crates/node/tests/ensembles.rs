@@ -9,7 +9,7 @@ use marquee_bundle::{
 };
 use marquee_client::loopback_address;
 use marquee_core::model::recipe::{HistoryWeights, NeighbourSearch, Recipe};
-use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::diversify::{Diversity, ItemFeatures, diversify};
 use marquee_core::ranking::fuse::Candidate;
 use marquee_node::serve::{Node, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
@@ -392,9 +392,9 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
             for (user, history) in HISTORIES.iter().enumerate() {
                 let unseen = TASTE_KNOWS.filter(|item| !history.contains(item));
                 let list = ranked(unseen.map(|item| (item, f64::from(likes(user, item)))));
-                let facts: Vec<ItemFacts> = list
+                let facts: Vec<ItemFeatures> = list
                     .iter()
-                    .map(|&(item, _)| ItemFacts {
+                    .map(|&(item, _)| ItemFeatures {
                         vector: (0..RANK).map(|at| factor(item, at)).collect(),
                         tags: vec![GENRES[item % 3].into()],
                     })

@@ -1,16 +1,16 @@
 //! What the operations of a node cost so far, and how its searches were made.
 
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_core::time_spent::Spent;
+use marquee_core::time_spent::TimeSpent;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The time that the operations took together, on whichever threads, and how searches were made.
 #[derive(Debug, Default)]
 pub struct OperationsSpent {
     /// Time of looking rows up.
-    pub lookup: Spent,
+    pub lookup: TimeSpent,
     /// Time of searching for items, and of describing them.
-    pub search: Spent,
+    pub search: TimeSpent,
     /// How the searches were made.
     pub strategies: StrategyCounts,
 }

@@ -1,14 +1,14 @@
-//! The thread that owns a voter, and the handle by which everybody else talks to it.
+//! The thread that owns a voter, and the handle by which all other code talks to it.
 //!
 //! One loop: wait for an input or the next tick, take what else has arrived meanwhile, flush. Inputs wake
-//! it at once; nothing is polled. A tick is a promise that time went by, so ticks that a stalled
-//! machine missed are not made up for: a voter that was frozen has not heard silence.
+//! it at once; nothing is polled. A tick means that time went by while the voter listened, so ticks
+//! that a stalled machine missed are not made up for.
 //!
-//! When the voter ends by an error (a full disk, an unreadable entry), the loop answers everybody
+//! When the voter ends by an error (a full disk, an unreadable entry), the loop tells all callers
 //! that it is not running, and opens the voter again from its store, with growing waits, for ever:
 //! the node's other roles go on meanwhile.
 
-use super::event::{Answer, Effect, Event, Refused, VoterError, VoterStatus};
+use super::event::{Effect, RaftEvent, Refused, VoterError, VoterReply, VoterStatus};
 use super::voter::Voter;
 use crate::machine::Machine;
 use marquee_proto::raft::v1 as pb;
@@ -21,20 +21,23 @@ use tokio::sync::{oneshot, watch};
 /// Time between ticks. With elections after 10 to 20 of them, a dead leader is replaced after half
 /// a second to one second, and heartbeats (every second tick) cost next to nothing.
 pub const TICK: Duration = Duration::from_millis(50);
-/// Inputs that may wait for the thread. Messages beyond it are dropped, as a network drops them;
+/// How many inputs may wait for the thread. Messages beyond it are dropped, as a network drops them;
 /// requests are refused.
 const MAX_INPUTS: usize = 4_096;
-/// Inputs that one flush serves, so that a flood of them does not keep answers waiting.
+/// How many inputs one flush serves, so that a flood of them does not keep replies waiting.
 const MAX_BATCH: usize = 512;
 /// Waits before a failed voter is opened again: the first and the longest.
 const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
 
-pub(crate) type Reply = oneshot::Sender<Result<Answer, Refused>>;
-pub(crate) type Open<M> = Box<dyn FnMut() -> Result<Voter<M, Reply>, VoterError> + Send>;
+/// Where the reply to a request goes.
+pub(crate) type ReplySender = oneshot::Sender<Result<VoterReply, Refused>>;
+/// Opens the voter from its store.
+pub(crate) type Open<M> = Box<dyn FnMut() -> Result<Voter<M, ReplySender>, VoterError> + Send>;
+/// Where messages to other voters go.
 pub(crate) type Outbox = Arc<dyn Fn(pb::Message) + Send + Sync>;
 
 enum Input {
-    Event(Event<Reply>),
+    Event(RaftEvent<ReplySender>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -48,34 +51,39 @@ pub struct Consensus {
 impl Consensus {
     /// Proposes a command and waits until it is applied here: its index and outcome.
     pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
-        match self.ask(|reply| Event::Propose { command, reply }).await? {
-            Answer::Applied { index, outcome } => Ok((index, outcome)),
-            Answer::UpToDate => Err(Refused::Stopped("it answered another question".into())),
+        match self.ask(|reply| RaftEvent::Propose { command, reply }).await? {
+            VoterReply::Applied { index, outcome } => Ok((index, outcome)),
+            VoterReply::UpToDate => {
+                Err(Refused::Stopped("it gave the reply to another request".into()))
+            }
         }
     }
 
     /// Waits until everything that was committed before the call is applied here.
     pub async fn catch_up(&self) -> Result<(), Refused> {
-        self.ask(|reply| Event::Read { reply }).await.map(|_| ())
+        self.ask(|reply| RaftEvent::Read { reply }).await.map(|_| ())
     }
 
-    async fn ask(&self, event: impl FnOnce(Reply) -> Event<Reply>) -> Result<Answer, Refused> {
-        let (reply, answer) = oneshot::channel();
+    async fn ask(
+        &self,
+        event: impl FnOnce(ReplySender) -> RaftEvent<ReplySender>,
+    ) -> Result<VoterReply, Refused> {
+        let (reply, replied) = oneshot::channel();
         match self.inputs.try_send(Input::Event(event(reply))) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(Refused::Busy),
             Err(TrySendError::Disconnected(_)) => return Err(stopped()),
         }
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        replied.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Passes something on that needs no answer. Dropped when the thread is overloaded.
-    pub(crate) fn tell(&self, event: Event<Reply>) {
-        // Raft expects losses, and a stopped voter has no use for it.
+    /// Passes an event on that needs no reply. It is dropped when the thread is overloaded.
+    pub(crate) fn tell(&self, event: RaftEvent<ReplySender>) {
+        // Raft copes with losses, and a stopped voter needs no events.
         let _ = self.inputs.try_send(Input::Event(event));
     }
 
-    /// What the voter says of itself, and when that changes.
+    /// The status of the voter, and when it changes.
     pub fn status(&self) -> watch::Receiver<VoterStatus> {
         self.status.clone()
     }
@@ -84,7 +92,7 @@ impl Consensus {
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
         let mut input = Input::Stop(done);
-        // The queue is full for moments only; a missing thread is what we want.
+        // The queue is full for moments only. Without a thread there is nothing to stop.
         while let Err(TrySendError::Full(back)) = self.inputs.try_send(input) {
             input = back;
             tokio::time::sleep(TICK).await;
@@ -115,7 +123,7 @@ impl Driver {
     /// it has failed.
     pub(crate) fn spawn<M: Machine + Send + 'static>(
         self,
-        voter: Voter<M, Reply>,
+        voter: Voter<M, ReplySender>,
         open: Open<M>,
         outbox: Outbox,
         campaign: bool,
@@ -142,9 +150,9 @@ struct Loop<M> {
 }
 
 impl<M: Machine> Loop<M> {
-    fn run(mut self, voter: Voter<M, Reply>, campaign: bool) {
+    fn run(mut self, voter: Voter<M, ReplySender>, campaign: bool) {
         let mut voter = voter;
-        let mut first = campaign.then_some(Event::Campaign);
+        let mut first = campaign.then_some(RaftEvent::Campaign);
         loop {
             // Raft panics where it finds its own rules broken; the voter is lost then, the node not.
             let end = catch_unwind(AssertUnwindSafe(|| self.serve(&mut voter, first.take())));
@@ -173,7 +181,7 @@ impl<M: Machine> Loop<M> {
                         None => return,
                     }
                     // Nobody else can lead a group of one.
-                    first = (voter.store().voters() == [id]).then_some(Event::Campaign);
+                    first = (voter.store().voters() == [id]).then_some(RaftEvent::Campaign);
                     tracing::info!(voter = id, "the control role is back");
                 }
             }
@@ -181,7 +189,11 @@ impl<M: Machine> Loop<M> {
     }
 
     /// Runs the voter until it ends.
-    fn serve(&mut self, voter: &mut Voter<M, Reply>, mut first: Option<Event<Reply>>) -> End {
+    fn serve(
+        &mut self,
+        voter: &mut Voter<M, ReplySender>,
+        mut first: Option<RaftEvent<ReplySender>>,
+    ) -> End {
         loop {
             let outbox = &self.outbox;
             let out = &mut |effect| perform(outbox, effect);
@@ -198,7 +210,7 @@ impl<M: Machine> Loop<M> {
                 batch.push(input);
             }
             if Instant::now() >= self.next_tick {
-                batch.push(Input::Event(Event::Tick));
+                batch.push(Input::Event(RaftEvent::Tick));
                 let due = self.next_tick + TICK;
                 self.next_tick = due.max(Instant::now());
             }
@@ -233,7 +245,7 @@ impl<M: Machine> Loop<M> {
     }
 
     /// Opens the voter again, however long it takes; none when told to stop meanwhile.
-    fn reopen(&mut self, mut why: String) -> Option<Voter<M, Reply>> {
+    fn reopen(&mut self, mut why: String) -> Option<Voter<M, ReplySender>> {
         let mut wait = REOPEN_WAIT.start;
         loop {
             let until = Instant::now() + wait;
@@ -243,7 +255,9 @@ impl<M: Machine> Loop<M> {
                     .inputs
                     .recv_timeout(until.saturating_duration_since(Instant::now()))
                 {
-                    Ok(Input::Event(Event::Propose { reply, .. } | Event::Read { reply })) => {
+                    Ok(Input::Event(
+                        RaftEvent::Propose { reply, .. } | RaftEvent::Read { reply },
+                    )) => {
                         let _ = reply.send(Err(Refused::Stopped(why.clone())));
                     }
                     Ok(Input::Event(_)) => {}
@@ -265,10 +279,10 @@ impl<M: Machine> Loop<M> {
     }
 }
 
-fn perform(outbox: &Outbox, effect: Effect<Reply>) {
+fn perform(outbox: &Outbox, effect: Effect<ReplySender>) {
     match effect {
         Effect::Send(message) => outbox(message),
-        Effect::Answer { reply, result } => {
+        Effect::Reply { reply, result } => {
             // The caller may have gone.
             let _ = reply.send(result);
         }

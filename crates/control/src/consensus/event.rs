@@ -1,18 +1,17 @@
-//! What happens to a voter, what it does, and what it says of itself.
+//! The interface of a voter: what happens to it, what it does, and its status.
 
 use super::store::StoreError;
 use super::wire::MAX_COMMAND_BYTES;
 use crate::machine::MachineError;
 use marquee_proto::raft::v1 as pb;
 
-/// Changes that may wait for their commit at once; each is a caller's request.
+/// How many changes may wait for their commit at once; each is a caller's request.
 pub(crate) const MAX_PENDING: usize = 1_024;
 
 /// How a voter runs.
 #[derive(Clone, Debug)]
 pub struct VoterConfig {
-    /// Ticks without word from the leader until a voter stands for election, at least; and the
-    /// range above it from which the actual number is drawn.
+    /// The range from which a voter draws after how many ticks without word from the leader it stands for election.
     pub election_ticks: std::ops::Range<usize>,
     /// Ticks between heartbeats.
     pub heartbeat_ticks: usize,
@@ -22,7 +21,7 @@ pub struct VoterConfig {
     pub snapshot_every_bytes: u64,
     /// Entries kept before a snapshot for followers that are a little behind.
     pub keep_entries: u64,
-    /// Different at every start of the same voter.
+    /// A number that differs at every start of the same voter.
     pub incarnation: u64,
 }
 
@@ -39,44 +38,44 @@ impl Default for VoterConfig {
     }
 }
 
-/// All that can happen to a voter. `T` is where an answer goes.
+/// All that can happen to a voter. `T` is where a reply goes.
 #[derive(Debug)]
-pub enum Event<T> {
-    /// Time went by.
+pub enum RaftEvent<T> {
+    /// One tick of time has passed.
     Tick,
-    /// Another voter says something.
+    /// A message of another voter arrived.
     Message(Box<pb::Message>),
-    /// Somebody wants a command in the log.
+    /// A caller proposes a command.
     Propose {
         /// The encoded command.
         command: Vec<u8>,
-        /// Who hears what it came to.
+        /// Where its outcome goes.
         reply: T,
     },
-    /// Somebody wants to read what was committed up to now.
+    /// A caller wants to read everything that was committed up to now.
     Read {
-        /// Who hears when this voter has it.
+        /// Where the news goes that this voter has applied it.
         reply: T,
     },
     /// This voter stands for election now.
     Campaign,
-    /// Leadership should move.
+    /// Leadership should move to another voter.
     Transfer {
-        /// To whom.
+        /// The raft id of that voter.
         to: u64,
     },
-    /// Leadership should move to whoever is fittest, if this voter has it.
+    /// Leadership should move to the voter with the most of the log, if this voter leads.
     Resign,
     /// The network lost messages to a voter.
     Unreachable {
-        /// To whom.
+        /// The raft id of that voter.
         voter: u64,
     },
-    /// A snapshot went out to a voter, or could not.
+    /// A snapshot was sent to a voter, or could not be sent.
     SnapshotSent {
-        /// To whom.
+        /// The raft id of that voter.
         voter: u64,
-        /// Whether it did.
+        /// Whether it was sent.
         sent: bool,
     },
 }
@@ -84,51 +83,51 @@ pub enum Event<T> {
 /// All that a voter does to the world.
 #[derive(Debug)]
 pub enum Effect<T> {
-    /// A message to another voter.
+    /// Sends a message to another voter.
     Send(pb::Message),
-    /// An answer.
-    Answer {
-        /// To whom.
+    /// Replies to a caller.
+    Reply {
+        /// Where the reply goes.
         reply: T,
-        /// What.
-        result: Result<Answer, Refused>,
+        /// The reply.
+        result: Result<VoterReply, Refused>,
     },
 }
 
-/// What a caller hears when all went well.
+/// What a caller gets when its request was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum VoterReply {
     /// The command was committed and applied, with this outcome.
     Applied {
-        /// Its index.
+        /// The command's index in the log.
         index: u64,
-        /// What the state machine said.
+        /// The outcome that the state machine gave, encoded.
         outcome: Vec<u8>,
     },
     /// Everything that was committed when the caller asked is applied here.
     UpToDate,
 }
 
-/// Why a request has no answer. None of them says that a command was not, or will not be, applied
+/// Why a request has no reply. None of them says that a command was not, or will not be, applied
 /// except [`Refused::NotLeader`], [`Refused::Busy`] and [`Refused::TooLarge`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Another voter leads, or nobody does.
     #[error("this control node does not lead")]
     NotLeader {
-        /// Who does, as far as known.
+        /// The raft id of the leader, as far as known.
         leader: Option<u64>,
     },
     /// Leadership moved while the command was on its way.
     #[error("leadership moved before the change was committed: retry with the same request id")]
     Lost,
-    /// Too much is under way.
+    /// Too many changes wait to be committed.
     #[error("{MAX_PENDING} changes are waiting to be committed: retry later")]
     Busy,
-    /// The command is larger than any that makes sense.
+    /// The command is larger than its bound.
     #[error("the change has {bytes} bytes: at most {MAX_COMMAND_BYTES} are allowed")]
     TooLarge {
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
     },
     /// No leader confirmed a read in time.
@@ -142,30 +141,30 @@ pub enum Refused {
 /// Why a voter ended. The driver opens it again from its store.
 #[derive(Debug, thiserror::Error)]
 pub enum VoterError {
-    /// Its store failed.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A committed command or a snapshot cannot be applied here.
     #[error("entry {index} of the control log cannot be applied: {error}")]
     Machine {
-        /// Which entry, or the snapshot's index.
+        /// The entry's index, or the snapshot's.
         index: u64,
-        /// Why.
+        /// Why it cannot be applied.
         error: MachineError,
     },
-    /// The leader remembers acknowledgements that the store does not.
+    /// The leader knows of acknowledgements that the store does not have.
     #[error(
         "the leader knows {acknowledged} entries that this voter had acknowledged, but its log ends at {last}: \
          its disk was lost or put back to an older state; remove its data directory and start it with a \
          new voter id"
     )]
     Forgotten {
-        /// What the leader knows.
+        /// The index that the leader knows to be acknowledged.
         acknowledged: u64,
-        /// What the log has.
+        /// The last index of the log.
         last: u64,
     },
-    /// Its directory cannot be made.
+    /// The data directory cannot be made.
     #[error("control.data_dir: {0}")]
     DataDir(String),
     /// Raft refused its configuration or state.
@@ -173,16 +172,16 @@ pub enum VoterError {
     Raft(String),
 }
 
-/// What others may know of a voter.
+/// What a voter shows of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoterStatus {
-    /// Its id.
+    /// The voter's raft id.
     pub id: u64,
-    /// Who leads, 0: nobody that it knows of.
+    /// The raft id of the leader; 0: none that it knows of.
     pub leader: u64,
-    /// Raft's term.
+    /// The raft term.
     pub term: u64,
-    /// The last applied index.
+    /// The index of the last entry that it has applied.
     pub applied: u64,
 }
 

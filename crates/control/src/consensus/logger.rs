@@ -42,7 +42,7 @@ impl Drain for ToTracing {
     }
 }
 
-/// Whether anybody listens: raft logs on every message.
+/// Whether the level is enabled: raft logs on every message.
 fn wanted(level: Level) -> bool {
     match level {
         Level::Critical | Level::Error => tracing::enabled!(target: "raft", tracing::Level::ERROR),

@@ -1,13 +1,13 @@
 //! Consensus: a raft group of one, three or five voters that replicates a [`Machine`].
 //!
 //! From the inside out: [`voter`] is one voter as a synchronous state machine over its [`store`], with
-//! everything that can happen to it in [`event`];
-//! [`driver`] gives it a thread, a clock and an async handle; [`transport`] carries messages between
-//! voters. [`wire`] is the only place where raft's generated types meet ours.
+//! everything that can happen to it in [`event`]; [`driver`] gives it a thread, a clock and an async handle;
+//! [`transport`] carries messages between voters. [`wire`] is the only place where raft's generated types
+//! meet ours.
 //!
 //! The algorithm is the `raft` crate's (Ongaro and Ousterhout 2014, with pre-vote, check-quorum and
-//! read-index); what is here is what the crate leaves to its user: durability, time, the network,
-//! answers to callers, and the rule that nobody hears "done" before a majority has it on disk.
+//! read-index); what is here is what the crate leaves to its user: durability, time, the network, answers to
+//! callers, and the rule that no caller is told that a change is done before a majority has it on disk.
 //!
 //! [`Machine`]: crate::machine::Machine
 

@@ -1,4 +1,4 @@
-//! Linearizable reads: which callers wait to hear that this voter is up to date, and for what.
+//! Linearizable reads: callers who wait until this voter is up to date.
 //!
 //! A read costs no log entry: the leader confirms by a round of heartbeats that it still leads and
 //! says which index was committed then (Ongaro's thesis, 6.4); the reader waits until that is applied
@@ -10,16 +10,16 @@ const RESEND_TICKS: u64 = 4;
 /// Ticks until a caller is told that there is no leader. Beyond an election, so that a read in the middle
 /// of one succeeds.
 const GIVE_UP_TICKS: u64 = 60;
-/// Callers that may wait at once. Each is a request of an operator or a node that just started.
+/// How many callers may wait at once. Each is a request of an operator or a node that just started.
 const MAX_WAITING: usize = 1_024;
 
-/// One caller.
+/// One caller who waits.
 struct Waiting<T> {
     reply: T,
     give_up_at: u64,
 }
 
-/// Callers whose question travels under one context.
+/// Callers who wait for raft's answer to one context.
 struct Asked<T> {
     context: Vec<u8>,
     resend_at: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Reads<T> {
     now: u64,
     fresh: Vec<Waiting<T>>,
     asked: Vec<Asked<T>>,
-    /// Answered by raft: these wait for the index to be applied.
+    /// Callers whom raft has answered. They wait until the index is applied.
     confirmed: Vec<(u64, Vec<Waiting<T>>)>,
 }
 
@@ -54,7 +54,7 @@ impl<T> Reads<T> {
         }
     }
 
-    /// Takes a caller in, or gives it back when there are too many.
+    /// Adds a caller, or returns it when there are too many.
     pub(crate) fn add(&mut self, reply: T) -> Result<(), T> {
         let waiting = self.fresh.len()
             + self.asked.iter().map(|asked| asked.waiting.len()).sum::<usize>()
@@ -82,7 +82,7 @@ impl<T> Reads<T> {
         Some(context)
     }
 
-    /// Raft's answer to a context: who asked under it may read once `index` is applied.
+    /// Notes raft's answer to a context: its callers may read once `index` is applied.
     pub(crate) fn confirm(&mut self, context: &[u8], index: u64) {
         if let Some(at) = self.asked.iter().position(|asked| asked.context == context) {
             self.confirmed.push((index, self.asked.swap_remove(at).waiting));
@@ -95,8 +95,8 @@ impl<T> Reads<T> {
         ready.flat_map(|(_, waiting)| waiting).map(|waiting| waiting.reply).collect()
     }
 
-    /// A tick went by: takes the callers whose time is up, and lets the others be asked for again
-    /// where no answer came.
+    /// Counts a tick: takes the callers whose time is up, and lets raft be asked again for those without an
+    /// answer.
     pub(crate) fn tick(&mut self) -> Vec<T> {
         self.now += 1;
         let now = self.now;
@@ -107,7 +107,7 @@ impl<T> Reads<T> {
         over.map(|waiting| waiting.reply).collect()
     }
 
-    /// Takes everybody, because the voter ends.
+    /// Takes all callers, because the voter ends.
     pub(crate) fn take_all(&mut self) -> Vec<T> {
         let asked = self.asked.drain(..).flat_map(|asked| asked.waiting);
         let confirmed = self.confirmed.drain(..).flat_map(|(_, waiting)| waiting);
@@ -124,15 +124,15 @@ mod tests {
         let mut reads = Reads::new(1, 7);
         reads.add("a").expect("room");
         reads.add("b").expect("room");
-        let first = reads.ask().expect("somebody waits");
+        let first = reads.ask().expect("a caller waits");
         assert_eq!(reads.ask(), None);
         reads.add("c").expect("room");
-        let second = reads.ask().expect("somebody waits");
+        let second = reads.ask().expect("a caller waits");
         assert_ne!(first, second);
         reads.confirm(&first, 5);
         assert!(reads.take_ready(4).is_empty());
         assert_eq!(reads.take_ready(5), ["a", "b"]);
-        reads.confirm(b"somebody else's", 1);
+        reads.confirm(b"another voter's", 1);
         assert_eq!(reads.take_all(), ["c"]);
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_lost_question_is_asked_again_until_time_is_up() {
         let mut reads = Reads::new(1, 7);
         reads.add("a").expect("room");
-        let mut questions = vec![reads.ask().expect("somebody waits")];
+        let mut questions = vec![reads.ask().expect("a caller waits")];
         for _ in 1..GIVE_UP_TICKS {
             assert!(reads.tick().is_empty());
             questions.extend(reads.ask());

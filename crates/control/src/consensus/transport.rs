@@ -2,10 +2,10 @@
 //!
 //! Nothing here waits for anything on behalf of raft: a message that finds its queue full or its voter
 //! unreachable is dropped and reported, and raft sends what matters again. While a voter cannot be
-//! reached its messages are dropped rather than kept, since stale ones are of no use to it.
+//! reached its messages are dropped and not kept, because stale ones do not help it.
 
 use super::driver::Consensus;
-use super::event::Event;
+use super::event::RaftEvent;
 use super::wire::MAX_MESSAGE_BYTES;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
@@ -18,12 +18,12 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
-/// Messages that may wait for one voter: a second of a busy leader.
+/// How many messages may wait for one voter: a second of a busy leader.
 const MAX_QUEUE: usize = 1_024;
 /// Messages handed to the connection ahead of the network.
 const MAX_AHEAD: usize = 16;
 /// Waits before a lost connection is tried again: the first and the longest. The longest is below
-/// an election, so that a voter who comes back is heard before it disturbs.
+/// an election, so that a voter that comes back is reached before it starts one.
 const RECONNECT_WAIT: std::ops::Range<Duration> =
     Duration::from_millis(20)..Duration::from_millis(500);
 /// A connection that lived this long begins again with the shortest wait.
@@ -73,7 +73,7 @@ impl Peers {
         Self { queues, consensus: consensus.clone() }
     }
 
-    /// Queues a message, or drops it and says so to raft.
+    /// Queues a message, or drops it and tells raft.
     pub(crate) fn send(&self, message: pb::Message) {
         let Some(queue) = self.queues.get(&message.to) else { return };
         if let Err(dropped) = queue.try_send(message) {
@@ -88,9 +88,9 @@ fn is_snapshot(message: &pb::Message) -> bool {
 
 fn report_lost(consensus: &Consensus, message: &pb::Message) {
     let voter = message.to;
-    consensus.tell(Event::Unreachable { voter });
+    consensus.tell(RaftEvent::Unreachable { voter });
     if is_snapshot(message) {
-        consensus.tell(Event::SnapshotSent { voter, sent: false });
+        consensus.tell(RaftEvent::SnapshotSent { voter, sent: false });
     }
 }
 
@@ -106,7 +106,7 @@ struct Peer {
 enum Over {
     /// The queue is closed: this node shuts down.
     Shutdown,
-    /// It was lost, or never there.
+    /// It was lost, or could not be made.
     Lost(String),
 }
 
@@ -132,7 +132,7 @@ impl Peer {
                 );
                 complained = true;
             }
-            self.consensus.tell(Event::Unreachable { voter: self.voter });
+            self.consensus.tell(RaftEvent::Unreachable { voter: self.voter });
             let until = tokio::time::Instant::now() + wait;
             loop {
                 match tokio::time::timeout_at(until, self.queue.recv()).await {
@@ -169,7 +169,7 @@ impl Peer {
             tokio::select! {
                 ended = &mut call => {
                     if snapshot {
-                        self.consensus.tell(Event::SnapshotSent { voter, sent: false });
+                        self.consensus.tell(RaftEvent::SnapshotSent { voter, sent: false });
                     }
                     return lost(ended);
                 }
@@ -177,7 +177,7 @@ impl Peer {
             }
             if snapshot {
                 // Raft probes from here on and sends another one if this is lost on the way.
-                self.consensus.tell(Event::SnapshotSent { voter, sent: true });
+                self.consensus.tell(RaftEvent::SnapshotSent { voter, sent: true });
             }
         }
     }

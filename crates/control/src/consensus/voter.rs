@@ -1,6 +1,6 @@
 //! One voter of the group: raft, its store and its state machine, without a clock or a socket.
 //!
-//! [`Voter`] is a synchronous state machine: [`Voter::handle`] takes one [`Event`],
+//! [`Voter`] is a synchronous state machine: [`Voter::handle`] takes one [`RaftEvent`],
 //! [`Voter::flush`] does everything that follows from the events since the last flush, and both
 //! hand out [`Effect`]s. The driver thread calls it with real ticks and messages, the simulation
 //! with made-up ones, and both run the same lines.
@@ -14,7 +14,7 @@
 //! the driver drops it and opens it again from the disk.
 
 use super::event::{
-    Answer, Effect, Event, MAX_PENDING, Refused, VoterConfig, VoterError, VoterStatus,
+    Effect, MAX_PENDING, RaftEvent, Refused, VoterConfig, VoterError, VoterReply, VoterStatus,
 };
 use super::log::Position;
 use super::logger::logger;
@@ -38,7 +38,7 @@ const MAX_INFLIGHT_MESSAGES: usize = 256;
 /// bounds what a voter alone may forget to have known, without an fsync for each commit.
 const COMMIT_SYNC_TICKS: u64 = 10;
 
-/// See the module.
+/// One voter: raft over its store, and the state machine that it feeds.
 pub struct Voter<M, T> {
     raw: RawNode<Store>,
     machine: M,
@@ -47,8 +47,8 @@ pub struct Voter<M, T> {
     ticks: u64,
     /// Proposals of this voter's leadership by index, with the term they were proposed in.
     pending: BTreeMap<u64, (u64, T)>,
-    /// Proposals that are applied; answered at the end of the flush.
-    answers: Vec<(T, Answer)>,
+    /// Replies to proposals that are applied; they go out at the end of the flush.
+    replies: Vec<(T, VoterReply)>,
     reads: Reads<T>,
 }
 
@@ -91,12 +91,12 @@ impl<M: Machine, T> Voter<M, T> {
             applied,
             ticks: 0,
             pending: BTreeMap::new(),
-            answers: Vec::new(),
+            replies: Vec::new(),
             reads,
         })
     }
 
-    /// What others may know.
+    /// What the voter shows of itself.
     pub fn status(&self) -> VoterStatus {
         let raft = &self.raw.raft;
         VoterStatus { id: raft.id, leader: raft.leader_id, term: raft.term, applied: self.applied }
@@ -116,40 +116,40 @@ impl<M: Machine, T> Voter<M, T> {
         self.raw.raft.state == StateRole::Leader
     }
 
-    /// Takes one event in. What follows from it happens in the next [`flush`](Self::flush).
+    /// Handles one event. What follows from it happens in the next [`flush`](Self::flush).
     pub fn handle(
         &mut self,
-        event: Event<T>,
+        event: RaftEvent<T>,
         out: &mut dyn FnMut(Effect<T>),
     ) -> Result<(), VoterError> {
         match event {
-            Event::Tick => {
+            RaftEvent::Tick => {
                 self.ticks += 1;
                 self.raw.tick();
                 for reply in self.reads.tick() {
-                    out(Effect::Answer { reply, result: Err(Refused::NoLeader) });
+                    out(Effect::Reply { reply, result: Err(Refused::NoLeader) });
                 }
                 if self.ticks.is_multiple_of(COMMIT_SYNC_TICKS) {
                     self.raw.mut_store().sync_commit()?;
                 }
             }
-            Event::Message(message) => self.hear(*message)?,
-            Event::Propose { command, reply } => self.propose(command, reply, out),
-            Event::Read { reply } => {
+            RaftEvent::Message(message) => self.receive(*message)?,
+            RaftEvent::Propose { command, reply } => self.propose(command, reply, out),
+            RaftEvent::Read { reply } => {
                 if let Err(reply) = self.reads.add(reply) {
-                    out(Effect::Answer { reply, result: Err(Refused::Busy) });
+                    out(Effect::Reply { reply, result: Err(Refused::Busy) });
                 }
             }
             // Raft says no when it is not the moment, which needs no answer.
-            Event::Campaign => drop(self.raw.campaign()),
-            Event::Transfer { to } => self.raw.transfer_leader(to),
-            Event::Resign => {
-                if let Some(to) = self.heir() {
+            RaftEvent::Campaign => drop(self.raw.campaign()),
+            RaftEvent::Transfer { to } => self.raw.transfer_leader(to),
+            RaftEvent::Resign => {
+                if let Some(to) = self.fittest_successor() {
                     self.raw.transfer_leader(to);
                 }
             }
-            Event::Unreachable { voter } => self.raw.report_unreachable(voter),
-            Event::SnapshotSent { voter, sent } => {
+            RaftEvent::Unreachable { voter } => self.raw.report_unreachable(voter),
+            RaftEvent::SnapshotSent { voter, sent } => {
                 let status = if sent { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
                 self.raw.report_snapshot(voter, status);
             }
@@ -157,8 +157,8 @@ impl<M: Machine, T> Voter<M, T> {
         Ok(())
     }
 
-    /// The voter that has most of this leader's log, of those that were heard lately.
-    fn heir(&self) -> Option<u64> {
+    /// The voter that has most of this leader's log, of those that answered lately; none if this voter does not lead.
+    fn fittest_successor(&self) -> Option<u64> {
         let raft = &self.raw.raft;
         let others = raft
             .prs()
@@ -167,10 +167,11 @@ impl<M: Machine, T> Voter<M, T> {
         others.max_by_key(|(id, progress)| (progress.matched, **id)).map(|(id, _)| *id)
     }
 
-    fn hear(&mut self, message: pb::Message) -> Result<(), VoterError> {
+    /// Checks a message of another voter, and hands it to raft.
+    fn receive(&mut self, message: pb::Message) -> Result<(), VoterError> {
         let from = message.from;
-        let message = match self.check(message) {
-            Ok(message) => message,
+        let checked = match self.check(message) {
+            Ok(checked) => checked,
             Err(error) => {
                 tracing::warn!(from, %error, "refused a raft message");
                 return Ok(());
@@ -178,15 +179,15 @@ impl<M: Machine, T> Voter<M, T> {
         };
         let raft = &self.raw.raft;
         let last = raft.raft_log.last_index();
-        match message.get_msg_type() {
+        match checked.get_msg_type() {
             // Raft panics on a commit that this log does not reach.
-            MessageType::MsgHeartbeat if message.term >= raft.term && message.commit > last => {
-                return Err(VoterError::Forgotten { acknowledged: message.commit, last });
+            MessageType::MsgHeartbeat if checked.term >= raft.term && checked.commit > last => {
+                return Err(VoterError::Forgotten { acknowledged: checked.commit, last });
             }
-            MessageType::MsgAppendResponse if !message.reject && message.index > last => {
+            MessageType::MsgAppendResponse if !checked.reject && checked.index > last => {
                 tracing::warn!(
                     from,
-                    index = message.index,
+                    index = checked.index,
                     last,
                     "refused an acknowledgement of what was never sent"
                 );
@@ -194,14 +195,14 @@ impl<M: Machine, T> Voter<M, T> {
             }
             _ => {}
         }
-        if let Err(error) = self.raw.step(message) {
+        if let Err(error) = self.raw.step(checked) {
             tracing::debug!(from, %error, "raft did not take a message");
         }
         Ok(())
     }
 
-    fn check(&self, message: pb::Message) -> Result<Message, WireError> {
-        let message = wire::message_from_wire(message)?;
+    fn check(&self, received: pb::Message) -> Result<Message, WireError> {
+        let message = wire::message_from_wire(received)?;
         let voters = self.raw.store().voters();
         if message.to != self.raw.raft.id {
             return Err(WireError::Shape("to"));
@@ -241,7 +242,7 @@ impl<M: Machine, T> Voter<M, T> {
                 Err(_) => Refused::Busy,
             }
         };
-        out(Effect::Answer { reply, result: Err(refused) });
+        out(Effect::Reply { reply, result: Err(refused) });
     }
 
     /// Does everything that follows from the events so far: sends, writes, applies, answers.
@@ -255,25 +256,25 @@ impl<M: Machine, T> Voter<M, T> {
             done = self.ready(out);
         }
         if self.applied != before {
-            self.machine.settle();
+            self.machine.batch_applied();
         }
-        // Whoever hears that a change is done finds it in what the machine shows. What was applied
-        // is committed, whatever failed after it.
-        for (reply, answer) in std::mem::take(&mut self.answers) {
-            out(Effect::Answer { reply, result: Ok(answer) });
+        // A caller who gets a reply finds the change in what the machine shows. What was applied is
+        // committed, whatever failed after it.
+        for (reply, result) in std::mem::take(&mut self.replies) {
+            out(Effect::Reply { reply, result: Ok(result) });
         }
         done?;
         if !self.leads() {
             // What this voter proposed while it led is the next leader's to keep or drop.
             for (_, (_, reply)) in std::mem::take(&mut self.pending) {
-                out(Effect::Answer { reply, result: Err(Refused::Lost) });
+                out(Effect::Reply { reply, result: Err(Refused::Lost) });
             }
         }
         if self.applied != before {
             self.compact_when_due()?;
         }
         for reply in self.reads.take_ready(self.applied) {
-            out(Effect::Answer { reply, result: Ok(Answer::UpToDate) });
+            out(Effect::Reply { reply, result: Ok(VoterReply::UpToDate) });
         }
         Ok(())
     }
@@ -330,20 +331,20 @@ impl<M: Machine, T> Voter<M, T> {
                 "raft hands out every committed entry once, in order"
             );
             // A new leader's first entry is empty.
-            let outcome = match entry.data.is_empty() {
-                true => Vec::new(),
-                false => self
-                    .machine
+            let outcome = if entry.data.is_empty() {
+                Vec::new()
+            } else {
+                self.machine
                     .apply(index, &entry.data)
-                    .map_err(|error| VoterError::Machine { index, error })?,
+                    .map_err(|error| VoterError::Machine { index, error })?
             };
             self.applied = index;
             match self.pending.remove(&index) {
                 Some((proposed_in, reply)) if proposed_in == term => {
-                    self.answers.push((reply, Answer::Applied { index, outcome }));
+                    self.replies.push((reply, VoterReply::Applied { index, outcome }));
                 }
                 Some((_, reply)) => {
-                    out(Effect::Answer { reply, result: Err(Refused::Lost) });
+                    out(Effect::Reply { reply, result: Err(Refused::Lost) });
                 }
                 None => {}
             }
@@ -371,19 +372,19 @@ impl<M: Machine, T> Voter<M, T> {
         }
     }
 
-    /// Ends the voter: what is known is written, who waits is answered. An error means that the disk
-    /// has less than it might.
+    /// Ends the voter: writes what it knows, and tells callers who wait. An error means that the commit index was
+    /// not written.
     pub fn close(mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
         let written = self.raw.mut_store().sync_commit();
         self.abandon("it is shutting down", out);
         Ok(written?)
     }
 
-    /// Ends the voter without touching the store: answers who waits.
+    /// Ends the voter without touching the store, and tells callers who wait.
     pub fn abandon(mut self, why: &str, out: &mut dyn FnMut(Effect<T>)) {
         let proposals = std::mem::take(&mut self.pending).into_values().map(|(_, reply)| reply);
         for reply in proposals.chain(self.reads.take_all()) {
-            out(Effect::Answer { reply, result: Err(Refused::Stopped(why.into())) });
+            out(Effect::Reply { reply, result: Err(Refused::Stopped(why.into())) });
         }
     }
 

@@ -40,17 +40,17 @@ pub enum WireError {
     EntryType {
         /// The entry's index.
         index: u64,
-        /// Its type.
+        /// The entry's type.
         kind: u32,
     },
     /// Something is larger than any voter makes it.
     #[error("message.{field} has {size}: at most {max} are allowed")]
     TooLarge {
-        /// Which part.
+        /// The part that is too large.
         field: &'static str,
-        /// Its size.
+        /// The part's size.
         size: usize,
-        /// Its bound.
+        /// The part's bound.
         max: usize,
     },
     /// Entries with gaps, of decreasing terms, or not where the message says.
@@ -61,7 +61,7 @@ pub enum WireError {
     Shape(&'static str),
 }
 
-/// The message as it travels.
+/// The wire form of a raft message.
 pub(crate) fn message_to_wire(message: Message) -> pb::Message {
     let snapshot = message.has_snapshot().then(|| snapshot_to_wire(message.get_snapshot()));
     pb::Message {
@@ -83,7 +83,7 @@ pub(crate) fn message_to_wire(message: Message) -> pb::Message {
     }
 }
 
-/// The message for raft, or why it is none.
+/// Reads a raft message from its wire form, and refuses what would make raft panic.
 pub(crate) fn message_from_wire(message: pb::Message) -> Result<Message, WireError> {
     let pb::Message {
         r#type,
@@ -106,7 +106,7 @@ pub(crate) fn message_from_wire(message: pb::Message) -> Result<Message, WireErr
     at_most("context", context.len(), MAX_CONTEXT_BYTES)?;
     at_most("entries", entries.len(), MAX_ENTRIES)?;
     let entries = entries.into_iter().map(entry_from_wire).collect::<Result<Vec<_>, _>>()?;
-    // Only these travel without a term: they pass a wish on to the leader.
+    // Only these have no term: they pass a request on to the leader.
     let wish = matches!(kind, MessageType::MsgReadIndex | MessageType::MsgTransferLeader);
     if term == 0 && !wish {
         return Err(WireError::Shape("term"));
@@ -192,7 +192,7 @@ fn check_entries(
     }
 }
 
-/// The entry as it travels and as it is stored.
+/// The form of an entry on the wire and in the store.
 pub(crate) fn entry_to_wire(entry: Entry) -> pb::Entry {
     pb::Entry {
         r#type: entry.get_entry_type().value() as u32,
@@ -203,7 +203,7 @@ pub(crate) fn entry_to_wire(entry: Entry) -> pb::Entry {
     }
 }
 
-/// The entry for raft, or why it is none.
+/// Reads an entry from its wire form, and refuses types that this release does not write.
 pub(crate) fn entry_from_wire(entry: pb::Entry) -> Result<Entry, WireError> {
     let pb::Entry { r#type, term, index, data, context } = entry;
     // Changes of the voters will be entries of the other types.
@@ -235,7 +235,7 @@ fn snapshot_from_wire(snapshot: pb::Snapshot) -> Result<Snapshot, WireError> {
     Ok(snapshot_of(index, term, &voters, data))
 }
 
-/// A snapshot of these parts.
+/// A raft snapshot of these parts.
 pub(crate) fn snapshot_of(
     index: u64,
     term: u64,

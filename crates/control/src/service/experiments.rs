@@ -1,7 +1,7 @@
 //! Experiments, automatic rollouts and retention, as operators see them.
 
 use super::status::IntoStatus as _;
-use super::{ControlApi, needed, unexpected};
+use super::{ControlApi, required, unexpected};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::command::{Action, Reply, missing_arms};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
@@ -125,7 +125,7 @@ impl ControlApi {
 
     pub(super) async fn retain(&self, request: pb::SetRetentionRequest) -> Result<(), Status> {
         let pb::SetRetentionRequest { request_id, retention, keep_everything } = request;
-        let (model, retention) = retention_from_pb(needed(retention, "retention")?);
+        let (model, retention) = retention_from_pb(required(retention, "retention")?);
         let retention = (!keep_everything).then_some(retention);
         self.done(request_id, Action::SetRetention { model, retention }).await
     }

@@ -3,8 +3,8 @@
 //! [`ControlApi`] is `marquee.control.v1.ControlService`, for operators, routers and shards;
 //! [`RaftApi`](raft::RaftApi) is `marquee.raft.v1.RaftService`, for the other voters. Both are thin:
 //! a request becomes a command of the replicated state machine or a look at the plan, and an outcome
-//! becomes a response. What is refused, and why, is decided by the state machine, so that it is the
-//! same on every node and at every retry.
+//! becomes a response. The state machine decides what is refused and why, so that it is the same on every
+//! node and at every retry.
 
 mod experiments;
 mod publish;
@@ -16,12 +16,13 @@ mod watch;
 use crate::bundles::ManifestSource;
 use crate::clock::wall_ms;
 use crate::consensus::driver::Consensus;
-use crate::consensus::event::Event;
+use crate::consensus::event::RaftEvent;
 use crate::submit::Submitter;
 use marquee_core::bounds::MAX_NAME_BYTES;
 use marquee_core::command::{Action, AllEvidence, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::{Node, Plan};
+use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
@@ -35,6 +36,7 @@ use status::IntoStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch::Receiver;
 use tonic::{Request, Response, Status};
 use watch::{BoxStream, Followers};
 
@@ -42,86 +44,81 @@ use watch::{BoxStream, Followers};
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Bytes of a node's address.
 const MAX_ADDRESS_BYTES: usize = 512;
-/// How long leadership may take to move: the new leader must catch up and win an election.
+/// How long a transfer of leadership may take: the new leader must catch up and win an election.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
-/// A transfer is asked for again after this long: raft gives one up after an election timeout.
+/// After how long a transfer is asked for again: raft gives one up after an election timeout.
 const TRANSFER_RETRY: Duration = Duration::from_millis(600);
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 /// `ControlService` on one control node. Cheap to clone; usable without a socket through the
 /// generated trait.
 #[derive(Clone)]
 pub struct ControlApi(Arc<Inner>);
 
+/// What a control node gives its `ControlService`.
+pub(crate) struct ControlParts {
+    /// This node's raft id.
+    pub(crate) id: u64,
+    /// All voters: raft id and address.
+    pub(crate) voters: Vec<(u64, String)>,
+    /// The recall@100 that the index of a bundle must have to be published, 0 to 1.
+    pub(crate) min_index_recall: f64,
+    /// This node's voter.
+    pub(crate) consensus: Consensus,
+    /// Brings commands to the leader.
+    pub(crate) submitter: Submitter,
+    /// The plan as far as this node has applied it.
+    pub(crate) plan: Receiver<Arc<Plan>>,
+    /// What was measured, as far as this node has applied it.
+    pub(crate) evidence: Receiver<Arc<AllEvidence>>,
+    /// What answers were like, as far as this node has applied it.
+    pub(crate) traffic: Receiver<Arc<AllTraffic>>,
+    /// Where manifests are read.
+    pub(crate) manifests: Arc<dyn ManifestSource>,
+    /// A number that no earlier start of this node had.
+    pub(crate) incarnation: u64,
+}
+
 struct Inner {
-    id: u64,
-    voters: Vec<(u64, String)>,
-    min_index_recall: f64,
-    consensus: Consensus,
-    submitter: Submitter,
-    plan: tokio::sync::watch::Receiver<Arc<Plan>>,
-    evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
-    traffic: tokio::sync::watch::Receiver<Arc<AllTraffic>>,
-    manifests: Arc<dyn ManifestSource>,
+    parts: ControlParts,
     followers: Followers,
-    /// Makes request ids for callers who gave none.
+    /// How many request ids were made, for callers who gave none.
     made_ids: AtomicU64,
-    incarnation: u64,
 }
 
 impl ControlApi {
-    pub(crate) fn new(
-        id: u64,
-        voters: Vec<(u64, String)>,
-        min_index_recall: f64,
-        consensus: Consensus,
-        submitter: Submitter,
-        plan: tokio::sync::watch::Receiver<Arc<Plan>>,
-        evidence: tokio::sync::watch::Receiver<Arc<AllEvidence>>,
-        traffic: tokio::sync::watch::Receiver<Arc<AllTraffic>>,
-        manifests: Arc<dyn ManifestSource>,
-        incarnation: u64,
-    ) -> Self {
+    pub(crate) fn new(parts: ControlParts) -> Self {
         let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner {
-            id,
-            voters,
-            min_index_recall,
-            consensus,
-            submitter,
-            plan,
-            evidence,
-            traffic,
-            manifests,
-            followers,
-            made_ids,
-            incarnation,
-        }))
+        Self(Arc::new(Inner { parts, followers, made_ids }))
+    }
+
+    fn parts(&self) -> &ControlParts {
+        &self.0.parts
     }
 
     /// The plan as far as this node has applied it.
     fn plan(&self) -> Arc<Plan> {
-        self.0.plan.borrow().clone()
+        self.parts().plan.borrow().clone()
     }
 
     /// What was measured, as far as this node has applied it.
     fn evidence(&self) -> Arc<AllEvidence> {
-        self.0.evidence.borrow().clone()
+        self.parts().evidence.borrow().clone()
     }
 
     /// The plan with everything in it that was committed before the call.
     async fn fresh_plan(&self) -> Result<Arc<Plan>, Status> {
-        self.0.consensus.catch_up().await.map_err(IntoStatus::into_status)?;
+        self.parts().consensus.catch_up().await.map_err(IntoStatus::into_status)?;
         Ok(self.plan())
     }
 
-    /// Takes in one window of a router, as `ReportTelemetry` does.
+    /// Passes one window of a router to the leader, as `ReportTelemetry` does.
     pub async fn take_telemetry(&self, request: pb::ReportTelemetryRequest) -> Result<(), Status> {
         let pb::ReportTelemetryRequest { node_id, window } = request;
-        let window = needed(window, "window")?;
-        self.0.submitter.observe(window).await.map_err(|error| {
-            tracing::debug!(node_id, %error, "a window of telemetry is lost");
+        let window = required(window, "window")?;
+        self.parts().submitter.observe(window).await.map_err(|error| {
+            tracing::debug!(node_id, %error, "a window of telemetry was dropped");
             error.into_status()
         })
     }
@@ -136,26 +133,29 @@ impl ControlApi {
         }
         let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
         let command = Command { request_id, now_ms: wall_ms(), action };
-        let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
+        let outcome =
+            self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)
     }
 
     fn make_id(&self) -> String {
-        let Inner { id, incarnation, .. } = *self.0;
+        let ControlParts { id, incarnation, .. } = self.parts();
         let n = self.0.made_ids.fetch_add(1, Ordering::Relaxed);
         format!("control-{id}-{incarnation:016x}-{n}")
     }
 }
 
-/// The outcome of one kind of command has another kind: the state machine contradicts itself.
+/// The error for a reply of another kind than the command's: the state machine contradicts itself.
 fn unexpected(reply: &Reply) -> Status {
     Status::internal(format!("the state machine answered something else: {reply:?}"))
 }
 
-fn needed<T>(value: Option<T>, field: &str) -> Result<T, Status> {
+/// The value of a field that must be set; `field` names it in the error.
+fn required<T>(value: Option<T>, field: &str) -> Result<T, Status> {
     value.ok_or_else(|| Status::invalid_argument(format!("{field} is missing")))
 }
 
+/// A node as it is registered, after its id, address and roles were checked.
 fn checked_node(
     node_id: &str,
     address: String,
@@ -164,14 +164,16 @@ fn checked_node(
 ) -> Result<Node, Status> {
     check_name("node_id", node_id).map_err(IntoStatus::into_status)?;
     let url = address.parse::<tonic::transport::Uri>().ok();
-    let http = url.is_some_and(|url| url.scheme_str() == Some("http") && url.port_u16().is_some());
-    if address.len() > MAX_ADDRESS_BYTES || !http {
-        let address: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
-        let says = format!("address {address:?} is not of the form http://host:port");
-        return Err(Status::invalid_argument(says));
+    let is_http =
+        url.is_some_and(|url| url.scheme_str() == Some("http") && url.port_u16().is_some());
+    if address.len() > MAX_ADDRESS_BYTES || !is_http {
+        let shown: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
+        return Err(Status::invalid_argument(format!(
+            "address {shown:?} is not of the form http://host:port"
+        )));
     }
-    let roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
-    let roles = roles.map_err(IntoStatus::into_status)?;
+    let known_roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
+    let roles = known_roles.map_err(IntoStatus::into_status)?;
     Ok(Node { address, roles, draining: false, memory_budget_bytes, alive: true })
 }
 
@@ -183,14 +185,14 @@ impl ControlService for ControlApi {
     async fn publish_model(
         &self,
         request: Request<pb::PublishModelRequest>,
-    ) -> Answer<pb::PublishModelResponse> {
+    ) -> RpcResult<pb::PublishModelResponse> {
         self.publish(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_models(
         &self,
         _request: Request<pb::ListModelsRequest>,
-    ) -> Answer<pb::ListModelsResponse> {
+    ) -> RpcResult<pb::ListModelsResponse> {
         let plan = self.fresh_plan().await?;
         let versions = plan.versions.iter().map(|(version, it)| published_to_pb(version, it));
         Ok(Response::new(pb::ListModelsResponse { versions: versions.collect() }))
@@ -199,10 +201,10 @@ impl ControlService for ControlApi {
     async fn put_ensemble(
         &self,
         request: Request<pb::PutEnsembleRequest>,
-    ) -> Answer<pb::PutEnsembleResponse> {
+    ) -> RpcResult<pb::PutEnsembleResponse> {
         let pb::PutEnsembleRequest { request_id, ensemble } = request.into_inner();
         let (name, root) =
-            ensemble_from_pb(needed(ensemble, "ensemble")?).map_err(IntoStatus::into_status)?;
+            ensemble_from_pb(required(ensemble, "ensemble")?).map_err(IntoStatus::into_status)?;
         match self.write(request_id, Action::PutEnsemble { name, root }).await? {
             Reply::Ensemble { name, root } => {
                 let ensemble = Some(ensemble_to_pb(&name, &root));
@@ -215,7 +217,7 @@ impl ControlService for ControlApi {
     async fn list_ensembles(
         &self,
         _request: Request<pb::ListEnsemblesRequest>,
-    ) -> Answer<pb::ListEnsemblesResponse> {
+    ) -> RpcResult<pb::ListEnsemblesResponse> {
         let plan = self.fresh_plan().await?;
         let ensembles = plan.ensembles.iter().map(|(name, root)| ensemble_to_pb(name, root));
         Ok(Response::new(pb::ListEnsemblesResponse { ensembles: ensembles.collect() }))
@@ -224,7 +226,7 @@ impl ControlService for ControlApi {
     async fn start_rollout(
         &self,
         request: Request<pb::StartRolloutRequest>,
-    ) -> Answer<pb::StartRolloutResponse> {
+    ) -> RpcResult<pb::StartRolloutResponse> {
         let rollout = self.start(request.into_inner()).await?;
         Ok(Response::new(pb::StartRolloutResponse { rollout: Some(rollout) }))
     }
@@ -232,7 +234,7 @@ impl ControlService for ControlApi {
     async fn get_rollout(
         &self,
         request: Request<pb::GetRolloutRequest>,
-    ) -> Answer<pb::GetRolloutResponse> {
+    ) -> RpcResult<pb::GetRolloutResponse> {
         let plan = self.fresh_plan().await?;
         let (id, evidence) = (request.into_inner().rollout_id, self.evidence());
         let rollout = Some(rollouts::find(&plan, &evidence, &id)?);
@@ -243,7 +245,7 @@ impl ControlService for ControlApi {
     async fn list_rollouts(
         &self,
         request: Request<pb::ListRolloutsRequest>,
-    ) -> Answer<pb::ListRolloutsResponse> {
+    ) -> RpcResult<pb::ListRolloutsResponse> {
         let plan = self.fresh_plan().await?;
         let rollouts = rollouts::list(&plan, &self.evidence(), &request.into_inner().surface)?;
         Ok(Response::new(pb::ListRolloutsResponse { rollouts }))
@@ -252,57 +254,54 @@ impl ControlService for ControlApi {
     async fn watch_rollout(
         &self,
         request: Request<pb::WatchRolloutRequest>,
-    ) -> Answer<Self::WatchRolloutStream> {
+    ) -> RpcResult<Self::WatchRolloutStream> {
         let id = request.into_inner().rollout_id;
         rollouts::find(&*self.fresh_plan().await?, &self.evidence(), &id)?;
-        let Inner { plan, evidence, .. } = self.0.as_ref();
+        let ControlParts { plan, evidence, .. } = self.parts();
         Ok(Response::new(watch::rollout(plan.clone(), evidence.clone(), id)))
     }
 
     async fn pause_rollout(
         &self,
         request: Request<pb::PauseRolloutRequest>,
-    ) -> Answer<pb::PauseRolloutResponse> {
+    ) -> RpcResult<pb::PauseRolloutResponse> {
         let pb::PauseRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let wish = marquee_core::rollout::RolloutMove::Pause;
-        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
-        Ok(Response::new(pb::PauseRolloutResponse { rollout: Some(rollout) }))
+        let moved = self.move_rollout(RolloutMove::Pause, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::PauseRolloutResponse { rollout: Some(moved) }))
     }
 
     async fn resume_rollout(
         &self,
         request: Request<pb::ResumeRolloutRequest>,
-    ) -> Answer<pb::ResumeRolloutResponse> {
+    ) -> RpcResult<pb::ResumeRolloutResponse> {
         let pb::ResumeRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let wish = marquee_core::rollout::RolloutMove::Resume;
-        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
-        Ok(Response::new(pb::ResumeRolloutResponse { rollout: Some(rollout) }))
+        let moved = self.move_rollout(RolloutMove::Resume, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::ResumeRolloutResponse { rollout: Some(moved) }))
     }
 
     async fn promote_rollout(
         &self,
         request: Request<pb::PromoteRolloutRequest>,
-    ) -> Answer<pb::PromoteRolloutResponse> {
+    ) -> RpcResult<pb::PromoteRolloutResponse> {
         let pb::PromoteRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let wish = marquee_core::rollout::RolloutMove::Promote;
-        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
-        Ok(Response::new(pb::PromoteRolloutResponse { rollout: Some(rollout) }))
+        let moved = self.move_rollout(RolloutMove::Promote, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::PromoteRolloutResponse { rollout: Some(moved) }))
     }
 
     async fn roll_back_rollout(
         &self,
         request: Request<pb::RollBackRolloutRequest>,
-    ) -> Answer<pb::RollBackRolloutResponse> {
+    ) -> RpcResult<pb::RollBackRolloutResponse> {
         let pb::RollBackRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let wish = marquee_core::rollout::RolloutMove::RollBack;
-        let rollout = self.move_rollout(request_id, rollout_id, wish, reason).await?;
-        Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(rollout) }))
+        let moved =
+            self.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(moved) }))
     }
 
     async fn set_automatic_rollout(
         &self,
         request: Request<pb::SetAutomaticRolloutRequest>,
-    ) -> Answer<pb::SetAutomaticRolloutResponse> {
+    ) -> RpcResult<pb::SetAutomaticRolloutResponse> {
         self.automate(request.into_inner()).await?;
         Ok(Response::new(pb::SetAutomaticRolloutResponse {}))
     }
@@ -310,7 +309,7 @@ impl ControlService for ControlApi {
     async fn change_deny_list(
         &self,
         request: Request<pb::ChangeDenyListRequest>,
-    ) -> Answer<pb::ChangeDenyListResponse> {
+    ) -> RpcResult<pb::ChangeDenyListResponse> {
         self.deny(request.into_inner()).await?;
         Ok(Response::new(pb::ChangeDenyListResponse {}))
     }
@@ -318,7 +317,7 @@ impl ControlService for ControlApi {
     async fn set_retention(
         &self,
         request: Request<pb::SetRetentionRequest>,
-    ) -> Answer<pb::SetRetentionResponse> {
+    ) -> RpcResult<pb::SetRetentionResponse> {
         self.retain(request.into_inner()).await?;
         Ok(Response::new(pb::SetRetentionResponse {}))
     }
@@ -326,7 +325,7 @@ impl ControlService for ControlApi {
     async fn start_experiment(
         &self,
         request: Request<pb::StartExperimentRequest>,
-    ) -> Answer<pb::StartExperimentResponse> {
+    ) -> RpcResult<pb::StartExperimentResponse> {
         let experiment = Some(self.begin_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StartExperimentResponse { experiment }))
     }
@@ -334,7 +333,7 @@ impl ControlService for ControlApi {
     async fn stop_experiment(
         &self,
         request: Request<pb::StopExperimentRequest>,
-    ) -> Answer<pb::StopExperimentResponse> {
+    ) -> RpcResult<pb::StopExperimentResponse> {
         let experiment = Some(self.end_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StopExperimentResponse { experiment }))
     }
@@ -342,7 +341,7 @@ impl ControlService for ControlApi {
     async fn get_experiment(
         &self,
         request: Request<pb::GetExperimentRequest>,
-    ) -> Answer<pb::GetExperimentResponse> {
+    ) -> RpcResult<pb::GetExperimentResponse> {
         let id = request.into_inner().experiment_id;
         self.experiment_and_report(&id).await.map(Response::new)
     }
@@ -350,12 +349,15 @@ impl ControlService for ControlApi {
     async fn list_experiments(
         &self,
         _request: Request<pb::ListExperimentsRequest>,
-    ) -> Answer<pb::ListExperimentsResponse> {
+    ) -> RpcResult<pb::ListExperimentsResponse> {
         let experiments = self.all_experiments().await?;
         Ok(Response::new(pb::ListExperimentsResponse { experiments }))
     }
 
-    async fn get_plan(&self, _request: Request<pb::GetPlanRequest>) -> Answer<pb::GetPlanResponse> {
+    async fn get_plan(
+        &self,
+        _request: Request<pb::GetPlanRequest>,
+    ) -> RpcResult<pb::GetPlanResponse> {
         let plan = plan_to_pb(&*self.fresh_plan().await?);
         Ok(Response::new(pb::GetPlanResponse { plan: Some(plan) }))
     }
@@ -363,30 +365,30 @@ impl ControlService for ControlApi {
     async fn watch_plan(
         &self,
         request: Request<pb::WatchPlanRequest>,
-    ) -> Answer<Self::WatchPlanStream> {
+    ) -> RpcResult<Self::WatchPlanStream> {
         let node_id = request.into_inner().node_id;
         if node_id.len() > MAX_NAME_BYTES {
             let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
             return Err(Status::invalid_argument(says));
         }
         let follower = self.0.followers.join(node_id)?;
-        Ok(Response::new(watch::plan(self.0.plan.clone(), follower)))
+        Ok(Response::new(watch::plan(self.parts().plan.clone(), follower)))
     }
 
     async fn get_status(
         &self,
         _request: Request<pb::GetStatusRequest>,
-    ) -> Answer<pb::GetStatusResponse> {
-        // As this node sees it: the question is most interesting when there is no leader.
-        let status = *self.0.consensus.status().borrow();
+    ) -> RpcResult<pb::GetStatusResponse> {
+        // As this node sees it, without a round to the leader: it must answer when there is no leader.
+        let status = *self.parts().consensus.status().borrow();
         let plan = self.plan();
         let voter = |(id, address): &(u64, String)| pb::Voter { id: *id, address: address.clone() };
         Ok(Response::new(pb::GetStatusResponse {
-            answered_by: self.0.id,
+            answered_by: self.parts().id,
             leader: status.leader,
             term: status.term,
             applied_index: status.applied,
-            voters: self.0.voters.iter().map(voter).collect(),
+            voters: self.parts().voters.iter().map(voter).collect(),
             nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
             followers: self.0.followers.list(),
         }))
@@ -395,16 +397,17 @@ impl ControlService for ControlApi {
     async fn report_node(
         &self,
         request: Request<pb::ReportNodeRequest>,
-    ) -> Answer<pb::ReportNodeResponse> {
+    ) -> RpcResult<pb::ReportNodeResponse> {
         let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
         let replicas = replicas.into_iter().map(replica_report_from_pb).collect::<Result<_, _>>();
         let replicas = replicas.map_err(IntoStatus::into_status)?;
         let action = Action::ReportNode { node_id, node, replicas };
-        // Without a request id: it is a fact, and the next one replaces it.
+        // Without a request id: the next report replaces this one, so it may be applied twice.
         let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
-        let outcome = self.0.submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
+        let outcome =
+            self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)?;
         Ok(Response::new(pb::ReportNodeResponse { plan_epoch: self.plan().epoch }))
     }
@@ -412,27 +415,27 @@ impl ControlService for ControlApi {
     async fn get_traffic(
         &self,
         request: Request<pb::GetTrafficRequest>,
-    ) -> Answer<pb::GetTrafficResponse> {
+    ) -> RpcResult<pb::GetTrafficResponse> {
         let pb::GetTrafficRequest { surface } = request.into_inner();
         let plan = self.fresh_plan().await?;
         if !surface.is_empty() && !plan.surfaces.contains_key(&surface) {
             let says = format!("surface {surface:?} is unknown: leave it out to see them all");
             return Err(Status::not_found(says));
         }
-        let windows = all_traffic_to_pb(&self.0.traffic.borrow(), &surface);
+        let windows = all_traffic_to_pb(&self.parts().traffic.borrow(), &surface);
         Ok(Response::new(pb::GetTrafficResponse { windows }))
     }
 
     async fn report_telemetry(
         &self,
         request: Request<tonic::Streaming<pb::ReportTelemetryRequest>>,
-    ) -> Answer<pb::ReportTelemetryResponse> {
+    ) -> RpcResult<pb::ReportTelemetryResponse> {
         let mut windows = request.into_inner();
-        let mut status = self.0.consensus.status();
+        let mut status = self.parts().consensus.status();
         loop {
             let next = tokio::select! {
                 next = windows.message() => next?,
-                // Only the end of the voter interests: the stream must not outlive it.
+                // The stream must not outlive the voter; other changes of its status do not matter here.
                 changed = status.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return Err(Status::unavailable("this control node shuts down")),
@@ -445,7 +448,10 @@ impl ControlService for ControlApi {
         }
     }
 
-    async fn add_node(&self, request: Request<pb::AddNodeRequest>) -> Answer<pb::AddNodeResponse> {
+    async fn add_node(
+        &self,
+        request: Request<pb::AddNodeRequest>,
+    ) -> RpcResult<pb::AddNodeResponse> {
         let pb::AddNodeRequest { request_id, node_id, address, roles, memory_budget_bytes } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
@@ -467,7 +473,7 @@ impl ControlService for ControlApi {
     async fn remove_node(
         &self,
         request: Request<pb::RemoveNodeRequest>,
-    ) -> Answer<pb::RemoveNodeResponse> {
+    ) -> RpcResult<pb::RemoveNodeResponse> {
         let pb::RemoveNodeRequest { request_id, node_id } = request.into_inner();
         check_name("node_id", &node_id).map_err(IntoStatus::into_status)?;
         match self.write(request_id, Action::RemoveNode { node_id }).await? {
@@ -481,20 +487,20 @@ impl ControlService for ControlApi {
     async fn transfer_leadership(
         &self,
         request: Request<pb::TransferLeadershipRequest>,
-    ) -> Answer<pb::TransferLeadershipResponse> {
+    ) -> RpcResult<pb::TransferLeadershipResponse> {
         let pb::TransferLeadershipRequest { voter: to } = request.into_inner();
-        let voters: Vec<u64> = self.0.voters.iter().map(|(id, _)| *id).collect();
+        let voters: Vec<u64> = self.parts().voters.iter().map(|(id, _)| *id).collect();
         if !voters.contains(&to) {
             let says = format!("voter {to} is not one of the group's: {voters:?}");
             return Err(Status::not_found(says));
         }
-        let mut status = self.0.consensus.status();
+        let mut status = self.parts().consensus.status();
         let moved = tokio::time::timeout(TRANSFER_TIMEOUT, async {
             loop {
                 if status.borrow_and_update().leader == to {
                     return true;
                 }
-                self.0.consensus.tell(Event::Transfer { to });
+                self.parts().consensus.tell(RaftEvent::Transfer { to });
                 let changed = tokio::time::timeout(TRANSFER_RETRY, status.changed());
                 if let Ok(Err(_)) = changed.await {
                     return false;

@@ -2,7 +2,7 @@
 
 use super::status::IntoStatus as _;
 use super::{ControlApi, unexpected};
-use crate::bundles::{BundleFacts, check_index, check_quality};
+use crate::bundles::{DescribedBundle, check_index, check_quality};
 use marquee_core::command::{Action, Reply};
 use marquee_core::id::ModelVersion;
 use marquee_proto::control::v1 as pb;
@@ -14,16 +14,16 @@ impl ControlApi {
         request: pb::PublishModelRequest,
     ) -> Result<pb::PublishModelResponse, Status> {
         let pb::PublishModelRequest { request_id, bundle_uri, force } = request;
-        let manifests = self.0.manifests.clone();
-        // The manifest lies on a disk, possibly one across a network.
+        let manifests = self.parts().manifests.clone();
+        // The manifest is on a disk, possibly across a network.
         let read = tokio::task::spawn_blocking(move || manifests.read(&bundle_uri)).await;
         let read =
             read.map_err(|e| Status::internal(format!("reading the manifest failed: {e}")))?;
-        let BundleFacts { model, version, index_recall_at_100 } =
+        let DescribedBundle { model, version, index_recall_at_100 } =
             read.map_err(|error| error.into_status())?;
         if !force {
             check_quality(&version.quality)
-                .and_then(|()| check_index(index_recall_at_100, self.0.min_index_recall))
+                .and_then(|()| check_index(index_recall_at_100, self.parts().min_index_recall))
                 .map_err(|error| error.into_status())?;
         }
         let action = Action::PublishVersion { model, version: Box::new(version) };

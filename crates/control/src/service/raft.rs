@@ -1,7 +1,7 @@
 //! `RaftService`: what the other voters say.
 
 use crate::consensus::driver::Consensus;
-use crate::consensus::event::{Event, Refused};
+use crate::consensus::event::{RaftEvent, Refused};
 use crate::leader::Leader;
 use crate::service::status::IntoStatus as _;
 use marquee_proto::convert::command::command_from_pb;
@@ -66,20 +66,20 @@ impl RaftService for RaftApi {
                     self.id, message.to
                 )));
             }
-            self.consensus.tell(Event::Message(Box::new(message)));
+            self.consensus.tell(RaftEvent::Message(Box::new(message)));
         }
     }
 
-    async fn observe(
+    async fn forward_telemetry(
         &self,
-        request: Request<pb::ObserveRequest>,
-    ) -> Result<Response<pb::ObserveResponse>, Status> {
-        let pb::ObserveRequest { cluster, window } = request.into_inner();
+        request: Request<pb::ForwardTelemetryRequest>,
+    ) -> Result<Response<pb::ForwardTelemetryResponse>, Status> {
+        let pb::ForwardTelemetryRequest { cluster, window } = request.into_inner();
         self.check_cluster(cluster)?;
         let window = window.ok_or_else(|| Status::invalid_argument("window is missing"))?;
         let (measured, window) = measured_from_pb(window).map_err(|error| error.into_status())?;
         match self.leader.observe(&measured, &window) {
-            Ok(()) => Ok(Response::new(pb::ObserveResponse {})),
+            Ok(()) => Ok(Response::new(pb::ForwardTelemetryResponse {})),
             Err(refused @ Refused::NotLeader { .. }) => {
                 Err(Status::failed_precondition(refused.to_string()))
             }

@@ -4,13 +4,13 @@ use super::status::IntoStatus as _;
 use super::{ControlApi, unexpected};
 use marquee_core::command::{Action, AllEvidence, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
-use marquee_core::rollout::{Rollout, RolloutMove};
+use marquee_core::rollout::RolloutMove;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::rollout::wanted_terms;
 use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};
 use tonic::Status;
 
-/// Bytes of the reason that is kept in a rollout's history.
+/// Bytes of a reason: it is kept in a history.
 const MAX_REASON_BYTES: usize = 256;
 
 /// The rollout of this id, or NOT_FOUND.
@@ -27,18 +27,18 @@ pub(super) fn list(
     evidence: &AllEvidence,
     surface: &str,
 ) -> Result<Vec<pb::Rollout>, Status> {
-    let known = |rollout: &&Rollout| rollout.surface == surface;
-    if !surface.is_empty()
-        && !plan.surfaces.contains_key(surface)
-        && !plan.rollouts.iter().any(|rollout| known(&rollout))
-    {
-        let says = format!("surface {surface:?} is unknown: no rollout was ever started on it");
-        return Err(Status::not_found(says));
+    let mut listed = Vec::new();
+    for rollout in plan.rollouts.iter().rev() {
+        if surface.is_empty() || rollout.surface == surface {
+            listed.push(rollout_to_pb(rollout, waiting_for(plan, evidence, rollout)));
+        }
     }
-    let of_surface = plan.rollouts.iter().rev().filter(|r| surface.is_empty() || known(r));
-    Ok(of_surface
-        .map(|rollout| rollout_to_pb(rollout, waiting_for(plan, evidence, rollout)))
-        .collect())
+    if !surface.is_empty() && listed.is_empty() && !plan.surfaces.contains_key(surface) {
+        return Err(Status::not_found(format!(
+            "surface {surface:?} is unknown: no rollout was ever started on it"
+        )));
+    }
+    Ok(listed)
 }
 
 /// Refuses a reason that is too long for a history.
@@ -52,6 +52,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
 }
 
 impl ControlApi {
+    /// Starts a rollout, with defaults for what the request leaves out.
     pub(super) async fn start(
         &self,
         request: pb::StartRolloutRequest,
@@ -74,17 +75,20 @@ impl ControlApi {
         self.rollout_after(request_id, action).await
     }
 
+    /// Does what an operator asks of a rollout, and returns the rollout after it.
     pub(super) async fn move_rollout(
         &self,
+        requested: RolloutMove,
         request_id: String,
         rollout_id: String,
-        wish: RolloutMove,
         reason: String,
     ) -> Result<pb::Rollout, Status> {
         check_reason(&reason)?;
-        self.rollout_after(request_id, Action::MoveRollout { rollout_id, wish, reason }).await
+        let action = Action::MoveRollout { rollout_id, requested, reason };
+        self.rollout_after(request_id, action).await
     }
 
+    /// Has an action applied, and returns the rollout after it.
     async fn rollout_after(
         &self,
         request_id: String,

@@ -4,25 +4,26 @@ use crate::bundles::PublishError;
 use crate::consensus::event::Refused;
 use crate::submit::SubmitError;
 use marquee_bundle::BundleError;
-use marquee_core::command::Refusal;
+use marquee_core::command::{Refusal, RefusalKind};
 use marquee_core::id::IdError;
 use marquee_proto::convert::ConvertError;
 use tonic::Status;
 
 /// An error of control as callers see it.
 pub(crate) trait IntoStatus {
-    /// Its status.
+    /// The gRPC status of the error.
     fn into_status(self) -> Status;
 }
 
 impl IntoStatus for Refusal {
     fn into_status(self) -> Status {
-        match self {
-            Self::Invalid(message) => Status::invalid_argument(message),
-            Self::NotFound(message) => Status::not_found(message),
-            Self::AlreadyExists(message) => Status::already_exists(message),
-            Self::FailedPrecondition(message) => Status::failed_precondition(message),
-            Self::Exhausted(message) => Status::resource_exhausted(message),
+        let Self { kind, message } = self;
+        match kind {
+            RefusalKind::Invalid => Status::invalid_argument(message),
+            RefusalKind::NotFound => Status::not_found(message),
+            RefusalKind::AlreadyExists => Status::already_exists(message),
+            RefusalKind::FailedPrecondition => Status::failed_precondition(message),
+            RefusalKind::Exhausted => Status::resource_exhausted(message),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Streams of what changes, and who follows them.
+//! Streams of the plan and of rollouts, and the followers of the plan.
 //!
-//! A stream shows the newest state, never a backlog: a follower that is slow misses what was
-//! replaced meanwhile, and neither it nor anybody else waits.
+//! A stream shows the newest state, never a backlog: a slow follower misses what was
+//! replaced meanwhile, and no follower waits for another.
 
 use super::rollouts;
 use marquee_core::bounds::MAX_NODES;
@@ -17,14 +17,14 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
-/// Streams of the plan at once: two for each node that a cluster may have, since one that reconnects
-/// may be there twice for a while.
+/// How many streams of the plan may be open: two for each node that a cluster may have, because a node that
+/// reconnects may have two for a while.
 const MAX_FOLLOWERS: usize = 2 * MAX_NODES;
 
-/// A stream of responses.
+/// A stream of responses to one caller.
 pub(super) type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The plan now and after each change.
+/// Streams the plan now and after each change.
 pub(super) fn plan(
     plans: Receiver<Arc<Plan>>,
     follower: Follower,
@@ -35,7 +35,7 @@ pub(super) fn plan(
     }))
 }
 
-/// A rollout now and after each change, until it is over.
+/// Streams a rollout now and after each change, until it is over.
 pub(super) fn rollout(
     plans: Receiver<Arc<Plan>>,
     evidence: Receiver<Arc<AllEvidence>>,
@@ -60,7 +60,7 @@ pub(super) fn rollout(
     Box::pin(changes)
 }
 
-/// Who follows the plan here.
+/// The open streams of the plan at this control node.
 #[derive(Clone, Default)]
 pub(super) struct Followers(Arc<Mutex<Register>>);
 
@@ -70,7 +70,7 @@ struct Register {
     followers: BTreeMap<u64, pb::Follower>,
 }
 
-/// One stream's place among the followers, given up when it ends.
+/// One open stream of the plan; dropping it takes it out of the list.
 pub(super) struct Follower {
     all: Followers,
     ticket: u64,
@@ -82,7 +82,7 @@ impl Followers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a follower in.
+    /// Adds a stream of this node. Refused when too many are open.
     pub(super) fn join(&self, node_id: String) -> Result<Follower, Status> {
         let mut register = self.register();
         if register.followers.len() >= MAX_FOLLOWERS {
@@ -96,7 +96,7 @@ impl Followers {
         Ok(Follower { all: self.clone(), ticket })
     }
 
-    /// All of them, by name.
+    /// All open streams, by the name of the follower.
     pub(super) fn list(&self) -> Vec<pb::Follower> {
         let mut list: Vec<_> = self.register().followers.values().cloned().collect();
         list.sort_by(|a, b| a.node_id.cmp(&b.node_id));

@@ -1,7 +1,7 @@
 //! Control nodes in one process, over real sockets and real directories.
 
 use marquee_bundle::TrustedKeys;
-use marquee_control::bundles::{BundleFacts, ManifestSource, PublishError};
+use marquee_control::bundles::{DescribedBundle, ManifestSource, PublishError};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VoterStatus};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{PublishedVersion, Quality};
@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Named;
 
 impl ManifestSource for Named {
-    fn read(&self, uri: &str) -> Result<BundleFacts, PublishError> {
+    fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError> {
         let absent = || PublishError::Absent { uri: uri.into(), error: "no such name".into() };
         let name = uri.strip_prefix("/bundles/").ok_or_else(absent)?;
         let (model, digest) = name.split_once('/').ok_or_else(absent)?;
@@ -46,7 +46,7 @@ impl ManifestSource for Named {
             published_at_ms: 0,
             placements: Vec::new(),
         };
-        Ok(BundleFacts { model: model.into(), version, index_recall_at_100: None })
+        Ok(DescribedBundle { model: model.into(), version, index_recall_at_100: None })
     }
 }
 

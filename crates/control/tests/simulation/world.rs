@@ -4,7 +4,9 @@
 
 use crate::disk::{CrashAtSync, Disk};
 use crate::journal::Journal;
-use marquee_control::consensus::event::{Answer, Effect, Event, Refused, VoterConfig, VoterError};
+use marquee_control::consensus::event::{
+    Effect, RaftEvent, Refused, VoterConfig, VoterError, VoterReply,
+};
 use marquee_control::consensus::store::{Identity, Store};
 use marquee_control::consensus::voter::Voter;
 use marquee_control::machine::Machine as _;
@@ -219,7 +221,7 @@ impl World {
         if self.dice.chance(400) {
             let to = 1 + self.dice.roll(voters);
             let at = self.dice.roll(voters) as usize;
-            self.give(at, vec![Event::Transfer { to }]);
+            self.give(at, vec![RaftEvent::Transfer { to }]);
         }
     }
 
@@ -262,7 +264,7 @@ impl World {
                 self.start(at);
             }
         }
-        let mut inbox: BTreeMap<usize, Vec<Event<Ticket>>> = BTreeMap::new();
+        let mut inbox: BTreeMap<usize, Vec<RaftEvent<Ticket>>> = BTreeMap::new();
         while let Some(entry) = self.wires.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -272,13 +274,13 @@ impl World {
                 inbox
                     .entry(message.to as usize - 1)
                     .or_default()
-                    .push(Event::Message(Box::new(message)));
+                    .push(RaftEvent::Message(Box::new(message)));
             }
         }
         for (at, node) in self.nodes.iter_mut().enumerate() {
             if node.next_tick_ms <= now {
                 node.next_tick_ms += TICK_MS;
-                inbox.entry(at).or_default().push(Event::Tick);
+                inbox.entry(at).or_default().push(RaftEvent::Tick);
             }
         }
         self.clients(wishing, &mut inbox);
@@ -287,7 +289,7 @@ impl World {
         }
     }
 
-    fn clients(&mut self, wishing: bool, inbox: &mut BTreeMap<usize, Vec<Event<Ticket>>>) {
+    fn clients(&mut self, wishing: bool, inbox: &mut BTreeMap<usize, Vec<RaftEvent<Ticket>>>) {
         let voters = self.nodes.len() as u64;
         if wishing && self.wishes.len() < MAX_OPEN_COMMANDS && self.dice.chance(4) {
             self.wished += 1;
@@ -300,17 +302,17 @@ impl World {
             wish.ask_again_at_ms = now + CLIENT_PATIENCE_MS;
             let command = wish.name.clone().into_bytes();
             let reply = Ticket::Command { name: wish.name.clone() };
-            inbox.entry(wish.ask as usize).or_default().push(Event::Propose { command, reply });
+            inbox.entry(wish.ask as usize).or_default().push(RaftEvent::Propose { command, reply });
             wish.ask = (wish.ask + 1) % voters;
         }
         if wishing && self.dice.chance(10) {
             let at = self.dice.roll(voters) as usize;
             let reply = Ticket::Read { acknowledged: self.acknowledged.len() };
-            inbox.entry(at).or_default().push(Event::Read { reply });
+            inbox.entry(at).or_default().push(RaftEvent::Read { reply });
         }
     }
 
-    fn give(&mut self, at: usize, events: Vec<Event<Ticket>>) {
+    fn give(&mut self, at: usize, events: Vec<RaftEvent<Ticket>>) {
         let Some(voter) = &mut self.nodes[at].voter else { return };
         let mut effects = Vec::new();
         let mut done = Ok(());
@@ -327,7 +329,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send(message) => self.send(message),
-                Effect::Answer { reply, result } => self.answer(at, reply, result),
+                Effect::Reply { reply, result } => self.answer(at, reply, result),
             }
         }
         if done.is_err() {
@@ -342,7 +344,7 @@ impl World {
             let (at, voter) = (message.from as usize - 1, message.to);
             let sent = !self.dice.chance(4);
             if let Some(from) = &mut self.nodes[at].voter {
-                let told = from.handle(Event::SnapshotSent { voter, sent }, &mut |_| {});
+                let told = from.handle(RaftEvent::SnapshotSent { voter, sent }, &mut |_| {});
                 told.expect("touches no disk");
             }
         }
@@ -358,9 +360,9 @@ impl World {
         }
     }
 
-    fn answer(&mut self, at: usize, ticket: Ticket, result: Result<Answer, Refused>) {
+    fn answer(&mut self, at: usize, ticket: Ticket, result: Result<VoterReply, Refused>) {
         match (ticket, result) {
-            (Ticket::Command { name }, Ok(Answer::Applied { outcome, .. })) => {
+            (Ticket::Command { name }, Ok(VoterReply::Applied { outcome, .. })) => {
                 let outcome = String::from_utf8(outcome).expect("the journal's own");
                 self.wishes.retain(|wish| wish.name != name);
                 self.acknowledged.push((name, outcome));
@@ -373,7 +375,7 @@ impl World {
                     wish.ask_again_at_ms = self.now_ms + 20;
                 }
             }
-            (Ticket::Read { acknowledged }, Ok(Answer::UpToDate)) => {
+            (Ticket::Read { acknowledged }, Ok(VoterReply::UpToDate)) => {
                 self.tally.reads += 1;
                 let voter = self.nodes[at].voter.as_ref().expect("it has just answered");
                 for (name, _) in &self.acknowledged[..acknowledged] {

@@ -1,12 +1,15 @@
-//! A/B tests.
+//! Commands on A/B tests: start, advance, observe, stop.
 
-use super::{Action, Outcome, Refusal, Reply, full};
-use crate::bounds::MAX_EXPERIMENTS;
+use super::error::CommandError;
+use super::reply::Reply;
+use super::state::AllEvidence;
+use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_EXPERIMENTS};
 use crate::id::check_name;
 use crate::plan::{Plan, Surface};
 use crate::rollout::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
+use crate::rollout::window::Window;
 
-pub(super) fn start_experiment(
+pub(super) fn start(
     plan: &mut Plan,
     surface: &str,
     layer: &str,
@@ -14,47 +17,38 @@ pub(super) fn start_experiment(
     arms: &[Arm],
     allocation: Allocation,
     now_ms: u64,
-) -> Outcome {
-    check_name("layer", layer).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    experiment::check(share_basis_points, arms, allocation).map_err(Refusal::Invalid)?;
+) -> Result<Reply, CommandError> {
+    check_name("layer", layer)?;
+    experiment::check(share_basis_points, arms, allocation)?;
     for arm in arms {
         if plan.ensemble_named(&arm.ensemble).is_none() {
-            return Err(Refusal::NotFound(format!(
-                "arm {:?}: {:?} is neither a stored ensemble nor a published model@version",
-                arm.name, arm.ensemble
-            )));
+            let (arm, ensemble) = (arm.name.clone(), arm.ensemble.clone());
+            return Err(CommandError::UnknownArmEnsemble { arm, ensemble });
         }
     }
     match plan.surfaces.get(surface) {
         Some(Surface { rollout_id: Some(running), .. }) => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "surface {surface:?} has a rollout running ({running}): promote it or roll it back first"
-            )));
+            let (surface, rollout_id) = (surface.into(), running.clone());
+            return Err(CommandError::RolloutRunning { surface, rollout_id });
         }
         Some(Surface { ensemble: Some(_), .. }) => {}
-        _ => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "surface {surface:?} has no live model for those who take no part: start a rollout first"
-            )));
-        }
+        _ => return Err(CommandError::NoLiveModel { surface: surface.into() }),
     }
-    let running = || plan.experiments.iter().filter(|it| it.state != ExperimentState::Stopped);
-    if let Some(other) = running().find(|it| it.surface == surface && it.layer != layer) {
-        return Err(Refusal::FailedPrecondition(format!(
-            "experiment {} runs on surface {surface:?} in layer {:?}: experiments of a surface share a layer, \
-             so that nobody is in two of them",
-            other.id, other.layer
-        )));
+    let running: Vec<&Experiment> =
+        plan.experiments.iter().filter(|it| it.state != ExperimentState::Stopped).collect();
+    if let Some(other) = running.iter().find(|it| it.surface == surface && it.layer != layer) {
+        return Err(CommandError::OtherLayer {
+            surface: surface.into(),
+            experiment_id: other.id.clone(),
+            layer: other.layer.clone(),
+        });
     }
-    let in_layer = running().filter(|it| it.layer == layer);
+    let in_layer = running.iter().copied().filter(|it| it.layer == layer);
     let Some(from_basis_points) = experiment::free_slice(in_layer, share_basis_points) else {
-        return Err(Refusal::FailedPrecondition(format!(
-            "layer {layer:?} has no {share_basis_points} basis points left side by side: stop an experiment, \
-             ask for less, or use another layer on another surface"
-        )));
+        return Err(CommandError::LayerFull { layer: layer.into(), share_basis_points });
     };
-    if running().count() >= MAX_EXPERIMENTS {
-        return Err(full("running experiments", MAX_EXPERIMENTS));
+    if running.len() >= MAX_EXPERIMENTS {
+        return Err(CommandError::Full { what: "running experiments", bound: MAX_EXPERIMENTS });
     }
     let id = format!("{surface}-ab-{}", plan.next_rollout);
     plan.next_rollout += 1;
@@ -75,30 +69,81 @@ pub(super) fn start_experiment(
     Ok(Reply::Experiment(Box::new(experiment)))
 }
 
-pub(super) fn change_experiment(
-    plan: &mut Plan,
-    experiment_id: &str,
-    change: impl FnOnce(&mut Experiment) -> Result<(), Refusal>,
-) -> Outcome {
-    let experiment =
-        plan.experiments.iter_mut().find(|it| it.id == experiment_id).ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "there is no experiment {experiment_id:?}: list them to see the ids"
-            ))
-        })?;
-    change(experiment)?;
+/// Lets an experiment run once its ensembles are loaded.
+pub(super) fn advance(plan: &mut Plan, experiment_id: &str) -> Result<Reply, CommandError> {
+    let at = position(plan, experiment_id)?;
+    let is_loaded = missing_arms(plan, &plan.experiments[at]).is_none();
+    let experiment = &mut plan.experiments[at];
+    if experiment.state == ExperimentState::Preparing && is_loaded {
+        experiment.state = ExperimentState::Running;
+    }
     Ok(Reply::Experiment(Box::new(experiment.clone())))
 }
 
-pub(super) fn experiments_that_are_ready(plan: &Plan) -> impl Iterator<Item = Action> {
+pub(super) fn stop(
+    plan: &mut Plan,
+    experiment_id: &str,
+    reason: &str,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, experiment_id)?;
+    let experiment = &mut plan.experiments[at];
+    if experiment.state == ExperimentState::Stopped {
+        return Err(CommandError::ExperimentOver { experiment_id: experiment_id.into() });
+    }
+    experiment.state = ExperimentState::Stopped;
+    experiment.stopped_at_ms = now_ms;
+    experiment.reason = reason.into();
+    Ok(Reply::Experiment(Box::new(experiment.clone())))
+}
+
+/// Adds window `number` to the evidence, and gives the arms a bandit's new `weights`, unless there are none.
+/// A window that is not the next one changes nothing.
+pub(super) fn observe(
+    plan: &mut Plan,
+    evidence: &mut AllEvidence,
+    experiment_id: &str,
+    number: u64,
+    window: &Window,
+    weights: &[u32],
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, experiment_id)?;
+    let experiment = &mut plan.experiments[at];
+    let known_windows = evidence.get(experiment_id).map_or(0, |evidence| evidence.windows);
+    if experiment.state != ExperimentState::Stopped && number == known_windows + 1 {
+        let of_experiment = evidence.entry(experiment_id.into()).or_default();
+        of_experiment.total.absorb(window);
+        of_experiment.windows = number;
+        of_experiment.judged_at_ms = now_ms;
+        let is_bandit = experiment.allocation != Allocation::Fixed;
+        let sum: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+        let is_whole = sum == u64::from(FULL_WEIGHT_BASIS_POINTS);
+        if is_bandit && weights.len() == experiment.arms.len() && is_whole {
+            for (arm, &weight) in experiment.arms.iter_mut().zip(weights) {
+                arm.weight_basis_points = weight;
+            }
+        }
+    }
+    Ok(Reply::Experiment(Box::new(experiment.clone())))
+}
+
+/// The experiments that are being prepared and whose ensembles are loaded.
+pub(super) fn loaded_experiments(plan: &Plan) -> impl Iterator<Item = &Experiment> {
     plan.experiments
         .iter()
         .filter(|experiment| experiment.state == ExperimentState::Preparing)
         .filter(|experiment| missing_arms(plan, experiment).is_none())
-        .map(|experiment| Action::AdvanceExperiment { experiment_id: experiment.id.clone() })
 }
 
 /// What keeps an experiment's arms from having traffic, in words.
 pub fn missing_arms(plan: &Plan, experiment: &Experiment) -> Option<String> {
     experiment.arms.iter().find_map(|arm| plan.missing(&arm.ensemble))
+}
+
+fn position(plan: &Plan, experiment_id: &str) -> Result<usize, CommandError> {
+    plan.experiments
+        .iter()
+        .position(|it| it.id == experiment_id)
+        .ok_or_else(|| CommandError::UnknownExperiment { experiment_id: experiment_id.into() })
 }

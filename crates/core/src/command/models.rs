@@ -1,54 +1,84 @@
-//! What is published, and ensembles of it.
+//! Commands on published versions and ensembles.
 
+use super::error::CommandError;
+use super::reply::Reply;
 use super::rollouts::await_rollouts;
-use super::{Outcome, Refusal, Reply, full};
 use crate::bounds::{MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
+use crate::plan::retention::{Retention, retired};
 use crate::plan::{Plan, PublishedVersion};
 
+/// Gives a bundle the model's next version number; a bundle that is published already keeps its own.
 pub(super) fn publish(
     plan: &mut Plan,
     model: &str,
-    new: &PublishedVersion,
+    bundle: &PublishedVersion,
     now_ms: u64,
-) -> Outcome {
-    check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if new.shards == 0 || new.shards > MAX_SHARDS {
-        let says = format!("the bundle has {} shards: 1 to {MAX_SHARDS} are allowed", new.shards);
-        return Err(Refusal::Invalid(says));
+) -> Result<Reply, CommandError> {
+    check_name("model", model)?;
+    if bundle.shards == 0 || bundle.shards > MAX_SHARDS {
+        return Err(CommandError::ShardCount { shards: bundle.shards });
     }
     let same = plan.versions.iter().find(|(version, published)| {
-        version.model == model && published.manifest_digest == new.manifest_digest
+        version.model == model && published.manifest_digest == bundle.manifest_digest
     });
     if let Some((version, _)) = same {
         return Ok(Reply::Version(version.clone()));
     }
     if plan.versions.len() >= MAX_VERSIONS {
-        return Err(full("published versions", MAX_VERSIONS));
+        return Err(CommandError::Full { what: "published versions", bound: MAX_VERSIONS });
     }
     let next = plan.next_versions.entry(model.into()).or_insert(1);
     let version = ModelVersion::new(model, *next);
     *next += 1;
     let published =
-        PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..new.clone() };
+        PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..bundle.clone() };
     plan.versions.insert(version.clone(), published);
     await_rollouts(plan, &version);
     Ok(Reply::Version(version))
 }
 
-pub(super) fn put_ensemble(plan: &mut Plan, name: &str, root: &EnsembleNode) -> Outcome {
-    validate(name, root, plan).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    let reply = Reply::Ensemble { name: name.into(), root: root.clone() };
+/// Stores an ensemble under a name that is free, or that means the same already.
+pub(super) fn put_ensemble(
+    plan: &mut Plan,
+    name: &str,
+    root: &EnsembleNode,
+) -> Result<Reply, CommandError> {
+    validate(name, root, plan)?;
     match plan.ensembles.get(name) {
-        Some(there) if there == root => return Ok(reply),
-        Some(_) => {
-            return Err(Refusal::AlreadyExists(format!(
-                "ensemble {name:?} has another definition already, and ensembles never change: use a new name"
-            )));
+        Some(stored) if stored == root => {}
+        Some(_) => return Err(CommandError::EnsembleExists { name: name.into() }),
+        None if plan.ensembles.len() >= MAX_NAMED => {
+            return Err(CommandError::Full { what: "ensembles", bound: MAX_NAMED });
         }
-        None if plan.ensembles.len() >= MAX_NAMED => return Err(full("ensembles", MAX_NAMED)),
-        None => plan.ensembles.insert(name.into(), root.clone()),
+        None => {
+            plan.ensembles.insert(name.into(), root.clone());
+        }
+    }
+    Ok(Reply::Ensemble { name: name.into(), root: root.clone() })
+}
+
+pub(super) fn set_retention(
+    plan: &mut Plan,
+    model: &str,
+    retention: Option<Retention>,
+) -> Result<Reply, CommandError> {
+    if !plan.next_versions.contains_key(model) {
+        return Err(CommandError::UnknownModel { model: model.into() });
+    }
+    match retention {
+        Some(Retention { keep_versions: 0, .. }) => return Err(CommandError::KeepsNoVersion),
+        Some(retention) => plan.retention.insert(model.into(), retention),
+        None => plan.retention.remove(model),
     };
-    Ok(reply)
+    Ok(Reply::Done)
+}
+
+/// Forgets the versions that nothing needs and no policy keeps.
+pub(super) fn retire_versions(plan: &mut Plan, now_ms: u64) -> Reply {
+    for version in retired(plan, now_ms) {
+        plan.versions.remove(&version);
+    }
+    Reply::Done
 }

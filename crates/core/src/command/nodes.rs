@@ -1,24 +1,24 @@
-//! Nodes: what they say of themselves, and who comes and goes.
+//! Commands on nodes: what they report, and which join and leave.
 
-use super::{Outcome, Refusal, ReplicaReport, Reply, full};
+use super::action::ReplicaReport;
+use super::consequences::apply_consequences;
+use super::error::CommandError;
+use super::reply::Reply;
 use crate::bounds::MAX_NODES;
 use crate::id::check_name;
 use crate::plan::{Node, Plan, Role};
 use std::collections::BTreeSet;
 
-pub(super) fn report_node(
+/// Replaces all that is known of a node and its replicas by what the node reports.
+pub(super) fn report(
     plan: &mut Plan,
     node_id: &str,
     node: &Node,
     replicas: &[ReplicaReport],
-) -> Outcome {
+) -> Result<Reply, CommandError> {
     let draining = plan.nodes.get(node_id).is_some_and(|known| known.draining);
-    register_node(plan, node_id, Node { alive: true, draining, ..node.clone() })?;
-    for published in plan.versions.values_mut() {
-        for placement in &mut published.placements {
-            placement.replicas.remove(node_id);
-        }
-    }
+    register(plan, node_id, Node { alive: true, draining, ..node.clone() })?;
+    forget_replicas_on(plan, node_id);
     for report in replicas {
         let placement = plan
             .versions
@@ -31,28 +31,30 @@ pub(super) fn report_node(
     Ok(Reply::Done)
 }
 
-pub(super) fn register_node(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), Refusal> {
-    check_name("node_id", node_id).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if node.roles.is_empty() || node.roles.contains(&Role::Control) {
-        return Err(Refusal::Invalid(format!(
-            "roles of node {node_id:?}: name shard or router or both; voters are set in the config of control nodes"
-        )));
-    }
-    if !plan.nodes.contains_key(node_id) && plan.nodes.len() >= MAX_NODES {
-        return Err(full("nodes", MAX_NODES));
-    }
-    plan.nodes.insert(node_id.into(), node);
-    Ok(())
+pub(super) fn set_alive(
+    plan: &mut Plan,
+    node_id: &str,
+    alive: bool,
+) -> Result<Reply, CommandError> {
+    find(plan, node_id)?.alive = alive;
+    Ok(Reply::Done)
 }
 
-pub(super) fn find_node<'p>(plan: &'p mut Plan, node_id: &str) -> Result<&'p mut Node, Refusal> {
-    plan.nodes
-        .get_mut(node_id)
-        .ok_or_else(|| Refusal::NotFound(format!("there is no node {node_id:?}")))
+pub(super) fn add(plan: &mut Plan, node_id: &str, node: &Node) -> Result<Reply, CommandError> {
+    let added = Node { draining: false, ..node.clone() };
+    register(plan, node_id, added.clone())?;
+    Ok(Reply::Node { node_id: node_id.into(), node: added })
 }
 
-/// A node that still reports stays known as draining: forgotten too early, its next report would put
-/// it back to work.
+/// Takes a node out of placement; the reply says whether it is forgotten at once.
+pub(super) fn remove(plan: &mut Plan, node_id: &str, now_ms: u64) -> Result<Reply, CommandError> {
+    find(plan, node_id)?.draining = true;
+    apply_consequences(plan, now_ms);
+    Ok(Reply::NodeRemoved { draining: plan.nodes.contains_key(node_id) })
+}
+
+/// Forgets draining nodes that nothing needs. A node that still reports stays known as draining: forgotten
+/// too early, its next report would put it back to work.
 pub(super) fn forget_drained_nodes(plan: &mut Plan) {
     let drained: BTreeSet<String> = plan
         .nodes
@@ -62,10 +64,30 @@ pub(super) fn forget_drained_nodes(plan: &mut Plan) {
         .collect();
     for id in &drained {
         plan.nodes.remove(id);
-        for published in plan.versions.values_mut() {
-            for placement in &mut published.placements {
-                placement.replicas.remove(id);
-            }
+        forget_replicas_on(plan, id);
+    }
+}
+
+fn register(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), CommandError> {
+    check_name("node_id", node_id)?;
+    if node.roles.is_empty() || node.roles.contains(&Role::Control) {
+        return Err(CommandError::Roles { node_id: node_id.into() });
+    }
+    if !plan.nodes.contains_key(node_id) && plan.nodes.len() >= MAX_NODES {
+        return Err(CommandError::Full { what: "nodes", bound: MAX_NODES });
+    }
+    plan.nodes.insert(node_id.into(), node);
+    Ok(())
+}
+
+fn find<'p>(plan: &'p mut Plan, node_id: &str) -> Result<&'p mut Node, CommandError> {
+    plan.nodes.get_mut(node_id).ok_or_else(|| CommandError::UnknownNode { node_id: node_id.into() })
+}
+
+fn forget_replicas_on(plan: &mut Plan, node_id: &str) {
+    for published in plan.versions.values_mut() {
+        for placement in &mut published.placements {
+            placement.replicas.remove(node_id);
         }
     }
 }

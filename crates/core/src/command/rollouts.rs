@@ -1,55 +1,54 @@
-//! Rollouts: started by operators, moved, and begun by themselves.
+//! Commands on rollouts: start, move, advance, judge, and rollouts that begin by themselves.
 
-use super::{Outcome, Refusal, Reply, full};
+use super::error::CommandError;
+use super::reply::Reply;
+use super::state::AllEvidence;
 use crate::bounds::MAX_NAMED;
 use crate::id::{ModelVersion, check_name};
 use crate::plan::{Automatic, Plan, Surface};
 use crate::rollout::experiment::ExperimentState;
-use crate::rollout::{Rollout, RolloutStep, Terms, check_steps, check_terms};
+use crate::rollout::judge::{Judgement, clearance};
+use crate::rollout::window::Window;
+use crate::rollout::{Rollout, RolloutMove, RolloutStep, Terms, check_steps, check_terms};
 
-pub(super) fn start_rollout(
+pub(super) fn start(
     plan: &mut Plan,
     surface_name: &str,
     candidate: &str,
     steps: &[RolloutStep],
     terms: &Terms,
     now_ms: u64,
-) -> Outcome {
-    check_name("surface", surface_name).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    check_terms(terms).map_err(Refusal::Invalid)?;
+) -> Result<Reply, CommandError> {
+    check_name("surface", surface_name)?;
+    check_terms(terms)?;
     if plan.ensemble_named(candidate).is_none() {
-        return Err(Refusal::NotFound(format!(
-            "candidate {candidate:?} is neither a stored ensemble nor a published model@version"
-        )));
+        return Err(CommandError::UnknownCandidate { candidate: candidate.into() });
     }
     if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(full("surfaces", MAX_NAMED));
+        return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
     }
     let experiment = plan
         .experiments
         .iter()
         .find(|it| it.surface == surface_name && it.state != ExperimentState::Stopped);
     if let Some(experiment) = experiment {
-        return Err(Refusal::FailedPrecondition(format!(
-            "surface {surface_name:?} has an experiment running ({}): stop it first",
-            experiment.id
-        )));
+        let (surface, experiment_id) = (surface_name.into(), experiment.id.clone());
+        return Err(CommandError::ExperimentRunning { surface, experiment_id });
     }
     let surface = plan.surfaces.entry(surface_name.into()).or_default();
     if let Some(running) = &surface.rollout_id {
-        return Err(Refusal::FailedPrecondition(format!(
-            "surface {surface_name:?} has a rollout running ({running}): promote it or roll it back first"
-        )));
+        let (surface, rollout_id) = (surface_name.into(), running.clone());
+        return Err(CommandError::RolloutRunning { surface, rollout_id });
     }
     match &surface.ensemble {
         Some(live) if live == candidate => {
-            return Err(Refusal::FailedPrecondition(format!(
-                "{candidate} is live on surface {surface_name:?} already"
-            )));
+            let (surface, candidate) = (surface_name.into(), candidate.into());
+            return Err(CommandError::AlreadyLive { surface, candidate });
         }
-        Some(_) => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
+        Some(_) => check_steps(steps)?,
+        // Without a baseline there is nothing to share users with, so steps may be left out.
         None if steps.is_empty() => {}
-        None => check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?,
+        None => check_steps(steps)?,
     }
     let id = format!("{surface_name}-{}", plan.next_rollout);
     plan.next_rollout += 1;
@@ -67,60 +66,119 @@ pub(super) fn start_rollout(
     Ok(Reply::Rollout(Box::new(rollout)))
 }
 
-pub(super) fn change_rollout(
+/// Does what an operator asks. Resuming accepts what paused the rollout.
+pub(super) fn apply_move(
     plan: &mut Plan,
+    evidence: &mut AllEvidence,
     rollout_id: &str,
-    change: impl FnOnce(&mut Rollout, Option<String>) -> Result<(), Refusal>,
-) -> Outcome {
-    let at =
-        plan.rollouts.iter().position(|rollout| rollout.id == rollout_id).ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "there is no rollout {rollout_id:?}: list them to see the ids"
-            ))
-        })?;
+    requested: RolloutMove,
+    reason: &str,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, rollout_id)?;
     let missing = plan.missing(&plan.rollouts[at].candidate);
-    change(&mut plan.rollouts[at], missing)?;
-    Ok(Reply::Rollout(Box::new(plan.rollouts[at].clone())))
+    let rollout = &mut plan.rollouts[at];
+    rollout.apply_move(requested, reason, missing.as_deref(), now_ms)?;
+    if requested == RolloutMove::Resume
+        && let Some(of_rollout) = evidence.get_mut(rollout_id)
+    {
+        of_rollout.accept(rollout);
+    }
+    Ok(Reply::Rollout(Box::new(rollout.clone())))
 }
 
-/// A new version has been published: it is next wherever rollouts of its model begin by themselves.
+/// Does the one thing that is due of a rollout, if any.
+pub(super) fn advance(
+    plan: &mut Plan,
+    evidence: &AllEvidence,
+    rollout_id: &str,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, rollout_id)?;
+    let is_ready = plan.missing(&plan.rollouts[at].candidate).is_none();
+    let rollout = &mut plan.rollouts[at];
+    let clearance = clearance(rollout, evidence.get(rollout_id));
+    rollout.advance(is_ready, &clearance, now_ms);
+    Ok(Reply::Rollout(Box::new(rollout.clone())))
+}
+
+/// Adds window `number` and what the judge made of it to the evidence, and does what the judge decided. A
+/// window that is not the next one changes nothing: judged by two leaders, or twice by one, the first counts.
+pub(super) fn apply_judgement(
+    plan: &mut Plan,
+    evidence: &mut AllEvidence,
+    rollout_id: &str,
+    number: u64,
+    weight_basis_points: u32,
+    window: &Window,
+    judgement: &Judgement,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, rollout_id)?;
+    let rollout = &mut plan.rollouts[at];
+    let known_windows = evidence.get(rollout_id).map_or(0, |evidence| evidence.windows);
+    if !rollout.state.is_over() && number == known_windows + 1 {
+        let of_rollout = evidence.entry(rollout_id.into()).or_default();
+        of_rollout.absorb(rollout, weight_basis_points, window);
+        of_rollout.windows = number;
+        of_rollout.judged_at_ms = now_ms;
+        let Judgement { gates, split, decision } = judgement;
+        of_rollout.gates.clone_from(gates);
+        of_rollout.split = split.clone();
+        rollout.apply_decision(decision, now_ms);
+    }
+    Ok(Reply::Rollout(Box::new(rollout.clone())))
+}
+
+pub(super) fn set_automatic(
+    plan: &mut Plan,
+    surface_name: &str,
+    automatic: Option<&Automatic>,
+) -> Result<Reply, CommandError> {
+    check_name("surface", surface_name)?;
+    if let Some(Automatic { model, steps, terms, pending: _ }) = automatic {
+        check_name("model", model)?;
+        check_steps(steps)?;
+        check_terms(terms)?;
+    }
+    if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
+        return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
+    }
+    let surface = plan.surfaces.entry(surface_name.into()).or_default();
+    surface.automatic = automatic.map(|given| Automatic { pending: None, ..given.clone() });
+    Ok(Reply::Done)
+}
+
+/// Notes a new version as the next one wherever rollouts of its model begin by themselves.
 pub(super) fn await_rollouts(plan: &mut Plan, version: &ModelVersion) {
-    let automatic = plan.surfaces.values_mut().filter_map(|surface| surface.automatic.as_mut());
-    for automatic in automatic.filter(|automatic| automatic.model == version.model) {
-        automatic.pending = Some(version.clone());
+    for surface in plan.surfaces.values_mut() {
+        if let Some(automatic) = &mut surface.automatic
+            && automatic.model == version.model
+        {
+            automatic.pending = Some(version.clone());
+        }
     }
 }
 
-/// Starts what is next on each surface where nothing runs.
+/// Starts the pending rollout of each surface where nothing runs.
 pub(super) fn start_pending(plan: &mut Plan, now_ms: u64) {
-    let waits =
-        |surface: &Surface| surface.automatic.as_ref().is_some_and(|it| it.pending.is_some());
-    let waiting: Vec<String> =
-        plan.surfaces.iter().filter(|(_, it)| waits(it)).map(|(name, _)| name.clone()).collect();
-    for name in waiting {
+    let names: Vec<String> = plan.surfaces.keys().cloned().collect();
+    for name in names {
         let Some(automatic) = plan.surfaces[&name].automatic.clone() else { continue };
         let Automatic { steps, terms, pending: Some(version), .. } = automatic else { continue };
         // Refused while a rollout or an experiment runs there: it is tried again at every change.
-        let started = start_rollout(plan, &name, &version.to_string(), &steps, &terms, now_ms);
-        if let (Ok(_), Some(Surface { automatic: Some(automatic), .. })) =
-            (started, plan.surfaces.get_mut(&name))
+        let started = start(plan, &name, &version.to_string(), &steps, &terms, now_ms);
+        if started.is_ok()
+            && let Some(Surface { automatic: Some(automatic), .. }) = plan.surfaces.get_mut(&name)
         {
             automatic.pending = None;
         }
     }
 }
 
-pub(super) fn set_automatic(plan: &mut Plan, name: &str, wanted: Option<&Automatic>) -> Outcome {
-    check_name("surface", name).map_err(|e| Refusal::Invalid(e.to_string()))?;
-    if let Some(Automatic { model, steps, terms, pending: _ }) = wanted {
-        check_name("model", model).map_err(|e| Refusal::Invalid(e.to_string()))?;
-        check_steps(steps).map_err(|e| Refusal::Invalid(e.to_string()))?;
-        check_terms(terms).map_err(Refusal::Invalid)?;
-    }
-    if !plan.surfaces.contains_key(name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(full("surfaces", MAX_NAMED));
-    }
-    let surface = plan.surfaces.entry(name.into()).or_default();
-    surface.automatic = wanted.map(|wanted| Automatic { pending: None, ..wanted.clone() });
-    Ok(Reply::Done)
+fn position(plan: &Plan, rollout_id: &str) -> Result<usize, CommandError> {
+    plan.rollouts
+        .iter()
+        .position(|rollout| rollout.id == rollout_id)
+        .ok_or_else(|| CommandError::UnknownRollout { rollout_id: rollout_id.into() })
 }

@@ -1,49 +1,60 @@
-//! What operators say of a surface whatever is live there.
+//! Commands on surfaces, whatever is live there: deny lists and traffic.
 
-use super::{Outcome, Refusal, Reply, full};
+use super::error::CommandError;
+use super::reply::Reply;
 use crate::bounds::{MAX_DENIED_ITEMS, MAX_NAMED};
 use crate::id::{check_id, check_name};
 use crate::plan::Plan;
-use std::collections::BTreeSet;
+use crate::rollout::traffic::{AllTraffic, SurfaceTraffic, keep};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A surface need not be known yet: what must not be shown is denied before anything goes live.
+/// Keeps one window of traffic of each surface that the plan knows.
+pub(super) fn record_traffic(
+    plan: &Plan,
+    traffic: &mut AllTraffic,
+    windows: &BTreeMap<String, SurfaceTraffic>,
+) -> Reply {
+    for (surface, window) in windows {
+        if plan.surfaces.contains_key(surface) {
+            keep(traffic, surface, window.clone());
+        }
+    }
+    Reply::Done
+}
+
+/// Changes which items a surface never shows: first `clear`, then `remove`, then `add`. The surface need not
+/// be known yet: what must not be shown is denied before anything goes live.
 pub(super) fn change_deny_list(
     plan: &mut Plan,
-    name: &str,
+    surface_name: &str,
     clear: bool,
     remove: &[String],
     add: &[String],
-) -> Outcome {
-    let invalid = |error: crate::id::IdError| Refusal::Invalid(error.to_string());
-    check_name("surface", name).map_err(invalid)?;
+) -> Result<Reply, CommandError> {
+    check_name("surface", surface_name)?;
     for (field, ids) in [("remove_item_ids", remove), ("add_item_ids", add)] {
         if ids.len() > MAX_DENIED_ITEMS {
-            let (count, max) = (ids.len(), MAX_DENIED_ITEMS);
-            let says = format!("{field} has {count} entries: at most {max} are allowed");
-            return Err(Refusal::Invalid(says));
+            return Err(CommandError::TooManyItemIds { field, count: ids.len() });
         }
         for (n, id) in ids.iter().enumerate() {
-            check_id(&format!("{field}[{n}]"), id).map_err(invalid)?;
+            check_id(&format!("{field}[{n}]"), id)?;
         }
     }
-    if !plan.surfaces.contains_key(name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(full("surfaces", MAX_NAMED));
+    if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
+        return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
     }
-    let surface = plan.surfaces.entry(name.into()).or_default();
-    let mut denied: BTreeSet<String> = match clear {
-        true => BTreeSet::new(),
-        false => surface.denied.iter().cloned().collect(),
-    };
+    let surface = plan.surfaces.entry(surface_name.into()).or_default();
+    let mut denied = BTreeSet::new();
+    if !clear {
+        denied.extend(surface.denied.iter().cloned());
+    }
     for id in remove {
         denied.remove(id);
     }
     denied.extend(add.iter().cloned());
     if denied.len() > MAX_DENIED_ITEMS {
-        return Err(Refusal::Exhausted(format!(
-            "surface {name:?} would deny {} items: at most {MAX_DENIED_ITEMS} are allowed; give what belongs \
-             together a tag, and have callers exclude it",
-            denied.len()
-        )));
+        let (surface, count) = (surface_name.into(), denied.len());
+        return Err(CommandError::DenyListFull { surface, count });
     }
     surface.denied = denied.into_iter().collect();
     Ok(Reply::Done)

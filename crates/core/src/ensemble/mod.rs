@@ -1,17 +1,18 @@
-//! Expressions over model versions: sequence, parallel, product, split, and a last step that spreads the list.
+//! Expressions over model versions: sequence, parallel, product, split, and diversification as the final
+//! stage.
 //!
-//! An ensemble is validated once, when it is put; after that it never changes, so that a rollout
-//! compares what it said it would. References by name are followed at use.
+//! An ensemble is validated once, when it is put; after that it never changes, so that a rollout compares
+//! what it said it would. References by name are followed at use.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
 use crate::id::{IdError, ModelVersion, check_name};
 use crate::model::recipe::Recipe;
-use crate::ranking::diversify::Diversity;
+use crate::ranking::diversify::{Diversity, DiversityError};
 use std::collections::BTreeSet;
 
-/// Largest weight of a parallel's member: more would be a way of writing "only this one".
+/// The largest weight of a parallel's member: more would mean "only this one".
 pub const MAX_MEMBER_WEIGHT: f64 = 1_000.0;
-/// Longest timeout of a parallel's member: no request lives longer, so more would say nothing.
+/// The longest timeout of a parallel's member, in ms: no request lives longer, so more would change nothing.
 pub const MAX_MEMBER_TIMEOUT_MS: u32 = 30_000;
 
 /// One node of the expression.
@@ -21,34 +22,35 @@ pub enum EnsembleNode {
     Model(ModelVersion),
     /// Another ensemble, by name.
     Reference(String),
-    /// Members run at once; their lists are fused.
+    /// Members run at once, and their lists are fused.
     Parallel {
         /// The members and their weights.
         members: Vec<WeightedNode>,
         /// How their lists become one.
         fusion: Fusion,
     },
-    /// Sticky choice of one member by user.
+    /// Chooses one member for each user; the same user always gets the same one.
     Split {
-        /// Names the draw.
+        /// Salts the choice.
         salt: String,
-        /// The members; their weights sum to 10,000.
+        /// The members; their weights add up to 10,000.
         members: Vec<SplitMember>,
     },
     /// The first member proposes candidates, each later one re-ranks them.
     Sequence(Vec<EnsembleNode>),
-    /// What members say of an item multiplied.
+    /// Multiplies what the members say of an item.
     Product {
         /// The members.
         members: Vec<EnsembleNode>,
         /// What is multiplied with what.
         form: ProductForm,
     },
-    /// The last step of an ensemble: its list, spread. At the root, or in a split that is.
+    /// The final stage of an ensemble: reorders the list so that its items are less alike. It is at the root,
+    /// or in a split at the root.
     Diversify {
         /// What gives the list.
         node: Box<EnsembleNode>,
-        /// How it is spread.
+        /// How the list is diversified.
         how: Diversity,
     },
 }
@@ -67,11 +69,11 @@ pub enum ProductForm {
 /// A member of a parallel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightedNode {
-    /// What runs.
+    /// The member's expression.
     pub node: EnsembleNode,
-    /// In (0, [`MAX_MEMBER_WEIGHT`]].
+    /// What the member counts, in (0, [`MAX_MEMBER_WEIGHT`]].
     pub weight: f64,
-    /// The answer goes on without it after so many milliseconds, at most [`MAX_MEMBER_TIMEOUT_MS`];
+    /// After how many milliseconds the answer goes on without the member, at most [`MAX_MEMBER_TIMEOUT_MS`];
     /// none: it has as long as the request.
     pub timeout_ms: Option<u32>,
 }
@@ -79,66 +81,66 @@ pub struct WeightedNode {
 /// A member of a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitMember {
-    /// What runs for its share of users.
+    /// The member's expression.
     pub node: EnsembleNode,
-    /// Its share, in 1/10,000.
+    /// The share of users who get it, in 1/10,000.
     pub weight_basis_points: u32,
 }
 
 /// How the lists of a parallel's members become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fusion {
-    /// Sum of weight / (60 + rank): Cormack, Clarke and Büttcher 2009.
+    /// By the sum of weight / (60 + rank): Cormack, Clarke and Büttcher 2009.
     ReciprocalRank,
-    /// Sum of weight × score, scores scaled to 0..1 within each list.
+    /// By the sum of weight × score, with the scores of each list scaled to 0..1.
     WeightedScore,
 }
 
-/// Why an ensemble is refused; `path` names the node, such as `root.members[1]`.
+/// Why an ensemble is refused. `path` names the node, such as `root.members[1]`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EnsembleError {
     /// Its own or a referenced name is malformed.
     #[error(transparent)]
     Name(#[from] IdError),
-    /// A leaf that was never published.
+    /// A leaf names a version that is not published.
     #[error("{path}: model version {version} is not published: publish it first")]
     UnknownVersion {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What it names.
+        /// The version that it names.
         version: ModelVersion,
     },
-    /// A reference to nothing.
+    /// A reference names an ensemble that is not stored.
     #[error("{path}: there is no ensemble {name:?}: put it first")]
     UnknownEnsemble {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What it names.
+        /// The ensemble that it names.
         name: String,
     },
-    /// A reference that leads back to itself.
+    /// A reference leads back to itself.
     #[error("{path}: ensemble {name:?} leads back to itself")]
     Cycle {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What it names.
+        /// The ensemble that it names.
         name: String,
     },
-    /// Nested too deeply.
+    /// The ensemble is nested too deeply.
     #[error("{path}: nested more than {MAX_ENSEMBLE_DEPTH} levels deep, references followed")]
     Depth {
-        /// The node.
+        /// The node's path.
         path: String,
     },
-    /// No member, or too many.
+    /// A node has no member, or too many.
     #[error("{path}: has {count} members: 1 to {MAX_ENSEMBLE_MEMBERS} are allowed")]
     Members {
-        /// The node.
+        /// The node's path.
         path: String,
         /// How many it has.
         count: usize,
     },
-    /// Too many leaves in all.
+    /// The whole ensemble has too many leaves.
     #[error(
         "the ensemble has {count} leaves, references followed: at most {MAX_ENSEMBLE_MEMBERS} are allowed, \
          since each is a search"
@@ -147,125 +149,151 @@ pub enum EnsembleError {
         /// How many it has.
         count: usize,
     },
-    /// A weight that is not one.
+    /// A weight is out of bounds.
     #[error("{path}: weight {weight} is not above 0 and at most {MAX_MEMBER_WEIGHT}")]
     Weight {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What it has.
+        /// The weight that was given.
         weight: f64,
     },
-    /// A timeout that is none.
+    /// A timeout is out of bounds.
     #[error(
         "{path}: timeout_ms {timeout_ms} is not 1 to {MAX_MEMBER_TIMEOUT_MS}: leave it out for as long as \
          the request has"
     )]
     Timeout {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What it has.
+        /// The timeout that was given, in ms.
         timeout_ms: u32,
     },
-    /// A last step that is not the last.
+    /// A diversification that is not the final stage.
     #[error(
-        "{path}: diversify is the last step of an ensemble: put it at the root, around everything else, or around \
+        "{path}: diversify is the final stage of an ensemble: put it at the root, around everything else, or around \
          the members of a split at the root"
     )]
-    NotLast {
-        /// The node.
+    NotFinal {
+        /// The node's path.
         path: String,
     },
-    /// A last step with numbers that are none, or without what it needs.
-    #[error("{path}: {what}")]
+    /// The settings of a diversification are out of bounds.
+    #[error("{path}: {error}")]
     Diversity {
-        /// The node.
+        /// The node's path.
         path: String,
         /// What is wrong.
-        what: String,
+        error: DiversityError,
     },
-    /// A later member of a chain that has no rows of items to add up.
+    /// A diversification compares vectors of items, and no model below it has any.
+    #[error(
+        "{path}: mmr_lambda compares vectors of items, and no model below has any: add one that was \
+         trained as mf, mf-sgd, bpr or content, or leave it out"
+    )]
+    NoItemVectors {
+        /// The node's path.
+        path: String,
+    },
+    /// A later member of a chain has no rows of items to add up.
     #[error(
         "{path}: {found} cannot follow in a chain, which adds up the next member's rows of items: put a model \
          there whose recipe sums rows of items (item-knn, ease, rp3beta, transitions), or use the elementwise form"
     )]
     Chain {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// What is there, in words.
+        /// What is there, in words, such as "a parallel".
         found: String,
     },
-    /// Shares that are not the whole.
+    /// The shares of a split are not the whole.
     #[error(
         "{path}: the weights of a split sum to {sum} basis points: they must sum to {FULL_WEIGHT_BASIS_POINTS}, \
          each at least 1"
     )]
     Shares {
-        /// The node.
+        /// The node's path.
         path: String,
-        /// Their sum.
+        /// What they add up to, in 1/10,000.
         sum: u64,
     },
 }
 
-/// What validation needs to know of the plan.
-pub trait Known {
-    /// How the version answers, if it is published.
+/// The names that an ensemble may use: what validation needs of the plan.
+pub trait KnownNames {
+    /// The recipe of a version, if it is published.
     fn recipe(&self, version: &ModelVersion) -> Option<&Recipe>;
-    /// The ensemble of this name.
+    /// The stored ensemble of this name.
     fn ensemble(&self, name: &str) -> Option<&EnsembleNode>;
 }
 
-/// Checks the ensemble `name` = `root` against what is known; see [`EnsembleError`].
-pub fn validate(name: &str, root: &EnsembleNode, known: &dyn Known) -> Result<(), EnsembleError> {
+/// Checks the definition of an ensemble: its names, its bounds, and that it names only what is known.
+pub fn validate(
+    name: &str,
+    root: &EnsembleNode,
+    known: &dyn KnownNames,
+) -> Result<(), EnsembleError> {
     check_name("ensemble.name", name)?;
     let mut walk = Walk { known, names: vec![name.to_owned()], leaves: 0, has_vectors: false };
-    walk.last(root, "root", 1)?;
+    walk.check_final(root, "root", 1)?;
     if walk.leaves > MAX_ENSEMBLE_MEMBERS {
         return Err(EnsembleError::Leaves { count: walk.leaves });
     }
     Ok(())
 }
 
+/// One pass over an ensemble, references followed.
 struct Walk<'a> {
-    known: &'a dyn Known,
+    known: &'a dyn KnownNames,
     /// The chain of references that leads here.
     names: Vec<String>,
     leaves: usize,
-    /// A model that was met has vectors of items.
+    /// Whether a model that was passed has vectors of items.
     has_vectors: bool,
 }
 
 impl Walk<'_> {
-    /// A node that nothing follows.
-    fn last(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
+    /// Checks a node that no other stage follows: it may be a diversification.
+    fn check_final(
+        &mut self,
+        node: &EnsembleNode,
+        path: &str,
+        depth: usize,
+    ) -> Result<(), EnsembleError> {
         match node {
             EnsembleNode::Diversify { node, how } => {
-                let refuse = |what| Err(EnsembleError::Diversity { path: path.into(), what });
-                if let Err(what) = how.check() {
-                    return refuse(what);
-                }
+                how.check()
+                    .map_err(|error| EnsembleError::Diversity { path: path.into(), error })?;
                 let before = std::mem::take(&mut self.has_vectors);
-                self.node(node, &format!("{path}.node"), depth)?;
+                self.check_node(node, &format!("{path}.node"), depth)?;
                 if how.mmr_lambda.is_some() && !self.has_vectors {
-                    return refuse(
-                        "mmr_lambda compares vectors of items, and no model below has any: add one that was \
-                         trained as mf, mf-sgd, bpr or content, or leave it out"
-                            .into(),
-                    );
+                    return Err(EnsembleError::NoItemVectors { path: path.into() });
                 }
                 self.has_vectors |= before;
                 Ok(())
             }
-            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::last),
+            EnsembleNode::Reference(name) => {
+                self.check_reference(name, path, depth, Self::check_final)
+            }
             EnsembleNode::Split { salt, members } => {
                 check_split(salt, members, path)?;
-                self.members(members.iter().map(|member| &member.node), path, depth, Self::last)
+                self.check_members(
+                    members.iter().map(|member| &member.node),
+                    path,
+                    depth,
+                    Self::check_final,
+                )
             }
-            _ => self.node(node, path, depth),
+            _ => self.check_node(node, path, depth),
         }
     }
 
-    fn node(&mut self, node: &EnsembleNode, path: &str, depth: usize) -> Result<(), EnsembleError> {
+    /// Checks a node that another stage may follow.
+    fn check_node(
+        &mut self,
+        node: &EnsembleNode,
+        path: &str,
+        depth: usize,
+    ) -> Result<(), EnsembleError> {
         if depth > MAX_ENSEMBLE_DEPTH {
             return Err(EnsembleError::Depth { path: path.into() });
         }
@@ -283,8 +311,10 @@ impl Walk<'_> {
                     }),
                 }
             }
-            EnsembleNode::Reference(name) => self.reference(name, path, depth, Self::node),
-            EnsembleNode::Diversify { .. } => Err(EnsembleError::NotLast { path: path.into() }),
+            EnsembleNode::Reference(name) => {
+                self.check_reference(name, path, depth, Self::check_node)
+            }
+            EnsembleNode::Diversify { .. } => Err(EnsembleError::NotFinal { path: path.into() }),
             EnsembleNode::Parallel { members, fusion: _ } => {
                 for (n, member) in members.iter().enumerate() {
                     if !(member.weight > 0.0 && member.weight <= MAX_MEMBER_WEIGHT) {
@@ -298,20 +328,30 @@ impl Walk<'_> {
                         return Err(EnsembleError::Timeout { path, timeout_ms });
                     }
                 }
-                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
+                self.check_members(
+                    members.iter().map(|member| &member.node),
+                    path,
+                    depth,
+                    Self::check_node,
+                )
             }
             EnsembleNode::Split { salt, members } => {
                 check_split(salt, members, path)?;
-                self.members(members.iter().map(|member| &member.node), path, depth, Self::node)
+                self.check_members(
+                    members.iter().map(|member| &member.node),
+                    path,
+                    depth,
+                    Self::check_node,
+                )
             }
             EnsembleNode::Sequence(members) => {
-                self.members(members.iter(), path, depth, Self::node)
+                self.check_members(members.iter(), path, depth, Self::check_node)
             }
             EnsembleNode::Product { members, form } => {
-                self.members(members.iter(), path, depth, Self::node)?;
+                self.check_members(members.iter(), path, depth, Self::check_node)?;
                 if *form == ProductForm::Chain {
                     for (n, member) in members.iter().enumerate().skip(1) {
-                        self.sums_items(member, &format!("{path}.members[{n}]"))?;
+                        self.check_sums_items(member, &format!("{path}.members[{n}]"))?;
                     }
                 }
                 Ok(())
@@ -319,9 +359,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Checks that whatever the node comes to for a user has rows of items to add up. The node itself was
-    /// found to be fine, so references end.
-    fn sums_items(&self, node: &EnsembleNode, path: &str) -> Result<(), EnsembleError> {
+    /// Checks that whatever the node resolves to for a user has rows of items to add up. The node itself was
+    /// checked before, so references end.
+    fn check_sums_items(&self, node: &EnsembleNode, path: &str) -> Result<(), EnsembleError> {
         let refuse = |found: String| Err(EnsembleError::Chain { path: path.into(), found });
         match node {
             EnsembleNode::Model(version) => match self.known.recipe(version) {
@@ -332,12 +372,12 @@ impl Walk<'_> {
                 },
             },
             EnsembleNode::Reference(name) => match self.known.ensemble(name) {
-                Some(target) => self.sums_items(target, &format!("{path} → {name}")),
+                Some(target) => self.check_sums_items(target, &format!("{path} → {name}")),
                 None => Ok(()),
             },
             EnsembleNode::Split { members, .. } => {
                 members.iter().enumerate().try_for_each(|(n, member)| {
-                    self.sums_items(&member.node, &format!("{path}.members[{n}]"))
+                    self.check_sums_items(&member.node, &format!("{path}.members[{n}]"))
                 })
             }
             EnsembleNode::Parallel { .. } => refuse("a parallel".into()),
@@ -347,7 +387,7 @@ impl Walk<'_> {
         }
     }
 
-    fn reference(
+    fn check_reference(
         &mut self,
         name: &str,
         path: &str,
@@ -369,7 +409,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn members<'n>(
+    fn check_members<'n>(
         &mut self,
         members: impl ExactSizeIterator<Item = &'n EnsembleNode>,
         path: &str,
@@ -387,16 +427,17 @@ impl Walk<'_> {
     }
 }
 
-/// How a walk goes on.
+/// The check that a walk goes on with below a node.
 type Visit<W> = fn(&mut W, &EnsembleNode, &str, usize) -> Result<(), EnsembleError>;
 
 fn check_split(salt: &str, members: &[SplitMember], path: &str) -> Result<(), EnsembleError> {
     check_name(&format!("{path}.salt"), salt)?;
     let sum = members.iter().map(|member| u64::from(member.weight_basis_points)).sum();
     let is_empty = members.iter().any(|member| member.weight_basis_points == 0);
-    match sum == u64::from(FULL_WEIGHT_BASIS_POINTS) && !is_empty {
-        true => Ok(()),
-        false => Err(EnsembleError::Shares { path: path.into(), sum }),
+    if sum == u64::from(FULL_WEIGHT_BASIS_POINTS) && !is_empty {
+        Ok(())
+    } else {
+        Err(EnsembleError::Shares { path: path.into(), sum })
     }
 }
 

@@ -7,7 +7,7 @@ struct World {
     recipes: BTreeMap<ModelVersion, Recipe>,
 }
 
-impl Known for World {
+impl KnownNames for World {
     fn recipe(&self, version: &ModelVersion) -> Option<&Recipe> {
         self.recipes.get(version)
     }

@@ -1,4 +1,4 @@
-//! Who gets what: sticky traffic buckets.
+//! Which users get which share of traffic: sticky buckets.
 //!
 //! A user's bucket depends on a salt and the user's id and on nothing else, so it is the same on
 //! every router, at every moment of a rollout. Shares are cut from 0 upwards, so that a growing
@@ -7,14 +7,14 @@
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::hash::{Purpose, stable_hash};
 
-/// The user's bucket, in `0..10_000`.
+/// The user's bucket under this salt, in `0..10_000`.
 pub fn bucket(salt: &str, user_id: &str) -> u32 {
     let hash = stable_hash(Purpose::Bucket, &[salt.as_bytes(), user_id.as_bytes()]);
     (hash % u64::from(FULL_WEIGHT_BASIS_POINTS)) as u32
 }
 
-/// The index of the share that the user falls in. Shares that sum to less than 10,000 leave the
-/// rest to the last one.
+/// The index of the share that the user falls in. If the shares add up to less than 10,000, the last one gets
+/// the rest.
 pub fn choose(salt: &str, user_id: &str, weights_basis_points: &[u32]) -> usize {
     let bucket = bucket(salt, user_id);
     let mut end = 0;
@@ -60,7 +60,7 @@ mod tests {
             prop_assert_eq!(bucket(&salt, &user), bucket(&salt, &user));
             prop_assert!(bucket(&salt, &user) < FULL_WEIGHT_BASIS_POINTS);
             let candidate_at = |weight| choose(&salt, &user, &[weight, FULL_WEIGHT_BASIS_POINTS - weight]) == 0;
-            prop_assert!(!candidate_at(low) || candidate_at(high), "nobody moves back");
+            prop_assert!(!candidate_at(low) || candidate_at(high), "no user moves back");
         }
     }
 }

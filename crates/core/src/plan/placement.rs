@@ -1,4 +1,4 @@
-//! Where shards live: rendezvous hashing, evened out.
+//! Where shards should be: rendezvous hashing, evened out.
 //!
 //! Each node wants each shard by a hash of the two, and the shard goes to the nodes that want it
 //! most (Thaler and Ravishankar 1998). Hashing alone leaves the load to luck, which a small cluster
@@ -8,8 +8,11 @@
 //! The hash is of the model's name and not its version: the same shard of successive versions lives
 //! on the same nodes, and a user whose rollout compares them asks the same machines.
 
+use super::{Placement, Plan, ReplicaState, Role};
 use crate::hash::{Purpose, stable_hash};
+use crate::id::ModelVersion;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// For each shard of `model` the nodes that should hold it, most wanted first: `replication_factor`
 /// of them, or all nodes where there are fewer. The same for the same arguments, whatever the order
@@ -64,6 +67,56 @@ fn even_out(homes: &mut [Vec<usize>], nodes: usize, wish: &dyn Fn(usize, usize) 
         *replica.expect("just seen to hold it") = to;
         load[from] -= 1;
         load[to] += 1;
+    }
+}
+
+fn is_available(placement: &Placement, node_id: &str) -> bool {
+    placement.replicas.get(node_id).is_some_and(|replica| replica.state == ReplicaState::Available)
+}
+
+impl Plan {
+    /// The (version, shard) pairs that a node should hold: what is placed on it, and what it holds
+    /// of a live version until all nodes that the shard is placed on now have it.
+    pub fn wanted_on(&self, node_id: &str) -> BTreeSet<(ModelVersion, u32)> {
+        let live = self.live_versions();
+        let mut wanted = BTreeSet::new();
+        for (version, published) in &self.versions {
+            for (shard, placement) in (0..).zip(&published.placements) {
+                let homes = &placement.node_ids;
+                let is_placed = homes.iter().any(|id| id == node_id);
+                let has_moved =
+                    !homes.is_empty() && homes.iter().all(|id| is_available(placement, id));
+                let is_needed =
+                    live.contains(version) && is_available(placement, node_id) && !has_moved;
+                if is_placed || is_needed {
+                    wanted.insert((version.clone(), shard));
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Places the shards of live versions on the shard nodes, and takes placements from versions that are not
+    /// live any more.
+    pub(crate) fn place_live_versions(&mut self) {
+        let nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.roles.contains(&Role::Shard) && !node.draining)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let live = self.live_versions();
+        for (version, published) in &mut self.versions {
+            published.placements.resize_with(published.shards as usize, Placement::default);
+            let homes = if live.contains(version) {
+                place(&version.model, published.shards, self.replication_factor, &nodes)
+            } else {
+                vec![Vec::new(); published.shards as usize]
+            };
+            for (placement, homes) in published.placements.iter_mut().zip(homes) {
+                placement.node_ids = homes;
+            }
+        }
     }
 }
 

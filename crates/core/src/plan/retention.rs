@@ -4,20 +4,20 @@ use crate::id::ModelVersion;
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 
-/// What is kept of a model besides all that something needs.
+/// Which versions of a model are kept, besides those that something needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// So many of the newest versions, at least 1.
+    /// How many of the newest versions are kept, at least 1.
     pub keep_versions: u32,
-    /// And every version for this long after it was published.
+    /// How long every version is kept after it was published, in seconds.
     pub keep_seconds: u64,
-    /// Delete the bundles of versions that are forgotten.
+    /// Whether to delete the bundles of versions that are forgotten.
     pub delete_bundles: bool,
 }
 
-/// The bundles to delete once the versions are forgotten: where they are, and their manifests' digests. What
-/// another version uses too stays.
-pub fn doomed_bundles(plan: &Plan, retired: &BTreeSet<ModelVersion>) -> Vec<(String, String)> {
+/// The bundles to delete once the versions are forgotten: their URIs and their manifests' digests. A bundle
+/// that another version uses stays.
+pub fn bundles_to_delete(plan: &Plan, retired: &BTreeSet<ModelVersion>) -> Vec<(String, String)> {
     let deletes = |version: &ModelVersion| {
         plan.retention.get(&version.model).is_some_and(|policy| policy.delete_bundles)
     };
@@ -35,15 +35,15 @@ pub fn doomed_bundles(plan: &Plan, retired: &BTreeSet<ModelVersion>) -> Vec<(Str
         .collect()
 }
 
-/// The versions that their models' policies give up and nothing needs: no surface, no rollout that runs
-/// or is paused (its baseline included, for its rollback), no experiment, no stored ensemble, nothing that was
-/// live before and may be wanted back.
+/// The versions that no policy keeps and nothing needs: no surface, no rollout that runs or is paused (its
+/// baseline included, for its rollback), no experiment, no stored ensemble, no surface as what was live
+/// before.
 pub fn retired(plan: &Plan, now_ms: u64) -> BTreeSet<ModelVersion> {
     let mut retired = BTreeSet::new();
     if plan.retention.is_empty() {
         return retired;
     }
-    let needed = needed(plan);
+    let needed = versions_in_use(plan);
     for (model, policy) in &plan.retention {
         let newest_first =
             plan.versions.iter().rev().filter(|(version, _)| version.model == *model);
@@ -59,7 +59,8 @@ pub fn retired(plan: &Plan, now_ms: u64) -> BTreeSet<ModelVersion> {
     retired
 }
 
-fn needed(plan: &Plan) -> BTreeSet<ModelVersion> {
+/// The versions that something needs.
+fn versions_in_use(plan: &Plan) -> BTreeSet<ModelVersion> {
     let mut needed = plan.live_versions();
     let before = plan.surfaces.values().filter_map(|surface| surface.previous.as_ref());
     for ensemble in before.chain(plan.ensembles.keys()) {

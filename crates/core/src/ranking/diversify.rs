@@ -1,12 +1,12 @@
-//! The last step of an ensemble: a list of which not all is alike.
+//! Diversification, the final stage of an ensemble: reorders a list so that its items are less alike.
 //!
-//! *Maximal marginal relevance* (Carbonell and Goldstein 1998) takes one item after another, each time the one
-//! with the greatest `λ · relevance − (1 − λ) · likeness`: likeness is the greatest cosine between the item's
-//! vector and those taken before. Caps hold back items of which enough with the same tag were taken.
+//! *Maximal marginal relevance* (Carbonell and Goldstein 1998) takes one item after another, each time the
+//! one with the greatest `λ · relevance − (1 − λ) · similarity`: similarity is the greatest cosine between the
+//! item's vector and those taken before. Caps hold items back once enough items with the same tag were taken.
 //!
 //! Relevance is by rank: 1 for the first of `n` candidates, `1 − i / n` for the one at place `i`. Scores of
 //! different models do not compare, and what follows a list to fill it up has scores that mean nothing; ranks
-//! do not care. So one `λ` means the same for every ensemble.
+//! always compare. So one `λ` means the same for every ensemble.
 //!
 //! Items keep their scores, and the list is no longer in the order of them.
 
@@ -14,67 +14,91 @@ use crate::id::{IdError, check_id};
 use crate::ranking::fuse::Candidate;
 use std::collections::{BTreeMap, HashMap};
 
-/// Candidates that are compared with each other, the first ones: what lies deeper hardly rises, and the work
-/// grows with their number times that of the items taken.
+/// How many candidates are compared with each other, the first ones: what is ranked lower hardly rises, and the
+/// work grows with their number times that of the items taken.
 pub const MAX_COMPARED: usize = 300;
-/// Tags with a bound of their own: a list of genres, not a vocabulary.
+/// The most tags with a bound of their own: a list of genres, not a vocabulary.
 pub const MAX_TAG_CAPS: usize = 100;
 
-/// How a list is spread.
+/// How a list is diversified.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diversity {
-    /// `λ`, above 0 and at most 1, which is relevance alone; none: likeness does not matter.
+    /// `λ`, above 0 and at most 1, which is relevance alone; none: vectors are not compared.
     pub mmr_lambda: Option<f64>,
-    /// At most so many items with the same tag, at least 1; none: any number.
+    /// The most items with the same tag, at least 1; none: any number.
     pub max_per_tag: Option<u32>,
     /// Other bounds for these tags, at least 1 each; at most [`MAX_TAG_CAPS`].
     pub tag_caps: BTreeMap<String, u32>,
 }
 
-/// What is known of a candidate.
+/// Why the settings of a diversification are refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DiversityError {
+    /// Nothing is set.
+    #[error("it does nothing: give mmr_lambda, max_per_tag or tag_caps")]
+    DoesNothing,
+    /// `mmr_lambda` is out of bounds.
+    #[error("mmr_lambda is {lambda}: above 0 and at most 1 is allowed")]
+    Lambda {
+        /// The value that was given.
+        lambda: f64,
+    },
+    /// `max_per_tag` would allow nothing.
+    #[error("max_per_tag is 0: leave it out for any number")]
+    ZeroPerTag,
+    /// Too many tags have a bound of their own.
+    #[error("tag_caps has {count} entries: at most {MAX_TAG_CAPS} are allowed")]
+    TooManyCaps {
+        /// How many were given.
+        count: usize,
+    },
+    /// A tag is malformed.
+    #[error(transparent)]
+    Tag(#[from] IdError),
+    /// A tag's bound would allow nothing.
+    #[error("tag_caps: 0 items with {tag:?}: have callers exclude the tag, or give at least 1")]
+    ZeroCap {
+        /// The tag.
+        tag: String,
+    },
+}
+
+/// What diversification compares of a candidate.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ItemFacts {
-    /// Its vector; empty if none is known: then it is like nothing.
+pub struct ItemFeatures {
+    /// Its vector; empty if none is known: then it is similar to nothing.
     pub vector: Vec<f32>,
-    /// Its tags; none is held back for tags that are not known.
+    /// Its tags, as far as they are known.
     pub tags: Vec<String>,
 }
 
 impl Diversity {
-    /// Whether tags matter.
+    /// Whether tags are looked at.
     pub fn has_caps(&self) -> bool {
         self.max_per_tag.is_some() || !self.tag_caps.is_empty()
     }
 
-    /// Checks the numbers.
-    ///
-    /// # Errors
-    /// Says which one is out of its bounds, and what is allowed.
-    pub fn check(&self) -> Result<(), String> {
+    /// Checks that every number is within its bounds and that there is something to do.
+    pub fn check(&self) -> Result<(), DiversityError> {
         let Self { mmr_lambda, max_per_tag, tag_caps } = self;
         if mmr_lambda.is_none() && !self.has_caps() {
-            return Err("it does nothing: give mmr_lambda, max_per_tag or tag_caps".into());
+            return Err(DiversityError::DoesNothing);
         }
-        if let Some(lambda) = mmr_lambda
-            && !(*lambda > 0.0 && *lambda <= 1.0)
+        if let Some(lambda) = *mmr_lambda
+            && !(lambda > 0.0 && lambda <= 1.0)
         {
-            return Err(format!("mmr_lambda is {lambda}: above 0 and at most 1 is allowed"));
+            return Err(DiversityError::Lambda { lambda });
         }
         if *max_per_tag == Some(0) {
-            return Err("max_per_tag is 0: leave it out for any number".into());
+            return Err(DiversityError::ZeroPerTag);
         }
         if tag_caps.len() > MAX_TAG_CAPS {
-            let count = tag_caps.len();
-            return Err(format!(
-                "tag_caps has {count} entries: at most {MAX_TAG_CAPS} are allowed"
-            ));
+            return Err(DiversityError::TooManyCaps { count: tag_caps.len() });
         }
         for (tag, cap) in tag_caps {
-            check_id("tag_caps.tag", tag).map_err(|error: IdError| error.to_string())?;
+            check_id("tag_caps.tag", tag)?;
             if *cap == 0 {
-                return Err(format!(
-                    "tag_caps: 0 items with {tag:?}: have callers exclude the tag, or give at least 1"
-                ));
+                return Err(DiversityError::ZeroCap { tag: tag.clone() });
             }
         }
         Ok(())
@@ -85,24 +109,24 @@ impl Diversity {
     }
 }
 
-/// The first `count` of a list that is spread as `how` says; fewer where caps hold the rest back. `facts` has
+/// The first `count` items of a list that is diversified as `how` says; fewer where caps leave too few. `features` has
 /// an entry for each candidate, in order.
 ///
 /// # Panics
-/// If it hasn't.
+/// If `features` has another length than `list`.
 pub fn diversify(
     list: Vec<Candidate>,
-    facts: &[ItemFacts],
+    features: &[ItemFeatures],
     how: &Diversity,
     count: usize,
 ) -> Vec<Candidate> {
-    assert_eq!(list.len(), facts.len(), "facts of each candidate");
+    assert_eq!(list.len(), features.len(), "features of each candidate");
     let number = list.len() as f64;
     let lambda = how.mmr_lambda.unwrap_or(1.0);
     let norms: Vec<f64> =
-        facts.iter().map(|facts| dot(&facts.vector, &facts.vector).sqrt()).collect();
-    // The greatest likeness to what was taken; before the first, to nothing.
-    let mut likeness: Vec<Option<f64>> = vec![None; list.len()];
+        features.iter().map(|features| dot(&features.vector, &features.vector).sqrt()).collect();
+    // The greatest similarity to an item that was taken; none before the first.
+    let mut similarity: Vec<Option<f64>> = vec![None; list.len()];
     let mut taken_of: HashMap<&str, u32> = HashMap::new();
     let mut open: Vec<usize> = (0..list.len()).collect();
     let mut order = Vec::with_capacity(count.min(list.len()));
@@ -110,10 +134,10 @@ pub fn diversify(
         let is_full = |tag: &String| {
             how.cap(tag).is_some_and(|cap| taken_of.get(tag.as_str()).is_some_and(|&n| n >= cap))
         };
-        open.retain(|&at| !facts[at].tags.iter().any(is_full));
+        open.retain(|&at| !features[at].tags.iter().any(is_full));
         let marginal = |at: usize| {
             let relevance = 1.0 - at as f64 / number;
-            lambda * relevance - (1.0 - lambda) * likeness[at].unwrap_or(0.0)
+            lambda * relevance - (1.0 - lambda) * similarity[at].unwrap_or(0.0)
         };
         let compared = open.iter().enumerate().take_while(|(_, at)| **at < MAX_COMPARED);
         // Of equals the first; beyond those compared the order stays.
@@ -126,16 +150,18 @@ pub fn diversify(
         }
         let taken = open.remove(best);
         order.push(taken);
-        for tag in &facts[taken].tags {
+        for tag in &features[taken].tags {
             *taken_of.entry(tag).or_default() += 1;
         }
         if lambda < 1.0 {
             for &at in open.iter().take_while(|at| **at < MAX_COMPARED) {
                 let cosine = match norms[at] * norms[taken] {
-                    length if length > 0.0 => dot(&facts[at].vector, &facts[taken].vector) / length,
+                    length if length > 0.0 => {
+                        dot(&features[at].vector, &features[taken].vector) / length
+                    }
                     _ => 0.0,
                 };
-                likeness[at] = Some(likeness[at].map_or(cosine, |other| other.max(cosine)));
+                similarity[at] = Some(similarity[at].map_or(cosine, |other| other.max(cosine)));
             }
         }
     }
@@ -143,12 +169,12 @@ pub fn diversify(
     order.into_iter().filter_map(|at| list[at].take()).collect()
 }
 
-/// Of vectors of unlike lengths, which are of different spaces, 0.
+/// The inner product; 0 for vectors of different lengths, which are of different spaces.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    match a.len() == b.len() {
-        true => a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum(),
-        false => 0.0,
+    if a.len() != b.len() {
+        return 0.0;
     }
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How the lists of an ensemble's members become one.
 //!
-//! Four ways: [`reciprocal_rank`] and [`weighted_score`] for parallels, [`product`] for products and
+//! There are four functions: [`reciprocal_rank`] and [`weighted_score`] for parallels, [`product`] for products and
 //! [`rerank`] for sequences. All take lists that are sorted best first, name items by their external
 //! ids (members may be of different bundles, whose ordinals do not compare), break ties by the
 //! canonical order of ids, and keep what each member said of an item, so that an answer can be
@@ -9,8 +9,8 @@
 //! Scores of different models do not compare either. Where scores are joined they are first scaled
 //! to 0..1 within each list ([`weighted_score`], [`product`]); ranks need no scaling.
 //!
-//! A member that failed is simply not among the arguments: the rest is fused as if it had never been
-//! asked. What is deliberately missing: any knowledge of which member it was and why.
+//! A member that failed is simply not among the arguments: the rest is fused as if the member
+//! were not there. Deliberately missing: any knowledge of which member it was and why.
 
 use crate::id::compare_ids;
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ use std::collections::HashMap;
 /// Büttcher 2009 found 60 and that little depends on it.
 pub const RECIPROCAL_RANK_OFFSET: f64 = 60.0;
 
-/// Members of fusions and the first of a sequence propose this many times what is asked for: an item
-/// that several members have just below their best shall win over one that a single member likes...
+/// Members of fusions and the first of a sequence propose this many times the number of items that is wanted: an
+/// item that several members have just below their best shall win over one that a single member has at the top.
 const DEPTH_FACTOR: usize = 3;
-/// ...and no more than this, unless more is asked for: what lies deeper hardly rises to the top.
+/// Members propose at most this many, unless more are wanted: what is ranked lower hardly rises to the top.
 const MAX_DEPTH: usize = 1_000;
 
-/// How many items a member is asked for so that `count` can be chosen well: `least`, or more.
+/// How many items a member must list so that `count` can be chosen well, at least `least`.
 pub fn depth(count: usize, least: usize) -> usize {
     (count * DEPTH_FACTOR).clamp(least, MAX_DEPTH.max(count))
 }
@@ -33,17 +33,17 @@ pub fn depth(count: usize, least: usize) -> usize {
 /// An item in a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
-    /// The external id, unique in a list.
+    /// Its external id, unique in a list.
     pub item_id: String,
     /// Its title; empty if it has none.
     pub title: String,
-    /// Comparable within one list only.
+    /// Its score, which can be compared within one list only.
     pub score: f64,
-    /// What each member said of it.
+    /// The scores and ranks that leaves gave it.
     pub contributions: Vec<Contribution>,
 }
 
-/// What one leaf of the ensemble said of an item.
+/// The score and the rank that one leaf of the ensemble gave an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
     /// The leaf, by a number that the caller gave.
@@ -57,9 +57,9 @@ pub struct Contribution {
 /// The list of one member of a parallel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// How much it counts.
+    /// How much the member counts.
     pub weight: f64,
-    /// Best first.
+    /// The member's items, best first.
     pub list: Vec<Candidate>,
 }
 
@@ -125,7 +125,7 @@ pub fn rerank(candidates: Vec<Candidate>, scored: Vec<Candidate>, count: usize) 
     }
     let mut reranked = Vec::with_capacity(order.len());
     for scored in scored {
-        // A member says nothing of what it was not asked.
+        // A member scores only the items that it was given.
         if let Some(mut candidate) = known.remove(&scored.item_id) {
             candidate.score = scored.score;
             candidate.contributions.extend(scored.contributions);
@@ -155,10 +155,7 @@ impl Scale {
 
     /// 1 for the best of the list and 0 for its last; 1 for all where all are equal.
     fn apply(&self, score: f64) -> f64 {
-        match self.width > 0.0 {
-            true => (score - self.lowest) / self.width,
-            false => 1.0,
-        }
+        if self.width > 0.0 { (score - self.lowest) / self.width } else { 1.0 }
     }
 }
 
@@ -273,7 +270,7 @@ mod tests {
     #[test]
     fn a_rerank_keeps_what_it_does_not_know_below() {
         let candidates = list(0, &[("a", 3.0), ("b", 2.0), ("c", 1.0), ("d", 0.5)]);
-        let scored = list(1, &[("c", 0.9), ("stranger", 0.8), ("a", 0.7)]);
+        let scored = list(1, &[("c", 0.9), ("unknown", 0.8), ("a", 0.7)]);
         let fused = rerank(candidates.clone(), scored, 10);
         assert_eq!(ids(&fused), ["c", "a", "b", "d"]);
         assert_eq!(scores(&fused), [0.9, 0.7, 0.7 - 1.0, 0.7 - 2.0]);
@@ -307,8 +304,8 @@ mod tests {
         })
     }
 
-    type Way = fn(Vec<Vec<Candidate>>, usize) -> Vec<Candidate>;
-    const WAYS: [Way; 3] = [
+    type FusionFn = fn(Vec<Vec<Candidate>>, usize) -> Vec<Candidate>;
+    const FUSIONS: [FusionFn; 3] = [
         |lists, count| reciprocal_rank(weighted(lists), count),
         |lists, count| weighted_score(weighted(lists), count),
         product,
@@ -326,8 +323,8 @@ mod tests {
             let mut all: Vec<String> = lists.iter().flatten().map(|c| c.item_id.clone()).collect();
             all.sort();
             all.dedup();
-            for way in WAYS {
-                let fused = way(lists.clone(), usize::MAX);
+            for fuse in FUSIONS {
+                let fused = fuse(lists.clone(), usize::MAX);
                 let mut seen: Vec<String> = fused.iter().map(|c| c.item_id.clone()).collect();
                 seen.sort();
                 prop_assert_eq!(&seen, &all);
@@ -336,7 +333,7 @@ mod tests {
                     let ids = compare_ids(&pair[0].item_id, &pair[1].item_id);
                     prop_assert!(order.then(ids).is_lt());
                 }
-                let short = way(lists.clone(), count);
+                let short = fuse(lists.clone(), count);
                 prop_assert_eq!(&short[..], &fused[..count.min(fused.len())]);
             }
         }

@@ -16,13 +16,13 @@ use std::collections::{BinaryHeap, HashSet};
 /// One list: two columns of equal length, best first.
 #[derive(Clone, Copy, Debug)]
 pub struct Ranked<'a> {
-    /// Descending, never NaN.
+    /// The scores, descending, never NaN.
     pub scores: &'a [f32],
-    /// The items; ascending where scores are equal.
+    /// The items' ordinals, ascending where scores are equal.
     pub ordinals: &'a [u32],
 }
 
-/// Whether an item can be in more than one list.
+/// Whether the same item can be in more than one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
     /// It cannot: the lists are of different shards.
@@ -34,9 +34,9 @@ pub enum Overlap {
 /// Where a picked item is: `lists[list]`, at `position`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
-    /// Which list.
+    /// The list's index.
     pub list: usize,
-    /// Where in it.
+    /// The place in the list.
     pub position: usize,
 }
 
@@ -47,7 +47,7 @@ pub fn best_first(a: (f32, u32), b: (f32, u32)) -> Ordering {
 
 impl Ranked<'_> {
     /// Whether this is what a list must be: equally long columns, scores never rising, no NaN. To be
-    /// asked of every list that comes over a network.
+    /// checked of every list that comes over a network.
     pub fn is_sound(&self) -> bool {
         self.scores.len() == self.ordinals.len()
             && self.scores.iter().all(|score| !score.is_nan())

@@ -1,34 +1,34 @@
 //! Gates: what a rollout must not make worse, and what happens when it does.
 //!
-//! A gate compares a metric of the candidate with the baseline's, or with a constant. Whether it is
-//! breached is for [`crate::rollout::judge`] to say, from windows of telemetry.
+//! A gate compares a metric of the candidate with the baseline's, or with a constant. Whether it is breached
+//! is for [`crate::rollout::judge`] to say, from windows of telemetry.
 //!
-//! Deliberately missing: thresholds on single windows. Whoever looks every few seconds at a p-value or a
-//! raw difference sees a breach sooner or later; all gates are tests that may be looked at always.
+//! Deliberately missing: thresholds on single windows. Whoever looks every few seconds at a p-value or a raw
+//! difference sees a breach sooner or later. All gates are tests that may be looked at after every window.
 
 use std::fmt;
 
-/// Gates of a rollout.
+/// The most gates of a rollout.
 pub const MAX_GATES: usize = 16;
-/// Samples that an arm must have where a gate does not say: fewer hardly ever suffice to tell anything.
+/// The samples that an arm must have if a gate does not say: fewer hardly ever suffice to tell anything.
 pub const DEFAULT_MIN_SAMPLES: u64 = 100;
 /// The chance, over all gates together and over the whole rollout, that a candidate which is no worse
-/// breaches one. Half of the one per cent that operators were promised; the rest is for what the tests'
-/// approximations cost.
+/// breaches one. It is half of the one per cent that operators are promised; the other half allows for the
+/// approximations of the tests.
 pub const FALSE_ALARM_BUDGET: f64 = 0.005;
-/// Breaches in a row that a gate may want before it acts.
+/// The most breaches in a row that a gate may require before it acts.
 pub const MAX_CONSECUTIVE_BREACHES: u32 = 100;
 
-/// What is compared.
+/// What a gate compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Share of requests that ended in an error, the callers' own faults left out.
+    /// The share of requests that ended in an error. Errors that callers caused do not count.
     ErrorRate,
-    /// Share of answers without items.
+    /// The share of answers without items.
     EmptyRate,
-    /// Share of answers that lacked shards or members.
+    /// The share of answers that lacked shards or members.
     PartialRate,
-    /// Share of answers by fallback.
+    /// The share of answers by fallback.
     FallbackRate,
     /// The latency that half of the requests exceed, ms.
     LatencyP50,
@@ -36,26 +36,27 @@ pub enum Metric {
     LatencyP95,
     /// The latency that one of a hundred requests exceeds, ms.
     LatencyP99,
-    /// Geometric mean of the latencies, ms.
+    /// The geometric mean of the latencies, ms.
     LatencyMean,
-    /// How much of one user's ten items the next user gets too, 0..=1.
-    Sameness,
-    /// Mean score of the best item: comparable only between versions whose scores mean the same.
+    /// List similarity across users: the share of one user's first ten items that the next user gets too,
+    /// 0..=1.
+    ListSimilarity,
+    /// The mean score of the best item. It can be compared only if the scores of both variants mean the same.
     Score,
-    /// Share of the first ten items that baseline and candidate have in common, 0..=1.
+    /// The share of the first ten items that baseline and candidate have in common, 0..=1.
     Overlap,
-    /// The same with weight on the first ranks, 0..=1.
+    /// The rank-biased overlap of baseline and candidate, with weight on the first ranks, 0..=1.
     RankBiasedOverlap,
-    /// Clicks an answer.
+    /// Clicks for each answer.
     ClicksPerAnswer,
-    /// Seconds played an answer.
+    /// Seconds played for each answer.
     PlaySecondsPerAnswer,
-    /// Purchases an answer.
+    /// Purchases for each answer.
     PurchasesPerAnswer,
 }
 
 impl Metric {
-    /// All of them.
+    /// Every metric.
     pub const ALL: [Self; 15] = [
         Self::ErrorRate,
         Self::EmptyRate,
@@ -65,7 +66,7 @@ impl Metric {
         Self::LatencyP95,
         Self::LatencyP99,
         Self::LatencyMean,
-        Self::Sameness,
+        Self::ListSimilarity,
         Self::Score,
         Self::Overlap,
         Self::RankBiasedOverlap,
@@ -74,7 +75,7 @@ impl Metric {
         Self::PurchasesPerAnswer,
     ];
 
-    /// Its name in commands and evidence.
+    /// Its name in commands and where evidence is printed.
     pub fn name(self) -> &'static str {
         match self {
             Self::ErrorRate => "error_rate",
@@ -85,7 +86,7 @@ impl Metric {
             Self::LatencyP95 => "latency_p95",
             Self::LatencyP99 => "latency_p99",
             Self::LatencyMean => "latency_mean",
-            Self::Sameness => "sameness",
+            Self::ListSimilarity => "sameness",
             Self::Score => "score",
             Self::Overlap => "overlap",
             Self::RankBiasedOverlap => "rank_biased_overlap",
@@ -100,7 +101,7 @@ impl Metric {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
-    /// The share of requests that a latency quantile leaves above it.
+    /// For a latency quantile: the share of requests above it. None for other metrics.
     pub fn tail(self) -> Option<f64> {
         match self {
             Self::LatencyP50 => Some(0.5),
@@ -110,12 +111,12 @@ impl Metric {
         }
     }
 
-    /// Whether it is made of two answers to one request, and so has no value of either side.
+    /// Whether it compares the two answers to one mirrored request, and so has no value of either variant.
     pub fn is_of_pairs(self) -> bool {
         matches!(self, Self::Overlap | Self::RankBiasedOverlap)
     }
 
-    /// Whether it comes of events.
+    /// Whether it is measured by events.
     pub fn is_reward(self) -> bool {
         matches!(
             self,
@@ -130,21 +131,21 @@ impl fmt::Display for Metric {
     }
 }
 
-/// What the candidate must keep.
+/// The bound that the candidate must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// At most this many times the baseline's.
+    /// At most this many times the baseline's value.
     MaxRatio(f64),
-    /// At least this many times the baseline's.
+    /// At least this many times the baseline's value.
     MinRatio(f64),
-    /// At most this.
+    /// At most this value.
     Max(f64),
-    /// At least this.
+    /// At least this value.
     Min(f64),
 }
 
 impl Bound {
-    /// Its number.
+    /// The number in it, a ratio or a value.
     pub fn value(self) -> f64 {
         match self {
             Self::MaxRatio(value) | Self::MinRatio(value) | Self::Max(value) | Self::Min(value) => {
@@ -153,7 +154,7 @@ impl Bound {
         }
     }
 
-    /// Whether it compares with the baseline.
+    /// Whether it compares with the baseline's value.
     pub fn is_ratio(self) -> bool {
         matches!(self, Self::MaxRatio(_) | Self::MinRatio(_))
     }
@@ -170,41 +171,41 @@ impl fmt::Display for Bound {
     }
 }
 
-/// What a breach does.
+/// What happens when a gate is breached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnBreach {
-    /// All traffic to the baseline.
+    /// The baseline gets all traffic.
     RollBack,
-    /// Hold the share until an operator decides.
+    /// The share is held until an operator decides.
     Pause,
 }
 
-/// What too few samples do.
+/// What happens while a gate has too few samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnNoData {
     /// No step is left.
     Hold,
-    /// Steps are left all the same. The gate stays armed.
+    /// Steps are left all the same. The gate still acts on a breach.
     Ignore,
 }
 
-/// See the module.
+/// A bound on a metric that the candidate of a rollout must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gate {
     /// What is compared.
     pub metric: Metric,
-    /// With what.
+    /// The bound that the candidate must keep.
     pub bound: Bound,
-    /// Samples that each compared side must have, in requests (pairs of answers for overlaps).
+    /// Requests (for overlaps, pairs of answers) that each compared variant must have.
     pub min_samples: u64,
-    /// What a breach does.
+    /// What happens on a breach.
     pub on_breach: OnBreach,
-    /// What too few samples do.
+    /// What happens while there are too few samples.
     pub on_no_data: OnNoData,
-    /// Windows in a row that must be in breach, 1..=[`MAX_CONSECUTIVE_BREACHES`].
+    /// How many windows in a row must be in breach before the gate acts, 1..=[`MAX_CONSECUTIVE_BREACHES`].
     pub consecutive_breaches: u32,
-    /// The chance that it is ever breached by a candidate that keeps the bound, in (0, 0.5]; none: its
-    /// part of [`FALSE_ALARM_BUDGET`].
+    /// The chance that a candidate which keeps the bound ever breaches it, in (0, 0.5]; none: the gate's part
+    /// of [`FALSE_ALARM_BUDGET`].
     pub false_alarm: Option<f64>,
 }
 
@@ -223,11 +224,11 @@ impl Gate {
     }
 }
 
-/// What guards a rollout whose operator declared no gates. They roll back what is clearly broken and do
-/// not hold back what has no traffic: who wants steps to wait for samples says how many.
+/// The gates of a rollout whose operator declared none. They roll back what is clearly broken, and do not
+/// hold a step while there is no traffic: an operator who wants steps to wait for samples says for how many.
 ///
-/// The ratios leave room for what a better model may well do (be somewhat slower, repeat itself more,
-/// differ a lot from the baseline) and none for what none should (answer nothing, or the same to all).
+/// The ratios allow what a better model may well do (be somewhat slower, repeat itself more, differ a lot
+/// from the baseline), and do not allow what no model should do (answer nothing, or the same to all users).
 pub fn default_gates() -> Vec<Gate> {
     [
         (Metric::ErrorRate, Bound::MaxRatio(1.2)),
@@ -236,7 +237,7 @@ pub fn default_gates() -> Vec<Gate> {
         (Metric::FallbackRate, Bound::MaxRatio(1.5)),
         (Metric::LatencyMean, Bound::MaxRatio(1.5)),
         (Metric::LatencyP95, Bound::MaxRatio(1.5)),
-        (Metric::Sameness, Bound::MaxRatio(3.0)),
+        (Metric::ListSimilarity, Bound::MaxRatio(3.0)),
         (Metric::Overlap, Bound::Min(0.02)),
         (Metric::ClicksPerAnswer, Bound::MinRatio(0.95)),
         (Metric::PlaySecondsPerAnswer, Bound::MinRatio(0.95)),
@@ -245,62 +246,110 @@ pub fn default_gates() -> Vec<Gate> {
     .to_vec()
 }
 
-/// Why gates are refused.
+/// Why the gates of a rollout are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("gates{at}: {what}")]
-pub struct GateError {
-    /// Which, as `[n]`; empty for all.
-    at: String,
-    /// What is wrong and what is allowed.
-    what: String,
+pub enum GatesError {
+    /// There are too many.
+    #[error("gates: {count} given: a rollout has at most {MAX_GATES}")]
+    TooMany {
+        /// How many were given.
+        count: usize,
+    },
+    /// One of them is malformed.
+    #[error("gates[{index}]: {error}")]
+    Gate {
+        /// The gate's index.
+        index: usize,
+        /// What is wrong with it.
+        error: GateError,
+    },
+    /// One of them is there twice.
+    #[error("gates[{index}]: {metric} {bound} is there twice")]
+    Repeated {
+        /// The second one's index.
+        index: usize,
+        /// Its metric.
+        metric: Metric,
+        /// Its bound.
+        bound: Bound,
+    },
 }
 
-/// Checks the gates of a rollout.
-///
-/// # Errors
-/// The first that makes no sense, with what would.
-pub fn check_gates(gates: &[Gate]) -> Result<(), GateError> {
+/// Why one gate is refused.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum GateError {
+    /// The bound is negative or no number.
+    #[error("a bound of {value} is not a number from 0")]
+    Bound {
+        /// The bound.
+        value: f64,
+    },
+    /// A ratio of 0.
+    #[error("a ratio of 0 compares with nothing: use max or min")]
+    ZeroRatio,
+    /// A ratio of a metric that compares both variants itself.
+    #[error(
+        "{metric} compares baseline and candidate itself and has no ratio: use min, such as 0.05"
+    )]
+    RatioOfPairs {
+        /// The metric.
+        metric: Metric,
+    },
+    /// A lower bound of a quantile.
+    #[error("{metric} has no lower bound: use max_ratio or max")]
+    LowerBoundOfQuantile {
+        /// The metric.
+        metric: Metric,
+    },
+    /// A number of breaches out of bounds.
+    #[error("consecutive_breaches is {count}: 1 to {MAX_CONSECUTIVE_BREACHES} are allowed")]
+    ConsecutiveBreaches {
+        /// The number that was given.
+        count: u32,
+    },
+    /// A chance of false alarm out of bounds.
+    #[error("false_alarm_probability is {chance}: above 0 and at most 0.5 is allowed")]
+    FalseAlarm {
+        /// The chance that was given.
+        chance: f64,
+    },
+}
+
+/// Checks the gates of a rollout, and names the first that is wrong.
+pub fn check_gates(gates: &[Gate]) -> Result<(), GatesError> {
     if gates.len() > MAX_GATES {
-        let what = format!("{} given: a rollout has at most {MAX_GATES}", gates.len());
-        return Err(GateError { at: String::new(), what });
+        return Err(GatesError::TooMany { count: gates.len() });
     }
-    for (n, gate) in gates.iter().enumerate() {
-        check_gate(gate).map_err(|what| GateError { at: format!("[{n}]"), what })?;
-        if gates[..n].iter().any(|g| (g.metric, g.bound) == (gate.metric, gate.bound)) {
-            let what = format!("{} {} is there twice", gate.metric, gate.bound);
-            return Err(GateError { at: format!("[{n}]"), what });
+    for (index, gate) in gates.iter().enumerate() {
+        check_gate(gate).map_err(|error| GatesError::Gate { index, error })?;
+        let &Gate { metric, bound, .. } = gate;
+        if gates[..index].iter().any(|other| (other.metric, other.bound) == (metric, bound)) {
+            return Err(GatesError::Repeated { index, metric, bound });
         }
     }
     Ok(())
 }
 
-fn check_gate(gate: &Gate) -> Result<(), String> {
-    let value = gate.bound.value();
+fn check_gate(gate: &Gate) -> Result<(), GateError> {
+    let &Gate { metric, bound, .. } = gate;
+    let value = bound.value();
     if !value.is_finite() || value < 0.0 {
-        return Err(format!("a bound of {value} is not a number from 0"));
+        return Err(GateError::Bound { value });
     }
-    if gate.bound.is_ratio() && value == 0.0 {
-        return Err("a ratio of 0 compares with nothing: use max or min".into());
+    if bound.is_ratio() && value == 0.0 {
+        return Err(GateError::ZeroRatio);
     }
-    if gate.metric.is_of_pairs() && gate.bound.is_ratio() {
-        return Err(format!(
-            "{} compares baseline and candidate itself and has no ratio: use min, such as 0.05",
-            gate.metric
-        ));
+    if metric.is_of_pairs() && bound.is_ratio() {
+        return Err(GateError::RatioOfPairs { metric });
     }
-    if gate.metric.tail().is_some() && matches!(gate.bound, Bound::MinRatio(_) | Bound::Min(_)) {
-        return Err(format!("{} has no lower bound: use max_ratio or max", gate.metric));
+    if metric.tail().is_some() && matches!(bound, Bound::MinRatio(_) | Bound::Min(_)) {
+        return Err(GateError::LowerBoundOfQuantile { metric });
     }
     if !(1..=MAX_CONSECUTIVE_BREACHES).contains(&gate.consecutive_breaches) {
-        return Err(format!(
-            "consecutive_breaches is {}: 1 to {MAX_CONSECUTIVE_BREACHES} are allowed",
-            gate.consecutive_breaches
-        ));
+        return Err(GateError::ConsecutiveBreaches { count: gate.consecutive_breaches });
     }
     match gate.false_alarm {
-        Some(chance) if !(chance > 0.0 && chance <= 0.5) => {
-            Err(format!("false_alarm_probability is {chance}: above 0 and at most 0.5 is allowed"))
-        }
+        Some(chance) if !(chance > 0.0 && chance <= 0.5) => Err(GateError::FalseAlarm { chance }),
         _ => Ok(()),
     }
 }

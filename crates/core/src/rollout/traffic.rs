@@ -1,99 +1,91 @@
-//! What the answers on a surface are like, trial or no trial: numbers for whoever looks.
+//! What the answers on a surface are like, inside and outside of trials: numbers for operators.
 //!
 //! The leader adds up what routers send of a surface, by *variant*: `live` without a trial, `baseline` and
 //! `candidate` of a rollout, the arms of an experiment by name. Every [`TRAFFIC_WINDOW_MS`] it turns the sums
 //! into a [`SurfaceTraffic`] and commits it, so a leader that dies takes at most the open window along, and
 //! every control node can be asked for the last minutes.
 //!
-//! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of users), and
-//! history beyond some minutes, which is for a time series database.
+//! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of
+//! users), and history beyond some minutes, which is for a time series database.
 
 use crate::plan::Plan;
 use crate::rollout::experiment::Experiment;
 use crate::rollout::window::{ArmStats, Measure, Scope};
 use std::collections::{BTreeMap, VecDeque};
 
-/// How long a surface is measured before the numbers are committed: seldom enough that an idle log stays
-/// short, often enough to see what a change does.
+/// How long a surface is measured before the numbers are committed, in ms: long enough that an idle log stays
+/// short, short enough to see what a change does.
 pub const TRAFFIC_WINDOW_MS: u64 = 10_000;
-/// Windows that are kept of a surface: five minutes.
+/// How many windows are kept of a surface: five minutes.
 pub const MAX_TRAFFIC_WINDOWS: usize = 30;
-/// The variant of answers without a trial.
+/// The name of the variant of answers outside of trials.
 pub const LIVE: &str = "live";
 /// Which latencies are kept: half, one in twenty and one in a hundred are longer.
 const LATENCY_SHARES: [f64; 3] = [0.5, 0.95, 0.99];
 /// Which scores are kept: the tenth, the middle, the tenth from above.
 const SCORE_SHARES: [f64; 3] = [0.1, 0.5, 0.9];
 
-/// By surface, oldest first, at most [`MAX_TRAFFIC_WINDOWS`].
+/// The windows of each surface, oldest first, at most [`MAX_TRAFFIC_WINDOWS`].
 pub type AllTraffic = BTreeMap<String, VecDeque<SurfaceTraffic>>;
 
-/// One window of a surface.
+/// What the answers on one surface were like within one window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SurfaceTraffic {
-    /// When it began.
+    /// When the window began, in ms since the Unix epoch.
     pub from_ms: u64,
-    /// When it ended.
+    /// When the window ended, in ms since the Unix epoch.
     pub until_ms: u64,
-    /// Requests that look automated; they are in no variant.
+    /// How many requests look like automated traffic. They are in no variant.
     pub automated: u64,
-    /// Answers that routers had no room to note.
+    /// How many answers did not fit into a router's buffer.
     pub dropped: u64,
-    /// By name.
+    /// The variants, by name.
     pub variants: BTreeMap<String, VariantTraffic>,
 }
 
-/// What one variant's answers were like.
+/// What the answers of one variant were like. A value is none where nothing was measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VariantTraffic {
-    /// Calls.
+    /// How many requests there were.
     pub requests: u64,
-    /// Those that ended with each gRPC code other than OK, without the callers' own faults.
+    /// How many requests ended with each gRPC code other than OK. Errors that callers caused do not count.
     pub errors: BTreeMap<u32, u64>,
-    /// µs that half, one in twenty and one in a hundred exceed; none if none was measured.
+    /// The latencies that half, one in twenty and one in a hundred of the requests exceed, in µs.
     pub latency_micros: Option<[u64; 3]>,
-    /// Share of answers without items; none if there were no answers, here and below.
+    /// The share of answers without items.
     pub empty_rate: Option<f64>,
-    /// Share of answers that lacked shards or members.
+    /// The share of answers that lacked shards or members.
     pub partial_rate: Option<f64>,
-    /// Share of answers by fallback.
+    /// The share of answers by fallback.
     pub fallback_rate: Option<f64>,
-    /// How much of one user's first items the next user got too.
-    pub sameness: Option<f64>,
-    /// Different items among the first ten of all lists, to about 3 %.
+    /// The share of one user's first ten items that the next user got too, 0..=1.
+    pub list_similarity: Option<f64>,
+    /// How many different items are among the first ten of all lists, with a standard error of 3 %.
     pub distinct_items: u64,
-    /// The best items' scores: tenth, half and nine tenths do not exceed these, to 5 %.
+    /// The scores that a tenth, half and nine tenths of the best items do not exceed, to 5 %.
     pub score: Option<[f64; 3]>,
-    /// Clicks a recommendation, of any age; none if there were no recommendations, here and below.
+    /// Clicks for each answer.
     pub clicks_per_answer: Option<f64>,
-    /// Seconds played a recommendation.
+    /// Seconds played for each answer.
     pub play_seconds_per_answer: Option<f64>,
-    /// Purchases a recommendation.
+    /// Purchases for each answer.
     pub purchases_per_answer: Option<f64>,
 }
 
 impl VariantTraffic {
-    /// The numbers of these sums.
+    /// The numbers that follow from these sums.
     pub fn of(stats: &ArmStats) -> Self {
         let mean = |measure| stats.measures.get(&measure).and_then(|sums| sums.mean());
-        let all = |values: [Option<f64>; 3]| match values {
-            [Some(a), Some(b), Some(c)] => Some([a, b, c]),
-            _ => None,
-        };
-        let latencies = LATENCY_SHARES.map(|share| stats.latencies.quantile(share));
         Self {
             requests: stats.requests(),
             errors: stats.errors.clone(),
-            latency_micros: match latencies {
-                [Some(a), Some(b), Some(c)] => Some([a, b, c]),
-                _ => None,
-            },
+            latency_micros: all_of(LATENCY_SHARES.map(|share| stats.latencies.quantile(share))),
             empty_rate: mean(Measure::Empty),
             partial_rate: mean(Measure::Partial),
             fallback_rate: mean(Measure::Fallback),
-            sameness: mean(Measure::Sameness),
+            list_similarity: mean(Measure::ListSimilarity),
             distinct_items: stats.items.estimate().round() as u64,
-            score: all(SCORE_SHARES.map(|share| stats.scores.quantile(share))),
+            score: all_of(SCORE_SHARES.map(|share| stats.scores.quantile(share))),
             clicks_per_answer: mean(Measure::Clicks),
             play_seconds_per_answer: mean(Measure::PlaySeconds),
             purchases_per_answer: mean(Measure::Purchases),
@@ -101,7 +93,14 @@ impl VariantTraffic {
     }
 }
 
-/// The surface of what is measured together, and its variants, arm by arm; none if the plan does not know it.
+/// The three values, if none is missing.
+fn all_of<T>(values: [Option<T>; 3]) -> Option<[T; 3]> {
+    let [a, b, c] = values;
+    Some([a?, b?, c?])
+}
+
+/// The surface that a scope is measured on, and the names of its variants, one for each arm; none if the plan
+/// does not know the scope.
 pub fn variants<'a>(plan: &'a Plan, scope: &'a Scope) -> Option<(&'a str, Vec<&'a str>)> {
     match scope {
         Scope::Surface(name) => {
@@ -117,7 +116,7 @@ pub fn variants<'a>(plan: &'a Plan, scope: &'a Scope) -> Option<(&'a str, Vec<&'
     }
 }
 
-/// Keeps one more window of a surface, if it is newer than those there are.
+/// Keeps one more window of a surface, if it is newer than those that are kept.
 pub fn keep(all: &mut AllTraffic, surface: &str, window: SurfaceTraffic) {
     let windows = all.entry(surface.to_owned()).or_default();
     if windows.back().is_some_and(|last| last.until_ms >= window.until_ms) {

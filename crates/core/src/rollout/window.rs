@@ -1,43 +1,41 @@
 //! What routers measure of a trial: windows of counts and sums that can be added up.
 //!
-//! A *trial* is a rollout or an experiment: users are split over its *arms*, of which arm 0 is the
-//! baseline. A router turns the answers of a few seconds into one [`Window`] for each trial; control
-//! adds the windows of all routers up. Whatever is in a window is a count, a sum or a [sketch](crate::rollout::sketch),
-//! so adding never loses anything, and no window names a user. What belongs to no trial is measured by
-//! surface, as the one arm of a window of its own, and becomes [`crate::rollout::traffic`].
+//! A *trial* is a rollout or an experiment: users are split over its *arms*, of which arm 0 is the baseline.
+//! A router turns the answers of a few seconds into one [`Window`] for each trial; control adds the windows
+//! of all routers up. Everything in a window is a count, a sum or a [sketch](crate::rollout::sketch), so
+//! adding never loses anything, and no window names a user. What belongs to no trial is measured by surface,
+//! as the one arm of a window of its own, and becomes [`crate::rollout::traffic`].
 //!
-//! **Groups.** Answers to one user resemble one another, so answers are no independent draws and their
-//! number says too little about how sure a mean is. Users are therefore hashed into [`GROUPS`] groups,
-//! independent of the split, and means are kept by group: groups share no user, so the spread of their
-//! means says how far the whole may be off, whatever users do (the bucket method of Bakshy and Eckles,
-//! "Uncertainty in Online Experiments with Dependent Data", KDD 2013, with groups in place of
-//! bootstraps).
+//! **Groups.** Answers to one user resemble one another, so answers are no independent draws and their number
+//! says too little about how sure a mean is. Users are therefore hashed into [`GROUPS`] groups, independent
+//! of the split, and means are kept by group: groups share no user, so the spread of their means says how far
+//! the whole may be off, whatever users do (the bucket method of Bakshy and Eckles, "Uncertainty in Online
+//! Experiments with Dependent Data", KDD 2013, with groups in place of bootstraps).
 //!
-//! Deliberately missing: clocks and routers' buffers (the router has them), and what follows from the
-//! numbers ([`crate::rollout::judge`]).
+//! Deliberately missing: clocks and routers' buffers (the router has them), and what follows from the numbers
+//! ([`crate::rollout::judge`]).
 
 use crate::hash::{Purpose, stable_hash, stable_hash_of};
 use crate::rollout::sketch::{Distinct, Scores};
 use std::collections::BTreeMap;
 
-/// How long a router's window is, and how long the leader adds windows up before it judges: soon enough to take
-/// a bad candidate back within seconds, and long enough that messages are few.
+/// How long a router's window is, and how long the leader adds windows up before it judges, in ms: short
+/// enough to roll a bad candidate back within seconds, and long enough that messages are few.
 pub const WINDOW_MS: u64 = 2_000;
-/// Groups of users that means are kept by: enough for a standard error, few enough to send.
+/// How many groups of users means are kept by: enough for a standard error, few enough to send.
 pub const GROUPS: usize = 64;
-/// Arms of a trial: as many as members of an ensemble.
+/// The most arms of a trial: as many as members of an ensemble.
 pub const MAX_ARMS: usize = 8;
-/// Status codes that a window tells apart: gRPC has 17.
+/// The most status codes that a window tells apart: gRPC has 17.
 pub const MAX_CODES: usize = 17;
-/// Different latencies that a window tells apart: with two digits kept, 1 µs to an hour has fewer.
+/// The most different latencies that a window tells apart: with two digits kept, 1 µs to an hour has fewer.
 pub const MAX_LATENCIES: usize = 4_096;
-
-/// Pairs of answers that are kept of a trial: some 3 kB each at worst.
+/// The most pairs of answers that are kept of a trial: some 3 kB each at worst.
 pub const MAX_DIFFS: usize = 20;
-/// Items of each side that a kept pair has: those that overlaps compare.
+/// The most items of each variant in a kept pair: those that overlaps compare.
 pub const MAX_DIFF_ITEMS: usize = 10;
-/// Nobody notices these 2 ms, so latencies are compared as if all had them on top: twice 0.3 ms is no
-/// breach, twice 30 ms is.
+/// Latencies are compared as if all were this much longer, in µs, because users do not notice 2 ms: twice 0.3
+/// ms is no breach, twice 30 ms is.
 pub const LATENCY_SLACK_MICROS: u64 = 2_000;
 
 /// A hash of an item's id that is the same on every router.
@@ -60,12 +58,12 @@ pub fn group_of(user_id: &str) -> usize {
     group_of_hash(hash_user(user_id))
 }
 
-/// How many there were and what they add up to, by group of users.
+/// Counts and sums of values, by group of users.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupedSum {
-    /// By group.
+    /// How many values there were, by group: [`GROUPS`] numbers.
     pub count: Vec<u64>,
-    /// By group.
+    /// What they add up to, by group: [`GROUPS`] numbers.
     pub sum: Vec<f64>,
 }
 
@@ -76,13 +74,13 @@ impl Default for GroupedSum {
 }
 
 impl GroupedSum {
-    /// One more, worth `value`.
+    /// Adds one value.
     pub fn add(&mut self, group: usize, value: f64) {
         self.count[group] += 1;
         self.sum[group] += value;
     }
 
-    /// Adds another one up.
+    /// Adds the counts and sums of another.
     pub fn absorb(&mut self, other: &Self) {
         for (mine, theirs) in self.count.iter_mut().zip(&other.count) {
             *mine += theirs;
@@ -92,12 +90,12 @@ impl GroupedSum {
         }
     }
 
-    /// How many there were.
+    /// How many values there were.
     pub fn total(&self) -> u64 {
         self.count.iter().sum()
     }
 
-    /// Their mean; none if there were none.
+    /// The mean of the values; none if there were none.
     pub fn mean(&self) -> Option<f64> {
         match self.total() {
             0 => None,
@@ -105,41 +103,41 @@ impl GroupedSum {
         }
     }
 
-    /// Groups that have any.
+    /// How many groups have a value.
     pub fn filled(&self) -> usize {
         self.count.iter().filter(|&&count| count > 0).count()
     }
 }
 
-/// Latencies in µs and how often each was seen. Routers round them to two digits with an HDR
-/// histogram, so that there are few.
+/// The latencies that were seen, in µs, and how often each. Routers round them to two digits with an HDR
+/// histogram, so that there are few different ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies(pub BTreeMap<u64, u64>);
 
 impl Latencies {
-    /// `count` more of `micros`.
+    /// Adds `count` latencies of `micros`.
     pub fn add(&mut self, micros: u64, count: u64) {
         *self.0.entry(micros).or_insert(0) += count;
     }
 
-    /// Adds others up.
+    /// Adds the latencies of another.
     pub fn absorb(&mut self, other: &Self) {
         for (&micros, &count) in &other.0 {
             self.add(micros, count);
         }
     }
 
-    /// How many there are.
+    /// How many latencies there are.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// How many are above `micros`.
+    /// How many latencies are above `micros`.
     pub fn above(&self, micros: u64) -> u64 {
         self.0.range(micros.saturating_add(1)..).map(|(_, count)| count).sum()
     }
 
-    /// The least latency that at least `share` (0..=1) of all do not exceed; none if there are none.
+    /// The least latency, in µs, that at least `share` (0..=1) of all do not exceed; none if there are none.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let wanted = (share * self.total() as f64).ceil().max(1.0) as u64;
         let mut below = 0;
@@ -150,27 +148,28 @@ impl Latencies {
     }
 }
 
-/// What one arm's answers were like.
+/// What the answers of one arm were like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ArmStats {
-    /// Calls that ended with each gRPC code other than OK, without those that are the caller's fault.
+    /// How many requests ended with each gRPC code other than OK. Errors that callers caused do not count.
     pub errors: BTreeMap<u32, u64>,
     /// How long answers took, errors included.
     pub latencies: Latencies,
-    /// Means by group; see [`Measure`].
+    /// Counts and sums of each measure that was taken.
     pub measures: BTreeMap<Measure, GroupedSum>,
-    /// Scores of the best items.
+    /// The scores of the best items.
     pub scores: Scores,
-    /// The first [`MAX_DIFF_ITEMS`] items of all lists: how much of the catalogue was shown. It grows with
-    /// the number of answers, so arms of different shares are compared by [`Measure::Sameness`] instead.
+    /// The different items among the first [`MAX_DIFF_ITEMS`] of all lists: how much of the catalogue was
+    /// shown. It grows with the number of answers, so arms of different shares are compared by
+    /// [`Measure::ListSimilarity`] instead.
     pub items: Distinct,
 }
 
-/// What a mean is taken of. All but the rewards have one value an answer; rewards are added to the
-/// sums when they come, the answers being counted when they were given.
+/// What a mean is taken of. All but the rewards have one value for each answer. Answers are counted for
+/// rewards when they are given, and rewards are added to the sums when they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
-    /// 1 for an answer, 0 for an error: its count is that of requests.
+    /// 1 for an answer, 0 for an error. Its count is the number of requests.
     Answered,
     /// 1 for an answer without items.
     Empty,
@@ -180,30 +179,30 @@ pub enum Measure {
     Fallback,
     /// ln(latency + [`LATENCY_SLACK_MICROS`]), in µs.
     LogLatency,
-    /// The share of its first ten items that the same arm's last answer to another user had too: near 1
-    /// where everybody gets the same.
-    Sameness,
+    /// List similarity across users: the share of the first ten items that the same arm's last answer to
+    /// another user had too. It is near 1 where all users get the same.
+    ListSimilarity,
     /// The best item's score.
     Score,
-    /// Clicks that came of an answer.
+    /// Clicks that followed from an answer.
     Clicks,
-    /// Seconds played that came of an answer.
+    /// Seconds played that followed from an answer.
     PlaySeconds,
-    /// Purchases that came of an answer.
+    /// Purchases that followed from an answer.
     Purchases,
-    /// 1 for each user and window.
+    /// 1 for each user in each window.
     Users,
 }
 
 impl Measure {
-    /// All of them.
+    /// Every measure.
     pub const ALL: [Self; 11] = [
         Self::Answered,
         Self::Empty,
         Self::Partial,
         Self::Fallback,
         Self::LogLatency,
-        Self::Sameness,
+        Self::ListSimilarity,
         Self::Score,
         Self::Clicks,
         Self::PlaySeconds,
@@ -211,32 +210,32 @@ impl Measure {
         Self::Users,
     ];
 
-    /// Those that events add to.
+    /// The measures that events add to.
     pub const REWARDS: [Self; 3] = [Self::Clicks, Self::PlaySeconds, Self::Purchases];
 }
 
 impl ArmStats {
-    /// How many requests there were.
+    /// How many requests there were, errors included.
     pub fn requests(&self) -> u64 {
         self.measures.get(&Measure::Answered).map_or(0, GroupedSum::total)
     }
 
-    /// How many of them ended in an error.
+    /// How many requests ended in an error.
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
 
-    /// One measurement of an answer to a user of `group`.
+    /// Adds one value of an answer to a user of `group`.
     pub fn measure(&mut self, measure: Measure, group: usize, value: f64) {
         self.measures.entry(measure).or_default().add(group, value);
     }
 
-    /// A reward for an answer that was counted before.
+    /// Adds a reward for an answer that was counted before.
     pub fn reward(&mut self, measure: Measure, group: usize, value: f64) {
         self.measures.entry(measure).or_default().sum[group] += value;
     }
 
-    /// Adds others up.
+    /// Adds the answers of another.
     pub fn absorb(&mut self, other: &Self) {
         for (&code, &count) in &other.errors {
             *self.errors.entry(code).or_insert(0) += count;
@@ -250,7 +249,7 @@ impl ArmStats {
     }
 }
 
-/// What was measured on requests that both sides of a rollout answered, one of them for nobody.
+/// What was measured on requests that both variants of a rollout answered, of which only one was served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MirrorStats {
     /// The baseline's and the candidate's answers to these requests.
@@ -259,58 +258,58 @@ pub struct MirrorStats {
     pub overlap: GroupedSum,
     /// Rank-biased overlap of the two lists (Webber, Moffat, Zobel 2010, p = 0.9, extrapolated).
     pub rank_biased_overlap: GroupedSum,
-    /// Requests that were to be mirrored when the budget was used up.
+    /// How many requests were not mirrored because the router's budget was used up.
     pub skipped: u64,
-    /// Some of the pairs, for reading, newest last, at most [`MAX_DIFFS`].
+    /// Some of the pairs, newest last, at most [`MAX_DIFFS`].
     pub diffs: Vec<MirrorDiff>,
 }
 
-/// What both sides answered to one request.
+/// What both variants answered to one request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MirrorDiff {
-    /// Names the answer that the caller got.
+    /// The recommendation id of the answer that the caller got.
     pub recommendation_id: String,
-    /// When.
+    /// When it was answered, in ms since the Unix epoch.
     pub at_ms: u64,
-    /// Which arm the caller got.
+    /// The index of the arm that the caller got.
     pub served: usize,
-    /// The share of the first ten items that both have.
+    /// The share of the first ten items that both answers have.
     pub overlap: f64,
     /// The baseline's first items, at most [`MAX_DIFF_ITEMS`].
     pub baseline: Vec<String>,
-    /// The candidate's.
+    /// The candidate's first items, at most [`MAX_DIFF_ITEMS`].
     pub candidate: Vec<String>,
 }
 
-/// What is measured together.
+/// What a window measures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// A rollout or an experiment, by its id.
     Trial(String),
-    /// What belongs to no trial on a surface, by its name.
+    /// The answers of a surface that belong to no trial, by the surface's name.
     Surface(String),
 }
 
-/// What is measured of a trial in some seconds while its arms have the same shares; see the module.
+/// What was measured of a trial or a surface within some seconds, while the arms had the same shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
-    /// By arm; arm 0 is the baseline.
+    /// One entry for each arm; arm 0 is the baseline.
     pub arms: Vec<ArmStats>,
-    /// Rollouts only.
+    /// What was measured on mirrored requests. Rollouts only.
     pub mirror: MirrorStats,
-    /// Requests that look automated: counted here and nowhere else.
+    /// How many requests look like automated traffic. They are counted nowhere else.
     pub automated: u64,
-    /// Observations that did not fit into a router's buffer.
+    /// How many observations did not fit into a router's buffer.
     pub dropped: u64,
 }
 
 impl Window {
-    /// An empty one.
+    /// An empty window of so many arms.
     pub fn new(arms: usize) -> Self {
         Self { arms: vec![ArmStats::default(); arms], ..Self::default() }
     }
 
-    /// Adds another router's, or a later one, up. Both have the same arms.
+    /// Adds the window of another router, or a later one, of the same arms.
     pub fn absorb(&mut self, other: &Self) {
         if self.arms.len() < other.arms.len() {
             self.arms.resize_with(other.arms.len(), ArmStats::default);

@@ -6,8 +6,8 @@ use super::file::{ConfigFile, ControlSection, EventsSection, FsyncPolicy, RoleNa
 use super::log_filter::parse_log_filter;
 use super::settings::{Config, ControlSettings, EventsSettings};
 use marquee_client::{Address, AddressError};
-use marquee_control::VOTER_COUNTS;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::id::check_name;
 use marquee_core::plan::Role;
 use marquee_events::log::LogOptions;

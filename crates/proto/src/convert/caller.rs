@@ -1,4 +1,4 @@
-//! What callers ask, checked: `marquee.v1` requests become plain types whose every bound holds.
+//! Requests of callers, checked: `marquee.v1` requests become plain types whose every bound holds.
 //!
 //! Each refusal names the field as the caller wrote it (`requests[3].filter.ranges[0].min`), what
 //! was found there and what is allowed. Past this module nobody checks a request again: a count
@@ -22,60 +22,60 @@ use std::collections::{BTreeSet, HashMap};
 /// A checked [`v1::RecommendRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommend {
-    /// Whom for.
+    /// The id of the user.
     pub user_id: String,
     /// 1..=[`MAX_COUNT`].
     pub count: u32,
-    /// The place that asks, never empty.
+    /// The surface, never empty.
     pub surface: String,
-    /// What may be in the answer.
+    /// Which items may be in the answer.
     pub filter: Filter,
-    /// What the user has just seen, newest last.
+    /// Items that the user has just seen, newest last.
     pub recent_item_ids: Vec<String>,
-    /// Whether to say why each item is there.
+    /// Whether to explain the answer.
     pub explain: bool,
-    /// Least share of shards that must have answered, 0..=1.
+    /// The least share of shards that must have answered, 0..=1.
     pub min_coverage: f64,
-    /// The terms of what is known of the user, ascending, each once.
+    /// The terms of the user's attributes, ascending, each once.
     pub attributes: Vec<String>,
 }
 
 /// A checked [`v1::SearchItemsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchItems {
-    /// As it was given.
+    /// The text as it was given.
     pub text: String,
     /// The terms of its first words, ascending, each once: at most [`MAX_QUERY_WORDS`].
     pub words: Vec<String>,
     /// 1..=[`MAX_COUNT`].
     pub count: u32,
-    /// The place that asks, never empty.
+    /// The surface, never empty.
     pub surface: String,
-    /// What may be in the answer.
+    /// Which items may be in the answer.
     pub filter: Filter,
 }
 
 /// A checked [`v1::SimilarItemsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimilarItems {
-    /// What they shall be like.
+    /// The id of the item that they are similar to.
     pub item_id: String,
     /// 1..=[`MAX_COUNT`].
     pub count: u32,
-    /// The place that asks, never empty.
+    /// The surface, never empty.
     pub surface: String,
-    /// What may be in the answer.
+    /// Which items may be in the answer.
     pub filter: Filter,
 }
 
 /// A checked [`v1::RankItemsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankItems {
-    /// Whom for.
+    /// The id of the user.
     pub user_id: String,
     /// 1..=[`MAX_RANK_ITEMS`] ids as they were given; some may repeat.
     pub item_ids: Vec<String>,
-    /// The place that asks, never empty.
+    /// The surface, never empty.
     pub surface: String,
 }
 

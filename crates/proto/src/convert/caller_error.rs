@@ -9,12 +9,12 @@ pub enum CallerError {
     /// An id, tag or attribute name that is empty or too long.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// More than can be asked for.
+    /// A count beyond its bound.
     #[error("{field} is {count}: 1 to {max} are allowed, and 0 means {DEFAULT_COUNT}")]
     Count {
-        /// Which field.
+        /// The field's name in the request.
         field: String,
-        /// What it says.
+        /// The count that was given.
         count: u32,
         /// The most that is allowed.
         max: u32,
@@ -22,28 +22,28 @@ pub enum CallerError {
     /// A list with too many entries.
     #[error("{field} has {length} entries: at most {max} are allowed")]
     TooMany {
-        /// Which field.
+        /// The field's name in the request.
         field: String,
         /// How many it has.
         length: usize,
         /// The most that is allowed.
         max: usize,
     },
-    /// A list with none where there must be one.
+    /// A list without an entry where one is required.
     #[error("{field} is empty: give 1 to {max} entries")]
     Nothing {
-        /// Which field.
+        /// The field's name in the request.
         field: String,
         /// The most that is allowed.
         max: usize,
     },
-    /// Not a number.
+    /// A bound that is NaN.
     #[error("{field} is NaN: give a number, or leave it out")]
     NotANumber {
-        /// Which field.
+        /// The field's name in the request.
         field: String,
     },
-    /// A range that nothing can be in.
+    /// A range whose upper bound is below its lower bound.
     #[error("{field} is {max}, below min, which is {min}: nothing can be in such a range")]
     EmptyRange {
         /// The range's `max`.
@@ -53,22 +53,22 @@ pub enum CallerError {
         /// Its upper bound.
         max: f64,
     },
-    /// A share that is not one.
+    /// A share outside 0 to 1.
     #[error("{field} is {value}: a share from 0 to 1 is allowed")]
     Share {
-        /// Which field.
+        /// The field's name in the request.
         field: String,
-        /// What it says.
+        /// The value that was given.
         value: f64,
     },
 }
 
 /// Refuses a list of more than `max` entries.
 pub(crate) fn check_length(field: &str, length: usize, max: usize) -> Result<(), CallerError> {
-    match length > max {
-        true => Err(CallerError::TooMany { field: field.into(), length, max }),
-        false => Ok(()),
+    if length > max {
+        return Err(CallerError::TooMany { field: field.into(), length, max });
     }
+    Ok(())
 }
 
 /// Checks a list of at most `max` ids, and names the first that is wrong as `field[n]`.

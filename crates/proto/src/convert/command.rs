@@ -112,7 +112,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
             let Judgement { gates, split, decision } = judgement.as_ref();
             let (decision, reason) = match decision {
-                Decision::GoOn => (pb::Decision::GoOn, String::new()),
+                Decision::Continue => (pb::Decision::Continue, String::new()),
                 Decision::Pause(why) => (pb::Decision::Pause, why.clone()),
                 Decision::RollBack(why) => (pb::Decision::RollBack, why.clone()),
             };
@@ -127,9 +127,9 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 reason,
             })
         }
-        Action::MoveRollout { rollout_id, wish, reason } => Pb::MoveRollout(pb::MoveRollout {
+        Action::MoveRollout { rollout_id, requested, reason } => Pb::MoveRollout(pb::MoveRollout {
             rollout_id: rollout_id.clone(),
-            r#move: match wish {
+            r#move: match requested {
                 RolloutMove::Pause => pb::RolloutMove::Pause,
                 RolloutMove::Resume => pb::RolloutMove::Resume,
                 RolloutMove::Promote => pb::RolloutMove::Promote,
@@ -213,7 +213,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         },
         Pb::MoveRollout(pb::MoveRollout { rollout_id, r#move, reason }) => Action::MoveRollout {
             rollout_id,
-            wish: match pb::RolloutMove::try_from(r#move) {
+            requested: match pb::RolloutMove::try_from(r#move) {
                 Ok(pb::RolloutMove::Pause) => RolloutMove::Pause,
                 Ok(pb::RolloutMove::Resume) => RolloutMove::Resume,
                 Ok(pb::RolloutMove::Promote) => RolloutMove::Promote,
@@ -260,7 +260,7 @@ fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "judge_rollout.split")?)?,
         decision: match pb::Decision::try_from(decision) {
-            Ok(pb::Decision::GoOn) => Decision::GoOn,
+            Ok(pb::Decision::Continue) => Decision::Continue,
             Ok(pb::Decision::Pause) => Decision::Pause(reason),
             Ok(pb::Decision::RollBack) => Decision::RollBack(reason),
             Ok(pb::Decision::Unspecified) | Err(_) => {

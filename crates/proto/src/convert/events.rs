@@ -1,7 +1,7 @@
-//! Events, as callers send them and as routers share what they say.
+//! Events that callers send, and recent items that routers tell each other.
 //!
 //! A request is checked for what fails it as a whole, its number of events. What is wrong with one event
-//! is judged by rules that know the clock, elsewhere: it must not fail the others.
+//! is found by rules that know the clock, elsewhere: it must not fail the others.
 
 use super::caller_error::{CallerError, check_length};
 use crate::node::v1 as node;
@@ -27,12 +27,13 @@ pub fn streamed(request: v1::StreamEventsRequest) -> Result<Vec<Event>, CallerEr
     checked(events)
 }
 
+/// Checks how many events there are, and converts them.
 fn checked(events: Vec<v1::Event>) -> Result<Vec<Event>, CallerError> {
     check_length("events", events.len(), MAX_EVENTS)?;
-    match events.is_empty() {
-        true => Err(CallerError::Nothing { field: "events".into(), max: MAX_EVENTS }),
-        false => Ok(events.into_iter().map(event).collect()),
+    if events.is_empty() {
+        return Err(CallerError::Nothing { field: "events".into(), max: MAX_EVENTS });
     }
+    Ok(events.into_iter().map(event).collect())
 }
 
 fn event(event: v1::Event) -> Event {
@@ -50,7 +51,7 @@ fn event(event: v1::Event) -> Event {
     Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id }
 }
 
-/// What other routers are told of an event. `event_key`: what they know it by if it comes again.
+/// What other routers are told of an event. `event_key`: the key by which they recognise it if it comes again.
 pub fn to_recent_item(event: &Event, event_key: u128) -> node::RecentItem {
     let Event {
         event_id: _,
@@ -69,28 +70,28 @@ pub fn to_recent_item(event: &Event, event_key: u128) -> node::RecentItem {
     }
 }
 
-/// What another router tells of an event.
+/// An item that a user has just seen, as another router recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// Who had it.
+pub struct SharedItem {
+    /// The user's id.
     pub user_id: String,
-    /// What.
+    /// The item's id.
     pub item_id: String,
-    /// When.
+    /// When, in ms since the Unix epoch.
     pub time_ms: u64,
-    /// What the event is known by if it comes again; none from a router that does not say.
+    /// The key of the event, by which it is recognised if it comes again; none from a router that does not say.
     pub event_key: Option<u128>,
 }
 
-/// What another router tells; what is out of bounds is left out.
-pub fn recent_items(request: node::ShareRecentItemsRequest) -> impl Iterator<Item = Told> {
+/// The recent items that another router tells of, without those that are out of bounds.
+pub fn recent_items(request: node::ShareRecentItemsRequest) -> impl Iterator<Item = SharedItem> {
     let node::ShareRecentItemsRequest { items } = request;
     let is_id = |id: &str| (1..=MAX_ID_BYTES).contains(&id.len());
     items.into_iter().take(MAX_SHARED_ITEMS).filter_map(move |item| {
         let node::RecentItem { user_id, item_id, time_ms, event_key } = item;
         let event_key = event_key.try_into().ok().map(u128::from_le_bytes);
-        let told = Told { user_id, item_id, time_ms, event_key };
-        (is_id(&told.user_id) && is_id(&told.item_id)).then_some(told)
+        let shared = SharedItem { user_id, item_id, time_ms, event_key };
+        if is_id(&shared.user_id) && is_id(&shared.item_id) { Some(shared) } else { None }
     })
 }
 
@@ -129,9 +130,13 @@ mod tests {
         let items = vec![node::RecentItem::default(), item, without];
         let shared = node::ShareRecentItemsRequest { items };
         let shared: Vec<_> = recent_items(shared).collect();
-        let told =
-            |event_key| Told { user_id: "u".into(), item_id: "i".into(), time_ms: 7, event_key };
-        assert_eq!(shared, [told(Some(1 << 100)), told(None)]);
+        let expected_item = |event_key| SharedItem {
+            user_id: "u".into(),
+            item_id: "i".into(),
+            time_ms: 7,
+            event_key,
+        };
+        assert_eq!(shared, [expected_item(Some(1 << 100)), expected_item(None)]);
     }
 
     #[test]

@@ -8,28 +8,28 @@ use marquee_core::id::check_id;
 /// A checked [`v1::Filter`]; the default lets everything pass but what was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Only these; empty: all.
+    /// Only items with these ids; empty: all.
     pub include_item_ids: Vec<String>,
-    /// None of these.
+    /// No items with these ids.
     pub exclude_item_ids: Vec<String>,
     /// Items with at least one of these; empty: all.
     pub include_tags: Vec<String>,
     /// No items with any of these.
     pub exclude_tags: Vec<String>,
-    /// Each must hold.
+    /// Ranges of attributes, of which each must hold.
     pub ranges: Vec<AttributeRange>,
-    /// Recommend what the user has already seen too.
+    /// Whether items that the user has already seen may be recommended too.
     pub include_seen: bool,
 }
 
 /// A checked [`v1::AttributeRange`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttributeRange {
-    /// Which attribute of items.
+    /// The name of the attribute of items.
     pub attribute: String,
-    /// No NaN.
+    /// The lower bound, no NaN; none: it does not limit.
     pub min: Option<f64>,
-    /// No NaN and not below `min`.
+    /// The upper bound, no NaN and not below `min`; none: it does not limit.
     pub max: Option<f64>,
 }
 
@@ -69,7 +69,7 @@ impl Filter {
         })
     }
 
-    /// The filter as a shard gets it: without `include_seen`, which only a router understands.
+    /// The filter as a shard gets it: without `include_seen`, which only routers use.
     pub fn to_shard(&self) -> v1::Filter {
         let Self {
             include_item_ids,

@@ -38,7 +38,8 @@ pub fn gate_to_pb(gate: &Gate) -> pb::Gate {
     }
 }
 
-/// Reads a gate from its wire form; what is left out has its default. Bounds are the state machine's to check.
+/// Reads a gate from its wire form; what is left out has its default. Bounds are the state machine's to
+/// check.
 pub fn gate_from_pb(gate: pb::Gate) -> Result<Gate> {
     let pb::Gate {
         metric,
@@ -85,7 +86,7 @@ pub fn metric_to_pb(metric: Metric) -> pb::Metric {
         Metric::LatencyP95 => pb::Metric::LatencyP95,
         Metric::LatencyP99 => pb::Metric::LatencyP99,
         Metric::LatencyMean => pb::Metric::LatencyMean,
-        Metric::Sameness => pb::Metric::Sameness,
+        Metric::ListSimilarity => pb::Metric::Sameness,
         Metric::Score => pb::Metric::Score,
         Metric::Overlap => pb::Metric::Overlap,
         Metric::RankBiasedOverlap => pb::Metric::RankBiasedOverlap,

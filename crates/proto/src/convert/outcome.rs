@@ -7,11 +7,11 @@ use super::node::{node_from_pb, node_to_pb};
 use super::rollout::{rollout_from_pb, rollout_to_pb};
 use super::version::{version_from_pb, version_to_pb};
 use crate::raft::v1 as pb;
-use marquee_core::command::{Outcome, Refusal, Reply};
+use marquee_core::command::{CommandOutcome, Refusal, RefusalKind, Reply};
 
 /// The wire form of the outcome of a command.
-pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
-    use pb::outcome::Kind;
+pub fn outcome_to_pb(outcome: &CommandOutcome) -> pb::CommandOutcome {
+    use pb::command_outcome::Kind;
     let kind = match outcome {
         Err(refusal) => Kind::Refusal(refusal_to_pb(refusal)),
         Ok(Reply::Version(version)) => Kind::Version(version_to_pb(version)),
@@ -27,12 +27,12 @@ pub fn outcome_to_pb(outcome: &Outcome) -> pb::Outcome {
         }
         Ok(Reply::Done) => Kind::Done(pb::Done {}),
     };
-    pb::Outcome { kind: Some(kind) }
+    pb::CommandOutcome { kind: Some(kind) }
 }
 
 /// Reads the outcome of a command from its wire form.
-pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome> {
-    use pb::outcome::Kind;
+pub fn outcome_from_pb(outcome: pb::CommandOutcome) -> Result<CommandOutcome> {
+    use pb::command_outcome::Kind;
     Ok(match required(outcome.kind, "outcome.kind")? {
         Kind::Refusal(refusal) => Err(refusal_from_pb(refusal)?),
         Kind::Version(version) => Ok(Reply::Version(version_from_pb(Some(version), "outcome")?)),
@@ -54,29 +54,28 @@ pub fn outcome_from_pb(outcome: pb::Outcome) -> Result<Outcome> {
 }
 
 fn refusal_to_pb(refusal: &Refusal) -> pb::Refusal {
-    let (kind, message) = match refusal {
-        Refusal::Invalid(message) => (pb::RefusalKind::Invalid, message),
-        Refusal::NotFound(message) => (pb::RefusalKind::NotFound, message),
-        Refusal::AlreadyExists(message) => (pb::RefusalKind::AlreadyExists, message),
-        Refusal::FailedPrecondition(message) => (pb::RefusalKind::FailedPrecondition, message),
-        Refusal::Exhausted(message) => (pb::RefusalKind::Exhausted, message),
+    let Refusal { kind, message } = refusal;
+    let kind = match kind {
+        RefusalKind::Invalid => pb::RefusalKind::Invalid,
+        RefusalKind::NotFound => pb::RefusalKind::NotFound,
+        RefusalKind::AlreadyExists => pb::RefusalKind::AlreadyExists,
+        RefusalKind::FailedPrecondition => pb::RefusalKind::FailedPrecondition,
+        RefusalKind::Exhausted => pb::RefusalKind::Exhausted,
     };
     pb::Refusal { kind: kind as i32, message: message.clone() }
 }
 
 fn refusal_from_pb(refusal: pb::Refusal) -> Result<Refusal> {
     let pb::Refusal { kind, message } = refusal;
-    Ok(match pb::RefusalKind::try_from(kind) {
-        Ok(pb::RefusalKind::Invalid) => Refusal::Invalid(message),
-        Ok(pb::RefusalKind::NotFound) => Refusal::NotFound(message),
-        Ok(pb::RefusalKind::AlreadyExists) => Refusal::AlreadyExists(message),
-        Ok(pb::RefusalKind::FailedPrecondition) => Refusal::FailedPrecondition(message),
-        Ok(pb::RefusalKind::Exhausted) => Refusal::Exhausted(message),
+    let kind = match pb::RefusalKind::try_from(kind) {
+        Ok(pb::RefusalKind::Invalid) => RefusalKind::Invalid,
+        Ok(pb::RefusalKind::NotFound) => RefusalKind::NotFound,
+        Ok(pb::RefusalKind::AlreadyExists) => RefusalKind::AlreadyExists,
+        Ok(pb::RefusalKind::FailedPrecondition) => RefusalKind::FailedPrecondition,
+        Ok(pb::RefusalKind::Exhausted) => RefusalKind::Exhausted,
         Ok(pb::RefusalKind::Unspecified) | Err(_) => {
-            return Err(ConvertError::UnknownEnumValue {
-                field: "refusal.kind".into(),
-                value: kind,
-            });
+            return Err(ConvertError::unknown("refusal.kind", kind));
         }
-    })
+    };
+    Ok(Refusal { kind, message })
 }

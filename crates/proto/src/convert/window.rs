@@ -261,7 +261,7 @@ pub fn measure_to_pb(measure: Measure) -> pb::Measure {
         Measure::Partial => pb::Measure::Partial,
         Measure::Fallback => pb::Measure::Fallback,
         Measure::LogLatency => pb::Measure::LogLatency,
-        Measure::Sameness => pb::Measure::Sameness,
+        Measure::ListSimilarity => pb::Measure::ListSimilarity,
         Measure::Score => pb::Measure::Score,
         Measure::Clicks => pb::Measure::Clicks,
         Measure::PlaySeconds => pb::Measure::PlaySeconds,

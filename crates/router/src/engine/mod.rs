@@ -24,7 +24,7 @@ use crate::lookup::row_cache::{RowCache, RowCounts};
 use crate::planning::planned::{PlannedRequest, route};
 use crate::planning::shard_map::ShardMap;
 use marquee_core::plan::{Plan, Route};
-use marquee_core::time_spent::Spent;
+use marquee_core::time_spent::TimeSpent;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,7 +56,7 @@ pub(crate) struct Engine {
     /// The epoch under which a shard first lacked something, and when.
     lagging: Mutex<Option<(u64, Instant)>>,
     /// Making lists of what nodes answered, and answers of lists.
-    pub(crate) merging: Spent,
+    pub(crate) merging: TimeSpent,
 }
 
 impl Engine {
@@ -74,7 +74,7 @@ impl Engine {
             mirror_hedging: Mutex::default(),
             turns: AtomicU64::new(0),
             lagging: Mutex::default(),
-            merging: Spent::default(),
+            merging: TimeSpent::default(),
         }
     }
 

@@ -6,10 +6,9 @@
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
 use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
+use marquee_core::plan::Variant;
 use marquee_events::rules::Reason;
-use marquee_events::{
-    EventLog, Exposure, ExposureLog, Outcome, Pending, RecordError, Recorded, Side,
-};
+use marquee_events::{EventLog, Exposure, ExposureLog, Outcome, Pending, RecordError, Recorded};
 use marquee_proto::convert::events::streamed;
 use marquee_proto::v1;
 use std::collections::{HashSet, VecDeque};
@@ -168,10 +167,10 @@ impl Events {
             surface,
             ensemble,
             rollout_id: trial_id,
-            side: match served_by.variant() {
-                v1::Variant::Unspecified => Side::None,
-                v1::Variant::Baseline => Side::Baseline,
-                v1::Variant::Candidate => Side::Candidate,
+            variant: match served_by.variant() {
+                v1::Variant::Unspecified => Variant::None,
+                v1::Variant::Baseline => Variant::Baseline,
+                v1::Variant::Candidate => Variant::Candidate,
             },
             models: models.iter().map(|it| (it.model.as_str(), it.version)).collect(),
             plan_epoch: *plan_epoch,

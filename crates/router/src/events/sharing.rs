@@ -10,7 +10,7 @@ use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_SHARED_ITEMS};
 use marquee_core::plan::{Plan, Role};
 use marquee_events::duplicates::hash_of;
 use marquee_events::{Event, EventLog, EventSink};
-use marquee_proto::convert::events::{Told, recent_items, to_recent_item};
+use marquee_proto::convert::events::{SharedItem, recent_items, to_recent_item};
 use marquee_proto::node::v1::recent_items_service_client::RecentItemsServiceClient;
 use marquee_proto::node::v1::recent_items_service_server::RecentItemsService;
 use marquee_proto::node::v1::{RecentItem, ShareRecentItemsRequest, ShareRecentItemsResponse};
@@ -108,7 +108,9 @@ impl RecentItemsService for RecentItems {
         request: Request<ShareRecentItemsRequest>,
     ) -> Result<Response<ShareRecentItemsResponse>, Status> {
         let mut keys = Vec::new();
-        for Told { user_id, item_id, time_ms, event_key } in recent_items(request.into_inner()) {
+        for SharedItem { user_id, item_id, time_ms, event_key } in
+            recent_items(request.into_inner())
+        {
             self.0.recent().insert(&user_id, &item_id, time_ms);
             keys.extend(event_key);
         }

@@ -290,7 +290,7 @@ mod tests {
         ] {
             assert_eq!(trial_of(bad, &plan), None, "{bad:?}");
         }
-        plan.rollouts[0].act(RolloutMove::RollBack, "", None, 9).expect("it runs");
+        plan.rollouts[0].apply_move(RolloutMove::RollBack, "", None, 9).expect("it runs");
         assert_eq!(trial_of("3f-1a.100.1.home.v2-3", &plan), None, "it is over");
     }
 

@@ -116,8 +116,8 @@ fn sameness_is_to_the_last_list_of_somebody_else_on_the_same_arm() {
     ask(0, "eve", &[]); // No list.
     ask(0, "ann", &["x", "y", "w"]); // tom's last: 3 of 3.
     let windows = closed(&batch);
-    assert_eq!(sum(&windows[0].1, 0, Measure::Sameness), (3, 0.5 + 0.5 + 1.0));
-    assert_eq!(sum(&windows[0].1, 1, Measure::Sameness), (0, 0.0));
+    assert_eq!(sum(&windows[0].1, 0, Measure::ListSimilarity), (3, 0.5 + 0.5 + 1.0));
+    assert_eq!(sum(&windows[0].1, 1, Measure::ListSimilarity), (0, 0.0));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn lists_are_compared_over_windows() {
     batch.clear();
     batch.observe(&trial(5_000, 0), answered(0, "tom", 2 * SECOND, list("2", &["a", "c"])));
     let windows = close(&batch, &mut memory, &plan, 4 * SECOND);
-    assert_eq!(sum(&windows[0].1, 0, Measure::Sameness), (1, 0.5));
+    assert_eq!(sum(&windows[0].1, 0, Measure::ListSimilarity), (1, 0.5));
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl Draft {
             before.of_another(subject.hash).and_then(|it| share_in(list.items(), it.items()));
         before.take(subject.hash, *list);
         if let Some(same) = same {
-            self.stats(place).measure(Measure::Sameness, group, same);
+            self.stats(place).measure(Measure::ListSimilarity, group, same);
         }
     }
 

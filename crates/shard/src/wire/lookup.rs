@@ -4,7 +4,7 @@ use super::version::{check_operations, parse_version};
 use crate::engine::query::{ItemName, LookupRows, LookupSpec, RowKey, StoredRow};
 use crate::error::RequestError;
 use marquee_bundle::Entity;
-use marquee_core::bounds::{MAX_BATCH, MAX_CARRIER_ROWS, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{MAX_BATCH, MAX_ATTRIBUTED_ROWS, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
 use marquee_core::id::check_id;
 use marquee_proto::shard::v1::{
     self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,
@@ -58,8 +58,8 @@ fn parse_op(field: String, op: LookupOp) -> Result<LookupSpec, RequestError> {
         let reason = "items are asked for by number, others by id";
         return Err(RequestError::at(&field, "ordinals", reason));
     }
-    if ordinals.len() > MAX_CARRIER_ROWS {
-        let reason = format!("{}: at most {MAX_CARRIER_ROWS} are allowed", ordinals.len());
+    if ordinals.len() > MAX_ATTRIBUTED_ROWS {
+        let reason = format!("{}: at most {MAX_ATTRIBUTED_ROWS} are allowed", ordinals.len());
         return Err(RequestError::at(&field, "ordinals", reason));
     }
     if !ordinals.is_empty() && ordinal_shards.is_empty() {

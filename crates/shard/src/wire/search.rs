@@ -9,7 +9,7 @@ use crate::engine::query::{
 };
 use crate::error::RequestError;
 use marquee_bundle::{MAX_SEARCH_COUNT, Metric};
-use marquee_core::bounds::{MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MAX_RANK_ITEMS};
 use marquee_proto::shard::v1::{
     self as wire, Carried, LeftOut, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,
     SearchResult,
@@ -125,13 +125,13 @@ fn parse_query(
         let reason = format!("{}: at most {MAX_RANK_ITEMS} are allowed", exclude_item_ids.len());
         return Err(QueryFault::new("exclude_item_ids", reason));
     }
-    if carriers > MAX_CARRIERS {
-        let reason = format!("{carriers}: at most {MAX_CARRIERS} are allowed");
+    if carriers > MAX_ATTRIBUTIONS {
+        let reason = format!("{carriers}: at most {MAX_ATTRIBUTIONS} are allowed");
         return Err(QueryFault::new("carriers", reason));
     }
-    if carriers > 0 && (operation != Operation::RowSum || rows.len() > MAX_CARRIER_ROWS) {
+    if carriers > 0 && (operation != Operation::RowSum || rows.len() > MAX_ATTRIBUTED_ROWS) {
         let reason =
-            format!("contributions are given for sums of at most {MAX_CARRIER_ROWS} rows only");
+            format!("contributions are given for sums of at most {MAX_ATTRIBUTED_ROWS} rows only");
         return Err(QueryFault::new("carriers", reason));
     }
     if carriers > 0 && count > MAX_EXPLAINED_ITEMS {

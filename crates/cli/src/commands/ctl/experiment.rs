@@ -298,7 +298,7 @@ fn measure_name(measure: Measure) -> &'static str {
         Measure::Partial => "partial",
         Measure::Fallback => "fallback",
         Measure::LogLatency => "log latency",
-        Measure::Sameness => "list similarity",
+        Measure::ListSimilarity => "list similarity",
         Measure::Score => "score",
         Measure::Clicks => "clicks",
         Measure::PlaySeconds => "play seconds",

@@ -113,7 +113,7 @@ fn row(window: &SurfaceTraffic, variant: &VariantTraffic, seconds: f64) -> Vec<S
         percent(variant.partial_rate),
         percent(variant.fallback_rate),
         output::thousands(variant.distinct_items),
-        number(variant.sameness, 3),
+        number(variant.list_similarity, 3),
         number(variant.score_p50, 3),
         number(variant.clicks_per_answer, 4),
         number(variant.play_seconds_per_answer, 1),

@@ -305,7 +305,7 @@ impl Export<'_> {
                 Cell::Text(&exposure.surface),
                 Cell::Text(&exposure.ensemble),
                 Cell::Text(&exposure.rollout_id),
-                Cell::Text(exposure.side.word()),
+                Cell::Text(exposure.variant.word()),
                 Cell::Text(&models),
                 Cell::Integer(i64::try_from(exposure.plan_epoch).unwrap_or(i64::MAX)),
                 Cell::Integer(exposure.fallback_reason.into()),

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn open(disk: &TornDisk) -> Result<Voter<Sum, Reply>, VoterError> {
+fn open(disk: &TornDisk) -> Result<Voter<Sum, ReplySender>, VoterError> {
     let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
     let store = Store::open_backend(disk.clone(), Path::new("disk"), &identity, b"0")?;
     Voter::open(1, store, Sum::default(), VoterConfig::default())

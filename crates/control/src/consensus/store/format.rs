@@ -43,7 +43,7 @@ pub(super) const FORMAT: u32 = 1;
 /// a voter who joins later can only start from a snapshot, never from an empty log.
 const GENESIS: Position = Position { index: 1, term: 1 };
 
-/// Whose store it is; checked whenever it is opened.
+/// Which voter of which cluster a store belongs to; checked whenever it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// This voter's id, not 0.

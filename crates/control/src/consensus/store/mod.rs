@@ -44,7 +44,7 @@ pub enum StoreError {
     /// The disk or the database under the store failed.
     #[error("control log {path}: {message}")]
     Database {
-        /// The file.
+        /// The store's file.
         path: PathBuf,
         /// What redb or the operating system said.
         message: String,
@@ -55,21 +55,21 @@ pub enum StoreError {
          voter id, or restore the disk"
     )]
     Corrupt {
-        /// The file.
+        /// The store's file.
         path: PathBuf,
-        /// What does not hold.
+        /// What is wrong with it.
         what: String,
     },
     /// The file was made for something else than what the config says.
     #[error("control log {path} belongs to {found}, but the config says {wanted}: {advice}")]
     Identity {
-        /// The file.
+        /// The store's file.
         path: PathBuf,
-        /// Whose it is.
+        /// What it was made for.
         found: String,
-        /// Whose it should be.
+        /// What the config says.
         wanted: String,
-        /// What to do.
+        /// What to do, in words.
         advice: &'static str,
     },
     /// The file has a format that this release does not know.
@@ -77,22 +77,22 @@ pub enum StoreError {
         "control log {path} has format {found}: this marquee knows format {FORMAT}, upgrade it"
     )]
     Format {
-        /// The file.
+        /// The store's file.
         path: PathBuf,
-        /// Its format.
+        /// The format's number.
         found: u32,
     },
     /// The state machine has outgrown what a snapshot may have.
     #[error("control state has {bytes} bytes: a snapshot may have {max}; remove versions or nodes")]
     SnapshotTooLarge {
-        /// Its size.
+        /// The snapshot's size in bytes.
         bytes: usize,
-        /// The bound.
+        /// The bound in bytes.
         max: usize,
     },
 }
 
-/// What one `Ready` makes durable.
+/// What one raft `Ready` makes durable.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
     /// A snapshot that replaces the log, from the leader.
@@ -125,7 +125,7 @@ impl Store {
         })
     }
 
-    /// The same over another backend than a file; `name` stands for the path in errors.
+    /// Opens the store over another backend than a file; `name` stands for the path in errors.
     pub fn open_backend(
         backend: impl StorageBackend,
         name: &Path,
@@ -169,7 +169,7 @@ impl Store {
         })
     }
 
-    /// Where the last snapshot stands: the durable applied index.
+    /// The position of the last snapshot: the durable applied index.
     pub fn snapshot_position(&self) -> Position {
         self.snapshot
     }
@@ -399,7 +399,7 @@ fn refused_open(path: &Path, error: redb::DatabaseError) -> StoreError {
     }
 }
 
-/// Opening reads bytes that anything may have happened to, and redb answers some of it by a panic.
+/// Runs what reads bytes that may be damaged: redb panics on some damage, and this makes an error of it.
 fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|panic| {
         let what = panic

@@ -15,7 +15,7 @@ fn voter() -> Voter<Sum, ()> {
 
 fn hear(voter: &mut Voter<Sum, ()>, message: pb::Message) -> Result<usize, VoterError> {
     let mut effects = 0;
-    voter.handle(Event::Message(Box::new(message)), &mut |_| effects += 1)?;
+    voter.handle(RaftEvent::Message(Box::new(message)), &mut |_| effects += 1)?;
     voter.flush(&mut |_| effects += 1)?;
     Ok(effects)
 }
@@ -71,11 +71,11 @@ fn who_does_not_lead_says_who_does() {
         let mut answer = None;
         let command = command.to_vec();
         let out = &mut |effect| {
-            if let Effect::Answer { result, .. } = effect {
+            if let Effect::Reply { result, .. } = effect {
                 answer = Some(result);
             }
         };
-        voter.handle(Event::Propose { command, reply: () }, out).expect("no disk is touched");
+        voter.handle(RaftEvent::Propose { command, reply: () }, out).expect("no disk is touched");
         answer
     };
     assert_eq!(propose(&mut voter, b"x"), Some(Err(Refused::NotLeader { leader: None })));
@@ -89,20 +89,22 @@ fn a_leader_takes_no_more_than_it_can_hold() {
     let store = Store::open_backend(TornDisk::default(), Path::new("disk"), &identity, b"0");
     let mut voter =
         Voter::open(1, store.expect("new"), Sum::default(), VoterConfig::default()).expect("new");
-    voter.handle(Event::Campaign, &mut |_| {}).expect("alone");
+    voter.handle(RaftEvent::Campaign, &mut |_| {}).expect("alone");
     voter.flush(&mut |_| {}).expect("alone");
     assert!(voter.status().leads());
     let mut answers = Vec::new();
     let out = &mut |effect| {
-        if let Effect::Answer { reply, result } = effect {
+        if let Effect::Reply { reply, result } = effect {
             answers.push((reply, result));
         }
     };
     for reply in 0..=MAX_PENDING {
-        voter.handle(Event::Propose { command: vec![1], reply }, out).expect("no disk is touched");
+        voter
+            .handle(RaftEvent::Propose { command: vec![1], reply }, out)
+            .expect("no disk is touched");
     }
     let command = vec![1; MAX_COMMAND_BYTES + 1];
-    voter.handle(Event::Propose { command, reply: 9_999 }, out).expect("no disk is touched");
+    voter.handle(RaftEvent::Propose { command, reply: 9_999 }, out).expect("no disk is touched");
     voter.flush(out).expect("a healthy disk");
     let bytes = MAX_COMMAND_BYTES + 1;
     assert_eq!(answers[0], (MAX_PENDING, Err(Refused::Busy)));

@@ -6,7 +6,7 @@
 
 use super::leaf::TopicSum;
 use super::{KnownRows, LeafPlan, MatrixSearch, RowOf, UserHistory};
-use crate::bounds::{MAX_CARRIER_COMPONENTS, MAX_CARRIER_ROWS, MAX_CARRIERS};
+use crate::bounds::{MAX_ATTRIBUTED_COMPONENTS, MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS};
 use crate::model::attribution::{Summand, Vectors, Weight, parts, weights};
 use crate::model::recipe::Recipe;
 use std::collections::{BTreeMap, HashMap};
@@ -72,7 +72,7 @@ impl<'p> Basis<'p> {
             | Recipe::Blend { .. }
             | Recipe::Profiled { .. } => return None,
         };
-        let most = MAX_CARRIER_ROWS.min(MAX_CARRIER_COMPONENTS / vector.len().max(1));
+        let most = MAX_ATTRIBUTED_ROWS.min(MAX_ATTRIBUTED_COMPONENTS / vector.len().max(1));
         let is_whole = summands.len() <= most;
         summands.truncate(most);
         if summands.is_empty() {
@@ -115,7 +115,7 @@ impl<'p> Basis<'p> {
             }
             let mut shares: Vec<Share> = sums.into_iter().collect();
             shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            shares.truncate(MAX_CARRIERS as usize);
+            shares.truncate(MAX_ATTRIBUTIONS as usize);
             for (_, part) in &mut shares {
                 *part = if score == 0.0 { 0.0 } else { *part / score };
             }

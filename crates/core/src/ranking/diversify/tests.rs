@@ -10,8 +10,8 @@ fn list(ids: &[&str]) -> Vec<Candidate> {
     ids.iter().enumerate().map(item).collect()
 }
 
-fn facts(vector: &[f32], tags: &[&str]) -> ItemFacts {
-    ItemFacts { vector: vector.into(), tags: tags.iter().map(|tag| (*tag).into()).collect() }
+fn features(vector: &[f32], tags: &[&str]) -> ItemFeatures {
+    ItemFeatures { vector: vector.into(), tags: tags.iter().map(|tag| (*tag).into()).collect() }
 }
 
 fn order(list: &[Candidate]) -> String {
@@ -23,12 +23,12 @@ fn mmr(lambda: f64) -> Diversity {
 }
 
 /// `a` and `b` are twins, `c` is at right angles to them, `d` is the opposite of `a`.
-fn four() -> Vec<ItemFacts> {
+fn four() -> Vec<ItemFeatures> {
     vec![
-        facts(&[1.0, 0.0], &[]),
-        facts(&[2.0, 0.0], &[]),
-        facts(&[0.0, 3.0], &[]),
-        facts(&[-1.0, 0.0], &[]),
+        features(&[1.0, 0.0], &[]),
+        features(&[2.0, 0.0], &[]),
+        features(&[0.0, 3.0], &[]),
+        features(&[-1.0, 0.0], &[]),
     ]
 }
 
@@ -51,22 +51,26 @@ fn by_hand() {
 #[test]
 fn caps_hold_and_single_tags_may_have_their_own() {
     let tags: [&[&str]; 6] = [&["war"], &["war", "sea"], &["war"], &["sea"], &[], &["love", "sea"]];
-    let facts: Vec<ItemFacts> = tags.iter().map(|tags| facts(&[], tags)).collect();
+    let features: Vec<ItemFeatures> = tags.iter().map(|tags| features(&[], tags)).collect();
     let all = || list(&["a", "b", "c", "d", "e", "f"]);
     let one = Diversity { max_per_tag: Some(1), ..Diversity::default() };
     // b is of a genre that has its one; f is of sea, which d took.
-    assert_eq!(order(&diversify(all(), &facts, &one, 6)), "a d e");
+    assert_eq!(order(&diversify(all(), &features, &one, 6)), "a d e");
     let war = Diversity { tag_caps: [("war".into(), 2)].into(), ..one.clone() };
-    assert_eq!(order(&diversify(all(), &facts, &war, 6)), "a b e");
+    assert_eq!(order(&diversify(all(), &features, &war, 6)), "a b e");
     let sea = Diversity { max_per_tag: None, tag_caps: [("sea".into(), 1)].into(), ..one };
-    assert_eq!(order(&diversify(all(), &facts, &sea, 6)), "a b c e");
-    assert_eq!(order(&diversify(all(), &facts, &sea, 3)), "a b c");
+    assert_eq!(order(&diversify(all(), &features, &sea, 6)), "a b c e");
+    assert_eq!(order(&diversify(all(), &features, &sea, 3)), "a b c");
 }
 
 #[test]
 fn what_is_not_known_is_like_nothing() {
-    let strange =
-        [facts(&[1.0, 0.0], &[]), facts(&[], &[]), facts(&[0.0, 0.0], &[]), facts(&[1.0], &[])];
+    let strange = [
+        features(&[1.0, 0.0], &[]),
+        features(&[], &[]),
+        features(&[0.0, 0.0], &[]),
+        features(&[1.0], &[]),
+    ];
     assert_eq!(order(&diversify(list(&["a", "b", "c", "d"]), &strange, &mmr(0.1), 4)), "a b c d");
     assert!(diversify(vec![], &[], &mmr(0.5), 5).is_empty());
 }
@@ -86,14 +90,14 @@ fn numbers_have_bounds() {
         (caps("", 1), "tag_caps.tag is empty"),
         (Diversity { tag_caps: many, ..Diversity::default() }, "tag_caps has 101 entries"),
     ] {
-        let said = how.check().expect_err(says);
+        let said = how.check().expect_err(says).to_string();
         assert!(said.contains(says), "{said}");
     }
 }
 
-fn candidates() -> impl Strategy<Value = Vec<ItemFacts>> {
+fn candidates() -> impl Strategy<Value = Vec<ItemFeatures>> {
     let tags = prop::collection::btree_set(0u8..4, 0..3);
-    let one = (prop::collection::vec(-3i8..4, 3), tags).prop_map(|(vector, tags)| ItemFacts {
+    let one = (prop::collection::vec(-3i8..4, 3), tags).prop_map(|(vector, tags)| ItemFeatures {
         vector: vector.into_iter().map(f32::from).collect(),
         tags: tags.into_iter().map(|tag| tag.to_string()).collect(),
     });
@@ -103,39 +107,39 @@ fn candidates() -> impl Strategy<Value = Vec<ItemFacts>> {
 proptest! {
     #[test]
     fn every_step_takes_the_best_that_caps_allow(
-        facts in candidates(), lambda in 0.05f64..1.0, cap in prop::option::of(1u32..4), count in 0usize..50,
+        features in candidates(), lambda in 0.05f64..1.0, cap in prop::option::of(1u32..4), count in 0usize..50,
     ) {
         let how = Diversity { mmr_lambda: Some(lambda), max_per_tag: cap, ..Diversity::default() };
-        let names: Vec<String> = (0..facts.len()).map(|n| n.to_string()).collect();
+        let names: Vec<String> = (0..features.len()).map(|n| n.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let spread = diversify(list(&names), &facts, &how, count);
+        let spread = diversify(list(&names), &features, &how, count);
         let taken: Vec<usize> = spread.iter().map(|it| it.item_id.parse().expect("a number")).collect();
         let cosine = |a: usize, b: usize| {
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-            let (a, b) = (&facts[a].vector, &facts[b].vector);
+            let (a, b) = (&features[a].vector, &features[b].vector);
             let length = dot(a, a).sqrt() * dot(b, b).sqrt();
             if length > 0.0 { dot(a, b) / length } else { 0.0 }
         };
         let allowed = |at: usize, before: &[usize]| {
-            !before.contains(&at) && facts[at].tags.iter().all(|tag| {
-                let has = before.iter().filter(|&&other| facts[other].tags.contains(tag)).count();
+            !before.contains(&at) && features[at].tags.iter().all(|tag| {
+                let has = before.iter().filter(|&&other| features[other].tags.contains(tag)).count();
                 cap.is_none_or(|cap| has < cap as usize)
             })
         };
         let value = |at: usize, before: &[usize]| {
             let like = before.iter().map(|&other| cosine(at, other)).reduce(f64::max).unwrap_or(0.0);
-            lambda * (1.0 - at as f64 / facts.len() as f64) - (1.0 - lambda) * like
+            lambda * (1.0 - at as f64 / features.len() as f64) - (1.0 - lambda) * like
         };
         for (n, &at) in taken.iter().enumerate() {
             let before = &taken[..n];
             prop_assert!(allowed(at, before));
-            for other in (0..facts.len()).filter(|&other| allowed(other, before)) {
+            for other in (0..features.len()).filter(|&other| allowed(other, before)) {
                 prop_assert!(value(at, before) >= value(other, before) - 1e-9);
             }
         }
-        let rest = (0..facts.len()).any(|at| allowed(at, &taken));
+        let rest = (0..features.len()).any(|at| allowed(at, &taken));
         prop_assert!(taken.len() == count || !rest, "nothing is left out without a reason");
-        let longer = diversify(list(&names), &facts, &how, usize::MAX);
+        let longer = diversify(list(&names), &features, &how, usize::MAX);
         prop_assert_eq!(&longer[..spread.len()], &spread[..], "a short list begins a long one");
     }
 }

@@ -2,7 +2,8 @@
 //! `tests/simulation`.
 
 use super::*;
-use crate::rollout::window::GROUPS;
+use crate::rollout::gate::{Bound, Metric};
+use crate::rollout::window::{GROUPS, Measure};
 use crate::rollout::{RolloutStep, Terms};
 
 fn rollout(gate: Gate) -> Rollout {
@@ -15,7 +16,7 @@ fn rollout(gate: Gate) -> Rollout {
     rollout
 }
 
-/// So many answers to each group of users, with this latency and these values of a measure on both sides.
+/// So many answers to each group of users, with this latency and these values of a measure in both variants.
 fn window(each: u64, millis: [u64; 2], measure: Measure, values: [f64; 2]) -> Window {
     let mut window = Window::new(2);
     for ((arm, millis), value) in window.arms.iter_mut().zip(millis).zip(values) {
@@ -40,7 +41,7 @@ fn window(each: u64, millis: [u64; 2], measure: Measure, values: [f64; 2]) -> Wi
 fn judged(gate: Gate, window: &Window, times: usize) -> (GateEvidence, Decision) {
     let rollout = rollout(gate);
     let mut evidence = Evidence::default();
-    let mut decision = Decision::GoOn;
+    let mut decision = Decision::Continue;
     for _ in 0..times {
         let judgement = judge(&rollout, &evidence, 5_000, window);
         evidence.absorb(&rollout, 5_000, window);
@@ -72,8 +73,8 @@ fn latencies_are_compared_with_the_baseline_of_the_same_time() {
         let quick = window(4, [10, 2], Measure::Answered, [0.0; 2]);
         assert_ne!(verdict(gate, &quick), Verdict::Breached, "{metric}");
     }
-    let nobody_notices = window(4, [1, 2], Measure::Answered, [0.0; 2]);
-    assert_ne!(verdict(ratio(Metric::LatencyMean, 1.5), &nobody_notices), Verdict::Breached);
+    let unnoticeable = window(4, [1, 2], Measure::Answered, [0.0; 2]);
+    assert_ne!(verdict(ratio(Metric::LatencyMean, 1.5), &unnoticeable), Verdict::Breached);
 }
 
 #[test]
@@ -95,11 +96,11 @@ fn latencies_are_compared_with_constants() {
 }
 
 #[test]
-fn rewards_that_nobody_gave_say_nothing() {
+fn without_rewards_nothing_is_said() {
     let gate = Gate::new(Metric::ClicksPerAnswer, Bound::MinRatio(0.95));
-    let nobody = window(4, [10, 10], Measure::Clicks, [0.0, 0.0]);
-    let (found, decision) = judged(gate, &nobody, 5);
-    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::GoOn));
+    let no_clicks = window(4, [10, 10], Measure::Clicks, [0.0, 0.0]);
+    let (found, decision) = judged(gate, &no_clicks, 5);
+    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::Continue));
     let fewer = window(4, [10, 10], Measure::Clicks, [0.2, 0.1]);
     let (found, _) = judged(gate, &fewer, 5);
     assert_eq!(found.verdict, Verdict::Breached);
@@ -118,13 +119,13 @@ fn one_busy_user_is_no_population() {
         window.arms[1].measure(Measure::Empty, 7, 1.0);
     }
     let (found, decision) = judged(gate, &window, 3);
-    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::GoOn));
+    assert_eq!((found.verdict, decision), (Verdict::Inconclusive, Decision::Continue));
 }
 
 #[test]
 fn a_gate_may_want_several_breaches_in_a_row() {
-    let gate = Gate { consecutive_breaches: 3, ..ratio(Metric::Sameness, 3.0) };
-    let window = window(4, [10, 10], Measure::Sameness, [0.1, 0.9]);
+    let gate = Gate { consecutive_breaches: 3, ..ratio(Metric::ListSimilarity, 3.0) };
+    let window = window(4, [10, 10], Measure::ListSimilarity, [0.1, 0.9]);
     for (times, expected) in [(1, false), (2, false), (3, true)] {
         let (found, decision) = judged(gate, &window, times);
         assert_eq!(found.breaches as usize, times);
@@ -172,8 +173,8 @@ fn a_split_that_is_off_pauses() {
 #[test]
 fn rolling_back_goes_before_pausing() {
     let slow = Gate { on_breach: OnBreach::Pause, ..ratio(Metric::LatencyMean, 1.5) };
-    let same = ratio(Metric::Sameness, 3.0);
-    let window = window(4, [10, 40], Measure::Sameness, [0.1, 0.9]);
+    let same = ratio(Metric::ListSimilarity, 3.0);
+    let window = window(4, [10, 40], Measure::ListSimilarity, [0.1, 0.9]);
     for gates in [vec![slow, same], vec![same, slow]] {
         let mut rollout = rollout(slow);
         rollout.terms.gates = gates;

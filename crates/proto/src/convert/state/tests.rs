@@ -179,7 +179,7 @@ fn traffic() -> SurfaceTraffic {
         empty_rate: Some(0.1),
         partial_rate: Some(0.2),
         fallback_rate: Some(0.3),
-        sameness: Some(0.4),
+        list_similarity: Some(0.4),
         distinct_items: 8,
         score: Some([0.5, 0.6, 0.7]),
         clicks_per_answer: Some(0.8),
@@ -200,9 +200,9 @@ fn judged(number: u64, decision: Decision) -> Action {
         allowed: Some(0.2),
         effect: Some((-0.25, 0.5)),
         samples: [10, 20],
-        worse: 1.0,
-        needed: 7.5,
-        fine: -1.0,
+        log_evidence_against: 1.0,
+        log_required: 7.5,
+        log_evidence_for: -1.0,
         breaches: 2,
         accepted: number == 2,
     };
@@ -257,8 +257,11 @@ fn commands() -> Vec<Command> {
         terms: terms(),
     };
     let advance = |id: &str| Action::AdvanceRollout { rollout_id: id.into() };
-    let wish =
-        |wish| Action::MoveRollout { rollout_id: "home-2".into(), wish, reason: "a reason".into() };
+    let operator_asks = |requested| Action::MoveRollout {
+        rollout_id: "home-2".into(),
+        requested,
+        reason: "a reason".into(),
+    };
     let put = |name: &str, root| Action::PutEnsemble { name: name.into(), root };
     let actions = vec![
         published(1, every_recipe()),
@@ -278,13 +281,13 @@ fn commands() -> Vec<Command> {
         start("all", &[]),
         start("all", &steps),
         judged(1, Decision::Pause("slow".into())),
-        wish(RolloutMove::Resume),
-        judged(2, Decision::GoOn),
-        wish(RolloutMove::Pause),
-        wish(RolloutMove::Resume),
+        operator_asks(RolloutMove::Resume),
+        judged(2, Decision::Continue),
+        operator_asks(RolloutMove::Pause),
+        operator_asks(RolloutMove::Resume),
         judged(3, Decision::RollBack("wrong".into())),
-        wish(RolloutMove::Promote),
-        wish(RolloutMove::RollBack),
+        operator_asks(RolloutMove::Promote),
+        operator_asks(RolloutMove::RollBack),
         report(ReplicaState::Unloading),
         experiment("plain", Allocation::Fixed),
         experiment("missing", Allocation::Fixed),
@@ -342,7 +345,7 @@ fn states_commands_and_outcomes_survive_the_journey() {
         let outcome = state.apply(index, &command);
         *if outcome.is_ok() { &mut done } else { &mut refused } += 1;
         let bytes = outcome_to_pb(&outcome).encode_to_vec();
-        let there = pb::Outcome::decode(bytes.as_slice()).expect("just encoded");
+        let there = pb::CommandOutcome::decode(bytes.as_slice()).expect("just encoded");
         assert_eq!(outcome_from_pb(there), Ok(outcome));
 
         let bytes = state_to_pb(&state).encode_to_vec();

@@ -7,7 +7,8 @@ use marquee_proto::control::v1::{
     ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Rollout, RolloutEvidence,
     Verdict,
 };
-use marquee_proto::convert_telemetry::{gate_from_pb, window_from_pb};
+use marquee_proto::convert::gate::gate_from_pb;
+use marquee_proto::convert::window::window_from_pb;
 use std::f64::consts::LN_10;
 
 /// A table of the gates, and lines on how users were split and what was left out.
@@ -151,7 +152,7 @@ fn answered_by(arm: &ArmStatsMessage) -> u64 {
 
 /// Evidence against the bound, and the evidence at which the gate is breached, both as powers of ten.
 fn evidence_in_words(found: &GateEvidence) -> String {
-    format!("{:+.1} of {:.1}", found.log_evidence / LN_10, found.log_needed / LN_10)
+    format!("{:+.1} of {:.1}", found.log_evidence / LN_10, found.log_required / LN_10)
 }
 
 /// The 95 % interval of the relative effect.

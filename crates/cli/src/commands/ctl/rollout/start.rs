@@ -12,8 +12,9 @@ use marquee_core::rollout::{Pace, RolloutStep, Shadow};
 use marquee_proto::control::v1::{
     AutomaticRollout, SetAutomaticRolloutRequest, StartRolloutRequest,
 };
-use marquee_proto::convert_control::step_to_pb;
-use marquee_proto::convert_telemetry::{gate_to_pb, pace_to_pb, shadow_to_pb};
+use marquee_proto::convert::gate::gate_to_pb;
+use marquee_proto::convert::rollout::step_to_pb;
+use marquee_proto::convert::rollout::{pace_to_pb, shadow_to_pb};
 use std::process::ExitCode;
 
 #[derive(Args, Debug)]

@@ -1,0 +1,38 @@
+//! What the leader should propose, and what rollouts wait for.
+
+use super::action::Action;
+use super::experiments::loaded_experiments;
+use super::state::AllEvidence;
+use crate::plan::Plan;
+use crate::plan::retention::retired;
+use crate::rollout::judge::clearance;
+use crate::rollout::{Clearance, Rollout, RolloutState};
+
+/// What the leader should propose at `now_ms`: to advance each rollout with something due, to begin each
+/// experiment whose ensembles are loaded, and to forget versions that nothing needs.
+pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for rollout in plan.rollouts.iter().filter(|rollout| !rollout.state.is_over()) {
+        let clearance = clearance(rollout, evidence.get(&rollout.id));
+        if rollout.is_due(true, &clearance, now_ms) && plan.missing(&rollout.candidate).is_none() {
+            actions.push(Action::AdvanceRollout { rollout_id: rollout.id.clone() });
+        }
+    }
+    for experiment in loaded_experiments(plan) {
+        actions.push(Action::AdvanceExperiment { experiment_id: experiment.id.clone() });
+    }
+    if !retired(plan, now_ms).is_empty() {
+        actions.push(Action::RetireVersions);
+    }
+    actions
+}
+
+/// Why a rollout waits, in words; empty when it does not.
+pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> String {
+    let of_plan = plan.waiting_for(rollout);
+    let is_measured = matches!(rollout.state, RolloutState::Shadow | RolloutState::Canary);
+    match clearance(rollout, evidence.get(&rollout.id)) {
+        Clearance::Wait(why) if of_plan.is_empty() && is_measured => why,
+        _ => of_plan,
+    }
+}

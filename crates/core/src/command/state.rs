@@ -1,0 +1,164 @@
+//! What control nodes replicate, and how a command changes it.
+
+use super::action::{Action, Command};
+use super::consequences::apply_consequences;
+use super::due::due;
+use super::error::CommandError;
+use super::reply::{CommandOutcome, Reply};
+use super::{experiments, models, nodes, rollouts, surfaces};
+use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
+use crate::plan::Plan;
+use crate::rollout::experiment::ExperimentState;
+use crate::rollout::judge::Evidence;
+use crate::rollout::traffic::AllTraffic;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What was measured of rollouts and experiments, by id.
+pub type AllEvidence = BTreeMap<String, Evidence>;
+
+/// What control nodes replicate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// What all nodes follow.
+    pub plan: Plan,
+    /// Outcomes by request id, oldest first, at most [`MAX_REMEMBERED_REQUESTS`].
+    pub outcomes: VecDeque<(String, CommandOutcome)>,
+    /// What was measured of rollouts and experiments. It is no part of the plan, which would otherwise have a
+    /// new epoch for every window.
+    pub evidence: AllEvidence,
+    /// What the answers on each surface were like in the last minutes.
+    pub traffic: AllTraffic,
+}
+
+impl State {
+    /// An empty cluster that wants `replication_factor` replicas of each shard.
+    pub fn new(replication_factor: u32) -> Self {
+        let plan = Plan {
+            replication_factor: replication_factor.max(1),
+            next_rollout: 1,
+            ..Plan::default()
+        };
+        Self { plan, ..Self::default() }
+    }
+
+    /// A state with this plan and nothing else: for trying a command out.
+    pub fn of_plan(plan: Plan) -> Self {
+        Self { plan, ..Self::default() }
+    }
+
+    /// Applies the command at raft index `index`. A refused command changes nothing.
+    pub fn apply(&mut self, index: u64, command: &Command) -> CommandOutcome {
+        let Command { request_id, now_ms, action } = command;
+        let before = self.outcomes.iter().find(|(id, _)| id == request_id && !id.is_empty());
+        if let Some((_, outcome)) = before {
+            return outcome.clone();
+        }
+        let mut plan = self.plan.clone();
+        let acted = act(&mut plan, &mut self.evidence, &mut self.traffic, action, *now_ms);
+        if acted.is_ok() {
+            apply_consequences(&mut plan, *now_ms);
+            if plan != self.plan {
+                plan.epoch = index;
+                self.plan = plan;
+                self.forget_evidence();
+                self.traffic.retain(|surface, _| self.plan.surfaces.contains_key(surface));
+            }
+        }
+        let outcome = acted.map_err(Into::into);
+        if !request_id.is_empty() {
+            if self.outcomes.len() == MAX_REMEMBERED_REQUESTS {
+                self.outcomes.pop_front();
+            }
+            self.outcomes.push_back((request_id.clone(), outcome.clone()));
+        }
+        outcome
+    }
+
+    /// Forgets the evidence of rollouts and experiments that the plan has forgotten, and of all but the
+    /// newest that are over.
+    fn forget_evidence(&mut self) {
+        let Self { plan, evidence, .. } = self;
+        let finished_rollouts: Vec<&str> = plan
+            .rollouts
+            .iter()
+            .filter(|rollout| rollout.state.is_over() && evidence.contains_key(&rollout.id))
+            .map(|rollout| rollout.id.as_str())
+            .collect();
+        let stopped_experiments: Vec<&str> = plan
+            .experiments
+            .iter()
+            .filter(|it| it.state == ExperimentState::Stopped && evidence.contains_key(&it.id))
+            .map(|it| it.id.as_str())
+            .collect();
+        let mut too_old = BTreeSet::new();
+        for finished in [finished_rollouts, stopped_experiments] {
+            let excess = finished.len().saturating_sub(MAX_EVIDENCE_OF_FINISHED);
+            too_old.extend(finished[..excess].iter().map(|id| (*id).to_owned()));
+        }
+        evidence.retain(|id, _| {
+            let is_known = plan.rollout(id).is_some() || plan.experiment(id).is_some();
+            is_known && !too_old.contains(id)
+        });
+    }
+
+    /// What the leader should propose at `now_ms`; see [`due`].
+    pub fn due(&self, now_ms: u64) -> Vec<Action> {
+        due(&self.plan, &self.evidence, now_ms)
+    }
+}
+
+/// Does what an action says. An action that is refused may leave `plan` half changed; the caller drops it
+/// then.
+fn act(
+    plan: &mut Plan,
+    evidence: &mut AllEvidence,
+    traffic: &mut AllTraffic,
+    action: &Action,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    match action {
+        Action::PublishVersion { model, version } => models::publish(plan, model, version, now_ms),
+        Action::PutEnsemble { name, root } => models::put_ensemble(plan, name, root),
+        Action::SetRetention { model, retention } => models::set_retention(plan, model, *retention),
+        Action::RetireVersions => Ok(models::retire_versions(plan, now_ms)),
+        Action::StartRollout { surface, candidate, steps, terms } => {
+            rollouts::start(plan, surface, candidate, steps, terms, now_ms)
+        }
+        Action::MoveRollout { rollout_id, requested, reason } => {
+            rollouts::apply_move(plan, evidence, rollout_id, *requested, reason, now_ms)
+        }
+        Action::AdvanceRollout { rollout_id } => {
+            rollouts::advance(plan, evidence, rollout_id, now_ms)
+        }
+        Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
+            let weight = *weight_basis_points;
+            rollouts::apply_judgement(
+                plan, evidence, rollout_id, *number, weight, window, judgement, now_ms,
+            )
+        }
+        Action::SetAutomaticRollout { surface, automatic } => {
+            rollouts::set_automatic(plan, surface, automatic.as_ref())
+        }
+        Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
+            let share = *share_basis_points;
+            experiments::start(plan, surface, layer, share, arms, *allocation, now_ms)
+        }
+        Action::AdvanceExperiment { experiment_id } => experiments::advance(plan, experiment_id),
+        Action::StopExperiment { experiment_id, reason } => {
+            experiments::stop(plan, experiment_id, reason, now_ms)
+        }
+        Action::ObserveExperiment { experiment_id, number, window, weights } => {
+            experiments::observe(plan, evidence, experiment_id, *number, window, weights, now_ms)
+        }
+        Action::RecordTraffic { surfaces } => Ok(surfaces::record_traffic(plan, traffic, surfaces)),
+        Action::ChangeDenyList { surface, clear, remove, add } => {
+            surfaces::change_deny_list(plan, surface, *clear, remove, add)
+        }
+        Action::ReportNode { node_id, node, replicas } => {
+            nodes::report(plan, node_id, node, replicas)
+        }
+        Action::SetNodeAlive { node_id, alive } => nodes::set_alive(plan, node_id, *alive),
+        Action::AddNode { node_id, node } => nodes::add(plan, node_id, node),
+        Action::RemoveNode { node_id } => nodes::remove(plan, node_id, now_ms),
+    }
+}

@@ -1,0 +1,244 @@
+//! What serves a user on a surface.
+
+use super::{Plan, assignment};
+use crate::ensemble::{EnsembleNode, WeightedNode};
+use crate::rollout::Rollout;
+use crate::rollout::experiment::Experiment;
+use std::sync::Arc;
+
+/// What serves one user on a surface, under one epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The surface that was asked for.
+    pub surface: String,
+    /// The ensemble's name.
+    pub ensemble: String,
+    /// The rollout that runs on the surface.
+    pub rollout_id: Option<String>,
+    /// Which variant of the rollout serves the user.
+    pub variant: Variant,
+    /// The experiment that the user takes part in, and the name of the user's arm.
+    pub experiment: Option<(String, String)>,
+    /// The arm that the answer counts for.
+    pub trial: Option<Trial>,
+    /// Ids of items that are never in an answer on the surface, ascending.
+    pub denied: Arc<[String]>,
+    /// What to execute: references followed and splits decided, so only models, sequences,
+    /// parallels and products are left.
+    pub root: EnsembleNode,
+}
+
+/// The arm of a rollout or an experiment that an answer counts for; see [`crate::rollout::window`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Trial {
+    /// The id of a rollout or an experiment.
+    pub id: String,
+    /// The arm's index; arm 0 is the baseline.
+    pub arm: usize,
+    /// How many arms there are.
+    pub arms: usize,
+    /// The share of the last arm now, in 1/10,000. What is measured at another share is another window.
+    pub weight_basis_points: u32,
+}
+
+/// Which variant of a rollout serves a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Variant {
+    /// No rollout is running.
+    #[default]
+    None,
+    /// The baseline.
+    Baseline,
+    /// The candidate.
+    Candidate,
+}
+
+impl Variant {
+    /// Its name in exports and explanations; empty if no rollout is running.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Baseline => "baseline",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// Why nothing serves a user on a surface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No rollout was ever started on it.
+    #[error(
+        "surface {0:?} is unknown: start a rollout on it first, or leave it out for \"default\""
+    )]
+    UnknownSurface(String),
+    /// The surface's first ensemble is still being loaded.
+    #[error("surface {0:?} has no live model yet: its first rollout is still preparing")]
+    NotLive(String),
+    /// The plan names an ensemble that it does not hold.
+    #[error("the plan of epoch {epoch} names an ensemble {name:?} that it does not hold")]
+    Broken {
+        /// The plan's epoch.
+        epoch: u64,
+        /// The ensemble's name.
+        name: String,
+    },
+}
+
+impl Plan {
+    /// What serves `user_id` on `surface`.
+    ///
+    /// # Errors
+    /// The surface is unknown, or nothing is live on it yet.
+    pub fn route(&self, surface_name: &str, user_id: &str) -> Result<Route, RouteError> {
+        let surface = self
+            .surfaces
+            .get(surface_name)
+            .ok_or_else(|| RouteError::UnknownSurface(surface_name.into()))?;
+        if let Some(route) = self.route_to_arm(surface_name, user_id)? {
+            return Ok(route);
+        }
+        if surface.ensemble.is_none() {
+            return Err(RouteError::NotLive(surface_name.into()));
+        }
+        let rollout = surface.rollout_id.as_ref().and_then(|id| self.rollout(id));
+        let variant = match rollout {
+            None => Variant::None,
+            Some(rollout) => {
+                let bucket = assignment::bucket(&rollout.id, user_id);
+                if bucket < rollout.weight_basis_points() {
+                    Variant::Candidate
+                } else {
+                    Variant::Baseline
+                }
+            }
+        };
+        self.route_to_variant(surface_name, user_id, rollout, variant)
+    }
+
+    /// What would have served the user of `route` as the other variant of its rollout; none where there is
+    /// none.
+    pub fn other_variant(&self, route: &Route, user_id: &str) -> Option<Route> {
+        let rollout = self.rollout(route.rollout_id.as_ref()?)?;
+        let other = match route.variant {
+            Variant::None => return None,
+            Variant::Baseline => Variant::Candidate,
+            Variant::Candidate => Variant::Baseline,
+        };
+        self.route_to_variant(&route.surface, user_id, Some(rollout), other).ok()
+    }
+
+    /// What serves a user who takes part in an experiment on the surface; none for other users.
+    fn route_to_arm(&self, surface: &str, user_id: &str) -> Result<Option<Route>, RouteError> {
+        let on_surface = self.experiments.iter().filter(|it| it.surface == surface);
+        for experiment in on_surface {
+            let Some(arm) = experiment.arm_of(user_id) else { continue };
+            let Experiment { id, arms, .. } = experiment;
+            return Ok(Some(Route {
+                surface: surface.into(),
+                ensemble: arms[arm].ensemble.clone(),
+                rollout_id: None,
+                variant: Variant::None,
+                experiment: Some((id.clone(), arms[arm].name.clone())),
+                trial: Some(Trial {
+                    id: id.clone(),
+                    arm,
+                    arms: arms.len(),
+                    weight_basis_points: arms.last().map_or(0, |last| last.weight_basis_points),
+                }),
+                denied: self.denied(surface),
+                root: self.resolve(&self.named(&arms[arm].ensemble)?, user_id)?,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn route_to_variant(
+        &self,
+        surface: &str,
+        user_id: &str,
+        rollout: Option<&Rollout>,
+        variant: Variant,
+    ) -> Result<Route, RouteError> {
+        let live = self.surfaces.get(surface).and_then(|surface| surface.ensemble.as_ref());
+        let ensemble = match (rollout, variant) {
+            (Some(rollout), Variant::Candidate) => Some(&rollout.candidate),
+            _ => live,
+        };
+        let ensemble = ensemble.ok_or_else(|| RouteError::NotLive(surface.into()))?;
+        let arm = match variant {
+            Variant::None => None,
+            Variant::Baseline => Some(0),
+            Variant::Candidate => Some(1),
+        };
+        let trial = rollout.zip(arm).map(|(rollout, arm)| Trial {
+            id: rollout.id.clone(),
+            arm,
+            arms: 2,
+            weight_basis_points: rollout.weight_basis_points(),
+        });
+        Ok(Route {
+            surface: surface.into(),
+            ensemble: ensemble.clone(),
+            rollout_id: rollout.map(|rollout| rollout.id.clone()),
+            variant,
+            experiment: None,
+            trial,
+            denied: self.denied(surface),
+            root: self.resolve(&self.named(ensemble)?, user_id)?,
+        })
+    }
+
+    /// The items that are never in an answer on the surface.
+    fn denied(&self, surface: &str) -> Arc<[String]> {
+        self.surfaces.get(surface).map(|surface| Arc::clone(&surface.denied)).unwrap_or_default()
+    }
+
+    fn named(&self, name: &str) -> Result<EnsembleNode, RouteError> {
+        self.ensemble_named(name)
+            .ok_or_else(|| RouteError::Broken { epoch: self.epoch, name: name.into() })
+    }
+
+    /// Follows references and resolves splits for a user. It ends, because stored ensembles have no cycles.
+    fn resolve(&self, node: &EnsembleNode, user_id: &str) -> Result<EnsembleNode, RouteError> {
+        Ok(match node {
+            EnsembleNode::Model(version) => EnsembleNode::Model(version.clone()),
+            EnsembleNode::Reference(name) => self.resolve(&self.named(name)?, user_id)?,
+            EnsembleNode::Sequence(members) => {
+                EnsembleNode::Sequence(self.resolve_all(members, user_id)?)
+            }
+            EnsembleNode::Product { members, form } => {
+                let members = self.resolve_all(members, user_id)?;
+                EnsembleNode::Product { members, form: *form }
+            }
+            EnsembleNode::Parallel { members, fusion } => {
+                let mut resolved = Vec::with_capacity(members.len());
+                for WeightedNode { node, weight, timeout_ms } in members {
+                    resolved.push(WeightedNode {
+                        node: self.resolve(node, user_id)?,
+                        weight: *weight,
+                        timeout_ms: *timeout_ms,
+                    });
+                }
+                EnsembleNode::Parallel { members: resolved, fusion: *fusion }
+            }
+            EnsembleNode::Diversify { node, how } => EnsembleNode::Diversify {
+                node: Box::new(self.resolve(node, user_id)?),
+                how: how.clone(),
+            },
+            EnsembleNode::Split { salt, members } => {
+                let weights: Vec<u32> = members.iter().map(|m| m.weight_basis_points).collect();
+                let chosen = assignment::choose(salt, user_id, &weights);
+                self.resolve(&members[chosen].node, user_id)?
+            }
+        })
+    }
+
+    fn resolve_all(
+        &self,
+        members: &[EnsembleNode],
+        user_id: &str,
+    ) -> Result<Vec<EnsembleNode>, RouteError> {
+        members.iter().map(|member| self.resolve(member, user_id)).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! Experiments: slices, reports, bandits, and what is refused.
+
+use super::*;
+use crate::rollout::judge::Evidence;
+use crate::rollout::window::{GROUPS, Window};
+use proptest::prelude::*;
+
+fn arm(name: &str, weight_basis_points: u32) -> Arm {
+    Arm { name: name.into(), ensemble: "films@1".into(), weight_basis_points }
+}
+
+fn experiment(from_basis_points: u32, share_basis_points: u32) -> Experiment {
+    Experiment {
+        id: format!("home-ab-{from_basis_points}"),
+        surface: "home".into(),
+        layer: "ranking".into(),
+        from_basis_points,
+        share_basis_points,
+        arms: vec![arm("control", 5_000), arm("other", 5_000)],
+        allocation: Allocation::Fixed,
+        state: ExperimentState::Running,
+        started_at_ms: 0,
+        stopped_at_ms: 0,
+        reason: String::new(),
+    }
+}
+
+/// Clicks of so many answers an arm, spread over all groups.
+fn clicks(rates: &[f64], answers: usize) -> Evidence {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut evidence = Evidence { total: Window::new(rates.len()), ..Evidence::default() };
+    for (arm, &rate) in evidence.total.arms.iter_mut().zip(rates) {
+        for n in 0..answers {
+            let value = f64::from(u8::from(random.f64() < rate));
+            arm.measure(Measure::Clicks, n % GROUPS, value);
+            arm.measure(Measure::Users, random.usize(..GROUPS), 1.0);
+        }
+    }
+    evidence
+}
+
+#[test]
+fn slices_of_a_layer_do_not_touch() {
+    let (a, b) = (experiment(0, 4_000), experiment(6_000, 3_000));
+    let running = [&b, &a];
+    assert_eq!(free_slice(running.into_iter(), 2_000), Some(4_000));
+    assert_eq!(free_slice(running.into_iter(), 1_000), Some(4_000));
+    assert_eq!(free_slice(running.into_iter(), 2_001), None);
+    assert_eq!(free_slice([&a].into_iter(), 6_000), Some(4_000));
+    assert_eq!(free_slice([].into_iter(), 10_000), Some(0));
+    let other = experiment(4_000, 6_000);
+    for n in 0..2_000 {
+        let user = format!("user-{n}");
+        assert!(a.arm_of(&user).is_none() || other.arm_of(&user).is_none(), "in both");
+        assert!(a.arm_of(&user).is_some() || other.arm_of(&user).is_some(), "in neither");
+    }
+}
+
+#[test]
+fn a_difference_is_found_and_none_is_not() {
+    let it = experiment(0, 10_000);
+    let effect = |report: &Report| {
+        *report.effects.iter().find(|e| e.measure == Measure::Clicks && e.arm == 1).expect("there")
+    };
+    let better = effect(&report(&it, Some(&clicks(&[0.10, 0.12], 50_000))));
+    let (low, high) = better.interval.expect("known");
+    assert!(low > 0.0 && (low..high).contains(&0.2), "{better:?}");
+    assert!(better.p_value.expect("known") < 0.001, "{better:?}");
+    let same = effect(&report(&it, Some(&clicks(&[0.10, 0.10], 50_000))));
+    let (low, high) = same.interval.expect("known");
+    assert!(low < 0.0 && high > 0.0 && same.p_value.expect("known") > 0.05, "{same:?}");
+    let few = effect(&report(&it, Some(&clicks(&[0.10, 0.10], 20))));
+    assert_eq!(few.effect, None, "twenty answers say nothing");
+}
+
+#[test]
+fn a_split_that_is_off_is_noticed() {
+    let mut it = experiment(0, 10_000);
+    let evidence = clicks(&[0.1, 0.1], 50_000);
+    assert!(!report(&it, Some(&evidence)).is_mismatched);
+    it.arms = vec![arm("control", 8_000), arm("other", 2_000)];
+    assert!(report(&it, Some(&evidence)).is_mismatched, "half is not a fifth");
+}
+
+#[test]
+fn a_bandit_moves_to_the_best_arm_and_leaves_each_its_floor() {
+    let mut it = experiment(0, 10_000);
+    it.arms.push(arm("third", 1));
+    it.allocation = Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 500 };
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut normal = || {
+        let (u, v) = (1.0 - random.f64(), random.f64());
+        (-2.0 * f64::ln(u)).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    let weights = thompson(&it, &clicks(&[0.10, 0.14, 0.10], 20_000), &mut normal);
+    let weights = weights.expect("all arms are known");
+    assert_eq!(weights.iter().sum::<u32>(), 10_000);
+    assert!(weights[1] >= 8_900 && weights[0] >= 500 && weights[2] >= 500, "{weights:?}");
+    let even = thompson(&it, &clicks(&[0.10, 0.10, 0.10], 2_000), &mut normal);
+    assert!(even.expect("known").iter().all(|&weight| weight >= 500));
+    assert_eq!(thompson(&it, &clicks(&[0.1, 0.1, 0.1], 10), &mut normal), None);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let arms = [arm("a", 5_000), arm("b", 5_000)];
+    let fixed = Allocation::Fixed;
+    assert_eq!(check(10_000, &arms, fixed), Ok(()));
+    let bandit = |floor_basis_points, reward| {
+        check(10_000, &arms, Allocation::Thompson { reward, floor_basis_points })
+    };
+    assert_eq!(bandit(5_000, Measure::Clicks), Ok(()));
+    for (said, says) in [
+        (check(0, &arms, fixed), "share_basis_points is 0"),
+        (check(10_001, &arms, fixed), "share_basis_points is 10001"),
+        (check(1, &arms[..1], fixed), "arms: 1 given"),
+        (check(1, &[arm("a", 5_000), arm("a", 5_000)], fixed), "there twice"),
+        (check(1, &[arm("a", 5_000), arm("b", 4_000)], fixed), "add up to 9000"),
+        (check(1, &[arm("a", 10_000), arm("b", 0)], fixed), "no user would get it"),
+        (check(1, &[arm("a b", 5_000), arm("b", 5_000)], fixed), "arms[0].name"),
+        (bandit(9, Measure::Clicks), "floor_basis_points is 9"),
+        (bandit(5_001, Measure::Clicks), "floor_basis_points is 5001"),
+        (bandit(100, Measure::Score), "is no reward"),
+    ] {
+        let said = said.expect_err(says);
+        assert!(said.to_string().contains(says), "{said} does not say {says:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_free_slice_is_free(
+        taken in prop::collection::vec((0u32..100, 1u32..40), 0..6), share in 1u32..=100,
+    ) {
+        // In hundredths of the layer; those that overlap cannot have been given out.
+        let mut running: Vec<Experiment> = Vec::new();
+        for (from, width) in taken {
+            let (from, width) = (from * 100, width * 100);
+            let is_free = running.iter().all(|it| {
+                from + width <= it.from_basis_points
+                    || it.from_basis_points + it.share_basis_points <= from
+            });
+            if is_free && from + width <= 10_000 {
+                running.push(experiment(from, width));
+            }
+        }
+        let share = share * 100;
+        let touches = |from: u32| running.iter().any(|it| {
+            from < it.from_basis_points + it.share_basis_points
+                && it.from_basis_points < from + share
+        });
+        match free_slice(running.iter(), share) {
+            Some(from) => prop_assert!(from + share <= 10_000 && !touches(from)),
+            None => prop_assert!((0..=10_000 - share).all(touches), "there was room"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What was measured of a rollout or an experiment, and what is known of its gates.
+
+use crate::rollout::Rollout;
+use crate::rollout::gate::OnBreach;
+use crate::rollout::sequential::ShareTest;
+use crate::rollout::window::{GroupedSum, Measure, Window};
+
+/// What is known of one gate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GateEvidence {
+    /// The test of rates over all windows so far; unused by gates of means.
+    pub shares: ShareTest,
+    /// What follows from the evidence.
+    pub verdict: Verdict,
+    /// The baseline's value; none where none was measured, and for overlaps.
+    pub baseline: Option<f64>,
+    /// The candidate's value; for overlaps, the value of the pairs.
+    pub candidate: Option<f64>,
+    /// The bound as a value, with which the candidate's is compared.
+    pub allowed: Option<f64>,
+    /// The difference between candidate and baseline, as a part of the baseline's value: an interval that
+    /// covers the truth at all times with a chance of 95 %. Means of live answers only.
+    pub effect: Option<(f64, f64)>,
+    /// How many requests of the baseline and of the candidate were measured.
+    pub samples: [u64; 2],
+    /// Natural logarithm of the evidence (e-value) that the bound is broken.
+    pub log_evidence_against: f64,
+    /// What `log_evidence_against` must reach for a breach.
+    pub log_required: f64,
+    /// Natural logarithm of the evidence (e-value) that the bound is kept.
+    pub log_evidence_for: f64,
+    /// How many windows in a row were in breach.
+    pub breaches: u32,
+    /// Whether an operator resumed the rollout after this gate had paused it; then it does not act again.
+    pub accepted: bool,
+}
+
+/// What follows from the evidence on a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// There are too few samples to say anything.
+    #[default]
+    Inconclusive,
+    /// Nothing speaks against the candidate.
+    Holds,
+    /// The candidate is proven to keep the bound.
+    Proven,
+    /// The candidate breaks the bound.
+    Breached,
+}
+
+impl Verdict {
+    /// Its name where evidence is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Holds => "HOLDS",
+            Self::Proven => "PROVEN",
+            Self::Breached => "BREACHED",
+        }
+    }
+}
+
+/// What was counted since the present stage of a rollout began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stage {
+    /// The step; none in the shadow stage.
+    pub step: Option<u32>,
+    /// Requests, by arm.
+    pub requests: Vec<u64>,
+    /// Mirrored requests that both variants answered.
+    pub mirrored: u64,
+    /// Users, counted once in each window; the sum is how many of them the candidate had.
+    pub users: GroupedSum,
+}
+
+/// All that was measured of a rollout or an experiment, and what is known of a rollout's gates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// How many windows were counted. It is the number of the last one, so that none counts twice.
+    pub windows: u64,
+    /// When the last window was judged, in ms since the Unix epoch.
+    pub judged_at_ms: u64,
+    /// The sum of all windows.
+    pub total: Window,
+    /// What was counted since the present stage began.
+    pub stage: Stage,
+    /// What is known of each gate, in order.
+    pub gates: Vec<GateEvidence>,
+    /// What is known of the split of users.
+    pub split: GateEvidence,
+}
+
+impl Evidence {
+    /// Adds a window. `weight_basis_points`: the candidate's share while the window was measured; a window of
+    /// another share does not count for the present stage.
+    pub fn absorb(&mut self, rollout: &Rollout, weight_basis_points: u32, window: &Window) {
+        self.total.absorb(window);
+        if self.stage.step != rollout.step || self.stage.requests.is_empty() {
+            self.stage = Stage { step: rollout.step, requests: vec![0; 2], ..Stage::default() };
+        }
+        if weight_basis_points != rollout.weight_basis_points() {
+            return;
+        }
+        for (sum, arm) in self.stage.requests.iter_mut().zip(&window.arms) {
+            *sum += arm.requests();
+        }
+        self.stage.mirrored += window.mirror.overlap.total();
+        for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
+            let Some(users) = arm.measures.get(&Measure::Users) else { continue };
+            for (group, &count) in users.count.iter().enumerate() {
+                self.stage.users.count[group] += count;
+                self.stage.users.sum[group] += value * count as f64;
+            }
+        }
+    }
+
+    /// Accepts the breaches that paused the rollout, because an operator resumed it.
+    pub fn accept(&mut self, rollout: &Rollout) {
+        let pausing = rollout.terms.gates.iter().map(|gate| gate.on_breach == OnBreach::Pause);
+        for (evidence, pauses) in self.gates.iter_mut().zip(pausing) {
+            evidence.accepted |= pauses && evidence.verdict == Verdict::Breached;
+        }
+        self.split.accepted |= self.split.verdict == Verdict::Breached;
+    }
+}

@@ -1,0 +1,39 @@
+//! Whether users are split as the weights say. If they are not, the variants cannot be compared.
+
+use super::evidence::{GateEvidence, Stage, Verdict};
+use super::{SCALE_OF_EFFECTS, SHARE_TOLERANCE};
+use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
+use crate::rollout::Rollout;
+use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
+
+/// What is known of the candidate's share of users on the present step, `alpha` being the chance of a false
+/// alarm over all steps.
+pub(super) fn examine_split(
+    rollout: &Rollout,
+    mut found: GateEvidence,
+    stage: &Stage,
+    alpha: f64,
+) -> GateEvidence {
+    // Each step is another test.
+    found.log_required = required_log_evidence(alpha / rollout.steps.len().max(1) as f64);
+    let share = f64::from(rollout.weight_basis_points()) / f64::from(FULL_WEIGHT_BASIS_POINTS);
+    found.candidate = stage.users.mean();
+    found.allowed = Some(share);
+    found.samples = [stage.users.total(); 2];
+    let is_split = share > 0.0 && share < 1.0 && stage.users.filled() >= MIN_GROUPS;
+    let Some(estimate) = Estimate::of_share(&stage.users, share).filter(|_| is_split) else {
+        found.verdict = Verdict::Inconclusive;
+        (found.log_evidence_against, found.log_evidence_for) = (0.0, 0.0);
+        return found;
+    };
+    let (scale, slack) = (SCALE_OF_EFFECTS * share, SHARE_TOLERANCE * share);
+    let above = mean_above(estimate.minus_constant(share + slack), scale);
+    let below = mean_above(estimate.minus_constant(share - slack).negated(), scale);
+    found.log_evidence_against = join(&[above, below]);
+    found.verdict = if found.log_evidence_against >= found.log_required {
+        Verdict::Breached
+    } else {
+        Verdict::Holds
+    };
+    found
+}
