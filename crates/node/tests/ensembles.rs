@@ -436,7 +436,7 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
 }
 
 /// Item, title and share of each part of a sum, the greatest three.
-fn carriers(parts: impl Iterator<Item = (usize, f64)>) -> Vec<(String, String, f64)> {
+fn attributions(parts: impl Iterator<Item = (usize, f64)>) -> Vec<(String, String, f64)> {
     let parts = ranked(parts);
     let score: f64 = parts.iter().map(|(_, part)| part).sum();
     let name =
@@ -471,8 +471,8 @@ async fn an_explanation_names_what_carried_each_item() {
                     let parts = rows.into_iter().filter_map(|(row, weight)| {
                         Some((row, weight * f64::from(rule(row, number)?)))
                     });
-                    let expected = carriers(parts);
-                    let said = &item.explanations.last().expect("explained").carriers;
+                    let expected = attributions(parts);
+                    let said = &item.explanations.last().expect("explained").attributions;
                     assert_eq!(said.len(), expected.len(), "{item:?}");
                     for (said, (id, title, share)) in said.iter().zip(expected) {
                         assert_eq!((&said.item_id, &said.title), (&id, &title), "{item:?}");
@@ -506,9 +506,9 @@ async fn neighbours_are_counted_and_not_named() {
                 let said = &item.explanations[0];
                 let count = said.neighbours.map_or(0, |neighbours| neighbours.count);
                 assert_eq!(count as usize, lent.count(), "{item:?}");
-                assert!(said.carriers.is_empty());
+                assert!(said.attributions.is_empty());
                 if count < 3 {
-                    let likeness = said.neighbours.map_or(0.0, |it| it.mean_likeness);
+                    let likeness = said.neighbours.map_or(0.0, |it| it.mean_similarity);
                     assert_eq!(likeness, 0.0, "a few users are somebody");
                 }
             }

@@ -223,7 +223,7 @@ fn check(item: &RecommendedItem, parts: &[(usize, f64)], vector: &[f64]) {
     assert!((sum - score).abs() < 1e-9, "the parts of {item:?} add up to {sum} and not to {score}");
     let mut parts = parts.to_vec();
     parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let said = &item.explanations[0].carriers;
+    let said = &item.explanations[0].attributions;
     assert_eq!(said.len(), parts.len().min(3), "{item:?}");
     for (said, (carrier, part)) in said.iter().zip(&parts) {
         let (id, title) = (format!("i{carrier:02}"), format!("Film {carrier}"));
@@ -320,7 +320,7 @@ async fn sums_of_topics_are_explained_by_what_was_added() {
                     match knows_weights || known.is_empty() {
                         true => check(&item, &parts, &vector),
                         // A bundle that does not say what older items weigh: the newer ones alone.
-                        false => assert_eq!(item.explanations[0].carriers.len(), recent.len()),
+                        false => assert_eq!(item.explanations[0].attributions.len(), recent.len()),
                     }
                 }
             }
@@ -349,7 +349,7 @@ async fn of_what_is_not_known_nothing_is_said() {
         for user in ["u0", "u1", "u2", "u3"] {
             for item in served.explained(user, &[]).await {
                 assert_eq!(item.explanations.len(), 1);
-                assert!(item.explanations[0].carriers.is_empty(), "{item:?}");
+                assert!(item.explanations[0].attributions.is_empty(), "{item:?}");
             }
         }
         served.node.shutdown().await;
@@ -422,14 +422,14 @@ async fn trained_families_say_what_carried_an_item_if_they_can() {
         for user in 0..10 {
             for item in served.explained(&format!("u{user}"), &[]).await {
                 let said = item.explanations.iter().filter(|it| it.recipe == recipe);
-                for said in said.filter(|said| !said.carriers.is_empty()) {
+                for said in said.filter(|said| !said.attributions.is_empty()) {
                     explained += 1;
-                    let shares: f64 = said.carriers.iter().map(|it| it.share).sum();
+                    let shares: f64 = said.attributions.iter().map(|it| it.share).sum();
                     let error = (shares - 1.0).abs() * said.score.abs();
                     assert!(error < 0.1 * said.score.abs().max(0.5), "{name}: {said:?}");
                 }
                 let silent = recipe.is_empty();
-                assert!(!silent || item.explanations.iter().all(|it| it.carriers.is_empty()));
+                assert!(!silent || item.explanations.iter().all(|it| it.attributions.is_empty()));
             }
         }
         assert_eq!(explained > 0, !recipe.is_empty(), "{name}: {explained} are explained");

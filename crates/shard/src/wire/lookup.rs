@@ -4,7 +4,7 @@ use super::version::{check_operations, parse_version};
 use crate::engine::query::{ItemName, LookupRows, LookupSpec, RowKey, StoredRow};
 use crate::error::RequestError;
 use marquee_bundle::Entity;
-use marquee_core::bounds::{MAX_BATCH, MAX_ATTRIBUTED_ROWS, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_BATCH, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
 use marquee_core::id::check_id;
 use marquee_proto::shard::v1::{
     self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,

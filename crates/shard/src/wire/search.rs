@@ -9,9 +9,11 @@ use crate::engine::query::{
 };
 use crate::error::RequestError;
 use marquee_bundle::{MAX_SEARCH_COUNT, Metric};
-use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MAX_RANK_ITEMS,
+};
 use marquee_proto::shard::v1::{
-    self as wire, Carried, LeftOut, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,
+    self as wire, LeftOut, Query, QueryResult, SearchOp, SearchRequest, SearchResponse,
     SearchResult,
 };
 use marquee_proto::v1;
@@ -112,7 +114,7 @@ fn parse_query(
         exclude_item_ids,
         filter,
         deny_list,
-        carriers,
+        contributors,
         count_left_out,
         name_rows,
     } = query;
@@ -125,18 +127,18 @@ fn parse_query(
         let reason = format!("{}: at most {MAX_RANK_ITEMS} are allowed", exclude_item_ids.len());
         return Err(QueryFault::new("exclude_item_ids", reason));
     }
-    if carriers > MAX_ATTRIBUTIONS {
-        let reason = format!("{carriers}: at most {MAX_ATTRIBUTIONS} are allowed");
-        return Err(QueryFault::new("carriers", reason));
+    if contributors > MAX_ATTRIBUTIONS {
+        let reason = format!("{contributors}: at most {MAX_ATTRIBUTIONS} are allowed");
+        return Err(QueryFault::new("contributors", reason));
     }
-    if carriers > 0 && (operation != Operation::RowSum || rows.len() > MAX_ATTRIBUTED_ROWS) {
+    if contributors > 0 && (operation != Operation::RowSum || rows.len() > MAX_ATTRIBUTED_ROWS) {
         let reason =
             format!("contributions are given for sums of at most {MAX_ATTRIBUTED_ROWS} rows only");
-        return Err(QueryFault::new("carriers", reason));
+        return Err(QueryFault::new("contributors", reason));
     }
-    if carriers > 0 && count > MAX_EXPLAINED_ITEMS {
+    if contributors > 0 && count > MAX_EXPLAINED_ITEMS {
         let reason = format!("contributions are given for at most {MAX_EXPLAINED_ITEMS} results");
-        return Err(QueryFault::new("carriers", reason));
+        return Err(QueryFault::new("contributors", reason));
     }
     let operand = match operation {
         Operation::DenseTopK(_) if !rows.is_empty() || !weights.is_empty() => {
@@ -161,7 +163,7 @@ fn parse_query(
         exclude_item_ids,
         filter: parse_index("filter", "filters", filter, shared.filters)?,
         deny_list: parse_index("deny_list", "deny lists", deny_list, shared.deny_lists)?,
-        contributors: carriers as usize,
+        contributors: contributors as usize,
         name_rows,
         count_left_out,
     })
@@ -210,15 +212,15 @@ fn query_result(results: SearchResults) -> QueryResult {
             .into_iter()
             .map(|strategy| wire::SearchStrategy::from(strategy).into())
             .collect(),
-        carried: contributions.into_iter().map(carried).collect(),
+        contributions: contributions.into_iter().map(contributions_to_wire).collect(),
         row_names: row_names.into_iter().map(row_name).collect(),
         left_out: left_out.into_iter().map(shard_left_out).collect(),
     }
 }
 
-fn carried(contributions: RowContributions) -> Carried {
+fn contributions_to_wire(contributions: RowContributions) -> wire::RowContributions {
     let RowContributions { rows, weight, top_rows, parts } = contributions;
-    Carried { rows, weight, top_rows, parts }
+    wire::RowContributions { rows, weight, top_rows, parts }
 }
 
 fn shard_left_out(LeftOutItems { shard, items, counts }: LeftOutItems) -> LeftOut {
