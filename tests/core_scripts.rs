@@ -393,10 +393,8 @@ fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
                 let hold = name.trim_end_matches(['!', '?']);
                 let gate = default_gates().into_iter().find(|g| g.metric.name() == hold);
                 let mut gate = gate.ok_or_else(|| format!("no default gate {hold}"))?;
-                gate.on_no_data = match name.contains('?') {
-                    true => OnNoData::Ignore,
-                    false => OnNoData::Hold,
-                };
+                gate.on_no_data =
+                    if name.contains('?') { OnNoData::Ignore } else { OnNoData::Hold };
                 if name.contains('!') {
                     gate.on_breach = OnBreach::Pause;
                 }

@@ -13,7 +13,7 @@ pub enum Purpose {
     Partition = 1,
     /// Which traffic bucket a user falls in.
     Bucket = 2,
-    /// How much a node wants a shard.
+    /// Which nodes are preferred for a shard.
     Placement = 3,
     /// Which of the groups that means are kept by a user is in.
     Group = 7,

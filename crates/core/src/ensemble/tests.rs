@@ -1,5 +1,7 @@
 use super::*;
-use crate::model::recipe::{HistoryWeights, Profile};
+use crate::id::ModelVersion;
+use crate::model::recipe::{HistoryWeights, Profile, Recipe};
+use crate::ranking::diversify::Diversity;
 use std::collections::BTreeMap;
 
 struct World {

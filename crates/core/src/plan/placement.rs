@@ -1,12 +1,12 @@
 //! Where shards should be: rendezvous hashing, evened out.
 //!
-//! Each node wants each shard by a hash of the two, and the shard goes to the nodes that want it
-//! most (Thaler and Ravishankar 1998). Hashing alone leaves the load to luck, which a small cluster
-//! notices; so replicas then move, one at a time and by the same wishes, from the fullest node to
-//! the emptiest until no two nodes differ by more than one. A node that comes or goes moves little.
+//! Each node has a preference for each shard, a hash of the two, and the shard goes to the nodes with the
+//! greatest ones (Thaler and Ravishankar 1998). Hashing alone leaves the load to chance, which matters in a
+//! small cluster. So replicas then move, one at a time and by the same preferences, from the fullest node to
+//! the emptiest until no two nodes differ by more than one. A node that joins or leaves moves few replicas.
 //!
-//! The hash is of the model's name and not its version: the same shard of successive versions lives
-//! on the same nodes, and a user whose rollout compares them asks the same machines.
+//! The hash is of the model's name and not its version: the same shard of successive versions lives on the
+//! same nodes, and a user whose rollout compares them asks the same machines.
 
 use super::{Placement, Plan, ReplicaState, Role};
 use crate::hash::{Purpose, stable_hash};
@@ -14,7 +14,7 @@ use crate::id::ModelVersion;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-/// For each shard of `model` the nodes that should hold it, most wanted first: `replication_factor`
+/// For each shard of `model` the nodes that should hold it, most preferred first: `replication_factor`
 /// of them, or all nodes where there are fewer. The same for the same arguments, whatever the order
 /// of `nodes`, which must not repeat.
 pub fn place(
@@ -25,21 +25,21 @@ pub fn place(
 ) -> Vec<Vec<String>> {
     let mut nodes: Vec<&String> = nodes.iter().collect();
     nodes.sort();
-    let wish = |node: usize, shard: usize| {
+    let preference = |node: usize, shard: usize| {
         let shard = (shard as u32).to_le_bytes();
         stable_hash(Purpose::Placement, &[nodes[node].as_bytes(), model.as_bytes(), &shard])
     };
     let mut homes: Vec<Vec<usize>> = (0..shards as usize)
         .map(|shard| {
             let mut wanting: Vec<usize> = (0..nodes.len()).collect();
-            wanting.sort_by_key(|&node| Reverse(wish(node, shard)));
+            wanting.sort_by_key(|&node| Reverse(preference(node, shard)));
             wanting.truncate(replication_factor as usize);
             wanting
         })
         .collect();
-    even_out(&mut homes, nodes.len(), &wish);
+    even_out(&mut homes, nodes.len(), &preference);
     for (shard, homes) in homes.iter_mut().enumerate() {
-        homes.sort_by_key(|&node| Reverse(wish(node, shard)));
+        homes.sort_by_key(|&node| Reverse(preference(node, shard)));
     }
     homes
         .into_iter()
@@ -49,7 +49,7 @@ pub fn place(
 
 /// Moves replicas from the fullest node to the emptiest until their loads differ by at most one.
 /// Each move lowers the sum of squared loads, so this ends.
-fn even_out(homes: &mut [Vec<usize>], nodes: usize, wish: &dyn Fn(usize, usize) -> u64) {
+fn even_out(homes: &mut [Vec<usize>], nodes: usize, preference: &dyn Fn(usize, usize) -> u64) {
     let mut load = vec![0_usize; nodes];
     homes.iter().flatten().for_each(|&node| load[node] += 1);
     loop {
@@ -61,7 +61,7 @@ fn even_out(homes: &mut [Vec<usize>], nodes: usize, wish: &dyn Fn(usize, usize) 
         }
         let shard = (0..homes.len())
             .filter(|&shard| homes[shard].contains(&from) && !homes[shard].contains(&to))
-            .max_by_key(|&shard| wish(to, shard))
+            .max_by_key(|&shard| preference(to, shard))
             .expect("the fullest node holds at least two shards that the emptiest does not");
         let replica = homes[shard].iter_mut().find(|node| **node == from);
         *replica.expect("just seen to hold it") = to;

@@ -1,8 +1,9 @@
 //! Diversification, the final stage of an ensemble: reorders a list so that its items are less alike.
 //!
 //! *Maximal marginal relevance* (Carbonell and Goldstein 1998) takes one item after another, each time the
-//! one with the greatest `λ · relevance − (1 − λ) · similarity`: similarity is the greatest cosine between the
-//! item's vector and those taken before. Caps hold items back once enough items with the same tag were taken.
+//! one with the greatest `λ · relevance − (1 − λ) · similarity`: similarity is the greatest cosine between
+//! the item's vector and those taken before. Caps hold items back once enough items with the same tag were
+//! taken.
 //!
 //! Relevance is by rank: 1 for the first of `n` candidates, `1 − i / n` for the one at place `i`. Scores of
 //! different models do not compare, and what follows a list to fill it up has scores that mean nothing; ranks
@@ -14,8 +15,8 @@ use crate::id::{IdError, check_id};
 use crate::ranking::fuse::Candidate;
 use std::collections::{BTreeMap, HashMap};
 
-/// How many candidates are compared with each other, the first ones: what is ranked lower hardly rises, and the
-/// work grows with their number times that of the items taken.
+/// How many candidates are compared with each other, the first ones: what is ranked lower hardly rises, and
+/// the work grows with their number times that of the items taken.
 pub const MAX_COMPARED: usize = 300;
 /// The most tags with a bound of their own: a list of genres, not a vocabulary.
 pub const MAX_TAG_CAPS: usize = 100;
@@ -109,8 +110,8 @@ impl Diversity {
     }
 }
 
-/// The first `count` items of a list that is diversified as `how` says; fewer where caps leave too few. `features` has
-/// an entry for each candidate, in order.
+/// The first `count` items of a list that is diversified as `how` says; fewer where caps leave too few.
+/// `features` has an entry for each candidate, in order.
 ///
 /// # Panics
 /// If `features` has another length than `list`.
@@ -121,52 +122,88 @@ pub fn diversify(
     count: usize,
 ) -> Vec<Candidate> {
     assert_eq!(list.len(), features.len(), "features of each candidate");
-    let number = list.len() as f64;
     let lambda = how.mmr_lambda.unwrap_or(1.0);
-    let norms: Vec<f64> =
-        features.iter().map(|features| dot(&features.vector, &features.vector).sqrt()).collect();
-    // The greatest similarity to an item that was taken; none before the first.
-    let mut similarity: Vec<Option<f64>> = vec![None; list.len()];
-    let mut taken_of: HashMap<&str, u32> = HashMap::new();
+    let mut taken = Taken::new(features);
     let mut open: Vec<usize> = (0..list.len()).collect();
     let mut order = Vec::with_capacity(count.min(list.len()));
     while order.len() < count {
-        let is_full = |tag: &String| {
-            how.cap(tag).is_some_and(|cap| taken_of.get(tag.as_str()).is_some_and(|&n| n >= cap))
-        };
-        open.retain(|&at| !features[at].tags.iter().any(is_full));
-        let marginal = |at: usize| {
-            let relevance = 1.0 - at as f64 / number;
-            lambda * relevance - (1.0 - lambda) * similarity[at].unwrap_or(0.0)
-        };
-        let compared = open.iter().enumerate().take_while(|(_, at)| **at < MAX_COMPARED);
-        // Of equals the first; beyond those compared the order stays.
-        let best = compared
-            .map(|(place, &at)| (place, marginal(at)))
-            .reduce(|best, next| if next.1 > best.1 { next } else { best })
-            .map_or(0, |(place, _)| place);
+        open.retain(|&at| !taken.has_full_tag(at, how));
         if open.is_empty() {
             break;
         }
-        let taken = open.remove(best);
-        order.push(taken);
-        for tag in &features[taken].tags {
-            *taken_of.entry(tag).or_default() += 1;
-        }
+        let next = open.remove(taken.best_place(&open, lambda));
+        order.push(next);
+        taken.count_tags(next);
         if lambda < 1.0 {
-            for &at in open.iter().take_while(|at| **at < MAX_COMPARED) {
-                let cosine = match norms[at] * norms[taken] {
-                    length if length > 0.0 => {
-                        dot(&features[at].vector, &features[taken].vector) / length
-                    }
-                    _ => 0.0,
-                };
-                similarity[at] = Some(similarity[at].map_or(cosine, |other| other.max(cosine)));
-            }
+            taken.compare(next, &open);
         }
     }
-    let mut list: Vec<Option<Candidate>> = list.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|at| list[at].take()).collect()
+    let mut candidates: Vec<Option<Candidate>> = list.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| candidates[at].take()).collect()
+}
+
+/// What was taken of a list so far. Candidates are known by their places in the list.
+struct Taken<'f> {
+    features: &'f [ItemFeatures],
+    /// The lengths of the candidates' vectors.
+    norms: Vec<f64>,
+    /// The greatest similarity of each candidate to one that was taken; none before the first.
+    similarity: Vec<Option<f64>>,
+    /// How many items with each tag were taken.
+    tags: HashMap<&'f str, u32>,
+}
+
+impl<'f> Taken<'f> {
+    fn new(features: &'f [ItemFeatures]) -> Self {
+        let norms = features.iter().map(|it| dot(&it.vector, &it.vector).sqrt()).collect();
+        Self { features, norms, similarity: vec![None; features.len()], tags: HashMap::new() }
+    }
+
+    /// Whether enough items with one of the candidate's tags were taken.
+    fn has_full_tag(&self, at: usize, how: &Diversity) -> bool {
+        self.features[at].tags.iter().any(|tag| {
+            let count = self.tags.get(tag.as_str()).copied().unwrap_or(0);
+            how.cap(tag).is_some_and(|cap| count >= cap)
+        })
+    }
+
+    /// The place in `open` of the candidate with the greatest marginal relevance, the first of equals. Beyond
+    /// the candidates that are compared the order stays.
+    fn best_place(&self, open: &[usize], lambda: f64) -> usize {
+        let number = self.features.len() as f64;
+        let mut best = (0, None);
+        for (place, &at) in open.iter().enumerate() {
+            if at >= MAX_COMPARED {
+                break;
+            }
+            let relevance = 1.0 - at as f64 / number;
+            let marginal = lambda * relevance - (1.0 - lambda) * self.similarity[at].unwrap_or(0.0);
+            if best.1.is_none_or(|other| marginal > other) {
+                best = (place, Some(marginal));
+            }
+        }
+        best.0
+    }
+
+    fn count_tags(&mut self, at: usize) {
+        for tag in &self.features[at].tags {
+            *self.tags.entry(tag).or_default() += 1;
+        }
+    }
+
+    /// Compares the open candidates with one that was taken.
+    fn compare(&mut self, taken: usize, open: &[usize]) {
+        for &at in open.iter().take_while(|at| **at < MAX_COMPARED) {
+            let length = self.norms[at] * self.norms[taken];
+            let cosine = if length > 0.0 {
+                dot(&self.features[at].vector, &self.features[taken].vector) / length
+            } else {
+                0.0
+            };
+            let greatest = self.similarity[at].map_or(cosine, |other| other.max(cosine));
+            self.similarity[at] = Some(greatest);
+        }
+    }
 }
 
 /// The inner product; 0 for vectors of different lengths, which are of different spaces.
