@@ -3,7 +3,7 @@
 use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
 use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
-use marquee_proto::convert_caller::CallerError;
+use marquee_proto::convert::caller_error::CallerError;
 use tonic::{Code, Status};
 
 /// Why a request has no answer. A partial answer is an answer, and no error.

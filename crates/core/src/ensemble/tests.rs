@@ -164,7 +164,7 @@ fn a_timeout_has_bounds() {
 }
 
 #[test]
-fn the_last_step_is_the_last_and_has_what_it_needs() {
+fn diversification_is_the_final_stage_and_has_what_it_needs() {
     let spread = |node: EnsembleNode, mmr_lambda| EnsembleNode::Diversify {
         node: Box::new(node),
         how: Diversity { mmr_lambda, max_per_tag: Some(3), ..Diversity::default() },
@@ -187,16 +187,16 @@ fn the_last_step_is_the_last_and_has_what_it_needs() {
     for (root, says) in [
         (
             EnsembleNode::Sequence(vec![model(1), spread(model(1), None)]),
-            "root.members[1]: diversify is the last step",
+            "root.members[1]: diversify is the final stage",
         ),
-        (spread(spread(model(1), None), None), "root.node: diversify is the last step"),
+        (spread(spread(model(1), None), None), "root.node: diversify is the final stage"),
         (
             spread(split([spread(model(1), None), model(1)]), None),
             "root.node.members[0]: diversify",
         ),
         (
             chain(vec![model(1), spread(neighbours(), None)]),
-            "root.members[1]: diversify is the last",
+            "root.members[1]: diversify is the final",
         ),
         (
             spread(neighbours(), Some(0.7)),

@@ -4,7 +4,7 @@
 //! rest of the I/O and search threads is gRPC, HTTP/2 and the kernel's network; the rest of the process is
 //! raft and loading.
 
-use marquee_core::time_spent::Spent;
+use marquee_core::time_spent::TimeSpent;
 use marquee_events::Counts;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
@@ -99,7 +99,7 @@ fn searches(counts: &StrategyCounts) -> HashMap<String, u64> {
 }
 
 /// The nanoseconds that were spent on an operation.
-fn total_ns(spent: Option<&Spent>) -> u64 {
+fn total_ns(spent: Option<&TimeSpent>) -> u64 {
     spent.map_or(0, |spent| nanoseconds(spent.total()))
 }
 

@@ -33,7 +33,7 @@ pub mod rollout;
 mod search;
 pub mod state;
 pub mod traffic;
-mod version;
+pub mod version;
 pub mod window;
 
 pub use error::ConvertError;

@@ -5,16 +5,13 @@ use crate::v1;
 use marquee_core::id::ModelVersion;
 
 /// The wire form of a model version.
-pub(crate) fn version_to_pb(version: &ModelVersion) -> v1::ModelVersion {
+pub fn version_to_pb(version: &ModelVersion) -> v1::ModelVersion {
     let ModelVersion { model, version } = version;
     v1::ModelVersion { model: model.clone(), version: *version }
 }
 
 /// Reads a model version from its wire form; `field` names it in errors.
-pub(crate) fn version_from_pb(
-    version: Option<v1::ModelVersion>,
-    field: &str,
-) -> Result<ModelVersion> {
+pub fn version_from_pb(version: Option<v1::ModelVersion>, field: &str) -> Result<ModelVersion> {
     let v1::ModelVersion { model, version } = required(version, field)?;
     Ok(ModelVersion { model, version })
 }

@@ -2,7 +2,8 @@
 
 use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::model::term::EVERYBODY;
-use marquee_proto::convert_caller::{Filter, RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::convert::filter::Filter;
 use std::collections::HashSet;
 use std::sync::Arc;
 

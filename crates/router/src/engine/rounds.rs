@@ -24,7 +24,7 @@ use crate::search::leaf_query::LeafQuery;
 use crate::search::round::SearchRound;
 use crate::search::searching::WireQuery;
 use futures::future::{join, join_all};
-use marquee_core::bounds::MAX_CARRIER_ROWS;
+use marquee_core::bounds::MAX_ATTRIBUTED_ROWS;
 use marquee_core::model::recipe::Entity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl Engine {
         let mut wanted = VecDeque::new();
         for (version, ordinals) in unnamed {
             let ordinals: Vec<u32> = ordinals.into_iter().collect();
-            for chunk in ordinals.chunks(MAX_CARRIER_ROWS) {
+            for chunk in ordinals.chunks(MAX_ATTRIBUTED_ROWS) {
                 let (ids, ordinals) = (Vec::new(), chunk.to_vec());
                 wanted.push_back([WantedItems { version, matrix: "", ids, ordinals }]);
             }

@@ -11,7 +11,7 @@ use crate::lookup::looked_up::LookedUpLeaf;
 use crate::search::round::{SearchExplanation, SearchedMatrix};
 use crate::search::searching::{SearchingRequest, WireQuery};
 use marquee_core::bounds::{
-    MAX_CARRIER_ROWS, MAX_CARRIERS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
+    MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
 };
 use marquee_core::model::interpreter::{LeafPlan, MatrixSearch};
 use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
@@ -35,7 +35,7 @@ pub(crate) struct Reasons {
     /// What was left out of the catalogue of each version, by its number.
     pub(crate) left_out: BTreeMap<usize, v1::LeftOut>,
     /// The items that contributed to an item, by leaf and the item's id.
-    pub(crate) carriers: BTreeMap<(usize, String), Vec<v1::Carrier>>,
+    pub(crate) attributions: BTreeMap<(usize, String), Vec<v1::Attribution>>,
     /// The neighbours that contributed to an item, by leaf and the item's id.
     pub(crate) neighbours: BTreeMap<(usize, String), v1::Neighbours>,
 }
@@ -131,9 +131,9 @@ impl<'a> ExplainedRequest<'a> {
         }
         let mut summands: Vec<(u32, f32)> =
             rows.iter().copied().zip(weights.iter().copied()).collect();
-        if summands.len() > MAX_CARRIER_ROWS {
+        if summands.len() > MAX_ATTRIBUTED_ROWS {
             summands.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
-            summands.truncate(MAX_CARRIER_ROWS);
+            summands.truncate(MAX_ATTRIBUTED_ROWS);
         }
         let (heaviest, their_weights) = summands.into_iter().unzip();
         let wire_query = WireQuery {
@@ -146,7 +146,7 @@ impl<'a> ExplainedRequest<'a> {
                 count: ids.len() as u32,
                 rows: heaviest,
                 weights: their_weights,
-                carriers: MAX_CARRIERS,
+                contributors: MAX_ATTRIBUTIONS,
                 name_rows: matches!(leaf.recipe, Recipe::ItemRows { .. }),
                 ..Query::default()
             },
@@ -195,11 +195,11 @@ impl<'a> ExplainedRequest<'a> {
         }
         let of_items = basis.shares(&compared.by_ordinal, &summed.by_ordinal, &vectors);
         for (id, shares) in ids.into_iter().zip(of_items) {
-            let carriers = shares.into_iter().filter_map(|(ordinal, share)| {
+            let attributions = shares.into_iter().filter_map(|(ordinal, share)| {
                 let (item_id, title) = compared.names.get(&ordinal)?.clone();
-                Some(v1::Carrier { item_id, title, share })
+                Some(v1::Attribution { item_id, title, share })
             });
-            reasons.carriers.insert((number, id.clone()), carriers.collect());
+            reasons.attributions.insert((number, id.clone()), attributions.collect());
         }
     }
 
@@ -235,8 +235,8 @@ impl<'a> ExplainedRequest<'a> {
             // With few neighbours the mean would say something of one of them.
             let is_described = carried.rows >= MIN_NEIGHBOURS_DESCRIBED;
             let mean = carried.weight / f64::from(carried.rows.max(1));
-            let mean_likeness = if is_described { mean } else { 0.0 };
-            let neighbours = v1::Neighbours { count: carried.rows, mean_likeness };
+            let mean_similarity = if is_described { mean } else { 0.0 };
+            let neighbours = v1::Neighbours { count: carried.rows, mean_similarity };
             self.reasons.neighbours.insert((leaf, id), neighbours);
         }
     }
@@ -244,14 +244,14 @@ impl<'a> ExplainedRequest<'a> {
     fn record_carriers(&mut self, leaf: usize, explanation: SearchExplanation) {
         let SearchExplanation { carried: of_items, names, left_out: _ } = explanation;
         for (id, (score, carried)) in of_items {
-            let mut carriers = Vec::new();
+            let mut attributions = Vec::new();
             for (row, &part) in carried.top_rows.iter().zip(&carried.parts) {
                 if let Some((item_id, title)) = names.get(row).cloned() {
                     let share = share(f64::from(part), score);
-                    carriers.push(v1::Carrier { item_id, title, share });
+                    attributions.push(v1::Attribution { item_id, title, share });
                 }
             }
-            self.reasons.carriers.insert((leaf, id), carriers);
+            self.reasons.attributions.insert((leaf, id), attributions);
         }
     }
 }

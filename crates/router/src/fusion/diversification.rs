@@ -10,7 +10,7 @@ use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::RowSource;
 use crate::search::searching::SearchingRequest;
 use marquee_core::model::recipe::Entity;
-use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::diversify::{Diversity, ItemFeatures, diversify};
 use marquee_core::ranking::fuse::{Candidate, depth};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl<'a> FusedRequest<'a> {
             return DiversifiedRequest { searching, items };
         };
         let rows_per_item = found.len().checked_div(items.len()).unwrap_or(0);
-        let mut known = vec![ItemFacts::default(); items.len()];
+        let mut known = vec![ItemFeatures::default(); items.len()];
         let mut unavailable = Vec::new();
         for (place, found) in found.into_iter().enumerate() {
             match found {
@@ -111,7 +111,7 @@ pub(super) fn compared<'a>(
 }
 
 /// Adds what one version knows of an item, where no earlier version knows it.
-pub(super) fn add_known(known: &mut ItemFacts, vector: Vec<f32>, tags: Vec<String>) {
+pub(super) fn add_known(known: &mut ItemFeatures, vector: Vec<f32>, tags: Vec<String>) {
     if known.vector.is_empty() {
         known.vector = vector;
     }

@@ -9,7 +9,7 @@ use super::fusing::fill_up;
 use crate::planning::ensemble_tree::{EnsembleShape, Weights};
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope, known_rows};
 use marquee_core::ensemble::EnsembleNode;
-use marquee_core::ranking::diversify::{Diversity, ItemFacts, diversify};
+use marquee_core::ranking::diversify::{Diversity, ItemFeatures, diversify};
 use marquee_core::ranking::fuse::Candidate;
 
 /// What the list of a leaf is to have.
@@ -118,13 +118,13 @@ impl OfflineEnsemble {
         diversity: &Diversity,
         list: &[Candidate],
         leaves: &dyn OfflineLeaves,
-    ) -> Vec<ItemFacts> {
+    ) -> Vec<ItemFeatures> {
         let models: Vec<(usize, Option<&str>)> =
             (0..self.shape.leaves.len()).map(|leaf| leaves.model(leaf)).collect();
         let compared = compared(diversity, &models);
         let mut known_items = Vec::with_capacity(list.len());
         for item in list {
-            let mut known = ItemFacts::default();
+            let mut known = ItemFeatures::default();
             for &Compared { version, vectors, tags } in &compared {
                 if let Some((vector, tags)) = leaves.compare(version, &item.item_id, vectors, tags)
                 {

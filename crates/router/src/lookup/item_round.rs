@@ -6,9 +6,9 @@ use crate::fanout::node::CallKind;
 use crate::lookup::round::{check_vector, components, send};
 use crate::planning::shard_map::ShardMap;
 use futures::future::BoxFuture;
-use marquee_core::bounds::MAX_CARRIER_ROWS;
+use marquee_core::bounds::MAX_ATTRIBUTED_ROWS;
 use marquee_core::id::ModelVersion;
-use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
     Entity, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, RowName,
@@ -30,7 +30,7 @@ pub(crate) struct WantedItems<'a> {
     pub(crate) matrix: &'a str,
     /// Items by id.
     pub(crate) ids: Vec<String>,
-    /// Items by ordinal, ascending; at most [`MAX_CARRIER_ROWS`].
+    /// Items by ordinal, ascending; at most [`MAX_ATTRIBUTED_ROWS`].
     pub(crate) ordinals: Vec<u32>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> ItemRound<'a> {
 
     /// Adds some rows, and says where to find them.
     pub(crate) fn add(&mut self, shards: &ShardMap<'a>, wanted: WantedItems<'a>) -> usize {
-        debug_assert!(wanted.ordinals.len() <= MAX_CARRIER_ROWS, "shards take no more");
+        debug_assert!(wanted.ordinals.len() <= MAX_ATTRIBUTED_ROWS, "shards take no more");
         self.rows += wanted.rows();
         let WantedItems { version, matrix, ids, ordinals } = wanted;
         let keys = ids.into_iter().map(|id| (shards.shard_holding(version, &id), id)).collect();

@@ -9,7 +9,7 @@ use crate::planning::wanted_rows::RowSource;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Entity;
-use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
     self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row,

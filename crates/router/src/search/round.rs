@@ -13,10 +13,10 @@ use marquee_core::id::ModelVersion;
 use marquee_core::ranking::fuse::{Candidate, Contribution};
 use marquee_core::ranking::merge::{Overlap, Pick, Ranked, merge_top_k};
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    Carried, DenyList, LeftOut, Operation, Query, QueryResult, SearchOp, SearchRequest,
+    DenyList, LeftOut, Operation, Query, QueryResult, RowContributions, SearchOp, SearchRequest,
     SearchResponse, SearchResult,
 };
 use marquee_proto::v1;
@@ -61,7 +61,7 @@ pub(crate) struct SearchTicket {
 #[derive(Debug, Default)]
 pub(crate) struct SearchExplanation {
     /// By item: its score, and the rows that contributed to it.
-    pub(crate) carried: HashMap<String, (f64, Carried)>,
+    pub(crate) carried: HashMap<String, (f64, RowContributions)>,
     /// By the number of a row: its item's id and title.
     pub(crate) names: HashMap<u32, (String, String)>,
     /// What was left out of the catalogue, by shard.
@@ -206,7 +206,7 @@ impl<'a> SearchRound<'a> {
         candidates
     }
 
-    /// How a query's list came about, by [`Query::carriers`] and [`Query::count_left_out`], of all nodes that
+    /// How a query's list came about, by [`Query::contributors`] and [`Query::count_left_out`], of all nodes that
     /// answered.
     pub(crate) fn take_explanation(&mut self, ticket: SearchTicket) -> SearchExplanation {
         let mut explanation = SearchExplanation::default();
@@ -215,10 +215,10 @@ impl<'a> SearchRound<'a> {
             // Where a hedge answered too, the copies are equal.
             let ids =
                 std::mem::take(&mut list.item_ids).into_iter().zip(list.scores.iter().copied());
-            let carried = std::mem::take(&mut list.carried);
-            explanation.carried.extend(
-                ids.zip(carried).map(|((id, score), carried)| (id, (f64::from(score), carried))),
-            );
+            let found = std::mem::take(&mut list.contributions);
+            explanation
+                .carried
+                .extend(ids.zip(found).map(|((id, score), it)| (id, (f64::from(score), it))));
             let names = std::mem::take(&mut list.row_names).into_iter();
             explanation.names.extend(names.map(|name| (name.ordinal, (name.item_id, name.title))));
             explanation.left_out.extend(list.left_out.drain(..).map(|of| (of.shard, of)));
@@ -280,7 +280,7 @@ impl MatrixSearch<'_> {
         for (list, query) in queries.iter().zip(&self.queries) {
             let length = list.ordinals.len();
             let whole = list.item_ids.len() == length && list.titles.len() == length;
-            let explained = list.carried.is_empty() || list.carried.len() == length;
+            let explained = list.contributions.is_empty() || list.contributions.len() == length;
             let whole = whole && explained;
             if !whole || !ranked(list).is_sound() || length > query.count as usize {
                 return Err(format!("a list from {version} that is not ranked or not whole"));

@@ -11,7 +11,7 @@ use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
 use crate::telemetry::{Counts, ObservedCall, Observer, name_answer};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
-use marquee_core::time_spent::Spent;
+use marquee_core::time_spent::TimeSpent;
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
@@ -63,7 +63,7 @@ impl RouterService {
     }
 
     /// The time that merging and fusing took so far, of all answers.
-    pub fn merging(&self) -> &Spent {
+    pub fn merging(&self) -> &TimeSpent {
         &self.shared.engine.merging
     }
 

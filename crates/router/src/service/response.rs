@@ -7,7 +7,7 @@ use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::model::interpreter::FallbackReason;
 use marquee_core::plan::{Route, Variant};
 use marquee_core::ranking::fuse::{Candidate, Contribution};
-use marquee_proto::convert_control::version_to_pb;
+use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::v1;
 use prost::Message;
 
@@ -143,7 +143,7 @@ fn explanation(
         score,
         rank,
         search: search.clone(),
-        carriers: reasons.carriers.remove(&key).unwrap_or_default(),
+        attributions: reasons.attributions.remove(&key).unwrap_or_default(),
         neighbours: reasons.neighbours.remove(&key),
     }
 }

@@ -122,7 +122,7 @@ fn mirrored_by(
     if draw >= rollout.mirror_basis_points() || !request.is_recommendation() {
         return None;
     }
-    let other = plan.other_side(route, request.subject.id())?;
+    let other = plan.other_variant(route, request.subject.id())?;
     Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 

@@ -85,7 +85,7 @@ async fn both_sides_are_counted_on_their_arm_by_group_of_users() {
         assert_eq!(mean(arm, Measure::Answered), 1.0);
         assert_eq!(mean(arm, Measure::Partial), 0.0);
         assert!(mean(arm, Measure::Fallback) > 0.5, "most are not known");
-        assert!(mean(arm, Measure::Sameness) > 0.5, "and get what is popular");
+        assert!(mean(arm, Measure::ListSimilarity) > 0.5, "and get what is popular");
         assert_eq!(arm.latencies.total(), 0, "the time of a batch counts for no request");
     }
     let (all, share) = (2_000.0, 0.25_f64);
@@ -188,7 +188,7 @@ async fn two_sides_that_are_the_same_have_all_in_common_and_others_little() {
                 );
             }
             // Which side is which does not depend on who served.
-            let own = |arm: usize| mean(&mirror.arms[arm], Measure::Sameness);
+            let own = |arm: usize| mean(&mirror.arms[arm], Measure::ListSimilarity);
             assert!(own(0) < 1.0 && own(1) < 1.0);
         }
     }
