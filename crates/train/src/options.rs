@@ -1,4 +1,5 @@
-//! What `marquee train` and `marquee import` can be asked: flags, defaults, bounds.
+//! The arguments of `marquee train` and `marquee import`: flags, defaults, bounds. Settings of models are made
+//! from the families instead, see `flags`.
 //!
 //! The structs are flags and settings at once: the command line flattens them in, and code fills
 //! them by hand from their `Default`. `validate()` checks what the types can't.
@@ -35,7 +36,7 @@ pub enum Index {
 /// What of the factors is kept in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rows {
+pub enum RowStorage {
     /// The factors themselves: four bytes a factor.
     #[default]
     F32,
@@ -44,11 +45,11 @@ pub enum Rows {
     Int8,
 }
 
-impl From<Rows> for RowFormat {
-    fn from(rows: Rows) -> Self {
+impl From<RowStorage> for RowFormat {
+    fn from(rows: RowStorage) -> Self {
         match rows {
-            Rows::F32 => Self::F32,
-            Rows::Int8 => Self::Int8,
+            RowStorage::F32 => Self::F32,
+            RowStorage::Int8 => Self::Int8,
         }
     }
 }
@@ -94,7 +95,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
     /// Attributes of users (age, region, language, …), a column each: users who are described here, or by
-    /// user_attributes in a request, and have no history yet get what users of like attributes prefer.
+    /// user_attributes in a request, and have no history yet get what users with the same attributes like.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
     /// Recommend items of --items without interactions too, by vectors predicted from their
@@ -152,7 +153,7 @@ pub struct TrainArgs {
     pub index: Index,
     /// What of the item factors is kept in memory.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub rows: Rows,
+    pub rows: RowStorage,
     /// Threads; 0 is one a core. The result does not depend on it.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
@@ -190,7 +191,7 @@ impl TrainArgs {
             skip_bad_rows: false,
             evaluate_users: None,
             index: Index::default(),
-            rows: Rows::default(),
+            rows: RowStorage::default(),
             threads: 0,
             columns: ColumnArgs::default(),
             item_columns: ItemColumnArgs::default(),
@@ -344,7 +345,7 @@ pub struct ImportArgs {
     pub index: Index,
     /// What of the item factors is kept in memory.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub rows: Rows,
+    pub rows: RowStorage,
     /// Where the interactions' columns are.
     #[command(flatten)]
     pub columns: ColumnArgs,
@@ -375,7 +376,7 @@ impl ImportArgs {
             duplicates: Duplicates::default(),
             skip_bad_rows: false,
             index: Index::default(),
-            rows: Rows::default(),
+            rows: RowStorage::default(),
             columns: ColumnArgs::default(),
             item_columns: ItemColumnArgs::default(),
         }

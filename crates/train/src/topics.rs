@@ -29,10 +29,10 @@ pub struct TopicsArgs {
     /// The bundle's directory.
     #[arg(long, value_name = "DIR")]
     pub bundle: PathBuf,
-    /// So many topics, the strongest; 0 is all.
+    /// How many topics are listed, the strongest first; 0 is all.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub topics: usize,
-    /// So many words of each, those that weigh most.
+    /// How many words are listed of each topic, those that weigh most.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub words: usize,
 }

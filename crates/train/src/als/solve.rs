@@ -43,7 +43,7 @@ pub(super) fn solve_side(
     target.data.par_chunks_mut(ROWS_PER_TASK * stride).enumerate().for_each_init(
         Scratch::default,
         |scratch, (n, x)| {
-            let rows = Rows {
+            let rows = RowsToSolve {
                 matrix,
                 other,
                 x,
@@ -83,7 +83,7 @@ struct Scratch {
     product: Vec<f32>,
 }
 
-struct Rows<'a> {
+struct RowsToSolve<'a> {
     matrix: &'a Csr,
     other: &'a Side,
     x: &'a mut [f32],
@@ -93,7 +93,7 @@ struct Rows<'a> {
     scratch: &'a mut Scratch,
 }
 
-impl WithSimd for Rows<'_> {
+impl WithSimd for RowsToSolve<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! What `marquee eval` can be asked.
+//! The arguments of `marquee eval`.
 
 use super::compare::{CompareOptions, DEFAULT_RESAMPLES};
 use super::metrics::Cutoffs;
@@ -40,7 +40,7 @@ pub struct EvalArgs {
     /// members answer exactly and in time; chains and a last `diversify` are executed, too.
     #[arg(long, value_name = "FILE", requires = "bundle")]
     pub ensemble: Option<PathBuf>,
-    /// Cross-validate on so many folds of --train: a model is trained for each on all the others.
+    /// Cross-validate on this many folds of --train: a model is trained for each on all the others.
     #[arg(long, value_name = "K", group = "evaluated", requires = "train", conflicts_with_all = ["test", "history", "per_user"])]
     pub folds: Option<usize>,
     /// What to train for each fold.

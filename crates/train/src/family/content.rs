@@ -29,7 +29,7 @@ use super::shared_settings::{DECAY, FACTORS, require_times_of_decay};
 use crate::error::TrainError;
 use crate::history::history_of;
 use crate::interactions::Interactions;
-use crate::settings::{Bounds, Setting, SettingInfo, log};
+use crate::settings::{Bounds, ModelSettings, Setting, SettingInfo, log};
 use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
 use marquee_core::bounds::MAX_RANK;
 use marquee_core::model::recipe::{HistoryWeights, Recipe};
@@ -103,41 +103,12 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
     let topics = Topics::of(&matrix, settings.get(&TOPICS_KEPT), options.seed)?;
     let rank = topics.rank;
     let data: Vec<f32> = topics.items(SINGULAR_POWER).iter().map(|&x| x as f32).collect();
-    let mut history = HistoryWeights::default();
-    if rows.has_times() {
-        history.decay = settings.get(&DECAY);
-    } else {
-        require_times_of_decay(settings, &DECAY)?;
-    }
+    let history = decay_weights(settings, rows.has_times())?;
     let decay = history.decay;
-    let user = |user: usize| -> Vec<f32> {
-        let (liked, weights) = history.weigh(&history_of(rows, user, |_| 1.0));
-        let mut sum = vec![0f64; rank];
-        for (&item, &weight) in liked.iter().zip(&weights) {
-            let row = &data[item as usize * rank..(item as usize + 1) * rank];
-            sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(weight) * f64::from(x));
-        }
-        sum.into_iter().map(|x| x as f32).collect()
-    };
-    let users: Vec<Vec<f32>> = (0..rows.users.len()).into_par_iter().map(user).collect();
-    let dense = |name: &str, entity, data, index, rows| DenseInput {
-        name: name.into(),
-        entity,
-        rank,
-        data,
-        index,
-        rows,
-    };
-    let words = topics.terms(SINGULAR_POWER);
-    let weighed = words.chunks_exact(rank).zip(&rarity);
-    let weighed = weighed.flat_map(|(row, rarity)| row.iter().map(move |x| (x * rarity) as f32));
-    let weighed = dense(TERM_TOPICS, Entity::Term, weighed.collect(), None, RowFormat::F32);
-    let rarity = DenseInput {
-        name: TERM_RARITY.into(),
-        rank: 1,
-        data: rarity.iter().map(|&x| x as f32).collect(),
-        ..dense("", Entity::Term, Vec::new(), None, RowFormat::F32)
-    };
+    let users: Vec<Vec<f32>> = (0..rows.users.len())
+        .into_par_iter()
+        .map(|user| topics_of_user(rows, user, &history, &data, rank))
+        .collect();
     let mut part = Part::new(Recipe::Content {
         user_topics: USER_TOPICS.into(),
         item_topics: ITEM_TOPICS.into(),
@@ -146,13 +117,59 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
     });
     part.notes = describe(&topics.right, rank, &terms, settings.get(&TOPICS_SHOWN));
     part.dense = vec![
-        dense(USER_TOPICS, Entity::User, users.concat(), None, RowFormat::F32),
-        dense(ITEM_TOPICS, Entity::Item, data, Some(options.index.clone()), options.row_format),
-        weighed,
-        rarity,
+        dense(USER_TOPICS, Entity::User, rank, users.concat()),
+        DenseInput {
+            index: Some(options.index.clone()),
+            rows: options.row_format,
+            ..dense(ITEM_TOPICS, Entity::Item, rank, data)
+        },
+        dense(TERM_TOPICS, Entity::Term, rank, term_topics(&topics, &rarity)),
+        dense(TERM_RARITY, Entity::Term, 1, rarity.iter().map(|&x| x as f32).collect()),
     ];
     part.terms = terms.iter().map(|word| of_word(word)).collect();
     Ok(part.parameter("factors", rank).parameter("terms", terms.len()).parameter("decay", decay))
+}
+
+/// What interactions weigh by age; all the same without times.
+fn decay_weights(settings: &ModelSettings, has_times: bool) -> Result<HistoryWeights, TrainError> {
+    if has_times {
+        return Ok(HistoryWeights { decay: settings.get(&DECAY), ..HistoryWeights::default() });
+    }
+    require_times_of_decay(settings, &DECAY)?;
+    Ok(HistoryWeights::default())
+}
+
+/// The weighted sum of the topics of a user's items; `items` is items × rank.
+fn topics_of_user(
+    rows: &Interactions,
+    user: usize,
+    history: &HistoryWeights,
+    items: &[f32],
+    rank: usize,
+) -> Vec<f32> {
+    let (liked, weights) = history.weigh(&history_of(rows, user, |_| 1.0));
+    let mut sum = vec![0f64; rank];
+    for (&item, &weight) in liked.iter().zip(&weights) {
+        let topics = &items[item as usize * rank..(item as usize + 1) * rank];
+        for (sum, &x) in sum.iter_mut().zip(topics) {
+            *sum += f64::from(weight) * f64::from(x);
+        }
+    }
+    sum.into_iter().map(|x| x as f32).collect()
+}
+
+/// Terms × rank: the topics of each term, times how rare it is.
+fn term_topics(topics: &Topics, rarity: &[f64]) -> Vec<f32> {
+    let mut weighted = topics.terms(SINGULAR_POWER);
+    for (row, rarity) in weighted.chunks_exact_mut(topics.rank).zip(rarity) {
+        row.iter_mut().for_each(|x| *x *= rarity);
+    }
+    weighted.into_iter().map(|x| x as f32).collect()
+}
+
+/// A matrix without an index, kept in memory as it is.
+fn dense(name: &str, entity: Entity, rank: usize, data: Vec<f32>) -> DenseInput {
+    DenseInput { name: name.into(), entity, rank, data, index: None, rows: RowFormat::F32 }
 }
 
 /// The first topics, each by the terms that weigh most in it: `terms` is names × rank.

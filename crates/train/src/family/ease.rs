@@ -110,8 +110,11 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
             (best, total, rest)
         })
         .collect();
-    let (total, stays) =
-        rows_of_b.iter().fold((0.0, 0.0), |sums, (_, total, kept)| (sums.0 + total, sums.1 + kept));
+    let (mut total, mut stays) = (0.0, 0.0);
+    for (_, all, kept) in &rows_of_b {
+        total += all;
+        stays += kept;
+    }
     let matrix = assemble(rows_of_b.into_iter().map(|(row, ..)| row).collect());
     let mut part = Part::new(Recipe::ItemRows { matrix: EASE.into(), history });
     part.sparse.push(SparseInput { name: EASE.into(), shape: SparseShape::ITEM_ROWS, matrix });

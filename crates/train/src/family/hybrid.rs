@@ -196,6 +196,7 @@ impl HeldOutUser {
     }
 }
 
+/// The gain of a hit at a place, counted from 0.
 fn discount(place: usize) -> f64 {
     1.0 / (place as f64 + 2.0).log2()
 }

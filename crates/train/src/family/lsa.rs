@@ -28,10 +28,10 @@ pub(super) fn is_described(items: &[ItemRecord]) -> bool {
 /// The terms of one item, with how often it has each.
 fn terms_of(item: &ItemRecord) -> BTreeMap<String, u32> {
     let mut terms = BTreeMap::new();
-    let mut add = |term: String| *terms.entry(term).or_insert(0) += 1;
-    words(&item.title).into_iter().for_each(&mut add);
-    for tag in &item.tags {
-        words(tag).into_iter().for_each(&mut add);
+    for text in std::iter::once(&item.title).chain(&item.tags) {
+        for term in words(text) {
+            *terms.entry(term).or_insert(0) += 1;
+        }
     }
     terms
 }
@@ -161,8 +161,12 @@ pub(crate) fn top_terms<'a>(
         let mut terms: Vec<(&str, f64)> =
             rows.map(|(row, name)| (name.as_str(), row[topic])).collect();
         // The sign of a topic means nothing: what weighs most is positive.
-        let larger = |a: f64, b: f64| if b.abs() > a.abs() { b } else { a };
-        let extreme = terms.iter().map(|(_, x)| *x).fold(0.0, larger);
+        let mut extreme = 0f64;
+        for (_, weight) in &terms {
+            if weight.abs() > extreme.abs() {
+                extreme = *weight;
+            }
+        }
         terms.iter_mut().for_each(|(_, x)| *x *= extreme.signum());
         terms.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         terms.truncate(listed);

@@ -1,4 +1,4 @@
-//! What `marquee split` can be asked.
+//! The arguments of `marquee split`.
 
 use super::options::{SplitBy, SplitOptions};
 use crate::error::TrainError;
@@ -48,7 +48,7 @@ pub struct SplitArgs {
     /// Take rows with a value of at least X only.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub positive_at: Option<f32>,
-    /// Fewest rows of a user who takes part.
+    /// Users with fewer rows are left out.
     #[arg(long, default_value_t = SplitOptions::default().min_rows, value_name = "N")]
     pub min_rows: usize,
     /// Write valid.csv too, to choose settings by. By time and global-time it is the end of

@@ -1,8 +1,8 @@
 //! What is held out for evaluation, and how: interactions cut into what is trained on and what is
 //! to be found.
 //!
-//! A way to cut gives every row its [`Part`] ([`split`]); [`hold_out`](fn@hold_out) is the one that
-//! training uses by itself, and [`write_split`] is `marquee split`, which leaves files behind.
+//! Each rule gives every row its [`SplitPart`] ([`split`]); [`hold_out`](fn@hold_out) is the rule that
+//! training itself uses, and [`write_split`] is `marquee split`, which writes files.
 //!
 //! | [`SplitBy`] | what is held out | source |
 //! |---|---|---|
@@ -27,5 +27,5 @@ mod write;
 pub use args::{SPLIT_EXAMPLES, SplitArgs};
 pub use hold_out::{HoldOut, hold_out};
 pub use options::{SplitBy, SplitOptions};
-pub use parts::{Part, Parts, split};
+pub use parts::{Parts, SplitPart, split};
 pub use write::{FoldSummary, PartSummary, SplitSummary, write_split};

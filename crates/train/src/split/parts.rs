@@ -1,4 +1,4 @@
-//! Rows to parts: the ways to cut, each as one label a row.
+//! Rows to parts: each rule of the cut gives every row a label.
 
 use super::options::{SplitBy, SplitOptions};
 use crate::error::TrainError;
@@ -7,7 +7,7 @@ use crate::random::{Random, shuffle};
 
 /// What a row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum SplitPart {
     /// A row to train on.
     Train,
     /// To choose settings by.
@@ -66,20 +66,20 @@ pub fn split(
     Ok((parts, active.has_times() && options.by != SplitBy::Rows))
 }
 
-fn part(rows: &Interactions, labels: &[Part], options: &SplitOptions) -> Parts {
-    let of = |wanted: &[Part]| rows.filter_rows(|_, row| wanted.contains(&labels[row]));
+fn part(rows: &Interactions, labels: &[SplitPart], options: &SplitOptions) -> Parts {
+    let of = |wanted: &[SplitPart]| rows.filter_rows(|_, row| wanted.contains(&labels[row]));
     let held_out_users = options.by == SplitBy::User;
-    let train: &[Part] = if options.by.keeps_valid_in_train() {
-        &[Part::Train, Part::Valid]
+    let train: &[SplitPart] = if options.by.keeps_valid_in_train() {
+        &[SplitPart::Train, SplitPart::Valid]
     } else {
-        &[Part::Train]
+        &[SplitPart::Train]
     };
     Parts {
         train: of(train),
-        valid: options.valid.then(|| of(&[Part::Valid])),
-        valid_input: (options.valid && held_out_users).then(|| of(&[Part::ValidInput])),
-        input: held_out_users.then(|| of(&[Part::Input])),
-        test: of(&[Part::Test]),
+        valid: options.valid.then(|| of(&[SplitPart::Valid])),
+        valid_input: (options.valid && held_out_users).then(|| of(&[SplitPart::ValidInput])),
+        input: held_out_users.then(|| of(&[SplitPart::Input])),
+        test: of(&[SplitPart::Test]),
     }
 }
 
@@ -103,27 +103,27 @@ pub(super) fn in_order(rows: &Interactions, user: usize, seed: u64) -> Vec<usize
     mine
 }
 
-fn by_time(rows: &Interactions, options: &SplitOptions) -> Vec<Part> {
-    let mut labels = vec![Part::Train; rows.len()];
+fn by_time(rows: &Interactions, options: &SplitOptions) -> Vec<SplitPart> {
+    let mut labels = vec![SplitPart::Train; rows.len()];
     for user in 0..rows.users.len() {
         let mine = in_order(rows, user, options.seed);
         let (train, test) = mine.split_at(mine.len() - share_of(mine.len(), options.share));
-        test.iter().for_each(|&row| labels[row] = Part::Test);
+        test.iter().for_each(|&row| labels[row] = SplitPart::Test);
         if options.valid {
             let first = train.len() - share_of(train.len(), options.share);
-            train[first..].iter().for_each(|&row| labels[row] = Part::Valid);
+            train[first..].iter().for_each(|&row| labels[row] = SplitPart::Valid);
         }
     }
     labels
 }
 
-fn leave_last(rows: &Interactions, options: &SplitOptions) -> Vec<Part> {
-    let mut labels = vec![Part::Train; rows.len()];
+fn leave_last(rows: &Interactions, options: &SplitOptions) -> Vec<SplitPart> {
+    let mut labels = vec![SplitPart::Train; rows.len()];
     for user in 0..rows.users.len() {
         let mut last = in_order(rows, user, options.seed).into_iter().rev();
-        last.next().into_iter().for_each(|row| labels[row] = Part::Test);
+        last.next().into_iter().for_each(|row| labels[row] = SplitPart::Test);
         if options.valid {
-            last.next().into_iter().for_each(|row| labels[row] = Part::Valid);
+            last.next().into_iter().for_each(|row| labels[row] = SplitPart::Valid);
         }
     }
     labels
@@ -131,17 +131,20 @@ fn leave_last(rows: &Interactions, options: &SplitOptions) -> Vec<Part> {
 
 /// Everything from the moment on after which the share lies; rows of that very moment stay together,
 /// so that no row to train on is as late as one to find.
-fn by_moment(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Part>, TrainError> {
+fn by_moment(rows: &Interactions, options: &SplitOptions) -> Result<Vec<SplitPart>, TrainError> {
     if !rows.has_times() {
         let problem =
             "global-time needs times, and there are none: name their column with --time-column";
         return Err(TrainError::option("--by", problem));
     }
-    let mut labels = vec![Part::Train; rows.len()];
-    let cuts: &[Part] = if options.valid { &[Part::Test, Part::Valid] } else { &[Part::Test] };
+    let mut labels = vec![SplitPart::Train; rows.len()];
+    let cuts: &[SplitPart] =
+        if options.valid { &[SplitPart::Test, SplitPart::Valid] } else { &[SplitPart::Test] };
     for &part in cuts {
-        let mut times: Vec<f64> =
-            (0..rows.len()).filter(|&n| labels[n] == Part::Train).map(|n| rows.time[n]).collect();
+        let mut times: Vec<f64> = (0..rows.len())
+            .filter(|&n| labels[n] == SplitPart::Train)
+            .map(|n| rows.time[n])
+            .collect();
         times.sort_unstable_by(f64::total_cmp);
         let moment = times[times.len() - share_of(times.len(), options.share).max(1)];
         if moment <= times[0] {
@@ -150,7 +153,7 @@ fn by_moment(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Part>, T
             )));
         }
         for (row, label) in labels.iter_mut().enumerate() {
-            if *label == Part::Train && rows.time[row] >= moment {
+            if *label == SplitPart::Train && rows.time[row] >= moment {
                 *label = part;
             }
         }
@@ -158,7 +161,7 @@ fn by_moment(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Part>, T
     Ok(labels)
 }
 
-fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<Part>>, TrainError> {
+fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<SplitPart>>, TrainError> {
     let users = rows.users.len();
     let mut order: Vec<usize> = (0..users).collect();
     shuffle(&mut order, options.seed);
@@ -169,7 +172,7 @@ fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<Part>>
             "{users} users are too few to hold some out and train on others: give a lower --share or fewer --folds"
         )));
     }
-    let hold = |labels: &mut [Part], users: &[usize], input: Part, targets: Part| {
+    let hold = |labels: &mut [SplitPart], users: &[usize], input: SplitPart, targets: SplitPart| {
         for &user in users {
             let mine = in_order(rows, user, options.seed);
             let first = mine.len() - share_of(mine.len(), options.target_share);
@@ -177,32 +180,36 @@ fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<Part>>
             mine[first..].iter().for_each(|&row| labels[row] = targets);
         }
     };
-    let train = vec![Part::Train; rows.len()];
+    let train = vec![SplitPart::Train; rows.len()];
     if options.folds() > 1 {
         let fold = |n: usize| {
             let mut labels = train.clone();
             let mine: Vec<usize> = order.iter().copied().skip(n).step_by(options.folds()).collect();
-            hold(&mut labels, &mine, Part::Input, Part::Test);
+            hold(&mut labels, &mine, SplitPart::Input, SplitPart::Test);
             labels
         };
         return Ok((0..options.folds()).map(fold).collect());
     }
     let mut labels = train;
     let (test, rest) = order.split_at(held_out);
-    hold(&mut labels, test, Part::Input, Part::Test);
+    hold(&mut labels, test, SplitPart::Input, SplitPart::Test);
     if options.valid {
-        hold(&mut labels, &rest[..held_out], Part::ValidInput, Part::Valid);
+        hold(&mut labels, &rest[..held_out], SplitPart::ValidInput, SplitPart::Valid);
     }
     Ok(vec![labels])
 }
 
 /// Rows are dealt like cards, so that folds differ by one row at most.
-fn by_rows(rows: &Interactions, options: &SplitOptions) -> Vec<Vec<Part>> {
+fn by_rows(rows: &Interactions, options: &SplitOptions) -> Vec<Vec<SplitPart>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     shuffle(&mut order, options.seed);
     let fold = |n: usize| {
-        let mut labels = vec![Part::Train; rows.len()];
-        order.iter().skip(n).step_by(options.folds()).for_each(|&row| labels[row] = Part::Test);
+        let mut labels = vec![SplitPart::Train; rows.len()];
+        order
+            .iter()
+            .skip(n)
+            .step_by(options.folds())
+            .for_each(|&row| labels[row] = SplitPart::Test);
         labels
     };
     (0..options.folds()).map(fold).collect()

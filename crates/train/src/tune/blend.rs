@@ -5,7 +5,7 @@
 //! family, on the rows that the hybrid is validated on. Then hybrids are compared: the default one, one of the
 //! members as they were found, and from the better of the two on those that lack a member, one after another from the
 //! worst member on, as long as there is time. What is left out stays out if that made it better. Weights are no
-//! settings: every hybrid fits its own, to rows that it holds out of those it learns from.
+//! settings: every hybrid fits its own, to rows that it holds out of those it is trained on.
 
 use super::{MAX_ROUNDS, Search};
 use crate::catalogue::records;
@@ -16,8 +16,8 @@ use crate::random::Random;
 /// The part of the time that members have: the other half is for the hybrids.
 const MEMBERS_SHARE: u32 = 2;
 
-/// A member as far as it was searched.
-struct Member {
+/// A member whose settings are searched.
+struct SearchedMember {
     random: Random,
     found: Found,
 }
@@ -51,9 +51,9 @@ impl Search<'_> {
         let until = self.args.budget / MEMBERS_SHARE;
         let (rows, seed) = (&self.rungs[last].train, self.training.seed);
         let (items, _) = records(&rows.items, self.file);
-        let mut members: Vec<Member> = ModelKind::members_for(rows, &items)
+        let mut members: Vec<SearchedMember> = ModelKind::members_for(rows, &items)
             .into_iter()
-            .map(|kind| Member {
+            .map(|kind| SearchedMember {
                 random: Random::new(seed),
                 found: Found { kind, value: 0.0, best: ModelConfig::of(kind) },
             })
@@ -65,7 +65,7 @@ impl Search<'_> {
                 if self.began.elapsed() >= until {
                     break;
                 }
-                let Member { random, found: Found { kind, value, best } } = member;
+                let SearchedMember { random, found: Found { kind, value, best } } = member;
                 if rounds == 1 {
                     *value = self.try_on(last, best)?;
                 }
@@ -79,19 +79,15 @@ impl Search<'_> {
     }
 }
 
-/// Tries hybrids of these members by `value_of`, which has nothing to say once the time is over. The default
+/// Tries hybrids of these members; `value_of` gives the value of each, none once the time is over. The default
 /// hybrid has `value`.
 fn compare<E>(
     mut members: Vec<Found>,
     mut value: f64,
     value_of: &mut dyn FnMut(&ModelConfig) -> Result<Option<f64>, E>,
 ) -> Result<(), E> {
-    let of = |members: &[Found]| ModelConfig {
-        members: members.iter().map(|member| member.best.clone()).collect(),
-        ..ModelConfig::of(ModelKind::Hybrid)
-    };
     let mut is_ahead = |members: &[Found]| {
-        let reached = value_of(&of(members))?;
+        let reached = value_of(&hybrid_of(members))?;
         Ok(reached.map(|reached| {
             let is_ahead = reached > value;
             value = value.max(reached);
@@ -117,6 +113,13 @@ fn compare<E>(
         }
     }
     Ok(())
+}
+
+fn hybrid_of(members: &[Found]) -> ModelConfig {
+    ModelConfig {
+        members: members.iter().map(|member| member.best.clone()).collect(),
+        ..ModelConfig::of(ModelKind::Hybrid)
+    }
 }
 
 #[cfg(test)]

@@ -36,11 +36,11 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Of the settings of a rung this share goes on, 1 in so many; and so many times more users.
+/// Of the settings of a rung, one in this many goes on to the next, which has this many times more users.
 const ETA: usize = 3;
 /// Settings that a round draws: with two rungs above the first, one is left.
 const DRAWN: usize = 9;
-/// Users of the smallest rung: of fewer, chance decides who goes on.
+/// Users of the smallest rung: with fewer, chance decides which settings go on.
 const MIN_USERS: usize = 200;
 /// Most rungs: the first has a ninth of the users.
 const MAX_RUNGS: usize = 3;
@@ -90,8 +90,8 @@ pub struct TuneArgs {
     /// Time to search: 90s, 10m, 1h. A training that began before it was up is finished.
     #[arg(long, default_value = "10m", value_parser = parse_time, value_name = "TIME")]
     pub budget: Duration,
-    /// Stop after so many rounds of nine settings, though there is time left: for results that can be
-    /// had again.
+    /// Stop after this many rounds of nine settings, though there is time left: for results that can be
+    /// reproduced.
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,
     /// What settings are compared by.
@@ -260,16 +260,22 @@ fn search(
     };
     let Search { rungs, began, trials, .. } = search;
     let full = rungs.last().map_or(0, |rung| rung.train.users.len());
-    // Members that were tried alone are no hybrids.
-    let is_complete = |trial: &&Trial| trial.users == full && trial.config.model == training.model;
-    let complete = || trials.iter().filter(is_complete);
     let default = ModelConfig::of(training.model);
-    let default_value = complete().find(|trial| trial.config == default).map(|trial| trial.value);
-    // Of equals the first, and so the default.
-    let best = complete().fold(None::<&Trial>, |best, trial| match best {
-        Some(best) if best.value >= trial.value => Some(best),
-        _ => Some(trial),
-    });
+    let mut default_value = None;
+    let mut best: Option<&Trial> = None;
+    for trial in &trials {
+        // Members that were tried alone are no hybrids.
+        if trial.users != full || trial.config.model != training.model {
+            continue;
+        }
+        if trial.config == default && default_value.is_none() {
+            default_value = Some(trial.value);
+        }
+        // Of equals the first stays, and so the default.
+        if best.is_none_or(|best| trial.value > best.value) {
+            best = Some(trial);
+        }
+    }
     let (Some(best), Some(default_value)) = (best.cloned(), default_value) else {
         return Err(TrainError::Data("no trial was finished: give a longer --budget".into()));
     };
@@ -301,14 +307,16 @@ fn rungs(split: HoldOut, seed: u64) -> Vec<HoldOut> {
         let count = users / ETA.pow(rung);
         if count >= MIN_USERS {
             let chosen: HashSet<u32> = order[..count].iter().copied().collect();
-            let of = |rows: &Interactions| {
-                rows.filter_rows(|user, _| chosen.contains(&(user as u32))).compact()
-            };
-            rungs.push(HoldOut::new(&of(&split.train), &of(&split.test)));
+            let train = rows_of_users(&split.train, &chosen);
+            rungs.push(HoldOut::new(&train, &rows_of_users(&split.test, &chosen)));
         }
     }
     rungs.push(split);
     rungs
+}
+
+fn rows_of_users(rows: &Interactions, users: &HashSet<u32>) -> Interactions {
+    rows.filter_rows(|user, _| users.contains(&(user as u32))).compact()
 }
 
 impl Search<'_> {
