@@ -8,13 +8,14 @@
 use crate::fusion::diversification::DiversifiedRequest;
 use crate::lookup::item_round::{FoundItems, WantedItems};
 use crate::lookup::looked_up::LookedUpLeaf;
+use crate::planning::planned::finds_neighbours;
 use crate::search::round::{SearchExplanation, SearchedMatrix};
 use crate::search::searching::{SearchingRequest, WireQuery};
 use marquee_core::bounds::{
     MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
 };
 use marquee_core::model::interpreter::{LeafPlan, MatrixSearch};
-use marquee_core::model::recipe::{POPULARITY_MATRIX, Recipe};
+use marquee_core::model::recipe::POPULARITY_MATRIX;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_proto::shard::v1::{Operation, Query};
 use marquee_proto::v1;
@@ -147,7 +148,8 @@ impl<'a> ExplainedRequest<'a> {
                 rows: heaviest,
                 weights: their_weights,
                 contributors: MAX_ATTRIBUTIONS,
-                name_rows: matches!(leaf.recipe, Recipe::ItemRows { .. }),
+                // Rows of users are counted and not named.
+                name_rows: !finds_neighbours(leaf.recipe),
                 ..Query::default()
             },
             filter: Some(v1::Filter { include_item_ids: ids, ..v1::Filter::default() }),
@@ -207,10 +209,10 @@ impl<'a> ExplainedRequest<'a> {
     pub(crate) fn record_answer(&mut self, topic: Topic, explanation: SearchExplanation) {
         match topic {
             Topic::Catalogue(version) => self.record_catalogue(version, explanation),
-            Topic::Leaf(leaf) => match self.leaves()[leaf].recipe {
-                Recipe::UserNeighbours { .. } => self.record_neighbours(leaf, explanation),
-                _ => self.record_carriers(leaf, explanation),
-            },
+            Topic::Leaf(leaf) if finds_neighbours(self.leaves()[leaf].recipe) => {
+                self.record_neighbours(leaf, explanation);
+            }
+            Topic::Leaf(leaf) => self.record_carriers(leaf, explanation),
         }
     }
 

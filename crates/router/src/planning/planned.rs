@@ -45,6 +45,20 @@ pub(crate) fn route(request: &RankingRequest, plan: &Plan) -> Result<Route, Rout
     Ok(plan.route(&request.surface, request.subject.id())?)
 }
 
+/// Whether a leaf of this recipe is searched twice, first for users and then for items: it sums rows of users.
+pub(crate) fn finds_neighbours(recipe: &Recipe) -> bool {
+    match recipe {
+        Recipe::UserNeighbours { .. } => true,
+        Recipe::MatrixFactorisation { .. }
+        | Recipe::Content { .. }
+        | Recipe::ItemRows { .. }
+        | Recipe::Popularity
+        | Recipe::Trending { .. }
+        | Recipe::Blend { .. }
+        | Recipe::Profiled { .. } => false,
+    }
+}
+
 impl<'a> PlannedRequest<'a> {
     /// Lays a request's route out over the versions of `shards`.
     ///
@@ -85,7 +99,7 @@ impl<'a> PlannedRequest<'a> {
         self.route.trial.is_none()
             && !self.tree.has_stages()
             && self.diversity.is_none()
-            && !leaves.any(|leaf| matches!(leaf.recipe, Recipe::UserNeighbours { .. }))
+            && !leaves.any(|leaf| finds_neighbours(leaf.recipe))
     }
 
     /// The rows that the leaves need.
