@@ -6,7 +6,7 @@ use super::metrics::Metrics;
 use super::per_user::PerUser;
 use crate::error::TrainError;
 use crate::family::Part;
-use crate::family::score::{Asker, Ranker};
+use crate::family::score::{KnownUser, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::model::recipe::Recipe;
 use serde::{Deserialize, Serialize};
@@ -86,10 +86,10 @@ impl Ranked {
         let known = evaluator
             .users()
             .iter()
-            .map(|user| gather.asker(user))
-            .collect::<Result<Vec<Option<Asker>>, TrainError>>()?;
+            .map(|user| gather.user(user))
+            .collect::<Result<Vec<Option<KnownUser>>, TrainError>>()?;
         let unknown_users = known.iter().filter(|asker| asker.is_none()).count();
-        let askers: Vec<Asker> = known.into_iter().map(Option::unwrap_or_default).collect();
+        let askers: Vec<KnownUser> = known.into_iter().map(Option::unwrap_or_default).collect();
         let names = |part: &Part| -> Vec<Vec<String>> {
             let lists = Ranker::new(part, &popularity).lists(&askers, evaluator.cutoff());
             let name = |&item: &u32| items[item as usize].to_owned();

@@ -12,7 +12,7 @@ use super::metrics::{Cutoffs, Measure};
 use crate::catalogue::over_catalogue;
 use crate::error::TrainError;
 use crate::family::ModelConfig;
-use crate::family::score::{Asker, Ranker};
+use crate::family::score::{KnownUser, Ranker};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
 use crate::progress::Progress;
@@ -102,10 +102,10 @@ fn measure(
     // A user without a row to train on is unknown.
     let asker = |id: &String| match place.get(id.as_str()) {
         Some(&user) => part.askers(&rows, &[user], args.weight).pop().unwrap_or_default(),
-        None => Asker::default(),
+        None => KnownUser::default(),
     };
     let evaluator = Evaluator::new(train.clone(), test.clone(), cutoffs.clone())?;
-    let askers: Vec<Asker> = evaluator.users().iter().map(asker).collect();
+    let askers: Vec<KnownUser> = evaluator.users().iter().map(asker).collect();
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
     let lists = Ranker::new(&part, &popularity).lists(&askers, evaluator.cutoff());
     let name = |&item: &u32| rows.items[item as usize].clone();

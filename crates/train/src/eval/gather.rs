@@ -2,7 +2,7 @@
 
 use crate::error::TrainError;
 use crate::family::Part;
-use crate::family::score::Asker;
+use crate::family::score::KnownUser;
 use marquee_bundle::{
     Bundle, BundleError, CsrInput, DenseInput, Entity, RowFormat, SearchError, SparseInput,
     SparseShape,
@@ -75,11 +75,11 @@ impl Gather<'_> {
         Ok(part)
     }
 
-    /// What the bundle knows of a user; none for an unknown user.
+    /// What the bundle knows of a user; none of an unknown one.
     ///
     /// # Errors
     /// A bundle without histories.
-    pub(super) fn asker(&self, user: &str) -> Result<Option<Asker>, TrainError> {
+    pub(super) fn user(&self, user: &str) -> Result<Option<KnownUser>, TrainError> {
         let shard = &self.bundle.shards()[shard_of(user, self.bundle.manifest().shards) as usize];
         let Some(row) = shard.users().find(user) else { return Ok(None) };
         let history = shard.sparse(HISTORY_MATRIX).map_err(|error| self.lacks(error))?;
@@ -99,11 +99,11 @@ impl Gather<'_> {
             Some(of_users) => of_users.map_err(|error| self.lacks(error))?.row(row).0.to_vec(),
             None => Vec::new(),
         };
-        Ok(Some(Asker {
+        Ok(Some(KnownUser {
             terms,
             row: Some(shard.users().ordinal(row) as usize),
             history: items.iter().zip(values).map(seen).collect(),
-            lists_seen: false,
+            ..KnownUser::default()
         }))
     }
 

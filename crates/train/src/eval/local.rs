@@ -3,9 +3,10 @@
 use super::gather::Gather;
 use crate::error::TrainError;
 use crate::family::Part;
-use crate::family::score::{Asker, Ranker};
+use crate::family::score::{KnownUser, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::hash::shard_of;
+use marquee_core::model::interpreter::{KnownRows, LeafPlan, MatrixSearch};
 use marquee_core::model::recipe::Recipe;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,9 +21,9 @@ pub struct LocalModel {
     popularity: Vec<f32>,
 }
 
-/// What a bundle knows of a user; nothing of an unknown user.
+/// What a bundle knows of a user: nothing of an unknown one.
 #[derive(Clone, Debug, Default)]
-pub struct LocalUser(Asker);
+pub struct LocalUser(KnownUser);
 
 /// What a part of a recipe is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -60,59 +61,33 @@ impl LocalModel {
         &self.part.recipe
     }
 
-    /// What it knows of a user; none for an unknown user.
+    /// What it knows of a user; none of an unknown one.
     ///
     /// # Errors
     /// A bundle without histories.
     pub fn user(&self, id: &str) -> Result<Option<LocalUser>, TrainError> {
         let dir = Path::new(self.bundle.manifest().model.as_str());
-        Ok(Gather { dir, bundle: &self.bundle }.asker(id)?.map(LocalUser))
+        Ok(Gather { dir, bundle: &self.bundle }.user(id)?.map(LocalUser))
     }
 
-    /// Whether a part of its recipe knows a taste of the user.
-    pub fn knows_taste(&self, part: &Recipe, user: &LocalUser) -> bool {
-        self.ranker().knows_taste(part, &user.0)
+    /// What a user has seen, by item id.
+    pub fn seen<'a>(&'a self, user: &'a LocalUser) -> impl Iterator<Item = &'a str> {
+        user.0.history.iter().map(|seen| self.items[seen.ordinal as usize].as_str())
     }
 
-    /// The best items by a part of its recipe.
-    pub fn list(&self, part: &Recipe, user: &LocalUser, scope: LocalScope<'_>) -> LocalList {
-        self.scoped(scope, user, |asker, count| {
-            self.ranker()
-                .leaf_of(part, std::slice::from_ref(asker), count)
-                .pop()
-                .unwrap_or_default()
-        })
+    /// Leaves out items that other models know as seen, by id, from all lists of a user.
+    pub fn leave_out<'a>(&self, user: &mut LocalUser, ids: impl IntoIterator<Item = &'a str>) {
+        user.0.seen_elsewhere.extend(ids.into_iter().filter_map(|id| self.ordinal(id)));
     }
 
-    /// The best items by what users of the same attributes like; none where the user has no known attribute.
-    pub fn by_profile(&self, user: &LocalUser, scope: LocalScope<'_>) -> Option<LocalList> {
-        let ranker = self.ranker();
-        let list = |asker: &Asker, count| ranker.profile_of(asker, count);
-        list(&user.0, 1)?;
-        Some(self.scoped(scope, user, |asker, count| list(asker, count).unwrap_or_default()))
+    /// What runs searches over it, for many users.
+    pub fn ranker(&self) -> LocalRanker<'_> {
+        LocalRanker { model: self, ranker: Ranker::new(&self.part, &self.popularity) }
     }
 
     /// The number of an item; none if it has none of this id.
     pub fn ordinal(&self, item_id: &str) -> Option<u32> {
         self.ordinals.get(item_id).copied()
-    }
-
-    /// The best items of the weighted sum of these rows of the matrix of `part`, a recipe of item rows; of
-    /// others none.
-    pub fn sum(
-        &self,
-        part: &Recipe,
-        (rows, weights): (&[u32], &[f32]),
-        user: &LocalUser,
-        scope: LocalScope<'_>,
-    ) -> Option<LocalList> {
-        let Recipe::ItemRows { matrix, .. } = part else { return None };
-        let ranker = self.ranker();
-        Some(
-            self.scoped(scope, user, |asker, count| {
-                ranker.sum_of(matrix, rows, weights, asker, count)
-            }),
-        )
     }
 
     /// What it knows of an item: its row of a dense matrix, empty if that has no name, and its tags; none if
@@ -125,30 +100,49 @@ impl LocalModel {
         let tags = shard.labels().tags_of(row).map(String::from).collect();
         Some((vector.unwrap_or_default(), tags))
     }
+}
 
-    /// The most popular items.
-    pub fn popular(&self, user: &LocalUser, scope: LocalScope<'_>) -> LocalList {
-        self.list(&Recipe::Popularity, user, scope)
+/// A model whose searches can be run.
+pub struct LocalRanker<'a> {
+    model: &'a LocalModel,
+    ranker: Ranker<'a>,
+}
+
+impl LocalRanker<'_> {
+    /// The rows that the model knows of a user, for the [`interpreter`](marquee_core::model::interpreter).
+    pub fn rows<'u>(&'u self, user: &'u LocalUser) -> impl KnownRows + use<'u> {
+        self.ranker.rows(&user.0)
     }
 
-    fn ranker(&self) -> Ranker<'_> {
-        Ranker::new(&self.part, &self.popularity)
+    /// The best items of a leaf with this plan; none of a chain's, which waits for rows.
+    pub fn list(&self, plan: &LeafPlan<'_>, user: &LocalUser, scope: LocalScope<'_>) -> LocalList {
+        self.scoped(scope, user, |user, count| self.ranker.list(plan, user, count))
+    }
+
+    /// The best items of a search for items.
+    pub fn search(
+        &self,
+        search: &MatrixSearch<'_>,
+        user: &LocalUser,
+        scope: LocalScope<'_>,
+    ) -> LocalList {
+        self.scoped(scope, user, |user, count| self.ranker.list_of_search(search, user, count))
     }
 
     fn scoped(
         &self,
         LocalScope { count, only }: LocalScope<'_>,
         user: &LocalUser,
-        list: impl FnOnce(&Asker, usize) -> Vec<(u32, f32)>,
+        list: impl FnOnce(&KnownUser, usize) -> Vec<(u32, f32)>,
     ) -> LocalList {
-        let named =
-            |(item, score): (u32, f32)| (self.items[item as usize].clone(), f64::from(score));
+        let items = &self.model.items;
+        let named = |(item, score): (u32, f32)| (items[item as usize].clone(), f64::from(score));
         match only {
             None => list(&user.0, count).into_iter().map(named).collect(),
             Some(only) => {
                 let only: HashSet<&str> = only.iter().map(String::as_str).collect();
-                let asker = Asker { lists_seen: true, ..user.0.clone() };
-                let all = list(&asker, self.items.len()).into_iter().map(named);
+                let all = KnownUser { include_seen: true, ..user.0.clone() };
+                let all = list(&all, items.len()).into_iter().map(named);
                 all.filter(|(id, _)| only.contains(id.as_str())).take(count).collect()
             }
         }

@@ -32,6 +32,6 @@ pub(crate) use gather::Gather;
 pub(crate) use hold_out::evaluate_lists;
 pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
-pub use local::{LocalList, LocalModel, LocalScope, LocalUser};
+pub use local::{LocalList, LocalModel, LocalRanker, LocalScope, LocalUser};
 pub use metrics::{Cutoffs, Measure, Metrics};
 pub use per_user::{PerUser, UserRow};

@@ -182,7 +182,7 @@ fn coefficients(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::family::score::{Asker, Ranker};
+    use crate::family::score::{KnownUser, Ranker};
     use crate::interactions::{Duplicates, RawRow};
 
     /// Users 1 and 2 are of the north and like x, 4 and 5 of the south and like y; 3 and 6 are described only.
@@ -264,7 +264,7 @@ mod tests {
         }
         // 3, of whom only the region is known, gets y first; of whom nothing is known, what is popular.
         let list = |terms: &[u32]| {
-            let asker = Asker { terms: terms.to_vec(), ..Asker::default() };
+            let asker = KnownUser { terms: terms.to_vec(), ..KnownUser::default() };
             Ranker::new(&part, &[2.0, 1.0]).lists(&[asker], 2).remove(0)
         };
         assert_eq!(list(&[1, 3]), [1, 0]);

@@ -1,6 +1,6 @@
 //! Families on real splits against what peers reach there, where the data is at hand.
 
-use super::score::{Asker, Ranker};
+use super::score::{KnownUser, Ranker};
 use super::*;
 use crate::catalogue::with_catalogue;
 use crate::eval::{Metrics, evaluate_lists, users_to_evaluate};
@@ -132,9 +132,9 @@ fn a_fold_in_finds_what_a_trained_row_finds() {
         let users = users_to_evaluate(&split.hold_out, 64, None, 1);
         let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
         let known = part.askers(rows, &users, Weight::None);
-        let new: Vec<Asker> =
-            known.iter().map(|asker| Asker { row: None, ..asker.clone() }).collect();
-        let recall = |askers: &[Asker]| {
+        let new: Vec<KnownUser> =
+            known.iter().map(|asker| KnownUser { row: None, ..asker.clone() }).collect();
+        let recall = |askers: &[KnownUser]| {
             let lists = Ranker::new(&part, &popularity).lists(askers, 20);
             evaluate_lists(&split.hold_out, &users, &lists, 20).recall
         };

@@ -1,52 +1,57 @@
-//! Recipes executed in memory, over the matrices of a [`Part`]: what a router and its shards would
-//! answer, without them.
+//! Plans executed in memory, over the matrices of a [`Part`]: what a router and its shards would answer, without
+//! them.
 //!
-//! A recipe lists candidates by score, best first, equal ones by smaller item. Those of a search for
-//! vectors are all items; those of a row-sum the items in which any of the rows has an entry, be the sum
-//! what it may. What the user has seen is none. A blend takes the best of each member, [`BLEND_DEPTH`] or more, scales
-//! their scores to 0..1 within that list, and adds them up by weight, as
-//! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does. Lists that are too short end with what
-//! is popular.
+//! What each leaf of a recipe searches is decided by the [`interpreter`](marquee_core::model::interpreter), as in
+//! routers; this module only runs the searches. A search lists candidates by score, best first, equal ones by
+//! smaller item. Those of a search for vectors are all items. Those of a row-sum are the items in which any of the
+//! rows has an entry, whatever the sum is. What the user has seen is not listed. A blend takes the best of each
+//! member, [`BLEND_DEPTH`] or more, scales their scores to 0..1 within that list, and adds them up by weight, as
+//! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does.
 
 use super::part::Part;
 use super::sparse::Sums;
 use crate::als::scores;
 use crate::eval::rank::{popularity_order, select_best};
 use marquee_bundle::{CsrInput, DenseInput};
-use marquee_core::model::fold_in::{NewItem, fold_in};
-use marquee_core::model::recipe::{
-    BLEND_DEPTH, BlendMember, FoldIn, NeighbourSearch, Profile, Recipe, Seen,
+use marquee_core::model::interpreter::{
+    Decision, Filling, KnownRows, Leaf, LeafPlan, MatrixSearch, Model, Request, RowOf, UserHistory,
+    UserRequest, VectorMeasure, decide, plan_for_user,
 };
+use marquee_core::model::recipe::{BLEND_DEPTH, Profile, Recipe, Seen};
 use marquee_core::ranking::fuse;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Askers whose scores are computed at a time a thread.
-const ASKERS_PER_BLOCK: usize = 32;
+/// Users whose scores are computed at a time a thread.
+const USERS_PER_BLOCK: usize = 32;
 
 /// One candidate.
 pub(crate) type Scored = (u32, f32);
 
-/// Who asks.
+/// What is known of a user.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asker {
-    /// The user's row of matrices by user; none for somebody who came after training.
+pub(crate) struct KnownUser {
+    /// The user's row of matrices by user; none for a user who came after training.
     pub(crate) row: Option<usize>,
-    /// What the user has seen, by ascending item: it speaks for others, and is not recommended again.
+    /// What the user has seen, by ascending item.
     pub(crate) history: Vec<Seen>,
-    /// The terms of what else is known, that of everybody among them.
+    /// The terms of the user's attributes, that of all users among them.
     pub(crate) terms: Vec<u32>,
-    /// Whether lists are to hold what the asker has seen too.
-    pub(crate) lists_seen: bool,
+    /// Items that other models know as seen: they are not listed either.
+    pub(crate) seen_elsewhere: HashSet<u32>,
+    /// Whether lists may have what the user has seen.
+    pub(crate) include_seen: bool,
 }
 
-impl Asker {
-    fn has_seen(&self, item: u32) -> bool {
-        !self.lists_seen && self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok()
+impl KnownUser {
+    fn may_be_listed(&self, item: u32) -> bool {
+        let is_seen = || self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok();
+        self.include_seen || !(is_seen() || self.seen_elsewhere.contains(&item))
     }
 }
 
-/// Executes the recipe of a part.
+/// Executes the plans of a part's recipe.
 pub(crate) struct Ranker<'a> {
     recipe: &'a Recipe,
     dense: HashMap<&'a str, &'a DenseInput>,
@@ -54,6 +59,35 @@ pub(crate) struct Ranker<'a> {
     /// All items, most popular first, and how popular each is.
     order: Vec<u32>,
     popularity: &'a [f32],
+}
+
+/// The rows of a part that are known of a user.
+#[derive(Clone, Copy)]
+pub(crate) struct PartRows<'a> {
+    ranker: &'a Ranker<'a>,
+    user: &'a KnownUser,
+}
+
+impl KnownRows for PartRows<'_> {
+    fn ordinal(&self, of: RowOf) -> Option<u32> {
+        match of {
+            RowOf::Subject => self.user.row.map(|row| row as u32),
+            RowOf::Past(item) => Some(item),
+            RowOf::Recent(_) | RowOf::Term(_) => None,
+        }
+    }
+
+    fn vector(&self, of: RowOf, matrix: &str) -> Option<&[f32]> {
+        Some(row_of(self.ranker.dense[matrix], self.ordinal(of)? as usize))
+    }
+
+    fn history(&self) -> Cow<'_, [Seen]> {
+        Cow::Borrowed(&self.user.history)
+    }
+
+    fn terms(&self, _matrix: &str) -> &[u32] {
+        &self.user.terms
+    }
 }
 
 /// The memory of one thread.
@@ -80,297 +114,234 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    /// The `count` best items for each asker that the asker hasn't seen, best first.
-    pub(crate) fn lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<u32>> {
-        let block = |scratch: &mut Scratch, askers: &[Asker]| -> Vec<Vec<u32>> {
-            let (recipe, profile) = match self.recipe {
-                Recipe::Profiled { recipe, profile } => (recipe.as_ref(), Some(profile)),
-                recipe => (recipe, None),
-            };
-            let lists = match recipe {
-                Recipe::Blend { members } => {
-                    let mut fused = vec![Fused::default(); askers.len()];
-                    let mut has_taste = vec![false; askers.len()];
-                    let depth = fuse::depth(count, BLEND_DEPTH);
-                    for member in members {
-                        let lists = self.leaf(&member.recipe, askers, depth, scratch);
-                        for (n, list) in lists.iter().enumerate() {
-                            has_taste[n] |= member.recipe.is_personal() && !list.is_empty();
-                            fused[n].add(&scaled(list), member.weight);
-                        }
-                    }
-                    // For who has no taste, what such people like, or what is popular, stands in for the first who would know it.
-                    let personal = members.iter().find(|member| member.recipe.is_personal());
-                    if let Some(BlendMember { weight, .. }) = personal {
-                        let mut lists = self.leaf(&Recipe::Popularity, askers, depth, scratch);
-                        self.by_profile(profile, askers, depth, &mut lists, scratch);
-                        let strangers = (0..askers.len()).filter(|&n| !has_taste[n]);
-                        strangers.for_each(|n| fused[n].add(&scaled(&lists[n]), *weight));
-                    }
-                    fused.into_iter().map(|fused| fused.best(count)).collect()
-                }
-                leaf => {
-                    let mut lists = self.leaf(leaf, askers, count, scratch);
-                    let mut by_profile: Vec<Vec<Scored>> = vec![Vec::new(); askers.len()];
-                    self.by_profile(profile, askers, count, &mut by_profile, scratch);
-                    for (list, by_profile) in lists.iter_mut().zip(by_profile) {
-                        if list.is_empty() {
-                            *list = by_profile;
-                        }
-                    }
-                    let items =
-                        |list: Vec<Scored>| list.into_iter().map(|(item, _)| item).collect();
-                    lists.into_iter().map(items).collect::<Vec<Vec<u32>>>()
-                }
-            };
-            let pairs = lists.into_iter().zip(askers);
-            pairs.map(|(list, asker)| self.fill(list, asker, count)).collect()
-        };
-        let blocks: Vec<Vec<Vec<u32>>> = askers
-            .par_chunks(ASKERS_PER_BLOCK)
-            .map_init(Scratch::default, |scratch, askers| block(scratch, askers))
+    /// What the part knows of a user.
+    pub(crate) fn rows(&'a self, user: &'a KnownUser) -> PartRows<'a> {
+        PartRows { ranker: self, user }
+    }
+
+    /// The `count` best items for each user that the user hasn't seen, best first.
+    pub(crate) fn lists(&self, users: &[KnownUser], count: usize) -> Vec<Vec<u32>> {
+        let blocks: Vec<Vec<Vec<u32>>> = users
+            .par_chunks(USERS_PER_BLOCK)
+            .map_init(Scratch::default, |scratch, users| self.lists_of_block(users, count, scratch))
             .collect();
         blocks.into_iter().flatten().collect()
     }
 
-    /// Puts what people of their attributes like into the lists of those of whom any are known.
-    fn by_profile(
+    fn lists_of_block(
         &self,
-        profile: Option<&Profile>,
-        askers: &[Asker],
+        users: &[KnownUser],
         count: usize,
-        lists: &mut [Vec<Scored>],
         scratch: &mut Scratch,
-    ) {
-        let Some(profile) = profile else { return };
-        let matrix = self.sparse[profile.matrix.as_str()];
-        // Everybody has one term.
-        for (asker, list) in askers.iter().zip(lists).filter(|(asker, _)| asker.terms.len() > 1) {
-            let weights = vec![1.0; asker.terms.len()];
-            let allowed = |item| !asker.has_seen(item);
-            *list = row_sum(matrix, &asker.terms, &weights, allowed, count, &mut scratch.sums);
+    ) -> Vec<Vec<u32>> {
+        let parts = self.recipe.parts();
+        let profile = self.recipe.profile();
+        let leaf = |&(recipe, _): &(_, f64)| Leaf { version: 0, recipe, is_chained: false };
+        let leaves: Vec<Leaf<'_>> = parts.iter().map(leaf).collect();
+        let decisions: Vec<Decision<'_>> =
+            users.iter().map(|user| self.decide(&leaves, profile, user)).collect();
+        let of_leaf = |n: usize| decisions.iter().map(|it| &it.plans[n]).collect::<Vec<_>>();
+        let lists: Vec<Vec<u32>> = if parts.len() == 1 {
+            let lists = self.run_all(&of_leaf(0), users, count, scratch);
+            lists.into_iter().map(items_of).collect()
+        } else {
+            let mut fused = vec![Fused::default(); users.len()];
+            let depth = fuse::depth(count, BLEND_DEPTH);
+            for (n, (_, weight)) in parts.iter().enumerate() {
+                let lists = self.run_all(&of_leaf(n), users, depth, scratch);
+                for (fused, list) in fused.iter_mut().zip(lists) {
+                    fused.add(&scaled(&list), *weight);
+                }
+            }
+            fused.into_iter().map(|fused| fused.best(count)).collect()
+        };
+        let mut filled = Vec::with_capacity(users.len());
+        for ((mut list, user), decision) in lists.into_iter().zip(users).zip(decisions) {
+            if let Some(filling) = &decision.filling
+                && list.len() < count
+            {
+                let listed: HashSet<u32> = list.iter().copied().collect();
+                let more = self.filling(filling, user, count + list.len(), scratch);
+                let more = more.into_iter().filter(|item| !listed.contains(item));
+                list.extend(more.take(count - listed.len()));
+            }
+            filled.push(list);
         }
+        filled
     }
 
-    /// The `count` best candidates of a recipe that is no blend, for each asker.
-    pub(crate) fn leaf_lists(&self, askers: &[Asker], count: usize) -> Vec<Vec<Scored>> {
-        let blocks: Vec<Vec<Vec<Scored>>> = askers
-            .par_chunks(ASKERS_PER_BLOCK)
-            .map_init(Scratch::default, |scratch, askers| {
-                self.leaf(self.recipe, askers, count, scratch)
+    fn decide<'p>(
+        &self,
+        leaves: &[Leaf<'p>],
+        profile: Option<&'p Profile>,
+        user: &KnownUser,
+    ) -> Decision<'p> {
+        let request = UserRequest { include_seen: user.include_seen, ..UserRequest::default() };
+        let models = BTreeMap::from([(0, Model { profile, rows: self.rows(user) })]);
+        decide(&Request::User(request), leaves, &models)
+    }
+
+    /// The items that continue a short list, best first, each once: at least `count` if there are as many.
+    fn filling(
+        &self,
+        filling: &Filling<'_>,
+        user: &KnownUser,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<u32> {
+        let Some(profile) = &filling.profile else { return items_of(self.popular(user, count)) };
+        let mut all = items_of(self.search(profile, user, count, scratch));
+        let listed: HashSet<u32> = all.iter().copied().collect();
+        let popular = items_of(self.popular(user, count));
+        all.extend(popular.into_iter().filter(|item| !listed.contains(item)));
+        all
+    }
+
+    /// The `count` best candidates of a recipe that is no blend, for each user: none for users of whom it knows no
+    /// preference.
+    pub(crate) fn leaf_lists(&self, users: &[KnownUser], count: usize) -> Vec<Vec<Scored>> {
+        let blocks: Vec<Vec<Vec<Scored>>> = users
+            .par_chunks(USERS_PER_BLOCK)
+            .map_init(Scratch::default, |scratch, users| {
+                let mut plans = Vec::with_capacity(users.len());
+                for user in users {
+                    let rows = self.rows(user);
+                    plans.push(plan_for_user(self.recipe, &rows, &UserHistory::of(&rows, 0)));
+                }
+                self.run_all(&plans.iter().collect::<Vec<_>>(), users, count, scratch)
             })
             .collect();
         blocks.into_iter().flatten().collect()
     }
 
-    /// The best candidates of a part of the recipe, for each asker.
-    pub(crate) fn leaf_of(
-        &self,
-        part: &Recipe,
-        askers: &[Asker],
-        count: usize,
-    ) -> Vec<Vec<Scored>> {
-        self.leaf(part, askers, count, &mut Scratch::default())
+    /// The `count` best candidates of a leaf with this plan, best first; none of a chain's, which waits for rows.
+    pub(crate) fn list(&self, plan: &LeafPlan<'_>, user: &KnownUser, count: usize) -> Vec<Scored> {
+        let users = std::slice::from_ref(user);
+        self.run_all(&[plan], users, count, &mut Scratch::default()).pop().unwrap_or_default()
     }
 
-    /// The best candidates of a weighted sum of rows of a matrix.
-    pub(crate) fn sum_of(
+    /// The `count` best items of a search for items, best first.
+    pub(crate) fn list_of_search(
         &self,
-        matrix: &str,
-        rows: &[u32],
-        weights: &[f32],
-        asker: &Asker,
+        search: &MatrixSearch<'_>,
+        user: &KnownUser,
         count: usize,
     ) -> Vec<Scored> {
-        let allowed = |item| !asker.has_seen(item);
-        row_sum(self.sparse[matrix], rows, weights, allowed, count, &mut Sums::default())
+        self.search(search, user, count, &mut Scratch::default())
     }
 
-    /// What people of the asker's attributes like; none if none are known, or the recipe does not ask.
-    pub(crate) fn profile_of(&self, asker: &Asker, count: usize) -> Option<Vec<Scored>> {
-        let profile = self.recipe.profile().filter(|_| asker.terms.len() > 1);
-        let mut lists = vec![Vec::new()];
-        let askers = std::slice::from_ref(asker);
-        self.by_profile(Some(profile?), askers, count, &mut lists, &mut Scratch::default());
-        lists.pop()
+    /// The `count` most popular items.
+    pub(crate) fn popular(&self, user: &KnownUser, count: usize) -> Vec<Scored> {
+        let items = self.order.iter().filter(|item| user.may_be_listed(**item));
+        items.take(count).map(|&item| (item, self.popularity[item as usize])).collect()
     }
 
-    /// Whether a part of the recipe knows a taste of the asker: whether a router would ask it.
-    pub(crate) fn knows_taste(&self, part: &Recipe, asker: &Asker) -> bool {
-        let points = |vector: Option<Vec<f32>>| {
-            vector.is_some_and(|vector| vector.iter().any(|x| *x != 0.0))
-        };
-        let row = |matrix: &str| asker.row.map(|row| row_of(self.dense[matrix], row).to_vec());
-        let items = |matrix: &str| self.dense[matrix];
-        match part {
-            Recipe::MatrixFactorisation { user_factors, item_factors, fold_in } => {
-                points(row(user_factors).or_else(|| {
-                    self.folded(fold_in.as_ref()?, items(item_factors), &asker.history)
-                }))
-            }
-            Recipe::Content { user_topics, item_topics, .. } => points(
-                row(user_topics).or_else(|| sum_of_liked(items(item_topics), &asker.history)),
-            ),
-            Recipe::UserNeighbours { by: NeighbourSearch::Vectors { user_factors }, .. } => {
-                points(row(user_factors))
-            }
-            part => part.history().is_some_and(|h| !h.weigh(&asker.history).0.is_empty()),
-        }
-    }
-
-    fn fill(&self, mut list: Vec<u32>, asker: &Asker, count: usize) -> Vec<u32> {
-        if list.len() < count {
-            let had = list.clone();
-            let rest =
-                self.order.iter().filter(|item| !had.contains(item) && !asker.has_seen(**item));
-            list.extend(rest.take(count - had.len()));
-        }
-        list
-    }
-
-    fn leaf(
+    /// The lists of one leaf, given its plan for each user: searches by vectors are one product of matrices.
+    fn run_all(
         &self,
-        recipe: &Recipe,
-        askers: &[Asker],
+        plans: &[&LeafPlan<'_>],
+        users: &[KnownUser],
         count: usize,
         scratch: &mut Scratch,
     ) -> Vec<Vec<Scored>> {
-        match recipe {
-            Recipe::MatrixFactorisation { user_factors, item_factors, fold_in } => {
-                let (users, items) =
-                    (self.dense[user_factors.as_str()], self.dense[item_factors.as_str()]);
-                let vector = |asker: &Asker| match (asker.row, fold_in) {
-                    (Some(row), _) => Some(row_of(users, row).to_vec()),
-                    (None, Some(fold_in)) => self.folded(fold_in, items, &asker.history),
-                    (None, None) => None,
-                };
-                nearest(items, askers, vector, count, scratch)
+        let mut lists = vec![Vec::new(); users.len()];
+        let mut nearest: HashMap<&str, Vec<(usize, &[f32])>> = HashMap::new();
+        for (n, (&plan, user)) in plans.iter().zip(users).enumerate() {
+            if let LeafPlan::Search(MatrixSearch::DenseTopK {
+                matrix,
+                vector,
+                measure: VectorMeasure::InnerProduct,
+            }) = plan
+            {
+                nearest.entry(matrix).or_default().push((n, vector));
+            } else {
+                lists[n] = self.run(plan, user, count, scratch);
             }
-            Recipe::Content { user_topics, item_topics, .. } => {
-                let (users, items) =
-                    (self.dense[user_topics.as_str()], self.dense[item_topics.as_str()]);
-                let vector = |asker: &Asker| match asker.row {
-                    Some(row) => Some(row_of(users, row).to_vec()),
-                    None => sum_of_liked(items, &asker.history),
-                };
-                nearest(items, askers, vector, count, scratch)
+        }
+        for (matrix, vectors) in nearest {
+            let items = self.dense[matrix];
+            let rows = items.data.len() / items.rank;
+            scratch.vectors.clear();
+            for (_, vector) in &vectors {
+                scratch.vectors.extend_from_slice(vector);
             }
-            Recipe::ItemRows { matrix, history } => {
-                let matrix = self.sparse[matrix.as_str()];
-                let list = |asker: &Asker| {
-                    let (rows, weights) = history.weigh(&asker.history);
-                    row_sum(
-                        matrix,
-                        &rows,
-                        &weights,
-                        |item| !asker.has_seen(item),
-                        count,
-                        &mut scratch.sums,
-                    )
-                };
-                askers.iter().map(list).collect()
+            scratch.block.resize(vectors.len() * rows, 0.0);
+            scores(&scratch.vectors, &items.data, items.rank, &mut scratch.block);
+            for ((n, _), scores) in vectors.iter().zip(scratch.block.chunks_exact_mut(rows)) {
+                lists[*n] = best_listed(scores, &users[*n], count);
             }
-            Recipe::UserNeighbours { by, histories, neighbours } => {
-                let histories = self.sparse[histories.as_str()];
-                let similar = self.similar_users(by, askers, *neighbours as usize, scratch);
-                let list = |(asker, similar): (&Asker, Vec<Scored>)| {
-                    // Who is unlike the asker says nothing.
-                    let similar = similar.into_iter().filter(|(_, similarity)| *similarity > 0.0);
-                    let (rows, weights): (Vec<u32>, Vec<f32>) = similar.unzip();
-                    row_sum(
-                        histories,
-                        &rows,
-                        &weights,
-                        |item| !asker.has_seen(item),
-                        count,
-                        &mut scratch.sums,
-                    )
-                };
-                askers.iter().zip(similar).map(list).collect()
+        }
+        lists
+    }
+
+    fn run(
+        &self,
+        plan: &LeafPlan<'_>,
+        user: &KnownUser,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<Scored> {
+        match plan {
+            LeafPlan::Search(search) | LeafPlan::Profile(search) => {
+                self.search(search, user, count, scratch)
             }
-            Recipe::Popularity => {
-                let list = |asker: &Asker| {
-                    let unseen = self.order.iter().filter(|item| !asker.has_seen(**item));
-                    unseen.take(count).map(|&item| (item, self.popularity[item as usize])).collect()
-                };
-                askers.iter().map(list).collect()
+            LeafPlan::Neighbours(neighbours) => {
+                let found = self.search_where(
+                    &neighbours.search,
+                    |other| neighbours.user != Some(other),
+                    neighbours.count as usize,
+                    scratch,
+                );
+                self.search(&neighbours.items(&found), user, count, scratch)
             }
-            Recipe::Trending { matrix } => {
-                let row = self.sparse[matrix.as_str()];
-                let list = |asker: &Asker| {
-                    row_sum(
-                        row,
-                        &[0],
-                        &[1.0],
-                        |item| !asker.has_seen(item),
-                        count,
-                        &mut scratch.sums,
-                    )
-                };
-                askers.iter().map(list).collect()
-            }
-            // Members of blends are no blends, and no profiles: `Recipe::check` says so.
-            Recipe::Blend { .. } | Recipe::Profiled { .. } => vec![Vec::new(); askers.len()],
+            LeafPlan::Popularity => self.popular(user, count),
+            LeafPlan::Chained | LeafPlan::Nothing => Vec::new(),
         }
     }
 
-    fn similar_users(
+    fn search(
         &self,
-        by: &NeighbourSearch,
-        askers: &[Asker],
+        search: &MatrixSearch<'_>,
+        user: &KnownUser,
         count: usize,
         scratch: &mut Scratch,
-    ) -> Vec<Vec<Scored>> {
-        match by {
-            NeighbourSearch::Histories { matrix, history } => {
-                let matrix = self.sparse[matrix.as_str()];
-                let list = |asker: &Asker| {
-                    let (rows, weights) = history.weigh(&asker.history);
-                    let other = |user: u32| asker.row != Some(user as usize);
-                    row_sum(matrix, &rows, &weights, other, count, &mut scratch.sums)
-                };
-                askers.iter().map(list).collect()
+    ) -> Vec<Scored> {
+        self.search_where(search, |item| user.may_be_listed(item), count, scratch)
+    }
+
+    /// The best of those that may be listed.
+    fn search_where(
+        &self,
+        search: &MatrixSearch<'_>,
+        may_be_listed: impl Fn(u32) -> bool,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<Scored> {
+        match search {
+            MatrixSearch::RowSum { matrix, rows, weights } => {
+                row_sum(self.sparse[matrix], rows, weights, may_be_listed, count, &mut scratch.sums)
             }
-            NeighbourSearch::Vectors { user_factors } => {
-                let users = self.dense[user_factors.as_str()];
-                let list = |asker: &Asker| -> Vec<Scored> {
-                    let Some(row) = asker.row else { return Vec::new() };
-                    let mine = row_of(users, row);
-                    let length = dot(mine, mine).sqrt();
-                    let others = users.data.chunks_exact(users.rank).enumerate();
-                    let cosine = |(other, theirs): (usize, &[f32])| {
-                        let lengths = length * dot(theirs, theirs).sqrt();
-                        let cosine = dot(mine, theirs) / lengths;
-                        (other != row && lengths > 0.0).then_some((other as u32, cosine as f32))
+            MatrixSearch::DenseTopK { matrix, vector, measure } => {
+                let DenseInput { rank, data, .. } = self.dense[matrix];
+                let length = dot(vector, vector).sqrt();
+                let mut all = Vec::new();
+                for (other, row) in (0..).zip(data.chunks_exact(*rank)) {
+                    let lengths = match measure {
+                        VectorMeasure::InnerProduct => 1.0,
+                        VectorMeasure::Cosine => length * dot(row, row).sqrt(),
                     };
-                    best(others.filter_map(cosine).collect(), count)
-                };
-                askers.iter().map(list).collect()
+                    if may_be_listed(other) && lengths > 0.0 {
+                        all.push((other, (dot(vector, row) / lengths) as f32));
+                    }
+                }
+                best(all, count)
             }
         }
     }
-
-    /// The vector of somebody new; none for who likes nothing.
-    fn folded(&self, folding: &FoldIn, items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
-        let fold = self.dense[folding.matrix.as_str()];
-        let new_item = |item| NewItem { factors: row_of(items, item), fold: row_of(fold, item) };
-        let new: Vec<NewItem<'_>> = liked(history).map(new_item).collect();
-        let nobody = vec![0.0; items.rank];
-        (!new.is_empty()).then(|| fold_in(&nobody, &new, folding.confidence))?
-    }
 }
 
-fn liked(history: &[Seen]) -> impl Iterator<Item = usize> {
-    history.iter().filter(|seen| seen.value > 0.0).map(|seen| seen.ordinal as usize)
-}
-
-fn sum_of_liked(items: &DenseInput, history: &[Seen]) -> Option<Vec<f32>> {
-    let mut sum: Option<Vec<f32>> = None;
-    for item in liked(history) {
-        let sum = sum.get_or_insert_with(|| vec![0.0; items.rank]);
-        sum.iter_mut().zip(row_of(items, item)).for_each(|(sum, &x)| *sum += x);
-    }
-    sum
+fn items_of(list: Vec<Scored>) -> Vec<u32> {
+    list.into_iter().map(|(item, _)| item).collect()
 }
 
 fn row_of(matrix: &DenseInput, row: usize) -> &[f32] {
@@ -381,37 +352,17 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-/// The items of greatest inner product with each asker's vector; nothing for who has none.
-fn nearest(
-    items: &DenseInput,
-    askers: &[Asker],
-    vector: impl Fn(&Asker) -> Option<Vec<f32>>,
-    count: usize,
-    scratch: &mut Scratch,
-) -> Vec<Vec<Scored>> {
-    let rows = items.data.len() / items.rank;
-    scratch.vectors.clear();
-    let mut known = Vec::with_capacity(askers.len());
-    for asker in askers {
-        // Without a direction all items are alike, and nothing is known.
-        let vector = vector(asker).filter(|vector| vector.iter().any(|x| *x != 0.0));
-        known.push(vector.is_some());
-        scratch.vectors.extend(vector.unwrap_or_else(|| vec![0.0; items.rank]));
+/// The best of the scores of all items that may be listed for a user. The scores of the others are lost.
+fn best_listed(scores: &mut [f32], user: &KnownUser, count: usize) -> Vec<Scored> {
+    if !user.include_seen {
+        for seen in &user.history {
+            scores[seen.ordinal as usize] = f32::NEG_INFINITY;
+        }
+        for &item in &user.seen_elsewhere {
+            scores[item as usize] = f32::NEG_INFINITY;
+        }
     }
-    scratch.block.resize(askers.len() * rows, 0.0);
-    scores(&scratch.vectors, &items.data, items.rank, &mut scratch.block);
-    let lists = askers.iter().zip(known).zip(scratch.block.chunks_exact_mut(rows));
-    let list = |((asker, known), scores): ((&Asker, bool), &mut [f32])| {
-        if !known {
-            return Vec::new();
-        }
-        if !asker.lists_seen {
-            let seen = asker.history.iter().map(|seen| seen.ordinal as usize);
-            seen.for_each(|item| scores[item] = f32::NEG_INFINITY);
-        }
-        select_best(scores, count)
-    };
-    lists.map(list).collect()
+    select_best(scores, count)
 }
 
 /// The best columns of a weighted sum of rows, of those that are allowed.

@@ -1,6 +1,6 @@
 //! Each family on tables small enough to compute by hand, and what holds for all of them.
 
-use super::score::{Asker, Ranker};
+use super::score::{KnownUser, Ranker};
 use super::*;
 use crate::csr::Csr;
 use crate::error::TrainError;
@@ -285,8 +285,8 @@ fn folding_in_is_what_training_gives() {
         let popularity = vec![1.0; 12];
         let ranker = Ranker::new(&part, &popularity);
         let known = part.askers(&rows, &[0, 1, 2, 3], Weight::None);
-        let new: Vec<Asker> =
-            known.iter().map(|asker| Asker { row: None, ..asker.clone() }).collect();
+        let new: Vec<KnownUser> =
+            known.iter().map(|asker| KnownUser { row: None, ..asker.clone() }).collect();
         for (known, new) in ranker.leaf_lists(&known, 12).iter().zip(ranker.leaf_lists(&new, 12)) {
             for (item, score) in known {
                 let (_, other) = new.iter().find(|(other, _)| other == item).expect("listed");
@@ -358,7 +358,7 @@ fn a_new_user_is_served_by_history_alone() {
     let rows = preferences(60, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     let seen = |ordinal| Seen { ordinal, value: 1.0, age: 0 };
-    let asker = Asker { history: vec![seen(3), seen(7)], ..Asker::default() };
+    let asker = KnownUser { history: vec![seen(3), seen(7)], ..KnownUser::default() };
     for kind in [
         ModelKind::Mf,
         ModelKind::ItemKnn,
@@ -388,7 +388,7 @@ fn an_unknown_user_of_a_blend_gets_what_is_popular() {
     let mut popularity = vec![0.0; 20];
     (popularity[7], popularity[4], popularity[11]) = (3.0, 2.0, 1.0);
     let list = |history| {
-        let asker = Asker { history, ..Asker::default() };
+        let asker = KnownUser { history, ..KnownUser::default() };
         Ranker::new(&part, &popularity).lists(&[asker], 3).remove(0)
     };
     assert_eq!(list(Vec::new()), [7, 4, 11]);

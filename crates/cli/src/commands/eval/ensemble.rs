@@ -5,13 +5,13 @@ mod leaves;
 
 use crate::message;
 use anyhow::{Context as _, bail};
-use leaves::{Leaves, leaves};
+use leaves::{UserModel, leaves, share_seen};
 use marquee_core::ensemble::{EnsembleNode, validate};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, Quality, Surface};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::ensemble::ensemble_from_pb;
-use marquee_train::eval::{Evaluator, ListReport, LocalModel, LocalUser, PerUser};
+use marquee_train::eval::{Evaluator, ListReport, LocalModel, LocalRanker, PerUser};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -89,8 +89,10 @@ impl Local {
 
     /// For each user the list, and whether any model knows the user.
     fn answers(&self, evaluator: &Evaluator) -> anyhow::Result<Vec<(Vec<String>, bool)>> {
+        let rankers = self.models.iter().map(|(version, model)| (version, model, model.ranker()));
+        let models: Vec<_> = rankers.collect();
         let users = evaluator.users().par_iter();
-        users.map(|user| answer(&self.plan, &self.models, user, evaluator.cutoff())).collect()
+        users.map(|user| answer(&self.plan, &models, user, evaluator.cutoff())).collect()
     }
 }
 
@@ -139,21 +141,24 @@ fn plan_of(
 /// The list for a user, and whether any model knows the user.
 fn answer(
     plan: &Plan,
-    models: &BTreeMap<ModelVersion, LocalModel>,
+    models: &[(&ModelVersion, &LocalModel, LocalRanker<'_>)],
     user: &str,
     count: usize,
 ) -> anyhow::Result<(Vec<String>, bool)> {
     let route = plan.route(DEFAULT_SURFACE, user)?;
     let used = route.root.versions();
-    let versions: Vec<(&ModelVersion, &LocalModel)> =
-        models.iter().filter(|(version, _)| used.contains(version)).collect();
-    let users: Vec<Option<LocalUser>> =
-        versions.iter().map(|(_, model)| Ok(model.user(user)?)).collect::<anyhow::Result<_>>()?;
-    let (ensemble, leaves) = leaves(&route.root, &versions, &users)
-        .context("the ensemble has a part that is not decided")?;
-    let list = ensemble.list(count, &mut Leaves { leaves, versions });
-    let list = list.into_iter().map(|item| item.item_id).collect();
-    Ok((list, users.iter().any(Option::is_some)))
+    let mut is_known = false;
+    let mut of_user = Vec::with_capacity(models.len());
+    for (version, model, ranker) in models.iter().filter(|it| used.contains(it.0)) {
+        let known = model.user(user)?;
+        is_known |= known.is_some();
+        of_user.push(UserModel { version, model, ranker, user: known.unwrap_or_default() });
+    }
+    share_seen(&mut of_user);
+    let (ensemble, mut leaves) =
+        leaves(&route.root, &of_user).context("the ensemble has a part that is not decided")?;
+    let list = ensemble.list(count, &mut leaves);
+    Ok((list.into_iter().map(|item| item.item_id).collect(), is_known))
 }
 
 #[cfg(test)]
