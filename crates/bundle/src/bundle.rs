@@ -196,7 +196,7 @@ fn check(manifest: &Manifest) -> Result<(), String> {
         }
     }
     let find = |name: &str| manifest.matrix(name).map(|matrix| matrix.layout.shape());
-    check_recipe(&manifest.recipe, find)?;
+    check_recipe(&manifest.recipe, find).map_err(|error| error.to_string())?;
     let mut expected = BTreeSet::new();
     for shard in 0..manifest.shards {
         expected.extend(expected_files(manifest, shard));

@@ -266,5 +266,6 @@ fn check_recipe(input: &BundleInput) -> Checked {
         let matrix = input.sparse.iter().find(|matrix| matrix.name == name)?;
         Some((matrix.shape.into(), 0))
     };
-    recipe::check_recipe(&input.recipe, |name| dense(name).or_else(|| sparse(name))).or_else(refuse)
+    recipe::check_recipe(&input.recipe, |name| dense(name).or_else(|| sparse(name)))
+        .or_else(|error| refuse(error.to_string()))
 }

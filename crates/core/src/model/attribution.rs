@@ -1,5 +1,4 @@
-//! What carried an item that a user's vector was compared with: the parts of the items that the vector is a
-//! sum of.
+//! Attribution: to which items of the history a score is due. It is for vectors that are sums of items.
 //!
 //! A score is an inner product, so where the vector is `x = Σ w_j z_j` over items j, the score of item i is the
 //! sum of the parts `w_j ⟨z_j, y_i⟩`. For sums of topics, z is the item's own vector and w is known. For factors
@@ -11,66 +10,70 @@
 
 use crate::model::fold_in::{dot, residual};
 
-/// How far, as a share of its length, a stored vector may be from what its history comes to: trained rows are
-/// half a sweep older than the items, which changes them by some hundredths. What is further away was made
-/// of something else, and nothing is said of it.
+/// How far, as a share of its length, a stored vector may be from the sum over its history. Trained rows are half
+/// a sweep older than the items, which changes them by some hundredths. A vector that is further away is a sum of
+/// something else, and is not attributed.
 pub const MAX_UNEXPLAINED: f64 = 0.2;
 
 /// How much an item counts in a vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weight {
-    /// So many times.
+    /// This many times.
     Times(f64),
-    /// As training fits a user to it, with this confidence.
+    /// As much as training fits a user to it, with this confidence.
     Fitted(f64),
-    /// As what came since is folded in, with this confidence.
+    /// As much as folding it in after training, with this confidence.
     FoldedIn(f64),
 }
 
 /// An item that a vector is a sum of.
 #[derive(Clone, Copy, Debug)]
 pub struct Summand<'a> {
-    /// How much it counts.
+    /// How much the item counts.
     pub weight: Weight,
-    /// Its vector y among those that are compared.
+    /// The item's vector y, of rank components, among those that are compared.
     pub factors: &'a [f32],
-    /// What is added up of it, z.
+    /// The item's row z, of rank components, which is added up.
     pub row: &'a [f32],
 }
 
-/// A user's vector before and after what came since; the same where nothing did.
+/// A user's vector before and after what came since training; the same where nothing did.
 #[derive(Clone, Copy, Debug)]
 pub struct Vectors<'a> {
-    /// As it is stored.
+    /// As it is stored, of rank components; empty if none is.
     pub stored: &'a [f32],
-    /// As it was compared.
+    /// As it was compared, of rank components.
     pub compared: &'a [f32],
 }
 
-/// How often the row of each summand is in the vector, by their places. None if `all` that was fitted is among
-/// them and comes to another vector than the stored one.
+/// How often the row of each summand is in the vector, by their places. None if `all` items that the stored vector
+/// was fitted to are among them and their sum is another vector.
 pub fn weights(user: Vectors<'_>, summands: &[Summand<'_>], all: bool) -> Option<Vec<f64>> {
-    let weight = |it: &Summand<'_>| match it.weight {
-        Weight::Times(times) => times,
-        Weight::Fitted(confidence) => residual(user.stored, it.factors, confidence),
-        Weight::FoldedIn(confidence) => residual(user.compared, it.factors, confidence),
-    };
-    let weights: Vec<f64> = summands.iter().map(weight).collect();
+    let weights: Vec<f64> = summands.iter().map(|summand| weight(user, summand)).collect();
     let mut rest: Vec<f64> = user.stored.iter().map(|&x| f64::from(x)).collect();
     let mut is_fitted = false;
     for (summand, weight) in summands.iter().zip(&weights) {
         if matches!(summand.weight, Weight::Fitted(_)) {
             is_fitted = true;
-            let parts = rest.iter_mut().zip(summand.row);
-            parts.for_each(|(rest, &z)| *rest -= weight * f64::from(z));
+            for (rest, &z) in rest.iter_mut().zip(summand.row) {
+                *rest -= weight * f64::from(z);
+            }
         }
     }
     let missed = rest.iter().map(|x| x * x).sum::<f64>().sqrt();
     let is_other = missed > MAX_UNEXPLAINED * dot(user.stored, user.stored).sqrt();
-    (!(all && is_fitted && is_other)).then_some(weights)
+    if all && is_fitted && is_other { None } else { Some(weights) }
 }
 
-/// The part of each summand in the score of an item.
+fn weight(user: Vectors<'_>, summand: &Summand<'_>) -> f64 {
+    match summand.weight {
+        Weight::Times(times) => times,
+        Weight::Fitted(confidence) => residual(user.stored, summand.factors, confidence),
+        Weight::FoldedIn(confidence) => residual(user.compared, summand.factors, confidence),
+    }
+}
+
+/// The part of each summand in the score of an item, by their places.
 pub fn parts(summands: &[Summand<'_>], weights: &[f64], item: &[f32]) -> Vec<f64> {
     summands.iter().zip(weights).map(|(it, weight)| weight * dot(it.row, item)).collect()
 }

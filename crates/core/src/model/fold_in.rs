@@ -1,4 +1,5 @@
-//! A user's vector after what came since training: the closed form of alternating least squares.
+//! Folding in: a user's vector after the interactions since training, by the closed form of alternating least
+//! squares.
 //!
 //! Training minimises `Σ c (p − ⟨x, y⟩)² + λ|x|²` over all items, so a user's vector is the minimum of
 //! a quadratic form. Its matrix is `H = YᵀY + λI` as far as items without interactions go. Each new
@@ -18,7 +19,7 @@
 use faer::linalg::solvers::{Llt, Solve as _};
 use faer::{Mat, Side};
 
-/// An item that came since: its factors, and its row of the fold-in matrix.
+/// An item of an interaction since training: its factors, and its row of the fold-in matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct NewItem<'a> {
     /// Its row of Y, of rank components.
@@ -27,8 +28,8 @@ pub struct NewItem<'a> {
     pub fold: &'a [f32],
 }
 
-/// The vector of a user, of as many components as the items have, after `items`; `user` may be zeros.
-/// None where numbers are too large to solve with.
+/// The vector of a user, of rank components, after `items`; `user` may be zeros. None where numbers are too large
+/// to solve with.
 pub fn fold_in(user: &[f32], items: &[NewItem<'_>], confidence: f64) -> Option<Vec<f32>> {
     let (n, alpha) = (items.len(), confidence - 1.0);
     // K is symmetric up to rounding; the solver reads the lower half.

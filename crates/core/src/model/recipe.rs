@@ -33,9 +33,9 @@ pub const MAX_NEIGHBOURS: u32 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entity {
-    /// The people.
+    /// Users.
     User,
-    /// What is recommended to them.
+    /// Items, which are recommended to them.
     Item,
     /// Words of items' texts and attributes of users: see [`term`](crate::model::term).
     Term,
@@ -61,7 +61,7 @@ impl Entity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowSpace {
-    /// One row for everybody.
+    /// One row for all users.
     Single,
     /// One row for each item of the bundle, by ordinal.
     Items,
@@ -96,8 +96,8 @@ pub enum Recipe {
         /// SearchItems.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         term_topics: Option<String>,
-        /// What the history weighs in the rows of `user_topics`, so that it can be said what carried an item;
-        /// none: it is not known.
+        /// What the history weighs in the rows of `user_topics`: for attribution, and to add recent items. None if
+        /// it is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         history: Option<HistoryWeights>,
     },
@@ -108,7 +108,7 @@ pub enum Recipe {
         /// What the history weighs.
         history: HistoryWeights,
     },
-    /// Users of like taste → row-sum over their histories.
+    /// Similar users → row-sum over their histories.
     UserNeighbours {
         /// How they are found.
         by: NeighbourSearch,
@@ -117,9 +117,9 @@ pub enum Recipe {
         /// How many of them, 1 to [`MAX_NEIGHBOURS`].
         neighbours: u32,
     },
-    /// The popularity row for everybody.
+    /// The popularity row, the same for all users.
     Popularity,
-    /// Another row for everybody: what is popular of late.
+    /// Another row for all users: what is popular of late.
     Trending {
         /// The sparse matrix of one row.
         matrix: String,
@@ -129,21 +129,21 @@ pub enum Recipe {
         /// At least one, at most [`MAX_BLEND_MEMBERS`], none of them a blend.
         members: Vec<BlendMember>,
     },
-    /// Another recipe, and in place of what is popular, for users of whom it knows no taste, what
-    /// people of their attributes like.
+    /// Another recipe. For users of whom it knows no preference, what users of the same attributes like is the
+    /// substitute, before popular items.
     Profiled {
-        /// For everybody else: no `Profiled`.
+        /// How users with a preference are answered: no `Profiled`.
         recipe: Box<Recipe>,
-        /// For them.
+        /// The substitute.
         profile: Profile,
     },
 }
 
-/// What people of some attributes like: the rows of their terms, summed.
+/// What users of some attributes like: the rows of their terms, summed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The sparse matrix terms × items: coefficients of a regression of what users like on their
-    /// attributes, and of what everybody likes, the row of [`EVERYBODY`](crate::model::term::EVERYBODY).
+    /// attributes, and of what all users like, the row of [`EVERYBODY`](crate::model::term::EVERYBODY).
     pub matrix: String,
     /// The sparse matrix users × terms to look up: what was known of users at training.
     pub users: String,
@@ -158,7 +158,7 @@ pub struct BlendMember {
     pub weight: f64,
 }
 
-/// How users of like taste are found.
+/// How similar users are found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum NeighbourSearch {
@@ -246,12 +246,12 @@ impl HistoryWeights {
         (is_new && seen.value > 0.0 && weight > 0.0).then_some(weight)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), RecipeError> {
         if !(self.decay > 0.0 && self.decay <= 1.0) {
-            return Err(format!("decay is {}: above 0 and at most 1 is allowed", self.decay));
+            return Err(RecipeError::Decay { decay: self.decay });
         }
         if self.newest == Some(0) {
-            return Err("newest is 0: leave it out, or take at least one".into());
+            return Err(RecipeError::NoNewest);
         }
         Ok(())
     }
@@ -299,6 +299,76 @@ impl std::fmt::Display for Shape {
     }
 }
 
+/// What is wrong with a recipe, or with the matrices that it is given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RecipeError {
+    /// A blend has no members, or more than [`MAX_BLEND_MEMBERS`].
+    #[error("a blend of {count} members: 1 to {MAX_BLEND_MEMBERS} are allowed")]
+    BlendMembers {
+        /// How many it has.
+        count: usize,
+    },
+    /// A blend is a member of another.
+    #[error("a blend in a blend: give its members")]
+    NestedBlend,
+    /// A member of a blend has a profile of its own.
+    #[error("a profile in a blend: give it to the blend")]
+    ProfileInBlend,
+    /// The weight of a blend's member is not above 0.
+    #[error("a blend's weight is {weight}: it must be above 0")]
+    BlendWeight {
+        /// The weight.
+        weight: f64,
+    },
+    /// A profile is within another.
+    #[error("a profile of a profile: give one")]
+    NestedProfile,
+    /// A profile is the substitute of a recipe that needs none.
+    #[error("a profile of a recipe that knows no preferences: it would never answer")]
+    UselessProfile,
+    /// The confidence of a fold-in is not above 0.
+    #[error("the confidence of fold_in is {confidence}: it must be above 0")]
+    Confidence {
+        /// The confidence.
+        confidence: f64,
+    },
+    /// A recipe takes no neighbours, or more than [`MAX_NEIGHBOURS`].
+    #[error("{count} neighbours: 1 to {MAX_NEIGHBOURS} are allowed")]
+    Neighbours {
+        /// How many.
+        count: u32,
+    },
+    /// The decay of a history is out of (0, 1].
+    #[error("decay is {decay}: above 0 and at most 1 is allowed")]
+    Decay {
+        /// The decay.
+        decay: f64,
+    },
+    /// A recipe takes none of a history.
+    #[error("newest is 0: leave it out, or take at least one")]
+    NoNewest,
+    /// A matrix is missing, or has another shape.
+    #[error("the recipe needs a {shape}, {name:?}, which is missing")]
+    MissingMatrix {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+    },
+    /// Two matrices whose rows are compared have different ranks.
+    #[error("{first:?} has rank {first_rank} and {second:?} {second_rank}: they must be equal")]
+    Ranks {
+        /// The name of one.
+        first: String,
+        /// Its rank.
+        first_rank: usize,
+        /// The name of the other.
+        second: String,
+        /// Its rank.
+        second_rank: usize,
+    },
+}
+
 impl Recipe {
     /// The name that explanations show.
     pub fn name(&self) -> &str {
@@ -330,7 +400,7 @@ impl Recipe {
         }
     }
 
-    /// What stands in for users without a taste; none: what is popular.
+    /// The substitute for users without a preference; none: popular items.
     pub fn profile(&self) -> Option<&Profile> {
         match self {
             Self::Profiled { profile, .. } => Some(profile),
@@ -388,7 +458,7 @@ impl Recipe {
         }
     }
 
-    /// What the history weighs in the user's stored vector, where that is a sum: only explanations ask.
+    /// What the history weighs in the user's stored vector, where that is a sum.
     pub fn summed(&self) -> Option<&HistoryWeights> {
         match self {
             Self::Content { history, .. } => history.as_ref(),
@@ -437,50 +507,49 @@ impl Recipe {
         }
     }
 
-    /// Checks the numbers of the recipe; matrices are checked by whoever has them, see
-    /// [`needs`](Self::needs).
+    /// Checks the numbers of the recipe. Matrices are checked by [`check_recipe`], where they are known.
     ///
     /// # Errors
-    /// Says which number is out of its bounds.
-    pub fn check(&self) -> Result<(), String> {
+    /// Which number is out of its bounds, or which recipes must not be within one another.
+    pub fn check(&self) -> Result<(), RecipeError> {
         match self {
             Self::Blend { members } => {
                 let count = members.len();
                 if !(1..=MAX_BLEND_MEMBERS).contains(&count) {
-                    return Err(format!(
-                        "a blend of {count} members: 1 to {MAX_BLEND_MEMBERS} are allowed"
-                    ));
+                    return Err(RecipeError::BlendMembers { count });
                 }
                 for BlendMember { recipe, weight } in members {
                     if matches!(recipe, Self::Blend { .. }) {
-                        return Err("a blend in a blend: give its members".into());
+                        return Err(RecipeError::NestedBlend);
                     }
                     if matches!(recipe, Self::Profiled { .. }) {
-                        return Err("a profile in a blend: give it to the blend".into());
+                        return Err(RecipeError::ProfileInBlend);
                     }
                     if !(weight.is_finite() && *weight > 0.0) {
-                        return Err(format!("a blend's weight is {weight}: it must be above 0"));
+                        return Err(RecipeError::BlendWeight { weight: *weight });
                     }
                     recipe.check()?;
                 }
                 Ok(())
             }
             Self::Profiled { recipe, .. } => match recipe.as_ref() {
-                Self::Profiled { .. } => Err("a profile of a profile: give one".into()),
-                Self::Popularity | Self::Trending { .. } => {
-                    Err("a profile of a recipe that knows no tastes: it would never answer".into())
-                }
-                recipe => recipe.check(),
+                Self::Profiled { .. } => Err(RecipeError::NestedProfile),
+                Self::Popularity | Self::Trending { .. } => Err(RecipeError::UselessProfile),
+                Self::MatrixFactorisation { .. }
+                | Self::Content { .. }
+                | Self::ItemRows { .. }
+                | Self::UserNeighbours { .. }
+                | Self::Blend { .. } => recipe.check(),
             },
             Self::MatrixFactorisation { fold_in: Some(FoldIn { confidence, .. }), .. }
                 if !(confidence.is_finite() && *confidence > 0.0) =>
             {
-                Err(format!("the confidence of fold_in is {confidence}: it must be above 0"))
+                Err(RecipeError::Confidence { confidence: *confidence })
             }
             Self::UserNeighbours { neighbours, .. }
                 if !(1..=MAX_NEIGHBOURS).contains(neighbours) =>
             {
-                Err(format!("{neighbours} neighbours: 1 to {MAX_NEIGHBOURS} are allowed"))
+                Err(RecipeError::Neighbours { count: *neighbours })
             }
             Self::Content { history: Some(history), .. }
             | Self::ItemRows { history, .. }
@@ -557,7 +626,7 @@ impl Recipe {
 pub fn check_recipe(
     recipe: &Recipe,
     find: impl Fn(&str) -> Option<(Shape, usize)>,
-) -> Result<(), String> {
+) -> Result<(), RecipeError> {
     recipe.check()?;
     let mut ranks: Vec<Option<(&str, usize)>> = vec![None; MAX_BLEND_MEMBERS];
     for (name, needed) in recipe.needs() {
@@ -566,14 +635,17 @@ pub fn check_recipe(
             (found, needed) => found == needed,
         });
         let Some((_, rank)) = found else {
-            return Err(format!("the recipe needs a {needed}, {name:?}, which is missing"));
+            return Err(RecipeError::MissingMatrix { name: name.into(), shape: needed });
         };
         if let Shape::Dense { rank_of, .. } = needed {
             match ranks[rank_of] {
                 Some((other, expected)) if expected != rank => {
-                    return Err(format!(
-                        "{other:?} has rank {expected} and {name:?} {rank}: they must be equal"
-                    ));
+                    return Err(RecipeError::Ranks {
+                        first: other.into(),
+                        first_rank: expected,
+                        second: name.into(),
+                        second_rank: rank,
+                    });
                 }
                 _ => ranks[rank_of] = Some((name, rank)),
             }
@@ -650,11 +722,11 @@ mod tests {
             (blend(vec![(blend(vec![(rows(1.0), 1.0)]), 1.0)]), "a blend in a blend"),
             (blend(vec![(profiled(rows(1.0)), 1.0)]), "a profile in a blend"),
             (profiled(profiled(rows(1.0))), "a profile of a profile"),
-            (profiled(Recipe::Popularity), "knows no tastes"),
+            (profiled(Recipe::Popularity), "knows no preferences"),
             (profiled(rows(0.0)), "decay is 0"),
             (profiled(rows(1.0)), "sparse matrix of terms by items, cut by column, \"p\""),
         ] {
-            let said = check_recipe(&recipe, find).expect_err("refused");
+            let said = check_recipe(&recipe, find).expect_err("refused").to_string();
             assert!(said.contains(says), "{said:?} does not say {says:?}");
         }
     }

@@ -1,37 +1,38 @@
-//! Terms: what words and attributes are called in a bundle.
+//! Terms: the ids of words and attributes in a bundle.
 //!
 //! A bundle may have rows for terms beside those of users and items: the words of its items' texts, by
-//! which SearchItems finds topics, and the attributes of its users, by which somebody is served of whom
-//! nothing else is known. Trainers, routers and evaluation call them alike because they all ask here.
+//! which SearchItems finds topics, and the attributes of its users, by which users are served of whom
+//! nothing else is known. Trainers, routers and evaluation all take the ids from here.
 
 use crate::bounds::{MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_ID_BYTES};
 use crate::id::IdError;
 
-/// The term that every user has: what is left where nothing is known.
+/// The term that every user has. It alone says nothing of a user.
 pub const EVERYBODY: &str = "user:";
-/// Shortest word: single letters say nothing.
+/// Characters of the shortest word: single letters say nothing.
 const MIN_WORD_CHARS: usize = 2;
-/// What the terms of words begin with.
+/// The prefix of the terms of words.
 const WORD: &str = "word:";
-/// The attribute whose numbers are grouped: nobody's taste changes on a birthday.
+/// The attribute whose numbers are grouped: preferences do not change on a birthday.
 const AGE: &str = "age";
 /// Years of a group of ages.
 const AGE_GROUP: u32 = 10;
-/// Ages that are believed; others are taken as words.
+/// Ages below this are grouped; others are taken as words.
 const MAX_AGE: f64 = 150.0;
 
 /// The words of a text in lower case, in their order: runs of letters and digits, of at least two
 /// characters. What is too long to be an id is no word.
 pub fn words(text: &str) -> Vec<String> {
-    let text = text.to_lowercase();
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    let is_word = |word: &&str| {
-        word.chars().count() >= MIN_WORD_CHARS && word.len() + WORD.len() <= MAX_ID_BYTES
-    };
-    words.filter(is_word).map(str::to_owned).collect()
+    let lower = text.to_lowercase();
+    let parts = lower.split(|c: char| !c.is_alphanumeric());
+    parts.filter(|part| is_word(part)).map(str::to_owned).collect()
 }
 
-/// What the term of a word is called.
+fn is_word(part: &str) -> bool {
+    part.chars().count() >= MIN_WORD_CHARS && part.len() + WORD.len() <= MAX_ID_BYTES
+}
+
+/// The term of a word.
 pub fn of_word(word: &str) -> String {
     format!("{WORD}{word}")
 }
@@ -41,20 +42,20 @@ pub fn word_of(term: &str) -> Option<&str> {
     term.strip_prefix(WORD)
 }
 
-/// What the term of a user's attribute is called; none for one without a value. Case and blanks around
-/// do not matter, and ages are grouped by tens: `age` 34 is `user:age=30`.
+/// The term of a user's attribute; none for one without a value. Case and blanks around it do not matter, and
+/// ages are grouped by tens: `age` 34 is `user:age=30`.
 pub fn of_attribute(name: &str, value: &str) -> Option<String> {
-    let (name, value) = (name.trim().to_lowercase(), value.trim().to_lowercase());
-    if name.is_empty() || value.is_empty() {
+    let (lower_name, lower_value) = (name.trim().to_lowercase(), value.trim().to_lowercase());
+    if lower_name.is_empty() || lower_value.is_empty() {
         return None;
     }
-    let age = value.parse::<f64>().ok().filter(|age| name == AGE && (0.0..MAX_AGE).contains(age));
-    let value = match age {
+    let number = lower_value.parse::<f64>().ok().filter(|_| lower_name == AGE);
+    let group = match number.filter(|age| (0.0..MAX_AGE).contains(age)) {
         Some(age) => (age as u32 / AGE_GROUP * AGE_GROUP).to_string(),
-        None => value,
+        None => lower_value,
     };
     // Lower case may be longer; what no longer fits can't have been trained either.
-    let term = format!("{EVERYBODY}{name}={value}");
+    let term = format!("{EVERYBODY}{lower_name}={group}");
     (term.len() <= MAX_ID_BYTES).then_some(term)
 }
 
@@ -63,20 +64,19 @@ pub fn of_attribute(name: &str, value: &str) -> Option<String> {
 /// # Errors
 /// A name that is empty or too long, or a value that is too long.
 pub fn check_attribute(field: &str, name: &str, value: &str) -> Result<(), IdError> {
-    let wrong = |field: String, length, max| Err(IdError::TooLong { field, length, max });
-    match (name.len(), value.len()) {
-        (0, _) => {
-            let field = format!("{field}: a name");
-            Err(IdError::Empty { field, max: MAX_ATTRIBUTE_NAME_BYTES })
-        }
-        (length, _) if length > MAX_ATTRIBUTE_NAME_BYTES => {
-            wrong(format!("{field}: a name"), length, MAX_ATTRIBUTE_NAME_BYTES)
-        }
-        (_, length) if length > MAX_ATTRIBUTE_VALUE_BYTES => {
-            wrong(format!("{field}[{name:?}]"), length, MAX_ATTRIBUTE_VALUE_BYTES)
-        }
-        _ => Ok(()),
+    if name.is_empty() {
+        let of_name = format!("{field}: a name");
+        return Err(IdError::Empty { field: of_name, max: MAX_ATTRIBUTE_NAME_BYTES });
     }
+    if name.len() > MAX_ATTRIBUTE_NAME_BYTES {
+        let (length, max) = (name.len(), MAX_ATTRIBUTE_NAME_BYTES);
+        return Err(IdError::TooLong { field: format!("{field}: a name"), length, max });
+    }
+    if value.len() > MAX_ATTRIBUTE_VALUE_BYTES {
+        let (length, max) = (value.len(), MAX_ATTRIBUTE_VALUE_BYTES);
+        return Err(IdError::TooLong { field: format!("{field}[{name:?}]"), length, max });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn rows_to_pb(matrix: &str, history: &HistoryWeights) -> pb::ItemRows {
 /// Something is missing, or out of bounds: see [`Recipe::check`].
 pub(crate) fn recipe_from_pb(recipe: pb::Recipe) -> Result<Recipe> {
     let recipe = read(recipe, Nesting::Outer)?;
-    recipe.check().map_err(invalid)?;
+    recipe.check().map_err(|error| invalid(error.to_string()))?;
     Ok(recipe)
 }
 

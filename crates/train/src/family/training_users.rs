@@ -8,7 +8,12 @@ use crate::weight::Weight;
 
 impl Part {
     /// Users of the training, each with its row and its history.
-    pub(crate) fn askers(&self, rows: &Interactions, users: &[u32], weight: Weight) -> Vec<KnownUser> {
+    pub(crate) fn askers(
+        &self,
+        rows: &Interactions,
+        users: &[u32],
+        weight: Weight,
+    ) -> Vec<KnownUser> {
         let asker = |&user: &u32| KnownUser {
             row: Some(user as usize),
             history: history_of(rows, user as usize, |row| self.counts(rows, weight, row)),
