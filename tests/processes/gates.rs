@@ -133,7 +133,7 @@ async fn an_experiment_compares_its_arms() {
     .await;
     let report =
         marquee_ok(["ctl", "--endpoint", &cluster.control_at(0), "experiment", "report", &id]);
-    for word in ["sameness", "popular", "split:", "RUNNING"] {
+    for word in ["list similarity", "popular", "split:", "RUNNING"] {
         assert!(report.contains(word), "no {word} in:\n{report}");
     }
     let stop = StopExperimentRequest { experiment_id: id, ..StopExperimentRequest::default() };
