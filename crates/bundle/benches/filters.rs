@@ -1,4 +1,5 @@
-//! What a filter comes to, as plain bits and as a roaring bitmap: `cargo bench -p marquee-bundle --bench filters`.
+//! What a filter comes to, as plain bits and as a roaring bitmap: `cargo bench -p marquee-bundle
+//! --bench filters`.
 //!
 //! A filter is made once for an operation, intersected with others, and asked for some ten thousand rows in
 //! no order by each of its queries. The rows that match come in the order of an index of tags: ascending.

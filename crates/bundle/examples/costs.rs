@@ -338,7 +338,7 @@ fn plan(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Vectors of users.
+/// Vectors of users, to be used as queries.
 fn queries_of(bundle: &Bundle, count: usize) -> Result<Vec<Vec<f32>>> {
     let users = bundle.shards()[0].dense(USERS)?;
     Ok((0..users.rows().min(count) as u32).map(|row| users.row(row).to_vec()).collect())

@@ -1,10 +1,11 @@
 //! What of a bundle is in memory while it is served: `resident DIR [--cold]`, a bundle that `measure build`
 //! wrote.
 //!
-//! Opens it as a shard node does, asks for the best 10 items for its users, up to 1,000, and prints how much
-//! of each file the process has mapped in before and after, by `/proc/self/smaps`. Then, when memory counts
-//! no more, the answers' recall@10 against the exact scan. `--cold` empties the system's page cache before opening, and
-//! again after it, so that what is not mapped in has to come from disk as queries want it; it takes root.
+//! Opens it as a shard node does, asks for the best 10 items for its users, up to 1,000, and prints
+//! how much of each file the process has mapped in before and after, by `/proc/self/smaps`. Then,
+//! when memory counts no more, the answers' recall@10 against the exact scan. `--cold` empties the
+//! system's page cache before opening, and again after it, so that what is not mapped in has to
+//! come from disk as queries want it; it takes root.
 
 use marquee_bundle::*;
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ const ITEMS: &str = "item_factors";
 const USERS: &str = "user_factors";
 /// Results of a query.
 const COUNT: usize = 10;
-/// Queries, at most.
+/// The most queries that are measured.
 const QUERIES: usize = 1_000;
 
 fn main() -> Result<()> {

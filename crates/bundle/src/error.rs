@@ -21,7 +21,7 @@ pub enum BundleError {
     /// Something stands where the bundle is to be written.
     #[error("{path} exists and is not an empty directory: choose another place or remove it")]
     Exists {
-        /// The place.
+        /// The path that is taken.
         path: PathBuf,
     },
     /// A newer program wrote it.
@@ -30,9 +30,9 @@ pub enum BundleError {
          (this one reads up to {supported})"
     )]
     NewerFormat {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its format version.
+        /// The format version that it has.
         found: u32,
         /// The newest that is understood here.
         supported: u32,
@@ -40,21 +40,21 @@ pub enum BundleError {
     /// A file that the manifest names isn't there.
     #[error("{path} is missing: fetch the bundle again")]
     Missing {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// A file that the manifest doesn't name lies in the bundle.
     #[error("{path} is not named by the manifest: remove it, or fetch the bundle again")]
     Unexpected {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// A file hasn't the length that the manifest says.
     #[error("{path} has {found} bytes where the manifest says {expected}: fetch the bundle again")]
     Length {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its length.
+        /// Its length in bytes.
         found: u64,
         /// The length it should have.
         expected: u64,
@@ -64,15 +64,23 @@ pub enum BundleError {
         "{path} is damaged: its checksum differs from the {source_of_truth}'s; fetch the bundle again"
     )]
     Checksum {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// Which file holds the checksum.
         source_of_truth: &'static str,
     },
+    /// The manifest's bytes are as written, but the manifest makes no sense.
+    #[error("{path} is not a valid part of a bundle: {defect}")]
+    Manifest {
+        /// The path of the manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        defect: ManifestDefect,
+    },
     /// A file's bytes are as written, but they don't make sense.
     #[error("{path} is not a valid part of a bundle: {reason}")]
     Format {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong, naming the section.
         reason: String,
@@ -85,7 +93,7 @@ pub enum BundleError {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// No such shard.
+    /// The bundle has no shard of this number.
     #[error("the bundle has {shards} shards: there is no shard {shard}")]
     NoSuchShard {
         /// The shard asked for.
@@ -93,6 +101,71 @@ pub enum BundleError {
         /// How many there are.
         shards: u32,
     },
+}
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestDefect {
+    /// It is too large to be a manifest of ours.
+    #[error("it has more than {max} values")]
+    TooManyValues {
+        /// The most values that there may be.
+        max: usize,
+    },
+    /// Its text is not that of a manifest.
+    #[error("{0}")]
+    Json(String),
+    /// Its format version is none that was ever written.
+    #[error("format version {0} was never released")]
+    NeverReleased(u32),
+    /// A name is refused.
+    #[error(transparent)]
+    Name(#[from] IdError),
+    /// A number is out of its bounds.
+    #[error("{field} is {found}: {least} to {most} are allowed")]
+    OutOfBounds {
+        /// The number, such as `counts.users`.
+        field: String,
+        /// The value that it has.
+        found: u64,
+        /// The least that is allowed.
+        least: u64,
+        /// The most that is allowed.
+        most: u64,
+    },
+    /// Two matrices have one name.
+    #[error("matrix {0:?} is named twice")]
+    MatrixTwice(String),
+    /// An index has more or fewer shards than the bundle.
+    #[error("the index of matrix {0:?} has another number of shards")]
+    IndexShards(String),
+    /// The recipe and the matrices don't fit.
+    #[error("{0}")]
+    Recipe(String),
+    /// A file is named that belongs to no matrix.
+    #[error("file {0:?} belongs to none of its matrices, or is named twice")]
+    NeedlessFile(String),
+    /// A file that the bundle needs is not named.
+    #[error("it doesn't name {0}, which the bundle needs")]
+    UnnamedFile(String),
+}
+
+/// The parts of a query that have numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryPart {
+    /// The vector of a dense query.
+    Vector,
+    /// The weights of a row-sum.
+    Weights,
+}
+
+impl std::fmt::Display for QueryPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Vector => "query",
+            Self::Weights => "weights",
+        })
+    }
 }
 
 /// Why a search has no answer.
@@ -111,19 +184,19 @@ pub enum SearchError {
         "matrix {matrix:?} has {expected} columns, the query {found}: send a vector of {expected} values"
     )]
     Rank {
-        /// The matrix.
+        /// The name of the matrix.
         matrix: String,
-        /// Its columns.
+        /// The number of its columns.
         expected: usize,
-        /// The query's length.
+        /// The number of values of the query.
         found: usize,
     },
     /// A query or weight that is NaN or infinite.
-    #[error("{field}[{index}] is not a finite number")]
+    #[error("{part}[{index}] is not a finite number")]
     NotFinite {
-        /// `query` or `weights`.
-        field: &'static str,
-        /// Which element.
+        /// The part of the query that it is in.
+        part: QueryPart,
+        /// The place of the number.
         index: usize,
     },
     /// A score beyond the range of 32-bit floats.
@@ -131,23 +204,23 @@ pub enum SearchError {
         "the score of row {row} of {matrix:?} is beyond the range of 32-bit floats: scale the query down"
     )]
     ScoreRange {
-        /// The matrix.
+        /// The name of the matrix.
         matrix: String,
-        /// The row.
+        /// The number of the row in its shard.
         row: u32,
     },
     /// Rows and weights that aren't pairs.
     #[error("{rows} rows but {weights} weights: send one weight for each row")]
     Weights {
-        /// How many rows.
+        /// The number of rows.
         rows: usize,
-        /// How many weights.
+        /// The number of weights.
         weights: usize,
     },
     /// A row that the matrix doesn't have.
     #[error("matrix {matrix:?} has {rows} rows: there is no row {row}")]
     Row {
-        /// The matrix.
+        /// The name of the matrix.
         matrix: String,
         /// The row asked for.
         row: u32,
@@ -157,7 +230,7 @@ pub enum SearchError {
     /// A matrix partitioned the other way.
     #[error("matrix {matrix:?} is partitioned by row: it has rows to look up, not columns to sum")]
     Partition {
-        /// The matrix.
+        /// The name of the matrix.
         matrix: String,
     },
     /// More results than any caller may want.
@@ -165,15 +238,15 @@ pub enum SearchError {
     Count {
         /// The count asked for.
         count: usize,
-        /// Its bound.
+        /// The greatest count that is allowed.
         max: usize,
     },
     /// A filter's range that no number can satisfy.
     #[error("filter range on {attribute:?} is not valid: {reason}")]
     Range {
-        /// The attribute.
+        /// The name of the attribute.
         attribute: String,
-        /// What is wrong.
+        /// What is wrong with the range.
         reason: &'static str,
     },
     /// A bitmap of another shard or entity.

@@ -16,7 +16,7 @@ pub struct FilterSpec {
     pub include_tags: Vec<String>,
     /// No items with any of these tags.
     pub exclude_tags: Vec<String>,
-    /// Each must hold.
+    /// Ranges of attributes, each of which an item must be in.
     pub ranges: Vec<AttributeRange>,
 }
 
@@ -25,10 +25,23 @@ pub struct FilterSpec {
 pub struct AttributeRange {
     /// A numeric attribute of items, such as `year`.
     pub attribute: String,
-    /// Not NaN.
+    /// The least value that is allowed, not NaN; none: no bound.
     pub min: Option<f64>,
     /// Not NaN, not below `min`.
     pub max: Option<f64>,
+}
+
+impl AttributeRange {
+    /// Whether some number satisfies it.
+    fn check(&self) -> Result<(), SearchError> {
+        let reason = match (self.min, self.max) {
+            (Some(min), _) if min.is_nan() => "a bound is not a number",
+            (_, Some(max)) if max.is_nan() => "a bound is not a number",
+            (Some(min), Some(max)) if min > max => "min is above max",
+            _ => return Ok(()),
+        };
+        Err(SearchError::Range { attribute: self.attribute.clone(), reason })
+    }
 }
 
 impl FilterSpec {
@@ -46,21 +59,13 @@ impl FilterSpec {
 /// The rows of the shard's items that a filter allows; none where it allows everything.
 ///
 /// # Errors
-/// For a range with a NaN, or with its bounds the wrong way round.
+/// For a range with a NaN, or with its least bound above its greatest.
 pub fn filter_rows(
     shard: &BundleShard,
     filter: &FilterSpec,
 ) -> Result<Option<RowBitmap>, SearchError> {
     for range in &filter.ranges {
-        let wrong = |reason| Err(SearchError::Range { attribute: range.attribute.clone(), reason });
-        if range.min.is_some_and(f64::is_nan) || range.max.is_some_and(f64::is_nan) {
-            return wrong("a bound is not a number");
-        }
-        if let (Some(min), Some(max)) = (range.min, range.max)
-            && min > max
-        {
-            return wrong("min is above max");
-        }
+        range.check()?;
     }
     if filter.is_empty() {
         return Ok(None);

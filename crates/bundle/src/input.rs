@@ -5,9 +5,8 @@
 //! before [`write_bundle`](crate::write_bundle), which names what it refuses.
 
 use crate::manifest::Quality;
-pub use marquee_core::model::recipe::{Entity, RowSpace};
-use marquee_core::model::recipe::{Recipe, Shape};
-use serde::{Deserialize, Serialize};
+use crate::options::{IndexOptions, RowFormat};
+use marquee_core::model::recipe::{Entity, Recipe, RowSpace, Shape};
 use std::collections::BTreeMap;
 
 /// Everything of one bundle. The same input gives the same bytes on disk.
@@ -27,7 +26,7 @@ pub struct BundleInput {
     pub users: Vec<String>,
     /// The terms, each once, in any order; none where no matrix is about them.
     pub terms: Vec<String>,
-    /// The dense matrices.
+    /// The dense matrices, in any order.
     pub dense: Vec<DenseInput>,
     /// Users × items by input index, stored as the row-partitioned matrix `history`; none makes a
     /// matrix of empty rows.
@@ -39,14 +38,14 @@ pub struct BundleInput {
     pub sparse: Vec<SparseInput>,
     /// What the evaluation on held-out interactions measured.
     pub quality: Quality,
-    /// The parameters of training, for people to read.
+    /// The parameters of training, for information only.
     pub parameters: BTreeMap<String, String>,
     /// When it was trained, in milliseconds since the Unix epoch. Given by the caller, so that the
     /// same input gives the same bytes.
     pub created_at_ms: u64,
 }
 
-/// One item.
+/// An item of the catalogue, as a trainer knows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemRecord {
     /// The external id, 1 to 256 bytes.
@@ -66,7 +65,7 @@ pub struct DenseInput {
     pub name: String,
     /// Whose rows it has.
     pub entity: Entity,
-    /// Columns.
+    /// The number of columns.
     pub rank: usize,
     /// rows × rank finite values; row i belongs to `items[i]`, `users[i]` or `terms[i]`.
     pub data: Vec<f32>,
@@ -76,25 +75,6 @@ pub struct DenseInput {
     pub rows: RowFormat,
 }
 
-/// What of a dense matrix's rows is kept in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowFormat {
-    /// The rows themselves: four bytes a column.
-    #[default]
-    F32,
-    /// Coarse rows of one byte a column; the rows themselves are read from disk where they matter.
-    /// Answers are the same.
-    Int8,
-}
-
-impl RowFormat {
-    /// Whether there is nothing but the rows themselves.
-    pub(crate) fn is_plain(&self) -> bool {
-        *self == Self::F32
-    }
-}
-
 /// A sparse matrix by input index.
 #[derive(Clone, Debug)]
 pub struct SparseInput {
@@ -102,7 +82,7 @@ pub struct SparseInput {
     pub name: String,
     /// What its rows and columns are.
     pub shape: SparseShape,
-    /// Its values.
+    /// Its entries, rows by input index.
     pub matrix: CsrInput,
 }
 
@@ -156,64 +136,6 @@ impl CsrInput {
     }
 }
 
-/// Whether to build an index.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IndexMode {
-    /// Where a shard has rows enough that the index beats the exact scan.
-    #[default]
-    Auto,
-    /// In every shard that has rows, even where the scan would be faster.
-    Always,
-    /// Nowhere: every search is exact.
-    Never,
-}
-
-/// What an index is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IndexKind {
-    /// Rows grouped by direction, in four-bit codes: see [`cells`](crate::cells).
-    #[default]
-    Cells,
-    /// A navigable small-world graph, built with hnsw_rs: see [`graph`](crate::graph).
-    Hnsw,
-}
-
-/// How to build an index.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IndexOptions {
-    /// Whether to build it at all.
-    pub mode: IndexMode,
-    /// What to build.
-    pub kind: IndexKind,
-    /// Of a graph (Malkov and Yashunin 2016): links of a row on each upper layer; twice as many on the lowest. 2 to 128.
-    pub m: usize,
-    /// Of a graph: width of the search for a new row's neighbours. 1 to 10,000.
-    pub ef_construction: usize,
-    /// Shuffles the rows before they are put in, and so makes another index of the same rows.
-    pub seed: u64,
-    /// Below this many rows in a shard, [`IndexMode::Auto`] builds no index.
-    pub min_rows: usize,
-    /// The recall@100 against the exact scan that searches are tuned for, and below which
-    /// [`IndexMode::Auto`] drops a graph. In 0..=1.
-    pub target_recall: f64,
-}
-
-impl Default for IndexOptions {
-    fn default() -> Self {
-        Self {
-            mode: IndexMode::Auto,
-            kind: IndexKind::Cells,
-            m: 16,
-            ef_construction: 100,
-            seed: 1,
-            min_rows: crate::AUTO_INDEX_MIN_ROWS,
-            target_recall: 0.95,
-        }
-    }
-}
-
 /// What the writer is doing, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteProgress {
@@ -226,7 +148,7 @@ pub enum WriteProgress {
     },
     /// Files are written: so many of so many shards are on disk.
     Writing {
-        /// Shards done.
+        /// Shards that are on disk.
         done: u32,
         /// Shards to write.
         total: u32,

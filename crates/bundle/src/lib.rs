@@ -12,57 +12,68 @@
 //! bytes, and the same query the same answer, on every machine. This is the one crate with `unsafe`
 //! code, for mapping files and for vector instructions.
 //!
+//! The layers, each of which uses those above it only (`tests/layers.rs` checks it):
+//!
+//! 1. `error`, `metric`, `effort`, `options`, `bitmap`: small types that all share.
+//! 2. [`kernels`]: vector arithmetic. [`format`](mod@format): files of sections.
+//! 3. [`entities`]: ids, titles, tags. [`matrix`]: dense and sparse matrices, cells, graphs.
+//! 4. [`manifest`]: what the bundle is, read and verified.
+//! 5. `shard`, [`bundle`](mod@bundle): what is open. `filter`: which of its rows are allowed.
+//! 6. `search`: the two operations, and the planner that picks a strategy.
+//! 7. `index`: building cells and graphs, measured by searches. `input`: what a trainer hands over.
+//! 8. `write`, [`sign`], [`remove`]: making, signing and deleting bundles.
+//!
 //! What is deliberately missing: fetching bundles, versions and their lifecycle, threads and time.
 
 mod bitmap;
 pub mod bundle;
-pub mod cells;
-mod coarse;
-pub mod dense;
+mod effort;
+pub mod entities;
 mod error;
 mod filter;
 pub mod format;
-pub mod graph;
-pub mod ids;
 mod index;
 mod input;
 pub mod kernels;
-pub mod labels;
-mod manifest;
+pub mod manifest;
+pub mod matrix;
+mod metric;
+mod options;
 pub mod remove;
 mod search;
 mod shard;
 pub mod sign;
-pub mod sparse;
-mod text;
 mod write;
 
 pub use bitmap::RowBitmap;
-pub use bundle::{Bundle, read_manifest};
-pub use cells::{Cells, Effort};
-pub use dense::DenseMatrix;
-pub use error::{BundleError, SearchError};
+pub use bundle::Bundle;
+pub use effort::Effort;
+pub use entities::ids::{IdTable, MAX_TITLE_BYTES};
+pub use entities::labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
+pub use error::{BundleError, ManifestDefect, QueryPart, SearchError};
 pub use filter::{AttributeRange, FilterSpec, filter_rows};
-pub use format::LoadOptions;
-pub use graph::FrozenGraph;
-pub use ids::{IdTable, MAX_TITLE_BYTES};
-pub use index::AUTO_INDEX_MIN_ROWS;
+pub use format::{FORMAT_VERSION, FileInfo, LoadOptions};
 pub use input::{
-    BundleInput, CsrInput, DenseInput, Entity, IndexKind, IndexMode, IndexOptions, ItemRecord,
-    RowFormat, RowSpace, SparseInput, SparseShape, WriteProgress,
+    BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape, WriteProgress,
 };
-pub use labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
+pub use manifest::signature::TrustedKeys;
 pub use manifest::{
-    CellsInfo, Counts, FORMAT_VERSION, FileInfo, GraphInfo, IndexInfo, Manifest, ManifestDigest,
-    MatrixInfo, MatrixLayout, Quality, Recall, ShardIndexInfo, shard_directory,
+    CellsInfo, Counts, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout,
+    Quality, Recall, ShardIndexInfo, read_manifest, shard_directory,
 };
+pub use marquee_core::model::recipe::{Entity, RowSpace};
+pub use matrix::cells::Cells;
+pub use matrix::dense::DenseMatrix;
+pub use matrix::graph::FrozenGraph;
+pub use matrix::sparse::{Partition, SparseMatrix};
+pub use metric::Metric;
+pub use options::{AUTO_INDEX_MIN_ROWS, IndexKind, IndexMode, IndexOptions, RowFormat};
 pub use remove::remove_bundle;
 pub use search::{
     Allow, CancelFlag, DenseHits, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
-    MAX_SEARCH_COUNT, Metric, SearchParams, SearchScratch, Work, cost, costs_of_strategies,
-    dense_top_k, dense_top_k_each, sparse_row_sum,
+    MAX_SEARCH_COUNT, SearchParams, SearchScratch, Work, cost, costs_of_strategies, dense_top_k,
+    dense_top_k_each, sparse_row_sum,
 };
 pub use shard::BundleShard;
-pub use sign::{TrustedKeys, generate_keys, sign_bundle};
-pub use sparse::{Partition, SparseMatrix};
+pub use sign::{generate_keys, sign_bundle};
 pub use write::write_bundle;

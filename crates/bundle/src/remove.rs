@@ -1,7 +1,8 @@
 //! Deleting a bundle that nothing needs any more.
 
-use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, read_signed_by};
 use crate::error::BundleError;
+use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE};
+use crate::manifest::read::read_signed_by;
 use std::io::ErrorKind;
 use std::path::{Component, Path};
 

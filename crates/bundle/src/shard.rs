@@ -1,17 +1,19 @@
 //! One shard of a bundle, mapped and checked: what a replica holds.
 
-use crate::bundle::check_no_strangers;
-use crate::cells::Cells;
-use crate::coarse::CoarseRows;
-use crate::dense::DenseMatrix;
+use crate::entities::ids::IdTable;
+use crate::entities::labels::Labels;
 use crate::error::{BundleError, SearchError};
-use crate::format::{Kind, LoadOptions};
-use crate::graph::FrozenGraph;
-use crate::ids::IdTable;
-use crate::input::{Entity, RowFormat, RowSpace};
-use crate::labels::Labels;
-use crate::manifest::{FileInfo, Manifest, MatrixLayout, shard_directory};
-use crate::sparse::{Partition, SparseMatrix};
+use crate::format::{FileInfo, Kind, LoadOptions};
+use crate::manifest::names::{MANIFEST_FILE, file_path};
+use crate::manifest::stray_files::check_no_stray_files;
+use crate::manifest::{Manifest, MatrixLayout, ShardIndexInfo};
+use crate::matrix::cells::Cells;
+use crate::matrix::coarse::CoarseRows;
+use crate::matrix::dense::DenseMatrix;
+use crate::matrix::graph::FrozenGraph;
+use crate::matrix::sparse::{Partition, SparseMatrix};
+use crate::options::RowFormat;
+use marquee_core::model::recipe::{Entity, RowSpace};
 use std::path::{Path, PathBuf};
 
 /// One shard of a bundle. All data lies in mapped files: opening copies nothing to the heap, and
@@ -55,8 +57,8 @@ impl BundleShard {
         if shard >= manifest.shards {
             return Err(BundleError::NoSuchShard { shard, shards: manifest.shards });
         }
-        check_no_strangers(dir, manifest, shard)?;
-        let files = Files { dir, manifest, shard };
+        check_no_stray_files(dir, manifest, shard)?;
+        let files = ShardFiles { dir, manifest, shard };
         let users = IdTable::open(dir, files.get(Entity::User.plural(), Kind::Ids)?, options)?;
         let items = IdTable::open(dir, files.get(Entity::Item.plural(), Kind::Ids)?, options)?;
         let terms = match manifest.counts.terms {
@@ -86,57 +88,44 @@ impl BundleShard {
             items.len(),
             options,
         )?;
-        let table = |entity| match entity {
-            Entity::User => &users,
-            Entity::Item => &items,
-            Entity::Term => &terms,
-        };
-        let (mut dense, mut sparse) = (Vec::new(), Vec::new());
+        let mut opened =
+            Self { shard, users, items, terms, labels, dense: Vec::new(), sparse: Vec::new() };
         for matrix in &manifest.matrices {
-            let name = matrix.name.as_str();
-            let (partition, columns_of, shape) = match &matrix.layout {
-                MatrixLayout::Dense { entity, rank, rows: format, index } => {
-                    let rows = table(*entity).len();
-                    let shape = (rows, *rank as usize);
-                    let info = files.get(name, Kind::Dense)?;
-                    // Where coarse rows say which of the exact ones matter, those may stay on disk.
-                    let coarse = *format == RowFormat::Int8;
-                    let kept = LoadOptions { populate: options.populate && !coarse, ..*options };
-                    let mut opened = DenseMatrix::open(dir, info, name, *entity, shape, &kept)?;
-                    if coarse {
-                        let info = files.get(name, Kind::Coarse)?;
-                        opened = opened.with_coarse(CoarseRows::open(dir, info, shape, options)?);
-                    }
-                    let built = index.as_ref().and_then(|index| index.shards.get(shard as usize));
-                    if built.is_some_and(|built| built.graph.is_some()) {
-                        let info = files.get(name, Kind::Graph)?;
-                        opened = opened.with_graph(FrozenGraph::open(dir, info, rows, options)?);
-                    }
-                    if built.is_some_and(|built| built.cells.is_some()) {
-                        let info = files.get(name, Kind::Cells)?;
-                        opened = opened.with_cells(Cells::open(dir, info, shape, options)?);
-                    }
-                    dense.push(opened);
-                    continue;
+            match &matrix.layout {
+                MatrixLayout::Dense { entity, rank, rows, index } => {
+                    let shape = (opened.ids(*entity).len(), *rank as usize);
+                    let indexes = index.as_ref().and_then(|index| index.shards.get(shard as usize));
+                    let dense =
+                        files.open_dense(&matrix.name, *entity, shape, *rows, indexes, options)?;
+                    opened.dense.push(dense);
                 }
                 MatrixLayout::SparseByRow { columns, .. } => {
-                    (Partition::ByRow, *columns, (users.len(), table(*columns).total()))
+                    let shape = (opened.users.len(), opened.ids(*columns).total());
+                    let by_row = Partition::ByRow;
+                    let sparse =
+                        files.open_sparse(&matrix.name, by_row, shape, *columns, options)?;
+                    opened.sparse.push(sparse);
                 }
                 MatrixLayout::SparseByColumn { rows, columns, .. } => {
-                    let rows = match rows {
-                        RowSpace::Single => 1,
-                        RowSpace::Items => items.total(),
-                        RowSpace::Users => users.total(),
-                        RowSpace::Terms => terms.total(),
-                    };
-                    (Partition::ByColumn, *columns, (rows, table(*columns).len()))
+                    let shape = (opened.rows_of_space(*rows), opened.ids(*columns).len());
+                    let by_column = Partition::ByColumn;
+                    let sparse =
+                        files.open_sparse(&matrix.name, by_column, shape, *columns, options)?;
+                    opened.sparse.push(sparse);
                 }
-            };
-            let info = files.get(name, Kind::Sparse)?;
-            let opened = SparseMatrix::open(dir, info, name, partition, shape, options)?;
-            sparse.push(opened.with_columns_of(columns_of));
+            }
         }
-        Ok(Self { shard, users, items, terms, labels, dense, sparse })
+        Ok(opened)
+    }
+
+    /// The rows of a matrix whose rows are this space: those of all shards.
+    fn rows_of_space(&self, space: RowSpace) -> usize {
+        match space {
+            RowSpace::Single => 1,
+            RowSpace::Items => self.items.total(),
+            RowSpace::Users => self.users.total(),
+            RowSpace::Terms => self.terms.total(),
+        }
     }
 
     /// Which shard of the bundle it is, from 0.
@@ -191,29 +180,69 @@ impl BundleShard {
     }
 }
 
-/// The files of one shard in the manifest.
-struct Files<'a> {
+/// The files of one shard, as the manifest names them.
+struct ShardFiles<'a> {
     dir: &'a Path,
     manifest: &'a Manifest,
     shard: u32,
 }
 
-impl<'a> Files<'a> {
+impl<'a> ShardFiles<'a> {
     fn get(&self, stem: &str, kind: Kind) -> Result<&'a FileInfo, BundleError> {
         let path = file_path(self.shard, stem, kind);
         let found = self.manifest.files.iter().find(|file| file.path == path);
         found.ok_or_else(|| BundleError::Format {
-            path: self.dir.join(crate::bundle::MANIFEST_FILE),
+            path: self.dir.join(MANIFEST_FILE),
             reason: format!("it doesn't name {path}, which the bundle needs"),
         })
+    }
+
+    /// Opens a dense matrix, with the coarse rows and the indexes that it has.
+    fn open_dense(
+        &self,
+        name: &str,
+        entity: Entity,
+        shape: (usize, usize),
+        format: RowFormat,
+        indexes: Option<&ShardIndexInfo>,
+        options: &LoadOptions,
+    ) -> Result<DenseMatrix, BundleError> {
+        let Self { dir, .. } = *self;
+        // Where coarse rows tell which of the exact ones matter, those may stay on disk.
+        let has_coarse = format == RowFormat::Int8;
+        let kept = LoadOptions { populate: options.populate && !has_coarse, ..*options };
+        let info = self.get(name, Kind::Dense)?;
+        let mut opened = DenseMatrix::open(dir, info, name, entity, shape, &kept)?;
+        if has_coarse {
+            let coarse = self.get(name, Kind::Coarse)?;
+            opened = opened.with_coarse(CoarseRows::open(dir, coarse, shape, options)?);
+        }
+        if indexes.is_some_and(|built| built.graph.is_some()) {
+            let graph = self.get(name, Kind::Graph)?;
+            opened = opened.with_graph(FrozenGraph::open(dir, graph, shape.0, options)?);
+        }
+        if indexes.is_some_and(|built| built.cells.is_some()) {
+            let cells = self.get(name, Kind::Cells)?;
+            opened = opened.with_cells(Cells::open(dir, cells, shape, options)?);
+        }
+        Ok(opened)
+    }
+
+    /// Opens a sparse matrix.
+    fn open_sparse(
+        &self,
+        name: &str,
+        partition: Partition,
+        shape: (usize, usize),
+        columns_of: Entity,
+        options: &LoadOptions,
+    ) -> Result<SparseMatrix, BundleError> {
+        let info = self.get(name, Kind::Sparse)?;
+        let opened = SparseMatrix::open(self.dir, info, name, partition, shape, options)?;
+        Ok(opened.with_columns_of(columns_of))
     }
 
     fn path(&self, stem: &str, kind: Kind) -> PathBuf {
         self.dir.join(file_path(self.shard, stem, kind))
     }
-}
-
-/// The path of a shard's file within the bundle.
-pub(crate) fn file_path(shard: u32, stem: &str, kind: Kind) -> String {
-    format!("{}/{stem}.{}", shard_directory(shard), kind.extension())
 }

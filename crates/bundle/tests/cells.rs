@@ -171,7 +171,7 @@ fn recall(
 }
 
 /// Recall as asked for at building, and 0.99 with filters that leave a half to a thousandth of the
-/// rows, for what users ask and for what is like an item.
+/// rows, for queries of users and for items like an item.
 #[test]
 fn recall_is_what_was_asked_for_whatever_the_filter() {
     let (rows, rank, users) = (30_000, 24, 300);
@@ -200,8 +200,8 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
     }
 }
 
-/// What is measured when an index is built reaches what was asked for, and some more, since other queries will come; of
-/// the best 10 it misses a tenth of what it may miss of the best 100.
+/// What is measured when an index is built reaches what was asked for, and some more, since other
+/// queries will come; of the best 10 it misses a tenth of what it may miss of the best 100.
 #[test]
 fn recall_is_measured_and_enough() {
     let (rows, rank) = (30_000, 24);
@@ -238,7 +238,8 @@ fn the_way_depends_on_what_is_wanted() {
     assert_eq!(strategy(1_000, Allow::All, false), "cells");
     assert_eq!(strategy(1_000, Allow::All, true), "exact_cells");
     assert_eq!(strategy(10, Allow::Rows(&few), false), "scan");
-    // Keeping that many rows costs a scan more than cells; of half the rows cells would have to find twice as many.
+    // Keeping that many rows costs a scan more than cells; of half the rows cells would have to
+    // find twice as many.
     assert_eq!(strategy(10_000, Allow::All, false), "cells");
     assert_eq!(strategy(10_000, Allow::Rows(&half), false), "scan");
 }

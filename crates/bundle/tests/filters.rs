@@ -37,8 +37,8 @@ fn range() -> impl Strategy<Value = AttributeRange> {
 
 prop_compose! {
     fn filter()(
-        include_ids in prop::collection::vec(prop::sample::select(vec!["1", "2", "item-3", "40", "nobody", "2"]), 0..4),
-        exclude_ids in prop::collection::vec(prop::sample::select(vec!["1", "5", "item-10", "nobody"]), 0..4),
+        include_ids in prop::collection::vec(prop::sample::select(vec!["1", "2", "item-3", "40", "unknown", "2"]), 0..4),
+        exclude_ids in prop::collection::vec(prop::sample::select(vec!["1", "5", "item-10", "unknown"]), 0..4),
         include_tags in prop::collection::vec(prop::sample::select(vec!["action", "drama", "été", "none"]), 0..3),
         exclude_tags in prop::collection::vec(prop::sample::select(vec!["comedy", "film noir", "none"]), 0..3),
         ranges in prop::collection::vec(range(), 0..3),

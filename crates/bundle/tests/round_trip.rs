@@ -75,7 +75,7 @@ fn everything_comes_back() {
                 expected
             );
         }
-        let unknown = bundle.shards().iter().all(|shard| shard.items().find("nobody").is_none());
+        let unknown = bundle.shards().iter().all(|shard| shard.items().find("unknown").is_none());
         assert!(
             unknown
                 && bundle.shards().iter().all(|shard| shard.items().row_of_ordinal(100).is_none())

@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// Recall of walks against the exact scan on vectors like learned factors: of all rows, of half of
+/// Recall of walks against the exact scan on vectors like trained factors: of all rows, of half of
 /// them by a filter, with many rows excluded, and for many results.
 #[test]
 fn walks_find_what_the_scan_finds() {

@@ -1,5 +1,5 @@
-//! Writing needs the input, and little more: no second copy of the rows, dense rows go before the rest is written, and
-//! all of the input before indexes are built.
+//! Writing needs the input, and little more: no second copy of the rows, dense rows go before the
+//! rest is written, and all of the input before indexes are built.
 
 mod support;
 

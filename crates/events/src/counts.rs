@@ -1,4 +1,4 @@
-//! How many events went where.
+//! How many events were accepted, refused and quarantined.
 
 use crate::rules::Reason;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +8,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     accepted: AtomicU64,
     duplicates: AtomicU64,
-    /// Requests turned away because the log was behind.
+    /// Requests refused because the log was behind.
     pushed_back: AtomicU64,
     not_taken: [AtomicU64; Reason::ALL.len()],
 }
 
-/// What they say at a moment.
+/// The values of the counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events in the log.
     pub accepted: u64,
     /// Events that were there already.
     pub duplicates: u64,
-    /// Requests turned away because the log was behind.
+    /// Requests refused because the log was behind.
     pub pushed_back: u64,
-    /// Events refused or quarantined, by why; all reasons, in their order.
+    /// Events refused or quarantined, by reason; all reasons, in their order.
     pub not_taken: Vec<(Reason, u64)>,
 }
 
@@ -43,21 +43,20 @@ impl Counters {
         self.not_taken[reason as usize - 1].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What they say now.
+    /// The values now.
     pub fn read(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let not_taken = Reason::ALL.iter().zip(&self.not_taken);
+        let by_reason = Reason::ALL.into_iter().zip(&self.not_taken);
         Counts {
-            accepted: read(&self.accepted),
-            duplicates: read(&self.duplicates),
-            pushed_back: read(&self.pushed_back),
-            not_taken: not_taken.map(|(reason, counter)| (*reason, read(counter))).collect(),
+            accepted: self.accepted.load(Ordering::Relaxed),
+            duplicates: self.duplicates.load(Ordering::Relaxed),
+            pushed_back: self.pushed_back.load(Ordering::Relaxed),
+            not_taken: by_reason.map(|(reason, n)| (reason, n.load(Ordering::Relaxed))).collect(),
         }
     }
 }
 
 impl Counts {
-    /// How many were left out for this reason.
+    /// How many events were refused or quarantined for this reason.
     pub fn of(&self, reason: Reason) -> u64 {
         self.not_taken.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }

@@ -1,9 +1,10 @@
-//! Which events were there already: their ids, as hashes, in bounded memory.
+//! Which events were recorded already: their ids, as hashes, in bounded memory.
 //!
-//! Two generations of a set: when the younger is full the older is forgotten, so an id is remembered
-//! while at least [`GENERATION`] and at most twice as many younger ones came. That is the window in which
-//! recording is idempotent: a minute and a half at 20,000 events a second, five hours at a hundred. Retries
-//! come within seconds. Other routers' events are in it too, a moment after they were recorded. At a start the window is read back from the log, so it spans restarts.
+//! Two generations of a set: when the younger is full the older is forgotten, so an id is
+//! remembered while at least [`GENERATION`] and at most twice as many younger ones came. That is
+//! the window in which recording is idempotent: a minute and a half at 20,000 events a second, five
+//! hours at a hundred. Retries come within seconds. Other routers' events are in it too, a moment
+//! after they were recorded. At a start the window is read back from the log, so it spans restarts.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,11 +13,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// take 71 MB, and only where so many events came.
 pub const GENERATION: usize = 7 << 18;
 
-/// Ids that are remembered.
+/// The ids of the newest events.
 #[derive(Debug)]
 pub struct Duplicates {
-    young: HashSet<u128, BuildHasherDefault<AsItIs>>,
-    old: HashSet<u128, BuildHasherDefault<AsItIs>>,
+    young: HashSet<u128, BuildHasherDefault<KeyHasher>>,
+    old: HashSet<u128, BuildHasherDefault<KeyHasher>>,
     generation: usize,
 }
 
@@ -27,12 +28,12 @@ impl Default for Duplicates {
 }
 
 impl Duplicates {
-    /// With generations of so many ids.
+    /// An empty set with generations of so many ids.
     pub fn with_generation(generation: usize) -> Self {
         Self { young: HashSet::default(), old: HashSet::default(), generation: generation.max(1) }
     }
 
-    /// Remembers an id; whether it was new.
+    /// Remembers an id, and returns whether it was new.
     pub fn insert(&mut self, id: u128) -> bool {
         if self.young.contains(&id) || self.old.contains(&id) {
             return false;
@@ -49,18 +50,19 @@ impl Duplicates {
     }
 }
 
-/// 128 bits of BLAKE3: nobody finds two ids that share them, so no event is taken for another.
+/// 128 bits of BLAKE3 of an event id: two ids that share them cannot be found, so no event is taken for
+/// another.
 pub fn hash_of(event_id: &str) -> u128 {
     let hash = blake3::hash(event_id.as_bytes());
     let (half, _) = hash.as_bytes().split_first_chunk::<16>().expect("BLAKE3 has 32 bytes");
     u128::from_le_bytes(*half)
 }
 
-/// The keys are hashes.
+/// A hasher for keys that are hashes: it takes their low half.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct KeyHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
         // Whole keys come by `write_u128`; anything else would still be a hash.
         for &byte in bytes {

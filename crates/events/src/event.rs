@@ -11,13 +11,13 @@
 //!
 //! A quarantined event has one byte before this, the reason. Numbers are little-endian.
 
-use crate::bytes::{Fields, put_text};
+use crate::fields::{Fields, put_text};
 use crate::rules::Reason;
 use marquee_core::event::{Event, EventType};
 
 /// The first byte of a record, changed with the layout.
 const LAYOUT: u8 = 1;
-/// How ids begin that we made up.
+/// The prefix of ids that are derived from the event.
 const DERIVED_PREFIX: &str = "auto-";
 /// Bytes of the hash in such an id: two different events never share one.
 const DERIVED_BYTES: usize = 16;
@@ -25,7 +25,7 @@ const DERIVED_BYTES: usize = 16;
 /// An event as the log has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEvent {
-    /// It, with its id and time.
+    /// The event, with its id and time.
     pub event: Event,
     /// When it arrived, milliseconds since 1970.
     pub received_ms: u64,
@@ -34,9 +34,9 @@ pub struct StoredEvent {
 /// An event as the quarantine has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quarantined {
-    /// Why it is there.
+    /// Why it is in quarantine.
     pub reason: Reason,
-    /// It.
+    /// The event as it would be in the log.
     pub stored: StoredEvent,
 }
 
@@ -71,6 +71,7 @@ pub(crate) fn bytes_of(event: &Event) -> usize {
     NUMBERS + event_id.len() + user_id.len() + item_id.len() + recommendation_id.len()
 }
 
+/// Appends the record of an event.
 pub(crate) fn encode(event: &Event, received_ms: u64, out: &mut Vec<u8>) {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     out.extend_from_slice(&[LAYOUT, *event_type as u8]);
@@ -107,8 +108,8 @@ impl StoredEvent {
 impl Quarantined {
     /// Reads a record; `None` if it is none.
     pub fn decode(record: &[u8]) -> Option<Self> {
-        let (reason, record) = record.split_first()?;
-        Some(Self { reason: Reason::from_byte(*reason)?, stored: StoredEvent::decode(record)? })
+        let (reason, stored) = record.split_first()?;
+        Some(Self { reason: Reason::from_byte(*reason)?, stored: StoredEvent::decode(stored)? })
     }
 }
 

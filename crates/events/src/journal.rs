@@ -1,17 +1,17 @@
-//! The log of events: judged, told from duplicates, written in groups, acknowledged when durable.
+//! The log of events: classified, told from duplicates, written in groups, acknowledged when durable.
 //!
-//! One thread writes. It takes whatever has come while it waited for the disk, leaves out what was there
-//! already, writes the rest as one commit, syncs it, and only then answers everybody in the group; so a
+//! One thread writes. It takes whatever has come while it waited for the disk, leaves out what was recorded
+//! already, writes the rest as one commit, syncs it, and only then answers all callers of the group; so a
 //! duplicate of an event that is not durable yet waits for it too. Room in the queue is counted in bytes:
-//! a caller who finds none is turned away or waits, and memory does not grow.
+//! where there is none, a call is refused or waits, and memory does not grow.
 
-use crate::QUARANTINE_DIRECTORY;
 use crate::counts::{Counters, Counts};
+use crate::directories::QUARANTINE_DIRECTORY;
 use crate::duplicates::{Duplicates, hash_of};
 use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
 use crate::log::{Contents, Frame, LogError, LogOptions, LogReader, LogWriter};
-use crate::recent::Recent;
-use crate::rules::{Limits, Reason, Verdict, explain, judge};
+use crate::recent_items::RecentItems;
+use crate::rules::{Classification, Limits, Reason, classify, explain};
 use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;
@@ -32,15 +32,16 @@ const GROUP_BYTES: usize = 4 << 20;
 const MAX_ELSEWHERE: usize = 200_000;
 /// The quarantine's part of the log's bytes: one in so many.
 const QUARANTINE_SHARE: u64 = 8;
-/// Quarantined ids that a generation remembers: a flood of them is a fault, and not to be remembered long.
+/// Quarantined ids that a generation remembers: a flood of them comes from a faulty caller, and is
+/// not worth remembering long.
 const QUARANTINE_GENERATION: usize = 7 << 13;
 
-/// How events are kept.
+/// How and where events are recorded.
 #[derive(Clone, Debug)]
 pub struct EventSettings {
     /// How the log is written; the quarantine is in a directory below it and has an eighth of its bytes.
     pub log: LogOptions,
-    /// What is believed.
+    /// The bounds of plausible events.
     pub limits: Limits,
 }
 
@@ -62,23 +63,23 @@ impl EventSettings {
     }
 }
 
-/// Told of events that are durable.
+/// Receives events that are durable.
 pub trait EventSink: Send + Sync {
     /// These were accepted, each for the first time within the window of [duplicates](crate::duplicates).
     /// Called by the thread that writes the log, after the sync and before the acknowledgement, for a
-    /// group at a time: whoever needs longer than microseconds queues them. Not called for events that
+    /// group at a time: a sink that needs longer than microseconds queues them. It is not called for events that
     /// were there at the start.
     fn accepted(&self, events: &[Event]);
 }
 
-/// What became of an event.
+/// What was done with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// In the log.
+pub enum RecordOutcome {
+    /// It is in the log.
     Accepted,
-    /// It was there already.
+    /// It was recorded before.
     Duplicate,
-    /// In the quarantine, durable as the log is.
+    /// It is in the quarantine, durable as the log is.
     Quarantined(Reason),
     /// Nothing is kept of it.
     Refused(Reason),
@@ -87,13 +88,13 @@ pub enum Outcome {
 /// Why nothing is known to be durable of a request's events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The disk does not follow.
+    /// The disk does not keep up.
     #[error("the event log is behind by {QUEUE_BYTES} bytes, its bound: send again later")]
     Full,
     /// The log cannot be written.
     #[error("events cannot be recorded: {0}")]
     Failed(String),
-    /// The node ends.
+    /// The node is going down.
     #[error("the event log is closed: this node is going down")]
     Closed,
 }
@@ -101,20 +102,21 @@ pub enum RecordError {
 /// The events of a router. Clones share it; the last one gone waits for the disk.
 #[derive(Clone, Debug)]
 pub struct EventLog {
-    inner: Arc<Inner>,
+    inner: Arc<EventLogInner>,
 }
 
-struct Inner {
-    queue: Option<Sender<Job>>,
+struct EventLogInner {
+    queue: Option<Sender<QueuedEvents>>,
     thread: Option<JoinHandle<()>>,
     room: Arc<Semaphore>,
     limits: Limits,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
 }
 
+/// What callers and the thread share.
 #[derive(Default)]
-struct Shared {
-    recent: Recent,
+struct JournalShared {
+    recent: RecentItems,
     counters: Counters,
     /// At most [`MAX_ELSEWHERE`].
     elsewhere: Mutex<Vec<u128>>,
@@ -122,12 +124,12 @@ struct Shared {
 }
 
 /// For each event of a job, whether it was new; or why none is known to be durable.
-type Answer = Result<Vec<bool>, RecordError>;
+type CommitAnswer = Result<Vec<bool>, RecordError>;
 
 /// The events of a request on their way to the disk.
-struct Job {
+struct QueuedEvents {
     entries: Vec<Entry>,
-    done: oneshot::Sender<Answer>,
+    done: oneshot::Sender<CommitAnswer>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -137,26 +139,27 @@ struct Entry {
     quarantine: Option<Reason>,
 }
 
-/// What became of the events of a request.
+/// What was done with the events of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Of each, in the order in which they were given.
-    pub outcomes: Vec<Outcome>,
-    /// Which were refused or quarantined, and why, in words.
+    /// The outcome of each event, in the order in which they were given.
+    pub outcomes: Vec<RecordOutcome>,
+    /// The places of the events that were refused or quarantined, and why.
     pub explanations: Vec<(usize, String)>,
 }
 
-/// Events that were judged and are on their way.
+/// Events that were classified and are not durable yet.
 #[derive(Debug)]
 #[must_use = "nothing is acknowledged before this says so"]
 pub struct Pending {
     recorded: Recorded,
     /// Which of them are decided by the log, and its answer.
-    waits: Option<(Vec<usize>, oneshot::Receiver<Answer>)>,
+    waits: Option<(Vec<usize>, oneshot::Receiver<CommitAnswer>)>,
 }
 
 impl Pending {
-    /// Waits until all that was accepted or quarantined is durable, and says what became of each event.
+    /// Waits until everything that was accepted or quarantined is durable, and returns the outcome
+    /// of each event.
     ///
     /// # Errors
     /// Where nothing is known to be durable.
@@ -166,7 +169,7 @@ impl Pending {
             let is_new = answer.await.map_err(|_| RecordError::Closed)??;
             for (n, is_new) in queued.into_iter().zip(is_new) {
                 if !is_new {
-                    recorded.outcomes[n] = Outcome::Duplicate;
+                    recorded.outcomes[n] = RecordOutcome::Duplicate;
                     recorded.explanations.retain(|(explained, _)| *explained != n);
                 }
             }
@@ -175,7 +178,7 @@ impl Pending {
     }
 }
 
-impl fmt::Debug for Inner {
+impl fmt::Debug for EventLogInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLog").field("limits", &self.limits).finish_non_exhaustive()
     }
@@ -188,14 +191,14 @@ impl EventLog {
     /// What is wrong with the log.
     pub fn open(settings: EventSettings) -> Result<Self, LogError> {
         let quarantine = settings.quarantine();
-        let mut writer = Writer::open(&settings.log, &quarantine)?;
+        let mut writer = JournalWriter::open(&settings.log, &quarantine)?;
         writer.read_back(&settings.log, &quarantine)?;
         let shared = Arc::clone(&writer.shared);
         let (queue, jobs) = channel();
         let thread = std::thread::Builder::new()
             .name("event-log".into())
             .spawn(move || writer.run(&jobs))?;
-        let inner = Inner {
+        let inner = EventLogInner {
             queue: Some(queue),
             thread: Some(thread),
             room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_BYTES)),
@@ -205,68 +208,73 @@ impl EventLog {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Judges events and queues what is to be kept, if there is room.
+    /// Classifies events and queues what is to be kept, if there is room.
     ///
     /// # Errors
-    /// [`RecordError::Full`] where the disk does not follow, and then nothing was queued.
+    /// [`RecordError::Full`] where the disk does not keep up, and then nothing was queued.
     pub fn record(&self, events: Vec<Event>, now_ms: u64) -> Result<Pending, RecordError> {
-        let judged = self.judge(events, now_ms);
-        let room = Arc::clone(&self.inner.room).try_acquire_many_owned(judged.room);
-        let room = room.map_err(|error| match error {
-            TryAcquireError::NoPermits => {
+        let classified = self.classify(events, now_ms);
+        match Arc::clone(&self.inner.room).try_acquire_many_owned(classified.room) {
+            Ok(room) => self.queue(classified, room),
+            Err(TryAcquireError::NoPermits) => {
                 self.inner.shared.counters.push_back();
-                RecordError::Full
+                Err(RecordError::Full)
             }
-            TryAcquireError::Closed => RecordError::Closed,
-        })?;
-        self.queue(judged, room)
+            Err(TryAcquireError::Closed) => Err(RecordError::Closed),
+        }
     }
 
-    /// Judges events and queues what is to be kept, once there is room.
+    /// Classifies events and queues what is to be kept, once there is room.
     ///
     /// # Errors
-    /// Where the node ends.
+    /// Where the node is going down.
     pub async fn record_when_there_is_room(
         &self,
         events: Vec<Event>,
         now_ms: u64,
     ) -> Result<Pending, RecordError> {
-        let judged = self.judge(events, now_ms);
-        let room = Arc::clone(&self.inner.room).acquire_many_owned(judged.room).await;
-        self.queue(judged, room.map_err(|_| RecordError::Closed)?)
+        let classified = self.classify(events, now_ms);
+        let room = Arc::clone(&self.inner.room).acquire_many_owned(classified.room).await;
+        self.queue(classified, room.map_err(|_| RecordError::Closed)?)
     }
 
-    fn judge(&self, events: Vec<Event>, now_ms: u64) -> Judged {
+    fn classify(&self, events: Vec<Event>, now_ms: u64) -> ClassifiedEvents {
         let limits = &self.inner.limits;
-        let mut judged = Judged::default();
+        let mut classified = ClassifiedEvents::default();
         let mut bytes = 0;
         for (n, mut event) in events.into_iter().enumerate() {
             complete(&mut event, now_ms);
-            let (outcome, reason) = match judge(&event, now_ms, limits) {
-                Verdict::Accept => (Outcome::Accepted, None),
-                Verdict::Refuse(reason) => (Outcome::Refused(reason), Some(reason)),
-                Verdict::Quarantine(reason) => (Outcome::Quarantined(reason), Some(reason)),
+            let (outcome, reason) = match classify(&event, now_ms, limits) {
+                Classification::Accept => (RecordOutcome::Accepted, None),
+                Classification::Refuse(reason) => (RecordOutcome::Refused(reason), Some(reason)),
+                Classification::Quarantine(reason) => {
+                    (RecordOutcome::Quarantined(reason), Some(reason))
+                }
             };
-            judged.recorded.outcomes.push(outcome);
+            classified.recorded.outcomes.push(outcome);
             if let Some(reason) = reason {
                 let explanation = explain(&event, reason, now_ms, limits);
-                judged.recorded.explanations.push((n, explanation));
+                classified.recorded.explanations.push((n, explanation));
             }
-            if !matches!(outcome, Outcome::Refused(_)) {
+            if !matches!(outcome, RecordOutcome::Refused(_)) {
                 bytes += bytes_of(&event);
-                judged.queued.push(n);
-                judged.entries.push(Entry { event, received_ms: now_ms, quarantine: reason });
+                classified.queued.push(n);
+                classified.entries.push(Entry { event, received_ms: now_ms, quarantine: reason });
             }
         }
         let units = bytes.div_ceil(ROOM_BYTES).min(QUEUE_BYTES / ROOM_BYTES);
-        judged.room = units as u32;
-        judged
+        classified.room = units as u32;
+        classified
     }
 
-    fn queue(&self, judged: Judged, room: OwnedSemaphorePermit) -> Result<Pending, RecordError> {
-        let Judged { recorded, queued, entries, room: _ } = judged;
+    fn queue(
+        &self,
+        classified: ClassifiedEvents,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Pending, RecordError> {
+        let ClassifiedEvents { recorded, queued, entries, room: _ } = classified;
         for outcome in &recorded.outcomes {
-            if let Outcome::Refused(reason) = outcome {
+            if let RecordOutcome::Refused(reason) = outcome {
                 self.inner.shared.counters.leave_out(*reason);
             }
         }
@@ -275,12 +283,12 @@ impl EventLog {
         }
         let (done, answer) = oneshot::channel();
         let queue = self.inner.queue.as_ref().ok_or(RecordError::Closed)?;
-        queue.send(Job { entries, done, _room: room }).map_err(|_| RecordError::Closed)?;
+        queue.send(QueuedEvents { entries, done, _room: room }).map_err(|_| RecordError::Closed)?;
         Ok(Pending { recorded, waits: Some((queued, answer)) })
     }
 
-    /// Other routers have these events, by the [hashes](hash_of) of their ids, in their logs: should they come
-    /// here too, they are duplicates.
+    /// Other routers have these events, by the [hashes](hash_of) of their ids, in their logs:
+    /// should they come here too, they are duplicates.
     pub fn recorded_elsewhere(&self, keys: &[u128]) {
         let mut elsewhere =
             self.inner.shared.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
@@ -288,29 +296,29 @@ impl EventLog {
         elsewhere.extend(keys.iter().take(room));
     }
 
-    /// What users had lately.
-    pub fn recent(&self) -> &Recent {
+    /// The items that users had lately.
+    pub fn recent(&self) -> &RecentItems {
         &self.inner.shared.recent
     }
 
-    /// What is believed.
+    /// The bounds of plausible events.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
-    /// How many events went where, since the process started.
+    /// How many events were accepted, refused and quarantined since the process started.
     pub fn counts(&self) -> Counts {
         self.inner.shared.counters.read()
     }
 
-    /// Tells `sink` of all events that are accepted from now on.
+    /// Makes `sink` hear of all events that are accepted from now on.
     pub fn add_sink(&self, sink: Arc<dyn EventSink>) {
         self.inner.shared.sinks.write().unwrap_or_else(PoisonError::into_inner).push(sink);
     }
 }
 
 #[derive(Default)]
-struct Judged {
+struct ClassifiedEvents {
     recorded: Recorded,
     queued: Vec<usize>,
     entries: Vec<Entry>,
@@ -318,7 +326,7 @@ struct Judged {
     room: u32,
 }
 
-impl Drop for Inner {
+impl Drop for EventLogInner {
     fn drop(&mut self) {
         // The thread ends when it has written what is queued.
         drop(self.queue.take());
@@ -328,18 +336,18 @@ impl Drop for Inner {
     }
 }
 
-/// What the thread has.
-struct Writer {
+/// The state of the thread that writes.
+struct JournalWriter {
     events: LogWriter,
     quarantine: LogWriter,
     duplicates: Duplicates,
     quarantined: Duplicates,
     frame: Frame,
     quarantine_frame: Frame,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
 }
 
-impl Writer {
+impl JournalWriter {
     fn open(log: &LogOptions, quarantine: &LogOptions) -> Result<Self, LogError> {
         Ok(Self {
             events: LogWriter::open(log.clone())?,
@@ -352,7 +360,7 @@ impl Writer {
         })
     }
 
-    /// Remembers the newest events: their ids, and what users had.
+    /// Remembers the newest events: their ids, and the items of their users.
     fn read_back(&mut self, log: &LogOptions, quarantine: &LogOptions) -> Result<(), LogError> {
         let (duplicates, shared) = (&mut self.duplicates, &self.shared);
         let window = duplicates.capacity() as u64;
@@ -361,7 +369,7 @@ impl Writer {
                 return false;
             };
             duplicates.insert(hash_of(&event.event_id));
-            shared.recent.learn([&event]);
+            shared.recent.remember([&event]);
             true
         })?;
         let quarantined = &mut self.quarantined;
@@ -373,7 +381,7 @@ impl Writer {
         })
     }
 
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<QueuedEvents>) {
         let mut group = Vec::new();
         loop {
             let due = [&self.events, &self.quarantine].map(|log| log.sync_due(Instant::now()));
@@ -387,7 +395,7 @@ impl Writer {
                     self.take_group(jobs, &mut group);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync(),
-                // Whoever drops the logs syncs them.
+                // Dropping the logs syncs them.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -402,7 +410,7 @@ impl Writer {
     }
 
     /// Writes all that waits and answers it.
-    fn take_group(&mut self, jobs: &Receiver<Job>, group: &mut Vec<Job>) {
+    fn take_group(&mut self, jobs: &Receiver<QueuedEvents>, group: &mut Vec<QueuedEvents>) {
         let mut elsewhere = self.shared.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         for key in elsewhere.drain(..) {
             self.duplicates.insert(key);
@@ -412,7 +420,7 @@ impl Writer {
         let mut accepted = Vec::new();
         let mut quarantined = Vec::new();
         let mut duplicates = 0;
-        while let Some(Job { entries, done, _room }) = group.pop() {
+        while let Some(QueuedEvents { entries, done, _room }) = group.pop() {
             let mut is_new = Vec::with_capacity(entries.len());
             for Entry { event, received_ms, quarantine } in entries {
                 let id = hash_of(&event.event_id);
@@ -449,10 +457,10 @@ impl Writer {
             counters.accept(accepted.len() as u64);
             counters.duplicate(duplicates);
             quarantined.into_iter().for_each(|reason| counters.leave_out(reason));
-            self.tell(&accepted);
+            self.publish(&accepted);
         }
         for (done, is_new, _room) in answers {
-            // A caller who has left is told nothing.
+            // The caller may be gone.
             let _ = done.send(outcome.clone().map(|()| is_new));
         }
     }
@@ -472,10 +480,8 @@ impl Writer {
         ];
         for (log, frame) in logs {
             // A duplicate is acknowledged too, and what it repeats may have failed.
-            let written = match frame.is_empty() {
-                true => log.check(),
-                false => log.commit(frame).map(|_| ()),
-            };
+            let written =
+                if frame.is_empty() { log.check() } else { log.commit(frame).map(|_| ()) };
             if let Err(error) = written {
                 if !matches!(error, LogError::Failed(_)) {
                     tracing::error!(%error, "the event log cannot be written and refuses events");
@@ -486,13 +492,16 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, accepted: &[Event]) {
+    /// Hands events that are durable to the recent items and the sinks.
+    fn publish(&self, accepted: &[Event]) {
         if accepted.is_empty() {
             return;
         }
-        self.shared.recent.learn(accepted);
+        self.shared.recent.remember(accepted);
         let sinks = self.shared.sinks.read().unwrap_or_else(PoisonError::into_inner);
-        sinks.iter().for_each(|sink| sink.accepted(accepted));
+        for sink in sinks.iter() {
+            sink.accepted(accepted);
+        }
     }
 }
 
@@ -505,21 +514,21 @@ fn each_newest(
 ) -> Result<(), LogError> {
     let mut reader = LogReader::open(&log.directory, log.contents)?;
     reader.keep_newest(records, end);
-    let mut understood = true;
-    while understood && reader.next_frame(|_, record| understood &= take(record))? {}
-    match understood {
-        true => Ok(()),
-        false => Err(LogError::Foreign {
-            path: log.directory.clone(),
-            reason: format!(
-                "record {} is none that this version knows: read it with the one that wrote it",
-                reader.position().next.saturating_sub(1)
-            ),
-        }),
+    let mut is_known = true;
+    while is_known && reader.next_frame(|_, record| is_known &= take(record))? {}
+    if is_known {
+        return Ok(());
     }
+    Err(LogError::Foreign {
+        path: log.directory.clone(),
+        reason: format!(
+            "record {} is none that this version knows: read it with the one that wrote it",
+            reader.position().next.saturating_sub(1)
+        ),
+    })
 }
 
-/// A sink that keeps what it is told, for tests of whoever has sinks.
+/// A sink that keeps the events, for tests.
 impl EventSink for Mutex<Vec<Event>> {
     fn accepted(&self, events: &[Event]) {
         self.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(events);

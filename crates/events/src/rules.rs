@@ -1,8 +1,9 @@
-//! What becomes of an event, and why: pure, so that every rule is a line in a test.
+//! Whether an event is accepted, quarantined or refused, and why: pure, so that every rule is a line in a
+//! test.
 //!
-//! *Refused* is what cannot be an event: the caller has a fault to mend, and nothing is kept of it.
-//! *Quarantined* is well formed and not to be believed, or too late to be counted: it is kept in a log of
-//! its own, where people can look, and reaches no model, no filter and no gate.
+//! *Refused* is what cannot be an event: the caller has an error to correct, and nothing is kept of it.
+//! *Quarantined* is what is well formed but not plausible, or too late to be counted: it is kept in a log of
+//! its own, where operators can look, and reaches no model, no filter and no gate.
 
 use marquee_core::bounds::MAX_ID_BYTES;
 use marquee_core::event::{Event, EventType};
@@ -11,14 +12,14 @@ use marquee_core::event::{Event, EventType};
 pub const MAX_EVENT_ID_BYTES: usize = 128;
 /// Bytes of a recommendation id: ours have some twenty, and a caller may wrap them.
 pub const MAX_RECOMMENDATION_ID_BYTES: usize = 512;
-/// Seconds of one play: nobody watches or plays for longer without a pause.
+/// Seconds of one play: no user watches or plays for longer without a pause.
 pub const MAX_PLAY_SECONDS: f64 = 24.0 * 3_600.0;
 /// Money of one purchase, in whichever currency: a game costs some hundred thousand of the smallest.
 pub const MAX_PURCHASE_VALUE: f64 = 1e9;
 /// The value of impressions and clicks, where it is no more than a number of them.
 pub const MAX_COUNT_VALUE: f64 = 1e6;
 
-/// What is believed.
+/// The bounds of plausible events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Milliseconds after which an event is too late.
@@ -35,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// Why an event is not taken.
+/// Why an event is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
@@ -47,16 +48,16 @@ pub enum Reason {
     UnknownType = 3,
     /// The value is no finite number.
     NotFinite = 4,
-    /// Older than is believed.
+    /// Older than [`Limits::max_age_ms`].
     Late = 5,
-    /// From a future that no clock error explains.
+    /// From the future, by more than [`Limits::max_skew_ms`].
     FutureDated = 6,
     /// A value that its type cannot have.
     ImplausibleValue = 7,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; 7] = [
         Self::MissingField,
         Self::OversizedField,
@@ -67,8 +68,8 @@ impl Reason {
         Self::ImplausibleValue,
     ];
 
-    /// As counters and exports write it.
-    pub fn word(self) -> &'static str {
+    /// Its name in counters and exports, such as `missing_field`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::MissingField => "missing_field",
             Self::OversizedField => "oversized_field",
@@ -93,28 +94,29 @@ impl Reason {
     }
 }
 
-/// What is to become of an event. Duplicates are found later, by the one thread that writes.
+/// Where an event is to go. Duplicates are found later, by the one thread that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// To the log.
+pub enum Classification {
+    /// To the log of events.
     Accept,
     /// To the quarantine.
     Quarantine(Reason),
-    /// Nowhere.
+    /// Nowhere: nothing is kept of it.
     Refuse(Reason),
 }
 
-/// Judges an event that is [complete](crate::complete).
-pub fn judge(event: &Event, now_ms: u64, limits: &Limits) -> Verdict {
-    match fault(event, now_ms, limits) {
-        None => Verdict::Accept,
-        Some(reason) if reason.is_refusal() => Verdict::Refuse(reason),
-        Some(reason) => Verdict::Quarantine(reason),
+/// Classifies an event that is [complete](crate::complete).
+pub fn classify(event: &Event, now_ms: u64, limits: &Limits) -> Classification {
+    match broken_rule(event, now_ms, limits) {
+        None => Classification::Accept,
+        Some(reason) if reason.is_refusal() => Classification::Refuse(reason),
+        Some(reason) => Classification::Quarantine(reason),
     }
 }
 
-/// Malformed comes before implausible: what is refused for its form is never kept.
-fn fault(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
+/// The first rule that the event breaks. Malformed comes before implausible: what is refused for its form is
+/// never kept.
+fn broken_rule(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     if user_id.is_empty() || item_id.is_empty() || event_id.is_empty() {
         return Some(Reason::MissingField);
@@ -148,7 +150,7 @@ fn fault(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
     None
 }
 
-/// What is wrong and what would be right, for the caller.
+/// What is wrong with an event and what would be right, for the caller.
 pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &Limits) -> String {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     match reason {
@@ -217,12 +219,12 @@ mod tests {
         }
     }
 
-    fn verdict(event: &Event) -> Verdict {
-        judge(event, NOW, &Limits::default())
+    fn classified(event: &Event) -> Classification {
+        classify(event, NOW, &Limits::default())
     }
 
     #[test]
-    fn what_people_do_is_accepted_up_to_the_bounds() {
+    fn plausible_events_are_accepted_up_to_the_bounds() {
         for good in [
             event(EventType::Impression, 0.0),
             event(EventType::Click, 0.0),
@@ -238,7 +240,7 @@ mod tests {
             Event { event_id: "e".repeat(128), ..event(EventType::Click, 0.0) },
             Event { recommendation_id: "r".repeat(512), ..event(EventType::Click, 0.0) },
         ] {
-            assert_eq!(verdict(&good), Verdict::Accept, "{good:?}");
+            assert_eq!(classified(&good), Classification::Accept, "{good:?}");
         }
     }
 
@@ -288,10 +290,12 @@ mod tests {
             (event(EventType::Click, -1.0), ImplausibleValue, "0 to 1000000"),
         ] {
             let expected = match reason {
-                MissingField | OversizedField | UnknownType | NotFinite => Verdict::Refuse(reason),
-                Late | FutureDated | ImplausibleValue => Verdict::Quarantine(reason),
+                MissingField | OversizedField | UnknownType | NotFinite => {
+                    Classification::Refuse(reason)
+                }
+                Late | FutureDated | ImplausibleValue => Classification::Quarantine(reason),
             };
-            assert_eq!(verdict(&bad), expected, "{bad:?}");
+            assert_eq!(classified(&bad), expected, "{bad:?}");
             let said = explain(&bad, reason, NOW, &Limits::default());
             assert!(said.contains(says), "{said:?} does not say {says:?}");
         }
@@ -300,6 +304,6 @@ mod tests {
     #[test]
     fn what_is_malformed_is_refused_even_if_it_is_late() {
         let both = Event { user_id: String::new(), time_ms: 1, ..event(EventType::Click, 0.0) };
-        assert_eq!(verdict(&both), Verdict::Refuse(Reason::MissingField));
+        assert_eq!(classified(&both), Classification::Refuse(Reason::MissingField));
     }
 }

@@ -12,8 +12,8 @@ use tower::Service;
 const HTTP_PORT: u16 = 80;
 
 /// Connects to the host and port of a URL, for `tonic::transport::Endpoint::connect_with_connector`
-/// and `connect_with_connector_lazy`. Their connect timeout holds; their settings of TCP do not: small messages are
-/// always sent at once.
+/// and `connect_with_connector_lazy`. Their connect timeout holds; their settings of TCP do not:
+/// small messages are always sent at once.
 pub fn connector() -> impl Service<
     Uri,
     Response = TokioIo<GatheringStream>,

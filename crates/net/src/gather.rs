@@ -3,7 +3,7 @@
 //! h2 hands an answer to the socket in two writes, head with body and then trailers, and a request in
 //! two, head and body. Each costs more than all its encoding: the kernel's way through its network
 //! stack, a packet, and a wake-up of the peer. A [`GatheringStream`] keeps what is written to it, and a task
-//! of its own sends it once whoever writes has paused. tokio runs that task next on the same thread,
+//! of its own sends it once the writer has paused. tokio runs that task next on the same thread,
 //! so nothing waits for a timer or another thread; under load several answers leave together.
 //!
 //! Flushing means only that what was written will be sent, as with the kernel's own buffer behind

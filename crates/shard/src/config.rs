@@ -17,7 +17,8 @@ pub const MAX_SEARCH_THREADS: usize = 512;
 /// The shard role of a node.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
-    /// Bytes of bundles that may be kept in memory at the same time, by `Manifest::shard_bytes`; 0: unlimited.
+    /// Bytes of bundles that may be kept in memory at the same time, by `Manifest::shard_bytes`; 0:
+    /// unlimited.
     pub memory_budget_bytes: u64,
     /// The keys that bundles must be signed by; without keys, unsigned ones are accepted too.
     pub trusted_keys: TrustedKeys,
@@ -47,7 +48,7 @@ impl Default for ShardConfig {
 pub struct ConfigError {
     /// The setting's name.
     pub field: &'static str,
-    /// Its value.
+    /// The value that it has.
     pub found: usize,
     /// Its least value.
     pub least: usize,

@@ -1,7 +1,7 @@
 //! Why a request has no answer, and the one place that turns it into a gRPC status.
 
 use crate::replica_key::ReplicaKey;
-use marquee_bundle::SearchError;
+use marquee_bundle::{QueryPart, SearchError};
 use tonic::Status;
 
 /// Why a request has no answer.
@@ -74,8 +74,12 @@ impl RequestError {
             // It is the vector or the weights that are too large.
             SearchError::ScoreRange { .. } => String::new(),
             SearchError::Rank { .. } => ".vector".into(),
-            SearchError::NotFinite { field: "weights", index } => format!(".weights[{index}]"),
-            SearchError::NotFinite { index, .. } => format!(".vector[{index}]"),
+            SearchError::NotFinite { part: QueryPart::Weights, index } => {
+                format!(".weights[{index}]")
+            }
+            SearchError::NotFinite { part: QueryPart::Vector, index } => {
+                format!(".vector[{index}]")
+            }
             SearchError::Weights { .. } => ".weights".into(),
             SearchError::Row { .. } => ".rows".into(),
             SearchError::Count { .. } => ".count".into(),

@@ -6,7 +6,7 @@ use std::fmt;
 /// One shard of one version. Displayed as `films@3/0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplicaKey {
-    /// The version.
+    /// The model and the number of the version.
     pub version: ModelVersion,
     /// The number of the shard, from 0.
     pub shard: u32,

@@ -27,7 +27,8 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
-/// The shard role of a node. Dropping it without [`Shard::shutdown`] stops everything too, but waits for nothing.
+/// The shard role of a node. Dropping it without [`Shard::shutdown`] stops everything too, but
+/// waits for nothing.
 pub struct Shard {
     api: Arc<ShardApi>,
     reports: watch::Receiver<Vec<ReplicaReport>>,

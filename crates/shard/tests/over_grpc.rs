@@ -81,7 +81,7 @@ async fn a_deadline_travels_along() {
     let mut request = Request::new(batch(&catalogue, 16_000, 100));
     request.set_timeout(Duration::from_millis(1));
     let status = client.search(request).await.expect_err("that takes longer");
-    // Whoever notices first: the client, the server or the pool.
+    // The client, the server or the pool may notice first.
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
     // Nothing of it is left in the way.
     let answer = client.search(batch(&catalogue, 1, 10)).await.expect("an answer").into_inner();

@@ -60,9 +60,9 @@ async fn a_damaged_shard_fails_with_its_file_and_the_others_serve() {
     assert!(!answers(&cluster, &catalogue, 2, 2).await);
     let whole = cluster.search(first_user(&catalogue, 2, 1)).await.expect("shard 0 is whole");
     assert!(whole[0].item_ids.iter().all(|id| home(id, 2) == 0));
-    // Mended, it is tried again by itself, and answers.
+    // Once the file is repaired, the replica is tried again by itself, and answers.
     bytes[middle] ^= 1;
-    fs_err::write(&file, &bytes).expect("mended");
+    fs_err::write(&file, &bytes).expect("repaired");
     cluster.reports(|reports| available(reports, 2)).await;
     assert!(answers(&cluster, &catalogue, 2, 2).await);
 }
@@ -83,7 +83,7 @@ async fn only_the_bundle_that_was_published_is_served() {
     cluster.publish(&catalogue, 3, 1);
     cluster.publish(&catalogue, 4, 1);
     fs_err::remove_dir_all(cluster.path(2)).expect("removed");
-    fs_err::write(cluster.path(3).join("shard-0000").join("more"), "?").expect("a stranger");
+    fs_err::write(cluster.path(3).join("shard-0000").join("more"), "?").expect("a stray file");
     cluster.change(|plan| {
         let published = plan.versions.get_mut(&ModelVersion::new("films", 4)).expect("published");
         published.bundle_uri = "s3://bucket/films-4".into();

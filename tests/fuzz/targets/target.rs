@@ -1,5 +1,5 @@
-//! What the targets share: any bytes are an input of the harness, which makes a bundle of them, opens it
-//! and searches it. See `crates/bundle/tests/hostile`, where the test lives that replays the corpus.
+//! The code that the targets share: any bytes are an input of the harness, which makes a bundle of them,
+//! opens it and searches it. See `crates/bundle/tests/hostile`, where the test lives that replays the corpus.
 
 use crate::harness::{Harness, Input, MAX_INPUT_BYTES, Scope};
 use crate::support::Random;
@@ -45,9 +45,9 @@ pub(crate) fn mutate(
 fn libfuzzer_bytes(bytes: &mut Vec<u8>, _random: &mut Random) {
     /// Bytes that it may add at once.
     const ROOM: usize = 64;
-    let length = bytes.len();
-    let room = (length + ROOM).min(MAX_INPUT_BYTES.max(length));
+    let before = bytes.len();
+    let room = (before + ROOM).min(MAX_INPUT_BYTES.max(before));
     bytes.resize(room, 0);
-    let length = libfuzzer_sys::fuzzer_mutate(bytes, length, room);
-    bytes.truncate(length);
+    let after = libfuzzer_sys::fuzzer_mutate(bytes, before, room);
+    bytes.truncate(after);
 }

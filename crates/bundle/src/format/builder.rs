@@ -1,8 +1,9 @@
 //! Writing one section file: gather the sections, then lay them out, hash and sync them.
 
-use super::{ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, Kind, MAGIC, MAX_SECTIONS, aligned};
+use super::file_info::{FORMAT_VERSION, FileInfo};
+use super::kind::Kind;
+use super::layout::{ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, MAGIC, MAX_SECTIONS, aligned};
 use crate::error::BundleError;
-use crate::manifest::{FORMAT_VERSION, FileInfo};
 use bytemuck::Pod;
 use std::borrow::Cow;
 use std::io::{BufWriter, Write};
@@ -52,7 +53,7 @@ impl<'a> RowsInOrder<'a> {
 }
 
 impl Content<'_> {
-    /// Bytes on disk.
+    /// The bytes that it takes on disk.
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),

@@ -1,15 +1,18 @@
 //! Mapping a file into memory, from front to back in small steps.
 //!
-//! Whoever loads a file shares processors with whoever answers. A kernel that is not preemptible, as
-//! servers' often are, lets nobody go first while it reads ahead by megabytes or fills the page table
-//! of a whole file: measured, threads that woke waited up to five milliseconds for that. So the file is
-//! asked for in steps of [`STEP_BYTES`], each a system call or a few page faults of its own.
+//! A thread that loads a file shares processors with threads that answer. A kernel that is not
+//! preemptible, as servers' often are, lets no other thread go first while it reads ahead by
+//! megabytes or fills the page table of a whole file: measured, threads that woke waited up to five
+//! milliseconds for that. So the file is asked for in steps of [`STEP_BYTES`], each a system call
+//! or a few page faults of its own.
 //!
 //! A file is never changed once it has its name (the writer renames whole directories into place),
 //! which is what makes mapping it sound.
 
+use super::file_info::FileInfo;
+#[cfg(feature = "memory")]
+use super::memory::{self, MemoryFile};
 use crate::error::BundleError;
-use crate::manifest::FileInfo;
 use memmap2::{Advice, Mmap, MmapOptions};
 use std::io::ErrorKind;
 use std::ops::Deref;
@@ -42,7 +45,7 @@ impl Default for LoadOptions {
 pub(crate) enum FileBytes {
     Mapped(Mmap),
     #[cfg(feature = "memory")]
-    Memory(super::memory::MemoryFile),
+    Memory(MemoryFile),
 }
 
 impl FileBytes {
@@ -70,7 +73,7 @@ impl Deref for FileBytes {
     }
 }
 
-/// Maps one file of the manifest, after checking its length and (if asked) its checksum.
+/// Maps one file of the manifest, after checking its length and (if wanted) its checksum.
 pub(crate) fn map_file(
     root: &Path,
     info: &FileInfo,
@@ -78,7 +81,7 @@ pub(crate) fn map_file(
 ) -> Result<(PathBuf, FileBytes), BundleError> {
     let path = root.join(&info.path);
     #[cfg(feature = "memory")]
-    if let Some(found) = super::memory::find(&path) {
+    if let Some(found) = memory::find(&path) {
         let bytes = found?;
         check_length(&path, bytes.len() as u64, info)?;
         if options.verify {
@@ -108,7 +111,7 @@ pub(crate) fn map_file(
 
 /// Looks at the whole file, on this thread, and so has every page in memory and in the page table.
 fn in_steps(map: &Mmap, mut look: impl FnMut(&[u8])) {
-    let ask = |step: usize| {
+    let read_ahead = |step: usize| {
         let offset = step * STEP_BYTES;
         let len = map.len().saturating_sub(offset).min(STEP_BYTES);
         if len > 0 {
@@ -118,15 +121,15 @@ fn in_steps(map: &Mmap, mut look: impl FnMut(&[u8])) {
     };
     // What the system would read ahead on its own is not bounded by a step.
     let _ = map.advise(Advice::Random);
-    (0..STEPS_AHEAD).for_each(ask);
+    (0..STEPS_AHEAD).for_each(read_ahead);
     for (number, step) in map.chunks(STEP_BYTES).enumerate() {
-        ask(number + STEPS_AHEAD);
+        read_ahead(number + STEPS_AHEAD);
         look(step);
     }
     let _ = map.advise(Advice::Normal);
 }
 
-/// Opens a file for reading, if it is one: opening a pipe would wait until somebody writes to it.
+/// Opens a file for reading, if it is one: opening a pipe would wait until it has a writer.
 pub(crate) fn open_file(path: &Path) -> Result<fs_err::File, BundleError> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => BundleError::Missing { path: path.into() },

@@ -8,6 +8,7 @@
 //! What is deliberately missing: writing, the bounds of the small files beside the manifest, and telling
 //! files that it doesn't name.
 
+use super::layout::ALIGNMENT;
 use crate::error::BundleError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -87,11 +88,11 @@ pub(crate) struct MemoryFile {
 /// As much as sections are aligned to.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; super::ALIGNMENT]);
+struct Line([u8; ALIGNMENT]);
 
 impl MemoryFile {
     fn new(bytes: &[u8]) -> Self {
-        let mut lines = vec![Line([0; super::ALIGNMENT]); bytes.len().div_ceil(super::ALIGNMENT)];
+        let mut lines = vec![Line([0; ALIGNMENT]); bytes.len().div_ceil(ALIGNMENT)];
         bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
         Self { lines: lines.into(), length: bytes.len() }
     }

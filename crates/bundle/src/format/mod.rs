@@ -21,90 +21,36 @@
 //! ```
 //!
 //! Sections begin on cache lines, so that they can be used where they are mapped. What the sections
-//! of a kind are is drawn in the module that reads it: [`ids`](crate::ids), [`labels`](crate::labels),
-//! [`dense`](crate::dense), `coarse`,
-//! [`cells`](crate::cells), [`graph`](crate::graph), [`sparse`](crate::sparse).
+//! of a kind are is drawn in the module that reads it: [`ids`](crate::entities::ids),
+//! [`labels`](crate::entities::labels),
+//! [`dense`](crate::matrix::dense), `coarse`,
+//! [`cells`](crate::matrix::cells), [`graph`](crate::matrix::graph), [`sparse`](crate::matrix::sparse).
 //!
 //! `FileBuilder` writes such files, `SectionFile` maps and checks them, `Section` is a slice of
 //! numbers that lives in one. What is deliberately missing: compression (rows are used in place)
 //! and any way to change a file, for files are immutable.
 
 mod builder;
+mod file_info;
+mod kind;
+mod layout;
+mod lists;
 mod map;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod reader;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub(crate) use builder::{FileBuilder, RowsInOrder};
+pub use file_info::{FORMAT_VERSION, FileInfo};
+pub(crate) use kind::Kind;
+pub(crate) use lists::Lists;
 pub use map::LoadOptions;
-pub(crate) use map::{FileBytes, map_file, open_file};
+pub(crate) use map::open_file;
 pub(crate) use reader::{Section, SectionFile};
+pub(crate) use text::{Text, TextBuilder};
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("bundles are used where they are mapped, so the machine must be little-endian");
-
-/// The first bytes of every binary file.
-pub(crate) const MAGIC: [u8; 8] = *b"MARQUEE\0";
-/// What sections are aligned to: a cache line, and the widest vector register.
-pub(crate) const ALIGNMENT: usize = 64;
-/// Bytes of the header.
-pub(crate) const HEADER_BYTES: usize = 64;
-/// Bytes of one entry of the table.
-pub(crate) const ENTRY_BYTES: usize = 32;
-/// Sections of one file: no kind has a third as many.
-pub(crate) const MAX_SECTIONS: usize = 32;
-
-/// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// External ids, ordinals and titles.
-    Ids,
-    /// Tags and attributes of items.
-    Labels,
-    /// A dense matrix.
-    Dense,
-    /// The graph over a dense matrix.
-    Graph,
-    /// The cells over a dense matrix.
-    Cells,
-    /// The coarse rows of a dense matrix.
-    Coarse,
-    /// A sparse matrix.
-    Sparse,
-}
-
-impl Kind {
-    /// The four letters in the header.
-    pub(crate) fn letters(self) -> [u8; 4] {
-        match self {
-            Self::Ids => *b"idtb",
-            Self::Labels => *b"labl",
-            Self::Dense => *b"dens",
-            Self::Graph => *b"grph",
-            Self::Cells => *b"cell",
-            Self::Coarse => *b"int8",
-            Self::Sparse => *b"csrm",
-        }
-    }
-
-    /// The end of the file's name.
-    pub(crate) fn extension(self) -> &'static str {
-        match self {
-            Self::Ids => "ids",
-            Self::Labels => "labels",
-            Self::Dense => "dense",
-            Self::Graph => "graph",
-            Self::Cells => "cells",
-            Self::Coarse => "int8",
-            Self::Sparse => "sparse",
-        }
-    }
-}
-
-/// `length` rounded up to [`ALIGNMENT`].
-pub(crate) fn aligned(length: usize) -> usize {
-    length.next_multiple_of(ALIGNMENT)
-}
-
-#[cfg(test)]
-mod tests;

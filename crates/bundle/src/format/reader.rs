@@ -1,11 +1,10 @@
 //! Reading one section file: check the header and the table, then hand out sections as slices.
 
-use super::{
-    ALIGNMENT, ENTRY_BYTES, FileBytes, HEADER_BYTES, Kind, LoadOptions, MAGIC, MAX_SECTIONS,
-    aligned, map_file,
-};
+use super::file_info::{FORMAT_VERSION, FileInfo};
+use super::kind::Kind;
+use super::layout::{ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, MAGIC, MAX_SECTIONS, aligned};
+use super::map::{FileBytes, LoadOptions, map_file};
 use crate::error::BundleError;
-use crate::manifest::{FORMAT_VERSION, FileInfo};
 use bytemuck::Pod;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The container: sections come back as written, and a header that makes no sense is refused.
 
+use super::layout::*;
 use super::*;
 use crate::error::BundleError;
-use crate::manifest::FileInfo;
 use proptest::prelude::*;
 use std::path::Path;
 

@@ -1,10 +1,11 @@
 //! The queries that an index is measured with, and the truth about them.
 
-use super::shuffled;
-use crate::dense::DenseView;
-use crate::input::{BundleInput, DenseInput, Entity};
+use super::shuffle::shuffled;
+use crate::input::{BundleInput, DenseInput};
 use crate::kernels::dot_rows;
-use crate::search::Metric;
+use crate::matrix::dense::DenseView;
+use crate::metric::Metric;
+use marquee_core::model::recipe::Entity;
 use rayon::prelude::*;
 
 /// Queries that an index is measured with: of 200 × 100 results, a recall of 0.95 is known to about
@@ -15,11 +16,13 @@ const QUERY_SEED: u64 = 0x71_75_65_72_79;
 /// The most results that searches are measured for.
 const MAX_COUNT: usize = 1_000;
 
-/// Of the best 10 only this share of the misses is tolerated: they are what people see, and finding
-/// them costs little more. With the default target that is a recall of 0.995, of which other queries than those measured
-/// have 0.99: the least effort that suffices for some is a little too little for others.
+/// Of the best 10 only this share of the misses is tolerated: they are what users see, and finding
+/// them costs little more. With the default target that is a recall of 0.995, of which other
+/// queries than those measured have 0.99: the least effort that suffices for some is a little too
+/// little for others.
 const MISSES_AT_10: f64 = 0.1;
-/// So much of the misses that are tolerated is not looked for, since other queries than those measured will come.
+/// So much of the misses that are tolerated is not looked for, since other queries than those
+/// measured will come.
 const MARGIN: f64 = 0.2;
 
 /// The recall to look for at this count of results, for the target recall at 100.
@@ -39,7 +42,7 @@ pub(crate) struct Queries {
 }
 
 /// Draws the queries that a matrix's indexes are measured with: users' vectors where the bundle has
-/// some of the same rank (they are what will be asked), else rows of the matrix itself. None for a
+/// some of the same rank (they are what searches will use), else rows of the matrix itself. None for a
 /// matrix without an index.
 pub(crate) fn sample_queries(input: &BundleInput, matrix: &DenseInput) -> Option<Queries> {
     matrix.index.as_ref()?;
@@ -59,8 +62,8 @@ impl Queries {
         Self { values }
     }
 
-    /// The queries that say something: one of zeros finds everything equally good.
-    pub(super) fn telling(&self, rank: usize) -> Vec<&[f32]> {
+    /// The queries that are not all zeros: one of zeros finds every row equally good.
+    pub(super) fn nonzero(&self, rank: usize) -> Vec<&[f32]> {
         let queries = self.values.chunks_exact(rank);
         queries.filter(|query| query.iter().any(|&value| value != 0.0)).collect()
     }
@@ -87,9 +90,9 @@ pub(super) fn best_scores(
         if count < scores.len() {
             scores.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
         }
-        let mut best = scores[..count].to_vec();
-        best.sort_unstable_by(|a, b| b.total_cmp(a));
-        best
+        let mut first = scores[..count].to_vec();
+        first.sort_unstable_by(|a, b| b.total_cmp(a));
+        first
     };
     queries.par_iter().map_init(Vec::new, best).collect()
 }

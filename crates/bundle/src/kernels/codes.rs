@@ -1,7 +1,7 @@
 //! Sums of table look-ups by four-bit codes: the inner products of a query with 32 rows at a time.
 
-use super::{InstructionSet, instruction_set};
-use crate::cells::NONE;
+use super::constants::NONE;
+use super::detect::{InstructionSet, instruction_set};
 
 /// Rows of a block of codes.
 pub const BLOCK_PLACES: usize = 32;
@@ -11,7 +11,7 @@ const PAIR_BYTES: usize = 32;
 /// `sums[i] ← Σ tables[column][code of row i in that column]` over all columns, for the 32 rows of one
 /// block; bit i of what is returned says whether `sums[i] > limit`.
 ///
-/// Codes lie as [`cells`](crate::cells) draws them. `tables` are 16 bytes a column, and of the same
+/// Codes lie as [`cells`](crate::matrix::cells) draws them. `tables` are 16 bytes a column, and of the same
 /// length as the codes. No sum may exceed `i16::MAX`, which is the caller's to see to: beyond it sums
 /// are wrong, but nothing else is.
 ///
@@ -50,7 +50,7 @@ pub struct Scale {
 /// `kept`, their scores beside them, and returns how many there are. What is behind them is undefined.
 ///
 /// # Panics
-/// As [`code_sums`].
+/// Where [`code_sums`] panics.
 #[inline]
 pub fn best_of_block(
     (codes, tables): (&[u8], &[u8]),

@@ -1,6 +1,7 @@
 //! Inner products of a query in 16 bits with rows in 8 bits: whole numbers, the same everywhere.
 
-use super::{InstructionSet, instruction_set};
+use super::detect::{InstructionSet, instruction_set};
+use super::prefetch::prefetch;
 
 /// The greatest number a query may hold so that no inner product over `rank` columns leaves `i32`.
 pub fn largest_query_value(rank: usize) -> i16 {
@@ -21,7 +22,7 @@ pub fn dot_gather_int8(query: &[i16], matrix: &[i8], ids: &[u32], out: &mut [i32
         if let Some(&ahead) = ids.get(at + PREFETCH_ROWS)
             && let Some(row) = matrix.get(ahead as usize * rank..)
         {
-            super::prefetch(&row[..rank.min(row.len())]);
+            prefetch(&row[..rank.min(row.len())]);
         }
         *out = dot_int8(query, &matrix[id as usize * rank..][..rank]);
     }

@@ -1,6 +1,6 @@
 //! The kernels for 64-bit ARM.
 
-use super::LANES;
+use super::constants::LANES;
 use std::arch::aarch64::*;
 
 /// Registers that hold one block of [`LANES`] values.

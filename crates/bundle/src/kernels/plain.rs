@@ -1,7 +1,7 @@
 //! Kernels that are written once, in plain Rust, and compiled for each instruction set: the compiler makes
 //! vectors of them. As each is one sequence of single operations an element, all sets give the same bits.
 
-use crate::cells::LEVELS;
+use super::constants::LEVELS;
 
 /// Vectors of a group, column by column, for [`dot_lanes`].
 pub const DOT_LANES: usize = 32;
@@ -26,8 +26,8 @@ macro_rules! compiled_for_each_set {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2($($argument: $type),*) $(-> $result)? { written($($argument),*) }
-            use $crate::kernels::InstructionSet;
-            match $crate::kernels::instruction_set() {
+            use $crate::kernels::detect::InstructionSet;
+            match $crate::kernels::detect::instruction_set() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the set was detected on this very machine.
                 InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
@@ -41,8 +41,9 @@ macro_rules! compiled_for_each_set {
 }
 
 compiled_for_each_set! {
-    /// `out[i] ← ⟨query, vector i⟩` for vectors that lie in groups of [`DOT_LANES`], each of which has the first
-    /// column of all its vectors, then the second, and so on. Of what is left over of a group nothing is read.
+    /// `out[i] ← ⟨query, vector i⟩` for vectors that lie in groups of [`DOT_LANES`], each of which
+    /// has the first column of all its vectors, then the second, and so on. Of what is left over of
+    /// a group nothing is read.
     fn dot_lanes(query: &[f32], groups: &[f32], out: &mut [f32]) {
         let groups = groups.chunks_exact(DOT_LANES * query.len().max(1));
         for (group, out) in groups.zip(out.as_chunks_mut::<DOT_LANES>().0) {

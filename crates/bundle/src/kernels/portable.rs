@@ -1,6 +1,6 @@
 //! The kernels in plain Rust: the definition that the others must match bit for bit.
 
-use super::LANES;
+use super::constants::LANES;
 
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];

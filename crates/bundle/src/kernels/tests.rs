@@ -1,7 +1,6 @@
 //! Every implementation against the portable one, bit for bit, at odd lengths too.
 
 use super::*;
-use crate::cells::NONE;
 
 /// A small generator of our own, so that a failure repeats.
 struct Random(u64);
@@ -229,7 +228,7 @@ fn scores_that_are_too_low_are_left_out() {
                 .map(|(row, score)| (row, score.to_bits()))
                 .collect();
             assert_eq!(count_at_least(&scores, bar), expected.len(), "length {length}");
-            for keep in [keep_at_least, keep::portable] {
+            for keep in [keep_at_least, select::portable] {
                 let (mut some, mut rows) = (scores.clone(), (0..length as u32).collect::<Vec<_>>());
                 let kept = keep(&mut some, &mut rows, bar);
                 let found: Vec<(u32, u32)> = rows

@@ -7,7 +7,7 @@ const PREFETCH_LINES: usize = 8;
 /// How many rows ahead of the one in hand are fetched.
 const PREFETCH_ROWS: usize = 4;
 
-/// Asks for the first lines of some memory.
+/// Prefetches the first cache lines of some memory.
 #[inline(always)]
 pub(super) fn prefetch(start: *const i8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -69,7 +69,7 @@ pub(super) mod avx2 {
     pub(in crate::kernels) unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
         let (x, y, length) = (a.as_ptr(), b.as_ptr(), a.len());
         let mut sums = [_mm256_setzero_ps(); 4];
-        let whole = length - length % super::super::LANES;
+        let whole = length - length % crate::kernels::constants::LANES;
         let mut at = 0;
         while at < whole {
             for (part, sum) in sums.iter_mut().enumerate() {
@@ -79,7 +79,7 @@ pub(super) mod avx2 {
                 };
                 *sum = _mm256_fmadd_ps(x, y, *sum);
             }
-            at += super::super::LANES;
+            at += crate::kernels::constants::LANES;
         }
         if at < length {
             for (part, sum) in sums.iter_mut().enumerate() {
@@ -144,7 +144,7 @@ pub(super) mod avx512 {
     pub(in crate::kernels) unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
         let (x, y, length) = (a.as_ptr(), b.as_ptr(), a.len());
         let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-        let whole = length - length % super::super::LANES;
+        let whole = length - length % crate::kernels::constants::LANES;
         let mut at = 0;
         while at < whole {
             // SAFETY: at + 32 ≤ length, so both loads of sixteen are within both slices.
@@ -154,7 +154,7 @@ pub(super) mod avx512 {
                 high =
                     _mm512_fmadd_ps(_mm512_loadu_ps(x.add(16)), _mm512_loadu_ps(y.add(16)), high);
             }
-            at += super::super::LANES;
+            at += crate::kernels::constants::LANES;
         }
         if at < length {
             let left = length - at;

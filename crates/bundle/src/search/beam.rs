@@ -4,11 +4,12 @@
 //! hasn't yet (algorithm 2 of Malkov and Yashunin 2016, with the array in place of the two heaps). A
 //! row's links are scored together, so that the next rows are fetched while one is multiplied.
 
+use super::hits::Hit;
+use super::query::{CancelFlag, SearchParams};
 use super::top::{ordered, score_of, sort_hits};
-use super::{CancelFlag, Hit, SearchParams};
-use crate::dense::DenseView;
-use crate::graph::{GraphView, NONE};
 use crate::kernels::{dot, dot_gather, prefetch};
+use crate::matrix::dense::DenseView;
+use crate::matrix::graph::{GraphView, NONE};
 
 /// Expansions between two looks at the cancel flag: some tens of microseconds.
 const EXPANSIONS_A_CHECK: usize = 64;
@@ -135,7 +136,7 @@ impl Beam {
         self.best.iter().map(|entry| entry.row())
     }
 
-    /// Their scores.
+    /// The scores of the rows that were kept.
     pub(crate) fn scores(&self) -> impl Iterator<Item = f32> + '_ {
         self.best.iter().map(|entry| score_of(entry.ordered_score()))
     }

@@ -1,11 +1,11 @@
-//! Searching cells: the blocks that promise most, by their codes, and the best of them re-scored.
+//! Searches in cells: the blocks with the greatest upper bounds, by their codes, and the best re-scored.
 //!
 //! 1. A table of 16 small numbers a column makes the query's inner products with 32 rows into byte
 //!    look-ups ([`code_sums`]). Its rounding is bounded by half a step a column.
 //! 2. Every cell is scored by its mean, and given credit for how far its rows spread around it:
-//!    `reach` standard deviations. Blocks are long rows first, so what a cell's blocks can promise is
-//!    known beforehand: longest row × (⟨q, mean⟩ + credit).
-//! 3. Cells are visited by falling promise. Rows go into a pool of `pool` × count, whose worst score
+//!    `reach` standard deviations. Blocks have long rows first, so the upper bound of a block's scores is known
+//!    beforehand: longest row × (⟨q, mean⟩ + credit).
+//! 3. Cells are visited by falling upper bound. Rows go into a pool of `pool` × count, whose worst score
 //!    is the bar for what comes after: as it rises, cells are cut shorter, and in the end left out.
 //! 4. The pool is re-scored exactly.
 //!
@@ -20,17 +20,19 @@
 mod denied;
 mod pool;
 
+use super::query::{Allow, SearchParams};
 use super::rescore::{Rescorer, Target};
 use super::top::{Top, ordered, score_of};
-use super::{Allow, Metric, SearchParams};
-use crate::cells::{Block, CellsView, Effort, Extents, LEVELS, NONE};
-use crate::dense::norm_f64;
+use crate::effort::Effort;
 use crate::error::SearchError;
 use crate::kernels::{
-    BLOCK_PLACES, DOT_LANES, Scale, best_of_block, code_sums, compiled_for_each_set, dot_lanes,
-    whole_products,
+    BLOCK_PLACES, DOT_LANES, LEVELS, NONE, Scale, best_of_block, code_sums, compiled_for_each_set,
+    dot_lanes, whole_products,
 };
-use denied::Denied;
+use crate::matrix::cells::{Block, CellsView, Extents};
+use crate::matrix::dense::norm_f64;
+use crate::metric::Metric;
+use denied::DeniedRows;
 use pool::Pool;
 use std::ops::RangeInclusive;
 
@@ -46,7 +48,7 @@ const BLOCKS_A_CHECK: usize = 1_024;
 /// Cells that are sorted at a time: some fifty are enough for most searches.
 const SORTED_TOGETHER: usize = 64;
 
-/// What a search did, for the cost model.
+/// How many operations a search took, for the cost model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Cells that were scored by their mean.
@@ -60,7 +62,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Adds what another search did.
+    /// Adds the operations of another search.
     pub(crate) fn add(&mut self, other: Self) {
         self.cells += other.cells;
         self.blocks += other.blocks;
@@ -69,7 +71,7 @@ impl Work {
     }
 }
 
-/// The memory of searches.
+/// The memory of searches in cells, and what the last one did.
 #[derive(Default)]
 pub(crate) struct CellSearch {
     tables: Vec<[u8; LEVELS]>,
@@ -77,7 +79,7 @@ pub(crate) struct CellSearch {
     lowest: Vec<f32>,
     /// ⟨unit, mean⟩ of each cell.
     nearness: Vec<f32>,
-    /// Promise and number of each cell, the most promising first as far as they were visited.
+    /// Upper bound and number of each cell, the greatest first as far as they were visited.
     order: Vec<u64>,
     pool: Pool,
     /// The rows of the pool.
@@ -86,7 +88,7 @@ pub(crate) struct CellSearch {
     candidates: Vec<u32>,
     /// The worst score of the pool.
     worst: f32,
-    denied: Denied,
+    denied: DeniedRows,
     work: Work,
 }
 
@@ -143,7 +145,7 @@ impl CellSearch {
         outcome
     }
 
-    /// What the last search did.
+    /// The operations of the last search.
     pub(crate) fn work(&self) -> Work {
         self.work
     }
@@ -181,8 +183,8 @@ impl CellSearch {
                 bring_forward(&mut order[next..]);
             }
             let entry = order[next];
-            let (promised, cell) = (score_of((entry >> 32) as u32), entry as u32 as usize);
-            if promised < self.pool.bar() {
+            let (bound, cell) = (score_of((entry >> 32) as u32), entry as u32 as usize);
+            if bound < self.pool.bar() {
                 break;
             }
             let near = self.nearness[cell];
@@ -190,7 +192,7 @@ impl CellSearch {
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
                 let bar = self.pool.bar();
-                if promise(metric, (block.longest, block.shortest), reach) < bar {
+                if upper_bound(metric, (block.longest, block.shortest), reach) < bar {
                     // Rows get shorter from here on, which a negative score gains by.
                     if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
                 }
@@ -257,7 +259,7 @@ impl CellSearch {
             let reach = (near + radius).min(1.0) + slack;
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
-                if promise(metric, (block.longest, block.shortest), reach) < bar {
+                if upper_bound(metric, (block.longest, block.shortest), reach) < bar {
                     if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
                 }
                 if checked % BLOCKS_A_CHECK == 0 {
@@ -319,7 +321,7 @@ impl CellSearch {
         Tables { base, step, rounding: rank as f32 / 2.0 }
     }
 
-    /// Scores the cells by their means, and notes what their rows promise.
+    /// Scores the cells by their means, and notes the upper bounds of their rows' scores.
     fn weigh_cells(&mut self, cells: CellsView<'_>, unit: &[f32], metric: Metric, reach: f32) {
         let count = cells.shape.cells;
         self.work.cells += count as u64;
@@ -327,13 +329,13 @@ impl CellSearch {
         dot_lanes(unit, cells.means, &mut self.nearness);
         self.order.clear();
         self.order.resize(count, 0);
-        promises(&self.nearness, cells.extents(), reach, metric, &mut self.order);
+        upper_bounds(&self.nearness, cells.extents(), reach, metric, &mut self.order);
     }
 }
 
 compiled_for_each_set! {
-    /// What the rows of each cell promise, and its number: a greater entry promises more.
-    fn promises(
+    /// The upper bound of the scores in each cell, as an integer of that order, and its number.
+    fn upper_bounds(
         nearness: &[f32],
         extents: Extents<'_>,
         reach: f32,
@@ -343,14 +345,13 @@ compiled_for_each_set! {
         let Extents { spreads, longest, shortest, .. } = extents;
         let cells = nearness.iter().zip(spreads).zip(longest).zip(shortest).zip(out).enumerate();
         for (cell, ((((&near, &spread), &longest), &shortest), out)) in cells {
-            let reach = near + reach * spread;
-            let promised = promise(metric, (longest, shortest), reach);
-            *out = u64::from(ordered(promised)) << 32 | cell as u64;
+            let bound = upper_bound(metric, (longest, shortest), near + reach * spread);
+            *out = u64::from(ordered(bound)) << 32 | cell as u64;
         }
     }
 }
 
-/// Sorts the most promising of the cells to the front.
+/// Sorts the cells with the greatest upper bounds to the front.
 fn bring_forward(cells: &mut [u64]) {
     let falling = |a: &u64, b: &u64| b.cmp(a);
     if cells.len() > SORTED_TOGETHER {
@@ -383,9 +384,10 @@ fn allows(allow: Allow<'_>, row: u32) -> bool {
     }
 }
 
-/// No row between these lengths scores more, given that its direction's score is at most `reach`.
+/// The upper bound of the scores of rows between these lengths, given that the score of their direction is
+/// at most `reach`.
 #[inline(always)]
-fn promise(metric: Metric, (longest, shortest): (f32, f32), reach: f32) -> f32 {
+fn upper_bound(metric: Metric, (longest, shortest): (f32, f32), reach: f32) -> f32 {
     // Of negative scores the shortest rows have the best.
     let length = if reach >= 0.0 { longest } else { shortest };
     match metric {

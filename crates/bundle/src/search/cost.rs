@@ -1,25 +1,26 @@
-//! What searches cost: the model that the planner compares strategies by.
+//! The cost of searches: the model that the planner compares strategies by.
 //!
-//! A cost is about the processor time, in nanoseconds, that the operations of a search take. The constants
-//! were fitted on 2026-11-26 on an Intel Xeon (model 207, AVX-512, two shared cores, no LTO) by
-//! `costs fit`, an example of this crate: lines through what searches of ranks 16 to 256
-//! over 20,000 and 80,000 rows took, the mean of two runs (one run of what searches in cells do, which got faster
-//! since). tests/bench/README.md has the figures, and what the
-//! choices lose. How many operations a search takes is measured when an index is built, on the queries that it
-//! will meet. Mostly ratios matter, and they are constants rather than measured at start, so that every
-//! replica chooses the same strategy: answers must not depend on which machine was asked.
+//! A cost is about the processor time, in nanoseconds, that the operations of a search take. The
+//! constants were fitted on 2026-11-26 on an Intel Xeon (model 207, AVX-512, two shared cores, no
+//! LTO) by `costs fit`, an example of this crate: lines through what searches of ranks 16 to 256
+//! over 20,000 and 80,000 rows took, the mean of two runs (one run of what searches in cells do,
+//! which got faster since). tests/bench/README.md has the figures, and what the choices lose. How
+//! many operations a search takes is measured when an index is built, on the queries that it will
+//! meet. Mostly ratios matter, and they are constants rather than measured at start, so that every
+//! replica chooses the same strategy: answers must not depend on which replica answers.
 
 use super::cells::Work;
-use crate::dense::BLOCK_ROWS;
+use crate::matrix::dense::BLOCK_ROWS;
 
 /// Scoring a row of the matrix that comes after the last one: for the row, and for each column.
 pub const ROW: Line = Line { fixed: 1.2, by_column: 0.155 };
 /// Scoring a row anywhere in the matrix, and offering it.
 pub const SCATTERED_ROW: Line = Line { fixed: 9.3, by_column: 0.175 };
-/// Asking a filter about a block of rows of a scan.
+/// Applying a filter to a block of rows of a scan.
 pub const FILTERED_BLOCK: f64 = 19.0;
-/// Keeping a row of a scan among the best so far: what scans for 1,000 results take beyond scoring their rows.
-pub const KEPT_FOR_NOW: f64 = 40.0;
+/// Keeping a row of a scan among the best so far: what scans for 1,000 results take beyond scoring
+/// their rows.
+pub const KEPT_ROW: f64 = 40.0;
 /// Scoring and ordering a cell.
 pub const CELL: Line = Line { fixed: 7.5, by_column: 0.045 };
 /// Summing up a block's codes.
@@ -29,7 +30,7 @@ pub const PASSED: f64 = 6.7;
 /// Visiting a row of a graph.
 pub const WALKED_ROW: Line = Line { fixed: 31.0, by_column: 0.31 };
 
-/// What something costs that has to do with a row, or a number of rows.
+/// The cost of an operation on a row: a line over the number of columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
     /// Nanoseconds, whatever the rank.
@@ -45,7 +46,7 @@ impl Line {
     }
 }
 
-/// What a search in cells cost.
+/// The cost of a search in cells, in nanoseconds.
 pub fn of_cells(work: &Work, rank: usize) -> f64 {
     work.cells as f64 * CELL.at(rank)
         + work.blocks as f64 * BLOCK.at(rank)
@@ -53,23 +54,24 @@ pub fn of_cells(work: &Work, rank: usize) -> f64 {
         + work.scored as f64 * SCATTERED_ROW.at(rank)
 }
 
-/// What a scan of so many rows for the best `count` costs, of which `allowed` may be in the result.
+/// The cost of a scan of so many rows for the best `count`, of which `allowed` may be in the result, in
+/// nanoseconds.
 pub fn of_scan(rows: usize, allowed: usize, count: usize, rank: usize) -> f64 {
     let scored = if allowed == rows {
         rows as f64 * ROW.at(rank)
     } else {
         rows.div_ceil(BLOCK_ROWS) as f64 * FILTERED_BLOCK + allowed as f64 * SCATTERED_ROW.at(rank)
     };
-    scored + kept_for_now(allowed, count) * KEPT_FOR_NOW
+    scored + rows_kept(allowed, count) * KEPT_ROW
 }
 
-/// How many of so many rows in any order are among the best `count` of those before them.
-fn kept_for_now(rows: usize, count: usize) -> f64 {
+/// How many of these rows, in any order, are among the best `count` of those before them.
+fn rows_kept(rows: usize, count: usize) -> f64 {
     let (rows, kept) = (rows.max(1) as f64, count.min(rows) as f64);
     if kept == 0.0 { 0.0 } else { kept * (1.0 + (rows / kept).ln()) }
 }
 
-/// What a walk of this width costs, over a graph of so many links a row.
+/// The cost of a walk of this width over a graph of so many links a row, in nanoseconds.
 pub fn of_walk(width: usize, links: usize, rank: usize) -> f64 {
     walked_rows(width, links) * WALKED_ROW.at(rank)
 }
@@ -85,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_scan_keeps_more_rows_the_more_are_wanted_and_no_more_than_there_are() {
-        assert_eq!(kept_for_now(0, 10), 0.0);
-        assert_eq!(kept_for_now(100, 0), 0.0);
-        assert_eq!(kept_for_now(100, 1_000), 100.0);
-        let some = kept_for_now(10_000, 100);
+        assert_eq!(rows_kept(0, 10), 0.0);
+        assert_eq!(rows_kept(100, 0), 0.0);
+        assert_eq!(rows_kept(100, 1_000), 100.0);
+        let some = rows_kept(10_000, 100);
         assert!((500.0..600.0).contains(&some), "{some}");
         assert!(of_scan(10_000, 10_000, 1_000, 64) > of_scan(10_000, 10_000, 10, 64));
     }

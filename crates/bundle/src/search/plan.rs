@@ -1,10 +1,12 @@
 //! Chooses a search strategy: by rows, results wanted, metric, and how many rows a filter leaves.
 
 use super::cost;
-use super::{DenseStrategy, Metric, SearchParams};
-use crate::cells::{Care, Cells, TUNED_COUNTS, Tuned};
-use crate::dense::DenseMatrix;
-use crate::graph::{FrozenGraph, MAX_EF};
+use super::query::SearchParams;
+use super::strategy::DenseStrategy;
+use crate::matrix::cells::{Care, Cells, TUNED_COUNTS, Tuned};
+use crate::matrix::dense::DenseMatrix;
+use crate::matrix::graph::{FrozenGraph, MAX_EF};
+use crate::metric::Metric;
 
 /// An exact answer that costs no more than this, in nanoseconds, is taken: the rest of a request costs
 /// more, and nothing is gained by missing some rows.
@@ -24,20 +26,26 @@ pub(super) fn choose(
     plain: bool,
 ) -> DenseStrategy {
     let [scan, exact, cells, graph] = strategies(matrix, metric, params, allowed, plain);
-    let least = |best: (DenseStrategy, f64), other: Option<(DenseStrategy, f64)>| match other {
-        Some(other) if other.1 < best.1 => other,
-        _ => best,
-    };
-    let scan = scan.unwrap_or((DenseStrategy::Scan, f64::INFINITY));
-    let best = least(scan, exact);
-    if params.exact || best.1 <= CHEAP {
-        return best.0;
+    let cheapest_exact = cheaper(scan.unwrap_or((DenseStrategy::Scan, f64::INFINITY)), exact);
+    if params.exact || cheapest_exact.1 <= CHEAP {
+        return cheapest_exact.0;
     }
-    least(least(best, cells), graph).0
+    cheaper(cheaper(cheapest_exact, cells), graph).0
 }
 
-/// What each strategy would cost in nanoseconds of the model, of those that the matrix has what it takes for:
-/// the scan, all cells that it takes to be exact, cells, the graph.
+/// The other strategy with its cost if there is one and it costs less, else the first.
+fn cheaper(
+    first: (DenseStrategy, f64),
+    other: Option<(DenseStrategy, f64)>,
+) -> (DenseStrategy, f64) {
+    match other {
+        Some(cheaper) if cheaper.1 < first.1 => cheaper,
+        _ => first,
+    }
+}
+
+/// What each strategy would cost in nanoseconds of the model, where the matrix has what it needs: the scan,
+/// as many cells as it takes to be exact, cells, the graph.
 pub(super) fn strategies(
     matrix: &DenseMatrix,
     metric: Metric,

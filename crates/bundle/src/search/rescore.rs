@@ -1,17 +1,17 @@
-//! Scoring the rows themselves: where every search ends, and where it is decided which rows are read.
+//! Re-scoring: the exact scores of rows, and which rows are read for them. Every search ends here.
 
-use super::Metric;
-use super::scan::{exact_score, score_of_product};
+use super::score::{exact_score, score_of_product};
 use super::top::{Top, ordered};
-use crate::coarse::CoarseQuery;
-use crate::dense::{DenseView, norm_f64};
 use crate::error::SearchError;
 use crate::kernels::dot_gather;
+use crate::matrix::coarse::CoarseQuery;
+use crate::matrix::dense::{DenseView, norm_f64};
+use crate::metric::Metric;
 
 /// Rows that are at least scored between two looks at the bar, where that may spare the rest.
 const GROUP: usize = 64;
 
-/// What a search is about.
+/// What a search is over: a matrix, the ordinals of its rows, and the query.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) dense: DenseView<'a>,
@@ -28,12 +28,13 @@ pub(crate) struct Rescorer {
     length: f64,
     coarse: CoarseQuery,
     bounds: Vec<f32>,
-    promises: Vec<u64>,
+    /// Upper bound and row of each candidate, as integers of that order.
+    candidates: Vec<u64>,
     ids: Vec<u32>,
     scores: Vec<f32>,
 }
 
-/// What came of offering some rows.
+/// The outcome of offering some rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offered {
     /// Rows that were read.
@@ -43,7 +44,7 @@ pub(crate) struct Offered {
 }
 
 impl Rescorer {
-    /// Takes up a query, for all that follows.
+    /// Begins with a query, for all calls that follow.
     pub(crate) fn begin(&mut self, target: Target<'_>) {
         self.length = norm_f64(target.query);
         self.unit.clear();
@@ -63,12 +64,12 @@ impl Rescorer {
         &self.unit
     }
 
-    /// The query's length.
+    /// The length |q| of the query.
     pub(crate) fn length(&self) -> f64 {
         self.length
     }
 
-    /// What rows are multiplied by.
+    /// The vector that rows are multiplied by.
     pub(crate) fn vector<'a>(&'a self, target: Target<'a>) -> &'a [f32] {
         match target.metric {
             Metric::InnerProduct => target.query,
@@ -85,8 +86,8 @@ impl Rescorer {
         }
     }
 
-    /// Scores these rows and offers them. Where there are coarse rows, those come first that promise
-    /// most, and those that can't be among the results are not read.
+    /// Scores these rows and offers them. Where there are coarse rows, those with the greatest upper bounds
+    /// come first, and those that can't be among the results are not read.
     pub(crate) fn offer(
         &mut self,
         target: Target<'_>,
@@ -96,29 +97,29 @@ impl Rescorer {
         if target.dense.coarse.is_none() {
             return Ok(Offered { read: ids.len() as u64, worst: self.read(target, ids, top)? });
         }
-        let mut promises = std::mem::take(&mut self.promises);
+        let mut candidates = std::mem::take(&mut self.candidates);
         let mut group = std::mem::take(&mut self.ids);
-        self.promise(target, ids, &mut promises);
+        self.bound_candidates(target, ids, &mut candidates);
         let mut offered = Offered { read: 0, worst: f32::INFINITY };
         loop {
             let bar = ordered(self.bar(top, target.metric));
-            promises.retain(|&promise| (promise >> 32) as u32 >= bar);
-            if promises.is_empty() {
+            candidates.retain(|&candidate| (candidate >> 32) as u32 >= bar);
+            if candidates.is_empty() {
                 break;
             }
-            let size = top.missing().max(GROUP).min(promises.len());
-            if size < promises.len() {
-                promises.select_nth_unstable_by(size, |a, b| b.cmp(a));
+            let size = top.missing().max(GROUP).min(candidates.len());
+            if size < candidates.len() {
+                candidates.select_nth_unstable_by(size, |a, b| b.cmp(a));
             }
             group.clear();
-            group.extend(promises.drain(..size).map(|promise| promise as u32));
+            group.extend(candidates.drain(..size).map(|candidate| candidate as u32));
             offered.worst = offered.worst.min(self.read(target, &group, top)?);
             offered.read += size as u64;
         }
         if offered.read < ids.len() as u64 {
             offered.worst = f32::NEG_INFINITY;
         }
-        (self.promises, self.ids) = (promises, group);
+        (self.candidates, self.ids) = (candidates, group);
         Ok(offered)
     }
 
@@ -142,22 +143,22 @@ impl Rescorer {
         Ok(worst)
     }
 
-    /// What the coarse rows of these promise, as integers of that order, and the rows.
-    fn promise(&mut self, target: Target<'_>, ids: &[u32], promises: &mut Vec<u64>) {
+    /// Makes candidates of these rows: the upper bounds by their coarse rows, and the rows.
+    fn bound_candidates(&mut self, target: Target<'_>, ids: &[u32], candidates: &mut Vec<u64>) {
         let Target { dense, metric, .. } = target;
-        promises.clear();
+        candidates.clear();
         let Some(coarse) = dense.coarse else { return };
         self.coarse.bounds(coarse, ids, &mut self.bounds);
-        promises.extend(ids.iter().zip(&self.bounds).map(|(&row, &bound)| {
-            let bound = match metric {
+        candidates.extend(ids.iter().zip(&self.bounds).map(|(&row, &bound)| {
+            let score_bound = match metric {
                 Metric::InnerProduct => bound,
                 Metric::Cosine => {
                     let inverse = dense.inverse_norms[row as usize];
-                    // A length without an inverse promises nothing less than all.
+                    // A length without an inverse has no bound.
                     if inverse.is_finite() { bound * inverse } else { f32::INFINITY }
                 }
             };
-            u64::from(ordered(bound)) << 32 | u64::from(row)
+            u64::from(ordered(score_bound)) << 32 | u64::from(row)
         }));
     }
 }

@@ -1,22 +1,16 @@
 //! Sparse row-sum: the best columns of a weighted sum of sparse rows.
 
-use super::{Hit, SearchParams, SearchScratch};
+use super::hits::Hit;
+use super::query::SearchParams;
+use super::scratch::SearchScratch;
+use super::sums::Sums;
 use crate::bitmap::bits;
-use crate::error::SearchError;
+use crate::error::{QueryPart, SearchError};
+use crate::matrix::sparse::Partition;
 use crate::shard::BundleShard;
-use crate::sparse::Partition;
 
 /// Entries added between two looks at the cancel flag: some tens of microseconds.
 const ENTRIES_A_CHECK: usize = 1 << 14;
-
-/// The memory of sums: zeros between searches.
-#[derive(Default)]
-pub(crate) struct Sums {
-    /// One sum a column, in double precision, so that the order of rows hardly matters.
-    sums: Vec<f64>,
-    /// One bit a column: whether any row has an entry there.
-    touched: Vec<u64>,
-}
 
 /// The columns (items or users of the shard) with the greatest `Σ weights[i] · matrix[rows[i], column]`, best
 /// first. A column is a candidate if at least one of the rows has an entry there, be it a zero; a row
@@ -29,25 +23,24 @@ pub(crate) struct Sums {
 /// when cancelled.
 pub fn sparse_row_sum(
     shard: &BundleShard,
-    matrix: &str,
+    matrix_name: &str,
     rows: &[u32],
     weights: &[f32],
     params: &SearchParams<'_>,
     scratch: &mut SearchScratch,
 ) -> Result<Vec<Hit>, SearchError> {
-    let matrix = shard.sparse(matrix)?;
-    let name = || matrix.name().to_owned();
+    let matrix = shard.sparse(matrix_name)?;
     if matrix.partition() != Partition::ByColumn {
-        return Err(SearchError::Partition { matrix: name() });
+        return Err(SearchError::Partition { matrix: matrix_name.into() });
     }
     if rows.len() != weights.len() {
         return Err(SearchError::Weights { rows: rows.len(), weights: weights.len() });
     }
     if let Some(index) = weights.iter().position(|weight| !weight.is_finite()) {
-        return Err(SearchError::NotFinite { field: "weights", index });
+        return Err(SearchError::NotFinite { part: QueryPart::Weights, index });
     }
     if let Some(&row) = rows.iter().find(|&&row| row as usize >= matrix.rows()) {
-        return Err(SearchError::Row { matrix: name(), row, rows: matrix.rows() });
+        return Err(SearchError::Row { matrix: matrix_name.into(), row, rows: matrix.rows() });
     }
     params.check(matrix.columns())?;
     if params.count == 0 || params.allowed(matrix.columns()) == 0 {
@@ -88,7 +81,7 @@ pub fn sparse_row_sum(
                 top.offer(column, ordinals[column as usize], sum);
             } else {
                 // Go on: the sums must be zeros again.
-                outcome = Err(SearchError::ScoreRange { matrix: name(), row: column });
+                outcome = Err(SearchError::ScoreRange { matrix: matrix_name.into(), row: column });
             }
         }
     }

@@ -4,20 +4,24 @@
 //! of them, each of which skips what it can skip. What a query does with a block doesn't depend on the
 //! others, so its answer is the same, bit for bit, as if it had been alone.
 
+use super::hits::DenseHits;
+use super::query::{Allow, SearchParams};
 use super::rescore::{Rescorer, Target};
+use super::score::{exact_score, score_of_product};
+use super::strategy::DenseStrategy;
 use super::top::Top;
-use super::{Allow, DenseHits, DenseStrategy, Metric, SearchParams};
 use crate::bitmap::bits;
-use crate::dense::{BLOCK_ROWS, DenseView, norm_f64};
 use crate::error::SearchError;
-use crate::kernels::{dot_f64, dot_rows};
+use crate::kernels::dot_rows;
+use crate::matrix::dense::BLOCK_ROWS;
+use crate::metric::Metric;
 
 /// Blocks between two looks at the cancel flags, over all queries: 4,096 rows, some tens of microseconds.
 const BLOCKS_A_CHECK: usize = 32;
 /// 64-bit words of a filter's bitmap that one block of rows takes.
 const WORDS: usize = BLOCK_ROWS / 64;
 
-/// What the scan for one query reuses.
+/// The memory that the scan for one query reuses.
 #[derive(Default)]
 pub(super) struct Lane {
     top: Top,
@@ -35,12 +39,12 @@ impl Lane {
     }
 }
 
-/// One query on its way through the blocks.
+/// The scan of one query, block by block.
 pub(super) struct Pass<'a> {
     target: Target<'a>,
     params: &'a SearchParams<'a>,
     lane: &'a mut Lane,
-    /// An error ends its way; the others go on.
+    /// An error ends this scan; those of other queries go on.
     outcome: Result<(), SearchError>,
 }
 
@@ -126,45 +130,5 @@ pub(super) fn scan(passes: &mut [Pass<'_>], block_norms: &[f32]) {
             let going = if check { pass.params.cancel.check() } else { Ok(()) };
             pass.outcome = going.and_then(|()| pass.block(block, longest));
         }
-    }
-}
-
-/// The score of a row, given its inner product with the query (of length 1, for cosine); not finite
-/// where double precision has to decide.
-#[inline]
-pub(super) fn score_of_product(
-    dense: DenseView<'_>,
-    row: u32,
-    product: f32,
-    metric: Metric,
-) -> f32 {
-    match metric {
-        Metric::InnerProduct => product,
-        Metric::Cosine => product * dense.inverse_norms[row as usize],
-    }
-}
-
-/// A score whose way leads out of `f32`, in double precision.
-#[cold]
-pub(super) fn exact_score(
-    dense: DenseView<'_>,
-    row: u32,
-    query: &[f32],
-    length: f64,
-    metric: Metric,
-) -> Result<f32, SearchError> {
-    let vector = dense.row(row);
-    let product = dot_f64(query, vector);
-    let score = match metric {
-        Metric::InnerProduct => product,
-        Metric::Cosine => {
-            let lengths = length * norm_f64(vector);
-            if lengths == 0.0 { 0.0 } else { product / lengths }
-        }
-    } as f32;
-    if score.is_finite() {
-        Ok(score)
-    } else {
-        Err(SearchError::ScoreRange { matrix: dense.name.into(), row })
     }
 }

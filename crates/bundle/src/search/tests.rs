@@ -1,9 +1,12 @@
 //! The inner parts of searches that no caller reaches alone: cancelling in the middle.
 
+use super::beam::{Beam, Reach, Stop};
+use super::rescore::Target;
 use super::*;
-use crate::dense::DenseView;
-use crate::graph::{GraphParts, NONE, Shape};
-use beam::{Beam, Stop};
+use crate::error::SearchError;
+use crate::matrix::dense::DenseView;
+use crate::matrix::graph::{GraphParts, NONE, Shape};
+use crate::metric::Metric;
 
 fn of_rank_1(values: &[f32]) -> DenseView<'_> {
     DenseView { name: "one", values, rank: 1, inverse_norms: &[], coarse: None }
@@ -57,7 +60,7 @@ fn links_end_at_the_first_gap() {
 }
 
 #[test]
-fn a_scan_looks_at_every_flag_and_one_that_is_raised_stops_nobody_else() {
+fn a_scan_looks_at_every_flag_and_one_that_is_raised_stops_no_other() {
     let values: Vec<f32> = (0..300).map(|row| row as f32).collect();
     let ordinals: Vec<u32> = (0..300).collect();
     let (never, raised) = (CancelFlag::new(), CancelFlag::new());

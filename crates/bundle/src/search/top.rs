@@ -1,6 +1,6 @@
 //! The best `count` of many scored rows, in bounded memory.
 
-use super::Hit;
+use super::hits::Hit;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -25,7 +25,7 @@ fn entry(row: u32, ordinal: u32, score: f32) -> Entry {
     Reverse((u64::from(ordered(score)) << 32 | u64::from(!ordinal), row))
 }
 
-/// What entries are sorted by: their rows say nothing.
+/// The key that entries are sorted by: score and ordinal, and not the row.
 fn rank(&Reverse((key, _)): &Entry) -> Reverse<u64> {
     Reverse(key)
 }
@@ -39,7 +39,7 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    /// Forgets everything and asks for `count` results, at least one.
+    /// Forgets everything, to keep the best `count` results, at least one.
     pub(crate) fn reset(&mut self, count: usize) {
         self.heap.clear();
         self.count = count;
@@ -52,13 +52,13 @@ impl Top {
         self.threshold
     }
 
-    /// Whether as many results are there as were asked for.
+    /// Whether `count` results are there.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.heap.len() >= self.count
     }
 
-    /// How many results are missing to as many as were asked for.
+    /// How many results are still missing.
     pub(crate) fn missing(&self) -> usize {
         self.count.saturating_sub(self.heap.len())
     }
@@ -79,8 +79,8 @@ impl Top {
         self.set_threshold();
     }
 
-    /// Offers rows with finite scores. More at once than are there cost less together than one by one, while it
-    /// isn't full.
+    /// Offers rows with finite scores. More at once than are there cost less together than one by
+    /// one, while it isn't full.
     pub(crate) fn offer_all(&mut self, rows: &[u32], ordinals: &[u32], scores: &[f32]) {
         let one_by_one = self.is_full() || rows.len() < self.heap.len();
         let rows = rows.iter().zip(scores);

@@ -1,13 +1,16 @@
 //! Checking the input of a new bundle: everything that is refused is refused here, by name.
 
-use crate::bundle::MAX_MATRICES;
+use crate::entities::ids::MAX_TITLE_BYTES;
+use crate::entities::labels::{MAX_ATTRIBUTES, MAX_TAG_BYTES};
 use crate::error::BundleError;
-use crate::ids::MAX_TITLE_BYTES;
-use crate::input::{BundleInput, CsrInput, Entity, IndexOptions, SparseShape};
-use crate::labels::{MAX_ATTRIBUTES, MAX_TAG_BYTES};
+use crate::input::{BundleInput, CsrInput, DenseInput, SparseShape};
+use crate::manifest::read::MAX_MATRICES;
+use crate::options::IndexOptions;
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::{check_id, check_name};
-use marquee_core::model::recipe::{self, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape};
+use marquee_core::model::recipe::{
+    self, Entity, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape,
+};
 use std::collections::{BTreeSet, HashSet};
 
 /// Links of a row that the graph builder takes: its own bound is 256 on the lowest layer.
@@ -15,13 +18,14 @@ const M_RANGE: std::ops::RangeInclusive<usize> = 2..=128;
 /// Widths of search at building that make sense.
 const EF_CONSTRUCTION_RANGE: std::ops::RangeInclusive<usize> = 1..=10_000;
 
+/// Nothing, or why the input is refused.
 type Checked = Result<(), BundleError>;
 
 fn refuse<T>(reason: String) -> Result<T, BundleError> {
     Err(BundleError::Input { reason })
 }
 
-/// Checks all of it.
+/// Checks the whole input; the error names what is refused first.
 pub(super) fn check(input: &BundleInput) -> Checked {
     check_name("model", &input.model)?;
     if !(1..=MAX_SHARDS).contains(&input.shards) {
@@ -29,62 +33,78 @@ pub(super) fn check(input: &BundleInput) -> Checked {
     }
     check_entities(input)?;
     check_labels(input)?;
-    let (users, items) = (input.users.len(), input.items.len());
-    let of = |entity| match entity {
-        Entity::User => users,
-        Entity::Item => items,
-        Entity::Term => input.terms.len(),
-    };
     let mut names = BTreeSet::from([POPULARITY_MATRIX, HISTORY_MATRIX]);
     for matrix in &input.dense {
         check_matrix_name(&mut names, &matrix.name)?;
-        let name = &matrix.name;
-        let rows = of(matrix.entity);
-        if !(1..=MAX_RANK).contains(&matrix.rank) {
-            return refuse(format!(
-                "matrix {name:?} has rank {}: 1 to {MAX_RANK} are allowed",
-                matrix.rank
-            ));
-        }
-        if matrix.data.len() != rows * matrix.rank {
-            return refuse(format!(
-                "matrix {name:?} has {} values: {rows} {} × rank {} are {}",
-                matrix.data.len(),
-                matrix.entity.plural(),
-                matrix.rank,
-                rows * matrix.rank
-            ));
-        }
-        if let Some(at) = matrix.data.iter().position(|value| !value.is_finite()) {
-            let (row, column) = (at / matrix.rank, at % matrix.rank);
-            return refuse(format!(
-                "matrix {name:?} has {} at row {row}, column {column}: factors are finite numbers",
-                matrix.data[at]
-            ));
-        }
-        if let Some(index) = &matrix.index {
-            check_index(name, index)?;
-        }
+        check_dense(matrix, count_of(input, matrix.entity))?;
     }
     for matrix in &input.sparse {
         check_matrix_name(&mut names, &matrix.name)?;
         let (rows, columns) = match matrix.shape {
-            SparseShape::ByUser => (users, items),
-            SparseShape::TermsByUser => (users, of(Entity::Term)),
-            SparseShape::Sums { rows: RowSpace::Single, columns } => (1, of(columns)),
-            SparseShape::Sums { rows: RowSpace::Items, columns } => (items, of(columns)),
-            SparseShape::Sums { rows: RowSpace::Users, columns } => (users, of(columns)),
-            SparseShape::Sums { rows: RowSpace::Terms, columns } => (of(Entity::Term), of(columns)),
+            SparseShape::ByUser => (RowSpace::Users, Entity::Item),
+            SparseShape::TermsByUser => (RowSpace::Users, Entity::Term),
+            SparseShape::Sums { rows, columns } => (rows, columns),
         };
-        check_csr(&matrix.name, &matrix.matrix, rows, columns)?;
+        let row_count = match rows {
+            RowSpace::Single => 1,
+            RowSpace::Items => count_of(input, Entity::Item),
+            RowSpace::Users => count_of(input, Entity::User),
+            RowSpace::Terms => count_of(input, Entity::Term),
+        };
+        check_csr(&matrix.name, &matrix.matrix, row_count, count_of(input, columns))?;
     }
     if names.len() > MAX_MATRICES {
         return refuse(format!("{} matrices: at most {MAX_MATRICES} are allowed", names.len()));
     }
     if let Some(history) = &input.history {
-        check_csr(HISTORY_MATRIX, history, users, items)?;
+        check_csr(HISTORY_MATRIX, history, input.users.len(), input.items.len())?;
     }
-    let popularity = &input.popularity;
+    check_popularity(&input.popularity, input.items.len())?;
+    check_recipe(input)
+}
+
+/// How many users, items or terms there are.
+fn count_of(input: &BundleInput, entity: Entity) -> usize {
+    match entity {
+        Entity::User => input.users.len(),
+        Entity::Item => input.items.len(),
+        Entity::Term => input.terms.len(),
+    }
+}
+
+/// Checks a dense matrix, which must have this many rows.
+fn check_dense(matrix: &DenseInput, rows: usize) -> Checked {
+    let name = &matrix.name;
+    if !(1..=MAX_RANK).contains(&matrix.rank) {
+        return refuse(format!(
+            "matrix {name:?} has rank {}: 1 to {MAX_RANK} are allowed",
+            matrix.rank
+        ));
+    }
+    if matrix.data.len() != rows * matrix.rank {
+        return refuse(format!(
+            "matrix {name:?} has {} values: {rows} {} × rank {} are {}",
+            matrix.data.len(),
+            matrix.entity.plural(),
+            matrix.rank,
+            rows * matrix.rank
+        ));
+    }
+    if let Some(at) = matrix.data.iter().position(|value| !value.is_finite()) {
+        let (row, column) = (at / matrix.rank, at % matrix.rank);
+        return refuse(format!(
+            "matrix {name:?} has {} at row {row}, column {column}: factors are finite numbers",
+            matrix.data[at]
+        ));
+    }
+    if let Some(index) = &matrix.index {
+        check_index(name, index)?;
+    }
+    Ok(())
+}
+
+/// Checks the popularity of so many items.
+fn check_popularity(popularity: &[f32], items: usize) -> Checked {
     if !popularity.is_empty() && popularity.len() != items {
         return refuse(format!("popularity has {} values for {items} items", popularity.len()));
     }
@@ -94,7 +114,7 @@ pub(super) fn check(input: &BundleInput) -> Checked {
             popularity[at]
         ));
     }
-    check_recipe(input)
+    Ok(())
 }
 
 fn check_entities(input: &BundleInput) -> Checked {
@@ -133,15 +153,6 @@ fn check_entities(input: &BundleInput) -> Checked {
 }
 
 fn check_labels(input: &BundleInput) -> Checked {
-    let text = |what: &str, id: &str, text: &str| {
-        if text.is_empty() || text.len() > MAX_TAG_BYTES {
-            let length = text.len();
-            return refuse(format!(
-                "{what} of item {id:?} has {length} bytes: 1 to {MAX_TAG_BYTES} are allowed"
-            ));
-        }
-        Ok(())
-    };
     let mut attributes = HashSet::new();
     for item in &input.items {
         if item.title.len() > MAX_TITLE_BYTES {
@@ -152,10 +163,10 @@ fn check_labels(input: &BundleInput) -> Checked {
             ));
         }
         for tag in &item.tags {
-            text("a tag", &item.id, tag)?;
+            check_label("a tag", &item.id, tag)?;
         }
         for (at, (name, value)) in item.attributes.iter().enumerate() {
-            text("the name of an attribute", &item.id, name)?;
+            check_label("the name of an attribute", &item.id, name)?;
             if !value.is_finite() {
                 return refuse(format!(
                     "attribute {name:?} of item {:?} is {value}: leave it out",
@@ -177,11 +188,22 @@ fn check_labels(input: &BundleInput) -> Checked {
     Ok(())
 }
 
+/// Checks the length of a tag or of an attribute's name.
+fn check_label(what: &str, id: &str, text: &str) -> Checked {
+    if text.is_empty() || text.len() > MAX_TAG_BYTES {
+        let length = text.len();
+        return refuse(format!(
+            "{what} of item {id:?} has {length} bytes: 1 to {MAX_TAG_BYTES} are allowed"
+        ));
+    }
+    Ok(())
+}
+
 fn check_matrix_name<'a>(names: &mut BTreeSet<&'a str>, name: &'a str) -> Checked {
     check_name("matrix", name)?;
-    let taken = !names.insert(name)
+    let is_taken = !names.insert(name)
         || [Entity::User, Entity::Item, Entity::Term].iter().any(|entity| entity.plural() == name);
-    if taken {
+    if is_taken {
         return refuse(format!("a matrix may not be called {name:?}: the name is taken"));
     }
     Ok(())
@@ -220,11 +242,11 @@ fn check_csr(name: &str, matrix: &CsrInput, rows: usize, columns: usize) -> Chec
             values.len()
         ));
     }
-    let fine = offsets.len() == rows + 1
+    let is_sound = offsets.len() == rows + 1
         && offsets[0] == 0
         && offsets[rows] == entries.len()
         && offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-    if !fine {
+    if !is_sound {
         return refuse(format!(
             "the offsets of matrix {name:?} must be {rows} + 1 numbers, from 0 to {}, never falling",
             entries.len()
@@ -258,14 +280,15 @@ fn check_csr(name: &str, matrix: &CsrInput, rows: usize, columns: usize) -> Chec
 }
 
 fn check_recipe(input: &BundleInput) -> Checked {
-    let dense = |name: &str| {
-        let matrix = input.dense.iter().find(|matrix| matrix.name == name)?;
-        Some((Shape::Dense { entity: matrix.entity, rank_of: 0 }, matrix.rank))
-    };
-    let sparse = |name: &str| {
-        let matrix = input.sparse.iter().find(|matrix| matrix.name == name)?;
-        Some((matrix.shape.into(), 0))
-    };
-    recipe::check_recipe(&input.recipe, |name| dense(name).or_else(|| sparse(name)))
+    recipe::check_recipe(&input.recipe, |name| shape_of(input, name))
         .or_else(|error| refuse(error.to_string()))
+}
+
+/// What the recipe needs to know of the matrix of this name, with the rank of a dense one.
+fn shape_of(input: &BundleInput, name: &str) -> Option<(Shape, usize)> {
+    if let Some(dense) = input.dense.iter().find(|matrix| matrix.name == name) {
+        return Some((Shape::Dense { entity: dense.entity, rank_of: 0 }, dense.rank));
+    }
+    let sparse = input.sparse.iter().find(|matrix| matrix.name == name)?;
+    Some((sparse.shape.into(), 0))
 }

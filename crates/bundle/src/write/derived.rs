@@ -3,14 +3,16 @@
 //! The rows are mapped from the file that was just written, so that the trainer's copy of them, and all
 //! else that it handed over, is gone before an index is built.
 
-use crate::coarse::write_coarse;
-use crate::dense::DenseMatrix;
 use crate::error::BundleError;
-use crate::format::{Kind, LoadOptions};
+use crate::format::{FileInfo, Kind, LoadOptions};
 use crate::index::{self, Built, BuiltCells, BuiltGraph, Queries};
-use crate::input::{BundleInput, DenseInput, Entity, IndexOptions, RowFormat};
-use crate::manifest::{FileInfo, ShardIndexInfo};
-use crate::shard::file_path;
+use crate::input::{BundleInput, DenseInput};
+use crate::manifest::ShardIndexInfo;
+use crate::manifest::names::file_path;
+use crate::matrix::coarse::write_coarse;
+use crate::matrix::dense::DenseMatrix;
+use crate::options::{IndexOptions, RowFormat};
+use marquee_core::model::recipe::Entity;
 use std::path::Path;
 
 /// These very files were hashed as they were written, a moment ago.
@@ -40,7 +42,7 @@ impl Derived {
         }
     }
 
-    /// Whether a shard is to have an index.
+    /// How to build the index of a shard, and the queries to measure it with, if it is to have one.
     fn wanted(&self, shard: u32) -> Option<&(IndexOptions, Queries)> {
         let rows = self.rows[shard as usize];
         self.index.as_ref().filter(|(options, _)| index::wanted(options, rows))
@@ -48,8 +50,13 @@ impl Derived {
 
     /// How many rows its indexes together will take in.
     pub(super) fn rows_to_insert(&self) -> u64 {
-        let wanted = |&(shard, _): &(u32, &usize)| self.wanted(shard).is_some();
-        (0..).zip(&self.rows).filter(wanted).map(|(_, &rows)| rows as u64).sum()
+        let mut sum = 0;
+        for (shard, &rows) in (0..).zip(&self.rows) {
+            if self.wanted(shard).is_some() {
+                sum += rows as u64;
+            }
+        }
+        sum
     }
 
     /// Writes what is made of one shard's rows, which are in the file `dense`.
@@ -75,13 +82,13 @@ impl Derived {
         let built = wanted
             .and_then(|(options, queries)| index::build(matrix.view(), options, queries, on_rows));
         match built {
-            Some(Built::Graph(built)) => {
-                let BuiltGraph { parts, width, info: graph } = *built;
+            Some(Built::Graph(built_graph)) => {
+                let BuiltGraph { parts, width, info: graph } = *built_graph;
                 files.push(parts.write(dir, path(Kind::Graph), width)?);
                 info.graph = Some(graph);
             }
-            Some(Built::Cells(built)) => {
-                let BuiltCells { parts, tuning, info: cells } = *built;
+            Some(Built::Cells(built_cells)) => {
+                let BuiltCells { parts, tuning, info: cells } = *built_cells;
                 files.push(parts.write(dir, path(Kind::Cells), &tuning)?);
                 info.cells = Some(cells);
             }

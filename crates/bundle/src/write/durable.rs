@@ -1,4 +1,4 @@
-//! Putting things on disk so that they are there whole, or not at all, whatever happens meanwhile.
+//! Writing files and directories so that they are on disk whole or not at all, whatever happens meanwhile.
 
 use crate::error::BundleError;
 use std::io::{ErrorKind, Write};
@@ -53,7 +53,7 @@ impl Staging {
         Err(BundleError::Input { reason })
     }
 
-    /// The temporary directory.
+    /// The path of the temporary directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -78,7 +78,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.moved {
-            // Nothing refers to it; what can't be removed now is named so that people can.
+            // Nothing refers to it; what can't be removed now is logged so that an operator can.
             let _ = fs_err::remove_dir_all(&self.path);
         }
     }

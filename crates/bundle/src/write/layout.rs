@@ -1,13 +1,14 @@
-//! Who goes where: ordinals, shards, and the order of rows within a shard.
+//! The layout of a bundle: ordinals, shards, and the order of rows within a shard.
 
-use crate::dense::norm_f64;
 use crate::format::RowsInOrder;
-use crate::input::{BundleInput, DenseInput, Entity};
+use crate::input::{BundleInput, DenseInput};
+use crate::matrix::dense::norm_f64;
 use marquee_core::hash::shard_of;
 use marquee_core::id::compare_ids;
+use marquee_core::model::recipe::Entity;
 use rayon::prelude::*;
 
-/// Where everything of a bundle goes.
+/// The layouts of a bundle's users, items and terms.
 pub(super) struct Layouts {
     pub(super) users: Layout,
     pub(super) items: Layout,
@@ -15,19 +16,19 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
-    /// Lays out a bundle, by the first dense matrix of each sort.
+    /// Lays out a bundle, by the first dense matrix of each entity.
     pub(super) fn of(input: &BundleInput) -> Self {
-        let lay_out = |entity, ids: Vec<&str>| {
-            let lead = input.dense.iter().find(|matrix| matrix.entity == entity);
-            Layout::new(&ids, input.shards, lead)
-        };
+        let users: Vec<&str> = input.users.iter().map(String::as_str).collect();
+        let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
+        let terms: Vec<&str> = input.terms.iter().map(String::as_str).collect();
         Self {
-            users: lay_out(Entity::User, input.users.iter().map(String::as_str).collect()),
-            items: lay_out(Entity::Item, input.items.iter().map(|item| item.id.as_str()).collect()),
-            terms: lay_out(Entity::Term, input.terms.iter().map(String::as_str).collect()),
+            users: Layout::new(&users, input.shards, first_matrix(input, Entity::User)),
+            items: Layout::new(&items, input.shards, first_matrix(input, Entity::Item)),
+            terms: Layout::new(&terms, input.shards, first_matrix(input, Entity::Term)),
         }
     }
 
+    /// The layout of one of them.
     pub(super) fn get(&self, entity: Entity) -> &Layout {
         match entity {
             Entity::User => &self.users,
@@ -37,7 +38,12 @@ impl Layouts {
     }
 }
 
-/// Where the users, or the items, of a bundle go.
+/// The first dense matrix with rows of this entity.
+fn first_matrix(input: &BundleInput, entity: Entity) -> Option<&DenseInput> {
+    input.dense.iter().find(|matrix| matrix.entity == entity)
+}
+
+/// The layout of a bundle's users, items or terms.
 pub(super) struct Layout {
     /// The ordinal of each input index.
     pub(super) ordinals: Vec<u32>,

@@ -1,8 +1,9 @@
 //! Writing a bundle: check the input, cut it into shards and write them, let go of the input, build and
 //! measure the indexes over what is on disk, and only when all is there give the directory its name.
 //!
-//! Memory is that of the input at first. Dense rows are written before all else and let go of one matrix after
-//! another; in the end it is that of one mapped matrix for each shard that is built at the same time, and of its index.
+//! Memory is that of the input at first. Dense rows are written before all else and let go of one
+//! matrix after another; in the end it is that of one mapped matrix for each shard that is built at
+//! the same time, and of its index.
 //!
 //! The same input gives the same bytes: nothing depends on time, on threads or on the order in which
 //! a hash table lists its keys. Shards are built side by side; within a shard rows are inserted into
@@ -14,19 +15,19 @@ pub(crate) mod durable;
 mod layout;
 mod shard;
 
-use crate::bundle::{CHECKSUM_FILE, MANIFEST_FILE};
 use crate::error::BundleError;
-use crate::input::{
-    BundleInput, Entity, IndexKind, IndexMode, RowSpace, SparseShape, WriteProgress,
-};
+use crate::format::{FORMAT_VERSION, FileInfo};
+use crate::input::{BundleInput, SparseShape, WriteProgress};
+use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE};
 use crate::manifest::{
-    Counts, FORMAT_VERSION, FileInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
-    MatrixLayout, Recall, ShardIndexInfo, shard_directory,
+    Counts, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout, Recall, ShardIndexInfo,
+    shard_directory,
 };
+use crate::options::{IndexKind, IndexMode};
 use derived::Derived;
 use durable::{Staging, sync_directory, write_file};
 use layout::Layouts;
-use marquee_core::model::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use marquee_core::model::recipe::{Entity, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -62,8 +63,8 @@ fn write_into(
     let (mut files, derived) = write_input(input, dir, progress)?;
     let built = write_derived(&derived, dir, &files, progress)?;
 
-    for (matrix, built) in manifest.matrices.iter_mut().zip(built) {
-        let (made, shards): (Vec<_>, Vec<ShardIndexInfo>) = built.into_iter().unzip();
+    for (matrix, of_shards) in manifest.matrices.iter_mut().zip(built) {
+        let (made, shards): (Vec<_>, Vec<ShardIndexInfo>) = of_shards.into_iter().unzip();
         files.extend(made.into_iter().flatten());
         if let MatrixLayout::Dense { index: Some(index), .. } = &mut matrix.layout {
             index.recall = mean_recall(&shards);
@@ -83,48 +84,51 @@ fn write_into(
     Ok(manifest)
 }
 
-/// Writes all that only the input has: the files, and what is to be made of the dense rows among them.
+/// Writes the files that hold the input itself, and returns what else is to be made of the dense rows.
 fn write_input(
     mut input: BundleInput,
     dir: &Path,
     progress: &(dyn Fn(WriteProgress) + Sync),
 ) -> Result<(Vec<FileInfo>, Vec<Derived>), BundleError> {
     let layouts = Layouts::of(&input);
-    let derived = input.dense.iter().map(|matrix| {
+    let mut derived = Vec::with_capacity(input.dense.len());
+    for matrix in &input.dense {
         let rows = layouts.get(matrix.entity).shards.iter().map(Vec::len).collect();
-        Derived::new(&input, matrix, rows)
-    });
-    let derived = derived.collect();
+        derived.push(Derived::new(&input, matrix, rows));
+    }
     for shard in 0..input.shards {
         fs_err::create_dir(dir.join(shard_directory(shard)))?;
     }
-    let shards = || (0..input.shards).into_par_iter();
     let mut files = Vec::new();
     for matrix in std::mem::take(&mut input.dense) {
-        let write = |shard| shard::write_rows(&matrix, &layouts, shard, dir);
-        files.extend(shards().map(write).collect::<Result<Vec<_>, BundleError>>()?);
+        let rows = (0..input.shards)
+            .into_par_iter()
+            .map(|shard| shard::write_rows(&matrix, &layouts, shard, dir));
+        files.extend(rows.collect::<Result<Vec<FileInfo>, BundleError>>()?);
     }
     let written = AtomicU32::new(0);
-    let others = shards().map(|shard| {
-        let files = shard::write_others(&input, &layouts, shard, dir)?;
+    let others = (0..input.shards).into_par_iter().map(|shard| {
+        let of_shard = shard::write_others(&input, &layouts, shard, dir)?;
         let done = written.fetch_add(1, Ordering::Relaxed) + 1;
         progress(WriteProgress::Writing { done, total: input.shards });
-        Ok(files)
+        Ok(of_shard)
     });
-    files.extend(others.collect::<Result<Vec<_>, BundleError>>()?.into_iter().flatten());
+    for of_shard in others.collect::<Result<Vec<Vec<FileInfo>>, BundleError>>()? {
+        files.extend(of_shard);
+    }
     Ok((files, derived))
 }
 
-/// What was made of one shard's rows of a dense matrix.
-type Made = (Vec<FileInfo>, ShardIndexInfo);
+/// The files that were made of one shard's rows of a dense matrix, and what was measured of its index.
+type DerivedFiles = (Vec<FileInfo>, ShardIndexInfo);
 
-/// Makes of the dense rows on disk what is to be made of them, for each matrix and shard.
+/// Makes coarse rows and indexes of the dense rows on disk, for each matrix and shard.
 fn write_derived(
     derived: &[Derived],
     dir: &Path,
     files: &[FileInfo],
     progress: &(dyn Fn(WriteProgress) + Sync),
-) -> Result<Vec<Vec<Made>>, BundleError> {
+) -> Result<Vec<Vec<DerivedFiles>>, BundleError> {
     let total = derived.iter().map(Derived::rows_to_insert).sum();
     let inserted = AtomicU64::new(0);
     let on_rows = |rows: u64| {
@@ -136,23 +140,23 @@ fn write_derived(
     };
     let by_path: HashMap<&str, &FileInfo> =
         files.iter().map(|file| (file.path.as_str(), file)).collect();
-    let of_matrix = |matrix: &Derived| {
-        let shards = (0..matrix.shards()).into_par_iter();
-        let made = shards.map(|shard| {
+    let mut made = Vec::with_capacity(derived.len());
+    for matrix in derived {
+        let of_shards = (0..matrix.shards()).into_par_iter().map(|shard| {
             let dense = by_path[matrix.dense_path(shard).as_str()];
             matrix.write(shard, (dir, dense), &on_rows)
         });
-        made.collect::<Result<Vec<Made>, BundleError>>()
-    };
-    derived.iter().map(of_matrix).collect()
+        made.push(of_shards.collect::<Result<Vec<DerivedFiles>, BundleError>>()?);
+    }
+    Ok(made)
 }
 
 /// The manifest, as far as it is known before anything is written.
 fn manifest_of(input: &BundleInput) -> Manifest {
     let mut matrices = Vec::new();
     for matrix in &input.dense {
-        let options = matrix.index.as_ref().filter(|options| options.mode != IndexMode::Never);
-        let index = options.map(|options| {
+        let wanted = matrix.index.as_ref().filter(|options| options.mode != IndexMode::Never);
+        let index = wanted.map(|options| {
             let graph = options.kind == IndexKind::Hnsw;
             IndexInfo {
                 kind: options.kind,
@@ -167,14 +171,18 @@ fn manifest_of(input: &BundleInput) -> Manifest {
         matrices.push(MatrixInfo { name: matrix.name.clone(), layout });
     }
     let interactions = input.history.as_ref().map_or(0, |history| history.columns.len() as u64);
-    let layout = MatrixLayout::SparseByRow { columns: Entity::Item, entries: interactions };
-    matrices.push(MatrixInfo { name: HISTORY_MATRIX.into(), layout });
-    let layout = MatrixLayout::SparseByColumn {
-        rows: RowSpace::Single,
-        columns: Entity::Item,
-        entries: input.items.len() as u64,
-    };
-    matrices.push(MatrixInfo { name: POPULARITY_MATRIX.into(), layout });
+    matrices.push(MatrixInfo {
+        name: HISTORY_MATRIX.into(),
+        layout: MatrixLayout::SparseByRow { columns: Entity::Item, entries: interactions },
+    });
+    matrices.push(MatrixInfo {
+        name: POPULARITY_MATRIX.into(),
+        layout: MatrixLayout::SparseByColumn {
+            rows: RowSpace::Single,
+            columns: Entity::Item,
+            entries: input.items.len() as u64,
+        },
+    });
     for matrix in &input.sparse {
         let entries = matrix.matrix.columns.len() as u64;
         let layout = match matrix.shape {

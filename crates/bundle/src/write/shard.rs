@@ -1,16 +1,15 @@
 //! The files of one shard.
 
 use super::layout::{Layout, Layouts};
-use crate::dense::write_dense;
+use crate::entities::ids::{IdRow, write_ids};
+use crate::entities::labels::{LabelRow, write_labels};
 use crate::error::BundleError;
-use crate::format::Kind;
-use crate::ids::{IdRow, write_ids};
-use crate::input::{BundleInput, CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
-use crate::labels::{LabelRow, write_labels};
-use crate::manifest::FileInfo;
-use crate::shard::file_path;
-use crate::sparse::{Partition, SparseParts};
-use marquee_core::model::recipe::{HISTORY_MATRIX, POPULARITY_MATRIX};
+use crate::format::{FileInfo, Kind};
+use crate::input::{BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape};
+use crate::manifest::names::file_path;
+use crate::matrix::dense::write_dense;
+use crate::matrix::sparse::{Partition, SparseParts};
+use marquee_core::model::recipe::{Entity, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace};
 use std::path::Path;
 
 /// Writes a shard's rows of a dense matrix into the shard's directory under `dir`.
@@ -32,78 +31,22 @@ pub(super) fn write_others(
     shard: u32,
     dir: &Path,
 ) -> Result<Vec<FileInfo>, BundleError> {
-    let path = |stem: &str, kind| file_path(shard, stem, kind);
     let users = &layouts.users.shards[shard as usize];
     let items = &layouts.items.shards[shard as usize];
-    let mut files = Vec::new();
-
-    let rows: Vec<IdRow<'_>> = users
-        .iter()
-        .map(|&index| IdRow {
-            id: &input.users[index as usize],
-            ordinal: layouts.users.ordinals[index as usize],
-            title: "",
-        })
-        .collect();
-    files.push(write_ids(
-        dir,
-        path(Entity::User.plural(), Kind::Ids),
-        &rows,
-        input.users.len(),
-        false,
-    )?);
-    let rows: Vec<IdRow<'_>> = items
-        .iter()
-        .map(|&index| {
-            let item = &input.items[index as usize];
-            IdRow {
-                id: &item.id,
-                ordinal: layouts.items.ordinals[index as usize],
-                title: &item.title,
-            }
-        })
-        .collect();
-    files.push(write_ids(
-        dir,
-        path(Entity::Item.plural(), Kind::Ids),
-        &rows,
-        input.items.len(),
-        true,
-    )?);
-    let rows: Vec<LabelRow<'_>> = items
-        .iter()
-        .map(|&index| {
-            let item = &input.items[index as usize];
-            LabelRow { tags: &item.tags, attributes: &item.attributes }
-        })
-        .collect();
-    files.push(write_labels(dir, path(Entity::Item.plural(), Kind::Labels), &rows)?);
-
+    let mut files = vec![
+        write_names(dir, shard, Entity::User, &layouts.users, &input.users)?,
+        write_items(dir, shard, &layouts.items, &input.items)?,
+        write_item_labels(dir, shard, items, &input.items)?,
+    ];
     if !input.terms.is_empty() {
-        let rows: Vec<IdRow<'_>> = layouts.terms.shards[shard as usize]
-            .iter()
-            .map(|&index| IdRow {
-                id: &input.terms[index as usize],
-                ordinal: layouts.terms.ordinals[index as usize],
-                title: "",
-            })
-            .collect();
-        let path = path(Entity::Term.plural(), Kind::Ids);
-        files.push(write_ids(dir, path, &rows, input.terms.len(), false)?);
+        files.push(write_names(dir, shard, Entity::Term, &layouts.terms, &input.terms)?);
     }
-
-    let parts = by_row(&layouts.items, input.history.as_ref(), users);
-    files.push(parts.write(dir, path(HISTORY_MATRIX, Kind::Sparse), Partition::ByRow)?);
-    let mut popularity = SparseParts::new(items.len());
-    let value = |index: u32| input.popularity.get(index as usize).copied().unwrap_or(0.0);
-    let mut row: Vec<(u32, f32)> =
-        items.iter().zip(0..).map(|(&index, row)| (row, value(index))).collect();
-    popularity.push_row(&mut row);
-    files.push(popularity.write(
-        dir,
-        path(POPULARITY_MATRIX, Kind::Sparse),
-        Partition::ByColumn,
-    )?);
+    let history = by_row(&layouts.items, input.history.as_ref(), users);
+    let history_path = file_path(shard, HISTORY_MATRIX, Kind::Sparse);
+    files.push(history.write(dir, history_path, Partition::ByRow)?);
+    let popularity = popularity_of(&input.popularity, items);
+    let popularity_path = file_path(shard, POPULARITY_MATRIX, Kind::Sparse);
+    files.push(popularity.write(dir, popularity_path, Partition::ByColumn)?);
     for SparseInput { name, shape, matrix } in &input.sparse {
         let (parts, partition) = match *shape {
             SparseShape::ByUser => (by_row(&layouts.items, Some(matrix), users), Partition::ByRow),
@@ -114,9 +57,66 @@ pub(super) fn write_others(
                 (by_column(layouts, matrix, (rows, columns), shard), Partition::ByColumn)
             }
         };
-        files.push(parts.write(dir, path(name, Kind::Sparse), partition)?);
+        files.push(parts.write(dir, file_path(shard, name, Kind::Sparse), partition)?);
     }
     Ok(files)
+}
+
+/// Writes the ids of a shard's users or terms, which have no titles.
+fn write_names(
+    dir: &Path,
+    shard: u32,
+    entity: Entity,
+    layout: &Layout,
+    ids: &[String],
+) -> Result<FileInfo, BundleError> {
+    let mut rows = Vec::new();
+    for &index in &layout.shards[shard as usize] {
+        let (id, ordinal) = (ids[index as usize].as_str(), layout.ordinals[index as usize]);
+        rows.push(IdRow { id, ordinal, title: "" });
+    }
+    write_ids(dir, file_path(shard, entity.plural(), Kind::Ids), &rows, ids.len(), false)
+}
+
+/// Writes the ids and titles of a shard's items.
+fn write_items(
+    dir: &Path,
+    shard: u32,
+    layout: &Layout,
+    items: &[ItemRecord],
+) -> Result<FileInfo, BundleError> {
+    let mut rows = Vec::new();
+    for &index in &layout.shards[shard as usize] {
+        let ItemRecord { id, title, .. } = &items[index as usize];
+        rows.push(IdRow { id, ordinal: layout.ordinals[index as usize], title });
+    }
+    write_ids(dir, file_path(shard, Entity::Item.plural(), Kind::Ids), &rows, items.len(), true)
+}
+
+/// Writes the tags and attributes of a shard's items, which are these by input index.
+fn write_item_labels(
+    dir: &Path,
+    shard: u32,
+    own: &[u32],
+    items: &[ItemRecord],
+) -> Result<FileInfo, BundleError> {
+    let mut rows = Vec::new();
+    for &index in own {
+        let ItemRecord { tags, attributes, .. } = &items[index as usize];
+        rows.push(LabelRow { tags, attributes });
+    }
+    write_labels(dir, file_path(shard, Entity::Item.plural(), Kind::Labels), &rows)
+}
+
+/// One row with the popularity of a shard's items, 0 where none is given.
+fn popularity_of(popularity: &[f32], items: &[u32]) -> SparseParts {
+    let mut row: Vec<(u32, f32)> = Vec::with_capacity(items.len());
+    for (column, &index) in (0..).zip(items) {
+        row.push((column, popularity.get(index as usize).copied().unwrap_or(0.0)));
+    }
+    let mut parts = SparseParts::new(items.len());
+    parts.push_row(&mut row);
+    parts
 }
 
 /// The rows of a shard's own users, with ordinals of `columns` as columns; empty ones without a matrix.

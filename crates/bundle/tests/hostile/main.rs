@@ -1,4 +1,4 @@
-//! Hostile bundles: whoever wrote a bundle and whatever it holds, it is refused or it is searched,
+//! Hostile bundles: whatever wrote a bundle and whatever it holds, it is refused or it is searched,
 //! without a panic, without a read beyond its files and without more memory than it deserves.
 //!
 //! Replays the kept corpus of the fuzz targets (`tests/fuzz` of the repository), then mutates it some

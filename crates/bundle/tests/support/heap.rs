@@ -9,7 +9,7 @@ pub(crate) struct Counting;
 
 static HELD: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
-/// Allocations so far.
+/// Bytes allocated and not freed so far.
 pub(crate) static TAKEN: AtomicI64 = AtomicI64::new(0);
 
 fn count(bytes: i64) {
@@ -22,18 +22,18 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
         TAKEN.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as i64));
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller guarantees it.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// Heap in use.
+/// Bytes of the heap in use.
 pub(crate) fn held() -> i64 {
     HELD.load(Ordering::Relaxed)
 }

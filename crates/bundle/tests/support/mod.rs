@@ -9,7 +9,7 @@ use marquee_core::model::recipe::Recipe;
 pub(crate) use random::Random;
 use std::path::Path;
 
-/// Vectors like learned factors: clustered, their lengths log-normal.
+/// Vectors like trained factors: clustered, their lengths log-normal.
 pub(crate) fn factors(rows: usize, rank: usize, seed: u64) -> Vec<f32> {
     let mut random = Random(seed);
     let centres: Vec<Vec<f32>> = (0..30).map(|_| random.vector(rank)).collect();

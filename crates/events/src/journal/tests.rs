@@ -22,7 +22,7 @@ fn open(directory: &Path) -> EventLog {
     EventLog::open(EventSettings::new(directory)).expect("opens")
 }
 
-async fn record(log: &EventLog, events: Vec<Event>) -> Vec<Outcome> {
+async fn record(log: &EventLog, events: Vec<Event>) -> Vec<RecordOutcome> {
     let pending = log.record(events, NOW).expect("queued");
     pending.recorded().await.expect("durable").outcomes
 }
@@ -45,15 +45,15 @@ async fn each_event_has_its_outcome_and_its_count() {
     let sink = Arc::new(Mutex::new(Vec::new()));
     log.add_sink(sink.clone());
     let late = Event { time_ms: 1, ..click("late") };
-    let nobody = Event { user_id: String::new(), ..click("nobody") };
-    let events = vec![click("a"), late.clone(), click("a"), nobody, click("b")];
+    let without_user = Event { user_id: String::new(), ..click("without-user") };
+    let events = vec![click("a"), late.clone(), click("a"), without_user, click("b")];
     let outcomes = record(&log, events).await;
-    use Outcome::*;
+    use RecordOutcome::*;
     let expected =
         [Accepted, Quarantined(Reason::Late), Duplicate, Refused(Reason::MissingField), Accepted];
     assert_eq!(outcomes, expected);
     assert_eq!(record(&log, vec![late.clone(), click("b")]).await, [Duplicate, Duplicate]);
-    // Its id was in the quarantine, which does not keep the mended event out.
+    // Its id was in the quarantine, which does not keep the corrected event out.
     assert_eq!(record(&log, vec![click("late")]).await, [Accepted]);
     let counts = log.counts();
     assert_eq!((counts.accepted, counts.duplicates, counts.pushed_back), (3, 3, 0));
@@ -84,14 +84,17 @@ async fn duplicates_and_recent_items_outlive_a_restart() {
     let log = open(dir.path());
     let again = vec![click("a"), Event { time_ms: 2, ..click("old") }, click("b")];
     let outcomes = record(&log, again).await;
-    assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Duplicate, Outcome::Accepted]);
+    assert_eq!(
+        outcomes,
+        [RecordOutcome::Duplicate, RecordOutcome::Duplicate, RecordOutcome::Accepted]
+    );
     assert_eq!(log.recent().items_of("u"), ["item-a", "item-b"]);
     drop(log);
     assert_eq!(stored(dir.path()), ["a", "b"]);
 }
 
 #[tokio::test]
-async fn under_an_interval_it_is_synced_though_nobody_comes_and_a_failure_is_met_once() {
+async fn under_an_interval_it_is_synced_without_new_events_and_a_failure_is_logged_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let syncs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&syncs);
@@ -102,11 +105,11 @@ async fn under_an_interval_it_is_synced_though_nobody_comes_and_a_failure_is_met
         if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
     }));
     let log = EventLog::open(settings).expect("opens");
-    assert_eq!(record(&log, vec![click("a")]).await, [Outcome::Accepted]);
+    assert_eq!(record(&log, vec![click("a")]).await, [RecordOutcome::Accepted]);
     until(|| syncs.load(Ordering::Acquire) == 1).await;
     assert_eq!(
         record(&log, vec![click("b")]).await,
-        [Outcome::Accepted],
+        [RecordOutcome::Accepted],
         "written, as the policy is"
     );
     until(|| syncs.load(Ordering::Acquire) == 2).await;
@@ -153,10 +156,10 @@ async fn nothing_is_acknowledged_before_the_sync_and_many_share_one() {
     assert!(early.is_err(), "acknowledged before it was synced");
     assert!(log.recent().items_of("u").is_empty(), "not durable yet");
     gate.store(true, Ordering::Release);
-    assert_eq!(first.await.expect("durable").outcomes, [Outcome::Accepted]);
+    assert_eq!(first.await.expect("durable").outcomes, [RecordOutcome::Accepted]);
     for pending in later {
         let outcomes = pending.recorded().await.expect("durable").outcomes;
-        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Duplicate]);
+        assert_eq!(outcomes, [RecordOutcome::Accepted, RecordOutcome::Duplicate]);
     }
     assert_eq!(syncs.load(Ordering::Acquire), 2, "the fifty were one commit");
 }
@@ -188,7 +191,7 @@ async fn a_log_that_is_behind_pushes_back_and_loses_nothing() {
     queued.push(waiting.await.expect("room came"));
     for pending in queued {
         let outcomes = pending.recorded().await.expect("durable").outcomes;
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted));
+        assert!(outcomes.iter().all(|outcome| *outcome == RecordOutcome::Accepted));
     }
     drop(log);
     assert_eq!(stored(dir.path()).len(), count * 1_000);
@@ -205,7 +208,7 @@ async fn a_failed_disk_acknowledges_nothing_not_even_duplicates() {
         if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
     }));
     let log = EventLog::open(settings).expect("opens");
-    assert_eq!(record(&log, vec![click("a")]).await, [Outcome::Accepted]);
+    assert_eq!(record(&log, vec![click("a")]).await, [RecordOutcome::Accepted]);
     fails.store(true, Ordering::Release);
     let sink = Arc::new(Mutex::new(Vec::new()));
     log.add_sink(sink.clone());
@@ -237,7 +240,7 @@ fn a_failed_quarantine_leaves_no_events_in_memory() {
         if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
     }));
     fails.store(false, Ordering::Release);
-    let mut writer = Writer::open(&settings.log, &settings.quarantine()).expect("opens");
+    let mut writer = JournalWriter::open(&settings.log, &settings.quarantine()).expect("opens");
     fails.store(true, Ordering::Release);
     writer.quarantine_frame.push(|out| out.push(0));
     writer.commit().expect_err("the quarantine cannot be written");
@@ -255,7 +258,7 @@ async fn what_another_router_has_recorded_is_a_duplicate_here() {
     let log = open(directory.path());
     log.recorded_elsewhere(&[hash_of("a"), hash_of("b")]);
     let outcomes = record(&log, vec![click("a"), click("c")]).await;
-    assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Accepted]);
+    assert_eq!(outcomes, [RecordOutcome::Duplicate, RecordOutcome::Accepted]);
     assert_eq!(stored(directory.path()), ["c"]);
     // However many: memory is bounded, and the first are kept.
     let keys: Vec<u128> = (0..MAX_ELSEWHERE as u128 + 10).collect();

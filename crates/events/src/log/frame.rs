@@ -1,8 +1,11 @@
-//! Frames: made, taken apart, and looked for. Pure.
+//! Frames, the commits of a log: made, read and searched for. Pure.
 
-use super::MAX_FRAME_BYTES;
+/// Bytes of one frame: commits are far smaller, and a reader must not believe more.
+pub const MAX_FRAME_BYTES: usize = 32 << 20;
 
+/// Bytes of a frame's header.
 pub(super) const FRAME_HEADER_BYTES: usize = 28;
+/// The first bytes of every frame.
 const MARKER: [u8; 4] = [0xff, 0x4d, 0x51, 0xfe];
 
 /// The records of one commit, on their way to the disk.
@@ -45,7 +48,7 @@ impl Frame {
         self.records == 0
     }
 
-    /// Ready for the next commit.
+    /// Empties it for the next commit.
     pub fn clear(&mut self) {
         self.bytes.truncate(FRAME_HEADER_BYTES);
         self.records = 0;
@@ -54,7 +57,7 @@ impl Frame {
     /// The bytes of the frame whose first record has this number.
     pub(super) fn seal(&mut self, first: u64) -> &[u8] {
         let (header, records) = self.bytes.split_at_mut(FRAME_HEADER_BYTES);
-        let head = Header {
+        let head = FrameHeader {
             bytes: records.len() as u32,
             records: self.records,
             first,
@@ -65,17 +68,20 @@ impl Frame {
     }
 }
 
-/// What a frame says of itself.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    /// Of the records.
+pub(super) struct FrameHeader {
+    /// Bytes of the records.
     pub(super) bytes: u32,
+    /// How many records there are.
     pub(super) records: u32,
+    /// The number of the first one.
     pub(super) first: u64,
+    /// CRC-32 of the records.
     crc: u32,
 }
 
-impl Header {
+impl FrameHeader {
     fn encode(self) -> [u8; FRAME_HEADER_BYTES] {
         let mut header = [0; FRAME_HEADER_BYTES];
         header[..4].copy_from_slice(&MARKER);
@@ -88,7 +94,7 @@ impl Header {
         header
     }
 
-    /// Reads a header, or says what is wrong with it.
+    /// Reads a header; the error says what is wrong with it.
     pub(super) fn decode(header: &[u8; FRAME_HEADER_BYTES]) -> Result<Self, &'static str> {
         let u32_at = |at: usize| {
             let bytes = header[at..].first_chunk().expect("within the header");
@@ -114,29 +120,29 @@ impl Header {
     }
 }
 
-/// Calls `take` with each record of a frame that [fits](Header::fits); false if its records contradict its
-/// header, which no checksum lets happen by chance.
-pub(super) fn each_record(mut records: &[u8], count: u32, mut take: impl FnMut(&[u8])) -> bool {
+/// Calls `take` with each record of a frame that [fits](FrameHeader::fits); false if its records
+/// contradict its header, which no checksum lets happen by chance.
+pub(super) fn each_record(records: &[u8], count: u32, mut take: impl FnMut(&[u8])) -> bool {
+    let mut rest = records;
     for _ in 0..count {
-        let Some((length, rest)) = records.split_first_chunk::<4>() else { return false };
-        let Some((record, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+        let Some((length, behind)) = rest.split_first_chunk::<4>() else { return false };
+        let Some((record, others)) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)
         else {
             return false;
         };
         take(record);
-        records = rest;
+        rest = others;
     }
-    records.is_empty()
+    rest.is_empty()
 }
 
 /// Whether a whole frame begins anywhere in these bytes.
 pub(super) fn has_frame(bytes: &[u8]) -> bool {
-    (0..bytes.len()).any(|at| {
-        bytes[at] == MARKER[0]
-            && bytes[at..].split_first_chunk().is_some_and(|(header, rest)| {
-                Header::decode(header).is_ok_and(|header| {
-                    rest.get(..header.bytes as usize).is_some_and(|records| header.fits(records))
-                })
-            })
-    })
+    (0..bytes.len()).any(|at| bytes[at] == MARKER[0] && begins_with_frame(&bytes[at..]))
+}
+
+fn begins_with_frame(bytes: &[u8]) -> bool {
+    let Some((start, rest)) = bytes.split_first_chunk() else { return false };
+    let Ok(header) = FrameHeader::decode(start) else { return false };
+    rest.get(..header.bytes as usize).is_some_and(|records| header.fits(records))
 }

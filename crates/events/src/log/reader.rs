@@ -1,8 +1,9 @@
 //! Reads a log from its oldest record to its newest, while another process may write it.
 
-use super::frame::{FRAME_HEADER_BYTES, Header, each_record, has_frame};
+use super::contents::Contents;
+use super::error::LogError;
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, each_record, has_frame};
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
-use super::{Contents, LogError};
 use fs_err as fs;
 use std::collections::VecDeque;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Where reading has come to.
+/// How far a reader has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The number of the next record.
@@ -26,7 +27,7 @@ pub struct Position {
 #[derive(Debug)]
 pub struct LogReader {
     contents: Contents,
-    /// Those not begun.
+    /// The segments that were not begun.
     segments: VecDeque<Segment>,
     current: Option<SegmentReader>,
     next: Option<u64>,
@@ -48,7 +49,7 @@ impl LogReader {
             return Err(LogError::Missing { path: directory.into() });
         }
         let bytes = segments.iter().map(|segment| segment.bytes).sum();
-        let segments = segments.into();
+        let segments = VecDeque::from(segments);
         Ok(Self { contents, segments, current: None, next: None, done: 0, bytes })
     }
 
@@ -93,11 +94,11 @@ impl LogReader {
             };
             self.done += (FRAME_HEADER_BYTES + header.bytes as usize) as u64;
             let mut number = header.first;
-            let whole = each_record(&reader.records, header.records, |record| {
+            let is_whole = each_record(&reader.records, header.records, |record| {
                 take(number, record);
                 number += 1;
             });
-            if !whole {
+            if !is_whole {
                 return Err(reader.damaged("the records contradict the frame's header"));
             }
             self.next = Some(header.first + u64::from(header.records));
@@ -118,7 +119,7 @@ pub(super) struct SegmentReader {
     end: u64,
     /// The number of its first record.
     pub(super) next: u64,
-    /// Of the frame last read.
+    /// The records of the frame that was read last.
     pub(super) records: Vec<u8>,
     frame_at: u64,
 }
@@ -139,14 +140,11 @@ impl SegmentReader {
         };
         let end = file.metadata()?.len();
         if end < SEGMENT_HEADER_BYTES as u64 {
-            return match is_last {
-                true => Ok(None),
-                false => Err(LogError::Damaged {
-                    path: segment.path.clone(),
-                    offset: 0,
-                    reason: "the segment is cut off".into(),
-                }),
-            };
+            if is_last {
+                return Ok(None);
+            }
+            let (path, reason) = (segment.path.clone(), "the segment is cut off".into());
+            return Err(LogError::Damaged { path, offset: 0, reason });
         }
         if is_last && end == SEGMENT_HEADER_BYTES as u64 && segment::is_blank(&mut file)? {
             return Ok(None);
@@ -170,7 +168,7 @@ impl SegmentReader {
     }
 
     /// The next frame, its records in [`records`](Self::records); none at the end or a torn tail.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Header>, LogError> {
+    pub(super) fn next_frame(&mut self) -> Result<Option<FrameHeader>, LogError> {
         self.frame_at = self.at;
         let left = self.end - self.at;
         if left == 0 {
@@ -179,16 +177,16 @@ impl SegmentReader {
         if left < FRAME_HEADER_BYTES as u64 {
             return self.torn("the file ends within a frame's header");
         }
-        let mut header = [0; FRAME_HEADER_BYTES];
-        self.file.read_exact(&mut header)?;
-        let header = match Header::decode(&header) {
-            Ok(header) if header.first != self.next => {
-                let reason = format!("record {} is here and {} should be", header.first, self.next);
-                return Err(self.damaged(&reason));
-            }
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        self.file.read_exact(&mut bytes)?;
+        let header = match FrameHeader::decode(&bytes) {
             Ok(header) => header,
             Err(reason) => return self.torn(reason),
         };
+        if header.first != self.next {
+            let reason = format!("record {} is here and {} should be", header.first, self.next);
+            return Err(self.damaged(&reason));
+        }
         if left < FRAME_HEADER_BYTES as u64 + u64::from(header.bytes) {
             return self.torn("the file ends within a frame");
         }
@@ -203,15 +201,15 @@ impl SegmentReader {
     }
 
     /// The end, if this can be what a crash left: in the last segment, with no whole frame behind.
-    fn torn(&mut self, reason: &str) -> Result<Option<Header>, LogError> {
+    fn torn(&mut self, reason: &str) -> Result<Option<FrameHeader>, LogError> {
         if !self.is_last {
             return Err(self.damaged(reason));
         }
         let tail = self.tail()?;
-        match has_frame(tail.get(1..).unwrap_or_default()) {
-            true => Err(self.damaged(reason)),
-            false => Ok(None),
+        if has_frame(tail.get(1..).unwrap_or_default()) {
+            return Err(self.damaged(reason));
         }
+        Ok(None)
     }
 
     /// What is behind the last whole frame.

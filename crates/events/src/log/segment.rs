@@ -1,23 +1,28 @@
-//! Segment files: their names, their headers, which there are.
+//! Segment files: their names, their headers, and those in a directory.
 
-use super::{Contents, LogError};
+use super::contents::Contents;
+use super::error::LogError;
 use fs_err as fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 28;
 const MAGIC: [u8; 8] = *b"MQLOG\r\n\0";
 const FORMAT: u32 = 1;
 const EXTENSION: &str = "log";
 
-/// A segment that is there.
+/// A segment on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
+    /// The number of its first record.
     pub(super) first: u64,
     pub(super) path: PathBuf,
+    /// Its length in bytes.
     pub(super) bytes: u64,
 }
 
+/// The path of the segment that begins with this record.
 pub(super) fn path_of(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.{EXTENSION}"))
 }
@@ -110,9 +115,9 @@ pub(super) fn check_header(
     } else {
         match Contents::from_number(number(12)) {
             Some(other) if other != contents => {
-                format!("holds {}, not {}", other.word(), contents.word())
+                format!("holds {}, not {}", other.name(), contents.name())
             }
-            Some(_) => "its name is not that of its first record: give it back its name".into(),
+            Some(_) => "its name is not that of its first record: rename it back".into(),
             None => "holds what this version does not know".into(),
         }
     };

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -137,7 +137,10 @@ fn a_flipped_byte_is_an_error_that_names_it_or_costs_the_last_commit_at_most() {
         let (seen, opened) = (read(flipped.path()), LogWriter::open(options(flipped.path())));
         match (seen, opened) {
             (Ok(seen), Ok(writer)) => {
-                assert!(at >= last_commit, "byte {at} is in an earlier commit and nobody said so");
+                assert!(
+                    at >= last_commit,
+                    "byte {at} is in an earlier commit and was not reported"
+                );
                 assert_eq!((seen.len(), writer.next()), (6, 6));
             }
             (Err(read), Err(opened)) => {
@@ -254,7 +257,7 @@ fn a_failed_disk_is_not_believed_again_until_the_log_is_opened_anew() {
     for failing in [Step::Write, Step::Sync] {
         let dir = tempfile::tempdir().expect("a directory");
         let calls = Arc::new(AtomicUsize::new(0));
-        let faults: writer::Faults = Arc::new(move |step| {
+        let faults: Faults = Arc::new(move |step| {
             let fails = step == failing && calls.fetch_add(1, Ordering::Relaxed) == 1;
             if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
         });
@@ -283,7 +286,7 @@ fn the_policy_says_when_it_is_synced() {
         let dir = tempfile::tempdir().expect("a directory");
         let syncs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&syncs);
-        let faults: writer::Faults = Arc::new(move |step| {
+        let faults: Faults = Arc::new(move |step| {
             counted.fetch_add(usize::from(step == Step::Sync), Ordering::Relaxed);
             Ok(())
         });

@@ -1,75 +1,18 @@
 //! Writes a log: opened after any crash, appended to by commits, rotated, bounded.
 
-use super::frame::Frame;
+use super::contents::Fsync;
+use super::error::LogError;
+use super::frame::{Frame, MAX_FRAME_BYTES};
+use super::options::{LogOptions, Step};
 use super::reader::SegmentReader;
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
-use super::{Contents, Fsync, LogError, MAX_FRAME_BYTES};
 use fs_err as fs;
-use std::fmt;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The file that a writer holds locked.
 const LOCK_FILE: &str = "lock";
-
-/// How a log is written.
-#[derive(Clone)]
-pub struct LogOptions {
-    /// Where; made if it is not there.
-    pub directory: PathBuf,
-    /// What its records are.
-    pub contents: Contents,
-    /// When what was written is synced.
-    pub fsync: Fsync,
-    /// A segment that has as many bytes is followed by another.
-    pub segment_bytes: u64,
-    /// What all segments may have together; the oldest are deleted beyond it.
-    pub max_bytes: u64,
-    /// What a test lets go wrong; none outside of tests.
-    #[doc(hidden)]
-    pub faults: Option<Faults>,
-}
-
-/// What a test lets go wrong, or wait.
-pub type Faults = Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
-
-/// What a writer is about to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Write a commit.
-    Write,
-    /// Sync it.
-    Sync,
-}
-
-impl fmt::Debug for LogOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { directory, contents, fsync, segment_bytes, max_bytes, faults: _ } = self;
-        f.debug_struct("LogOptions")
-            .field("directory", directory)
-            .field("contents", contents)
-            .field("fsync", fsync)
-            .field("segment_bytes", segment_bytes)
-            .field("max_bytes", max_bytes)
-            .finish()
-    }
-}
-
-impl LogOptions {
-    /// A log in this directory, with segments of 64 MiB and 1 GiB in all, synced always.
-    pub fn new(directory: impl Into<PathBuf>, contents: Contents) -> Self {
-        Self {
-            directory: directory.into(),
-            contents,
-            fsync: Fsync::Always,
-            segment_bytes: 64 << 20,
-            max_bytes: 1 << 30,
-            faults: None,
-        }
-    }
-}
 
 /// Appends to a log. One process has it at a time.
 #[derive(Debug)]
@@ -86,7 +29,7 @@ pub struct LogWriter {
     /// The first write since the last sync.
     unsynced_since: Option<Instant>,
     failed: Option<String>,
-    /// Those before the current one.
+    /// The segments before the current one.
     older: Vec<Segment>,
     /// Held until the writer is gone.
     _lock: std::fs::File,
@@ -170,7 +113,10 @@ impl LogWriter {
     /// # Errors
     /// [`LogError::Failed`] if an earlier one failed.
     pub fn check(&self) -> Result<(), LogError> {
-        self.failed.as_ref().map_or(Ok(()), |failed| Err(LogError::Failed(failed.clone())))
+        match &self.failed {
+            Some(failed) => Err(LogError::Failed(failed.clone())),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, frame: &mut Frame) -> Result<(), LogError> {
@@ -181,7 +127,7 @@ impl LogWriter {
         if is_begun && self.at + frame.len() as u64 > self.options.segment_bytes {
             self.rotate()?;
         }
-        self.meet(Step::Write)?;
+        self.check_fault(Step::Write)?;
         let bytes = frame.seal(self.next);
         self.file.write_all(bytes)?;
         self.at += bytes.len() as u64;
@@ -215,15 +161,18 @@ impl LogWriter {
 
     fn sync_now(&mut self) -> Result<(), LogError> {
         if self.unsynced_since.is_some() {
-            self.meet(Step::Sync)?;
+            self.check_fault(Step::Sync)?;
             self.file.sync_data()?;
             self.unsynced_since = None;
         }
         Ok(())
     }
 
-    fn meet(&self, step: Step) -> std::io::Result<()> {
-        self.options.faults.as_ref().map_or(Ok(()), |faults| faults(step))
+    fn check_fault(&self, step: Step) -> std::io::Result<()> {
+        match &self.options.faults {
+            Some(faults) => faults(step),
+            None => Ok(()),
+        }
     }
 
     fn rotate(&mut self) -> Result<(), LogError> {
@@ -232,9 +181,12 @@ impl LogWriter {
         let (file, path) =
             segment::create(&self.options.directory, self.options.contents, self.next)?;
         self.file = file;
-        let path = std::mem::replace(&mut self.path, path);
-        let first = std::mem::replace(&mut self.first, self.next);
-        self.older.push(Segment { first, path, bytes: self.at });
+        let full = Segment {
+            first: std::mem::replace(&mut self.first, self.next),
+            path: std::mem::replace(&mut self.path, path),
+            bytes: self.at,
+        };
+        self.older.push(full);
         self.at = SEGMENT_HEADER_BYTES as u64;
         self.retain()
     }
@@ -276,7 +228,7 @@ impl Drop for LogWriter {
     }
 }
 
-/// Makes a directory that outlives the machine: what is in it is promised to.
+/// Makes a directory that outlives a crash of the machine, as what is in it does.
 fn make_directory(directory: &Path) -> Result<(), LogError> {
     if directory.is_dir() {
         return Ok(());

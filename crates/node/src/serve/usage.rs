@@ -78,7 +78,7 @@ fn events(router: &RouterService) -> HashMap<String, u64> {
             ("duplicate".to_owned(), duplicates),
             ("pushed_back".to_owned(), pushed_back),
         ]);
-        words.extend(not_taken.into_iter().map(|(reason, n)| (reason.word().to_owned(), n)));
+        words.extend(not_taken.into_iter().map(|(reason, n)| (reason.name().to_owned(), n)));
     }
     if let Some(exposures) = exposures {
         let (written, dropped) = exposures.counts();

@@ -8,7 +8,9 @@ use crate::error::RouterError;
 use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
 use marquee_core::plan::Variant;
 use marquee_events::rules::Reason;
-use marquee_events::{EventLog, Exposure, ExposureLog, Outcome, Pending, RecordError, Recorded};
+use marquee_events::{
+    EventLog, Exposure, ExposureLog, Pending, RecordError, RecordOutcome, Recorded,
+};
 use marquee_proto::convert::events::streamed;
 use marquee_proto::v1;
 use std::collections::{HashSet, VecDeque};
@@ -246,19 +248,19 @@ impl Sum {
             self.events += 1;
             let explanation = explanations.next_if(|(explained, _)| *explained == n);
             let (reason, quarantined) = match outcome {
-                Outcome::Accepted => {
+                RecordOutcome::Accepted => {
                     self.accepted += 1;
                     continue;
                 }
-                Outcome::Duplicate => {
+                RecordOutcome::Duplicate => {
                     self.duplicates += 1;
                     continue;
                 }
-                Outcome::Quarantined(reason) => {
+                RecordOutcome::Quarantined(reason) => {
                     self.quarantined += 1;
                     (reason, true)
                 }
-                Outcome::Refused(reason) => {
+                RecordOutcome::Refused(reason) => {
                     self.refused += 1;
                     (reason, false)
                 }
@@ -348,10 +350,10 @@ mod tests {
         let mut sum = Sum::default();
         let recorded = Recorded {
             outcomes: vec![
-                Outcome::Accepted,
-                Outcome::Refused(Reason::NotFinite),
-                Outcome::Duplicate,
-                Outcome::Quarantined(Reason::Late),
+                RecordOutcome::Accepted,
+                RecordOutcome::Refused(Reason::NotFinite),
+                RecordOutcome::Duplicate,
+                RecordOutcome::Quarantined(Reason::Late),
             ],
             explanations: vec![(1, "one".into()), (3, "three".into())],
         };

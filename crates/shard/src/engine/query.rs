@@ -48,7 +48,7 @@ pub(crate) struct StoredRow {
     pub(crate) columns: Vec<u32>,
     /// As many values as columns.
     pub(crate) values: Vec<f32>,
-    /// Tags, ascending.
+    /// The tags of the item, ascending.
     pub(crate) tags: Vec<String>,
 }
 

@@ -32,17 +32,17 @@ pub enum LifecycleEvent {
     },
     /// A shard is mapped, warm and ready to answer, or not.
     Loaded {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
         /// Why it can't answer, if it can't.
         outcome: Result<(), String>,
     },
     /// An unloaded shard's memory was given back.
     Freed {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
     },
-    /// Time passed.
+    /// Nothing happened, but time passed.
     Tick,
 }
 
@@ -51,26 +51,26 @@ pub enum LifecycleEvent {
 pub enum LifecycleAction {
     /// Read and check a version's manifest.
     Inspect {
-        /// The version.
+        /// The version whose manifest it is.
         version: ModelVersion,
         /// Where its bundle is.
         source: BundleSource,
     },
     /// Open a shard and warm it.
     Load {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
         /// Where its bundle is.
         source: BundleSource,
     },
     /// Let the shard that was loaded answer.
     Serve {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
     },
     /// Take the shard from the requests, if it answers, and free it.
     Unload {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
     },
 }

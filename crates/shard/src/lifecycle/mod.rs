@@ -17,7 +17,7 @@
 //! A replica that ceases to be wanted goes on answering for [`UNLOAD_GRACE_MS`], because routers may
 //! still follow the plan before; it is reported as UNLOADING meanwhile, so that no new plan counts
 //! on it. A failed replica stays FAILED with its reason, even while it is tried again, until it is
-//! AVAILABLE: whoever reads the status wants the reason, not a flicker.
+//! AVAILABLE, so that its status does not flicker.
 //!
 //! What is deliberately missing: the clock, threads and files (they are the driver's and the
 //! loader's), and any preference among versions: they load in the order of their names and numbers.

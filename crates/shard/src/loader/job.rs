@@ -12,14 +12,14 @@ use std::sync::Arc;
 pub(crate) enum LoadJob {
     /// Read and check a manifest.
     Inspect {
-        /// The version.
+        /// The version whose manifest it is.
         version: ModelVersion,
         /// Where its bundle is.
         source: BundleSource,
     },
     /// Verify, map and warm a shard.
     Load {
-        /// The shard.
+        /// The shard and its version.
         key: ReplicaKey,
         /// Where its bundle is.
         source: BundleSource,

@@ -36,7 +36,8 @@ const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// A load may wait as long again for this many bytes: an idle processor takes a tenth of that time.
 const IDLE_WAIT_BYTES: u64 = 128 << 20;
 
-/// The loading threads and the one that frees. Dropping it ends the threads once they are done with what they have begun.
+/// The loading threads and the one that frees. Dropping it ends the threads once they are done with
+/// what they have begun.
 pub(crate) struct Loader {
     jobs: Sender<LoadJob>,
     unloaded: Sender<(ReplicaKey, Arc<BundleShard>)>,

@@ -11,8 +11,9 @@
 //! microseconds, and what waits is never begun. A unit that panics costs its own request alone.
 //!
 //! Handing work to a thread and taking its outcome back costs more than brief work itself: two
-//! wake-ups, of the thread and of whoever waits. So what is expected to take no longer than
-//! [`BRIEF`], by how long the same kind of work took lately ([`AverageTime`]), is done where it was asked for.
+//! wake-ups, of the thread and of the caller. So what is expected to take no longer than
+//! [`BRIEF`], by how long the same kind of work took lately ([`AverageTime`]), is done where it was
+//! asked for.
 //!
 //! What is deliberately missing: priorities, and threads that spin while they wait: a wake-up costs
 //! less than the core that spinning would take from the other work of a node.

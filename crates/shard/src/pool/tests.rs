@@ -76,7 +76,7 @@ fn spawn(
 }
 
 #[tokio::test]
-async fn units_come_back_in_order_whoever_does_them() {
+async fn units_come_back_in_order_on_whichever_threads() {
     let pool = pool(3, 1_000);
     let answers = pool.run(calls(1_000, |unit, _| Ok(unit * unit)), soon()).await;
     assert_eq!(answers, Ok((0..1_000).map(|unit| unit * unit).collect()));
@@ -164,7 +164,7 @@ async fn a_deadline_ends_the_wait_and_expired_work_is_never_begun() {
 }
 
 #[test]
-fn a_thread_does_not_begin_what_has_expired_even_if_nobody_has_noticed() {
+fn a_thread_does_not_begin_what_has_expired_even_if_the_caller_has_not_noticed() {
     let queue = Queue::new(1);
     let work = calls(1, |_, _| panic!("begun"));
     let (job, mut outcome) = Job::new(work, Instant::now(), queue.admit(1).expect("room"));

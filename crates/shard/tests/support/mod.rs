@@ -163,7 +163,7 @@ fn csr(rows: &[BTreeMap<u32, f32>]) -> CsrInput {
 struct Random(u64);
 
 impl Random {
-    /// In 0..1.
+    /// The next number, in 0..1.
     fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,14 +1,15 @@
 //! Measuring cells: the least effort that finds the rows asked for, and what searches cost.
 
-use crate::cells::{CellsParts, CellsView, Effort, FILTERED_RECALL, TUNED_COUNTS, Tuned, Tuning};
-use crate::dense::DenseView;
+use crate::effort::Effort;
 use crate::index::queries::{Queries, best_scores, share, wanted_recall};
 use crate::manifest::{CellsInfo, Recall};
+use crate::matrix::cells::{CellsParts, CellsView, FILTERED_RECALL, TUNED_COUNTS, Tuned, Tuning};
+use crate::matrix::dense::{DenseView, norm_f64};
+use crate::metric::Metric;
 use crate::search::cells::{CellSearch, Work, is_plain};
-use crate::search::cost;
 use crate::search::rescore::{Rescorer, Target};
 use crate::search::top::Top;
-use crate::search::{CancelFlag, Metric, SearchParams};
+use crate::search::{CancelFlag, SearchParams, cost};
 
 /// Pools that are tried, in multiples of the results wanted.
 const POOLS: [f32; 7] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0];
@@ -36,8 +37,8 @@ pub(super) fn audit(
     let ordinals: Vec<u32> = (0..parts.shape.rows as u32).collect();
     for metric in [Metric::InnerProduct, Metric::Cosine] {
         let queries = match metric {
-            Metric::InnerProduct => queries.telling(dense.rank),
-            Metric::Cosine => rows.telling(dense.rank),
+            Metric::InnerProduct => queries.nonzero(dense.rank),
+            Metric::Cosine => rows.nonzero(dense.rank),
         };
         let queries: Vec<&[f32]> = queries.into_iter().filter(|query| is_plain(query)).collect();
         let truth = best_scores(dense, &queries, metric);
@@ -106,10 +107,10 @@ impl Audit<'_> {
     fn tune(&mut self, count: usize, wanted: f64, measured: &mut Measured) -> (Tuned, f64) {
         let (_, exact_cost) = *measured.exact.get_or_insert_with(|| self.measure(count, None));
         let mut best: Option<(Effort, f64, f64)> = None;
-        for (pool, measured) in POOLS.into_iter().zip(&mut measured.efforts) {
+        for (pool, measured_reaches) in POOLS.into_iter().zip(&mut measured.efforts) {
             // Recall rises with the reach: the least that suffices is found by halving.
             let mut at = |audit: &mut Self, place: usize| {
-                *measured[place].get_or_insert_with(|| {
+                *measured_reaches[place].get_or_insert_with(|| {
                     audit.measure(count, Some(Effort { reach: REACHES[place], pool }))
                 })
             };
@@ -158,9 +159,9 @@ impl Audit<'_> {
         let params = SearchParams::new(count, &never);
         let (mut found, mut wanted, mut work) = (0, 0, Work::default());
         for (query, truth) in self.queries.iter().zip(self.truth) {
-            let truth = &truth[..count.min(truth.len())];
-            let Some(&last) = truth.last() else { continue };
-            wanted += truth.len();
+            let best = &truth[..count.min(truth.len())];
+            let Some(&last) = best.last() else { continue };
+            wanted += best.len();
             let target =
                 Target { dense: self.dense, ordinals: self.ordinals, query, metric: self.metric };
             let (about, results) = ((target, self.cells), (&mut self.rescorer, &mut self.top));
@@ -168,10 +169,10 @@ impl Audit<'_> {
                 Some(effort) => self.search.search(about, &params, effort, results),
                 None => self.search.search_exactly(about, &params, results),
             };
-            // A search that leaves f32 finds nothing, and says so to whoever asks.
+            // A search whose scores leave f32 is an error.
             if outcome.is_ok() {
                 // Truth is the plain product; a cosine is of a query of length 1.
-                let length = crate::dense::norm_f64(query);
+                let length = norm_f64(query);
                 let as_good = |score: f32| match self.metric {
                     Metric::InnerProduct => score >= last,
                     Metric::Cosine => f64::from(score) * length >= f64::from(last) * (1.0 - 1e-6),

@@ -1,23 +1,24 @@
 //! Making cells: directions into groups, rows into blocks, columns into codes.
 
-use crate::cells::{Block, CellsParts, LEVELS, NONE, Shape};
-use crate::dense::norm_f64;
-use crate::index::shuffled;
-use crate::kernels::{BLOCK_PLACES, DOT_LANES, dot_f64, dot_rows};
+use crate::index::shuffle::shuffled;
+use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE, dot_f64, dot_rows};
+use crate::matrix::cells::{Block, CellsParts, Shape};
+use crate::matrix::dense::norm_f64;
 use crate::search::cells::PLAIN_LENGTHS;
 use rayon::prelude::*;
 
-/// Rows of a cell, on average. By inner product larger cells are searched faster (a million rows of rank 128
-/// twice as fast as in cells of 800), as fewer blocks are begun and the long rows of more of them lie together;
-/// by cosine, where length says nothing, smaller ones (in cells of 800 by a third).
+/// Rows of a cell, on average. By inner product larger cells are searched faster (a million rows of
+/// rank 128 twice as fast as in cells of 800), as fewer blocks are begun and the long rows of more
+/// of them lie together; by cosine, where length says nothing, smaller ones (in cells of 800 by a
+/// third).
 const ROWS_A_CELL: usize = 1_600;
 /// More cells than this cost more to score than they save.
 const MAX_CELLS: usize = 4_096;
-/// Rows for each cell that the groups are learned from.
+/// Rows for each cell that the groups are trained on.
 const SAMPLE_A_CELL: usize = 100;
 /// Rounds of learning the groups: later ones hardly change them.
 const ROUNDS: usize = 8;
-/// Rows that the levels of the codes are learned from.
+/// Rows that the levels of the codes are trained on.
 const LEVEL_SAMPLE: usize = 16_384;
 /// Rounds of learning the levels.
 const LEVEL_ROUNDS: usize = 12;
@@ -351,11 +352,11 @@ mod tests {
     type Change = fn(&mut CellsParts);
 
     #[test]
-    fn what_would_lead_a_search_astray_is_told() {
+    fn defects_that_would_make_searches_wrong_are_found() {
         let values: Vec<f32> =
             (0..300 * 3).map(|at| ((at * 37 % 101) as f32 - 50.0) / 7.0).collect();
         let built = || build_cells(&values, 3, 1, &|_| {}).expect("of ordinary lengths");
-        assert_eq!(built().view().fault(), None);
+        assert_eq!(built().view().defect(), None);
         let changes: [(Change, &str); 7] = [
             (|cells| cells.starts[0] = cells.starts[1], "a cell is empty"),
             (|cells| cells.blocks[0] = 0.0, "a block's numbers are not in range"),
@@ -368,10 +369,10 @@ mod tests {
             ),
             (|cells| cells.rows[0] = NONE, "it leaves rows out"),
         ];
-        for (change, fault) in changes {
+        for (change, defect) in changes {
             let mut cells = built();
             change(&mut cells);
-            assert_eq!(cells.view().fault(), Some(fault));
+            assert_eq!(cells.view().defect(), Some(defect));
         }
     }
 

@@ -1,7 +1,7 @@
-//! Building cells and measuring them: what [`crate::cells`] draws.
+//! Building cells and measuring them: what [`crate::matrix::cells`] draws.
 //!
-//! Rows are grouped by direction with spherical k-means, learned from a sample; each column's code
-//! levels are learned from what the groups' means leave over; and then the cheapest effort that
+//! Rows are grouped by direction with spherical k-means, trained on a sample; each column's code
+//! levels are trained on what the groups' means leave over; and then the cheapest effort that
 //! reaches the recall asked for is looked for. All of it gives the same bytes for any number of
 //! threads: sums over rows are made in one order.
 //!
@@ -13,10 +13,10 @@ mod audit;
 mod build;
 
 use super::queries::Queries;
-use crate::cells::{CellsParts, Tuning};
-use crate::dense::DenseView;
-use crate::input::IndexOptions;
 use crate::manifest::CellsInfo;
+use crate::matrix::cells::{CellsParts, Tuning};
+use crate::matrix::dense::DenseView;
+use crate::options::IndexOptions;
 
 /// Cells that can be written.
 pub(crate) struct BuiltCells {

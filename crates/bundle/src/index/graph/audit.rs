@@ -1,12 +1,13 @@
 //! Measuring a graph: recall against the exact scan, and rows that no path leads to.
 
 use super::repair::unreachable;
-use crate::dense::DenseView;
-use crate::graph::{DefaultWidth, GraphParts, GraphView};
 use crate::index::queries::{Queries, best_scores, share, wanted_recall};
 use crate::manifest::{GraphInfo, Recall};
+use crate::matrix::dense::DenseView;
+use crate::matrix::graph::{DefaultWidth, GraphParts, GraphView};
+use crate::metric::Metric;
+use crate::search::CancelFlag;
 use crate::search::beam::{Beam, Reach};
-use crate::search::{CancelFlag, Metric};
 
 /// Widths of search that are tried, from narrow to wide; each costs about a half more than the last.
 const WIDTHS: [usize; 17] =
@@ -20,9 +21,10 @@ pub(super) fn audit(
     target: f64,
 ) -> (DefaultWidth, GraphInfo) {
     let rows = dense.rows();
-    let queries = queries.telling(dense.rank);
-    let truth = best_scores(dense, &queries, Metric::InnerProduct);
-    let mut audit = Audit { graph: parts.view(), dense, queries, truth, beam: Beam::default() };
+    let nonzero = queries.nonzero(dense.rank);
+    let truth = best_scores(dense, &nonzero, Metric::InnerProduct);
+    let mut audit =
+        Audit { graph: parts.view(), dense, queries: nonzero, truth, beam: Beam::default() };
     let (at_10, recall_10) = audit.narrowest(10, target, Reach::Common);
     let (at_100, recall_100) = audit.narrowest(100, target, Reach::Common);
     let (at_1000, _) = audit.narrowest(1_000, target, Reach::Thorough);
@@ -71,13 +73,12 @@ impl Audit<'_> {
         let never = CancelFlag::new();
         let (mut found, mut wanted) = (0, 0);
         for (query, truth) in self.queries.iter().zip(&self.truth) {
-            let truth = &truth[..count.min(truth.len())];
-            wanted += truth.len();
-            let Some(&last) = truth.last() else { continue };
+            let best = &truth[..count.min(truth.len())];
+            wanted += best.len();
+            let Some(&last) = best.last() else { continue };
             // A walk whose scores leave f32 finds nothing: searches then scan, too.
             if self.beam.walk(self.graph, self.dense, query, width, &never).is_ok() {
-                found +=
-                    self.beam.scores().take(truth.len()).filter(|&score| score >= last).count();
+                found += self.beam.scores().take(best.len()).filter(|&score| score >= last).count();
             }
         }
         share(found, wanted)

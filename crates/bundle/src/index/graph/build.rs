@@ -1,10 +1,10 @@
 //! Inserting rows with hnsw_rs, and freezing the graph that it made.
 
-use crate::dense::norm_f64;
-use crate::graph::{GraphParts, MAX_LAYERS, NONE, Shape};
-use crate::index::shuffled;
-use crate::input::IndexOptions;
+use crate::index::shuffle::shuffled;
 use crate::kernels::dot;
+use crate::matrix::dense::norm_f64;
+use crate::matrix::graph::{GraphParts, MAX_LAYERS, NONE, Shape};
+use crate::options::IndexOptions;
 use hnsw_rs::anndists::dist::distances::Distance;
 use hnsw_rs::hnsw::Hnsw;
 

@@ -1,4 +1,4 @@
-//! Building a graph with hnsw_rs, and freezing what it made: what [`crate::graph`] draws.
+//! Building a graph with hnsw_rs, and freezing what it made: what [`crate::matrix::graph`] draws.
 //!
 //! The graph is over inner products, with the distance `bound − ⟨a, b⟩`: the augmentation to
 //! Euclidean distance that is often used for this makes poor graphs of factors whose lengths differ
@@ -13,13 +13,10 @@ mod build;
 mod repair;
 
 use super::queries::Queries;
-use crate::dense::DenseView;
-use crate::graph::{DefaultWidth, GraphParts};
-use crate::input::{IndexMode, IndexOptions};
 use crate::manifest::GraphInfo;
-
-/// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
-pub(crate) const MAX_GRAPH_ROWS: usize = i32::MAX as usize;
+use crate::matrix::dense::DenseView;
+use crate::matrix::graph::{DefaultWidth, GraphParts};
+use crate::options::{IndexMode, IndexOptions};
 
 /// A graph that is to be kept.
 pub(crate) struct BuiltGraph {

@@ -5,8 +5,8 @@
 //! what is reachable so far, says which. Long rows come first, so that short ones find near parents
 //! among them, and each parent takes a few children only, so that no list grows long.
 
-use crate::dense::{DenseView, norm_f64};
-use crate::graph::{GraphParts, GraphView, NONE};
+use crate::matrix::dense::{DenseView, norm_f64};
+use crate::matrix::graph::{GraphParts, GraphView, NONE};
 use crate::search::CancelFlag;
 use crate::search::beam::{Beam, Reach};
 

@@ -1,12 +1,12 @@
 //! Rows that must not be in the result.
 
-/// One bit a row.
+/// One bit a row: whether it is denied.
 #[derive(Default)]
-pub(super) struct Denied {
+pub(super) struct DeniedRows {
     words: Vec<u64>,
 }
 
-impl Denied {
+impl DeniedRows {
     pub(super) fn deny(&mut self, rows: usize, denied: &[u32]) {
         let words = rows.div_ceil(64);
         if self.words.len() < words {

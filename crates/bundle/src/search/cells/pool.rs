@@ -1,4 +1,4 @@
-//! The rows that look best so far, of which the rest need not be known.
+//! The pool: the rows with the best approximate scores so far.
 
 use crate::kernels::{BLOCK_PLACES, count_at_least, keep_at_least, least_and_greatest};
 use crate::search::top::{ordered, score_of};
@@ -19,7 +19,7 @@ pub(super) struct Pool {
     len: usize,
     wanted: usize,
     bar: f32,
-    /// For sorting.
+    /// Scores and rows as integers, for sorting.
     keys: Vec<u64>,
 }
 

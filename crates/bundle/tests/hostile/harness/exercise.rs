@@ -1,5 +1,5 @@
-//! Asks a shard everything there is to ask, and checks what is promised of every bundle that opens,
-//! whoever wrote it: answers in order, of rows that exist, with finite scores.
+//! Runs every kind of query on a shard, and checks what is guaranteed of every bundle that opens, whatever
+//! wrote it: answers in order, of rows that exist, with finite scores.
 
 use marquee_bundle::*;
 
@@ -7,7 +7,7 @@ use marquee_bundle::*;
 const MAX_ASKED: usize = 24;
 /// Results of a search.
 const COUNT: usize = 12;
-/// A narrow walk.
+/// A walk over the graph that keeps few rows.
 const NARROW: DenseStrategy = DenseStrategy::Graph { width: COUNT, thorough: true };
 /// The search strategies, where the index is there for them, and how many results they are to find.
 const STRATEGIES: [(Option<DenseStrategy>, usize); 6] = [
@@ -19,7 +19,7 @@ const STRATEGIES: [(Option<DenseStrategy>, usize); 6] = [
     (Some(DenseStrategy::Graph { width: 500, thorough: true }), 200),
 ];
 
-/// Asks `shard` everything.
+/// Runs every kind of query on `shard`.
 pub(super) fn exercise(shard: &BundleShard, manifest: &Manifest, scratch: &mut SearchScratch) {
     for table in [shard.users(), shard.items(), shard.ids(Entity::Term)] {
         for row in 0..table.len().min(MAX_ASKED) as u32 {
@@ -105,7 +105,7 @@ fn dense(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut Se
             check(dense_top_k(shard, name, &query, metric, &params, scratch), &params, rows);
         }
     }
-    // A stored row as a query, as SimilarItems asks, and one that leads out of `f32`.
+    // A stored row as a query, as SimilarItems uses it, and one that leads out of `f32`.
     if rows > 0 {
         let params = SearchParams::new(COUNT, &cancel);
         let own = matrix.row(rows as u32 - 1).to_vec();
@@ -150,7 +150,7 @@ fn sparse(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut S
     }
 }
 
-/// Checks what is promised of every answer.
+/// Checks what is guaranteed of every answer.
 fn check(found: Result<Vec<Hit>, SearchError>, params: &SearchParams<'_>, rows: usize) {
     let hits = match found {
         Ok(hits) => hits,

@@ -37,7 +37,7 @@ impl Input {
         Some(Self { seed, files })
     }
 
-    /// Its bytes.
+    /// The bytes that decode to this input.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![self.seed];
         for (path, content) in &self.files {

@@ -1,10 +1,10 @@
 //! What the fuzz targets and the test of hostile bundles share: an input becomes a bundle in memory,
-//! which is opened by the ordinary code and asked everything there is to ask.
+//! which is opened by the ordinary code and searched with every kind of query.
 //!
 //! [`Input`] says which files of a small valid bundle (a *seed*) hold other bytes. [`Harness::run`]
 //! takes any bytes for one, puts the bundle together, speaks checksums and lengths right again, as a
 //! hostile writer would, and opens it; where it opens, `exercise` searches it and checks that the
-//! answers keep their promises. [`Harness::mutate`] makes new inputs of old ones. Files are
+//! answers are as guaranteed. [`Harness::mutate`] makes new inputs of old ones. Files are
 //! found by their paths, so that a new kind of file joins by being in a seed.
 
 mod exercise;
@@ -74,7 +74,7 @@ impl Harness {
     /// Opens the bundle that the input describes, and uses what opens.
     ///
     /// # Panics
-    /// If it finds a fault: an answer that breaks its promise, or more heap than there should be.
+    /// If it finds an error: an answer that is not as guaranteed, or more heap than there should be.
     pub(crate) fn run(&mut self, bytes: &[u8]) -> Outcome {
         let Some(input) = Input::decode(bytes) else {
             return Outcome::default();
@@ -151,7 +151,7 @@ fn open_shard(manifest: &Manifest, shard: u32, scratch: &mut SearchScratch) -> b
     }
 }
 
-/// Every refusal can be told to people, in a message of bounded length.
+/// Every refusal has a message of bounded length.
 fn explain(error: &BundleError) {
     const MAX_MESSAGE_BYTES: usize = 64 << 10;
     let message = error.to_string();

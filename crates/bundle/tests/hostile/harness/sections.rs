@@ -48,7 +48,7 @@ impl Sections {
         Some(Self { header, list })
     }
 
-    /// Puts it together.
+    /// Puts the sections together to a file.
     pub(super) fn file(mut self) -> Vec<u8> {
         let mut offset = (LINE + ENTRY * self.list.len()).next_multiple_of(LINE);
         let mut file = vec![0; LINE];

@@ -238,7 +238,7 @@ impl Export<'_> {
             Contents::Quarantine => {
                 let Quarantined { reason, stored } =
                     Quarantined::decode(record).context(UNKNOWN)?;
-                self.event(&stored, Some(reason.word()))
+                self.event(&stored, Some(reason.name()))
             }
             Contents::Exposures => self.exposure(&Exposure::decode(record).context(UNKNOWN)?),
         }

@@ -1,22 +1,13 @@
-//! The manifest: what a bundle is, and the checksum of every byte it has.
-//!
-//! `manifest.json` is for people and programs alike. It names every file with its length and BLAKE3
-//! checksum, so one trusted manifest makes the whole bundle trusted; `manifest.blake3` holds the
-//! checksum of the manifest itself, and `manifest.sig`, where there is one, its signature.
-//!
-//! What is deliberately missing: the version number (publishing gives it) and anything that a shard
-//! needs to answer (that lies in the shard's own files).
+//! What `manifest.json` says.
 
-use crate::cells::Effort;
-use crate::format::Kind;
-use crate::input::{IndexKind, RowFormat};
-use crate::shard::file_path;
+use super::names::shard_directory;
+use crate::effort::Effort;
+use crate::format::{FileInfo, Kind};
+use crate::manifest::names::file_path;
+use crate::options::{IndexKind, RowFormat};
 use marquee_core::model::recipe::{Entity, Recipe, RowSpace, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// The version of the on-disk format that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
 
 /// What one bundle is. Its JSON is `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +15,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct Manifest {
     /// The version of the format, [`FORMAT_VERSION`] when written by this code.
     pub format_version: u32,
-    /// The model's name.
+    /// The name of the model.
     pub model: String,
     /// What trained it, such as `mf`.
     pub kind: String,
@@ -34,19 +25,19 @@ pub struct Manifest {
     pub created_at_ms: u64,
     /// How many shards it is cut into.
     pub shards: u32,
-    /// How much there is in it.
+    /// The numbers of users, items, terms and interactions.
     pub counts: Counts,
     /// The matrices, by name.
     pub matrices: Vec<MatrixInfo>,
     /// What the evaluation on held-out interactions measured.
     pub quality: Quality,
-    /// The parameters of training, for people to read.
+    /// The parameters of training, for information only.
     pub parameters: BTreeMap<String, String>,
     /// Every file but the manifest's own, by path.
     pub files: Vec<FileInfo>,
 }
 
-/// How much there is in a bundle.
+/// The numbers of users, items, terms and interactions in a bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -56,7 +47,7 @@ pub struct Counts {
     pub items: u64,
     /// Entries of the history.
     pub interactions: u64,
-    /// Terms, over all shards; none in bundles that have no use for them.
+    /// Terms, over all shards; 0 in bundles without terms.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub terms: u64,
 }
@@ -67,7 +58,7 @@ pub struct Counts {
 pub struct MatrixInfo {
     /// Its name, unique in the bundle.
     pub name: String,
-    /// What it holds.
+    /// What its rows and columns are, and how it lies over the shards.
     pub layout: MatrixLayout,
 }
 
@@ -77,9 +68,9 @@ pub struct MatrixInfo {
 pub enum MatrixLayout {
     /// rows × rank values; each shard has the rows of its own users or items.
     Dense {
-        /// Whose rows.
+        /// What the rows belong to.
         entity: Entity,
-        /// Columns.
+        /// The number of columns.
         rank: u32,
         /// What of the rows is kept in memory.
         #[serde(skip_serializing_if = "RowFormat::is_plain", default)]
@@ -141,7 +132,7 @@ impl MatrixLayout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexInfo {
-    /// What they are.
+    /// The kind of the indexes.
     pub kind: IndexKind,
     /// Of graphs: links of a row on each upper layer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -173,8 +164,8 @@ pub struct ShardIndexInfo {
 impl ShardIndexInfo {
     /// The recall that was measured, if there is an index.
     pub fn recall(&self) -> Option<Recall> {
-        let graph = self.graph.as_ref().map(|graph| graph.recall);
-        graph.or(self.cells.as_ref().map(|cells| cells.recall))
+        let of_graph = self.graph.as_ref().map(|graph| graph.recall);
+        of_graph.or(self.cells.as_ref().map(|cells| cells.recall))
     }
 }
 
@@ -249,21 +240,9 @@ pub struct Quality {
     pub users_evaluated: Option<u64>,
 }
 
-/// One file of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileInfo {
-    /// The path within the bundle, with `/` on every machine, such as `shard-0000/items.ids`.
-    pub path: String,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Its BLAKE3 checksum, 64 lower-case hexadecimal digits.
-    pub blake3: String,
-}
-
 /// The BLAKE3 checksum of the manifest's bytes: names a bundle's whole content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ManifestDigest(pub(crate) [u8; 32]);
+pub struct ManifestDigest([u8; 32]);
 
 impl ManifestDigest {
     /// The digest of these bytes.
@@ -313,9 +292,4 @@ impl Manifest {
         let prefix = format!("{}/", shard_directory(shard));
         self.files.iter().filter(move |file| file.path.starts_with(&prefix))
     }
-}
-
-/// The directory of one shard within a bundle.
-pub fn shard_directory(shard: u32) -> String {
-    format!("shard-{shard:04}")
 }

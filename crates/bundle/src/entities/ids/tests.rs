@@ -36,8 +36,8 @@ proptest! {
             let expected = rows.iter().position(|(_, other)| *other == ordinal).map(|row| row as u32);
             prop_assert_eq!(table.row_of_ordinal(ordinal), expected);
         }
-        for stranger in ["", "d", "aaaaa", "ü"] {
-            prop_assert_eq!(table.find(stranger), None);
+        for unknown in ["", "d", "aaaaa", "ü"] {
+            prop_assert_eq!(table.find(unknown), None);
         }
         let by_ordinal: BTreeSet<u32> = table.rows_by_ordinal().iter().copied().collect();
         prop_assert_eq!(by_ordinal.len(), rows.len());

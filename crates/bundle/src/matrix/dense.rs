@@ -10,18 +10,18 @@
 //! ```
 //!
 //! Users and items lie by falling length of their rows in their first dense matrix, and `blockmax`
-//! bounds each block of rows: an exact scan by inner product skips a block when even its longest row, pointing straight along the query, could
-//! not reach the results (|⟨q, r⟩| ≤ |q|·|r|, the bound of Cauchy and Schwarz). Factors learned from
-//! interactions have very unlike lengths, so most blocks are skipped.
+//! bounds each block of rows: an exact scan by inner product skips a block when even its longest
+//! row, pointing straight along the query, could not reach the results (|⟨q, r⟩| ≤ |q|·|r|, the
+//! bound of Cauchy and Schwarz). Factors learned from interactions have very unlike lengths, so
+//! most blocks are skipped.
 
-use crate::cells::Cells;
-use crate::coarse::{CoarseRows, CoarseView};
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, RowsInOrder, Section, SectionFile};
-use crate::graph::FrozenGraph;
-use crate::input::Entity;
+use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, RowsInOrder, Section, SectionFile};
 use crate::kernels::dot_f64;
-use crate::manifest::FileInfo;
+use crate::matrix::cells::Cells;
+use crate::matrix::coarse::{CoarseRows, CoarseView};
+use crate::matrix::graph::FrozenGraph;
+use marquee_core::model::recipe::Entity;
 use std::path::Path;
 
 /// Rows of a block, the unit that a scan scores or skips: its scores fit into the first-level cache.
@@ -46,11 +46,11 @@ pub struct DenseMatrix {
 /// The arrays of a matrix, wherever they lie.
 #[derive(Clone, Copy)]
 pub(crate) struct DenseView<'a> {
-    /// The matrix's name.
+    /// The name of the matrix.
     pub(crate) name: &'a str,
     /// All values, row after row.
     pub(crate) values: &'a [f32],
-    /// Columns.
+    /// The number of columns.
     pub(crate) rank: usize,
     /// 1 / length of each row; see the module for the special ones.
     pub(crate) inverse_norms: &'a [f32],
@@ -65,7 +65,7 @@ impl<'a> DenseView<'a> {
         self.inverse_norms.len()
     }
 
-    /// One row.
+    /// The values of one row: `rank` of them.
     #[inline]
     pub(crate) fn row(&self, row: u32) -> &'a [f32] {
         &self.values[row as usize * self.rank..][..self.rank]
@@ -73,7 +73,7 @@ impl<'a> DenseView<'a> {
 }
 
 impl DenseMatrix {
-    /// The matrix's name.
+    /// The name of the matrix.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -88,12 +88,12 @@ impl DenseMatrix {
         self.inverse_norms.len()
     }
 
-    /// Columns.
+    /// The number of columns.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// One row.
+    /// The values of one row: `rank` of them.
     ///
     /// # Panics
     /// If there is no such row.
@@ -170,12 +170,11 @@ impl DenseMatrix {
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Dense, options)?;
         let [found_rows, found_rank, found_entity, block] = file.numbers("meta")?;
-        let fine = found_rows == rows as u64 && found_rank == rank as u64;
-        file.check(fine, "its shape is not that of the id table and the manifest")?;
+        let is_same = found_rows == rows as u64 && found_rank == rank as u64;
+        file.check(is_same, "its shape is not that of the id table and the manifest")?;
         file.check(found_entity == entity as u64, "its rows are not what the manifest says")?;
         file.check(block == BLOCK_ROWS as u64, "its blocks have another number of rows")?;
-        let length = rows.checked_mul(rank);
-        let Some(length) = length else {
+        let Some(length) = rows.checked_mul(rank) else {
             return Err(file.wrong("its shape is beyond memory".into()));
         };
         let values = file.section::<f32>("rows", length)?;

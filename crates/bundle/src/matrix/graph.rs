@@ -22,11 +22,11 @@
 //! a recall that no width reached: such searches scan.
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::index::MAX_GRAPH_ROWS;
-use crate::manifest::FileInfo;
+use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
 use std::path::Path;
 
+/// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
+pub(crate) const MAX_GRAPH_ROWS: usize = i32::MAX as usize;
 /// In place of a link that isn't there.
 pub(crate) const NONE: u32 = u32::MAX;
 /// Layers of a graph: the builder makes at most 16.
@@ -68,9 +68,9 @@ pub(crate) struct Shape {
 /// did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DefaultWidth {
-    /// For 10 rows.
+    /// The width of a search for 10 rows.
     pub at_10: u32,
-    /// For 100 rows.
+    /// The width of a search for 100 rows.
     pub at_100: u32,
     /// For 1,000 rows, by a thorough walk.
     pub at_1000: u32,
@@ -142,23 +142,23 @@ impl FrozenGraph {
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Graph, options)?;
-        let [found, layers, width, upper_width, extra_width, entry, widths @ ..] =
+        let [found_rows, found_layers, links, upper_links, extra_links, found_entry, widths @ ..] =
             file.numbers::<9>("meta")?;
         file.check(
-            found == rows as u64 && rows > 0,
+            found_rows == rows as u64 && rows > 0,
             "it has another number of rows than its matrix",
         )?;
         file.check(rows <= MAX_GRAPH_ROWS, "it has too many rows")?;
-        let layers = file.length("the number of layers", layers, MAX_LAYERS)?;
-        let width = file.length("the number of links", width, MAX_LINKS)?;
-        let upper_width = file.length("the number of upper links", upper_width, MAX_LINKS)?;
-        let extra_width = file.length("the number of extra links", extra_width, MAX_LINKS)?;
-        let entry = file.length("the entry", entry, rows - 1)? as u32;
+        let layers = file.length("the number of layers", found_layers, MAX_LAYERS)?;
+        let width = file.length("the number of links", links, MAX_LINKS)?;
+        let upper_width = file.length("the number of upper links", upper_links, MAX_LINKS)?;
+        let extra_width = file.length("the number of extra links", extra_links, MAX_LINKS)?;
+        let entry = file.length("the entry", found_entry, rows - 1)? as u32;
         file.check(layers > 0 && width > 0 && upper_width > 0, "it has no layer or no links")?;
-        for width in widths {
-            file.length("the default width", width, MAX_EF)?;
+        for default in widths {
+            file.length("the default width", default, MAX_EF)?;
         }
-        let [at_10, at_100, at_1000] = widths.map(|width| width as u32);
+        let [at_10, at_100, at_1000] = widths.map(|default| default as u32);
         let ef = DefaultWidth { at_10, at_100, at_1000 };
         let upper_rows = file.section_of_any_length::<u32>("uprows")?;
         let members = upper_rows.len();
@@ -174,9 +174,9 @@ impl FrozenGraph {
             bytes: file.bytes(),
         };
         file.check_offsets("upstart", &graph.starts, members)?;
-        match graph.view().fault() {
+        match graph.view().defect() {
             None => Ok(graph),
-            Some(fault) => Err(file.wrong(fault.into())),
+            Some(defect) => Err(file.wrong(defect.into())),
         }
     }
 }
@@ -281,7 +281,7 @@ impl<'a> GraphView<'a> {
     }
 
     /// What in it would lead a search out of its arrays, if anything.
-    fn fault(&self) -> Option<&'static str> {
+    fn defect(&self) -> Option<&'static str> {
         let within = |numbers: &[u32], bound: usize| numbers.iter().all(|&n| (n as usize) < bound);
         let linked = |links: &[u32], bound: usize| {
             // Both conditions in every turn, so that the loop vectorises.

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Rows are put into cells by their direction u = r / |r|, and lie by falling length within a cell,
-//! in blocks of 32. So one structure serves both metrics: cosine asks for directions, and inner
-//! product for long rows of good directions, which are the first blocks of some cells. A block stands
+//! in blocks of 32. So one structure serves both metrics: by cosine, directions are searched, and by inner
+//! product long rows of good directions, which are the first blocks of some cells. A block stands
 //! for each of its rows as
 //!
 //! ```text
@@ -39,18 +39,14 @@
 //! Means lie in groups of 32 cells, of which the last is filled up with zeros: first the first column of
 //! all 32, then the second. So 16 cells are scored by one instruction a column.
 
+use crate::bitmap::RowBitmap;
+use crate::effort::Effort;
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::kernels::{BLOCK_PLACES, DOT_LANES};
-use crate::manifest::FileInfo;
-use crate::search::Metric;
-use serde::{Deserialize, Serialize};
+use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
+use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE};
+use crate::metric::Metric;
 use std::path::Path;
 
-/// In place of a row that isn't there.
-pub(crate) const NONE: u32 = u32::MAX;
-/// What a four-bit code can be.
-pub(crate) const LEVELS: usize = 16;
 /// Numbers that describe a block.
 const BLOCK_FIELDS: usize = 5;
 /// Numbers that describe how a cell's rows lie.
@@ -61,19 +57,8 @@ pub(crate) const TUNED_COUNTS: [usize; 3] = [10, 100, 1_000];
 const TUNED_FIELDS: usize = 4;
 /// Metrics that searches are tuned for.
 const METRICS: usize = 2;
-/// Degrees of [`Care`].
+/// The number of degrees of [`Care`].
 const CARES: usize = 2;
-
-/// How thorough a search is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Effort {
-    /// Standard deviations above the expected score that a row of a cell is given credit for: blocks
-    /// that couldn't reach the results even so are left out.
-    pub reach: f32,
-    /// Rows that are re-scored, in multiples of the results wanted.
-    pub pool: f32,
-}
 
 /// What was measured to suffice for some count of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,12 +71,12 @@ pub(crate) struct Tuned {
     pub(crate) exact_cost: f64,
 }
 
-/// How careful a search is: people who filter look for something, and notice what is missing.
+/// The recall that a search is tuned for: users who filter look for something, and notice what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// The recall that the options of building ask for.
+    /// The recall that the options of building demand.
     Usual,
-    /// At least [`FILTERED_RECALL`].
+    /// A recall of at least [`FILTERED_RECALL`].
     Filtered,
 }
 
@@ -209,11 +194,11 @@ impl Cells {
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Cells, options)?;
-        let [found_rows, found_rank, cells, blocks] = file.numbers("meta")?;
-        let fine = found_rows == rows as u64 && found_rank == rank as u64 && rank > 0 && rows > 0;
-        file.check(fine, "its shape is not that of its matrix")?;
-        let cells = file.length("the number of cells", cells, rows)?;
-        let blocks = file.length("the number of blocks", blocks, rows)?;
+        let [found_rows, found_rank, found_cells, found_blocks] = file.numbers("meta")?;
+        let is_same = found_rows == rows as u64 && found_rank == rank as u64;
+        file.check(is_same && rank > 0 && rows > 0, "its shape is not that of its matrix")?;
+        let cells = file.length("the number of cells", found_cells, rows)?;
+        let blocks = file.length("the number of blocks", found_blocks, rows)?;
         let shape = Shape { rows, rank, cells, blocks };
         let product = |a: usize, b: usize| {
             let length = a.checked_mul(b);
@@ -235,9 +220,9 @@ impl Cells {
             bytes: file.bytes(),
         };
         file.check_offsets("starts", &found.starts, blocks)?;
-        match found.view().fault() {
+        match found.view().defect() {
             None => Ok(found),
-            Some(fault) => Err(file.wrong(fault.into())),
+            Some(defect) => Err(file.wrong(defect.into())),
         }
     }
 }
@@ -386,8 +371,8 @@ impl<'a> CellsView<'a> {
         &self.codes[block * bytes..][..bytes]
     }
 
-    /// What in it would lead a search astray, if anything.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    /// The first defect that would make searches wrong, if there is one.
+    pub(crate) fn defect(&self) -> Option<&'static str> {
         if (0..self.shape.cells).any(|cell| self.blocks_of(cell).is_empty()) {
             return Some("a cell is empty");
         }
@@ -406,7 +391,7 @@ impl<'a> CellsView<'a> {
             return Some("a cell's extent is not in range");
         }
         // Every row once: then none is missed, and none is found twice.
-        let mut found = crate::bitmap::RowBitmap::none(self.shape.rows);
+        let mut found = RowBitmap::none(self.shape.rows);
         for &row in self.rows {
             if row != NONE && (row as usize >= self.shape.rows || !found.insert(row)) {
                 return Some("it names a row that isn't there, or one twice");

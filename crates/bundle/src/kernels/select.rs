@@ -1,9 +1,9 @@
-//! Leaving out scores that are too low, together with what belongs to them.
+//! Selecting scores that are high enough, and the rows that belong to them.
 
-use super::{InstructionSet, instruction_set};
+use super::detect::{InstructionSet, instruction_set};
 
-/// Moves the scores that are at least `bar` to the front, in order, and their rows with them; returns how many
-/// they are. What is behind them is undefined.
+/// Moves the scores that are at least `bar` to the front, in order, and their rows with them;
+/// returns how many they are. What is behind them is undefined.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -51,8 +51,9 @@ pub(super) mod avx512 {
         for at in (0..scores.len()).step_by(LANES) {
             let here = (scores.len() - at).min(LANES);
             let there = ((1u32 << here) - 1) as __mmask16;
-            // SAFETY: `here` numbers from `at` on are within both slices, and others are not read. As no more were
-            // kept than read, `count` numbers from `kept` on are so, too, and were all read.
+            // SAFETY: `here` numbers from `at` on are within both slices, and others are not read.
+            // As no more were kept than read, `count` numbers from `kept` on are so, too, and were
+            // all read.
             unsafe {
                 let some = _mm512_maskz_loadu_ps(there, from_scores.add(at));
                 let their = _mm512_maskz_loadu_epi32(there, from_rows.add(at).cast());

@@ -15,14 +15,13 @@
 //! The query is rounded too, to 16 bits, and what that may lose is added likewise.
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
+use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
 use crate::kernels::{dot_gather_int8, largest_query_value};
-use crate::manifest::FileInfo;
 use std::path::Path;
 
 /// Numbers that go with a row.
 const SCALE_FIELDS: usize = 2;
-/// The greatest code.
+/// The greatest code of a value.
 const MAX_CODE: f32 = i8::MAX as f32;
 
 /// The coarse rows of one matrix of one shard.
@@ -43,8 +42,9 @@ impl CoarseRows {
         let file = SectionFile::open(root, info, Kind::Coarse, options)?;
         let meta: [u64; 2] = file.numbers("meta")?;
         file.check(meta == [rows as u64, rank as u64], "its shape is not that of its matrix")?;
-        let length = rows.checked_mul(rank);
-        let length = length.ok_or_else(|| file.wrong("its shape is beyond memory".into()))?;
+        let Some(length) = rows.checked_mul(rank) else {
+            return Err(file.wrong("its shape is beyond memory".into()));
+        };
         let codes = file.section::<i8>("codes", length)?;
         file.check(codes.iter().all(|&code| code != i8::MIN), "a code is not in range")?;
         let scales = file.section::<f32>("scales", rows * SCALE_FIELDS)?;
@@ -153,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// What a coarse row promises is never less than what the exact one gives, and hardly more.
+        /// The upper bound of a coarse row is never less than the exact score, and hardly more.
         #[test]
         fn bounds_hold_and_are_tight(
             rank in 1usize..200,

@@ -1,7 +1,7 @@
 //! Many strings in two sections: the bytes one after another, and where each begins.
 
+use super::reader::{Section, SectionFile};
 use crate::error::BundleError;
-use crate::format::{Section, SectionFile};
 
 /// Strings to be written.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Text {
         Ok(Self { offsets, bytes })
     }
 
-    /// None of them.
+    /// The same sections, of which no string is used.
     pub(crate) fn without_strings(&self) -> Self {
         Self { offsets: self.offsets.first(1), bytes: self.bytes.first(0) }
     }
@@ -63,7 +63,7 @@ impl Text {
         self.offsets.len() - 1
     }
 
-    /// One string.
+    /// The string at this place.
     ///
     /// # Panics
     /// If there is no such string.

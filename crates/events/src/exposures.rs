@@ -1,4 +1,5 @@
-//! What was shown to whom, by what: one record an answer, joined with events by `recommendation_id`.
+//! Exposures: what was shown to which user, and what served it. One record an answer, joined with events
+//! by `recommendation_id`.
 //!
 //! Answers do not wait for it. Records go to a buffer with a bound, which a thread writes every
 //! [`FLUSH_EVERY`]; what finds the buffer full is counted as dropped.
@@ -15,7 +16,7 @@
 //!        u16 items: each as above
 //! ```
 
-use crate::bytes::{Fields, put_text};
+use crate::fields::{Fields, put_text};
 use crate::log::{Frame, LogError, LogOptions, LogWriter};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::hash::{Purpose, stable_hash};
@@ -25,47 +26,43 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// The first byte of a record, changed with the layout.
 const LAYOUT: u8 = 1;
+/// The variants of a rollout in a record.
+const NO_VARIANT: u8 = 0;
+const BASELINE: u8 = 1;
+const CANDIDATE: u8 = 2;
 /// How long a record waits for others: a thread that wakes for each would cost more than the record.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Bytes that wait for the disk at most.
 const BUFFER_BYTES: usize = 8 << 20;
 
-/// An answer. `S` is `&str` where it is written and `String` where it is read.
+/// What one answer showed. `S` is `&str` where it is written and `String` where it is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exposure<S> {
-    /// Which answer.
+    /// The id of the answer.
     pub recommendation_id: S,
-    /// Milliseconds since 1970.
+    /// When it was answered, milliseconds since 1970.
     pub time_ms: u64,
     /// [`Exposure::hash_user`] of the user's id: the log has no ids of users. 0 where the request names no
     /// user, but an item to be like.
     pub user_hash: u64,
-    /// Where it was asked for.
+    /// The surface that was asked.
     pub surface: S,
-    /// What served it.
+    /// The ensemble that served it.
     pub ensemble: S,
     /// The rollout that runs there or the experiment that the user takes part in; or empty.
     pub rollout_id: S,
-    /// Which variant of the rollout served.
+    /// The variant of it that served.
     pub variant: Variant,
-    /// The versions in it.
+    /// The models and versions of the ensemble.
     pub models: Vec<(S, u64)>,
-    /// Under which plan.
+    /// The epoch of the plan that served.
     pub plan_epoch: u64,
     /// Why it is no full answer, as `marquee.v1.FallbackReason` numbers it; 0: it is.
     pub fallback_reason: u8,
-    /// What was shown, best first.
+    /// The items that were shown, best first.
     pub item_ids: Vec<S>,
-}
-
-/// The number that stands for a variant in a record.
-fn variant_byte(variant: Variant) -> u8 {
-    match variant {
-        Variant::None => 0,
-        Variant::Baseline => 1,
-        Variant::Candidate => 2,
-    }
 }
 
 impl Exposure<String> {
@@ -81,9 +78,9 @@ impl Exposure<String> {
             return None;
         }
         let variant = match fields.byte()? {
-            0 => Variant::None,
-            1 => Variant::Baseline,
-            2 => Variant::Candidate,
+            NO_VARIANT => Variant::None,
+            BASELINE => Variant::Baseline,
+            CANDIDATE => Variant::Candidate,
             _ => return None,
         };
         let fallback_reason = fields.byte()?;
@@ -128,7 +125,12 @@ impl<S: AsRef<str>> Exposure<S> {
             fallback_reason,
             item_ids,
         } = self;
-        out.extend_from_slice(&[LAYOUT, variant_byte(*variant), *fallback_reason]);
+        let variant_byte = match variant {
+            Variant::None => NO_VARIANT,
+            Variant::Baseline => BASELINE,
+            Variant::Candidate => CANDIDATE,
+        };
+        out.extend_from_slice(&[LAYOUT, variant_byte, *fallback_reason]);
         for number in [time_ms, user_hash, plan_epoch] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -155,7 +157,7 @@ pub fn is_sampled(recommendation_id: &str, basis_points: u32) -> bool {
     stable_hash(Purpose::Sample, &[recommendation_id.as_bytes()]) % full < u64::from(basis_points)
 }
 
-/// How exposures are kept.
+/// How exposures are sampled and recorded.
 #[derive(Clone, Debug)]
 pub struct ExposureSettings {
     /// How the log is written.
@@ -167,32 +169,32 @@ pub struct ExposureSettings {
 /// The exposures of a router. Clones share it; the last one gone waits for the disk.
 #[derive(Clone, Debug)]
 pub struct ExposureLog {
-    inner: Arc<Inner>,
+    inner: Arc<ExposureLogInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ExposureLogInner {
     sample_basis_points: u32,
-    shared: Arc<Shared>,
+    shared: Arc<ExposureShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct ExposureShared {
+    waiting: Mutex<WaitingExposures>,
     changed: Condvar,
     written: AtomicU64,
     dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingExposures {
     frame: Frame,
     ends: bool,
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl ExposureShared {
+    fn waiting(&self) -> MutexGuard<'_, WaitingExposures> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,12 +207,12 @@ impl ExposureLog {
     pub fn open(settings: ExposureSettings) -> Result<Self, LogError> {
         let ExposureSettings { log, sample_basis_points } = settings;
         let writer = LogWriter::open(log)?;
-        let shared = Arc::new(Shared::default());
-        let thread = std::thread::Builder::new().name("exposure-log".into()).spawn({
-            let shared = Arc::clone(&shared);
-            move || run(writer, &shared)
-        })?;
-        let inner = Inner { sample_basis_points, shared, thread: Some(thread) };
+        let shared = Arc::new(ExposureShared::default());
+        let its_shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("exposure-log".into())
+            .spawn(move || run(writer, &its_shared))?;
+        let inner = ExposureLogInner { sample_basis_points, shared, thread: Some(thread) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -219,7 +221,7 @@ impl ExposureLog {
         is_sampled(recommendation_id, self.inner.sample_basis_points)
     }
 
-    /// Records an answer, or counts it as dropped if the disk does not follow.
+    /// Records an answer, or counts it as dropped if the disk does not keep up.
     pub fn record<S: AsRef<str>>(&self, exposure: &Exposure<S>) {
         let shared = &self.inner.shared;
         let mut waiting = shared.waiting();
@@ -237,12 +239,12 @@ impl ExposureLog {
 
     /// Exposures on disk, and exposures dropped, since the process started.
     pub fn counts(&self) -> (u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.inner.shared.written), read(&self.inner.shared.dropped))
+        let ExposureShared { written, dropped, .. } = &*self.inner.shared;
+        (written.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for Inner {
+impl Drop for ExposureLogInner {
     fn drop(&mut self) {
         self.shared.waiting().ends = true;
         self.shared.changed.notify_one();
@@ -252,7 +254,8 @@ impl Drop for Inner {
     }
 }
 
-fn run(mut writer: LogWriter, shared: &Shared) {
+/// Writes what waits, until the log is dropped: the life of the thread.
+fn run(mut writer: LogWriter, shared: &ExposureShared) {
     let mut frame = Frame::default();
     let mut failed = false;
     loop {
@@ -263,7 +266,7 @@ fn run(mut writer: LogWriter, shared: &Shared) {
                 Some(due) if due.is_zero() => {
                     drop(waiting);
                     if let Err(error) = writer.sync() {
-                        tell_once(&mut failed, &error);
+                        log_once(&mut failed, &error);
                     }
                     shared.waiting()
                 }
@@ -274,8 +277,8 @@ fn run(mut writer: LogWriter, shared: &Shared) {
             };
         }
         if !waiting.ends {
-            // Others come meanwhile; the end does not wait.
-            let ends = |waiting: &mut Waiting| !waiting.ends;
+            // More exposures come meanwhile. When the log is dropped it does not wait.
+            let ends = |waiting: &mut WaitingExposures| !waiting.ends;
             let waited = shared.changed.wait_timeout_while(waiting, FLUSH_EVERY, ends);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -288,7 +291,7 @@ fn run(mut writer: LogWriter, shared: &Shared) {
                 Ok(_) => &shared.written,
                 Err(error) => {
                     frame.clear();
-                    tell_once(&mut failed, &error);
+                    log_once(&mut failed, &error);
                     &shared.dropped
                 }
             };
@@ -300,8 +303,9 @@ fn run(mut writer: LogWriter, shared: &Shared) {
     }
 }
 
-fn tell_once(told: &mut bool, error: &LogError) {
-    if !std::mem::replace(told, true) {
+/// Logs the first error.
+fn log_once(logged: &mut bool, error: &LogError) {
+    if !std::mem::replace(logged, true) {
         tracing::error!(%error, "exposures are dropped from now on");
     }
 }

@@ -1,4 +1,4 @@
-//! What filters ask of items: their tags, and their numeric attributes.
+//! Labels: the tags and the numeric attributes of items, which filters read.
 //!
 //! ```text
 //! section   elements               what
@@ -15,9 +15,9 @@
 //! ```
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::manifest::FileInfo;
-use crate::text::{Text, TextBuilder};
+use crate::format::{
+    FileBuilder, FileInfo, Kind, Lists, LoadOptions, Section, SectionFile, Text, TextBuilder,
+};
 use std::path::Path;
 
 /// Bytes of a tag and of an attribute's name: words, not sentences.
@@ -78,80 +78,23 @@ impl Labels {
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Labels, options)?;
-        let [found, tags, attributes] = file.numbers("meta")?;
-        file.check(found == rows as u64, "it has another number of rows than the id table")?;
-        let tags = file.length("the number of tags", tags, u32::MAX as usize)?;
-        let attributes = file.length("the number of attributes", attributes, MAX_ATTRIBUTES)?;
+        let [found_rows, found_tags, found_attributes] = file.numbers("meta")?;
+        file.check(found_rows == rows as u64, "it has another number of rows than the id table")?;
+        let tag_count = file.length("the number of tags", found_tags, u32::MAX as usize)?;
+        let attribute_count =
+            file.length("the number of attributes", found_attributes, MAX_ATTRIBUTES)?;
         // Before multiplying: the file itself bounds how many strings there can be.
-        let tags = Text::open(&file, "tagoffs", "tags", tags, MAX_TAG_BYTES)?;
+        let tags = Text::open(&file, "tagoffs", "tags", tag_count, MAX_TAG_BYTES)?;
         let tags_of_row = Lists::open(&file, "itagoffs", "itags", rows, tags.len())?;
         let rows_of_tag = Lists::open(&file, "tagrowof", "tagrows", tags.len(), rows)?;
-        let attributes = Text::open(&file, "attroffs", "attrs", attributes, MAX_TAG_BYTES)?;
+        let attributes = Text::open(&file, "attroffs", "attrs", attribute_count, MAX_TAG_BYTES)?;
         let values = file.section::<f64>("values", attributes.len() * rows)?;
         let bytes = file.bytes();
         Ok(Self { tags, tags_of_row, rows_of_tag, attributes, values, rows, bytes })
     }
 }
 
-/// Lists of ascending numbers in a mapped file.
-pub(crate) struct Lists {
-    offsets: Section<u64>,
-    values: Section<u32>,
-}
-
-impl Lists {
-    /// `count` lists of numbers below `bound`.
-    pub(crate) fn open(
-        file: &SectionFile,
-        offsets_name: &str,
-        values_name: &str,
-        count: usize,
-        bound: usize,
-    ) -> Result<Self, BundleError> {
-        let offsets = file.section::<u64>(offsets_name, count + 1)?;
-        let values = file.section_of_any_length::<u32>(values_name)?;
-        file.check_offsets(offsets_name, &offsets, values.len())?;
-        let lists = Self { offsets, values };
-        for at in 0..count {
-            let list = lists.get(at);
-            let fine = list.windows(2).all(|pair| pair[0] < pair[1])
-                && list.last().is_none_or(|&last| (last as usize) < bound);
-            if !fine {
-                return Err(
-                    file.wrong(format!("list {at} in section {values_name} is not in order"))
-                );
-            }
-        }
-        Ok(lists)
-    }
-
-    /// One list.
-    ///
-    /// # Panics
-    /// If there is no such list.
-    #[inline]
-    pub(crate) fn get(&self, at: usize) -> &[u32] {
-        &self.values[self.range(at)]
-    }
-
-    /// Where one list lies among the values.
-    #[inline]
-    pub(crate) fn range(&self, at: usize) -> std::ops::Range<usize> {
-        self.offsets[at] as usize..self.offsets[at + 1] as usize
-    }
-
-    /// How many lists there are.
-    pub(crate) fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    /// How many numbers there are in all lists.
-    pub(crate) fn values(&self) -> usize {
-        self.values.len()
-    }
-}
-
-/// What the writer knows of one item.
+/// The labels of one item, for the writer.
 pub(crate) struct LabelRow<'a> {
     pub(crate) tags: &'a [String],
     pub(crate) attributes: &'a [(String, f64)],

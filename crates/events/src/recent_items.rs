@@ -1,7 +1,8 @@
-//! What users had lately: at most so many items of each, for the answers to them.
+//! The items that users had lately: at most [`MAX_RECENT_OF_USER`] of each, for the answers to them.
 //!
-//! Two generations of a map, by its memory: a user who did something is in the younger one; when that is
-//! full, the older is forgotten with all in it who did nothing since. So the bound holds whoever comes.
+//! Two generations of a map, by its memory: a user with a new event is in the younger one. When that is
+//! full, the older one is forgotten, with all users who had no event since. So the bound holds whatever
+//! events come.
 
 use marquee_core::event::Event;
 use std::collections::HashMap;
@@ -16,32 +17,33 @@ const ENTRY_BYTES: usize = 40;
 /// What a user takes beside the name: the table's entry and an empty list.
 const USER_BYTES: usize = 80;
 
-/// The newest items of users. Shared by reference; locks are held for microseconds.
+/// The newest items of users. It is shared by reference; its lock is held for microseconds.
 #[derive(Debug)]
-pub struct Recent {
+pub struct RecentItems {
     users: Mutex<Generations>,
 }
 
+/// The users of both generations.
 #[derive(Debug)]
 struct Generations {
     young: HashMap<Box<str>, Items>,
     old: HashMap<Box<str>, Items>,
-    /// Of the young generation.
+    /// Memory of the young generation.
     bytes: usize,
     limit: usize,
 }
 
-/// Oldest first.
+/// Times and item ids of a user, oldest first.
 type Items = Vec<(u64, Box<str>)>;
 
-impl Default for Recent {
+impl Default for RecentItems {
     fn default() -> Self {
         Self::with_generation_bytes(GENERATION_BYTES)
     }
 }
 
-impl Recent {
-    /// With generations of so many bytes.
+impl RecentItems {
+    /// An empty map with generations of so many bytes.
     pub fn with_generation_bytes(limit: usize) -> Self {
         let users = Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0, limit };
         Self { users: Mutex::new(users) }
@@ -52,12 +54,13 @@ impl Recent {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers the items of events that are more than impressions.
-    pub fn learn<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
-        let events = events.into_iter().filter(|event| event.event_type.is_consumption());
+    /// Remembers the items of all events but impressions.
+    pub fn remember<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
         let mut users = self.users();
         for event in events {
-            users.insert(&event.user_id, &event.item_id, event.time_ms);
+            if event.event_type.is_consumption() {
+                users.insert(&event.user_id, &event.item_id, event.time_ms);
+            }
         }
     }
 
@@ -69,10 +72,10 @@ impl Recent {
     /// The items of a user, newest last, each once.
     pub fn items_of(&self, user_id: &str) -> Vec<String> {
         let users = self.users();
-        let items = users.young.get(user_id).or_else(|| users.old.get(user_id));
-        items.map_or_else(Vec::new, |items| {
-            items.iter().map(|(_, id)| String::from(&**id)).collect()
-        })
+        let Some(items) = users.young.get(user_id).or_else(|| users.old.get(user_id)) else {
+            return Vec::new();
+        };
+        items.iter().map(|(_, id)| String::from(&**id)).collect()
     }
 }
 
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn newest_last_each_once_whatever_the_order_of_arrival() {
-        let recent = Recent::default();
+        let recent = RecentItems::default();
         for (item, time) in [("a", 10), ("b", 30), ("c", 20), ("a", 40), ("b", 5)] {
             recent.insert("u", item, time);
         }
@@ -123,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn impressions_are_no_taste() {
-        let recent = Recent::default();
+    fn impressions_are_not_remembered() {
+        let recent = RecentItems::default();
         let event = |event_type, item: &str| Event {
             user_id: "u".into(),
             item_id: item.into(),
@@ -132,13 +135,13 @@ mod tests {
             time_ms: 1,
             ..Event::default()
         };
-        recent.learn(&EventType::ALL.map(|t| event(t, t.word())));
+        recent.remember(&EventType::ALL.map(|t| event(t, t.word())));
         assert_eq!(recent.items_of("u"), ["click", "play", "purchase", "rating"]);
     }
 
     #[test]
     fn a_user_has_the_newest_only() {
-        let recent = Recent::default();
+        let recent = RecentItems::default();
         for n in 0..MAX_RECENT_OF_USER as u64 + 7 {
             recent.insert("u", &n.to_string(), n);
         }
@@ -150,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_who_is_active_stays() {
-        let recent = Recent::with_generation_bytes(10_000);
+    fn memory_is_bounded_and_active_users_stay() {
+        let recent = RecentItems::with_generation_bytes(10_000);
         for n in 0..10_000 {
             recent.insert(&format!("user-{n}"), "item", n);
             recent.insert("regular", &format!("{}", n % 50), n);

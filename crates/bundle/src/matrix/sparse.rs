@@ -13,11 +13,9 @@
 //! own items or users, by row of the shard.
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::input::Entity;
-use crate::labels::Lists;
-use crate::manifest::FileInfo;
+use crate::format::{FileBuilder, FileInfo, Kind, Lists, LoadOptions, Section, SectionFile};
 use marquee_core::bounds::MAX_ORDINALS;
+use marquee_core::model::recipe::Entity;
 use std::path::Path;
 
 /// How a sparse matrix lies over the shards.
@@ -42,7 +40,7 @@ pub struct SparseMatrix {
 }
 
 impl SparseMatrix {
-    /// The matrix's name.
+    /// The name of the matrix.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -105,7 +103,7 @@ impl SparseMatrix {
         file.check(fine, "its shape is not that of the id tables")?;
         file.check(
             layout == partition as u64,
-            "it is partitioned another way than the manifest says",
+            "its partition is not the one that the manifest names",
         )?;
         file.check(columns <= MAX_ORDINALS, "it has too many columns")?;
         let lists = Lists::open(&file, "rowoffs", "columns", rows, columns)?;
@@ -145,7 +143,7 @@ impl SparseParts {
         self.offsets.push(self.columns.len() as u64);
     }
 
-    /// Writes it.
+    /// Writes the matrix to a file.
     pub(crate) fn write(
         &self,
         root: &Path,

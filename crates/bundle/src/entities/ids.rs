@@ -16,9 +16,9 @@
 //! answered from the mapped file: nothing is copied to the heap.
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, Kind, LoadOptions, Section, SectionFile};
-use crate::manifest::FileInfo;
-use crate::text::{Text, TextBuilder};
+use crate::format::{
+    FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile, Text, TextBuilder,
+};
 use marquee_core::bounds::{MAX_ID_BYTES, MAX_ORDINALS};
 use marquee_core::hash::{Purpose, stable_hash};
 use std::path::Path;
@@ -162,21 +162,23 @@ impl IdTable {
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let file = SectionFile::open(root, info, Kind::Ids, options)?;
-        let [rows, total, slots, titled] = file.numbers("meta")?;
-        let total = file.length("the number of ids", total, MAX_ORDINALS)?;
-        let rows = file.length("the number of rows", rows, total)?;
+        let [found_rows, found_total, found_slots, titled] = file.numbers("meta")?;
+        let total = file.length("the number of ids", found_total, MAX_ORDINALS)?;
+        let rows = file.length("the number of rows", found_rows, total)?;
         let ordinals = file.section::<u32>("ordinals", rows)?;
         let by_ordinal = file.section::<u32>("byord", rows)?;
-        let slots =
-            file.section::<u32>("slots", file.length("the number of slots", slots, usize::MAX)?)?;
+        let slot_count = file.length("the number of slots", found_slots, usize::MAX)?;
+        let slots = file.section::<u32>("slots", slot_count)?;
         file.check(slots.len().is_power_of_two(), "the number of slots is no power of two")?;
         file.check(slots.iter().all(|&slot| slot as usize <= rows), "a slot names no row")?;
         let mut before = None;
         for &row in by_ordinal.iter() {
             let ordinal = ordinals.get(row as usize).copied();
-            let fine =
-                ordinal.is_some_and(|ordinal| (ordinal as usize) < total) && ordinal > before;
-            file.check(fine, "the rows in section byord are not in the order of their ordinals")?;
+            let is_next = ordinal.is_some_and(|it| (it as usize) < total) && ordinal > before;
+            file.check(
+                is_next,
+                "the rows in section byord are not in the order of their ordinals",
+            )?;
             before = ordinal;
         }
         let ids = Text::open(&file, "idoffs", "ids", rows, MAX_ID_BYTES)?;
@@ -194,7 +196,7 @@ fn first_slot(id: &str) -> usize {
     (stable_hash(Purpose::Partition, &[id.as_bytes()]) >> 32) as usize
 }
 
-/// What the writer knows of one row.
+/// The id of one row, for the writer.
 pub(crate) struct IdRow<'a> {
     pub(crate) id: &'a str,
     pub(crate) ordinal: u32,

@@ -1,16 +1,16 @@
-//! Records as bytes: numbers little-endian, texts behind their length.
+//! Records as bytes, field by field: numbers little-endian, texts behind their length.
 
 /// Bytes of a text that a record can hold: above every bound on ids.
 const MAX_TEXT_BYTES: usize = u16::MAX as usize;
 
 /// Appends a text; cut at 65,535 bytes, which no checked id has.
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
-    let text = &text.as_bytes()[..text.len().min(MAX_TEXT_BYTES)];
-    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    out.extend_from_slice(text);
+    let bytes = &text.as_bytes()[..text.len().min(MAX_TEXT_BYTES)];
+    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+    out.extend_from_slice(bytes);
 }
 
-/// Takes a record apart. `None` means that it is not what was written.
+/// The fields of a record that were not read yet. `None` means that the record is not what was written.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    /// Nothing may be left over.
+    /// Ends reading; `None` if something is left over.
     pub(crate) fn end(self) -> Option<()> {
         self.0.is_empty().then_some(())
     }

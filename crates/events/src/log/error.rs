@@ -1,0 +1,77 @@
+//! What can go wrong with a log.
+
+use super::frame::MAX_FRAME_BYTES;
+use std::path::PathBuf;
+
+/// What is wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The operating system refused; its message names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Bytes that no writer wrote.
+    #[error(
+        "{path} is damaged at byte {offset}: {reason}; whole records follow, so this is no write that a \
+         crash cut off: restore the file, or move it and older ones away to go on without them",
+        path = path.display()
+    )]
+    Damaged {
+        /// The path of the segment.
+        path: PathBuf,
+        /// The offset of the damage, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A segment that is missing.
+    #[error(
+        "{path} begins at record {found} and should at {expected}: a segment before it is missing; restore \
+         it, or move all older ones away to go on without them",
+        path = path.display()
+    )]
+    Gap {
+        /// The segment after the gap.
+        path: PathBuf,
+        /// Where the one before ended.
+        expected: u64,
+        /// Where this one begins.
+        found: u64,
+    },
+    /// Another log, or another format.
+    #[error("{path}: {reason}", path = path.display())]
+    Foreign {
+        /// The path of the file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// Another process writes it.
+    #[error("{path} is in use by another process: give each node a directory of its own", path = path.display())]
+    InUse {
+        /// The path of the directory.
+        path: PathBuf,
+    },
+    /// There is no log.
+    #[error("{path} has no log: name the directory of a router's events", path = path.display())]
+    Missing {
+        /// The path of the directory.
+        path: PathBuf,
+    },
+    /// Retention deleted a segment while it was to be read.
+    #[error("{path} was deleted to make room while the log was read: read it again", path = path.display())]
+    Deleted {
+        /// The path of the segment.
+        path: PathBuf,
+    },
+    /// An earlier write failed.
+    #[error(
+        "the log refuses records since a write failed ({0}): free its disk and restart the node"
+    )]
+    Failed(String),
+    /// More in one commit than a reader would believe.
+    #[error("a commit has {bytes} bytes: at most {MAX_FRAME_BYTES} are allowed")]
+    TooLarge {
+        /// Bytes of the commit.
+        bytes: usize,
+    },
+}
