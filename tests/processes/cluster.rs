@@ -107,7 +107,7 @@ async fn a_killed_shard_node_costs_no_answer() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.shards[0].restart();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The other one now: whoever came back must carry the answers.
+    // The other one now: the restarted node must answer.
     eventually("the shards are loaded again", || async {
         let plan =
             cluster.control_client(0).get_plan(marquee_proto::control::v1::GetPlanRequest {}).await;

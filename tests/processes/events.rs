@@ -108,7 +108,7 @@ async fn every_acknowledged_event_outlives_kill_9_and_none_is_there_twice() {
     let distinct: BTreeSet<String> = found.iter().cloned().collect();
     assert_eq!(found.len(), distinct.len(), "an event is there twice");
     assert!(acknowledged.lock().expect("no panic").is_subset(&distinct));
-    assert!(distinct.is_subset(&sent.lock().expect("no panic")), "an event that nobody sent");
+    assert!(distinct.is_subset(&sent.lock().expect("no panic")), "an event that was not sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ async fn events_shape_the_next_answer_and_the_next_training() {
         assert_eq!(usage.events.get(word), Some(&count), "{word}: {:?}", usage.events);
     }
 
-    // A stranger to the model is known by events, also after a restart.
+    // A user unknown to the model is known by events, also after a restart.
     let known = caller.recommend(request("new-3")).await.expect("answered").into_inner();
     assert_eq!(known.fallback_reason().as_str_name(), "FALLBACK_REASON_RECENT_ITEMS");
     node.server.kill();

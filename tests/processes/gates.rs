@@ -13,7 +13,7 @@ use marquee_proto::v1::{Event, EventType, RecommendResponse, RecordEventsRequest
 /// A candidate that recommends the same few items to all users is rolled back before its first step is over,
 /// no call fails, and every control node has the reason.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_knows_nobody_is_taken_back() {
+async fn a_candidate_that_knows_no_user_is_rolled_back() {
     let cluster = Cluster::start().await;
     let candidate = cluster.publish(&cluster.bundles.train_popularity(4)).await;
     let caller = Caller::start(cluster.routers_at());

@@ -81,7 +81,7 @@ async fn from_interactions_to_a_promoted_second_version() {
     assert!(status.contains("PROMOTED"), "{status}");
 
     let mut recommender = client(&node.endpoint);
-    eventually("everybody has version 2", || {
+    eventually("all users have version 2", || {
         let mut recommender = recommender.clone();
         async move {
             let answer =
@@ -157,9 +157,9 @@ async fn every_method_keeps_its_word() {
     let node = Standalone::start(bundles.path(), &bundles.train(8, 2)).await;
     let mut recommender = client(&node.endpoint);
 
-    let stranger = recommender.recommend(request("nobody")).await.expect("no error").into_inner();
-    assert_eq!(stranger.fallback_reason(), FallbackReason::UnknownUser);
-    assert_eq!(stranger.items.len(), 10, "popular items");
+    let unknown = recommender.recommend(request("nobody")).await.expect("no error").into_inner();
+    assert_eq!(unknown.fallback_reason(), FallbackReason::UnknownUser);
+    assert_eq!(unknown.items.len(), 10, "popular items");
 
     // Filters: by tag, by year, by id; exactly.
     let filter = |filter: Filter| {
@@ -203,7 +203,7 @@ async fn every_method_keeps_its_word() {
         .items
         .iter()
         .filter(|item| (item.item_id.parse::<u32>().expect("a number") - 1) % 5 == 0);
-    assert!(same_group.count() >= 10, "taste groups are learnt: {:?}", similar.items);
+    assert!(same_group.count() >= 10, "items of a group are similar: {:?}", similar.items);
     assert!(similar.items.iter().all(|item| item.item_id != "1"), "not itself");
 
     let rank = RankItemsRequest {

@@ -68,7 +68,7 @@ fn what_cannot_be_done_exits_with_1_and_says_what_to_do() {
 }
 
 #[test]
-fn health_of_nobody_is_a_failure_that_scripts_can_read() {
+fn health_without_a_node_is_a_failure_that_scripts_can_read() {
     let output = marquee(&["ctl", "--endpoint", "http://127.0.0.1:9", "--json", "health"]);
     assert_eq!(output.status.code(), Some(1));
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -105,7 +105,7 @@ fn lists_of_any_system_are_scored() {
     let write = |name: &str, text: &str| std::fs::write(scene.dir.path().join(name), text);
     write("train.csv", "user,item\na,1\nb,1\nb,2\n").expect("written");
     write("test.csv", "user,item\na,3\na,4\nb,3\n").expect("written");
-    // a: one of two, in the second place; b: none; c is nobody's.
+    // a: one of two, in the second place; b: none; c belongs to no user.
     write("lists.csv", "user,item,rank\na,4,2\na,2,1\nc,3,1\n").expect("written");
     let files = "--lists lists.csv --train train.csv --test test.csv";
     let report = scene.json(&format!("eval {files} --cutoff 2 --per-user of.csv"));

@@ -30,8 +30,8 @@ use tonic::transport::Channel;
 
 /// Number of items of both models together.
 const ITEMS: usize = 14;
-const TASTE_KNOWS: Range<usize> = 0..12;
-const ALIKE_KNOWS: Range<usize> = 3..14;
+const FACTORS_KNOW: Range<usize> = 0..12;
+const RULES_KNOW: Range<usize> = 3..14;
 const RANK: usize = 3;
 /// What each user liked, by both models.
 const HISTORIES: [&[usize]; 4] = [&[3, 4, 5], &[4, 11], &[7], &[3, 6, 8, 10]];
@@ -176,7 +176,7 @@ impl Served {
         let address = loopback_address(node.listens_at()).to_string();
         let client = RecommenderServiceClient::connect(address.clone()).await.expect("connected");
         let mut control = ControlServiceClient::connect(address).await.expect("connected");
-        let people = Recipe::UserNeighbours {
+        let user_neighbours = Recipe::UserNeighbours {
             by: NeighbourSearch::Histories {
                 matrix: "users_by_item".into(),
                 history: HistoryWeights::default(),
@@ -185,9 +185,9 @@ impl Served {
             neighbours: 10,
         };
         for (name, recipe, knows) in [
-            ("taste", factors, TASTE_KNOWS),
-            ("alike", rows, ALIKE_KNOWS),
-            ("people", people, ALIKE_KNOWS),
+            ("taste", factors, FACTORS_KNOW),
+            ("alike", rows, RULES_KNOW),
+            ("people", user_neighbours, RULES_KNOW),
         ] {
             let path = directory.path().join(name);
             write_bundle(bundle(name, recipe, knows, shards), &path, &|_| ()).expect("written");
@@ -243,13 +243,13 @@ fn ranked(scores: impl Iterator<Item = (usize, f64)>) -> Vec<(usize, f64)> {
 fn chained(user: usize, allowed: impl Fn(usize) -> bool) -> Vec<(usize, f64)> {
     let unseen = |item: &usize| !HISTORIES[user].contains(item) && allowed(*item);
     let rows: Vec<usize> =
-        TASTE_KNOWS.filter(unseen).filter(|row| ALIKE_KNOWS.contains(row)).collect();
+        FACTORS_KNOW.filter(unseen).filter(|row| RULES_KNOW.contains(row)).collect();
     let score = |item: usize| {
         let parts = rows.iter().filter_map(|&row| Some(likes(user, row) * rule(row, item)?));
         let parts: Vec<f64> = parts.map(f64::from).collect();
         (!parts.is_empty()).then(|| (item, parts.iter().sum()))
     };
-    ranked(ALIKE_KNOWS.filter(unseen).filter_map(score))
+    ranked(RULES_KNOW.filter(unseen).filter_map(score))
 }
 
 fn names(list: &[(usize, f64)], count: usize) -> Vec<String> {
@@ -289,7 +289,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
         };
         let answer = served.client.rank_items(request).await.expect("answered").into_inner();
         let all = |item: usize| {
-            let parts = TASTE_KNOWS.filter(|row| ALIKE_KNOWS.contains(row));
+            let parts = FACTORS_KNOW.filter(|row| RULES_KNOW.contains(row));
             let parts = parts.filter_map(|row| Some(likes(1, row) * rule(row, item)?));
             (item, parts.map(f64::from).sum())
         };
@@ -328,7 +328,7 @@ async fn what_a_surface_denies_is_never_shown_there() {
         let whole = |user: usize, keep: &dyn Fn(usize) -> bool| {
             let unseen = |item: &usize| !HISTORIES[user].contains(item) && keep(*item);
             let scores =
-                TASTE_KNOWS.filter(unseen).map(|item| (item, f64::from(likes(user, item))));
+                FACTORS_KNOW.filter(unseen).map(|item| (item, f64::from(likes(user, item))));
             names(&ranked(scores), 5)
         };
         let best: Vec<String> = whole(1, &|_| true).into_iter().take(2).collect();
@@ -390,7 +390,7 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
         {
             served.serve(name, spread(model("taste"), mmr_lambda, max_per_tag)).await;
             for (user, history) in HISTORIES.iter().enumerate() {
-                let unseen = TASTE_KNOWS.filter(|item| !history.contains(item));
+                let unseen = FACTORS_KNOW.filter(|item| !history.contains(item));
                 let list = ranked(unseen.map(|item| (item, f64::from(likes(user, item)))));
                 let facts: Vec<ItemFeatures> = list
                     .iter()
@@ -426,11 +426,11 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
         // Given items are ranked, and not chosen from.
         let request = RankItemsRequest {
             user_id: "u1".into(),
-            item_ids: TASTE_KNOWS.map(|item| format!("i{item:02}")).collect(),
+            item_ids: FACTORS_KNOW.map(|item| format!("i{item:02}")).collect(),
             surface: "caps".into(),
         };
         let answer = served.client.rank_items(request).await.expect("answered").into_inner();
-        assert_eq!(answer.items.len(), TASTE_KNOWS.len());
+        assert_eq!(answer.items.len(), FACTORS_KNOW.len());
         served.node.shutdown().await;
     }
 }
@@ -463,8 +463,8 @@ async fn an_explanation_names_what_carried_each_item() {
                     let number: usize = item.item_id[1..].parse().expect("a number");
                     let rows: Vec<(usize, f64)> = match surface {
                         "alike" => history.iter().map(|&seen| (seen, 1.0)).collect(),
-                        _ => TASTE_KNOWS
-                            .filter(|row| ALIKE_KNOWS.contains(row) && !history.contains(row))
+                        _ => FACTORS_KNOW
+                            .filter(|row| RULES_KNOW.contains(row) && !history.contains(row))
                             .map(|row| (row, f64::from(likes(user, row))))
                             .collect(),
                     };
@@ -509,7 +509,7 @@ async fn neighbours_are_counted_and_not_named() {
                 assert!(said.attributions.is_empty());
                 if count < 3 {
                     let likeness = said.neighbours.map_or(0.0, |it| it.mean_similarity);
-                    assert_eq!(likeness, 0.0, "a few users are somebody");
+                    assert_eq!(likeness, 0.0, "a few users have neighbours");
                 }
             }
         }

@@ -253,7 +253,7 @@ async fn factors_are_explained_by_the_history_and_by_what_came_since() {
         };
         let users = HISTORIES.iter().map(|history| trained(history));
         let mut served = Served::by_hand(input(recipe, shards, users), directory.path()).await;
-        let nobody = vec![0.0; RANK];
+        let no_factors = vec![0.0; RANK];
         for (user, known, recent) in [
             ("u0", HISTORIES[0], &[][..]),
             ("u1", HISTORIES[1], &[]),
@@ -265,8 +265,8 @@ async fn factors_are_explained_by_the_history_and_by_what_came_since() {
             ("u2", HISTORIES[2], &[7]),
             ("stranger", &[], &[2, 8, 5]),
         ] {
-            let stored = if known.is_empty() { nobody.clone() } else { trained(known) };
-            let (fitted, folded) = (steps(&nobody, known), steps(&stored, recent));
+            let stored = if known.is_empty() { no_factors.clone() } else { trained(known) };
+            let (fitted, folded) = (steps(&no_factors, known), steps(&stored, recent));
             let mut vector = stored.clone();
             for (&item, step) in recent.iter().zip(&folded) {
                 vector.iter_mut().zip(z(item)).for_each(|(x, z)| *x += step * z);
@@ -373,9 +373,10 @@ fn watched() -> String {
     rows
 }
 
-/// Trained families: which explain, and that what is named is most of a score where nothing else carried it.
+/// Trained families: which of them explain, and that the named items are most of a score if nothing else
+/// contributed.
 #[tokio::test(flavor = "multi_thread")]
-async fn trained_families_say_what_carried_an_item_if_they_can() {
+async fn trained_families_explain_items_if_they_can() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("watched.csv"), watched()).expect("written");

@@ -284,7 +284,7 @@ async fn similar_and_ranked_items_come_from_the_same_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_of_like_taste_lend_their_histories() {
+async fn similar_users_contribute_their_histories() {
     const NEIGHBOURS: usize = 2;
     let recipe = Recipe::UserNeighbours {
         by: NeighbourSearch::Histories {

@@ -115,7 +115,7 @@ async fn a_follower_never_goes_back() {
     ahead.shutdown().await;
 
     let (behind, behind_at) = control(&directory.path().join("behind"), at).await;
-    add_node(&behind_at, "stranger").await;
+    add_node(&behind_at, "other").await;
     // It reconnects, gets an older epoch, and keeps its plan; then the right control node is back.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(plan.borrow().epoch, epoch);
@@ -123,7 +123,7 @@ async fn a_follower_never_goes_back() {
     let (_ahead, address) = control(&directory.path().join("ahead"), at).await;
     add_node(&address, "node-5").await;
     until(&mut plan, "node-5").await;
-    assert!(!plan.borrow().nodes.contains_key("stranger"));
+    assert!(!plan.borrow().nodes.contains_key("other"));
     task.abort();
 }
 
@@ -157,8 +157,8 @@ async fn a_follower_leaves_a_control_node_that_lags() {
 async fn reports_reach_whichever_control_node_lives() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (node, address) = control(&directory.path().join("control"), any_port()).await;
-    let nobody: Address = "http://127.0.0.1:9".parse().expect("valid");
-    let sink = to_control_nodes(&[nobody, address]);
+    let unreachable: Address = "http://127.0.0.1:9".parse().expect("valid");
+    let sink = to_control_nodes(&[unreachable, address]);
     let identity = NodeIdentity {
         node_id: "router-1".into(),
         address: "http://127.0.0.1:50051".into(),

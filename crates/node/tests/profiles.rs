@@ -52,10 +52,10 @@ impl Files {
             }
         }
         files.write("watched.csv", &watched);
-        let people: String = (0..120)
+        let described: String = (0..120)
             .map(|user| format!("u{user},{},{}\n", 20 + mixed(user) % 40, region(user)))
             .collect();
-        files.write("people.csv", &format!("user,age,region\n{people}"));
+        files.write("people.csv", &format!("user,age,region\n{described}"));
         // Those from u90 on have watched nothing yet.
         let cold: String = (90..120)
             .flat_map(|user| (0..4).map(move |n| format!("u{user},{}\n", film(region(user), n))))
@@ -186,7 +186,7 @@ async fn who_is_only_described_gets_what_such_people_like() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn items_that_nobody_has_watched_are_recommended_by_their_texts() {
+async fn items_without_interactions_are_recommended_by_their_texts() {
     let files = Files::new();
     for shards in [1, 2, 5] {
         let base = files.args(ModelKind::Mf, shards);

@@ -89,15 +89,12 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Writes the generated catalogue, unless one of its files is there already.
+/// Writes the generated catalogue, unless one of its files exists.
 fn write_data(directory: &Path) -> anyhow::Result<ExitCode> {
     for name in generated::FILES {
         let path = directory.join(name);
         if path.exists() {
-            anyhow::bail!(
-                "--write-data: {} is there already: name another directory",
-                path.display()
-            );
+            anyhow::bail!("--write-data: {} exists: name another directory", path.display());
         }
     }
     generated::write(directory)?;
