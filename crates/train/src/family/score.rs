@@ -424,3 +424,74 @@ impl Fused {
         all.into_iter().map(|(item, _)| item).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_bundle::{Entity, RowSpace, SparseInput, SparseShape};
+    use marquee_core::model::recipe::HistoryWeights;
+
+    fn sparse(name: &str, rows: RowSpace, entries: &[&[Scored]]) -> SparseInput {
+        let mut matrix = CsrInput { offsets: vec![0], ..CsrInput::default() };
+        for row in entries {
+            matrix.columns.extend(row.iter().map(|(column, _)| *column));
+            matrix.values.extend(row.iter().map(|(_, value)| *value));
+            matrix.offsets.push(matrix.columns.len());
+        }
+        let shape = SparseShape::Sums { rows, columns: Entity::Item };
+        SparseInput { name: name.into(), shape, matrix }
+    }
+
+    /// Five items, of which the first are the most popular. 0 and 1 go together, 2 goes with 3; who has term 1 likes
+    /// item 4.
+    fn part(newest: Option<u32>) -> Part {
+        let history = HistoryWeights { newest, ..HistoryWeights::default() };
+        let recipe = Recipe::ItemRows { matrix: "rules".into(), history };
+        let profile = Profile { matrix: "profile".into(), users: "user_terms".into() };
+        let mut part = Part::new(Recipe::Profiled { recipe: Box::new(recipe), profile });
+        let rules: [&[Scored]; 5] = [&[(1, 1.0)], &[(0, 1.0)], &[(3, 1.0)], &[], &[]];
+        part.sparse.push(sparse("rules", RowSpace::Items, &rules));
+        part.sparse.push(sparse("profile", RowSpace::Terms, &[&[], &[(4, 1.0)]]));
+        part
+    }
+
+    fn list(newest: Option<u32>, user: KnownUser) -> Vec<u32> {
+        Ranker::new(&part(newest), &[5.0, 4.0, 3.0, 2.0, 1.0]).lists(&[user], 3).remove(0)
+    }
+
+    fn seen(ordinal: u32, value: f32, age: u32) -> Seen {
+        Seen { ordinal, value, age }
+    }
+
+    #[test]
+    fn a_short_list_goes_on_with_what_attributes_say_and_then_with_popular_items() {
+        let user = |history: Vec<Seen>, terms: &[u32]| KnownUser {
+            row: Some(0),
+            history,
+            terms: terms.into(),
+            ..KnownUser::default()
+        };
+        let all_seen = vec![seen(0, 1.0, 1), seen(1, 1.0, 0)];
+        assert_eq!(list(None, user(all_seen.clone(), &[0, 1])), [4, 2, 3]);
+        assert_eq!(list(None, user(all_seen, &[0])), [2, 3, 4]);
+        let some = vec![seen(2, 1.0, 0)];
+        assert_eq!(list(None, user(some.clone(), &[0, 1])), [3, 4, 0]);
+        assert_eq!(list(None, user(some, &[])), [3, 0, 1]);
+        // Without a preference attributes come first, and what is popular follows.
+        assert_eq!(list(None, user(vec![], &[0, 1])), [4, 0, 1]);
+        let disliked = vec![seen(0, 1.0, 2), seen(2, 0.0, 0), seen(3, 0.0, 1)];
+        assert_eq!(list(Some(2), user(disliked.clone(), &[])), [1, 4]);
+        assert_eq!(list(Some(2), user(disliked, &[0, 1])), [4, 1]);
+    }
+
+    #[test]
+    fn what_other_models_know_as_seen_is_left_out() {
+        let user = KnownUser {
+            history: vec![seen(2, 1.0, 0)],
+            seen_elsewhere: [3, 0].into(),
+            ..KnownUser::default()
+        };
+        assert_eq!(list(None, user.clone()), [1, 4]);
+        assert_eq!(list(None, KnownUser { include_seen: true, ..user }), [3, 0, 1]);
+    }
+}
