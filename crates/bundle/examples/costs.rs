@@ -60,7 +60,7 @@ fn main() -> Result<()> {
 #[derive(Clone, Copy)]
 struct Case<'a> {
     shard: &'a BundleShard,
-    metric: Metric,
+    measure: VectorMeasure,
     count: usize,
     allow: Option<&'a RowBitmap>,
     strategy: Option<DenseStrategy>,
@@ -79,7 +79,7 @@ impl Case<'_> {
         };
         let mut work = Work::default();
         for query in self.queries {
-            dense_top_k(self.shard, ITEMS, query, self.metric, &params, scratch)?;
+            dense_top_k(self.shard, ITEMS, query, self.measure, &params, scratch)?;
             let did = scratch.last_work();
             work.cells += did.cells;
             work.blocks += did.blocks;
@@ -141,7 +141,7 @@ fn fit() -> Result<()> {
                 .map(|every| RowBitmap::of(rows, (0..rows as u32).filter(|row| row % every == 3)));
             let scan = |allow| Case {
                 shard,
-                metric: Metric::Cosine,
+                measure: VectorMeasure::Cosine,
                 count: 10,
                 allow,
                 strategy: Some(DenseStrategy::Scan),
@@ -166,7 +166,7 @@ fn fit() -> Result<()> {
                     for pool in [1.25, 2.0, 4.0] {
                         let strategy = Some(DenseStrategy::Cells(Effort { reach, pool }));
                         cases.push(Case {
-                            metric: Metric::InnerProduct,
+                            measure: VectorMeasure::InnerProduct,
                             count,
                             strategy,
                             ..scan(None)
@@ -211,7 +211,7 @@ fn fit() -> Result<()> {
         let widths = [32, 100, 300];
         let cases = widths.map(|width| Case {
             shard,
-            metric: Metric::InnerProduct,
+            measure: VectorMeasure::InnerProduct,
             count: 10,
             allow: None,
             strategy: Some(DenseStrategy::Graph { width, thorough: false }),
@@ -305,14 +305,15 @@ fn plan(dir: &Path) -> Result<()> {
                 |&row: &u32| f64::from(row.wrapping_mul(2_654_435_769)) < share * 4_294_967_296.0;
             let bitmap = RowBitmap::of(rows, (0..rows as u32).filter(kept));
             let allow = (share < 1.0).then_some(&bitmap);
-            let metric = Metric::InnerProduct;
-            let case = |strategy| Case { shard, metric, count, allow, strategy, queries: &queries };
+            let measure = VectorMeasure::InnerProduct;
+            let case =
+                |strategy| Case { shard, measure, count, allow, strategy, queries: &queries };
             let cancel = CancelFlag::new();
             let params = SearchParams {
                 allow: allow.map_or(Allow::All, Allow::Rows),
                 ..SearchParams::new(count, &cancel)
             };
-            let predicted = costs_of_strategies(shard, ITEMS, &queries[0], metric, &params)?;
+            let predicted = costs_of_strategies(shard, ITEMS, &queries[0], measure, &params)?;
             let cases: Vec<_> =
                 predicted.iter().map(|&(strategy, _)| case(Some(strategy))).collect();
             let measured = times(&cases)?;
@@ -386,7 +387,7 @@ fn made(rows: usize, rank: usize, kind: IndexKind) -> Result<(tempfile::TempDir,
     Ok((dir, bundle))
 }
 
-/// Vectors like learned factors: around centres that all seeds share, their lengths log-normal.
+/// Vectors like trained factors: around centres that all seeds share, their lengths log-normal.
 fn factors(rows: usize, rank: usize, seed: u64) -> Vec<f32> {
     let mut shared = Random(0);
     let centres: Vec<Vec<f64>> =

@@ -226,12 +226,12 @@ impl Run<'_> {
     ) -> std::result::Result<(), SearchError> {
         let cancel = CancelFlag::new();
         let params = SearchParams { strategy, ..SearchParams::new(count, &cancel) };
-        let metric = Metric::InnerProduct;
+        let measure = VectorMeasure::InnerProduct;
         let mine: Vec<usize> = (first..self.queries.rows()).step_by(step).collect();
         for batch in mine.chunks(self.batch) {
             let query = |&at: &usize| DenseQuery { vector: self.queries.row(at), params };
             let queries: Vec<_> = batch.iter().map(query).collect();
-            let answers = dense_top_k_each(self.shard, ITEMS, metric, &queries, scratch);
+            let answers = dense_top_k_each(self.shard, ITEMS, measure, &queries, scratch);
             for (&at, answer) in batch.iter().zip(answers) {
                 on_answer(at, answer?);
             }

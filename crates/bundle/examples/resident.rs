@@ -70,7 +70,7 @@ fn answer(
     let (cancel, mut scratch) = (CancelFlag::new(), SearchScratch::new());
     let params = SearchParams { strategy, ..SearchParams::new(COUNT, &cancel) };
     let search = |query: &Vec<f32>| {
-        dense_top_k(shard, ITEMS, query, Metric::InnerProduct, &params, &mut scratch)
+        dense_top_k(shard, ITEMS, query, VectorMeasure::InnerProduct, &params, &mut scratch)
     };
     queries.iter().map(search).collect()
 }

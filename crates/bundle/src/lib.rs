@@ -14,7 +14,7 @@
 //!
 //! The layers, each of which uses those above it only (`tests/layers.rs` checks it):
 //!
-//! 1. `error`, `metric`, `effort`, `options`, `bitmap`: small types that all share.
+//! 1. `error`, `effort`, `options`, `bitmap`: small types that all share.
 //! 2. [`kernels`]: vector arithmetic. [`format`](mod@format): files of sections.
 //! 3. [`entities`]: ids, titles, tags. [`matrix`]: dense and sparse matrices, cells, graphs.
 //! 4. [`manifest`]: what the bundle is, read and verified.
@@ -37,7 +37,6 @@ mod input;
 pub mod kernels;
 pub mod manifest;
 pub mod matrix;
-mod metric;
 mod options;
 pub mod remove;
 mod search;
@@ -61,12 +60,12 @@ pub use manifest::{
     CellsInfo, Counts, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout,
     Quality, Recall, ShardIndexInfo, read_manifest, shard_directory,
 };
+pub use marquee_core::model::interpreter::VectorMeasure;
 pub use marquee_core::model::recipe::{Entity, RowSpace};
 pub use matrix::cells::Cells;
 pub use matrix::dense::DenseMatrix;
 pub use matrix::graph::FrozenGraph;
 pub use matrix::sparse::{Partition, SparseMatrix};
-pub use metric::Metric;
 pub use options::{AUTO_INDEX_MIN_ROWS, IndexKind, IndexMode, IndexOptions, RowFormat};
 pub use remove::remove_bundle;
 pub use search::{

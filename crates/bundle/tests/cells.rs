@@ -1,5 +1,5 @@
 //! Searching cells: exact searches against the definition, approximate ones against exact ones, with
-//! filters of any selectivity, for both metrics.
+//! filters of any selectivity, for both measures.
 
 mod support;
 
@@ -40,11 +40,12 @@ fn with_index(
 fn search(
     bundle: &Bundle,
     query: &[f32],
-    metric: Metric,
+    measure: VectorMeasure,
     params: &SearchParams<'_>,
     scratch: &mut SearchScratch,
 ) -> Vec<Hit> {
-    dense_top_k(&bundle.shards()[0], "item_factors", query, metric, params, scratch).expect("found")
+    dense_top_k(&bundle.shards()[0], "item_factors", query, measure, params, scratch)
+        .expect("found")
 }
 
 /// Every `one_in`th row, by a hash of its number.
@@ -84,7 +85,7 @@ proptest! {
         let bitmap = one_in(rows, keep);
         let exclude: Vec<u32> = excluded.into_iter().filter(|&row| row < rows as u32).collect();
         let mut random = Random(seed + 1);
-        for metric in [Metric::InnerProduct, Metric::Cosine] {
+        for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
             for allow in [Allow::All, Allow::Rows(&bitmap)] {
                 let query: Vec<f32> =
                     random.vector(rank).iter().map(|value| value * scale.exp()).collect();
@@ -92,20 +93,20 @@ proptest! {
                     allow, exclude_rows: &exclude, ..SearchParams::new(count, &cancel)
                 };
                 let scan = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
-                let truth = search(&bundle, &query, metric, &scan, &mut scratch);
+                let truth = search(&bundle, &query, measure, &scan, &mut scratch);
                 let exact = SearchParams { strategy: Some(DenseStrategy::ExactCells), ..params };
-                let found = search(&bundle, &query, metric, &exact, &mut scratch);
-                prop_assert_eq!(&found, &truth, "{:?} {:?}", metric, allow);
+                let found = search(&bundle, &query, measure, &exact, &mut scratch);
+                prop_assert_eq!(&found, &truth, "{:?} {:?}", measure, allow);
                 prop_assert_eq!(scratch.last_strategy(), Some(DenseStrategy::ExactCells));
                 // Coarse rows say which exact ones to read, and change nothing.
                 for params in [&scan, &exact] {
-                    let found = search(&coarse, &query, metric, params, &mut scratch);
-                    prop_assert_eq!(&found, &truth, "{:?} {:?}", metric, allow);
+                    let found = search(&coarse, &query, measure, params, &mut scratch);
+                    prop_assert_eq!(&found, &truth, "{:?} {:?}", measure, allow);
                 }
                 // Approximate ones may miss, but neither make up nor repeat nor run short.
                 let effort = Effort { reach: 1.0, pool: 1.5 };
                 let rough = SearchParams { strategy: Some(DenseStrategy::Cells(effort)), ..params };
-                let found = search(&bundle, &query, metric, &rough, &mut scratch);
+                let found = search(&bundle, &query, measure, &rough, &mut scratch);
                 prop_assert_eq!(found.len(), truth.len());
                 for (found, best) in found.iter().zip(&truth) {
                     prop_assert!(found.score <= best.score);
@@ -133,15 +134,15 @@ fn coarse_rows_spare_exact_ones() {
     };
     let mut scratch = SearchScratch::new();
     let query = Random(4).vector(rank);
-    for metric in [Metric::InnerProduct, Metric::Cosine] {
+    for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
         let [(all, exact), (few, coarse)] = [RowFormat::F32, RowFormat::Int8].map(|format| {
             let bundle = with_rows(values(), rank, 1, format);
-            let found = search(&bundle, &query, metric, &params, &mut scratch);
+            let found = search(&bundle, &query, measure, &params, &mut scratch);
             (scratch.last_work().scored, found)
         });
-        assert_eq!(coarse, exact, "{metric:?}");
-        assert!(all >= 8 * count as u64, "{metric:?}: {all}");
-        assert!((count as u64..4 * count as u64).contains(&few), "{metric:?}: {few}");
+        assert_eq!(coarse, exact, "{measure:?}");
+        assert!(all >= 8 * count as u64, "{measure:?}: {all}");
+        assert!((count as u64..4 * count as u64).contains(&few), "{measure:?}: {few}");
     }
 }
 
@@ -149,7 +150,7 @@ fn coarse_rows_spare_exact_ones() {
 fn recall(
     bundle: &Bundle,
     queries: &[f32],
-    metric: Metric,
+    measure: VectorMeasure,
     count: usize,
     allow: Allow<'_>,
     strategy: Option<DenseStrategy>,
@@ -160,9 +161,9 @@ fn recall(
     for query in queries.chunks_exact(rank) {
         let params = SearchParams { allow, ..SearchParams::new(count, &cancel) };
         let truth = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
-        let truth = search(bundle, query, metric, &truth, &mut scratch);
+        let truth = search(bundle, query, measure, &truth, &mut scratch);
         let params = SearchParams { strategy, ..params };
-        let hits = search(bundle, query, metric, &params, &mut scratch);
+        let hits = search(bundle, query, measure, &params, &mut scratch);
         assert_eq!(hits.len(), truth.len(), "an answer came back short");
         wanted += truth.len();
         found += truth.iter().filter(|hit| hits.contains(hit)).count();
@@ -179,22 +180,24 @@ fn recall_is_what_was_asked_for_whatever_the_filter() {
     let bundle = bundle_of(values.clone(), rank, users);
     let matrix = bundle.shards()[0].dense("item_factors").expect("there");
     let queries = [factors(60, rank, 99), values[..60 * rank].to_vec()];
-    for (metric, queries) in [Metric::InnerProduct, Metric::Cosine].into_iter().zip(&queries) {
-        let effort = matrix.cells().expect("built").effort_at_100(metric).expect("reached");
+    for (measure, queries) in
+        [VectorMeasure::InnerProduct, VectorMeasure::Cosine].into_iter().zip(&queries)
+    {
+        let effort = matrix.cells().expect("built").effort_at_100(measure).expect("reached");
         for count in [10, 100] {
             let all = Allow::All;
-            let chosen = recall(&bundle, queries, metric, count, all, None);
-            assert!(chosen >= 0.94, "{metric:?}@{count}: {chosen}");
+            let chosen = recall(&bundle, queries, measure, count, all, None);
+            assert!(chosen >= 0.94, "{measure:?}@{count}: {chosen}");
         }
         let rough =
-            recall(&bundle, queries, metric, 100, Allow::All, Some(DenseStrategy::Cells(effort)));
-        assert!((0.94..1.0).contains(&rough), "{metric:?}: {rough} of an approximate search");
+            recall(&bundle, queries, measure, 100, Allow::All, Some(DenseStrategy::Cells(effort)));
+        assert!((0.94..1.0).contains(&rough), "{measure:?}: {rough} of an approximate search");
         for share in [2, 10, 100, 1_000] {
             let bitmap = one_in(rows, share);
             for count in [10, 100] {
                 let allow = Allow::Rows(&bitmap);
-                let filtered = recall(&bundle, queries, metric, count, allow, None);
-                assert!(filtered >= 0.99, "{metric:?}@{count} of one in {share}: {filtered}");
+                let filtered = recall(&bundle, queries, measure, count, allow, None);
+                assert!(filtered >= 0.99, "{measure:?}@{count} of one in {share}: {filtered}");
             }
         }
     }
@@ -231,7 +234,7 @@ fn the_way_depends_on_what_is_wanted() {
     let (few, half) = (one_in(rows, 2_000), one_in(rows, 2));
     let mut strategy = |count: usize, allow: Allow<'_>, exact: bool| {
         let params = SearchParams { allow, exact, ..SearchParams::new(count, &cancel) };
-        search(&bundle, &query, Metric::InnerProduct, &params, &mut scratch);
+        search(&bundle, &query, VectorMeasure::InnerProduct, &params, &mut scratch);
         scratch.last_strategy().expect("searched").name()
     };
     assert_eq!(strategy(10, Allow::All, false), "exact_cells");
@@ -256,7 +259,7 @@ fn what_cells_cannot_hold_is_scanned() {
             strategy: Some(DenseStrategy::ExactCells),
             ..SearchParams::new(10, &cancel)
         };
-        let hits = search(&plain, &query, Metric::InnerProduct, &params, &mut scratch);
+        let hits = search(&plain, &query, VectorMeasure::InnerProduct, &params, &mut scratch);
         assert_eq!(
             (hits.len(), scratch.last_strategy()),
             (10, Some(DenseStrategy::Scan)),

@@ -322,12 +322,13 @@ fn exercise(shard: &BundleShard) {
         for (matrix, allow) in
             [("item_factors", Allow::All), ("item_factors", filtered), ("user_factors", Allow::All)]
         {
-            for (metric, strategy) in [Metric::InnerProduct, Metric::Cosine]
+            for (measure, strategy) in [VectorMeasure::InnerProduct, VectorMeasure::Cosine]
                 .into_iter()
-                .flat_map(|metric| strategies.map(|strategy| (metric, strategy)))
+                .flat_map(|measure| strategies.map(|strategy| (measure, strategy)))
             {
                 let params = SearchParams { allow, strategy, ..SearchParams::new(12, &cancel) };
-                if let Ok(hits) = dense_top_k(shard, matrix, query, metric, &params, &mut scratch) {
+                if let Ok(hits) = dense_top_k(shard, matrix, query, measure, &params, &mut scratch)
+                {
                     assert!(hits.iter().all(|hit| hit.score.is_finite()));
                 }
             }

@@ -34,7 +34,7 @@ fn data_stays_in_the_files() {
     let mut search_all = || {
         let mut searches = 0;
         for query in queries.chunks_exact(16) {
-            for metric in [Metric::InnerProduct, Metric::Cosine] {
+            for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
                 for allow in [Allow::All, Allow::Rows(&bitmap)] {
                     for strategy in
                         [None, Some(DenseStrategy::Scan), Some(DenseStrategy::ExactCells)]
@@ -45,7 +45,7 @@ fn data_stays_in_the_files() {
                             shard,
                             "item_factors",
                             query,
-                            metric,
+                            measure,
                             &params,
                             &mut scratch,
                         );

@@ -42,7 +42,7 @@ fn of_rows(rows: &[Vec<f32>], index: Option<IndexOptions>) -> Bundle {
 
 fn top(bundle: &Bundle, query: &[f32], params: &SearchParams<'_>) -> Result<Vec<Hit>, SearchError> {
     let (shard, mut scratch) = (&bundle.shards()[0], SearchScratch::new());
-    dense_top_k(shard, "item_factors", query, Metric::InnerProduct, params, &mut scratch)
+    dense_top_k(shard, "item_factors", query, VectorMeasure::InnerProduct, params, &mut scratch)
 }
 
 fn graph() -> IndexOptions {
@@ -98,7 +98,8 @@ proptest! {
             let admits = |row: u32| {
                 !excluded.contains(&row) && (matches!(allow, Allow::All) || bitmap.contains(row))
             };
-            let hits = dense_top_k(shard, "item_factors", &query, Metric::InnerProduct, &params, &mut scratch);
+            let measure = VectorMeasure::InnerProduct;
+            let hits = dense_top_k(shard, "item_factors", &query, measure, &params, &mut scratch);
             let right = expected(shard.items(), count, admits, |row| Some(kernels::dot(&query, matrix.row(row))));
             prop_assert_eq!(hits.expect("found"), right);
 
@@ -106,7 +107,9 @@ proptest! {
                 let lengths = kernels::dot_f64(&query, &query) * kernels::dot_f64(matrix.row(row), matrix.row(row));
                 kernels::dot_f64(&query, matrix.row(row)) / lengths.sqrt()
             };
-            let hits = dense_top_k(shard, "item_factors", &query, Metric::Cosine, &params, &mut scratch).expect("found");
+            let measure = VectorMeasure::Cosine;
+            let hits = dense_top_k(shard, "item_factors", &query, measure, &params, &mut scratch)
+                .expect("found");
             let right = expected(shard.items(), count, admits, |row| Some(cosine(row) as f32));
             prop_assert_eq!(hits.len(), right.len());
             for (hit, right) in hits.iter().zip(&right) {
@@ -209,7 +212,7 @@ fn walks_find_what_the_scan_finds() {
                         shard,
                         "item_factors",
                         query,
-                        Metric::InnerProduct,
+                        VectorMeasure::InnerProduct,
                         &params,
                         &mut scratch,
                     )
@@ -260,7 +263,7 @@ fn the_default_width_reaches_the_target() {
                     shard,
                     "item_factors",
                     query,
-                    Metric::InnerProduct,
+                    VectorMeasure::InnerProduct,
                     &params,
                     &mut scratch,
                 )
@@ -310,7 +313,7 @@ fn no_block_is_skipped_that_matters() {
                 shard,
                 "parallel",
                 &direction,
-                Metric::InnerProduct,
+                VectorMeasure::InnerProduct,
                 &params,
                 &mut scratch,
             );
@@ -371,7 +374,7 @@ fn ties_go_to_the_smaller_ordinal() {
             let bundle = of_rows(&vec![row; 300], index.clone());
             let (shard, cancel, mut scratch) =
                 (&bundle.shards()[0], CancelFlag::new(), SearchScratch::new());
-            for metric in [Metric::InnerProduct, Metric::Cosine] {
+            for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
                 for query in [[3.0f32, -1.0], [-1.0, 0.5], [0.0, 0.0]] {
                     for strategy in strategies() {
                         let params = SearchParams { strategy, ..SearchParams::new(20, &cancel) };
@@ -379,7 +382,7 @@ fn ties_go_to_the_smaller_ordinal() {
                             shard,
                             "item_factors",
                             &query,
-                            metric,
+                            measure,
                             &params,
                             &mut scratch,
                         )
@@ -388,7 +391,7 @@ fn ties_go_to_the_smaller_ordinal() {
                         assert_eq!(
                             ordinals,
                             (0..20).collect::<Vec<_>>(),
-                            "{query:?} {metric:?} {strategy:?}"
+                            "{query:?} {measure:?} {strategy:?}"
                         );
                     }
                 }
@@ -426,7 +429,7 @@ fn extreme_lengths_are_answered_or_refused() {
                 shard,
                 "item_factors",
                 &query,
-                Metric::InnerProduct,
+                VectorMeasure::InnerProduct,
                 &params,
                 &mut scratch,
             ) {
@@ -453,9 +456,15 @@ fn extreme_lengths_are_answered_or_refused() {
                 }
                 Err(other) => panic!("{other}"),
             }
-            let hits =
-                dense_top_k(shard, "item_factors", &query, Metric::Cosine, &params, &mut scratch)
-                    .expect("in range");
+            let hits = dense_top_k(
+                shard,
+                "item_factors",
+                &query,
+                VectorMeasure::Cosine,
+                &params,
+                &mut scratch,
+            )
+            .expect("in range");
             let length = kernels::dot_f64(&query, &query).sqrt();
             let cosine = |row: u32| {
                 let own = kernels::dot_f64(matrix.row(row), matrix.row(row)).sqrt();
@@ -478,7 +487,7 @@ fn wrong_questions_get_errors_that_say_so() {
         (&bundle.shards()[0], CancelFlag::new(), SearchScratch::new());
     let params = SearchParams::new(5, &cancel);
     let mut dense = |matrix: &str, query: &[f32], params: &SearchParams<'_>| {
-        dense_top_k(shard, matrix, query, Metric::InnerProduct, params, &mut scratch)
+        dense_top_k(shard, matrix, query, VectorMeasure::InnerProduct, params, &mut scratch)
             .expect_err("wrong")
             .to_string()
     };
@@ -521,8 +530,14 @@ fn wrong_questions_get_errors_that_say_so() {
     cancel.cancel();
     let error = sparse_row_sum(shard, "popularity", &[0], &[1.0], &params, &mut scratch);
     assert_eq!(error, Err(SearchError::Cancelled));
-    let error =
-        dense_top_k(shard, "item_factors", &[0.0; 4], Metric::InnerProduct, &params, &mut scratch);
+    let error = dense_top_k(
+        shard,
+        "item_factors",
+        &[0.0; 4],
+        VectorMeasure::InnerProduct,
+        &params,
+        &mut scratch,
+    );
     assert_eq!(error, Err(SearchError::Cancelled));
 }
 
@@ -558,9 +573,9 @@ fn one_item_and_empty_shards_are_fine() {
         let (cancel, mut scratch, mut found) = (CancelFlag::new(), SearchScratch::new(), 0);
         for shard in bundle.shards() {
             let params = SearchParams::new(10, &cancel);
-            for metric in [Metric::InnerProduct, Metric::Cosine] {
+            for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
                 let hits =
-                    dense_top_k(shard, "item_factors", &[1.0; 3], metric, &params, &mut scratch)
+                    dense_top_k(shard, "item_factors", &[1.0; 3], measure, &params, &mut scratch)
                         .expect("found");
                 assert_eq!(hits.len(), shard.items().len());
             }
@@ -588,7 +603,7 @@ fn scratch_serves_shards_of_any_size() {
                     shard,
                     "item_factors",
                     &query,
-                    Metric::InnerProduct,
+                    VectorMeasure::InnerProduct,
                     params,
                     &mut scratch,
                 )
@@ -598,7 +613,7 @@ fn scratch_serves_shards_of_any_size() {
                 shard,
                 "item_factors",
                 &query,
-                Metric::InnerProduct,
+                VectorMeasure::InnerProduct,
                 &params,
                 &mut SearchScratch::new(),
             );
@@ -644,12 +659,12 @@ proptest! {
             })
             .collect();
         let mut scratch = SearchScratch::new();
-        for metric in [Metric::InnerProduct, Metric::Cosine] {
-            let together = dense_top_k_each(shard, "item_factors", metric, &queries, &mut scratch);
+        for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
+            let together = dense_top_k_each(shard, "item_factors", measure, &queries, &mut scratch);
             prop_assert_eq!(together.len(), batch);
             for (query, answer) in queries.iter().zip(together) {
                 let DenseQuery { vector, params } = query;
-                let alone = dense_top_k(shard, "item_factors", vector, metric, params, &mut scratch);
+                let alone = dense_top_k(shard, "item_factors", vector, measure, params, &mut scratch);
                 match (answer, alone) {
                     (Ok(answer), Ok(alone)) => {
                         prop_assert_eq!(&answer.hits, &alone);

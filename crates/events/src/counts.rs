@@ -43,7 +43,7 @@ impl Counters {
         self.not_taken[reason as usize - 1].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The values now.
+    /// The counts at this moment, each read by itself.
     pub fn read(&self) -> Counts {
         let by_reason = Reason::ALL.into_iter().zip(&self.not_taken);
         Counts {

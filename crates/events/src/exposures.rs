@@ -313,7 +313,7 @@ fn log_once(logged: &mut bool, error: &LogError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Contents, LogReader, Step};
+    use crate::log::{Contents, LogReader, WriteStep};
     use proptest::prelude::*;
     use std::sync::atomic::AtomicBool;
 
@@ -369,7 +369,7 @@ mod tests {
         let mut log = LogOptions::new(directory, Contents::Exposures);
         if let Some(holds) = faults {
             log.faults = Some(Arc::new(move |step| {
-                while step == Step::Write && holds.load(Ordering::Acquire) {
+                while step == WriteStep::Write && holds.load(Ordering::Acquire) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(())

@@ -48,7 +48,7 @@ pub enum Reason {
     UnknownType = 3,
     /// The value is no finite number.
     NotFinite = 4,
-    /// Older than [`Limits::max_age_ms`].
+    /// It happened more than [`Limits::max_age_ms`] ago.
     Late = 5,
     /// From the future, by more than [`Limits::max_skew_ms`].
     FutureDated = 6,
@@ -99,7 +99,7 @@ impl Reason {
 pub enum Classification {
     /// To the log of events.
     Accept,
-    /// To the quarantine.
+    /// The event is quarantined, for this reason.
     Quarantine(Reason),
     /// Nowhere: nothing is kept of it.
     Refuse(Reason),

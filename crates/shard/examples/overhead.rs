@@ -8,8 +8,8 @@
 use cpu_time::ProcessTime;
 use marquee_bundle::{
     BundleInput, BundleShard, CancelFlag, DenseInput, Entity, IndexOptions, ItemRecord,
-    LoadOptions, Metric, Quality, RowFormat, SearchParams, SearchScratch, TrustedKeys, dense_top_k,
-    read_manifest, write_bundle,
+    LoadOptions, Quality, RowFormat, SearchParams, SearchScratch, TrustedKeys, VectorMeasure,
+    dense_top_k, read_manifest, write_bundle,
 };
 use marquee_core::ensemble::EnsembleNode;
 use marquee_core::id::ModelVersion;
@@ -49,9 +49,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut found = 0;
         for user in users.chunks_exact(rank) {
             for shard in &opened {
-                let metric = Metric::InnerProduct;
+                let measure = VectorMeasure::InnerProduct;
                 found +=
-                    dense_top_k(shard, "item_factors", user, metric, &params, &mut scratch)?.len();
+                    dense_top_k(shard, "item_factors", user, measure, &params, &mut scratch)?.len();
             }
         }
         Ok(found)

@@ -46,18 +46,18 @@ impl Default for ShardConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {found}: {least} to {most} are allowed")]
 pub struct ConfigError {
-    /// The setting's name.
+    /// The setting's name: a field of [`ShardConfig`].
     pub field: &'static str,
     /// The value that it has.
     pub found: usize,
-    /// Its least value.
+    /// The least value that the setting may have.
     pub least: usize,
-    /// Its greatest value.
+    /// The greatest value that the setting may have.
     pub most: usize,
 }
 
 impl ShardConfig {
-    /// Checks every bound.
+    /// Checks that every setting is within its bounds.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bounds = [
             ("search_threads", self.search_threads, 0, MAX_SEARCH_THREADS),

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_nobody_saw_are_skipped_over() {
+    fn items_without_interactions_are_skipped_over() {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_string()).collect::<Vec<_>>();
         let some = ids(&["0", "2", "9", "10", "b"]);
         assert_eq!(

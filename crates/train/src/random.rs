@@ -10,7 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    /// 64 random bits.
+    /// The next 64 random bits of the sequence.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

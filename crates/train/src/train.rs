@@ -5,7 +5,7 @@ use crate::error::TrainError;
 use crate::eval::{evaluate_lists, evaluate_popularity, users_to_evaluate};
 use crate::family::profile::with_profile;
 use crate::family::score::Ranker;
-use crate::family::{ModelKind, Part};
+use crate::family::{ModelKind, TrainedPart};
 use crate::history::{CsrByIds, seen};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
@@ -143,13 +143,13 @@ fn evaluate(
 
 /// What a part recommends to these users of the interactions that it was fitted to.
 pub(crate) fn lists(
-    part: &Part,
+    part: &TrainedPart,
     rows: &Interactions,
     users: &[u32],
     weight: Weight,
 ) -> Vec<Vec<u32>> {
     let popularity = popularity(rows);
-    Ranker::new(part, &popularity).lists(&part.askers(rows, users, weight), CUTOFF)
+    Ranker::new(part, &popularity).lists(&part.known_users(rows, users, weight), CUTOFF)
 }
 
 fn popularity(rows: &Interactions) -> Vec<f32> {
@@ -162,7 +162,7 @@ fn bundle_input(
     summary: &TrainSummary,
     items: Vec<ItemRecord>,
     rows: Interactions,
-    part: Part,
+    part: TrainedPart,
     (history, order): (CsrByIds, Option<CsrByIds>),
 ) -> BundleInput {
     let mut sparse = part.sparse;
@@ -202,7 +202,7 @@ fn quality(evaluation: Option<&Evaluation>) -> Quality {
     })
 }
 
-fn parameters(args: &TrainArgs, part: &Part) -> BTreeMap<String, String> {
+fn parameters(args: &TrainArgs, part: &TrainedPart) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> = part.parameters.iter().cloned().collect();
     parameters.insert("seed".into(), args.seed.to_string());
     if let Some(value) = args.positive_at {

@@ -209,7 +209,7 @@ fn a_bundle_of_imported_factors() {
         npy("<f4", false, "(3, 2)", &le_bytes(&[1.0, 0.0, 0.0, 1.0, 2.0, 2.0])),
     );
     let users = file(&dir, "u.npy", npy("<f4", false, "(2, 2)", &le_bytes(&[1.0, 2.0, 3.0, 4.0])));
-    let rows = "user,item,rating\nann,x,5\nann,z,1\nbob,x,4\nbob,unknown,5\nnobody,x,5\n";
+    let rows = "user,item,rating\nann,x,5\nann,z,1\nbob,x,4\nbob,unknown,5\ncy,x,5\n";
     let args = ImportArgs {
         item_ids: Some(file(&dir, "i.txt", "x\ny\nz\n")),
         user_ids: Some(file(&dir, "u.txt", "ann\nbob\n")),

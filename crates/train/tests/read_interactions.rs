@@ -173,8 +173,8 @@ fn columns_by_flag() {
          \"what\", \"much\", \"when\""
     );
     assert_eq!(
-        failure(&path, &by("nobody", "what", None, None)),
-        "a.csv: --user-column \"nobody\" is no column: the columns are \"who\", \"what\", \"much\", \"when\""
+        failure(&path, &by("missing", "what", None, None)),
+        "a.csv: --user-column \"missing\" is no column: the columns are \"who\", \"what\", \"much\", \"when\""
     );
     assert_eq!(
         failure(&path, &by("9", "2", None, None)),

@@ -4,7 +4,7 @@ use super::shuffle::shuffled;
 use crate::input::{BundleInput, DenseInput};
 use crate::kernels::dot_rows;
 use crate::matrix::dense::DenseView;
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 use marquee_core::model::recipe::Entity;
 use rayon::prelude::*;
 
@@ -74,14 +74,14 @@ impl Queries {
 pub(super) fn best_scores(
     dense: DenseView<'_>,
     queries: &[&[f32]],
-    metric: Metric,
+    measure: VectorMeasure,
 ) -> Vec<Vec<f32>> {
     // Scores of all rows are kept for the query at hand only: for 200 queries they'd be three times as
     // many numbers as the rows have.
     let best = |scores: &mut Vec<f32>, query: &&[f32]| {
         scores.resize(dense.rows(), 0.0);
         dot_rows(query, dense.values, scores);
-        if metric == Metric::Cosine {
+        if measure == VectorMeasure::Cosine {
             for (score, inverse) in scores.iter_mut().zip(dense.inverse_norms) {
                 *score *= inverse;
             }

@@ -19,13 +19,13 @@ impl Random {
 
 type Dot = fn(&[f32], &[f32]) -> f32;
 type Axpy = fn(f32, &[f32], &mut [f32]);
-type Rows = fn(&[f32], &[f32], &mut [f32]);
+type KernelOverRows = fn(&[f32], &[f32], &mut [f32]);
 type Gather = fn(&[f32], &[f32], &[u32], &mut [f32]);
 
 /// Every implementation that this machine can run.
 #[allow(clippy::undocumented_unsafe_blocks)] // lints don't see the macro's comment
-fn implementations() -> Vec<(&'static str, Dot, Axpy, Rows, Gather)> {
-    let mut all: Vec<(&'static str, Dot, Axpy, Rows, Gather)> =
+fn implementations() -> Vec<(&'static str, Dot, Axpy, KernelOverRows, Gather)> {
+    let mut all: Vec<(&'static str, Dot, Axpy, KernelOverRows, Gather)> =
         vec![("dispatched", dot, axpy, dot_rows, dot_gather)];
     #[cfg(target_arch = "x86_64")]
     {

@@ -11,13 +11,13 @@
 //! rows      u32 × blocks·32       the row in each place, then NONE
 //! codes     u8 × blocks·pairs·32  four bits for each column of each row; see below
 //! levels    f32 × rank·16         the values that the codes of each column stand for, rising
-//! tuning    f32 × 2·2·3·4         by metric, with and without a filter, for 10, 100, 1,000 results:
+//! tuning    f32 × 2·2·3·4         by measure, with and without a filter, for 10, 100, 1,000 results:
 //!                                 reach; pool; what such a search costs; what an exact one costs; a
 //!                                 pool of 0 stands for no effort that suffices
 //! ```
 //!
 //! Rows are put into cells by their direction u = r / |r|, and lie by falling length within a cell,
-//! in blocks of 32. So one structure serves both metrics: by cosine, directions are searched, and by inner
+//! in blocks of 32. So one structure serves both measures: by cosine, directions are searched, and by inner
 //! product long rows of good directions, which are the first blocks of some cells. A block stands
 //! for each of its rows as
 //!
@@ -44,7 +44,7 @@ use crate::effort::Effort;
 use crate::error::BundleError;
 use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
 use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE};
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 use std::path::Path;
 
 /// Numbers that describe a block.
@@ -55,8 +55,8 @@ const EXTENT_FIELDS: usize = 4;
 pub(crate) const TUNED_COUNTS: [usize; 3] = [10, 100, 1_000];
 /// Numbers of a [`Tuned`].
 const TUNED_FIELDS: usize = 4;
-/// Metrics that searches are tuned for.
-const METRICS: usize = 2;
+/// Measures of vectors that searches are tuned for.
+const MEASURES: usize = 2;
 /// The number of degrees of [`Care`].
 const CARES: usize = 2;
 
@@ -83,8 +83,8 @@ pub(crate) enum Care {
 /// The recall that searches with a filter are tuned for.
 pub(crate) const FILTERED_RECALL: f64 = 0.995;
 
-/// What was measured by metric, by care, and for each of [`TUNED_COUNTS`].
-pub(crate) type Tuning = [[[Tuned; TUNED_COUNTS.len()]; CARES]; METRICS];
+/// What searches cost and found, by measure, by care, and for each of [`TUNED_COUNTS`].
+pub(crate) type Tuning = [[[Tuned; TUNED_COUNTS.len()]; CARES]; MEASURES];
 
 /// The cells over the rows of one matrix of one shard.
 pub struct Cells {
@@ -159,12 +159,16 @@ impl Cells {
 
     /// The effort of a search for the best 100 rows; none where none reaches the recall that was
     /// asked for.
-    pub fn effort_at_100(&self, metric: Metric) -> Option<Effort> {
-        self.tuning(metric, Care::Usual)[1].effort
+    pub fn effort_at_100(&self, measure: VectorMeasure) -> Option<Effort> {
+        self.tuning(measure, Care::Usual)[1].effort
     }
 
-    pub(crate) fn tuning(&self, metric: Metric, care: Care) -> &[Tuned; TUNED_COUNTS.len()] {
-        &self.tuning[metric as usize][care as usize]
+    pub(crate) fn tuning(
+        &self,
+        measure: VectorMeasure,
+        care: Care,
+    ) -> &[Tuned; TUNED_COUNTS.len()] {
+        &self.tuning[measure as usize][care as usize]
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -214,7 +218,7 @@ impl Cells {
             codes: file.section("codes", product(blocks, shape.block_bytes())?)?,
             levels: file.section("levels", product(rank, LEVELS)?)?,
             tuning: tuning_of(
-                &file.section("tuning", METRICS * CARES * TUNED_COUNTS.len() * TUNED_FIELDS)?,
+                &file.section("tuning", MEASURES * CARES * TUNED_COUNTS.len() * TUNED_FIELDS)?,
             )
             .ok_or_else(|| file.wrong("its tuning is not in range".into()))?,
             bytes: file.bytes(),

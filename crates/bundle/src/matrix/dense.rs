@@ -12,7 +12,7 @@
 //! Users and items lie by falling length of their rows in their first dense matrix, and `blockmax`
 //! bounds each block of rows: an exact scan by inner product skips a block when even its longest
 //! row, pointing straight along the query, could not reach the results (|⟨q, r⟩| ≤ |q|·|r|, the
-//! bound of Cauchy and Schwarz). Factors learned from interactions have very unlike lengths, so
+//! bound of Cauchy and Schwarz). Factors trained on interactions have very unlike lengths, so
 //! most blocks are skipped.
 
 use crate::error::BundleError;

@@ -31,8 +31,8 @@ use crate::kernels::{
 };
 use crate::matrix::cells::{Block, CellsView, Extents};
 use crate::matrix::dense::norm_f64;
-use crate::metric::Metric;
 use denied::DeniedRows;
+use marquee_core::model::interpreter::VectorMeasure;
 use pool::Pool;
 use std::ops::RangeInclusive;
 
@@ -164,12 +164,12 @@ impl CellSearch {
         effort: Effort,
         (rescorer, top): (&mut Rescorer, &mut Top),
     ) -> Result<Tables, SearchError> {
-        let Target { dense, metric, .. } = target;
+        let Target { dense, measure, .. } = target;
         top.reset(params.count);
         rescorer.begin(target);
         self.work = Work::default();
         let tables = self.make_tables(cells, rescorer.unit());
-        self.weigh_cells(cells, rescorer.unit(), metric, effort.reach);
+        self.weigh_cells(cells, rescorer.unit(), measure, effort.reach);
 
         let wanted = ((params.count as f64 * f64::from(effort.pool)).ceil() as usize)
             .clamp(params.count, dense.rows().max(params.count));
@@ -192,9 +192,9 @@ impl CellSearch {
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
                 let bar = self.pool.bar();
-                if upper_bound(metric, (block.longest, block.shortest), reach) < bar {
+                if upper_bound(measure, (block.longest, block.shortest), reach) < bar {
                     // Rows get shorter from here on, which a negative score gains by.
-                    if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
+                    if reach >= 0.0 || measure == VectorMeasure::Cosine { break } else { continue }
                 }
                 if checked % BLOCKS_A_CHECK == 0 && params.cancel.is_cancelled() {
                     self.order = order;
@@ -203,7 +203,7 @@ impl CellSearch {
                 checked += 1;
                 let base = block.centre * near + tables.base;
                 let scale = Scale {
-                    limit: whole((scaled_bar(metric, &block, bar) - base) / tables.step),
+                    limit: whole((scaled_bar(measure, &block, bar) - base) / tables.step),
                     offset: block.scale * base,
                     factor: block.scale * tables.step,
                 };
@@ -220,7 +220,7 @@ impl CellSearch {
                     let admits = |row| allows(params.allow, row) && !self.denied.contains(row);
                     found = keep(found, (scores, rows), admits);
                 }
-                if metric == Metric::Cosine {
+                if measure == VectorMeasure::Cosine {
                     for (score, &row) in scores.iter_mut().zip(&*rows).take(found) {
                         *score *= dense.inverse_norms[row as usize];
                     }
@@ -246,21 +246,21 @@ impl CellSearch {
         tables: Tables,
         (rescorer, top): (&mut Rescorer, &mut Top),
     ) -> Result<(), SearchError> {
-        let metric = target.metric;
+        let measure = target.measure;
         // What f32 may have rounded anywhere is added to all bounds.
         let slack = (cells.shape.rank as f32 / 8.0 + 64.0) * f32::EPSILON;
         self.candidates.clear();
         let mut sums = [0u16; BLOCK_PLACES];
         let mut checked = 0;
-        let mut bar = rescorer.bar(top, metric);
+        let mut bar = rescorer.bar(top, measure);
         let radii = cells.extents().radii;
         for (cell, &radius) in radii.iter().enumerate() {
             let near = self.nearness[cell];
             let reach = (near + radius).min(1.0) + slack;
             for at in cells.blocks_of(cell) {
                 let block = cells.block(at);
-                if upper_bound(metric, (block.longest, block.shortest), reach) < bar {
-                    if reach >= 0.0 || metric == Metric::Cosine { break } else { continue }
+                if upper_bound(measure, (block.longest, block.shortest), reach) < bar {
+                    if reach >= 0.0 || measure == VectorMeasure::Cosine { break } else { continue }
                 }
                 if checked % BLOCKS_A_CHECK == 0 {
                     params.cancel.check()?;
@@ -268,7 +268,7 @@ impl CellSearch {
                 checked += 1;
                 let base = block.centre * near + tables.base + block.error + slack;
                 let limit =
-                    (scaled_bar(metric, &block, bar) - base) / tables.step - tables.rounding;
+                    (scaled_bar(measure, &block, bar) - base) / tables.step - tables.rounding;
                 let mut above = code_sums(
                     cells.codes_of(at),
                     self.tables.as_flattened(),
@@ -287,7 +287,7 @@ impl CellSearch {
                 if self.candidates.len() >= GROUP {
                     self.work.scored += rescorer.offer(target, &self.candidates, top)?.read;
                     self.candidates.clear();
-                    bar = rescorer.bar(top, metric);
+                    bar = rescorer.bar(top, measure);
                 }
             }
         }
@@ -322,14 +322,20 @@ impl CellSearch {
     }
 
     /// Scores the cells by their means, and notes the upper bounds of their rows' scores.
-    fn weigh_cells(&mut self, cells: CellsView<'_>, unit: &[f32], metric: Metric, reach: f32) {
+    fn weigh_cells(
+        &mut self,
+        cells: CellsView<'_>,
+        unit: &[f32],
+        measure: VectorMeasure,
+        reach: f32,
+    ) {
         let count = cells.shape.cells;
         self.work.cells += count as u64;
         self.nearness.resize(count.next_multiple_of(DOT_LANES), 0.0);
         dot_lanes(unit, cells.means, &mut self.nearness);
         self.order.clear();
         self.order.resize(count, 0);
-        upper_bounds(&self.nearness, cells.extents(), reach, metric, &mut self.order);
+        upper_bounds(&self.nearness, cells.extents(), reach, measure, &mut self.order);
     }
 }
 
@@ -339,13 +345,13 @@ compiled_for_each_set! {
         nearness: &[f32],
         extents: Extents<'_>,
         reach: f32,
-        metric: Metric,
+        measure: VectorMeasure,
         out: &mut [u64],
     ) {
         let Extents { spreads, longest, shortest, .. } = extents;
         let cells = nearness.iter().zip(spreads).zip(longest).zip(shortest).zip(out).enumerate();
         for (cell, ((((&near, &spread), &longest), &shortest), out)) in cells {
-            let bound = upper_bound(metric, (longest, shortest), near + reach * spread);
+            let bound = upper_bound(measure, (longest, shortest), near + reach * spread);
             *out = u64::from(ordered(bound)) << 32 | cell as u64;
         }
     }
@@ -387,23 +393,23 @@ fn allows(allow: Allow<'_>, row: u32) -> bool {
 /// The upper bound of the scores of rows between these lengths, given that the score of their direction is
 /// at most `reach`.
 #[inline(always)]
-fn upper_bound(metric: Metric, (longest, shortest): (f32, f32), reach: f32) -> f32 {
+fn upper_bound(measure: VectorMeasure, (longest, shortest): (f32, f32), reach: f32) -> f32 {
     // Of negative scores the shortest rows have the best.
     let length = if reach >= 0.0 { longest } else { shortest };
-    match metric {
-        Metric::InnerProduct => length * reach,
-        Metric::Cosine => reach,
+    match measure {
+        VectorMeasure::InnerProduct => length * reach,
+        VectorMeasure::Cosine => reach,
     }
 }
 
 /// What a row's decoded product must exceed for its score to exceed `bar`.
 #[inline]
-fn scaled_bar(metric: Metric, block: &Block, bar: f32) -> f32 {
-    match metric {
-        Metric::InnerProduct => bar / block.scale,
+fn scaled_bar(measure: VectorMeasure, block: &Block, bar: f32) -> f32 {
+    match measure {
+        VectorMeasure::InnerProduct => bar / block.scale,
         // The least that any row of the block needs.
-        Metric::Cosine if bar > 0.0 => bar * block.shortest / block.scale,
-        Metric::Cosine => bar * block.longest / block.scale,
+        VectorMeasure::Cosine if bar > 0.0 => bar * block.shortest / block.scale,
+        VectorMeasure::Cosine => bar * block.longest / block.scale,
     }
 }
 

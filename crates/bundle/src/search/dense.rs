@@ -11,8 +11,8 @@ use super::scratch::SearchScratch;
 use super::strategy::DenseStrategy;
 use crate::error::{QueryPart, SearchError};
 use crate::matrix::dense::DenseMatrix;
-use crate::metric::Metric;
 use crate::shard::BundleShard;
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// The most queries that share a scan. More would save little, because so many already share what a block
 /// costs to fetch, and they wait for each other.
@@ -28,12 +28,12 @@ pub fn dense_top_k(
     shard: &BundleShard,
     matrix: &str,
     query: &[f32],
-    metric: Metric,
+    measure: VectorMeasure,
     params: &SearchParams<'_>,
     scratch: &mut SearchScratch,
 ) -> Result<Vec<Hit>, SearchError> {
     scratch.strategy = None;
-    let search = DenseSearch::new(shard, matrix, metric)?;
+    let search = DenseSearch::new(shard, matrix, measure)?;
     let dense_query = DenseQuery { vector: query, params: *params };
     let Some(strategy) = search.choose(&dense_query)? else { return Ok(Vec::new()) };
     let found = search.search(&dense_query, strategy, scratch)?;
@@ -50,16 +50,16 @@ pub fn costs_of_strategies(
     shard: &BundleShard,
     matrix: &str,
     query: &[f32],
-    metric: Metric,
+    measure: VectorMeasure,
     params: &SearchParams<'_>,
 ) -> Result<Vec<(DenseStrategy, f64)>, SearchError> {
-    let search = DenseSearch::new(shard, matrix, metric)?;
+    let search = DenseSearch::new(shard, matrix, measure)?;
     if search.choose(&DenseQuery { vector: query, params: *params })?.is_none() {
         return Ok(Vec::new());
     }
     let plain = search.matrix.cells().is_some() && is_plain(query);
     let allowed = params.allowed(search.matrix.rows());
-    Ok(plan::strategies(search.matrix, metric, params, allowed, plain)
+    Ok(plan::strategies(search.matrix, measure, params, allowed, plain)
         .into_iter()
         .flatten()
         .collect())
@@ -71,11 +71,11 @@ pub fn costs_of_strategies(
 pub fn dense_top_k_each(
     shard: &BundleShard,
     matrix: &str,
-    metric: Metric,
+    measure: VectorMeasure,
     queries: &[DenseQuery<'_>],
     scratch: &mut SearchScratch,
 ) -> Vec<Result<DenseHits, SearchError>> {
-    let search = match DenseSearch::new(shard, matrix, metric) {
+    let search = match DenseSearch::new(shard, matrix, measure) {
         Ok(search) => search,
         Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
     };
@@ -106,25 +106,29 @@ pub fn dense_top_k_each(
     answers
 }
 
-/// A matrix and a metric to search by, with the ordinals of the rows.
+/// A matrix and a measure to search by, with the ordinals of the rows.
 struct DenseSearch<'a> {
     matrix: &'a DenseMatrix,
     ordinals: &'a [u32],
-    metric: Metric,
+    measure: VectorMeasure,
 }
 
 impl<'a> DenseSearch<'a> {
-    fn new(shard: &'a BundleShard, name: &str, metric: Metric) -> Result<Self, SearchError> {
+    fn new(
+        shard: &'a BundleShard,
+        name: &str,
+        measure: VectorMeasure,
+    ) -> Result<Self, SearchError> {
         let matrix = shard.dense(name)?;
-        Ok(Self { matrix, ordinals: shard.ids(matrix.entity()).ordinals(), metric })
+        Ok(Self { matrix, ordinals: shard.ids(matrix.entity()).ordinals(), measure })
     }
 
     fn target<'q>(&self, query: &'q [f32]) -> Target<'q>
     where
         'a: 'q,
     {
-        let Self { matrix, ordinals, metric } = *self;
-        Target { dense: matrix.view(), ordinals, query, metric }
+        let Self { matrix, ordinals, measure } = *self;
+        Target { dense: matrix.view(), ordinals, query, measure }
     }
 
     fn pass<'q>(&self, query: &'q DenseQuery<'_>, lane: &'q mut Lane) -> Pass<'q>
@@ -137,7 +141,7 @@ impl<'a> DenseSearch<'a> {
     /// Checks a query and chooses a strategy that the matrix has what it needs for; none if there is
     /// nothing to search.
     fn choose(&self, query: &DenseQuery<'_>) -> Result<Option<DenseStrategy>, SearchError> {
-        let Self { matrix, metric, .. } = *self;
+        let Self { matrix, measure, .. } = *self;
         let DenseQuery { vector, params } = query;
         if vector.len() != matrix.rank() {
             let (expected, found) = (matrix.rank(), vector.len());
@@ -152,8 +156,8 @@ impl<'a> DenseSearch<'a> {
             return Ok(None);
         }
         let plain = matrix.cells().is_some() && is_plain(vector);
-        let walkable = matrix.graph().is_some() && metric == Metric::InnerProduct;
-        let choose = || plan::choose(matrix, metric, params, allowed, plain);
+        let walkable = matrix.graph().is_some() && measure == VectorMeasure::InnerProduct;
+        let choose = || plan::choose(matrix, measure, params, allowed, plain);
         Ok(Some(match params.strategy.unwrap_or_else(choose) {
             strategy @ (DenseStrategy::Cells(_) | DenseStrategy::ExactCells) if plain => strategy,
             strategy @ DenseStrategy::Graph { .. } if walkable => strategy,

@@ -1,4 +1,4 @@
-//! Chooses a search strategy: by rows, results wanted, metric, and how many rows a filter leaves.
+//! Chooses a search strategy: by rows, results wanted, measure, and how many rows a filter leaves.
 
 use super::cost;
 use super::query::SearchParams;
@@ -6,7 +6,7 @@ use super::strategy::DenseStrategy;
 use crate::matrix::cells::{Care, Cells, TUNED_COUNTS, Tuned};
 use crate::matrix::dense::DenseMatrix;
 use crate::matrix::graph::{FrozenGraph, MAX_EF};
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// An exact answer that costs no more than this, in nanoseconds, is taken: the rest of a request costs
 /// more, and nothing is gained by missing some rows.
@@ -20,12 +20,12 @@ const MIN_WALK_SHARE: f64 = 0.2;
 /// The strategy that costs least, for a query that cells can be searched with, or that they can't.
 pub(super) fn choose(
     matrix: &DenseMatrix,
-    metric: Metric,
+    measure: VectorMeasure,
     params: &SearchParams<'_>,
     allowed: usize,
     plain: bool,
 ) -> DenseStrategy {
-    let [scan, exact, cells, graph] = strategies(matrix, metric, params, allowed, plain);
+    let [scan, exact, cells, graph] = strategies(matrix, measure, params, allowed, plain);
     let cheapest_exact = cheaper(scan.unwrap_or((DenseStrategy::Scan, f64::INFINITY)), exact);
     if params.exact || cheapest_exact.1 <= CHEAP {
         return cheapest_exact.0;
@@ -48,7 +48,7 @@ fn cheaper(
 /// as many cells as it takes to be exact, cells, the graph.
 pub(super) fn strategies(
     matrix: &DenseMatrix,
-    metric: Metric,
+    measure: VectorMeasure,
     params: &SearchParams<'_>,
     allowed: usize,
     plain: bool,
@@ -58,14 +58,15 @@ pub(super) fn strategies(
     let wanted = wanted_among(params, allowed, rows);
     let scan = (DenseStrategy::Scan, cost::of_scan(rows, allowed, params.count, matrix.rank()));
     let care = if allowed < rows { Care::Filtered } else { Care::Usual };
-    let tuned = cells.map(|cells| tuned_for(cells, (metric, care), params.count, wanted));
+    let tuned = cells.map(|cells| tuned_for(cells, (measure, care), params.count, wanted));
     let exact = tuned.map(|tuned| (DenseStrategy::ExactCells, tuned.exact_cost));
     let cells = tuned.and_then(|tuned| Some((DenseStrategy::Cells(tuned.effort?), tuned.cost)));
-    let graph = matrix.graph().filter(|_| metric == Metric::InnerProduct).and_then(|graph| {
-        let (width, thorough) = walk(graph, wanted, allowed, rows)?;
-        let cost = cost::of_walk(width, graph.links(), matrix.rank());
-        Some((DenseStrategy::Graph { width, thorough }, cost))
-    });
+    let graph =
+        matrix.graph().filter(|_| measure == VectorMeasure::InnerProduct).and_then(|graph| {
+            let (width, thorough) = walk(graph, wanted, allowed, rows)?;
+            let cost = cost::of_walk(width, graph.links(), matrix.rank());
+            Some((DenseStrategy::Graph { width, thorough }, cost))
+        });
     [Some(scan), exact, cells, graph]
 }
 
@@ -78,7 +79,7 @@ fn wanted_among(params: &SearchParams<'_>, allowed: usize, rows: usize) -> usize
 
 /// The effort for `count` results, and what it costs to find them among the best `wanted`: on a line
 /// between what was measured, in proportion beyond.
-fn tuned_for(cells: &Cells, of: (Metric, Care), count: usize, wanted: usize) -> Tuned {
+fn tuned_for(cells: &Cells, of: (VectorMeasure, Care), count: usize, wanted: usize) -> Tuned {
     let tuning = cells.tuning(of.0, of.1);
     let at = |count: usize| {
         let next = TUNED_COUNTS.iter().position(|&tuned| count <= tuned);

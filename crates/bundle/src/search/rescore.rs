@@ -6,7 +6,7 @@ use crate::error::SearchError;
 use crate::kernels::dot_gather;
 use crate::matrix::coarse::CoarseQuery;
 use crate::matrix::dense::{DenseView, norm_f64};
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// Rows that are at least scored between two looks at the bar, where that may spare the rest.
 const GROUP: usize = 64;
@@ -17,7 +17,7 @@ pub(crate) struct Target<'a> {
     pub(crate) dense: DenseView<'a>,
     pub(crate) ordinals: &'a [u32],
     pub(crate) query: &'a [f32],
-    pub(crate) metric: Metric,
+    pub(crate) measure: VectorMeasure,
 }
 
 /// The query as rows are scored with, and the memory for it.
@@ -71,18 +71,18 @@ impl Rescorer {
 
     /// The vector that rows are multiplied by.
     pub(crate) fn vector<'a>(&'a self, target: Target<'a>) -> &'a [f32] {
-        match target.metric {
-            Metric::InnerProduct => target.query,
-            Metric::Cosine => &self.unit,
+        match target.measure {
+            VectorMeasure::InnerProduct => target.query,
+            VectorMeasure::Cosine => &self.unit,
         }
     }
 
     /// The score that a row needs to be among the results, for a query of length 1.
     #[inline]
-    pub(crate) fn bar(&self, top: &Top, metric: Metric) -> f32 {
-        match metric {
-            Metric::InnerProduct => (f64::from(top.threshold()) / self.length) as f32,
-            Metric::Cosine => top.threshold(),
+    pub(crate) fn bar(&self, top: &Top, measure: VectorMeasure) -> f32 {
+        match measure {
+            VectorMeasure::InnerProduct => (f64::from(top.threshold()) / self.length) as f32,
+            VectorMeasure::Cosine => top.threshold(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Rescorer {
         self.bound_candidates(target, ids, &mut candidates);
         let mut offered = Offered { read: 0, worst: f32::INFINITY };
         loop {
-            let bar = ordered(self.bar(top, target.metric));
+            let bar = ordered(self.bar(top, target.measure));
             candidates.retain(|&candidate| (candidate >> 32) as u32 >= bar);
             if candidates.is_empty() {
                 break;
@@ -125,16 +125,16 @@ impl Rescorer {
 
     /// Scores all of these rows and offers them; the worst of their scores.
     fn read(&mut self, target: Target<'_>, ids: &[u32], top: &mut Top) -> Result<f32, SearchError> {
-        let Target { dense, ordinals, query, metric } = target;
+        let Target { dense, ordinals, query, measure } = target;
         let mut worst = f32::INFINITY;
         let mut scores = std::mem::take(&mut self.scores);
         scores.clear();
         scores.resize(ids.len(), 0.0);
         dot_gather(self.vector(target), dense.values, ids, &mut scores);
         for (&row, score) in ids.iter().zip(&mut scores) {
-            *score = score_of_product(dense, row, *score, metric);
+            *score = score_of_product(dense, row, *score, measure);
             if !score.is_finite() {
-                *score = exact_score(dense, row, query, self.length, metric)?;
+                *score = exact_score(dense, row, query, self.length, measure)?;
             }
             worst = worst.min(*score);
         }
@@ -145,14 +145,14 @@ impl Rescorer {
 
     /// Makes candidates of these rows: the upper bounds by their coarse rows, and the rows.
     fn bound_candidates(&mut self, target: Target<'_>, ids: &[u32], candidates: &mut Vec<u64>) {
-        let Target { dense, metric, .. } = target;
+        let Target { dense, measure, .. } = target;
         candidates.clear();
         let Some(coarse) = dense.coarse else { return };
         self.coarse.bounds(coarse, ids, &mut self.bounds);
         candidates.extend(ids.iter().zip(&self.bounds).map(|(&row, &bound)| {
-            let score_bound = match metric {
-                Metric::InnerProduct => bound,
-                Metric::Cosine => {
+            let score_bound = match measure {
+                VectorMeasure::InnerProduct => bound,
+                VectorMeasure::Cosine => {
                     let inverse = dense.inverse_norms[row as usize];
                     // A length without an inverse has no bound.
                     if inverse.is_finite() { bound * inverse } else { f32::INFINITY }

@@ -14,7 +14,7 @@ use crate::bitmap::bits;
 use crate::error::SearchError;
 use crate::kernels::dot_rows;
 use crate::matrix::dense::BLOCK_ROWS;
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// Blocks between two looks at the cancel flags, over all queries: 4,096 rows, some tens of microseconds.
 const BLOCKS_A_CHECK: usize = 32;
@@ -70,9 +70,9 @@ impl<'a> Pass<'a> {
     fn block(&mut self, block: usize, longest: f32) -> Result<(), SearchError> {
         let Self { target, params, lane: Lane { top, rescorer, ids }, .. } = self;
         let target = *target;
-        let Target { dense, ordinals, query, metric } = target;
+        let Target { dense, ordinals, query, measure } = target;
         let (rank, rows, length) = (dense.rank, dense.rows(), rescorer.length());
-        if metric == Metric::InnerProduct {
+        if measure == VectorMeasure::InnerProduct {
             // What rounding may add to a score that was computed in f32, relative to |q|·|r|; twice over.
             let slack = 1.0 + (rank / 32 + 8) as f64 * f64::from(f32::EPSILON);
             let bound = length * f64::from(longest) * slack + f64::from(f32::MIN_POSITIVE);
@@ -106,12 +106,12 @@ impl<'a> Pass<'a> {
         let block_rows = &dense.values[first * rank..(first + here) * rank];
         dot_rows(rescorer.vector(target), block_rows, &mut scores[..here]);
         for (row, &product) in (first as u32..).zip(&scores[..here]) {
-            let mut score = score_of_product(dense, row, product, metric);
+            let mut score = score_of_product(dense, row, product, measure);
             if score < top.threshold() {
                 continue;
             }
             if !score.is_finite() {
-                score = exact_score(dense, row, query, length, metric)?;
+                score = exact_score(dense, row, query, length, measure)?;
             }
             if params.exclude_rows.binary_search(&row).is_err() {
                 top.offer(row, ordinals[row as usize], score);

@@ -3,7 +3,7 @@
 use crate::error::SearchError;
 use crate::kernels::dot_f64;
 use crate::matrix::dense::{DenseView, norm_f64};
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// The score of a row, given its inner product with the query (of length 1, for cosine); not finite
 /// where double precision has to decide.
@@ -12,11 +12,11 @@ pub(super) fn score_of_product(
     dense: DenseView<'_>,
     row: u32,
     product: f32,
-    metric: Metric,
+    measure: VectorMeasure,
 ) -> f32 {
-    match metric {
-        Metric::InnerProduct => product,
-        Metric::Cosine => product * dense.inverse_norms[row as usize],
+    match measure {
+        VectorMeasure::InnerProduct => product,
+        VectorMeasure::Cosine => product * dense.inverse_norms[row as usize],
     }
 }
 
@@ -27,13 +27,13 @@ pub(super) fn exact_score(
     row: u32,
     query: &[f32],
     length: f64,
-    metric: Metric,
+    measure: VectorMeasure,
 ) -> Result<f32, SearchError> {
     let vector = dense.row(row);
     let product = dot_f64(query, vector);
-    let score = match metric {
-        Metric::InnerProduct => product,
-        Metric::Cosine => {
+    let score = match measure {
+        VectorMeasure::InnerProduct => product,
+        VectorMeasure::Cosine => {
             let lengths = length * norm_f64(vector);
             if lengths == 0.0 { 0.0 } else { product / lengths }
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::error::SearchError;
 use crate::matrix::dense::DenseView;
 use crate::matrix::graph::{GraphParts, NONE, Shape};
-use crate::metric::Metric;
+use marquee_core::model::interpreter::VectorMeasure;
 
 fn of_rank_1(values: &[f32]) -> DenseView<'_> {
     DenseView { name: "one", values, rank: 1, inverse_norms: &[], coarse: None }
@@ -68,8 +68,8 @@ fn a_scan_looks_at_every_flag_and_one_that_is_raised_stops_no_other() {
     let params = [&raised, &never].map(|cancel| SearchParams::new(1, cancel));
     let inverse_norms: Vec<f32> = values.iter().map(|value| 1.0 / value).collect();
     let dense = DenseView { inverse_norms: &inverse_norms, ..of_rank_1(&values) };
-    let metric = Metric::InnerProduct;
-    let target = Target { dense, ordinals: &ordinals, query: &[1.0], metric };
+    let measure = VectorMeasure::InnerProduct;
+    let target = Target { dense, ordinals: &ordinals, query: &[1.0], measure };
     let mut lanes = Vec::new();
     let lanes = scan::Lane::some(&mut lanes, params.len());
     let pass = |(params, lane)| scan::Pass::new(target, params, lane);

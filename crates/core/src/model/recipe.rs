@@ -143,7 +143,8 @@ pub enum Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The sparse matrix terms × items: coefficients of a regression of what users like on their
-    /// attributes, and of what all users like, the row of [`EVERYBODY`](crate::model::term::EVERYBODY).
+    /// attributes, and of what all users like, the row of
+    /// [`ALL_USERS_TERM`](crate::model::term::ALL_USERS_TERM).
     pub matrix: String,
     /// The sparse matrix users × terms to look up: what was known of users at training.
     pub users: String,

@@ -8,7 +8,7 @@ use crate::bounds::{MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_ID_
 use crate::id::IdError;
 
 /// The term that every user has. It alone says nothing of a user.
-pub const EVERYBODY: &str = "user:";
+pub const ALL_USERS_TERM: &str = "user:";
 /// Characters of the shortest word: single letters say nothing.
 const MIN_WORD_CHARS: usize = 2;
 /// The prefix of the terms of words.
@@ -55,7 +55,7 @@ pub fn of_attribute(name: &str, value: &str) -> Option<String> {
         None => lower_value,
     };
     // Lower case may be longer; what no longer fits can't have been trained either.
-    let term = format!("{EVERYBODY}{lower_name}={group}");
+    let term = format!("{ALL_USERS_TERM}{lower_name}={group}");
     (term.len() <= MAX_ID_BYTES).then_some(term)
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::log::Step;
+use crate::log::WriteStep;
 use marquee_core::event::EventType;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -101,7 +101,7 @@ async fn under_an_interval_it_is_synced_without_new_events_and_a_failure_is_logg
     let mut settings = EventSettings::new(dir.path());
     settings.log.fsync = crate::Fsync::IntervalMs(5);
     settings.log.faults = Some(Arc::new(move |step| {
-        let fails = step == Step::Sync && counted.fetch_add(1, Ordering::AcqRel) == 1;
+        let fails = step == WriteStep::Sync && counted.fetch_add(1, Ordering::AcqRel) == 1;
         if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
     }));
     let log = EventLog::open(settings).expect("opens");
@@ -125,7 +125,7 @@ fn held(directory: &Path) -> (EventLog, Arc<AtomicBool>, Arc<AtomicUsize>) {
     let (gate, counted) = (Arc::clone(&open), Arc::clone(&syncs));
     let mut settings = EventSettings::new(directory);
     settings.log.faults = Some(Arc::new(move |step| {
-        if step == Step::Sync {
+        if step == WriteStep::Sync {
             counted.fetch_add(1, Ordering::AcqRel);
             while !gate.load(Ordering::Acquire) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -204,7 +204,7 @@ async fn a_failed_disk_acknowledges_nothing_not_even_duplicates() {
     let failing = Arc::clone(&fails);
     let mut settings = EventSettings::new(dir.path());
     settings.log.faults = Some(Arc::new(move |step| {
-        let fails = step == Step::Sync && failing.load(Ordering::Acquire);
+        let fails = step == WriteStep::Sync && failing.load(Ordering::Acquire);
         if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
     }));
     let log = EventLog::open(settings).expect("opens");

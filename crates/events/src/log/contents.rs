@@ -17,9 +17,9 @@ pub enum Fsync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Contents {
-    /// Accepted [events](crate::StoredEvent).
+    /// [Events](crate::StoredEvent) that were accepted.
     Events = 1,
-    /// [Events in quarantine](crate::Quarantined).
+    /// [Events in quarantine](crate::Quarantined), each with the reason.
     Quarantine = 2,
     /// [Exposures](crate::Exposure) of answers.
     Exposures = 3,

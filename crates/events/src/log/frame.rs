@@ -38,7 +38,7 @@ impl Frame {
         self.records
     }
 
-    /// Bytes on disk.
+    /// The bytes that the frame takes on disk, its header among them.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }

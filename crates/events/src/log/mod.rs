@@ -45,6 +45,6 @@ mod writer;
 pub use contents::{Contents, Fsync};
 pub use error::LogError;
 pub use frame::{Frame, MAX_FRAME_BYTES};
-pub use options::{Faults, LogOptions, Step};
+pub use options::{Faults, LogOptions, WriteStep};
 pub use reader::{LogReader, Position};
 pub use writer::LogWriter;

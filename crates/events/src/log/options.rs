@@ -24,14 +24,14 @@ pub struct LogOptions {
 }
 
 /// What a test lets go wrong, or wait.
-pub type Faults = Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
+pub type Faults = Arc<dyn Fn(WriteStep) -> std::io::Result<()> + Send + Sync>;
 
 /// What a writer is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Writes a commit.
+pub enum WriteStep {
+    /// Writes the frames of a commit into the segment.
     Write,
-    /// Syncs what was written.
+    /// Syncs the segment's file to disk.
     Sync,
 }
 

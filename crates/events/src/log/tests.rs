@@ -254,7 +254,7 @@ fn one_writer_at_a_time_and_of_one_kind() {
 
 #[test]
 fn a_failed_disk_is_not_believed_again_until_the_log_is_opened_anew() {
-    for failing in [Step::Write, Step::Sync] {
+    for failing in [WriteStep::Write, WriteStep::Sync] {
         let dir = tempfile::tempdir().expect("a directory");
         let calls = Arc::new(AtomicUsize::new(0));
         let faults: Faults = Arc::new(move |step| {
@@ -287,7 +287,7 @@ fn the_policy_says_when_it_is_synced() {
         let syncs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&syncs);
         let faults: Faults = Arc::new(move |step| {
-            counted.fetch_add(usize::from(step == Step::Sync), Ordering::Relaxed);
+            counted.fetch_add(usize::from(step == WriteStep::Sync), Ordering::Relaxed);
             Ok(())
         });
         let options = LogOptions { fsync, faults: Some(faults), ..options(dir.path()) };

@@ -3,7 +3,7 @@
 use super::contents::Fsync;
 use super::error::LogError;
 use super::frame::{Frame, MAX_FRAME_BYTES};
-use super::options::{LogOptions, Step};
+use super::options::{LogOptions, WriteStep};
 use super::reader::SegmentReader;
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use fs_err as fs;
@@ -127,7 +127,7 @@ impl LogWriter {
         if is_begun && self.at + frame.len() as u64 > self.options.segment_bytes {
             self.rotate()?;
         }
-        self.check_fault(Step::Write)?;
+        self.check_fault(WriteStep::Write)?;
         let bytes = frame.seal(self.next);
         self.file.write_all(bytes)?;
         self.at += bytes.len() as u64;
@@ -161,14 +161,14 @@ impl LogWriter {
 
     fn sync_now(&mut self) -> Result<(), LogError> {
         if self.unsynced_since.is_some() {
-            self.check_fault(Step::Sync)?;
+            self.check_fault(WriteStep::Sync)?;
             self.file.sync_data()?;
             self.unsynced_since = None;
         }
         Ok(())
     }
 
-    fn check_fault(&self, step: Step) -> std::io::Result<()> {
+    fn check_fault(&self, step: WriteStep) -> std::io::Result<()> {
         match &self.options.faults {
             Some(faults) => faults(step),
             None => Ok(()),

@@ -1,7 +1,7 @@
 //! What the checked requests of all RPCs have in common: [`RankingRequest`].
 
 use marquee_core::bounds::MAX_RANK_ITEMS;
-use marquee_core::model::term::EVERYBODY;
+use marquee_core::model::term::ALL_USERS_TERM;
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::convert::filter::Filter;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ pub(crate) struct RankingRequest {
     pub(crate) recent_item_ids: Vec<String>,
     /// So many of these, the first, are of recorded events: seen, as the user's history is.
     pub(crate) recorded_items: usize,
-    /// The attributes of the user, [`EVERYBODY`] first if there are any; or the words of the text.
+    /// The attributes of the user, [`ALL_USERS_TERM`] first if there are any; or the words of the text.
     pub(crate) terms: Vec<String>,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
@@ -85,7 +85,7 @@ impl From<Recommend> for RankingRequest {
             min_coverage,
             attributes,
         } = request;
-        let of_all_users = (!attributes.is_empty()).then(|| EVERYBODY.to_owned());
+        let of_all_users = (!attributes.is_empty()).then(|| ALL_USERS_TERM.to_owned());
         Self {
             subject: Subject::User(user_id),
             surface,

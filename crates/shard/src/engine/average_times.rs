@@ -5,7 +5,7 @@
 
 use super::query::Operation;
 use crate::pool::AverageTime;
-use marquee_bundle::{MAX_SEARCH_COUNT, Metric};
+use marquee_bundle::{MAX_SEARCH_COUNT, VectorMeasure};
 
 /// Classes of result counts: each has the counts that share the power of two below them.
 const COUNT_CLASSES: usize = MAX_SEARCH_COUNT.ilog2() as usize + 1;
@@ -29,8 +29,8 @@ impl AverageTimes {
     /// The time that one search for `count` results takes.
     pub(super) fn search(&self, operation: Operation, count: usize) -> &AverageTime {
         let kind = match operation {
-            Operation::DenseTopK(Metric::InnerProduct) => 0,
-            Operation::DenseTopK(Metric::Cosine) => 1,
+            Operation::DenseTopK(VectorMeasure::InnerProduct) => 0,
+            Operation::DenseTopK(VectorMeasure::Cosine) => 1,
             Operation::RowSum => 2,
         };
         // Requests with other counts are refused before.
@@ -46,12 +46,12 @@ mod tests {
     #[test]
     fn searches_of_other_kinds_and_sizes_do_not_count() {
         let times = AverageTimes::default();
-        let inner_product = Operation::DenseTopK(Metric::InnerProduct);
+        let inner_product = Operation::DenseTopK(VectorMeasure::InnerProduct);
         times.search(inner_product, 100).record(Duration::from_micros(7));
         assert_eq!(times.search(inner_product, 120).expected(), Some(Duration::from_micros(7)));
         assert_eq!(times.search(inner_product, 10).expected(), None);
         assert_eq!(times.search(inner_product, MAX_SEARCH_COUNT).expected(), None);
-        assert_eq!(times.search(Operation::DenseTopK(Metric::Cosine), 100).expected(), None);
+        assert_eq!(times.search(Operation::DenseTopK(VectorMeasure::Cosine), 100).expected(), None);
         assert_eq!(times.search(Operation::RowSum, 100).expected(), None);
         assert_eq!(times.lookup().expected(), None);
     }

@@ -17,7 +17,7 @@ impl SharedFilter {
         Self { spec, rows: (0..shards).map(|_| OnceLock::new()).collect() }
     }
 
-    /// What it allows.
+    /// Which rows the filter allows.
     pub(super) fn spec(&self) -> &FilterSpec {
         &self.spec
     }

@@ -37,7 +37,7 @@ pub(crate) struct Lookup {
 struct PlacedLookup {
     entity: Entity,
     replicas: Vec<Arc<ServingReplica>>,
-    /// Ids, then ordinals.
+    /// The keys to look up: all ids, then all ordinals.
     keys: Vec<PlacedKey>,
     /// How many of the keys are ids.
     ids: usize,

@@ -5,7 +5,7 @@
 //! node ([`super::lookup::Lookup::place`], [`super::search::Search::place`]).
 
 use bytes::Bytes;
-use marquee_bundle::{Entity, FilterSpec, Metric};
+use marquee_bundle::{Entity, FilterSpec, VectorMeasure};
 use marquee_core::id::ModelVersion;
 use marquee_core::ranking::strategy::SearchStrategy;
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ pub(crate) struct SearchSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// The best rows of a dense matrix for a vector.
-    DenseTopK(Metric),
+    DenseTopK(VectorMeasure),
     /// The best columns of a weighted sum of sparse rows.
     RowSum,
 }

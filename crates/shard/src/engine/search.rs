@@ -40,7 +40,7 @@ pub(crate) struct Search {
 
 /// One [`SearchSpec`] and its replicas.
 struct PlacedSearch {
-    /// Such as `ops[0]`.
+    /// The path of the operation in the request, such as `ops[0]`, for messages.
     field: String,
     replicas: Vec<Arc<ServingReplica>>,
     matrix: String,
@@ -286,8 +286,8 @@ impl PlacedSearch {
     ) -> Vec<ShardHits> {
         let mut answers = Vec::with_capacity(queries.len());
         match self.operation {
-            Operation::DenseTopK(metric) => {
-                for answer in dense_top_k_each(shard, &self.matrix, metric, dense, scratch) {
+            Operation::DenseTopK(measure) => {
+                for answer in dense_top_k_each(shard, &self.matrix, measure, dense, scratch) {
                     answers.push(answer.map(|DenseHits { hits, strategy }| {
                         (hits, strategy.map(strategy_of_dense))
                     }));

@@ -6,8 +6,8 @@
 //! them is refused before it is AVAILABLE, and not when the first caller needs it.
 
 use marquee_bundle::{
-    BundleShard, CancelFlag, DenseMatrix, Entity, Manifest, MatrixLayout, Metric, Partition,
-    SearchError, SearchParams, SearchScratch, dense_top_k, sparse_row_sum,
+    BundleShard, CancelFlag, DenseMatrix, Entity, Manifest, MatrixLayout, Partition, SearchError,
+    SearchParams, SearchScratch, VectorMeasure, dense_top_k, sparse_row_sum,
 };
 
 /// Queries for each matrix: enough to walk its graph from many sides, within a few milliseconds.
@@ -53,10 +53,11 @@ pub(super) fn warm(shard: &BundleShard, manifest: &Manifest) -> Result<(), WarmE
                     Entity::User | Entity::Term => None,
                 };
                 let queries = users.unwrap_or(searched);
-                for (metric, from) in [(Metric::InnerProduct, queries), (Metric::Cosine, searched)]
+                for (measure, from) in
+                    [(VectorMeasure::InnerProduct, queries), (VectorMeasure::Cosine, searched)]
                 {
                     for row in sample(from.rows()) {
-                        dense_top_k(shard, name, from.row(row), metric, &params, &mut scratch)
+                        dense_top_k(shard, name, from.row(row), measure, &params, &mut scratch)
                             .map_err(failed)?;
                     }
                 }

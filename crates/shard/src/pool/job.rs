@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// The outputs of all units, in order, or the error of the first that failed.
 type JobOutcome<W> = Result<Vec<<W as Work>::Output>, RequestError>;
 
-/// An admitted request.
+/// A request that was admitted and waits for a thread or runs.
 pub(super) struct Job<W: Work> {
     work: W,
     units: usize,

@@ -8,7 +8,7 @@ use crate::engine::query::{
     SearchSpec,
 };
 use crate::error::RequestError;
-use marquee_bundle::{MAX_SEARCH_COUNT, Metric};
+use marquee_bundle::{MAX_SEARCH_COUNT, VectorMeasure};
 use marquee_core::bounds::{
     MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MAX_RANK_ITEMS,
 };
@@ -50,8 +50,8 @@ fn parse_op(field: String, op: SearchOp) -> Result<SearchSpec, RequestError> {
     let SearchOp { version, shards, matrix, operation, queries, filters, deny_lists } = op;
     let version = parse_version(&field, version)?;
     let operation = match wire::Operation::try_from(operation) {
-        Ok(wire::Operation::DenseInnerProduct) => Operation::DenseTopK(Metric::InnerProduct),
-        Ok(wire::Operation::DenseCosine) => Operation::DenseTopK(Metric::Cosine),
+        Ok(wire::Operation::DenseInnerProduct) => Operation::DenseTopK(VectorMeasure::InnerProduct),
+        Ok(wire::Operation::DenseCosine) => Operation::DenseTopK(VectorMeasure::Cosine),
         Ok(wire::Operation::SparseRowSum) => Operation::RowSum,
         Ok(wire::Operation::Unspecified) | Err(_) => {
             let reason = format!("{operation} is no operation");

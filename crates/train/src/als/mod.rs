@@ -68,9 +68,9 @@ pub struct AlsOptions {
 pub struct Factors {
     /// Components of a vector.
     pub rank: usize,
-    /// users × rank.
+    /// The users' factors, row-major, users × rank.
     pub users: Vec<f32>,
-    /// items × rank.
+    /// The items' factors, row-major, items × rank.
     pub items: Vec<f32>,
 }
 

@@ -5,7 +5,7 @@ use super::lists::{Evaluator, ListReport};
 use super::metrics::Metrics;
 use super::per_user::PerUser;
 use crate::error::TrainError;
-use crate::family::Part;
+use crate::family::TrainedPart;
 use crate::family::score::{KnownUser, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::model::recipe::Recipe;
@@ -88,16 +88,16 @@ impl Ranked {
             .iter()
             .map(|user| gather.user(user))
             .collect::<Result<Vec<Option<KnownUser>>, TrainError>>()?;
-        let unknown_users = known.iter().filter(|asker| asker.is_none()).count();
-        let askers: Vec<KnownUser> = known.into_iter().map(Option::unwrap_or_default).collect();
-        let names = |part: &Part| -> Vec<Vec<String>> {
-            let lists = Ranker::new(part, &popularity).lists(&askers, evaluator.cutoff());
+        let unknown_users = known.iter().filter(|user| user.is_none()).count();
+        let users: Vec<KnownUser> = known.into_iter().map(Option::unwrap_or_default).collect();
+        let names = |part: &TrainedPart| -> Vec<Vec<String>> {
+            let lists = Ranker::new(part, &popularity).lists(&users, evaluator.cutoff());
             let name = |&item: &u32| items[item as usize].to_owned();
             lists.iter().map(|list| list.iter().map(name).collect()).collect()
         };
         Ok(Self {
             lists: names(&gather.part()?),
-            popular: names(&Part::new(Recipe::Popularity)),
+            popular: names(&TrainedPart::new(Recipe::Popularity)),
             unknown_users,
         })
     }

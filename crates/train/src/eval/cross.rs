@@ -37,7 +37,7 @@ pub struct CrossValidation {
 /// A measure at a cut-off over the folds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FoldMean {
-    /// The measure.
+    /// What is averaged, such as the recall.
     pub metric: Measure,
     /// Recommendations of a user that count.
     pub cutoff: usize,
@@ -99,22 +99,26 @@ fn measure(
     let (rows, items, _) = over_catalogue(train.clone(), file, args.recommends_unseen_items());
     let part = args.model_config().train(&rows, &items, &args.training_options(), "")?;
     let place: HashMap<&str, u32> = rows.users.iter().map(String::as_str).zip(0..).collect();
-    // A user without a row to train on is unknown.
-    let asker = |id: &String| match place.get(id.as_str()) {
-        Some(&user) => part.askers(&rows, &[user], args.weight).pop().unwrap_or_default(),
-        None => KnownUser::default(),
-    };
     let evaluator = Evaluator::new(train.clone(), test.clone(), cutoffs.clone())?;
-    let askers: Vec<KnownUser> = evaluator.users().iter().map(asker).collect();
+    let mut known = Vec::with_capacity(evaluator.users().len());
+    for id in evaluator.users() {
+        // A user without a row to train on is unknown.
+        known.push(match place.get(id.as_str()) {
+            Some(&user) => part.known_users(&rows, &[user], args.weight).pop().unwrap_or_default(),
+            None => KnownUser::default(),
+        });
+    }
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
-    let lists = Ranker::new(&part, &popularity).lists(&askers, evaluator.cutoff());
-    let name = |&item: &u32| rows.items[item as usize].clone();
-    let lists: Vec<Vec<String>> =
-        lists.iter().map(|list| list.iter().map(name).collect()).collect();
-    evaluator.score(&lists)
+    let lists = Ranker::new(&part, &popularity).lists(&known, evaluator.cutoff());
+    evaluator.score(&with_ids(&lists, &rows.items))
 }
 
-/// Mean and standard error.
+/// The lists with the ids of their items in place of the indexes.
+fn with_ids(lists: &[Vec<u32>], ids: &[String]) -> Vec<Vec<String>> {
+    lists.iter().map(|list| list.iter().map(|&item| ids[item as usize].clone()).collect()).collect()
+}
+
+/// The mean of the values, and its standard error.
 fn mean_of(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;

@@ -1,7 +1,7 @@
 //! A bundle's matrices by ordinal, over all shards: as the trainer had them.
 
 use crate::error::TrainError;
-use crate::family::Part;
+use crate::family::TrainedPart;
 use crate::family::score::KnownUser;
 use marquee_bundle::{
     Bundle, BundleError, CsrInput, DenseInput, Entity, RowFormat, SearchError, SparseInput,
@@ -57,9 +57,9 @@ impl Gather<'_> {
     ///
     /// # Errors
     /// A bundle that lacks one.
-    pub(super) fn part(&self) -> Result<Part, TrainError> {
+    pub(super) fn part(&self) -> Result<TrainedPart, TrainError> {
         let recipe = &self.bundle.manifest().recipe;
-        let mut part = Part::new(recipe.clone());
+        let mut part = TrainedPart::new(recipe.clone());
         for (name, shape) in recipe.needs() {
             match shape {
                 Shape::Dense { entity, .. } => part.dense.push(self.dense(name, entity)?),

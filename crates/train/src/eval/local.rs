@@ -2,7 +2,7 @@
 
 use super::gather::Gather;
 use crate::error::TrainError;
-use crate::family::Part;
+use crate::family::TrainedPart;
 use crate::family::score::{KnownUser, Ranker};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::hash::shard_of;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// An open bundle whose parts can be asked. The index is not used.
 #[derive(Debug)]
 pub struct LocalModel {
-    part: Part,
+    part: TrainedPart,
     bundle: Bundle,
     items: Vec<String>,
     ordinals: HashMap<String, u32>,

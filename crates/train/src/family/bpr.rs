@@ -9,7 +9,7 @@
 
 use super::definition::{Family, TrainingInput};
 use super::mf::{mf_matrices, mf_recipe};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{FACTORS, ITERATIONS, LEARNING_RATE, REGULARIZATION};
 use crate::als::Factors;
 use crate::error::TrainError;
@@ -56,7 +56,7 @@ impl Family for Bpr {
         ]
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
@@ -82,7 +82,7 @@ impl BprSettings {
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, label, .. } = input;
     let settings = BprSettings::of(settings, options.seed);
     let factors = descend(rows, &settings, label);
@@ -90,7 +90,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         let problem = "factors are not finite: give a smaller --learning-rate";
         return Err(TrainError::Diverged(problem.into()));
     }
-    let mut part = Part::new(mf_recipe(None));
+    let mut part = TrainedPart::new(mf_recipe(None));
     part.dense = mf_matrices(factors, options.index.clone(), options.row_format);
     Ok(part
         .parameter("factors", settings.factors)

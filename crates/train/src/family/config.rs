@@ -1,7 +1,7 @@
 //! A family with its settings.
 
 use super::definition::{Member, TrainingInput, TrainingOptions};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::registry::ModelKind;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -11,9 +11,9 @@ use marquee_bundle::ItemRecord;
 /// A family and its settings, named as the flags of `marquee train` are; what is left out has its default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
-    /// The family.
+    /// The family that is trained.
     pub model: ModelKind,
-    /// Its settings.
+    /// The settings of the family that were given.
     pub settings: ModelSettings,
     /// The members of a hybrid, each with settings of its own; empty: all families that the data allow, with
     /// their defaults.
@@ -73,7 +73,7 @@ impl ModelConfig {
         items: &[ItemRecord],
         options: &TrainingOptions,
         label: &str,
-    ) -> Result<Part, TrainError> {
+    ) -> Result<TrainedPart, TrainError> {
         // Sums of dense algebra would depend on how many threads they are cut among.
         faer::set_global_parallelism(faer::Par::Seq);
         let members: Vec<Member> = match self.members.as_slice() {

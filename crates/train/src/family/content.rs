@@ -2,8 +2,8 @@
 //!
 //! An item's text is the words of its title and of its tags (genres are tags). Terms that at least two
 //! items have are weighed by `count · (1 + ln((1 + items) / (1 + items with it)))`, and the matrix items ×
-//! terms is cut to its largest singular values (`lsa`). A row of left singular vectors times singular values to the power of 3/4 is
-//! what an item is about.
+//! terms is cut to its largest singular values (`lsa`). A row of left singular vectors times singular values
+//! to the power of 3/4 is what an item is about.
 //!
 //! A power (Caron 2001, "Experiments with LSA scoring: optimal rank and basis"): with the values themselves
 //! the few strongest topics, which are the commonest genres and years, drown the others. Nothing is scaled to
@@ -24,7 +24,7 @@
 
 use super::definition::{Family, TrainingInput};
 use super::lsa::{Texts, Topics, is_described, top_terms};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{DECAY, FACTORS, require_times_of_decay};
 use crate::error::TrainError;
 use crate::history::history_of;
@@ -87,12 +87,12 @@ impl Family for Content {
         is_described(items)
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, items, settings, options, .. } = input;
     let Texts { words: terms, rarity, matrix } = Texts::of(items);
     if terms.is_empty() {
@@ -109,7 +109,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         .into_par_iter()
         .map(|user| topics_of_user(rows, user, &history, &data, rank))
         .collect();
-    let mut part = Part::new(Recipe::Content {
+    let mut part = TrainedPart::new(Recipe::Content {
         user_topics: USER_TOPICS.into(),
         item_topics: ITEM_TOPICS.into(),
         term_topics: Some(TERM_TOPICS.into()),

@@ -1,6 +1,6 @@
 //! What a family is: [`Family`], which each family's file implements, and what it is trained on.
 
-use super::part::Part;
+use super::part::TrainedPart;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::settings::{ModelSettings, SettingInfo};
@@ -47,7 +47,7 @@ pub(crate) trait Family: Sync {
     ///
     /// # Errors
     /// Data that the family can't be trained on, settings that don't suit them, numbers that diverge.
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError>;
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError>;
 }
 
 /// What a family is trained on, and with which settings.
@@ -69,7 +69,7 @@ pub(crate) struct TrainingInput<'a> {
 
 /// A family that a hybrid may blend, with its settings.
 pub(crate) struct Member {
-    /// The family.
+    /// The family of the member.
     pub(crate) family: &'static dyn Family,
     /// Its settings, which were checked.
     pub(crate) settings: ModelSettings,

@@ -12,7 +12,7 @@
 //! kept: what speaks against an item counts as well.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights};
 use super::sparse::{Entry, assemble, greatest, weights};
 use crate::csr::Csr;
@@ -65,7 +65,7 @@ impl Family for Ease {
         fits(rows)
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
@@ -75,7 +75,7 @@ fn fits(rows: &Interactions) -> bool {
     rows.users.len().min(rows.items.len()) <= MAX_SIDE
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, .. } = input;
     let history = history_weights(settings, &EASE_DECAY, &NEWEST, rows.has_times())?;
     let kept = settings.get(&NEIGHBOURS);
@@ -116,7 +116,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         stays += kept;
     }
     let matrix = assemble(rows_of_b.into_iter().map(|(row, ..)| row).collect());
-    let mut part = Part::new(Recipe::ItemRows { matrix: EASE.into(), history });
+    let mut part = TrainedPart::new(Recipe::ItemRows { matrix: EASE.into(), history });
     part.sparse.push(SparseInput { name: EASE.into(), shape: SparseShape::ITEM_ROWS, matrix });
     if total > 0.0 {
         let share = 100.0 * (total - stays) / total;
@@ -142,9 +142,9 @@ fn largest(entries: Vec<Entry>, count: usize) -> Vec<Entry> {
 
 /// `(XᵀX + λI)⁻¹`, by whichever side is smaller.
 struct Inverse {
-    /// users × items.
+    /// What each user had, users × items.
     users: Csr,
-    /// items × users.
+    /// Which users had each item, items × users.
     items: Csr,
     lambda: f64,
     /// Of the Gram matrix of users (`dual`) or of items.

@@ -11,7 +11,7 @@
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
 use super::definition::{Family, Member, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::score::{Ranker, Scored, scaled};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -59,14 +59,14 @@ impl Family for Hybrid {
         true
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let weights = heaviest(choose(input)?, MAX_BLEND_MEMBERS);
-    let mut part = Part::new(Recipe::Popularity);
+    let mut part = TrainedPart::new(Recipe::Popularity);
     let mut members = Vec::new();
     for (of, weight) in input.members.iter().zip(weights).filter(|(_, weight)| *weight > 0.0) {
         let member = train_member(of, input, input.rows)?;
@@ -96,7 +96,7 @@ fn train_member(
     member: &Member,
     input: TrainingInput<'_>,
     rows: &Interactions,
-) -> Result<Part, TrainError> {
+) -> Result<TrainedPart, TrainError> {
     member.family.train(TrainingInput { rows, settings: &member.settings, members: &[], ..input })
 }
 
@@ -131,8 +131,8 @@ fn choose(input: TrainingInput<'_>) -> Result<Vec<f64>, TrainError> {
     let mut lists = Vec::with_capacity(members.len());
     for member in members {
         let part = train_member(member, input, &train)?;
-        let askers = part.askers(&train, &users, options.weight);
-        lists.push(Ranker::new(&part, &popularity).leaf_lists(&askers, BLEND_DEPTH));
+        let known = part.known_users(&train, &users, options.weight);
+        lists.push(Ranker::new(&part, &popularity).leaf_lists(&known, BLEND_DEPTH));
     }
     let held_out_users: Vec<HeldOutUser> = users
         .par_iter()

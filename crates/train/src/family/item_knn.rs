@@ -14,7 +14,7 @@
 //! most similar others are kept, and a history's rows are summed.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, counts, greatest, product, weights};
 use crate::csr::Csr;
@@ -104,7 +104,7 @@ impl Family for ItemKnn {
         true
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
@@ -130,7 +130,7 @@ impl KnnSettings {
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, .. } = input;
     let history = history_weights(settings, &DECAY, &NEWEST, rows.has_times())?;
     let KnnSettings { similarity, shrinkage, bm25_k1: k1, bm25_b: b, neighbours } =
@@ -165,7 +165,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         };
         greatest(row.into_iter().filter_map(similar).collect(), neighbours)
     });
-    let mut part = Part::new(Recipe::ItemRows { matrix: ITEM_NEIGHBOURS.into(), history });
+    let mut part = TrainedPart::new(Recipe::ItemRows { matrix: ITEM_NEIGHBOURS.into(), history });
     part.sparse.push(SparseInput {
         name: ITEM_NEIGHBOURS.into(),
         shape: SparseShape::ITEM_ROWS,

@@ -6,7 +6,7 @@
 
 use super::cold_items;
 use super::definition::{Family, TrainingInput, TrainingOptions};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{FACTORS, ITERATIONS, REGULARIZATION};
 use crate::als::{AlsOptions, Factors, RegularizationScaling, fit, inverse_gram, scores};
 use crate::error::TrainError;
@@ -74,7 +74,7 @@ impl Family for Mf {
         true
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
@@ -122,7 +122,7 @@ impl AlsSettings {
     }
 
     /// The part with these settings among its parameters.
-    pub(super) fn noted_in(&self, part: Part) -> Part {
+    pub(super) fn noted_in(&self, part: TrainedPart) -> TrainedPart {
         part.parameter("factors", self.options.factors)
             .parameter("regularization", self.options.regularization)
             .parameter("regularization_scaling", choice_name(self.options.scaling))
@@ -132,7 +132,7 @@ impl AlsSettings {
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, items, settings, options, label, .. } = input;
     let als = AlsSettings::of(settings, options);
     let mut factors = als.factorise(rows, label)?;
@@ -144,7 +144,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         None
     };
     let folding = fold_in_matrix(&factors, &inverse);
-    let mut part = Part::new(mf_recipe(Some(FoldIn {
+    let mut part = TrainedPart::new(mf_recipe(Some(FoldIn {
         matrix: ITEM_FOLD_IN.into(),
         confidence: f64::from(als.alpha),
     })));

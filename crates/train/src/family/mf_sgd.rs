@@ -12,7 +12,7 @@
 
 use super::definition::{Family, TrainingInput};
 use super::mf::{mf_matrices, mf_recipe};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{FACTORS, ITERATIONS, LEARNING_RATE, REGULARIZATION};
 use crate::als::Factors;
 use crate::error::TrainError;
@@ -77,7 +77,7 @@ impl Family for MfSgd {
         ]
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
@@ -110,7 +110,7 @@ impl SgdSettings {
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, label, .. } = input;
     if !rows.has_values {
         let problem = "mf-sgd predicts values, and the interactions have none: name their column with --value-column, \
@@ -123,7 +123,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         let problem = "factors are not finite: give a smaller --learning-rate";
         return Err(TrainError::Diverged(problem.into()));
     }
-    let mut part = Part::new(mf_recipe(None));
+    let mut part = TrainedPart::new(mf_recipe(None));
     part.dense = mf_matrices(factors, options.index.clone(), options.row_format);
     part.notes
         .push(format!("mf-sgd: values are predicted with a root mean square error of {error:.4}"));

@@ -1,9 +1,10 @@
 //! The families of recommenders: what each is called, which settings it has, and how it is trained.
 //!
-//! A [`Family`](definition::Family) makes of a [`TrainingInput`](definition::TrainingInput) a [`Part`]: matrices by input index, and the recipe that
-//! turns them into scores. Its file has everything that is particular to it: name, help, settings with their
-//! bounds, defaults and search, and the trainer. The [`registry`] lists all families; the flags
-//! of `marquee train`, the config file, `marquee tune` and the members of a hybrid are made from it.
+//! A [`Family`](definition::Family) makes of a [`TrainingInput`](definition::TrainingInput) a
+//! [`TrainedPart`]: matrices by input index, and the recipe that turns them into scores. Its file has
+//! everything that is particular to it: name, help, settings with their bounds, defaults and search, and the
+//! trainer. The [`registry`] lists all families; the flags of `marquee train`, the config file, `marquee tune`
+//! and the members of a hybrid are made from it.
 //!
 //! Nothing else in the cluster knows of families; [`score`] executes the same
 //! recipes in memory, for the evaluation inside training and to fit the weights of a [`hybrid`].
@@ -65,5 +66,5 @@ pub(crate) use definition::TrainingOptions;
 pub(crate) use lsa::top_terms;
 pub use mf::{ITEM_FACTORS, USER_FACTORS};
 pub(crate) use mf::{mf_matrices, mf_recipe};
-pub(crate) use part::Part;
+pub(crate) use part::TrainedPart;
 pub use registry::ModelKind;

@@ -7,7 +7,7 @@ use marquee_core::model::recipe::Recipe;
 
 /// What a trained family adds to a bundle: its recipe, and matrices by index of users, items and terms.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct TrainedPart {
     /// How requests are answered from the matrices.
     pub(crate) recipe: Recipe,
     /// The dense matrices.
@@ -24,7 +24,7 @@ pub(crate) struct Part {
     pub(crate) notes: Vec<String>,
 }
 
-impl Part {
+impl TrainedPart {
     /// A part of this recipe without matrices.
     pub(crate) fn new(recipe: Recipe) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! The most popular items for all users: the counts of interactions, which every bundle has.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use crate::error::TrainError;
 use crate::settings::SettingInfo;
 use marquee_core::model::recipe::Recipe;
@@ -26,7 +26,7 @@ impl Family for Popularity {
         false
     }
 
-    fn train(&self, _input: TrainingInput<'_>) -> Result<Part, TrainError> {
-        Ok(Part::new(Recipe::Popularity))
+    fn train(&self, _input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
+        Ok(TrainedPart::new(Recipe::Popularity))
     }
 }

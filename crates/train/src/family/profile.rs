@@ -11,7 +11,7 @@
 //!
 //! Users who are described and have no interactions are in the bundle with their attributes.
 
-use super::part::Part;
+use super::part::TrainedPart;
 use super::sparse::{Entry, Sums, assemble, greatest};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -21,7 +21,7 @@ use faer::{Mat, Side};
 use marquee_bundle::{CsrInput, Entity, RowSpace, SparseInput, SparseShape};
 use marquee_core::id::compare_ids;
 use marquee_core::model::recipe::{Profile, Recipe};
-use marquee_core::model::term::EVERYBODY;
+use marquee_core::model::term::ALL_USERS_TERM;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,7 +32,7 @@ const USER_TERMS: &str = "user_terms";
 /// Λ of an attribute: one that so many users have is believed by half.
 const RIDGE: f64 = 10.0;
 /// Λ of what all users have: only so that there is an inverse.
-const RIDGE_OF_EVERYBODY: f64 = 1e-6;
+const RIDGE_OF_ALL_USERS: f64 = 1e-6;
 /// Users with interactions who must have an attribute: of one alone it would say what that one likes.
 const MIN_USERS: usize = 2;
 /// Attributes with their values that are kept, those that most users have: their Gram matrix is inverted.
@@ -47,10 +47,10 @@ const MIN_COEFFICIENT: f64 = 1e-9;
 /// # Errors
 /// No user with interactions has an attribute that another one has.
 pub(crate) fn with_profile(
-    part: Part,
+    part: TrainedPart,
     rows: Interactions,
     file: &UsersFile,
-) -> Result<(Part, Interactions), TrainError> {
+) -> Result<(TrainedPart, Interactions), TrainError> {
     let known: Vec<Option<&[String]>> =
         rows.users.iter().map(|id| file.users.get(id).map(Vec::as_slice)).collect();
     let terms = frequent_terms(&known);
@@ -89,7 +89,8 @@ pub(crate) fn with_profile(
     let new_users = users.len() - rows.users.len();
 
     let mut part = part.over_users(&place, users.len());
-    let first = part.add_terms(std::iter::once(EVERYBODY.to_owned()).chain(terms.iter().cloned()));
+    let first =
+        part.add_terms(std::iter::once(ALL_USERS_TERM.to_owned()).chain(terms.iter().cloned()));
     let of_users = users.iter().map(|id| {
         let numbers = numbers(file.users.get(id).map(Vec::as_slice));
         numbers.into_iter().map(|n| (first + n, 1.0)).collect()
@@ -146,7 +147,7 @@ fn coefficients(
         }
     }
     for n in 0..terms {
-        gram[(n, n)] += if n == 0 { RIDGE_OF_EVERYBODY } else { RIDGE };
+        gram[(n, n)] += if n == 0 { RIDGE_OF_ALL_USERS } else { RIDGE };
     }
     let factor = gram.llt(Side::Lower).map_err(|_| {
         TrainError::Diverged("the attributes' Gram matrix has no inverse: leave some out".into())
@@ -213,8 +214,8 @@ mod tests {
     }
 
     /// A part with something of everything that is widened.
-    fn part() -> Part {
-        let mut part = Part::new(Recipe::ItemRows {
+    fn part() -> TrainedPart {
+        let mut part = TrainedPart::new(Recipe::ItemRows {
             matrix: "rules".into(),
             history: marquee_core::model::recipe::HistoryWeights::default(),
         });
@@ -241,7 +242,7 @@ mod tests {
         part
     }
 
-    fn sparse<'a>(part: &'a Part, name: &str) -> &'a CsrInput {
+    fn sparse<'a>(part: &'a TrainedPart, name: &str) -> &'a CsrInput {
         &part.sparse.iter().find(|matrix| matrix.name == name).expect("there").matrix
     }
 
@@ -264,8 +265,8 @@ mod tests {
         }
         // 3, of whom only the region is known, gets y first; of whom nothing is known, what is popular.
         let list = |terms: &[u32]| {
-            let asker = KnownUser { terms: terms.to_vec(), ..KnownUser::default() };
-            Ranker::new(&part, &[2.0, 1.0]).lists(&[asker], 2).remove(0)
+            let user = KnownUser { terms: terms.to_vec(), ..KnownUser::default() };
+            Ranker::new(&part, &[2.0, 1.0]).lists(&[user], 2).remove(0)
         };
         assert_eq!(list(&[1, 3]), [1, 0]);
         assert_eq!(list(&[]), [0, 1]);
@@ -285,9 +286,11 @@ mod tests {
             (&[0, 1, 2, 2, 3, 4][..], &[1.0, 2.0, 4.0, 5.0][..])
         );
         let (rows, _) = world();
-        let nobody = UsersFile { users: [("9".into(), vec!["user:a=b".into()])].into(), ..file };
-        let said =
-            with_profile(super::tests::part(), rows, &nobody).expect_err("nobody").to_string();
+        let without_users =
+            UsersFile { users: [("9".into(), vec!["user:a=b".into()])].into(), ..file };
+        let said = with_profile(super::tests::part(), rows, &without_users)
+            .expect_err("no users")
+            .to_string();
         assert!(said.contains("no two users with interactions"), "{said}");
     }
 }

@@ -46,7 +46,8 @@ fn measure(split: &Split, config: &ModelConfig) -> Metrics {
     let part = part.unwrap_or_else(|error| panic!("{error}"));
     let users = users_to_evaluate(&split.hold_out, 64, None, 1);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
-    let lists = Ranker::new(&part, &popularity).lists(&part.askers(rows, &users, Weight::None), 20);
+    let lists =
+        Ranker::new(&part, &popularity).lists(&part.known_users(rows, &users, Weight::None), 20);
     let metrics = evaluate_lists(&split.hold_out, &users, &lists, 20);
     let kind = config.model.name();
     eprintln!("{kind}: recall {:.4} nDCG {:.4} {:?}", metrics.recall, metrics.ndcg, part.notes);
@@ -131,11 +132,11 @@ fn a_fold_in_finds_what_a_trained_row_finds() {
         let part = part.unwrap_or_else(|error| panic!("{error}"));
         let users = users_to_evaluate(&split.hold_out, 64, None, 1);
         let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
-        let known = part.askers(rows, &users, Weight::None);
+        let known = part.known_users(rows, &users, Weight::None);
         let new: Vec<KnownUser> =
-            known.iter().map(|asker| KnownUser { row: None, ..asker.clone() }).collect();
-        let recall = |askers: &[KnownUser]| {
-            let lists = Ranker::new(&part, &popularity).lists(askers, 20);
+            known.iter().map(|user| KnownUser { row: None, ..user.clone() }).collect();
+        let recall = |known: &[KnownUser]| {
+            let lists = Ranker::new(&part, &popularity).lists(known, 20);
             evaluate_lists(&split.hold_out, &users, &lists, 20).recall
         };
         let (trained, folded) = (recall(&known), recall(&new));

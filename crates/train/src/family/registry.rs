@@ -24,7 +24,7 @@ macro_rules! registry {
         }
 
         impl ModelKind {
-            /// All families.
+            /// All families, in the order of their declaration.
             pub const ALL: &[Self] = &[$(Self::$family),+];
 
             /// What the family is and does.

@@ -7,7 +7,7 @@
 //! the division, are a matrix items × items, of whose rows the largest entries are kept.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, counts, greatest, ones, product};
 use crate::csr::Csr;
@@ -19,7 +19,7 @@ use marquee_core::model::recipe::Recipe;
 /// The matrix of chances in a bundle, items × items.
 pub(crate) const RP3BETA: &str = "rp3beta";
 
-/// β.
+/// β, the power of an item's popularity that its chances are divided by.
 const BETA: Setting<f32> = Setting::new(
     "beta",
     "How much popular items are held back: 0 is not at all",
@@ -49,12 +49,12 @@ impl Family for Rp3beta {
         true
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, .. } = input;
     let history = history_weights(settings, &DECAY, &NEWEST, rows.has_times())?;
     let (beta, kept) = (settings.get(&BETA), settings.get(&WALK_NEIGHBOURS));
@@ -72,7 +72,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         let others = row.into_iter().filter(|(other, _)| *other as usize != item);
         greatest(others.map(end).collect(), kept)
     });
-    let mut part = Part::new(Recipe::ItemRows { matrix: RP3BETA.into(), history });
+    let mut part = TrainedPart::new(Recipe::ItemRows { matrix: RP3BETA.into(), history });
     part.sparse.push(SparseInput { name: RP3BETA.into(), shape: SparseShape::ITEM_ROWS, matrix });
     Ok(part.parameter("beta", beta).parameter("neighbours", kept).history_parameters())
 }

@@ -1,5 +1,5 @@
-//! Plans executed in memory, over the matrices of a [`Part`]: what a router and its shards would answer, without
-//! them.
+//! Plans executed in memory, over the matrices of a [`TrainedPart`]: what a router and its shards would
+//! answer, without them.
 //!
 //! What each leaf of a recipe searches is decided by the [`interpreter`](marquee_core::model::interpreter), as in
 //! routers; this module only runs the searches. A search lists candidates by score, best first, equal ones by
@@ -8,7 +8,7 @@
 //! member, [`BLEND_DEPTH`] or more, scales their scores to 0..1 within that list, and adds them up by weight, as
 //! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does.
 
-use super::part::Part;
+use super::part::TrainedPart;
 use super::sparse::Sums;
 use crate::als::scores;
 use crate::eval::rank::{popularity_order, select_best};
@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Users whose scores are computed at a time a thread.
 const USERS_PER_BLOCK: usize = 32;
 
-/// One candidate.
+/// A candidate: the index of an item, and its score.
 pub(crate) type Scored = (u32, f32);
 
 /// What is known of a user.
@@ -100,7 +100,7 @@ struct Scratch {
 
 impl<'a> Ranker<'a> {
     /// For items of this popularity.
-    pub(crate) fn new(part: &'a Part, popularity: &'a [f32]) -> Self {
+    pub(crate) fn new(part: &'a TrainedPart, popularity: &'a [f32]) -> Self {
         Self {
             recipe: &part.recipe,
             dense: part.dense.iter().map(|matrix| (matrix.name.as_str(), matrix)).collect(),
@@ -444,11 +444,11 @@ mod tests {
 
     /// Five items, of which the first are the most popular. 0 and 1 go together, 2 goes with 3; who has term 1 likes
     /// item 4.
-    fn part(newest: Option<u32>) -> Part {
+    fn part(newest: Option<u32>) -> TrainedPart {
         let history = HistoryWeights { newest, ..HistoryWeights::default() };
         let recipe = Recipe::ItemRows { matrix: "rules".into(), history };
         let profile = Profile { matrix: "profile".into(), users: "user_terms".into() };
-        let mut part = Part::new(Recipe::Profiled { recipe: Box::new(recipe), profile });
+        let mut part = TrainedPart::new(Recipe::Profiled { recipe: Box::new(recipe), profile });
         let rules: [&[Scored]; 5] = [&[(1, 1.0)], &[(0, 1.0)], &[(3, 1.0)], &[], &[]];
         part.sparse.push(sparse("rules", RowSpace::Items, &rules));
         part.sparse.push(sparse("profile", RowSpace::Terms, &[&[], &[(4, 1.0)]]));

@@ -61,17 +61,17 @@ fn trained(
     rows: &Interactions,
     items: &[ItemRecord],
     config: &ModelConfig,
-) -> Result<Part, TrainError> {
+) -> Result<TrainedPart, TrainError> {
     config.check()?;
     config.train(rows, items, &options(), "fitting")
 }
 
-fn fitted(rows: &Interactions, config: &ModelConfig) -> Part {
+fn fitted(rows: &Interactions, config: &ModelConfig) -> TrainedPart {
     trained(rows, &records(rows), config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The entries of a sparse matrix of a part, as (row, column, value).
-fn entries(part: &Part, name: &str) -> Vec<(usize, u32, f32)> {
+fn entries(part: &TrainedPart, name: &str) -> Vec<(usize, u32, f32)> {
     let matrix = &part.sparse.iter().find(|matrix| matrix.name == name).expect("there").matrix;
     let row = |row: usize| {
         let range = matrix.offsets[row]..matrix.offsets[row + 1];
@@ -218,8 +218,8 @@ fn neighbours_of_users_by_hand() {
         &[(0, 0, half), (0, 1, third), (1, 0, half), (1, 1, third), (2, 1, third), (2, 2, 1.0)],
     );
     let popularity = [2.0, 2.0, 2.0];
-    let lists =
-        Ranker::new(&part, &popularity).leaf_lists(&part.askers(&rows, &[0, 2], Weight::None), 3);
+    let lists = Ranker::new(&part, &popularity)
+        .leaf_lists(&part.known_users(&rows, &[0, 2], Weight::None), 3);
     // User 0's only neighbour with anything in common is 1, who has c beside.
     assert_eq!(lists[0].iter().map(|(item, _)| *item).collect::<Vec<_>>(), [2]);
     assert!((f64::from(lists[0][0].1) - 2.0 * third).abs() < 1e-6);
@@ -284,9 +284,9 @@ fn folding_in_is_what_training_gives() {
         let part = fitted(&rows, &config);
         let popularity = vec![1.0; 12];
         let ranker = Ranker::new(&part, &popularity);
-        let known = part.askers(&rows, &[0, 1, 2, 3], Weight::None);
+        let known = part.known_users(&rows, &[0, 1, 2, 3], Weight::None);
         let new: Vec<KnownUser> =
-            known.iter().map(|asker| KnownUser { row: None, ..asker.clone() }).collect();
+            known.iter().map(|user| KnownUser { row: None, ..user.clone() }).collect();
         for (known, new) in ranker.leaf_lists(&known, 12).iter().zip(ranker.leaf_lists(&new, 12)) {
             for (item, score) in known {
                 let (_, other) = new.iter().find(|(other, _)| other == item).expect("listed");
@@ -316,8 +316,8 @@ fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
         let part = fitted(&rows, &of(kind));
         part.recipe.check().unwrap_or_else(|fault| panic!("{}: {fault}", kind.name()));
         let users: Vec<u32> = (0..30).collect();
-        let lists =
-            Ranker::new(&part, &popularity).lists(&part.askers(&rows, &users, Weight::None), 20);
+        let lists = Ranker::new(&part, &popularity)
+            .lists(&part.known_users(&rows, &users, Weight::None), 20);
         for (user, list) in lists.iter().enumerate() {
             let mut all: Vec<u32> = list.iter().chain(rows.items_of(user)).copied().collect();
             all.sort_unstable();
@@ -329,7 +329,7 @@ fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
     }
 }
 
-/// Families that learn preferences put what is of the user's own parity first.
+/// Families that train on preferences put what is of the user's own parity first.
 #[test]
 fn preferences_are_learned() {
     let rows = preferences(60, 20);
@@ -346,8 +346,8 @@ fn preferences_are_learned() {
     ] {
         let part = fitted(&rows, &of(kind));
         let users: Vec<u32> = (0..60).collect();
-        let lists =
-            Ranker::new(&part, &popularity).lists(&part.askers(&rows, &users, Weight::None), 1);
+        let lists = Ranker::new(&part, &popularity)
+            .lists(&part.known_users(&rows, &users, Weight::None), 1);
         let own = lists.iter().zip(0u32..).filter(|(list, user)| list[0] % 2 == user % 2).count();
         assert!(own >= 54, "{}: {own} of 60", kind.name());
     }
@@ -358,7 +358,7 @@ fn a_new_user_is_served_by_history_alone() {
     let rows = preferences(60, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     let seen = |ordinal| Seen { ordinal, value: 1.0, age: 0 };
-    let asker = KnownUser { history: vec![seen(3), seen(7)], ..KnownUser::default() };
+    let user = KnownUser { history: vec![seen(3), seen(7)], ..KnownUser::default() };
     for kind in [
         ModelKind::Mf,
         ModelKind::ItemKnn,
@@ -368,7 +368,7 @@ fn a_new_user_is_served_by_history_alone() {
         ModelKind::Content,
     ] {
         let part = fitted(&rows, &of(kind));
-        let list = &Ranker::new(&part, &popularity).lists(std::slice::from_ref(&asker), 3)[0];
+        let list = &Ranker::new(&part, &popularity).lists(std::slice::from_ref(&user), 3)[0];
         assert!(list.iter().all(|item| item % 2 == 1), "{}: {list:?}", kind.name());
     }
 }
@@ -388,8 +388,8 @@ fn an_unknown_user_of_a_blend_gets_what_is_popular() {
     let mut popularity = vec![0.0; 20];
     (popularity[7], popularity[4], popularity[11]) = (3.0, 2.0, 1.0);
     let list = |history| {
-        let asker = KnownUser { history, ..KnownUser::default() };
-        Ranker::new(&part, &popularity).lists(&[asker], 3).remove(0)
+        let user = KnownUser { history, ..KnownUser::default() };
+        Ranker::new(&part, &popularity).lists(&[user], 3).remove(0)
     };
     assert_eq!(list(Vec::new()), [7, 4, 11]);
     let known = list(vec![Seen { ordinal: 3, value: 1.0, age: 0 }]);
@@ -525,7 +525,7 @@ fn topics_by_hand() {
     let words = &matrix(content::TERM_TOPICS).data;
     assert!((words[1] - topics.data[1]).abs() < 1e-4 && (words[2] - topics.data[4]).abs() < 1e-4);
     let lists =
-        Ranker::new(&part, &[1.0; 5]).leaf_lists(&part.askers(&rows, &[0], Weight::None), 5);
+        Ranker::new(&part, &[1.0; 5]).leaf_lists(&part.known_users(&rows, &[0], Weight::None), 5);
     let expected = [(1, b * b), (3, 0.5 * a * a), (4, 0.5 * a * a)];
     for ((item, score), (of, by_hand)) in lists[0].iter().zip(expected) {
         assert!(*item == of && (score - by_hand).abs() < 1e-3, "{:?}", lists[0]);
@@ -635,7 +635,7 @@ proptest! {
             }
             let part = trained(rows, &records, &of(kind)).unwrap_or_else(|error| panic!("{error}"));
             let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
-            Ranker::new(&part, &popularity).leaf_lists(&part.askers(rows, users, Weight::None), 8)
+            Ranker::new(&part, &popularity).leaf_lists(&part.known_users(rows, users, Weight::None), 8)
         };
         for kind in [
             ModelKind::ItemKnn,

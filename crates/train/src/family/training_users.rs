@@ -1,24 +1,27 @@
 //! The users of a training, as [`score`](super::score) answers them.
 
-use super::part::Part;
+use super::part::TrainedPart;
 use super::score::KnownUser;
 use crate::history::history_of;
 use crate::interactions::Interactions;
 use crate::weight::Weight;
 
-impl Part {
+impl TrainedPart {
     /// Users of the training, each with its row and its history.
-    pub(crate) fn askers(
+    pub(crate) fn known_users(
         &self,
         rows: &Interactions,
         users: &[u32],
         weight: Weight,
     ) -> Vec<KnownUser> {
-        let asker = |&user: &u32| KnownUser {
-            row: Some(user as usize),
-            history: history_of(rows, user as usize, |row| self.counts(rows, weight, row)),
-            ..KnownUser::default()
-        };
-        users.iter().map(asker).collect()
+        let mut known = Vec::with_capacity(users.len());
+        for user in users.iter().map(|&user| user as usize) {
+            known.push(KnownUser {
+                row: Some(user),
+                history: history_of(rows, user, |row| self.counts(rows, weight, row)),
+                ..KnownUser::default()
+            });
+        }
+        known
     }
 }

@@ -8,7 +8,7 @@
 //! It is asked with the newest interactions of the history, of which the last counts most.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
 use super::sparse::{Entry, Sums, assemble, greatest};
 use crate::error::TrainError;
@@ -35,7 +35,7 @@ const WINDOW: Setting<usize> = Setting::new(
     20,
 )
 .searched(log(2.0, 50.0));
-/// γ.
+/// γ, what a transition's weight is multiplied by for each interaction in between.
 const WINDOW_DECAY: Setting<f64> = Setting::new(
     "window-decay",
     "What a transition one interaction later weighs against the next one",
@@ -77,12 +77,12 @@ impl Family for Transitions {
         rows.has_times()
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, .. } = input;
     if !rows.has_times() {
         return Err(TrainError::option(
@@ -123,7 +123,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
     let all: Vec<Vec<Entry>> =
         (0..rows.items.len()).into_par_iter().map_init(Sums::default, row).collect();
     let matrix = assemble(all);
-    let mut part = Part::new(Recipe::ItemRows { matrix: TRANSITIONS.into(), history });
+    let mut part = TrainedPart::new(Recipe::ItemRows { matrix: TRANSITIONS.into(), history });
     part.sparse.push(SparseInput {
         name: TRANSITIONS.into(),
         shape: SparseShape::ITEM_ROWS,

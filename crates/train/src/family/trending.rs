@@ -4,7 +4,7 @@
 //! Times are seconds since 1970, or milliseconds where they are that large.
 
 use super::definition::{Family, TrainingInput};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::sparse::{Entry, assemble};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -58,12 +58,12 @@ impl Family for Trending {
         rows.has_times()
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, .. } = input;
     if !rows.has_times() {
         return Err(TrainError::option(
@@ -84,7 +84,7 @@ fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
         (sum as f32 > 0.0).then_some((item, sum as f32))
     };
     let matrix = assemble(vec![(0..).zip(&sums).filter_map(entry).collect()]);
-    let mut part = Part::new(Recipe::Trending { matrix: TRENDING.into() });
+    let mut part = TrainedPart::new(Recipe::Trending { matrix: TRENDING.into() });
     part.sparse.push(SparseInput {
         name: TRENDING.into(),
         shape: SparseShape::Sums { rows: RowSpace::Single, columns: Entity::Item },

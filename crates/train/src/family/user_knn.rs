@@ -13,7 +13,7 @@
 
 use super::definition::{Family, TrainingInput};
 use super::mf::{ALPHA, AlsSettings, USER_FACTORS};
-use super::part::Part;
+use super::part::TrainedPart;
 use super::shared_settings::{
     DECAY, FACTORS, ITERATIONS, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights,
 };
@@ -98,16 +98,16 @@ impl Family for UserKnn {
         true
     }
 
-    fn train(&self, input: TrainingInput<'_>) -> Result<Part, TrainError> {
+    fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
 }
 
-fn train(input: TrainingInput<'_>) -> Result<Part, TrainError> {
+fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, label, .. } = input;
     let neighbours = settings.get(&KNN_NEIGHBOURS) as u32;
     let neighbours_by = settings.get(&BY);
-    let mut part = Part::new(Recipe::Popularity);
+    let mut part = TrainedPart::new(Recipe::Popularity);
     let by = match neighbours_by {
         NeighboursBy::Vectors => {
             let als = AlsSettings::of(settings, options);

@@ -3,10 +3,10 @@
 //! Users without interactions have nothing to train on, so a family is trained without them. Their rows
 //! are empty, and columns are renumbered.
 
-use super::part::Part;
+use super::part::TrainedPart;
 use marquee_bundle::{CsrInput, DenseInput, Entity, RowSpace, SparseInput, SparseShape};
 
-impl Part {
+impl TrainedPart {
     /// Over users of whom `place` says where each of the former ones is now.
     pub(super) fn over_users(mut self, place: &[u32], users: usize) -> Self {
         for matrix in self.dense.iter_mut().filter(|matrix| matrix.entity == Entity::User) {

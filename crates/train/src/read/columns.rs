@@ -19,7 +19,7 @@ pub enum Format {
     Pipe,
     /// `;` between the columns, fields in double quotes.
     Semicolon,
-    /// Apache Parquet.
+    /// The columnar files of Apache Parquet.
     Parquet,
 }
 
@@ -39,7 +39,7 @@ impl Format {
 
 /// What a column can mean. Each has the header names that are taken for it, best first, all in
 /// lower case and without punctuation: `userId`, `user_id` and `User-ID` are one name.
-pub(crate) struct Role {
+pub(crate) struct ColumnRole {
     /// The word for messages.
     pub(crate) name: &'static str,
     /// The flag that names the column.
@@ -47,7 +47,7 @@ pub(crate) struct Role {
     names: &'static [&'static str],
 }
 
-pub(crate) const USER: Role = Role {
+pub(crate) const USER: ColumnRole = ColumnRole {
     name: "user",
     flag: "--user-column",
     names: &[
@@ -67,7 +67,7 @@ pub(crate) const USER: Role = Role {
         "u",
     ],
 };
-pub(crate) const ITEM: Role = Role {
+pub(crate) const ITEM: ColumnRole = ColumnRole {
     name: "item",
     flag: "--item-column",
     names: &[
@@ -108,9 +108,9 @@ pub(crate) const ITEM: Role = Role {
     ],
 };
 /// The id column of an items file, where a bare `id` can only be the item's.
-pub(crate) const ITEM_OF_ITEMS: Role =
-    Role { name: "item", flag: "--items-id-column", names: &["id"] };
-pub(crate) const VALUE: Role = Role {
+pub(crate) const ITEM_OF_ITEMS: ColumnRole =
+    ColumnRole { name: "item", flag: "--items-id-column", names: &["id"] };
+pub(crate) const VALUE: ColumnRole = ColumnRole {
     name: "value",
     flag: "--value-column",
     names: &[
@@ -139,7 +139,7 @@ pub(crate) const VALUE: Role = Role {
         "weight",
     ],
 };
-pub(crate) const TIME: Role = Role {
+pub(crate) const TIME: ColumnRole = ColumnRole {
     name: "timestamp",
     flag: "--time-column",
     names: &[
@@ -158,7 +158,7 @@ pub(crate) const TIME: Role = Role {
         "playedat",
     ],
 };
-pub(crate) const TITLE: Role = Role {
+pub(crate) const TITLE: ColumnRole = ColumnRole {
     name: "title",
     flag: "--title-column",
     names: &[
@@ -175,13 +175,13 @@ pub(crate) const TITLE: Role = Role {
         "booktitle",
     ],
 };
-pub(crate) const YEAR: Role = Role {
+pub(crate) const YEAR: ColumnRole = ColumnRole {
     name: "year",
     flag: "--year-column",
     names: &["year", "releaseyear", "movieyear", "releasedate", "yearofpublication"],
 };
 /// Columns of tags; all that are there are read.
-pub(crate) const TAGS: Role = Role {
+pub(crate) const TAGS: ColumnRole = ColumnRole {
     name: "tags",
     flag: "--tags-column",
     names: &["genres", "genre", "class", "tags", "tag", "categories", "category"],
@@ -197,7 +197,7 @@ pub(crate) fn normalise(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-impl Role {
+impl ColumnRole {
     /// A column of this meaning.
     pub(crate) const fn new(
         name: &'static str,

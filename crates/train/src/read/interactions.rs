@@ -1,7 +1,7 @@
 //! Interactions from a file.
 
 use super::args::ColumnArgs;
-use super::columns::{Format, ITEM, Role, TIME, USER, VALUE, list};
+use super::columns::{ColumnRole, Format, ITEM, TIME, USER, VALUE, list};
 use super::fields::{parse_id, parse_time, parse_value};
 use super::intern::Interner;
 use super::table::{BadRows, Table};
@@ -117,7 +117,7 @@ fn find_layout(
         flags.iter().any(|flag| flag.as_ref().is_some_and(|flag| flag.parse::<usize>().is_err()));
     let header = table.has_own_header() || known || named || !looks_like_data(first, args);
     let cells = header.then_some(first.as_slice());
-    let find = |role: &Role, flag: &Option<String>| match flag {
+    let find = |role: &ColumnRole, flag: &Option<String>| match flag {
         Some(flag) => role.flagged(path, flag, cells, first.len()).map(Some),
         None => Ok(cells.and_then(|cells| role.find(cells))),
     };
@@ -128,7 +128,7 @@ fn find_layout(
         assume_usual_order(first, &mut user, &mut item, &mut value, &mut time, notes)
             .map_err(|problem| TrainError::columns(path, problem))?;
     }
-    let missing = |role: &Role| {
+    let missing = |role: &ColumnRole| {
         let there = if header {
             format!("the columns are {}", list(first))
         } else {

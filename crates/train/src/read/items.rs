@@ -174,7 +174,7 @@ fn find_layout(
             genre_flags: true,
         });
     }
-    let flag = |role: &super::columns::Role, flag: &Option<String>| match flag {
+    let flag = |role: &super::columns::ColumnRole, flag: &Option<String>| match flag {
         Some(flag) => role.flagged(path, flag, cells, first.len()).map(Some),
         None => Ok(cells.and_then(|cells| role.find(cells))),
     };

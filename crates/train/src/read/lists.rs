@@ -1,6 +1,6 @@
 //! Lists of recommendations from a file: what any other system answered.
 
-use super::columns::{ITEM, Role, USER, list};
+use super::columns::{ColumnRole, ITEM, USER, list};
 use super::fields::{Problem, parse_id, parse_value, quote};
 use super::table::{BadRows, Table};
 use crate::error::TrainError;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// The place of an item in its user's list.
-const RANK: Role = Role::new("rank", "", &["rank", "position"]);
+const RANK: ColumnRole = ColumnRole::new("rank", "", &["rank", "position"]);
 /// Whole numbers below it are exact in 32-bit floating point, too.
 const RANKS_END: f32 = 16_777_216.0;
 
@@ -22,7 +22,7 @@ const RANKS_END: f32 = 16_777_216.0;
 pub fn read_lists(path: &Path) -> Result<HashMap<String, Vec<String>>, TrainError> {
     let table = Table::open(path, None)?;
     let header = table.first.as_slice();
-    let find = |role: &Role| {
+    let find = |role: &ColumnRole| {
         role.find(header).ok_or_else(|| {
             let (name, columns) = (role.name, list(header));
             let problem = format!(

@@ -1,7 +1,7 @@
 //! Users from a file: age, region, language, and whatever else is known of them.
 
 use super::args::UserColumnArgs;
-use super::columns::{Role, USER, list, normalise};
+use super::columns::{ColumnRole, USER, list, normalise};
 use super::fields::{Problem, parse_id, quote};
 use super::table::{BadRows, Table};
 use crate::error::TrainError;
@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The id column of a users file, where a bare `id` can only be the user's.
-const USER_OF_USERS: Role = Role::new("user", "--users-id-column", &["id"]);
+const USER_OF_USERS: ColumnRole = ColumnRole::new("user", "--users-id-column", &["id"]);
 /// What files write where nothing is known.
 const UNKNOWN: [&str; 6] = ["", "?", "-", "na", "n/a", "null"];
 
@@ -140,7 +140,7 @@ impl Layout {
 }
 
 /// A column that is named to be an attribute.
-const ATTRIBUTE: Role = Role::new("attribute", "--attributes", &[]);
+const ATTRIBUTE: ColumnRole = ColumnRole::new("attribute", "--attributes", &[]);
 
 #[cfg(test)]
 mod tests {

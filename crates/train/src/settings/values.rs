@@ -7,11 +7,11 @@ use std::fmt;
 /// What values a setting has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Whole numbers.
+    /// Whole numbers: counts of factors, rounds or neighbours.
     Count,
-    /// Numbers.
+    /// Numbers with decimal places: rates, weights and powers.
     Number,
-    /// Names.
+    /// One name of those that the setting lists.
     Choice,
 }
 
@@ -19,9 +19,9 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// A whole number.
+    /// The whole number of a setting that counts something.
     Count(i64),
-    /// Any number.
+    /// The number of a setting with decimal places.
     Number(f64),
     /// One of the names that the setting has.
     Choice(String),

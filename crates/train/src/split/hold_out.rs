@@ -12,7 +12,7 @@ const TEST_SHARE: f64 = 0.2;
 /// Interactions cut in two, over the same users and items.
 #[derive(Clone, Debug)]
 pub struct HoldOut {
-    /// To train on.
+    /// The interactions to train on.
     pub train: Interactions,
     /// Interactions that recommendations have to find.
     pub test: Interactions,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_enough() {
+    fn no_user_has_enough() {
         assert!(hold_out(&interactions(&[(0, 1, 0.0), (1, 1, 0.0)], true), 1).is_none());
     }
 }

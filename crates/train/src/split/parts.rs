@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(parts.train.items_of(0), [0, 1, 2, 3, 4]);
     }
 
-    /// The last 25 % of 36 rows are 9: item 5 of everybody, at 50 to 55, and item 4 of the last three
+    /// The last 25 % of 36 rows are 9: item 5 of all users, at 50 to 55, and item 4 of the last three
     /// users, at 43 to 45.
     #[test]
     fn by_global_time_one_moment_divides_all() {

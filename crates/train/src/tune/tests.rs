@@ -83,7 +83,7 @@ fn the_best_of_all_users_wins_and_beats_the_defaults() {
     assert_eq!(what(&again), what(&report), "a seed is a search");
 }
 
-/// Changing what is held out to validate on changes no trial's learning: the last day is all that differs.
+/// Changing what is held out to validate on changes no trial's training: the last day is all that differs.
 #[test]
 fn nothing_is_learned_from_what_is_validated_on() {
     let rows = circle(30, 40, 10);

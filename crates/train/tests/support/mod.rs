@@ -156,7 +156,7 @@ pub fn le_bytes(numbers: &[f32]) -> Vec<u8> {
 }
 
 /// Interactions of two kinds of users with two kinds of items, as CSV: users like items of their own
-/// kind, which a model can learn and popularity can't. Every third row has a value below 4.
+/// kind, which a model can be trained to rank and popularity can't. Every third row has a value below 4.
 pub fn preferences(users: usize, items: usize) -> String {
     let mut out = String::from("user,item,rating,timestamp\n");
     let mut state = 1u64;

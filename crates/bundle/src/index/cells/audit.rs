@@ -5,11 +5,11 @@ use crate::index::queries::{Queries, best_scores, share, wanted_recall};
 use crate::manifest::{CellsInfo, Recall};
 use crate::matrix::cells::{CellsParts, CellsView, FILTERED_RECALL, TUNED_COUNTS, Tuned, Tuning};
 use crate::matrix::dense::{DenseView, norm_f64};
-use crate::metric::Metric;
 use crate::search::cells::{CellSearch, Work, is_plain};
 use crate::search::rescore::{Rescorer, Target};
 use crate::search::top::Top;
 use crate::search::{CancelFlag, SearchParams, cost};
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// Pools that are tried, in multiples of the results wanted.
 const POOLS: [f32; 7] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0];
@@ -35,18 +35,18 @@ pub(super) fn audit(
     let rows = Queries::of(dense.values, dense.rank);
     let mut recall = Recall { at_10: 1.0, at_100: 1.0, queries: 0 };
     let ordinals: Vec<u32> = (0..parts.shape.rows as u32).collect();
-    for metric in [Metric::InnerProduct, Metric::Cosine] {
-        let queries = match metric {
-            Metric::InnerProduct => queries.nonzero(dense.rank),
-            Metric::Cosine => rows.nonzero(dense.rank),
+    for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
+        let queries = match measure {
+            VectorMeasure::InnerProduct => queries.nonzero(dense.rank),
+            VectorMeasure::Cosine => rows.nonzero(dense.rank),
         };
         let queries: Vec<&[f32]> = queries.into_iter().filter(|query| is_plain(query)).collect();
-        let truth = best_scores(dense, &queries, metric);
+        let truth = best_scores(dense, &queries, measure);
         let mut audit = Audit {
             cells: parts.view(),
             dense,
             ordinals: &ordinals,
-            metric,
+            measure,
             queries: &queries,
             truth: &truth,
             search: CellSearch::default(),
@@ -57,20 +57,20 @@ pub(super) fn audit(
             let usual = wanted_recall(target, count);
             let mut measured = Measured::default();
             let (found, at_usual) = audit.tune(count, usual, &mut measured);
-            let [usually, filtered] = &mut tuning[metric as usize];
+            let [usually, filtered] = &mut tuning[measure as usize];
             usually[place] = found;
             (filtered[place], _) = audit.tune(count, usual.max(FILTERED_RECALL), &mut measured);
-            match (metric, count) {
-                (Metric::InnerProduct, 10) => recall.at_10 = at_usual,
-                (Metric::InnerProduct, 100) => recall.at_100 = at_usual,
+            match (measure, count) {
+                (VectorMeasure::InnerProduct, 10) => recall.at_10 = at_usual,
+                (VectorMeasure::InnerProduct, 100) => recall.at_100 = at_usual,
                 _ => {}
             }
         }
-        if metric == Metric::InnerProduct {
+        if measure == VectorMeasure::InnerProduct {
             recall.queries = queries.len() as u64;
         }
     }
-    let effort = |at: usize| tuning[Metric::InnerProduct as usize][0][at].effort;
+    let effort = |at: usize| tuning[VectorMeasure::InnerProduct as usize][0][at].effort;
     let info = CellsInfo {
         cells: parts.shape.cells as u64,
         recall,
@@ -92,7 +92,7 @@ struct Audit<'a> {
     cells: CellsView<'a>,
     dense: DenseView<'a>,
     ordinals: &'a [u32],
-    metric: Metric,
+    measure: VectorMeasure,
     queries: &'a [&'a [f32]],
     /// The best scores of each query.
     truth: &'a [Vec<f32>],
@@ -163,7 +163,7 @@ impl Audit<'_> {
             let Some(&last) = best.last() else { continue };
             wanted += best.len();
             let target =
-                Target { dense: self.dense, ordinals: self.ordinals, query, metric: self.metric };
+                Target { dense: self.dense, ordinals: self.ordinals, query, measure: self.measure };
             let (about, results) = ((target, self.cells), (&mut self.rescorer, &mut self.top));
             let outcome = match effort {
                 Some(effort) => self.search.search(about, &params, effort, results),
@@ -173,9 +173,11 @@ impl Audit<'_> {
             if outcome.is_ok() {
                 // Truth is the plain product; a cosine is of a query of length 1.
                 let length = norm_f64(query);
-                let as_good = |score: f32| match self.metric {
-                    Metric::InnerProduct => score >= last,
-                    Metric::Cosine => f64::from(score) * length >= f64::from(last) * (1.0 - 1e-6),
+                let as_good = |score: f32| match self.measure {
+                    VectorMeasure::InnerProduct => score >= last,
+                    VectorMeasure::Cosine => {
+                        f64::from(score) * length >= f64::from(last) * (1.0 - 1e-6)
+                    }
                 };
                 found += self.top.take().iter().filter(|hit| as_good(hit.score)).count();
             }

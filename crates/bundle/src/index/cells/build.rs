@@ -16,11 +16,11 @@ const ROWS_A_CELL: usize = 1_600;
 const MAX_CELLS: usize = 4_096;
 /// Rows for each cell that the groups are trained on.
 const SAMPLE_A_CELL: usize = 100;
-/// Rounds of learning the groups: later ones hardly change them.
+/// Rounds of training the groups: later ones hardly change them.
 const ROUNDS: usize = 8;
 /// Rows that the levels of the codes are trained on.
 const LEVEL_SAMPLE: usize = 16_384;
-/// Rounds of learning the levels.
+/// Rounds of training the levels of the codes.
 const LEVEL_ROUNDS: usize = 12;
 /// Rows that one thread takes at a time. Sums over rows are made in chunks of this many, so that they
 /// are the same for any number of threads.
@@ -37,19 +37,19 @@ pub(super) fn build_cells(
     if !norms.par_iter().all(|norm| *norm == 0.0 || PLAIN_LENGTHS.contains(norm)) {
         return None;
     }
-    let rows = Rows { values, rank, norms: &norms };
+    let rows = MeasuredRows { values, rank, norms: &norms };
     let members = rows.members(seed, on_rows);
     Some(rows.encode(&members, seed))
 }
 
 /// The rows that are put into cells.
-struct Rows<'a> {
+struct MeasuredRows<'a> {
     values: &'a [f32],
     rank: usize,
     norms: &'a [f64],
 }
 
-impl Rows<'_> {
+impl MeasuredRows<'_> {
     fn row(&self, row: u32) -> &[f32] {
         &self.values[row as usize * self.rank..][..self.rank]
     }
@@ -62,8 +62,8 @@ impl Rows<'_> {
         }
     }
 
-    /// Which rows each cell has, longest first: spherical k-means (Dhillon and Modha 2001), learned
-    /// from a sample. No cell is empty.
+    /// Which rows each cell has, longest first: spherical k-means (Dhillon and Modha 2001), trained
+    /// on a sample. No cell is empty.
     fn members(&self, seed: u64, on_rows: &(dyn Fn(u64) + Sync)) -> Vec<Vec<u32>> {
         let count = self.norms.len();
         let cells = (count / ROWS_A_CELL).clamp(1, MAX_CELLS);

@@ -5,7 +5,7 @@
 //! reaches the recall asked for is looked for. All of it gives the same bytes for any number of
 //! threads: sums over rows are made in one order.
 //!
-//! What is deliberately missing: rotating the columns (factors are learned with no preferred axes) and
+//! What is deliberately missing: rotating the columns (factors are trained with no preferred axes) and
 //! codes that look at several columns together (they'd need fewer bits, but more of the rows to be
 //! re-scored, which costs more than it saves).
 

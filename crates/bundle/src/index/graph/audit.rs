@@ -5,9 +5,9 @@ use crate::index::queries::{Queries, best_scores, share, wanted_recall};
 use crate::manifest::{GraphInfo, Recall};
 use crate::matrix::dense::DenseView;
 use crate::matrix::graph::{DefaultWidth, GraphParts, GraphView};
-use crate::metric::Metric;
 use crate::search::CancelFlag;
 use crate::search::beam::{Beam, Reach};
+use marquee_core::model::interpreter::VectorMeasure;
 
 /// Widths of search that are tried, from narrow to wide; each costs about a half more than the last.
 const WIDTHS: [usize; 17] =
@@ -22,7 +22,7 @@ pub(super) fn audit(
 ) -> (DefaultWidth, GraphInfo) {
     let rows = dense.rows();
     let nonzero = queries.nonzero(dense.rank);
-    let truth = best_scores(dense, &nonzero, Metric::InnerProduct);
+    let truth = best_scores(dense, &nonzero, VectorMeasure::InnerProduct);
     let mut audit =
         Audit { graph: parts.view(), dense, queries: nonzero, truth, beam: Beam::default() };
     let (at_10, recall_10) = audit.narrowest(10, target, Reach::Common);

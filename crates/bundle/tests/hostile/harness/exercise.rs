@@ -95,35 +95,39 @@ fn dense(shard: &BundleShard, name: &str, allows: &[Allow<'_>], scratch: &mut Se
     for row in 0..rows.min(MAX_ASKED) as u32 {
         assert!(matrix.row(row).iter().all(|value| value.is_finite()));
     }
-    for metric in [Metric::InnerProduct, Metric::Cosine] {
+    for measure in [VectorMeasure::InnerProduct, VectorMeasure::Cosine] {
         for (&allow, (strategy, count)) in
             allows.iter().flat_map(|it| STRATEGIES.map(|strategy| (it, strategy)))
         {
             let exclude_rows = if strategy.is_none() { &[0, 3][..] } else { &[] };
             let params =
                 SearchParams { allow, strategy, exclude_rows, ..SearchParams::new(count, &cancel) };
-            check(dense_top_k(shard, name, &query, metric, &params, scratch), &params, rows);
+            check(dense_top_k(shard, name, &query, measure, &params, scratch), &params, rows);
         }
     }
     // A stored row as a query, as SimilarItems uses it, and one that leads out of `f32`.
     if rows > 0 {
         let params = SearchParams::new(COUNT, &cancel);
         let own = matrix.row(rows as u32 - 1).to_vec();
-        check(dense_top_k(shard, name, &own, Metric::Cosine, &params, scratch), &params, rows);
+        check(
+            dense_top_k(shard, name, &own, VectorMeasure::Cosine, &params, scratch),
+            &params,
+            rows,
+        );
         let vast = vec![f32::MAX; matrix.rank()];
         let params = SearchParams { strategy: Some(NARROW), ..params };
         check(
-            dense_top_k(shard, name, &vast, Metric::InnerProduct, &params, scratch),
+            dense_top_k(shard, name, &vast, VectorMeasure::InnerProduct, &params, scratch),
             &params,
             rows,
         );
         // Scanned for together, each gets what it gets alone, an error too.
         let params = SearchParams { strategy: Some(DenseStrategy::Scan), ..params };
         let queries = [&query, &vast, &own].map(|vector| DenseQuery { vector, params });
-        let metric = Metric::InnerProduct;
-        let together = dense_top_k_each(shard, name, metric, &queries, scratch);
+        let measure = VectorMeasure::InnerProduct;
+        let together = dense_top_k_each(shard, name, measure, &queries, scratch);
         for (DenseQuery { vector, params }, answer) in queries.iter().zip(together) {
-            let alone = dense_top_k(shard, name, vector, metric, params, scratch);
+            let alone = dense_top_k(shard, name, vector, measure, params, scratch);
             assert_eq!(answer.map(|answer| answer.hits), alone);
         }
     }

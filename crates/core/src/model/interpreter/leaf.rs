@@ -7,12 +7,12 @@ use crate::model::recipe::{
 };
 use std::collections::BTreeMap;
 
-/// How vectors are compared.
+/// How a row of a dense matrix is scored with a query vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VectorMeasure {
-    /// By their inner product.
+    /// The inner product ⟨query, row⟩.
     InnerProduct,
-    /// By the cosine of their angle.
+    /// The cosine ⟨query, row⟩ / (|query| · |row|); 0 where either is all zeros.
     Cosine,
 }
 
