@@ -1,5 +1,5 @@
-//! What a reviewer would say twice, a test says once: words, first doc lines, links, and the index of
-//! decisions, over the whole workspace.
+//! What a reviewer would say twice, a test says once: words, first doc lines, links, the index of decisions, and
+//! which crate imports which, over the whole workspace.
 //!
 //! Texts are compared as *words*: `userCandidates`, `user_candidates` and "User candidates" are all
 //! `user candidates`. So a banned word is found in names, comments, messages and docs alike.
@@ -399,6 +399,104 @@ fn paths_that_guides_name_exist() {
     }
     assert!(checked > 20, "only {checked} paths found");
     expect_none(&problems, "a guide names a file that is not there");
+}
+
+/// The crates, lowest layer first. A crate imports only from layers below its own, in its tests too.
+const LAYERS: &[&[&str]] = &[
+    &["core", "net"],
+    &["proto", "bundle", "events"],
+    &["train", "control", "shard", "router", "client"],
+    &["node"],
+    &["cli"],
+];
+
+/// An import of a crate by another one, in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Import {
+    from: String,
+    to: String,
+    /// Only tests, examples and benches import it.
+    is_for_tests: bool,
+}
+
+/// The imports between crates of the workspace that a crate's manifest names, without that of itself.
+fn imports_of(name: &str, manifest: &str) -> Vec<Import> {
+    let mut is_for_tests = false;
+    let mut imports = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_for_tests = line.contains("dev-dependencies");
+        }
+        let Some(rest) = line.strip_prefix("marquee-") else { continue };
+        let to = rest.split(['.', ' ', '=']).next().unwrap_or_default();
+        if to != name {
+            imports.push(Import { from: name.to_owned(), to: to.to_owned(), is_for_tests });
+        }
+    }
+    imports
+}
+
+/// The imports between all crates.
+fn imports() -> BTreeSet<Import> {
+    let manifests = FILES.iter().filter_map(|file| {
+        Some((file.path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml")?, &file.text))
+    });
+    manifests.flat_map(|(name, manifest)| imports_of(name, manifest)).collect()
+}
+
+/// Imports that lead to a crate that is not below the importing one, or is in no layer.
+fn upward_imports(imports: &BTreeSet<Import>) -> Vec<String> {
+    let layer = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
+    let mut problems = Vec::new();
+    for Import { from, to, .. } in imports {
+        match (layer(from), layer(to)) {
+            (Some(above), Some(below)) if below < above => {}
+            (Some(_), Some(_)) => problems.push(format!("{from} imports {to}")),
+            _ => problems.push(format!("{from} imports {to}: one of them is in no layer")),
+        }
+    }
+    problems
+}
+
+#[test]
+fn imports_between_crates_point_one_way() {
+    let imports = imports();
+    assert!(imports.len() > 30, "only {} imports found", imports.len());
+    expect_none(&upward_imports(&imports), "a crate imports only from layers below its own");
+    let circle =
+        "[dependencies]\nmarquee-core.workspace = true\nmarquee-shard = { path = \"../shard\" }\n";
+    let circle = imports_of("router", circle).into_iter().collect();
+    assert_eq!(upward_imports(&circle), ["router imports shard"]);
+}
+
+/// The arrows of a diagram, one for each pair of ends: `a & b --> c` is two.
+fn arrows(diagram: &str) -> BTreeSet<(String, String)> {
+    let mut arrows = BTreeSet::new();
+    for (from, to) in diagram.lines().filter_map(|line| line.split_once("-->")) {
+        for from in from.split('&') {
+            for to in to.split('&') {
+                arrows.insert((from.trim().to_owned(), to.trim().to_owned()));
+            }
+        }
+    }
+    arrows
+}
+
+#[test]
+fn the_map_draws_all_imports_but_those_of_core() {
+    let map = FILES.iter().find(|file| file.path == "crates/README.md").expect("the map");
+    let (_, section) = map.text.split_once("\n## The crates\n").expect("a section of crates");
+    let diagram = section.split("```").nth(1).expect("a diagram");
+    let mut drawn = arrows(diagram);
+    drawn.retain(|(_, to)| to != "core");
+    let imports = imports().into_iter().filter(|import| !import.is_for_tests);
+    let (of_core, others): (Vec<_>, Vec<_>) = imports.partition(|import| import.to == "core");
+    let others: BTreeSet<_> = others.into_iter().map(|import| (import.from, import.to)).collect();
+    assert_eq!(drawn, others, "left: drawn in crates/README.md, right: in the manifests");
+    let importing: BTreeSet<_> = of_core.iter().map(|import| import.from.as_str()).collect();
+    for name in LAYERS.iter().copied().flatten().filter(|name| !["core", "net"].contains(name)) {
+        assert!(importing.contains(name), "{name} does not import core, as the map says");
+    }
 }
 
 #[test]
