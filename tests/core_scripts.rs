@@ -33,11 +33,13 @@ use marquee_core::command::{
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
-use marquee_core::plan::retention::{Retention, bundles_to_delete, retired};
-use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::plan::retention::{bundles_to_delete, retired};
+use marquee_core::plan::{
+    Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
+};
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
-use marquee_core::rollout::judge::judge;
+use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::{GROUPS, Latencies, Measure, Window};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
 use std::collections::BTreeSet;
@@ -164,7 +166,7 @@ impl Cluster {
         }
         let rollout = self.state.plan.rollout(&rollout_id).ok_or("no such rollout")?;
         let evidence = self.state.evidence.get(&rollout_id).cloned().unwrap_or_default();
-        let judgement = judge(rollout, &evidence, weight_basis_points, &window);
+        let judgement = judge_rollout(rollout, &evidence, weight_basis_points, &window);
         let action = Action::JudgeRollout {
             rollout_id,
             number: number.unwrap_or(evidence.windows + 1),
@@ -210,7 +212,7 @@ impl Cluster {
 
     fn load(&mut self, node_id: &str, state: ReplicaState, reason: &str) -> String {
         let wanted = self.state.plan.wanted_on(node_id);
-        let replica = Replica { state, reason: reason.into() };
+        let replica = PlannedReplica { state, reason: reason.into() };
         let reports = wanted
             .into_iter()
             .map(|(version, shard)| ReplicaReport { version, shard, replica: replica.clone() })

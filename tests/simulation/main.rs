@@ -14,9 +14,9 @@ mod traffic;
 
 use marquee_core::command::{Action, Command, CommandOutcome, State};
 use marquee_core::model::recipe::Recipe;
-use marquee_core::plan::{Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::plan::{Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role};
 use marquee_core::rollout::gate::default_gates;
-use marquee_core::rollout::judge::judge;
+use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::Window;
 use marquee_core::rollout::{DEFAULT_SHADOW, Pace, RolloutState, RolloutStep, Terms};
 use std::collections::BTreeSet;
@@ -115,7 +115,7 @@ impl Cluster {
             memory_budget_bytes: 0,
             alive: true,
         };
-        let replica = Replica { state: ReplicaState::Available, reason: String::new() };
+        let replica = PlannedReplica { state: ReplicaState::Available, reason: String::new() };
         let wanted = self.state.plan.wanted_on("n");
         let replicas = wanted.into_iter().map(|(version, shard)| {
             marquee_core::command::ReplicaReport { version, shard, replica: replica.clone() }
@@ -136,7 +136,7 @@ impl Cluster {
         }
     }
 
-    fn judge(&mut self, rollout_id: &str, window: Window) {
+    fn judge_window(&mut self, rollout_id: &str, window: Window) {
         self.apply(self.judgement(rollout_id, window));
     }
 
@@ -145,7 +145,7 @@ impl Cluster {
         let rollout = self.state.plan.rollout(rollout_id).expect("it runs");
         let evidence = self.state.evidence.get(rollout_id).cloned().unwrap_or_default();
         let weight_basis_points = rollout.weight_basis_points();
-        let judgement = judge(rollout, &evidence, weight_basis_points, &window);
+        let judgement = judge_rollout(rollout, &evidence, weight_basis_points, &window);
         Action::JudgeRollout {
             rollout_id: rollout_id.into(),
             number: evidence.windows + 1,
@@ -181,7 +181,7 @@ fn run(candidate: Candidate, seed: u64) -> End {
         cluster.now_ms += WINDOW_MS;
         let window =
             population.window(candidate, weight, mirrored, WINDOW_MS, &mut affected, &mut random);
-        cluster.judge(&id, window);
+        cluster.judge_window(&id, window);
         cluster.tick();
     }
 }

@@ -8,7 +8,7 @@ use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
 use crate::consensus::transport::{Peers, endpoint, reason};
 use crate::consensus::voter::Voter;
-use crate::consensus::wire::MAX_MESSAGE_BYTES;
+use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
 use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::raft::RaftApi;
@@ -125,7 +125,7 @@ impl Control {
 
     /// `marquee.raft.v1.RaftService`, to be added to a server that only the other voters reach.
     pub fn raft_service(&self) -> RaftServiceServer<RaftApi> {
-        RaftServiceServer::new(self.raft.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        RaftServiceServer::new(self.raft.clone()).max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
     }
 
     /// The control service without a socket, through the generated trait.

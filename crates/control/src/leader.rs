@@ -10,11 +10,11 @@ use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{ReportNews, Roster};
 use crate::windows::{JUDGE_EVERY_MS, Measured, Windows};
-use marquee_core::command::{Action, AllEvidence, Command, CommandOutcome, Reply, due};
+use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::Plan;
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::rollout::experiment::{ExperimentState, thompson};
-use marquee_core::rollout::judge::{Evidence, judge};
+use marquee_core::rollout::judge::{AllEvidence, Evidence, judge_rollout};
 use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::convert::command::command_to_pb;
 use marquee_proto::convert::outcome::outcome_from_pb;
@@ -105,7 +105,7 @@ impl Leader {
     }
 
     /// Judges what was measured, and commits the judgements.
-    async fn judge(&self) {
+    async fn judge_rollout(&self) {
         let due_windows = self.windows().take_due(self.clock.ms());
         for (measured, window) in due_windows {
             let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
@@ -186,7 +186,7 @@ impl Leader {
                 self.windows().retire();
                 continue;
             }
-            self.judge().await;
+            self.judge_rollout().await;
             self.record_traffic().await;
             let now = plan.borrow_and_update().clone();
             for action in self.duties(&now, term) {
@@ -228,7 +228,7 @@ fn judgement(
     let known = known.unwrap_or(&nothing);
     let (number, window) = (known.windows + 1, Box::new(window.clone()));
     if let Some(rollout) = plan.rollout(trial).filter(|rollout| !rollout.state.is_over()) {
-        let judgement = Box::new(judge(rollout, known, *weight_basis_points, &window));
+        let judgement = Box::new(judge_rollout(rollout, known, *weight_basis_points, &window));
         return Some(Action::JudgeRollout {
             rollout_id: trial.clone(),
             number,

@@ -1,8 +1,9 @@
 //! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
 
 use crate::machine::{Machine, MachineError};
-use marquee_core::command::{AllEvidence, State};
+use marquee_core::command::State;
 use marquee_core::plan::Plan;
+use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::convert::command::command_from_pb;
 use marquee_proto::convert::outcome::outcome_to_pb;

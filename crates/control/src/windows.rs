@@ -6,9 +6,9 @@
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump.
 
-use marquee_core::plan::Plan;
+use marquee_core::plan::{Plan, measured_variants};
 use marquee_core::rollout::experiment::ExperimentState;
-use marquee_core::rollout::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic, variants};
+use marquee_core::rollout::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic};
 use marquee_core::rollout::window::{ArmStats, Scope, WINDOW_MS, Window};
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Windows {
 
     /// Adds the arms up as variants of their surface: bounded by the plan too.
     fn add_traffic(&mut self, plan: &Plan, scope: &Scope, window: &Window, now_ms: u64) {
-        let Some((surface, names)) = variants(plan, scope) else { return };
+        let Some((surface, names)) = measured_variants(plan, scope) else { return };
         self.since_ms.get_or_insert(now_ms);
         let sums = self.surfaces.entry(surface.to_owned()).or_default();
         sums.automated += window.automated;

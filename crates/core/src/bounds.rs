@@ -1,4 +1,4 @@
-//! Every bound that a caller or an operator can meet, each with its reason.
+//! Bounds that several crates share, each with its reason. Others stand beside their check.
 
 /// The most items in one answer. More is an export, not a recommendation.
 pub const MAX_COUNT: u32 = 1_000;
@@ -6,7 +6,7 @@ pub const MAX_COUNT: u32 = 1_000;
 pub const DEFAULT_COUNT: u32 = 10;
 /// The most requests in one batch: with 100 items each, as is typical, an answer stays below
 /// [`MAX_MESSAGE_BYTES`].
-pub const MAX_BATCH: usize = 1_000;
+pub const MAX_BATCH_REQUESTS: usize = 1_000;
 /// The most item ids to rank in one request.
 pub const MAX_RANK_ITEMS: usize = 10_000;
 /// The most recent items in one request: more say nothing new about the user.
@@ -54,7 +54,7 @@ pub const MAX_ENSEMBLE_DEPTH: usize = 4;
 pub const MAX_ENSEMBLE_MEMBERS: usize = 8;
 /// Bytes of one gRPC message. It is gRPC's own default for receivers, so clients need no settings.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// Bytes of one message between router and shard: a batch of [`MAX_BATCH`] users' vectors and
+/// Bytes of one message between router and shard: a batch of [`MAX_BATCH_REQUESTS`] users' vectors and
 /// histories, or their results, fits without being cut.
 pub const MAX_INTERNAL_MESSAGE_BYTES: usize = 64 << 20;
 /// The most shards of one bundle: each is a set of files and a search for each query.

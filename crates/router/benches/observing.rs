@@ -10,7 +10,7 @@ use divan::counter::ItemsCount;
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{
-    Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Surface,
+    Placement, Plan, PlannedReplica, PublishedVersion, Quality, ReplicaState, Surface,
 };
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
@@ -78,7 +78,8 @@ impl World {
     fn new(has_trial: bool, is_watched: bool) -> Self {
         let mut plan = Plan { epoch: 1, ..Plan::default() };
         for version in [1, 2] {
-            let available = Replica { state: ReplicaState::Available, reason: String::new() };
+            let available =
+                PlannedReplica { state: ReplicaState::Available, reason: String::new() };
             let placement = Placement {
                 node_ids: vec!["here".into()],
                 replicas: BTreeMap::from([("here".into(), available)]),

@@ -80,7 +80,14 @@ pub fn topics(args: &TopicsArgs) -> Result<Topics, TrainError> {
     let parts = bundle.manifest().recipe.parts();
     let name = parts.into_iter().find_map(|(recipe, _)| match recipe {
         Recipe::Content { term_topics, .. } => term_topics.as_deref(),
-        _ => None,
+        // Parts are neither blends nor profiled.
+        Recipe::MatrixFactorisation { .. }
+        | Recipe::ItemRows { .. }
+        | Recipe::UserNeighbours { .. }
+        | Recipe::Popularity
+        | Recipe::Trending { .. }
+        | Recipe::Blend { .. }
+        | Recipe::Profiled { .. } => None,
     });
     let Some(name) = name else {
         return Err(TrainError::Data(format!(

@@ -25,7 +25,7 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// requests are refused.
 const MAX_INPUTS: usize = 4_096;
 /// How many inputs one flush serves, so that a flood of them does not keep replies waiting.
-const MAX_BATCH: usize = 512;
+const MAX_INPUTS_PER_FLUSH: usize = 512;
 /// Waits before a failed voter is opened again: the first and the longest.
 const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
 
@@ -204,7 +204,7 @@ impl<M: Machine> Loop<M> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return End::Stop(None),
             }
-            while batch.len() < MAX_BATCH
+            while batch.len() < MAX_INPUTS_PER_FLUSH
                 && let Ok(input) = self.driver.inputs.try_recv()
             {
                 batch.push(input);

@@ -6,7 +6,7 @@
 
 use super::driver::Consensus;
 use super::event::RaftEvent;
-use super::wire::MAX_MESSAGE_BYTES;
+use super::wire::MAX_RAFT_MESSAGE_BYTES;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
 use raft::eraftpb::MessageType;
@@ -152,7 +152,7 @@ impl Peer {
             Err(error) => return Over::Lost(reason(&error)),
         };
         let mut client =
-            RaftServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE_BYTES);
+            RaftServiceClient::new(channel).max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES);
         let (ahead, stream) = mpsc::channel(MAX_AHEAD);
         let cluster = self.cluster;
         let stream = ReceiverStream::new(stream)

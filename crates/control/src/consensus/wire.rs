@@ -16,7 +16,7 @@ pub const MAX_SNAPSHOT_BYTES: usize = 64 << 20;
 /// Bytes of entries that raft puts in one message, one entry at least.
 pub(crate) const MAX_ENTRIES_BYTES: u64 = 1 << 20;
 /// Bytes of one message between voters: a snapshot and its envelope.
-pub const MAX_MESSAGE_BYTES: usize = MAX_SNAPSHOT_BYTES + (1 << 20);
+pub const MAX_RAFT_MESSAGE_BYTES: usize = MAX_SNAPSHOT_BYTES + (1 << 20);
 /// Entries in one message: no voter sends more, since the log is compacted long before.
 const MAX_ENTRIES: usize = 1 << 16;
 /// Bytes of a read's context: ours have 24, leadership transfers say "CampaignTransfer".

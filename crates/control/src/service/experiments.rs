@@ -1,7 +1,7 @@
 //! Experiments, automatic rollouts and retention, as operators see them.
 
+use super::api::{ControlApi, required, unexpected};
 use super::status::IntoStatus as _;
-use super::{ControlApi, required, unexpected};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::command::{Action, Reply, missing_arms};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};

@@ -6,24 +6,26 @@
 //! becomes a response. The state machine decides what is refused and why, so that it is the same on every
 //! node and at every retry.
 
+mod api;
 mod experiments;
+mod followers;
 mod publish;
 pub mod raft;
 mod rollouts;
 mod status;
 mod watch;
 
-use crate::bundles::ManifestSource;
+pub use api::ControlApi;
+pub(crate) use api::ControlParts;
+
 use crate::clock::wall_ms;
-use crate::consensus::driver::Consensus;
 use crate::consensus::event::RaftEvent;
-use crate::submit::Submitter;
+use api::{required, unexpected};
 use marquee_core::bounds::MAX_NAME_BYTES;
-use marquee_core::command::{Action, AllEvidence, Command, Reply};
+use marquee_core::command::{Action, Command, Reply};
 use marquee_core::id::check_name;
-use marquee_core::plan::{Node, Plan};
+use marquee_core::plan::Node;
 use marquee_core::rollout::RolloutMove;
-use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
@@ -33,15 +35,10 @@ use marquee_proto::convert::plan::plan_to_pb;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
 use status::IntoStatus;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch::Receiver;
 use tonic::{Request, Response, Status};
-use watch::{BoxStream, Followers};
+use watch::BoxStream;
 
-/// Bytes of a request id: a UUID has 36.
-const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Bytes of a node's address.
 const MAX_ADDRESS_BYTES: usize = 512;
 /// How long a transfer of leadership may take: the new leader must catch up and win an election.
@@ -50,110 +47,6 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 const TRANSFER_RETRY: Duration = Duration::from_millis(600);
 
 type RpcResult<T> = Result<Response<T>, Status>;
-
-/// `ControlService` on one control node. Cheap to clone; usable without a socket through the
-/// generated trait.
-#[derive(Clone)]
-pub struct ControlApi(Arc<Inner>);
-
-/// What a control node gives its `ControlService`.
-pub(crate) struct ControlParts {
-    /// This node's raft id.
-    pub(crate) id: u64,
-    /// All voters: raft id and address.
-    pub(crate) voters: Vec<(u64, String)>,
-    /// The recall@100 that the index of a bundle must have to be published, 0 to 1.
-    pub(crate) min_index_recall: f64,
-    /// This node's voter.
-    pub(crate) consensus: Consensus,
-    /// Brings commands to the leader.
-    pub(crate) submitter: Submitter,
-    /// The plan as far as this node has applied it.
-    pub(crate) plan: Receiver<Arc<Plan>>,
-    /// What was measured, as far as this node has applied it.
-    pub(crate) evidence: Receiver<Arc<AllEvidence>>,
-    /// What answers were like, as far as this node has applied it.
-    pub(crate) traffic: Receiver<Arc<AllTraffic>>,
-    /// Where manifests are read.
-    pub(crate) manifests: Arc<dyn ManifestSource>,
-    /// A number that no earlier start of this node had.
-    pub(crate) incarnation: u64,
-}
-
-struct Inner {
-    parts: ControlParts,
-    followers: Followers,
-    /// How many request ids were made, for callers who gave none.
-    made_ids: AtomicU64,
-}
-
-impl ControlApi {
-    pub(crate) fn new(parts: ControlParts) -> Self {
-        let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner { parts, followers, made_ids }))
-    }
-
-    fn parts(&self) -> &ControlParts {
-        &self.0.parts
-    }
-
-    /// The plan as far as this node has applied it.
-    fn plan(&self) -> Arc<Plan> {
-        self.parts().plan.borrow().clone()
-    }
-
-    /// What was measured, as far as this node has applied it.
-    fn evidence(&self) -> Arc<AllEvidence> {
-        self.parts().evidence.borrow().clone()
-    }
-
-    /// The plan with everything in it that was committed before the call.
-    async fn fresh_plan(&self) -> Result<Arc<Plan>, Status> {
-        self.parts().consensus.catch_up().await.map_err(IntoStatus::into_status)?;
-        Ok(self.plan())
-    }
-
-    /// Passes one window of a router to the leader, as `ReportTelemetry` does.
-    pub async fn take_telemetry(&self, request: pb::ReportTelemetryRequest) -> Result<(), Status> {
-        let pb::ReportTelemetryRequest { node_id, window } = request;
-        let window = required(window, "window")?;
-        self.parts().submitter.observe(window).await.map_err(|error| {
-            tracing::debug!(node_id, %error, "a window of telemetry was dropped");
-            error.into_status()
-        })
-    }
-
-    /// Has a command applied, once for its request id.
-    async fn write(&self, request_id: String, action: Action) -> Result<Reply, Status> {
-        if request_id.len() > MAX_REQUEST_ID_BYTES {
-            return Err(Status::invalid_argument(format!(
-                "request_id has {} bytes: at most {MAX_REQUEST_ID_BYTES} are allowed",
-                request_id.len()
-            )));
-        }
-        let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
-        let command = Command { request_id, now_ms: wall_ms(), action };
-        let outcome =
-            self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
-        outcome.map_err(IntoStatus::into_status)
-    }
-
-    fn make_id(&self) -> String {
-        let ControlParts { id, incarnation, .. } = self.parts();
-        let n = self.0.made_ids.fetch_add(1, Ordering::Relaxed);
-        format!("control-{id}-{incarnation:016x}-{n}")
-    }
-}
-
-/// The error for a reply of another kind than the command's: the state machine contradicts itself.
-fn unexpected(reply: &Reply) -> Status {
-    Status::internal(format!("the state machine answered something else: {reply:?}"))
-}
-
-/// The value of a field that must be set; `field` names it in the error.
-fn required<T>(value: Option<T>, field: &str) -> Result<T, Status> {
-    value.ok_or_else(|| Status::invalid_argument(format!("{field} is missing")))
-}
 
 /// A node as it is registered, after its id, address and roles were checked.
 fn checked_node(
@@ -257,7 +150,7 @@ impl ControlService for ControlApi {
     ) -> RpcResult<Self::WatchRolloutStream> {
         let id = request.into_inner().rollout_id;
         rollouts::find(&*self.fresh_plan().await?, &self.evidence(), &id)?;
-        let ControlParts { plan, evidence, .. } = self.parts();
+        let api::ControlParts { plan, evidence, .. } = self.parts();
         Ok(Response::new(watch::rollout(plan.clone(), evidence.clone(), id)))
     }
 
@@ -371,7 +264,7 @@ impl ControlService for ControlApi {
             let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
             return Err(Status::invalid_argument(says));
         }
-        let follower = self.0.followers.join(node_id)?;
+        let follower = self.followers().join(node_id)?;
         Ok(Response::new(watch::plan(self.parts().plan.clone(), follower)))
     }
 
@@ -390,7 +283,7 @@ impl ControlService for ControlApi {
             applied_index: status.applied,
             voters: self.parts().voters.iter().map(voter).collect(),
             nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
-            followers: self.0.followers.list(),
+            followers: self.followers().list(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Publishing: from a URI to a version of a model.
 
+use super::api::{ControlApi, unexpected};
 use super::status::IntoStatus as _;
-use super::{ControlApi, unexpected};
 use crate::bundles::{DescribedBundle, check_index, check_quality};
 use marquee_core::command::{Action, Reply};
 use marquee_core::id::ModelVersion;

@@ -1,10 +1,11 @@
 //! Rollouts as operators see them: starting, moving, finding.
 
+use super::api::{ControlApi, unexpected};
 use super::status::IntoStatus as _;
-use super::{ControlApi, unexpected};
-use marquee_core::command::{Action, AllEvidence, Reply, waiting_for};
+use marquee_core::command::{Action, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
 use marquee_core::rollout::RolloutMove;
+use marquee_core::rollout::judge::AllEvidence;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::rollout::wanted_terms;
 use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};

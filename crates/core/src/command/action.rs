@@ -2,8 +2,8 @@
 
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
-use crate::plan::retention::Retention;
-use crate::plan::{Automatic, Node, PublishedVersion, Replica};
+use crate::plan::Retention;
+use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
 use crate::rollout::experiment::{Allocation, Arm};
 use crate::rollout::judge::Judgement;
 use crate::rollout::traffic::SurfaceTraffic;
@@ -185,5 +185,5 @@ pub struct ReplicaReport {
     /// The shard's number.
     pub shard: u32,
     /// Where it is in its life.
-    pub replica: Replica,
+    pub replica: PlannedReplica,
 }

@@ -1,11 +1,11 @@
 //! What follows from any change of the plan.
 
-use super::nodes::forget_drained_nodes;
 use super::rollouts::start_pending;
 use crate::bounds::{MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS};
 use crate::plan::{Plan, Surface};
 use crate::rollout::RolloutState;
 use crate::rollout::experiment::ExperimentState;
+use std::collections::BTreeSet;
 
 /// Brings the plan up to date after a change: surfaces follow their rollouts, pending rollouts start, shards
 /// are placed, and drained nodes and old rollouts and experiments are forgotten.
@@ -49,4 +49,28 @@ fn forget_oldest<T>(list: &mut Vec<T>, mut how_many: usize, is_over: impl Fn(&T)
         how_many -= usize::from(drop);
         !drop
     });
+}
+
+/// Forgets draining nodes that nothing needs. A node that still reports stays known as draining: forgotten
+/// too early, its next report would put it back to work.
+fn forget_drained_nodes(plan: &mut Plan) {
+    let drained: BTreeSet<String> = plan
+        .nodes
+        .iter()
+        .filter(|(id, node)| node.draining && !node.alive && plan.wanted_on(id).is_empty())
+        .map(|(id, _)| id.clone())
+        .collect();
+    for id in &drained {
+        plan.nodes.remove(id);
+        forget_replicas_on(plan, id);
+    }
+}
+
+/// Takes all replicas on a node out of the plan.
+pub(super) fn forget_replicas_on(plan: &mut Plan, node_id: &str) {
+    for published in plan.versions.values_mut() {
+        for placement in &mut published.placements {
+            placement.replicas.remove(node_id);
+        }
+    }
 }

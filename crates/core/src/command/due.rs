@@ -2,10 +2,9 @@
 
 use super::action::Action;
 use super::experiments::loaded_experiments;
-use super::state::AllEvidence;
 use crate::plan::Plan;
 use crate::plan::retention::retired;
-use crate::rollout::judge::clearance;
+use crate::rollout::judge::{AllEvidence, clearance};
 use crate::rollout::{Clearance, Rollout, RolloutState};
 
 /// What the leader should propose at `now_ms`: to advance each rollout with something due, to begin each

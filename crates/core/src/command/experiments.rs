@@ -2,11 +2,11 @@
 
 use super::error::CommandError;
 use super::reply::Reply;
-use super::state::AllEvidence;
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_EXPERIMENTS};
 use crate::id::check_name;
 use crate::plan::{Plan, Surface};
 use crate::rollout::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
+use crate::rollout::judge::AllEvidence;
 use crate::rollout::window::Window;
 
 pub(super) fn start(

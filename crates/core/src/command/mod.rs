@@ -26,4 +26,4 @@ pub use due::{due, waiting_for};
 pub use error::{CommandError, Refusal, RefusalKind};
 pub use experiments::missing_arms;
 pub use reply::{CommandOutcome, Reply};
-pub use state::{AllEvidence, State};
+pub use state::State;

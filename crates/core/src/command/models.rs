@@ -6,8 +6,8 @@ use super::rollouts::await_rollouts;
 use crate::bounds::{MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
-use crate::plan::retention::{Retention, retired};
-use crate::plan::{Plan, PublishedVersion};
+use crate::plan::retention::retired;
+use crate::plan::{Plan, PublishedVersion, Retention};
 
 /// Gives a bundle the model's next version number; a bundle that is published already keeps its own.
 pub(super) fn publish(

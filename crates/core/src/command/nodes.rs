@@ -1,13 +1,12 @@
 //! Commands on nodes: what they report, and which join and leave.
 
 use super::action::ReplicaReport;
-use super::consequences::apply_consequences;
+use super::consequences::{apply_consequences, forget_replicas_on};
 use super::error::CommandError;
 use super::reply::Reply;
 use crate::bounds::MAX_NODES;
 use crate::id::check_name;
 use crate::plan::{Node, Plan, Role};
-use std::collections::BTreeSet;
 
 /// Replaces all that is known of a node and its replicas by what the node reports.
 pub(super) fn report(
@@ -53,21 +52,6 @@ pub(super) fn remove(plan: &mut Plan, node_id: &str, now_ms: u64) -> Result<Repl
     Ok(Reply::NodeRemoved { draining: plan.nodes.contains_key(node_id) })
 }
 
-/// Forgets draining nodes that nothing needs. A node that still reports stays known as draining: forgotten
-/// too early, its next report would put it back to work.
-pub(super) fn forget_drained_nodes(plan: &mut Plan) {
-    let drained: BTreeSet<String> = plan
-        .nodes
-        .iter()
-        .filter(|(id, node)| node.draining && !node.alive && plan.wanted_on(id).is_empty())
-        .map(|(id, _)| id.clone())
-        .collect();
-    for id in &drained {
-        plan.nodes.remove(id);
-        forget_replicas_on(plan, id);
-    }
-}
-
 fn register(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), CommandError> {
     check_name("node_id", node_id)?;
     if node.roles.is_empty() || node.roles.contains(&Role::Control) {
@@ -82,12 +66,4 @@ fn register(plan: &mut Plan, node_id: &str, node: Node) -> Result<(), CommandErr
 
 fn find<'p>(plan: &'p mut Plan, node_id: &str) -> Result<&'p mut Node, CommandError> {
     plan.nodes.get_mut(node_id).ok_or_else(|| CommandError::UnknownNode { node_id: node_id.into() })
-}
-
-fn forget_replicas_on(plan: &mut Plan, node_id: &str) {
-    for published in plan.versions.values_mut() {
-        for placement in &mut published.placements {
-            placement.replicas.remove(node_id);
-        }
-    }
 }

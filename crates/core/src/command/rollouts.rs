@@ -2,12 +2,11 @@
 
 use super::error::CommandError;
 use super::reply::Reply;
-use super::state::AllEvidence;
 use crate::bounds::MAX_NAMED;
 use crate::id::{ModelVersion, check_name};
 use crate::plan::{Automatic, Plan, Surface};
 use crate::rollout::experiment::ExperimentState;
-use crate::rollout::judge::{Judgement, clearance};
+use crate::rollout::judge::{AllEvidence, Judgement, clearance};
 use crate::rollout::window::Window;
 use crate::rollout::{Rollout, RolloutMove, RolloutStep, Terms, check_steps, check_terms};
 

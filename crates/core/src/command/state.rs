@@ -9,12 +9,9 @@ use super::{experiments, models, nodes, rollouts, surfaces};
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::plan::Plan;
 use crate::rollout::experiment::ExperimentState;
-use crate::rollout::judge::Evidence;
+use crate::rollout::judge::AllEvidence;
 use crate::rollout::traffic::AllTraffic;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What was measured of rollouts and experiments, by id.
-pub type AllEvidence = BTreeMap<String, Evidence>;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What control nodes replicate.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,7 +51,7 @@ impl State {
             return outcome.clone();
         }
         let mut plan = self.plan.clone();
-        let acted = act(&mut plan, &mut self.evidence, &mut self.traffic, action, *now_ms);
+        let acted = apply_action(&mut plan, &mut self.evidence, &mut self.traffic, action, *now_ms);
         if acted.is_ok() {
             apply_consequences(&mut plan, *now_ms);
             if plan != self.plan {
@@ -109,7 +106,7 @@ impl State {
 
 /// Does what an action says. An action that is refused may leave `plan` half changed; the caller drops it
 /// then.
-fn act(
+fn apply_action(
     plan: &mut Plan,
     evidence: &mut AllEvidence,
     traffic: &mut AllTraffic,

@@ -1,6 +1,6 @@
 //! Why ensembles are refused.
 
-use super::{MAX_MEMBER_TIMEOUT_MS, MAX_MEMBER_WEIGHT};
+use super::node::{MAX_MEMBER_TIMEOUT_MS, MAX_MEMBER_WEIGHT};
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
 use crate::id::{IdError, ModelVersion};
 use crate::ranking::diversify::DiversityError;

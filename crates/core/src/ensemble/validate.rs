@@ -1,7 +1,8 @@
 //! Validation of an ensemble: its names, its bounds, and that it names only what is known.
 
-use super::{
-    EnsembleError, EnsembleNode, MAX_MEMBER_TIMEOUT_MS, MAX_MEMBER_WEIGHT, ProductForm, SplitMember,
+use super::error::EnsembleError;
+use super::node::{
+    EnsembleNode, MAX_MEMBER_TIMEOUT_MS, MAX_MEMBER_WEIGHT, ProductForm, SplitMember,
 };
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ENSEMBLE_DEPTH, MAX_ENSEMBLE_MEMBERS};
 use crate::id::{ModelVersion, check_name};
@@ -155,10 +156,8 @@ impl Walk<'_> {
         match node {
             EnsembleNode::Model(version) => match self.known.recipe(version) {
                 None => Ok(()),
-                Some(recipe) => match recipe.parts().as_slice() {
-                    [(Recipe::ItemRows { .. }, _)] => Ok(()),
-                    _ => refuse(format!("model version {version} ({})", recipe.name())),
-                },
+                Some(recipe) if sums_item_rows(recipe) => Ok(()),
+                Some(recipe) => refuse(format!("model version {version} ({})", recipe.name())),
             },
             EnsembleNode::Reference(name) => match self.known.ensemble(name) {
                 Some(target) => self.check_sums_items(target, &format!("{path} → {name}")),
@@ -218,6 +217,22 @@ impl Walk<'_> {
 
 /// The check that a walk goes on with below a node.
 type Visit<W> = fn(&mut W, &EnsembleNode, &str, usize) -> Result<(), EnsembleError>;
+
+/// Whether a recipe adds up rows of items, and nothing else: then other rows can be added up in their place.
+fn sums_item_rows(recipe: &Recipe) -> bool {
+    match recipe {
+        Recipe::ItemRows { .. } => true,
+        Recipe::Profiled { recipe, profile: _ } => sums_item_rows(recipe),
+        Recipe::Blend { members } => {
+            matches!(members.as_slice(), [member] if sums_item_rows(&member.recipe))
+        }
+        Recipe::MatrixFactorisation { .. }
+        | Recipe::Content { .. }
+        | Recipe::UserNeighbours { .. }
+        | Recipe::Popularity
+        | Recipe::Trending { .. } => false,
+    }
+}
 
 fn check_split(salt: &str, members: &[SplitMember], path: &str) -> Result<(), EnsembleError> {
     check_name(&format!("{path}.salt"), salt)?;

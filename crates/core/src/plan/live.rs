@@ -1,6 +1,7 @@
 //! Which versions are live, and whether an ensemble is ready for traffic.
 
-use super::{Plan, Replica, ReplicaState};
+use super::contents::Plan;
+use super::version::{PlannedReplica, ReplicaState};
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
 use crate::rollout::experiment::ExperimentState;
@@ -56,9 +57,11 @@ impl Plan {
                     let why = match placement.replicas.get(node_id) {
                         _ if !alive => "the node does not report".to_owned(),
                         None => "not loaded yet".to_owned(),
-                        Some(Replica { state: ReplicaState::Available, .. }) => continue,
-                        Some(Replica { state, reason }) if reason.is_empty() => state.to_string(),
-                        Some(Replica { state, reason }) => format!("{state}: {reason}"),
+                        Some(PlannedReplica { state: ReplicaState::Available, .. }) => continue,
+                        Some(PlannedReplica { state, reason }) if reason.is_empty() => {
+                            state.to_string()
+                        }
+                        Some(PlannedReplica { state, reason }) => format!("{state}: {reason}"),
                     };
                     missing.push(format!("{version} shard {shard} on {node_id}: {why}"));
                 }

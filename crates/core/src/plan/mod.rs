@@ -7,11 +7,14 @@
 //! - [`live`]: which versions are live, and whether an ensemble is ready for traffic.
 //! - [`placement`]: where shards should be; what a node should hold ([`Plan::wanted_on`]).
 //! - [`retention`]: which versions may be forgotten.
+//! - [`measured_variants`](mod@measured_variants): the variants of a surface that are measured.
 //!
-//! The parts of the plan are in [`node`], [`version`] and [`surface`].
+//! What the plan has is in [`contents`], and its parts in [`node`], [`version`] and [`surface`].
 
 pub mod assignment;
+mod contents;
 mod live;
+mod measured_variants;
 mod node;
 pub mod placement;
 pub mod retention;
@@ -19,74 +22,9 @@ mod route;
 mod surface;
 mod version;
 
+pub use contents::Plan;
+pub use measured_variants::measured_variants;
 pub use node::{Node, Role};
 pub use route::{Route, RouteError, Trial, Variant};
 pub use surface::{Automatic, DEFAULT_SURFACE, Surface};
-pub use version::{Placement, PublishedVersion, Quality, Replica, ReplicaState};
-
-use crate::ensemble::{EnsembleNode, KnownNames};
-use crate::id::ModelVersion;
-use crate::model::recipe::Recipe;
-use crate::plan::retention::Retention;
-use crate::rollout::Rollout;
-use crate::rollout::experiment::Experiment;
-use std::collections::BTreeMap;
-
-/// Everything that routers and shards follow.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    /// The raft index of the command that made this plan.
-    pub epoch: u64,
-    /// How many replicas of each shard are wanted.
-    pub replication_factor: u32,
-    /// Shard and router nodes, by id.
-    pub nodes: BTreeMap<String, Node>,
-    /// All published versions.
-    pub versions: BTreeMap<ModelVersion, PublishedVersion>,
-    /// Stored ensembles, by name.
-    pub ensembles: BTreeMap<String, EnsembleNode>,
-    /// Surfaces, by name.
-    pub surfaces: BTreeMap<String, Surface>,
-    /// Rollouts that run or are over, oldest first.
-    pub rollouts: Vec<Rollout>,
-    /// The number that the next version of each model gets.
-    pub next_versions: BTreeMap<String, u64>,
-    /// The number that the next rollout or experiment gets.
-    pub next_rollout: u64,
-    /// Experiments that run or are stopped, oldest first.
-    pub experiments: Vec<Experiment>,
-    /// Which versions are kept, by model. A model without an entry keeps all.
-    pub retention: BTreeMap<String, Retention>,
-}
-
-impl KnownNames for Plan {
-    fn recipe(&self, version: &ModelVersion) -> Option<&Recipe> {
-        self.versions.get(version).map(|published| &published.recipe)
-    }
-
-    fn ensemble(&self, name: &str) -> Option<&EnsembleNode> {
-        self.ensembles.get(name)
-    }
-}
-
-impl Plan {
-    /// The ensemble that `name` means: a stored one, or for `model@version` that version alone.
-    pub fn ensemble_named(&self, name: &str) -> Option<EnsembleNode> {
-        match name.parse::<ModelVersion>() {
-            Ok(version) => {
-                self.versions.contains_key(&version).then_some(EnsembleNode::Model(version))
-            }
-            Err(_) => self.ensembles.get(name).cloned(),
-        }
-    }
-
-    /// The rollout of this id.
-    pub fn rollout(&self, id: &str) -> Option<&Rollout> {
-        self.rollouts.iter().find(|rollout| rollout.id == id)
-    }
-
-    /// The experiment of this id.
-    pub fn experiment(&self, id: &str) -> Option<&Experiment> {
-        self.experiments.iter().find(|experiment| experiment.id == id)
-    }
-}
+pub use version::{Placement, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention};

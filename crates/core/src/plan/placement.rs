@@ -8,7 +8,9 @@
 //! The hash is of the model's name and not its version: the same shard of successive versions lives on the
 //! same nodes, and a user whose rollout compares them asks the same machines.
 
-use super::{Placement, Plan, ReplicaState, Role};
+use super::contents::Plan;
+use super::node::Role;
+use super::version::{Placement, ReplicaState};
 use crate::hash::{Purpose, stable_hash};
 use crate::id::ModelVersion;
 use std::cmp::Reverse;

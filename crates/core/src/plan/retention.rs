@@ -1,19 +1,8 @@
 //! Which published versions may be forgotten, and their bundles deleted.
 
+use super::contents::Plan;
 use crate::id::ModelVersion;
-use crate::plan::Plan;
 use std::collections::BTreeSet;
-
-/// Which versions of a model are kept, besides those that something needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// How many of the newest versions are kept, at least 1.
-    pub keep_versions: u32,
-    /// How long every version is kept after it was published, in seconds.
-    pub keep_seconds: u64,
-    /// Whether to delete the bundles of versions that are forgotten.
-    pub delete_bundles: bool,
-}
 
 /// The bundles to delete once the versions are forgotten: their URIs and their manifests' digests. A bundle
 /// that another version uses stays.

@@ -1,6 +1,7 @@
 //! What serves a user on a surface.
 
-use super::{Plan, assignment};
+use super::assignment;
+use super::contents::Plan;
 use crate::ensemble::{EnsembleNode, WeightedNode};
 use crate::rollout::Rollout;
 use crate::rollout::experiment::Experiment;

@@ -4,6 +4,17 @@ use crate::model::recipe::Recipe;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Which versions of a model are kept, besides those that something needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How many of the newest versions are kept, at least 1.
+    pub keep_versions: u32,
+    /// How long every version is kept after it was published, in seconds.
+    pub keep_seconds: u64,
+    /// Whether to delete the bundles of versions that are forgotten.
+    pub delete_bundles: bool,
+}
+
 /// A published bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedVersion {
@@ -49,12 +60,12 @@ pub struct Placement {
     /// The nodes that should hold it, most wanted first.
     pub node_ids: Vec<String>,
     /// What nodes reported, by node id. A node may still hold a shard that is not wanted there any more.
-    pub replicas: BTreeMap<String, Replica>,
+    pub replicas: BTreeMap<String, PlannedReplica>,
 }
 
 /// One shard of a version on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replica {
+pub struct PlannedReplica {
     /// Where it is in its life.
     pub state: ReplicaState,
     /// Why it cannot be loaded; empty otherwise.

@@ -8,9 +8,7 @@
 //! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of
 //! users), and history beyond some minutes, which is for a time series database.
 
-use crate::plan::Plan;
-use crate::rollout::experiment::Experiment;
-use crate::rollout::window::{ArmStats, Measure, Scope};
+use crate::rollout::window::{ArmStats, Measure};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long a surface is measured before the numbers are committed, in ms: long enough that an idle log stays
@@ -97,23 +95,6 @@ impl VariantTraffic {
 fn all_of<T>(values: [Option<T>; 3]) -> Option<[T; 3]> {
     let [a, b, c] = values;
     Some([a?, b?, c?])
-}
-
-/// The surface that a scope is measured on, and the names of its variants, one for each arm; none if the plan
-/// does not know the scope.
-pub fn variants<'a>(plan: &'a Plan, scope: &'a Scope) -> Option<(&'a str, Vec<&'a str>)> {
-    match scope {
-        Scope::Surface(name) => {
-            plan.surfaces.contains_key(name).then(|| (name.as_str(), vec![LIVE]))
-        }
-        Scope::Trial(id) => match (plan.rollout(id), plan.experiment(id)) {
-            (Some(rollout), _) => Some((&rollout.surface, vec!["baseline", "candidate"])),
-            (None, Some(Experiment { surface, arms, .. })) => {
-                Some((surface, arms.iter().map(|arm| arm.name.as_str()).collect()))
-            }
-            (None, None) => None,
-        },
-    }
 }
 
 /// Keeps one more window of a surface, if it is newer than those that are kept.

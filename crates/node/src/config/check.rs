@@ -47,7 +47,7 @@ const MAX_TRUSTED_KEYS: usize = 64;
 /// Upper bound of I/O threads: more only wake each other.
 const MAX_IO_THREADS: usize = 64;
 /// Upper bound of concurrent requests: each holds buffers of up to a message.
-const MAX_IN_FLIGHT: usize = 100_000;
+const MAX_SERVER_IN_FLIGHT: usize = 100_000;
 /// The longest drain: orchestrators kill a process sooner.
 const MAX_DRAIN_SECONDS: u64 = 600;
 /// Upper bound of the bytes of a config file: a few hundred lines.
@@ -113,7 +113,7 @@ impl Config {
             bundles.trusted_keys.len(),
             MAX_TRUSTED_KEYS,
         )?;
-        check.within("server.max_in_flight", server.max_in_flight, 1, MAX_IN_FLIGHT)?;
+        check.within("server.max_in_flight", server.max_in_flight, 1, MAX_SERVER_IN_FLIGHT)?;
         check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
         check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
         parse_log_filter(&log.filter).map_err(|reason| check.error("log.filter", &reason))?;

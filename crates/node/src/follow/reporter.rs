@@ -135,7 +135,7 @@ fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportN
 mod tests {
     use super::*;
     use marquee_core::id::ModelVersion;
-    use marquee_core::plan::{Replica, ReplicaState};
+    use marquee_core::plan::{PlannedReplica, ReplicaState};
     use tokio::sync::mpsc;
 
     fn identity() -> NodeIdentity {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn report(state: ReplicaState) -> Vec<ReplicaReport> {
-        let replica = Replica { state, reason: String::new() };
+        let replica = PlannedReplica { state, reason: String::new() };
         vec![ReplicaReport { version: ModelVersion::new("films", 1), shard: 3, replica }]
     }
 

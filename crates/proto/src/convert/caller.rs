@@ -9,10 +9,10 @@
 
 use super::caller_error::{CallerError, check_ids, check_length};
 use super::filter::Filter;
-use crate::v1;
+use crate::generated::v1;
 use marquee_core::bounds::{
-    DEFAULT_COUNT, MAX_BATCH, MAX_COUNT, MAX_NAME_BYTES, MAX_QUERY_TEXT_BYTES, MAX_QUERY_WORDS,
-    MAX_RANK_ITEMS, MAX_RECENT_ITEMS, MAX_USER_ATTRIBUTES,
+    DEFAULT_COUNT, MAX_BATCH_REQUESTS, MAX_COUNT, MAX_NAME_BYTES, MAX_QUERY_TEXT_BYTES,
+    MAX_QUERY_WORDS, MAX_RANK_ITEMS, MAX_RECENT_ITEMS, MAX_USER_ATTRIBUTES,
 };
 use marquee_core::id::{IdError, check_id};
 use marquee_core::model::term::{check_attribute, of_attribute, of_word, words};
@@ -120,9 +120,9 @@ impl Recommend {
     /// Checks the requests of a batch, naming what is wrong as `requests[i].field`.
     pub fn batch_from_wire(batch: v1::BatchRecommendRequest) -> Result<Vec<Self>, CallerError> {
         let v1::BatchRecommendRequest { requests } = batch;
-        check_length("requests", requests.len(), MAX_BATCH)?;
+        check_length("requests", requests.len(), MAX_BATCH_REQUESTS)?;
         if requests.is_empty() {
-            return Err(CallerError::Nothing { field: "requests".into(), max: MAX_BATCH });
+            return Err(CallerError::Nothing { field: "requests".into(), max: MAX_BATCH_REQUESTS });
         }
         (0..)
             .zip(requests)

@@ -16,7 +16,7 @@ use super::rollout::{
 };
 use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
 use super::window::{window_from_pb, window_to_pb};
-use crate::raft::v1 as pb;
+use crate::generated::raft::v1 as pb;
 use marquee_core::command::{Action, Command};
 use marquee_core::id::ModelVersion;
 use marquee_core::rollout::experiment::{Experiment, ExperimentState};

@@ -2,7 +2,7 @@
 
 use super::error::{ConvertError, Result, map_of_unique_keys};
 use super::version::{version_from_pb, version_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::ranking::diversify::Diversity;
 

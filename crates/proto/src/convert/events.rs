@@ -4,8 +4,8 @@
 //! is found by rules that know the clock, elsewhere: it must not fail the others.
 
 use super::caller_error::{CallerError, check_length};
-use crate::node::v1 as node;
-use crate::v1;
+use crate::generated::node::v1 as node;
+use crate::generated::v1;
 use marquee_core::bounds::{MAX_EVENTS, MAX_ID_BYTES, MAX_SHARED_ITEMS};
 use marquee_core::event::{Event, EventType};
 

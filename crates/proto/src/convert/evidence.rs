@@ -2,7 +2,7 @@
 
 use super::error::{ConvertError, Result, required};
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
 use marquee_core::rollout::sequential::ShareTest;
 

@@ -2,7 +2,7 @@
 
 use super::error::{ConvertError, Result};
 use super::window::{measure_from_pb, measure_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::rollout::experiment::{
     Allocation, Arm, Effect, Experiment, ExperimentState, Report,
 };

@@ -1,7 +1,7 @@
 //! Filters of `marquee.v1`: checked, and as shards get them.
 
 use super::caller_error::{CallerError, check_ids, check_length};
-use crate::v1;
+use crate::generated::v1;
 use marquee_core::bounds::MAX_FILTER_TERMS;
 use marquee_core::id::check_id;
 

@@ -1,7 +1,7 @@
 //! Gates ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result, required};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::rollout::gate::{Bound, DEFAULT_MIN_SAMPLES, Gate, Metric, OnBreach, OnNoData};
 
 /// The wire form of a gate.

@@ -3,9 +3,9 @@
 use super::error::{ConvertError, Result};
 use super::published::{replica_state_from_pb, replica_state_to_pb};
 use super::version::{version_from_pb, version_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::command::ReplicaReport;
-use marquee_core::plan::{Node, Replica, Role};
+use marquee_core::plan::{Node, PlannedReplica, Role};
 
 /// The wire form of a node.
 pub fn node_to_pb(node_id: &str, node: &Node) -> pb::Node {
@@ -49,7 +49,7 @@ pub fn role_from_pb(role: i32) -> Result<Role> {
 
 /// The wire form of a replica's report.
 pub fn replica_report_to_pb(report: &ReplicaReport) -> pb::ReplicaReport {
-    let ReplicaReport { version, shard, replica: Replica { state, reason } } = report;
+    let ReplicaReport { version, shard, replica: PlannedReplica { state, reason } } = report;
     pb::ReplicaReport {
         version: Some(version_to_pb(version)),
         shard: *shard,
@@ -64,6 +64,6 @@ pub fn replica_report_from_pb(report: pb::ReplicaReport) -> Result<ReplicaReport
     Ok(ReplicaReport {
         version: version_from_pb(version, "replicas.version")?,
         shard,
-        replica: Replica { state: replica_state_from_pb(state)?, reason },
+        replica: PlannedReplica { state: replica_state_from_pb(state)?, reason },
     })
 }

@@ -6,7 +6,7 @@ use super::experiment::{experiment_from_pb, experiment_to_pb};
 use super::node::{node_from_pb, node_to_pb};
 use super::rollout::{rollout_from_pb, rollout_to_pb};
 use super::version::{version_from_pb, version_to_pb};
-use crate::raft::v1 as pb;
+use crate::generated::raft::v1 as pb;
 use marquee_core::command::{CommandOutcome, Refusal, RefusalKind, Reply};
 
 /// The wire form of the outcome of a command.

@@ -3,10 +3,10 @@
 use super::error::{ConvertError, Result, map_of_unique_keys, required};
 use super::recipe::{recipe_from_pb, recipe_to_pb};
 use super::version::{version_from_pb, version_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::id::ModelVersion;
-use marquee_core::plan::retention::Retention;
-use marquee_core::plan::{Placement, PublishedVersion, Quality, Replica, ReplicaState};
+use marquee_core::plan::Retention;
+use marquee_core::plan::{Placement, PlannedReplica, PublishedVersion, Quality, ReplicaState};
 
 /// The wire form of a published version.
 pub fn published_to_pb(
@@ -90,7 +90,7 @@ fn placement_to_pb(placement: &Placement) -> pb::Placement {
         node_ids: node_ids.clone(),
         replicas: replicas
             .iter()
-            .map(|(node_id, Replica { state, reason })| pb::Replica {
+            .map(|(node_id, PlannedReplica { state, reason })| pb::Replica {
                 node_id: node_id.clone(),
                 state: replica_state_to_pb(*state) as i32,
                 reason: reason.clone(),
@@ -102,7 +102,7 @@ fn placement_to_pb(placement: &Placement) -> pb::Placement {
 fn placement_from_pb(placement: pb::Placement) -> Result<Placement> {
     let pb::Placement { node_ids, replicas } = placement;
     let replicas = replicas.into_iter().map(|pb::Replica { node_id, state, reason }| {
-        Ok((node_id, Replica { state: replica_state_from_pb(state)?, reason }))
+        Ok((node_id, PlannedReplica { state: replica_state_from_pb(state)?, reason }))
     });
     Ok(Placement { node_ids, replicas: map_of_unique_keys("placement.replicas", replicas)? })
 }

@@ -1,7 +1,7 @@
 //! Recipes ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result, required};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };

@@ -3,7 +3,7 @@
 use super::error::{ConvertError, Result, non_empty, required};
 use super::gate::{gate_from_pb, gate_to_pb};
 use super::version::{version_from_pb, version_to_pb};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::plan::Automatic;
 use marquee_core::rollout::gate::default_gates;
 use marquee_core::rollout::{

@@ -1,6 +1,6 @@
 //! Search strategies on the wire and in core.
 
-use crate::shard::v1 as wire;
+use crate::generated::shard::v1 as wire;
 use marquee_core::ranking::strategy::SearchStrategy;
 
 impl From<SearchStrategy> for wire::SearchStrategy {

@@ -5,7 +5,7 @@ use super::evidence::{evidence_from_pb, evidence_to_pb};
 use super::outcome::{outcome_from_pb, outcome_to_pb};
 use super::plan::{plan_from_pb, plan_to_pb};
 use super::traffic::{all_traffic_from_pb, all_traffic_to_pb};
-use crate::raft::v1 as pb;
+use crate::generated::raft::v1 as pb;
 use marquee_core::command::State;
 
 /// The wire form of the replicated state: a snapshot.

@@ -1,7 +1,7 @@
 //! What the answers on surfaces are like ↔ `marquee.control.v1`.
 
 use super::error::{Result, map_of_unique_keys};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::rollout::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
 
 /// The wire form of a window of a surface's traffic.

@@ -1,7 +1,7 @@
 //! Model versions ↔ `marquee.v1.ModelVersion`.
 
 use super::error::{Result, required};
-use crate::v1;
+use crate::generated::v1;
 use marquee_core::id::ModelVersion;
 
 /// The wire form of a model version.

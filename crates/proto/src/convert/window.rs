@@ -4,7 +4,7 @@
 //! have measured.
 
 use super::error::{ConvertError, Result, required};
-use crate::control::v1 as pb;
+use crate::generated::control::v1 as pb;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
 use marquee_core::rollout::window::{

@@ -1,6 +1,6 @@
 //! Until when a call is to be answered.
 
-use marquee_core::bounds::MAX_BATCH;
+use marquee_core::bounds::MAX_BATCH_REQUESTS;
 use marquee_net::{InvalidTimeout, timeout_of};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ pub(crate) fn deadline_of(
 ) -> Result<Instant, InvalidTimeout> {
     let timeout = timeout_of(metadata)?.unwrap_or_else(|| {
         // A batch that is larger will be refused.
-        let counted = requests.clamp(1, MAX_BATCH) as u32;
+        let counted = requests.clamp(1, MAX_BATCH_REQUESTS) as u32;
         default_deadline + BATCH_ALLOWANCE * (counted - 1)
     });
     Ok(Instant::now() + timeout.min(MAX_DEADLINE))

@@ -8,7 +8,7 @@ use crate::fanout::Round;
 use crate::fanout::node::CallKind;
 use crate::planning::shard_map::ShardMap;
 use futures::future::{BoxFuture, FutureExt as _};
-use marquee_core::bounds::{MAX_BATCH, MAX_INTERNAL_MESSAGE_BYTES};
+use marquee_core::bounds::{MAX_BATCH_REQUESTS, MAX_INTERNAL_MESSAGE_BYTES};
 use marquee_core::id::ModelVersion;
 use marquee_core::ranking::fuse::{Candidate, Contribution};
 use marquee_core::ranking::merge::{Overlap, Pick, Ranked, merge_top_k};
@@ -34,7 +34,7 @@ pub(crate) const MAX_QUERY_BYTES: usize = MAX_INTERNAL_MESSAGE_BYTES / 2;
 pub(crate) const MAX_RESULTS: usize = 400_000;
 /// Filters of one operation: one for each request of a batch, were they all unlike. A shard keeps a
 /// bit for each item for each of them.
-pub(crate) const MAX_FILTERS: usize = MAX_BATCH;
+pub(crate) const MAX_FILTERS: usize = MAX_BATCH_REQUESTS;
 
 /// Bytes on the wire beside those of an id: its tag and its length.
 const ID_OVERHEAD: usize = 3;

@@ -2,7 +2,7 @@
 
 use super::event::BundleSource;
 use super::limits::{MAX_REASON_BYTES, RETRY_FIRST_MS, RETRY_MAX_MS};
-use marquee_core::plan::{Replica, ReplicaState};
+use marquee_core::plan::{PlannedReplica, ReplicaState};
 
 /// What the lifecycle knows of one replica.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl TrackedReplica {
     }
 
     /// What the node reports of it.
-    pub(super) fn report(&self) -> Replica {
+    pub(super) fn report(&self) -> PlannedReplica {
         let state = match self.phase {
             Phase::Available { unwanted_since_ms: None, .. } => ReplicaState::Available,
             Phase::Available { .. } | Phase::Unloading { .. } => ReplicaState::Unloading,
@@ -94,7 +94,7 @@ impl TrackedReplica {
             Phase::Start | Phase::Loading { .. } if !self.reason.is_empty() => ReplicaState::Failed,
             Phase::Start | Phase::Loading { .. } => ReplicaState::Loading,
         };
-        Replica { state, reason: self.reason.clone() }
+        PlannedReplica { state, reason: self.reason.clone() }
     }
 }
 

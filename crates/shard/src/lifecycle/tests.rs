@@ -5,7 +5,7 @@ use super::*;
 use crate::replica_key::ReplicaKey;
 use goldenscript::{Command, Context};
 use marquee_core::id::ModelVersion;
-use marquee_core::plan::Replica;
+use marquee_core::plan::PlannedReplica;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -78,7 +78,7 @@ impl Script {
             }
         }
         for report in self.lifecycle.reports() {
-            let Replica { state, reason } = report.replica;
+            let PlannedReplica { state, reason } = report.replica;
             write!(out, "{}/{} {state}", report.version, report.shard)?;
             writeln!(out, "{}{reason}", if reason.is_empty() { "" } else { ": " })?;
         }

@@ -2,13 +2,15 @@
 
 use crate::error::RequestError;
 use marquee_bundle::{AttributeRange, FilterSpec};
-use marquee_core::bounds::{MAX_BATCH, MAX_DENIED_ITEMS, MAX_FILTER_TERMS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_BATCH_REQUESTS, MAX_DENIED_ITEMS, MAX_FILTER_TERMS, MAX_RANK_ITEMS,
+};
 use marquee_proto::shard::v1::DenyList;
 use marquee_proto::v1;
 
 /// Filters of one operation: one for each request of a batch, were they all unlike. Each takes a
 /// bit for each of the shard's items. Deny lists are as many.
-const MAX_FILTERS: usize = MAX_BATCH;
+const MAX_FILTERS: usize = MAX_BATCH_REQUESTS;
 
 /// The filters of the operation at `field`.
 pub(super) fn parse_filters(

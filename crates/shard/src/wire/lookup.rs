@@ -4,7 +4,9 @@ use super::version::{check_operations, parse_version};
 use crate::engine::query::{ItemName, LookupRows, LookupSpec, RowKey, StoredRow};
 use crate::error::RequestError;
 use marquee_bundle::Entity;
-use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_BATCH, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS};
+use marquee_core::bounds::{
+    MAX_ATTRIBUTED_ROWS, MAX_BATCH_REQUESTS, MAX_ENSEMBLE_MEMBERS, MAX_RANK_ITEMS,
+};
 use marquee_core::id::check_id;
 use marquee_proto::shard::v1::{
     self as wire, LookupKey, LookupOp, LookupRequest, LookupResponse, LookupResult, Row, RowName,
@@ -12,7 +14,7 @@ use marquee_proto::shard::v1::{
 
 /// Keys of one request: the most items there are to rank, for every member of the largest
 /// ensemble, or a full batch of users for each.
-const MAX_KEYS: usize = (MAX_RANK_ITEMS + MAX_BATCH) * MAX_ENSEMBLE_MEMBERS;
+const MAX_KEYS: usize = (MAX_RANK_ITEMS + MAX_BATCH_REQUESTS) * MAX_ENSEMBLE_MEMBERS;
 
 /// The lookups of a request.
 pub(crate) fn parse(request: LookupRequest) -> Result<Vec<LookupSpec>, RequestError> {

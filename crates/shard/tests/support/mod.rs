@@ -12,7 +12,7 @@ use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{
-    Node, Placement, Plan, PublishedVersion, Replica, ReplicaState, Role, Surface,
+    Node, Placement, Plan, PlannedReplica, PublishedVersion, ReplicaState, Role, Surface,
 };
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
@@ -321,7 +321,7 @@ pub fn home(id: &str, shards: u32) -> u32 {
 /// The reason of a failed replica.
 pub fn reason_of(reports: &[ReplicaReport], version: u64, shard: u32) -> String {
     let found = reports.iter().find(|r| r.version.version == version && r.shard == shard);
-    let Replica { state, reason } = &found.expect("a replica").replica;
+    let PlannedReplica { state, reason } = &found.expect("a replica").replica;
     assert_eq!(*state, ReplicaState::Failed);
     reason.clone()
 }

@@ -28,7 +28,7 @@ const STEP_TRANSITION: Duration = Duration::from_millis(200);
 /// Deadline of one request of the load.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Upper bound of the load's requests under way.
-const MAX_IN_FLIGHT: usize = 2_000;
+const DEMO_IN_FLIGHT: usize = 2_000;
 
 /// Starts the rollout of `candidate`, sends load to `router`, prints each step, and returns the tally of all
 /// requests.
@@ -139,7 +139,7 @@ fn start_load(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result
         events: false,
         batch: 1,
         surface: DEFAULT_SURFACE.into(),
-        max_in_flight: MAX_IN_FLIGHT,
+        max_in_flight: DEMO_IN_FLIGHT,
         deadline: DEADLINE,
         seed: 1,
     })?)

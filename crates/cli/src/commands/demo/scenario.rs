@@ -1,9 +1,10 @@
 //! The chapters of the demo, in order.
 
+use super::args::{DemoArgs, MODEL};
 use super::data::{self, DemoData};
 use super::page::Page;
 use super::users::DemoUsers;
-use super::{DemoArgs, MODEL, generated, rollout};
+use super::{generated, rollout};
 use crate::commands::load::{Users, milliseconds};
 use crate::output::count;
 use anyhow::{Context as _, bail};

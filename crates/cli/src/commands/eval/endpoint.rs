@@ -4,7 +4,7 @@ use anyhow::bail;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_client::{Address, Backoff, channel, innermost_reason};
-use marquee_core::bounds::{MAX_BATCH, MAX_MESSAGE_BYTES, MAX_RECENT_ITEMS};
+use marquee_core::bounds::{MAX_BATCH_REQUESTS, MAX_MESSAGE_BYTES, MAX_RECENT_ITEMS};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     BatchRecommendRequest, FallbackReason, RecommendRequest, RecommendResponse,
@@ -99,7 +99,7 @@ fn request(evaluator: &Evaluator, user: &str) -> RecommendRequest {
 fn users_per_batch(evaluator: &Evaluator) -> usize {
     let longest = evaluator.users().iter().map(|user| request(evaluator, user).encoded_len()).max();
     let by_request = MAX_MESSAGE_BYTES / 2 / longest.unwrap_or(1).max(1);
-    (ITEMS_PER_BATCH / evaluator.cutoff()).min(by_request).clamp(1, MAX_BATCH)
+    (ITEMS_PER_BATCH / evaluator.cutoff()).min(by_request).clamp(1, MAX_BATCH_REQUESTS)
 }
 
 /// Sends one batch, and again while the server is overloaded or starting.

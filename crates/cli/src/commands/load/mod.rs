@@ -29,7 +29,7 @@ pub use users::{Users, UsersError};
 use crate::output;
 use clap::Args;
 use marquee_client::{Address, innermost_reason};
-use marquee_core::bounds::{DEFAULT_COUNT, MAX_BATCH, MAX_COUNT};
+use marquee_core::bounds::{DEFAULT_COUNT, MAX_BATCH_REQUESTS, MAX_COUNT};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,7 +87,7 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = DEFAULT_COUNT, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_COUNT)))]
     count: u32,
     /// Users in a call: 1 calls Recommend, more BatchRecommend
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH as i64))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH_REQUESTS as i64))]
     batch: u32,
     /// Send generated events instead of requests, --batch of them in each RecordEvents call
     #[arg(long)]

@@ -16,7 +16,7 @@
 //! redb's checksums say that the bytes are those that were written. Reading checks that they also
 //! make sense together, since raft panics on a log that does not.
 
-use super::{StoreError, failed};
+use super::error::{FORMAT, StoreError, failed};
 use crate::consensus::log::{Log, Position};
 use crate::consensus::wire;
 use bytes::Bytes;
@@ -37,7 +37,6 @@ pub(super) const SNAPSHOT_META: &str = "snapshot";
 pub(super) const SNAPSHOT_KEY: u64 = 0;
 
 const MAGIC: &[u8; 8] = b"MRQVOTER";
-pub(super) const FORMAT: u32 = 1;
 
 /// Where every founding voter's log begins: behind an empty state machine's snapshot that all share, so that
 /// a voter who joins later can only start from a snapshot, never from an empty log.

@@ -17,15 +17,18 @@
 //! Missing on purpose: changes of the voters. The voters given when the store was made are the
 //! voters of the group for ever; a store that was made for others is refused.
 
+mod error;
 mod format;
 
+pub use error::StoreError;
 pub use format::Identity;
 
 use super::log::{Log, Position};
 use super::wire;
 use bytes::Bytes;
+use error::{failed, refused_open};
 use format::{
-    BEFORE, FORMAT, HARD_STATE, LOG, META, Reader, SNAPSHOT, SNAPSHOT_KEY, SNAPSHOT_META, found,
+    BEFORE, HARD_STATE, LOG, META, Reader, SNAPSHOT, SNAPSHOT_KEY, SNAPSHOT_META, found,
     hard_state_bytes, position_bytes, snapshot_bytes,
 };
 use prost::Message as _;
@@ -38,59 +41,6 @@ use std::path::{Path, PathBuf};
 
 /// Memory that redb may keep pages in. All reads after opening come from our own copy of the log.
 const CACHE_BYTES: usize = 4 << 20;
-/// Why the store cannot be opened or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The disk or the database under the store failed.
-    #[error("control log {path}: {message}")]
-    Database {
-        /// The store's file.
-        path: PathBuf,
-        /// What redb or the operating system said.
-        message: String,
-    },
-    /// The file is not what was written to it.
-    #[error(
-        "control log {path} is corrupt: {what}; move the file away and start this node with a new \
-         voter id, or restore the disk"
-    )]
-    Corrupt {
-        /// The store's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The file was made for something else than what the config says.
-    #[error("control log {path} belongs to {found}, but the config says {wanted}: {advice}")]
-    Identity {
-        /// The store's file.
-        path: PathBuf,
-        /// What it was made for.
-        found: String,
-        /// What the config says.
-        wanted: String,
-        /// What to do, in words.
-        advice: &'static str,
-    },
-    /// The file has a format that this release does not know.
-    #[error(
-        "control log {path} has format {found}: this marquee knows format {FORMAT}, upgrade it"
-    )]
-    Format {
-        /// The store's file.
-        path: PathBuf,
-        /// The format's number.
-        found: u32,
-    },
-    /// The state machine has outgrown what a snapshot may have.
-    #[error("control state has {bytes} bytes: a snapshot may have {max}; remove versions or nodes")]
-    SnapshotTooLarge {
-        /// The snapshot's size in bytes.
-        bytes: usize,
-        /// The bound in bytes.
-        max: usize,
-    },
-}
 
 /// What one raft `Ready` makes durable.
 #[derive(Default)]
@@ -379,24 +329,6 @@ fn begin_write(
     let mut write = database.begin_write().map_err(|e| failed(path, e))?;
     write.set_durability(durability).map_err(|e| failed(path, e))?;
     Ok(write)
-}
-
-fn failed(path: &Path, error: impl std::fmt::Display) -> StoreError {
-    StoreError::Database { path: path.into(), message: error.to_string() }
-}
-
-fn refused_open(path: &Path, error: redb::DatabaseError) -> StoreError {
-    let path = PathBuf::from(path);
-    match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Database {
-            path,
-            message: "another process has it open: stop that marquee first".into(),
-        },
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
-            StoreError::Corrupt { path, what }
-        }
-        other => StoreError::Database { path, message: other.to_string() },
-    }
 }
 
 /// Runs what reads bytes that may be damaged: redb panics on some damage, and this makes an error of it.

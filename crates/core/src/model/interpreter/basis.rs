@@ -4,8 +4,10 @@
 //! up topics. What it is made of is noted when the leaf is planned ([`Basis::of`]). Vectors of those items are
 //! needed later, once the list is there ([`Basis::shares`]). Models trained by gradient descent have no such sum.
 
-use super::leaf::TopicSum;
-use super::{KnownRows, LeafPlan, MatrixSearch, RowOf, UserHistory};
+use super::history::UserHistory;
+use super::known_rows::KnownRows;
+use super::leaf::{LeafPlan, MatrixSearch, TopicSum};
+use super::request::RowOf;
 use crate::bounds::{MAX_ATTRIBUTED_COMPONENTS, MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS};
 use crate::model::attribution::{Summand, Vectors, Weight, parts, weights};
 use crate::model::recipe::Recipe;

@@ -1,10 +1,13 @@
 //! The decision over all leaves of a request: plans, substitutes, and why.
 
-use super::leaf::{has_stored_preference, plan_for_item, plan_for_text, profile_search};
-use super::{
-    Basis, KnownRows, LeafPlan, MatrixSearch, Request, RowOf, UserHistory, UserRequest,
-    plan_for_user,
+use super::basis::Basis;
+use super::history::UserHistory;
+use super::known_rows::KnownRows;
+use super::leaf::{
+    LeafPlan, MatrixSearch, has_stored_preference, plan_for_item, plan_for_text, plan_for_user,
+    profile_search,
 };
+use super::request::{Request, RowOf, UserRequest};
 use crate::model::recipe::{Profile, Recipe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What a user has seen and liked: the stored history and the request's recent items, as one set.
 
-use super::{KnownRows, RowOf};
+use super::known_rows::KnownRows;
+use super::request::RowOf;
 use crate::model::recipe::Seen;
 use std::borrow::Cow;
 use std::collections::BTreeSet;

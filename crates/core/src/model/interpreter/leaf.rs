@@ -1,6 +1,8 @@
 //! The plan of a leaf: which searches answer it, given the rows that are known.
 
-use super::{KnownRows, RowOf, UserHistory};
+use super::history::UserHistory;
+use super::known_rows::KnownRows;
+use super::request::RowOf;
 use crate::model::fold_in::{NewItem, fold_in};
 use crate::model::recipe::{
     FoldIn, HistoryWeights, NeighbourSearch, POPULARITY_MATRIX, Profile, Recipe,

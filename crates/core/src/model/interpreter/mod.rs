@@ -36,92 +36,17 @@
 mod basis;
 mod decision;
 mod history;
+mod known_rows;
 mod leaf;
 mod needs;
+mod request;
 #[cfg(test)]
 mod tests;
 
 pub use basis::{Basis, Share};
 pub use decision::{Decision, FallbackReason, Filling, Leaf, Model, decide};
 pub use history::{Recent, UserHistory, seen_entries};
+pub use known_rows::KnownRows;
 pub use leaf::{LeafPlan, MatrixSearch, Neighbours, VectorMeasure, chained_search, plan_for_user};
 pub use needs::{RowNeed, RowPart, rows_needed};
-
-use crate::model::recipe::{Entity, Seen};
-use std::borrow::Cow;
-
-/// What a request asks, as far as the rows of models matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Items for a user.
-    User(UserRequest),
-    /// Items that are like the subject, an item.
-    Item,
-    /// Items that a text is about.
-    Text {
-        /// How many words it has, each a [`RowOf::Term`].
-        words: usize,
-    },
-}
-
-/// Items for a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UserRequest {
-    /// How many recent items of the user count, each a [`RowOf::Recent`], the newest last.
-    pub recents: usize,
-    /// How many attributes the request gives, each a [`RowOf::Term`].
-    pub terms: usize,
-    /// Whether items that the user has seen may be listed.
-    pub include_seen: bool,
-    /// Whether the answer says which items of the history it is due to.
-    pub explain: bool,
-}
-
-/// Whose row is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowOf {
-    /// The user or item that the request is about.
-    Subject,
-    /// One of the request's recent items, by its place; the newest is last.
-    Recent(usize),
-    /// One of the request's words or attributes, by its place.
-    Term(usize),
-    /// An item of the stored history, by its ordinal. [`rows_needed`] never asks for it: only evaluation, which
-    /// has all rows, knows it, and uses it for users without a stored vector.
-    Past(u32),
-}
-
-impl RowOf {
-    /// The kind of row, given that of the subject.
-    pub fn entity(self, subject: Entity) -> Entity {
-        match self {
-            Self::Subject => subject,
-            Self::Recent(_) | Self::Past(_) => Entity::Item,
-            Self::Term(_) => Entity::Term,
-        }
-    }
-}
-
-/// What one model version knows, as far as it was looked up.
-///
-/// What was not found, was not looked up, or was on a shard that did not answer, is none or empty.
-pub trait KnownRows {
-    /// The ordinal of a row, from 0.
-    fn ordinal(&self, of: RowOf) -> Option<u32>;
-
-    /// A row of a dense matrix, of rank components.
-    fn vector(&self, of: RowOf, matrix: &str) -> Option<&[f32]>;
-
-    /// What the user has seen, by ascending item: the row of
-    /// [`HISTORY_MATRIX`](crate::model::recipe::HISTORY_MATRIX) with the ages of
-    /// [`HISTORY_ORDER_MATRIX`](crate::model::recipe::HISTORY_ORDER_MATRIX). [`seen_entries`] makes it of the two.
-    fn history(&self) -> Cow<'_, [Seen]>;
-
-    /// The terms that training knew of the user: the columns of the user's row of this sparse matrix.
-    fn terms(&self, matrix: &str) -> &[u32];
-
-    /// Whether a shard that holds the subject did not answer.
-    fn is_subject_unavailable(&self) -> bool {
-        false
-    }
-}
+pub use request::{Request, RowOf, UserRequest};

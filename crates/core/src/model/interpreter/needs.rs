@@ -1,6 +1,6 @@
 //! Which rows a leaf needs. The plans of [`leaf`](super::leaf) read these rows and no others.
 
-use super::{Request, RowOf, UserRequest};
+use super::request::{Request, RowOf, UserRequest};
 use crate::model::recipe::{
     HISTORY_MATRIX, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };

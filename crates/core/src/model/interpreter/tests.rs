@@ -3,8 +3,10 @@
 use super::*;
 use crate::model::recipe::{
     FoldIn, HISTORY_MATRIX, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Profile, Recipe,
+    Seen,
 };
 use proptest::prelude::*;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of one version, written down.

@@ -1,6 +1,6 @@
 //! The weights of a bandit: Thompson sampling.
 
-use super::{Allocation, Experiment, SPREAD};
+use super::definition::{Allocation, Experiment, SPREAD};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::judge::Evidence;
 use crate::rollout::sequential::Estimate;

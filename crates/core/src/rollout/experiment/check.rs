@@ -1,6 +1,6 @@
 //! Which experiments are refused, and why.
 
-use super::{Allocation, Arm};
+use super::definition::{Allocation, Arm};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::id::{IdError, check_name};
 use crate::rollout::window::{MAX_ARMS, Measure};

@@ -1,6 +1,6 @@
 //! What came of an experiment so far: each arm compared with arm 0, by each measure.
 
-use super::{Allocation, Experiment, SPREAD};
+use super::definition::{Allocation, Experiment, SPREAD};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::judge::{Evidence, SHARE_TOLERANCE};
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rollout::judge::Evidence;
-use crate::rollout::window::{GROUPS, Window};
+use crate::rollout::window::{GROUPS, Measure, Window};
 use proptest::prelude::*;
 
 fn arm(name: &str, weight_basis_points: u32) -> Arm {

@@ -1,9 +1,13 @@
 //! What was measured of a rollout or an experiment, and what is known of its gates.
 
-use crate::rollout::Rollout;
 use crate::rollout::gate::OnBreach;
+use crate::rollout::machine::Rollout;
 use crate::rollout::sequential::ShareTest;
 use crate::rollout::window::{GroupedSum, Measure, Window};
+use std::collections::BTreeMap;
+
+/// What was measured of rollouts and experiments, by their ids.
+pub type AllEvidence = BTreeMap<String, Evidence>;
 
 /// What is known of one gate.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,9 +1,9 @@
 //! What is known of one gate after one more window.
 
-use super::PROOF_ALPHA;
 use super::evidence::{GateEvidence, Verdict};
 use super::means::examine_mean;
 use super::rates::{examine_error_rate, examine_latency_quantile};
+use super::tolerances::PROOF_ALPHA;
 use crate::rollout::gate::{Gate, Metric};
 use crate::rollout::sequential::required_log_evidence;
 use crate::rollout::window::Window;

@@ -2,7 +2,7 @@
 
 use super::compare::{has_enough_samples, note_values, sums_of, variants};
 use super::evidence::GateEvidence;
-use super::{PROOF_ALPHA, SCALE_OF_EFFECTS};
+use super::tolerances::{PROOF_ALPHA, SCALE_OF_EFFECTS};
 use crate::rollout::gate::{Bound, Gate, Metric};
 use crate::rollout::sequential::{Estimate, join, mean_above};
 use crate::rollout::window::{GroupedSum, LATENCY_SLACK_MICROS, Measure, Window};

@@ -1,6 +1,6 @@
 //! The judge: what windows of telemetry say of a rollout. It is pure and reads no clock.
 //!
-//! [`judge`] takes a rollout, the [`Evidence`] so far and one more window. It says what is then known of
+//! [`judge_rollout`] takes a rollout, the [`Evidence`] so far and one more window. It says what is then known of
 //! every gate, and what should be done. The leader calls it and commits window, findings and decision as one
 //! command. So what was decided can be read with its reasons on every control node, and no node has to repeat
 //! a logarithm to the last bit. [`clearance`] then says whether the present step may be left.
@@ -22,22 +22,16 @@ mod rates;
 mod split;
 #[cfg(test)]
 mod tests;
+mod tolerances;
 
-pub use evidence::{Evidence, GateEvidence, Stage, Verdict};
+pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
+pub use tolerances::SHARE_TOLERANCE;
 
 use crate::rollout::gate::{FALSE_ALARM_BUDGET, Gate, OnBreach, OnNoData};
+use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
-use crate::rollout::{Clearance, Decision, Rollout, RolloutState};
 use examine::examine;
 use split::examine_split;
-
-/// How far the users' shares may be off before the split itself is doubted, as a part of the share: users who
-/// return sooner because of the candidate do not make the split wrong.
-pub const SHARE_TOLERANCE: f64 = 0.1;
-/// The chance of error that is accepted for leaving a step early.
-const PROOF_ALPHA: f64 = 0.05;
-/// Tests find effects of this size first, as a part of the baseline's value.
-const SCALE_OF_EFFECTS: f64 = 0.2;
 
 /// What the judge concludes from a window.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +46,7 @@ pub struct Judgement {
 
 /// What is known after one more window, and what should be done. `weight_basis_points`: the candidate's share
 /// while the window was measured.
-pub fn judge(
+pub fn judge_rollout(
     rollout: &Rollout,
     evidence: &Evidence,
     weight_basis_points: u32,

@@ -1,9 +1,9 @@
 //! Whether users are split as the weights say. If they are not, the variants cannot be compared.
 
 use super::evidence::{GateEvidence, Stage, Verdict};
-use super::{SCALE_OF_EFFECTS, SHARE_TOLERANCE};
+use super::tolerances::{SCALE_OF_EFFECTS, SHARE_TOLERANCE};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
-use crate::rollout::Rollout;
+use crate::rollout::machine::Rollout;
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
 
 /// What is known of the candidate's share of users on the present step, `alpha` being the chance of a false

@@ -43,7 +43,7 @@ fn judged(gate: Gate, window: &Window, times: usize) -> (GateEvidence, Decision)
     let mut evidence = Evidence::default();
     let mut decision = Decision::Continue;
     for _ in 0..times {
-        let judgement = judge(&rollout, &evidence, 5_000, window);
+        let judgement = judge_rollout(&rollout, &evidence, 5_000, window);
         evidence.absorb(&rollout, 5_000, window);
         evidence.windows += 1;
         (evidence.gates, evidence.split) = (judgement.gates, judgement.split);
@@ -161,11 +161,11 @@ fn a_split_that_is_off_pauses() {
                 }
             }
         }
-        let judgement = judge(&rollout, &Evidence::default(), 5_000, &window);
+        let judgement = judge_rollout(&rollout, &Evidence::default(), 5_000, &window);
         let pauses = matches!(&judgement.decision, Decision::Pause(why) if why.contains("split"));
         assert_eq!(pauses, is_off, "{users:?}: {:?}", judgement.split);
         // What was measured at another share says nothing of this one.
-        let other = judge(&rollout, &Evidence::default(), 1_000, &window);
+        let other = judge_rollout(&rollout, &Evidence::default(), 1_000, &window);
         assert_eq!(other.split.verdict, Verdict::Inconclusive);
     }
 }
@@ -178,7 +178,7 @@ fn rolling_back_goes_before_pausing() {
     for gates in [vec![slow, same], vec![same, slow]] {
         let mut rollout = rollout(slow);
         rollout.terms.gates = gates;
-        let judgement = judge(&rollout, &Evidence::default(), 5_000, &window);
+        let judgement = judge_rollout(&rollout, &Evidence::default(), 5_000, &window);
         assert!(matches!(judgement.decision, Decision::RollBack(_)), "{:?}", judgement.decision);
     }
 }

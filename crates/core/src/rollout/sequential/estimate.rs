@@ -1,6 +1,6 @@
 //! A test of means, with standard errors over groups of users.
 
-use super::required_log_evidence;
+use super::log_evidence::required_log_evidence;
 use crate::rollout::window::{GROUPS, GroupedSum};
 use statrs::function::erf::erfc;
 use std::f64::consts::{LN_2, SQRT_2};

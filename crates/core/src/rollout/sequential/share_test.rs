@@ -1,6 +1,6 @@
 //! A test of rates: how often something happens to one arm and to the other.
 
-use super::join;
+use super::log_evidence::join;
 
 /// The alternatives to "at most as often": how many times more often it may happen to the candidate.
 pub(super) const RATIOS_ABOVE: [f64; 9] = [1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0];

@@ -1,6 +1,8 @@
 //! What the answers of one arm were like.
 
-use super::{GroupedSum, Latencies, Measure};
+use super::grouped_sum::GroupedSum;
+use super::latencies::Latencies;
+use super::measure::Measure;
 use crate::rollout::sketch::{Distinct, Scores};
 use std::collections::BTreeMap;
 

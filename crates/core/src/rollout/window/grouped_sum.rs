@@ -1,6 +1,6 @@
 //! Counts and sums by group of users.
 
-use super::GROUPS;
+use super::group::GROUPS;
 
 /// Counts and sums of values, by group of users.
 #[derive(Clone, Debug, PartialEq)]

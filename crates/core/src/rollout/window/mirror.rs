@@ -1,6 +1,7 @@
 //! What was measured on mirrored requests.
 
-use super::{ArmStats, GroupedSum};
+use super::arm::ArmStats;
+use super::grouped_sum::GroupedSum;
 
 /// What was measured on requests that both variants of a rollout answered, of which only one was served.
 #[derive(Clone, Debug, Default, PartialEq)]

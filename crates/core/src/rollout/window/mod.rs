@@ -16,24 +16,22 @@
 //! ([`crate::rollout::judge`]).
 
 mod arm;
+mod group;
 mod grouped_sum;
 mod latencies;
 mod measure;
 mod mirror;
 
 pub use arm::ArmStats;
+pub use group::{GROUPS, group_of, group_of_hash, hash_item, hash_user};
 pub use grouped_sum::GroupedSum;
 pub use latencies::Latencies;
 pub use measure::Measure;
 pub use mirror::{MirrorDiff, MirrorStats};
 
-use crate::hash::{Purpose, stable_hash, stable_hash_of};
-
 /// How long a router's window is, and how long the leader adds windows up before it judges, in ms: short
 /// enough to roll a bad candidate back within seconds, and long enough that messages are few.
 pub const WINDOW_MS: u64 = 2_000;
-/// How many groups of users means are kept by: enough for a standard error, few enough to send.
-pub const GROUPS: usize = 64;
 /// The most arms of a trial: as many as members of an ensemble.
 pub const MAX_ARMS: usize = 8;
 /// The most status codes that a window tells apart: gRPC has 17.
@@ -47,26 +45,6 @@ pub const MAX_DIFF_ITEMS: usize = 10;
 /// Latencies are compared as if all were this much longer, in µs, because users do not notice 2 ms: twice 0.3
 /// ms is no breach, twice 30 ms is.
 pub const LATENCY_SLACK_MICROS: u64 = 2_000;
-
-/// A hash of an item's id that is the same on every router.
-pub fn hash_item(item_id: &str) -> u64 {
-    stable_hash_of(Purpose::Item, item_id)
-}
-
-/// A hash of a user's id that is the same on every router.
-pub fn hash_user(user_id: &str) -> u64 {
-    stable_hash(Purpose::Group, &[user_id.as_bytes()])
-}
-
-/// The group that a user with this [hash](hash_user) belongs to, in `0..GROUPS`.
-pub fn group_of_hash(hash: u64) -> usize {
-    (hash % GROUPS as u64) as usize
-}
-
-/// The group that a user belongs to, in `0..GROUPS`.
-pub fn group_of(user_id: &str) -> usize {
-    group_of_hash(hash_user(user_id))
-}
 
 /// What a window measures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

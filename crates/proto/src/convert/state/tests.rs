@@ -1,16 +1,18 @@
 //! What control nodes write is what they read: states grown by commands of every kind.
 
 use super::*;
-use crate::control::v1 as control;
 use crate::convert::command::{command_from_pb, command_to_pb};
+use crate::generated::control::v1 as control;
 use marquee_core::command::{Action, Command, ReplicaReport};
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };
-use marquee_core::plan::retention::Retention;
-use marquee_core::plan::{Automatic, Node, PublishedVersion, Quality, Replica, ReplicaState, Role};
+use marquee_core::plan::Retention;
+use marquee_core::plan::{
+    Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role,
+};
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::rollout::experiment::{Allocation, Arm};
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
@@ -53,7 +55,7 @@ fn node(role: Role) -> Node {
 
 fn report(state: ReplicaState) -> Action {
     let reason = if state == ReplicaState::Failed { "disk full" } else { "" };
-    let replica = Replica { state, reason: reason.into() };
+    let replica = PlannedReplica { state, reason: reason.into() };
     let replicas =
         [0, 1].map(|shard| ReplicaReport { version: version(1), shard, replica: replica.clone() });
     let (node_id, node) = ("shard-1".into(), node(Role::Shard));

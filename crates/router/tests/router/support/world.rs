@@ -7,8 +7,8 @@ use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::placement::place;
 use marquee_core::plan::{
-    DEFAULT_SURFACE, Node, Placement, Plan, PublishedVersion, Quality, Replica, ReplicaState, Role,
-    Surface,
+    DEFAULT_SURFACE, Node, Placement, Plan, PlannedReplica, PublishedVersion, Quality,
+    ReplicaState, Role, Surface,
 };
 use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
@@ -187,7 +187,8 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
     let placements = place(&bundle.version.model, bundle.shards, replicas, nodes)
         .into_iter()
         .map(|node_ids| {
-            let available = Replica { state: ReplicaState::Available, reason: String::new() };
+            let available =
+                PlannedReplica { state: ReplicaState::Available, reason: String::new() };
             let replicas = node_ids.iter().map(|id| (id.clone(), available.clone())).collect();
             Placement { node_ids, replicas }
         })

@@ -1,0 +1,129 @@
+//! What the RPCs of `ControlService` share: the plan, and commands that are brought to the leader.
+
+use super::followers::Followers;
+use super::status::IntoStatus;
+use crate::bundles::ManifestSource;
+use crate::clock::wall_ms;
+use crate::consensus::driver::Consensus;
+use crate::submit::Submitter;
+use marquee_core::command::{Action, Command, Reply};
+use marquee_core::plan::Plan;
+use marquee_core::rollout::judge::AllEvidence;
+use marquee_core::rollout::traffic::AllTraffic;
+use marquee_proto::control::v1 as pb;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch::Receiver;
+use tonic::Status;
+
+/// Bytes of a request id: a UUID has 36.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// `ControlService` on one control node. Cheap to clone; usable without a socket through the
+/// generated trait.
+#[derive(Clone)]
+pub struct ControlApi(Arc<Inner>);
+
+/// What a control node gives its `ControlService`.
+pub(crate) struct ControlParts {
+    /// This node's raft id.
+    pub(crate) id: u64,
+    /// All voters: raft id and address.
+    pub(crate) voters: Vec<(u64, String)>,
+    /// The recall@100 that the index of a bundle must have to be published, 0 to 1.
+    pub(crate) min_index_recall: f64,
+    /// This node's voter.
+    pub(crate) consensus: Consensus,
+    /// Brings commands to the leader.
+    pub(crate) submitter: Submitter,
+    /// The plan as far as this node has applied it.
+    pub(crate) plan: Receiver<Arc<Plan>>,
+    /// What was measured, as far as this node has applied it.
+    pub(crate) evidence: Receiver<Arc<AllEvidence>>,
+    /// What answers were like, as far as this node has applied it.
+    pub(crate) traffic: Receiver<Arc<AllTraffic>>,
+    /// Where manifests are read.
+    pub(crate) manifests: Arc<dyn ManifestSource>,
+    /// A number that no earlier start of this node had.
+    pub(crate) incarnation: u64,
+}
+
+struct Inner {
+    parts: ControlParts,
+    followers: Followers,
+    /// How many request ids were made, for callers who gave none.
+    made_ids: AtomicU64,
+}
+
+impl ControlApi {
+    pub(crate) fn new(parts: ControlParts) -> Self {
+        let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
+        Self(Arc::new(Inner { parts, followers, made_ids }))
+    }
+
+    pub(super) fn parts(&self) -> &ControlParts {
+        &self.0.parts
+    }
+
+    /// The open streams of the plan at this node.
+    pub(super) fn followers(&self) -> &Followers {
+        &self.0.followers
+    }
+
+    /// The plan as far as this node has applied it.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.parts().plan.borrow().clone()
+    }
+
+    /// What was measured, as far as this node has applied it.
+    pub(super) fn evidence(&self) -> Arc<AllEvidence> {
+        self.parts().evidence.borrow().clone()
+    }
+
+    /// The plan with everything in it that was committed before the call.
+    pub(super) async fn fresh_plan(&self) -> Result<Arc<Plan>, Status> {
+        self.parts().consensus.catch_up().await.map_err(IntoStatus::into_status)?;
+        Ok(self.plan())
+    }
+
+    /// Passes one window of a router to the leader, as `ReportTelemetry` does.
+    pub async fn take_telemetry(&self, request: pb::ReportTelemetryRequest) -> Result<(), Status> {
+        let pb::ReportTelemetryRequest { node_id, window } = request;
+        let window = required(window, "window")?;
+        self.parts().submitter.observe(window).await.map_err(|error| {
+            tracing::debug!(node_id, %error, "a window of telemetry was dropped");
+            error.into_status()
+        })
+    }
+
+    /// Has a command applied, once for its request id.
+    pub(super) async fn write(&self, request_id: String, action: Action) -> Result<Reply, Status> {
+        if request_id.len() > MAX_REQUEST_ID_BYTES {
+            return Err(Status::invalid_argument(format!(
+                "request_id has {} bytes: at most {MAX_REQUEST_ID_BYTES} are allowed",
+                request_id.len()
+            )));
+        }
+        let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
+        let command = Command { request_id, now_ms: wall_ms(), action };
+        let outcome =
+            self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
+        outcome.map_err(IntoStatus::into_status)
+    }
+
+    fn make_id(&self) -> String {
+        let ControlParts { id, incarnation, .. } = self.parts();
+        let n = self.0.made_ids.fetch_add(1, Ordering::Relaxed);
+        format!("control-{id}-{incarnation:016x}-{n}")
+    }
+}
+
+/// The error for a reply of another kind than the command's: the state machine contradicts itself.
+pub(super) fn unexpected(reply: &Reply) -> Status {
+    Status::internal(format!("the state machine answered something else: {reply:?}"))
+}
+
+/// The value of a field that must be set; `field` names it in the error.
+pub(super) fn required<T>(value: Option<T>, field: &str) -> Result<T, Status> {
+    value.ok_or_else(|| Status::invalid_argument(format!("{field} is missing")))
+}
