@@ -5,7 +5,7 @@ use marquee_bundle::{TrustedKeys, read_manifest};
 use marquee_cli::message;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{
-    Node, Placement, Plan, PublishedVersion, Replica, ReplicaState, Role, Surface,
+    Node, Placement, Plan, PlannedReplica, PublishedVersion, ReplicaState, Role, Surface,
 };
 use marquee_proto::control::v1::Ensemble;
 use marquee_proto::convert::ensemble::ensemble_from_pb;
@@ -146,7 +146,7 @@ fn plan_of(world: &World, directory: &Path) -> Plan {
     for (number, model) in world.models.iter().enumerate() {
         let bundle = world.bundle(directory, number);
         let (manifest, digest) = read_manifest(&bundle, &TrustedKeys::none()).expect("a manifest");
-        let available = Replica { state: ReplicaState::Available, reason: String::new() };
+        let available = PlannedReplica { state: ReplicaState::Available, reason: String::new() };
         let placement =
             Placement { node_ids: vec![NODE.into()], replicas: [(NODE.into(), available)].into() };
         let published = PublishedVersion {
