@@ -8,9 +8,12 @@
 //! 2. planning      route, tree, leaves, numbered shards, wanted rows             → PlannedRequest
 //! 3. lookup        rows of users, items and terms; how each leaf is answered     → LookedUpRequest
 //! 4. search        lists of leaves, from all shards                              → SearchingRequest
-//! 5. fusion        one list of many; popular items to fill it up; diversity      → DiversifiedRequest
+//! 5. fusion        one list of many; popular items to fill it up; diversity      → FusedRequest, DiversifiedRequest
 //! 6. explanation   why the items are in it                                       → ExplainedRequest, RankingAnswer
 //! ```
+//!
+//! Search and fusion alternate until every request has its list: fusion says which leaves to search next, since
+//! what a chain or a sequence searches for depends on what its first members list.
 //!
 //! Around them:
 //!

@@ -428,6 +428,21 @@ impl Recipe {
         }
     }
 
+    /// Whether it searches twice, first for users and then for items: it sums rows of users. False for a blend,
+    /// whose members search.
+    pub fn searches_users(&self) -> bool {
+        match self {
+            Self::UserNeighbours { .. } => true,
+            Self::MatrixFactorisation { .. }
+            | Self::Content { .. }
+            | Self::ItemRows { .. }
+            | Self::Popularity
+            | Self::Trending { .. }
+            | Self::Blend { .. }
+            | Self::Profiled { .. } => false,
+        }
+    }
+
     /// The matrix that has the items' vectors, if there is one; a blend's first that has.
     pub fn item_vectors(&self) -> Option<&str> {
         match self {

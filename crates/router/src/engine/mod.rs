@@ -207,7 +207,7 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
         let looked_up = self.look_up(planned, shards, deadline).await?;
-        let fused = self.search(looked_up, shards, deadline).await?;
+        let fused = self.search_and_fuse(looked_up, shards, deadline).await?;
         let diversified = self.diversify(fused, shards, deadline).await?;
         let explained = self.explain(diversified, shards, deadline).await?;
         let began = Instant::now();

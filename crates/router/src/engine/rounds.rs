@@ -22,7 +22,6 @@ use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::{RowSource, id_of};
 use crate::search::leaf_query::LeafQuery;
 use crate::search::round::SearchRound;
-use crate::search::searching::WireQuery;
 use futures::future::{join, join_all};
 use marquee_core::bounds::MAX_ATTRIBUTED_ROWS;
 use marquee_core::model::recipe::Entity;
@@ -166,8 +165,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Searches leaves until every request has its list.
-    pub(super) async fn search<'a>(
+    /// Searches leaves and fuses their lists, in turn, until every request has its list.
+    pub(super) async fn search_and_fuse<'a>(
         &self,
         looked_up: Vec<LookedUpRequest<'a>>,
         shards: &mut ShardMap<'a>,
@@ -264,12 +263,11 @@ impl Engine {
             let mut tickets = Vec::new();
             while let Some((n, leaf_query)) = queries.front() {
                 let searching = &open[*n].1.searching;
-                let WireQuery { matrix, query, filter } = searching.wire_query(leaf_query);
-                if round.is_full_for(matrix, &query, filter.as_ref()) {
+                let wire_query = searching.wire_query(leaf_query);
+                if round.is_full_for(&wire_query) {
                     break;
                 }
-                let denied = searching.denied(leaf_query);
-                let ticket = round.add(shards, matrix, query, filter, denied);
+                let ticket = round.add(shards, wire_query, searching.denied(leaf_query));
                 tickets.extend(queries.pop_front().map(|(n, query)| (n, query.leaf, ticket)));
             }
             let limit = RoundLimit { at: ends, is_shortened: ends < deadline };
@@ -364,16 +362,13 @@ impl Engine {
     ) -> Result<(), RouterError> {
         let mut searches = SearchRound::new(shards.epoch);
         let mut asked = Vec::new();
-        while let Some((_, ListQuestion { wire_query, .. })) = questions.front()
-            && !searches.is_full_for(
-                wire_query.matrix,
-                &wire_query.query,
-                wire_query.filter.as_ref(),
-            )
-            && let Some((n, ListQuestion { topic, wire_query, denied })) = questions.pop_front()
-        {
-            let WireQuery { matrix, query, filter } = wire_query;
-            asked.push((n, topic, searches.add(shards, matrix, query, filter, &denied)));
+        while let Some((n, ListQuestion { topic, search })) = questions.front() {
+            let wire_query = search.wire_query();
+            if searches.is_full_for(&wire_query) {
+                break;
+            }
+            asked.push((*n, *topic, searches.add(shards, wire_query, &search.denied)));
+            questions.pop_front();
         }
         let mut lookups = ItemRound::new(shards.epoch);
         let mut wanted_of = Vec::new();

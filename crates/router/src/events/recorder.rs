@@ -5,19 +5,18 @@
 
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
+use futures::{Stream, StreamExt as _};
 use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
 use marquee_core::plan::Variant;
 use marquee_events::rules::Reason;
 use marquee_events::{
-    EventLog, Exposure, ExposureLog, Pending, RecordError, RecordOutcome, Recorded,
+    Event, EventLog, Exposure, ExposureLog, Pending, RecordError, RecordOutcome, Recorded,
 };
-use marquee_proto::convert::events::streamed;
-use marquee_proto::v1;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 /// Streams of events at once: each holds a message, and backends have few routers' worth of them.
 const MAX_STREAMS: usize = 256;
@@ -26,7 +25,7 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of a stream that wait for the disk; beyond them it is not read.
 const STREAM_PENDING: usize = 16;
 /// Items of an answer that an exposure has: all of any answer but those to long RankItems.
-const MAX_EXPOSED: usize = MAX_COUNT as usize;
+pub(crate) const MAX_EXPOSED: usize = MAX_COUNT as usize;
 /// Problems that the answer to a stream lists.
 const MAX_PROBLEMS: usize = 1_000;
 
@@ -53,58 +52,40 @@ pub(crate) struct Exposed {
 
 /// What an answer showed, and how it came about.
 pub(crate) struct Shown<'a> {
-    recommendation_id: &'a str,
-    items: &'a [v1::RecommendedItem],
-    served_by: Option<&'a v1::ServedBy>,
-    fallback_reason: i32,
+    pub(crate) surface: &'a str,
+    pub(crate) ensemble: &'a str,
+    /// The rollout or the experiment; empty for none.
+    pub(crate) trial_id: &'a str,
+    pub(crate) variant: Variant,
+    /// The names and versions of the models that answered.
+    pub(crate) models: Vec<(&'a str, u64)>,
+    pub(crate) plan_epoch: u64,
+    /// The reason's number on the wire; 0 for none.
+    pub(crate) fallback_reason: u8,
+    /// The ids of the listed items, best first, at most [`MAX_EXPOSED`].
+    pub(crate) item_ids: Vec<&'a str>,
 }
 
-impl<'a> From<&'a v1::RecommendResponse> for Shown<'a> {
-    fn from(response: &'a v1::RecommendResponse) -> Self {
-        let v1::RecommendResponse {
-            recommendation_id,
-            items,
-            served_by,
-            coverage: _,
-            fallback_reason,
-            left_out: _,
-        } = response;
-        let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
-        Self { recommendation_id, items, served_by, fallback_reason }
-    }
+/// What became of the events of a call, so far.
+#[derive(Default)]
+pub(crate) struct RecordedCounts {
+    pub(crate) events: u64,
+    pub(crate) accepted: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) refused: u64,
+    /// The events that were not accepted, in order, as far as there is room.
+    pub(crate) problems: Vec<EventProblem>,
 }
 
-impl<'a> From<&'a v1::SimilarItemsResponse> for Shown<'a> {
-    fn from(response: &'a v1::SimilarItemsResponse) -> Self {
-        let v1::SimilarItemsResponse { recommendation_id, items, served_by, coverage: _ } =
-            response;
-        let served_by = served_by.as_ref();
-        Self { recommendation_id, items, served_by, fallback_reason: 0 }
-    }
-}
-
-impl<'a> From<&'a v1::SearchItemsResponse> for Shown<'a> {
-    fn from(response: &'a v1::SearchItemsResponse) -> Self {
-        let v1::SearchItemsResponse { recommendation_id, items, served_by, coverage: _, reason: _ } =
-            response;
-        let served_by = served_by.as_ref();
-        Self { recommendation_id, items, served_by, fallback_reason: 0 }
-    }
-}
-
-impl<'a> From<&'a v1::RankItemsResponse> for Shown<'a> {
-    fn from(response: &'a v1::RankItemsResponse) -> Self {
-        let v1::RankItemsResponse {
-            recommendation_id,
-            items,
-            unknown_item_ids: _,
-            served_by,
-            coverage: _,
-            fallback_reason,
-        } = response;
-        let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
-        Self { recommendation_id, items, served_by, fallback_reason }
-    }
+/// An event that was not accepted.
+pub(crate) struct EventProblem {
+    /// The number of the event in its call.
+    pub(crate) index: u64,
+    /// Whether it is kept in quarantine; else it is refused.
+    pub(crate) is_quarantined: bool,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
 }
 
 impl Events {
@@ -114,6 +95,14 @@ impl Events {
 
     pub(crate) fn feedback(&self) -> &Feedback {
         &self.feedback
+    }
+
+    /// Whether there is a log of events.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn check_log(&self) -> Result<(), RouterError> {
+        self.log().map(drop)
     }
 
     fn log(&self) -> Result<&EventLog, RouterError> {
@@ -140,28 +129,31 @@ impl Events {
         })
     }
 
-    /// Records what was answered, if it is in the sample.
-    pub(crate) fn expose(&self, exposed: Option<Exposed>, shown: Shown<'_>) {
+    /// Records what was answered, if the answer of this id is in the sample; `shown` is called only then, and
+    /// gives none for an answer that names no ensemble.
+    pub(crate) fn expose<'a>(
+        &self,
+        exposed: Option<Exposed>,
+        recommendation_id: &'a str,
+        shown: impl FnOnce() -> Option<Shown<'a>>,
+    ) {
         let (Some(log), Some(Exposed { user_hash })) = (&self.feedback.exposures, exposed) else {
             return;
         };
-        let Shown { recommendation_id, items, served_by, fallback_reason } = shown;
-        let Some(served_by) = served_by else { return };
         if !log.wants(recommendation_id) {
             return;
         }
-        let v1::ServedBy {
+        let Some(shown) = shown() else { return };
+        let Shown {
             surface,
             ensemble,
+            trial_id,
+            variant,
             models,
-            rollout_id,
-            variant: _,
             plan_epoch,
-            experiment_id,
-            arm: _,
-        } = served_by;
-        // A surface has one or the other; which arm it was, the ensemble says.
-        let trial_id = if experiment_id.is_empty() { rollout_id } else { experiment_id };
+            fallback_reason,
+            item_ids,
+        } = shown;
         log.record(&Exposure {
             recommendation_id,
             time_ms: now_ms(),
@@ -169,77 +161,51 @@ impl Events {
             surface,
             ensemble,
             rollout_id: trial_id,
-            variant: match served_by.variant() {
-                v1::Variant::Unspecified => Variant::None,
-                v1::Variant::Baseline => Variant::Baseline,
-                v1::Variant::Candidate => Variant::Candidate,
-            },
-            models: models.iter().map(|it| (it.model.as_str(), it.version)).collect(),
-            plan_epoch: *plan_epoch,
-            fallback_reason: u8::try_from(fallback_reason).unwrap_or(u8::MAX),
-            item_ids: items.iter().take(MAX_EXPOSED).map(|item| item.item_id.as_str()).collect(),
+            variant,
+            models,
+            plan_epoch,
+            fallback_reason,
+            item_ids,
         });
     }
 
     /// Records the events of one call.
-    pub(crate) async fn record(
-        &self,
-        request: v1::RecordEventsRequest,
-    ) -> Result<v1::RecordEventsResponse, RouterError> {
+    pub(crate) async fn record(&self, events: Vec<Event>) -> Result<RecordedCounts, RouterError> {
         let log = self.log()?;
-        let events = marquee_proto::convert::events::recorded(request)?;
-        let mut sum = Sum::default();
-        sum.add(log.record(events, now_ms())?.recorded().await?, usize::MAX);
-        let Sum { accepted, duplicates, quarantined: _, refused: _, problems, events: _ } = sum;
-        Ok(v1::RecordEventsResponse {
-            accepted: accepted as u32,
-            duplicates: duplicates as u32,
-            problems,
-        })
+        let mut counts = RecordedCounts::default();
+        counts.add(log.record(events, now_ms())?.recorded().await?, usize::MAX);
+        Ok(counts)
     }
 
-    /// Records the events of a stream. It is read while the disk follows and no further.
+    /// Records the events of a stream of messages. It is read while the disk follows and no further.
     pub(crate) async fn record_stream(
         &self,
-        mut stream: Streaming<v1::StreamEventsRequest>,
-    ) -> Result<v1::StreamEventsResponse, Status> {
+        mut messages: impl Stream<Item = Result<Vec<Event>, Status>> + Unpin,
+    ) -> Result<RecordedCounts, Status> {
         let log = self.log()?;
         let place = self.streams.try_acquire();
         let _place = place.map_err(|_| RouterError::TooManyStreams { limit: MAX_STREAMS })?;
-        let mut sum = Sum::default();
+        let mut counts = RecordedCounts::default();
         let mut pending: VecDeque<Pending> = VecDeque::with_capacity(STREAM_PENDING);
         // Its end by the caller, or none for too long.
-        while let Ok(message) = tokio::time::timeout(STREAM_PATIENCE, stream.message()).await {
-            let Some(message) = message? else { break };
-            let events = streamed(message).map_err(RouterError::from)?;
+        while let Ok(message) = tokio::time::timeout(STREAM_PATIENCE, messages.next()).await {
+            let Some(events) = message.transpose()? else { break };
             if pending.len() == STREAM_PENDING
                 && let Some(first) = pending.pop_front()
             {
-                sum.add(first.recorded().await.map_err(RouterError::from)?, MAX_PROBLEMS);
+                counts.add(first.recorded().await.map_err(RouterError::from)?, MAX_PROBLEMS);
             }
             let queued = log.record_when_there_is_room(events, now_ms()).await;
             pending.push_back(queued.map_err(RouterError::from)?);
         }
-        for pending in pending {
-            sum.add(pending.recorded().await.map_err(RouterError::from)?, MAX_PROBLEMS);
+        for queued in pending {
+            counts.add(queued.recorded().await.map_err(RouterError::from)?, MAX_PROBLEMS);
         }
-        let Sum { accepted, duplicates, quarantined, refused, problems, events: _ } = sum;
-        Ok(v1::StreamEventsResponse { accepted, duplicates, quarantined, refused, problems })
+        Ok(counts)
     }
 }
 
-/// What became of the events of a call, so far.
-#[derive(Default)]
-struct Sum {
-    events: u64,
-    accepted: u64,
-    duplicates: u64,
-    quarantined: u64,
-    refused: u64,
-    problems: Vec<v1::EventProblem>,
-}
-
-impl Sum {
+impl RecordedCounts {
     fn add(&mut self, recorded: Recorded, max_problems: usize) {
         let Recorded { outcomes, explanations } = recorded;
         let mut explanations = explanations.into_iter().peekable();
@@ -247,7 +213,7 @@ impl Sum {
             let index = self.events;
             self.events += 1;
             let explanation = explanations.next_if(|(explained, _)| *explained == n);
-            let (reason, quarantined) = match outcome {
+            let (reason, is_quarantined) = match outcome {
                 RecordOutcome::Accepted => {
                     self.accepted += 1;
                     continue;
@@ -267,22 +233,9 @@ impl Sum {
             };
             if self.problems.len() < max_problems {
                 let message = explanation.map(|(_, words)| words).unwrap_or_default();
-                let reason = reason_to_wire(reason).into();
-                self.problems.push(v1::EventProblem { index, quarantined, reason, message });
+                self.problems.push(EventProblem { index, is_quarantined, reason, message });
             }
         }
-    }
-}
-
-fn reason_to_wire(reason: Reason) -> v1::EventProblemReason {
-    match reason {
-        Reason::MissingField => v1::EventProblemReason::MissingField,
-        Reason::OversizedField => v1::EventProblemReason::OversizedField,
-        Reason::UnknownType => v1::EventProblemReason::UnknownType,
-        Reason::NotFinite => v1::EventProblemReason::NotFinite,
-        Reason::Late => v1::EventProblemReason::Late,
-        Reason::FutureDated => v1::EventProblemReason::FutureDated,
-        Reason::ImplausibleValue => v1::EventProblemReason::ImplausibleValue,
     }
 }
 
@@ -346,8 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_counts_all_and_lists_so_many() {
-        let mut sum = Sum::default();
+    fn counts_have_all_events_and_list_so_many() {
+        let mut counts = RecordedCounts::default();
         let recorded = Recorded {
             outcomes: vec![
                 RecordOutcome::Accepted,
@@ -357,20 +310,23 @@ mod tests {
             ],
             explanations: vec![(1, "one".into()), (3, "three".into())],
         };
-        sum.add(recorded.clone(), 3);
-        sum.add(recorded, 3);
-        assert_eq!((sum.accepted, sum.duplicates, sum.quarantined, sum.refused), (2, 2, 2, 2));
-        let listed: Vec<_> = sum
+        counts.add(recorded.clone(), 3);
+        counts.add(recorded, 3);
+        assert_eq!(
+            (counts.accepted, counts.duplicates, counts.quarantined, counts.refused),
+            (2, 2, 2, 2)
+        );
+        let listed: Vec<_> = counts
             .problems
             .iter()
-            .map(|p| (p.index, p.quarantined, p.reason(), p.message.as_str()))
+            .map(|p| (p.index, p.is_quarantined, p.reason, p.message.as_str()))
             .collect();
         assert_eq!(
             listed,
             [
-                (1, false, v1::EventProblemReason::NotFinite, "one"),
-                (3, true, v1::EventProblemReason::Late, "three"),
-                (5, false, v1::EventProblemReason::NotFinite, "one"),
+                (1, false, Reason::NotFinite, "one"),
+                (3, true, Reason::Late, "three"),
+                (5, false, Reason::NotFinite, "one"),
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! From an explained request to its answer.
 
-use super::explaining::{ExplainedRequest, Reasons};
+use super::explaining::{ExplainedRequest, LeftOutItems, Reasons};
 use crate::error::{NoAnswerCause, RouterError};
 use crate::fanout::Failure;
 use crate::lookup::looked_up::LookedUpLeaf;
@@ -13,7 +13,6 @@ use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shards that a message names before it says only how many more there are.
@@ -33,7 +32,7 @@ pub(crate) struct RankingAnswer {
     /// What contributed to the items, by the numbers of leaves; nothing unless the request explains.
     pub(crate) reasons: Reasons,
     /// What was left out of each version's catalogue.
-    pub(crate) left_out: Vec<(ModelVersion, v1::LeftOut)>,
+    pub(crate) left_out: Vec<(ModelVersion, LeftOutItems)>,
     /// The ensemble that answered, and how it was chosen.
     pub(crate) route: Route,
     /// The epoch of the plan.

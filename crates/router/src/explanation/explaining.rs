@@ -8,17 +8,13 @@
 use crate::fusion::diversification::DiversifiedRequest;
 use crate::lookup::item_round::{FoundItems, WantedItems};
 use crate::lookup::looked_up::LookedUpLeaf;
-use crate::planning::planned::finds_neighbours;
-use crate::search::round::{SearchExplanation, SearchedMatrix};
-use crate::search::searching::{SearchingRequest, WireQuery};
-use marquee_core::bounds::{
-    MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED,
+use crate::search::explanation::{
+    ExplainedSubject, ExplainingSearch, LeftOutReason, SearchExplanation,
 };
+use crate::search::searching::SearchingRequest;
+use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED};
 use marquee_core::model::interpreter::{LeafPlan, MatrixSearch};
-use marquee_core::model::recipe::POPULARITY_MATRIX;
 use marquee_core::ranking::fuse::Candidate;
-use marquee_proto::shard::v1::{Operation, Query};
-use marquee_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -34,18 +30,46 @@ pub(crate) struct ExplainedRequest<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Reasons {
     /// What was left out of the catalogue of each version, by its number.
-    pub(crate) left_out: BTreeMap<usize, v1::LeftOut>,
+    pub(crate) left_out: BTreeMap<usize, LeftOutItems>,
     /// The items that contributed to an item, by leaf and the item's id.
-    pub(crate) attributions: BTreeMap<(usize, String), Vec<v1::Attribution>>,
+    pub(crate) attributions: BTreeMap<(usize, String), Vec<Attribution>>,
     /// The neighbours that contributed to an item, by leaf and the item's id.
-    pub(crate) neighbours: BTreeMap<(usize, String), v1::Neighbours>,
+    pub(crate) neighbours: BTreeMap<(usize, String), ContributingNeighbours>,
+}
+
+/// An item that contributed to another.
+#[derive(Debug)]
+pub(crate) struct Attribution {
+    pub(crate) item_id: String,
+    pub(crate) title: String,
+    /// Its part of the leaf's score, as a share of it.
+    pub(crate) share: f64,
+}
+
+/// The neighbours who have an item.
+#[derive(Debug)]
+pub(crate) struct ContributingNeighbours {
+    /// How many of the users whose histories were summed have it.
+    pub(crate) count: u32,
+    /// How similar they are to the user on average; 0 if they are fewer than [`MIN_NEIGHBOURS_DESCRIBED`].
+    pub(crate) mean_similarity: f64,
+}
+
+/// What was left out of one version's catalogue, by the shards that answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOutItems {
+    /// How many items the catalogue has.
+    pub(crate) items: u64,
+    /// How many of these could be recommended.
+    pub(crate) candidates: u64,
+    /// How many items each reason left out; reasons that left out none are not listed.
+    pub(crate) counts: Vec<(LeftOutReason, u64)>,
 }
 
 /// A question about a list that a search answers.
 pub(crate) struct ListQuestion<'a> {
     pub(crate) topic: Topic,
-    pub(crate) wire_query: WireQuery<'a>,
-    pub(crate) denied: Arc<[String]>,
+    pub(crate) search: ExplainingSearch<'a>,
 }
 
 /// What a question is about.
@@ -99,26 +123,17 @@ impl<'a> ExplainedRequest<'a> {
         let looked_up = &self.searching.looked_up;
         let filter = &looked_up.request.filter;
         let of_others = looked_up.seen.ids_of_others(leaf.version);
-        let exclude_item_ids = [looked_up.request.left_out_items(), of_others].concat();
-        let wire_query = WireQuery {
-            matrix: SearchedMatrix {
-                version: leaf.version,
-                name: POPULARITY_MATRIX,
-                operation: Operation::SparseRowSum,
-            },
-            query: Query {
-                count: 1,
-                rows: vec![0],
-                weights: vec![1.0],
+        let search = ExplainingSearch {
+            version: leaf.version,
+            search: MatrixSearch::popularity(),
+            subject: ExplainedSubject::LeftOutItems {
+                filter: filter.clone(),
                 exclude_ordinals: looked_up.seen.ordinals(leaf.version).to_vec(),
-                exclude_item_ids,
-                count_left_out: true,
-                ..Query::default()
+                exclude_item_ids: [looked_up.request.left_out_items(), of_others].concat(),
             },
-            filter: (!filter.lets_all_pass()).then(|| filter.to_shard()),
+            denied: Arc::clone(&looked_up.route.denied),
         };
-        let denied = Arc::clone(&looked_up.route.denied);
-        ListQuestion { topic: Topic::Catalogue(leaf.version), wire_query, denied }
+        ListQuestion { topic: Topic::Catalogue(leaf.version), search }
     }
 
     /// Which rows contributed to the listed items of a leaf; none unless it summed rows for the user.
@@ -137,24 +152,17 @@ impl<'a> ExplainedRequest<'a> {
             summands.truncate(MAX_ATTRIBUTED_ROWS);
         }
         let (heaviest, their_weights) = summands.into_iter().unzip();
-        let wire_query = WireQuery {
-            matrix: SearchedMatrix {
-                version: leaf.version,
-                name: matrix,
-                operation: Operation::SparseRowSum,
-            },
-            query: Query {
-                count: ids.len() as u32,
-                rows: heaviest,
-                weights: their_weights,
-                contributors: MAX_ATTRIBUTIONS,
+        let search = ExplainingSearch {
+            version: leaf.version,
+            search: MatrixSearch::RowSum { matrix, rows: heaviest, weights: their_weights },
+            subject: ExplainedSubject::Contributors {
+                item_ids: ids,
                 // Rows of users are counted and not named.
-                name_rows: !finds_neighbours(leaf.recipe),
-                ..Query::default()
+                are_rows_named: !leaf.recipe.searches_users(),
             },
-            filter: Some(v1::Filter { include_item_ids: ids, ..v1::Filter::default() }),
+            denied: Arc::default(),
         };
-        Some(ListQuestion { topic: Topic::Leaf(number), wire_query, denied: Arc::default() })
+        Some(ListQuestion { topic: Topic::Leaf(number), search })
     }
 
     /// For each leaf whose vector is a sum of items, the vectors that say which of them contributed to the list.
@@ -199,7 +207,7 @@ impl<'a> ExplainedRequest<'a> {
         for (id, shares) in ids.into_iter().zip(of_items) {
             let attributions = shares.into_iter().filter_map(|(ordinal, share)| {
                 let (item_id, title) = compared.names.get(&ordinal)?.clone();
-                Some(v1::Attribution { item_id, title, share })
+                Some(Attribution { item_id, title, share })
             });
             reasons.attributions.insert((number, id.clone()), attributions.collect());
         }
@@ -209,48 +217,46 @@ impl<'a> ExplainedRequest<'a> {
     pub(crate) fn record_answer(&mut self, topic: Topic, explanation: SearchExplanation) {
         match topic {
             Topic::Catalogue(version) => self.record_catalogue(version, explanation),
-            Topic::Leaf(leaf) if finds_neighbours(self.leaves()[leaf].recipe) => {
+            Topic::Leaf(leaf) if self.leaves()[leaf].recipe.searches_users() => {
                 self.record_neighbours(leaf, explanation);
             }
-            Topic::Leaf(leaf) => self.record_carriers(leaf, explanation),
+            Topic::Leaf(leaf) => self.record_attributions(leaf, explanation),
         }
     }
 
     fn record_catalogue(&mut self, version: usize, explanation: SearchExplanation) {
-        let mut sum = v1::LeftOut::default();
-        let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
+        let mut items = 0;
+        let mut counts: BTreeMap<LeftOutReason, u64> = BTreeMap::new();
         for of_shard in explanation.left_out.into_values() {
-            sum.items += of_shard.items;
-            for v1::LeftOutCount { reason, items } in of_shard.counts {
-                *counts.entry(reason).or_default() += items;
+            items += of_shard.items;
+            for (reason, left_out) in of_shard.counts {
+                *counts.entry(reason).or_default() += left_out;
             }
         }
-        sum.candidates = sum.items.saturating_sub(counts.values().sum());
-        for (reason, items) in counts {
-            sum.counts.push(v1::LeftOutCount { reason, items });
-        }
-        self.reasons.left_out.insert(version, sum);
+        let candidates = items.saturating_sub(counts.values().sum());
+        let counts = counts.into_iter().collect();
+        self.reasons.left_out.insert(version, LeftOutItems { items, candidates, counts });
     }
 
     fn record_neighbours(&mut self, leaf: usize, explanation: SearchExplanation) {
-        for (id, (_, carried)) in explanation.carried {
+        for (id, rows) in explanation.contributions {
             // With few neighbours the mean would say something of one of them.
-            let is_described = carried.rows >= MIN_NEIGHBOURS_DESCRIBED;
-            let mean = carried.weight / f64::from(carried.rows.max(1));
+            let is_described = rows.count >= MIN_NEIGHBOURS_DESCRIBED;
+            let mean = rows.weight / f64::from(rows.count.max(1));
             let mean_similarity = if is_described { mean } else { 0.0 };
-            let neighbours = v1::Neighbours { count: carried.rows, mean_similarity };
+            let neighbours = ContributingNeighbours { count: rows.count, mean_similarity };
             self.reasons.neighbours.insert((leaf, id), neighbours);
         }
     }
 
-    fn record_carriers(&mut self, leaf: usize, explanation: SearchExplanation) {
-        let SearchExplanation { carried: of_items, names, left_out: _ } = explanation;
-        for (id, (score, carried)) in of_items {
+    fn record_attributions(&mut self, leaf: usize, explanation: SearchExplanation) {
+        let SearchExplanation { contributions, names, left_out: _ } = explanation;
+        for (id, rows) in contributions {
             let mut attributions = Vec::new();
-            for (row, &part) in carried.top_rows.iter().zip(&carried.parts) {
-                if let Some((item_id, title)) = names.get(row).cloned() {
-                    let share = share(f64::from(part), score);
-                    attributions.push(v1::Attribution { item_id, title, share });
+            for (row, part) in rows.greatest {
+                if let Some((item_id, title)) = names.get(&row).cloned() {
+                    let share = share(f64::from(part), rows.score);
+                    attributions.push(Attribution { item_id, title, share });
                 }
             }
             self.reasons.attributions.insert((leaf, id), attributions);

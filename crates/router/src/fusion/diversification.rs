@@ -5,13 +5,12 @@
 
 use super::fusing::FusedRequest;
 use crate::lookup::stored_row::{FoundRow, StoredRow};
-use crate::planning::ensemble_tree::MIN_DEPTH;
 use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::RowSource;
 use crate::search::searching::SearchingRequest;
 use marquee_core::model::recipe::Entity;
 use marquee_core::ranking::diversify::{Diversity, ItemFeatures, diversify};
-use marquee_core::ranking::fuse::{Candidate, depth};
+use marquee_core::ranking::fuse::Candidate;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -61,14 +60,6 @@ impl<'a> FusedRequest<'a> {
         let diversified = diversify(items, &known, diversity, searching.looked_up.request.count);
         searching.unavailable.extend(unavailable);
         DiversifiedRequest { searching, items: diversified }
-    }
-}
-
-/// How many items a list is to have before it is diversified, if it is.
-pub(super) fn candidate_count(diversity: Option<&Diversity>, count: usize) -> usize {
-    match diversity {
-        Some(_) => depth(count, MIN_DEPTH),
-        None => count,
     }
 }
 

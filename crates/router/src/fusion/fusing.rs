@@ -1,13 +1,13 @@
 //! A request between rounds of searches, and one whose lists became one.
 
-use super::diversification::candidate_count;
 use super::evaluate::Step;
 use crate::lookup::looked_up::LookedUpRequest;
+use crate::planning::ensemble_tree::MIN_DEPTH;
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope};
 use crate::search::searching::SearchingRequest;
 use marquee_core::model::interpreter::{Filling, LeafPlan};
 use marquee_core::ranking::diversify::Diversity;
-use marquee_core::ranking::fuse::Candidate;
+use marquee_core::ranking::fuse::{Candidate, depth};
 use std::collections::BTreeSet;
 
 /// A request whose leaves are searched, as far as its tree asked for it.
@@ -94,6 +94,14 @@ impl LookedUpRequest<'_> {
     /// How the list is diversified, if it is: given items are ranked and not chosen from.
     pub(super) fn diversity(&self) -> Option<&Diversity> {
         self.diversity.as_ref().filter(|_| self.request.only.is_none())
+    }
+}
+
+/// How many items a list is to have before it is diversified, if it is.
+pub(super) fn candidate_count(diversity: Option<&Diversity>, count: usize) -> usize {
+    match diversity {
+        Some(_) => depth(count, MIN_DEPTH),
+        None => count,
     }
 }
 

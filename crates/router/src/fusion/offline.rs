@@ -3,9 +3,9 @@
 //! The tree, the rows of chains, the filling up and the final stage are the ones that serve. What bundles say
 //! comes from an implementation of [`OfflineLeaves`]; nothing is late, and no shard is unavailable.
 
-use super::diversification::{Compared, add_known, candidate_count, compared};
+use super::diversification::{Compared, add_known, compared};
 use super::evaluate::Step;
-use super::fusing::fill_up;
+use super::fusing::{candidate_count, fill_up};
 use crate::planning::ensemble_tree::{EnsembleShape, Weights};
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope, known_rows};
 use marquee_core::ensemble::EnsembleNode;

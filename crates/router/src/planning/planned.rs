@@ -2,7 +2,6 @@
 
 use super::ensemble_tree::{EnsembleShape, Tree};
 use super::shard_map::ShardMap;
-use super::wanted_rows::{WantedRows, interpreted};
 use crate::admission::request::RankingRequest;
 use crate::error::RouterError;
 use marquee_core::model::recipe::Recipe;
@@ -45,20 +44,6 @@ pub(crate) fn route(request: &RankingRequest, plan: &Plan) -> Result<Route, Rout
     Ok(plan.route(&request.surface, request.subject.id())?)
 }
 
-/// Whether a leaf of this recipe is searched twice, first for users and then for items: it sums rows of users.
-pub(crate) fn finds_neighbours(recipe: &Recipe) -> bool {
-    match recipe {
-        Recipe::UserNeighbours { .. } => true,
-        Recipe::MatrixFactorisation { .. }
-        | Recipe::Content { .. }
-        | Recipe::ItemRows { .. }
-        | Recipe::Popularity
-        | Recipe::Trending { .. }
-        | Recipe::Blend { .. }
-        | Recipe::Profiled { .. } => false,
-    }
-}
-
 impl<'a> PlannedRequest<'a> {
     /// Lays a request's route out over the versions of `shards`.
     ///
@@ -99,16 +84,6 @@ impl<'a> PlannedRequest<'a> {
         self.route.trial.is_none()
             && !self.tree.has_stages()
             && self.diversity.is_none()
-            && !leaves.any(|leaf| finds_neighbours(leaf.recipe))
-    }
-
-    /// The rows that the leaves need.
-    pub(crate) fn wanted_rows(&self, shards: &ShardMap<'a>) -> WantedRows<'a> {
-        let request = interpreted(self.request);
-        let mut wanted = WantedRows::default();
-        for leaf in &self.leaves {
-            wanted.add_leaf(&request, leaf, shards.version(leaf.version).recipe.profile());
-        }
-        wanted
+            && !leaves.any(|leaf| leaf.recipe.searches_users())
     }
 }

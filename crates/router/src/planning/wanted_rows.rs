@@ -3,7 +3,8 @@
 //! What the interpreter needs of the same id under the same version is one row where it fits into one: a row has at
 //! most one vector and one list of columns.
 
-use super::planned::PlannedLeaf;
+use super::planned::{PlannedLeaf, PlannedRequest};
+use super::shard_map::ShardMap;
 use crate::admission::request::{RankingRequest, Subject};
 use marquee_core::model::interpreter::{
     Request, RowNeed, RowOf, RowPart, UserRequest, rows_needed,
@@ -56,6 +57,18 @@ fn fits(a: &str, b: &str) -> bool {
     a.is_empty() || b.is_empty() || a == b
 }
 
+impl<'a> PlannedRequest<'a> {
+    /// The rows that the leaves need.
+    pub(crate) fn wanted_rows(&self, shards: &ShardMap<'a>) -> WantedRows<'a> {
+        let request = interpreted(self.request);
+        let mut wanted = WantedRows::default();
+        for leaf in &self.leaves {
+            wanted.add_leaf(&request, leaf, shards.version(leaf.version).recipe.profile());
+        }
+        wanted
+    }
+}
+
 /// The rows that are wanted, in the order in which they were first wanted.
 #[derive(Debug, Default)]
 pub(crate) struct WantedRows<'a> {
@@ -77,7 +90,7 @@ impl<'a> WantedRows<'a> {
     }
 
     /// Adds what a leaf needs; `profile` is that of its version.
-    pub(super) fn add_leaf(
+    fn add_leaf(
         &mut self,
         request: &Request,
         leaf: &PlannedLeaf<'a>,

@@ -4,6 +4,8 @@
 //! node is asked once for everything. What nodes answer is already merged over their shards; here
 //! the lists of nodes are merged to one for each query.
 
+use super::explanation::{LeftOutOfShard, SearchExplanation, SummedRows};
+use super::wire_query::{SearchedMatrix, WireQuery};
 use crate::fanout::Round;
 use crate::fanout::node::CallKind;
 use crate::planning::shard_map::ShardMap;
@@ -16,12 +18,11 @@ use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{
-    DenyList, LeftOut, Operation, Query, QueryResult, RowContributions, SearchOp, SearchRequest,
-    SearchResponse, SearchResult,
+    DenyList, Query, QueryResult, RowName, SearchOp, SearchRequest, SearchResponse, SearchResult,
 };
 use marquee_proto::v1;
 use prost::Message as _;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,17 +40,6 @@ pub(crate) const MAX_FILTERS: usize = MAX_BATCH_REQUESTS;
 /// Bytes on the wire beside those of an id: its tag and its length.
 const ID_OVERHEAD: usize = 3;
 
-/// A matrix and the operation by which it is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SearchedMatrix<'a> {
-    /// The version's number in the shard map.
-    pub(crate) version: usize,
-    /// The matrix's name.
-    pub(crate) name: &'a str,
-    /// Dense top-k, or sparse row-sum.
-    pub(crate) operation: Operation,
-}
-
 /// The place of a query in a round: where its list is found afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SearchTicket {
@@ -57,28 +47,17 @@ pub(crate) struct SearchTicket {
     query: usize,
 }
 
-/// How a list came about.
-#[derive(Debug, Default)]
-pub(crate) struct SearchExplanation {
-    /// By item: its score, and the rows that contributed to it.
-    pub(crate) carried: HashMap<String, (f64, RowContributions)>,
-    /// By the number of a row: its item's id and title.
-    pub(crate) names: HashMap<u32, (String, String)>,
-    /// What was left out of the catalogue, by shard.
-    pub(crate) left_out: BTreeMap<u32, LeftOut>,
-}
-
 /// One round of Search calls: all queries of several requests.
 pub(crate) struct SearchRound<'a> {
     epoch: u64,
-    ops: Vec<MatrixSearch<'a>>,
+    ops: Vec<MatrixQueries<'a>>,
     queries: usize,
     bytes: usize,
     results: usize,
 }
 
 /// All queries over one matrix.
-struct MatrixSearch<'a> {
+struct MatrixQueries<'a> {
     matrix: SearchedMatrix<'a>,
     version: &'a ModelVersion,
     shards: Range<usize>,
@@ -104,32 +83,27 @@ impl<'a> SearchRound<'a> {
     }
 
     /// Whether another such query would make messages too large.
-    pub(crate) fn is_full_for(
-        &self,
-        matrix: SearchedMatrix<'_>,
-        query: &Query,
-        filter: Option<&v1::Filter>,
-    ) -> bool {
-        let bytes = query.encoded_len() + filter.map_or(0, v1::Filter::encoded_len);
+    pub(crate) fn is_full_for(&self, wire_query: &WireQuery<'_>) -> bool {
+        let WireQuery { matrix, query, filter } = wire_query;
+        let bytes = query.encoded_len() + filter.as_ref().map_or(0, v1::Filter::encoded_len);
         let has_all_filters =
-            |op: &MatrixSearch<'_>| op.matrix == matrix && op.filters.len() >= MAX_FILTERS;
+            |op: &MatrixQueries<'_>| op.matrix == *matrix && op.filters.len() >= MAX_FILTERS;
         self.queries > 0
             && (self.bytes + bytes > MAX_QUERY_BYTES
                 || self.results + query.count as usize > MAX_RESULTS
                 || (filter.is_some() && self.ops.iter().any(has_all_filters)))
     }
 
-    /// Adds a query; its `filter` and `deny_list` are set here.
+    /// Adds a query; the numbers of its filter and of its deny list are set here.
     pub(crate) fn add(
         &mut self,
         shards: &ShardMap<'a>,
-        matrix: SearchedMatrix<'a>,
-        mut query: Query,
-        filter: Option<v1::Filter>,
+        wire_query: WireQuery<'a>,
         denied: &Arc<[String]>,
     ) -> SearchTicket {
+        let WireQuery { matrix, mut query, filter } = wire_query;
         let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
-            self.ops.push(MatrixSearch {
+            self.ops.push(MatrixQueries {
                 matrix,
                 version: shards.version(matrix.version).name,
                 shards: shards.shards_of(matrix.version),
@@ -141,7 +115,7 @@ impl<'a> SearchRound<'a> {
             });
             self.ops.len() - 1
         });
-        let MatrixSearch { queries, filters, filter_numbers, deny_lists, .. } = &mut self.ops[op];
+        let MatrixQueries { queries, filters, filter_numbers, deny_lists, .. } = &mut self.ops[op];
         if !denied.is_empty() {
             let known = deny_lists.iter().position(|list| Arc::ptr_eq(list, denied));
             let place = known.unwrap_or_else(|| {
@@ -184,7 +158,7 @@ impl<'a> SearchRound<'a> {
     /// The best items of a query over all that was answered, after the round. With `leaf` given,
     /// each says that this leaf contributed it.
     pub(crate) fn take(&mut self, ticket: SearchTicket, leaf: Option<usize>) -> Vec<Candidate> {
-        let MatrixSearch { queries, replies, .. } = &mut self.ops[ticket.op];
+        let MatrixQueries { queries, replies, .. } = &mut self.ops[ticket.op];
         let count = queries[ticket.query].count as usize;
         let overlap = overlap(replies);
         let mut lists: Vec<&mut QueryResult> =
@@ -213,22 +187,22 @@ impl<'a> SearchRound<'a> {
         for reply in &mut self.ops[ticket.op].replies {
             let list = &mut reply.queries[ticket.query];
             // Where a hedge answered too, the copies are equal.
-            let ids =
-                std::mem::take(&mut list.item_ids).into_iter().zip(list.scores.iter().copied());
-            let found = std::mem::take(&mut list.contributions);
-            explanation
-                .carried
-                .extend(ids.zip(found).map(|((id, score), it)| (id, (f64::from(score), it))));
-            let names = std::mem::take(&mut list.row_names).into_iter();
-            explanation.names.extend(names.map(|name| (name.ordinal, (name.item_id, name.title))));
-            explanation.left_out.extend(list.left_out.drain(..).map(|of| (of.shard, of)));
+            let ids = std::mem::take(&mut list.item_ids).into_iter();
+            let contributions = std::mem::take(&mut list.contributions);
+            for ((id, &score), of_item) in ids.zip(&list.scores).zip(contributions) {
+                explanation.contributions.insert(id, SummedRows::from_wire(score, of_item));
+            }
+            for RowName { ordinal, item_id, title } in std::mem::take(&mut list.row_names) {
+                explanation.names.insert(ordinal, (item_id, title));
+            }
+            explanation.left_out.extend(list.left_out.drain(..).map(LeftOutOfShard::from_wire));
         }
         explanation
     }
 
     /// The best rows of a query by ordinal, with their scores, after the round.
     pub(crate) fn take_ordinals(&mut self, ticket: SearchTicket) -> Vec<(u32, f32)> {
-        let MatrixSearch { queries, replies, .. } = &self.ops[ticket.op];
+        let MatrixQueries { queries, replies, .. } = &self.ops[ticket.op];
         let lists: Vec<&QueryResult> =
             replies.iter().map(|reply| &reply.queries[ticket.query]).collect();
         let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
@@ -246,7 +220,7 @@ impl<'a> SearchRound<'a> {
     }
 }
 
-impl MatrixSearch<'_> {
+impl MatrixQueries<'_> {
     fn message(&self, shards: &[usize]) -> SearchOp {
         let mut deny_lists = Vec::with_capacity(self.deny_lists.len());
         for list in &self.deny_lists {

@@ -6,18 +6,15 @@
 //! ([`SearchingRequest::time_limit`]); time is an argument.
 
 use super::leaf_query::{LeafQuery, LeafState, known_rows};
-use super::round::SearchedMatrix;
+use super::wire_query::WireQuery;
 use crate::fanout::Failure;
 use crate::lookup::looked_up::{LookedUpLeaf, LookedUpRequest};
 use crate::lookup::stored_row::FoundRow;
 use crate::planning::shard_map::ShardMap;
-use bytes::Bytes;
-use marquee_core::model::interpreter::{LeafPlan, MatrixSearch, VectorMeasure, chained_search};
+use marquee_core::model::interpreter::{LeafPlan, MatrixSearch, chained_search};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::strategy::SearchStrategy;
-use marquee_proto::shard::v1::{Operation, Query};
-use marquee_proto::v1;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,13 +38,6 @@ pub(crate) struct SearchingRequest<'a> {
     pub(crate) searched: BTreeSet<usize>,
     /// No items: what no search for users leaves out.
     nothing_denied: Arc<[String]>,
-}
-
-/// A leaf query as shards understand it.
-pub(crate) struct WireQuery<'a> {
-    pub(crate) matrix: SearchedMatrix<'a>,
-    pub(crate) query: Query,
-    pub(crate) filter: Option<v1::Filter>,
 }
 
 impl<'a> SearchingRequest<'a> {
@@ -79,34 +69,31 @@ impl<'a> SearchingRequest<'a> {
     pub(crate) fn wire_query(&self, leaf_query: &LeafQuery) -> WireQuery<'a> {
         let LookedUpRequest { request, seen, leaves, .. } = &self.looked_up;
         let LookedUpLeaf { version, plan, .. } = &leaves[leaf_query.leaf];
-        let mut query = Query { count: leaf_query.scope.count as u32, ..Query::default() };
-        let matrix = match plan {
+        let mut wire = match plan {
             LeafPlan::Search(search) | LeafPlan::Profile(search) => {
-                set_search(&mut query, *version, search)
+                WireQuery::new(*version, search)
             }
             LeafPlan::Neighbours(neighbours) => {
-                query.count = neighbours.count;
-                query.exclude_ordinals.extend(neighbours.user);
-                let matrix = set_search(&mut query, *version, &neighbours.search);
-                return WireQuery { matrix, query, filter: None };
+                let mut wire = WireQuery::new(*version, &neighbours.search);
+                wire.query.count = neighbours.count;
+                wire.query.exclude_ordinals.extend(neighbours.user);
+                return wire;
             }
             LeafPlan::Popularity | LeafPlan::Chained | LeafPlan::Nothing => {
-                set_search(&mut query, *version, &MatrixSearch::popularity())
+                WireQuery::new(*version, &MatrixSearch::popularity())
             }
         };
-        let filter = match &leaf_query.scope.only {
+        wire.query.count = leaf_query.scope.count as u32;
+        if let Some(only) = &leaf_query.scope.only {
             // The items that were proposed have passed the filter already.
-            Some(only) => {
-                Some(v1::Filter { include_item_ids: only.to_vec(), ..v1::Filter::default() })
-            }
-            None => {
-                query.exclude_ordinals = seen.ordinals(*version).to_vec();
-                query.exclude_item_ids =
-                    [request.left_out_items(), seen.ids_of_others(*version)].concat();
-                (!request.filter.lets_all_pass()).then(|| request.filter.to_shard())
-            }
-        };
-        WireQuery { matrix, query, filter }
+            wire.set_only(only);
+        } else {
+            wire.query.exclude_ordinals = seen.ordinals(*version).to_vec();
+            wire.query.exclude_item_ids =
+                [request.left_out_items(), seen.ids_of_others(*version)].concat();
+            wire.filter = (!request.filter.lets_all_pass()).then(|| request.filter.to_shard());
+        }
+        wire
     }
 
     /// The items that no list on this surface may have; none where users are searched for.
@@ -216,36 +203,4 @@ impl<'a> SearchingRequest<'a> {
 /// The state of a leaf that was not searched yet.
 fn first_state(plan: &LeafPlan<'_>) -> LeafState {
     if plan.answers() { LeafState::Open } else { LeafState::Absent }
-}
-
-/// Has a query run a search of a version; gives the matrix.
-fn set_search<'a>(
-    query: &mut Query,
-    version: usize,
-    search: &MatrixSearch<'a>,
-) -> SearchedMatrix<'a> {
-    let operation = match search {
-        MatrixSearch::DenseTopK { matrix: _, vector, measure } => {
-            query.vector = vector_to_wire(vector);
-            match measure {
-                VectorMeasure::InnerProduct => Operation::DenseInnerProduct,
-                VectorMeasure::Cosine => Operation::DenseCosine,
-            }
-        }
-        MatrixSearch::RowSum { matrix: _, rows, weights } => {
-            query.rows.clone_from(rows);
-            query.weights.clone_from(weights);
-            Operation::SparseRowSum
-        }
-    };
-    SearchedMatrix { version, name: search.matrix(), operation }
-}
-
-/// A vector as little-endian `f32`s.
-fn vector_to_wire(vector: &[f32]) -> Bytes {
-    let mut bytes = Vec::with_capacity(size_of_val(vector));
-    for component in vector {
-        bytes.extend_from_slice(&component.to_le_bytes());
-    }
-    bytes.into()
 }

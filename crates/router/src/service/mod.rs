@@ -2,8 +2,10 @@
 //!
 //! - [`recommender`]: the RPCs: checks and admits a call, has it answered, and tells telemetry and events of it.
 //! - [`response`]: answers as messages.
+//! - [`feedback`]: recorded events and exposures, from and to messages.
 //!
-//! Wire types of callers are used here and in the events, and by no stage after admission.
+//! Wire types of callers are used here and by no stage after admission, but for the filter of a search.
 
+mod feedback;
 pub(crate) mod recommender;
 mod response;

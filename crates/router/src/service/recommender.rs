@@ -1,18 +1,21 @@
 //! The service for callers: checks, admits, answers.
 
+use super::feedback::{WireAnswer, streamed_events};
 use super::response::check_size;
 use crate::admission::deadline::deadline_of;
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;
 use crate::engine::Engine;
 use crate::error::RouterError;
-use crate::events::recorder::{Events, Feedback, Shown};
+use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
 use crate::telemetry::{Counts, ObservedCall, Observer, name_answer};
+use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::time_spent::TimeSpent;
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
+use marquee_proto::convert::events::recorded;
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService;
 use std::sync::Arc;
@@ -114,6 +117,10 @@ impl RouterService {
         Ok(deadline_of(metadata, requests, self.shared.default_deadline)?)
     }
 
+    fn expose(&self, exposed: Option<Exposed>, answer: WireAnswer<'_>) {
+        self.shared.events.expose(exposed, answer.recommendation_id, || answer.shown());
+    }
+
     /// Unique among all answers of all routers.
     fn recommendation_id(&self, counts: Option<Counts<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
@@ -135,7 +142,7 @@ impl RecommenderService for RouterService {
         let exposed = events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_recommendations())?;
-        events.expose(exposed, Shown::from(&response));
+        self.expose(exposed, WireAnswer::from(&response));
         Ok(Response::new(response))
     }
 
@@ -154,7 +161,7 @@ impl RecommenderService for RouterService {
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
         for (ranking, response) in rankings.iter().zip(&batch.responses) {
-            events.expose(events.exposed(ranking), Shown::from(response));
+            self.expose(events.exposed(ranking), WireAnswer::from(response));
         }
         Ok(Response::new(batch))
     }
@@ -169,7 +176,7 @@ impl RecommenderService for RouterService {
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_similar_items())?;
-        self.shared.events.expose(exposed, Shown::from(&response));
+        self.expose(exposed, WireAnswer::from(&response));
         Ok(Response::new(response))
     }
 
@@ -183,7 +190,7 @@ impl RecommenderService for RouterService {
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_found_items())?;
-        self.shared.events.expose(exposed, Shown::from(&response));
+        self.expose(exposed, WireAnswer::from(&response));
         Ok(Response::new(response))
     }
 
@@ -197,7 +204,7 @@ impl RecommenderService for RouterService {
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_ranked_items())?;
-        self.shared.events.expose(exposed, Shown::from(&response));
+        self.expose(exposed, WireAnswer::from(&response));
         Ok(Response::new(response))
     }
 
@@ -205,15 +212,19 @@ impl RecommenderService for RouterService {
         &self,
         request: Request<v1::RecordEventsRequest>,
     ) -> Result<Response<v1::RecordEventsResponse>, Status> {
-        let recorded = self.shared.events.record(request.into_inner()).await?;
-        Ok(Response::new(check_size(recorded)?))
+        let events = &self.shared.events;
+        events.check_log()?;
+        let new = recorded(request.into_inner()).map_err(RouterError::from)?;
+        let counts = events.record(new).await?;
+        Ok(Response::new(check_size(counts.into_recorded())?))
     }
 
     async fn stream_events(
         &self,
         request: Request<Streaming<v1::StreamEventsRequest>>,
     ) -> Result<Response<v1::StreamEventsResponse>, Status> {
-        let recorded = self.shared.events.record_stream(request.into_inner()).await?;
-        Ok(Response::new(check_size(recorded)?))
+        let messages = request.into_inner().map(streamed_events);
+        let counts = self.shared.events.record_stream(messages).await?;
+        Ok(Response::new(check_size(counts.into_streamed())?))
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::error::RouterError;
 use crate::explanation::answer::{NamedLeaf, RankingAnswer};
-use crate::explanation::explaining::Reasons;
+use crate::explanation::explaining::{Attribution, ContributingNeighbours, LeftOutItems, Reasons};
+use crate::search::explanation::LeftOutReason;
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
+use marquee_core::id::ModelVersion;
 use marquee_core::model::interpreter::FallbackReason;
 use marquee_core::plan::{Route, Variant};
 use marquee_core::ranking::fuse::{Candidate, Contribution};
@@ -21,14 +23,7 @@ impl RankingAnswer {
             served_by: Some(served_by),
             coverage: Some(coverage),
             fallback_reason: fallback_reason(self.fallback).into(),
-            left_out: self
-                .left_out
-                .into_iter()
-                .map(|(version, left_out)| v1::LeftOut {
-                    model: Some(version_to_pb(&version)),
-                    ..left_out
-                })
-                .collect(),
+            left_out: self.left_out.into_iter().map(left_out_to_wire).collect(),
         }
     }
 
@@ -137,14 +132,49 @@ fn explanation(
 ) -> v1::Explanation {
     let NamedLeaf { model, recipe, search } = &leaves[leaf];
     let key = (leaf, item_id.to_owned());
+    let attributions = reasons.attributions.remove(&key).unwrap_or_default();
     v1::Explanation {
         model: Some(version_to_pb(model)),
         recipe: recipe.clone(),
         score,
         rank,
         search: search.clone(),
-        attributions: reasons.attributions.remove(&key).unwrap_or_default(),
-        neighbours: reasons.neighbours.remove(&key),
+        attributions: attributions.into_iter().map(attribution_to_wire).collect(),
+        neighbours: reasons.neighbours.remove(&key).map(neighbours_to_wire),
+    }
+}
+
+fn attribution_to_wire(attribution: Attribution) -> v1::Attribution {
+    let Attribution { item_id, title, share } = attribution;
+    v1::Attribution { item_id, title, share }
+}
+
+fn neighbours_to_wire(neighbours: ContributingNeighbours) -> v1::Neighbours {
+    let ContributingNeighbours { count, mean_similarity } = neighbours;
+    v1::Neighbours { count, mean_similarity }
+}
+
+fn left_out_to_wire((version, left_out): (ModelVersion, LeftOutItems)) -> v1::LeftOut {
+    let LeftOutItems { items, candidates, counts } = left_out;
+    let mut wire_counts = Vec::with_capacity(counts.len());
+    for (reason, items) in counts {
+        wire_counts.push(v1::LeftOutCount { reason: left_out_reason_to_wire(reason), items });
+    }
+    let model = Some(version_to_pb(&version));
+    v1::LeftOut { model, items, candidates, counts: wire_counts }
+}
+
+fn left_out_reason_to_wire(reason: LeftOutReason) -> i32 {
+    match reason {
+        LeftOutReason::NotIncluded => v1::LeftOutReason::NotIncluded.into(),
+        LeftOutReason::Excluded => v1::LeftOutReason::Excluded.into(),
+        LeftOutReason::WithoutTag => v1::LeftOutReason::WithoutTag.into(),
+        LeftOutReason::WithTag => v1::LeftOutReason::WithTag.into(),
+        LeftOutReason::OutOfRange => v1::LeftOutReason::OutOfRange.into(),
+        LeftOutReason::Denied => v1::LeftOutReason::Denied.into(),
+        LeftOutReason::Recent => v1::LeftOutReason::Recent.into(),
+        LeftOutReason::Seen => v1::LeftOutReason::Seen.into(),
+        LeftOutReason::Later(number) => number,
     }
 }
 

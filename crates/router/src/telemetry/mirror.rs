@@ -9,7 +9,7 @@
 
 use super::buffer::{Pair, RouterTelemetry};
 use super::observation::{AnswerOutcome, List, Side, SubjectHash};
-use super::observer::{first_items, outcome_of};
+use super::outcome::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;

@@ -38,6 +38,7 @@ mod buffer;
 mod mirror;
 mod observation;
 mod observer;
+mod outcome;
 mod overlap;
 mod report;
 mod rewards;

@@ -2,7 +2,8 @@
 
 use super::buffer::RouterTelemetry;
 use super::mirror::{Mirror, MirroredRequest};
-use super::observation::{AnswerOutcome, Counts, List, Observation, Side, SubjectHash};
+use super::observation::{AnswerOutcome, Counts, Observation, Side, SubjectHash};
+use super::outcome::outcome_of;
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
 use crate::explanation::answer::RankingAnswer;
@@ -131,22 +132,4 @@ fn who_of(subject: &Subject) -> SubjectHash {
         Subject::User(id) => SubjectHash::user(id),
         Subject::Item(id) | Subject::Text(id) => SubjectHash::item(id),
     }
-}
-
-/// An answer in numbers.
-pub(crate) fn outcome_of(request: &RankingRequest, answer: &RankingAnswer) -> AnswerOutcome {
-    let score = answer.items.first().map(|item| item.score);
-    let ids = answer.items.iter().map(|item| item.item_id.as_str());
-    AnswerOutcome::Answered {
-        is_empty: answer.items.is_empty(),
-        is_partial: !answer.shards_missing.is_empty(),
-        is_fallback: answer.fallback.is_some(),
-        list: request.is_recommendation().then(|| List::of(&answer.recommendation_id, ids, score)),
-    }
-}
-
-/// The ids of an answer's first items, for readers of the comparison.
-pub(crate) fn first_items(answer: &RankingAnswer) -> Vec<String> {
-    let first = answer.items.iter().take(marquee_core::rollout::window::MAX_DIFF_ITEMS);
-    first.map(|item| item.item_id.clone()).collect()
 }

@@ -59,8 +59,8 @@ fn stages_import_only_from_those_before_them() {
 }
 
 #[test]
-fn planning_and_fusion_have_no_wire_types() {
-    for path in ["planning", "fusion"].into_iter().flat_map(sources) {
+fn planning_fusion_and_explanation_have_no_wire_types() {
+    for path in ["planning", "fusion", "explanation"].into_iter().flat_map(sources) {
         let has_wire_types = code(&path).iter().any(|line| line.contains("marquee_proto"));
         assert!(!has_wire_types, "{}", path.display());
     }
