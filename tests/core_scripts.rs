@@ -12,7 +12,7 @@
 //! | `window ID weight=W baseline=N/E candidate=N/E` | the leader judges a window of N requests, E of them errors |
 //! | `evidence ID` | prints what is known of its gates |
 //! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
-//! | `silent NODE`, `remove NODE` | a node ceases to report, or is taken out |
+//! | `unreported NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
 //! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | what an operator asks for |
 //! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
@@ -371,7 +371,7 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "promote" => move_rollout(RolloutMove::Promote, args)?,
         "rollback" => move_rollout(RolloutMove::RollBack, args)?,
         "advance" => Action::AdvanceRollout { rollout_id: word(args)?.into() },
-        "silent" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
+        "unreported" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
         "remove" => Action::RemoveNode { node_id: word(args)?.into() },
         other => return Err(format!("there is no command {other:?}").into()),
     })

@@ -1,4 +1,4 @@
-//! Compiles `proto/` with protox, so that nobody needs protoc, and keeps the descriptor set for
+//! Compiles `proto/` with protox, so that no build needs protoc, and keeps the descriptor set for
 //! reflection.
 
 use prost::Message as _;

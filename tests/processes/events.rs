@@ -139,9 +139,9 @@ async fn events_shape_the_next_answer_and_the_next_training() {
         events.chunks(500).map(|c| StreamEventsRequest { events: c.to_vec() }).collect();
     let mut odd = click("odd".into(), "user-1", "1");
     odd.time_ms = 1;
-    let nobody = click("nobody".into(), "", "1");
+    let without_item = click("unknown".into(), "", "1");
     let twice = messages[0].events[0].clone();
-    messages.push(StreamEventsRequest { events: vec![odd, nobody, twice] });
+    messages.push(StreamEventsRequest { events: vec![odd, without_item, twice] });
     let answer = caller.stream_events(tokio_stream::iter(messages)).await.expect("recorded");
     let answer = answer.into_inner();
     assert_eq!((answer.accepted, answer.duplicates), (total, 1));

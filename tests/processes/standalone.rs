@@ -157,7 +157,8 @@ async fn every_method_keeps_its_word() {
     let node = Standalone::start(bundles.path(), &bundles.train(8, 2)).await;
     let mut recommender = client(&node.endpoint);
 
-    let unknown = recommender.recommend(request("nobody")).await.expect("no error").into_inner();
+    let unknown =
+        recommender.recommend(request("unknown-user")).await.expect("no error").into_inner();
     assert_eq!(unknown.fallback_reason(), FallbackReason::UnknownUser);
     assert_eq!(unknown.items.len(), 10, "popular items");
 

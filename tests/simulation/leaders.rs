@@ -9,7 +9,7 @@ use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutState, RolloutSte
 
 /// Between two looks of a leader.
 const TICK_MS: u64 = 500;
-/// How long nobody leads after a death.
+/// How long no voter leads after a death.
 const ELECTION_MS: u64 = 1_500;
 /// Longer than any story.
 const MAX_MS: u64 = 200_000;
@@ -68,7 +68,7 @@ fn stories() -> Vec<Story> {
         story("one that fails late", &plain, &terms, late, false, rolled_back),
         story("one that fails in the shadow", &plain, &terms, |_| 25, false, RolloutState::Aborted),
         story("one that is paused and accepted", &plain, &pausing, late, true, promoted),
-        story("one that wants approval", &approved, &terms, |_| 0, true, promoted),
+        story("one that waits for approval", &approved, &terms, |_| 0, true, promoted),
         story("one in haste", &plain, &hasty, |_| 0, false, promoted),
         story("one by time alone", &plain, &Terms::unguarded(), |_| 0, false, promoted),
     ]
@@ -95,11 +95,11 @@ fn play(story: &Story, death: Option<(usize, Death)>) -> (Vec<(RolloutState, Opt
     cluster.start("films@2", story.steps.clone(), story.terms.clone());
     cluster.report();
     let id = cluster.state.plan.rollouts.last().expect("there").id.clone();
-    let (mut proposals, mut nobody_leads_until) = (0, 0);
+    let (mut proposals, mut no_leader_until) = (0, 0);
     let mut states: Vec<(RolloutState, Option<u32>)> = Vec::new();
     while cluster.now_ms < MAX_MS {
         cluster.now_ms += TICK_MS;
-        if cluster.now_ms < nobody_leads_until {
+        if cluster.now_ms < no_leader_until {
             continue;
         }
         // A leader's duties, in its order; the list is made anew after each commit.
@@ -135,7 +135,7 @@ fn play(story: &Story, death: Option<(usize, Death)>) -> (Vec<(RolloutState, Opt
                         cluster.apply(action.clone());
                         cluster.apply(action);
                     }
-                    nobody_leads_until = cluster.now_ms + ELECTION_MS;
+                    no_leader_until = cluster.now_ms + ELECTION_MS;
                     break;
                 }
                 _ => cluster.apply(action),
@@ -153,7 +153,7 @@ fn leaders_die_at_every_command_and_nothing_is_skipped_or_repeated() {
         assert!(proposals >= 2, "{}: {proposals}", story.name);
         for at in 1..=proposals {
             for kind in [Death::BeforeCommit, Death::AfterCommit] {
-                // A death is seen by nobody but in the clock: what comes late may lead to a pause less or
+                // A death is seen in the clock only: what comes late may lead to a pause less or
                 // more in time, never to other states.
                 let (states, _) = play(&story, Some((at, kind)));
                 assert_eq!(states, undisturbed, "{}: dead at proposal {at}, {kind:?}", story.name);

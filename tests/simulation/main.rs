@@ -1,4 +1,4 @@
-//! What the default gates do to a thousand rollouts of each kind: the promise to operators, measured.
+//! What the default gates do to a thousand rollouts of each kind: what operators may expect, measured.
 //!
 //! Users with habits of their own send requests; candidates are as good as the baseline, better, or broken
 //! in one of the ways that matter. Every window goes through the judge and the replicated state machine

@@ -2,7 +2,7 @@
 //!
 //! Users differ: in how often they come (log-normal), how long their answers take (long histories), how
 //! often they click, and whether they are known at all; and all of a user's requests share that. So do
-//! whole windows: the machine is slow for everybody now and then.
+//! whole windows: the machine is slow for all users now and then.
 
 use marquee_core::plan::assignment::bucket;
 use marquee_core::rollout::window::{
@@ -28,7 +28,7 @@ pub(crate) enum Candidate {
     Same,
     /// Five per cent more clicks, with lists that differ.
     Better,
-    /// Random lists.
+    /// Each answer is a random list.
     Shuffled,
     /// 20 ms more.
     Slow,
@@ -36,7 +36,7 @@ pub(crate) enum Candidate {
     Errors,
     /// One answer of five has no items.
     EmptyAnswers,
-    /// Everybody gets the same.
+    /// All users get the same list.
     PopularOnly,
     /// Half as much clicked, and nothing else to see.
     Unloved,
@@ -76,7 +76,7 @@ struct User {
     is_known: bool,
 }
 
-/// Everybody who comes to a surface during a rollout.
+/// All users who come to a surface during a rollout.
 pub(crate) struct Population(Vec<User>);
 
 /// Normally distributed (Box and Muller 1958).
@@ -132,7 +132,7 @@ impl Population {
         let mut window = Window::new(2);
         let mut tallies: [Tally; 4] = Default::default();
         let mut present = vec![false; USERS];
-        // Everybody's answers are slower in some windows.
+        // All users' answers are slower in some windows.
         let weather = (0.2 * normal(random)).exp();
         let arrivals = arrivals(RATE * length_ms as f64 / 1_000.0, random);
         for _ in 0..arrivals {

@@ -3,7 +3,7 @@
 use marquee_cli::commands::eval::ensemble_lists;
 use marquee_cli::message;
 use marquee_client::loopback_address;
-use marquee_node::serve::{Node, standalone};
+use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{Ensemble, PutEnsembleRequest, RolloutStep, StartRolloutRequest};
 use marquee_proto::v1::RecommendRequest;
@@ -109,7 +109,7 @@ fn marquee(directory: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-async fn until_live(node: &Node, ensemble: &str) {
+async fn until_live(node: &RunningNode, ensemble: &str) {
     let mut plan = node.plan();
     let is_live = |plan: &std::sync::Arc<marquee_core::plan::Plan>| {
         let surface = &plan.surfaces["default"];
@@ -120,7 +120,12 @@ async fn until_live(node: &Node, ensemble: &str) {
 }
 
 /// Serves an ensemble to all users.
-async fn serve(node: &Node, control: &mut ControlServiceClient<Channel>, file: &Path, name: &str) {
+async fn serve(
+    node: &RunningNode,
+    control: &mut ControlServiceClient<Channel>,
+    file: &Path,
+    name: &str,
+) {
     let definition: Ensemble =
         message::read_file(file, "marquee.control.v1.Ensemble").expect("read");
     let put = PutEnsembleRequest { request_id: name.into(), ensemble: Some(definition) };
@@ -145,7 +150,7 @@ async fn what_is_served_is_what_was_evaluated() {
     let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("written");
     write("train.csv", &rows(0..12));
     // Unknown users are among them.
-    write("test.csv", &(rows(12..16) + "stranger,1,1\nother,2,1\n"));
+    write("test.csv", &(rows(12..16) + "newcomer,1,1\nother,2,1\n"));
     write("films.csv", &films());
     write("blend.yaml", &ensemble());
     let others = others();
@@ -215,7 +220,7 @@ async fn the_lists_are_the_same() {
     let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("written");
     write("train.csv", &rows(0..12));
     write("films.csv", &films());
-    write("asked.csv", &(rows(12..13) + "stranger,1,1\n"));
+    write("asked.csv", &(rows(12..13) + "newcomer,1,1\n"));
     for shards in [1, 2, 5] {
         let names = [("rules", ModelKind::Transitions), ("factors", ModelKind::Mf)];
         let bundle = |name: &str| path(&format!("{name}-{shards}"));

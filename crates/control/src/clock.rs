@@ -1,4 +1,4 @@
-//! The two clocks: one for commands and for people who read them, one for measuring.
+//! The two clocks: one for commands and for operators who read them, one for measuring.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

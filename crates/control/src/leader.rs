@@ -209,11 +209,12 @@ impl Leader {
     fn duties(&self, plan: &Plan, term: u64) -> Vec<Action> {
         let mut roster = self.roster();
         roster.lead(term);
-        let silent = roster.silent(plan, self.clock.ms()).into_iter().map(|node_id| {
-            tracing::warn!(node_id, "a node does not report");
-            Action::SetNodeAlive { node_id, alive: false }
-        });
-        silent.chain(due(plan, &self.evidence.borrow(), wall_ms())).collect()
+        let unreported =
+            roster.unreported_nodes(plan, self.clock.ms()).into_iter().map(|node_id| {
+                tracing::warn!(node_id, "a node does not report");
+                Action::SetNodeAlive { node_id, alive: false }
+            });
+        unreported.chain(due(plan, &self.evidence.borrow(), wall_ms())).collect()
     }
 }
 

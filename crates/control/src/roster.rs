@@ -2,7 +2,7 @@
 //! nothing new needs no log entry.
 //!
 //! Pure: time is an argument, in milliseconds of any clock that does not jump. A new leader has no
-//! reports yet, so it gives every node the full time before it calls one silent.
+//! reports yet, so it gives every node the full time before it counts one as unreported.
 
 use marquee_core::command::{Action, Command, Refusal, State};
 use marquee_core::plan::Plan;
@@ -64,22 +64,22 @@ impl Roster {
         news
     }
 
-    /// The nodes that the plan takes for alive and that have been silent for too long.
-    pub(crate) fn silent(&mut self, plan: &Plan, now_ms: u64) -> Vec<String> {
+    /// The nodes that the plan takes for alive and that have not reported for too long.
+    pub(crate) fn unreported_nodes(&mut self, plan: &Plan, now_ms: u64) -> Vec<String> {
         if self.leading.is_none() {
             return Vec::new();
         }
         self.reported_at_ms.retain(|node_id, _| plan.nodes.contains_key(node_id));
         self.known.retain(|node_id, _| plan.nodes.contains_key(node_id));
-        let mut silent = Vec::new();
+        let mut unreported = Vec::new();
         for (node_id, _) in plan.nodes.iter().filter(|(_, node)| node.alive) {
             // Time begins to count when the leader first misses a node.
             let reported = *self.reported_at_ms.entry(node_id.clone()).or_insert(now_ms);
             if now_ms.saturating_sub(reported) >= NODE_SILENCE_MS {
-                silent.push(node_id.clone());
+                unreported.push(node_id.clone());
             }
         }
-        silent
+        unreported
     }
 }
 
@@ -158,15 +158,18 @@ mod tests {
     fn silence_is_counted_from_the_last_report_or_from_when_it_is_first_missed() {
         let mut roster = Roster::default();
         let State { plan, .. } = state(&["one", "two"]);
-        assert!(roster.silent(&plan, 99_000).is_empty(), "it does not lead");
+        assert!(roster.unreported_nodes(&plan, 99_000).is_empty(), "it does not lead");
         roster.lead(1);
-        assert!(roster.silent(&plan, 1_000).is_empty());
+        assert!(roster.unreported_nodes(&plan, 1_000).is_empty());
         roster.add_report(&plan, &report("one", "http://a"), 2_000);
-        assert_eq!(roster.silent(&plan, 1_000 + NODE_SILENCE_MS), ["two"]);
-        assert_eq!(roster.silent(&plan, 2_000 + NODE_SILENCE_MS), ["one", "two"]);
+        assert_eq!(roster.unreported_nodes(&plan, 1_000 + NODE_SILENCE_MS), ["two"]);
+        assert_eq!(roster.unreported_nodes(&plan, 2_000 + NODE_SILENCE_MS), ["one", "two"]);
         roster.retire();
         roster.lead(2);
-        assert!(roster.silent(&plan, 9_500).is_empty(), "a new leader gives every node time");
-        assert_eq!(roster.silent(&plan, 9_500 + NODE_SILENCE_MS), ["one", "two"]);
+        assert!(
+            roster.unreported_nodes(&plan, 9_500).is_empty(),
+            "a new leader gives every node time"
+        );
+        assert_eq!(roster.unreported_nodes(&plan, 9_500 + NODE_SILENCE_MS), ["one", "two"]);
     }
 }

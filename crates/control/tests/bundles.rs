@@ -21,7 +21,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
         kind: "popularity".into(),
         shards: 2,
         items: (0..10).map(item).collect(),
-        users: vec!["somebody".into()],
+        users: vec!["a-user".into()],
         terms: Vec::new(),
         dense: Vec::new(),
         history: None,
@@ -112,6 +112,6 @@ fn where_keys_are_trusted_an_unsigned_bundle_is_refused() {
     let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     keys.add("trusted_keys[0]", key).expect("a key");
     let refused = Directories::new(keys).read(path.to_str().expect("plain"));
-    let refused = refused.expect_err("nobody signed it").to_string();
+    let refused = refused.expect_err("it has no signature").to_string();
     assert!(refused.contains("manifest.sig"), "{refused}");
 }

@@ -11,7 +11,7 @@ use marquee_client::loopback_address;
 use marquee_core::model::recipe::{HistoryWeights, NeighbourSearch, Recipe};
 use marquee_core::ranking::diversify::{Diversity, ItemFeatures, diversify};
 use marquee_core::ranking::fuse::Candidate;
-use marquee_node::serve::{Node, standalone};
+use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{
     ChangeDenyListRequest, Diversify, Ensemble, EnsembleNode, Product, ProductForm,
@@ -153,7 +153,7 @@ fn ids(items: &[RecommendedItem]) -> Vec<&str> {
 
 /// A cluster of one that has both models.
 struct Served {
-    node: Node,
+    node: RunningNode,
     client: RecommenderServiceClient<Channel>,
     control: ControlServiceClient<Channel>,
     /// What it serves from, deleted at the end.
@@ -185,9 +185,9 @@ impl Served {
             neighbours: 10,
         };
         for (name, recipe, knows) in [
-            ("taste", factors, FACTORS_KNOW),
+            ("factors", factors, FACTORS_KNOW),
             ("alike", rows, RULES_KNOW),
-            ("people", user_neighbours, RULES_KNOW),
+            ("neighbours", user_neighbours, RULES_KNOW),
         ] {
             let path = directory.path().join(name);
             write_bundle(bundle(name, recipe, knows, shards), &path, &|_| ()).expect("written");
@@ -261,7 +261,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
     for shards in [1, 2, 5] {
         let mut served = Served::new(shards).await;
         served
-            .serve("chain", product(ProductForm::Chain, vec![model("taste"), model("alike")]))
+            .serve("chain", product(ProductForm::Chain, vec![model("factors"), model("alike")]))
             .await;
         for user in 0..HISTORIES.len() {
             let name = format!("u{user}");
@@ -297,7 +297,7 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
         assert_eq!(ids(&answer.items), names(&expected, 3));
         assert_eq!(answer.unknown_item_ids, ["nonsense"]);
         // An unknown user gets popular items, and not the items that go with them.
-        let answer = served.recommend(served.request("chain", "stranger")).await;
+        let answer = served.recommend(served.request("chain", "newcomer")).await;
         assert_eq!(ids(&answer.items), ["i00", "i01", "i02", "i03", "i04"]);
         assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
         served.node.shutdown().await;
@@ -307,14 +307,14 @@ async fn a_chain_multiplies_what_is_liked_with_what_is_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_without_rows_to_add_up_is_refused() {
     let mut served = Served::new(1).await;
-    let root = product(ProductForm::Chain, vec![model("alike"), model("taste")]);
+    let root = product(ProductForm::Chain, vec![model("alike"), model("factors")]);
     let ensemble = Some(Ensemble { name: "wrong".into(), root: Some(root) });
     let request = PutEnsembleRequest { ensemble, ..PutEnsembleRequest::default() };
     let refused = served.control.put_ensemble(request).await.expect_err("refused");
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     let says = refused.message();
     assert!(
-        says.contains("root.members[1]: model version taste@1 (matrix_factorisation)"),
+        says.contains("root.members[1]: model version factors@1 (matrix_factorisation)"),
         "{says}"
     );
     served.node.shutdown().await;
@@ -324,7 +324,7 @@ async fn a_chain_without_rows_to_add_up_is_refused() {
 async fn what_a_surface_denies_is_never_shown_there() {
     for shards in [1, 2, 5] {
         let mut served = Served::new(shards).await;
-        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("factors")])).await;
         let whole = |user: usize, keep: &dyn Fn(usize) -> bool| {
             let unseen = |item: &usize| !HISTORIES[user].contains(item) && keep(*item);
             let scores =
@@ -334,7 +334,7 @@ async fn what_a_surface_denies_is_never_shown_there() {
         let best: Vec<String> = whole(1, &|_| true).into_iter().take(2).collect();
         let request = ChangeDenyListRequest {
             surface: "plain".into(),
-            add_item_ids: best.iter().cloned().chain(["nobody".into()]).collect(),
+            add_item_ids: best.iter().cloned().chain(["no-such-item".into()]).collect(),
             ..ChangeDenyListRequest::default()
         };
         served.control.change_deny_list(request).await.expect("changed");
@@ -374,7 +374,7 @@ async fn what_a_surface_denies_is_never_shown_there() {
     }
 }
 
-/// `node`, spread.
+/// A node whose list is diversified by these bounds.
 fn spread(node: EnsembleNode, mmr_lambda: Option<f64>, max_per_tag: u32) -> EnsembleNode {
     let node = Some(Box::new(node));
     let spread = Diversify { node, mmr_lambda, max_per_tag, tag_caps: vec![] };
@@ -388,7 +388,7 @@ async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
         for (name, mmr_lambda, max_per_tag) in
             [("mmr", Some(0.4), 0), ("caps", None, 1), ("both", Some(0.4), 2)]
         {
-            served.serve(name, spread(model("taste"), mmr_lambda, max_per_tag)).await;
+            served.serve(name, spread(model("factors"), mmr_lambda, max_per_tag)).await;
             for (user, history) in HISTORIES.iter().enumerate() {
                 let unseen = FACTORS_KNOW.filter(|item| !history.contains(item));
                 let list = ranked(unseen.map(|item| (item, f64::from(likes(user, item)))));
@@ -448,7 +448,7 @@ fn attributions(parts: impl Iterator<Item = (usize, f64)>) -> Vec<(String, Strin
 async fn an_explanation_names_what_carried_each_item() {
     for shards in [1, 2, 5] {
         let mut served = Served::new(shards).await;
-        let members = vec![model("taste"), model("alike")];
+        let members = vec![model("factors"), model("alike")];
         served.serve("alike", product(ProductForm::Elementwise, vec![model("alike")])).await;
         served.serve("chain", product(ProductForm::Chain, members)).await;
         for (user, history) in HISTORIES.iter().enumerate() {
@@ -491,9 +491,11 @@ async fn an_explanation_names_what_carried_each_item() {
 async fn neighbours_are_counted_and_not_named() {
     for shards in [1, 5] {
         let mut served = Served::new(shards).await;
-        served.serve("people", product(ProductForm::Elementwise, vec![model("people")])).await;
+        served
+            .serve("neighbours", product(ProductForm::Elementwise, vec![model("neighbours")]))
+            .await;
         for (user, history) in HISTORIES.iter().enumerate() {
-            let request = served.request("people", &format!("u{user}"));
+            let request = served.request("neighbours", &format!("u{user}"));
             let answer = served.recommend(RecommendRequest { explain: true, ..request }).await;
             let common = |other: usize| {
                 HISTORIES[other].iter().filter(|item| history.contains(item)).count()
@@ -521,11 +523,11 @@ async fn neighbours_are_counted_and_not_named() {
 async fn an_explanation_counts_what_was_left_out() {
     for shards in [1, 2, 5] {
         let mut served = Served::new(shards).await;
-        served.serve("plain", product(ProductForm::Elementwise, vec![model("taste")])).await;
+        served.serve("plain", product(ProductForm::Elementwise, vec![model("factors")])).await;
         let request = ChangeDenyListRequest {
             surface: "plain".into(),
             // Unlike tags; the second has been seen.
-            add_item_ids: vec!["i01".into(), "i10".into(), "nobody".into()],
+            add_item_ids: vec!["i01".into(), "i10".into(), "no-such-item".into()],
             ..ChangeDenyListRequest::default()
         };
         served.control.change_deny_list(request).await.expect("changed");
@@ -562,7 +564,7 @@ async fn an_explanation_counts_what_was_left_out() {
             answer = served.recommend(request.clone()).await;
         }
         let [left_out] = answer.left_out.as_slice() else { panic!("one model: {answer:?}") };
-        assert_eq!(left_out.model.as_ref().expect("named").model, "taste");
+        assert_eq!(left_out.model.as_ref().expect("named").model, "factors");
         assert_eq!((left_out.items, left_out.candidates), (12, 1));
         let counts: Vec<_> = left_out.counts.iter().map(|it| (it.reason(), it.items)).collect();
         assert_eq!(counts, expected);

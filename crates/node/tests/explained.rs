@@ -7,7 +7,7 @@ use marquee_bundle::{
 };
 use marquee_client::loopback_address;
 use marquee_core::model::recipe::{FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, Recipe};
-use marquee_node::serve::{Node, standalone};
+use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{Filter, RecommendRequest, RecommendedItem};
 use marquee_train::{ModelConfig, ModelKind, ModelSettings, TrainArgs, train};
@@ -165,7 +165,7 @@ fn input(recipe: Recipe, shards: u32, users: impl Iterator<Item = Vec<f64>>) -> 
 }
 
 struct Served {
-    node: Node,
+    node: RunningNode,
     client: RecommenderServiceClient<Channel>,
 }
 
@@ -225,8 +225,8 @@ fn check(item: &RecommendedItem, parts: &[(usize, f64)], vector: &[f64]) {
     parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let said = &item.explanations[0].attributions;
     assert_eq!(said.len(), parts.len().min(3), "{item:?}");
-    for (said, (carrier, part)) in said.iter().zip(&parts) {
-        let (id, title) = (format!("i{carrier:02}"), format!("Film {carrier}"));
+    for (said, (contributor, part)) in said.iter().zip(&parts) {
+        let (id, title) = (format!("i{contributor:02}"), format!("Film {contributor}"));
         assert_eq!((&said.item_id, &said.title), (&id, &title), "{item:?}: {parts:?}");
         // Of a score near 0 a share is any number.
         let error = (said.share * item.score - part).abs();
@@ -263,7 +263,7 @@ async fn factors_are_explained_by_the_history_and_by_what_came_since() {
             ("u0", HISTORIES[0], &[9, 1]),
             // Once more what is known already.
             ("u2", HISTORIES[2], &[7]),
-            ("stranger", &[], &[2, 8, 5]),
+            ("newcomer", &[], &[2, 8, 5]),
         ] {
             let stored = if known.is_empty() { no_factors.clone() } else { trained(known) };
             let (fitted, folded) = (steps(&no_factors, known), steps(&stored, recent));
@@ -274,9 +274,9 @@ async fn factors_are_explained_by_the_history_and_by_what_came_since() {
             for item in served.explained(user, recent).await {
                 let mut parts: BTreeMap<usize, f64> = BTreeMap::new();
                 let all = known.iter().zip(&fitted).chain(recent.iter().zip(&folded));
-                for (&carrier, step) in all {
-                    *parts.entry(carrier).or_default() +=
-                        step * dot(&z(carrier), &y(number(&item)));
+                for (&contributor, step) in all {
+                    *parts.entry(contributor).or_default() +=
+                        step * dot(&z(contributor), &y(number(&item)));
                 }
                 let parts: Vec<(usize, f64)> = parts.into_iter().collect();
                 check(&item, &parts, &vector);
@@ -303,15 +303,15 @@ async fn sums_of_topics_are_explained_by_what_was_added() {
             for (user, known, recent) in [
                 ("u0", HISTORIES[0], &[][..]),
                 ("u3", HISTORIES[3], &[9]),
-                ("stranger", &[], &[2, 8]),
+                ("newcomer", &[], &[2, 8]),
             ] {
                 let mut vector = topics(known);
                 for &item in recent {
                     vector.iter_mut().zip(y(item)).for_each(|(x, y)| *x += y);
                 }
                 for item in served.explained(user, recent).await {
-                    let of = |carrier: usize, times: f64| {
-                        (carrier, times * dot(&y(carrier), &y(number(&item))))
+                    let of = |contributor: usize, times: f64| {
+                        (contributor, times * dot(&y(contributor), &y(number(&item))))
                     };
                     let older = known.iter().rev().enumerate();
                     let older = older.map(|(age, &seen)| of(seen, DECAY.powi(age as i32)));
@@ -429,8 +429,10 @@ async fn trained_families_explain_items_if_they_can() {
                     let error = (shares - 1.0).abs() * said.score.abs();
                     assert!(error < 0.1 * said.score.abs().max(0.5), "{name}: {said:?}");
                 }
-                let silent = recipe.is_empty();
-                assert!(!silent || item.explanations.iter().all(|it| it.attributions.is_empty()));
+                let unexplained = recipe.is_empty();
+                assert!(
+                    !unexplained || item.explanations.iter().all(|it| it.attributions.is_empty())
+                );
             }
         }
         assert_eq!(explained > 0, !recipe.is_empty(), "{name}: {explained} are explained");

@@ -11,7 +11,7 @@ use marquee_core::model::recipe::{
     BlendMember, FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Recipe,
 };
 use marquee_core::ranking::fuse::{Candidate, Member, weighted_score};
-use marquee_node::serve::{Node, standalone};
+use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     FallbackReason, RankItemsRequest, RecommendRequest, RecommendResponse, SimilarItemsRequest,
@@ -167,7 +167,7 @@ fn factorisation(fold_in: Option<FoldIn>) -> Recipe {
 
 /// A cluster of one with a bundle.
 struct Served {
-    node: Node,
+    node: RunningNode,
     client: RecommenderServiceClient<Channel>,
     directory: tempfile::TempDir,
 }
@@ -239,13 +239,13 @@ async fn recent_items_shape_the_answer_of_known_and_new_users() {
         let history = [1, 2, 8, 0];
         let expected = ranked(&history, rules(&history, 0.5));
         assert_eq!(served.lists("u0", &[8, 0]).await, expected);
-        let answer = served.recommend("stranger", &[3, 7]).await;
+        let answer = served.recommend("newcomer", &[3, 7]).await;
         let ids: Vec<String> = answer.items.iter().map(|item| item.item_id.clone()).collect();
         assert_eq!(ids, ranked(&[3, 7], rules(&[3, 7], 0.5)));
         assert_eq!(answer.fallback_reason(), FallbackReason::RecentItems);
         // Without a positive item: popular items, without those that the user has seen.
         for (user, seen, reason) in [
-            ("stranger", &[][..], FallbackReason::UnknownUser),
+            ("newcomer", &[][..], FallbackReason::UnknownUser),
             ("u5", HISTORIES[LIKED_NOTHING], FallbackReason::NoHistory),
         ] {
             let answer = served.recommend(user, &[]).await;
@@ -315,7 +315,7 @@ async fn similar_users_contribute_their_histories() {
             let found = served.lists(&format!("u{user}"), &[]).await;
             assert_eq!(found, expected(history, Some(user)), "u{user}");
         }
-        assert_eq!(served.lists("stranger", &[3, 1]).await, expected(&[3, 1], None));
+        assert_eq!(served.lists("newcomer", &[3, 1]).await, expected(&[3, 1], None));
     });
 }
 
@@ -360,7 +360,7 @@ async fn a_new_user_is_folded_in() {
     };
     at_any_number_of_shards!(factorisation(Some(fold_in.clone())), |served| {
         let score = |item| Some(step(4, 0.0) * dot(y(item), z(4)));
-        assert_eq!(served.lists("stranger", &[4]).await, ranked(&[4], score));
+        assert_eq!(served.lists("newcomer", &[4]).await, ranked(&[4], score));
         let x = |at: usize| factor(41, at);
         let moved = step(8, dot(x, y(8)));
         let score = |item| Some(dot(x, y(item)) + moved * dot(y(item), z(8)));
@@ -384,7 +384,7 @@ async fn content_adds_up_what_was_liked() {
         assert_eq!(served.lists("u2", &[6, 8]).await, ranked(&[4, 0, 6, 8], score));
         let sum = |at: usize| factor(6, at) + factor(8, at);
         let score = |item: usize| Some(dot(sum, |at| factor(item, at)));
-        assert_eq!(served.lists("stranger", &[6, 8]).await, ranked(&[6, 8], score));
+        assert_eq!(served.lists("newcomer", &[6, 8]).await, ranked(&[6, 8], score));
     });
 }
 
@@ -432,7 +432,7 @@ async fn a_blend_adds_up_its_members_and_says_so() {
             );
         }
         // A new user gets one list of popular items and what is trending, not three times the same.
-        let answer = served.recommend("stranger", &[]).await;
+        let answer = served.recommend("newcomer", &[]).await;
         assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser);
         assert_eq!(answer.items[0].explanations.len(), 2);
     });

@@ -6,7 +6,7 @@ use marquee_node::config::Config;
 use marquee_node::follow::{
     FollowerConfig, NodeIdentity, PlanCache, follow_plan, report_node, to_control_nodes,
 };
-use marquee_node::serve::{Listeners, Node, bind};
+use marquee_node::serve::{Listeners, RunningNode, bind};
 use marquee_proto::control::v1::{AddNodeRequest, Role};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Starts a control node that is alone in its group, at this port.
-async fn control(directory: &Path, at: SocketAddr) -> (Node, Address) {
+async fn control(directory: &Path, at: SocketAddr) -> (RunningNode, Address) {
     let listener = bind(at, "the test").await.expect("the port is free");
     let at = listener.local_addr().expect("bound");
     let address = loopback_address(at);
@@ -25,7 +25,7 @@ async fn control(directory: &Path, at: SocketAddr) -> (Node, Address) {
     );
     let config = Config::parse(Path::new("test.toml"), &text).expect("valid");
     let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
-    (Node::start(&config, listeners).await.expect("started"), address)
+    (RunningNode::start(&config, listeners).await.expect("started"), address)
 }
 
 fn any_port() -> SocketAddr {

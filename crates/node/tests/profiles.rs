@@ -2,7 +2,7 @@
 //! shards to a caller, with 1, 2 and 5 shards, against the offline evaluation.
 
 use marquee_client::loopback_address;
-use marquee_node::serve::{Node, standalone};
+use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
     FallbackReason, RecommendRequest, RecommendResponse, SearchItemsRequest, SearchReason,
@@ -55,12 +55,12 @@ impl Files {
         let described: String = (0..120)
             .map(|user| format!("u{user},{},{}\n", 20 + mixed(user) % 40, region(user)))
             .collect();
-        files.write("people.csv", &format!("user,age,region\n{described}"));
+        files.write("users.csv", &format!("user,age,region\n{described}"));
         // Those from u90 on have watched nothing yet.
         let cold: String = (90..120)
             .flat_map(|user| (0..4).map(move |n| format!("u{user},{}\n", film(region(user), n))))
             .collect();
-        files.write("cold.csv", &format!("user,item\n{cold}stranger,north00\n"));
+        files.write("cold.csv", &format!("user,item\n{cold}newcomer,north00\n"));
         // A region has a word in the titles of its films. Two films of each region have not been watched.
         let films: String = ["north", "south"]
             .iter()
@@ -91,7 +91,7 @@ impl Files {
         TrainArgs {
             model,
             settings,
-            users: Some(self.path("people.csv")),
+            users: Some(self.path("users.csv")),
             shards,
             evaluate_users: Some(0),
             ..TrainArgs::new(self.path("watched.csv"), bundle)
@@ -108,7 +108,7 @@ impl Files {
 }
 
 struct Served {
-    node: Node,
+    node: RunningNode,
     client: RecommenderServiceClient<Channel>,
 }
 
@@ -162,19 +162,19 @@ async fn who_is_only_described_gets_what_such_people_like() {
             let answer = served.recommend(user, &[]).await;
             assert_eq!(&ids(&answer), expected, "{name}: {user}");
             let reason = match user.as_str() {
-                "stranger" => FallbackReason::UnknownUser,
+                "newcomer" => FallbackReason::UnknownUser,
                 _ => FallbackReason::Profile,
             };
             assert_eq!(answer.fallback_reason(), reason, "{name}: {user}");
         }
         // An unknown user with the attribute in the request is answered as one with it in the bundle,
         // whatever the case; a user with an unknown attribute, or with a history, is not.
-        let told = served.recommend("stranger", &[("Region", "SOUTH"), ("age", "27")]).await;
+        let told = served.recommend("newcomer", &[("Region", "SOUTH"), ("age", "27")]).await;
         assert_eq!(told.fallback_reason(), FallbackReason::Profile);
         assert!(ids(&told).iter().all(|id| id.starts_with("south")), "{name}: {:?}", ids(&told));
         let recipes = told.items[0].explanations.iter().map(|e| e.recipe.as_str());
         assert!(recipes.into_iter().any(|recipe| recipe == "profile"), "{name}");
-        let other = served.recommend("stranger", &[("region", "moon")]).await;
+        let other = served.recommend("newcomer", &[("region", "moon")]).await;
         assert_eq!(other.fallback_reason(), FallbackReason::UnknownUser);
         let described = served.recommend("u100", &[("region", "moon")]).await;
         assert_eq!(described.fallback_reason(), FallbackReason::Profile, "by training");

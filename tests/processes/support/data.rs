@@ -54,7 +54,7 @@ impl Bundles {
         Self { dir }
     }
 
-    /// The directory.
+    /// The directory that the files are in.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use marquee_bundle::{TrustedKeys, read_manifest};
 use marquee_node::config::{Config, DEFAULT_LISTEN, LogSection};
 use marquee_node::log;
-use marquee_node::serve::{Node, open_listeners, standalone, until_told_to_end};
+use marquee_node::serve::{RunningNode, open_listeners, standalone, until_told_to_end};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,11 +82,11 @@ async fn start(
     args: &ServeArgs,
     config: Option<Config>,
     temporary: Option<&Path>,
-) -> anyhow::Result<Node> {
+) -> anyhow::Result<RunningNode> {
     let began = Instant::now();
     if let Some(config) = config {
         let listeners = open_listeners(&config, "the `listen` keys of its config").await?;
-        return Node::start(&config, listeners).await;
+        return RunningNode::start(&config, listeners).await;
     }
     if let Some(bundle) = &args.bundle {
         // Before anything is started: most mistakes show here already.

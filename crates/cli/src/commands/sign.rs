@@ -11,7 +11,7 @@ use std::process::ExitCode;
 #[command(after_help = "Example:
   marquee sign --bundle bundles/films-v2 --key release.key")]
 pub struct SignArgs {
-    /// The bundle
+    /// The bundle's directory
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
     /// The secret key that `marquee keygen` made

@@ -51,7 +51,7 @@ pub struct Consensus {
 impl Consensus {
     /// Proposes a command and waits until it is applied here: its index and outcome.
     pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
-        match self.ask(|reply| RaftEvent::Propose { command, reply }).await? {
+        match self.request(|reply| RaftEvent::Propose { command, reply }).await? {
             VoterReply::Applied { index, outcome } => Ok((index, outcome)),
             VoterReply::UpToDate => {
                 Err(Refused::Stopped("it gave the reply to another request".into()))
@@ -61,10 +61,10 @@ impl Consensus {
 
     /// Waits until everything that was committed before the call is applied here.
     pub async fn catch_up(&self) -> Result<(), Refused> {
-        self.ask(|reply| RaftEvent::Read { reply }).await.map(|_| ())
+        self.request(|reply| RaftEvent::Read { reply }).await.map(|_| ())
     }
 
-    async fn ask(
+    async fn request(
         &self,
         event: impl FnOnce(ReplySender) -> RaftEvent<ReplySender>,
     ) -> Result<VoterReply, Refused> {
@@ -138,7 +138,7 @@ impl Driver {
 enum End {
     /// Told to stop.
     Stop(Option<oneshot::Sender<()>>),
-    /// It failed.
+    /// The voter failed, with the reason.
     Failed(String),
 }
 
@@ -180,7 +180,7 @@ impl<M: Machine> Loop<M> {
                         Some(opened) => voter = opened,
                         None => return,
                     }
-                    // Nobody else can lead a group of one.
+                    // No other voter can lead a group of one.
                     first = (voter.store().voters() == [id]).then_some(RaftEvent::Campaign);
                     tracing::info!(voter = id, "the control role is back");
                 }

@@ -89,7 +89,7 @@ pub enum Effect<T> {
     Reply {
         /// Where the reply goes.
         reply: T,
-        /// The reply.
+        /// What the voter replies, or why it refused.
         result: Result<VoterReply, Refused>,
     },
 }
@@ -112,7 +112,7 @@ pub enum VoterReply {
 /// except [`Refused::NotLeader`], [`Refused::Busy`] and [`Refused::TooLarge`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Another voter leads, or nobody does.
+    /// Another voter leads, or none does.
     #[error("this control node does not lead")]
     NotLeader {
         /// The raft id of the leader, as far as known.

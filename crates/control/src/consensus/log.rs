@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// A place in the log: an index and the term of the entry there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct LogPosition {
     /// The entry's index, from 1.
     pub index: u64,
     /// The term of the leader that made it.
@@ -19,18 +19,18 @@ pub struct Position {
 /// Contiguous entries, and the position just before the first of them.
 #[derive(Debug)]
 pub(crate) struct Log {
-    before: Position,
+    before: LogPosition,
     entries: VecDeque<Entry>,
     bytes: u64,
 }
 
 impl Log {
     /// An empty log that goes on after `before`.
-    pub(crate) fn new(before: Position) -> Self {
+    pub(crate) fn new(before: LogPosition) -> Self {
         Self { before, entries: VecDeque::new(), bytes: 0 }
     }
 
-    pub(crate) fn before(&self) -> Position {
+    pub(crate) fn before(&self) -> LogPosition {
         self.before
     }
 
@@ -38,8 +38,8 @@ impl Log {
         self.before.index + 1
     }
 
-    pub(crate) fn last(&self) -> Position {
-        self.entries.back().map_or(self.before, |e| Position { index: e.index, term: e.term })
+    pub(crate) fn last(&self) -> LogPosition {
+        self.entries.back().map_or(self.before, |e| LogPosition { index: e.index, term: e.term })
     }
 
     /// Payload bytes of the entries above `index`.
@@ -118,7 +118,7 @@ impl Log {
     pub(crate) fn compact(&mut self, index: u64) {
         while self.entries.front().is_some_and(|first| first.index <= index) {
             let dropped = self.entries.pop_front().expect("just seen");
-            self.before = Position { index: dropped.index, term: dropped.term };
+            self.before = LogPosition { index: dropped.index, term: dropped.term };
             self.bytes -= size(&dropped);
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn log(entries: &[Entry]) -> Log {
-        let mut log = Log::new(Position { index: 4, term: 2 });
+        let mut log = Log::new(LogPosition { index: 4, term: 2 });
         assert!(log.accepts(entries));
         log.append(entries);
         log
@@ -147,7 +147,7 @@ mod tests {
     fn a_new_leader_overwrites_the_tail() {
         let mut log = log(&[entry(5, 2, 10), entry(6, 2, 10), entry(7, 2, 10)]);
         log.append(&[entry(6, 3, 1)]);
-        assert_eq!(log.last(), Position { index: 6, term: 3 });
+        assert_eq!(log.last(), LogPosition { index: 6, term: 3 });
         assert_eq!(log.bytes_above(0), 11);
         assert_eq!(log.bytes_above(5), 1);
     }
@@ -156,7 +156,7 @@ mod tests {
     fn terms_are_known_from_just_before_the_first_entry() {
         let mut log = log(&[entry(5, 2, 0), entry(6, 3, 0), entry(7, 3, 0)]);
         log.compact(6);
-        assert_eq!(log.before(), Position { index: 6, term: 3 });
+        assert_eq!(log.before(), LogPosition { index: 6, term: 3 });
         assert_eq!(log.term(6).ok(), Some(3));
         assert!(matches!(log.term(5), Err(Error::Store(StorageError::Compacted))));
         assert!(matches!(log.term(8), Err(Error::Store(StorageError::Unavailable))));

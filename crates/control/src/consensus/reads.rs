@@ -67,7 +67,7 @@ impl<T> Reads<T> {
     }
 
     /// The context to ask raft with for all callers who have not been asked for, if there are any.
-    pub(crate) fn ask(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn request_read_index(&mut self) -> Option<Vec<u8>> {
         if self.fresh.is_empty() {
             return None;
         }
@@ -124,10 +124,10 @@ mod tests {
         let mut reads = Reads::new(1, 7);
         reads.add("a").expect("room");
         reads.add("b").expect("room");
-        let first = reads.ask().expect("a caller waits");
-        assert_eq!(reads.ask(), None);
+        let first = reads.request_read_index().expect("a caller waits");
+        assert_eq!(reads.request_read_index(), None);
         reads.add("c").expect("room");
-        let second = reads.ask().expect("a caller waits");
+        let second = reads.request_read_index().expect("a caller waits");
         assert_ne!(first, second);
         reads.confirm(&first, 5);
         assert!(reads.take_ready(4).is_empty());
@@ -140,14 +140,14 @@ mod tests {
     fn a_lost_question_is_asked_again_until_time_is_up() {
         let mut reads = Reads::new(1, 7);
         reads.add("a").expect("room");
-        let mut questions = vec![reads.ask().expect("a caller waits")];
+        let mut questions = vec![reads.request_read_index().expect("a caller waits")];
         for _ in 1..GIVE_UP_TICKS {
             assert!(reads.tick().is_empty());
-            questions.extend(reads.ask());
+            questions.extend(reads.request_read_index());
         }
         assert_eq!(questions.len() as u64, GIVE_UP_TICKS / RESEND_TICKS);
         assert_eq!(reads.tick(), ["a"]);
-        assert_eq!(reads.ask(), None);
+        assert_eq!(reads.request_read_index(), None);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let mut reads = Reads::new(1, 7);
         for n in 0..MAX_WAITING {
             reads.add(n).expect("room");
-            reads.ask();
+            reads.request_read_index();
         }
         assert_eq!(reads.add(MAX_WAITING), Err(MAX_WAITING));
     }

@@ -16,7 +16,7 @@
 use super::event::{
     Effect, MAX_PENDING, RaftEvent, Refused, VoterConfig, VoterError, VoterReply, VoterStatus,
 };
-use super::log::Position;
+use super::log::LogPosition;
 use super::logger::logger;
 use super::reads::Reads;
 use super::store::{Batch, Store, StoreError};
@@ -61,7 +61,7 @@ impl<M: Machine, T> Voter<M, T> {
         mut machine: M,
         config: VoterConfig,
     ) -> Result<Self, VoterError> {
-        let Position { index: applied, term: _ } = store.snapshot_position();
+        let LogPosition { index: applied, term: _ } = store.snapshot_position();
         machine
             .restore(&store.read_snapshot()?)
             .map_err(|error| VoterError::Machine { index: applied, error })?;
@@ -247,7 +247,7 @@ impl<M: Machine, T> Voter<M, T> {
 
     /// Does everything that follows from the events so far: sends, writes, applies, answers.
     pub fn flush(&mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
-        if let Some(context) = self.reads.ask() {
+        if let Some(context) = self.reads.request_read_index() {
             self.raw.read_index(context);
         }
         let before = self.applied;

@@ -127,7 +127,7 @@ impl Group {
         Node { id, control: started.await.expect("it starts"), runtime: Some(runtime) }
     }
 
-    /// Ends a node as a crash would: nobody is told.
+    /// Ends a node as a crash would: no other node is told.
     pub(crate) async fn kill(&mut self, id: u64) {
         let mut node = self.nodes[id as usize - 1].take().expect("it runs");
         node.runtime.take().expect("it runs").shutdown_background();

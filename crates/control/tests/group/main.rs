@@ -188,7 +188,7 @@ async fn a_leader_that_shuts_down_hands_over_first() {
     let mut status = other.control.status();
     let next = status.wait_for(|status| status.leader != leader && status.leader != 0);
     let next = *tokio::time::timeout(PATIENCE, next).await.expect("in time").expect("it runs");
-    // One term on: nobody had to find out by silence and compete.
+    // One term on: no voter had to wait for an election timeout and compete.
     assert_eq!(next.term, term + 1);
 }
 
@@ -283,7 +283,7 @@ async fn a_first_rollout_goes_live_when_its_shards_are_there_and_a_second_one_st
 }
 
 #[tokio::test]
-async fn a_silent_node_is_noticed_and_its_reports_cost_no_log_entry() {
+async fn an_unreported_node_is_noticed_and_its_reports_cost_no_log_entry() {
     let group = Group::start(3).await;
     let follower = group.follower().await;
     let mut client = group.client(follower).await;
@@ -302,8 +302,8 @@ async fn a_silent_node_is_noticed_and_its_reports_cost_no_log_entry() {
     let plan = &mut group.node(follower).control.plan();
     let alive = |plan: &std::sync::Arc<marquee_core::plan::Plan>| plan.nodes["shard-1"].alive;
     assert!(alive(&plan.borrow()));
-    let silent = tokio::time::timeout(PATIENCE, plan.wait_for(|plan| !alive(plan)));
-    silent.await.expect("noticed").expect("it runs");
+    let unreported = tokio::time::timeout(PATIENCE, plan.wait_for(|plan| !alive(plan)));
+    unreported.await.expect("noticed").expect("it runs");
     client.report_node(same).await.expect("done");
     let back = tokio::time::timeout(PATIENCE, plan.wait_for(alive));
     back.await.expect("noticed").expect("it runs");
@@ -368,21 +368,21 @@ async fn what_callers_get_wrong_is_named() {
 async fn strangers_are_refused() {
     let group = Group::start(1).await;
     let address = group.config(1).voters[0].1.clone();
-    let mut stranger = RaftServiceClient::connect(address).await.expect("it listens");
+    let mut outsider = RaftServiceClient::connect(address).await.expect("it listens");
     let cluster = group.config(1).cluster();
     let step = |cluster, to| {
         let message = Some(Message { to, from: 9, ..Default::default() });
         tokio_stream::once(StepRequest { cluster, message })
     };
-    let refused = stranger.step(step(cluster + 1, 1)).await.expect_err("another cluster");
+    let refused = outsider.step(step(cluster + 1, 1)).await.expect_err("another cluster");
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("cluster_name"), "{refused}");
-    let refused = stranger.step(step(cluster, 2)).await.expect_err("another voter");
+    let refused = outsider.step(step(cluster, 2)).await.expect_err("another voter");
     assert_eq!(refused.code(), Code::PermissionDenied);
     // Of the right cluster, but no voter: dropped without harm.
-    stranger.step(step(cluster, 1)).await.expect("taken, to no effect");
+    outsider.step(step(cluster, 1)).await.expect("taken, to no effect");
     let propose = ProposeRequest { cluster: cluster + 1, command: None };
-    let refused = stranger.propose(propose).await.expect_err("another cluster");
+    let refused = outsider.propose(propose).await.expect_err("another cluster");
     assert_eq!(refused.code(), Code::PermissionDenied);
     group.client(1).await.publish_model(publish("", "d1")).await.expect("it runs on");
 }

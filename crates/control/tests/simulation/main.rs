@@ -52,16 +52,16 @@ fn histories(voters: u64) {
 }
 
 #[test]
-fn three_voters_keep_their_promises() {
+fn three_voters_lose_nothing_committed() {
     histories(3);
 }
 
 #[test]
-fn five_voters_keep_their_promises() {
+fn five_voters_lose_nothing_committed() {
     histories(5);
 }
 
 #[test]
-fn a_voter_alone_keeps_its_promises() {
+fn a_voter_alone_loses_nothing_committed() {
     histories(1);
 }

@@ -104,7 +104,7 @@ pub(crate) struct World {
     sent: u64,
     wishes: Vec<Wish>,
     wished: u64,
-    /// Commands that somebody was told are done, and the outcome they heard.
+    /// Commands that a caller was told are done, and the outcome they heard.
     acknowledged: Vec<(String, String)>,
     /// What is committed, as first seen: by log index.
     committed: BTreeMap<u64, String>,

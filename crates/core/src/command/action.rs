@@ -42,7 +42,7 @@ pub enum Action {
     },
     /// Starts a gray release.
     StartRollout {
-        /// The surface.
+        /// The surface that the rollout begins on.
         surface: String,
         /// The candidate: an ensemble's name or `model@version`.
         candidate: String,
@@ -80,7 +80,7 @@ pub enum Action {
     },
     /// Starts an A/B test.
     StartExperiment {
-        /// The surface.
+        /// The surface that the experiment begins on.
         surface: String,
         /// The layer that the experiment takes users from.
         layer: String,
@@ -121,7 +121,7 @@ pub enum Action {
     },
     /// Makes rollouts begin by themselves on a surface, or stops that.
     SetAutomaticRollout {
-        /// The surface.
+        /// The surface whose automatic rollouts are set.
         surface: String,
         /// The rollouts that begin by themselves; none: no more. `pending` is ignored.
         automatic: Option<Automatic>,
@@ -129,7 +129,7 @@ pub enum Action {
     /// Changes which items are never in an answer on a surface: first all are allowed if `clear`, then `remove` are
     /// allowed, then `add` are denied.
     ChangeDenyList {
-        /// The surface.
+        /// The surface whose deny list changes.
         surface: String,
         /// Whether to allow all items first.
         clear: bool,
@@ -180,7 +180,7 @@ pub enum Action {
 /// What a node reports of one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaReport {
-    /// The version.
+    /// The model version that the replica belongs to.
     pub version: ModelVersion,
     /// The shard's number.
     pub shard: u32,

@@ -103,7 +103,7 @@ pub enum CommandError {
         "surface {surface:?} has a rollout running ({rollout_id}): promote it or roll it back first"
     )]
     RolloutRunning {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
         /// The rollout that runs there.
         rollout_id: String,
@@ -111,7 +111,7 @@ pub enum CommandError {
     /// An experiment runs on the surface.
     #[error("surface {surface:?} has an experiment running ({experiment_id}): stop it first")]
     ExperimentRunning {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
         /// The experiment that runs there.
         experiment_id: String,
@@ -119,9 +119,9 @@ pub enum CommandError {
     /// The candidate is what the surface serves.
     #[error("{candidate} is live on surface {surface:?} already")]
     AlreadyLive {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
-        /// The candidate.
+        /// The ensemble that was to be rolled out.
         candidate: String,
     },
     /// An experiment needs something for the users who take no part.
@@ -129,7 +129,7 @@ pub enum CommandError {
         "surface {surface:?} has no live model for the users who take no part: start a rollout first"
     )]
     NoLiveModel {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
     },
     /// Experiments of one surface must share a layer.
@@ -138,11 +138,11 @@ pub enum CommandError {
          share a layer, so that no user is in two of them"
     )]
     OtherLayer {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
         /// The experiment that runs there.
         experiment_id: String,
-        /// Its layer.
+        /// The layer that the experiment takes users from.
         layer: String,
     },
     /// The layer has no slice of this size left.
@@ -151,7 +151,7 @@ pub enum CommandError {
          ask for less, or use another layer on another surface"
     )]
     LayerFull {
-        /// The layer.
+        /// The layer without room.
         layer: String,
         /// The share that was asked for, in 1/10,000.
         share_basis_points: u32,
@@ -159,7 +159,7 @@ pub enum CommandError {
     /// The experiment was stopped before.
     #[error("experiment {experiment_id} is over: start a new one")]
     ExperimentOver {
-        /// Its id.
+        /// The experiment's id.
         experiment_id: String,
     },
     /// The state of a rollout does not allow the move.
@@ -170,7 +170,7 @@ pub enum CommandError {
     Full {
         /// What there is too much of, in the plural.
         what: &'static str,
-        /// The bound.
+        /// How many there may be.
         bound: usize,
     },
     /// A surface would deny too many items.
@@ -179,7 +179,7 @@ pub enum CommandError {
          together a tag, and have callers exclude it"
     )]
     DenyListFull {
-        /// The surface.
+        /// The surface that was named.
         surface: String,
         /// How many items it would deny.
         count: usize,

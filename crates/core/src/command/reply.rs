@@ -27,7 +27,7 @@ pub enum Reply {
     Node {
         /// The node's id.
         node_id: String,
-        /// The node.
+        /// The node as it is registered now.
         node: Node,
     },
     /// A node was taken out of placement.

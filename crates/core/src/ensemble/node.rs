@@ -34,7 +34,7 @@ pub enum EnsembleNode {
     Sequence(Vec<EnsembleNode>),
     /// Multiplies what the members say of an item.
     Product {
-        /// The members.
+        /// The members whose scores are multiplied, in order.
         members: Vec<EnsembleNode>,
         /// What is multiplied with what.
         form: ProductForm,

@@ -48,9 +48,9 @@ pub enum Variant {
     /// No rollout is running.
     #[default]
     None,
-    /// The baseline.
+    /// What was live before the trial; of an experiment, its first arm.
     Baseline,
-    /// The candidate.
+    /// What the rollout tries.
     Candidate,
 }
 

@@ -77,7 +77,7 @@ pub struct PlannedReplica {
 pub enum ReplicaState {
     /// It is being fetched, verified, mapped and warmed.
     Loading,
-    /// It answers.
+    /// The shard is loaded and answers requests.
     Available,
     /// It is being dropped.
     Unloading,

@@ -59,7 +59,7 @@ pub enum DiversityError {
     /// A tag's bound would allow nothing.
     #[error("tag_caps: 0 items with {tag:?}: have callers exclude the tag, or give at least 1")]
     ZeroCap {
-        /// The tag.
+        /// The tag whose bound is 0.
         tag: String,
     },
 }

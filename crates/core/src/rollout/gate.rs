@@ -3,7 +3,7 @@
 //! A gate compares a metric of the candidate with the baseline's, or with a constant. Whether it is breached
 //! is for [`crate::rollout::judge`] to say, from windows of telemetry.
 //!
-//! Deliberately missing: thresholds on single windows. Whoever looks every few seconds at a p-value or a raw
+//! Deliberately missing: thresholds on single windows. An operator who looks every few seconds at a p-value or a raw
 //! difference sees a breach sooner or later. All gates are tests that may be looked at after every window.
 
 use std::fmt;
@@ -56,7 +56,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Every metric.
+    /// All metrics, in the order of their wire numbers.
     pub const ALL: [Self; 15] = [
         Self::ErrorRate,
         Self::EmptyRate,
@@ -268,9 +268,9 @@ pub enum GatesError {
     Repeated {
         /// The second one's index.
         index: usize,
-        /// Its metric.
+        /// The gate's metric.
         metric: Metric,
-        /// Its bound.
+        /// The gate's bound as given.
         bound: Bound,
     },
 }
@@ -281,7 +281,7 @@ pub enum GateError {
     /// The bound is negative or no number.
     #[error("a bound of {value} is not a number from 0")]
     Bound {
-        /// The bound.
+        /// The bound's value as given.
         value: f64,
     },
     /// A ratio of 0.
@@ -292,13 +292,13 @@ pub enum GateError {
         "{metric} compares baseline and candidate itself and has no ratio: use min, such as 0.05"
     )]
     RatioOfPairs {
-        /// The metric.
+        /// The gate's metric.
         metric: Metric,
     },
     /// A lower bound of a quantile.
     #[error("{metric} has no lower bound: use max_ratio or max")]
     LowerBoundOfQuantile {
-        /// The metric.
+        /// The gate's metric.
         metric: Metric,
     },
     /// A number of breaches out of bounds.

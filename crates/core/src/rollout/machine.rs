@@ -121,7 +121,7 @@ pub enum RolloutMoveError {
     /// Nothing more can happen to it.
     #[error("rollout {rollout_id} is over ({state}): start a new one")]
     Over {
-        /// The rollout.
+        /// The rollout's id.
         rollout_id: String,
         /// How it ended.
         state: RolloutState,
@@ -129,13 +129,13 @@ pub enum RolloutMoveError {
     /// It cannot be paused twice.
     #[error("rollout {rollout_id} is paused already")]
     AlreadyPaused {
-        /// The rollout.
+        /// The rollout's id.
         rollout_id: String,
     },
     /// Only a paused one can be resumed.
     #[error("rollout {rollout_id} is not paused but {state}")]
     NotPaused {
-        /// The rollout.
+        /// The rollout's id.
         rollout_id: String,
         /// Where it is.
         state: RolloutState,
@@ -143,7 +143,7 @@ pub enum RolloutMoveError {
     /// Its candidate is not loaded everywhere.
     #[error("rollout {rollout_id} cannot be promoted: {missing}: its users would get no answers")]
     NotReady {
-        /// The rollout.
+        /// The rollout's id.
         rollout_id: String,
         /// What is missing, in words.
         missing: String,
@@ -310,8 +310,8 @@ impl Rollout {
         let why = match (leaves_early, is_last) {
             (true, false) => "gates proven to hold",
             (false, false) => "hold over",
-            (true, true) => "gates proven to hold on the last step",
-            (false, true) => "hold of the last step over",
+            (true, true) => "gates proven to hold on the final step",
+            (false, true) => "hold of the final step over",
         };
         if is_last {
             self.finish(RolloutState::Promoted, now_ms, why.into());

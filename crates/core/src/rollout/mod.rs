@@ -3,8 +3,8 @@
 //! - [`machine`]: the rollout itself, a pure state machine; [`terms`]: its steps, gates and mirroring.
 //! - [`window`]: what routers measure, as sums that add up, with the [`sketch`]es in it.
 //! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`].
-//! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers for whoever looks at a
-//!   surface.
+//! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers on a surface for
+//!   operators.
 
 pub mod experiment;
 pub mod gate;

@@ -1,6 +1,6 @@
 //! A running node, from the sockets of its config to its end.
 //!
-//! [`Node`] joins the roles of a [`Config`](crate::config::Config) and serves them; [`standalone`] makes the
+//! [`RunningNode`] joins the roles of a [`Config`](crate::config::Config) and serves them; [`standalone`] makes the
 //! config of a cluster of one. Sockets are opened first, so that a port in use is found before anything was
 //! started. [`Readiness`] keeps gRPC health true; `admission` bounds what one address takes and
 //! tells when the last request has ended.
@@ -13,6 +13,6 @@ pub mod standalone;
 mod usage;
 
 pub use health::Readiness;
-pub use node::{Listeners, Node, open_listeners};
+pub use node::{Listeners, RunningNode, open_listeners};
 pub use server::{ServerError, bind, until_told_to_end};
 pub use usage::IO_THREADS;

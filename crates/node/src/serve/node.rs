@@ -49,7 +49,7 @@ use tokio::task::JoinSet;
 use tonic::service::Routes;
 
 /// A running node. Dropping it ends it at once; [`shutdown`](Self::shutdown) completes requests first.
-pub struct Node {
+pub struct RunningNode {
     at: SocketAddr,
     plan: watch::Receiver<Arc<Plan>>,
     ready: Vec<Readiness>,
@@ -75,7 +75,7 @@ pub async fn open_listeners(config: &Config, how: &'static str) -> Result<Listen
     Ok(listeners)
 }
 
-impl Node {
+impl RunningNode {
     /// Starts the roles of `config` on sockets that are open already. Must be called within a tokio
     /// runtime.
     pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {

@@ -136,7 +136,7 @@ async fn signalled(mut signal: watch::Receiver<bool>) {
 }
 
 /// Waits for the requests under way. New ones on connections that are open are served until the
-/// connection learns of the end, which takes a round trip.
+/// connection is told of the end, which takes a round trip.
 async fn until_drained(admission: &Admission, drain: Duration) {
     tokio::time::sleep(FLUSH.min(drain)).await;
     admission.drain();

@@ -1,9 +1,9 @@
 //! A cluster in one process: every role, one voter, one address.
 //!
-//! The roles are those of any cluster, joined by [`Node`]. Only the config is made here, and a bundle that
+//! The roles are those of any cluster, joined by [`RunningNode`]. Only the config is made here, and a bundle that
 //! the command line names is published and made live.
 
-use super::node::{Listeners, Node};
+use super::node::{Listeners, RunningNode};
 use super::server;
 use crate::config::{
     BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection, NodeSection,
@@ -25,12 +25,12 @@ const LIVE_WITHIN: Duration = Duration::from_secs(600);
 const READY_POLL: Duration = Duration::from_millis(5);
 
 /// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`.
-pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<Node> {
+pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<RunningNode> {
     let listener = server::bind(listen, "--listen").await?;
     let at = listener.local_addr()?;
     let config = config(at, data_dir)?;
     let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
-    Node::start(&config, listeners).await
+    RunningNode::start(&config, listeners).await
 }
 
 /// The config of a cluster of one.
@@ -62,7 +62,7 @@ fn config(at: SocketAddr, data_dir: &Path) -> anyhow::Result<Config> {
 
 /// Publishes the bundle, makes it live, and returns when the node answers with it. If the data directory of
 /// an earlier run has another live version, that stays live unless the bundle is new.
-pub async fn publish_and_go_live(node: &Node, bundle: &Path) -> anyhow::Result<()> {
+pub async fn publish_and_go_live(node: &RunningNode, bundle: &Path) -> anyhow::Result<()> {
     let uri = bundle_uri(bundle.to_str().context("the bundle's path is not UTF-8")?)?;
     let mut control = ControlClient::new(&[loopback_address(node.listens_at())]);
     let known: Vec<ModelVersion> = node.plan().borrow().versions.keys().cloned().collect();
@@ -113,7 +113,7 @@ async fn go_live(
 }
 
 /// Waits until the node serves; fails if a replica of the version fails.
-async fn until_ready(node: &Node, version: &ModelVersion) -> anyhow::Result<()> {
+async fn until_ready(node: &RunningNode, version: &ModelVersion) -> anyhow::Result<()> {
     let started = Instant::now();
     while !node.is_ready() {
         if let Some(reason) = failure(&node.plan().borrow(), version) {

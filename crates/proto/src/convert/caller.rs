@@ -1,7 +1,7 @@
 //! Requests of callers, checked: `marquee.v1` requests become plain types whose every bound holds.
 //!
 //! Each refusal names the field as the caller wrote it (`requests[3].filter.ranges[0].min`), what
-//! was found there and what is allowed. Past this module nobody checks a request again: a count
+//! was found there and what is allowed. Past this module no code checks a request again: a count
 //! is in its range, a filter's numbers are no NaN, and absent values have their defaults.
 //!
 //! What is deliberately missing: whether a surface, user or item exists. The plan and the shards
@@ -24,7 +24,7 @@ use std::collections::{BTreeSet, HashMap};
 pub struct Recommend {
     /// The id of the user.
     pub user_id: String,
-    /// 1..=[`MAX_COUNT`].
+    /// How many items to return, 1..=[`MAX_COUNT`].
     pub count: u32,
     /// The surface, never empty.
     pub surface: String,
@@ -47,7 +47,7 @@ pub struct SearchItems {
     pub text: String,
     /// The terms of its first words, ascending, each once: at most [`MAX_QUERY_WORDS`].
     pub words: Vec<String>,
-    /// 1..=[`MAX_COUNT`].
+    /// How many items to return, 1..=[`MAX_COUNT`].
     pub count: u32,
     /// The surface, never empty.
     pub surface: String,
@@ -60,7 +60,7 @@ pub struct SearchItems {
 pub struct SimilarItems {
     /// The id of the item that they are similar to.
     pub item_id: String,
-    /// 1..=[`MAX_COUNT`].
+    /// How many items to return, 1..=[`MAX_COUNT`].
     pub count: u32,
     /// The surface, never empty.
     pub surface: String,

@@ -7,7 +7,7 @@ use marquee_core::rollout::experiment::{
     Allocation, Arm, Effect, Experiment, ExperimentState, Report,
 };
 
-/// The wire form of an experiment. `waiting_for` is for whoever knows the plan to say.
+/// The wire form of an experiment. `waiting_for` says what it waits for: the caller knows the plan.
 pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Experiment {
     let Experiment {
         id,

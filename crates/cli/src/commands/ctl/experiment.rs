@@ -15,6 +15,9 @@ use marquee_proto::control::v1::{
 use marquee_proto::convert::experiment::arm_to_pb;
 use std::process::ExitCode;
 
+/// The largest effect that is shown as a number, as a part of the mean of arm 0: 1,000 %.
+const MAX_SHOWN_EFFECT: f64 = 10.0;
+
 #[derive(Subcommand, Debug)]
 pub(super) enum ExperimentCommand {
     /// Start an A/B test on a surface; users outside of it get what is live
@@ -50,7 +53,7 @@ pub(super) enum ExperimentCommand {
 
 /// The reward that a bandit maximises.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Reward {
+enum BanditReward {
     Clicks,
     PlaySeconds,
     Purchases,
@@ -58,7 +61,7 @@ enum Reward {
 
 #[derive(Args, Debug)]
 pub(super) struct StartArgs {
-    /// The surface
+    /// The surface that the experiment runs on
     #[arg(long, default_value = "default")]
     surface: String,
     /// An arm as name=ensemble:share, the ensemble a stored one's name or model@version; twice or more, the
@@ -74,7 +77,7 @@ pub(super) struct StartArgs {
     layer: String,
     /// Let Thompson sampling move the weights towards the arm that earns most of this
     #[arg(long)]
-    bandit: Option<Reward>,
+    bandit: Option<BanditReward>,
     /// The least share of an arm under a bandit
     #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE", requires = "bandit")]
     floor: u32,
@@ -113,9 +116,9 @@ pub(super) async fn run(
 async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
     let StartArgs { surface, arms, share, layer, bandit, floor } = args;
     let reward = bandit.map(|reward| match reward {
-        Reward::Clicks => Measure::Clicks,
-        Reward::PlaySeconds => Measure::PlaySeconds,
-        Reward::Purchases => Measure::Purchases,
+        BanditReward::Clicks => Measure::Clicks,
+        BanditReward::PlaySeconds => Measure::PlaySeconds,
+        BanditReward::Purchases => Measure::Purchases,
     });
     let request = StartExperimentRequest {
         request_id: request_id(),
@@ -278,15 +281,23 @@ fn in_words(found: &GetExperimentResponse) -> String {
     lines.join("\n")
 }
 
+/// The interval of an effect; "-" if one of its ends is missing or too far to be shown.
 fn interval(found: &Effect) -> String {
     match (found.low, found.high) {
-        (Some(low), Some(high)) => format!("{} to {}", percent(Some(low)), percent(Some(high))),
+        (Some(low), Some(high)) if low.abs().max(high.abs()) <= MAX_SHOWN_EFFECT => {
+            format!("{} to {}", percent(Some(low)), percent(Some(high)))
+        }
         _ => "-".into(),
     }
 }
 
+/// An effect as a part of the mean of arm 0, in percent; "-" if there is none, or if it is so large that the
+/// means are not of one scale, as the scores of two kinds of models are not.
 fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".into(), |share| format!("{:+.1} %", 100.0 * share))
+    match share {
+        Some(share) if share.abs() <= MAX_SHOWN_EFFECT => format!("{:+.1} %", 100.0 * share),
+        Some(_) | None => "-".into(),
+    }
 }
 
 /// The name of a measure in the table of effects.
@@ -320,6 +331,18 @@ fn state_name(state: ExperimentState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn effects_beyond_a_thousand_percent_are_not_shown_as_numbers() {
+        let found = |low, high| Effect { low: Some(low), high: Some(high), ..Effect::default() };
+        assert_eq!(percent(Some(-0.05)), "-5.0 %");
+        assert_eq!(percent(Some(10.0)), "+1000.0 %");
+        assert_eq!(percent(Some(1e120)), "-");
+        assert_eq!(percent(Some(f64::NAN)), "-");
+        assert_eq!(interval(&found(-0.1, 0.2)), "-10.0 % to +20.0 %");
+        assert_eq!(interval(&found(-1e120, 1e120)), "-");
+        assert_eq!(interval(&found(0.1, f64::INFINITY)), "-");
+    }
 
     #[test]
     fn arms_are_read() {

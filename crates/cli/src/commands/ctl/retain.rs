@@ -18,7 +18,7 @@ use std::process::ExitCode;
 Versions that are live, were live before, or are part of a rollout, an experiment or a stored ensemble are
 kept in any case.")]
 pub(super) struct RetainArgs {
-    /// The model
+    /// The model whose versions are kept or forgotten
     model: String,
     /// How many of the newest versions are kept
     #[arg(long, value_name = "N", required_unless_present = "everything")]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use marquee_client::{Address, ControlClient, bundle_uri, channel, loopback_address, request_id};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::plan::DEFAULT_SURFACE;
-use marquee_node::serve::{Node, ServerError, standalone};
+use marquee_node::serve::{RunningNode, ServerError, standalone};
 use marquee_proto::control::v1::{PublishModelRequest, StartRolloutRequest};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{RecommendRequest, RecommendResponse};
@@ -31,7 +31,7 @@ const LIVE_POLL: Duration = Duration::from_millis(10);
 /// A demo that ran to its end.
 pub(super) struct FinishedDemo {
     /// The node, which still serves.
-    pub(super) node: Node,
+    pub(super) node: RunningNode,
     /// Requests of the load that failed or were not sent.
     pub(super) failed_requests: u64,
 }
@@ -195,7 +195,7 @@ fn show_quality(
 }
 
 /// Starts all roles at the address asked for, or at a free port if that one is taken.
-async fn start_node(args: &DemoArgs, scratch: &Path, page: &Page) -> anyhow::Result<Node> {
+async fn start_node(args: &DemoArgs, scratch: &Path, page: &Page) -> anyhow::Result<RunningNode> {
     let data_dir = scratch.join("node");
     let node = match standalone::start(args.listen, &data_dir).await {
         Err(error) if is_taken(&error) => {

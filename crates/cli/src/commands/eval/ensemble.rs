@@ -20,7 +20,7 @@ use std::path::Path;
 /// What an ensemble's evaluation came to.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct EnsembleEvaluation {
-    /// Its name.
+    /// The ensemble's name in the file of ensembles.
     pub(super) ensemble: String,
     /// Its models, each with the digest of its bundle's manifest.
     pub(super) models: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ pub fn ensemble_lists(
 /// An ensemble and the bundles of its models.
 struct Local {
     name: String,
-    /// In which it serves everybody.
+    /// A plan in which the ensemble serves all users.
     plan: Plan,
     models: BTreeMap<ModelVersion, LocalModel>,
 }
@@ -96,7 +96,7 @@ impl Local {
     }
 }
 
-/// `MODEL@VERSION=DIR`.
+/// Parses `MODEL@VERSION=DIR` into the version and the directory of its bundle.
 fn named(given: &str) -> anyhow::Result<(ModelVersion, &Path)> {
     let parts = given.split_once('=');
     let parts = parts.and_then(|(version, dir)| Some((version.parse().ok()?, Path::new(dir))));
@@ -107,7 +107,7 @@ fn named(given: &str) -> anyhow::Result<(ModelVersion, &Path)> {
     })
 }
 
-/// A plan in which the ensemble serves everybody.
+/// A plan in which the ensemble serves all users.
 fn plan_of(
     name: &str,
     root: EnsembleNode,

@@ -17,7 +17,7 @@
 //! make sense together, since raft panics on a log that does not.
 
 use super::error::{FORMAT, StoreError, failed};
-use crate::consensus::log::{Log, Position};
+use crate::consensus::log::{Log, LogPosition};
 use crate::consensus::wire;
 use bytes::Bytes;
 use marquee_proto::raft::v1 as pb;
@@ -40,7 +40,7 @@ const MAGIC: &[u8; 8] = b"MRQVOTER";
 
 /// Where every founding voter's log begins: behind an empty state machine's snapshot that all share, so that
 /// a voter who joins later can only start from a snapshot, never from an empty log.
-const GENESIS: Position = Position { index: 1, term: 1 };
+const GENESIS: LogPosition = LogPosition { index: 1, term: 1 };
 
 /// Which voter of which cluster a store belongs to; checked whenever it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +81,14 @@ impl Reader<'_> {
     pub(super) fn all(
         &self,
         identity: &Identity,
-    ) -> Result<(Log, HardState, Position), StoreError> {
+    ) -> Result<(Log, HardState, LogPosition), StoreError> {
         self.check_identity(identity)?;
         let [term, vote, commit] = self.numbers(HARD_STATE)?;
         let hard_state = HardState { term, vote, commit, ..HardState::default() };
         let [index, before_term] = self.numbers(BEFORE)?;
         let [snapshot_index, snapshot_term, snapshot_bytes] = self.numbers(SNAPSHOT_META)?;
-        let snapshot = Position { index: snapshot_index, term: snapshot_term };
-        let log = self.log(Position { index, term: before_term })?;
+        let snapshot = LogPosition { index: snapshot_index, term: snapshot_term };
+        let log = self.log(LogPosition { index, term: before_term })?;
 
         let bytes = self.snapshot_data()?.len() as u64;
         self.check(bytes == snapshot_bytes, || {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         })
     }
 
-    fn log(&self, before: Position) -> Result<Log, StoreError> {
+    fn log(&self, before: LogPosition) -> Result<Log, StoreError> {
         let table = self.read.open_table(LOG).map_err(|e| failed(self.path, e))?;
         let mut log = Log::new(before);
         for row in table.iter().map_err(|e| failed(self.path, e))? {
@@ -222,10 +222,10 @@ pub(super) fn hard_state_bytes(state: &HardState) -> Vec<u8> {
     [state.term, state.vote, state.commit].iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-pub(super) fn position_bytes(position: Position) -> Vec<u8> {
+pub(super) fn position_bytes(position: LogPosition) -> Vec<u8> {
     [position.index, position.term].iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-pub(super) fn snapshot_bytes(position: Position, bytes: usize) -> Vec<u8> {
+pub(super) fn snapshot_bytes(position: LogPosition, bytes: usize) -> Vec<u8> {
     [position.index, position.term, bytes as u64].iter().flat_map(|n| n.to_le_bytes()).collect()
 }

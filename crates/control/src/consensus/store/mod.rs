@@ -23,7 +23,7 @@ mod format;
 pub use error::StoreError;
 pub use format::Identity;
 
-use super::log::{Log, Position};
+use super::log::{Log, LogPosition};
 use super::wire;
 use bytes::Bytes;
 use error::{failed, refused_open};
@@ -63,7 +63,7 @@ pub struct Store {
     hard_state: HardState,
     /// Whether `hard_state.commit` has moved since it was last written.
     commit_unwritten: bool,
-    snapshot: Position,
+    snapshot: LogPosition,
 }
 
 impl Store {
@@ -120,12 +120,12 @@ impl Store {
     }
 
     /// The position of the last snapshot: the durable applied index.
-    pub fn snapshot_position(&self) -> Position {
+    pub fn snapshot_position(&self) -> LogPosition {
         self.snapshot
     }
 
     /// The last entry of the log.
-    pub fn last(&self) -> Position {
+    pub fn last(&self) -> LogPosition {
         self.log.last()
     }
 
@@ -149,7 +149,7 @@ impl Store {
     pub(crate) fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         let restored = batch.snapshot.map(|snapshot| {
             let meta = snapshot.get_metadata();
-            Position { index: meta.index, term: meta.term }
+            LogPosition { index: meta.index, term: meta.term }
         });
         let base = match restored {
             Some(position) => Log::new(position),
@@ -180,7 +180,7 @@ impl Store {
     fn put(
         &self,
         write: &WriteTransaction,
-        restored: Option<Position>,
+        restored: Option<LogPosition>,
         batch: &Batch<'_>,
         hard_state: &HardState,
     ) -> Result<(), redb::Error> {
@@ -229,9 +229,9 @@ impl Store {
             return Err(StoreError::SnapshotTooLarge { bytes: data.len(), max });
         }
         let term = |index| self.log.term(index).map_err(|e| failed(&self.path, e));
-        let snapshot = Position { index: applied, term: term(applied)? };
+        let snapshot = LogPosition { index: applied, term: term(applied)? };
         let index = applied.saturating_sub(keep).max(self.log.before().index);
-        let before = Position { index, term: term(index)? };
+        let before = LogPosition { index, term: term(index)? };
 
         let write = self.begin(Durability::Immediate)?;
         self.put_compaction(&write, snapshot, before, data).map_err(|e| failed(&self.path, e))?;
@@ -245,8 +245,8 @@ impl Store {
     fn put_compaction(
         &self,
         write: &WriteTransaction,
-        snapshot: Position,
-        before: Position,
+        snapshot: LogPosition,
+        before: LogPosition,
         data: &[u8],
     ) -> Result<(), redb::Error> {
         let mut meta = write.open_table(META)?;
@@ -300,7 +300,7 @@ impl Storage for Store {
         }
         match self.read_snapshot() {
             Ok(data) => {
-                let Position { index, term } = self.snapshot;
+                let LogPosition { index, term } = self.snapshot;
                 Ok(wire::snapshot_of(index, term, &self.identity.voters, data))
             }
             Err(error) => {

@@ -17,13 +17,13 @@ fn hard_state(term: u64, commit: u64) -> HardState {
     HardState { term, vote: 2, commit, ..HardState::default() }
 }
 
-/// Everything that a store promises to keep.
+/// Everything that a store must keep.
 #[derive(Clone, Debug, PartialEq)]
 struct Contents {
-    before: Position,
+    before: LogPosition,
     entries: Vec<Entry>,
     hard_state: HardState,
-    snapshot: (Position, Bytes),
+    snapshot: (LogPosition, Bytes),
 }
 
 fn contents(store: &Store) -> Contents {
@@ -74,7 +74,7 @@ fn what_was_written_is_there_after_opening_again() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("store");
     let mut last = contents(&Store::open(&path, &identity(), b"genesis").expect("new"));
-    assert_eq!(last.snapshot, (Position { index: 1, term: 1 }, "genesis".into()));
+    assert_eq!(last.snapshot, (LogPosition { index: 1, term: 1 }, "genesis".into()));
     for step in 0..STEPS {
         let mut store = Store::open(&path, &identity(), b"another genesis").expect("ours");
         assert_eq!(contents(&store), last, "before step {step}");
@@ -83,7 +83,7 @@ fn what_was_written_is_there_after_opening_again() {
     }
     let store = Store::open(&path, &identity(), b"").expect("ours");
     assert_eq!(contents(&store), last);
-    assert_eq!(last.snapshot, (Position { index: 20, term: 5 }, "state at 20".into()));
+    assert_eq!(last.snapshot, (LogPosition { index: 20, term: 5 }, "state at 20".into()));
     assert_eq!(last.entries, [entry(21, 5)]);
     let refused = Store::open(&path, &identity(), b"").expect_err("it is open").to_string();
     assert!(refused.contains("another process"), "{refused}");
@@ -97,9 +97,9 @@ fn compaction_keeps_what_followers_may_need() {
         live(&mut store, step).expect("a healthy disk");
     }
     let Contents { before, entries, snapshot, .. } = contents(&store);
-    assert_eq!(before, Position { index: 3, term: 3 });
+    assert_eq!(before, LogPosition { index: 3, term: 3 });
     assert_eq!(entries, [entry(4, 3), entry(5, 3)]);
-    assert_eq!(snapshot, (Position { index: 4, term: 3 }, "state at 4".into()));
+    assert_eq!(snapshot, (LogPosition { index: 4, term: 3 }, "state at 4".into()));
     let huge = vec![0; wire::MAX_SNAPSHOT_BYTES + 1];
     let refused = store.compact(4, &huge, 0).expect_err("too large");
     assert!(matches!(refused, StoreError::SnapshotTooLarge { .. }), "{refused}");
@@ -157,7 +157,7 @@ fn a_disk_that_fails_at_any_moment_loses_nothing_that_was_said_to_be_kept() {
     }
 }
 
-type InMemory = (Position, Vec<Entry>, Position);
+type InMemory = (LogPosition, Vec<Entry>, LogPosition);
 
 fn contents_in_memory(store: &Store) -> InMemory {
     let (low, high) = (store.log.first_index(), store.last().index + 1);
@@ -207,7 +207,7 @@ fn a_store_that_was_cut_short_is_refused() {
     }
 }
 
-/// Opens a sound database whose records were written by somebody with other ideas.
+/// Opens a sound database whose records were written in another way than ours.
 fn forged(forge: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> String {
     let (disk, _) = disk_after(5);
     let database = builder().create_with_backend(disk.clone()).expect("sound");

@@ -1,4 +1,4 @@
-//! What a voter does not believe, and what it cannot go on from.
+//! Which messages a voter ignores, and what it cannot go on from.
 
 use super::*;
 use crate::consensus::store::Identity;
@@ -35,7 +35,7 @@ fn a_voter_that_lost_its_disk_says_so() {
 }
 
 #[test]
-fn messages_of_strangers_and_nonsense_have_no_effect() {
+fn messages_of_outsiders_and_nonsense_have_no_effect() {
     let snapshot = |data: &'static str, voters: &[u64]| {
         let (index, term, voters, data) = (90, 4, voters.to_vec(), data.into());
         Some(pb::Snapshot { index, term, voters, data })
@@ -61,7 +61,7 @@ fn messages_of_strangers_and_nonsense_have_no_effect() {
     assert_eq!(hear(&mut voter, sound).expect("sound"), 1);
     assert_eq!(voter.machine(), &Sum(7));
     assert_eq!(voter.status().applied, 90);
-    assert_eq!(voter.store().snapshot_position(), Position { index: 90, term: 4 });
+    assert_eq!(voter.store().snapshot_position(), LogPosition { index: 90, term: 4 });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub struct Recent {
     /// Its place among the request's recent items.
     pub place: usize,
-    /// Its ordinal.
+    /// The item's ordinal in the model version.
     pub ordinal: u32,
 }
 

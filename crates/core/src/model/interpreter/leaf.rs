@@ -23,7 +23,7 @@ pub enum VectorMeasure {
 pub enum MatrixSearch<'p> {
     /// The rows of a dense matrix that are nearest to a vector.
     DenseTopK {
-        /// The matrix.
+        /// The name of the dense matrix that is searched.
         matrix: &'p str,
         /// Of as many components as the matrix has; not all zero.
         vector: Vec<f32>,
@@ -32,7 +32,7 @@ pub enum MatrixSearch<'p> {
     },
     /// The columns of a sparse matrix with the greatest weighted sums over some rows.
     RowSum {
-        /// The matrix.
+        /// The name of the sparse matrix whose rows are added up.
         matrix: &'p str,
         /// The rows by ordinal.
         rows: Vec<u32>,

@@ -8,7 +8,7 @@ use crate::model::recipe::{
 /// A row to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowNeed<'p> {
-    /// Whose.
+    /// The user, item or term whose row is needed.
     pub of: RowOf,
     /// What of it.
     pub part: RowPart<'p>,

@@ -363,9 +363,9 @@ fn attributes_come_before_popular_items() {
     told.ordinals.remove(&RowOf::Term(2));
     assert_eq!(of(&told, 3), expected);
     // Every user has the first term: alone it says nothing.
-    let everybody = Known { terms: vec![0], ..Known::user(vec![]) };
+    let of_all_users = Known { terms: vec![0], ..Known::user(vec![]) };
     let popular = (Some(FallbackReason::NoHistory), LeafPlan::Popularity, None);
-    assert_eq!(of(&everybody, 0), popular);
+    assert_eq!(of(&of_all_users, 0), popular);
     // With a preference they continue the list.
     let liking = Known { history: vec![seen(2, 1.0, 0)], ..described };
     let (fallback, plan, filling) = of(&liking, 0);
@@ -470,7 +470,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Whoever looks up what is needed decides as somebody who knows all.
+    /// A caller that looks up only what is needed decides as one that knows all rows.
     #[test]
     fn the_rows_that_are_looked_up_are_all_that_plans_read(
         recipe in recipes(),

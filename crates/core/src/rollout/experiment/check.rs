@@ -36,7 +36,7 @@ pub enum ExperimentError {
     RepeatedArm {
         /// The second arm's index.
         index: usize,
-        /// The name.
+        /// The name that two arms have.
         name: String,
     },
     /// An arm has no share.

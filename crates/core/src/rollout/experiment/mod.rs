@@ -8,7 +8,7 @@
 //! [`check`] refuses what makes no experiment, [`report`] compares the arms with arm 0, and [`thompson`]
 //! moves the weights of a bandit. A report may be looked at at any time ([`crate::rollout::sequential`]).
 //!
-//! Deliberately missing: an experiment never ends by itself. Whoever reads a report decides, and moves
+//! Deliberately missing: an experiment never ends by itself. An operator reads a report, decides, and moves
 //! traffic to the better arm by a rollout.
 
 mod bandit;

@@ -45,7 +45,7 @@ impl Estimate {
 
     /// The mean of values that are 1 or 0, where each user has a chance of `share` to have 1. The variance is
     /// that of the split itself: groups are drawn like arms, so the spread of their sizes says how unequal
-    /// users are, whoever of them was chosen.
+    /// users are, whichever of them were chosen.
     pub fn of_share(sums: &GroupedSum, share: f64) -> Option<Self> {
         let (total, groups) = (sums.total() as f64, GROUPS as f64);
         let value = sums.mean()?;
@@ -81,7 +81,7 @@ impl Estimate {
         Self { variance: scaled, freedom: other.freedom, ..self }
     }
 
-    /// `−self`.
+    /// The estimate of the difference with the opposite sign.
     pub fn negated(self) -> Self {
         Self { value: -self.value, ..self }
     }

@@ -30,7 +30,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Every measure.
+    /// All measures, in the order of their wire numbers.
     pub const ALL: [Self; 11] = [
         Self::Answered,
         Self::Empty,

@@ -327,7 +327,7 @@ fn commands() -> Vec<Command> {
         Action::SetNodeAlive { node_id: "shard-1".into(), alive: false },
         Action::RemoveNode { node_id: "shard-1".into() },
         Action::RemoveNode { node_id: "router-1".into() },
-        Action::RemoveNode { node_id: "nobody".into() },
+        Action::RemoveNode { node_id: "unknown".into() },
     ];
     (1..)
         .zip(actions)

@@ -1,13 +1,4 @@
-//! How one model turns a request into scores, as operations over its bundle's matrices.
-//!
-//! A recipe travels in the bundle's manifest and, after publish, in the plan: routers execute it,
-//! shards never see it. A new model family is a trainer and a recipe, and nothing in shard or
-//! control.
-//!
-//! All that a recipe may use is two operations of shards (the best rows of a dense matrix by a
-//! vector, the best columns of a weighted sum of sparse rows) and rows that are looked up by id.
-//! [`Recipe::needs`] says which matrices those are, so that a bundle can be checked against its
-//! recipe by whoever writes it and whoever opens it.
+//! What a recipe says: its kinds, and what a history weighs in it.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +24,7 @@ pub const MAX_NEIGHBOURS: u32 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entity {
-    /// Users.
+    /// Those who interact with items.
     User,
     /// Items, which are recommended to them.
     Item,
@@ -134,7 +125,7 @@ pub enum Recipe {
     Profiled {
         /// How users with a preference are answered: no `Profiled`.
         recipe: Box<Recipe>,
-        /// The substitute.
+        /// The substitute, from the user's attributes.
         profile: Profile,
     },
 }
@@ -214,7 +205,7 @@ fn is_false(value: &bool) -> bool {
 /// One interaction of a history.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {
-    /// The item.
+    /// The item's ordinal.
     pub ordinal: u32,
     /// How much it speaks for the item; 0 is seen and not liked.
     pub value: f32,
@@ -246,128 +237,6 @@ impl HistoryWeights {
         let weight = value * self.decay.powf(f64::from(seen.age)) as f32;
         (is_new && seen.value > 0.0 && weight > 0.0).then_some(weight)
     }
-
-    fn check(&self) -> Result<(), RecipeError> {
-        if !(self.decay > 0.0 && self.decay <= 1.0) {
-            return Err(RecipeError::Decay { decay: self.decay });
-        }
-        if self.newest == Some(0) {
-            return Err(RecipeError::NoNewest);
-        }
-        Ok(())
-    }
-}
-
-/// What a matrix of a recipe must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Dense, with rows of these; equal numbers have equal rank.
-    Dense {
-        /// Whose rows.
-        entity: Entity,
-        /// Matrices of one recipe with equal numbers have the same rank.
-        rank_of: usize,
-    },
-    /// Sparse rows to be summed.
-    Sums {
-        /// What the rows are.
-        rows: RowSpace,
-        /// What the columns are.
-        columns: Entity,
-    },
-    /// Sparse rows of users to be looked up, with items as columns.
-    ByUser,
-    /// Sparse rows of users to be looked up, with terms as columns.
-    TermsByUser,
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Dense { entity, .. } => write!(f, "dense matrix of {}", entity.plural()),
-            Self::Sums { rows, columns } => {
-                let rows = match rows {
-                    RowSpace::Single => "one row",
-                    RowSpace::Items => "items",
-                    RowSpace::Users => "users",
-                    RowSpace::Terms => "terms",
-                };
-                write!(f, "sparse matrix of {rows} by {}, cut by column", columns.plural())
-            }
-            Self::ByUser => write!(f, "sparse matrix of users by items, cut by row"),
-            Self::TermsByUser => write!(f, "sparse matrix of users by terms, cut by row"),
-        }
-    }
-}
-
-/// What is wrong with a recipe, or with the matrices that it is given.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RecipeError {
-    /// A blend has no members, or more than [`MAX_BLEND_MEMBERS`].
-    #[error("a blend of {count} members: 1 to {MAX_BLEND_MEMBERS} are allowed")]
-    BlendMembers {
-        /// How many it has.
-        count: usize,
-    },
-    /// A blend is a member of another.
-    #[error("a blend in a blend: give its members")]
-    NestedBlend,
-    /// A member of a blend has a profile of its own.
-    #[error("a profile in a blend: give it to the blend")]
-    ProfileInBlend,
-    /// The weight of a blend's member is not above 0.
-    #[error("a blend's weight is {weight}: it must be above 0")]
-    BlendWeight {
-        /// The weight.
-        weight: f64,
-    },
-    /// A profile is within another.
-    #[error("a profile of a profile: give one")]
-    NestedProfile,
-    /// A profile is the substitute of a recipe that needs none.
-    #[error("a profile of a recipe that knows no preferences: it would never answer")]
-    UselessProfile,
-    /// The confidence of a fold-in is not above 0.
-    #[error("the confidence of fold_in is {confidence}: it must be above 0")]
-    Confidence {
-        /// The confidence.
-        confidence: f64,
-    },
-    /// A recipe takes no neighbours, or more than [`MAX_NEIGHBOURS`].
-    #[error("{count} neighbours: 1 to {MAX_NEIGHBOURS} are allowed")]
-    Neighbours {
-        /// How many.
-        count: u32,
-    },
-    /// The decay of a history is out of (0, 1].
-    #[error("decay is {decay}: above 0 and at most 1 is allowed")]
-    Decay {
-        /// The decay.
-        decay: f64,
-    },
-    /// A recipe takes none of a history.
-    #[error("newest is 0: leave it out, or take at least one")]
-    NoNewest,
-    /// A matrix is missing, or has another shape.
-    #[error("the recipe needs a {shape}, {name:?}, which is missing")]
-    MissingMatrix {
-        /// Its name.
-        name: String,
-        /// Its shape.
-        shape: Shape,
-    },
-    /// Two matrices whose rows are compared have different ranks.
-    #[error("{first:?} has rank {first_rank} and {second:?} {second_rank}: they must be equal")]
-    Ranks {
-        /// The name of one.
-        first: String,
-        /// Its rank.
-        first_rank: usize,
-        /// The name of the other.
-        second: String,
-        /// Its rank.
-        second_rank: usize,
-    },
 }
 
 impl Recipe {
@@ -522,152 +391,6 @@ impl Recipe {
             | Self::Profiled { .. } => None,
         }
     }
-
-    /// Checks the numbers of the recipe. Matrices are checked by [`check_recipe`], where they are known.
-    ///
-    /// # Errors
-    /// Which number is out of its bounds, or which recipes must not be within one another.
-    pub fn check(&self) -> Result<(), RecipeError> {
-        match self {
-            Self::Blend { members } => {
-                let count = members.len();
-                if !(1..=MAX_BLEND_MEMBERS).contains(&count) {
-                    return Err(RecipeError::BlendMembers { count });
-                }
-                for BlendMember { recipe, weight } in members {
-                    if matches!(recipe, Self::Blend { .. }) {
-                        return Err(RecipeError::NestedBlend);
-                    }
-                    if matches!(recipe, Self::Profiled { .. }) {
-                        return Err(RecipeError::ProfileInBlend);
-                    }
-                    if !(weight.is_finite() && *weight > 0.0) {
-                        return Err(RecipeError::BlendWeight { weight: *weight });
-                    }
-                    recipe.check()?;
-                }
-                Ok(())
-            }
-            Self::Profiled { recipe, .. } => match recipe.as_ref() {
-                Self::Profiled { .. } => Err(RecipeError::NestedProfile),
-                Self::Popularity | Self::Trending { .. } => Err(RecipeError::UselessProfile),
-                Self::MatrixFactorisation { .. }
-                | Self::Content { .. }
-                | Self::ItemRows { .. }
-                | Self::UserNeighbours { .. }
-                | Self::Blend { .. } => recipe.check(),
-            },
-            Self::MatrixFactorisation { fold_in: Some(FoldIn { confidence, .. }), .. }
-                if !(confidence.is_finite() && *confidence > 0.0) =>
-            {
-                Err(RecipeError::Confidence { confidence: *confidence })
-            }
-            Self::UserNeighbours { neighbours, .. }
-                if !(1..=MAX_NEIGHBOURS).contains(neighbours) =>
-            {
-                Err(RecipeError::Neighbours { count: *neighbours })
-            }
-            Self::Content { history: Some(history), .. }
-            | Self::ItemRows { history, .. }
-            | Self::UserNeighbours { by: NeighbourSearch::Histories { history, .. }, .. } => {
-                history.check()
-            }
-            Self::MatrixFactorisation { .. }
-            | Self::Content { history: None, .. }
-            | Self::UserNeighbours { by: NeighbourSearch::Vectors { .. }, .. }
-            | Self::Popularity
-            | Self::Trending { .. } => Ok(()),
-        }
-    }
-
-    /// The matrices it uses, and what each must be. Popularity and history are in every bundle.
-    pub fn needs(&self) -> Vec<(&str, Shape)> {
-        let mut needs = Vec::new();
-        for (group, (part, _)) in self.parts().into_iter().enumerate() {
-            let dense = |entity| Shape::Dense { entity, rank_of: group };
-            match part {
-                Self::MatrixFactorisation { user_factors, item_factors, fold_in } => {
-                    needs.push((user_factors.as_str(), dense(Entity::User)));
-                    needs.push((item_factors.as_str(), dense(Entity::Item)));
-                    needs
-                        .extend(fold_in.as_ref().map(|f| (f.matrix.as_str(), dense(Entity::Item))));
-                }
-                Self::Content { user_topics, item_topics, term_topics, history: _ } => {
-                    needs.push((user_topics.as_str(), dense(Entity::User)));
-                    needs.push((item_topics.as_str(), dense(Entity::Item)));
-                    needs.extend(term_topics.as_deref().map(|name| (name, dense(Entity::Term))));
-                }
-                Self::ItemRows { matrix, .. } => {
-                    let shape = Shape::Sums { rows: RowSpace::Items, columns: Entity::Item };
-                    needs.push((matrix.as_str(), shape));
-                }
-                Self::UserNeighbours { by, histories, .. } => {
-                    needs.push(match by {
-                        NeighbourSearch::Vectors { user_factors } => {
-                            (user_factors.as_str(), dense(Entity::User))
-                        }
-                        NeighbourSearch::Histories { matrix, .. } => {
-                            let shape =
-                                Shape::Sums { rows: RowSpace::Items, columns: Entity::User };
-                            (matrix.as_str(), shape)
-                        }
-                    });
-                    let shape = Shape::Sums { rows: RowSpace::Users, columns: Entity::Item };
-                    needs.push((histories.as_str(), shape));
-                }
-                Self::Trending { matrix } => {
-                    let shape = Shape::Sums { rows: RowSpace::Single, columns: Entity::Item };
-                    needs.push((matrix.as_str(), shape));
-                }
-                Self::Popularity | Self::Blend { .. } | Self::Profiled { .. } => {}
-            }
-            if part.history().or(part.summed()).is_some_and(HistoryWeights::needs_order) {
-                needs.push((HISTORY_ORDER_MATRIX, Shape::ByUser));
-            }
-        }
-        if let Some(Profile { matrix, users }) = self.profile() {
-            let shape = Shape::Sums { rows: RowSpace::Terms, columns: Entity::Item };
-            needs.push((matrix.as_str(), shape));
-            needs.push((users.as_str(), Shape::TermsByUser));
-        }
-        needs
-    }
-}
-
-/// Checks a recipe against the matrices of a bundle: `find` gives the shape of a matrix and, of a
-/// dense one, its rank (the `rank_of` of what it gives is not looked at).
-///
-/// # Errors
-/// Says what is out of bounds, missing, or does not fit.
-pub fn check_recipe(
-    recipe: &Recipe,
-    find: impl Fn(&str) -> Option<(Shape, usize)>,
-) -> Result<(), RecipeError> {
-    recipe.check()?;
-    let mut ranks: Vec<Option<(&str, usize)>> = vec![None; MAX_BLEND_MEMBERS];
-    for (name, needed) in recipe.needs() {
-        let found = find(name).filter(|(found, _)| match (found, &needed) {
-            (Shape::Dense { entity: found, .. }, Shape::Dense { entity, .. }) => found == entity,
-            (found, needed) => found == needed,
-        });
-        let Some((_, rank)) = found else {
-            return Err(RecipeError::MissingMatrix { name: name.into(), shape: needed });
-        };
-        if let Shape::Dense { rank_of, .. } = needed {
-            match ranks[rank_of] {
-                Some((other, expected)) if expected != rank => {
-                    return Err(RecipeError::Ranks {
-                        first: other.into(),
-                        first_rank: expected,
-                        second: name.into(),
-                        second_rank: rank,
-                    });
-                }
-                _ => ranks[rank_of] = Some((name, rank)),
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -691,59 +414,5 @@ mod tests {
         // A power too small for f32 is left out rather than sent as zero.
         let old = [Seen { ordinal: 1, value: 1.0, age: 1_000 }];
         assert_eq!(decayed.weigh(&old), (vec![], vec![]));
-    }
-
-    fn mf(fold_in: Option<FoldIn>) -> Recipe {
-        Recipe::MatrixFactorisation { user_factors: "u".into(), item_factors: "i".into(), fold_in }
-    }
-
-    fn rows(decay: f64) -> Recipe {
-        let history = HistoryWeights { decay, ..HistoryWeights::default() };
-        Recipe::ItemRows { matrix: "ease".into(), history }
-    }
-
-    #[test]
-    fn faults_of_recipes_are_named() {
-        let dense = |entity, rank| Some((Shape::Dense { entity, rank_of: 0 }, rank));
-        let find = |name: &str| match name {
-            "u" => dense(Entity::User, 8),
-            "i" => dense(Entity::Item, 8),
-            "short" => dense(Entity::Item, 4),
-            "ease" => Some((Shape::Sums { rows: RowSpace::Items, columns: Entity::Item }, 0)),
-            _ => None,
-        };
-        let blend = |members: Vec<(Recipe, f64)>| Recipe::Blend {
-            members: members
-                .into_iter()
-                .map(|(recipe, weight)| BlendMember { recipe, weight })
-                .collect(),
-        };
-        let profiled = |recipe| Recipe::Profiled {
-            recipe: Box::new(recipe),
-            profile: Profile { matrix: "p".into(), users: "t".into() },
-        };
-        let fold = |matrix: &str, confidence| Some(FoldIn { matrix: matrix.into(), confidence });
-        for fine in [mf(None), mf(fold("i", 1.0)), rows(1.0), blend(vec![(rows(1.0), 0.5)])] {
-            assert_eq!(check_recipe(&fine, find), Ok(()));
-        }
-        for (recipe, says) in [
-            (mf(fold("short", 1.0)), "\"i\" has rank 8 and \"short\" 4"),
-            (mf(fold("i", 0.0)), "confidence of fold_in is 0"),
-            (rows(0.0), "decay is 0"),
-            (rows(f64::NAN), "decay is NaN"),
-            (rows(0.5), "\"history_order\", which is missing"),
-            (Recipe::Trending { matrix: "ease".into() }, "sparse matrix of one row by items"),
-            (blend(vec![]), "a blend of 0 members"),
-            (blend(vec![(rows(1.0), -1.0)]), "weight is -1"),
-            (blend(vec![(blend(vec![(rows(1.0), 1.0)]), 1.0)]), "a blend in a blend"),
-            (blend(vec![(profiled(rows(1.0)), 1.0)]), "a profile in a blend"),
-            (profiled(profiled(rows(1.0))), "a profile of a profile"),
-            (profiled(Recipe::Popularity), "knows no preferences"),
-            (profiled(rows(0.0)), "decay is 0"),
-            (profiled(rows(1.0)), "sparse matrix of terms by items, cut by column, \"p\""),
-        ] {
-            let said = check_recipe(&recipe, find).expect_err("refused").to_string();
-            assert!(said.contains(says), "{said:?} does not say {says:?}");
-        }
     }
 }
