@@ -1,6 +1,7 @@
-//! Shards and a router in this process, under a plan that the test makes. Lookups can be made to fail.
+//! A node for each model and a router in this process, under a plan that the test makes. The lookups of a node can
+//! be made to fail.
 
-use crate::world::World;
+use crate::world::{Model, World};
 use marquee_bundle::{TrustedKeys, read_manifest};
 use marquee_cli::message;
 use marquee_core::id::ModelVersion;
@@ -13,9 +14,9 @@ use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{RankItemsRequest, RecommendRequest, RecommendResponse};
-use marquee_router::{Feedback, Router, RouterConfig};
+use marquee_router::{Dialer, Feedback, Router, RouterConfig};
 use marquee_shard::{Shard, ShardApi, ShardConfig};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,21 +24,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-const NODE: &str = "node";
 /// How long bundles may take to be loaded.
 const LOADED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     plan: watch::Sender<Arc<Plan>>,
-    shard: Shard,
+    /// By model.
+    nodes: Vec<Arc<Failing>>,
+    shards: Vec<Shard>,
     router: Router,
-    refuses_lookups: Arc<AtomicBool>,
 }
 
-/// A shard whose lookups fail when told so.
+/// The shards of a model, whose lookups fail while `refuses_lookups`.
 struct Failing {
     shard: Arc<ShardApi>,
-    refuses_lookups: Arc<AtomicBool>,
+    refuses_lookups: AtomicBool,
+}
+
+/// Reaches nodes in this process by their ids.
+struct InProcess(BTreeMap<String, Arc<dyn ShardService>>);
+
+impl Dialer for InProcess {
+    fn dial(&self, node_id: &str, _address: &str) -> Result<Arc<dyn ShardService>, String> {
+        self.0.get(node_id).cloned().ok_or_else(|| format!("no node {node_id}"))
+    }
 }
 
 #[tonic::async_trait]
@@ -64,39 +74,35 @@ impl Cluster {
     /// Serves the world's bundles in `directory`, each ensemble on a surface of its name.
     pub(crate) async fn start(world: &World, directory: &Path) -> Self {
         let plan = watch::Sender::new(Arc::new(plan_of(world, directory)));
-        let config = ShardConfig { search_threads: 1, ..ShardConfig::default() };
-        let shard = Shard::start(config, plan.subscribe(), NODE.into()).expect("a shard role");
-        let shards: u32 = world.models.iter().map(|model| model.shards).sum();
-        let mut reports = shard.reports();
-        let loaded = reports.wait_for(|reports| {
-            let available = reports.iter().filter(|report| {
-                assert_ne!(report.replica.state, ReplicaState::Failed, "{report:?}");
-                report.replica.state == ReplicaState::Available
-            });
-            available.count() == shards as usize
-        });
-        tokio::time::timeout(LOADED_WITHIN, loaded)
-            .await
-            .expect("in time")
-            .expect("the node lives");
-        let refuses_lookups = Arc::new(AtomicBool::new(false));
-        let router = router(&plan, &shard, &refuses_lookups);
-        Self { plan, shard, router, refuses_lookups }
+        let mut shards = Vec::new();
+        for model in &world.models {
+            let config = ShardConfig { search_threads: 1, ..ShardConfig::default() };
+            let node_id = node_id(model);
+            shards.push(Shard::start(config, plan.subscribe(), node_id).expect("a shard role"));
+        }
+        let mut nodes = Vec::new();
+        for (shard, model) in shards.iter().zip(&world.models) {
+            wait_until_loaded(shard, model.shards as usize).await;
+            let refuses_lookups = AtomicBool::new(false);
+            nodes.push(Arc::new(Failing { shard: shard.service(), refuses_lookups }));
+        }
+        let router = router(&plan, world, &nodes);
+        Self { plan, nodes, shards, router }
     }
 
-    /// From now on no shard answers lookups, and the router remembers no rows.
-    pub(crate) fn refuse_lookups(&self) {
-        self.refuses_lookups.store(true, Ordering::Relaxed);
+    /// From now on the nodes of these models, and no others, refuse lookups. The router is a new one, which
+    /// remembers no rows.
+    pub(crate) fn refuse_lookups(&mut self, world: &World, models: &[usize]) {
+        for (model, node) in self.nodes.iter().enumerate() {
+            node.refuses_lookups.store(models.contains(&model), Ordering::Relaxed);
+        }
+        self.router = router(&self.plan, world, &self.nodes);
     }
 
     pub(crate) async fn recommend(&self, request: RecommendRequest) -> RecommendResponse {
-        // A new router for each request under failures: what one learns of nodes is another test's.
-        let fresh = self.refuses_lookups.load(Ordering::Relaxed);
-        let fresh = fresh.then(|| router(&self.plan, &self.shard, &self.refuses_lookups));
-        let service = fresh.as_ref().unwrap_or(&self.router).service();
         let mut request = Request::new(request);
         request.set_timeout(Duration::from_secs(20));
-        service.recommend(request).await.expect("answered").into_inner()
+        self.router.service().recommend(request).await.expect("answered").into_inner()
     }
 
     /// The items that are not known, of those that are to be ranked for a user.
@@ -117,38 +123,56 @@ impl Cluster {
 
     pub(crate) async fn shutdown(self) {
         drop(self.router);
-        self.shard.shutdown().await;
+        for shard in self.shards {
+            shard.shutdown().await;
+        }
     }
 }
 
-fn router(
-    plan: &watch::Sender<Arc<Plan>>,
-    shard: &Shard,
-    refuses_lookups: &Arc<AtomicBool>,
-) -> Router {
-    let refuses_lookups = Arc::clone(refuses_lookups);
-    let local: Arc<dyn ShardService> =
-        Arc::new(Failing { shard: shard.service(), refuses_lookups });
-    let config = RouterConfig::default();
-    Router::start(config, plan.subscribe(), Some((NODE.into(), local)), Feedback::default())
+fn node_id(model: &Model) -> String {
+    format!("node-{}", model.name)
+}
+
+async fn wait_until_loaded(shard: &Shard, replicas: usize) {
+    let mut reports = shard.reports();
+    let loaded = reports.wait_for(|reports| {
+        let available = reports.iter().filter(|report| {
+            assert_ne!(report.replica.state, ReplicaState::Failed, "{report:?}");
+            report.replica.state == ReplicaState::Available
+        });
+        available.count() == replicas
+    });
+    tokio::time::timeout(LOADED_WITHIN, loaded).await.expect("in time").expect("the node lives");
+}
+
+/// A router that reaches each model's node.
+fn router(plan: &watch::Sender<Arc<Plan>>, world: &World, nodes: &[Arc<Failing>]) -> Router {
+    let mut by_id: BTreeMap<String, Arc<dyn ShardService>> = BTreeMap::new();
+    for (model, node) in world.models.iter().zip(nodes) {
+        by_id.insert(node_id(model), Arc::clone(node) as Arc<dyn ShardService>);
+    }
+    let (config, dialer) = (RouterConfig::default(), Arc::new(InProcess(by_id)));
+    Router::start_with(config, plan.subscribe(), None, Feedback::default(), dialer)
 }
 
 fn plan_of(world: &World, directory: &Path) -> Plan {
     let mut plan = Plan { epoch: 1, replication_factor: 1, ..Plan::default() };
-    let node = Node {
-        address: "http://127.0.0.1:1".into(),
-        roles: BTreeSet::from([Role::Shard, Role::Router]),
-        draining: false,
-        memory_budget_bytes: 0,
-        alive: true,
-    };
-    plan.nodes.insert(NODE.into(), node);
     for (number, model) in world.models.iter().enumerate() {
+        let node = Node {
+            address: format!("in-process:{}", model.name),
+            roles: BTreeSet::from([Role::Shard]),
+            draining: false,
+            memory_budget_bytes: 0,
+            alive: true,
+        };
+        plan.nodes.insert(node_id(model), node);
         let bundle = world.bundle(directory, number);
         let (manifest, digest) = read_manifest(&bundle, &TrustedKeys::none()).expect("a manifest");
         let available = PlannedReplica { state: ReplicaState::Available, reason: String::new() };
-        let placement =
-            Placement { node_ids: vec![NODE.into()], replicas: [(NODE.into(), available)].into() };
+        let placement = Placement {
+            node_ids: vec![node_id(model)],
+            replicas: [(node_id(model), available)].into(),
+        };
         let published = PublishedVersion {
             bundle_uri: format!("file://{}", bundle.display()),
             manifest_digest: digest.to_string(),

@@ -101,6 +101,7 @@ fn world(models: Vec<Model>, count: usize) -> World {
         name: name.into(),
         definition: format!("name: {name}\nroot: {root}\n"),
         only_model: None,
+        is_chain: false,
         takes_filters: false,
     };
     let node = |model: &Model| format!("{{ model: {{ model: {}, version: 1 }} }}", model.name);

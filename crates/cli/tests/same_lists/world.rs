@@ -1,7 +1,9 @@
 //! Two models by hand, drawn from a seed: recipes, matrices, histories, attributes and ensembles.
 //!
-//! Users `u…` have histories, `d…` only attributes. Users `r…` ask with recent items; their twins `t…` have the
-//! history that training would have given them had it seen these. `nobody` is unknown to both models.
+//! Users `u…` have histories, some of them empty, and not every model knows all of them; `d…` have attributes only.
+//! Users `r…` ask with recent items; their twins `t…` have the history that training would have given them had it
+//! seen these. What `f` is to one model, `g0` is to the second model only, and `g1` to the first one. `nobody` is
+//! unknown to both models.
 
 use fastrand::Rng;
 use marquee_bundle::{
@@ -18,7 +20,9 @@ const ITEMS: usize = 16;
 const RANK: usize = 3;
 const USERS: usize = 5;
 const ASKING: usize = 3;
-/// What users say of themselves.
+/// A user whom both models know.
+pub(crate) const KNOWN_TO_BOTH: &str = "f";
+/// Values of an attribute of users.
 pub(crate) const REGIONS: [&str; 2] = ["north", "south"];
 
 /// Two models, and what is asked of them.
@@ -38,6 +42,8 @@ pub(crate) struct Ensemble {
     pub(crate) definition: String,
     /// The model whose lists it gives unchanged.
     pub(crate) only_model: Option<usize>,
+    /// Whether it has a chain.
+    pub(crate) is_chain: bool,
     /// Whether a filter takes items out of its list and changes nothing else.
     pub(crate) takes_filters: bool,
 }
@@ -79,12 +85,16 @@ impl World {
             watched.insert(format!("r{n}"), before);
             watched.insert(format!("t{n}"), after);
         }
+        let both = watch(&mut rng, 8);
+        for user in [KNOWN_TO_BOTH.to_owned(), unknown_to(0), unknown_to(1)] {
+            watched.insert(user, both.clone());
+        }
         let [first, second] = recipes;
-        let can_chain = matches!(second, Recipe::ItemRows { .. });
+        let can_chain = matches!(second.parts()[..], [(Recipe::ItemRows { .. }, _)]);
         let is_single = [&first, &second].map(|recipe| recipe.parts().len() == 1);
         let models = vec![
-            Model::draw("a", first, &watched, &mut rng),
-            Model::draw("b", second, &watched, &mut rng),
+            Model::draw("a", first, &known_to(0, &watched), &mut rng),
+            Model::draw("b", second, &known_to(1, &watched), &mut rng),
         ];
         let count = if rng.bool() { ITEMS + 4 } else { rng.usize(2..8) };
         let mut filtered: BTreeSet<usize> = BTreeSet::new();
@@ -102,12 +112,13 @@ impl World {
     pub(crate) fn asked(&self) -> Vec<String> {
         let users = (0..USERS).map(|n| format!("u{n}"));
         let described = (0..REGIONS.len()).map(|n| format!("d{n}"));
-        users.chain(described).chain(["nobody".to_owned()]).collect()
+        users.chain(described).chain([KNOWN_TO_BOTH.to_owned(), "nobody".to_owned()]).collect()
     }
 
-    /// Those who have what others ask with.
+    /// Users whose evaluated lists others are to get: by recent items, or where lookups fail.
     pub(crate) fn twins(&self) -> Vec<String> {
-        (0..ASKING).map(|n| format!("t{n}")).collect()
+        let by_recents = (0..ASKING).map(|n| format!("t{n}"));
+        by_recents.chain((0..self.models.len()).map(unknown_to)).collect()
     }
 
     pub(crate) fn bundle(&self, directory: &Path, model: usize) -> PathBuf {
@@ -134,6 +145,18 @@ impl World {
     }
 }
 
+/// The user who is as [`KNOWN_TO_BOTH`], but unknown to one model.
+pub(crate) fn unknown_to(model: usize) -> String {
+    format!("g{model}")
+}
+
+/// The histories without the user who is unknown to a model.
+fn known_to(model: usize, watched: &BTreeMap<String, Watched>) -> BTreeMap<String, Watched> {
+    let mut known = watched.clone();
+    known.remove(&unknown_to(model));
+    known
+}
+
 /// Up to so many items, each once; one in three is not liked.
 fn watch(rng: &mut Rng, most: usize) -> Watched {
     let mut items: Vec<usize> = (0..ITEMS).collect();
@@ -149,7 +172,7 @@ fn weights(rng: &mut Rng) -> HistoryWeights {
 }
 
 fn part(rng: &mut Rng) -> Recipe {
-    match rng.usize(..8) {
+    match rng.usize(..9) {
         0 => Recipe::MatrixFactorisation {
             user_factors: "user_factors".into(),
             item_factors: "item_factors".into(),
@@ -170,7 +193,12 @@ fn part(rng: &mut Rng) -> Recipe {
             histories: "histories".into(),
             neighbours: 3,
         },
-        6 => Recipe::Trending { matrix: "trending".into() },
+        6 => Recipe::UserNeighbours {
+            by: NeighbourSearch::Vectors { user_factors: "user_factors".into() },
+            histories: "histories".into(),
+            neighbours: 3,
+        },
+        7 => Recipe::Trending { matrix: "trending".into() },
         _ => Recipe::Popularity,
     }
 }
@@ -218,6 +246,7 @@ fn ensembles(can_chain: bool, is_single: [bool; 2], lists_all: bool) -> Vec<Ense
         name: name.into(),
         definition: format!("name: {name}\nroot: {root}\n"),
         only_model,
+        is_chain: name == "chain",
         takes_filters: lists_all && only_model.is_some_and(|model| is_single[model]),
     };
     roots.into_iter().map(ensemble).collect()
@@ -235,7 +264,7 @@ impl Model {
         let place: BTreeMap<usize, usize> = items.iter().copied().zip(0..).collect();
         let mut users: Vec<String> = Vec::new();
         for user in watched.keys() {
-            // Who asks with recent items is known where the twin is known.
+            // All users with twins are known where their twins are known.
             if !user.starts_with('u') || rng.usize(..5) > 0 {
                 users.push(user.clone());
             }
@@ -262,11 +291,10 @@ impl Model {
             let row = user * RANK..(user + 1) * RANK;
             if id.starts_with('d') || histories[user].is_empty() {
                 vectors[row].fill(0.0);
-            } else if let Some(n) = id.strip_prefix('t') {
-                // Factors do not change with recent items here: twins have those of who asks.
-                let asking = users.iter().position(|other| *other == format!("r{n}"));
-                let asking = asking.expect("known as well") * RANK;
-                vectors.copy_within(asking..asking + RANK, row.start);
+            } else if let Some(twin) = twin_of(id) {
+                // Factors do not change with recent items here: twins have the same ones.
+                let twin = users.iter().position(|other| *other == twin).expect("known") * RANK;
+                vectors.copy_within(twin..twin + RANK, row.start);
             }
         }
         let user_topics =
@@ -286,15 +314,17 @@ impl Model {
         let profile = csr(1 + REGIONS.len(), items.len(), |_, _| {
             (rng.usize(..3) > 0).then(|| rng.f32() - 0.4)
         });
-        // One in two of those with a history has said where from.
-        let region: Vec<Option<usize>> = users
-            .iter()
-            .map(|user| match user.strip_prefix('d') {
-                Some(n) => n.parse().ok(),
-                None if is_asking(user) => None,
-                None => rng.bool().then(|| rng.usize(..REGIONS.len())),
-            })
-            .collect();
+        // One in two of those with a history has a region.
+        let of_both = rng.bool().then(|| rng.usize(..REGIONS.len()));
+        let mut region: Vec<Option<usize>> = Vec::new();
+        for user in &users {
+            region.push(match user.split_at(1) {
+                ("d", n) => n.parse().ok(),
+                ("r" | "t", _) => None,
+                ("f" | "g", _) => of_both,
+                _ => rng.bool().then(|| rng.usize(..REGIONS.len())),
+            });
+        }
         let terms = csr(users.len(), 1 + REGIONS.len(), |user, term| {
             let of = region[user]?;
             (term == 0 || term == of + 1).then_some(1.0)
@@ -353,9 +383,13 @@ impl Model {
     }
 }
 
-/// Whether a user asks with recent items, or is a twin of one.
-fn is_asking(user: &str) -> bool {
-    user.starts_with('r') || user.starts_with('t')
+/// The user whose vectors a twin has.
+fn twin_of(user: &str) -> Option<String> {
+    match user.split_at(1) {
+        ("t", n) => Some(format!("r{n}")),
+        ("g", _) => Some(KNOWN_TO_BOTH.into()),
+        _ => None,
+    }
 }
 
 /// The sum of the topics of what was liked, where each weighs half of the next newer one.
