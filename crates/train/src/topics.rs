@@ -119,15 +119,12 @@ pub fn topics(args: &TopicsArgs) -> Result<Topics, TrainError> {
     }
     let count = if args.topics == 0 { matrix.rank } else { args.topics };
     let listed = top_terms(&rows, matrix.rank, &words, count, args.words);
-    let topic = |(topic, words): (usize, Vec<(&str, f64)>)| Topic {
-        topic,
-        words: words.into_iter().map(|(word, weight)| Word { word: word.into(), weight }).collect(),
-    };
-    Ok(Topics {
-        total: matrix.rank,
-        vocabulary: words.len(),
-        topics: (1..).zip(listed).map(topic).collect(),
-    })
+    let mut topics = Vec::with_capacity(listed.len());
+    for (topic, terms) in (1..).zip(listed) {
+        let words = terms.into_iter().map(|(word, weight)| Word { word: word.into(), weight });
+        topics.push(Topic { topic, words: words.collect() });
+    }
+    Ok(Topics { total: matrix.rank, vocabulary: words.len(), topics })
 }
 
 impl fmt::Display for Topics {

@@ -109,21 +109,25 @@ pub(crate) fn map_file(
     Ok((path, FileBytes::Mapped(map)))
 }
 
+/// Asks the system to read a step of the file, counted from 0, if there is one.
+fn read_ahead(map: &Mmap, step: usize) {
+    let offset = step * STEP_BYTES;
+    let len = map.len().saturating_sub(offset).min(STEP_BYTES);
+    if len > 0 {
+        // Advice is a hint: a system that doesn't take it is slower, not wrong.
+        let _ = map.advise_range(Advice::WillNeed, offset, len);
+    }
+}
+
 /// Looks at the whole file, on this thread, and so has every page in memory and in the page table.
 fn in_steps(map: &Mmap, mut look: impl FnMut(&[u8])) {
-    let read_ahead = |step: usize| {
-        let offset = step * STEP_BYTES;
-        let len = map.len().saturating_sub(offset).min(STEP_BYTES);
-        if len > 0 {
-            // Advice is a hint: a system that doesn't take it is slower, not wrong.
-            let _ = map.advise_range(Advice::WillNeed, offset, len);
-        }
-    };
     // What the system would read ahead on its own is not bounded by a step.
     let _ = map.advise(Advice::Random);
-    (0..STEPS_AHEAD).for_each(read_ahead);
+    for step in 0..STEPS_AHEAD {
+        read_ahead(map, step);
+    }
     for (number, step) in map.chunks(STEP_BYTES).enumerate() {
-        read_ahead(number + STEPS_AHEAD);
+        read_ahead(map, number + STEPS_AHEAD);
         look(step);
     }
     let _ = map.advise(Advice::Normal);

@@ -81,25 +81,29 @@ fn wanted_among(params: &SearchParams<'_>, allowed: usize, rows: usize) -> usize
 /// between what was measured, in proportion beyond.
 fn tuned_for(cells: &Cells, of: (VectorMeasure, Care), count: usize, wanted: usize) -> Tuned {
     let tuning = cells.tuning(of.0, of.1);
-    let at = |count: usize| {
-        let next = TUNED_COUNTS.iter().position(|&tuned| count <= tuned);
-        next.unwrap_or(TUNED_COUNTS.len() - 1)
-    };
-    let place = at(wanted);
-    let between = |cost: fn(&Tuned) -> f64| {
-        let high = (TUNED_COUNTS[place] as f64, cost(&tuning[place]));
-        let low = match place {
-            0 => return high.1,
-            _ => (TUNED_COUNTS[place - 1] as f64, cost(&tuning[place - 1])),
-        };
-        low.1 + (high.1 - low.1) * (wanted as f64 - low.0) / (high.0 - low.0)
-    };
     Tuned {
         // That of the next larger count: a little more than needed.
-        effort: tuning[at(count)].effort,
-        cost: between(|tuned| tuned.cost),
-        exact_cost: between(|tuned| tuned.exact_cost),
+        effort: tuning[tuned_place(count)].effort,
+        cost: interpolate(tuning.map(|tuned| tuned.cost), wanted),
+        exact_cost: interpolate(tuning.map(|tuned| tuned.exact_cost), wanted),
     }
+}
+
+/// The place in [`TUNED_COUNTS`] of the least count that is not below this one; the last place beyond all.
+fn tuned_place(count: usize) -> usize {
+    let next = TUNED_COUNTS.iter().position(|&tuned| count <= tuned);
+    next.unwrap_or(TUNED_COUNTS.len() - 1)
+}
+
+/// The cost of a search for `wanted` results, in nanoseconds, by the costs at [`TUNED_COUNTS`].
+fn interpolate(costs: [f64; TUNED_COUNTS.len()], wanted: usize) -> f64 {
+    let place = tuned_place(wanted);
+    if place == 0 {
+        return costs[0];
+    }
+    let (low, high) = (TUNED_COUNTS[place - 1] as f64, TUNED_COUNTS[place] as f64);
+    let (below, above) = (costs[place - 1], costs[place]);
+    below + (above - below) * (wanted as f64 - low) / (high - low)
 }
 
 /// The walk to make, if the graph has one for as many results: its width, and whether it is thorough.

@@ -218,16 +218,22 @@ fn manifest_of(input: &BundleInput) -> Manifest {
 
 /// The mean over the shards that have an index, weighted by their rows.
 fn mean_recall(shards: &[ShardIndexInfo]) -> Option<Recall> {
-    let measured = || shards.iter().filter_map(|shard| Some((shard.rows as f64, shard.recall()?)));
-    let rows: f64 = measured().map(|(rows, _)| rows).sum();
-    // To six digits, which are more than is known and come back from text as they were.
-    let mean = |of: fn(&Recall) -> f64| {
-        let sum: f64 = measured().map(|(weight, recall)| weight * of(&recall)).sum();
-        (sum / rows * 1e6).round() / 1e6
-    };
-    (rows > 0.0).then(|| Recall {
-        at_10: mean(|recall| recall.at_10),
-        at_100: mean(|recall| recall.at_100),
-        queries: measured().map(|(_, recall)| recall.queries).max().unwrap_or(0),
+    let measured: Vec<(f64, Recall)> =
+        shards.iter().filter_map(|shard| Some((shard.rows as f64, shard.recall()?))).collect();
+    let rows: f64 = measured.iter().map(|(rows, _)| rows).sum();
+    if rows <= 0.0 {
+        return None;
+    }
+    let at_10: f64 = measured.iter().map(|(weight, recall)| weight * recall.at_10).sum();
+    let at_100: f64 = measured.iter().map(|(weight, recall)| weight * recall.at_100).sum();
+    Some(Recall {
+        at_10: to_six_digits(at_10 / rows),
+        at_100: to_six_digits(at_100 / rows),
+        queries: measured.iter().map(|(_, recall)| recall.queries).max().unwrap_or(0),
     })
+}
+
+/// Rounds to six digits, which are more than is known and come back from text as they were.
+fn to_six_digits(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
 }

@@ -148,18 +148,23 @@ fn regularization(users: &Csr, items: &Csr, options: &AlsOptions) -> [Regulariza
     if options.scaling == RegularizationScaling::None {
         return [Regularization::Same(lambda), Regularization::Same(lambda)];
     }
-    // What a row's confidences sum to: 1 for each column, and what observed ones have above 1.
-    let mass = |matrix: &Csr| -> Vec<f64> {
-        let excess = |row| matrix.row(row).1.iter().map(|&c| f64::from(c) - 1.0).sum::<f64>();
-        (0..matrix.rows()).map(|row| (matrix.columns as f64 + excess(row)).max(0.0)).collect()
-    };
-    let masses = [mass(users), mass(items)];
+    let masses = [confidence_sums(users), confidence_sums(items)];
     let rows = (users.rows() + items.rows()) as f64;
     let mean = masses.iter().flatten().sum::<f64>() / rows;
     masses.map(|masses| {
         let scale = f64::from(lambda) / mean.max(f64::MIN_POSITIVE);
         Regularization::PerRow(masses.iter().map(|mass| (mass * scale) as f32).collect())
     })
+}
+
+/// What each row's confidences sum to: 1 for each column, and what observed ones have above 1.
+fn confidence_sums(matrix: &Csr) -> Vec<f64> {
+    let mut sums = Vec::with_capacity(matrix.rows());
+    for row in 0..matrix.rows() {
+        let excess = matrix.row(row).1.iter().map(|&c| f64::from(c) - 1.0).sum::<f64>();
+        sums.push((matrix.columns as f64 + excess).max(0.0));
+    }
+    sums
 }
 
 fn pad(rows: &[f32], rank: usize) -> Side {

@@ -4,6 +4,7 @@ use super::gather::Gather;
 use super::lists::{Evaluator, ListReport};
 use super::metrics::Metrics;
 use super::per_user::PerUser;
+use super::rank::with_ids;
 use crate::error::TrainError;
 use crate::family::TrainedPart;
 use crate::family::score::{KnownUser, Ranker};
@@ -90,14 +91,11 @@ impl Ranked {
             .collect::<Result<Vec<Option<KnownUser>>, TrainError>>()?;
         let unknown_users = known.iter().filter(|user| user.is_none()).count();
         let users: Vec<KnownUser> = known.into_iter().map(Option::unwrap_or_default).collect();
-        let names = |part: &TrainedPart| -> Vec<Vec<String>> {
-            let lists = Ranker::new(part, &popularity).lists(&users, evaluator.cutoff());
-            let name = |&item: &u32| items[item as usize].to_owned();
-            lists.iter().map(|list| list.iter().map(name).collect()).collect()
-        };
+        let ranked =
+            |part: &TrainedPart| Ranker::new(part, &popularity).lists(&users, evaluator.cutoff());
         Ok(Self {
-            lists: names(&gather.part()?),
-            popular: names(&TrainedPart::new(Recipe::Popularity)),
+            lists: with_ids(&ranked(&gather.part()?), &items),
+            popular: with_ids(&ranked(&TrainedPart::new(Recipe::Popularity)), &items),
             unknown_users,
         })
     }

@@ -261,16 +261,22 @@ impl Pairs {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Vec<Resample> {
         let done = AtomicU64::new(0);
-        let one = |n: usize| {
-            // A stream of the resample's own. The seed is mixed first: seeds that differ in low bits
-            // only would otherwise have the same streams, in another order.
-            let mut random =
-                Random::new(Random::new(Random::new(options.seed).next() ^ n as u64).next());
-            let out = Resample { as_far: self.exchange(&mut random), mean: self.draw(&mut random) };
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, options.resamples as u64);
-            out
-        };
-        (0..options.resamples).into_par_iter().map(one).collect()
+        let numbers = (0..options.resamples).into_par_iter();
+        numbers
+            .map(|n| {
+                let resample = self.resample_once(options.seed, n);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, options.resamples as u64);
+                resample
+            })
+            .collect()
+    }
+
+    /// The n-th resample, of a random stream of its own.
+    fn resample_once(&self, seed: u64, n: usize) -> Resample {
+        // The seed is mixed first: seeds that differ in low bits only would otherwise have the same streams,
+        // in another order.
+        let mut random = Random::new(Random::new(Random::new(seed).next() ^ n as u64).next());
+        Resample { as_far: self.exchange(&mut random), mean: self.draw(&mut random) }
     }
 
     /// Exchanges A and B for about half of the users.
@@ -298,12 +304,16 @@ impl Pairs {
             let row = self.row(random.below(self.users));
             sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
         }
-        let mean = |(n, column): (usize, &Column)| {
-            // Where none of those drawn has it, it is as well 0 as anything.
-            let users = column.defined.map_or(self.users as f64, |place| sums[place]);
-            sums[n] / users.max(1.0)
-        };
-        self.columns.iter().enumerate().map(mean).collect()
+        let mut means = Vec::with_capacity(self.columns.len());
+        for (n, column) in self.columns.iter().enumerate() {
+            let users = match column.defined {
+                Some(place) => sums[place],
+                None => self.users as f64,
+            };
+            // Where none of those drawn has it, the mean is taken as 0.
+            means.push(sums[n] / users.max(1.0));
+        }
+        means
     }
 
     fn test(&self, number: usize, resamples: &[Resample]) -> Difference {

@@ -9,6 +9,7 @@
 
 use super::lists::{Evaluator, ListReport};
 use super::metrics::{Cutoffs, Measure};
+use super::rank::with_ids;
 use crate::catalogue::over_catalogue;
 use crate::error::TrainError;
 use crate::family::ModelConfig;
@@ -111,11 +112,6 @@ fn measure(
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|n| n as f32).collect();
     let lists = Ranker::new(&part, &popularity).lists(&known, evaluator.cutoff());
     evaluator.score(&with_ids(&lists, &rows.items))
-}
-
-/// The lists with the ids of their items in place of the indexes.
-fn with_ids(lists: &[Vec<u32>], ids: &[String]) -> Vec<Vec<String>> {
-    lists.iter().map(|list| list.iter().map(|&item| ids[item as usize].clone()).collect()).collect()
 }
 
 /// The mean of the values, and its standard error.

@@ -84,16 +84,11 @@ impl Gather<'_> {
         let Some(row) = shard.users().find(user) else { return Ok(None) };
         let history = shard.sparse(HISTORY_MATRIX).map_err(|error| self.lacks(error))?;
         let ages = shard.sparse(HISTORY_ORDER_MATRIX).ok().map(|order| order.row(row));
-        let age = |item: u32| {
-            let (items, ages) = ages?;
-            items.binary_search(&item).ok().map(|at| ages[at] as u32)
-        };
         let (items, values) = history.row(row);
-        let seen = |(&ordinal, &value): (&u32, &f32)| Seen {
-            ordinal,
-            value,
-            age: age(ordinal).unwrap_or(0),
-        };
+        let mut seen = Vec::with_capacity(items.len());
+        for (&ordinal, &value) in items.iter().zip(values) {
+            seen.push(Seen { ordinal, value, age: age_of(ordinal, ages) });
+        }
         let profile = self.bundle.manifest().recipe.profile();
         let terms = match profile.map(|profile| shard.sparse(&profile.users)) {
             Some(of_users) => of_users.map_err(|error| self.lacks(error))?.row(row).0.to_vec(),
@@ -102,7 +97,7 @@ impl Gather<'_> {
         Ok(Some(KnownUser {
             terms,
             row: Some(shard.users().ordinal(row) as usize),
-            history: items.iter().zip(values).map(seen).collect(),
+            history: seen,
             ..KnownUser::default()
         }))
     }
@@ -155,5 +150,14 @@ impl Gather<'_> {
 
     fn lacks(&self, error: SearchError) -> TrainError {
         BundleError::Format { path: self.dir.into(), reason: error.to_string() }.into()
+    }
+}
+
+/// The age of an item by a row of items and ages, the items ascending; 0 where it is not there.
+fn age_of(item: u32, ages: Option<(&[u32], &[f32])>) -> u32 {
+    let Some((items, ages)) = ages else { return 0 };
+    match items.binary_search(&item) {
+        Ok(at) => ages[at] as u32,
+        Err(_) => 0,
     }
 }

@@ -19,8 +19,9 @@ pub fn users_to_evaluate(
     wanted: Option<usize>,
     seed: u64,
 ) -> Vec<u32> {
-    let active = |user: &u32| !split.test.items_of(*user as usize).is_empty();
-    let mut sample: Vec<u32> = (0..split.test.users.len() as u32).filter(active).collect();
+    let mut sample: Vec<u32> = (0..split.test.users.len() as u32)
+        .filter(|&user| !split.test.items_of(user as usize).is_empty())
+        .collect();
     let affordable = MAX_MULTIPLY_ADDS / (split.train.items.len() * rank).max(1);
     let count = wanted.unwrap_or(affordable.max(MIN_SAMPLE));
     if count < sample.len() {

@@ -104,8 +104,8 @@ impl Evaluator {
             rows.sort_by(|&a, &b| history.time[a].total_cmp(&history.time[b]));
         }
         let first = rows.len().saturating_sub(most);
-        let id = |&row: &usize| history.items[history.item[row] as usize].clone();
-        rows[first..].iter().map(id).collect()
+        let items = rows[first..].iter().map(|&row| history.item[row] as usize);
+        items.map(|item| history.items[item].clone()).collect()
     }
 
     /// Lists by user as [`score`](Self::score) takes them: an empty one for a user without, and none for users

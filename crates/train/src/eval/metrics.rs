@@ -223,6 +223,11 @@ struct AtCutoff {
     recommended: Vec<u32>,
 }
 
+/// The bits of information in a recommendation of an item that so many of the users have, at least one.
+fn information_of(count: u32, users: usize) -> f64 {
+    (users as f64 / f64::from(count.max(1))).log2()
+}
+
 impl Tally {
     /// `train_counts` is, for each item of the catalogue, how many of the `train_users` have it.
     pub(crate) fn new(cutoffs: &Cutoffs, train_counts: &[u32], train_users: usize) -> Self {
@@ -233,9 +238,10 @@ impl Tally {
             Some(*sum)
         }));
         let ideal = ideal.collect();
-        let bits = |count: u32| (train_users as f64 / f64::from(count.max(1))).log2();
-        let information = (train_users > 0)
-            .then(|| (train_counts.iter().map(|&count| bits(count)).collect(), bits(0)));
+        let information = (train_users > 0).then(|| {
+            let of_items = train_counts.iter().map(|&count| information_of(count, train_users));
+            (of_items.collect(), information_of(0, train_users))
+        });
         let at = cutoffs.all().iter().map(|&cutoff| AtCutoff {
             cutoff,
             moments: Default::default(),

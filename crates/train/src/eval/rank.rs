@@ -102,6 +102,15 @@ pub(crate) fn select_best(scores: &[f32], count: usize) -> Vec<(u32, f32)> {
     best
 }
 
+/// The lists with the ids of their items in place of the indexes.
+pub(super) fn with_ids<S: AsRef<str>>(lists: &[Vec<u32>], ids: &[S]) -> Vec<Vec<String>> {
+    let mut named = Vec::with_capacity(lists.len());
+    for list in lists {
+        named.push(list.iter().map(|&item| ids[item as usize].as_ref().to_owned()).collect());
+    }
+    named
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -100,8 +100,8 @@ fn read_numbers(file: &mut impl Read, count: u64, width: u64) -> std::io::Result
         if width == 4 {
             numbers.extend(bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
         } else {
-            let wide = |&number| f64::from_le_bytes(number) as f32;
-            numbers.extend(bytes.as_chunks().0.iter().map(wide));
+            let wide = bytes.as_chunks().0.iter().map(|&number| f64::from_le_bytes(number));
+            numbers.extend(wide.map(|number| number as f32));
         }
     }
     Ok(numbers)

@@ -98,16 +98,17 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         .into_par_iter()
         .map_init(Vec::new, |row, item| {
             inverse.row(item, row);
-            let weight = |(other, &p): (usize, &f64)| (other as u32, (-p / diagonal[other]) as f32);
-            let all = row.iter().enumerate().filter(|(other, _)| *other != item).map(weight);
-            let all: Vec<Entry> = all.filter(|(_, weight)| *weight != 0.0).collect();
-            let mass = |entries: &[Entry]| -> f64 {
-                entries.iter().map(|&(_, weight)| f64::from(weight.abs())).sum()
-            };
-            let total = mass(&all);
+            let mut all: Vec<Entry> = Vec::new();
+            for (other, &p) in row.iter().enumerate().filter(|(other, _)| *other != item) {
+                let weight = (-p / diagonal[other]) as f32;
+                if weight != 0.0 {
+                    all.push((other as u32, weight));
+                }
+            }
+            let sum_of_all = sum_of_sizes(&all);
             let best = largest(all, kept);
-            let rest = mass(&best);
-            (best, total, rest)
+            let sum_of_best = sum_of_sizes(&best);
+            (best, sum_of_all, sum_of_best)
         })
         .collect();
     let (mut total, mut stays) = (0.0, 0.0);
@@ -138,6 +139,11 @@ fn largest(entries: Vec<Entry>, count: usize) -> Vec<Entry> {
     }
     let magnitudes: Vec<Entry> = entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
     greatest(magnitudes, count).into_iter().map(|(at, _)| entries[at as usize]).collect()
+}
+
+/// The sum of the entries' absolute values.
+fn sum_of_sizes(entries: &[Entry]) -> f64 {
+    entries.iter().map(|&(_, weight)| f64::from(weight.abs())).sum()
 }
 
 /// `(XᵀX + λI)⁻¹`, by whichever side is smaller.

@@ -180,20 +180,25 @@ impl HeldOutUser {
 
     fn ndcg(&self, weights: &[f64], scratch: &mut Vec<(f64, usize)>) -> f64 {
         let members = weights.len();
-        let score = |scores: &[f64]| scores.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
         scratch.clear();
-        scratch.extend(self.scores.chunks_exact(members).map(score).zip(0..));
-        let by_score = |a: &(f64, usize), b: &(f64, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        for (at, scores) in self.scores.chunks_exact(members).enumerate() {
+            scratch.push((scores.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>(), at));
+        }
         if scratch.len() > CUTOFF {
-            scratch.select_nth_unstable_by(CUTOFF, by_score);
+            scratch.select_nth_unstable_by(CUTOFF, by_falling_score);
             scratch.truncate(CUTOFF);
         }
-        scratch.sort_unstable_by(by_score);
+        scratch.sort_unstable_by(by_falling_score);
         // What no member with a weight lists is no recommendation.
         let places =
             scratch.iter().enumerate().filter(|(_, (score, at))| *score > 0.0 && self.hits[*at]);
         places.map(|(place, _)| discount(place)).sum::<f64>() / self.ideal
     }
+}
+
+/// Orders candidates, each a score and a place, by falling score, equal ones by place.
+fn by_falling_score(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 
 /// The gain of a hit at a place, counted from 0.
@@ -208,16 +213,21 @@ fn mean_ndcg(users: &[HeldOutUser], weights: &[f64]) -> f64 {
     each.iter().sum::<f64>() / users.len().max(1) as f64
 }
 
+/// The weights of which this member has all.
+fn weight_of_one(member: usize, members: usize) -> Vec<f64> {
+    let mut weights = vec![0.0; members];
+    weights[member] = 1.0;
+    weights
+}
+
 /// From the best single member on, one weight at a time, as long as it helps.
 fn search(users: &[HeldOutUser], members: usize) -> Vec<f64> {
-    let alone = |member: usize| -> Vec<f64> {
-        (0..members).map(|other| if other == member { 1.0 } else { 0.0 }).collect()
-    };
-    let singles: Vec<f64> = (0..members).map(|member| mean_ndcg(users, &alone(member))).collect();
+    let singles: Vec<f64> =
+        (0..members).map(|member| mean_ndcg(users, &weight_of_one(member, members))).collect();
     let mut order: Vec<usize> = (0..members).collect();
     order.sort_by(|&a, &b| singles[b].total_cmp(&singles[a]));
     let Some(&first) = order.first() else { return Vec::new() };
-    let (mut weights, mut best) = (alone(first), singles[first]);
+    let (mut weights, mut best) = (weight_of_one(first, members), singles[first]);
     for _ in 0..SWEEPS {
         let before = best;
         for &member in &order {

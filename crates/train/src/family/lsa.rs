@@ -54,8 +54,10 @@ impl Texts {
             *having.entry(term).or_insert(0) += 1;
         }
         having.retain(|_, count| *count >= MIN_ITEMS);
-        let rarity = |count: usize| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln();
-        let rarity: Vec<f64> = having.values().map(|&count| rarity(count)).collect();
+        let rarity: Vec<f64> = having
+            .values()
+            .map(|&count| 1.0 + ((1 + items.len()) as f64 / (1 + count) as f64).ln())
+            .collect();
         let number: BTreeMap<&str, usize> = having.keys().copied().zip(0..).collect();
         let mut matrix = Csr { columns: having.len(), offsets: vec![0], ..Csr::default() };
         for terms in &terms_of_items {
@@ -156,37 +158,41 @@ pub(crate) fn top_terms<'a>(
     topics: usize,
     listed: usize,
 ) -> Vec<Vec<(&'a str, f64)>> {
-    let topic = |topic: usize| {
+    let mut tops = Vec::with_capacity(topics.min(rank));
+    for topic in 0..topics.min(rank) {
         let rows = terms.chunks_exact(rank).zip(names);
-        let mut terms: Vec<(&str, f64)> =
+        let mut weights: Vec<(&str, f64)> =
             rows.map(|(row, name)| (name.as_str(), row[topic])).collect();
         // The sign of a topic means nothing: what weighs most is positive.
         let mut extreme = 0f64;
-        for (_, weight) in &terms {
+        for (_, weight) in &weights {
             if weight.abs() > extreme.abs() {
                 extreme = *weight;
             }
         }
-        terms.iter_mut().for_each(|(_, x)| *x *= extreme.signum());
-        terms.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-        terms.truncate(listed);
-        terms
-    };
-    (0..topics.min(rank)).map(topic).collect()
+        weights.iter_mut().for_each(|(_, x)| *x *= extreme.signum());
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        weights.truncate(listed);
+        tops.push(weights);
+    }
+    tops
 }
 
 /// matrix × dense, both row-major; each row is summed alone.
 fn times(matrix: &Csr, dense: &[f64], width: usize) -> Vec<f64> {
-    let row = |row: usize| {
-        let mut out = vec![0f64; width];
-        let (columns, values) = matrix.row(row);
-        for (&column, &value) in columns.iter().zip(values) {
-            let from = &dense[column as usize * width..(column as usize + 1) * width];
-            out.iter_mut().zip(from).for_each(|(out, x)| *out += f64::from(value) * x);
-        }
-        out
-    };
-    (0..matrix.rows()).into_par_iter().map(row).collect::<Vec<_>>().concat()
+    let rows = (0..matrix.rows()).into_par_iter();
+    rows.map(|row| row_times(matrix, row, dense, width)).collect::<Vec<_>>().concat()
+}
+
+/// A row of the matrix × dense: `width` numbers.
+fn row_times(matrix: &Csr, row: usize, dense: &[f64], width: usize) -> Vec<f64> {
+    let mut out = vec![0f64; width];
+    let (columns, values) = matrix.row(row);
+    for (&column, &value) in columns.iter().zip(values) {
+        let from = &dense[column as usize * width..(column as usize + 1) * width];
+        out.iter_mut().zip(from).for_each(|(out, x)| *out += f64::from(value) * x);
+    }
+    out
 }
 
 /// An orthonormal basis of the columns.

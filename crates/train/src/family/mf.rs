@@ -209,16 +209,23 @@ pub(crate) fn mf_matrices(
     index: IndexOptions,
     rows: RowFormat,
 ) -> Vec<DenseInput> {
-    let dense = |name: &str, entity, data, index, rows| DenseInput {
-        name: name.into(),
-        entity,
-        rank: factors.rank,
-        data,
-        index,
-        rows,
-    };
+    let Factors { rank, users, items } = factors;
     vec![
-        dense(USER_FACTORS, Entity::User, factors.users, None, RowFormat::F32),
-        dense(ITEM_FACTORS, Entity::Item, factors.items, Some(index), rows),
+        DenseInput {
+            name: USER_FACTORS.into(),
+            entity: Entity::User,
+            rank,
+            data: users,
+            index: None,
+            rows: RowFormat::F32,
+        },
+        DenseInput {
+            name: ITEM_FACTORS.into(),
+            entity: Entity::Item,
+            rank,
+            data: items,
+            index: Some(index),
+            rows,
+        },
     ]
 }

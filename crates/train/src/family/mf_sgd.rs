@@ -222,14 +222,21 @@ fn descend(rows: &Interactions, settings: &SgdSettings, label: &str) -> (Factors
         error = (squares / rows.len().max(1) as f64).sqrt();
         progress.set(sweep as u64, settings.iterations as u64);
     }
-    let with_biases = |parameters: Parameters, columns: fn(f32, f32) -> [f32; 2]| -> Vec<f32> {
-        let row = |row: &[f32]| {
-            let biases = columns(row[factors], mean as f32);
-            row[..factors].iter().copied().chain(biases).collect::<Vec<f32>>()
-        };
-        parameters.values.chunks_exact(width).flat_map(row).collect()
-    };
-    let users = with_biases(users, |bias, mean| [1.0, mean + bias]);
-    let items = with_biases(items, |bias, _| [bias, 1.0]);
+    let users = with_last_columns(&users.values, factors, |bias| [1.0, mean as f32 + bias]);
+    let items = with_last_columns(&items.values, factors, |bias| [bias, 1.0]);
     (Factors { rank, users, items }, error)
+}
+
+/// Rows of factors and a bias, with two columns in place of the bias.
+fn with_last_columns(
+    values: &[f32],
+    factors: usize,
+    columns: impl Fn(f32) -> [f32; 2],
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(values.len() / (factors + 1) * (factors + 2));
+    for row in values.chunks_exact(factors + 1) {
+        out.extend_from_slice(&row[..factors]);
+        out.extend(columns(row[factors]));
+    }
+    out
 }

@@ -62,23 +62,13 @@ pub(crate) fn with_profile(
         )));
     }
     let number: HashMap<&str, u32> = terms.iter().map(String::as_str).zip(1..).collect();
-    let numbers = |known: Option<&[String]>| -> Vec<u32> {
-        let mut numbers: Vec<u32> = known
-            .into_iter()
-            .flatten()
-            .filter_map(|term| number.get(term.as_str()).copied())
-            .collect();
-        if !numbers.is_empty() {
-            numbers.insert(0, 0);
-        }
-        numbers
-    };
-    let described: Vec<Vec<u32>> = known.iter().map(|known| numbers(*known)).collect();
+    let described: Vec<Vec<u32>> =
+        known.iter().map(|known| numbers_of(known.unwrap_or_default(), &number)).collect();
     let coefficients = coefficients(&described, &rows, terms.len() + 1)?;
 
     // Users who are described and have no interactions are not trained on; in the bundle all are in order.
     let described_only = file.users.iter().filter(|(id, known)| {
-        !numbers(Some(known)).is_empty()
+        !numbers_of(known, &number).is_empty()
             && rows.users.binary_search_by(|a| compare_ids(a, id)).is_err()
     });
     let mut users: Vec<String> =
@@ -92,8 +82,8 @@ pub(crate) fn with_profile(
     let first =
         part.add_terms(std::iter::once(ALL_USERS_TERM.to_owned()).chain(terms.iter().cloned()));
     let of_users = users.iter().map(|id| {
-        let numbers = numbers(file.users.get(id).map(Vec::as_slice));
-        numbers.into_iter().map(|n| (first + n, 1.0)).collect()
+        let known = file.users.get(id).map(Vec::as_slice).unwrap_or_default();
+        numbers_of(known, &number).into_iter().map(|n| (first + n, 1.0)).collect()
     });
     let mut by_term = vec![Vec::new(); first as usize];
     by_term.extend(coefficients);
@@ -114,6 +104,17 @@ pub(crate) fn with_profile(
     let items = rows.items.clone();
     let part = part.parameter("attributes", file.attributes.join(", "));
     Ok((part, rows.over(&users, &items)))
+}
+
+/// The numbers of a user's terms, and 0 before them, the number of what all users have; none of a user without
+/// a term that has a number.
+fn numbers_of(terms: &[String], number: &HashMap<&str, u32>) -> Vec<u32> {
+    let mut numbers: Vec<u32> =
+        terms.iter().filter_map(|term| number.get(term.as_str()).copied()).collect();
+    if !numbers.is_empty() {
+        numbers.insert(0, 0);
+    }
+    numbers
 }
 
 /// The terms that several users have, the most frequent if they are too many, in alphabetical order.

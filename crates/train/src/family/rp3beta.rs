@@ -66,11 +66,13 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         .collect();
     let (to_users, to_items) = (evenly(items), evenly(users));
     let matrix = product(&to_users, &to_items, |item, row| {
-        let end = |(other, chance): (u32, f64)| -> Entry {
-            (other, (chance / held_back[other as usize]) as f32)
-        };
-        let others = row.into_iter().filter(|(other, _)| *other as usize != item);
-        greatest(others.map(end).collect(), kept)
+        let mut others: Vec<Entry> = Vec::with_capacity(row.len());
+        for (other, chance) in row {
+            if other as usize != item {
+                others.push((other, (chance / held_back[other as usize]) as f32));
+            }
+        }
+        greatest(others, kept)
     });
     let mut part = TrainedPart::new(Recipe::ItemRows { matrix: RP3BETA.into(), history });
     part.sparse.push(SparseInput { name: RP3BETA.into(), shape: SparseShape::ITEM_ROWS, matrix });

@@ -54,11 +54,12 @@ impl Sums {
 
     /// The sums that were touched, in the order in which they were; all are zeros again.
     pub(super) fn take_unsorted(&mut self) -> Vec<(u32, f64)> {
-        let take = |column: u32| {
+        let mut taken = Vec::with_capacity(self.columns.len());
+        for column in self.columns.drain(..) {
             self.touched[column as usize] = false;
-            (column, std::mem::take(&mut self.sums[column as usize]))
-        };
-        self.columns.drain(..).map(take).collect()
+            taken.push((column, std::mem::take(&mut self.sums[column as usize])));
+        }
+        taken
     }
 
     /// The sums that were touched, by ascending column; all are zeros again.

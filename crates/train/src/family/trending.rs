@@ -79,11 +79,14 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     for (&item, &time) in rows.item.iter().zip(&rows.time) {
         sums[item as usize] += (-(now - time) / day / half_life).exp2();
     }
-    let entry = |(item, &sum): (u32, &f64)| -> Option<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (item, &sum) in (0..).zip(&sums) {
         // What is too old for a number is left to popularity.
-        (sum as f32 > 0.0).then_some((item, sum as f32))
-    };
-    let matrix = assemble(vec![(0..).zip(&sums).filter_map(entry).collect()]);
+        if sum as f32 > 0.0 {
+            entries.push((item, sum as f32));
+        }
+    }
+    let matrix = assemble(vec![entries]);
     let mut part = TrainedPart::new(Recipe::Trending { matrix: TRENDING.into() });
     part.sparse.push(SparseInput {
         name: TRENDING.into(),

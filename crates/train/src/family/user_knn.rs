@@ -185,10 +185,12 @@ fn by_item(mut users: Csr) -> marquee_bundle::CsrInput {
         }
     }
     let items = users.transpose();
-    let row = |item: usize| -> Vec<Entry> {
-        let (users, values) = items.row(item);
-        let entries = users.iter().copied().zip(values.iter().copied());
-        entries.filter(|(_, value)| *value != 0.0).collect()
-    };
-    assemble((0..items.rows()).map(row).collect())
+    assemble((0..items.rows()).map(|item| nonzero_entries(&items, item)).collect())
+}
+
+/// The entries of a row that are not zero.
+fn nonzero_entries(matrix: &Csr, row: usize) -> Vec<Entry> {
+    let (columns, values) = matrix.row(row);
+    let entries = columns.iter().copied().zip(values.iter().copied());
+    entries.filter(|(_, value)| *value != 0.0).collect()
 }

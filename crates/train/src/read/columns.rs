@@ -215,8 +215,8 @@ impl ColumnRole {
 
     /// All columns of a header that have this role, in the header's order.
     pub(crate) fn find_all(&self, header: &[String]) -> Vec<usize> {
-        let known = |name: &String| self.names.contains(&normalise(name).as_str());
-        header.iter().enumerate().filter(|(_, name)| known(name)).map(|(n, _)| n).collect()
+        let known = header.iter().map(|name| self.names.contains(&normalise(name).as_str()));
+        known.enumerate().filter(|(_, known)| *known).map(|(column, _)| column).collect()
     }
 
     /// The column that a flag names: by its header, letter for letter or normalised, or by its

@@ -160,7 +160,7 @@ fn find_layout(
 /// Whether a first row is data: where the value and the time would stand (by flag, or by the usual
 /// order), there are numbers.
 fn looks_like_data(first: &[String], args: &ColumnArgs) -> bool {
-    let number = |column: usize| {
+    let is_number = |column: usize| {
         first.get(column).is_some_and(|cell| parse_value(0, cell.as_bytes()).is_ok())
     };
     let flagged: Vec<usize> = [&args.value_column, &args.time_column]
@@ -168,13 +168,13 @@ fn looks_like_data(first: &[String], args: &ColumnArgs) -> bool {
         .flatten()
         .filter_map(|flag| flag.parse::<usize>().ok()?.checked_sub(1))
         .collect();
-    match flagged.is_empty() {
-        false => flagged.into_iter().any(number),
-        true if first.len() > 2 => (2..first.len().min(4)).all(number),
+    if !flagged.is_empty() {
+        flagged.into_iter().any(is_number)
+    } else if first.len() > 2 {
+        (2..first.len().min(4)).all(is_number)
+    } else {
         // Two columns of ids: data when they are numbers, since no header is called 17.
-        true => {
-            (0..first.len()).all(number) || args.user_column.is_some() && args.item_column.is_some()
-        }
+        (0..first.len()).all(is_number) || args.user_column.is_some() && args.item_column.is_some()
     }
 }
 

@@ -130,11 +130,11 @@ impl Layout {
                 attributes.len()
             )));
         }
-        let named = |column: usize| (column, normalise(&header[column]));
+        let names = attributes.iter().map(|&column| normalise(&header[column]));
         Ok(Self {
             header: given.is_none() && !table.has_own_header(),
             id,
-            attributes: attributes.into_iter().map(named).collect(),
+            attributes: attributes.iter().copied().zip(names).collect(),
         })
     }
 }

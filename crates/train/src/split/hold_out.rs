@@ -23,13 +23,8 @@ pub struct HoldOut {
 impl HoldOut {
     /// From two sets of interactions that were cut elsewhere, over the users and items of both.
     pub fn new(train: &Interactions, test: &Interactions) -> Self {
-        let merge = |a: &[String], b: &[String]| {
-            let mut all: Vec<String> = a.iter().chain(b).cloned().collect();
-            all.sort_unstable_by(|a, b| compare_ids(a, b));
-            all.dedup();
-            all
-        };
-        let (users, items) = (merge(&train.users, &test.users), merge(&train.items, &test.items));
+        let users = merge_ids(&train.users, &test.users);
+        let items = merge_ids(&train.items, &test.items);
         Self {
             train: train.over(&users, &items),
             test: test.over(&users, &items),
@@ -38,12 +33,19 @@ impl HoldOut {
     }
 }
 
+/// The ids of both, each once, in canonical order.
+fn merge_ids(a: &[String], b: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = a.iter().chain(b).cloned().collect();
+    all.sort_unstable_by(|a, b| compare_ids(a, b));
+    all.dedup();
+    all
+}
+
 /// Holds out the last fifth of the interactions of every user who has at least five, by time and,
 /// where times are equal, by the canonical order of items' ids; at random by `seed` where there are no times.
 /// None when no user has five.
 pub fn hold_out(rows: &Interactions, seed: u64) -> Option<HoldOut> {
-    let enough = |user: usize| rows.rows_of(user).len() >= MIN_INTERACTIONS;
-    let active = rows.filter_rows(|user, _| enough(user)).compact();
+    let active = rows.filter_rows(|user, _| rows.rows_of(user).len() >= MIN_INTERACTIONS).compact();
     if active.is_empty() {
         return None;
     }

@@ -47,8 +47,7 @@ pub fn split(
     options: &SplitOptions,
 ) -> Result<(Vec<Parts>, bool), TrainError> {
     options.validate()?;
-    let enough = |user: usize| rows.rows_of(user).len() >= options.min_rows;
-    let active = rows.filter_rows(|user, _| enough(user)).compact();
+    let active = rows.filter_rows(|user, _| rows.rows_of(user).len() >= options.min_rows).compact();
     if active.is_empty() {
         return Err(TrainError::Data(format!(
             "no user has {} rows: give a lower --min-rows, or a lower --positive-at",
@@ -172,47 +171,58 @@ fn by_user(rows: &Interactions, options: &SplitOptions) -> Result<Vec<Vec<SplitP
             "{users} users are too few to hold some out and train on others: give a lower --share or fewer --folds"
         )));
     }
-    let hold = |labels: &mut [SplitPart], users: &[usize], input: SplitPart, targets: SplitPart| {
-        for &user in users {
-            let mine = in_order(rows, user, options.seed);
-            let first = mine.len() - share_of(mine.len(), options.target_share);
-            mine[..first].iter().for_each(|&row| labels[row] = input);
-            mine[first..].iter().for_each(|&row| labels[row] = targets);
-        }
-    };
     let train = vec![SplitPart::Train; rows.len()];
     if options.folds() > 1 {
-        let fold = |n: usize| {
+        let mut folds = Vec::with_capacity(options.folds());
+        for n in 0..options.folds() {
             let mut labels = train.clone();
-            let mine: Vec<usize> = order.iter().copied().skip(n).step_by(options.folds()).collect();
-            hold(&mut labels, &mine, SplitPart::Input, SplitPart::Test);
-            labels
-        };
-        return Ok((0..options.folds()).map(fold).collect());
+            let users: Vec<usize> =
+                order.iter().copied().skip(n).step_by(options.folds()).collect();
+            hold_out_users(rows, options, &users, [SplitPart::Input, SplitPart::Test], &mut labels);
+            folds.push(labels);
+        }
+        return Ok(folds);
     }
     let mut labels = train;
     let (test, rest) = order.split_at(held_out);
-    hold(&mut labels, test, SplitPart::Input, SplitPart::Test);
+    hold_out_users(rows, options, test, [SplitPart::Input, SplitPart::Test], &mut labels);
     if options.valid {
-        hold(&mut labels, &rest[..held_out], SplitPart::ValidInput, SplitPart::Valid);
+        let parts = [SplitPart::ValidInput, SplitPart::Valid];
+        hold_out_users(rows, options, &rest[..held_out], parts, &mut labels);
     }
     Ok(vec![labels])
+}
+
+/// Puts the rows of these users into two parts: the last of each user into the second, what comes before them
+/// into the first.
+fn hold_out_users(
+    rows: &Interactions,
+    options: &SplitOptions,
+    users: &[usize],
+    [input, targets]: [SplitPart; 2],
+    labels: &mut [SplitPart],
+) {
+    for &user in users {
+        let mine = in_order(rows, user, options.seed);
+        let first = mine.len() - share_of(mine.len(), options.target_share);
+        mine[..first].iter().for_each(|&row| labels[row] = input);
+        mine[first..].iter().for_each(|&row| labels[row] = targets);
+    }
 }
 
 /// Rows are dealt like cards, so that folds differ by one row at most.
 fn by_rows(rows: &Interactions, options: &SplitOptions) -> Vec<Vec<SplitPart>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     shuffle(&mut order, options.seed);
-    let fold = |n: usize| {
+    let mut folds = Vec::with_capacity(options.folds());
+    for n in 0..options.folds() {
         let mut labels = vec![SplitPart::Train; rows.len()];
-        order
-            .iter()
-            .skip(n)
-            .step_by(options.folds())
-            .for_each(|&row| labels[row] = SplitPart::Test);
-        labels
-    };
-    (0..options.folds()).map(fold).collect()
+        for &row in order.iter().skip(n).step_by(options.folds()) {
+            labels[row] = SplitPart::Test;
+        }
+        folds.push(labels);
+    }
+    folds
 }
 
 #[cfg(test)]

@@ -380,8 +380,9 @@ impl Search<'_> {
         let (items, _) = records(&train.items, self.file);
         let value = match config.train(train, &items, &self.options, "") {
             Ok(part) => {
-                let has_test = |user: &u32| !test.items_of(*user as usize).is_empty();
-                let users: Vec<u32> = (0..test.users.len() as u32).filter(has_test).collect();
+                let users: Vec<u32> = (0..test.users.len() as u32)
+                    .filter(|&user| !test.items_of(user as usize).is_empty())
+                    .collect();
                 let lists = lists(&part, train, &users, self.options.weight);
                 let metrics = evaluate_lists(&self.rungs[rung], &users, &lists, CUTOFF);
                 self.args.objective.of(&metrics)

@@ -54,9 +54,14 @@ impl MeasuredRows<'_> {
         &self.values[row as usize * self.rank..][..self.rank]
     }
 
+    /// The length of a row.
+    fn norm(&self, row: u32) -> f64 {
+        self.norms[row as usize]
+    }
+
     /// What a row is multiplied by to get its direction; 0 for a row of zeros, which has none.
     fn to_direction(&self, row: u32) -> f64 {
-        match self.norms[row as usize] {
+        match self.norm(row) {
             0.0 => 0.0,
             norm => 1.0 / norm,
         }
@@ -84,8 +89,7 @@ impl MeasuredRows<'_> {
         }
         members.retain(|rows| !rows.is_empty());
         members.par_iter_mut().for_each(|rows| {
-            let norm = |row: u32| self.norms[row as usize];
-            rows.sort_by(|&a, &b| norm(b).total_cmp(&norm(a)).then(a.cmp(&b)));
+            rows.sort_by(|&a, &b| self.norm(b).total_cmp(&self.norm(a)).then(a.cmp(&b)));
         });
         members
     }
@@ -213,10 +217,10 @@ impl MeasuredRows<'_> {
 
     /// The scale of a block, and its share of the mean: the mean length of its rows in that scale.
     fn units(&self, rows: &[u32]) -> (f32, f32) {
-        let norm = |&row: &u32| self.norms[row as usize];
-        let longest = rows.iter().map(norm).fold(0.0, f64::max);
+        let longest = rows.iter().map(|&row| self.norm(row)).fold(0.0, f64::max);
         let scale = if longest > 0.0 { longest as f32 } else { 1.0 };
-        let share = rows.iter().map(norm).sum::<f64>() / rows.len() as f64 / f64::from(scale);
+        let sum = rows.iter().map(|&row| self.norm(row)).sum::<f64>();
+        let share = sum / rows.len() as f64 / f64::from(scale);
         (scale, share as f32)
     }
 
@@ -262,11 +266,10 @@ impl MeasuredRows<'_> {
             }
             worst = worst.max(dot_f64(&remainder, &remainder));
         }
-        let norm = |row: &u32| self.norms[*row as usize];
         Block {
             scale,
-            longest: up(rows.first().map_or(0.0, norm)),
-            shortest: (rows.last().map_or(0.0, norm) as f32).next_down().max(0.0),
+            longest: up(rows.first().map_or(0.0, |&row| self.norm(row))),
+            shortest: (rows.last().map_or(0.0, |&row| self.norm(row)) as f32).next_down().max(0.0),
             centre: share,
             error: up(worst.sqrt()),
         }
