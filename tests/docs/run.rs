@@ -30,6 +30,8 @@ pub(crate) struct Clone {
     addresses: Vec<(String, String)>,
     /// Process groups of the blocks so far: what they left running is in them.
     groups: Vec<u32>,
+    /// Servers that blocks left running.
+    servers: Vec<Child>,
     /// Scripts that were started.
     started: usize,
     /// The block before began a server.
@@ -41,7 +43,14 @@ impl Clone {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let at = |port: u16| format!("127.0.0.1:{port}");
         let addresses = PRINTED_PORTS.map(|port| (at(port), at(free_port()))).into();
-        let clone = Self { dir, addresses, groups: Vec::new(), started: 0, serves: false };
+        let clone = Self {
+            dir,
+            addresses,
+            groups: Vec::new(),
+            servers: Vec::new(),
+            started: 0,
+            serves: false,
+        };
         let (root, into) = (PathBuf::from(ROOT), clone.dir.path());
         fs::create_dir_all(into.join("target/release")).expect("a directory");
         symlink(MARQUEE, into.join("target/release/marquee")).expect("a link to the binary");
@@ -77,7 +86,8 @@ impl Clone {
         if script.starts_with("marquee serve") {
             let listen = &self.addresses[0].1;
             let to = format!("marquee serve --standalone --listen {listen}");
-            self.start(&script.replace("marquee serve --standalone", &to));
+            let server = self.start(&script.replace("marquee serve --standalone", &to));
+            self.servers.push(server);
             self.serves = true;
             return Ok(String::new());
         }
@@ -158,6 +168,9 @@ impl Drop for Clone {
         for group in &self.groups {
             // It has usually ended; then there is nothing to end.
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).output();
+        }
+        for server in &mut self.servers {
+            let _ = server.wait();
         }
     }
 }

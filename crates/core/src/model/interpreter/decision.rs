@@ -58,7 +58,7 @@ pub struct Filling<'p> {
 }
 
 /// How a request is answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Decision<'p> {
     /// For each leaf, in their order.
     pub plans: Vec<LeafPlan<'p>>,
@@ -254,16 +254,4 @@ fn profile_of<'p, R: KnownRows>(
     model: &Model<'p, R>,
 ) -> Option<MatrixSearch<'p>> {
     profile_search(model.profile?, request.terms, &model.rows)
-}
-
-impl Default for Decision<'_> {
-    fn default() -> Self {
-        Self {
-            plans: Vec::new(),
-            bases: Vec::new(),
-            seen: BTreeMap::new(),
-            fallback: None,
-            filling: None,
-        }
-    }
 }
