@@ -256,9 +256,6 @@ fn doc_comments(file: &SourceFile) -> Vec<(usize, String)> {
     comments
 }
 
-/// Doc comments of one or two words that are still to be written; the number may only fall.
-const THIN_DOC_COMMENTS: usize = 18;
-
 #[test]
 fn doc_comments_say_something() {
     let mut problems = Vec::new();
@@ -271,9 +268,6 @@ fn doc_comments_say_something() {
                 problems.push(format!("{}:{number}: {comment:?}", file.path));
             }
         }
-    }
-    if problems.len() <= THIN_DOC_COMMENTS {
-        return;
     }
     expect_none(&problems, "a doc comment says what the thing is or does, with unit and shape");
 }

@@ -26,17 +26,17 @@ pub enum RouterError {
         "ensemble {ensemble:?} cannot be executed: the plan of epoch {epoch} left it undecided"
     )]
     Undecided {
-        /// The ensemble.
+        /// The ensemble's name.
         ensemble: String,
-        /// The plan's.
+        /// The epoch of the plan.
         epoch: u64,
     },
     /// An item that no live version of the surface has.
     #[error("item_id {item_id:?} is in no live model of surface {surface:?}")]
     UnknownItem {
-        /// The item.
+        /// The id of the item.
         item_id: String,
-        /// The surface.
+        /// The surface's name.
         surface: String,
     },
     /// Nothing on the surface compares items.
@@ -45,7 +45,7 @@ pub enum RouterError {
          matrix factorisation"
     )]
     NoItemVectors {
-        /// The surface.
+        /// The surface's name.
         surface: String,
     },
     /// Nothing on the surface knows words.
@@ -54,23 +54,23 @@ pub enum RouterError {
          hybrid with content, trained with --items"
     )]
     NoTexts {
-        /// The surface.
+        /// The surface's name.
         surface: String,
     },
     /// The only shard that could have said what the item is like did not answer.
     #[error("the shard that holds item {item_id:?} did not answer ({shard}): try again")]
     ItemShardUnavailable {
-        /// The item.
+        /// The id of the item.
         item_id: String,
-        /// Its shard.
+        /// The item's shard, as `model@version/shard`.
         shard: String,
     },
     /// No shard answered.
     #[error("no shard of surface {surface:?} answered; missing: {missing}")]
     NothingAnswered {
-        /// The surface.
+        /// The surface's name.
         surface: String,
-        /// The shards.
+        /// The shards that did not answer, by name.
         missing: String,
         /// Why, where all had the same reason.
         why: NoAnswerCause,
@@ -86,7 +86,7 @@ pub enum RouterError {
         total: usize,
         /// What the caller wants.
         min_coverage: f64,
-        /// The shards that did not.
+        /// The shards that did not answer, by name.
         missing: String,
     },
     /// A shard found a call wrong that was made of a checked request.
@@ -138,9 +138,9 @@ pub enum RouterError {
          batch, a smaller count, or no explanations"
     )]
     TooLarge {
-        /// How large it is.
+        /// How many bytes it has.
         bytes: usize,
-        /// How large it may be.
+        /// How many bytes it may have.
         max: usize,
     },
     /// One request of a batch.

@@ -136,7 +136,7 @@ impl Router {
         self.service.clone()
     }
 
-    /// Whether some surface is live and every shard that it sends traffic to is believed reachable;
+    /// Whether some surface is live and every shard that it sends traffic to has a reachable replica, as far as is known;
     /// false from the beginning of a shutdown.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()

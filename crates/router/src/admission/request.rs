@@ -18,7 +18,7 @@ pub(crate) struct RankingRequest {
     pub(crate) surface: String,
     /// At most this many items.
     pub(crate) count: usize,
-    /// Only these items, if given, each once.
+    /// The items to rank, each once: no others are listed, and they are not diversified. None: any items.
     pub(crate) only: Option<Arc<[String]>>,
     pub(crate) filter: Filter,
     /// Items that the user had lately, newest last; the item itself for similar items.
@@ -40,7 +40,8 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Its id, which decides which side of a rollout serves it.
+    /// The user's or the item's id, or the text itself: it decides which arm of a trial serves the request, and
+    /// shards know users and items by it.
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::User(id) | Self::Item(id) | Self::Text(id) => id,

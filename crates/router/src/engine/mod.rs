@@ -51,8 +51,8 @@ pub(crate) struct Engine {
     hedging: Mutex<HedgeBudget>,
     /// What mirrored requests may hedge: they take nothing from callers.
     mirror_hedging: Mutex<HedgeBudget>,
-    /// Turns the choice of replicas from request to request.
-    turns: AtomicU64,
+    /// Rotates the choice between equal replicas from batch to batch.
+    replica_rotation: AtomicU64,
     /// The epoch under which a shard first lacked something, and when.
     lagging: Mutex<Option<(u64, Instant)>>,
     /// Making lists of what nodes answered, and answers of lists.
@@ -72,7 +72,7 @@ impl Engine {
             rows,
             hedging: Mutex::default(),
             mirror_hedging: Mutex::default(),
-            turns: AtomicU64::new(0),
+            replica_rotation: AtomicU64::new(0),
             lagging: Mutex::default(),
             merging: TimeSpent::default(),
         }
@@ -87,7 +87,7 @@ impl Engine {
     ///
     /// # Errors
     /// What keeps all from an answer, or [`RouterError::InBatch`] for the first that has none.
-    pub(crate) async fn answer(
+    pub(crate) async fn answer_batch(
         &self,
         requests: &[RankingRequest],
         deadline: Instant,
@@ -188,8 +188,9 @@ impl Engine {
             Some(route) => vec![route],
         };
         let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
-        let salt = self.turns.fetch_add(1, Ordering::Relaxed);
-        let mut shards = ShardMap::new(plan, &versions, &self.nodes, salt);
+        let rotation = self.replica_rotation.fetch_add(1, Ordering::Relaxed);
+        let mut shards = ShardMap::new(plan, &versions, &self.nodes, rotation);
+        shards.is_mirrored = is_mirrored;
         shards.targets.records_health = !is_mirrored;
         let planned = for_each(requests.iter().zip(routes), |(request, route)| {
             PlannedRequest::new(request, route, &shards)

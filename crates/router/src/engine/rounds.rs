@@ -54,7 +54,7 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Vec<LookedUpRequest<'a>>, RouterError> {
         // Mirrored requests look rows up on both sides: one of them has just answered the same user.
-        let cache = shards.targets.records_health.then_some(&*self.rows);
+        let cache = (!shards.is_mirrored).then_some(&*self.rows);
         let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: false };
         let mut wanted = Vec::with_capacity(planned.len());
         let mut keys = Vec::with_capacity(planned.len());
@@ -207,8 +207,7 @@ impl Engine {
                 self.search_once(&mut open, &mut waves, shards, deadline).await?;
             }
         }
-        let done = fused.into_iter().map(|request| request.expect("no request is open any more"));
-        Ok(done.collect())
+        Ok(fused.into_iter().map(|request| request.expect("no request is open any more")).collect())
     }
 
     /// Looks up the rows that chained leaves sum; takes out the queries of leaves that know none of their items.
@@ -453,8 +452,7 @@ impl Engine {
         }
         // All rounds of a request take their part of one assignment, so few nodes are asked altogether.
         let first = shards.assign().restricted(&asked);
-        let is_mirrored = !shards.targets.records_health;
-        let hedging = if is_mirrored { &self.mirror_hedging } else { &self.hedging };
+        let hedging = if shards.is_mirrored { &self.mirror_hedging } else { &self.hedging };
         drive(round, &shards.targets, hedging, &first, limit)
             .await
             .map_err(|status| RouterError::Refused(status.message().to_owned()))

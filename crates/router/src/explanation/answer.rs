@@ -174,10 +174,9 @@ fn named(
 
 /// Why no shard answered, where all had the same reason.
 fn common_cause(unavailable: &BTreeMap<usize, Failure>) -> NoAnswerCause {
-    let all = |wanted| unavailable.values().all(|failure| *failure == wanted);
-    if all(Failure::Timeout) {
+    if unavailable.values().all(|failure| *failure == Failure::Timeout) {
         NoAnswerCause::Timeout
-    } else if all(Failure::Overloaded) {
+    } else if unavailable.values().all(|failure| *failure == Failure::Overloaded) {
         NoAnswerCause::Overload
     } else {
         NoAnswerCause::Unavailable

@@ -70,7 +70,7 @@ enum CallState {
     Running,
     /// Still under way, but no answer is expected any more.
     Overdue,
-    Over,
+    Ended,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -112,14 +112,14 @@ impl<'a> FanOut<'a> {
 
     /// Whether there is nothing to wait for.
     pub(crate) fn is_over(&self) -> bool {
-        self.calls.iter().all(|call| call.state == CallState::Over)
+        self.calls.iter().all(|call| call.state == CallState::Ended)
             || self.shards.iter().all(|shard| shard.answered || !shard.wanted)
     }
 
     /// Whether the call is under way and something of it is still wanted.
     pub(crate) fn is_awaited(&self, number: usize) -> bool {
         let call = &self.calls[number];
-        call.state != CallState::Over && call.shards.iter().any(|&p| !self.shards[p].answered)
+        call.state != CallState::Ended && call.shards.iter().any(|&p| !self.shards[p].answered)
     }
 
     /// The shards without an answer, ascending, and how they failed last. Those that no node was
@@ -143,7 +143,7 @@ impl<'a> FanOut<'a> {
 
     /// A call was answered.
     pub(crate) fn answered(&mut self, number: usize) {
-        self.calls[number].state = CallState::Over;
+        self.calls[number].state = CallState::Ended;
         for &shard in &self.calls[number].shards {
             self.shards[shard].answered = true;
         }
@@ -151,7 +151,7 @@ impl<'a> FanOut<'a> {
 
     /// A call failed: the calls to make instead.
     pub(crate) fn failed(&mut self, number: usize, failure: Failure) -> Vec<usize> {
-        self.calls[number].state = CallState::Over;
+        self.calls[number].state = CallState::Ended;
         let ShardCall { node, shards, .. } = self.calls[number].clone();
         for &shard in &shards {
             self.shards[shard].failure = Some(failure);
@@ -216,7 +216,7 @@ impl<'a> FanOut<'a> {
             let under_way = match call.state {
                 CallState::Running => true,
                 CallState::Overdue => worst == CallState::Overdue,
-                CallState::Over => false,
+                CallState::Ended => false,
             };
             under_way && call.shards.contains(&shard)
         })
@@ -332,7 +332,7 @@ mod tests {
             let mut args = command.consume_args();
             let words: Vec<&str> = std::iter::from_fn(|| args.next_pos()).collect();
             let mut key = |name| args.take_key(name).map_or(Ok(0), str::parse);
-            let (salt, hedges) = (key("salt")?, key("hedges")?);
+            let (rotation, hedges) = (key("salt")?, key("hedges")?);
             args.reject_next()?;
             match command.name.as_str() {
                 "nodes" => {
@@ -348,7 +348,7 @@ mod tests {
                 }
                 "start" => {
                     self.hedges = hedges as usize;
-                    let replicas = Replicas { salt, ..std::mem::take(&mut self.building) };
+                    let replicas = Replicas { rotation, ..std::mem::take(&mut self.building) };
                     // A script is short and a test process too.
                     let replicas: &'static Replicas = Box::leak(Box::new(replicas));
                     let all: Vec<usize> = (0..replicas.shards.len()).collect();

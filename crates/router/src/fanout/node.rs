@@ -103,7 +103,7 @@ impl NodeHandle {
         }
     }
 
-    /// Whether it is believed to answer; true until it was tried.
+    /// Whether it answered when it was last tried; true until it was.
     pub(crate) fn is_reachable(&self) -> bool {
         !self.health().breaker.is_open()
     }

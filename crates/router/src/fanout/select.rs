@@ -1,7 +1,7 @@
 //! Which replica of each shard to ask, so that few nodes are asked and all get their share.
 //!
 //! A greedy set cover: again and again the node that has most of what is still wanted, ties turned
-//! by a salt that differs from request to request. Then what several of the chosen nodes have is
+//! by a rotation that differs from request to request. Then what several of the chosen nodes have is
 //! dealt out evenly among them. A shard is only ever asked of its best-standing replicas, so a node
 //! of doubtful health is not chosen because it would save a call.
 //!
@@ -28,8 +28,8 @@ pub(crate) struct Replicas {
     pub(crate) shards: Vec<Vec<(usize, Standing)>>,
     /// The node of this very process, preferred among equals since asking it costs no network.
     pub(crate) local: Option<usize>,
-    /// Turns ties.
-    pub(crate) salt: u64,
+    /// Decides between equal nodes; differs from request to request.
+    pub(crate) rotation: u64,
 }
 
 /// Which node to ask for each shard.
@@ -104,7 +104,7 @@ fn cover(options: &[(usize, Vec<usize>)], replicas: &Replicas) -> Vec<usize> {
         open.iter().copied().flatten().for_each(|&node| counts[node] += 1);
         let best = (0..nodes)
             .max_by_key(|&node| {
-                (counts[node], replicas.local == Some(node), turn(replicas.salt, node), node)
+                (counts[node], replicas.local == Some(node), turn(replicas.rotation, node), node)
             })
             .expect("an open shard has a node");
         open.retain(|nodes| !nodes.contains(&best));
@@ -138,8 +138,8 @@ fn deal(mut options: Vec<(usize, Vec<usize>)>, chosen: &[usize]) -> Vec<(usize, 
 }
 
 /// A number that looks random and is the same for the same arguments (the finaliser of SplitMix64).
-fn turn(salt: u64, node: usize) -> u64 {
-    let mut z = salt.wrapping_add((node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+fn turn(rotation: u64, node: usize) -> u64 {
+    let mut z = rotation.wrapping_add((node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -150,9 +150,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sound(shards: &[&[usize]], salt: u64) -> Replicas {
+    fn sound(shards: &[&[usize]], rotation: u64) -> Replicas {
         let holders = |nodes: &&[usize]| nodes.iter().map(|&n| (n, Standing::Sound)).collect();
-        Replicas { shards: shards.iter().map(holders).collect(), local: None, salt }
+        Replicas { shards: shards.iter().map(holders).collect(), local: None, rotation }
     }
 
     fn all(replicas: &Replicas) -> Assignment {
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn the_salt_spreads_the_load_and_the_local_node_is_preferred() {
+    fn rotation_spreads_the_load_and_the_local_node_is_preferred() {
         let mut counts = [0; 3];
-        for salt in 0..3_000 {
-            counts[all(&sound(&[&[0, 1, 2]], salt)).calls[0].0] += 1;
+        for rotation in 0..3_000 {
+            counts[all(&sound(&[&[0, 1, 2]], rotation)).calls[0].0] += 1;
         }
         assert!(counts.iter().all(|&count| (900..1_100).contains(&count)), "{counts:?}");
-        for salt in 0..100 {
-            let replicas = Replicas { local: Some(2), ..sound(&[&[0, 1, 2]], salt) };
+        for rotation in 0..100 {
+            let replicas = Replicas { local: Some(2), ..sound(&[&[0, 1, 2]], rotation) };
             assert_eq!(all(&replicas).calls[0].0, 2);
         }
     }
@@ -206,12 +206,12 @@ mod tests {
         fn every_piece_goes_once_to_a_best_holder_or_is_named(
             shards in prop::collection::vec(
                 prop::collection::btree_map(0usize..8, standing(), 0..4), 1..20),
-            salt in any::<u64>(), banned in 0usize..8,
+            rotation in any::<u64>(), banned in 0usize..8,
         ) {
             let replicas = Replicas {
                 shards: shards.iter().map(|p| p.clone().into_iter().collect()).collect(),
                 local: None,
-                salt,
+                rotation,
             };
             let wanted: Vec<usize> = (0..shards.len()).collect();
             let assignment = assign(&replicas, &wanted, Standing::Unreported, &|_, node| node == banned);

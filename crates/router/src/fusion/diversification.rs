@@ -30,11 +30,11 @@ impl<'a> FusedRequest<'a> {
             .iter()
             .map(|leaf| (leaf.version, shards.version(leaf.version).recipe.item_vectors()))
             .collect();
-        let row = |Compared { version, vectors, tags }| RowSource {
-            tags,
-            ..RowSource::dense(version, Entity::Item, vectors)
-        };
-        compared(diversity, &leaves).into_iter().map(row).collect()
+        let mut rows = Vec::new();
+        for Compared { version, vectors, tags } in compared(diversity, &leaves) {
+            rows.push(RowSource { tags, ..RowSource::dense(version, Entity::Item, vectors) });
+        }
+        rows
     }
 
     /// Diversifies the list, if it is to be, given what was found of each candidate: `found` has for each, in
@@ -66,7 +66,7 @@ impl<'a> FusedRequest<'a> {
 /// What of a version's items is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Compared<'a> {
-    /// Its number.
+    /// The version's number: in the shard map, or among the models of an evaluated ensemble.
     pub(super) version: usize,
     /// The dense matrix of vectors; empty for none.
     pub(super) vectors: &'a str,

@@ -41,9 +41,9 @@ pub trait OfflineLeaves {
         scope: LeafScope<'_>,
     ) -> Option<Vec<Candidate>>;
 
-    /// So many items to fill up a list that row-sums made too short, as the interpreter decides it; none where no
-    /// leaf sums rows for the user.
-    fn popular(&mut self, count: usize) -> Option<Vec<Candidate>>;
+    /// Up to `count` items of the profile and as many popular ones, to fill up a list that row-sums made too short;
+    /// none where no leaf sums rows for the user.
+    fn fillers(&mut self, count: usize) -> Option<Vec<Candidate>>;
 
     /// The number of its model among the ensemble's, in the order of their names, and the matrix that has the
     /// vectors of that model's items.
@@ -92,16 +92,16 @@ impl OfflineEnsemble {
                 Step::Done(list) => break list,
                 Step::Search(queries) => {
                     for query in queries {
-                        let list = answer(&query, leaves);
+                        let list = list_of_leaf(&query, leaves);
                         states[query.leaf] = list.map_or(LeafState::Absent, LeafState::Answered);
                     }
                 }
             }
         };
         if list.len() < count
-            && let Some(popular) = leaves.popular(count + list.len())
+            && let Some(fillers) = leaves.fillers(count + list.len())
         {
-            fill_up(&mut list, popular, count);
+            fill_up(&mut list, fillers, count);
         }
         match diversity {
             Some(diversity) => {
@@ -137,7 +137,8 @@ impl OfflineEnsemble {
     }
 }
 
-fn answer(query: &LeafQuery, leaves: &mut dyn OfflineLeaves) -> Option<Vec<Candidate>> {
+/// The list that a leaf query asks for; none where the leaf has none.
+fn list_of_leaf(query: &LeafQuery, leaves: &mut dyn OfflineLeaves) -> Option<Vec<Candidate>> {
     let LeafQuery { leaf, scope, items } = query;
     let leaf_scope = LeafScope { count: scope.count, only: scope.only.as_deref() };
     let Some(items) = items else { return leaves.list(*leaf, leaf_scope) };

@@ -21,12 +21,14 @@ pub(crate) struct ShardMap<'p> {
     versions: Vec<Version<'p>>,
     /// The nodes that hold the shards, and how to call them.
     pub(crate) targets: CallTargets,
+    /// Whether the request is answered for comparison only.
+    pub(crate) is_mirrored: bool,
     is_outdated: bool,
 }
 
 /// One version of the request's routes.
 pub(crate) struct Version<'p> {
-    /// Its name.
+    /// The model's name and the version's number.
     pub(crate) name: &'p ModelVersion,
     /// The digest of its bundle's manifest.
     pub(crate) digest: &'p str,
@@ -39,21 +41,22 @@ pub(crate) struct Version<'p> {
 }
 
 impl<'p> ShardMap<'p> {
-    /// Lays out the versions that the plan knows of these.
+    /// Numbers the versions of `wanted` that the plan knows; `rotation` decides between equal replicas.
     pub(crate) fn new(
         plan: &'p Plan,
         wanted: &BTreeSet<ModelVersion>,
         nodes: &Nodes,
-        salt: u64,
+        rotation: u64,
     ) -> Self {
         let mut layout = Self {
             epoch: plan.epoch,
             versions: Vec::new(),
             targets: CallTargets {
                 nodes: Vec::new(),
-                replicas: Replicas { shards: Vec::new(), local: None, salt },
+                replicas: Replicas { shards: Vec::new(), local: None, rotation },
                 records_health: true,
             },
+            is_mirrored: false,
             is_outdated: false,
         };
         let mut numbers = BTreeMap::new();

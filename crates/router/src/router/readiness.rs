@@ -1,7 +1,7 @@
 //! Whether this router can answer: follows the plan, and tries nodes that did not answer lately.
 //!
 //! Ready means that some surface is live and that every shard of the versions it sends traffic to has
-//! a replica believed reachable. Nodes are believed reachable until they were tried; they are tried
+//! a reachable replica. Nodes count as reachable until they were tried; they are tried
 //! with an empty Lookup, which costs nothing, and opens connections before the first caller needs
 //! them. So a dead node is known as dead before a caller waits for it, and as alive again soon after
 //! it is.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(crate) struct Scope {
     /// At most this many items.
     pub(crate) count: usize,
-    /// Only these items, if given.
+    /// The items to score: no others are listed. None: any items.
     pub(crate) only: Option<Arc<[String]>>,
 }
 

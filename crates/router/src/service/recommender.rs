@@ -10,7 +10,7 @@ use crate::error::RouterError;
 use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
-use crate::telemetry::{Counts, ObservedCall, Observer, name_answer};
+use crate::telemetry::{AnswerScope, ObservedCall, Observer, name_answer};
 use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::time_spent::TimeSpent;
@@ -80,20 +80,21 @@ impl RouterService {
         self.shared.events.feedback()
     }
 
-    async fn answer(
+    /// Admits requests, has them answered, names the answers and tells telemetry of them.
+    async fn admit_and_answer(
         &self,
         rankings: &[RankingRequest],
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
         let place = self.shared.admission.admit(rankings.len())?;
         let began = Instant::now();
-        let (plan, mut result) = self.shared.engine.answer(rankings, deadline).await;
+        let (plan, mut result) = self.shared.engine.answer_batch(rankings, deadline).await;
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
             // What comes of a list of given or of similar items says nothing of an arm's recommendations.
-            let counts = ranking.is_recommendation().then(|| Counts::of(&answer.route));
-            answer.recommendation_id = self.recommendation_id(counts);
+            let scope = ranking.is_recommendation().then(|| AnswerScope::of(&answer.route));
+            answer.recommendation_id = self.recommendation_id(scope);
         }
         let call =
             ObservedCall { requests: rankings, plan: &plan, result: &result, began, took, time };
@@ -106,10 +107,11 @@ impl RouterService {
         ranking: RankingRequest,
         deadline: Instant,
     ) -> Result<RankingAnswer, RouterError> {
-        let answers = self.answer(&[ranking], deadline).await.map_err(|error| match error {
-            RouterError::InBatch { source, .. } => *source,
-            of_all => of_all,
-        })?;
+        let answers =
+            self.admit_and_answer(&[ranking], deadline).await.map_err(|error| match error {
+                RouterError::InBatch { source, .. } => *source,
+                of_all => of_all,
+            })?;
         Ok(answers.into_iter().next().expect("one request has one answer"))
     }
 
@@ -122,9 +124,9 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self, counts: Option<Counts<'_>>) -> String {
+    fn recommendation_id(&self, scope: Option<AnswerScope<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        name_answer(&self.shared.id_prefix, number, counts)
+        name_answer(&self.shared.id_prefix, number, scope)
     }
 }
 
@@ -157,7 +159,7 @@ impl RecommenderService for RouterService {
             requests.into_iter().map(RankingRequest::from).collect();
         let events = &self.shared.events;
         rankings.iter_mut().for_each(|ranking| events.add_recent(ranking));
-        let answers = self.answer(&rankings, deadline).await?;
+        let answers = self.admit_and_answer(&rankings, deadline).await?;
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
         for (ranking, response) in rankings.iter().zip(&batch.responses) {

@@ -108,11 +108,10 @@ impl Callers {
         if self.known.len() <= MAX_CALLERS {
             return;
         }
-        let rank = |caller: &Caller| (caller.often_until.max(caller.regular_until), caller.last);
-        let mut ranks: Vec<(u64, u64)> = self.known.values().map(rank).collect();
+        let mut ranks: Vec<(u64, u64)> = self.known.values().map(Caller::rank).collect();
         let from = ranks.len() - MAX_CALLERS / 2;
         let (_, &mut least, _) = ranks.select_nth_unstable(from);
-        self.known.retain(|_, caller| rank(caller) >= least);
+        self.known.retain(|_, caller| caller.rank() >= least);
         // Only callers that are alike to the microsecond can still be too many.
         if self.known.len() > MAX_CALLERS {
             self.known.clear();
@@ -121,6 +120,11 @@ impl Callers {
 }
 
 impl Caller {
+    /// Callers of a lower rank are forgotten first: those that are not left out, and of these the longest quiet.
+    fn rank(&self) -> (u64, u64) {
+        (self.often_until.max(self.regular_until), self.last)
+    }
+
     /// Records one more request; whether the last ones came by a clock.
     fn record(&mut self, at: u64) -> bool {
         let gap = at.saturating_sub(self.last) as f64;
@@ -207,9 +211,10 @@ mod tests {
                 let mut rng = fastrand::Rng::with_seed(others);
                 let mut requests: Vec<(u64, u64)> =
                     (0..others).map(|user| (user, user * 1_000)).collect();
-                let crawls = match is_regular {
-                    true => (0..100).map(|n| n * SECOND / 50).collect(),
-                    false => at_random(&mut rng, 50.0, 0),
+                let crawls = if is_regular {
+                    (0..100).map(|n| n * SECOND / 50).collect()
+                } else {
+                    at_random(&mut rng, 50.0, 0)
                 };
                 requests.extend(crawls.into_iter().map(|at| (999, at)));
                 let mut callers = Callers::default();
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_by_a_clock_is_found_however_slow() {
+    fn requests_by_a_clock_are_found_however_slow() {
         let mut rng = fastrand::Rng::with_seed(3);
         let mut callers = Callers::default();
         let mut found_at = None;
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn where_everybody_does_it_it_is_ordinary() {
+    fn what_all_users_do_is_ordinary() {
         // Pages of forty shelves, with a request for each.
         let shelves: Vec<(u64, u64)> = (0..30)
             .flat_map(|user| (0..60).map(move |n| (user, user * 50_000 + n * 700)))

@@ -2,7 +2,7 @@
 //!
 //! An answer costs one lock, held for a push. All is bounded; what has no room is counted.
 
-use super::observation::{Counts, Observation, Side, SubjectHash, WindowKey};
+use super::observation::{AnswerScope, ArmAnswer, Observation, SubjectHash, WindowKey};
 use super::rewards::{Reward, RewardEvent, may_say_what_it_is_of};
 use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
 use marquee_core::plan::Trial;
@@ -49,7 +49,7 @@ pub(crate) struct Tally {
 pub(crate) struct Pair {
     pub(crate) subject: SubjectHash,
     /// The baseline's answer and the candidate's.
-    pub(crate) sides: [Side; 2],
+    pub(crate) answers: [ArmAnswer; 2],
     /// What the two lists have in common, and the same with weight on the first ranks; none if there are
     /// not two lists.
     pub(crate) in_common: Option<(f64, f64)>,
@@ -57,18 +57,18 @@ pub(crate) struct Pair {
 
 impl Batch {
     /// The number of the tally of what is counted; none if there are too many.
-    fn tally(&mut self, counts: Counts<'_>) -> Option<usize> {
-        let known = self.tallies.iter().position(|tally| tally.key.is_of(counts));
+    fn tally(&mut self, scope: AnswerScope<'_>) -> Option<usize> {
+        let known = self.tallies.iter().position(|tally| tally.key.is_of(scope));
         if known.is_some() {
             return known;
         }
         let of_surfaces = self.tallies.iter().filter(|tally| tally.key.is_of_surface()).count();
-        let has_room = matches!(counts, Counts::Trial(_)) || of_surfaces < MAX_SURFACES;
+        let has_room = matches!(scope, AnswerScope::Trial(_)) || of_surfaces < MAX_SURFACES;
         if self.tallies.len() >= MAX_KEYS || !has_room {
             return None;
         }
         self.tallies.push(Tally {
-            key: WindowKey::of(counts),
+            key: WindowKey::of(scope),
             skipped: 0,
             dropped: 0,
             first: None,
@@ -78,8 +78,12 @@ impl Batch {
     }
 
     /// One more answer.
-    pub(crate) fn observe<'a>(&mut self, counts: impl Into<Counts<'a>>, observation: Observation) {
-        let Some(number) = self.tally(counts.into()) else { return };
+    pub(crate) fn observe<'a>(
+        &mut self,
+        scope: impl Into<AnswerScope<'a>>,
+        observation: Observation,
+    ) {
+        let Some(number) = self.tally(scope.into()) else { return };
         if self.answers.len() < MAX_OBSERVATIONS {
             self.answers.push((number, observation));
         } else {

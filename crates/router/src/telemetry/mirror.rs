@@ -4,11 +4,11 @@
 //! finds the user's rows in the caches, and the side that served had hedges and the caller's place, so that
 //! the answer which the caller got is no fair match for one made afterwards.
 //!
-//! What is mirrored has a budget of its own, yields to callers, and teaches the router nothing of its nodes:
-//! a candidate whose searches hang must not make nodes look dead that answer the baseline well.
+//! What is mirrored has a budget of its own, yields to callers, and changes nothing that the router knows of its
+//! nodes: a candidate whose searches hang must not make nodes look dead that answer the baseline well.
 
 use super::buffer::{Pair, RouterTelemetry};
-use super::observation::{AnswerOutcome, List, Side, SubjectHash};
+use super::observation::{AnswerOutcome, ArmAnswer, List, SubjectHash};
 use super::outcome::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
 use crate::admission::limit::Admission;
@@ -105,7 +105,7 @@ async fn answer_again(
         time,
         is_alone,
     } = request;
-    let mut sides: [Option<(Side, Vec<String>)>; 2] = [None, None];
+    let mut answers: [Option<(ArmAnswer, Vec<String>)>; 2] = [None, None];
     let [baseline, candidate] = routes;
     let mut in_order = [(0, baseline), (1, candidate)];
     in_order.rotate_left(first);
@@ -120,10 +120,10 @@ async fn answer_again(
             }
             None => (None, Vec::new()),
         };
-        sides[arm] = outcome.map(|outcome| (Side { latency_micros, outcome }, items));
+        answers[arm] = outcome.map(|outcome| (ArmAnswer { latency_micros, outcome }, items));
     }
     // The plan has moved on, or it is no arm's fault: there is nothing to compare.
-    let [Some((one, baseline)), Some((other, candidate))] = sides else {
+    let [Some((one, baseline)), Some((other, candidate))] = answers else {
         return telemetry.with(|batch| batch.skip(&trial));
     };
     let in_common = in_common(&one, &other);
@@ -136,18 +136,18 @@ async fn answer_again(
         candidate,
     });
     telemetry
-        .with(|batch| batch.pair(&trial, Pair { subject, sides: [one, other], in_common }, diff));
+        .with(|batch| batch.pair(&trial, Pair { subject, answers: [one, other], in_common }, diff));
 }
 
 /// What two lists have in common, by both measures; none if one side has no list.
-fn in_common(one: &Side, other: &Side) -> Option<(f64, f64)> {
+fn in_common(one: &ArmAnswer, other: &ArmAnswer) -> Option<(f64, f64)> {
     let (first, second) = (list_of(one)?, list_of(other)?);
     let (first, second) = (first.items(), second.items());
     Some((overlap(first, second), rank_biased_overlap(first, second)))
 }
 
-fn list_of(side: &Side) -> Option<&List> {
-    match &side.outcome {
+fn list_of(answer: &ArmAnswer) -> Option<&List> {
+    match &answer.outcome {
         AnswerOutcome::Answered { list, .. } => list.as_ref(),
         AnswerOutcome::Failed(_) => None,
     }

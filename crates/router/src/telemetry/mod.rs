@@ -51,7 +51,7 @@ pub use report::Report;
 pub use rewards::Reward;
 
 pub(crate) use mirror::Mirror;
-pub(crate) use observation::Counts;
+pub(crate) use observation::AnswerScope;
 pub(crate) use observer::{ObservedCall, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use rewards::name_answer;

@@ -7,16 +7,16 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 /// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.
 const MAX_SCORE: f64 = 1e6;
 
-/// What an answer counts for.
+/// The trial or the surface that an answer counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counts<'a> {
+pub(crate) enum AnswerScope<'a> {
     /// An arm of a trial.
     Trial(&'a Trial),
     /// What is live on a surface, without a trial.
     Surface(&'a str),
 }
 
-impl<'a> Counts<'a> {
+impl<'a> AnswerScope<'a> {
     pub(crate) fn of(route: &'a Route) -> Self {
         route.trial.as_ref().map_or(Self::Surface(&route.surface), Self::Trial)
     }
@@ -29,7 +29,7 @@ impl<'a> Counts<'a> {
     }
 }
 
-impl<'a> From<&'a Trial> for Counts<'a> {
+impl<'a> From<&'a Trial> for AnswerScope<'a> {
     fn from(trial: &'a Trial) -> Self {
         Self::Trial(trial)
     }
@@ -44,32 +44,33 @@ pub(crate) struct WindowKey {
 }
 
 impl WindowKey {
-    pub(crate) fn of(counts: Counts<'_>) -> Self {
-        match counts {
-            Counts::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
+    pub(crate) fn of(scope: AnswerScope<'_>) -> Self {
+        match scope {
+            AnswerScope::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
                 scope: Scope::Trial(id.clone()),
                 arms: *arms,
                 weight_basis_points: *weight_basis_points,
             },
-            Counts::Surface(surface) => {
+            AnswerScope::Surface(surface) => {
                 Self { scope: Scope::Surface(surface.into()), arms: 1, weight_basis_points: 0 }
             }
         }
     }
 
-    pub(crate) fn is_of(&self, counts: Counts<'_>) -> bool {
-        match (counts, &self.scope) {
-            (Counts::Trial(trial), Scope::Trial(id)) => {
+    pub(crate) fn is_of(&self, scope: AnswerScope<'_>) -> bool {
+        match (scope, &self.scope) {
+            (AnswerScope::Trial(trial), Scope::Trial(id)) => {
                 self.weight_basis_points == trial.weight_basis_points
                     && self.arms == trial.arms
                     && *id == trial.id
             }
-            (Counts::Surface(surface), Scope::Surface(name)) => surface == name,
-            (Counts::Trial(_), Scope::Surface(_)) | (Counts::Surface(_), Scope::Trial(_)) => false,
+            (AnswerScope::Surface(surface), Scope::Surface(name)) => surface == name,
+            (AnswerScope::Trial(_), Scope::Surface(_))
+            | (AnswerScope::Surface(_), Scope::Trial(_)) => false,
         }
     }
 
-    /// It is of a surface.
+    /// Whether it is of a surface and of no trial.
     pub(crate) fn is_of_surface(&self) -> bool {
         matches!(self.scope, Scope::Surface(_))
     }
@@ -80,7 +81,7 @@ impl WindowKey {
 pub(crate) struct SubjectHash {
     /// A hash that is the same on every router, and no id.
     pub(crate) hash: u64,
-    /// Not an item.
+    /// Whether it is a user and not an item.
     pub(crate) is_user: bool,
 }
 
@@ -102,17 +103,17 @@ impl SubjectHash {
 /// How one request was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
-    /// Of which arm.
+    /// The number of the arm that answered.
     pub(crate) arm: usize,
     pub(crate) subject: SubjectHash,
     /// When the request came, in µs of the router's own clock.
     pub(crate) at_micros: u64,
-    pub(crate) side: Side,
+    pub(crate) answer: ArmAnswer,
 }
 
 /// How one arm answered a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Side {
+pub(crate) struct ArmAnswer {
     /// None where others of a batch shared the time.
     pub(crate) latency_micros: Option<u64>,
     pub(crate) outcome: AnswerOutcome,
@@ -123,12 +124,12 @@ pub(crate) struct Side {
 pub(crate) enum AnswerOutcome {
     /// An error with this gRPC code that the arm is to blame for.
     Failed(u32),
-    /// An answer.
+    /// An answer, which may be partial or without items.
     Answered {
         is_empty: bool,
         is_partial: bool,
         is_fallback: bool,
-        /// Recommendations only.
+        /// The first items; none for answers that are no recommendations.
         list: Option<List>,
     },
 }

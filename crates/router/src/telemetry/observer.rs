@@ -2,7 +2,7 @@
 
 use super::buffer::RouterTelemetry;
 use super::mirror::{Mirror, MirroredRequest};
-use super::observation::{AnswerOutcome, Counts, Observation, Side, SubjectHash};
+use super::observation::{AnswerOutcome, AnswerScope, ArmAnswer, Observation, SubjectHash};
 use super::outcome::outcome_of;
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
@@ -38,7 +38,7 @@ impl Observer {
     }
 
     /// Notes what answers were like. `draw`: numbers in 0..10,000 that decide what is mirrored, and which
-    /// side comes first then.
+    /// arm answers first then.
     pub(crate) fn observe(&self, call: &ObservedCall<'_>, mut draw: impl FnMut() -> u32) {
         if !self.telemetry.is_on() {
             return;
@@ -47,12 +47,13 @@ impl Observer {
         match call.result {
             Ok(answers) => {
                 for (request, answer) in call.requests.iter().zip(answers) {
-                    let side = Side { latency_micros, outcome: outcome_of(request, answer) };
+                    let answered =
+                        ArmAnswer { latency_micros, outcome: outcome_of(request, answer) };
                     self.note(
                         call,
                         request,
                         &answer.route,
-                        side,
+                        answered,
                         &answer.recommendation_id,
                         &mut draw,
                     );
@@ -69,8 +70,9 @@ impl Observer {
                     let Ok(route) = call.plan.route(&request.surface, request.subject.id()) else {
                         continue;
                     };
-                    let side = Side { latency_micros, outcome: AnswerOutcome::Failed(code as u32) };
-                    self.note(call, request, &route, side, "", &mut draw);
+                    let answered =
+                        ArmAnswer { latency_micros, outcome: AnswerOutcome::Failed(code as u32) };
+                    self.note(call, request, &route, answered, "", &mut draw);
                 }
             }
         }
@@ -81,14 +83,14 @@ impl Observer {
         call: &ObservedCall<'_>,
         request: &RankingRequest,
         route: &Route,
-        side: Side,
+        answered: ArmAnswer,
         recommendation_id: &str,
         draw: &mut impl FnMut() -> u32,
     ) {
-        let (counts, subject) = (Counts::of(route), who_of(&request.subject));
+        let (scope, subject) = (AnswerScope::of(route), hash_of_subject(&request.subject));
         let at_micros = self.telemetry.micros(call.began);
-        let observation = Observation { arm: counts.arm(), subject, at_micros, side };
-        self.telemetry.with(|batch| batch.observe(counts, observation));
+        let observation = Observation { arm: scope.arm(), subject, at_micros, answer: answered };
+        self.telemetry.with(|batch| batch.observe(scope, observation));
         let Some(trial) = &route.trial else { return };
         let Some(routes) = mirrored_by(call.plan, request, route, trial.arm, draw()) else {
             return;
@@ -108,7 +110,7 @@ impl Observer {
 }
 
 /// The routes of both sides by which a request is answered again, if it is: with the chance that its rollout
-/// says. Requests that ended in an error are mirrored, too: else the side that served would look as if it never
+/// says. Requests that ended in an error are mirrored, too: else the arm that served would look as if it never
 /// failed.
 fn mirrored_by(
     plan: &Plan,
@@ -127,7 +129,7 @@ fn mirrored_by(
     Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 
-fn who_of(subject: &Subject) -> SubjectHash {
+fn hash_of_subject(subject: &Subject) -> SubjectHash {
     match subject {
         Subject::User(id) => SubjectHash::user(id),
         Subject::Item(id) | Subject::Text(id) => SubjectHash::item(id),

@@ -29,7 +29,7 @@ pub struct Report {
     pub scope: Scope,
     /// The share of the last arm; 0 for a surface.
     pub weight_basis_points: u32,
-    /// The measurements.
+    /// What was measured, arm by arm.
     pub window: Window,
 }
 

@@ -7,11 +7,11 @@
 //!
 //! What this router answered lately it remembers all the same ([`Answers`]): whose the answer was, and
 //! what came of it already, so that repeated clicks do not raise a mean. Ids of other routers are remembered from
-//! the first event on, and believed if the split puts the event's user on that arm.
+//! the first event on, and taken as the event's user's if the split puts the user on that arm.
 //!
 //! Deliberately missing: telling an event from its repetition. The log of events does that.
 
-use super::observation::Counts;
+use super::observation::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
 use marquee_core::plan::{Plan, Trial};
@@ -33,9 +33,9 @@ pub(crate) const MAX_ANSWERS: usize = 200_000;
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(1_800);
 /// Rewards of one kind that an answer can have: its first items, each once.
 pub(crate) const MAX_REWARDS: u8 = 10;
-/// Seconds that an answer can have been played: four hours, two films. Players that were not turned off
-/// say more.
-pub(crate) const MAX_PLAY_SECONDS: f64 = 4.0 * 3_600.0;
+/// Seconds of playing that count for one answer: four hours, two films. Players that were not turned off
+/// report more.
+pub(crate) const MAX_REWARDED_PLAY_SECONDS: f64 = 4.0 * 3_600.0;
 
 /// What may come of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,7 +58,7 @@ impl Reward {
             Self::Click => Some((Measure::Clicks, 1.0)),
             Self::Purchase => Some((Measure::Purchases, 1.0)),
             Self::Play { seconds } if seconds.is_finite() && seconds > 0.0 => {
-                Some((Measure::PlaySeconds, seconds.min(MAX_PLAY_SECONDS)))
+                Some((Measure::PlaySeconds, seconds.min(MAX_REWARDED_PLAY_SECONDS)))
             }
             Self::Play { .. } => None,
         }
@@ -73,12 +73,12 @@ pub(crate) struct RewardEvent {
     pub(crate) reward: Reward,
 }
 
-/// The id of an answer; see the module.
-pub(crate) fn name_answer(process: &str, number: u64, counts: Option<Counts<'_>>) -> String {
-    match counts {
+/// The id of an answer of this scope: see the top of this file.
+pub(crate) fn name_answer(process: &str, number: u64, scope: Option<AnswerScope<'_>>) -> String {
+    match scope {
         None => format!("{process}-{number:x}"),
-        Some(Counts::Surface(surface)) => format!("{process}-{number:x}@{surface}"),
-        Some(Counts::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
+        Some(AnswerScope::Surface(surface)) => format!("{process}-{number:x}@{surface}"),
+        Some(AnswerScope::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
             format!("{process}-{number:x}.{weight}.{arm}.{id}")
         }
     }
@@ -107,7 +107,7 @@ pub(crate) fn surface_of<'a>(recommendation_id: &'a str, plan: &Plan) -> Option<
 }
 
 /// The trial that an answer's id names, if it is one that the plan runs. Ids come back from anywhere, so
-/// nothing is believed: arm and share must be some that the trial has.
+/// they are checked: arm and share must be some that the trial has.
 pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     if !may_say_what_it_is_of(recommendation_id) {
         return None;
@@ -163,7 +163,7 @@ fn decimal(text: &str) -> Option<u32> {
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     known: HashMap<u64, Known>,
-    /// Oldest first.
+    /// The hashes of their ids and when each was remembered, oldest first.
     order: VecDeque<(u64, u64)>,
 }
 
@@ -183,7 +183,8 @@ impl Answers {
         if self.known.contains_key(&answer) {
             return;
         }
-        let fresh = Known { user, rewards: Default::default(), seconds_left: MAX_PLAY_SECONDS };
+        let fresh =
+            Known { user, rewards: Default::default(), seconds_left: MAX_REWARDED_PLAY_SECONDS };
         self.known.insert(answer, fresh);
         self.order.push_back((answer, now));
         let since = now.saturating_sub(REMEMBERED.as_micros() as u64);
@@ -251,12 +252,12 @@ mod tests {
         };
         let mut plan = plan_with("home.v2-3");
         for (weight, arm) in [(100, 0), (100, 1), (2_500, 1), (0, 0)] {
-            let id = name_answer("3f00ab", 26, Some(Counts::Trial(&trial(weight, arm))));
+            let id = name_answer("3f00ab", 26, Some(AnswerScope::Trial(&trial(weight, arm))));
             assert_eq!(id, format!("3f00ab-1a.{weight}.{arm}.home.v2-3"));
             assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
         }
         assert_eq!(name_answer("3f00ab", 26, None), "3f00ab-1a");
-        let id = name_answer("3f00ab", 26, Some(Counts::Surface("home.v2")));
+        let id = name_answer("3f00ab", 26, Some(AnswerScope::Surface("home.v2")));
         assert_eq!(id, "3f00ab-1a@home.v2");
         assert_eq!((trial_of(&id, &plan), surface_of(&id, &plan)), (None, None));
         plan.surfaces.insert("home.v2".into(), Surface::default());
@@ -354,7 +355,7 @@ mod tests {
             assert_eq!(answers.reward(1, play(seconds)), None);
         }
         assert_eq!(answers.reward(1, play(90.0)), Some((Measure::PlaySeconds, 90.0)));
-        let rest = MAX_PLAY_SECONDS - 90.0;
+        let rest = MAX_REWARDED_PLAY_SECONDS - 90.0;
         assert_eq!(answers.reward(1, play(1e9)), Some((Measure::PlaySeconds, rest)));
         assert_eq!(answers.reward(1, play(1.0)), None);
         assert_eq!(answers.reward(2, Reward::Click), None, "it is not remembered");
@@ -379,7 +380,7 @@ mod tests {
             prop_assert_eq!(trial_of(&id, &plan), None);
             let id = format!("3f-1a.{weight}.{arm}.home-3");
             if let Some(trial) = trial_of(&id, &plan) {
-                prop_assert_eq!(name_answer("3f", 26, Some(Counts::Trial(&trial))), id);
+                prop_assert_eq!(name_answer("3f", 26, Some(AnswerScope::Trial(&trial))), id);
                 prop_assert!(trial.arm < trial.arms);
             }
         }

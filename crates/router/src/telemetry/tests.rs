@@ -1,7 +1,9 @@
 //! Batches in, windows out.
 
 use super::buffer::{Batch, Pair};
-use super::observation::{AnswerOutcome, Counts, List, Observation, Side, SubjectHash, WindowKey};
+use super::observation::{
+    AnswerOutcome, AnswerScope, ArmAnswer, List, Observation, SubjectHash, WindowKey,
+};
 use super::rewards::{MAX_REWARDS, Reward, RewardEvent, is_on_arm, name_answer};
 use super::window::{Memory, close};
 use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
@@ -28,8 +30,8 @@ fn list(answer: &str, items: &[&str]) -> AnswerOutcome {
 }
 
 fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> Observation {
-    let side = Side { latency_micros: Some(12_345), outcome };
-    Observation { arm, subject: SubjectHash::user(user), at_micros, side }
+    let side = ArmAnswer { latency_micros: Some(12_345), outcome };
+    Observation { arm, subject: SubjectHash::user(user), at_micros, answer: side }
 }
 
 fn plan() -> Plan {
@@ -101,7 +103,7 @@ fn answers_count_on_their_arm_and_at_their_share() {
 }
 
 #[test]
-fn sameness_is_to_the_last_list_of_somebody_else_on_the_same_arm() {
+fn list_similarity_is_to_the_last_list_of_another_user_on_the_same_arm() {
     let mut batch = Batch::default();
     let mut at = 0;
     let mut ask = |arm, user, items: &[&str]| {
@@ -133,12 +135,12 @@ fn lists_are_compared_over_windows() {
 }
 
 #[test]
-fn who_is_no_person_counts_as_automated_and_nowhere_else() {
+fn a_crawler_counts_as_automated_and_nowhere_else() {
     let now = trial(5_000, 1);
     let crawler = user_on(&now);
     let mut batch = Batch::default();
     for n in 0..100 {
-        let id = name_answer("3f", n, Some(Counts::Trial(&now)));
+        let id = name_answer("3f", n, Some(AnswerScope::Trial(&now)));
         batch.observe(&now, answered(1, &crawler, n * 20_000, list(&id, &["a"])));
         batch.event(RewardEvent {
             recommendation_id: id,
@@ -146,10 +148,10 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
             reward: Reward::Click,
         });
     }
-    let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
+    let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
     let pair = |user: &str| Pair {
         subject: SubjectHash::user(user),
-        sides: [side(), side()],
+        answers: [side(), side()],
         in_common: Some((1.0, 1.0)),
     };
     batch.pair(&now, pair(&crawler), Some(MirrorDiff::default()));
@@ -161,8 +163,8 @@ fn who_is_no_person_counts_as_automated_and_nowhere_else() {
     for n in 0..100 {
         let subject = SubjectHash::item("i1");
         let outcome = AnswerOutcome::Failed(9);
-        let side = Side { latency_micros: None, outcome };
-        batch.observe(&now, Observation { arm: 0, subject, at_micros: n * 20_000, side });
+        let side = ArmAnswer { latency_micros: None, outcome };
+        batch.observe(&now, Observation { arm: 0, subject, at_micros: n * 20_000, answer: side });
     }
     let windows = closed(&batch);
     let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
@@ -184,9 +186,9 @@ fn what_has_no_room_is_counted() {
         batch.observe(&trial(100, 0), answered(0, &n.to_string(), n as u64, outcome));
     }
     for _ in 0..MAX_PAIRS + 2 {
-        let side = || Side { latency_micros: None, outcome: AnswerOutcome::Failed(14) };
+        let side = || ArmAnswer { latency_micros: None, outcome: AnswerOutcome::Failed(14) };
         let pair =
-            Pair { subject: SubjectHash::user("ann"), sides: [side(), side()], in_common: None };
+            Pair { subject: SubjectHash::user("ann"), answers: [side(), side()], in_common: None };
         batch.pair(&trial(100, 0), pair, None);
     }
     batch.skip(&trial(100, 0));
@@ -207,10 +209,10 @@ fn what_has_no_room_is_counted() {
 fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
     let mut batch = Batch::default();
     for overlap in [0.5, 0.9, 0.1, 0.7, 0.1] {
-        let side = || Side { latency_micros: None, outcome: list("", &["a"]) };
+        let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
         let pair = Pair {
             subject: SubjectHash::user("ann"),
-            sides: [side(), side()],
+            answers: [side(), side()],
             in_common: Some((overlap, 0.0)),
         };
         batch.pair(&trial(100, 0), pair, Some(MirrorDiff { overlap, ..MirrorDiff::default() }));
@@ -225,7 +227,7 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     let (mut memory, plan) = (Memory::default(), plan());
     let (before, now) = (trial(100, 0), trial(5_000, 1));
     let (ann, bob) = (user_on(&before), user_on(&now));
-    let id = name_answer("3f", 1, Some(Counts::Trial(&before)));
+    let id = name_answer("3f", 1, Some(AnswerScope::Trial(&before)));
     let event = |id: &str, user: &str, reward| RewardEvent {
         recommendation_id: id.into(),
         user_id: user.into(),
@@ -239,15 +241,15 @@ fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
     // The answer is known, so the user of the event does not matter.
     batch.event(event(&id, "another", Reward::Click));
     // Another router's: its user is the event's, and has to be on that arm.
-    let foreign = name_answer("4f", 1, Some(Counts::Trial(&now)));
+    let foreign = name_answer("4f", 1, Some(AnswerScope::Trial(&now)));
     batch.event(event(&foreign, &bob, Reward::Play { seconds: 90.0 }));
     batch.event(event(&foreign, &bob, Reward::Play { seconds: 1e9 }));
     batch.event(event(
-        &name_answer("4f", 2, Some(Counts::Trial(&trial(5_000, 0)))),
+        &name_answer("4f", 2, Some(AnswerScope::Trial(&trial(5_000, 0)))),
         &bob,
         Reward::Click,
     ));
-    batch.event(event(&name_answer("4f", 3, Some(Counts::Trial(&now))), "", Reward::Click));
+    batch.event(event(&name_answer("4f", 3, Some(AnswerScope::Trial(&now))), "", Reward::Click));
     batch.event(event("4f-1a", &bob, Reward::Click));
     for _ in 0..2 * MAX_REWARDS {
         batch.event(event(&foreign, &bob, Reward::Purchase));
@@ -288,15 +290,15 @@ proptest! {
         let mut batch = Batch::default();
         for (arm, user, at_micros, latency, outcome, weight) in &seen {
             let latency_micros = latency.map(u64::from);
-            let side = Side { latency_micros, outcome: outcome.clone() };
+            let side = ArmAnswer { latency_micros, outcome: outcome.clone() };
             let subject = SubjectHash::user(user);
-            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, subject, at_micros: *at_micros, side });
+            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, subject, at_micros: *at_micros, answer: side });
         }
         for (one, other, is_alone) in &mirrored {
             let side = |outcome: &AnswerOutcome| {
-                Side { latency_micros: is_alone.then_some(9), outcome: outcome.clone() }
+                ArmAnswer { latency_micros: is_alone.then_some(9), outcome: outcome.clone() }
             };
-            let pair = Pair { subject: SubjectHash::user("ann"), sides: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
+            let pair = Pair { subject: SubjectHash::user("ann"), answers: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
             batch.pair(&trial(1, 0), pair, None);
         }
         let windows = closed(&batch);

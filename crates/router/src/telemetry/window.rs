@@ -3,7 +3,7 @@
 use super::automated::Callers;
 use super::buffer::{Batch, Pair};
 use super::observation::{
-    AnswerOutcome, Counts, List, Observation, Side, SubjectHash, WindowKey, hash_of,
+    AnswerOutcome, AnswerScope, ArmAnswer, List, Observation, SubjectHash, WindowKey, hash_of,
 };
 use super::overlap::share_in;
 use super::rewards::{Answers, RewardEvent, may_have_had, surface_of, trial_of};
@@ -24,15 +24,15 @@ const LATENCY_DIGITS: u8 = 2;
 pub(crate) struct Memory {
     callers: Callers,
     answers: Answers,
-    /// By what is measured together and place.
-    previous: BTreeMap<(Scope, Place), Previous>,
+    /// The last lists, by the trial or surface and its arm.
+    previous: BTreeMap<(Scope, MeasuredArm), Previous>,
 }
 
 /// An arm, of answers to callers or of mirrored requests: their lists are compared apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum MeasuredArm {
     Live(usize),
-    Mirror(usize),
+    Mirrored(usize),
 }
 
 /// The last lists of an arm, of two users, so that there is always one of another user.
@@ -46,7 +46,7 @@ struct Previous {
 struct Draft {
     key: WindowKey,
     window: Window,
-    latencies: BTreeMap<Place, Histogram<u64>>,
+    latencies: BTreeMap<MeasuredArm, Histogram<u64>>,
     users: HashSet<u64>,
 }
 
@@ -82,18 +82,18 @@ pub(crate) fn close(
             draft.window.automated += 1;
             continue;
         }
-        draft.answer(observation, previous);
+        draft.add_answer(observation, previous);
         // A surface has no arms that an answer could be claimed for by the wrong user.
         if draft.key.is_of_surface() {
             continue;
         }
-        if let AnswerOutcome::Answered { list: Some(list), .. } = &observation.side.outcome {
+        if let AnswerOutcome::Answered { list: Some(list), .. } = &observation.answer.outcome {
             answers.remember(list.answer, observation.subject.hash, now);
         }
     }
     for (number, pair) in &batch.pairs {
         if !is_automated(pair.subject) {
-            drafts[*number].pair(pair, previous);
+            drafts[*number].add_pair(pair, previous);
         }
     }
     for event in &batch.events {
@@ -108,8 +108,8 @@ pub(crate) fn close(
     drafts.into_iter().map(Draft::finish).collect()
 }
 
-/// What an event counts for and whose it is. An answer that is not known here is believed to be its
-/// user's if the user is on that arm.
+/// What an event counts for and whose it is. An answer that is not known here counts as the
+/// event's user's if that user is on its arm.
 fn whose(
     event: &RewardEvent,
     answers: &mut Answers,
@@ -118,17 +118,17 @@ fn whose(
 ) -> Option<(WindowKey, usize, SubjectHash)> {
     let id = &event.recommendation_id;
     let trial = trial_of(id, plan);
-    let counts = match &trial {
-        Some(trial) => Counts::Trial(trial),
-        None => Counts::Surface(surface_of(id, plan)?),
+    let scope = match &trial {
+        Some(trial) => AnswerScope::Trial(trial),
+        None => AnswerScope::Surface(surface_of(id, plan)?),
     };
-    let (key, arm) = (WindowKey::of(counts), counts.arm());
+    let (key, arm) = (WindowKey::of(scope), scope.arm());
     let answer = hash_of(id);
     if let Some(hash) = answers.user_of(answer) {
         return Some((key, arm, SubjectHash { hash, is_user: true }));
     }
-    let may_have_had = |user: &str| trial.as_ref().is_none_or(|it| may_have_had(it, user, plan));
-    if event.user_id.is_empty() || !may_have_had(&event.user_id) {
+    let is_possible = trial.as_ref().is_none_or(|trial| may_have_had(trial, &event.user_id, plan));
+    if event.user_id.is_empty() || !is_possible {
         return None;
     }
     let subject = SubjectHash::user(&event.user_id);
@@ -136,7 +136,7 @@ fn whose(
     Some((key, arm, subject))
 }
 
-/// What events add to may have had no answers in this window.
+/// The draft of this key, a new one if no answer of the window has made it.
 fn draft_of(drafts: &mut Vec<Draft>, key: WindowKey) -> &mut Draft {
     let number = drafts.iter().position(|draft| draft.key == key).unwrap_or_else(|| {
         drafts.push(Draft::new(key));
@@ -151,28 +151,30 @@ impl Draft {
         Self { key, window, latencies: BTreeMap::new(), users: HashSet::new() }
     }
 
-    fn answer(
+    /// Counts an answer to a caller.
+    fn add_answer(
         &mut self,
         observation: &Observation,
-        previous: &mut BTreeMap<(Scope, Place), Previous>,
+        previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>,
     ) {
-        let Observation { arm, subject, at_micros: _, side } = observation;
-        self.side(Place::Live(*arm), *subject, side, previous);
+        let Observation { arm, subject, at_micros: _, answer } = observation;
+        self.add_arm_answer(MeasuredArm::Live(*arm), *subject, answer, previous);
         let stats = &mut self.window.arms[*arm];
         if subject.is_user && self.users.insert(subject.hash) {
             stats.measure(Measure::Users, subject.group(), 1.0);
         }
-        if let AnswerOutcome::Answered { list: Some(_), .. } = side.outcome {
+        if let AnswerOutcome::Answered { list: Some(_), .. } = answer.outcome {
             for measure in Measure::REWARDS {
                 stats.measure(measure, subject.group(), 0.0);
             }
         }
     }
 
-    fn pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(Scope, Place), Previous>) {
-        let Pair { subject, sides, in_common } = pair;
-        for (arm, side) in sides.iter().enumerate() {
-            self.side(Place::Mirror(arm), *subject, side, previous);
+    /// Counts a mirrored request.
+    fn add_pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>) {
+        let Pair { subject, answers, in_common } = pair;
+        for (arm, answer) in answers.iter().enumerate() {
+            self.add_arm_answer(MeasuredArm::Mirrored(arm), *subject, answer, previous);
         }
         if let Some((overlap, rank_biased)) = in_common {
             self.window.mirror.overlap.add(subject.group(), *overlap);
@@ -180,26 +182,26 @@ impl Draft {
         }
     }
 
-    /// One answer of an arm, live or mirrored.
-    fn side(
+    /// Counts one answer of an arm, live or mirrored.
+    fn add_arm_answer(
         &mut self,
-        place: Place,
+        arm: MeasuredArm,
         subject: SubjectHash,
-        side: &Side,
-        previous: &mut BTreeMap<(Scope, Place), Previous>,
+        answer: &ArmAnswer,
+        previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>,
     ) {
         let group = subject.group();
-        let Side { latency_micros, outcome } = side;
+        let ArmAnswer { latency_micros, outcome } = answer;
         if let Some(micros) = *latency_micros {
             let slow = (micros + LATENCY_SLACK_MICROS) as f64;
-            self.stats(place).measure(Measure::LogLatency, group, slow.ln());
-            let latencies = self.latencies.entry(place).or_insert_with(|| {
+            self.stats(arm).measure(Measure::LogLatency, group, slow.ln());
+            let latencies = self.latencies.entry(arm).or_insert_with(|| {
                 Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, LATENCY_DIGITS)
                     .expect("the bounds are in order")
             });
             latencies.saturating_record(micros.max(1));
         }
-        let stats = self.stats(place);
+        let stats = self.stats(arm);
         let (is_empty, is_partial, is_fallback, list) = match outcome {
             AnswerOutcome::Failed(code) => {
                 *stats.errors.entry(*code).or_insert(0) += 1;
@@ -224,29 +226,29 @@ impl Draft {
         if list.items().is_empty() {
             return;
         }
-        let before = previous.entry((self.key.scope.clone(), place)).or_default();
+        let before = previous.entry((self.key.scope.clone(), arm)).or_default();
         let same =
             before.of_another(subject.hash).and_then(|it| share_in(list.items(), it.items()));
         before.take(subject.hash, *list);
         if let Some(same) = same {
-            self.stats(place).measure(Measure::ListSimilarity, group, same);
+            self.stats(arm).measure(Measure::ListSimilarity, group, same);
         }
     }
 
-    fn stats(&mut self, place: Place) -> &mut ArmStats {
-        match place {
-            Place::Live(arm) => &mut self.window.arms[arm],
-            Place::Mirror(arm) => &mut self.window.mirror.arms[arm],
+    fn stats(&mut self, arm: MeasuredArm) -> &mut ArmStats {
+        match arm {
+            MeasuredArm::Live(arm) => &mut self.window.arms[arm],
+            MeasuredArm::Mirrored(arm) => &mut self.window.mirror.arms[arm],
         }
     }
 
     fn finish(mut self) -> (WindowKey, Window) {
-        for (place, histogram) in std::mem::take(&mut self.latencies) {
+        for (arm, histogram) in std::mem::take(&mut self.latencies) {
             let mut latencies = Latencies::default();
             for value in histogram.iter_recorded() {
                 latencies.add(value.value_iterated_to(), value.count_at_value());
             }
-            self.stats(place).latencies = latencies;
+            self.stats(arm).latencies = latencies;
         }
         (self.key, self.window)
     }

@@ -231,20 +231,20 @@ async fn one_absent_shard_costs_no_other() {
 async fn readiness_tells_the_truth() {
     let mut world = World::new(vec![films(1, 4, "i", 50, 5)], 4, 2);
     let ready = world.router.ready();
-    let settle = || tokio::time::sleep(Duration::from_secs(4));
+    let pass_time = || tokio::time::sleep(Duration::from_secs(4));
     assert!(*ready.borrow(), "optimistic until tried");
-    settle().await;
+    pass_time().await;
     assert!(*ready.borrow());
 
     let (one, other) = (world.holders(0)[0].clone(), world.holders(0)[1].clone());
     world.node(&one).feels(Mood::Dead);
-    settle().await;
+    pass_time().await;
     assert!(*ready.borrow(), "every shard has another replica");
     world.node(&other).feels(Mood::Hung);
-    settle().await;
+    pass_time().await;
     assert!(!*ready.borrow(), "no request came, and still it is known");
     world.node(&one).feels(Mood::Well);
-    settle().await;
+    pass_time().await;
     assert!(*ready.borrow(), "known as alive again, without traffic");
 
     world.change(|plan| {
@@ -252,9 +252,9 @@ async fn readiness_tells_the_truth() {
         let replicas = version.placements[1].replicas.values_mut();
         replicas.for_each(|replica| replica.state = ReplicaState::Loading);
     });
-    settle().await;
+    pass_time().await;
     assert!(!*ready.borrow(), "a shard is nowhere");
     world.change(|plan| plan.surfaces.clear());
-    settle().await;
+    pass_time().await;
     assert!(!*ready.borrow(), "nothing is live");
 }

@@ -27,7 +27,7 @@ pub(crate) struct Item {
 #[derive(Clone, Default)]
 pub(crate) struct User {
     pub(crate) vector: Vec<f32>,
-    /// Ordinals, ascending.
+    /// The ordinals of the items that the user has seen, ascending.
     pub(crate) history: Vec<u32>,
     /// Those of the history that the user did not like.
     pub(crate) disliked: Vec<u32>,

@@ -99,7 +99,7 @@ impl OfflineLeaves for Leaves<'_> {
         Some(candidates(ranker.search(&search, user, local(scope))))
     }
 
-    fn popular(&mut self, count: usize) -> Option<Vec<Candidate>> {
+    fn fillers(&mut self, count: usize) -> Option<Vec<Candidate>> {
         let Filling { leaf, profile } = self.filling.as_ref()?;
         let UserModel { ranker, user, .. } = self.model_of(*leaf);
         let scope = LocalScope { count, only: None };
