@@ -1,9 +1,9 @@
 //! Connections to a cluster, for the servers that follow it and for the commands that operate it.
 //!
-//! An [`Address`] is a checked `http://host:port`; [`channel`] makes a lazy connection to one;
+//! An [`Address`] is a checked `http://host:port`; [`channel`](mod@channel) makes a lazy connection to one;
 //! [`Backoff`] says how long to wait before the next attempt; [`ControlClient`] calls the control
 //! service and moves to another control node when one is lost. [`code_name`] and
-//! [`innermost_reason`] turn what came back into words, and [`bundle_uri`] turns what a user types into
+//! [`innermost_reason`] turn what came back into words, and [`bundle_uri`](mod@bundle_uri) turns what a user types into
 //! what shards are told.
 //!
 //! Deliberately missing: what is asked. Requests stand with the commands and servers that make them.

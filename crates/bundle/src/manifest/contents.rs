@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The version of the format, [`FORMAT_VERSION`] when written by this code.
+    /// The version of the format, [`FORMAT_VERSION`](crate::format::FORMAT_VERSION) when written by this code.
     pub format_version: u32,
     /// The name of the model.
     pub model: String,

@@ -23,7 +23,7 @@ pub const MAX_SCANNED_TOGETHER: usize = 8;
 ///
 /// # Errors
 /// For an unknown matrix, a query of the wrong length or with a value that isn't finite, a count
-/// above [`MAX_SEARCH_COUNT`], a bitmap of another shard, a score beyond `f32`, and when cancelled.
+/// above [`MAX_SEARCH_COUNT`](super::query::MAX_SEARCH_COUNT), a bitmap of another shard, a score beyond `f32`, and when cancelled.
 pub fn dense_top_k(
     shard: &BundleShard,
     matrix: &str,

@@ -27,7 +27,7 @@ impl SearchScratch {
         Self::default()
     }
 
-    /// How the last [`dense_top_k`] was answered; none before the first, and where nothing was searched.
+    /// How the last [`dense_top_k`](super::dense::dense_top_k) was answered; none before the first, and where nothing was searched.
     pub fn last_strategy(&self) -> Option<DenseStrategy> {
         self.strategy
     }

@@ -6,7 +6,7 @@
 //! effect.
 //!
 //! [`action`] says what can be done; [`experiments`], [`models`], [`nodes`], [`rollouts`] and [`surfaces`]
-//! each do it for their subject; [`consequences`] then does what follows from any change. [`due`] says what
+//! each do it for their subject; [`consequences`] then does what follows from any change. [`due`](fn@due) says what
 //! the leader should propose next, [`error`] why a command is refused.
 
 mod action;

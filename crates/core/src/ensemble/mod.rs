@@ -1,7 +1,7 @@
 //! Expressions over model versions: sequence, parallel, product, split, and diversification as the final
 //! stage.
 //!
-//! An [`EnsembleNode`] is validated once, when it is put ([`validate`]); after that it never changes, so that
+//! An [`EnsembleNode`] is validated once, when it is put ([`validate`](mod@validate)); after that it never changes, so that
 //! a rollout compares what it said it would. References by name are followed at use
 //! ([`crate::plan::Plan::route`]).
 

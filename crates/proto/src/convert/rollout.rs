@@ -10,7 +10,7 @@ use marquee_core::rollout::{
     DEFAULT_SHADOW, Pace, Rollout, RolloutEvent, RolloutState, RolloutStep, Shadow, Terms,
 };
 
-/// The wire form of a rollout. `waiting_for` is the plan's to say ([`Plan::waiting_for`]).
+/// The wire form of a rollout. `waiting_for` is the plan's to say (`Plan::waiting_for`).
 pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
     let Rollout {
         id,

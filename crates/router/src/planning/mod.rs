@@ -1,6 +1,6 @@
 //! Stage two: what answers a request, decided from the plan alone, before anything is asked of a shard.
 //!
-//! - [`planned`]: [`PlannedRequest`], the result of this stage: the request's route, the tree of its ensemble, and
+//! - [`planned`]: [`PlannedRequest`](planned::PlannedRequest), the result of this stage: the request's route, the tree of its ensemble, and
 //!   its leaves (one recipe of one version each; a blend has a leaf for each member).
 //! - [`ensemble_tree`]: an ensemble without references and splits.
 //! - [`shard_map`]: the versions, shards and nodes of all requests of a batch, numbered.

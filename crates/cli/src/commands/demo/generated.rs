@@ -15,7 +15,7 @@ pub(super) const INTERACTIONS: &str = "interactions.csv";
 pub(super) const ITEMS: &str = "items.csv";
 /// Name of the file of users' attributes.
 pub(super) const ATTRIBUTES: &str = "users.csv";
-/// Names of all files that [`write`] makes.
+/// Names of all files that [`write`](fn@write) makes.
 pub(super) const FILES: [&str; 3] = [INTERACTIONS, ITEMS, ATTRIBUTES];
 /// The first word of every title.
 pub(super) const LABEL: &str = "[generated]";

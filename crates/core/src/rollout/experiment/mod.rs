@@ -5,7 +5,7 @@
 //! two of them, be they on one surface or on several (Tang, Agarwal, O'Brien, Meyer, "Overlapping Experiment
 //! Infrastructure", KDD 2010). Users who take part in none get what is live.
 //!
-//! [`check`] refuses what makes no experiment, [`report`] compares the arms with arm 0, and [`thompson`]
+//! [`check`](mod@check) refuses what makes no experiment, [`report`](mod@report) compares the arms with arm 0, and [`thompson`]
 //! moves the weights of a bandit. A report may be looked at at any time ([`crate::rollout::sequential`]).
 //!
 //! Deliberately missing: an experiment never ends by itself. An operator reads a report, decides, and moves

@@ -11,7 +11,7 @@
 //! When an operator resumes a rollout that a gate had paused, the breach is accepted, and the gate does not
 //! act again.
 //!
-//! [`examine`] says what is known of a gate: by [`rates`] for errors and quantiles, by [`means`] for all
+//! [`examine`](mod@examine) says what is known of a gate: by [`rates`] for errors and quantiles, by [`means`] for all
 //! others. [`split`] says whether users are split as the weights say.
 
 mod compare;
