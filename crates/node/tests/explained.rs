@@ -266,14 +266,17 @@ async fn factors_are_explained_by_the_history_and_by_what_came_since() {
             ("newcomer", &[], &[2, 8, 5]),
         ] {
             let stored = if known.is_empty() { no_factors.clone() } else { trained(known) };
-            let (fitted, folded) = (steps(&no_factors, known), steps(&stored, recent));
+            // An item that the stored vector was fitted to counts once.
+            let new: Vec<usize> =
+                recent.iter().copied().filter(|item| !known.contains(item)).collect();
+            let (fitted, folded) = (steps(&no_factors, known), steps(&stored, &new));
             let mut vector = stored.clone();
-            for (&item, step) in recent.iter().zip(&folded) {
+            for (&item, step) in new.iter().zip(&folded) {
                 vector.iter_mut().zip(z(item)).for_each(|(x, z)| *x += step * z);
             }
             for item in served.explained(user, recent).await {
                 let mut parts: BTreeMap<usize, f64> = BTreeMap::new();
-                let all = known.iter().zip(&fitted).chain(recent.iter().zip(&folded));
+                let all = known.iter().zip(&fitted).chain(new.iter().zip(&folded));
                 for (&contributor, step) in all {
                     *parts.entry(contributor).or_default() +=
                         step * dot(&z(contributor), &y(number(&item)));
@@ -305,23 +308,22 @@ async fn sums_of_topics_are_explained_by_what_was_added() {
                 ("u3", HISTORIES[3], &[9]),
                 ("newcomer", &[], &[2, 8]),
             ] {
-                let mut vector = topics(known);
-                for &item in recent {
-                    vector.iter_mut().zip(y(item)).for_each(|(x, y)| *x += y);
-                }
+                // Recent items are the newest of the history, where the bundle says what age weighs.
+                let whole = [known, recent].concat();
+                let weight = |age: usize| if knows_weights { DECAY.powi(age as i32) } else { 1.0 };
                 for item in served.explained(user, recent).await {
-                    let of = |contributor: usize, times: f64| {
-                        (contributor, times * dot(&y(contributor), &y(number(&item))))
-                    };
-                    let older = known.iter().rev().enumerate();
-                    let older = older.map(|(age, &seen)| of(seen, DECAY.powi(age as i32)));
-                    let parts: Vec<(usize, f64)> =
-                        older.chain(recent.iter().map(|&seen| of(seen, 1.0))).collect();
-                    match knows_weights || known.is_empty() {
-                        true => check(&item, &parts, &vector),
-                        // A bundle that does not say what older items weigh: the newer ones alone.
-                        false => assert_eq!(item.explanations[0].attributions.len(), recent.len()),
+                    if !knows_weights && !known.is_empty() {
+                        // The bundle does not say what older items weigh: the newer ones alone are named.
+                        assert_eq!(item.explanations[0].attributions.len(), recent.len());
+                        continue;
                     }
+                    let mut vector = vec![0.0; RANK];
+                    let mut parts = Vec::new();
+                    for (age, &seen) in whole.iter().rev().enumerate() {
+                        vector.iter_mut().zip(y(seen)).for_each(|(x, y)| *x += weight(age) * y);
+                        parts.push((seen, weight(age) * dot(&y(seen), &y(number(&item)))));
+                    }
+                    check(&item, &parts, &vector);
                 }
             }
             served.node.shutdown().await;

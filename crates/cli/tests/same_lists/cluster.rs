@@ -29,7 +29,7 @@ const LOADED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     plan: watch::Sender<Arc<Plan>>,
-    /// By model.
+    /// The node that holds each model, in the order of the models.
     nodes: Vec<Arc<Failing>>,
     shards: Vec<Shard>,
     router: Router,
