@@ -316,8 +316,8 @@ fn folded_vector<R: KnownRows>(
 ///
 /// `stored` is a sum over what the user liked, where an item's weight falls with the number of liked items that
 /// are newer. Recent items make all others older, and those that are part of `stored` already are taken out of
-/// it and added as the newest. That is what training would give, except that items between a recent one that
-/// was liked before and the newest count as if they were older than it.
+/// it and added as the newest. That is what training would give, except that stored items newer than one that
+/// was watched again keep their weight, where training would count each as one interaction older.
 pub(super) struct TopicSum {
     /// What is added, and its weight.
     pub(super) added: Vec<(RowOf, u32, f64)>,
