@@ -40,7 +40,7 @@ use marquee_core::plan::{
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::rollout::judge::judge_rollout;
-use marquee_core::rollout::window::{GROUPS, Latencies, Measure, Window};
+use marquee_core::rollout::window::{GROUPS, Latencies, Measure, Window, hash_user};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -155,8 +155,11 @@ impl Cluster {
             let (requests, errors) = text.split_once('/').ok_or("write N/E")?;
             let (requests, errors): (u64, u64) = (requests.parse()?, errors.parse()?);
             for n in 0..requests {
-                let answered = if n < errors { 0.0 } else { 1.0 };
-                arm.measure(Measure::Answered, n as usize % GROUPS, answered);
+                let failed = if n < errors { 1.0 } else { 0.0 };
+                arm.measure(Measure::Failed, n as usize % GROUPS, failed);
+                if n < errors {
+                    arm.note_fault(Measure::Failed, hash_user(&format!("user-{n}")));
+                }
                 arm.measure(Measure::Users, n as usize % GROUPS, 1.0);
             }
             if errors > 0 {

@@ -4,7 +4,7 @@
 use super::Cluster;
 use marquee_core::command::Action;
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
-use marquee_core::rollout::window::{GROUPS, Measure, Window};
+use marquee_core::rollout::window::{GROUPS, Measure, Window, hash_user};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Shadow, Terms};
 
 /// Between two looks of a leader.
@@ -80,8 +80,11 @@ fn window(rollout: &Rollout, errors: u64) -> Window {
     let arms = if in_shadow { window.mirror.arms.as_mut_slice() } else { &mut window.arms };
     for (arm, failing) in arms.iter_mut().zip([1, errors]) {
         for n in 0..50 {
-            let answered = if n < failing { 0.0 } else { 1.0 };
-            arm.measure(Measure::Answered, n as usize % GROUPS, answered);
+            let failed = if n < failing { 1.0 } else { 0.0 };
+            arm.measure(Measure::Failed, n as usize % GROUPS, failed);
+            if n < failing {
+                arm.note_fault(Measure::Failed, hash_user(&format!("user-{n}")));
+            }
         }
         arm.errors.insert(14, failing);
     }

@@ -177,7 +177,7 @@ fn answer(user: &User, kind: Candidate, weather: f64, arm: &mut Tally, random: &
     let failing = if kind == Candidate::Errors { 0.01 } else { 0.0001 };
     if random.f64() < failing {
         arm.errors += 1;
-        arm.measure(Measure::Answered, user.group, 0.0);
+        arm.measure(Measure::Failed, user.group, 1.0);
         return;
     }
     let is_empty = kind == Candidate::EmptyAnswers && random.f64() < 0.2;
@@ -190,7 +190,7 @@ fn answer(user: &User, kind: Candidate, weather: f64, arm: &mut Tally, random: &
     };
     let same: f64 = (0..10).filter(|_| random.f64() < sameness).count() as f64 / 10.0;
     let clicks = !is_empty && random.f64() < user.clicks * appeal;
-    arm.measure(Measure::Answered, user.group, 1.0);
+    arm.measure(Measure::Failed, user.group, 0.0);
     arm.measure(Measure::Empty, user.group, f64::from(u8::from(is_empty)));
     arm.measure(Measure::Partial, user.group, 0.0);
     arm.measure(Measure::Fallback, user.group, f64::from(u8::from(!user.is_known)));

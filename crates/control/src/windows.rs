@@ -163,7 +163,7 @@ mod tests {
     fn window(requests: usize) -> Window {
         let mut window = Window::new(2);
         for _ in 0..requests {
-            window.arms[0].measure(Measure::Answered, 0, 1.0);
+            window.arms[0].measure(Measure::Failed, 0, 0.0);
         }
         window
     }
@@ -214,7 +214,7 @@ mod tests {
         windows.add(&plan, &of_rollout, 100, &window(2), 1_000);
         windows.add(&plan, &of_rollout, 200, &window(3), 2_000);
         let mut live = Window::new(1);
-        live.arms[0].measure(Measure::Answered, 0, 1.0);
+        live.arms[0].measure(Measure::Failed, 0, 0.0);
         live.automated = 7;
         for name in ["home", "gone"] {
             windows.add(&plan, &Scope::Surface(name.into()), 0, &live, 3_000);

@@ -131,7 +131,10 @@ impl ControlService for ControlApi {
         let plan = self.fresh_plan().await?;
         let (id, evidence) = (request.into_inner().rollout_id, self.evidence());
         let rollout = Some(rollouts::find(&plan, &evidence, &id)?);
-        let evidence = evidence.get(&id).map(|evidence| evidence_to_pb(&id, evidence));
+        let evidence = evidence.get(&id).map(|evidence| pb::RolloutEvidence {
+            comparisons: Vec::new(),
+            ..evidence_to_pb(&id, evidence)
+        });
         Ok(Response::new(pb::GetRolloutResponse { rollout, evidence }))
     }
 

@@ -6,16 +6,23 @@
 //! Deliberately missing: thresholds on single windows. An operator who looks every few seconds at a p-value or a raw
 //! difference sees a breach sooner or later. All gates are tests that may be looked at after every window.
 
+use crate::rollout::window::{LATENCY_SLACK_MICROS, Measure};
 use std::fmt;
 
 /// The most gates of a rollout.
 pub const MAX_GATES: usize = 16;
 /// The samples that an arm must have if a gate does not say: fewer hardly ever suffice to tell anything.
 pub const DEFAULT_MIN_SAMPLES: u64 = 100;
-/// The chance, over all gates together and over the whole rollout, that a candidate which is no worse
-/// breaches one. It is half of the one per cent that operators are promised; the other half allows for the
-/// approximations of the tests.
+/// The chance, over all gates but those of rewards together and over the whole rollout, that a candidate which
+/// keeps their bounds breaches one. It is half of the one per cent that operators are promised; the other half
+/// allows for the approximations of the tests.
 pub const FALSE_ALARM_BUDGET: f64 = 0.005;
+/// The chance that a candidate which is exactly at the bound of a gate of rewards ever breaches it. Rewards are rare, so
+/// that a strict test would find nothing. A candidate that is as good as the baseline is far from the bound, as
+/// far as the test can tell, and breaches it much more rarely.
+pub const REWARD_FALSE_ALARM: f64 = 0.05;
+/// The longest time that an answer may have for its rewards, in seconds: routers keep sums for so long.
+pub const MAX_MATURITY_SECONDS: u32 = 3_600;
 /// The most breaches in a row that a gate may require before it acts.
 pub const MAX_CONSECUTIVE_BREACHES: u32 = 100;
 
@@ -108,6 +115,26 @@ impl Metric {
             Self::LatencyP95 => Some(0.05),
             Self::LatencyP99 => Some(0.01),
             _ => None,
+        }
+    }
+
+    /// What it is the mean of; none for metrics of pairs of answers.
+    pub fn measure(self) -> Option<Measure> {
+        match self {
+            Self::ErrorRate => Some(Measure::Failed),
+            Self::EmptyRate => Some(Measure::Empty),
+            Self::PartialRate => Some(Measure::Partial),
+            Self::FallbackRate => Some(Measure::Fallback),
+            Self::LatencyP50 => Some(Measure::SlowP50),
+            Self::LatencyP95 => Some(Measure::SlowP95),
+            Self::LatencyP99 => Some(Measure::SlowP99),
+            Self::LatencyMean => Some(Measure::LogLatency),
+            Self::ListSimilarity => Some(Measure::ListSimilarity),
+            Self::Score => Some(Measure::Score),
+            Self::ClicksPerAnswer => Some(Measure::Clicks),
+            Self::PlaySecondsPerAnswer => Some(Measure::PlaySeconds),
+            Self::PurchasesPerAnswer => Some(Measure::Purchases),
+            Self::Overlap | Self::RankBiasedOverlap => None,
         }
     }
 
@@ -205,8 +232,61 @@ pub struct Gate {
     /// How many windows in a row must be in breach before the gate acts, 1..=[`MAX_CONSECUTIVE_BREACHES`].
     pub consecutive_breaches: u32,
     /// The chance that a candidate which keeps the bound ever breaches it, in (0, 0.5]; none: the gate's part
-    /// of [`FALSE_ALARM_BUDGET`].
+    /// of [`FALSE_ALARM_BUDGET`], or [`REWARD_FALSE_ALARM`].
     pub false_alarm: Option<f64>,
+    /// For rewards: how long an answer has time for them, in seconds, 1..=[`MAX_MATURITY_SECONDS`]. An answer
+    /// counts when this time is over, in both variants alike. None: as [`default_maturity_seconds`] says.
+    pub maturity_seconds: Option<u32>,
+}
+
+/// How long an answer has time for rewards of this kind, in seconds, if no gate says: a list is clicked soon or never, what is
+/// played is reported when it is over, and who buys takes time to think. 0 for what is no reward.
+pub fn default_maturity_seconds(reward: Measure) -> u32 {
+    match reward {
+        Measure::Clicks => 60,
+        Measure::PlaySeconds => 600,
+        Measure::Purchases => 1_800,
+        Measure::Failed
+        | Measure::Empty
+        | Measure::Partial
+        | Measure::Fallback
+        | Measure::LogLatency
+        | Measure::SlowP50
+        | Measure::SlowP95
+        | Measure::SlowP99
+        | Measure::ListSimilarity
+        | Measure::Score
+        | Measure::ClicksBefore
+        | Measure::PlaySecondsBefore
+        | Measure::PurchasesBefore
+        | Measure::Users => 0,
+    }
+}
+
+/// How long an answer has time for rewards of this kind, in seconds, where these gates hold: the longest time that one of
+/// them wants.
+pub fn maturity_seconds(gates: &[Gate], reward: Measure) -> u32 {
+    let wanted = gates.iter().filter(|gate| gate.metric.measure() == Some(reward));
+    let wanted = wanted.filter_map(|gate| gate.maturity_seconds).max();
+    wanted.unwrap_or_else(|| default_maturity_seconds(reward))
+}
+
+/// What a latency gate compares an answer with, in µs: beyond it an answer counts as slow
+/// ([`Measure::SlowP95`] and its like). `usual`: the baseline's quantile before the answer, in µs; none while it is not known. None for
+/// gates of other metrics. Of the baseline's answers as many are slow as the quantile says; of the
+/// candidate's there may be no more.
+pub fn slow_beyond_micros(gate: &Gate, is_candidate: bool, usual: Option<u64>) -> Option<u64> {
+    gate.metric.tail()?;
+    match gate.bound {
+        Bound::MaxRatio(_) if !is_candidate => usual,
+        Bound::MaxRatio(ratio) => {
+            let allowed = ratio * (usual? + LATENCY_SLACK_MICROS) as f64;
+            Some((allowed as u64).saturating_sub(LATENCY_SLACK_MICROS))
+        }
+        Bound::Max(millis) => Some((millis * 1_000.0) as u64),
+        // Refused where gates are checked.
+        Bound::MinRatio(_) | Bound::Min(_) => None,
+    }
 }
 
 impl Gate {
@@ -220,6 +300,7 @@ impl Gate {
             on_no_data: OnNoData::Hold,
             consecutive_breaches: 1,
             false_alarm: None,
+            maturity_seconds: None,
         }
     }
 }
@@ -239,8 +320,8 @@ pub fn default_gates() -> Vec<Gate> {
         (Metric::LatencyP95, Bound::MaxRatio(1.5)),
         (Metric::ListSimilarity, Bound::MaxRatio(3.0)),
         (Metric::Overlap, Bound::Min(0.02)),
-        (Metric::ClicksPerAnswer, Bound::MinRatio(0.95)),
-        (Metric::PlaySecondsPerAnswer, Bound::MinRatio(0.95)),
+        (Metric::ClicksPerAnswer, Bound::MinRatio(0.98)),
+        (Metric::PlaySecondsPerAnswer, Bound::MinRatio(0.98)),
     ]
     .map(|(metric, bound)| Gate { on_no_data: OnNoData::Ignore, ..Gate::new(metric, bound) })
     .to_vec()
@@ -307,6 +388,18 @@ pub enum GateError {
         /// The number that was given.
         count: u32,
     },
+    /// A time for rewards out of bounds.
+    #[error("maturity_seconds is {seconds}: 1 to {MAX_MATURITY_SECONDS} are allowed")]
+    Maturity {
+        /// The time that was given, in seconds.
+        seconds: u32,
+    },
+    /// A time for rewards of what is no reward.
+    #[error("{metric} is no reward and has no maturity_seconds")]
+    MaturityOfNoReward {
+        /// The gate's metric.
+        metric: Metric,
+    },
     /// A chance of false alarm out of bounds.
     #[error("false_alarm_probability is {chance}: above 0 and at most 0.5 is allowed")]
     FalseAlarm {
@@ -347,6 +440,14 @@ fn check_gate(gate: &Gate) -> Result<(), GateError> {
     }
     if !(1..=MAX_CONSECUTIVE_BREACHES).contains(&gate.consecutive_breaches) {
         return Err(GateError::ConsecutiveBreaches { count: gate.consecutive_breaches });
+    }
+    if let Some(seconds) = gate.maturity_seconds {
+        if !metric.is_reward() {
+            return Err(GateError::MaturityOfNoReward { metric });
+        }
+        if !(1..=MAX_MATURITY_SECONDS).contains(&seconds) {
+            return Err(GateError::Maturity { seconds });
+        }
     }
     match gate.false_alarm {
         Some(chance) if !(chance > 0.0 && chance <= 0.5) => Err(GateError::FalseAlarm { chance }),

@@ -119,7 +119,7 @@ mod tests {
         for (micros, score, items) in
             [(1_000, 1.0, 0..10), (2_000, 4.0, 5..15), (9_000, 9.0, 0..10)]
         {
-            stats.measure(Measure::Answered, 3, 1.0);
+            stats.measure(Measure::Failed, 3, 0.0);
             stats.measure(Measure::Empty, 3, 0.0);
             stats.measure(Measure::Clicks, 3, 0.0);
             stats.latencies.add(micros, 1);
@@ -128,7 +128,7 @@ mod tests {
                 stats.items.add(crate::rollout::window::hash_item(&item.to_string()));
             });
         }
-        stats.measure(Measure::Answered, 5, 0.0);
+        stats.measure(Measure::Failed, 5, 1.0);
         stats.errors.insert(14, 1);
         stats.reward(Measure::Clicks, 3, 2.0);
         let found = VariantTraffic::of(&stats);

@@ -1,15 +1,14 @@
 //! What was measured of a rollout or an experiment, and what was concluded, ↔ `marquee.control.v1`.
 
+use super::comparison::{gate_comparison_from_pb, gate_comparison_to_pb};
 use super::error::{ConvertError, Result, required};
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
-use marquee_core::rollout::sequential::ShareTest;
 
 /// The wire form of what is known of a gate.
 pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
     let GateEvidence {
-        shares: ShareTest { above, below },
         verdict,
         baseline,
         candidate,
@@ -39,8 +38,6 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         log_evidence_for: *log_evidence_for,
         breaches: *breaches,
         accepted: *accepted,
-        log_ratios_above: above.clone(),
-        log_ratios_below: below.clone(),
         effect_low: effect.map(|(low, _)| low),
         effect_high: effect.map(|(_, high)| high),
     }
@@ -60,13 +57,10 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         log_evidence_for,
         breaches,
         accepted,
-        log_ratios_above,
-        log_ratios_below,
         effect_low,
         effect_high,
     } = evidence;
     Ok(GateEvidence {
-        shares: ShareTest { above: log_ratios_above, below: log_ratios_below },
         verdict: match pb::Verdict::try_from(verdict) {
             Ok(pb::Verdict::Inconclusive) => Verdict::Inconclusive,
             Ok(pb::Verdict::Holds) => Verdict::Holds,
@@ -91,7 +85,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
 
 /// The wire form of the evidence of a rollout or an experiment.
 pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
-    let Evidence { windows, judged_at_ms, total, stage, gates, split } = evidence;
+    let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split } = evidence;
     let Stage { step, requests, mirrored, users } = stage;
     pb::RolloutEvidence {
         rollout_id: rollout_id.into(),
@@ -106,18 +100,28 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
         }),
         gates: gates.iter().map(gate_evidence_to_pb).collect(),
         split: Some(gate_evidence_to_pb(split)),
+        comparisons: comparisons.iter().map(gate_comparison_to_pb).collect(),
     }
 }
 
 /// Reads the evidence of a rollout or an experiment from its wire form, with the rollout's id.
 pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Evidence)> {
-    let pb::RolloutEvidence { rollout_id, windows, judged_at_ms, total, stage, gates, split } =
-        evidence;
+    let pb::RolloutEvidence {
+        rollout_id,
+        windows,
+        judged_at_ms,
+        total,
+        stage,
+        gates,
+        split,
+        comparisons,
+    } = evidence;
     let pb::StageEvidence { step, requests, mirrored, users } = required(stage, "evidence.stage")?;
     let evidence = Evidence {
         windows,
         judged_at_ms,
         total: window_from_pb(required(total, "evidence.total")?)?,
+        comparisons: comparisons.into_iter().map(gate_comparison_from_pb).collect::<Result<_>>()?,
         stage: Stage { step, requests, mirrored, users: sums_from_pb(users.unwrap_or_default())? },
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "evidence.split")?)?,

@@ -14,6 +14,7 @@ pub fn gate_to_pb(gate: &Gate) -> pb::Gate {
         on_no_data,
         consecutive_breaches,
         false_alarm,
+        maturity_seconds,
     } = *gate;
     use pb::gate::Bound as Pb;
     pb::Gate {
@@ -35,6 +36,7 @@ pub fn gate_to_pb(gate: &Gate) -> pb::Gate {
         } as i32,
         consecutive_breaches,
         false_alarm_probability: false_alarm,
+        maturity_seconds,
     }
 }
 
@@ -49,6 +51,7 @@ pub fn gate_from_pb(gate: pb::Gate) -> Result<Gate> {
         on_no_data,
         consecutive_breaches,
         false_alarm_probability,
+        maturity_seconds,
     } = gate;
     use pb::gate::Bound as Pb;
     Ok(Gate {
@@ -72,6 +75,7 @@ pub fn gate_from_pb(gate: pb::Gate) -> Result<Gate> {
         },
         consecutive_breaches: consecutive_breaches.max(1),
         false_alarm: false_alarm_probability,
+        maturity_seconds,
     })
 }
 

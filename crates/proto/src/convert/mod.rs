@@ -17,6 +17,7 @@
 pub mod caller;
 pub mod caller_error;
 pub mod command;
+mod comparison;
 pub mod ensemble;
 mod error;
 pub mod events;

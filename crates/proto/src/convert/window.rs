@@ -9,7 +9,7 @@ use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
 use marquee_core::rollout::window::{
     ArmStats, GROUPS, GroupedSum, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
-    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, Window,
+    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, USER_CELLS, UserCells, Window,
 };
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const MAX_COUNT: u64 = 1 << 40;
 
 /// The wire form of a window.
 pub fn window_to_pb(window: &Window) -> pb::Window {
-    let Window { arms, mirror, automated, dropped } = window;
+    let Window { arms, mirror, automated, capped, late, dropped } = window;
     let MirrorStats { arms: [baseline, candidate], overlap, rank_biased_overlap, skipped, diffs } =
         mirror;
     pb::Window {
@@ -33,13 +33,15 @@ pub fn window_to_pb(window: &Window) -> pb::Window {
             diffs: diffs.iter().map(diff_to_pb).collect(),
         }),
         automated: *automated,
+        capped: *capped,
+        late: *late,
         dropped: *dropped,
     }
 }
 
 /// Reads a window from its wire form.
 pub fn window_from_pb(window: pb::Window) -> Result<Window> {
-    let pb::Window { arms, mirror, automated, dropped } = window;
+    let pb::Window { arms, mirror, automated, capped, late, dropped } = window;
     if arms.len() > MAX_ARMS {
         return Err(ConvertError::invalid(
             "window.arms",
@@ -54,7 +56,7 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
             format!("{} given: at most {MAX_DIFFS}", diffs.len()),
         ));
     }
-    for count in [automated, dropped, skipped] {
+    for count in [automated, capped, late, dropped, skipped] {
         check_count("window", count)?;
     }
     Ok(Window {
@@ -70,6 +72,8 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
             diffs: diffs.into_iter().map(diff_from_pb).collect::<Result<_>>()?,
         },
         automated,
+        capped,
+        late,
         dropped,
     })
 }
@@ -116,7 +120,7 @@ fn check_count(field: &str, count: u64) -> Result<()> {
 }
 
 fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
-    let ArmStats { errors, latencies, measures, scores, items } = arm;
+    let ArmStats { errors, latencies, measures, users_with, scores, items } = arm;
     pb::ArmStats {
         errors: errors.iter().map(|(&code, &count)| (code, count)).collect(),
         latency_micros: latencies.0.keys().copied().collect(),
@@ -126,6 +130,13 @@ fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
             .map(|(&measure, sums)| pb::MeasureSum {
                 measure: measure_to_pb(measure) as i32,
                 sums: Some(sums_to_pb(sums)),
+            })
+            .collect(),
+        users_with: users_with
+            .iter()
+            .map(|(&fault, cells)| pb::UsersWith {
+                fault: measure_to_pb(fault) as i32,
+                cells: cells.iter().map(u32::from).collect(),
             })
             .collect(),
         score_buckets: scores.buckets().map(|(bucket, _)| bucket).collect(),
@@ -140,6 +151,7 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
         latency_micros,
         latency_counts,
         measures,
+        users_with,
         score_buckets,
         score_counts,
         item_registers,
@@ -183,8 +195,31 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
             return Err(ConvertError::DuplicateKey { field: "arms.measures".into(), key });
         }
     }
+    let mut faults = BTreeMap::new();
+    for pb::UsersWith { fault, cells } in users_with {
+        let measure = measure_from_pb(fault)?;
+        if !Measure::FAULTS.contains(&measure) {
+            return Err(ConvertError::unknown("arms.users_with.fault", fault));
+        }
+        if faults.insert(measure, cells_from_pb(&cells)?).is_some() {
+            let key = fault.to_string();
+            return Err(ConvertError::DuplicateKey { field: "arms.users_with".into(), key });
+        }
+    }
     let errors = errors.into_iter().collect();
-    Ok(ArmStats { errors, latencies, measures: known, scores, items })
+    Ok(ArmStats { errors, latencies, measures: known, users_with: faults, scores, items })
+}
+
+/// Reads a set of cells of users from its wire form.
+pub(crate) fn cells_from_pb(cells: &[u32]) -> Result<UserCells> {
+    let mut known = UserCells::default();
+    for &cell in cells {
+        if !u16::try_from(cell).is_ok_and(|cell| known.add(cell)) {
+            let what = format!("{cell} is not below {USER_CELLS}");
+            return Err(ConvertError::invalid("cells", what));
+        }
+    }
+    Ok(known)
 }
 
 /// The wire form of counts and sums by group; empty lists where all are zero.
@@ -256,16 +291,22 @@ fn diff_from_pb(diff: pb::MirrorDiff) -> Result<MirrorDiff> {
 /// The wire form of a measure.
 pub fn measure_to_pb(measure: Measure) -> pb::Measure {
     match measure {
-        Measure::Answered => pb::Measure::Answered,
+        Measure::Failed => pb::Measure::Failed,
         Measure::Empty => pb::Measure::Empty,
         Measure::Partial => pb::Measure::Partial,
         Measure::Fallback => pb::Measure::Fallback,
         Measure::LogLatency => pb::Measure::LogLatency,
+        Measure::SlowP50 => pb::Measure::SlowP50,
+        Measure::SlowP95 => pb::Measure::SlowP95,
+        Measure::SlowP99 => pb::Measure::SlowP99,
         Measure::ListSimilarity => pb::Measure::ListSimilarity,
         Measure::Score => pb::Measure::Score,
         Measure::Clicks => pb::Measure::Clicks,
         Measure::PlaySeconds => pb::Measure::PlaySeconds,
         Measure::Purchases => pb::Measure::Purchases,
+        Measure::ClicksBefore => pb::Measure::ClicksBefore,
+        Measure::PlaySecondsBefore => pb::Measure::PlaySecondsBefore,
+        Measure::PurchasesBefore => pb::Measure::PurchasesBefore,
         Measure::Users => pb::Measure::Users,
     }
 }

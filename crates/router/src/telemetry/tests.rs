@@ -80,8 +80,8 @@ fn answers_count_on_their_arm_and_at_their_share() {
     let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
     assert_eq!((first.weight_basis_points, second.weight_basis_points), (100, 5_000));
 
-    assert_eq!(sum(early, 0, Measure::Answered), (1, 1.0));
-    assert_eq!(sum(early, 1, Measure::Answered), (2, 1.0));
+    assert_eq!(sum(early, 0, Measure::Failed), (1, 0.0));
+    assert_eq!(sum(early, 1, Measure::Failed), (2, 1.0));
     assert_eq!(sum(early, 1, Measure::Empty), (1, 1.0), "of answers, not of errors");
     assert_eq!(sum(early, 0, Measure::Empty), (1, 0.0));
     assert_eq!(early.arms[1].errors, [(14, 1)].into());
@@ -94,11 +94,11 @@ fn answers_count_on_their_arm_and_at_their_share() {
     let expected = 2.0 * 14_345_f64.ln();
     assert!((sum(early, 1, Measure::LogLatency).1 - expected).abs() < 1e-9);
 
-    assert_eq!(sum(late, 0, Measure::Answered), (0, 0.0));
+    assert_eq!(sum(late, 0, Measure::Failed), (0, 0.0));
     assert_eq!(sum(late, 1, Measure::Partial), (2, 1.0));
     assert_eq!(sum(late, 1, Measure::Fallback), (2, 1.0));
     assert_eq!(sum(late, 1, Measure::Clicks), (1, 0.0), "what is no recommendation has no clicks");
-    let eve = of(late, 1, Measure::Answered).expect("there");
+    let eve = of(late, 1, Measure::Failed).expect("there");
     assert_eq!(eve.count[group_of("eve")], 2);
 }
 
@@ -169,7 +169,7 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
     let windows = closed(&batch);
     let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
     assert_eq!(window.automated, 100);
-    assert_eq!(sum(window, 1, Measure::Answered), (3, 3.0));
+    assert_eq!(sum(window, 1, Measure::Failed), (3, 0.0));
     assert_eq!(sum(window, 1, Measure::Clicks), (3, 0.0));
     assert_eq!(sum(window, 1, Measure::Users), (3, 3.0));
     assert_eq!(window.mirror.overlap.total(), 1);

@@ -205,17 +205,25 @@ impl Draft {
         let (is_empty, is_partial, is_fallback, list) = match outcome {
             AnswerOutcome::Failed(code) => {
                 *stats.errors.entry(*code).or_insert(0) += 1;
-                stats.measure(Measure::Answered, group, 0.0);
+                stats.measure(Measure::Failed, group, 1.0);
+                stats.note_fault(Measure::Failed, subject.hash);
                 return;
             }
             AnswerOutcome::Answered { is_empty, is_partial, is_fallback, list } => {
                 (*is_empty, *is_partial, *is_fallback, list)
             }
         };
-        stats.measure(Measure::Answered, group, 1.0);
-        stats.measure(Measure::Empty, group, f64::from(u8::from(is_empty)));
-        stats.measure(Measure::Partial, group, f64::from(u8::from(is_partial)));
-        stats.measure(Measure::Fallback, group, f64::from(u8::from(is_fallback)));
+        stats.measure(Measure::Failed, group, 0.0);
+        for (fault, has_it) in [
+            (Measure::Empty, is_empty),
+            (Measure::Partial, is_partial),
+            (Measure::Fallback, is_fallback),
+        ] {
+            stats.measure(fault, group, f64::from(u8::from(has_it)));
+            if has_it {
+                stats.note_fault(fault, subject.hash);
+            }
+        }
         let Some(list) = list else { return };
         if let Some(score) = list.score {
             stats.measure(Measure::Score, group, score);

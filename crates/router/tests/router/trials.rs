@@ -79,10 +79,10 @@ async fn both_sides_are_counted_on_their_arm_by_group_of_users() {
     }
     let window = window(&mut reports).await;
     for (arm, groups) in window.arms.iter().zip(by_arm_and_group) {
-        for measure in [Measure::Answered, Measure::Users, Measure::Score, Measure::Clicks] {
+        for measure in [Measure::Failed, Measure::Users, Measure::Score, Measure::Clicks] {
             assert_eq!(arm.measures[&measure].count, groups, "{measure:?}");
         }
-        assert_eq!(mean(arm, Measure::Answered), 1.0);
+        assert_eq!(mean(arm, Measure::Failed), 0.0);
         assert_eq!(mean(arm, Measure::Partial), 0.0);
         assert!(mean(arm, Measure::Fallback) > 0.5, "most are not known");
         assert!(mean(arm, Measure::ListSimilarity) > 0.5, "and get what is popular");

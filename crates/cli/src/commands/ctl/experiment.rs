@@ -304,16 +304,22 @@ fn percent(share: Option<f64>) -> String {
 fn measure_name(measure: Measure) -> &'static str {
     match measure {
         Measure::Unspecified => "?",
-        Measure::Answered => "answered",
+        Measure::Failed => "failed",
         Measure::Empty => "empty",
         Measure::Partial => "partial",
         Measure::Fallback => "fallback",
         Measure::LogLatency => "log latency",
+        Measure::SlowP50 => "slower than p50",
+        Measure::SlowP95 => "slower than p95",
+        Measure::SlowP99 => "slower than p99",
         Measure::ListSimilarity => "list similarity",
         Measure::Score => "score",
         Measure::Clicks => "clicks",
         Measure::PlaySeconds => "play seconds",
         Measure::Purchases => "purchases",
+        Measure::ClicksBefore => "clicks before",
+        Measure::PlaySecondsBefore => "play seconds before",
+        Measure::PurchasesBefore => "purchases before",
         Measure::Users => "users",
     }
 }

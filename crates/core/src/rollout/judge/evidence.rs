@@ -1,8 +1,9 @@
 //! What was measured of a rollout or an experiment, and what is known of its gates.
 
+use super::comparison::GateComparison;
+use super::measured::add_window;
 use crate::rollout::gate::OnBreach;
 use crate::rollout::machine::Rollout;
-use crate::rollout::sequential::ShareTest;
 use crate::rollout::window::{GroupedSum, Measure, Window};
 use std::collections::BTreeMap;
 
@@ -12,8 +13,6 @@ pub type AllEvidence = BTreeMap<String, Evidence>;
 /// What is known of one gate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GateEvidence {
-    /// The test of rates over all windows so far; unused by gates of means.
-    pub shares: ShareTest,
     /// What follows from the evidence.
     pub verdict: Verdict,
     /// The baseline's value; none where none was measured, and for overlaps.
@@ -87,6 +86,8 @@ pub struct Evidence {
     pub judged_at_ms: u64,
     /// The sum of all windows.
     pub total: Window,
+    /// What each gate is judged by, in order.
+    pub comparisons: Vec<GateComparison>,
     /// What was counted since the present stage began.
     pub stage: Stage,
     /// What is known of each gate, in order.
@@ -100,6 +101,11 @@ impl Evidence {
     /// another share does not count for the present stage.
     pub fn absorb(&mut self, rollout: &Rollout, weight_basis_points: u32, window: &Window) {
         self.total.absorb(window);
+        let gates = &rollout.terms.gates;
+        self.comparisons.resize_with(gates.len(), GateComparison::default);
+        for (gate, known) in gates.iter().zip(&mut self.comparisons) {
+            add_window(gate, known, weight_basis_points, window);
+        }
         if self.stage.step != rollout.step || self.stage.requests.is_empty() {
             self.stage = Stage { step: rollout.step, requests: vec![0; 2], ..Stage::default() };
         }

@@ -5,29 +5,32 @@
 //! command. So what was decided can be read with its reasons on every control node, and no node has to repeat
 //! a logarithm to the last bit. [`clearance`] then says whether the present step may be left.
 //!
-//! A gate that is *inconclusive* never passes and never fails: no step is left. Means require half of the
-//! groups of users in both variants, because one busy user is no population.
+//! Nothing that is common to both variants at a time is evidence: what a gate is judged by is compared within
+//! strata ([`comparison`](mod@comparison)), and how uncertain it is follows from the users that each variant happens to have.
+//!
+//! A gate that is *inconclusive* never passes and never fails: no step is left.
 //!
 //! When an operator resumes a rollout that a gate had paused, the breach is accepted, and the gate does not
 //! act again.
 //!
-//! [`examine`](mod@examine) says what is known of a gate: by [`rates`] for errors and quantiles, by [`means`] for all
-//! others. [`split`] says whether users are split as the weights say.
+//! [`measured`](mod@measured) says what of a window a gate compares, [`examine`](mod@examine) what is known of a gate then, and
+//! [`split`] whether users are split as the weights say.
 
-mod compare;
+mod comparison;
 mod evidence;
 mod examine;
-mod means;
-mod rates;
+mod first_times;
+mod measured;
 mod split;
 #[cfg(test)]
 mod tests;
-mod tolerances;
 
+pub use comparison::{Comparison, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums};
 pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
-pub use tolerances::SHARE_TOLERANCE;
+pub use first_times::FirstTimes;
+pub use split::SHARE_TOLERANCE;
 
-use crate::rollout::gate::{FALSE_ALARM_BUDGET, Gate, OnBreach, OnNoData};
+use crate::rollout::gate::{FALSE_ALARM_BUDGET, Gate, OnBreach, OnNoData, REWARD_FALSE_ALARM};
 use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
 use examine::examine;
@@ -55,13 +58,15 @@ pub fn judge_rollout(
     let mut after = evidence.clone();
     after.absorb(rollout, weight_basis_points, window);
     let gates = &rollout.terms.gates;
-    let share_of_budget = FALSE_ALARM_BUDGET / (gates.len() + 1) as f64;
+    let strict_gates = gates.iter().filter(|gate| !gate.metric.is_reward()).count();
+    let share_of_budget = FALSE_ALARM_BUDGET / (strict_gates + 1) as f64;
     let mut found = Vec::with_capacity(gates.len());
     let mut decision = Decision::Continue;
     for (n, gate) in gates.iter().enumerate() {
         let before = evidence.gates.get(n).cloned().unwrap_or_default();
-        let alpha = gate.false_alarm.unwrap_or(share_of_budget);
-        let now = examine(gate, alpha, before, &evidence.total, &after.total, window);
+        let usual = if gate.metric.is_reward() { REWARD_FALSE_ALARM } else { share_of_budget };
+        let alpha = gate.false_alarm.unwrap_or(usual);
+        let now = examine(gate, alpha, before, &after.comparisons[n], &after.total);
         if now.breaches >= gate.consecutive_breaches && !now.accepted {
             // The first gate that rolls back decides, else the first that pauses.
             match (gate.on_breach, &decision) {

@@ -1,10 +1,15 @@
 //! Whether users are split as the weights say. If they are not, the variants cannot be compared.
 
 use super::evidence::{GateEvidence, Stage, Verdict};
-use super::tolerances::{SCALE_OF_EFFECTS, SHARE_TOLERANCE};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::machine::Rollout;
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
+
+/// How far the users' shares may be off before the split itself is doubted, as a part of the share: users who
+/// return sooner because of the candidate do not make the split wrong.
+pub const SHARE_TOLERANCE: f64 = 0.1;
+/// Differences of this size are looked for, as a part of the share.
+const SCALE_OF_EFFECTS: f64 = 0.2;
 
 /// What is known of the candidate's share of users on the present step, `alpha` being the chance of a false
 /// alarm over all steps.

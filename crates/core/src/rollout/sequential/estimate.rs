@@ -1,6 +1,6 @@
 //! A test of means, with standard errors over groups of users.
 
-use super::log_evidence::required_log_evidence;
+use super::log_evidence::{join, required_log_evidence};
 use crate::rollout::window::{GROUPS, GroupedSum};
 use statrs::function::erf::erfc;
 use std::f64::consts::{LN_2, SQRT_2};
@@ -126,6 +126,13 @@ pub fn mean_above(estimate: Estimate, scale: f64) -> f64 {
     // A half-normal mixture of means above 0, of standard deviation `scale`.
     let x = z * (s / (v + s)).sqrt();
     LN_2 + 0.5 * (v / (v + s)).ln() + 0.5 * x * x + log_normal_cdf(x)
+}
+
+/// The evidence of [`mean_above`], mixed over several sizes of differences: small ones are found by one, large
+/// ones sooner by another.
+pub fn mean_above_by_scales(estimate: Estimate, scales: &[f64]) -> f64 {
+    let logs: Vec<f64> = scales.iter().map(|&scale| mean_above(estimate, scale)).collect();
+    join(&logs)
 }
 
 /// ln Φ(x), for what is not far below 0.

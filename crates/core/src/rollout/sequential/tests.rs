@@ -11,11 +11,6 @@ fn alarms(sequences: u64, mut crosses: impl FnMut(&mut fastrand::Rng) -> bool) -
     crossed.count() as f64 / sequences as f64
 }
 
-fn binomial(of: u64, chance: f64, random: &mut fastrand::Rng) -> Occurrences {
-    let times = (0..of).filter(|_| random.f64() < chance).count() as u64;
-    Occurrences { times, of }
-}
-
 fn normal(random: &mut fastrand::Rng) -> f64 {
     let (u, v) = (1.0 - random.f64(), random.f64());
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
@@ -25,47 +20,140 @@ fn normal(random: &mut fastrand::Rng) -> f64 {
 fn shares_by_hand() {
     let mut test = ShareTest::default();
     // Equal arms: a fault is the candidate's with chance 1/2; for "twice as often", with 2/3.
-    test.add_window(Occurrences { times: 1, of: 10 }, Occurrences { times: 3, of: 10 }, 1.0);
+    test.add(1, 3, 1.0);
     let twice = RATIOS_ABOVE.iter().position(|&ratio| ratio == 2.0).expect("there");
     let expected = 3.0 * (2.0f64 / 3.0 / 0.5).ln() + (1.0f64 / 3.0 / 0.5).ln();
     assert!((test.above[twice] - expected).abs() < 1e-12, "{:?}", test.above);
-    let mut nothing = ShareTest::default();
-    nothing.add_window(Occurrences { times: 5, of: 9 }, Occurrences { times: 0, of: 0 }, 1.0);
-    assert_eq!(nothing, ShareTest::default(), "one arm alone says nothing");
 }
 
 #[test]
-fn equal_shares_hardly_ever_alarm_however_often_one_looks() {
+fn equal_shares_rarely_alarm_however_often_one_looks() {
     let found = alarms(2_000, |random| {
         let mut test = ShareTest::default();
-        (0..200).any(|window| {
-            // The rate changes all the time, for both.
-            let rate = if window % 7 == 0 { 0.2 } else { 0.02 };
-            let (baseline, candidate) = (binomial(90, rate, random), binomial(10, rate, random));
-            test.add_window(baseline, candidate, 1.0);
+        (0..200).any(|_| {
+            let candidate = u64::from(random.f64() < 0.1);
+            test.add(1 - candidate, candidate, 0.1 / 0.9);
             test.log_evidence_above() >= required_log_evidence(0.05)
         })
     });
     assert!(found <= 0.05, "{found}");
 }
 
-#[test]
-fn rates_are_compared_with_constants_too() {
-    let run = |chance: f64| {
-        alarms(500, |random| {
-            let mut test = ShareTest::default();
-            (0..100).any(|_| {
-                test.add_window_against_constant(binomial(20, chance, random), 0.05);
-                test.log_evidence_above() >= required_log_evidence(0.05)
-            })
-        })
-    };
-    assert!(run(0.05) <= 0.05, "{}", run(0.05));
-    assert!(run(0.15) >= 0.99, "{}", run(0.15));
+/// Answers to users of groups of their own, with a mean that is a user's, while both arms change alike.
+struct World {
+    /// The arm, the group and the mean of each user.
+    users: Vec<(bool, usize, f64)>,
+}
+
+impl World {
+    /// `users` users, of whom a share has the candidate, whose means are `effect` times as high.
+    fn new(users: usize, share: f64, effect: f64, random: &mut fastrand::Rng) -> Self {
+        let draw = |_| {
+            let is_candidate = random.f64() < share;
+            let mean = (0.5 * normal(random)).exp() * if is_candidate { effect } else { 1.0 };
+            (is_candidate, random.usize(..GROUPS), mean)
+        };
+        Self { users: (0..users).map(draw).collect() }
+    }
+
+    /// One answer to each user, times a level that is common to all.
+    fn answers(&self, level: f64, random: &mut fastrand::Rng) -> [GroupedSum; 2] {
+        let mut sums = [GroupedSum::default(), GroupedSum::default()];
+        for &(is_candidate, group, mean) in &self.users {
+            let value = level * mean * (0.3 * normal(random)).exp();
+            sums[usize::from(is_candidate)].add(group, value);
+        }
+        sums
+    }
+}
+
+fn add(sums: &mut Stratified, [baseline, candidate]: &[GroupedSum; 2], share: f64, ratio: f64) {
+    sums.add(Stratum { baseline, candidate, share, is_paired: false }, ratio);
 }
 
 #[test]
-fn means_above_hardly_ever_alarm_however_often_one_looks() {
+fn a_stratum_by_hand() {
+    let mut values = [GroupedSum::default(), GroupedSum::default()];
+    for (arm, group, value) in [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 4.0)] {
+        values[arm].add(group, value);
+    }
+    let mut sums = Stratified::default();
+    add(&mut sums, &values, 0.5, 1.0);
+    // n0 = 2, s0 = 4, n1 = 1, s1 = 4: the weight is 2/3, the excess (2·4 − 1·4)/3.
+    assert!((sums.total_weight() - 2.0 / 3.0).abs() < 1e-12);
+    assert!((sums.candidate_mean().expect("weight") - 4.0).abs() < 1e-12);
+    assert!((sums.baseline_mean().expect("weight") - 2.0).abs() < 1e-12);
+    let before = sums.clone();
+    add(&mut sums, &values, 0.5, 1.0);
+    for (twice, once) in sums.since(&before).candidate.iter().zip(&before.candidate) {
+        assert!((twice - once).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn what_changes_for_both_is_no_evidence_while_the_share_grows() {
+    for (effect, expected) in [(1.0, 0.0..=0.02), (0.7, 0.95..=1.0)] {
+        let found = alarms(300, |random| {
+            // The share grows while the level falls by half: pooled, the candidate would look a fifth worse.
+            let mut sums = Stratified::default();
+            (0..3).any(|step| {
+                let share = [0.05, 0.2, 0.5][step];
+                let world = World::new(1_000, share, effect, random);
+                (0..20).any(|_| {
+                    let level = [2.0, 1.5, 1.0][step];
+                    add(&mut sums, &world.answers(level, random), share, 0.95);
+                    let Some(excess) = sums.excess(0.95, None, 1.0) else { return false };
+                    mean_above(excess.negated(), 0.2) >= required_log_evidence(0.02)
+                })
+            })
+        });
+        assert!(expected.contains(&found), "{effect}: {found}");
+    }
+}
+
+#[test]
+fn one_user_with_most_of_the_answers_is_no_evidence() {
+    let found = alarms(200, |random| {
+        let (share, mut sums) = (0.1, Stratified::default());
+        let world = World::new(300, share, 1.0, random);
+        (0..50).any(|_| {
+            let mut values = world.answers(1.0, random);
+            // A user of the candidate with half of its answers, all of them zero.
+            (0..30).for_each(|_| values[1].add(7, 0.0));
+            add(&mut sums, &values, share, 0.95);
+            let Some(excess) = sums.excess(0.95, None, 1.0) else { return false };
+            mean_above(excess.negated(), 0.2) >= required_log_evidence(0.02)
+        })
+    });
+    assert!(found <= 0.02, "{found}");
+}
+
+#[test]
+fn what_users_did_before_makes_an_excess_more_certain() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut sums, mut before) = (Stratified::default(), Stratified::default());
+    let world = World::new(1_000, 0.5, 0.9, &mut random);
+    for _ in 0..10 {
+        add(&mut sums, &world.answers(1.0, &mut random), 0.5, 1.0);
+    }
+    let mut habits = [GroupedSum::default(), GroupedSum::default()];
+    for &(is_candidate, group, mean) in &world.users {
+        // Before the trial the candidate's users were like the others.
+        let habit = if is_candidate { mean / 0.9 } else { mean };
+        habits[usize::from(is_candidate)].add(group, habit);
+    }
+    for _ in 0..10 {
+        add(&mut before, &habits, 0.5, 1.0);
+    }
+    let plain = sums.excess(1.0, None, 0.1).expect("groups enough");
+    let adjusted = sums.excess(1.0, Some(&before), 0.1).expect("groups enough");
+    assert!(adjusted.variance < 0.2 * plain.variance, "{adjusted:?} {plain:?}");
+    let error = (adjusted.value / 1.13 + 0.1).abs();
+    assert!(error < 3.0 * adjusted.variance.sqrt(), "{adjusted:?}");
+}
+
+#[test]
+fn means_above_rarely_alarm_however_often_one_looks() {
     let run = |mean: f64| {
         alarms(500, |random| {
             let mut sums = GroupedSum::default();

@@ -1,5 +1,6 @@
 //! What the answers of one arm were like.
 
+use super::cells::UserCells;
 use super::grouped_sum::GroupedSum;
 use super::latencies::Latencies;
 use super::measure::Measure;
@@ -15,6 +16,9 @@ pub struct ArmStats {
     pub latencies: Latencies,
     /// Counts and sums of each measure that was taken.
     pub measures: BTreeMap<Measure, GroupedSum>,
+    /// The users that each fault of [`Measure::FAULTS`] happened to. However often it happens to a user, it is
+    /// one user.
+    pub users_with: BTreeMap<Measure, UserCells>,
     /// The scores of the best items.
     pub scores: Scores,
     /// The different items among the first [`MAX_DIFF_ITEMS`](super::MAX_DIFF_ITEMS) of all lists: how much
@@ -26,7 +30,7 @@ pub struct ArmStats {
 impl ArmStats {
     /// How many requests there were, errors included.
     pub fn requests(&self) -> u64 {
-        self.measures.get(&Measure::Answered).map_or(0, GroupedSum::total)
+        self.measures.get(&Measure::Failed).map_or(0, GroupedSum::total)
     }
 
     /// How many requests ended in an error.
@@ -39,9 +43,14 @@ impl ArmStats {
         self.measures.entry(measure).or_default().add(group, value);
     }
 
-    /// Adds a reward for an answer that was counted before.
+    /// Adds what came of an answer that is counted elsewhere.
     pub fn reward(&mut self, measure: Measure, group: usize, value: f64) {
         self.measures.entry(measure).or_default().sum[group] += value;
+    }
+
+    /// Notes that a fault happened to the user with this [hash](super::hash_user).
+    pub fn note_fault(&mut self, fault: Measure, user: u64) {
+        self.users_with.entry(fault).or_default().add_user(user);
     }
 
     /// Adds the answers of another.
@@ -52,6 +61,9 @@ impl ArmStats {
         self.latencies.absorb(&other.latencies);
         for (&measure, theirs) in &other.measures {
             self.measures.entry(measure).or_default().absorb(theirs);
+        }
+        for (&fault, theirs) in &other.users_with {
+            self.users_with.entry(fault).or_default().absorb(theirs);
         }
         self.scores.absorb(&other.scores);
         self.items.absorb(&other.items);

@@ -16,6 +16,7 @@
 //! ([`crate::rollout::judge`]).
 
 mod arm;
+mod cells;
 mod group;
 mod grouped_sum;
 mod latencies;
@@ -23,6 +24,7 @@ mod measure;
 mod mirror;
 
 pub use arm::ArmStats;
+pub use cells::{USER_CELLS, UserCells};
 pub use group::{GROUPS, group_of, group_of_hash, hash_item, hash_user};
 pub use grouped_sum::GroupedSum;
 pub use latencies::Latencies;
@@ -64,6 +66,10 @@ pub struct Window {
     pub mirror: MirrorStats,
     /// How many requests look like automated traffic. They are counted nowhere else.
     pub automated: u64,
+    /// How many requests were not counted because their user had sent more than almost all others.
+    pub capped: u64,
+    /// How many rewards came after their answer's time for them was over. They count for no arm.
+    pub late: u64,
     /// How many observations did not fit into a router's buffer.
     pub dropped: u64,
 }
@@ -92,6 +98,8 @@ impl Window {
         let old = self.mirror.diffs.len().saturating_sub(MAX_DIFFS);
         self.mirror.diffs.drain(..old);
         self.automated += other.automated;
+        self.capped += other.capped;
+        self.late += other.late;
         self.dropped += other.dropped;
     }
 }

@@ -17,7 +17,6 @@ use marquee_core::ranking::diversify::Diversity;
 use marquee_core::rollout::experiment::{Allocation, Arm};
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
-use marquee_core::rollout::sequential::ShareTest;
 use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
 use marquee_core::rollout::{Decision, Pace, RolloutMove, RolloutStep, Shadow, Terms};
@@ -140,6 +139,7 @@ fn terms() -> Terms {
         false_alarm: Some(0.25),
         ..Gate::new(Metric::LatencyP99, Bound::Max(20.0))
     };
+    gates[8].maturity_seconds = Some(90);
     let shadow = Shadow { mirror_basis_points: 500, hold_seconds: 5, min_samples: 9 };
     Terms { gates, shadow, pace: Pace::Evidence }
 }
@@ -154,6 +154,7 @@ fn window() -> Window {
         for measure in Measure::ALL {
             arm.measure(measure, n, 0.5);
         }
+        arm.note_fault(Measure::Partial, 77);
         arm.scores.add(n as f64 - 1.0);
         arm.items.add(hash_item("x"));
     }
@@ -168,7 +169,7 @@ fn window() -> Window {
         baseline: vec!["x".into(), "y".into()],
         candidate: vec!["y".into(), "z".into()],
     });
-    (window.automated, window.dropped) = (6, 7);
+    (window.automated, window.dropped, window.capped, window.late) = (6, 7, 8, 9);
     window
 }
 
@@ -195,7 +196,6 @@ fn traffic() -> SurfaceTraffic {
 /// A window of a rollout, with evidence and decision of every kind.
 fn judged(number: u64, decision: Decision) -> Action {
     let gate = |verdict| GateEvidence {
-        shares: ShareTest { above: vec![0.5, 1.5], below: vec![-0.5] },
         verdict,
         baseline: Some(0.1),
         candidate: None,

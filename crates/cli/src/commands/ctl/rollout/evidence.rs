@@ -143,7 +143,7 @@ fn windows(evidence: &RolloutEvidence) -> String {
 fn answered_by(arm: &ArmStatsMessage) -> u64 {
     let mut total = 0;
     for sums in &arm.measures {
-        if sums.measure() == Measure::Answered {
+        if sums.measure() == Measure::Failed {
             total = sums.sums.as_ref().map_or(0, |sums| sums.counts.iter().sum());
         }
     }
