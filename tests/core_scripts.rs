@@ -40,7 +40,7 @@ use marquee_core::plan::{
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::rollout::judge::judge_rollout;
-use marquee_core::rollout::window::{GROUPS, Latencies, Measure, Window, hash_user};
+use marquee_core::rollout::window::{ArmStats, GROUPS, Latencies, Measure, Window, hash_user};
 use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -151,14 +151,17 @@ impl Cluster {
         let number = args.take_key("number").map(str::parse).transpose()?;
         let rollout_id = word(args)?.to_owned();
         let mut window = Window::new(2);
-        for (arm, text) in window.arms.iter_mut().zip(&arms) {
+        // Without a share of its own, the candidate answers mirrored requests.
+        let measured: &mut [ArmStats] =
+            if weight_basis_points == 0 { &mut window.mirror.arms } else { &mut window.arms };
+        for (number, (arm, text)) in measured.iter_mut().zip(&arms).enumerate() {
             let (requests, errors) = text.split_once('/').ok_or("write N/E")?;
             let (requests, errors): (u64, u64) = (requests.parse()?, errors.parse()?);
             for n in 0..requests {
                 let failed = if n < errors { 1.0 } else { 0.0 };
                 arm.measure(Measure::Failed, n as usize % GROUPS, failed);
                 if n < errors {
-                    arm.note_fault(Measure::Failed, hash_user(&format!("user-{n}")));
+                    arm.note_fault(Measure::Failed, hash_user(&format!("user-{number}-{n}")));
                 }
                 arm.measure(Measure::Users, n as usize % GROUPS, 1.0);
             }

@@ -14,6 +14,7 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         candidate,
         allowed,
         effect,
+        answers_needed,
         samples: [baseline_samples, candidate_samples],
         log_evidence_against,
         log_required,
@@ -40,6 +41,7 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         accepted: *accepted,
         effect_low: effect.map(|(low, _)| low),
         effect_high: effect.map(|(_, high)| high),
+        answers_needed: *answers_needed,
     }
 }
 
@@ -59,6 +61,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         accepted,
         effect_low,
         effect_high,
+        answers_needed,
     } = evidence;
     Ok(GateEvidence {
         verdict: match pb::Verdict::try_from(verdict) {
@@ -74,6 +77,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         candidate,
         allowed,
         effect: effect_low.zip(effect_high),
+        answers_needed,
         samples: [baseline_samples, candidate_samples],
         log_evidence_against: log_evidence,
         log_required,

@@ -17,6 +17,10 @@ const STRATUM_REQUESTS: u64 = 64;
 const STRATUM_WINDOWS: u64 = 30;
 /// A moment to start the test again is noted every so many windows: every half minute.
 const RESTART_WINDOWS: u64 = 15;
+/// The weight of the test since the beginning, among tests from all moments.
+pub(super) const WEIGHT_OF_WHOLE: f64 = 0.35;
+/// The weight of the test since the present share began.
+pub(super) const WEIGHT_OF_SHARE: f64 = 0.35;
 /// The most moments that are kept: for some days.
 pub const MAX_RESTARTS: usize = 16;
 
@@ -170,8 +174,10 @@ impl Comparison {
     /// The sums since each moment that the test is made from, with the weight of each: first the whole, `sums`, then
     /// what was added since the present share began, then since other moments.
     pub(super) fn by_start(&self, sums: &Sums) -> Vec<(f64, Sums)> {
-        let mut starts = vec![(0.25, sums.clone()), (0.25, sums.since(&self.share_began))];
-        let weight = 0.5 / self.restarts.len().max(1) as f64;
+        let mut starts =
+            vec![(WEIGHT_OF_WHOLE, sums.clone()), (WEIGHT_OF_SHARE, sums.since(&self.share_began))];
+        let others = 1.0 - WEIGHT_OF_WHOLE - WEIGHT_OF_SHARE;
+        let weight = others / self.restarts.len().max(1) as f64;
         let restarts = self.restarts.iter();
         starts.extend(restarts.map(|restart| (weight, sums.since(&restart.closed))));
         starts

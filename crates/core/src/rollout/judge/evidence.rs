@@ -24,6 +24,9 @@ pub struct GateEvidence {
     /// The difference between candidate and baseline, as a part of the baseline's value: an interval that
     /// covers the truth at all times with a chance of 95 %. Means of live answers only.
     pub effect: Option<(f64, f64)>,
+    /// For a gate of rewards: how many answers of both variants it takes at the present share until a loss of a tenth is
+    /// found with a chance of 80 % ([`super::PREDICTED_LOSS`], [`super::PREDICTED_POWER`]).
+    pub answers_needed: Option<f64>,
     /// How many requests of the baseline and of the candidate were measured.
     pub samples: [u64; 2],
     /// Natural logarithm of the evidence (e-value) that the bound is broken.

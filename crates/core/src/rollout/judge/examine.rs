@@ -13,13 +13,18 @@ use crate::rollout::window::{Measure, Window};
 const PROOF_ALPHA: f64 = 0.05;
 /// The chance that the interval of an effect ever misses the truth.
 const EFFECT_ALPHA: f64 = 0.05;
-/// Effects of these sizes are looked for, as a part of the baseline's value.
-const SIZES_OF_EFFECTS: [f64; 3] = [0.05, 0.25, 1.0];
+/// Effects of these sizes are looked for, with these weights, as a part of the baseline's value.
+const SIZES_OF_EFFECTS: [(f64, f64); 3] = [(0.35, 0.05), (0.4, 0.2), (0.15, 0.8)];
+/// The weight of effects that are plain to see, whatever the baseline's value.
+const WEIGHT_OF_PLAIN_EFFECTS: f64 = 0.1;
 /// Intervals are narrowest for effects of this size, as a part of the baseline's value.
 const SIZE_OF_INTERVALS: f64 = 0.1;
 /// How much more often than allowed a fault may happen where it is proven not to happen too often: without it nothing
 /// could be proven of what never happens.
 const NEGLIGIBLE_RATE: f64 = 0.001;
+/// The part of the baseline's rewards by which the candidate may miss its bound where it is proven to keep it: a bound
+/// close to the baseline could be proven by the largest surfaces only.
+const NEGLIGIBLE_LOSS: f64 = 0.08;
 /// Requests after which a breach of the error rate is believed, whatever the gate's `min_samples`: users
 /// should not have to fail a hundred times before it is noticed.
 const MIN_REQUESTS_FOR_ERRORS: u64 = 10;
@@ -99,7 +104,13 @@ fn evidence_against(gate: &Gate, comparison: &Comparison, sums: &Sums) -> Option
 
 /// Natural logarithm of the evidence that the bound is kept; none where too little was measured.
 fn evidence_for(gate: &Gate, sums: &Sums) -> Option<f64> {
-    let slack = if is_fault(gate.metric) { NEGLIGIBLE_RATE } else { 0.0 };
+    let slack = if is_fault(gate.metric) {
+        NEGLIGIBLE_RATE
+    } else if gate.metric.is_reward() && gate.bound.is_ratio() {
+        NEGLIGIBLE_LOSS * sums.metric.baseline_mean()?
+    } else {
+        0.0
+    };
     let excess = signed(gate, excess(gate, sums)?).minus_constant(slack);
     Some(mean_above_by_scales(excess.negated(), &scales(gate, sums)))
 }
@@ -123,21 +134,27 @@ fn signed(gate: &Gate, excess: Estimate) -> Estimate {
 }
 
 /// The sizes of differences that are looked for, in the unit of the measure.
-fn scales(gate: &Gate, sums: &Sums) -> Vec<f64> {
+fn scales(gate: &Gate, sums: &Sums) -> Vec<(f64, f64)> {
     let plain = plain_effect(gate.metric);
     if gate.metric == Metric::LatencyMean {
-        return vec![0.1 * plain, 0.3 * plain, plain];
+        return vec![(0.3, 0.1 * plain), (0.4, 0.3 * plain), (0.3, plain)];
     }
     let usual = if gate.bound.is_ratio() {
         sums.metric.baseline_mean().unwrap_or_default()
     } else {
         compared_ratio(gate)
     };
-    let mut scales: Vec<f64> = SIZES_OF_EFFECTS.iter().map(|size| size * usual.abs()).collect();
-    scales.retain(|&scale| scale > 0.0);
+    let mut scales = scales_of(usual.abs());
+    scales.retain(|&(_, scale)| scale > 0.0);
     // Where the baseline is next to nothing, a part of it is no effect that anybody would see.
-    scales.push(plain);
+    let rest = if scales.is_empty() { 1.0 } else { WEIGHT_OF_PLAIN_EFFECTS };
+    scales.push((rest, plain));
     scales
+}
+
+/// The sizes of differences that are looked for in a mean of this size, with their weights.
+pub(super) fn scales_of(usual: f64) -> Vec<(f64, f64)> {
+    SIZES_OF_EFFECTS.iter().map(|&(weight, size)| (weight, size * usual)).collect()
 }
 
 /// The difference between candidate and baseline, as an interval in parts of the baseline.

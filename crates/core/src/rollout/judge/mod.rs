@@ -21,6 +21,7 @@ mod evidence;
 mod examine;
 mod first_times;
 mod measured;
+mod power;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -28,8 +29,10 @@ mod tests;
 pub use comparison::{Comparison, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums};
 pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
 pub use first_times::FirstTimes;
+pub use power::{AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, answers_needed};
 pub use split::SHARE_TOLERANCE;
 
+use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::gate::{FALSE_ALARM_BUDGET, Gate, OnBreach, OnNoData, REWARD_FALSE_ALARM};
 use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
@@ -66,7 +69,9 @@ pub fn judge_rollout(
         let before = evidence.gates.get(n).cloned().unwrap_or_default();
         let usual = if gate.metric.is_reward() { REWARD_FALSE_ALARM } else { share_of_budget };
         let alpha = gate.false_alarm.unwrap_or(usual);
-        let now = examine(gate, alpha, before, &after.comparisons[n], &after.total);
+        let share = f64::from(weight_basis_points) / f64::from(FULL_WEIGHT_BASIS_POINTS);
+        let mut now = examine(gate, alpha, before, &after.comparisons[n], &after.total);
+        now.answers_needed = power::predict(gate, alpha, &after.comparisons[n].live, share);
         if now.breaches >= gate.consecutive_breaches && !now.accepted {
             // The first gate that rolls back decides, else the first that pauses.
             match (gate.on_breach, &decision) {
@@ -133,8 +138,13 @@ pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
             }
             _ => {}
         }
-        // What was proven at a smaller share still has to show at this one.
-        all_proven &= verdict == Verdict::Proven && have >= gate.min_samples;
+        // What was proven at a smaller share still has to show at this one. Where nobody ever clicks, nothing has
+        // to be proven of clicks.
+        let has_nothing_to_prove = gate.metric.is_reward()
+            && gate.on_no_data == OnNoData::Ignore
+            && found.is_none_or(|found| found.baseline.is_none_or(|value| value == 0.0));
+        all_proven &=
+            has_nothing_to_prove || verdict == Verdict::Proven && have >= gate.min_samples;
     }
     if all_proven { Clearance::Proven } else { Clearance::Clear }
 }

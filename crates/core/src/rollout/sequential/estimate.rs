@@ -1,6 +1,6 @@
 //! A test of means, with standard errors over groups of users.
 
-use super::log_evidence::{join, required_log_evidence};
+use super::log_evidence::{join_weighted, required_log_evidence};
 use crate::rollout::window::{GROUPS, GroupedSum};
 use statrs::function::erf::erfc;
 use std::f64::consts::{LN_2, SQRT_2};
@@ -128,11 +128,11 @@ pub fn mean_above(estimate: Estimate, scale: f64) -> f64 {
     LN_2 + 0.5 * (v / (v + s)).ln() + 0.5 * x * x + log_normal_cdf(x)
 }
 
-/// The evidence of [`mean_above`], mixed over several sizes of differences: small ones are found by one, large
-/// ones sooner by another.
-pub fn mean_above_by_scales(estimate: Estimate, scales: &[f64]) -> f64 {
-    let logs: Vec<f64> = scales.iter().map(|&scale| mean_above(estimate, scale)).collect();
-    join(&logs)
+/// The evidence of [`mean_above`], mixed over several sizes of differences, each with its weight, which add up to at most
+/// 1: small ones are found by one, large ones sooner by another.
+pub fn mean_above_by_scales(estimate: Estimate, scales: &[(f64, f64)]) -> f64 {
+    let logs = scales.iter().map(|&(weight, scale)| (weight, mean_above(estimate, scale)));
+    join_weighted(logs)
 }
 
 /// ln Φ(x), for what is not far below 0.

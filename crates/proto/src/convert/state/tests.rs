@@ -201,6 +201,7 @@ fn judged(number: u64, decision: Decision) -> Action {
         candidate: None,
         allowed: Some(0.2),
         effect: Some((-0.25, 0.5)),
+        answers_needed: Some(5e4),
         samples: [10, 20],
         log_evidence_against: 1.0,
         log_required: 7.5,

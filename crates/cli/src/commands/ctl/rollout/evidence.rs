@@ -2,7 +2,8 @@
 
 use crate::output;
 use marquee_core::rollout::gate::Gate;
-use marquee_core::rollout::window::{ArmStats, Window};
+use marquee_core::rollout::judge::{PREDICTED_LOSS, PREDICTED_POWER};
+use marquee_core::rollout::window::{ArmStats, WINDOW_MS, Window};
 use marquee_proto::control::v1::{
     ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Rollout, RolloutEvidence,
     Verdict,
@@ -43,6 +44,7 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         ),
         output::lines_of(&table),
     ];
+    lines.extend(predictions(rollout, evidence));
     if let Some(split) = evidence.split.as_ref().filter(|split| split.baseline_samples > 0) {
         lines.push(format!(
             "split: {} of the users of this step have the candidate, {} expected: {}",
@@ -67,6 +69,39 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// How long it takes to find fewer rewards, for each gate that looks for it.
+fn predictions(rollout: &Rollout, evidence: &RolloutEvidence) -> Vec<String> {
+    let arms = evidence.total.as_ref().map_or(&[][..], |total| &total.arms);
+    let answers: u64 = arms.iter().map(answered_by).sum();
+    let measured_ms = evidence.windows * WINDOW_MS;
+    let mut lines = Vec::new();
+    for (gate, found) in rollout.gates.iter().zip(&evidence.gates) {
+        let (Ok(gate), Some(needed)) = (gate_from_pb(*gate), found.answers_needed) else {
+            continue;
+        };
+        let seconds = needed * measured_ms as f64 / 1_000.0 / answers.max(1) as f64;
+        lines.push(format!(
+            "{:.0} % fewer {} are found with a chance of {:.0} % after {} answers at this share, about {} at this traffic",
+            100.0 * PREDICTED_LOSS,
+            gate.metric.name().trim_end_matches("_per_answer").replace('_', " "),
+            100.0 * PREDICTED_POWER,
+            output::thousands(needed as u64),
+            duration_in_words(seconds)
+        ));
+    }
+    lines
+}
+
+/// A time in its largest sensible unit.
+fn duration_in_words(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 120.0 => format!("{seconds:.0} s"),
+        _ if seconds < 7_200.0 => format!("{:.0} minutes", seconds / 60.0),
+        _ if seconds < 172_800.0 => format!("{:.0} hours", seconds / 3_600.0),
+        _ => format!("{:.0} days", seconds / 86_400.0),
+    }
 }
 
 /// How many different items both variants show, on the requests that both answered.
