@@ -45,6 +45,6 @@ The cluster answers on 127.0.0.1:50051 and :50052. To try:
   grpcurl -plaintext -d '{"user_id": "u1", "count": 5}' 127.0.0.1:50051 marquee.v1.RecommenderService/Recommend
   export MARQUEE_ENDPOINT=$control
   $marquee ctl publish $state/bundles/v2
-  $marquee ctl rollout start --candidate films@2 --steps 1%:30s,10%:30s,50%:30s,100%:0s
+  $marquee ctl rollout start --candidate films@2 --steps 1%:30s,10%:30s,50%:30s,100%:0s --allow-no-traffic
   $marquee ctl rollout watch default-2
 TRY

@@ -9,12 +9,14 @@
 //! | `ensemble NAME MEMBER …` | a parallel of these is put |
 //! | `start SURFACE CANDIDATE steps="100:60,…"` | a rollout begins; steps are weight:hold, `:N` for samples, `!` for approval |
 //! | … `gates=default`, `shadow=MIRROR:HOLD`, `pace=evidence` | its terms; none if left out |
+//! | … `prepare=S`, `watch=S`, `holdout=SHARE:HOLD`, `no_traffic=yes` | what keeps it safe besides |
+//! | … `always=A,B`, `never=C` | users who always or never get the candidate |
 //! | `window ID weight=W baseline=N/E candidate=N/E` | the leader judges a window of N requests, E of them errors |
 //! | `evidence ID` | prints what is known of its gates |
 //! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
 //! | `unreported NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
-//! | `pause`, `resume`, `promote`, `rollback` `ID reason=R` | what an operator asks for |
+//! | `pause`, `resume`, `promote`, `rollback`, `undo`, `end-holdout`, `end-watch` `ID reason=R` | what an operator asks for |
 //! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
 //! | `stop ID reason=R` | it ends |
 //! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
@@ -22,7 +24,7 @@
 //! | `denied SURFACE` | prints it |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
-//! | `status`, `placement`, `wanted NODE`, `route SURFACE USER` | prints that part of the plan |
+//! | `status`, `placement`, `wanted NODE`, `route SURFACE USER [variant=V]` | prints that part of the plan |
 //!
 //! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
 
@@ -36,12 +38,16 @@ use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
+    Route,
 };
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
 use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::{ArmStats, GROUPS, Latencies, Measure, Window, hash_user};
-use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutStep, Shadow, Terms};
+use marquee_core::rollout::{
+    DEFAULT_PREPARE_SECONDS, Holdout, ListedUsers, Pace, Rollout, RolloutMove, RolloutStep, Shadow,
+    Terms,
+};
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -99,7 +105,10 @@ impl Runner for Cluster {
                 format!("{}\n", denied.unwrap_or_else(|| "no such surface".into()))
             }
             "wanted" => self.wanted(word(&mut args)?),
-            "route" => self.route(word(&mut args)?, word(&mut args)?)?,
+            "route" => {
+                let variant = args.take_key("variant");
+                self.route(word(&mut args)?, word(&mut args)?, variant)?
+            }
             "nodes" => words(&mut args).into_iter().map(|id| self.report(id, vec![])).collect(),
             "load" => {
                 let state = match args.take_key("state") {
@@ -273,12 +282,27 @@ impl Cluster {
         format!("[{}]\n", names.join(" "))
     }
 
-    fn route(&self, surface: &str, user_id: &str) -> Result<String, Box<dyn Error>> {
-        let route = self.state.plan.route(surface, user_id)?;
+    fn route(
+        &self,
+        surface: &str,
+        user_id: &str,
+        variant: Option<&str>,
+    ) -> Result<String, Box<dyn Error>> {
+        let plan = &self.state.plan;
+        let route = match variant {
+            None => plan.route(surface, user_id)?,
+            Some(variant) => plan.route_forced(surface, user_id, variant)?,
+        };
+        let counts = match (route.is_forced, &route.trial) {
+            (true, _) => ", forced",
+            (false, None) if route.rollout_id.is_some() => ", not compared",
+            (false, _) => "",
+        };
         if let Some((id, arm)) = &route.experiment {
-            return Ok(format!("{} as arm {arm} of {id}\n", route.ensemble));
+            return Ok(format!("{} as arm {arm} of {id}{counts}\n", route.ensemble));
         }
-        Ok(format!("{} as {:?} of {:?}\n", route.ensemble, route.variant, route.rollout_id))
+        let Route { ensemble, variant, rollout_id, .. } = route;
+        Ok(format!("{ensemble} as {variant:?} of {rollout_id:?}{counts}\n"))
     }
 }
 
@@ -376,6 +400,9 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "resume" => move_rollout(RolloutMove::Resume, args)?,
         "promote" => move_rollout(RolloutMove::Promote, args)?,
         "rollback" => move_rollout(RolloutMove::RollBack, args)?,
+        "undo" => move_rollout(RolloutMove::Undo, args)?,
+        "end-holdout" => move_rollout(RolloutMove::EndHoldout, args)?,
+        "end-watch" => move_rollout(RolloutMove::EndWatch, args)?,
         "advance" => Action::AdvanceRollout { rollout_id: word(args)?.into() },
         "unreported" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
         "remove" => Action::RemoveNode { node_id: word(args)?.into() },
@@ -422,6 +449,20 @@ fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
     if args.take_key("pace") == Some("evidence") {
         terms.pace = Pace::Evidence;
     }
+    let mut seconds = |key| args.take_key(key).map(str::parse).transpose();
+    terms.safety.watch_seconds = seconds("watch")?.unwrap_or(0);
+    terms.safety.prepare_seconds = seconds("prepare")?.unwrap_or(DEFAULT_PREPARE_SECONDS);
+    if let Some(text) = args.take_key("holdout") {
+        let (share, hold) = text.split_once(':').ok_or("write SHARE:HOLD")?;
+        let holdout = Holdout { share_basis_points: share.parse()?, hold_seconds: hold.parse()? };
+        terms.safety.holdout = Some(holdout);
+    }
+    terms.safety.allows_no_traffic = args.take_key("no_traffic").is_some();
+    let mut users = |key| -> Vec<String> {
+        let ids = args.take_key(key).into_iter().flat_map(|ids| ids.split(','));
+        ids.map(Into::into).collect()
+    };
+    terms.listed = ListedUsers::of_ids(&users("always"), &users("never"))?;
     Ok(terms)
 }
 

@@ -31,7 +31,10 @@ async fn versions_roll_out_by_themselves_and_what_nothing_needs_is_deleted() {
     let first = bundles.train(4, 2);
     let node = Standalone::start(bundles.path(), &first).await;
     let automatic = ["rollout", "automatic", "--model", "films"];
-    node.ctl(&[&automatic[..], &["--steps", "50%:1s,100%:0s", "--no-gates"]].concat());
+    node.ctl(
+        &[&automatic[..], &["--steps", "50%:1s,100%:0s", "--no-gates", "--allow-no-traffic"]]
+            .concat(),
+    );
     node.ctl(&["retain", "films", "--keep", "1", "--delete-bundles"]);
 
     let second = bundles.train(6, 2);

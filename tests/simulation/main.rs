@@ -18,7 +18,7 @@ use marquee_core::plan::{Node, PlannedReplica, PublishedVersion, Quality, Replic
 use marquee_core::rollout::gate::default_gates;
 use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::Window;
-use marquee_core::rollout::{DEFAULT_SHADOW, Pace, RolloutState, RolloutStep, Terms};
+use marquee_core::rollout::{DEFAULT_SHADOW, RolloutState, RolloutStep, Terms};
 use std::collections::BTreeSet;
 use traffic::{Candidate, Population, USERS};
 
@@ -90,7 +90,7 @@ impl Cluster {
     /// A rollout from the first version to the second, by the default gates.
     fn with_rollout(number: u64) -> Self {
         let mut cluster = Self::new(number);
-        let terms = Terms { gates: default_gates(), shadow: DEFAULT_SHADOW, pace: Pace::Fixed };
+        let terms = Terms { gates: default_gates(), shadow: DEFAULT_SHADOW, ..Terms::unguarded() };
         let steps = STEPS.map(|(weight, hold)| RolloutStep::new(weight, hold)).into();
         cluster.start("films@2", steps, terms);
         cluster.report();

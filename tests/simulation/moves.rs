@@ -3,7 +3,9 @@
 
 use super::Cluster;
 use marquee_core::command::{Action, Refusal, RefusalKind, Reply};
-use marquee_core::rollout::{Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Shadow, Terms};
+use marquee_core::rollout::{
+    Holdout, Rollout, RolloutMove, RolloutState, RolloutStep, Safety, Shadow, Terms,
+};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,14 +14,14 @@ const DOCUMENT: &str = "../../cluster/rollouts.md";
 const BEGIN: &str = "<!-- the table is made by tests/simulation/moves.rs -->\n";
 const END: &str = "<!-- end of the table -->";
 
-const MOVES: [RolloutMove; 4] =
-    [RolloutMove::Pause, RolloutMove::Resume, RolloutMove::Promote, RolloutMove::RollBack];
-
-/// A rollout in this state, whose candidate is loaded or not.
+/// A rollout in this state, whose candidate is loaded or not. It has a holdout and a watch, so that it goes through
+/// all states.
 fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
     let mut cluster = Cluster::new(2);
     let shadow = Shadow { mirror_basis_points: 100, hold_seconds: 60, min_samples: 0 };
-    let terms = Terms { gates: Vec::new(), shadow, pace: Pace::Fixed };
+    let holdout = Some(Holdout { share_basis_points: 500, hold_seconds: 60 });
+    let safety = Safety { watch_seconds: 120, holdout, ..Safety::default() };
+    let terms = Terms { shadow, safety, ..Terms::unguarded() };
     cluster.start("films@2", vec![RolloutStep::new(100, 60)], terms);
     let id = cluster.state.plan.rollouts.last().expect("there").id.clone();
     let operator_asks = |requested| {
@@ -37,13 +39,24 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
             cluster.now_ms += 60_000;
             cluster.tick();
         }
-        RolloutState::Promoted => cluster.apply(operator_asks(RolloutMove::Promote)),
+        RolloutState::Holdout | RolloutState::Watching | RolloutState::Promoted => {
+            cluster.apply(operator_asks(RolloutMove::Promote));
+        }
         RolloutState::Aborted => cluster.apply(operator_asks(RolloutMove::RollBack)),
     }
     match state {
         RolloutState::Paused => cluster.apply(operator_asks(RolloutMove::Pause)),
         RolloutState::RolledBack => cluster.apply(operator_asks(RolloutMove::RollBack)),
-        _ => {}
+        RolloutState::Watching => cluster.apply(operator_asks(RolloutMove::EndHoldout)),
+        RolloutState::Promoted => {
+            cluster.apply(operator_asks(RolloutMove::EndHoldout));
+            cluster.apply(operator_asks(RolloutMove::EndWatch));
+        }
+        RolloutState::Preparing
+        | RolloutState::Shadow
+        | RolloutState::Canary
+        | RolloutState::Holdout
+        | RolloutState::Aborted => {}
     }
     if !loaded {
         cluster.apply(Action::SetNodeAlive { node_id: "n".into(), alive: false });
@@ -78,13 +91,15 @@ fn outcome(state: RolloutState, requested: RolloutMove, loaded: bool) -> String 
 
 fn table() -> String {
     let mut text = String::from("| state |");
-    for requested in MOVES {
+    for requested in RolloutMove::ALL {
         write!(text, " {requested} |").expect("memory");
     }
-    text += "\n|---|---|---|---|---|\n";
+    text += "\n|---|";
+    text += &"---|".repeat(RolloutMove::ALL.len());
+    text += "\n";
     for state in RolloutState::ALL {
         write!(text, "| {state} |").expect("memory");
-        for requested in MOVES {
+        for requested in RolloutMove::ALL {
             write!(text, " {} |", outcome(state, requested, true)).expect("memory");
         }
         text += "\n";

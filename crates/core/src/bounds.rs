@@ -67,6 +67,9 @@ pub const MAX_RANK: usize = 4_096;
 pub const MAX_ROLLOUT_STEPS: usize = 64;
 /// The longest hold of one rollout step, in seconds: 30 days.
 pub const MAX_HOLD_SECONDS: u64 = 30 * 24 * 3_600;
+/// The most users that a rollout lists as always having its candidate, and as never having it: testers and exceptions.
+/// Their hashes travel with every plan while it runs.
+pub const MAX_LISTED_USERS: usize = 1_000;
 /// A full traffic share, in basis points.
 pub const FULL_WEIGHT_BASIS_POINTS: u32 = 10_000;
 /// How many voters a control group may have. An even group survives no more failures than the odd one below

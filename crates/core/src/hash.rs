@@ -25,6 +25,8 @@ pub enum Purpose {
     Sample = 6,
     /// An item's id where different items are counted.
     Item = 8,
+    /// A user's id in a list of users who always or never get the candidate.
+    Listed = 9,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.

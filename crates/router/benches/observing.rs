@@ -109,7 +109,7 @@ impl World {
                 Terms::unguarded(),
                 0,
             );
-            rollout.advance(true, &Clearance::Clear, 0);
+            rollout.advance(None, &Clearance::Clear, 0);
             plan.rollouts = vec![rollout];
             surface.rollout_id = Some("default-1".into());
         }

@@ -34,6 +34,9 @@ pub struct RouterConfig {
     /// Bytes of rows of users and items that are remembered, so that they are not looked up again, 0..=
     /// [`MAX_ROW_CACHE_BYTES`]; 0: none.
     pub row_cache_bytes: u64,
+    /// Whether calls may ask for a variant of a trial by their metadata. For testers; off by default, because whoever
+    /// reaches the router could.
+    pub allow_forced_variants: bool,
 }
 
 impl Default for RouterConfig {
@@ -44,6 +47,7 @@ impl Default for RouterConfig {
             default_deadline: DEFAULT_DEADLINE,
             drain: DEFAULT_DRAIN,
             row_cache_bytes: DEFAULT_ROW_CACHE_BYTES,
+            allow_forced_variants: false,
         }
     }
 }

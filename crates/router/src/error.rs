@@ -6,6 +6,9 @@ use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert::caller_error::CallerError;
 use tonic::{Code, Status};
 
+/// The metadata of a call by which it asks for a variant of a trial: `baseline`, `candidate` or the name of an arm.
+pub(crate) const VARIANT_HEADER: &str = "marquee-variant";
+
 /// Why a request has no answer. A partial answer is an answer, and no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
@@ -15,6 +18,17 @@ pub enum RouterError {
     /// The `grpc-timeout` of the call is none.
     #[error("{TIMEOUT_HEADER}: {0}")]
     Timeout(#[from] InvalidTimeout),
+    /// The call asks for a variant, and this router gives none.
+    #[error(
+        "{VARIANT_HEADER}: this router lets no call choose its variant: set router.allow_forced_variants = true in its \
+         config, or ask one that does"
+    )]
+    VariantNotAllowed,
+    /// The call asks for a variant that cannot have such a name.
+    #[error(
+        "{VARIANT_HEADER} is no name of a variant: write baseline, candidate or the name of an arm"
+    )]
+    VariantMalformed,
     /// Nothing serves the surface.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -180,6 +194,8 @@ impl RouterError {
             | Self::Refused(_) => Some(self.code()),
             Self::Request(_)
             | Self::Timeout(_)
+            | Self::VariantNotAllowed
+            | Self::VariantMalformed
             | Self::Route(_)
             | Self::NoPlan
             | Self::UnknownItem { .. }
@@ -197,7 +213,11 @@ impl RouterError {
 
     fn code(&self) -> Code {
         match self {
-            Self::Request(_) | Self::Timeout(_) => Code::InvalidArgument,
+            Self::Request(_)
+            | Self::Timeout(_)
+            | Self::VariantMalformed
+            | Self::Route(RouteError::UnknownVariant { .. }) => Code::InvalidArgument,
+            Self::VariantNotAllowed => Code::PermissionDenied,
             Self::Route(RouteError::UnknownSurface(_)) | Self::UnknownItem { .. } => Code::NotFound,
             Self::Route(RouteError::NotLive(_))
             | Self::NoPlan
@@ -209,9 +229,10 @@ impl RouterError {
             Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } | Self::Refused(_) => {
                 Code::Internal
             }
-            Self::NoItemVectors { .. } | Self::NoTexts { .. } | Self::NoEventLog => {
-                Code::FailedPrecondition
-            }
+            Self::NoItemVectors { .. }
+            | Self::NoTexts { .. }
+            | Self::NoEventLog
+            | Self::Route(RouteError::NoTrial(_)) => Code::FailedPrecondition,
             Self::NothingAnswered { why: NoAnswerCause::Timeout, .. } | Self::Deadline => {
                 Code::DeadlineExceeded
             }

@@ -62,8 +62,14 @@ impl Router {
         feedback: Feedback,
         dialer: Arc<dyn Dialer>,
     ) -> Self {
-        let RouterConfig { node_id, max_in_flight, default_deadline, drain, row_cache_bytes } =
-            config;
+        let RouterConfig {
+            node_id,
+            max_in_flight,
+            default_deadline,
+            drain,
+            row_cache_bytes,
+            allow_forced_variants,
+        } = config;
         let nodes = Arc::new(Nodes::new(dialer, local));
         let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
         let rows = Arc::new(RowCache::new(row_cache_bytes));
@@ -99,6 +105,7 @@ impl Router {
             observer,
             feedback,
             default_deadline,
+            allow_forced_variants,
             id_prefix(&node_id),
         );
         Self {

@@ -26,10 +26,12 @@ use marquee_core::command::{Action, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::Node;
 use marquee_core::rollout::RolloutMove;
+use marquee_core::rollout::experiment::compare_arms;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
+use marquee_proto::convert::experiment::effect_to_pb;
 use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from_pb};
 use marquee_proto::convert::plan::plan_to_pb;
 use marquee_proto::convert::published::published_to_pb;
@@ -131,11 +133,14 @@ impl ControlService for ControlApi {
         let plan = self.fresh_plan().await?;
         let (id, evidence) = (request.into_inner().rollout_id, self.evidence());
         let rollout = Some(rollouts::find(&plan, &evidence, &id)?);
-        let evidence = evidence.get(&id).map(|evidence| pb::RolloutEvidence {
+        let known = evidence.get(&id);
+        let holdout_effects = known.map_or_else(Vec::new, |known| compare_arms(&known.holdout));
+        let holdout_effects = holdout_effects.iter().map(effect_to_pb).collect();
+        let evidence = known.map(|known| pb::RolloutEvidence {
             comparisons: Vec::new(),
-            ..evidence_to_pb(&id, evidence)
+            ..evidence_to_pb(&id, known)
         });
-        Ok(Response::new(pb::GetRolloutResponse { rollout, evidence }))
+        Ok(Response::new(pb::GetRolloutResponse { rollout, evidence, holdout_effects }))
     }
 
     async fn list_rollouts(
@@ -192,6 +197,35 @@ impl ControlService for ControlApi {
         let moved =
             self.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(moved) }))
+    }
+
+    async fn undo_rollout(
+        &self,
+        request: Request<pb::UndoRolloutRequest>,
+    ) -> RpcResult<pb::UndoRolloutResponse> {
+        let pb::UndoRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let moved = self.move_rollout(RolloutMove::Undo, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::UndoRolloutResponse { rollout: Some(moved) }))
+    }
+
+    async fn end_holdout(
+        &self,
+        request: Request<pb::EndHoldoutRequest>,
+    ) -> RpcResult<pb::EndHoldoutResponse> {
+        let pb::EndHoldoutRequest { request_id, rollout_id, reason } = request.into_inner();
+        let moved =
+            self.move_rollout(RolloutMove::EndHoldout, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::EndHoldoutResponse { rollout: Some(moved) }))
+    }
+
+    async fn end_watch(
+        &self,
+        request: Request<pb::EndWatchRequest>,
+    ) -> RpcResult<pb::EndWatchResponse> {
+        let pb::EndWatchRequest { request_id, rollout_id, reason } = request.into_inner();
+        let moved =
+            self.move_rollout(RolloutMove::EndWatch, request_id, rollout_id, reason).await?;
+        Ok(Response::new(pb::EndWatchResponse { rollout: Some(moved) }))
     }
 
     async fn set_automatic_rollout(

@@ -4,8 +4,8 @@ use super::api::{ControlApi, unexpected};
 use super::status::IntoStatus as _;
 use marquee_core::command::{Action, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
-use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::judge::AllEvidence;
+use marquee_core::rollout::{ListedUsers, RolloutMove};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::rollout::wanted_terms;
 use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};
@@ -42,6 +42,18 @@ pub(super) fn list(
     Ok(listed)
 }
 
+/// What is wrong with a change of a rollout that names none: which one is never guessed.
+fn missing_id(plan: &Plan) -> String {
+    let running = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
+    let known: Vec<String> = running
+        .map(|rollout| format!("{} (surface {}, {})", rollout.id, rollout.surface, rollout.state))
+        .collect();
+    match known.as_slice() {
+        [] => "rollout_id is missing, and no rollout is running".into(),
+        known => format!("rollout_id is missing: name one of {}", known.join(", ")),
+    }
+}
+
 /// Refuses a reason that is too long for a history.
 pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
     match reason.len() {
@@ -67,11 +79,16 @@ impl ControlApi {
             without_gates,
             shadow,
             pace,
+            safety,
+            always_candidate_user_ids,
+            never_candidate_user_ids,
         } = request;
         let surface = if surface.is_empty() { DEFAULT_SURFACE.to_owned() } else { surface };
         let steps = steps.into_iter().map(step_from_pb).collect();
-        let terms = wanted_terms(gates, without_gates, shadow, pace);
-        let terms = terms.map_err(|error| error.into_status())?;
+        let terms = wanted_terms(gates, without_gates, shadow, pace, safety);
+        let mut terms = terms.map_err(|error| error.into_status())?;
+        terms.listed = ListedUsers::of_ids(&always_candidate_user_ids, &never_candidate_user_ids)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let action = Action::StartRollout { surface, candidate, steps, terms };
         self.rollout_after(request_id, action).await
     }
@@ -85,6 +102,9 @@ impl ControlApi {
         reason: String,
     ) -> Result<pb::Rollout, Status> {
         check_reason(&reason)?;
+        if rollout_id.is_empty() {
+            return Err(Status::invalid_argument(missing_id(&self.plan())));
+        }
         let action = Action::MoveRollout { rollout_id, requested, reason };
         self.rollout_after(request_id, action).await
     }

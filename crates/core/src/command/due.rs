@@ -13,7 +13,10 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
     let mut actions = Vec::new();
     for rollout in plan.rollouts.iter().filter(|rollout| !rollout.state.is_over()) {
         let clearance = clearance(rollout, evidence.get(&rollout.id));
-        if rollout.is_due(true, &clearance, now_ms) && plan.missing(&rollout.candidate).is_none() {
+        let is_due = |is_ready| rollout.is_due(is_ready, &clearance, now_ms);
+        // Whether it is loaded is looked up only where that decides.
+        let may_be_due = is_due(true) || is_due(false);
+        if may_be_due && is_due(plan.missing(&rollout.candidate).is_none()) {
             actions.push(Action::AdvanceRollout { rollout_id: rollout.id.clone() });
         }
     }

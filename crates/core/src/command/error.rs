@@ -108,6 +108,17 @@ pub enum CommandError {
         /// The rollout that runs there.
         rollout_id: String,
     },
+    /// The candidate of the surface's last rollout was promoted, and may still be undone.
+    #[error(
+        "surface {surface:?} has a rollout whose promotion may still be undone ({rollout_id}): end its holdout and \
+         its watch first, or undo it"
+    )]
+    RolloutWatched {
+        /// The surface that was named.
+        surface: String,
+        /// The rollout that is held out or watched there.
+        rollout_id: String,
+    },
     /// An experiment runs on the surface.
     #[error("surface {surface:?} has an experiment running ({experiment_id}): stop it first")]
     ExperimentRunning {
@@ -207,6 +218,7 @@ impl CommandError {
             | Self::UnknownModel { .. } => RefusalKind::NotFound,
             Self::EnsembleExists { .. } => RefusalKind::AlreadyExists,
             Self::RolloutRunning { .. }
+            | Self::RolloutWatched { .. }
             | Self::ExperimentRunning { .. }
             | Self::AlreadyLive { .. }
             | Self::NoLiveModel { .. }

@@ -8,7 +8,12 @@ use crate::plan::{Automatic, Plan, Surface};
 use crate::rollout::experiment::ExperimentState;
 use crate::rollout::judge::{AllEvidence, Judgement, clearance};
 use crate::rollout::window::Window;
-use crate::rollout::{Rollout, RolloutMove, RolloutStep, Terms, check_steps, check_terms};
+use crate::rollout::{
+    Rollout, RolloutMove, RolloutStep, Terms, automatic_steps, check_steps, check_terms,
+};
+
+/// How many missing replicas the reason of an abort names: it is kept in a history.
+const MAX_MISSING_NAMED: usize = 12;
 
 pub(super) fn start(
     plan: &mut Plan,
@@ -19,7 +24,7 @@ pub(super) fn start(
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
     check_name("surface", surface_name)?;
-    check_terms(terms)?;
+    check_terms(terms, steps)?;
     if plan.ensemble_named(candidate).is_none() {
         return Err(CommandError::UnknownCandidate { candidate: candidate.into() });
     }
@@ -37,7 +42,13 @@ pub(super) fn start(
     let surface = plan.surfaces.entry(surface_name.into()).or_default();
     if let Some(running) = &surface.rollout_id {
         let (surface, rollout_id) = (surface_name.into(), running.clone());
-        return Err(CommandError::RolloutRunning { surface, rollout_id });
+        let may_be_undone =
+            plan.rollouts.iter().any(|rollout| rollout.id == rollout_id && rollout.may_be_undone());
+        return Err(if may_be_undone {
+            CommandError::RolloutWatched { surface, rollout_id }
+        } else {
+            CommandError::RolloutRunning { surface, rollout_id }
+        });
     }
     match &surface.ensemble {
         Some(live) if live == candidate => {
@@ -94,10 +105,10 @@ pub(super) fn advance(
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
     let at = position(plan, rollout_id)?;
-    let is_ready = plan.missing(&plan.rollouts[at].candidate).is_none();
+    let missing = plan.missing_up_to(&plan.rollouts[at].candidate, MAX_MISSING_NAMED);
     let rollout = &mut plan.rollouts[at];
     let clearance = clearance(rollout, evidence.get(rollout_id));
-    rollout.advance(is_ready, &clearance, now_ms);
+    rollout.advance(missing.as_deref(), &clearance, now_ms);
     Ok(Reply::Rollout(Box::new(rollout.clone())))
 }
 
@@ -138,13 +149,17 @@ pub(super) fn set_automatic(
     if let Some(Automatic { model, steps, terms, pending: _ }) = automatic {
         check_name("model", model)?;
         check_steps(steps)?;
-        check_terms(terms)?;
+        check_terms(terms, steps)?;
     }
     if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
         return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
     }
     let surface = plan.surfaces.entry(surface_name.into()).or_default();
-    surface.automatic = automatic.map(|given| Automatic { pending: None, ..given.clone() });
+    surface.automatic = automatic.map(|given| Automatic {
+        steps: automatic_steps(&given.steps, &given.terms.safety),
+        pending: None,
+        ..given.clone()
+    });
     Ok(Reply::Done)
 }
 

@@ -44,6 +44,11 @@ impl Plan {
     /// What keeps an ensemble from having traffic, in words; nothing when every shard of every
     /// version is AVAILABLE on each node that the plan wants it on.
     pub fn missing(&self, ensemble: &str) -> Option<String> {
+        self.missing_up_to(ensemble, 3)
+    }
+
+    /// [`missing`](Self::missing), with the first `named` replicas named and the others counted.
+    pub(crate) fn missing_up_to(&self, ensemble: &str, named: usize) -> Option<String> {
         let mut missing = Vec::new();
         for version in self.versions_of(ensemble) {
             let placements = &self.versions[&version].placements;
@@ -69,8 +74,8 @@ impl Plan {
         }
         match missing.len() {
             0 => None,
-            1..=3 => Some(missing.join("; ")),
-            more => Some(format!("{}; and {} more", missing[..3].join("; "), more - 3)),
+            count if count <= named => Some(missing.join("; ")),
+            count => Some(format!("{}; and {} more", missing[..named].join("; "), count - named)),
         }
     }
 
@@ -83,6 +88,14 @@ impl Plan {
             RolloutState::Paused => match rollout.awaits_approval_of {
                 Some(step) => format!("an operator to approve step {step}: resume it"),
                 None => "an operator to resume it".into(),
+            },
+            RolloutState::Holdout => match self.missing(&rollout.candidate) {
+                Some(missing) => missing,
+                None => "the end of its holdout".into(),
+            },
+            RolloutState::Watching => match self.missing(&rollout.candidate) {
+                Some(missing) => missing,
+                None => "the end of its watch".into(),
             },
             RolloutState::Promoted | RolloutState::RolledBack | RolloutState::Aborted => {
                 String::new()

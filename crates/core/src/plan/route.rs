@@ -4,7 +4,7 @@ use super::assignment;
 use super::contents::Plan;
 use crate::ensemble::{EnsembleNode, WeightedNode};
 use crate::rollout::Rollout;
-use crate::rollout::experiment::Experiment;
+use crate::rollout::experiment::{Experiment, ExperimentState};
 use std::sync::Arc;
 
 /// What serves one user on a surface, under one epoch.
@@ -20,8 +20,11 @@ pub struct Route {
     pub variant: Variant,
     /// The experiment that the user takes part in, and the name of the user's arm.
     pub experiment: Option<(String, String)>,
-    /// The arm that the answer counts for.
+    /// The arm that the answer counts for; none outside of trials, for users whom a rollout lists, and where the
+    /// variant is forced.
     pub trial: Option<Trial>,
+    /// Whether the request asked for the variant. Such an answer counts for nothing.
+    pub is_forced: bool,
     /// Ids of items that are never in an answer on the surface, ascending.
     pub denied: Arc<[String]>,
     /// What to execute: references followed and splits decided, so only models, sequences,
@@ -76,6 +79,21 @@ pub enum RouteError {
     /// The surface's first ensemble is still being loaded.
     #[error("surface {0:?} has no live model yet: its first rollout is still preparing")]
     NotLive(String),
+    /// No trial runs whose variant could be asked for.
+    #[error("no trial runs on surface {0:?} now, so no variant of it can be asked for")]
+    NoTrial(String),
+    /// The trial has no such variant.
+    #[error("{trial_id} on surface {surface:?} has no variant {variant:?}: ask for {known}")]
+    UnknownVariant {
+        /// The surface's name.
+        surface: String,
+        /// The trial that runs there.
+        trial_id: String,
+        /// What was asked for.
+        variant: String,
+        /// What may be asked for, in words.
+        known: String,
+    },
     /// The plan names an ensemble that it does not hold.
     #[error("the plan of epoch {epoch} names an ensemble {name:?} that it does not hold")]
     Broken {
@@ -103,18 +121,69 @@ impl Plan {
             return Err(RouteError::NotLive(surface_name.into()));
         }
         let rollout = surface.rollout_id.as_ref().and_then(|id| self.rollout(id));
-        let variant = match rollout {
-            None => Variant::None,
-            Some(rollout) => {
-                let bucket = assignment::bucket(&rollout.id, user_id);
-                if bucket < rollout.weight_basis_points() {
-                    Variant::Candidate
-                } else {
-                    Variant::Baseline
-                }
-            }
+        let Some(rollout) = rollout else {
+            return self.route_to_variant(surface_name, user_id, None, Variant::None);
         };
-        self.route_to_variant(surface_name, user_id, rollout, variant)
+        let listed = rollout.listed_has_candidate(user_id);
+        let has_candidate = listed.unwrap_or_else(|| {
+            assignment::bucket(&rollout.id, user_id) < rollout.weight_basis_points()
+        });
+        let variant = if has_candidate { Variant::Candidate } else { Variant::Baseline };
+        let mut route = self.route_to_variant(surface_name, user_id, Some(rollout), variant)?;
+        if listed.is_some() {
+            // Who was chosen by hand is no part of a random split.
+            route.trial = None;
+        }
+        Ok(route)
+    }
+
+    /// What would serve `user_id` on `surface` as this variant of the trial that runs there: `baseline` or `candidate` of a
+    /// rollout, an arm of an experiment by name. The answer counts for nothing.
+    ///
+    /// # Errors
+    /// The surface is unknown, no trial runs on it, or the trial has no such variant.
+    pub fn route_forced(
+        &self,
+        surface_name: &str,
+        user_id: &str,
+        wanted: &str,
+    ) -> Result<Route, RouteError> {
+        let surface = self
+            .surfaces
+            .get(surface_name)
+            .ok_or_else(|| RouteError::UnknownSurface(surface_name.into()))?;
+        let unknown = |trial_id: &str, known: String| RouteError::UnknownVariant {
+            surface: surface_name.into(),
+            trial_id: trial_id.into(),
+            variant: wanted.into(),
+            known,
+        };
+        let rollout = surface.rollout_id.as_ref().and_then(|id| self.rollout(id));
+        let mut route = if let Some(rollout) = rollout.filter(|it| it.has_two_variants()) {
+            let variants = [Variant::Baseline, Variant::Candidate];
+            let known = || variants.map(Variant::word).join(" or ");
+            let variant = variants.into_iter().find(|variant| variant.word() == wanted);
+            let variant = variant.ok_or_else(|| unknown(&rollout.id, known()))?;
+            self.route_to_variant(surface_name, user_id, Some(rollout), variant)?
+        } else {
+            let running = self
+                .experiments
+                .iter()
+                .filter(|it| it.surface == surface_name && it.state == ExperimentState::Running);
+            let arms = running.flat_map(|it| (0..it.arms.len()).map(move |arm| (it, arm)));
+            let arms: Vec<(&Experiment, usize)> = arms.collect();
+            let Some((first, _)) = arms.first() else {
+                return Err(RouteError::NoTrial(surface_name.into()));
+            };
+            let name = |&(it, arm): &(&Experiment, usize)| it.arms[arm].name.clone();
+            let known = || arms.iter().map(name).collect::<Vec<_>>().join(" or ");
+            let found = arms.iter().find(|(it, arm)| it.arms[*arm].name == wanted);
+            let &(experiment, arm) = found.ok_or_else(|| unknown(&first.id, known()))?;
+            self.route_of_arm(surface_name, user_id, experiment, arm)?
+        };
+        route.trial = None;
+        route.is_forced = true;
+        Ok(route)
     }
 
     /// What would have served the user of `route` as the other variant of its rollout; none where there is
@@ -133,25 +202,38 @@ impl Plan {
     fn route_to_arm(&self, surface: &str, user_id: &str) -> Result<Option<Route>, RouteError> {
         let on_surface = self.experiments.iter().filter(|it| it.surface == surface);
         for experiment in on_surface {
-            let Some(arm) = experiment.arm_of(user_id) else { continue };
-            let Experiment { id, arms, .. } = experiment;
-            return Ok(Some(Route {
-                surface: surface.into(),
-                ensemble: arms[arm].ensemble.clone(),
-                rollout_id: None,
-                variant: Variant::None,
-                experiment: Some((id.clone(), arms[arm].name.clone())),
-                trial: Some(Trial {
-                    id: id.clone(),
-                    arm,
-                    arms: arms.len(),
-                    weight_basis_points: arms.last().map_or(0, |last| last.weight_basis_points),
-                }),
-                denied: self.denied(surface),
-                root: self.resolve(&self.named(&arms[arm].ensemble)?, user_id)?,
-            }));
+            if let Some(arm) = experiment.arm_of(user_id) {
+                return self.route_of_arm(surface, user_id, experiment, arm).map(Some);
+            }
         }
         Ok(None)
+    }
+
+    /// What serves a user as an arm of an experiment on the surface.
+    fn route_of_arm(
+        &self,
+        surface: &str,
+        user_id: &str,
+        experiment: &Experiment,
+        arm: usize,
+    ) -> Result<Route, RouteError> {
+        let Experiment { id, arms, .. } = experiment;
+        Ok(Route {
+            surface: surface.into(),
+            ensemble: arms[arm].ensemble.clone(),
+            rollout_id: None,
+            variant: Variant::None,
+            experiment: Some((id.clone(), arms[arm].name.clone())),
+            trial: Some(Trial {
+                id: id.clone(),
+                arm,
+                arms: arms.len(),
+                weight_basis_points: arms.last().map_or(0, |last| last.weight_basis_points),
+            }),
+            is_forced: false,
+            denied: self.denied(surface),
+            root: self.resolve(&self.named(&arms[arm].ensemble)?, user_id)?,
+        })
     }
 
     fn route_to_variant(
@@ -185,6 +267,7 @@ impl Plan {
             variant,
             experiment: None,
             trial,
+            is_forced: false,
             denied: self.denied(surface),
             root: self.resolve(&self.named(ensemble)?, user_id)?,
         })

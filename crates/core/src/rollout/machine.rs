@@ -1,12 +1,12 @@
 //! The gray release of a candidate ensemble on a surface: a pure state machine.
 //!
 //! ```text
-//! PREPARING ──ready──▶ SHADOW ──hold over──▶ CANARY(0) ──hold over──▶ CANARY(1) … ──▶ PROMOTED
-//!     │  ▲   (if asked for)  │                 │  ▲                                     ▲
-//!     │  └──────resume───────┴─────────────────┤  │ pause, approval / resume            │ promote
-//!     │                                     PAUSED ─────────────────────────────────────┤
-//!     ▼ roll back                              │                                        │
-//! ABORTED (no traffic)          roll back ──▶ ROLLED_BACK                   CANARY(i) ──┘
+//! PREPARING ──ready──▶ SHADOW ──hold over──▶ CANARY(0) ──hold over──▶ CANARY(1) … ──▶ HOLDOUT ──▶ WATCHING ──▶ PROMOTED
+//!     │  ▲   (if asked for)  │                 │  ▲                    │ (if asked for)    │ (if asked for)
+//!     │  └──────resume───────┴─────────────────┤  │ pause, approval /  │ undo              │ undo
+//!     │                                     PAUSED ── resume          │                   │
+//!     ▼ too late, roll back                    │                      ▼                   │
+//! ABORTED (no traffic)          roll back ──▶ ROLLED_BACK ◀────────────────────────────────┘
 //! ```
 //!
 //! The machine moves by three inputs only: [`Rollout::advance`], the leader's tick, which does what is due,
@@ -19,10 +19,16 @@
 //! step is left only while every replica of the candidate is available and nothing that was measured speaks
 //! against it. The judge is obeyed in every state, pauses included.
 //!
+//! A candidate is promoted after its last step, or when an operator says so. If its [`Safety`](super::Safety) says so, the
+//! rollout goes on all the same: in HOLDOUT, some users stay with the baseline, which is a further step as far as
+//! measurements are concerned; in WATCHING, nobody does. In both the baseline stays loaded, so that to undo the promotion
+//! is one transition. The watch is counted from the promotion: the holdout is part of it.
+//!
 //! Deliberately missing: what is measured and what it means ([`crate::rollout::window`],
 //! [`crate::rollout::judge`]).
 
-use super::terms::{Pace, RolloutStep, Terms};
+use super::listed::ListedUsers;
+use super::terms::{Pace, RolloutStep, Safety, Terms};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use std::fmt;
 
@@ -51,6 +57,10 @@ pub enum RolloutState {
     Canary,
     /// The share is held by an operator, a gate, or a step that requires approval.
     Paused,
+    /// The candidate was promoted and has all users but those who are held out.
+    Holdout,
+    /// The candidate was promoted and has all users; the baseline is still loaded.
+    Watching,
     /// The candidate is the surface's ensemble now.
     Promoted,
     /// The baseline has all traffic again.
@@ -61,11 +71,13 @@ pub enum RolloutState {
 
 impl RolloutState {
     /// Every state, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Preparing,
         Self::Shadow,
         Self::Canary,
         Self::Paused,
+        Self::Holdout,
+        Self::Watching,
         Self::Promoted,
         Self::RolledBack,
         Self::Aborted,
@@ -84,6 +96,8 @@ impl fmt::Display for RolloutState {
             Self::Shadow => "SHADOW",
             Self::Canary => "CANARY",
             Self::Paused => "PAUSED",
+            Self::Holdout => "HOLDOUT",
+            Self::Watching => "WATCHING",
             Self::Promoted => "PROMOTED",
             Self::RolledBack => "ROLLED_BACK",
             Self::Aborted => "ABORTED",
@@ -102,6 +116,25 @@ pub enum RolloutMove {
     Promote,
     /// Give the baseline all traffic now.
     RollBack,
+    /// Give the baseline all traffic again, after the promotion.
+    Undo,
+    /// Give the candidate the users who are held out.
+    EndHoldout,
+    /// Let the baseline be unloaded before the watch is over.
+    EndWatch,
+}
+
+impl RolloutMove {
+    /// Every move, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Pause,
+        Self::Resume,
+        Self::Promote,
+        Self::RollBack,
+        Self::Undo,
+        Self::EndHoldout,
+        Self::EndWatch,
+    ];
 }
 
 impl fmt::Display for RolloutMove {
@@ -111,6 +144,9 @@ impl fmt::Display for RolloutMove {
             Self::Resume => "resume",
             Self::Promote => "promote",
             Self::RollBack => "roll back",
+            Self::Undo => "undo",
+            Self::EndHoldout => "end holdout",
+            Self::EndWatch => "end watch",
         })
     }
 }
@@ -135,6 +171,53 @@ pub enum RolloutMoveError {
     /// Only a paused one can be resumed.
     #[error("rollout {rollout_id} is not paused but {state}")]
     NotPaused {
+        /// The rollout's id.
+        rollout_id: String,
+        /// Where it is.
+        state: RolloutState,
+    },
+    /// It is promoted, and only its holdout or its watch is left.
+    #[error(
+        "rollout {rollout_id} is promoted already ({state}): end its holdout or its watch, or undo it"
+    )]
+    AlreadyPromoted {
+        /// The rollout's id.
+        rollout_id: String,
+        /// Where it is.
+        state: RolloutState,
+    },
+    /// There is no promotion to undo yet.
+    #[error("rollout {rollout_id} is not promoted but {state}: roll it back")]
+    NotPromoted {
+        /// The rollout's id.
+        rollout_id: String,
+        /// Where it is.
+        state: RolloutState,
+    },
+    /// The old version need not be loaded any more.
+    #[error(
+        "rollout {rollout_id} is over (PROMOTED), and {baseline} may be unloaded: start a rollout back, \
+         `marquee ctl rollout start --surface {surface} --candidate {baseline} --steps 100%:0s`"
+    )]
+    TooLateToUndo {
+        /// The rollout's id.
+        rollout_id: String,
+        /// The surface that it ran on.
+        surface: String,
+        /// What was live before.
+        baseline: String,
+    },
+    /// No users are held out.
+    #[error("rollout {rollout_id} holds no users out: it is {state}")]
+    NoHoldout {
+        /// The rollout's id.
+        rollout_id: String,
+        /// Where it is.
+        state: RolloutState,
+    },
+    /// The promoted candidate is not being watched, or not yet alone.
+    #[error("rollout {rollout_id} is not in its watch but {state}")]
+    NotWatched {
         /// The rollout's id.
         rollout_id: String,
         /// Where it is.
@@ -199,11 +282,13 @@ pub struct Rollout {
     pub awaits_approval_of: Option<u32>,
     /// The step that an operator approved last.
     pub approved_step: Option<u32>,
-    /// The present step, an index into `steps`; none before the first.
+    /// The present step, an index into `steps`; none before the first. The holdout is the one after the last, and
+    /// the watch the one after that.
     pub step: Option<u32>,
-    /// When the step, or the shadow stage, began or was resumed, in ms since the Unix epoch; 0 before.
+    /// When the step, or the stage, began or was resumed, in ms since the Unix epoch.
     pub step_started_at_ms: u64,
-    /// How long the step was held before `step_started_at_ms`, in ms.
+    /// How long the step or stage was held before `step_started_at_ms`, in ms. In the watch, the time of the holdout
+    /// is counted too.
     pub held_ms: u64,
     /// When the rollout was started, in ms since the Unix epoch.
     pub started_at_ms: u64,
@@ -236,7 +321,7 @@ impl Rollout {
             awaits_approval_of: None,
             approved_step: None,
             step: None,
-            step_started_at_ms: 0,
+            step_started_at_ms: now_ms,
             held_ms: 0,
             started_at_ms: now_ms,
             finished_at_ms: 0,
@@ -248,57 +333,121 @@ impl Rollout {
 
     /// The candidate's share now, in 1/10,000.
     pub fn weight_basis_points(&self) -> u32 {
-        match self.state {
-            RolloutState::Promoted => FULL_WEIGHT_BASIS_POINTS,
-            RolloutState::RolledBack | RolloutState::Aborted => 0,
+        match self.resumes_to {
+            RolloutState::Canary => self.present_step().map_or(0, |step| step.weight_basis_points),
+            RolloutState::Holdout => self.terms.safety.weight_in_holdout(),
+            RolloutState::Watching | RolloutState::Promoted => FULL_WEIGHT_BASIS_POINTS,
             RolloutState::Preparing
             | RolloutState::Shadow
-            | RolloutState::Canary
-            | RolloutState::Paused => {
-                self.present_step().map_or(0, |step| step.weight_basis_points)
-            }
+            | RolloutState::Paused
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => 0,
         }
+    }
+
+    /// Whether the candidate may have had this share, in 1/10,000: it is that of no step, of a step, or one after the
+    /// promotion.
+    pub fn may_have_had_weight(&self, weight_basis_points: u32) -> bool {
+        let after = [self.terms.safety.weight_in_holdout(), FULL_WEIGHT_BASIS_POINTS];
+        let mut of_steps = self.steps.iter().map(|step| step.weight_basis_points);
+        weight_basis_points == 0
+            || of_steps.any(|weight| weight == weight_basis_points)
+            || (self.may_be_undone() && after.contains(&weight_basis_points))
     }
 
     /// The share of requests that are mirrored now, in 1/10,000: the other variant answers them too.
     pub fn mirror_basis_points(&self) -> u32 {
         match self.resumes_to {
-            RolloutState::Shadow | RolloutState::Canary if !self.state.is_over() => {
+            RolloutState::Shadow | RolloutState::Canary | RolloutState::Holdout => {
                 self.terms.shadow.mirror_basis_points
             }
-            _ => 0,
+            RolloutState::Preparing
+            | RolloutState::Paused
+            | RolloutState::Watching
+            | RolloutState::Promoted
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => 0,
         }
     }
 
-    /// How long the present step or shadow stage has been held, in ms, pauses left out.
+    /// Whether the candidate was promoted, and the rollout goes on: it may be undone.
+    pub fn may_be_undone(&self) -> bool {
+        matches!(self.resumes_to, RolloutState::Holdout | RolloutState::Watching)
+    }
+
+    /// Whether the candidate is loaded and answers: that a request asks for one variant makes sense.
+    pub fn has_two_variants(&self) -> bool {
+        match self.resumes_to {
+            RolloutState::Shadow
+            | RolloutState::Canary
+            | RolloutState::Holdout
+            | RolloutState::Watching => self.baseline.is_some(),
+            RolloutState::Preparing
+            | RolloutState::Paused
+            | RolloutState::Promoted
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => false,
+        }
+    }
+
+    /// Whether a listed user gets the candidate; none for other users, and while the candidate has no users at all.
+    pub fn listed_has_candidate(&self, user_id: &str) -> Option<bool> {
+        if self.weight_basis_points() == 0 {
+            return None;
+        }
+        self.terms.listed.has_candidate(user_id)
+    }
+
+    /// How long the present step or stage has been held, in ms, pauses left out.
     pub fn held_ms_at(&self, now_ms: u64) -> u64 {
         match self.state {
-            RolloutState::Shadow | RolloutState::Canary => {
+            RolloutState::Preparing
+            | RolloutState::Shadow
+            | RolloutState::Canary
+            | RolloutState::Holdout
+            | RolloutState::Watching => {
                 self.held_ms + now_ms.saturating_sub(self.step_started_at_ms)
             }
-            _ => self.held_ms,
+            RolloutState::Paused
+            | RolloutState::Promoted
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => self.held_ms,
         }
     }
 
-    /// Does the one thing that is due at `now_ms`, if any, and says whether something was. `is_ready`: every
-    /// replica that the plan wants of the candidate is available.
-    pub fn advance(&mut self, is_ready: bool, clearance: &Clearance, now_ms: u64) -> bool {
-        if !self.is_due(is_ready, clearance, now_ms) {
+    /// Does the one thing that is due at `now_ms`, if any, and says whether something was. `missing`: which of
+    /// the replicas that the plan wants of the candidate are not available, in words, if any.
+    pub fn advance(&mut self, missing: Option<&str>, clearance: &Clearance, now_ms: u64) -> bool {
+        if !self.is_due(missing.is_none(), clearance, now_ms) {
             return false;
         }
         const READY: &str = "every shard is available";
-        if self.baseline.is_none() {
-            let why = format!("{READY}, and there is no baseline to compare with");
-            self.finish(RolloutState::Promoted, now_ms, why);
-            return true;
-        }
-        match (self.state, self.step) {
-            (RolloutState::Preparing, _) if self.terms.shadow.hold_seconds > 0 => {
+        match (self.state, missing) {
+            (RolloutState::Preparing, Some(missing)) => {
+                let seconds = self.terms.safety.prepare_seconds;
+                self.roll_back(now_ms, format!("not loaded within {seconds} s: {missing}"));
+            }
+            (RolloutState::Preparing, None) if self.baseline.is_none() => {
+                let why = format!("{READY}, and there is no baseline to compare with");
+                self.finish(RolloutState::Promoted, now_ms, why);
+            }
+            (RolloutState::Preparing, None) if self.terms.shadow.hold_seconds > 0 => {
                 self.enter(RolloutState::Shadow, None, now_ms, READY);
             }
-            (RolloutState::Preparing, _) => self.enter_step(0, now_ms, READY),
-            (_, None) => self.enter_step(0, now_ms, "shadow stage over"),
-            (_, Some(step)) => self.leave_step(step, now_ms),
+            (RolloutState::Preparing, None) => self.enter_step(0, now_ms, READY),
+            (RolloutState::Shadow, _) => self.enter_step(0, now_ms, "shadow stage over"),
+            (RolloutState::Canary, _) => self.leave_step(self.step.unwrap_or(0), now_ms),
+            (RolloutState::Holdout, _) => self.end_holdout(now_ms, "holdout over".into()),
+            (RolloutState::Watching, _) => {
+                self.finish(RolloutState::Promoted, now_ms, "watch over".into());
+            }
+            (
+                RolloutState::Paused
+                | RolloutState::Promoted
+                | RolloutState::RolledBack
+                | RolloutState::Aborted,
+                _,
+            ) => return false,
         }
         true
     }
@@ -314,10 +463,39 @@ impl Rollout {
             (false, true) => "hold of the final step over",
         };
         if is_last {
-            self.finish(RolloutState::Promoted, now_ms, why.into());
+            self.promote(now_ms, why.into());
         } else {
             self.enter_step(step + 1, now_ms, why);
         }
+    }
+
+    /// Gives the candidate the surface: at once, or by way of the holdout and the watch.
+    fn promote(&mut self, now_ms: u64, why: String) {
+        let Safety { holdout, watch_seconds, .. } = self.terms.safety;
+        if self.baseline.is_none() {
+            self.finish(RolloutState::Promoted, now_ms, why);
+        } else if holdout.is_some() {
+            self.enter(RolloutState::Holdout, Some(self.holdout_step()), now_ms, &why);
+        } else if watch_seconds > 0 {
+            self.enter(RolloutState::Watching, Some(self.holdout_step() + 1), now_ms, &why);
+        } else {
+            self.finish(RolloutState::Promoted, now_ms, why);
+        }
+    }
+
+    /// Gives the candidate the users who are held out, and watches it for what is left of the watch.
+    fn end_holdout(&mut self, now_ms: u64, why: String) {
+        let since_promotion_ms = self.held_ms_at(now_ms);
+        if since_promotion_ms < self.terms.safety.watch_seconds.saturating_mul(1_000) {
+            self.enter(RolloutState::Watching, Some(self.holdout_step() + 1), now_ms, &why);
+            self.held_ms = since_promotion_ms;
+        } else {
+            self.finish(RolloutState::Promoted, now_ms, why);
+        }
+    }
+
+    fn holdout_step(&self) -> u32 {
+        self.steps.len() as u32
     }
 
     /// Whether [`advance`](Self::advance) would do something.
@@ -329,8 +507,9 @@ impl Rollout {
             Clearance::Proven => hold_is_over || self.terms.pace == Pace::Evidence,
         };
         match self.state {
-            RolloutState::Preparing => is_ready,
+            RolloutState::Preparing => is_ready || hold_is_over,
             RolloutState::Shadow | RolloutState::Canary => is_ready && is_cleared,
+            RolloutState::Holdout | RolloutState::Watching => is_ready && hold_is_over,
             RolloutState::Paused
             | RolloutState::Promoted
             | RolloutState::RolledBack
@@ -341,7 +520,7 @@ impl Rollout {
     /// Does what an operator asks. `missing`: what the candidate is not ready for, in words, if anything.
     ///
     /// # Errors
-    /// The state does not allow the move, or the candidate is not ready to be promoted.
+    /// The state does not allow the move, or the candidate is not ready for more users.
     pub fn apply_move(
         &mut self,
         requested: RolloutMove,
@@ -349,30 +528,56 @@ impl Rollout {
         missing: Option<&str>,
         now_ms: u64,
     ) -> Result<(), RolloutMoveError> {
-        let rollout_id = self.id.clone();
+        let (rollout_id, state) = (self.id.clone(), self.state);
         let why = match reason {
             "" => format!("operator: {requested}"),
             reason => format!("operator: {requested}: {reason}"),
         };
-        match (requested, self.state) {
-            (_, state) if state.is_over() => {
-                return Err(RolloutMoveError::Over { rollout_id, state });
-            }
-            (RolloutMove::Pause, RolloutState::Paused) => {
+        let not_ready = missing.map(|missing| RolloutMoveError::NotReady {
+            rollout_id: rollout_id.clone(),
+            missing: missing.into(),
+        });
+        if state.is_over() {
+            return Err(match (requested, state, &self.baseline) {
+                (RolloutMove::Undo, RolloutState::Promoted, Some(baseline)) => {
+                    let (surface, baseline) = (self.surface.clone(), baseline.clone());
+                    RolloutMoveError::TooLateToUndo { rollout_id, surface, baseline }
+                }
+                _ => RolloutMoveError::Over { rollout_id, state },
+            });
+        }
+        match requested {
+            RolloutMove::Pause if state == RolloutState::Paused => {
                 return Err(RolloutMoveError::AlreadyPaused { rollout_id });
             }
-            (RolloutMove::Pause, _) => self.pause(None, now_ms, why),
-            (RolloutMove::Resume, RolloutState::Paused) => self.resume(now_ms, why),
-            (RolloutMove::Resume, state) => {
-                return Err(RolloutMoveError::NotPaused { rollout_id, state });
+            RolloutMove::Pause => self.pause(None, now_ms, why),
+            RolloutMove::Resume if state == RolloutState::Paused => self.resume(now_ms, why),
+            RolloutMove::Resume => return Err(RolloutMoveError::NotPaused { rollout_id, state }),
+            RolloutMove::Promote if self.may_be_undone() => {
+                return Err(RolloutMoveError::AlreadyPromoted { rollout_id, state });
             }
-            (RolloutMove::Promote, _) => match missing {
-                Some(missing) => {
-                    return Err(RolloutMoveError::NotReady { rollout_id, missing: missing.into() });
-                }
-                None => self.finish(RolloutState::Promoted, now_ms, why),
+            RolloutMove::Promote => match not_ready {
+                Some(not_ready) => return Err(not_ready),
+                None => self.promote(now_ms, why),
             },
-            (RolloutMove::RollBack, _) => self.roll_back(now_ms, why),
+            RolloutMove::RollBack => self.roll_back(now_ms, why),
+            RolloutMove::Undo if self.may_be_undone() => self.roll_back(now_ms, why),
+            RolloutMove::Undo => return Err(RolloutMoveError::NotPromoted { rollout_id, state }),
+            RolloutMove::EndHoldout if self.resumes_to == RolloutState::Holdout => {
+                match not_ready {
+                    Some(not_ready) => return Err(not_ready),
+                    None => self.end_holdout(now_ms, why),
+                }
+            }
+            RolloutMove::EndHoldout => {
+                return Err(RolloutMoveError::NoHoldout { rollout_id, state });
+            }
+            RolloutMove::EndWatch if self.resumes_to == RolloutState::Watching => {
+                self.finish(RolloutState::Promoted, now_ms, why);
+            }
+            RolloutMove::EndWatch => {
+                return Err(RolloutMoveError::NotWatched { rollout_id, state });
+            }
         }
         Ok(())
     }
@@ -394,10 +599,19 @@ impl Rollout {
         }
     }
 
+    /// How long the present step or stage lasts, in ms; of PREPARING, how long it may take.
     fn hold_ms(&self) -> u64 {
-        let seconds = match self.step {
-            None => self.terms.shadow.hold_seconds,
-            Some(_) => self.present_step().map_or(0, |step| step.hold_seconds),
+        let Safety { prepare_seconds, holdout, watch_seconds, .. } = self.terms.safety;
+        let seconds = match self.resumes_to {
+            RolloutState::Preparing => prepare_seconds,
+            RolloutState::Shadow => self.terms.shadow.hold_seconds,
+            RolloutState::Canary => self.present_step().map_or(0, |step| step.hold_seconds),
+            RolloutState::Holdout => holdout.map_or(0, |holdout| holdout.hold_seconds),
+            RolloutState::Watching => watch_seconds,
+            RolloutState::Paused
+            | RolloutState::Promoted
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => 0,
         };
         seconds.saturating_mul(1_000)
     }
@@ -443,6 +657,7 @@ impl Rollout {
 
     fn enter(&mut self, state: RolloutState, step: Option<u32>, now_ms: u64, reason: &str) {
         (self.state, self.resumes_to, self.step) = (state, state, step);
+        self.awaits_approval_of = None;
         self.step_started_at_ms = now_ms;
         self.held_ms = 0;
         self.record(now_ms, reason.into());
@@ -452,6 +667,8 @@ impl Rollout {
         self.held_ms = self.held_ms_at(now_ms);
         (self.state, self.resumes_to) = (state, state);
         self.awaits_approval_of = None;
+        // They would be in the plan for as long as the rollout is remembered.
+        self.terms.listed = ListedUsers::default();
         self.finished_at_ms = now_ms;
         self.record(now_ms, reason);
     }

@@ -1,6 +1,7 @@
 //! The gray release of a candidate ensemble on a surface, and all that judges it.
 //!
-//! - [`machine`]: the rollout itself, a pure state machine; [`terms`]: its steps, gates and mirroring.
+//! - [`machine`]: the rollout itself, a pure state machine; [`terms`]: its steps, gates, mirroring and safety;
+//!   [`ListedUsers`]: who always or never gets the candidate.
 //! - [`window`]: what routers measure, as sums that add up, with the [`sketch`]es in it.
 //! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`].
 //! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers on a surface for
@@ -9,6 +10,7 @@
 pub mod experiment;
 pub mod gate;
 pub mod judge;
+mod listed;
 mod machine;
 pub mod sequential;
 pub mod sketch;
@@ -16,11 +18,13 @@ mod terms;
 pub mod traffic;
 pub mod window;
 
+pub use listed::{ListedUsers, ListedUsersError};
 pub use machine::{
     Clearance, Decision, MAX_HISTORY, Rollout, RolloutEvent, RolloutMove, RolloutMoveError,
     RolloutState,
 };
 pub use terms::{
-    DEFAULT_SHADOW, Pace, RolloutStep, Shadow, StepsError, Terms, TermsError, check_steps,
-    check_terms,
+    DEFAULT_AUTOMATIC_SAMPLES, DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW,
+    Holdout, MAX_HOLDOUT_BASIS_POINTS, Pace, RolloutStep, Safety, Shadow, StepsError, Terms,
+    TermsError, automatic_steps, check_steps, check_terms,
 };

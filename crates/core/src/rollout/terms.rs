@@ -1,7 +1,8 @@
 //! What an operator says of a rollout when it starts: its steps, its gates, what is mirrored, and its pace.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS, MAX_ROLLOUT_STEPS};
-use crate::rollout::gate::{Gate, GatesError, check_gates};
+use crate::rollout::gate::{DEFAULT_MIN_SAMPLES, Gate, GatesError, check_gates};
+use crate::rollout::listed::ListedUsers;
 
 /// One share of traffic, and how long it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,76 @@ pub enum Pace {
     Evidence,
 }
 
+/// How long the candidate of a rollout may take to be loaded, if nothing is said.
+pub const DEFAULT_PREPARE_SECONDS: u64 = 30 * 60;
+
+/// How many requests the candidate of a rollout that begins by itself must have answered on each step, if nothing is
+/// said: as many as a gate wants to say anything.
+pub const DEFAULT_AUTOMATIC_SAMPLES: u64 = DEFAULT_MIN_SAMPLES;
+
+/// The steps of a rollout that begins by itself: nobody looks at it, so that none is left without samples, unless the
+/// operator allows for no traffic.
+pub fn automatic_steps(steps: &[RolloutStep], safety: &Safety) -> Vec<RolloutStep> {
+    let with_samples = |step: &RolloutStep| match step.min_samples {
+        0 if !safety.allows_no_traffic => {
+            RolloutStep { min_samples: DEFAULT_AUTOMATIC_SAMPLES, ..*step }
+        }
+        _ => *step,
+    };
+    steps.iter().map(with_samples).collect()
+}
+
+/// How long users are held out, if nothing is said: two weeks, so that weekends and the effect of the new are in it.
+pub const DEFAULT_HOLDOUT_SECONDS: u64 = 14 * 24 * 3_600;
+
+/// The most users that are held out: beyond half of them, the candidate is hardly promoted.
+pub const MAX_HOLDOUT_BASIS_POINTS: u32 = FULL_WEIGHT_BASIS_POINTS / 2;
+
+/// The users who stay with the baseline after the promotion, so that the two can still be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdout {
+    /// The share of users, 1 to [`MAX_HOLDOUT_BASIS_POINTS`]. The last step leaves at least as many to the
+    /// baseline, so that they never had the candidate.
+    pub share_basis_points: u32,
+    /// How long after the promotion, in seconds, 1 to [`MAX_HOLD_SECONDS`].
+    pub hold_seconds: u64,
+}
+
+/// What keeps a rollout safe besides its gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// How long the candidate may take to be loaded on every node, in seconds, 1 to [`MAX_HOLD_SECONDS`]. After
+    /// that the rollout is aborted.
+    pub prepare_seconds: u64,
+    /// Whether a step may be left on which the candidate has answered nothing, although there are gates and a
+    /// baseline.
+    pub allows_no_traffic: bool,
+    /// How long after the promotion the baseline stays loaded, so that it can be undone, in seconds, at most
+    /// [`MAX_HOLD_SECONDS`]; 0: it is unloaded at once.
+    pub watch_seconds: u64,
+    /// The users who stay with the baseline after the promotion; none: nobody does.
+    pub holdout: Option<Holdout>,
+}
+
+impl Default for Safety {
+    fn default() -> Self {
+        Self {
+            prepare_seconds: DEFAULT_PREPARE_SECONDS,
+            allows_no_traffic: false,
+            watch_seconds: 0,
+            holdout: None,
+        }
+    }
+}
+
+impl Safety {
+    /// The candidate's share while users are held out, in 1/10,000.
+    pub fn weight_in_holdout(&self) -> u32 {
+        let held_out = self.holdout.map_or(0, |holdout| holdout.share_basis_points);
+        FULL_WEIGHT_BASIS_POINTS.saturating_sub(held_out)
+    }
+}
+
 /// How a rollout is guarded and how fast it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
@@ -59,13 +130,23 @@ pub struct Terms {
     pub shadow: Shadow,
     /// When steps are left.
     pub pace: Pace,
+    /// What keeps it safe besides its gates.
+    pub safety: Safety,
+    /// Users who always or never get the candidate.
+    pub listed: ListedUsers,
 }
 
 impl Terms {
     /// Time alone decides: there are no gates, and nothing is mirrored.
     pub fn unguarded() -> Self {
         let shadow = Shadow { mirror_basis_points: 0, hold_seconds: 0, min_samples: 0 };
-        Self { gates: Vec::new(), shadow, pace: Pace::Fixed }
+        Self {
+            gates: Vec::new(),
+            shadow,
+            pace: Pace::Fixed,
+            safety: Safety::default(),
+            listed: ListedUsers::default(),
+        }
     }
 }
 
@@ -137,14 +218,54 @@ pub enum TermsError {
         /// The hold that was given, in seconds.
         hold: u64,
     },
+    /// The time to prepare is out of bounds.
+    #[error("safety.prepare_seconds: {seconds} is not 1 to {MAX_HOLD_SECONDS} (30 days)")]
+    Prepare {
+        /// The time that was given, in seconds.
+        seconds: u64,
+    },
+    /// The watch is too long.
+    #[error("safety.watch_seconds: {seconds} is more than {MAX_HOLD_SECONDS} (30 days)")]
+    Watch {
+        /// The time that was given, in seconds.
+        seconds: u64,
+    },
+    /// The share that is held out is out of bounds.
+    #[error(
+        "safety.holdout.share_basis_points: {share} is not 1 to {MAX_HOLDOUT_BASIS_POINTS} (half of the users)"
+    )]
+    HoldoutShare {
+        /// The share that was given, in 1/10,000.
+        share: u32,
+    },
+    /// The holdout is too long, or none.
+    #[error("safety.holdout.hold_seconds: {hold} is not 1 to {MAX_HOLD_SECONDS} (30 days)")]
+    HoldoutHold {
+        /// The hold that was given, in seconds.
+        hold: u64,
+    },
+    /// Users would be held out who had the candidate.
+    #[error(
+        "steps: the last one gives the candidate {last} basis points: with {held_out} held out it is at most {most}, so \
+         that who is held out never had the candidate"
+    )]
+    HoldoutHadCandidate {
+        /// The candidate's share on the last step, in 1/10,000.
+        last: u32,
+        /// The share that is held out, in 1/10,000.
+        held_out: u32,
+        /// What the last step may have, in 1/10,000.
+        most: u32,
+    },
     /// A shadow stage is asked for in which nothing is mirrored.
     #[error("shadow.mirror_basis_points is 0, so there is nothing to hold for")]
     NothingMirrored,
 }
 
-/// Checks the terms of a rollout: its gates and what is mirrored.
-pub fn check_terms(terms: &Terms) -> Result<(), TermsError> {
-    let Terms { gates, shadow, pace: _ } = terms;
+/// Checks the terms of a rollout with these steps: its gates, what is mirrored, and what keeps it safe.
+pub fn check_terms(terms: &Terms, steps: &[RolloutStep]) -> Result<(), TermsError> {
+    // Lists of users are in bounds, or there are none.
+    let Terms { gates, shadow, pace: _, safety, listed: _ } = terms;
     let &Shadow { mirror_basis_points: share, hold_seconds: hold, min_samples } = shadow;
     check_gates(gates)?;
     if share > FULL_WEIGHT_BASIS_POINTS {
@@ -155,6 +276,31 @@ pub fn check_terms(terms: &Terms) -> Result<(), TermsError> {
     }
     if share == 0 && (hold > 0 || min_samples > 0) {
         return Err(TermsError::NothingMirrored);
+    }
+    check_safety(safety, steps)
+}
+
+fn check_safety(safety: &Safety, steps: &[RolloutStep]) -> Result<(), TermsError> {
+    let &Safety { prepare_seconds, allows_no_traffic: _, watch_seconds, holdout } = safety;
+    if !(1..=MAX_HOLD_SECONDS).contains(&prepare_seconds) {
+        return Err(TermsError::Prepare { seconds: prepare_seconds });
+    }
+    if watch_seconds > MAX_HOLD_SECONDS {
+        return Err(TermsError::Watch { seconds: watch_seconds });
+    }
+    let Some(Holdout { share_basis_points: share, hold_seconds: hold }) = holdout else {
+        return Ok(());
+    };
+    if !(1..=MAX_HOLDOUT_BASIS_POINTS).contains(&share) {
+        return Err(TermsError::HoldoutShare { share });
+    }
+    if !(1..=MAX_HOLD_SECONDS).contains(&hold) {
+        return Err(TermsError::HoldoutHold { hold });
+    }
+    let last = steps.last().map_or(0, |step| step.weight_basis_points);
+    let most = safety.weight_in_holdout();
+    if last > most {
+        return Err(TermsError::HoldoutHadCandidate { last, held_out: share, most });
     }
     Ok(())
 }

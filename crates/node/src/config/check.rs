@@ -130,6 +130,7 @@ impl Config {
             search_threads: shard.search_threads,
             default_deadline: Duration::from_millis(deadline_ms),
             row_cache_bytes: router.row_cache_mib << 20,
+            allow_forced_variants: router.allow_forced_variants,
             events,
             trusted_keys: bundles
                 .trusted_keys

@@ -157,6 +157,8 @@ pub struct RouterSection {
     /// Size in MiB of the router's cache of users' and items' rows, 0 to 1,048,576; 0: no cache. A row of 64
     /// factors takes some 600 bytes, and each item of a history 8. Default: 64.
     pub row_cache_mib: u64,
+    /// Whether calls may ask for one variant of a trial by the metadata `marquee-variant`, for testers. Default: false.
+    pub allow_forced_variants: bool,
     /// How events and exposures are recorded.
     pub events: EventsSection,
 }
@@ -167,6 +169,7 @@ impl Default for RouterSection {
             listen: None,
             default_deadline_ms: 1_000,
             row_cache_mib: DEFAULT_ROW_CACHE_BYTES >> 20,
+            allow_forced_variants: false,
             events: EventsSection::default(),
         }
     }

@@ -36,6 +36,8 @@ pub struct Config {
     pub default_deadline: Duration,
     /// Bytes of the router's cache of rows; 0: no cache.
     pub row_cache_bytes: u64,
+    /// Whether calls may ask for one variant of a trial.
+    pub allow_forced_variants: bool,
     /// Settings of the logs of events and exposures, if the router records them.
     pub events: Option<EventsSettings>,
     /// Files of public keys; if there are any, bundles must be signed by one of them.

@@ -365,6 +365,7 @@ fn start_router(
         default_deadline: config.default_deadline,
         drain: config.drain,
         row_cache_bytes: config.row_cache_bytes,
+        allow_forced_variants: config.allow_forced_variants,
     };
     router_config.validate().context("the router role cannot start")?;
     let local = shard.map(|shard| {

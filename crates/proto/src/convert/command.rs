@@ -11,8 +11,8 @@ use super::gate::gate_to_pb;
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
-    automatic_from_pb, automatic_to_pb, pace_to_pb, shadow_to_pb, step_from_pb, step_to_pb,
-    terms_from_pb,
+    automatic_from_pb, automatic_to_pb, listed_to_pb, pace_to_pb, safety_to_pb, shadow_to_pb,
+    step_from_pb, step_to_pb, terms_from_pb,
 };
 use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
 use super::window::{window_from_pb, window_to_pb};
@@ -47,7 +47,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         }),
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
         Action::StartRollout { surface, candidate, steps, terms } => {
-            let Terms { gates, shadow, pace } = terms;
+            let Terms { gates, shadow, pace, safety, listed } = terms;
             Pb::StartRollout(pb::StartRollout {
                 surface: surface.clone(),
                 candidate: candidate.clone(),
@@ -55,6 +55,8 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 gates: gates.iter().map(gate_to_pb).collect(),
                 shadow: Some(shadow_to_pb(*shadow)),
                 pace: pace_to_pb(*pace) as i32,
+                safety: Some(safety_to_pb(*safety)),
+                listed: Some(listed_to_pb(listed)),
             })
         }
         Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
@@ -134,6 +136,9 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 RolloutMove::Resume => pb::RolloutMove::Resume,
                 RolloutMove::Promote => pb::RolloutMove::Promote,
                 RolloutMove::RollBack => pb::RolloutMove::RollBack,
+                RolloutMove::Undo => pb::RolloutMove::Undo,
+                RolloutMove::EndHoldout => pb::RolloutMove::EndHoldout,
+                RolloutMove::EndWatch => pb::RolloutMove::EndWatch,
             } as i32,
             reason: reason.clone(),
         }),
@@ -169,12 +174,19 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             Action::PutEnsemble { name, root }
         }
         Pb::StartRollout(start) => {
-            let pb::StartRollout { surface, candidate, steps, gates, shadow, pace } = start;
+            let pb::StartRollout { surface, candidate, steps, gates, shadow, pace, safety, listed } =
+                start;
             Action::StartRollout {
                 surface,
                 candidate,
                 steps: steps.into_iter().map(step_from_pb).collect(),
-                terms: terms_from_pb(gates, required(shadow, "start_rollout.shadow")?, pace)?,
+                terms: terms_from_pb(
+                    gates,
+                    required(shadow, "start_rollout.shadow")?,
+                    pace,
+                    required(safety, "start_rollout.safety")?,
+                    listed.unwrap_or_default(),
+                )?,
             }
         }
         Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
@@ -218,6 +230,9 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 Ok(pb::RolloutMove::Resume) => RolloutMove::Resume,
                 Ok(pb::RolloutMove::Promote) => RolloutMove::Promote,
                 Ok(pb::RolloutMove::RollBack) => RolloutMove::RollBack,
+                Ok(pb::RolloutMove::Undo) => RolloutMove::Undo,
+                Ok(pb::RolloutMove::EndHoldout) => RolloutMove::EndHoldout,
+                Ok(pb::RolloutMove::EndWatch) => RolloutMove::EndWatch,
                 Ok(pb::RolloutMove::Unspecified) | Err(_) => {
                     let field = "move_rollout.move".into();
                     return Err(ConvertError::UnknownEnumValue { field, value: r#move });

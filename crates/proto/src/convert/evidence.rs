@@ -89,7 +89,8 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
 
 /// The wire form of the evidence of a rollout or an experiment.
 pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
-    let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split } = evidence;
+    let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split, holdout } =
+        evidence;
     let Stage { step, requests, mirrored, users } = stage;
     pb::RolloutEvidence {
         rollout_id: rollout_id.into(),
@@ -105,6 +106,7 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
         gates: gates.iter().map(gate_evidence_to_pb).collect(),
         split: Some(gate_evidence_to_pb(split)),
         comparisons: comparisons.iter().map(gate_comparison_to_pb).collect(),
+        holdout: Some(window_to_pb(holdout)),
     }
 }
 
@@ -119,6 +121,7 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         gates,
         split,
         comparisons,
+        holdout,
     } = evidence;
     let pb::StageEvidence { step, requests, mirrored, users } = required(stage, "evidence.stage")?;
     let evidence = Evidence {
@@ -129,6 +132,7 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         stage: Stage { step, requests, mirrored, users: sums_from_pb(users.unwrap_or_default())? },
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "evidence.split")?)?,
+        holdout: window_from_pb(required(holdout, "evidence.holdout")?)?,
     };
     Ok((rollout_id, evidence))
 }

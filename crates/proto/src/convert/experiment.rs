@@ -129,7 +129,8 @@ pub fn report_to_pb(report: &Report, windows: u64, automated: u64) -> pb::Experi
     }
 }
 
-fn effect_to_pb(found: &Effect) -> pb::Effect {
+/// The wire form of one arm compared with the first.
+pub fn effect_to_pb(found: &Effect) -> pb::Effect {
     let Effect { measure, arm, samples, mean, effect, interval, e_value, p_value } = *found;
     pb::Effect {
         measure: measure_to_pb(measure) as i32,

@@ -7,7 +7,8 @@ use crate::generated::control::v1 as pb;
 use marquee_core::plan::Automatic;
 use marquee_core::rollout::gate::default_gates;
 use marquee_core::rollout::{
-    DEFAULT_SHADOW, Pace, Rollout, RolloutEvent, RolloutState, RolloutStep, Shadow, Terms,
+    DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW, Holdout, ListedUsers, Pace,
+    Rollout, RolloutEvent, RolloutState, RolloutStep, Safety, Shadow, Terms,
 };
 
 /// The wire form of a rollout. `waiting_for` is the plan's to say (`Plan::waiting_for`).
@@ -18,7 +19,7 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         baseline,
         candidate,
         steps,
-        terms: Terms { gates, shadow, pace },
+        terms: Terms { gates, shadow, pace, safety, listed },
         state,
         resumes_to,
         awaits_approval_of,
@@ -51,6 +52,8 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         resumes_to: rollout_state_to_pb(*resumes_to) as i32,
         awaits_approval_of: *awaits_approval_of,
         approved_step: *approved_step,
+        safety: Some(safety_to_pb(*safety)),
+        listed: Some(listed_to_pb(listed)),
     }
 }
 
@@ -77,6 +80,8 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         resumes_to,
         awaits_approval_of,
         approved_step,
+        safety,
+        listed,
     } = rollout;
     Ok(Rollout {
         id: rollout_id,
@@ -84,7 +89,13 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         baseline: non_empty(baseline),
         candidate,
         steps: steps.into_iter().map(step_from_pb).collect(),
-        terms: terms_from_pb(gates, required(shadow, "rollout.shadow")?, pace)?,
+        terms: terms_from_pb(
+            gates,
+            required(shadow, "rollout.shadow")?,
+            pace,
+            required(safety, "rollout.safety")?,
+            listed.unwrap_or_default(),
+        )?,
         state: rollout_state_from_pb(state)?,
         resumes_to: rollout_state_from_pb(resumes_to)?,
         awaits_approval_of,
@@ -112,11 +123,19 @@ pub fn step_from_pb(step: pb::RolloutStep) -> RolloutStep {
 }
 
 /// Reads the terms of a rollout from its wire form.
-pub fn terms_from_pb(gates: Vec<pb::Gate>, shadow: pb::Shadow, pace: i32) -> Result<Terms> {
+pub fn terms_from_pb(
+    gates: Vec<pb::Gate>,
+    shadow: pb::Shadow,
+    pace: i32,
+    safety: pb::RolloutSafety,
+    listed: pb::ListedUsers,
+) -> Result<Terms> {
     Ok(Terms {
         gates: gates.into_iter().map(gate_from_pb).collect::<Result<_>>()?,
         shadow: shadow_from_pb(shadow),
         pace: pace_from_pb(pace)?,
+        safety: safety_from_pb(safety),
+        listed: listed_from_pb(listed)?,
     })
 }
 
@@ -148,6 +167,8 @@ fn rollout_state_to_pb(state: RolloutState) -> pb::RolloutState {
         RolloutState::Shadow => pb::RolloutState::Shadow,
         RolloutState::Canary => pb::RolloutState::Canary,
         RolloutState::Paused => pb::RolloutState::Paused,
+        RolloutState::Holdout => pb::RolloutState::Holdout,
+        RolloutState::Watching => pb::RolloutState::Watching,
         RolloutState::Promoted => pb::RolloutState::Promoted,
         RolloutState::RolledBack => pb::RolloutState::RolledBack,
         RolloutState::Aborted => pb::RolloutState::Aborted,
@@ -160,6 +181,8 @@ fn rollout_state_from_pb(state: i32) -> Result<RolloutState> {
         Ok(pb::RolloutState::Shadow) => Ok(RolloutState::Shadow),
         Ok(pb::RolloutState::Canary) => Ok(RolloutState::Canary),
         Ok(pb::RolloutState::Paused) => Ok(RolloutState::Paused),
+        Ok(pb::RolloutState::Holdout) => Ok(RolloutState::Holdout),
+        Ok(pb::RolloutState::Watching) => Ok(RolloutState::Watching),
         Ok(pb::RolloutState::Promoted) => Ok(RolloutState::Promoted),
         Ok(pb::RolloutState::RolledBack) => Ok(RolloutState::RolledBack),
         Ok(pb::RolloutState::Aborted) => Ok(RolloutState::Aborted),
@@ -181,6 +204,56 @@ pub fn shadow_from_pb(shadow: pb::Shadow) -> Shadow {
     Shadow { mirror_basis_points, hold_seconds, min_samples }
 }
 
+/// The wire form of lists of users.
+pub fn listed_to_pb(listed: &ListedUsers) -> pb::ListedUsers {
+    pb::ListedUsers {
+        always_candidate: listed.always().to_vec(),
+        never_candidate: listed.never().to_vec(),
+    }
+}
+
+/// Reads lists of users from their wire form.
+pub fn listed_from_pb(listed: pb::ListedUsers) -> Result<ListedUsers> {
+    let pb::ListedUsers { always_candidate, never_candidate } = listed;
+    ListedUsers::of_hashes(always_candidate, never_candidate).map_err(|error| {
+        ConvertError::InvalidValue { field: "listed".into(), what: error.to_string() }
+    })
+}
+
+/// The wire form of what keeps a rollout safe besides its gates.
+pub fn safety_to_pb(safety: Safety) -> pb::RolloutSafety {
+    let Safety { prepare_seconds, allows_no_traffic, watch_seconds, holdout } = safety;
+    let holdout = holdout.map(|Holdout { share_basis_points, hold_seconds }| pb::Holdout {
+        share_basis_points,
+        hold_seconds,
+    });
+    pb::RolloutSafety { prepare_seconds, allows_no_traffic, watch_seconds, holdout }
+}
+
+/// Reads what keeps a rollout safe besides its gates from its wire form.
+pub fn safety_from_pb(safety: pb::RolloutSafety) -> Safety {
+    let pb::RolloutSafety { prepare_seconds, allows_no_traffic, watch_seconds, holdout } = safety;
+    let holdout = holdout.map(|pb::Holdout { share_basis_points, hold_seconds }| Holdout {
+        share_basis_points,
+        hold_seconds,
+    });
+    Safety { prepare_seconds, allows_no_traffic, watch_seconds, holdout }
+}
+
+/// What a request asks for to keep a rollout safe, with defaults for the times that it leaves out.
+fn wanted_safety(safety: Option<pb::RolloutSafety>) -> Safety {
+    let mut wanted = safety.map(safety_from_pb).unwrap_or_default();
+    if wanted.prepare_seconds == 0 {
+        wanted.prepare_seconds = DEFAULT_PREPARE_SECONDS;
+    }
+    if let Some(holdout) = &mut wanted.holdout
+        && holdout.hold_seconds == 0
+    {
+        holdout.hold_seconds = DEFAULT_HOLDOUT_SECONDS;
+    }
+    wanted
+}
+
 /// The wire form of the pace of a rollout.
 pub fn pace_to_pb(pace: Pace) -> pb::Pace {
     match pace {
@@ -200,7 +273,9 @@ pub fn pace_from_pb(value: i32) -> Result<Pace> {
 
 /// The wire form of an automatic rollout.
 pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
-    let Automatic { model, steps, terms: Terms { gates, shadow, pace }, pending } = automatic;
+    let Automatic { model, steps, terms, pending } = automatic;
+    // Rollouts that begin by themselves list no users.
+    let Terms { gates, shadow, pace, safety, listed: _ } = terms;
     pb::AutomaticRollout {
         model: model.clone(),
         steps: steps.iter().map(step_to_pb).collect(),
@@ -209,17 +284,18 @@ pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
         shadow: Some(shadow_to_pb(*shadow)),
         pace: pace_to_pb(*pace) as i32,
         pending: pending.as_ref().map(version_to_pb),
+        safety: Some(safety_to_pb(*safety)),
     }
 }
 
 /// Reads an automatic rollout from its wire form; what is left out has the defaults of a rollout.
 pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
-    let pb::AutomaticRollout { model, steps, gates, without_gates, shadow, pace, pending } =
+    let pb::AutomaticRollout { model, steps, gates, without_gates, shadow, pace, pending, safety } =
         automatic;
     Ok(Automatic {
         model,
         steps: steps.into_iter().map(step_from_pb).collect(),
-        terms: wanted_terms(gates, without_gates, shadow, pace)?,
+        terms: wanted_terms(gates, without_gates, shadow, pace, safety)?,
         pending: match pending {
             None => None,
             pending => Some(version_from_pb(pending, "automatic.pending")?),
@@ -233,6 +309,7 @@ pub fn wanted_terms(
     without_gates: bool,
     shadow: Option<pb::Shadow>,
     pace: i32,
+    safety: Option<pb::RolloutSafety>,
 ) -> Result<Terms> {
     if without_gates && !gates.is_empty() {
         return Err(ConvertError::InvalidValue {
@@ -241,7 +318,14 @@ pub fn wanted_terms(
         });
     }
     let guards_itself = !gates.is_empty() || without_gates;
-    let mut terms = terms_from_pb(gates, pb::Shadow::default(), pace)?;
+    let mut terms = terms_from_pb(
+        gates,
+        pb::Shadow::default(),
+        pace,
+        pb::RolloutSafety::default(),
+        pb::ListedUsers::default(),
+    )?;
+    terms.safety = wanted_safety(safety);
     terms.shadow = shadow.map_or(DEFAULT_SHADOW, shadow_from_pb);
     if !guards_itself {
         terms.gates = default_gates();

@@ -29,6 +29,8 @@ pub(crate) struct RankingRequest {
     pub(crate) terms: Vec<String>,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
+    /// The variant of the trial on the surface that the request asks for, by name; none: the one that the user has.
+    pub(crate) forced_variant: Option<Arc<str>>,
 }
 
 /// The user, item or text that a request is for.
@@ -96,6 +98,7 @@ impl From<Recommend> for RankingRequest {
             recent_item_ids,
             recorded_items: 0,
             explain,
+            forced_variant: None,
             min_coverage,
             terms: of_all_users.into_iter().chain(attributes).collect(),
         }
@@ -114,6 +117,7 @@ impl From<SimilarItems> for RankingRequest {
             only: None,
             filter,
             explain: false,
+            forced_variant: None,
             min_coverage: 0.0,
             terms: Vec::new(),
         }
@@ -132,6 +136,7 @@ impl From<SearchItems> for RankingRequest {
             recent_item_ids: Vec::new(),
             recorded_items: 0,
             explain: false,
+            forced_variant: None,
             min_coverage: 0.0,
             terms: words,
         }
@@ -153,6 +158,7 @@ impl From<RankItems> for RankingRequest {
             recent_item_ids: Vec::new(),
             recorded_items: 0,
             explain: false,
+            forced_variant: None,
             min_coverage: 0.0,
             terms: Vec::new(),
         }

@@ -39,9 +39,13 @@ pub(crate) struct PlannedLeaf<'a> {
 /// The ensemble that answers a request under a plan.
 ///
 /// # Errors
-/// Nothing serves the surface, or the plan is broken.
+/// Nothing serves the surface, the plan is broken, or the request asks for a variant that is not there.
 pub(crate) fn route(request: &RankingRequest, plan: &Plan) -> Result<Route, RouterError> {
-    Ok(plan.route(&request.surface, request.subject.id())?)
+    let (surface, id) = (&request.surface, request.subject.id());
+    Ok(match &request.forced_variant {
+        None => plan.route(surface, id)?,
+        Some(variant) => plan.route_forced(surface, id, variant)?,
+    })
 }
 
 impl<'a> PlannedRequest<'a> {

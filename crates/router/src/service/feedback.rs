@@ -66,7 +66,8 @@ impl<'a> From<&'a v1::RankItemsResponse> for WireAnswer<'a> {
 }
 
 impl<'a> WireAnswer<'a> {
-    /// What the answer showed; none if it names no ensemble.
+    /// What the answer showed; none if it names no ensemble, and for one of a variant that was asked for, which says
+    /// nothing of users.
     pub(crate) fn shown(&self) -> Option<Shown<'a>> {
         let v1::ServedBy {
             surface,
@@ -77,7 +78,11 @@ impl<'a> WireAnswer<'a> {
             plan_epoch,
             experiment_id,
             arm: _,
+            forced,
         } = self.served_by?;
+        if *forced {
+            return None;
+        }
         let variant = match self.served_by?.variant() {
             v1::Variant::Unspecified => Variant::None,
             v1::Variant::Baseline => Variant::Baseline,

@@ -6,13 +6,14 @@ use crate::admission::deadline::deadline_of;
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;
 use crate::engine::Engine;
-use crate::error::RouterError;
+use crate::error::{RouterError, VARIANT_HEADER};
 use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
 use crate::telemetry::{AnswerScope, ObservedCall, Observer, name_answer};
 use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use marquee_core::id::check_name;
 use marquee_core::time_spent::TimeSpent;
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::convert::events::recorded;
@@ -37,6 +38,8 @@ struct Shared {
     observer: Observer,
     events: Events,
     default_deadline: Duration,
+    /// Whether calls may ask for a variant of a trial.
+    allows_forced_variants: bool,
     /// Different for every process.
     id_prefix: String,
     answers: AtomicU64,
@@ -49,6 +52,7 @@ impl RouterService {
         observer: Observer,
         feedback: Feedback,
         default_deadline: Duration,
+        allows_forced_variants: bool,
         id_prefix: String,
     ) -> Self {
         let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
@@ -59,6 +63,7 @@ impl RouterService {
                 observer,
                 events,
                 default_deadline,
+                allows_forced_variants,
                 id_prefix,
                 answers,
             }),
@@ -92,8 +97,10 @@ impl RouterService {
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
-            // What comes of a list of given or of similar items says nothing of an arm's recommendations.
-            let scope = ranking.is_recommendation().then(|| AnswerScope::of(&answer.route));
+            // What comes of a list of given or of similar items says nothing of an arm's recommendations, nor does
+            // what a tester asks for.
+            let counts = ranking.is_recommendation() && !answer.route.is_forced;
+            let scope = counts.then(|| AnswerScope::of(&answer.route));
             answer.recommendation_id = self.recommendation_id(scope);
         }
         let call =
@@ -119,6 +126,16 @@ impl RouterService {
         Ok(deadline_of(metadata, requests, self.shared.default_deadline)?)
     }
 
+    /// The variant that a call asks for in [`VARIANT_HEADER`], if it does.
+    fn forced_variant(&self, metadata: &MetadataMap) -> Result<Option<Arc<str>>, RouterError> {
+        let Some(value) = metadata.get(VARIANT_HEADER) else { return Ok(None) };
+        if !self.shared.allows_forced_variants {
+            return Err(RouterError::VariantNotAllowed);
+        }
+        let variant = value.to_str().ok().filter(|variant| check_name("it", variant).is_ok());
+        Ok(Some(variant.ok_or(RouterError::VariantMalformed)?.into()))
+    }
+
     fn expose(&self, exposed: Option<Exposed>, answer: WireAnswer<'_>) {
         self.shared.events.expose(exposed, answer.recommendation_id, || answer.shown());
     }
@@ -137,8 +154,10 @@ impl RecommenderService for RouterService {
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1)?;
+        let forced_variant = self.forced_variant(request.metadata())?;
         let mut ranking: RankingRequest =
             Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        ranking.forced_variant = forced_variant;
         let events = &self.shared.events;
         events.add_recent(&mut ranking);
         let exposed = events.exposed(&ranking);
@@ -154,11 +173,15 @@ impl RecommenderService for RouterService {
     ) -> Result<Response<v1::BatchRecommendResponse>, Status> {
         let (metadata, _, batch) = request.into_parts();
         let deadline = self.deadline(&metadata, batch.requests.len())?;
+        let forced_variant = self.forced_variant(&metadata)?;
         let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
         let mut rankings: Vec<RankingRequest> =
             requests.into_iter().map(RankingRequest::from).collect();
         let events = &self.shared.events;
-        rankings.iter_mut().for_each(|ranking| events.add_recent(ranking));
+        for ranking in &mut rankings {
+            ranking.forced_variant.clone_from(&forced_variant);
+            events.add_recent(ranking);
+        }
         let answers = self.admit_and_answer(&rankings, deadline).await?;
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
@@ -173,8 +196,10 @@ impl RecommenderService for RouterService {
         request: Request<v1::SimilarItemsRequest>,
     ) -> Result<Response<v1::SimilarItemsResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1)?;
-        let ranking: RankingRequest =
+        let forced_variant = self.forced_variant(request.metadata())?;
+        let mut ranking: RankingRequest =
             SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        ranking.forced_variant = forced_variant;
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_similar_items())?;
@@ -187,8 +212,10 @@ impl RecommenderService for RouterService {
         request: Request<v1::SearchItemsRequest>,
     ) -> Result<Response<v1::SearchItemsResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1)?;
-        let ranking: RankingRequest =
+        let forced_variant = self.forced_variant(request.metadata())?;
+        let mut ranking: RankingRequest =
             SearchItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        ranking.forced_variant = forced_variant;
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_found_items())?;
@@ -201,8 +228,10 @@ impl RecommenderService for RouterService {
         request: Request<v1::RankItemsRequest>,
     ) -> Result<Response<v1::RankItemsResponse>, Status> {
         let deadline = self.deadline(request.metadata(), 1)?;
-        let ranking: RankingRequest =
+        let forced_variant = self.forced_variant(request.metadata())?;
+        let mut ranking: RankingRequest =
             RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
+        ranking.forced_variant = forced_variant;
         let exposed = self.shared.events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_ranked_items())?;

@@ -64,8 +64,17 @@ impl RankingAnswer {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        let Route { surface, ensemble, rollout_id, variant, root, experiment, trial: _, denied: _ } =
-            &self.route;
+        let Route {
+            surface,
+            ensemble,
+            rollout_id,
+            variant,
+            root,
+            experiment,
+            trial: _,
+            is_forced,
+            denied: _,
+        } = &self.route;
         v1::ServedBy {
             surface: surface.clone(),
             ensemble: ensemble.clone(),
@@ -80,6 +89,7 @@ impl RankingAnswer {
             plan_epoch: self.epoch,
             experiment_id: experiment.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
             arm: experiment.as_ref().map(|(_, arm)| arm.clone()).unwrap_or_default(),
+            forced: *is_forced,
         }
     }
 

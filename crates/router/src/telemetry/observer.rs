@@ -87,6 +87,9 @@ impl Observer {
         recommendation_id: &str,
         draw: &mut impl FnMut() -> u32,
     ) {
+        if request.forced_variant.is_some() {
+            return;
+        }
         let (scope, subject) = (AnswerScope::of(route), hash_of_subject(&request.subject));
         let at_micros = self.telemetry.micros(call.began);
         let observation = Observation { arm: scope.arm(), subject, at_micros, answer: answered };

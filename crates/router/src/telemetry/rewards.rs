@@ -15,7 +15,6 @@ use super::observation::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
 use marquee_core::plan::{Plan, Trial};
-use marquee_core::rollout::RolloutStep;
 use marquee_core::rollout::experiment::{Allocation, ExperimentState};
 use marquee_core::rollout::window::Measure;
 use std::collections::{HashMap, VecDeque};
@@ -127,8 +126,7 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
         (experiment.arms.len(), is_running && has_had)
     } else {
         let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
-        let has_had = |step: &RolloutStep| step.weight_basis_points == weight;
-        (2, weight == 0 || rollout.steps.iter().any(has_had))
+        (2, rollout.may_have_had_weight(weight))
     };
     let trial = Trial { id: id.to_owned(), arm, arms, weight_basis_points: weight };
     (arm < arms && has_had).then_some(trial)
@@ -224,7 +222,7 @@ mod tests {
     use super::*;
     use marquee_core::plan::Surface;
     use marquee_core::rollout::experiment::{Arm, Experiment};
-    use marquee_core::rollout::{Clearance, Rollout, RolloutMove, Terms};
+    use marquee_core::rollout::{Clearance, Rollout, RolloutMove, RolloutStep, Terms};
     use proptest::prelude::*;
 
     fn plan_with(id: &str) -> Plan {
@@ -238,7 +236,7 @@ mod tests {
             Terms::unguarded(),
             0,
         );
-        rollout.advance(true, &Clearance::Clear, 0);
+        rollout.advance(None, &Clearance::Clear, 0);
         Plan { rollouts: vec![rollout], ..Plan::default() }
     }
 

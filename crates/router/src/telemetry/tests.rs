@@ -39,7 +39,7 @@ fn plan() -> Plan {
     let (from, to) = (Some("films@1".into()), "films@2".into());
     let terms = Terms::unguarded();
     let mut rollout = Rollout::start("home-3".into(), "home".into(), from, to, steps, terms, 0);
-    rollout.advance(true, &Clearance::Clear, 0);
+    rollout.advance(None, &Clearance::Clear, 0);
     Plan { rollouts: vec![rollout], ..Plan::default() }
 }
 

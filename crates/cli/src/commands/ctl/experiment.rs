@@ -252,20 +252,8 @@ fn in_words(found: &GetExperimentResponse) -> String {
         lines.push("nothing has been measured yet".into());
         return lines.join("\n");
     }
-    let mut table = output::table(&["MEASURE", "ARM", "ANSWERS", "MEAN", "EFFECT", "95 %", "P"]);
-    for found in &report.effects {
-        let arm = experiment.arms.get(found.arm as usize).map_or("?", |arm| arm.name.as_str());
-        table.add_row([
-            measure_name(found.measure()).to_owned(),
-            arm.to_owned(),
-            output::thousands(found.samples),
-            format!("{:.4}", found.mean),
-            percent(found.effect),
-            interval(found),
-            found.p_value.map_or_else(|| "-".into(), |p| format!("{p:.4}")),
-        ]);
-    }
-    lines.push(output::lines_of(&table));
+    let arms: Vec<&str> = experiment.arms.iter().map(|arm| arm.name.as_str()).collect();
+    lines.push(effects_in_words(&report.effects, &arms));
     lines.push(match (report.mismatch_e_value, report.sample_ratio_mismatch) {
         (None, _) => "split: not judged yet".into(),
         (Some(evidence), true) => format!(
@@ -279,6 +267,24 @@ fn in_words(found: &GetExperimentResponse) -> String {
         lines.push(format!("left out as automated traffic: {automated} requests"));
     }
     lines.join("\n")
+}
+
+/// The effects of arms, as a table.
+pub(super) fn effects_in_words(effects: &[Effect], arms: &[&str]) -> String {
+    let mut table = output::table(&["MEASURE", "ARM", "ANSWERS", "MEAN", "EFFECT", "95 %", "P"]);
+    for found in effects {
+        let arm = arms.get(found.arm as usize).copied().unwrap_or("?");
+        table.add_row([
+            measure_name(found.measure()).to_owned(),
+            arm.to_owned(),
+            output::thousands(found.samples),
+            format!("{:.4}", found.mean),
+            percent(found.effect),
+            interval(found),
+            found.p_value.map_or_else(|| "-".into(), |p| format!("{p:.4}")),
+        ]);
+    }
+    output::lines_of(&table)
 }
 
 /// The interval of an effect; "-" if one of its ends is missing or too far to be shown.

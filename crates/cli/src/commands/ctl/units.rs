@@ -43,6 +43,14 @@ pub(super) fn parse_seconds(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
+/// A time in its largest whole unit: `90 s`, `2 h`, `14 d`.
+pub(super) fn seconds_in_words(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let whole = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    whole
+        .map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
 /// Reads a whole number of digits only: `parse` would accept a sign too.
 pub(super) fn parse_whole(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()

@@ -72,6 +72,8 @@ pub(super) async fn roll_out(
             RolloutState::Preparing
             | RolloutState::Shadow
             | RolloutState::Paused
+            | RolloutState::Holdout
+            | RolloutState::Watching
             | RolloutState::Unspecified => {}
             RolloutState::RolledBack | RolloutState::Aborted => {
                 bail!("the rollout ended as {:?}: {:?}", rollout.state(), rollout.history.last());

@@ -21,4 +21,4 @@ mod tests;
 pub use bandit::thompson;
 pub use check::{ExperimentError, MIN_FLOOR_BASIS_POINTS, check};
 pub use definition::{Allocation, Arm, Experiment, ExperimentState, free_slice};
-pub use report::{Effect, REPORT_ALPHA, Report, report};
+pub use report::{Effect, REPORT_ALPHA, Report, compare_arms, report};

@@ -4,7 +4,7 @@ use super::definition::{Allocation, Experiment, SPREAD};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::judge::{Evidence, SHARE_TOLERANCE};
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
-use crate::rollout::window::{GroupedSum, Measure};
+use crate::rollout::window::{GroupedSum, Measure, Window};
 
 /// The chance that the intervals of a report ever miss the truth.
 pub const REPORT_ALPHA: f64 = 0.05;
@@ -50,26 +50,7 @@ pub struct Report {
 pub fn report(experiment: &Experiment, evidence: Option<&Evidence>) -> Report {
     let Some(Evidence { total, .. }) = evidence else { return Report::default() };
     let sums = |arm: usize, measure: Measure| total.arms.get(arm)?.measures.get(&measure);
-    let mut effects = Vec::new();
-    let shown = Measure::ALL.into_iter().filter(|&measure| measure != Measure::Users);
-    for measure in shown {
-        for arm in 0..experiment.arms.len() {
-            let Some(theirs) = sums(arm, measure) else { continue };
-            let Some(mean) = theirs.mean() else { continue };
-            let compared =
-                sums(0, measure).filter(|_| arm > 0).and_then(|usual| compare(usual, theirs));
-            effects.push(Effect {
-                measure,
-                arm,
-                samples: theirs.total(),
-                mean,
-                effect: compared.map(|it| it.effect),
-                interval: compared.map(|it| (it.effect - it.half_width, it.effect + it.half_width)),
-                e_value: compared.map(|it| it.log_evidence.exp()),
-                p_value: compared.map(|it| (-it.log_evidence).exp().min(1.0)),
-            });
-        }
-    }
+    let effects = compare_arms(total);
     let users: Vec<&GroupedSum> =
         (0..experiment.arms.len()).filter_map(|arm| sums(arm, Measure::Users)).collect();
     let is_fixed = experiment.allocation == Allocation::Fixed;
@@ -86,6 +67,33 @@ pub fn report(experiment: &Experiment, evidence: Option<&Evidence>) -> Report {
         mismatch: log_evidence.map(f64::exp),
         is_mismatched: log_evidence.is_some_and(|evidence| evidence >= log_required),
     }
+}
+
+/// Compares the arms of these sums with arm 0, by each measure. Shares were the same all the time: what changes over
+/// time is then in all arms alike.
+pub fn compare_arms(total: &Window) -> Vec<Effect> {
+    let sums = |arm: usize, measure: Measure| total.arms.get(arm)?.measures.get(&measure);
+    let mut effects = Vec::new();
+    let shown = Measure::ALL.into_iter().filter(|&measure| measure != Measure::Users);
+    for measure in shown {
+        for arm in 0..total.arms.len() {
+            let Some(theirs) = sums(arm, measure) else { continue };
+            let Some(mean) = theirs.mean() else { continue };
+            let compared =
+                sums(0, measure).filter(|_| arm > 0).and_then(|usual| compare(usual, theirs));
+            effects.push(Effect {
+                measure,
+                arm,
+                samples: theirs.total(),
+                mean,
+                effect: compared.map(|it| it.effect),
+                interval: compared.map(|it| (it.effect - it.half_width, it.effect + it.half_width)),
+                e_value: compared.map(|it| it.log_evidence.exp()),
+                p_value: compared.map(|it| (-it.log_evidence).exp().min(1.0)),
+            });
+        }
+    }
+    effects
 }
 
 /// How far an arm's mean is from that of arm 0, as a part of it.

@@ -3,7 +3,7 @@
 use super::comparison::GateComparison;
 use super::measured::add_window;
 use crate::rollout::gate::OnBreach;
-use crate::rollout::machine::Rollout;
+use crate::rollout::machine::{Rollout, RolloutState};
 use crate::rollout::window::{GroupedSum, Measure, Window};
 use std::collections::BTreeMap;
 
@@ -97,6 +97,8 @@ pub struct Evidence {
     pub gates: Vec<GateEvidence>,
     /// What is known of the split of users.
     pub split: GateEvidence,
+    /// The sum of the windows of the holdout.
+    pub holdout: Window,
 }
 
 impl Evidence {
@@ -114,6 +116,9 @@ impl Evidence {
         }
         if weight_basis_points != rollout.weight_basis_points() {
             return;
+        }
+        if rollout.resumes_to == RolloutState::Holdout {
+            self.holdout.absorb(window);
         }
         for (sum, arm) in self.stage.requests.iter_mut().zip(&window.arms) {
             *sum += arm.requests();

@@ -119,6 +119,12 @@ pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
     if have < wanted {
         return Clearance::Wait(format!("{have} of {wanted} {what}"));
     }
+    let may_be_compared = rollout.baseline.is_some() && !rollout.terms.gates.is_empty();
+    if have == 0 && may_be_compared && !rollout.terms.safety.allows_no_traffic {
+        return Clearance::Wait(format!(
+            "the first {what}: without any, time alone ends no step that has gates (--allow-no-traffic)"
+        ));
+    }
     let mut all_proven = !rollout.terms.gates.is_empty();
     for (n, gate) in rollout.terms.gates.iter().enumerate() {
         let found = evidence.gates.get(n);

@@ -19,8 +19,10 @@ pub(super) fn examine_split(
     stage: &Stage,
     alpha: f64,
 ) -> GateEvidence {
-    // Each step is another test.
-    found.log_required = required_log_evidence(alpha / rollout.steps.len().max(1) as f64);
+    // Each step is another test, and so is the holdout.
+    let holdouts = usize::from(rollout.terms.safety.holdout.is_some());
+    let splits = (rollout.steps.len() + holdouts).max(1);
+    found.log_required = required_log_evidence(alpha / splits as f64);
     let share = f64::from(rollout.weight_basis_points()) / f64::from(FULL_WEIGHT_BASIS_POINTS);
     found.candidate = stage.users.mean();
     found.allowed = Some(share);

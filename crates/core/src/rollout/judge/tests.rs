@@ -12,7 +12,7 @@ fn rollout(gate: Gate) -> Rollout {
     let baseline = Some("films@1".into());
     let mut rollout =
         Rollout::start("home-1".into(), "home".into(), baseline, "films@2".into(), steps, terms, 0);
-    assert!(rollout.advance(true, &Clearance::Clear, 0));
+    assert!(rollout.advance(None, &Clearance::Clear, 0));
     rollout
 }
 

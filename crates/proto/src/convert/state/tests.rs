@@ -19,7 +19,9 @@ use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
 use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
-use marquee_core::rollout::{Decision, Pace, RolloutMove, RolloutStep, Shadow, Terms};
+use marquee_core::rollout::{
+    Decision, Holdout, ListedUsers, Pace, RolloutMove, RolloutStep, Safety, Shadow, Terms,
+};
 use prost::Message as _;
 
 fn version(n: u64) -> ModelVersion {
@@ -141,7 +143,14 @@ fn terms() -> Terms {
     };
     gates[8].maturity_seconds = Some(90);
     let shadow = Shadow { mirror_basis_points: 500, hold_seconds: 5, min_samples: 9 };
-    Terms { gates, shadow, pace: Pace::Evidence }
+    let safety = Safety {
+        prepare_seconds: 60,
+        allows_no_traffic: true,
+        watch_seconds: 70,
+        holdout: Some(Holdout { share_basis_points: 500, hold_seconds: 80 }),
+    };
+    let listed = ListedUsers::of_hashes(vec![7, 3], vec![5]).expect("in bounds");
+    Terms { gates, shadow, pace: Pace::Evidence, safety, listed }
 }
 
 /// A window with something of everything.
@@ -291,6 +300,9 @@ fn commands() -> Vec<Command> {
         judged(3, Decision::RollBack("wrong".into())),
         operator_asks(RolloutMove::Promote),
         operator_asks(RolloutMove::RollBack),
+        operator_asks(RolloutMove::Undo),
+        operator_asks(RolloutMove::EndHoldout),
+        operator_asks(RolloutMove::EndWatch),
         report(ReplicaState::Unloading),
         experiment("plain", Allocation::Fixed),
         experiment("missing", Allocation::Fixed),

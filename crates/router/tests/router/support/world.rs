@@ -231,7 +231,7 @@ pub(crate) fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_bas
         Terms { shadow, ..Terms::unguarded() },
         1_000,
     );
-    assert!(rollout.advance(true, &Clearance::Clear, 2_000));
+    assert!(rollout.advance(None, &Clearance::Clear, 2_000));
     let state = if weight == 0 { RolloutState::Shadow } else { RolloutState::Canary };
     assert_eq!((rollout.state, rollout.weight_basis_points()), (state, weight));
     plan.rollouts = vec![rollout];

@@ -1,7 +1,7 @@
 //! `marquee ctl rollout`: start a gray release, follow it, steer it.
 //!
 //! [`start`] makes a rollout out of steps and gates as the command line writes them; [`steer`] pauses,
-//! resumes, promotes and rolls back; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and
+//! resumes, promotes, rolls back and undoes; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and
 //! [`evidence`] what their gates have measured.
 
 mod evidence;
@@ -15,7 +15,7 @@ mod watch;
 
 use super::context::Context;
 use clap::Subcommand;
-use select::{RolloutArgs, Selectable, select};
+use select::{RolloutArgs, select};
 use start::{AutomaticArgs, StartArgs};
 use std::process::ExitCode;
 use steer::{SteerArgs, Steering};
@@ -27,10 +27,12 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout start --candidate films@2 --steps 1%:60s,10%:5m,50%:10m,100%:0s --watch
   marquee ctl rollout start --surface home --candidate blend --steps 10%:1h,100%:0s
   marquee ctl rollout start --candidate films@2 --shadow 5%:10m --exponential 1%:3:10m
+  marquee ctl rollout start --candidate films@2 --steps 1%:1h,50%:1d --watch-for 2h --holdout 5%
   marquee ctl rollout start --candidate films@2 --steps 1%:1h:1000,50%:1d! \\
       --gate 'error_rate<=1.2x' --gate 'latency_p99<=50ms,pause' --gate 'clicks_per_answer>=0.98x'")]
     Start(StartArgs),
-    /// Start a rollout whenever a new version of a model is published
+    /// Start a rollout whenever a new version of a model is published; a step that says no samples waits for 100
+    /// requests
     #[command(after_help = "Examples:
   marquee ctl rollout automatic --surface home --model films --steps 1%:1h:1000,10%:1d,50%:1d
   marquee ctl rollout automatic --surface home --off")]
@@ -59,6 +61,12 @@ pub(super) enum RolloutCommand {
     Promote(SteerArgs),
     /// Give the baseline all traffic now
     Rollback(SteerArgs),
+    /// Give the old version all traffic again after the promotion, while its holdout or its watch lasts
+    Undo(SteerArgs),
+    /// Give the candidate the users who are held out
+    EndHoldout(SteerArgs),
+    /// End the watch after the promotion: the old version is unloaded
+    EndWatch(SteerArgs),
 }
 
 /// Runs one command.
@@ -73,12 +81,15 @@ pub(super) async fn run(
         RolloutCommand::Status(args) => show::status(context, args).await,
         RolloutCommand::Diff(args) => show::diff(context, args).await,
         RolloutCommand::Watch(args) => {
-            let rollout = select(context, args, Selectable::Any).await?;
+            let rollout = select(context, args).await?;
             watch::watch(context, rollout.rollout_id).await
         }
         RolloutCommand::Pause(args) => steer::run(context, args, Steering::Pause).await,
         RolloutCommand::Resume(args) => steer::run(context, args, Steering::Resume).await,
         RolloutCommand::Promote(args) => steer::run(context, args, Steering::Promote).await,
         RolloutCommand::Rollback(args) => steer::run(context, args, Steering::RollBack).await,
+        RolloutCommand::Undo(args) => steer::run(context, args, Steering::Undo).await,
+        RolloutCommand::EndHoldout(args) => steer::run(context, args, Steering::EndHoldout).await,
+        RolloutCommand::EndWatch(args) => steer::run(context, args, Steering::EndWatch).await,
     }
 }

@@ -1,8 +1,10 @@
 //! Rollouts as tables and lines, or as JSON.
 
 use super::evidence;
-use super::select::{RolloutArgs, Selectable, get_rollout, list_rollouts, select};
+use super::select::{RolloutArgs, get_rollout, list_rollouts, select};
 use crate::commands::ctl::context::Context;
+use crate::commands::ctl::experiment::effects_in_words;
+use crate::commands::ctl::units::seconds_in_words;
 use crate::message;
 use crate::output;
 use marquee_proto::control::v1::{Rollout, RolloutEvent, RolloutState, RolloutStep};
@@ -15,7 +17,7 @@ const MIRROR_MESSAGE: &str = "marquee.control.v1.MirrorStats";
 
 /// Prints one rollout, its history and what its gates have measured.
 pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
-    let selected = select(context, args, Selectable::Any).await?;
+    let selected = select(context, args).await?;
     let found = get_rollout(context, selected.rollout_id).await?;
     let rollout = found.rollout.unwrap_or_default();
     if context.json {
@@ -30,12 +32,17 @@ pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::
     if let Some(measured) = &found.evidence {
         output::line(evidence::table(&rollout, measured))?;
     }
+    if !found.holdout_effects.is_empty() {
+        let arms = [rollout.baseline.as_str(), rollout.candidate.as_str()];
+        output::line("since the promotion, users who are held out and all others:")?;
+        output::line(effects_in_words(&found.holdout_effects, &arms))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the lists of both variants for requests that both answered.
 pub(super) async fn diff(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
-    let rollout = select(context, args, Selectable::Any).await?;
+    let rollout = select(context, args).await?;
     let found = get_rollout(context, rollout.rollout_id.clone()).await?;
     let total = found.evidence.and_then(|measured| measured.total);
     let mirror = total.and_then(|total| total.mirror).unwrap_or_default();
@@ -104,6 +111,17 @@ pub(super) fn print(context: &Context, rollout: &Rollout) -> anyhow::Result<()> 
     if !steps.is_empty() {
         output::line(format!("steps: {}", steps.join(", ")))?;
     }
+    if let Some(listed) = &rollout.listed {
+        let (always, never) = (listed.always_candidate.len(), listed.never_candidate.len());
+        if always + never > 0 {
+            output::line(format!(
+                "not compared: {always} users who always get the candidate, {never} who never do"
+            ))?;
+        }
+    }
+    if let Some(after) = after_promotion(rollout) {
+        output::line(format!("after the promotion: {after}"))?;
+    }
     for event in &rollout.history {
         output::line(format!("  {}", event_in_words(event)))?;
     }
@@ -123,6 +141,28 @@ fn step_in_words(step: &RolloutStep, is_current: bool) -> String {
         output::percent(step.weight_basis_points),
         step.hold_seconds
     )
+}
+
+/// What follows the promotion, if anything.
+fn after_promotion(rollout: &Rollout) -> Option<String> {
+    let safety = rollout.safety?;
+    let mut parts = Vec::new();
+    if let Some(holdout) = safety.holdout {
+        parts.push(format!(
+            "{} of the users stay with {} for {}",
+            output::percent(holdout.share_basis_points),
+            rollout.baseline,
+            seconds_in_words(holdout.hold_seconds)
+        ));
+    }
+    if safety.watch_seconds > 0 {
+        let watch = seconds_in_words(safety.watch_seconds);
+        parts.push(format!("{} stays loaded for {watch}", rollout.baseline));
+    }
+    if matches!(rollout.state(), RolloutState::Holdout | RolloutState::Watching) {
+        parts.push(format!("undo it with marquee ctl rollout undo {}", rollout.rollout_id));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// An event of a rollout's history: time, state, share and reason.
@@ -158,6 +198,8 @@ fn state_name(state: RolloutState) -> &'static str {
         RolloutState::Shadow => "SHADOW",
         RolloutState::Canary => "CANARY",
         RolloutState::Paused => "PAUSED",
+        RolloutState::Holdout => "HOLDOUT",
+        RolloutState::Watching => "WATCHING",
         RolloutState::Promoted => "PROMOTED",
         RolloutState::RolledBack => "ROLLED_BACK",
         RolloutState::Aborted => "ABORTED",

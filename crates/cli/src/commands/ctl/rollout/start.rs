@@ -3,18 +3,21 @@
 use super::watch::watch;
 use super::{gate, show, steps};
 use crate::commands::ctl::context::Context;
+use crate::commands::ctl::units::{parse_seconds, parse_share};
 use crate::message;
 use crate::output;
 use clap::Args;
 use marquee_client::request_id;
+use marquee_core::bounds::MAX_LISTED_USERS;
 use marquee_core::rollout::gate::Gate;
-use marquee_core::rollout::{Pace, RolloutStep, Shadow};
+use marquee_core::rollout::{Holdout, Pace, RolloutStep, Safety, Shadow};
 use marquee_proto::control::v1::{
     AutomaticRollout, SetAutomaticRolloutRequest, StartRolloutRequest,
 };
 use marquee_proto::convert::gate::gate_to_pb;
 use marquee_proto::convert::rollout::step_to_pb;
-use marquee_proto::convert::rollout::{pace_to_pb, shadow_to_pb};
+use marquee_proto::convert::rollout::{pace_to_pb, safety_to_pb, shadow_to_pb};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args, Debug)]
@@ -27,6 +30,14 @@ pub(in crate::commands::ctl) struct StartArgs {
     surface: String,
     #[command(flatten)]
     schedule: ScheduleArgs,
+    /// A file of user ids, one a line, at most 1,000, who get the candidate from the first step on, and are not
+    /// compared
+    #[arg(long, value_name = "FILE")]
+    always_candidate: Option<PathBuf>,
+    /// A file of user ids, one a line, at most 1,000, who stay with the old version until the rollout is over, and are
+    /// not compared
+    #[arg(long, value_name = "FILE")]
+    never_candidate: Option<PathBuf>,
     /// Follow it until it is over
     #[arg(long)]
     watch: bool,
@@ -73,6 +84,23 @@ struct ScheduleArgs {
     /// End each step as soon as all gates are proven to hold; its hold is then an upper bound
     #[arg(long)]
     as_fast_as_evidence_allows: bool,
+    /// Abort the rollout if the candidate is not loaded on every node after this time
+    #[arg(long, value_parser = parse_seconds, value_name = "TIME", default_value = "30m")]
+    prepare_within: u64,
+    /// Keep the old version loaded for this time after the promotion, such as 1h, so that `rollout undo` returns to it
+    /// at once; without, it is unloaded at once
+    #[arg(long, value_parser = parse_seconds, value_name = "TIME", default_value = "0s", hide_default_value = true)]
+    watch_for: u64,
+    /// Leave this share of the users, who never had the candidate, with the old version after the promotion, and
+    /// compare the two
+    #[arg(long, value_parser = parse_share, value_name = "SHARE")]
+    holdout: Option<u32>,
+    /// How long users are held out; or until `rollout end-holdout`
+    #[arg(long, value_parser = parse_seconds, value_name = "TIME", default_value = "14d", requires = "holdout")]
+    holdout_for: u64,
+    /// Let a step end by time although the candidate has answered nothing on it
+    #[arg(long)]
+    allow_no_traffic: bool,
 }
 
 /// Steps that are one argument: clap takes a bare `Vec` for a repeated argument.
@@ -90,7 +118,27 @@ fn parse_steps(text: &str) -> Result<Steps, String> {
 impl ScheduleArgs {
     /// The message, without a model.
     fn into_wire(self) -> AutomaticRollout {
-        let Self { steps, exponential, gates, no_gates, shadow, as_fast_as_evidence_allows } = self;
+        let Self {
+            steps,
+            exponential,
+            gates,
+            no_gates,
+            shadow,
+            as_fast_as_evidence_allows,
+            prepare_within,
+            watch_for,
+            holdout,
+            holdout_for,
+            allow_no_traffic,
+        } = self;
+        let holdout = holdout
+            .map(|share_basis_points| Holdout { share_basis_points, hold_seconds: holdout_for });
+        let safety = Safety {
+            prepare_seconds: prepare_within,
+            allows_no_traffic: allow_no_traffic,
+            watch_seconds: watch_for,
+            holdout,
+        };
         let steps = steps.or(exponential).unwrap_or_default().0;
         let pace = if as_fast_as_evidence_allows { Pace::Evidence } else { Pace::Fixed };
         AutomaticRollout {
@@ -101,6 +149,7 @@ impl ScheduleArgs {
             shadow: shadow.map(shadow_to_pb),
             pace: pace_to_pb(pace) as i32,
             pending: None,
+            safety: Some(safety_to_pb(safety)),
         }
     }
 }
@@ -136,10 +185,34 @@ pub(super) async fn automate(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The user ids in a file, one a line; none without a file.
+fn users_in(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let text = fs_err::read_to_string(path)?;
+    let ids: Vec<String> = text.lines().filter(|id| !id.is_empty()).map(Into::into).collect();
+    anyhow::ensure!(
+        (1..=MAX_LISTED_USERS).contains(&ids.len()),
+        "{} has {} user ids: 1 to {MAX_LISTED_USERS} are allowed, one a line",
+        path.display(),
+        ids.len()
+    );
+    Ok(ids)
+}
+
 /// Starts a rollout and, with `--watch`, follows it.
 pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
-    let StartArgs { candidate, surface, schedule, watch: follow } = args;
-    let AutomaticRollout { steps, gates, without_gates, shadow, pace, .. } = schedule.into_wire();
+    let StartArgs {
+        candidate,
+        surface,
+        schedule,
+        always_candidate,
+        never_candidate,
+        watch: follow,
+    } = args;
+    let always_candidate_user_ids = users_in(always_candidate.as_deref())?;
+    let never_candidate_user_ids = users_in(never_candidate.as_deref())?;
+    let AutomaticRollout { steps, gates, without_gates, shadow, pace, safety, .. } =
+        schedule.into_wire();
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface,
@@ -149,6 +222,9 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
         without_gates,
         shadow,
         pace,
+        safety,
+        always_candidate_user_ids,
+        never_candidate_user_ids,
     };
     let started = context
         .client

@@ -1,13 +1,13 @@
-//! Pause, resume, promote and roll back.
+//! Pause, resume, promote, roll back, undo, and end what follows a promotion.
 
-use super::select::{RolloutArgs, Selectable, select};
+use super::select::{ChangedRolloutArgs, select_to_change};
 use super::show;
 use crate::commands::ctl::context::Context;
 use clap::Args;
 use marquee_client::{CallError, request_id};
 use marquee_proto::control::v1::{
-    PauseRolloutRequest, PromoteRolloutRequest, ResumeRolloutRequest, RollBackRolloutRequest,
-    Rollout,
+    EndHoldoutRequest, EndWatchRequest, PauseRolloutRequest, PromoteRolloutRequest,
+    ResumeRolloutRequest, RollBackRolloutRequest, Rollout, UndoRolloutRequest,
 };
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use std::process::ExitCode;
   marquee ctl rollout pause default-2 --reason \"error rate of the app\"")]
 pub(in crate::commands::ctl) struct SteerArgs {
     #[command(flatten)]
-    rollout: RolloutArgs,
+    rollout: ChangedRolloutArgs,
     /// The reason, for the rollout's history, at most 256 bytes
     #[arg(long, default_value = "")]
     reason: String,
@@ -33,20 +33,37 @@ pub(super) enum Steering {
     Promote,
     /// Gives the baseline all traffic.
     RollBack,
+    /// Gives the baseline all traffic after the promotion.
+    Undo,
+    /// Gives the candidate the users who are held out.
+    EndHoldout,
+    /// Lets the baseline be unloaded.
+    EndWatch,
 }
 
-/// Steers the rollout that `args` name, or the only running one, and prints its new state.
+impl Steering {
+    /// The command's name.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::RollBack => "rollback",
+            Self::Undo => "undo",
+            Self::EndHoldout => "end-holdout",
+            Self::EndWatch => "end-watch",
+        }
+    }
+}
+
+/// Steers the rollout that `args` name, or the only one that can be meant, and prints its new state.
 pub(super) async fn run(
     context: &mut Context,
     args: SteerArgs,
     steering: Steering,
 ) -> anyhow::Result<ExitCode> {
     let SteerArgs { rollout, reason } = args;
-    // A given id goes straight to the call: the cluster says itself if there is no such rollout.
-    let rollout_id = match rollout.rollout_id {
-        Some(rollout_id) => rollout_id,
-        None => select(context, rollout, Selectable::Running).await?.rollout_id,
-    };
+    let rollout_id = select_to_change(context, rollout, steering.command()).await?;
     let steered = call(context, steering, rollout_id, reason).await?;
     show::print(context, &steered.unwrap_or_default())?;
     Ok(ExitCode::SUCCESS)
@@ -85,6 +102,24 @@ async fn call(
             let rolled_back = client
                 .call(request, |mut c, request| async move { c.roll_back_rollout(request).await });
             Ok(rolled_back.await?.rollout)
+        }
+        Steering::Undo => {
+            let request = UndoRolloutRequest { request_id, rollout_id, reason };
+            let undone =
+                client.call(request, |mut c, request| async move { c.undo_rollout(request).await });
+            Ok(undone.await?.rollout)
+        }
+        Steering::EndHoldout => {
+            let request = EndHoldoutRequest { request_id, rollout_id, reason };
+            let ended =
+                client.call(request, |mut c, request| async move { c.end_holdout(request).await });
+            Ok(ended.await?.rollout)
+        }
+        Steering::EndWatch => {
+            let request = EndWatchRequest { request_id, rollout_id, reason };
+            let ended =
+                client.call(request, |mut c, request| async move { c.end_watch(request).await });
+            Ok(ended.await?.rollout)
         }
     }
 }
