@@ -127,6 +127,10 @@ impl Comparison {
     pub(super) fn add(&mut self, window: WindowValues) {
         let WindowValues { weight_basis_points, is_paired, ratio, values, before, users } = window;
         if self.open.weight_basis_points != weight_basis_points {
+            // Rewards of answers at an earlier share come when their time is over: they are no window of what came meanwhile.
+            if values.iter().all(GroupedSum::is_empty) {
+                return;
+            }
             self.close(ratio);
             self.open.weight_basis_points = weight_basis_points;
             self.open.is_paired = is_paired;

@@ -129,6 +129,24 @@ fn without_rewards_nothing_is_said() {
     assert_eq!(verdict(gate, &more), Verdict::Proven);
 }
 
+/// The time for rewards of an earlier share is over while the present one is measured.
+#[test]
+fn rewards_of_an_earlier_share_do_not_interrupt_what_is_measured_now() {
+    let rollout = rollout(ratio(Metric::ListSimilarity, 3.0));
+    let now = window(1, [10, 10], Measure::ListSimilarity, [0.1, 0.2]);
+    let mut rewards = Window::new(2);
+    rewards.arms[0].measure(Measure::Clicks, 3, 1.0);
+    rewards.arms[1].reward(Measure::Clicks, 3, 1.0);
+    let (mut interrupted, mut alone) = (Evidence::default(), Evidence::default());
+    for _ in 0..50 {
+        alone.absorb(&rollout, 5_000, &now);
+        interrupted.absorb(&rollout, 5_000, &now);
+        interrupted.absorb(&rollout, 1_000, &rewards);
+    }
+    assert_eq!(alone.comparisons[0].live, interrupted.comparisons[0].live);
+    assert_eq!(interrupted.total.arms[0].measures[&Measure::Clicks].total(), 50);
+}
+
 #[test]
 fn one_busy_user_is_no_population() {
     let gate = ratio(Metric::EmptyRate, 1.2);

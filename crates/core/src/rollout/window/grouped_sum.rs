@@ -39,6 +39,11 @@ impl GroupedSum {
         self.count.iter().sum()
     }
 
+    /// Whether there is neither a value nor a sum. Of another router's answers there may be a sum without values.
+    pub fn is_empty(&self) -> bool {
+        self.total() == 0 && self.sum.iter().all(|&sum| sum == 0.0)
+    }
+
     /// The mean of the values; none if there were none.
     pub fn mean(&self) -> Option<f64> {
         match self.total() {
