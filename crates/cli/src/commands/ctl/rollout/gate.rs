@@ -1,5 +1,6 @@
 //! The gates of a rollout as arguments of the command line: `error_rate<=1.2x,pause,samples=500`.
 
+use crate::commands::ctl::units::parse_seconds;
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, OnNoData, check_gates};
 
 /// The form of a gate, as messages print it.
@@ -7,7 +8,8 @@ const FORM: &str =
     "metric<=bound or metric>=bound, the bound a number or a multiple of the baseline such as 1.2x";
 
 /// Reads `metric<=bound[,option…]`. Options: `pause` (instead of rolling back), `ignore-no-data` (instead of
-/// holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (probability of a false alarm).
+/// holding the step), `samples=N`, `breaches=N` (windows in a row), `alpha=P` (probability of a false alarm), and for
+/// rewards `mature=T` (how long answers have time for them, such as `5m`).
 pub(super) fn parse(text: &str) -> Result<Gate, String> {
     let mut parts = text.split(',').map(str::trim);
     let compared = parts.next().unwrap_or_default();
@@ -62,9 +64,12 @@ fn apply(gate: &mut Gate, option: &str) -> Result<(), String> {
             let chance = text.parse().map_err(|_| format!("{option:?}: {text:?} is no number"))?;
             gate.false_alarm = Some(chance);
         }
+        Some(("mature", text)) => {
+            gate.maturity_seconds = Some(u32::try_from(parse_seconds(text)?).unwrap_or(u32::MAX));
+        }
         _ => {
             return Err(format!(
-                "unknown option {option:?}: the options are pause, ignore-no-data, samples=N, breaches=N, alpha=P"
+                "unknown option {option:?}: the options are pause, ignore-no-data, samples=N, breaches=N, alpha=P, mature=T"
             ));
         }
     }
@@ -94,7 +99,8 @@ mod tests {
                 ..Gate::new(Metric::LatencyP99, Bound::Max(50.0))
             })
         );
-        let rewards = parse("clicks_per_answer>=0.98x,ignore-no-data").expect("valid");
+        let rewards = parse("clicks_per_answer>=0.98x,ignore-no-data,mature=5m").expect("valid");
+        assert_eq!(rewards.maturity_seconds, Some(300));
         assert_eq!(rewards.bound, Bound::MinRatio(0.98));
         assert_eq!(rewards.on_no_data, OnNoData::Ignore);
     }
@@ -115,6 +121,10 @@ mod tests {
             ("error_rate<=1,breaches=0", "consecutive_breaches"),
             ("error_rate<=1,alpha=0", "false_alarm_probability"),
             ("error_rate<=1,hold", "option \"hold\""),
+            ("clicks_per_answer>=1x,mature=soon", "\"soon\""),
+            ("clicks_per_answer>=1x,mature=0s", "maturity_seconds"),
+            ("clicks_per_answer>=1x,mature=90d", "maturity_seconds"),
+            ("error_rate<=1,mature=5m", "no reward"),
         ] {
             let said = parse(text).expect_err(text);
             assert!(said.contains(says), "{text:?}: {said:?} does not say {says:?}");

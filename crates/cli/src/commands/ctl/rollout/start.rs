@@ -71,7 +71,7 @@ struct ScheduleArgs {
     exponential: Option<Steps>,
     /// A bound that the candidate must keep, instead of Marquee's default gates; may be repeated.
     /// metric<=bound or metric>=bound, the bound a number or, with x, a multiple of the baseline's value;
-    /// then options: pause, ignore-no-data, samples=N, breaches=N, alpha=P
+    /// then options: pause, ignore-no-data, samples=N, breaches=N, alpha=P, mature=T (of rewards)
     #[arg(long = "gate", value_parser = gate::parse, value_name = "METRIC<=BOUND", conflicts_with = "no_gates")]
     gates: Vec<Gate>,
     /// Use no gates: each step ends after its hold
