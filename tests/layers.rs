@@ -81,8 +81,10 @@ fn read_modules(folder: &Path, above: &[String], files: &mut BTreeMap<Module, St
         let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
         let mut module = above.to_vec();
         if path.is_dir() {
-            module.push(stem);
-            read_modules(&path, &module, files);
+            if stem != "tests" {
+                module.push(stem);
+                read_modules(&path, &module, files);
+            }
             continue;
         }
         match stem.as_str() {
