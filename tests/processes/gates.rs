@@ -2,13 +2,17 @@
 
 use crate::support::caller::{Caller, client};
 use crate::support::cluster::Cluster;
-use crate::support::eventually;
 use crate::support::process::marquee_ok;
+use crate::support::{eventually, eventually_within};
 use marquee_proto::control::v1::{
     Effect, ExperimentArm, ExperimentState, GetExperimentRequest, GetRolloutRequest, Measure,
     RolloutState, StartExperimentRequest, StopExperimentRequest, Verdict,
 };
 use marquee_proto::v1::{Event, EventType, RecommendResponse, RecordEventsRequest};
+use std::time::Duration;
+
+/// A click counts when its answer has had a minute for clicks.
+const TIME_FOR_CLICKS: Duration = Duration::from_secs(150);
 
 /// A candidate that recommends the same few items to all users is rolled back before its first step is over,
 /// no call fails, and every control node has the reason.
@@ -48,7 +52,7 @@ async fn a_candidate_that_knows_no_user_is_rolled_back() {
     assert!(diff.contains("in common") || diff.contains("no request of"), "{diff}");
 }
 
-/// Records clicks on some answers of the arm `popular`, at a router that may not have given them.
+/// Records clicks on the last answers of the arm `popular`, at a router that may not have given them.
 async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], experiment: &str) {
     let of_arm = answers.iter().filter(|(_, answer)| {
         let served = answer.served_by.clone().unwrap_or_default();
@@ -61,7 +65,7 @@ async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], exp
         recommendation_id: answer.recommendation_id.clone(),
         ..Event::default()
     };
-    let events: Vec<Event> = of_arm.take(100).map(event).collect();
+    let events: Vec<Event> = of_arm.rev().take(100).map(event).collect();
     assert!(events.len() >= 20, "only {} answers of the arm", events.len());
     let sent = events.len() as u32;
     let mut router = client(&cluster.routers_at()[1]);
@@ -119,17 +123,21 @@ async fn an_experiment_compares_its_arms() {
     }
     assert!(arms.values().any(|arm| arm == "control") && arms.values().any(|arm| arm == "popular"));
     click_on(&cluster, &answers.ok, &id).await;
-    eventually("clicks are counted for the arm that they came of", || async {
-        let found = cluster.control_client(0).get_experiment(get()).await;
-        found.is_ok_and(|found| {
-            let effects = found.into_inner().report.unwrap_or_default().effects;
-            let clicks = |arm| {
-                let of_arm = |e: &&Effect| e.measure() == Measure::Clicks && e.arm == arm;
-                effects.iter().find(of_arm).map_or(0.0, |effect| effect.mean)
-            };
-            clicks(1) > 0.0 && clicks(0) == 0.0
-        })
-    })
+    eventually_within(
+        TIME_FOR_CLICKS,
+        "clicks are counted for the arm that they came of",
+        || async {
+            let found = cluster.control_client(0).get_experiment(get()).await;
+            found.is_ok_and(|found| {
+                let effects = found.into_inner().report.unwrap_or_default().effects;
+                let clicks = |arm| {
+                    let of_arm = |e: &&Effect| e.measure() == Measure::Clicks && e.arm == arm;
+                    effects.iter().find(of_arm).map_or(0.0, |effect| effect.mean)
+                };
+                clicks(1) > 0.0 && clicks(0) == 0.0
+            })
+        },
+    )
     .await;
     let report =
         marquee_ok(["ctl", "--endpoint", &cluster.control_at(0), "experiment", "report", &id]);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A bandit moves its weights once a minute.
-const TWO_WEIGHINGS: Duration = Duration::from_secs(180);
+/// A bandit moves its weights once a minute, and clicks count when their answers have had a minute for them.
+const THREE_WEIGHINGS: Duration = Duration::from_secs(300);
 
 async fn is_live(node: &Standalone, version: u64) {
     eventually(&format!("films@{version} is live"), || {
@@ -104,7 +104,7 @@ async fn a_bandit_gives_the_better_arm_more_users_and_the_other_its_floor() {
     ]);
     let stop = Arc::new(AtomicBool::new(false));
     let users = tokio::spawn(click_on_what_is_popular(node.endpoint.clone(), stop.clone()));
-    eventually_within(TWO_WEIGHINGS, "the weights have moved to their bounds", || async {
+    eventually_within(THREE_WEIGHINGS, "the weights have moved to their bounds", || async {
         let list = node.ctl(&["experiment", "list", "--json"]);
         let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
         let weights: Vec<u64> = list["experiments"][0]["arms"]

@@ -97,11 +97,10 @@ impl RouterService {
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
-            // What comes of a list of given or of similar items says nothing of an arm's recommendations, nor does
-            // what a tester asks for.
-            let counts = ranking.is_recommendation() && !answer.route.is_forced;
-            let scope = counts.then(|| AnswerScope::of(&answer.route));
-            answer.recommendation_id = self.recommendation_id(scope);
+            // What comes of a list of given or of similar items says nothing of an arm's recommendations.
+            let scope =
+                if ranking.is_recommendation() { AnswerScope::of(&answer.route) } else { None };
+            answer.recommendation_id = self.recommendation_id(began + took, scope);
         }
         let call =
             ObservedCall { requests: rankings, plan: &plan, result: &result, began, took, time };
@@ -141,9 +140,10 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self, scope: Option<AnswerScope<'_>>) -> String {
+    fn recommendation_id(&self, answered: Instant, scope: Option<AnswerScope<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        name_answer(&self.shared.id_prefix, number, scope)
+        let second = self.shared.observer.unix_second(answered);
+        name_answer(&self.shared.id_prefix, number, second, scope)
     }
 }
 

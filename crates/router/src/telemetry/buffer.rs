@@ -2,9 +2,12 @@
 //!
 //! An answer costs one lock, held for a push. All is bounded; what has no room is counted.
 
-use super::observation::{AnswerScope, ArmAnswer, Observation, SubjectHash, WindowKey};
-use super::rewards::{Reward, RewardEvent, may_say_what_it_is_of};
-use super::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
+use super::answer_id::may_say_what_it_is_of;
+use super::clock::Clock;
+use super::limits::{MAX_EVENTS, MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS, MAX_SURFACES};
+use super::observation::{ArmAnswer, Observation, SubjectHash};
+use super::rewards::{Reward, RewardEvent};
+use super::scope::{AnswerScope, WindowKey};
 use marquee_core::plan::Trial;
 use marquee_core::rollout::window::MirrorDiff;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +18,7 @@ use tokio::time::Instant;
 pub struct RouterTelemetry {
     batch: Mutex<Batch>,
     is_on: AtomicBool,
-    /// Times are counted from here.
-    began: Instant,
+    clock: Clock,
 }
 
 /// A window's worth of what was seen.
@@ -123,10 +125,6 @@ impl Batch {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tallies.is_empty() && self.events.is_empty()
-    }
-
     /// Keeps the room and nothing else.
     pub(crate) fn clear(&mut self) {
         let Self { tallies, answers, pairs, events } = self;
@@ -139,7 +137,7 @@ impl Batch {
 
 impl RouterTelemetry {
     pub(crate) fn new() -> Self {
-        Self { batch: Mutex::default(), is_on: AtomicBool::new(false), began: Instant::now() }
+        Self { batch: Mutex::default(), is_on: AtomicBool::new(false), clock: Clock::start() }
     }
 
     /// Counts a reward for what the answer's id says that it is of. Returns at once; ids that no router gave and
@@ -152,6 +150,7 @@ impl RouterTelemetry {
             recommendation_id: recommendation_id.into(),
             user_id: user_id.into(),
             reward,
+            received_second: self.clock.unix_second(Instant::now()),
         };
         self.with(|batch| batch.event(event));
     }
@@ -165,9 +164,9 @@ impl RouterTelemetry {
         self.is_on.store(on, Ordering::Relaxed);
     }
 
-    /// µs of this router's clock.
-    pub(crate) fn micros(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.began).as_micros() as u64
+    /// The clock that answers and events are dated by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Does something with the open window.

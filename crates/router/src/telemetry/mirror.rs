@@ -8,6 +8,7 @@
 //! nodes: a candidate whose searches hang must not make nodes look dead that answer the baseline well.
 
 use super::buffer::{Pair, RouterTelemetry};
+use super::clock::unix_ms;
 use super::observation::{AnswerOutcome, ArmAnswer, List, SubjectHash};
 use super::outcome::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
@@ -17,7 +18,7 @@ use crate::engine::Engine;
 use marquee_core::plan::{Plan, Route, Trial};
 use marquee_core::rollout::window::MirrorDiff;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -151,9 +152,4 @@ fn list_of(answer: &ArmAnswer) -> Option<&List> {
         AnswerOutcome::Answered { list, .. } => list.as_ref(),
         AnswerOutcome::Failed(_) => None,
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
 }

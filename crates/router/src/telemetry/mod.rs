@@ -7,12 +7,21 @@
 //!                        every 2 s:  buffer ──close (pure)──▶ one window a trial ──▶ reports
 //! ```
 //!
+//! - `limits`: how much of all that is kept.
+//! - `clock`: what answers and events are dated by.
+//! - `scope`: what an answer counts for.
+//! - `answer_id`: what answers are called, so that what comes of them finds their arm and their time; pure.
 //! - `observation`: an answer as it is kept until its window is over: hashes and numbers, no text.
 //! - `buffer`: what a window is made of, bounded.
-//! - `window`: what is made of it; pure.
+//! - `window`: what is made of it; pure. It uses what follows.
 //! - `automated`: finds automated traffic; pure.
+//! - `request_share`: how many requests of a user count; pure.
+//! - `draft`: counts answers on their arms; pure.
 //! - `overlap`: how much two lists have in common; pure.
-//! - `rewards`: what answers are called, so that what comes of them finds their arm; pure.
+//! - `slow`: which answers are slow; pure.
+//! - `rewards`: what may come of an answer, and how much of it counts; pure.
+//! - `cohorts`: answers and rewards that wait until the time for rewards is over; pure.
+//! - `past`: what users did before a trial; pure.
 //! - `observer`: what of a call is an observation, and whether it is mirrored.
 //! - `mirror`: the budget of mirrored requests, and how one is answered.
 //! - `report`: closes windows and hands them over.
@@ -20,7 +29,8 @@
 //! Nothing is observed or mirrored until the reports are taken
 //! ([`Router::reports`](crate::Router::reports)).
 //!
-//! **What counts.** Answers count for the arm of their trial; those that belong to none for their surface.
+//! **What counts.** Answers count for the arm of their trial; those that belong to none for their surface. Of a user within a trial
+//! so many requests count as other active users have (`request_share`).
 //! All calls count with their errors, latencies, emptiness, coverage and fallbacks; recommendations alone
 //! count with their lists, scores and rewards, and are mirrored: a list of given items says nothing of what a model
 //! would recommend. Errors that no arm can help
@@ -33,15 +43,24 @@
 //! Deliberately missing: calls that the caller broke off (they are dropped before they can be noted), and state
 //! that outlives the process.
 
+mod answer_id;
 mod automated;
 mod buffer;
+mod clock;
+mod cohorts;
+mod draft;
+mod limits;
 mod mirror;
 mod observation;
 mod observer;
 mod outcome;
 mod overlap;
+mod past;
 mod report;
+mod request_share;
 mod rewards;
+mod scope;
+mod slow;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -50,25 +69,8 @@ pub use buffer::RouterTelemetry;
 pub use report::Report;
 pub use rewards::Reward;
 
+pub(crate) use answer_id::name_answer;
 pub(crate) use mirror::Mirror;
-pub(crate) use observation::AnswerScope;
 pub(crate) use observer::{ObservedCall, Observer};
 pub(crate) use report::{Reporting, start_reporting};
-pub(crate) use rewards::name_answer;
-
-use marquee_core::rollout::window::WINDOW_MS;
-use std::time::Duration;
-
-/// How long a window is.
-pub(crate) const WINDOW: Duration = Duration::from_millis(WINDOW_MS);
-/// Answers that a window has room for: 65,000 a second, more than a router of today's machines gives,
-/// in 20 MB.
-pub(crate) const MAX_OBSERVATIONS: usize = 1 << 17;
-/// Mirrored requests that a window has room for: more than the budget lets through.
-pub(crate) const MAX_PAIRS: usize = 1 << 14;
-/// Events that a window has room for; what is beyond is missing on all arms alike.
-pub(crate) const MAX_EVENTS: usize = 1 << 16;
-/// Trials and shares, and surfaces, that a window tells apart: shares hardly change while a window is open.
-pub(crate) const MAX_KEYS: usize = 256;
-/// Surfaces among them: however many there are, trials find room.
-pub(crate) const MAX_SURFACES: usize = 128;
+pub(crate) use scope::AnswerScope;

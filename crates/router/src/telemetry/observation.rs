@@ -1,80 +1,11 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
-use marquee_core::plan::{Route, Trial};
-use marquee_core::rollout::window::{MAX_DIFF_ITEMS, Scope, group_of_hash, hash_item, hash_user};
+use super::answer_id::second_of;
+use marquee_core::rollout::window::{MAX_DIFF_ITEMS, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Scores beyond are cut: one absurd score must not make the whole window one that control refuses.
 const MAX_SCORE: f64 = 1e6;
-
-/// The trial or the surface that an answer counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnswerScope<'a> {
-    /// An arm of a trial.
-    Trial(&'a Trial),
-    /// What is live on a surface, without a trial.
-    Surface(&'a str),
-}
-
-impl<'a> AnswerScope<'a> {
-    pub(crate) fn of(route: &'a Route) -> Self {
-        route.trial.as_ref().map_or(Self::Surface(&route.surface), Self::Trial)
-    }
-
-    pub(crate) fn arm(self) -> usize {
-        match self {
-            Self::Trial(trial) => trial.arm,
-            Self::Surface(_) => 0,
-        }
-    }
-}
-
-impl<'a> From<&'a Trial> for AnswerScope<'a> {
-    fn from(trial: &'a Trial) -> Self {
-        Self::Trial(trial)
-    }
-}
-
-/// Whose window it is: what was measured at different shares is not mixed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WindowKey {
-    pub(crate) scope: Scope,
-    pub(crate) arms: usize,
-    pub(crate) weight_basis_points: u32,
-}
-
-impl WindowKey {
-    pub(crate) fn of(scope: AnswerScope<'_>) -> Self {
-        match scope {
-            AnswerScope::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
-                scope: Scope::Trial(id.clone()),
-                arms: *arms,
-                weight_basis_points: *weight_basis_points,
-            },
-            AnswerScope::Surface(surface) => {
-                Self { scope: Scope::Surface(surface.into()), arms: 1, weight_basis_points: 0 }
-            }
-        }
-    }
-
-    pub(crate) fn is_of(&self, scope: AnswerScope<'_>) -> bool {
-        match (scope, &self.scope) {
-            (AnswerScope::Trial(trial), Scope::Trial(id)) => {
-                self.weight_basis_points == trial.weight_basis_points
-                    && self.arms == trial.arms
-                    && *id == trial.id
-            }
-            (AnswerScope::Surface(surface), Scope::Surface(name)) => surface == name,
-            (AnswerScope::Trial(_), Scope::Surface(_))
-            | (AnswerScope::Surface(_), Scope::Trial(_)) => false,
-        }
-    }
-
-    /// Whether it is of a surface and of no trial.
-    pub(crate) fn is_of_surface(&self) -> bool {
-        matches!(self.scope, Scope::Surface(_))
-    }
-}
 
 /// The user that an answer was for, or for similar items the item, by which the split goes then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +73,8 @@ pub(crate) struct List {
     len: usize,
     /// The hash of the recommendation's id; 0 for an answer to a mirrored request.
     pub(crate) answer: u64,
+    /// When it was given, in seconds since the Unix epoch; none for an answer to a mirrored request.
+    pub(crate) answered_second: Option<u64>,
     /// The best item's; none for an empty list.
     pub(crate) score: Option<f64>,
 }
@@ -157,6 +90,7 @@ impl List {
             items: [0; MAX_DIFF_ITEMS],
             len: 0,
             answer: if answer.is_empty() { 0 } else { hash_of(answer) },
+            answered_second: second_of(answer),
             score: score
                 .filter(|score| score.is_finite())
                 .map(|score| score.clamp(-MAX_SCORE, MAX_SCORE)),

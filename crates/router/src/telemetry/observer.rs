@@ -2,8 +2,9 @@
 
 use super::buffer::RouterTelemetry;
 use super::mirror::{Mirror, MirroredRequest};
-use super::observation::{AnswerOutcome, AnswerScope, ArmAnswer, Observation, SubjectHash};
+use super::observation::{AnswerOutcome, ArmAnswer, Observation, SubjectHash};
 use super::outcome::outcome_of;
+use super::scope::AnswerScope;
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
 use crate::explanation::answer::RankingAnswer;
@@ -35,6 +36,11 @@ pub(crate) struct Observer {
 impl Observer {
     pub(crate) fn new(telemetry: Arc<RouterTelemetry>, mirror: Mirror) -> Self {
         Self { telemetry, mirror }
+    }
+
+    /// The second of Unix time that an answer of this moment is dated by.
+    pub(crate) fn unix_second(&self, at: Instant) -> u64 {
+        self.telemetry.clock().unix_second(at)
     }
 
     /// Notes what answers were like. `draw`: numbers in 0..10,000 that decide what is mirrored, and which
@@ -87,11 +93,13 @@ impl Observer {
         recommendation_id: &str,
         draw: &mut impl FnMut() -> u32,
     ) {
+        // The route of an error is the one that the user would have had.
         if request.forced_variant.is_some() {
             return;
         }
-        let (scope, subject) = (AnswerScope::of(route), hash_of_subject(&request.subject));
-        let at_micros = self.telemetry.micros(call.began);
+        let Some(scope) = AnswerScope::of(route) else { return };
+        let subject = hash_of_subject(&request.subject);
+        let at_micros = self.telemetry.clock().micros(call.began);
         let observation = Observation { arm: scope.arm(), subject, at_micros, answer: answered };
         self.telemetry.with(|batch| batch.observe(scope, observation));
         let Some(trial) = &route.trial else { return };

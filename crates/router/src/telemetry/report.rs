@@ -5,9 +5,9 @@
 //! [`MAX_KEYS`] is dropped, the least share of a trial first, and said once.
 
 use super::buffer::{Batch, RouterTelemetry};
-use super::observation::WindowKey;
+use super::limits::{MAX_KEYS, WINDOW};
+use super::scope::WindowKey;
 use super::window::{Memory, close};
-use super::{MAX_KEYS, WINDOW};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::control::v1::TelemetryWindow;
@@ -92,29 +92,25 @@ async fn run(
             () = reports.closed() => break,
         };
         let batch = telemetry.take(std::mem::take(&mut spare));
-        if batch.is_empty() {
-            spare = batch;
-        } else {
-            let current = Arc::clone(&plan.borrow());
-            let now = telemetry.micros(Instant::now());
-            // Some milliseconds for thousands of answers: no thread that answers callers is to stand still.
-            let closing = spawn_blocking(move || {
-                let windows = close(&batch, &mut memory, &current, now);
-                (windows, memory, batch)
-            });
-            memory = match closing.await {
-                Ok((windows, memory, batch)) => {
-                    backlog.add(windows);
-                    spare = batch;
-                    spare.clear();
-                    memory
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a window of telemetry could not be closed; what was remembered of callers is gone, too");
-                    Memory::default()
-                }
-            };
-        }
+        let current = Arc::clone(&plan.borrow());
+        let now = telemetry.clock().follow();
+        // Some milliseconds for thousands of answers: no thread that answers callers is to stand still.
+        let closing = spawn_blocking(move || {
+            let windows = close(&batch, &mut memory, &current, now);
+            (windows, memory, batch)
+        });
+        memory = match closing.await {
+            Ok((windows, memory, batch)) => {
+                backlog.add(windows);
+                spare = batch;
+                spare.clear();
+                memory
+            }
+            Err(error) => {
+                tracing::error!(%error, "a window of telemetry could not be closed; what was remembered of callers is gone, too");
+                Memory::default()
+            }
+        };
         backlog.send(&reports);
         if is_last {
             break;

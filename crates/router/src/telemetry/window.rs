@@ -1,278 +1,280 @@
-//! From a batch to windows: leaves out automated traffic, and counts all other requests on their arms. Pure.
+//! From a batch to windows: leaves out automated traffic and what a user asked beyond what is usual, counts all other
+//! requests on their arms, and rewards when the time of their answers is over. Pure.
 
+use super::answer_id::{may_have_had, second_of, surface_of, trial_of};
 use super::automated::Callers;
-use super::buffer::{Batch, Pair};
-use super::observation::{
-    AnswerOutcome, AnswerScope, ArmAnswer, List, Observation, SubjectHash, WindowKey, hash_of,
-};
-use super::overlap::share_in;
-use super::rewards::{Answers, RewardEvent, may_have_had, surface_of, trial_of};
-use hdrhistogram::Histogram;
+use super::buffer::Batch;
+use super::clock::Moment;
+use super::cohorts::{Cohorts, due_second, is_plausible};
+use super::draft::{Draft, PreviousLists, TrialState, maturities};
+use super::observation::{AnswerOutcome, SubjectHash, hash_of};
+use super::past::Pasts;
+use super::request_share::Blocks;
+use super::rewards::{Answers, RewardEvent, number_of_reward};
+use super::scope::{AnswerScope, WindowKey};
+use super::slow::UsualLatencies;
 use marquee_core::plan::Plan;
-use marquee_core::rollout::window::{
-    ArmStats, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window,
-};
-use std::collections::{BTreeMap, HashSet};
-
-/// Latencies beyond an hour are an hour.
-const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
-/// Digits of latencies that are kept: 1 %.
-const LATENCY_DIGITS: u8 = 2;
+use marquee_core::rollout::experiment::ExperimentState;
+use marquee_core::rollout::gate::Gate;
+use marquee_core::rollout::window::{Scope, Window};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is remembered from window to window.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     callers: Callers,
     answers: Answers,
-    /// The last lists, by the trial or surface and its arm.
-    previous: BTreeMap<(Scope, MeasuredArm), Previous>,
+    previous: PreviousLists,
+    cohorts: Cohorts,
+    blocks: Blocks,
+    pasts: Pasts,
+    /// The baseline's latencies, of answers to callers and to mirrored requests, by the trial's id.
+    usual: BTreeMap<String, [UsualLatencies; 2]>,
 }
 
-/// An arm, of answers to callers or of mirrored requests: their lists are compared apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MeasuredArm {
-    Live(usize),
-    Mirrored(usize),
-}
+/// The gates of the trials that a plan runs, by the trial's id.
+type RunningTrials<'a> = BTreeMap<&'a str, &'a [Gate]>;
 
-/// The last lists of an arm, of two users, so that there is always one of another user.
-#[derive(Clone, Copy, Debug, Default)]
-struct Previous {
-    last: Option<(u64, List)>,
-    other: Option<(u64, List)>,
-}
-
-/// A window in the making.
-struct Draft {
-    key: WindowKey,
-    window: Window,
-    latencies: BTreeMap<MeasuredArm, Histogram<u64>>,
-    users: HashSet<u64>,
-}
-
-/// Makes windows of a batch, one for each trial and share and for each surface. `now`: µs of the clock of the observations.
+/// Makes windows of a batch, one for each trial and share and for each surface. `now`: after all observations.
 /// `plan`: says which trials and surfaces events may name.
 pub(crate) fn close(
     batch: &Batch,
     memory: &mut Memory,
     plan: &Plan,
-    now: u64,
+    now: Moment,
 ) -> Vec<(WindowKey, Window)> {
-    let Memory { callers, answers, previous } = memory;
+    let trials = running_trials(plan);
     let observations = batch.answers.iter().map(|(_, observation)| observation);
     let by_users = observations.filter(|observation| observation.subject.is_user);
-    callers.record(by_users.map(|it| (it.subject.hash, it.at_micros)), now);
-    let is_automated =
-        |subject: SubjectHash| subject.is_user && callers.is_automated(subject.hash, now);
+    memory.callers.record(by_users.map(|it| (it.subject.hash, it.at_micros)), now.micros);
+    memory.forget(&trials, plan, now);
 
-    previous.retain(|(scope, _), _| batch.tallies.iter().any(|tally| tally.key.scope == *scope));
     let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
     for tally in &batch.tallies {
-        let mut draft = Draft::new(tally.key.clone());
-        draft.window.dropped = tally.dropped;
-        draft.window.mirror.skipped = tally.skipped;
-        let diffs = tally.first.iter().chain(&tally.least);
-        let of_users = diffs.filter(|(subject, _)| !is_automated(*subject));
-        draft.window.mirror.diffs.extend(of_users.map(|(_, diff)| diff.clone()));
+        let mut draft = memory.draft(&trials, tally.key.clone(), now);
+        draft.add_tally(tally, |subject| memory.is_automated(subject, now));
         drafts.push(draft);
     }
-    for (number, observation) in &batch.answers {
-        let draft = &mut drafts[*number];
-        if is_automated(observation.subject) {
+    count_answers(batch, memory, &mut drafts, now);
+    count_pairs(batch, memory, &mut drafts, now);
+    for draft in &mut drafts {
+        draft.give_to(&mut memory.cohorts);
+    }
+    for event in &batch.events {
+        count_event(event, memory, &mut drafts, &trials, plan, now);
+    }
+    for (key, measure, cohort) in memory.cohorts.take_due(now.unix_second) {
+        let number = number_of_draft(&mut drafts, key, |key| memory.draft(&trials, key, now));
+        drafts[number].add_cohort(measure, &cohort);
+    }
+    drafts.into_iter().map(|draft| memory.finish(draft)).collect()
+}
+
+fn running_trials(plan: &Plan) -> RunningTrials<'_> {
+    let rollouts = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
+    let rollouts = rollouts.map(|rollout| (&rollout.id[..], &rollout.terms.gates[..]));
+    let experiments = plan.experiments.iter();
+    let experiments = experiments.filter(|it| it.state == ExperimentState::Running);
+    rollouts.chain(experiments.map(|experiment| (&experiment.id[..], &[][..]))).collect()
+}
+
+/// Counts the answers to callers. All requests are recorded before any is counted, because the bound on a user's requests follows
+/// from what all users asked.
+fn count_answers(batch: &Batch, memory: &mut Memory, drafts: &mut [Draft], now: Moment) {
+    let is_automated = |subject| memory.is_automated(subject, now);
+    let automated: Vec<bool> =
+        batch.answers.iter().map(|(_, it)| is_automated(it.subject)).collect();
+    for ((number, observation), is_automated) in batch.answers.iter().zip(&automated) {
+        if let Some(trial) = &mut drafts[*number].trial
+            && !is_automated
+        {
+            trial.block.live.record(observation.subject.hash);
+        }
+    }
+    let limits: Vec<u32> =
+        drafts.iter().map(|draft| limit(draft, |it| it.block.live.limit())).collect();
+    for ((number, observation), is_automated) in batch.answers.iter().zip(automated) {
+        let (draft, subject) = (&mut drafts[*number], observation.subject);
+        if is_automated {
             draft.window.automated += 1;
             continue;
         }
-        draft.add_answer(observation, previous);
-        // A surface has no arms that an answer could be claimed for by the wrong user.
-        if draft.key.is_of_surface() {
-            continue;
-        }
-        if let AnswerOutcome::Answered { list: Some(list), .. } = &observation.answer.outcome {
-            answers.remember(list.answer, observation.subject.hash, now);
-        }
-    }
-    for (number, pair) in &batch.pairs {
-        if !is_automated(pair.subject) {
-            drafts[*number].add_pair(pair, previous);
-        }
-    }
-    for event in &batch.events {
-        let Some((key, arm, subject)) = whose(event, answers, plan, now) else { continue };
-        if is_automated(subject) {
-            continue;
-        }
-        let answer = hash_of(&event.recommendation_id);
-        let Some((measure, value)) = answers.reward(answer, event.reward) else { continue };
-        draft_of(&mut drafts, key).window.arms[arm].reward(measure, subject.group(), value);
-    }
-    drafts.into_iter().map(Draft::finish).collect()
-}
-
-/// What an event counts for and whose it is. An answer that is not known here counts as the
-/// event's user's if that user is on its arm.
-fn whose(
-    event: &RewardEvent,
-    answers: &mut Answers,
-    plan: &Plan,
-    now: u64,
-) -> Option<(WindowKey, usize, SubjectHash)> {
-    let id = &event.recommendation_id;
-    let trial = trial_of(id, plan);
-    let scope = match &trial {
-        Some(trial) => AnswerScope::Trial(trial),
-        None => AnswerScope::Surface(surface_of(id, plan)?),
-    };
-    let (key, arm) = (WindowKey::of(scope), scope.arm());
-    let answer = hash_of(id);
-    if let Some(hash) = answers.user_of(answer) {
-        return Some((key, arm, SubjectHash { hash, is_user: true }));
-    }
-    let is_possible = trial.as_ref().is_none_or(|trial| may_have_had(trial, &event.user_id, plan));
-    if event.user_id.is_empty() || !is_possible {
-        return None;
-    }
-    let subject = SubjectHash::user(&event.user_id);
-    answers.remember(answer, subject.hash, now);
-    Some((key, arm, subject))
-}
-
-/// The draft of this key, a new one if no answer of the window has made it.
-fn draft_of(drafts: &mut Vec<Draft>, key: WindowKey) -> &mut Draft {
-    let number = drafts.iter().position(|draft| draft.key == key).unwrap_or_else(|| {
-        drafts.push(Draft::new(key));
-        drafts.len() - 1
-    });
-    &mut drafts[number]
-}
-
-impl Draft {
-    fn new(key: WindowKey) -> Self {
-        let window = Window::new(key.arms);
-        Self { key, window, latencies: BTreeMap::new(), users: HashSet::new() }
-    }
-
-    /// Counts an answer to a caller.
-    fn add_answer(
-        &mut self,
-        observation: &Observation,
-        previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>,
-    ) {
-        let Observation { arm, subject, at_micros: _, answer } = observation;
-        self.add_arm_answer(MeasuredArm::Live(*arm), *subject, answer, previous);
-        let stats = &mut self.window.arms[*arm];
-        if subject.is_user && self.users.insert(subject.hash) {
-            stats.measure(Measure::Users, subject.group(), 1.0);
-        }
-        if let AnswerOutcome::Answered { list: Some(_), .. } = answer.outcome {
-            for measure in Measure::REWARDS {
-                stats.measure(measure, subject.group(), 0.0);
-            }
-        }
-    }
-
-    /// Counts a mirrored request.
-    fn add_pair(&mut self, pair: &Pair, previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>) {
-        let Pair { subject, answers, in_common } = pair;
-        for (arm, answer) in answers.iter().enumerate() {
-            self.add_arm_answer(MeasuredArm::Mirrored(arm), *subject, answer, previous);
-        }
-        if let Some((overlap, rank_biased)) = in_common {
-            self.window.mirror.overlap.add(subject.group(), *overlap);
-            self.window.mirror.rank_biased_overlap.add(subject.group(), *rank_biased);
-        }
-    }
-
-    /// Counts one answer of an arm, live or mirrored.
-    fn add_arm_answer(
-        &mut self,
-        arm: MeasuredArm,
-        subject: SubjectHash,
-        answer: &ArmAnswer,
-        previous: &mut BTreeMap<(Scope, MeasuredArm), Previous>,
-    ) {
-        let group = subject.group();
-        let ArmAnswer { latency_micros, outcome } = answer;
-        if let Some(micros) = *latency_micros {
-            let slow = (micros + LATENCY_SLACK_MICROS) as f64;
-            self.stats(arm).measure(Measure::LogLatency, group, slow.ln());
-            let latencies = self.latencies.entry(arm).or_insert_with(|| {
-                Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, LATENCY_DIGITS)
-                    .expect("the bounds are in order")
-            });
-            latencies.saturating_record(micros.max(1));
-        }
-        let stats = self.stats(arm);
-        let (is_empty, is_partial, is_fallback, list) = match outcome {
-            AnswerOutcome::Failed(code) => {
-                *stats.errors.entry(*code).or_insert(0) += 1;
-                stats.measure(Measure::Failed, group, 1.0);
-                stats.note_fault(Measure::Failed, subject.hash);
-                return;
-            }
-            AnswerOutcome::Answered { is_empty, is_partial, is_fallback, list } => {
-                (*is_empty, *is_partial, *is_fallback, list)
-            }
+        let list = match &observation.answer.outcome {
+            AnswerOutcome::Answered { list, .. } => list.as_ref(),
+            AnswerOutcome::Failed(_) => None,
         };
-        stats.measure(Measure::Failed, group, 0.0);
-        for (fault, has_it) in [
-            (Measure::Empty, is_empty),
-            (Measure::Partial, is_partial),
-            (Measure::Fallback, is_fallback),
-        ] {
-            stats.measure(fault, group, f64::from(u8::from(has_it)));
-            if has_it {
-                stats.note_fault(fault, subject.hash);
-            }
+        if list.is_some() && subject.is_user {
+            memory.pasts.add_answer(subject.hash, now.micros);
         }
-        let Some(list) = list else { return };
-        if let Some(score) = list.score {
-            stats.measure(Measure::Score, group, score);
-            stats.scores.add(score);
+        let counts = match &mut draft.trial {
+            Some(trial) => trial.block.live.admit(subject.hash, limits[*number]),
+            None => true,
+        };
+        // A surface has no arms that an answer could be claimed for by the wrong user.
+        if let Some(list) = list.filter(|_| draft.trial.is_some()) {
+            memory.answers.remember(list.answer, subject.hash, counts, now.micros);
         }
-        list.items().iter().for_each(|&item| stats.items.add(item));
-        // Lists without items are no lists to compare with; they are counted as empty.
-        if list.items().is_empty() {
-            return;
+        if counts {
+            draft.add_answer(observation, &mut memory.previous);
+        } else {
+            draft.window.capped += 1;
         }
-        let before = previous.entry((self.key.scope.clone(), arm)).or_default();
-        let same =
-            before.of_another(subject.hash).and_then(|it| share_in(list.items(), it.items()));
-        before.take(subject.hash, *list);
-        if let Some(same) = same {
-            self.stats(arm).measure(Measure::ListSimilarity, group, same);
-        }
-    }
-
-    fn stats(&mut self, arm: MeasuredArm) -> &mut ArmStats {
-        match arm {
-            MeasuredArm::Live(arm) => &mut self.window.arms[arm],
-            MeasuredArm::Mirrored(arm) => &mut self.window.mirror.arms[arm],
-        }
-    }
-
-    fn finish(mut self) -> (WindowKey, Window) {
-        for (arm, histogram) in std::mem::take(&mut self.latencies) {
-            let mut latencies = Latencies::default();
-            for value in histogram.iter_recorded() {
-                latencies.add(value.value_iterated_to(), value.count_at_value());
-            }
-            self.stats(arm).latencies = latencies;
-        }
-        (self.key, self.window)
     }
 }
 
-impl Previous {
-    /// The last list of another user than this one.
-    fn of_another(&self, user: u64) -> Option<&List> {
-        let all = [&self.last, &self.other].into_iter().flatten();
-        all.into_iter().find(|(whose, _)| *whose != user).map(|(_, list)| list)
+/// Counts the mirrored requests, as answers are counted.
+fn count_pairs(batch: &Batch, memory: &mut Memory, drafts: &mut [Draft], now: Moment) {
+    for (number, pair) in &batch.pairs {
+        if let Some(trial) = &mut drafts[*number].trial
+            && !memory.is_automated(pair.subject, now)
+        {
+            trial.block.mirrored.record(pair.subject.hash);
+        }
+    }
+    let limits: Vec<u32> =
+        drafts.iter().map(|draft| limit(draft, |it| it.block.mirrored.limit())).collect();
+    for (number, pair) in &batch.pairs {
+        if memory.is_automated(pair.subject, now) {
+            continue;
+        }
+        let draft = &mut drafts[*number];
+        let counts = match &mut draft.trial {
+            Some(trial) => trial.block.mirrored.admit(pair.subject.hash, limits[*number]),
+            None => true,
+        };
+        if counts {
+            draft.add_pair(pair, &mut memory.previous);
+        } else {
+            draft.window.capped += 1;
+        }
+    }
+}
+
+fn limit(draft: &Draft, of: impl Fn(&TrialState) -> u32) -> u32 {
+    draft.trial.as_ref().map_or(u32::MAX, of)
+}
+
+/// Adds what came of an answer to the answer's cohort, or for a surface to its window. An answer that is not known here counts as the
+/// event's user's if that user is on its arm.
+fn count_event(
+    event: &RewardEvent,
+    memory: &mut Memory,
+    drafts: &mut Vec<Draft>,
+    trials: &RunningTrials<'_>,
+    plan: &Plan,
+    now: Moment,
+) {
+    let id = &event.recommendation_id;
+    let (Some(second), Some((measure, _))) = (second_of(id), event.reward.worth()) else { return };
+    let trial = trial_of(id, plan);
+    let scope = match (&trial, surface_of(id, plan)) {
+        (Some(trial), _) => AnswerScope::Trial(trial),
+        (None, Some(surface)) => AnswerScope::Surface(surface),
+        (None, None) => return,
+    };
+    let answer = hash_of(id);
+    let known = memory.answers.user_of(answer);
+    let is_possible = trial.as_ref().is_none_or(|trial| may_have_had(trial, &event.user_id, plan));
+    let subject = match known {
+        Some(hash) => SubjectHash { hash, is_user: true },
+        None if event.user_id.is_empty() || !is_possible => return,
+        None => SubjectHash::user(&event.user_id),
+    };
+    if memory.is_automated(subject, now) || !is_plausible(second, event.received_second) {
+        return;
+    }
+    let (key, arm) = (WindowKey::of(scope), scope.arm());
+    let number = number_of_draft(drafts, key, |key| memory.draft(trials, key, now));
+    let draft = &mut drafts[number];
+    let due = match (&draft.trial, number_of_reward(measure)) {
+        (Some(trial), Some(kind)) => Some(due_second(second, trial.maturities[kind])),
+        (None, _) | (_, None) => None,
+    };
+    if due.is_some_and(|due| event.received_second >= due) {
+        draft.window.late += 1;
+        return;
+    }
+    if known.is_none() {
+        let counts = draft.trial.as_mut().is_none_or(|trial| {
+            let elsewhere = &mut trial.block.elsewhere;
+            elsewhere.record(subject.hash);
+            let limit = elsewhere.limit();
+            elsewhere.admit(subject.hash, limit)
+        });
+        draft.window.capped += u64::from(!counts);
+        memory.answers.remember(answer, subject.hash, counts, now.micros);
+    }
+    let Some((measure, value)) = memory.answers.reward(answer, event.reward) else { return };
+    memory.pasts.add_reward(subject.hash, measure, value, now.micros);
+    match due {
+        None => draft.window.arms[arm].reward(measure, subject.group(), value),
+        Some(due) => {
+            let has_room = memory.cohorts.add(&draft.key, measure, due, |cohort| {
+                cohort[arm].rewards.sum[subject.group()] += value;
+            });
+            draft.window.dropped += u64::from(!has_room);
+        }
+    }
+}
+
+/// The number of the draft of this key, a new one if there is none.
+fn number_of_draft(
+    drafts: &mut Vec<Draft>,
+    key: WindowKey,
+    new: impl FnOnce(WindowKey) -> Draft,
+) -> usize {
+    drafts.iter().position(|draft| draft.key == key).unwrap_or_else(|| {
+        drafts.push(new(key));
+        drafts.len() - 1
+    })
+}
+
+impl Memory {
+    fn is_automated(&self, subject: SubjectHash, now: Moment) -> bool {
+        subject.is_user && self.callers.is_automated(subject.hash, now.micros)
     }
 
-    fn take(&mut self, user: u64, list: List) {
-        if self.last.as_ref().is_some_and(|(whose, _)| *whose != user) {
-            self.other = self.last;
+    /// Forgets what belongs to no trial and no surface of the plan any more, and prepares for trials that are new.
+    fn forget(&mut self, trials: &RunningTrials<'_>, plan: &Plan, now: Moment) {
+        let runs = |trial: &str| trials.contains_key(trial);
+        self.previous.retain(|(scope, _), _| match scope {
+            Scope::Trial(id) => runs(id),
+            Scope::Surface(name) => plan.surfaces.contains_key(name),
+        });
+        self.usual.retain(|trial, _| runs(trial));
+        self.cohorts.keep_trials(|window| window.trial_id().is_some_and(runs));
+        self.pasts.keep_trials(trials.keys().copied());
+        self.blocks.expire(now.micros);
+    }
+
+    /// A draft without answers.
+    fn draft(&mut self, trials: &RunningTrials<'_>, key: WindowKey, now: Moment) -> Draft {
+        let trial = key.trial_id().map(|id| {
+            let gates = trials.get(id).copied().unwrap_or_default();
+            let nothing = Default::default();
+            let usual = self.usual.get(id).unwrap_or(&nothing);
+            TrialState {
+                maturities: maturities(gates),
+                block: self.blocks.take(&key, now.micros),
+                slow: usual.each_ref().map(|usual| usual.bounds(gates)),
+                past: self.pasts.of_trial(id).map(Arc::clone).unwrap_or_default(),
+            }
+        });
+        Draft::new(key, trial)
+    }
+
+    /// Keeps of a draft what the next windows need.
+    fn finish(&mut self, draft: Draft) -> (WindowKey, Window) {
+        let (key, window, trial) = draft.finish();
+        if let (Some(id), Some(TrialState { block, .. })) = (key.trial_id(), trial) {
+            self.blocks.put(&key, block);
+            let usual = self.usual.entry(id.to_owned()).or_default();
+            let measured = [&window.arms[0], &window.mirror.arms[0]];
+            for (usual, baseline) in usual.iter_mut().zip(measured) {
+                usual.add(&baseline.latencies);
+            }
         }
-        self.last = Some((user, list));
+        (key, window)
     }
 }

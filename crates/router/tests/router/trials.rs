@@ -15,6 +15,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 
+/// Longer than any answer has for its rewards.
+const TIME_FOR_REWARDS: Duration = Duration::from_secs(1_830);
 /// Longer than a window.
 const A_WINDOW: Duration = Duration::from_millis(2_100);
 
@@ -79,7 +81,7 @@ async fn both_sides_are_counted_on_their_arm_by_group_of_users() {
     }
     let window = window(&mut reports).await;
     for (arm, groups) in window.arms.iter().zip(by_arm_and_group) {
-        for measure in [Measure::Failed, Measure::Users, Measure::Score, Measure::Clicks] {
+        for measure in [Measure::Failed, Measure::Users, Measure::Score] {
             assert_eq!(arm.measures[&measure].count, groups, "{measure:?}");
         }
         assert_eq!(mean(arm, Measure::Failed), 0.0);
@@ -93,6 +95,14 @@ async fn both_sides_are_counted_on_their_arm_by_group_of_users() {
     let standard_error = (share * (1.0 - share) / all).sqrt();
     assert!((measured - share).abs() <= 3.0 * standard_error, "{measured}");
     assert_eq!((window.automated, window.dropped), (0, 0));
+
+    sleep(TIME_FOR_REWARDS).await;
+    let later = self::window(&mut reports).await;
+    for (arm, groups) in later.arms.iter().zip(by_arm_and_group) {
+        for measure in [Measure::Clicks, Measure::PurchasesBefore] {
+            assert_eq!(arm.measures[&measure].count, groups, "{measure:?}");
+        }
+    }
 
     world.all_feel(crate::support::Mood::Slow(5));
     let begun = Instant::now();
@@ -297,7 +307,12 @@ async fn automated_callers_are_left_out() {
     world.router.telemetry().event(&answer.recommendation_id, "u4", Reward::Click);
     let window = self::window(&mut reports).await;
     assert_eq!((window.automated, window.arms[arm_of(&answer)].requests()), (1, 1));
-    assert_eq!(mean(&window.arms[arm_of(&answer)], Measure::Clicks), 1.0);
+    sleep(TIME_FOR_REWARDS).await;
+    let window = self::window(&mut reports).await;
+    let clicks = &window.arms[arm_of(&answer)].measures[&Measure::Clicks];
+    assert_eq!(clicks.sum.iter().sum::<f64>(), 1.0, "of the user who is no crawler");
+    let answers = window.arms.iter().map(|arm| arm.measures[&Measure::Clicks].total());
+    assert_eq!(answers.sum::<u64>(), 11, "of no answer to the crawler");
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,6 +339,7 @@ async fn rewards_count_once_on_the_arm_and_in_the_group_of_the_answer() {
         let wrong = 1 - arm_of(&answer);
         told.event(&format!("{head}.5000.{wrong}.{TRIAL}"), &id, Reward::Click);
     }
+    sleep(TIME_FOR_REWARDS).await;
     let mut all = windows(&mut reports).await.remove(&5_000).expect("there");
     let theirs = windows(&mut others_reports).await.remove(&5_000).expect("there");
     assert_eq!(theirs.arms[0].requests() + theirs.arms[1].requests(), 0);

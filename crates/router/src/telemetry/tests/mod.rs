@@ -1,19 +1,48 @@
 //! Batches in, windows out.
 
+mod bounded_users;
+mod rewards_in_time;
+mod window_size;
+
+use super::answer_id::{is_on_arm, name_answer};
 use super::buffer::{Batch, Pair};
-use super::observation::{
-    AnswerOutcome, AnswerScope, ArmAnswer, List, Observation, SubjectHash, WindowKey,
-};
-use super::rewards::{MAX_REWARDS, Reward, RewardEvent, is_on_arm, name_answer};
+use super::clock::Moment;
+use super::limits::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
+use super::observation::{AnswerOutcome, ArmAnswer, List, Observation, SubjectHash};
+use super::request_share::ALWAYS_COUNTED;
+use super::rewards::{Reward, RewardEvent};
+use super::scope::{AnswerScope, WindowKey};
 use super::window::{Memory, close};
-use super::{MAX_KEYS, MAX_OBSERVATIONS, MAX_PAIRS};
 use marquee_core::plan::{Plan, Trial};
+use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::convert::window::{window_from_pb, window_to_pb};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000;
+/// The first second of all tests, in Unix time.
+const BEGAN: u64 = 1_764_000_000;
+
+/// So many seconds after the first.
+fn at(second: u64) -> Moment {
+    Moment { micros: second * SECOND, unix_second: BEGAN + second }
+}
+
+/// The id of an answer of another process or this one, so many seconds after the first.
+fn named(process: &str, number: u64, second: u64, trial: &Trial) -> String {
+    name_answer(process, number, BEGAN + second, Some(AnswerScope::Trial(trial)))
+}
+
+/// Something that came of an answer, so many seconds after the first.
+fn came(id: &str, user: &str, reward: Reward, second: u64) -> RewardEvent {
+    RewardEvent {
+        recommendation_id: id.into(),
+        user_id: user.into(),
+        reward,
+        received_second: BEGAN + second,
+    }
+}
 
 fn trial(weight_basis_points: u32, arm: usize) -> Trial {
     Trial { id: "home-3".into(), arm, arms: 2, weight_basis_points }
@@ -35,16 +64,21 @@ fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> O
 }
 
 fn plan() -> Plan {
-    let steps = vec![RolloutStep::new(100, 10), RolloutStep::new(5_000, 10)];
+    plan_with(Vec::new())
+}
+
+/// A plan with a rollout that has these gates.
+fn plan_with(gates: Vec<Gate>) -> Plan {
+    let steps = [100, 2_500, 5_000].map(|weight| RolloutStep::new(weight, 10)).to_vec();
     let (from, to) = (Some("films@1".into()), "films@2".into());
-    let terms = Terms::unguarded();
+    let terms = Terms { gates, ..Terms::unguarded() };
     let mut rollout = Rollout::start("home-3".into(), "home".into(), from, to, steps, terms, 0);
     rollout.advance(None, &Clearance::Clear, 0);
     Plan { rollouts: vec![rollout], ..Plan::default() }
 }
 
 fn closed(batch: &Batch) -> Vec<(WindowKey, Window)> {
-    close(batch, &mut Memory::default(), &plan(), 2 * SECOND)
+    close(batch, &mut Memory::default(), &plan(), at(2))
 }
 
 fn of(window: &Window, arm: usize, measure: Measure) -> Option<&GroupedSum> {
@@ -97,7 +131,7 @@ fn answers_count_on_their_arm_and_at_their_share() {
     assert_eq!(sum(late, 0, Measure::Failed), (0, 0.0));
     assert_eq!(sum(late, 1, Measure::Partial), (2, 1.0));
     assert_eq!(sum(late, 1, Measure::Fallback), (2, 1.0));
-    assert_eq!(sum(late, 1, Measure::Clicks), (1, 0.0), "what is no recommendation has no clicks");
+    assert_eq!(sum(late, 1, Measure::Clicks), (0, 0.0), "their time is not over");
     let eve = of(late, 1, Measure::Failed).expect("there");
     assert_eq!(eve.count[group_of("eve")], 2);
 }
@@ -127,10 +161,10 @@ fn lists_are_compared_over_windows() {
     let (mut memory, plan) = (Memory::default(), plan());
     let mut batch = Batch::default();
     batch.observe(&trial(100, 0), answered(0, "ann", 1, list("1", &["a", "b"])));
-    close(&batch, &mut memory, &plan, 2 * SECOND);
+    close(&batch, &mut memory, &plan, at(2));
     batch.clear();
     batch.observe(&trial(5_000, 0), answered(0, "tom", 2 * SECOND, list("2", &["a", "c"])));
-    let windows = close(&batch, &mut memory, &plan, 4 * SECOND);
+    let windows = close(&batch, &mut memory, &plan, at(4));
     assert_eq!(sum(&windows[0].1, 0, Measure::ListSimilarity), (1, 0.5));
 }
 
@@ -140,13 +174,9 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
     let crawler = user_on(&now);
     let mut batch = Batch::default();
     for n in 0..100 {
-        let id = name_answer("3f", n, Some(AnswerScope::Trial(&now)));
+        let id = named("3f", n, n / 50, &now);
         batch.observe(&now, answered(1, &crawler, n * 20_000, list(&id, &["a"])));
-        batch.event(RewardEvent {
-            recommendation_id: id,
-            user_id: crawler.clone(),
-            reward: Reward::Click,
-        });
+        batch.event(came(&id, &crawler, Reward::Click, 1));
     }
     let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
     let pair = |user: &str| Pair {
@@ -156,7 +186,8 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
     };
     batch.pair(&now, pair(&crawler), Some(MirrorDiff::default()));
     for (n, user) in ["ann", "tom", "eve"].into_iter().enumerate() {
-        batch.observe(&now, answered(1, user, n as u64, list("x", &["b"])));
+        let id = named("4f", n as u64, 1, &now);
+        batch.observe(&now, answered(1, user, n as u64, list(&id, &["b"])));
     }
     batch.pair(&now, pair("ann"), Some(MirrorDiff { served: 1, ..MirrorDiff::default() }));
     // An item has many requests: that is no automated traffic.
@@ -166,16 +197,19 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
         let side = ArmAnswer { latency_micros: None, outcome };
         batch.observe(&now, Observation { arm: 0, subject, at_micros: n * 20_000, answer: side });
     }
-    let windows = closed(&batch);
+    let mut memory = Memory::default();
+    let windows = close(&batch, &mut memory, &plan(), at(2));
     let [(_, window)] = &windows[..] else { panic!("{windows:?}") };
     assert_eq!(window.automated, 100);
     assert_eq!(sum(window, 1, Measure::Failed), (3, 0.0));
-    assert_eq!(sum(window, 1, Measure::Clicks), (3, 0.0));
     assert_eq!(sum(window, 1, Measure::Users), (3, 3.0));
     assert_eq!(window.mirror.overlap.total(), 1);
     assert_eq!(window.mirror.diffs, [MirrorDiff { served: 1, ..MirrorDiff::default() }]);
-    assert_eq!(window.arms[0].failed(), 100);
+    let counted = u64::from(ALWAYS_COUNTED);
+    assert_eq!((window.arms[0].failed(), window.capped), (counted, 100 - counted));
     assert_eq!(sum(window, 0, Measure::Users), (0, 0.0), "items are no users");
+    let later = close(&Batch::default(), &mut memory, &plan(), at(200));
+    assert_eq!(sum(&later[0].1, 1, Measure::Clicks), (3, 0.0));
 }
 
 #[test]
@@ -222,50 +256,6 @@ fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
     assert_eq!(shown, [0.5, 0.1]);
 }
 
-#[test]
-fn rewards_find_the_arm_the_share_and_the_group_of_the_answer() {
-    let (mut memory, plan) = (Memory::default(), plan());
-    let (before, now) = (trial(100, 0), trial(5_000, 1));
-    let (ann, bob) = (user_on(&before), user_on(&now));
-    let id = name_answer("3f", 1, Some(AnswerScope::Trial(&before)));
-    let event = |id: &str, user: &str, reward| RewardEvent {
-        recommendation_id: id.into(),
-        user_id: user.into(),
-        reward,
-    };
-    let mut batch = Batch::default();
-    batch.observe(&before, answered(0, &ann, 1, list(&id, &["a"])));
-    close(&batch, &mut memory, &plan, 2 * SECOND);
-
-    batch.clear();
-    // The answer is known, so the user of the event does not matter.
-    batch.event(event(&id, "another", Reward::Click));
-    // Another router's: its user is the event's, and has to be on that arm.
-    let foreign = name_answer("4f", 1, Some(AnswerScope::Trial(&now)));
-    batch.event(event(&foreign, &bob, Reward::Play { seconds: 90.0 }));
-    batch.event(event(&foreign, &bob, Reward::Play { seconds: 1e9 }));
-    batch.event(event(
-        &name_answer("4f", 2, Some(AnswerScope::Trial(&trial(5_000, 0)))),
-        &bob,
-        Reward::Click,
-    ));
-    batch.event(event(&name_answer("4f", 3, Some(AnswerScope::Trial(&now))), "", Reward::Click));
-    batch.event(event("4f-1a", &bob, Reward::Click));
-    for _ in 0..2 * MAX_REWARDS {
-        batch.event(event(&foreign, &bob, Reward::Purchase));
-    }
-    let windows = close(&batch, &mut memory, &plan, 4 * SECOND);
-    let [(first, early), (second, late)] = &windows[..] else { panic!("{windows:?}") };
-    assert_eq!((first.weight_basis_points, second.weight_basis_points), (100, 5_000));
-    assert_eq!(sum(early, 0, Measure::Clicks), (0, 1.0), "counted when it was answered");
-    assert_eq!(of(early, 0, Measure::Clicks).expect("there").sum[group_of(&ann)], 1.0);
-    assert_eq!(sum(late, 1, Measure::PlaySeconds), (0, 4.0 * 3_600.0));
-    assert_eq!(sum(late, 1, Measure::Purchases), (0, f64::from(MAX_REWARDS)));
-    assert_eq!(of(late, 1, Measure::Purchases).expect("there").sum[group_of(&bob)], 10.0);
-    assert_eq!(sum(late, 0, Measure::Clicks), (0, 0.0));
-    assert_eq!(sum(late, 1, Measure::Clicks), (0, 0.0));
-}
-
 fn any_outcome() -> impl Strategy<Value = AnswerOutcome> {
     let items = proptest::collection::vec("[a-f]", 0..14);
     let lists = (items, any::<[bool; 3]>(), proptest::num::f64::ANY, any::<bool>()).prop_map(
@@ -308,8 +298,9 @@ proptest! {
             prop_assert_eq!(&again, window);
             let here = seen.iter().filter(|(.., weight)| *weight == key.weight_basis_points).count() as u64;
             let counted: u64 = window.arms.iter().map(|arm| arm.requests()).sum();
-            prop_assert_eq!(counted + window.automated, here);
-            total += counted + window.automated;
+            let left_out = window.automated + window.capped;
+            prop_assert_eq!(counted + left_out, here);
+            total += counted + left_out;
             for arm in &window.arms {
                 let answered = arm.measures.get(&Measure::Empty).map_or(0, GroupedSum::total);
                 prop_assert_eq!(answered + arm.failed(), arm.requests());

@@ -1,0 +1,280 @@
+//! A window in the making: counts answers on their arms. Pure.
+
+use super::buffer::{Pair, Tally};
+use super::cohorts::{CohortArm, Cohorts, due_second};
+use super::observation::{AnswerOutcome, ArmAnswer, List, Observation, SubjectHash};
+use super::overlap::share_in;
+use super::past::Past;
+use super::request_share::Block;
+use super::rewards::REWARDS;
+use super::scope::WindowKey;
+use super::slow::SlowBounds;
+use hdrhistogram::Histogram;
+use marquee_core::rollout::gate::{Gate, maturity_seconds};
+use marquee_core::rollout::window::{
+    ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window,
+};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// Latencies beyond an hour are an hour.
+const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
+/// Digits of latencies that are kept: 1 %.
+const LATENCY_DIGITS: u8 = 2;
+
+/// The last lists, by the trial or surface and its arm.
+pub(crate) type PreviousLists = BTreeMap<(Scope, MeasuredArm), Previous>;
+
+/// An arm, of answers to callers or of mirrored requests: their lists are compared apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MeasuredArm {
+    Live(usize),
+    Mirrored(usize),
+}
+
+/// The last lists of an arm, of two users, so that there is always one of another user.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Previous {
+    last: Option<(u64, List)>,
+    other: Option<(u64, List)>,
+}
+
+/// What is known of a trial before the answers of a window are counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrialState {
+    /// For each kind of reward, how long answers have time for it, in s.
+    pub(crate) maturities: [u32; REWARDS],
+    /// How often users have asked.
+    pub(crate) block: Block,
+    /// Which answers to callers are slow, and which to mirrored requests.
+    pub(crate) slow: [SlowBounds; 2],
+    /// What users did before it.
+    pub(crate) past: Arc<Past>,
+}
+
+/// A window in the making.
+pub(crate) struct Draft {
+    pub(crate) key: WindowKey,
+    pub(crate) window: Window,
+    /// None of a surface.
+    pub(crate) trial: Option<TrialState>,
+    latencies: BTreeMap<MeasuredArm, Histogram<u64>>,
+    users: HashSet<u64>,
+    /// The recommendations of each second, by arm: they wait for what comes of them.
+    answered: BTreeMap<u64, Vec<AnsweredArm>>,
+}
+
+/// Recommendations of one second and arm: for each kind of reward how many there were, and what their users did before the
+/// trial.
+type AnsweredArm = [GroupedSum; REWARDS];
+
+/// How long answers have time for each kind of reward, in s, where these gates hold.
+pub(crate) fn maturities(gates: &[Gate]) -> [u32; REWARDS] {
+    Measure::REWARDS.map(|reward| maturity_seconds(gates, reward))
+}
+
+impl Draft {
+    pub(crate) fn new(key: WindowKey, trial: Option<TrialState>) -> Self {
+        let window = Window::new(key.arms);
+        Self {
+            key,
+            window,
+            trial,
+            latencies: BTreeMap::new(),
+            users: HashSet::new(),
+            answered: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what was counted at once.
+    pub(crate) fn add_tally(&mut self, tally: &Tally, is_automated: impl Fn(SubjectHash) -> bool) {
+        self.window.dropped += tally.dropped;
+        self.window.mirror.skipped += tally.skipped;
+        let diffs = tally.first.iter().chain(&tally.least);
+        let of_users = diffs.filter(|(subject, _)| !is_automated(*subject));
+        self.window.mirror.diffs.extend(of_users.map(|(_, diff)| diff.clone()));
+    }
+
+    /// Counts an answer to a caller.
+    pub(crate) fn add_answer(&mut self, observation: &Observation, previous: &mut PreviousLists) {
+        let Observation { arm, subject, at_micros: _, answer } = observation;
+        self.add_arm_answer(MeasuredArm::Live(*arm), *subject, answer, previous);
+        let stats = &mut self.window.arms[*arm];
+        if subject.is_user && self.users.insert(subject.hash) {
+            stats.measure(Measure::Users, subject.group(), 1.0);
+        }
+        let AnswerOutcome::Answered { list: Some(list), .. } = &answer.outcome else { return };
+        let Some(trial) = &self.trial else {
+            // Nothing is compared: what comes of it is added when it comes.
+            for measure in Measure::REWARDS {
+                stats.measure(measure, subject.group(), 0.0);
+            }
+            return;
+        };
+        let Some(second) = list.answered_second else { return };
+        let nothing = || vec![AnsweredArm::default(); self.key.arms];
+        let arms = self.answered.entry(second).or_insert_with(nothing);
+        for (sums, before) in arms[*arm].iter_mut().zip(trial.past.of(subject.hash)) {
+            sums.add(subject.group(), before);
+        }
+    }
+
+    /// Counts a mirrored request.
+    pub(crate) fn add_pair(&mut self, pair: &Pair, previous: &mut PreviousLists) {
+        let Pair { subject, answers, in_common } = pair;
+        for (arm, answer) in answers.iter().enumerate() {
+            self.add_arm_answer(MeasuredArm::Mirrored(arm), *subject, answer, previous);
+        }
+        if let Some((overlap, rank_biased)) = in_common {
+            self.window.mirror.overlap.add(subject.group(), *overlap);
+            self.window.mirror.rank_biased_overlap.add(subject.group(), *rank_biased);
+        }
+    }
+
+    /// Adds the rewards of a cohort whose time is over.
+    pub(crate) fn add_cohort(&mut self, measure: Measure, cohort: &[CohortArm]) {
+        for (stats, CohortArm { rewards, before }) in self.window.arms.iter_mut().zip(cohort) {
+            let sums = [(Some(measure), rewards), (measure.before(), before)];
+            for (measure, sums) in sums {
+                if let Some(measure) = measure {
+                    stats.measures.entry(measure).or_default().absorb(sums);
+                }
+            }
+        }
+    }
+
+    /// Gives the recommendations of the window to their cohorts. What finds no room counts as dropped.
+    pub(crate) fn give_to(&mut self, cohorts: &mut Cohorts) {
+        let Some(trial) = &self.trial else { return };
+        for (second, arms) in std::mem::take(&mut self.answered) {
+            let mut has_room = true;
+            for (kind, measure) in Measure::REWARDS.into_iter().enumerate() {
+                let due = due_second(second, trial.maturities[kind]);
+                has_room &= cohorts.add(&self.key, measure, due, |cohort| {
+                    for (theirs, answered) in cohort.iter_mut().zip(&arms) {
+                        let answered = &answered[kind];
+                        theirs.before.absorb(answered);
+                        for (all, count) in theirs.rewards.count.iter_mut().zip(&answered.count) {
+                            *all += count;
+                        }
+                    }
+                });
+            }
+            if !has_room {
+                self.window.dropped += arms.iter().map(|[first, ..]| first.total()).sum::<u64>();
+            }
+        }
+    }
+
+    /// Counts one answer of an arm, live or mirrored.
+    fn add_arm_answer(
+        &mut self,
+        arm: MeasuredArm,
+        subject: SubjectHash,
+        answer: &ArmAnswer,
+        previous: &mut PreviousLists,
+    ) {
+        let group = subject.group();
+        let ArmAnswer { latency_micros, outcome } = answer;
+        if let Some(micros) = *latency_micros {
+            self.add_latency(arm, group, micros);
+        }
+        let stats = self.stats(arm);
+        let (is_empty, is_partial, is_fallback, list) = match outcome {
+            AnswerOutcome::Failed(code) => {
+                *stats.errors.entry(*code).or_insert(0) += 1;
+                stats.measure(Measure::Failed, group, 1.0);
+                stats.note_fault(Measure::Failed, subject.hash);
+                return;
+            }
+            AnswerOutcome::Answered { is_empty, is_partial, is_fallback, list } => {
+                (*is_empty, *is_partial, *is_fallback, list)
+            }
+        };
+        stats.measure(Measure::Failed, group, 0.0);
+        for (fault, has_it) in [
+            (Measure::Empty, is_empty),
+            (Measure::Partial, is_partial),
+            (Measure::Fallback, is_fallback),
+        ] {
+            stats.measure(fault, group, f64::from(u8::from(has_it)));
+            if has_it {
+                stats.note_fault(fault, subject.hash);
+            }
+        }
+        let Some(list) = list else { return };
+        if let Some(score) = list.score {
+            stats.measure(Measure::Score, group, score);
+            stats.scores.add(score);
+        }
+        list.items().iter().for_each(|&item| stats.items.add(item));
+        // Lists without items are no lists to compare with; they are counted as empty.
+        if list.items().is_empty() {
+            return;
+        }
+        let before = previous.entry((self.key.scope.clone(), arm)).or_default();
+        let same =
+            before.of_another(subject.hash).and_then(|it| share_in(list.items(), it.items()));
+        before.take(subject.hash, *list);
+        if let Some(same) = same {
+            self.stats(arm).measure(Measure::ListSimilarity, group, same);
+        }
+    }
+
+    fn add_latency(&mut self, arm: MeasuredArm, group: usize, micros: u64) {
+        let compared = (micros + LATENCY_SLACK_MICROS) as f64;
+        self.stats(arm).measure(Measure::LogLatency, group, compared.ln());
+        if let Some(trial) = &self.trial {
+            let (slow, number, stats) = match arm {
+                MeasuredArm::Live(number) => {
+                    (&trial.slow[0], number, &mut self.window.arms[number])
+                }
+                MeasuredArm::Mirrored(number) => {
+                    (&trial.slow[1], number, &mut self.window.mirror.arms[number])
+                }
+            };
+            for (measure, is_slow) in slow.compare(number, micros) {
+                stats.measure(measure, group, f64::from(u8::from(is_slow)));
+            }
+        }
+        let latencies = self.latencies.entry(arm).or_insert_with(|| {
+            Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, LATENCY_DIGITS)
+                .expect("the bounds are in order")
+        });
+        latencies.saturating_record(micros.max(1));
+    }
+
+    fn stats(&mut self, arm: MeasuredArm) -> &mut ArmStats {
+        match arm {
+            MeasuredArm::Live(arm) => &mut self.window.arms[arm],
+            MeasuredArm::Mirrored(arm) => &mut self.window.mirror.arms[arm],
+        }
+    }
+
+    /// The window, and what is known of its trial now.
+    pub(crate) fn finish(mut self) -> (WindowKey, Window, Option<TrialState>) {
+        for (arm, histogram) in std::mem::take(&mut self.latencies) {
+            let mut latencies = Latencies::default();
+            for value in histogram.iter_recorded() {
+                latencies.add(value.value_iterated_to(), value.count_at_value());
+            }
+            self.stats(arm).latencies = latencies;
+        }
+        (self.key, self.window, self.trial)
+    }
+}
+
+impl Previous {
+    /// The last list of another user than this one.
+    fn of_another(&self, user: u64) -> Option<&List> {
+        let all = [&self.last, &self.other].into_iter().flatten();
+        all.into_iter().find(|(whose, _)| *whose != user).map(|(_, list)| list)
+    }
+
+    fn take(&mut self, user: u64, list: List) {
+        if self.last.as_ref().is_some_and(|(whose, _)| *whose != user) {
+            self.other = self.last;
+        }
+        self.last = Some((user, list));
+    }
+}
