@@ -55,7 +55,7 @@ pub struct Comparison {
 /// The sums of a gate's metric, and for rewards of what the same users did before the trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sums {
-    /// The metric.
+    /// What is compared with the gate's bound.
     pub metric: Stratified,
     /// What users did before the trial; for rewards.
     pub covariate: Option<Stratified>,

@@ -19,7 +19,7 @@ const MAX_ANSWERS: f64 = 1e12;
 /// What is known of one answer of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AnswerSpread {
-    /// The mean.
+    /// The mean over the answers of the baseline.
     pub mean: f64,
     /// The variance of a mean over `n` answers, times `n`: with what users have in common, more than the variance
     /// of one answer.
