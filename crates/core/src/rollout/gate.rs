@@ -48,6 +48,9 @@ pub enum Metric {
     /// List similarity across users: the share of one user's first ten items that the next user gets too,
     /// 0..=1.
     ListSimilarity,
+    /// How much more the candidate's list for a user has in common with the baseline's list for this user than with that for
+    /// another, on mirrored requests, 0..=1. It finds users or items that were mixed up, without a click.
+    Personalisation,
     /// The mean score of the best item. It can be compared only if the scores of both variants mean the same.
     Score,
     /// The share of the first ten items that baseline and candidate have in common, 0..=1.
@@ -64,7 +67,7 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics, in the order of their wire numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ErrorRate,
         Self::EmptyRate,
         Self::PartialRate,
@@ -74,6 +77,7 @@ impl Metric {
         Self::LatencyP99,
         Self::LatencyMean,
         Self::ListSimilarity,
+        Self::Personalisation,
         Self::Score,
         Self::Overlap,
         Self::RankBiasedOverlap,
@@ -94,6 +98,7 @@ impl Metric {
             Self::LatencyP99 => "latency_p99",
             Self::LatencyMean => "latency_mean",
             Self::ListSimilarity => "sameness",
+            Self::Personalisation => "personalisation",
             Self::Score => "score",
             Self::Overlap => "overlap",
             Self::RankBiasedOverlap => "rank_biased_overlap",
@@ -130,6 +135,7 @@ impl Metric {
             Self::LatencyP99 => Some(Measure::SlowP99),
             Self::LatencyMean => Some(Measure::LogLatency),
             Self::ListSimilarity => Some(Measure::ListSimilarity),
+            Self::Personalisation => Some(Measure::Personalisation),
             Self::Score => Some(Measure::Score),
             Self::ClicksPerAnswer => Some(Measure::Clicks),
             Self::PlaySecondsPerAnswer => Some(Measure::PlaySeconds),
@@ -255,6 +261,7 @@ pub fn default_maturity_seconds(reward: Measure) -> u32 {
         | Measure::SlowP95
         | Measure::SlowP99
         | Measure::ListSimilarity
+        | Measure::Personalisation
         | Measure::Score
         | Measure::ClicksBefore
         | Measure::PlaySecondsBefore
@@ -309,7 +316,8 @@ impl Gate {
 /// hold a step while there is no traffic: an operator who wants steps to wait for samples says for how many.
 ///
 /// The ratios allow what a better model may well do (be somewhat slower, repeat itself more, differ a lot
-/// from the baseline), and do not allow what no model should do (answer nothing, or the same to all users).
+/// from the baseline), and do not allow what no model should do (answer nothing, or the same to all users, or to a user what is
+/// meant for another).
 pub fn default_gates() -> Vec<Gate> {
     [
         (Metric::ErrorRate, Bound::MaxRatio(1.2)),
@@ -319,6 +327,7 @@ pub fn default_gates() -> Vec<Gate> {
         (Metric::LatencyMean, Bound::MaxRatio(1.5)),
         (Metric::LatencyP95, Bound::MaxRatio(1.5)),
         (Metric::ListSimilarity, Bound::MaxRatio(3.0)),
+        (Metric::Personalisation, Bound::MinRatio(0.03)),
         (Metric::Overlap, Bound::Min(0.02)),
         (Metric::ClicksPerAnswer, Bound::MinRatio(0.98)),
         (Metric::PlaySecondsPerAnswer, Bound::MinRatio(0.98)),

@@ -91,6 +91,7 @@ pub fn metric_to_pb(metric: Metric) -> pb::Metric {
         Metric::LatencyP99 => pb::Metric::LatencyP99,
         Metric::LatencyMean => pb::Metric::LatencyMean,
         Metric::ListSimilarity => pb::Metric::Sameness,
+        Metric::Personalisation => pb::Metric::Personalisation,
         Metric::Score => pb::Metric::Score,
         Metric::Overlap => pb::Metric::Overlap,
         Metric::RankBiasedOverlap => pb::Metric::RankBiasedOverlap,

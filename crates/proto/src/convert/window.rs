@@ -300,6 +300,7 @@ pub fn measure_to_pb(measure: Measure) -> pb::Measure {
         Measure::SlowP95 => pb::Measure::SlowP95,
         Measure::SlowP99 => pb::Measure::SlowP99,
         Measure::ListSimilarity => pb::Measure::ListSimilarity,
+        Measure::Personalisation => pb::Measure::Personalisation,
         Measure::Score => pb::Measure::Score,
         Measure::Clicks => pb::Measure::Clicks,
         Measure::PlaySeconds => pb::Measure::PlaySeconds,

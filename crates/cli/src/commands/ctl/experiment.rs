@@ -319,6 +319,7 @@ fn measure_name(measure: Measure) -> &'static str {
         Measure::SlowP95 => "slower than p95",
         Measure::SlowP99 => "slower than p99",
         Measure::ListSimilarity => "list similarity",
+        Measure::Personalisation => "personalisation",
         Measure::Score => "score",
         Measure::Clicks => "clicks",
         Measure::PlaySeconds => "play seconds",

@@ -25,6 +25,8 @@ const NEGLIGIBLE_RATE: f64 = 0.001;
 /// The part of the baseline's rewards by which the candidate may miss its bound where it is proven to keep it: a bound
 /// close to the baseline could be proven by the largest surfaces only.
 const NEGLIGIBLE_LOSS: f64 = 0.08;
+/// A baseline that is less personal than this says nothing of which user a list is meant for.
+const LEAST_PERSONALISATION: f64 = 0.05;
 /// Requests after which a breach of the error rate is believed, whatever the gate's `min_samples`: users
 /// should not have to fail a hundred times before it is noticed.
 const MIN_REQUESTS_FOR_ERRORS: u64 = 10;
@@ -118,8 +120,14 @@ fn evidence_for(gate: &Gate, sums: &Sums) -> Option<f64> {
 /// How far the candidate's mean is above the bound; none where too little was measured.
 fn excess(gate: &Gate, sums: &Sums) -> Option<Estimate> {
     let ratio = compared_ratio(gate);
-    // Nothing is less than nothing: without any rewards at all there is nothing to compare.
-    if gate.metric.is_reward() && gate.bound.is_ratio() && sums.metric.baseline_mean()? <= 0.0 {
+    // Nothing is less than nothing: without any rewards at all there is nothing to compare, nor with a baseline that
+    // gives all users the same.
+    let least = match gate.metric {
+        Metric::Personalisation => LEAST_PERSONALISATION,
+        _ => 0.0,
+    };
+    let needs_more = gate.metric.is_reward() || gate.metric == Metric::Personalisation;
+    if needs_more && gate.bound.is_ratio() && sums.metric.baseline_mean()? <= least {
         return None;
     }
     sums.metric.excess(ratio, sums.covariate.as_ref(), spread(gate.metric))
@@ -243,6 +251,7 @@ fn spread(metric: Metric) -> f64 {
         | Metric::LatencyP99
         | Metric::LatencyMean
         | Metric::ListSimilarity
+        | Metric::Personalisation
         | Metric::Overlap
         | Metric::RankBiasedOverlap
         | Metric::ClicksPerAnswer
@@ -264,6 +273,7 @@ fn plain_effect(metric: Metric) -> f64 {
         | Metric::LatencyP95
         | Metric::LatencyP99
         | Metric::ListSimilarity
+        | Metric::Personalisation
         | Metric::Overlap
         | Metric::RankBiasedOverlap => 0.3,
         Metric::ClicksPerAnswer | Metric::PurchasesPerAnswer | Metric::Score => 0.1,

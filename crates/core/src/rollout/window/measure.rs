@@ -24,6 +24,10 @@ pub enum Measure {
     /// List similarity across users: the share of the first ten items that the same arm's last answer to
     /// another user had too. It is near 1 where all users get the same.
     ListSimilarity,
+    /// How personal an answer to a mirrored request is: what its first ten items have in common with those that the baseline
+    /// gives the same user, less what they have in common with those that the baseline gave the user before. Near 0 where
+    /// it does not matter who the user is.
+    Personalisation,
     /// The best item's score.
     Score,
     /// Clicks that followed from an answer.
@@ -44,7 +48,7 @@ pub enum Measure {
 
 impl Measure {
     /// All measures, in the order of their wire numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Failed,
         Self::Empty,
         Self::Partial,
@@ -54,6 +58,7 @@ impl Measure {
         Self::SlowP95,
         Self::SlowP99,
         Self::ListSimilarity,
+        Self::Personalisation,
         Self::Score,
         Self::Clicks,
         Self::PlaySeconds,
@@ -85,6 +90,7 @@ impl Measure {
             | Self::SlowP95
             | Self::SlowP99
             | Self::ListSimilarity
+            | Self::Personalisation
             | Self::Score
             | Self::ClicksBefore
             | Self::PlaySecondsBefore
