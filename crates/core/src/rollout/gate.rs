@@ -18,9 +18,9 @@ pub const DEFAULT_MIN_SAMPLES: u64 = 100;
 /// allows for the approximations of the tests.
 pub const FALSE_ALARM_BUDGET: f64 = 0.005;
 /// The chance that a candidate which is exactly at the bound of a gate of rewards ever breaches it. Rewards are rare, so
-/// that a strict test would find nothing. A candidate that is as good as the baseline is far from the bound, as
-/// far as the test can tell, and breaches it much more rarely.
-pub const REWARD_FALSE_ALARM: f64 = 0.05;
+/// that a test as strict as those of faults would find little. A candidate that is as good as the baseline is not at the
+/// bound, and breaches it more rarely.
+pub const REWARD_FALSE_ALARM: f64 = 0.01;
 /// The longest time that an answer may have for its rewards, in seconds: routers keep sums for so long.
 pub const MAX_MATURITY_SECONDS: u32 = 3_600;
 /// The most breaches in a row that a gate may require before it acts.

@@ -15,12 +15,15 @@ use crate::rollout::window::{GroupedSum, UserCells};
 const STRATUM_REQUESTS: u64 = 64;
 /// A stratum of so many windows is closed: a minute.
 const STRATUM_WINDOWS: u64 = 30;
-/// A moment to start the test again is noted every so many windows: every half minute.
-const RESTART_WINDOWS: u64 = 15;
+/// A moment to start the test again is noted every so many windows: every ten seconds.
+const RESTART_WINDOWS: u64 = 5;
 /// The weight of the test since the beginning, among tests from all moments.
 pub(super) const WEIGHT_OF_WHOLE: f64 = 0.35;
 /// The weight of the test since the present share began.
 pub(super) const WEIGHT_OF_SHARE: f64 = 0.35;
+/// The weight of the test since each other moment. Together they may weigh more than is left, because tests from
+/// different moments say nearly the same: the false alarms of all are measured by simulation.
+const WEIGHT_OF_RESTART: f64 = 0.1;
 /// The most moments that are kept: for some days.
 pub const MAX_RESTARTS: usize = 16;
 
@@ -180,10 +183,8 @@ impl Comparison {
     pub(super) fn by_start(&self, sums: &Sums) -> Vec<(f64, Sums)> {
         let mut starts =
             vec![(WEIGHT_OF_WHOLE, sums.clone()), (WEIGHT_OF_SHARE, sums.since(&self.share_began))];
-        let others = 1.0 - WEIGHT_OF_WHOLE - WEIGHT_OF_SHARE;
-        let weight = others / self.restarts.len().max(1) as f64;
         let restarts = self.restarts.iter();
-        starts.extend(restarts.map(|restart| (weight, sums.since(&restart.closed))));
+        starts.extend(restarts.map(|it| (WEIGHT_OF_RESTART, sums.since(&it.closed))));
         starts
     }
 

@@ -19,6 +19,8 @@ const SIZES_OF_EFFECTS: [(f64, f64); 3] = [(0.35, 0.05), (0.4, 0.2), (0.15, 0.8)
 const WEIGHT_OF_PLAIN_EFFECTS: f64 = 0.1;
 /// Intervals are narrowest for effects of this size, as a part of the baseline's value.
 const SIZE_OF_INTERVALS: f64 = 0.1;
+/// The weight of the test that counts users, for faults: it is exact, and the sooner of the two where a fault is rare.
+const WEIGHT_OF_USERS: f64 = 0.7;
 /// How much more often than allowed a fault may happen where it is proven not to happen too often: without it nothing
 /// could be proven of what never happens.
 const NEGLIGIBLE_RATE: f64 = 0.001;
@@ -98,7 +100,10 @@ fn evidence_against(gate: &Gate, comparison: &Comparison, sums: &Sums) -> Option
     let of_users = (!comparison.first_times.seen.is_empty())
         .then(|| join(&first_times.map(|it| it.test.log_evidence_above())));
     match (of_means, of_users) {
-        (Some(means), Some(users)) => Some(join(&[means, users])),
+        (Some(means), Some(users)) => {
+            let weighted = [(1.0 - WEIGHT_OF_USERS, means), (WEIGHT_OF_USERS, users)];
+            Some(join_weighted(weighted.into_iter()))
+        }
         (Some(one), None) | (None, Some(one)) => Some(one),
         (None, None) => None,
     }

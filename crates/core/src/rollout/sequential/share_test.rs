@@ -1,9 +1,11 @@
 //! A test of how often something happens to users of the candidate and of the baseline.
 
-use super::log_evidence::join;
+use super::log_evidence::join_weighted;
 
 /// The alternatives to "at most as often": how many times more often it may happen to the candidate.
 pub(super) const RATIOS_ABOVE: [f64; 9] = [1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1_000.0];
+/// The weights of the alternatives: the larger a ratio is, the sooner it is found with little weight.
+const WEIGHTS: [f64; 9] = [0.15, 0.2, 0.2, 0.15, 0.1, 0.08, 0.05, 0.04, 0.03];
 
 /// Tests whether something happens to the candidate more often than allowed, given that each time it happens the
 /// chance that it happens to the candidate is known. It keeps one log-likelihood ratio for each alternative.
@@ -29,6 +31,6 @@ impl ShareTest {
 
     /// Natural logarithm of the evidence that it happens more often than allowed.
     pub fn log_evidence_above(&self) -> f64 {
-        join(&self.above)
+        join_weighted(WEIGHTS.into_iter().zip(self.above.iter().copied()))
     }
 }

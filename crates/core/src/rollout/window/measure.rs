@@ -73,7 +73,15 @@ impl Measure {
     pub const REWARDS: [Self; 3] = [Self::Clicks, Self::PlaySeconds, Self::Purchases];
 
     /// The measures of faults: 1 for a request that has it, 0 for one that does not.
-    pub const FAULTS: [Self; 4] = [Self::Failed, Self::Empty, Self::Partial, Self::Fallback];
+    pub const FAULTS: [Self; 7] = [
+        Self::Failed,
+        Self::Empty,
+        Self::Partial,
+        Self::Fallback,
+        Self::SlowP50,
+        Self::SlowP95,
+        Self::SlowP99,
+    ];
 
     /// For a reward: what the same users did before the trial.
     pub fn before(self) -> Option<Self> {
