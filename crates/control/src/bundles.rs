@@ -1,7 +1,8 @@
 //! What publishing requires of a bundle: a manifest that can be trusted, and a model that is good enough.
 
 use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest, remove_bundle};
-use marquee_core::plan::{PublishedVersion, Quality};
+use marquee_core::id::ModelVersion;
+use marquee_core::plan::{Plan, PublishedVersion, Quality};
 use std::path::PathBuf;
 
 /// Bytes of a bundle's URI.
@@ -66,6 +67,21 @@ pub enum PublishError {
         /// What is asked for.
         bar: f64,
     },
+    /// It knows much less than the version that is live.
+    #[error(
+        "the bundle has {has} {what} where the live {live} has {live_has}: it would forget more than a fifth of \
+         them; look what is missing in its input, or publish with force"
+    )]
+    Coverage {
+        /// What there is less of: items or users.
+        what: &'static str,
+        /// How many the bundle has.
+        has: u64,
+        /// The live version.
+        live: ModelVersion,
+        /// How many that one has.
+        live_has: u64,
+    },
     /// It is not better than popular items.
     #[error(
         "the model did not beat popularity on its hold-out: {metric} {model:.4} against {popularity:.4}; train \
@@ -95,6 +111,31 @@ pub fn check_quality(quality: &Quality) -> Result<(), PublishError> {
                 return Ok(());
             }
             return Err(PublishError::NotBetterThanPopularity { metric, model, popularity });
+        }
+    }
+    Ok(())
+}
+
+/// The part of a live version's items and of its users that a new version must have.
+const MIN_COVERAGE: f64 = 0.8;
+
+/// Refuses a version that knows much fewer items or users than the newest live version of its model: half of a
+/// catalogue is easily lost on the way to training, and its answers look well all the same.
+pub fn check_coverage(
+    plan: &Plan,
+    model: &str,
+    version: &PublishedVersion,
+) -> Result<(), PublishError> {
+    let is_of_model = |live: &ModelVersion| live.model == model;
+    let Some(live) = plan.live_versions().into_iter().filter(is_of_model).max() else {
+        return Ok(());
+    };
+    let Some(known) = plan.versions.get(&live) else { return Ok(()) };
+    for (what, has, live_has) in
+        [("items", version.items, known.items), ("users", version.users, known.users)]
+    {
+        if (has as f64) < MIN_COVERAGE * live_has as f64 {
+            return Err(PublishError::Coverage { what, has, live, live_has });
         }
     }
     Ok(())
@@ -195,6 +236,7 @@ impl ManifestSource for Directories {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::plan::Surface;
 
     #[test]
     fn only_absolute_paths_are_bundles() {
@@ -211,6 +253,35 @@ mod tests {
         ] {
             let refused = path(uri).expect_err("refused");
             assert!(refused.contains(says) && refused.starts_with("bundle_uri"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_version_must_know_what_the_live_one_knows() {
+        let version = |users, items| PublishedVersion {
+            bundle_uri: "file:///bundle".into(),
+            manifest_digest: String::new(),
+            recipe: marquee_core::model::recipe::Recipe::Popularity,
+            shards: 1,
+            users,
+            items,
+            bytes: 1,
+            quality: Quality::default(),
+            published_at_ms: 0,
+            placements: Vec::new(),
+        };
+        let mut plan = Plan::default();
+        assert!(check_coverage(&plan, "films", &version(1, 1)).is_ok(), "nothing is live");
+        let live = ModelVersion { model: "films".into(), version: 3 };
+        plan.versions.insert(live, version(100, 1_000));
+        let surface = Surface { ensemble: Some("films@3".into()), ..Surface::default() };
+        plan.surfaces.insert("home".into(), surface);
+        assert!(check_coverage(&plan, "films", &version(80, 800)).is_ok());
+        assert!(check_coverage(&plan, "songs", &version(1, 1)).is_ok(), "another model");
+        for (users, items, what) in [(79, 1_000, "79 users"), (100, 500, "500 items")] {
+            let refused = check_coverage(&plan, "films", &version(users, items));
+            let refused = refused.expect_err("refused").to_string();
+            assert!(refused.contains(what) && refused.contains("films@3"), "{refused}");
         }
     }
 

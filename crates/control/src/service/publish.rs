@@ -2,7 +2,7 @@
 
 use super::api::{ControlApi, unexpected};
 use super::status::IntoStatus as _;
-use crate::bundles::{DescribedBundle, check_index, check_quality};
+use crate::bundles::{DescribedBundle, check_coverage, check_index, check_quality};
 use marquee_core::command::{Action, Reply};
 use marquee_core::id::ModelVersion;
 use marquee_proto::control::v1 as pb;
@@ -22,6 +22,8 @@ impl ControlApi {
         let DescribedBundle { model, version, index_recall_at_100 } =
             read.map_err(|error| error.into_status())?;
         if !force {
+            let plan = self.fresh_plan().await?;
+            check_coverage(&plan, &model, &version).map_err(|error| error.into_status())?;
             check_quality(&version.quality)
                 .and_then(|()| check_index(index_recall_at_100, self.parts().min_index_recall))
                 .map_err(|error| error.into_status())?;

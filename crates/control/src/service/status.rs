@@ -58,6 +58,7 @@ impl IntoStatus for PublishError {
             Self::Bundle { error: BundleError::Io(_), .. } => Status::unavailable(self.to_string()),
             Self::Bundle { .. }
             | Self::IndexRecall { .. }
+            | Self::Coverage { .. }
             | Self::NotBetterThanPopularity { .. } => Status::failed_precondition(self.to_string()),
         }
     }

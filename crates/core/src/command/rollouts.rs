@@ -135,6 +135,8 @@ pub(super) fn apply_judgement(
         let Judgement { gates, split, decision } = judgement;
         of_rollout.gates.clone_from(gates);
         of_rollout.split = split.clone();
+        let requests = of_rollout.stage.requests.iter().sum();
+        rollout.adapt_mirroring(of_rollout.total.mirror.overlap.total(), requests, now_ms);
         rollout.apply_decision(decision, now_ms);
     }
     Ok(Reply::Rollout(Box::new(rollout.clone())))

@@ -28,6 +28,7 @@
 //! [`crate::rollout::judge`]).
 
 use super::listed::ListedUsers;
+use super::mirroring::{MAX_ADAPTED_BASIS_POINTS, MirrorProgress, mirror_multiple};
 use super::terms::{Pace, RolloutStep, Safety, Terms};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use std::fmt;
@@ -290,6 +291,8 @@ pub struct Rollout {
     /// How long the step or stage was held before `step_started_at_ms`, in ms. In the watch, the time of the holdout
     /// is counted too.
     pub held_ms: u64,
+    /// How many times the share of its terms is mirrored, because there is little traffic; 1 where it is enough.
+    pub mirror_multiple: u32,
     /// When the rollout was started, in ms since the Unix epoch.
     pub started_at_ms: u64,
     /// When it was over, in ms since the Unix epoch; 0 while it runs.
@@ -323,6 +326,7 @@ impl Rollout {
             step: None,
             step_started_at_ms: now_ms,
             held_ms: 0,
+            mirror_multiple: 1,
             started_at_ms: now_ms,
             finished_at_ms: 0,
             history: Vec::new(),
@@ -359,7 +363,9 @@ impl Rollout {
     pub fn mirror_basis_points(&self) -> u32 {
         match self.resumes_to {
             RolloutState::Shadow | RolloutState::Canary | RolloutState::Holdout => {
-                self.terms.shadow.mirror_basis_points
+                let asked = self.terms.shadow.mirror_basis_points;
+                let adapted = asked.saturating_mul(self.mirror_multiple);
+                adapted.min(MAX_ADAPTED_BASIS_POINTS).max(asked)
             }
             RolloutState::Preparing
             | RolloutState::Paused
@@ -597,6 +603,14 @@ impl Rollout {
                 true
             }
         }
+    }
+
+    /// Mirrors as many requests as it takes to have enough pairs of answers in time. `pairs`: since the beginning;
+    /// `requests`: in the present stage.
+    pub fn adapt_mirroring(&mut self, pairs: u64, requests: u64, now_ms: u64) {
+        let (held_ms, hold_ms) = (self.held_ms_at(now_ms), self.hold_ms());
+        let progress = MirrorProgress { pairs, requests, held_ms, hold_ms };
+        self.mirror_multiple = mirror_multiple(self.terms.shadow.mirror_basis_points, progress);
     }
 
     /// How long the present step or stage lasts, in ms; of PREPARING, how long it may take.

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod judge;
 mod listed;
 mod machine;
+mod mirroring;
 pub mod sequential;
 pub mod sketch;
 mod terms;
@@ -23,6 +24,7 @@ pub use machine::{
     Clearance, Decision, MAX_HISTORY, Rollout, RolloutEvent, RolloutMove, RolloutMoveError,
     RolloutState,
 };
+pub use mirroring::{MAX_ADAPTED_BASIS_POINTS, MirrorProgress, PAIRS_WANTED, mirror_multiple};
 pub use terms::{
     DEFAULT_AUTOMATIC_SAMPLES, DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW,
     Holdout, MAX_HOLDOUT_BASIS_POINTS, Pace, RolloutStep, Safety, Shadow, StepsError, Terms,
