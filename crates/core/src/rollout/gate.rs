@@ -327,7 +327,7 @@ pub fn default_gates() -> Vec<Gate> {
         (Metric::LatencyMean, Bound::MaxRatio(1.5)),
         (Metric::LatencyP95, Bound::MaxRatio(1.5)),
         (Metric::ListSimilarity, Bound::MaxRatio(3.0)),
-        (Metric::Personalisation, Bound::MinRatio(0.03)),
+        (Metric::Personalisation, Bound::MinRatio(0.05)),
         (Metric::Overlap, Bound::Min(0.02)),
         (Metric::ClicksPerAnswer, Bound::MinRatio(0.98)),
         (Metric::PlaySecondsPerAnswer, Bound::MinRatio(0.98)),
