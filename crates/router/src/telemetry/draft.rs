@@ -2,8 +2,8 @@
 
 use super::buffer::{Pair, Tally};
 use super::cohorts::{CohortArm, Cohorts, due_second};
-use super::observation::{AnswerOutcome, ArmAnswer, List, Observation, SubjectHash};
-use super::overlap::share_in;
+use super::observation::{AnswerOutcome, ArmAnswer, List, Observation, SubjectHash, list_of};
+use super::overlap::{overlap, share_in};
 use super::past::Past;
 use super::request_share::Block;
 use super::rewards::REWARDS;
@@ -122,6 +122,7 @@ impl Draft {
     /// Counts a mirrored request.
     pub(crate) fn add_pair(&mut self, pair: &Pair, previous: &mut PreviousLists) {
         let Pair { subject, answers, in_common } = pair;
+        let personal = self.personalisation(pair, previous);
         for (arm, answer) in answers.iter().enumerate() {
             self.add_arm_answer(MeasuredArm::Mirrored(arm), *subject, answer, previous);
         }
@@ -129,6 +130,21 @@ impl Draft {
             self.window.mirror.overlap.add(subject.group(), *overlap);
             self.window.mirror.rank_biased_overlap.add(subject.group(), *rank_biased);
         }
+        for (arm, value) in self.window.mirror.arms.iter_mut().zip(personal.into_iter().flatten()) {
+            arm.measure(Measure::Personalisation, subject.group(), value);
+        }
+    }
+
+    /// How personal the lists of both sides are: what each has in common with the baseline's list for this user, less what
+    /// it has in common with that for the user before. None where a list is missing.
+    fn personalisation(&self, pair: &Pair, previous: &PreviousLists) -> Option<[f64; 2]> {
+        let baseline = (self.key.scope.clone(), MeasuredArm::Mirrored(0));
+        let of_another = previous.get(&baseline)?.of_another(pair.subject.hash)?;
+        let [baseline, candidate] = &pair.answers;
+        let (baseline, candidate) = (list_of(baseline)?, list_of(candidate)?);
+        Some([baseline, candidate].map(|list| {
+            overlap(list.items(), baseline.items()) - overlap(list.items(), of_another.items())
+        }))
     }
 
     /// Adds the rewards of a cohort whose time is over.
@@ -177,7 +193,7 @@ impl Draft {
         let group = subject.group();
         let ArmAnswer { latency_micros, outcome } = answer;
         if let Some(micros) = *latency_micros {
-            self.add_latency(arm, group, micros);
+            self.add_latency(arm, subject, micros);
         }
         let stats = self.stats(arm);
         let (is_empty, is_partial, is_fallback, list) = match outcome {
@@ -221,7 +237,8 @@ impl Draft {
         }
     }
 
-    fn add_latency(&mut self, arm: MeasuredArm, group: usize, micros: u64) {
+    fn add_latency(&mut self, arm: MeasuredArm, subject: SubjectHash, micros: u64) {
+        let group = subject.group();
         let compared = (micros + LATENCY_SLACK_MICROS) as f64;
         self.stats(arm).measure(Measure::LogLatency, group, compared.ln());
         if let Some(trial) = &self.trial {
@@ -235,6 +252,9 @@ impl Draft {
             };
             for (measure, is_slow) in slow.compare(number, micros) {
                 stats.measure(measure, group, f64::from(u8::from(is_slow)));
+                if is_slow {
+                    stats.note_fault(measure, subject.hash);
+                }
             }
         }
         let latencies = self.latencies.entry(arm).or_insert_with(|| {

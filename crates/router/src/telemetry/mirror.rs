@@ -9,7 +9,7 @@
 
 use super::buffer::{Pair, RouterTelemetry};
 use super::clock::unix_ms;
-use super::observation::{AnswerOutcome, ArmAnswer, List, SubjectHash};
+use super::observation::{AnswerOutcome, ArmAnswer, SubjectHash, list_of};
 use super::outcome::{first_items, outcome_of};
 use super::overlap::{overlap, rank_biased_overlap};
 use crate::admission::limit::Admission;
@@ -145,11 +145,4 @@ fn in_common(one: &ArmAnswer, other: &ArmAnswer) -> Option<(f64, f64)> {
     let (first, second) = (list_of(one)?, list_of(other)?);
     let (first, second) = (first.items(), second.items());
     Some((overlap(first, second), rank_biased_overlap(first, second)))
-}
-
-fn list_of(answer: &ArmAnswer) -> Option<&List> {
-    match &answer.outcome {
-        AnswerOutcome::Answered { list, .. } => list.as_ref(),
-        AnswerOutcome::Failed(_) => None,
-    }
 }

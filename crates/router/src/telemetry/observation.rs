@@ -65,6 +65,14 @@ pub(crate) enum AnswerOutcome {
     },
 }
 
+/// The list of an answer that has one.
+pub(crate) fn list_of(answer: &ArmAnswer) -> Option<&List> {
+    match &answer.outcome {
+        AnswerOutcome::Answered { list, .. } => list.as_ref(),
+        AnswerOutcome::Failed(_) => None,
+    }
+}
+
 /// The first items of a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct List {

@@ -141,7 +141,8 @@ fn terms() -> Terms {
         false_alarm: Some(0.25),
         ..Gate::new(Metric::LatencyP99, Bound::Max(20.0))
     };
-    gates[8].maturity_seconds = Some(90);
+    let clicks = gates.iter_mut().find(|gate| gate.metric == Metric::ClicksPerAnswer);
+    clicks.expect("a default gate").maturity_seconds = Some(90);
     let shadow = Shadow { mirror_basis_points: 500, hold_seconds: 5, min_samples: 9 };
     let safety = Safety {
         prepare_seconds: 60,
@@ -317,7 +318,8 @@ fn commands() -> Vec<Command> {
         automatic(Some(Automatic {
             model: "films".into(),
             steps: steps.clone(),
-            terms: terms(),
+            // An automatic rollout lists no users.
+            terms: Terms { listed: ListedUsers::default(), ..terms() },
             pending: None,
         })),
         published(3, Recipe::Popularity),

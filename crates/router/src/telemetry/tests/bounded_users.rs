@@ -102,7 +102,7 @@ fn a_user_whose_requests_always_fail_is_one_user() {
     let windows = closed(&batch);
     let arm = &windows[0].1.arms[1];
     let users = |fault: Measure| arm.users_with.get(&fault).map_or(0, |cells| cells.len());
-    assert_eq!(Measure::FAULTS.map(users), [2, 1, 1, 1]);
+    assert_eq!(Measure::FAULTS.map(users), [2, 1, 1, 1, 0, 0, 0]);
     assert_eq!(arm.failed(), u64::from(ALWAYS_COUNTED) + 1);
     assert!(windows[0].1.arms[0].users_with.is_empty());
 }

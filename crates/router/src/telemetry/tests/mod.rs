@@ -213,6 +213,29 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
 }
 
 #[test]
+fn lists_of_another_user_are_not_personal() {
+    let lists = [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"]];
+    let windows = |shift: usize| {
+        let mut batch = Batch::default();
+        let side = |items: [&str; 2]| ArmAnswer { latency_micros: None, outcome: list("", &items) };
+        for (n, items) in lists.into_iter().enumerate() {
+            let subject = SubjectHash::user(&format!("user-{n}"));
+            let answers = [side(items), side(lists[(n + shift) % lists.len()])];
+            batch.pair(&trial(100, 0), Pair { subject, answers, in_common: None }, None);
+        }
+        let windows = closed(&batch);
+        windows[0].1.mirror.arms.clone().map(|arm| {
+            let personal = &arm.measures[&Measure::Personalisation];
+            (personal.total(), personal.sum.iter().sum::<f64>())
+        })
+    };
+    // The first has no user before.
+    assert_eq!(windows(0), [(3, 3.0), (3, 3.0)], "the candidate gives each user the same list");
+    assert_eq!(windows(2), [(3, 3.0), (3, 0.0)], "it gives them those of others");
+    assert_eq!(windows(3), [(3, 3.0), (3, -3.0)], "it gives them those of the user before");
+}
+
+#[test]
 fn what_has_no_room_is_counted() {
     let mut batch = Batch::default();
     for n in 0..MAX_OBSERVATIONS + 7 {

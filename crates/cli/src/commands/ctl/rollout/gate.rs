@@ -123,7 +123,7 @@ mod tests {
             ("error_rate<=1,hold", "option \"hold\""),
             ("clicks_per_answer>=1x,mature=soon", "\"soon\""),
             ("clicks_per_answer>=1x,mature=0s", "maturity_seconds"),
-            ("clicks_per_answer>=1x,mature=90d", "maturity_seconds"),
+            ("clicks_per_answer>=1x,mature=2h", "maturity_seconds"),
             ("error_rate<=1,mature=5m", "no reward"),
         ] {
             let said = parse(text).expect_err(text);
