@@ -9,3 +9,4 @@ mod grpcurl;
 mod lifecycle;
 mod standalone;
 mod support;
+mod undo;

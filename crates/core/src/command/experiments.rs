@@ -2,6 +2,7 @@
 
 use super::error::CommandError;
 use super::reply::Reply;
+use super::rollouts::running_on;
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_EXPERIMENTS};
 use crate::id::check_name;
 use crate::plan::{Plan, Surface};
@@ -28,8 +29,7 @@ pub(super) fn start(
     }
     match plan.surfaces.get(surface) {
         Some(Surface { rollout_id: Some(running), .. }) => {
-            let (surface, rollout_id) = (surface.into(), running.clone());
-            return Err(CommandError::RolloutRunning { surface, rollout_id });
+            return Err(running_on(plan, surface, running));
         }
         Some(Surface { ensemble: Some(_), .. }) => {}
         _ => return Err(CommandError::NoLiveModel { surface: surface.into() }),

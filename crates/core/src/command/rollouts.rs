@@ -41,14 +41,8 @@ pub(super) fn start(
     }
     let surface = plan.surfaces.entry(surface_name.into()).or_default();
     if let Some(running) = &surface.rollout_id {
-        let (surface, rollout_id) = (surface_name.into(), running.clone());
-        let may_be_undone =
-            plan.rollouts.iter().any(|rollout| rollout.id == rollout_id && rollout.may_be_undone());
-        return Err(if may_be_undone {
-            CommandError::RolloutWatched { surface, rollout_id }
-        } else {
-            CommandError::RolloutRunning { surface, rollout_id }
-        });
+        let running = running.clone();
+        return Err(running_on(plan, surface_name, &running));
     }
     match &surface.ensemble {
         Some(live) if live == candidate => {
@@ -74,6 +68,16 @@ pub(super) fn start(
     );
     plan.rollouts.push(rollout.clone());
     Ok(Reply::Rollout(Box::new(rollout)))
+}
+
+/// Why nothing else starts on a surface with this rollout.
+pub(super) fn running_on(plan: &Plan, surface_name: &str, rollout_id: &str) -> CommandError {
+    let (surface, id) = (surface_name.into(), rollout_id.to_owned());
+    if plan.rollout(rollout_id).is_some_and(Rollout::may_be_undone) {
+        CommandError::RolloutWatched { surface, rollout_id: id }
+    } else {
+        CommandError::RolloutRunning { surface, rollout_id: id }
+    }
 }
 
 /// Does what an operator asks. Resuming accepts what paused the rollout.

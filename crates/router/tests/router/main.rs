@@ -12,6 +12,7 @@ mod sockets;
 mod stages;
 mod support;
 mod trials;
+mod variants;
 
 use marquee_proto::v1;
 
