@@ -8,10 +8,11 @@
 //! | `publish MODEL shards=S digest=D` | a bundle becomes the model's next version |
 //! | `ensemble NAME MEMBER …` | a parallel of these is put |
 //! | `start SURFACE CANDIDATE steps="100:60,…"` | a rollout begins; steps are weight:hold, `:N` for samples, `!` for approval |
-//! | … `gates=default`, `shadow=MIRROR:HOLD`, `pace=evidence` | its terms; none if left out |
+//! | … `gates=default`, `shadow=MIRROR:HOLD`, `interleave=SHARE:HOLD:N`, `pace=evidence` | its terms; none if left out |
 //! | … `prepare=S`, `watch=S`, `holdout=SHARE:HOLD`, `no_traffic=yes` | what keeps it safe besides |
 //! | … `always=A,B`, `never=C` | users who always or never get the candidate |
 //! | `window ID weight=W baseline=N/E candidate=N/E` | the leader judges a window of N requests, E of them errors |
+//! | … `interleaved=N/C/P` | N interleaved answers with C credited clicks, P % of them the candidate's |
 //! | `evidence ID` | prints what is known of its gates |
 //! | `load NODE… [state=S reason=R]` | nodes report all that they should hold, as AVAILABLE |
 //! | `unreported NODE`, `remove NODE` | a node ceases to report, or is taken out |
@@ -40,13 +41,14 @@ use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
     Route,
 };
+use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
-use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
+use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates, default_preference_gate};
 use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::{ArmStats, GROUPS, Latencies, Measure, Window, hash_user};
 use marquee_core::rollout::{
-    DEFAULT_PREPARE_SECONDS, Holdout, ListedUsers, Pace, Rollout, RolloutMove, RolloutStep, Shadow,
-    Terms,
+    DEFAULT_PREPARE_SECONDS, Holdout, InterleaveStage, ListedUsers, Pace, Rollout, RolloutMove,
+    RolloutStep, Shadow, Terms,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -158,6 +160,7 @@ impl Cluster {
             ["baseline", "candidate"].map(|key| args.take_key(key).unwrap_or("0/0").to_owned());
         let weight_basis_points = args.take_key("weight").ok_or("weight=W is missing")?.parse()?;
         let number = args.take_key("number").map(str::parse).transpose()?;
+        let interleaved = args.take_key("interleaved").map(str::to_owned);
         let rollout_id = word(args)?.to_owned();
         let mut window = Window::new(2);
         // Without a share of its own, the candidate answers mirrored requests.
@@ -178,6 +181,18 @@ impl Cluster {
                 arm.errors.insert(14, errors);
             }
             arm.latencies = Latencies([(1_000, requests)].into());
+        }
+        if let Some(text) = interleaved {
+            let numbers: Vec<u64> = text.split('/').map(str::parse).collect::<Result<_, _>>()?;
+            let [answers, clicks, percent] = numbers[..] else { return Err("write N/C/P".into()) };
+            window.interleaved.answers = answers;
+            for n in 0..clicks {
+                let is_candidates = 37 * n % 100 < percent;
+                window
+                    .interleaved
+                    .clicks
+                    .add(n as usize % GROUPS, f64::from(u8::from(is_candidates)));
+            }
         }
         let rollout = self.state.plan.rollout(&rollout_id).ok_or("no such rollout")?;
         let evidence = self.state.evidence.get(&rollout_id).cloned().unwrap_or_default();
@@ -294,6 +309,7 @@ impl Cluster {
             Some(variant) => plan.route_forced(surface, user_id, variant)?,
         };
         let counts = match (route.is_forced, &route.trial) {
+            _ if route.interleaving.is_some() => ", interleaved",
             (true, _) => ", forced",
             (false, None) if route.rollout_id.is_some() => ", not compared",
             (false, _) => "",
@@ -445,6 +461,19 @@ fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
             hold_seconds: hold.parse()?,
             min_samples: 0,
         };
+    }
+    if let Some(text) = args.take_key("interleave") {
+        let mut parts = text.split(':');
+        let mut next = || parts.next().ok_or("write SHARE:HOLD or SHARE:HOLD:N");
+        terms.interleave = Some(InterleaveStage {
+            share_basis_points: next()?.parse()?,
+            hold_seconds: next()?.parse()?,
+            min_samples: next().unwrap_or("0").parse()?,
+            how: Interleaving::TeamDraft,
+        });
+        if !terms.gates.is_empty() {
+            terms.gates.push(default_preference_gate());
+        }
     }
     if args.take_key("pace") == Some("evidence") {
         terms.pace = Pace::Evidence;

@@ -3,10 +3,12 @@
 
 use super::Cluster;
 use marquee_core::command::Action;
-use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates};
-use marquee_core::rollout::window::{Measure, Window, group_of_hash, hash_user};
+use marquee_core::ranking::interleave::Interleaving;
+use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates, default_preference_gate};
+use marquee_core::rollout::window::{GROUPS, Measure, Window, group_of_hash, hash_user};
 use marquee_core::rollout::{
-    Holdout, Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Safety, Shadow, Terms,
+    Holdout, InterleaveStage, Pace, Rollout, RolloutMove, RolloutState, RolloutStep, Safety,
+    Shadow, Terms,
 };
 
 /// Between two looks of a leader.
@@ -33,6 +35,8 @@ struct Story {
     terms: Terms,
     /// How many of a hundred requests to the candidate fail, by time.
     errors: fn(u64) -> u64,
+    /// How many of a hundred credited clicks on interleaved answers are the candidate's.
+    clicks_percent: u64,
     /// Whether the candidate is loaded at all.
     loads: bool,
     /// What an operator asks for whenever the rollout is in this state.
@@ -61,6 +65,7 @@ fn stories() -> Vec<Story> {
         steps: steps.to_vec(),
         terms: terms.clone(),
         errors,
+        clicks_percent: 50,
         loads: true,
         asks,
         ends,
@@ -121,12 +126,43 @@ fn stories() -> Vec<Story> {
     ];
     let never_loaded = story("one never loaded", &plain, &both, |_| 0, None, RolloutState::Aborted);
     stories.push(Story { loads: false, ..never_loaded });
+    let interleave = InterleaveStage {
+        share_basis_points: 500,
+        hold_seconds: 10,
+        min_samples: 100,
+        how: Interleaving::TeamDraft,
+    };
+    let mut interleaved = Terms { interleave: Some(interleave), ..terms.clone() };
+    interleaved.gates.push(default_preference_gate());
+    let unshadowed = Terms { shadow: Terms::unguarded().shadow, ..interleaved.clone() };
+    let worse = story("one that is liked less", &plain, &interleaved, |_| 0, None, rolled_back);
+    stories.extend([
+        story("one that is interleaved", &plain, &interleaved, |_| 0, None, promoted),
+        story("one interleaved first", &approved, &unshadowed, |_| 0, resumes, promoted),
+        Story { clicks_percent: 20, ..worse },
+        story(
+            "one rolled back while it is interleaved",
+            &plain,
+            &interleaved,
+            |_| 0,
+            Some((RolloutState::Interleave, RolloutMove::RollBack)),
+            rolled_back,
+        ),
+    ]);
     stories
 }
 
 /// A hundred requests, each of another user, of which two in a hundred fail with the baseline.
-fn window(rollout: &Rollout, errors_percent: u64, now_ms: u64) -> Window {
+fn window(rollout: &Rollout, story: &Story, now_ms: u64) -> Window {
     let mut window = Window::new(2);
+    let errors_percent = (story.errors)(now_ms);
+    if rollout.resumes_to == RolloutState::Interleave {
+        window.interleaved.answers = 100;
+        for group in 0..GROUPS {
+            let is_candidates = (37 * group as u64 + now_ms / 100) % 100 < story.clicks_percent;
+            window.interleaved.clicks.add(group, f64::from(u8::from(is_candidates)));
+        }
+    }
     let in_shadow = rollout.resumes_to == RolloutState::Shadow;
     let of_candidate = if in_shadow { 50 } else { u64::from(rollout.weight_basis_points()) / 100 };
     let arms = if in_shadow { window.mirror.arms.as_mut_slice() } else { &mut window.arms };
@@ -179,10 +215,7 @@ fn play(story: &Story, death: Option<(usize, Death)>) -> (Vec<(RolloutState, Opt
             let is_measured = !matches!(rollout.resumes_to, RolloutState::Preparing);
             let action = if !judged && is_measured && !story.terms.gates.is_empty() {
                 judged = true;
-                cluster.judgement(
-                    &id,
-                    window(&rollout, (story.errors)(cluster.now_ms), cluster.now_ms),
-                )
+                cluster.judgement(&id, window(&rollout, story, cluster.now_ms))
             } else if let Some(due) = cluster.state.due(cluster.now_ms).pop() {
                 due
             } else if let Some((state, requested)) = story.asks

@@ -8,6 +8,7 @@
 //! `leaders` kills the leader at every command of several rollouts, and `moves` tries every move in every
 //! state.
 
+mod interleaving;
 mod leaders;
 mod moves;
 mod traffic;

@@ -3,8 +3,10 @@
 
 use super::Cluster;
 use marquee_core::command::{Action, Refusal, RefusalKind, Reply};
+use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::{
-    Holdout, Rollout, RolloutMove, RolloutState, RolloutStep, Safety, Shadow, Terms,
+    Holdout, InterleaveStage, Rollout, RolloutMove, RolloutState, RolloutStep, Safety, Shadow,
+    Terms,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +23,13 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
     let shadow = Shadow { mirror_basis_points: 100, hold_seconds: 60, min_samples: 0 };
     let holdout = Some(Holdout { share_basis_points: 500, hold_seconds: 60 });
     let safety = Safety { watch_seconds: 120, holdout, ..Safety::default() };
-    let terms = Terms { shadow, safety, ..Terms::unguarded() };
+    let interleave = InterleaveStage {
+        share_basis_points: 500,
+        hold_seconds: 60,
+        min_samples: 0,
+        how: Interleaving::TeamDraft,
+    };
+    let terms = Terms { shadow, interleave: Some(interleave), safety, ..Terms::unguarded() };
     cluster.start("films@2", vec![RolloutStep::new(100, 60)], terms);
     let id = cluster.state.plan.rollouts.last().expect("there").id.clone();
     let operator_asks = |requested| {
@@ -34,7 +42,14 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
     match state {
         RolloutState::Preparing => {}
         RolloutState::Shadow => cluster.tick(),
+        RolloutState::Interleave => {
+            cluster.tick();
+            cluster.now_ms += 60_000;
+            cluster.tick();
+        }
         RolloutState::Canary | RolloutState::Paused | RolloutState::RolledBack => {
+            cluster.tick();
+            cluster.now_ms += 60_000;
             cluster.tick();
             cluster.now_ms += 60_000;
             cluster.tick();
@@ -54,6 +69,7 @@ fn in_state(state: RolloutState, loaded: bool) -> (Cluster, String) {
         }
         RolloutState::Preparing
         | RolloutState::Shadow
+        | RolloutState::Interleave
         | RolloutState::Canary
         | RolloutState::Holdout
         | RolloutState::Aborted => {}
@@ -123,9 +139,13 @@ fn every_move_in_every_state_works_or_says_why_not() {
 
 #[test]
 fn nothing_is_promoted_that_is_not_loaded() {
-    for state in
-        [RolloutState::Preparing, RolloutState::Shadow, RolloutState::Canary, RolloutState::Paused]
-    {
+    for state in [
+        RolloutState::Preparing,
+        RolloutState::Shadow,
+        RolloutState::Interleave,
+        RolloutState::Canary,
+        RolloutState::Paused,
+    ] {
         let said = outcome(state, RolloutMove::Promote, false);
         assert!(said.contains("cannot be promoted"), "{state}: {said}");
         let said = outcome(state, RolloutMove::RollBack, false);

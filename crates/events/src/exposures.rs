@@ -32,6 +32,7 @@ const LAYOUT: u8 = 1;
 const NO_VARIANT: u8 = 0;
 const BASELINE: u8 = 1;
 const CANDIDATE: u8 = 2;
+const INTERLEAVED: u8 = 3;
 /// How long a record waits for others: a thread that wakes for each would cost more than the record.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Bytes that wait for the disk at most.
@@ -81,6 +82,7 @@ impl Exposure<String> {
             NO_VARIANT => Variant::None,
             BASELINE => Variant::Baseline,
             CANDIDATE => Variant::Candidate,
+            INTERLEAVED => Variant::Interleaved,
             _ => return None,
         };
         let fallback_reason = fields.byte()?;
@@ -129,6 +131,7 @@ impl<S: AsRef<str>> Exposure<S> {
             Variant::None => NO_VARIANT,
             Variant::Baseline => BASELINE,
             Variant::Candidate => CANDIDATE,
+            Variant::Interleaved => INTERLEAVED,
         };
         out.extend_from_slice(&[LAYOUT, variant_byte, *fallback_reason]);
         for number in [time_ms, user_hash, plan_epoch] {

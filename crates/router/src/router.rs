@@ -185,7 +185,7 @@ impl EventSink for Rewarding {
                 EventType::Purchase => Reward::Purchase,
                 EventType::Unknown | EventType::Impression | EventType::Rating => continue,
             };
-            self.0.event(&event.recommendation_id, &event.user_id, reward);
+            self.0.event(&event.recommendation_id, &event.user_id, &event.item_id, reward);
         }
     }
 }

@@ -107,6 +107,7 @@ impl CallerLog {
                 Variant::Candidate => {
                     candidates.insert(user);
                 }
+                Variant::Interleaved => {}
                 Variant::Baseline => assert!(!candidates.contains(user), "user-{user} moved back"),
                 Variant::Unspecified => panic!("a rollout without a variant: {served_by:?}"),
             }

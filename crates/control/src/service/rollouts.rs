@@ -70,10 +70,11 @@ impl ControlApi {
             safety,
             always_candidate_user_ids,
             never_candidate_user_ids,
+            interleave,
         } = request;
         let surface = if surface.is_empty() { DEFAULT_SURFACE.to_owned() } else { surface };
         let steps = steps.into_iter().map(step_from_pb).collect();
-        let terms = wanted_terms(gates, without_gates, shadow, pace, safety);
+        let terms = wanted_terms(gates, without_gates, shadow, interleave, pace, safety);
         let mut terms = terms.map_err(|error| error.into_status())?;
         terms.listed = ListedUsers::of_ids(&always_candidate_user_ids, &never_candidate_user_ids)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;

@@ -32,7 +32,10 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
 /// Why a rollout waits, in words; empty when it does not.
 pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> String {
     let of_plan = plan.waiting_for(rollout);
-    let is_measured = matches!(rollout.state, RolloutState::Shadow | RolloutState::Canary);
+    let is_measured = matches!(
+        rollout.state,
+        RolloutState::Shadow | RolloutState::Interleave | RolloutState::Canary
+    );
     match clearance(rollout, evidence.get(&rollout.id)) {
         Clearance::Wait(why) if of_plan.is_empty() && is_measured => why,
         _ => of_plan,

@@ -82,9 +82,10 @@ impl Plan {
     /// Why a rollout waits, in words; empty when it does not.
     pub fn waiting_for(&self, rollout: &Rollout) -> String {
         match rollout.state {
-            RolloutState::Preparing | RolloutState::Shadow | RolloutState::Canary => {
-                self.missing(&rollout.candidate).unwrap_or_default()
-            }
+            RolloutState::Preparing
+            | RolloutState::Shadow
+            | RolloutState::Interleave
+            | RolloutState::Canary => self.missing(&rollout.candidate).unwrap_or_default(),
             RolloutState::Paused => match rollout.awaits_approval_of {
                 Some(step) => format!("an operator to approve step {step}: resume it"),
                 None => "an operator to resume it".into(),

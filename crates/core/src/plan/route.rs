@@ -3,6 +3,7 @@
 use super::assignment;
 use super::contents::Plan;
 use crate::ensemble::{EnsembleNode, WeightedNode};
+use crate::ranking::interleave::Interleaving;
 use crate::rollout::Rollout;
 use crate::rollout::experiment::{Experiment, ExperimentState};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Route {
     /// The arm that the answer counts for; none outside of trials, for users whom a rollout lists, and where the
     /// variant is forced.
     pub trial: Option<Trial>,
+    /// How the answer is made of this list and the other variant's; none: it is this list.
+    pub interleaving: Option<Interleaving>,
     /// Whether the request asked for the variant. Such an answer counts for nothing.
     pub is_forced: bool,
     /// Ids of items that are never in an answer on the surface, ascending.
@@ -55,6 +58,8 @@ pub enum Variant {
     Baseline,
     /// What the rollout tries.
     Candidate,
+    /// The lists of both, as one.
+    Interleaved,
 }
 
 impl Variant {
@@ -64,6 +69,7 @@ impl Variant {
             Self::None => "",
             Self::Baseline => "baseline",
             Self::Candidate => "candidate",
+            Self::Interleaved => "interleaved",
         }
     }
 }
@@ -104,6 +110,14 @@ pub enum RouteError {
     },
 }
 
+/// How the answer to this user is interleaved now. Users whom a rollout lists are not compared.
+fn interleaving_of(rollout: &Rollout, user_id: &str) -> Option<Interleaving> {
+    let stage = rollout.interleaves()?;
+    let is_in_share = assignment::bucket(&rollout.id, user_id) < stage.share_basis_points;
+    let is_listed = || rollout.terms.listed.has_candidate(user_id).is_some();
+    (is_in_share && !is_listed()).then_some(stage.how)
+}
+
 impl Plan {
     /// What serves `user_id` on `surface`.
     ///
@@ -130,6 +144,7 @@ impl Plan {
         });
         let variant = if has_candidate { Variant::Candidate } else { Variant::Baseline };
         let mut route = self.route_to_variant(surface_name, user_id, Some(rollout), variant)?;
+        route.interleaving = interleaving_of(rollout, user_id);
         if listed.is_some() {
             // Who was chosen by hand is no part of a random split.
             route.trial = None;
@@ -186,12 +201,21 @@ impl Plan {
         Ok(route)
     }
 
+    /// What makes the candidate's list for a user whose answer is interleaved with it now; none for other users.
+    pub fn route_interleaved(&self, surface_name: &str, user_id: &str) -> Option<Route> {
+        let surface = self.surfaces.get(surface_name)?;
+        let rollout = self.rollout(surface.rollout_id.as_ref()?)?;
+        interleaving_of(rollout, user_id)?;
+        let candidate = Variant::Candidate;
+        self.route_to_variant(surface_name, user_id, Some(rollout), candidate).ok()
+    }
+
     /// What would have served the user of `route` as the other variant of its rollout; none where there is
     /// none.
     pub fn other_variant(&self, route: &Route, user_id: &str) -> Option<Route> {
         let rollout = self.rollout(route.rollout_id.as_ref()?)?;
         let other = match route.variant {
-            Variant::None => return None,
+            Variant::None | Variant::Interleaved => return None,
             Variant::Baseline => Variant::Candidate,
             Variant::Candidate => Variant::Baseline,
         };
@@ -224,6 +248,7 @@ impl Plan {
             rollout_id: None,
             variant: Variant::None,
             experiment: Some((id.clone(), arms[arm].name.clone())),
+            interleaving: None,
             trial: Some(Trial {
                 id: id.clone(),
                 arm,
@@ -250,7 +275,7 @@ impl Plan {
         };
         let ensemble = ensemble.ok_or_else(|| RouteError::NotLive(surface.into()))?;
         let arm = match variant {
-            Variant::None => None,
+            Variant::None | Variant::Interleaved => None,
             Variant::Baseline => Some(0),
             Variant::Candidate => Some(1),
         };
@@ -267,6 +292,7 @@ impl Plan {
             variant,
             experiment: None,
             trial,
+            interleaving: None,
             is_forced: false,
             denied: self.denied(surface),
             root: self.resolve(&self.named(ensemble)?, user_id)?,

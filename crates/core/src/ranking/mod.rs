@@ -1,7 +1,9 @@
-//! Ranked lists: merging those of shards ([`merge`]), fusing those of an ensemble's members ([`fuse`]), and
-//! diversifying the result ([`diversify`]); and how shards search for them ([`strategy`]).
+//! Ranked lists: merging those of shards ([`merge`]), fusing those of an ensemble's members ([`fuse`]), diversifying the
+//! result ([`diversify`]), and making one of two ensembles' lists ([`interleave`](mod@interleave)); and how shards search for
+//! them ([`strategy`]).
 
 pub mod diversify;
 pub mod fuse;
+pub mod interleave;
 pub mod merge;
 pub mod strategy;

@@ -21,6 +21,9 @@ pub const FALSE_ALARM_BUDGET: f64 = 0.005;
 /// that a test as strict as those of faults would find little. A candidate that is as good as the baseline is not at the
 /// bound, and breaches it more rarely.
 pub const REWARD_FALSE_ALARM: f64 = 0.01;
+/// The least share of the credited clicks on interleaved answers that the candidate must have, if no gate says: at one half users
+/// like both lists as much.
+pub const DEFAULT_PREFERENCE: f64 = 0.49;
 /// The longest time that an answer may have for its rewards, in seconds: routers keep sums for so long.
 pub const MAX_MATURITY_SECONDS: u32 = 3_600;
 /// The most breaches in a row that a gate may require before it acts.
@@ -63,11 +66,14 @@ pub enum Metric {
     PlaySecondsPerAnswer,
     /// Purchases for each answer.
     PurchasesPerAnswer,
+    /// The share of clicks on interleaved answers that are credited to the candidate, of those that are credited at all,
+    /// 0..=1: one half where users like both lists as much.
+    Preference,
 }
 
 impl Metric {
     /// All metrics, in the order of their wire numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ErrorRate,
         Self::EmptyRate,
         Self::PartialRate,
@@ -84,6 +90,7 @@ impl Metric {
         Self::ClicksPerAnswer,
         Self::PlaySecondsPerAnswer,
         Self::PurchasesPerAnswer,
+        Self::Preference,
     ];
 
     /// Its name in commands and where evidence is printed.
@@ -105,6 +112,7 @@ impl Metric {
             Self::ClicksPerAnswer => "clicks_per_answer",
             Self::PlaySecondsPerAnswer => "play_seconds_per_answer",
             Self::PurchasesPerAnswer => "purchases_per_answer",
+            Self::Preference => "preference",
         }
     }
 
@@ -123,7 +131,7 @@ impl Metric {
         }
     }
 
-    /// What it is the mean of; none for metrics of pairs of answers.
+    /// What it is the mean of, variant by variant; none for metrics that compare both variants themselves.
     pub fn measure(self) -> Option<Measure> {
         match self {
             Self::ErrorRate => Some(Measure::Failed),
@@ -140,20 +148,24 @@ impl Metric {
             Self::ClicksPerAnswer => Some(Measure::Clicks),
             Self::PlaySecondsPerAnswer => Some(Measure::PlaySeconds),
             Self::PurchasesPerAnswer => Some(Measure::Purchases),
-            Self::Overlap | Self::RankBiasedOverlap => None,
+            Self::Overlap | Self::RankBiasedOverlap | Self::Preference => None,
         }
     }
 
-    /// Whether it compares the two answers to one mirrored request, and so has no value of either variant.
+    /// Whether it compares both variants' lists for one request, mirrored or interleaved, and so has no value of
+    /// either variant.
     pub fn is_of_pairs(self) -> bool {
-        matches!(self, Self::Overlap | Self::RankBiasedOverlap)
+        matches!(self, Self::Overlap | Self::RankBiasedOverlap | Self::Preference)
     }
 
     /// Whether it is measured by events.
     pub fn is_reward(self) -> bool {
         matches!(
             self,
-            Self::ClicksPerAnswer | Self::PlaySecondsPerAnswer | Self::PurchasesPerAnswer
+            Self::ClicksPerAnswer
+                | Self::PlaySecondsPerAnswer
+                | Self::PurchasesPerAnswer
+                | Self::Preference
         )
     }
 }
@@ -229,7 +241,7 @@ pub struct Gate {
     pub metric: Metric,
     /// The bound that the candidate must keep.
     pub bound: Bound,
-    /// Requests (for overlaps, pairs of answers) that each compared variant must have.
+    /// Requests (for overlaps pairs of answers, for preferences credited clicks) that each compared variant must have.
     pub min_samples: u64,
     /// What happens on a breach.
     pub on_breach: OnBreach,
@@ -336,6 +348,12 @@ pub fn default_gates() -> Vec<Gate> {
     .to_vec()
 }
 
+/// The gate that a rollout with a stage of interleaved answers has by default.
+pub fn default_preference_gate() -> Gate {
+    let gate = Gate::new(Metric::Preference, Bound::Min(DEFAULT_PREFERENCE));
+    Gate { on_no_data: OnNoData::Ignore, ..gate }
+}
+
 /// Why the gates of a rollout are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GatesError {
@@ -403,8 +421,8 @@ pub enum GateError {
         /// The time that was given, in seconds.
         seconds: u32,
     },
-    /// A time for rewards of what is no reward.
-    #[error("{metric} is no reward and has no maturity_seconds")]
+    /// A time for rewards of what is no reward of one variant.
+    #[error("{metric} is no reward of one variant and has no maturity_seconds")]
     MaturityOfNoReward {
         /// The gate's metric.
         metric: Metric,
@@ -451,7 +469,7 @@ fn check_gate(gate: &Gate) -> Result<(), GateError> {
         return Err(GateError::ConsecutiveBreaches { count: gate.consecutive_breaches });
     }
     if let Some(seconds) = gate.maturity_seconds {
-        if !metric.is_reward() {
+        if !metric.is_reward() || metric.is_of_pairs() {
             return Err(GateError::MaturityOfNoReward { metric });
         }
         if !(1..=MAX_MATURITY_SECONDS).contains(&seconds) {

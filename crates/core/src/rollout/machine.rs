@@ -19,6 +19,9 @@
 //! step is left only while every replica of the candidate is available and nothing that was measured speaks
 //! against it. The judge is obeyed in every state, pauses included.
 //!
+//! Between SHADOW and CANARY(0) there may be INTERLEAVE: some users' answers are made of both variants' lists. Nobody has
+//! the candidate alone then, but who has seen its items has met it: to roll back from there is ROLLED_BACK.
+//!
 //! A candidate is promoted after its last step, or when an operator says so. If its [`Safety`](super::Safety) says so, the
 //! rollout goes on all the same: in HOLDOUT, some users stay with the baseline, which is a further step as far as
 //! measurements are concerned; in WATCHING, nobody does. In both the baseline stays loaded, so that to undo the promotion
@@ -29,7 +32,7 @@
 
 use super::listed::ListedUsers;
 use super::mirroring::{MAX_ADAPTED_BASIS_POINTS, MirrorProgress, mirror_multiple};
-use super::terms::{Pace, RolloutStep, Safety, Terms};
+use super::terms::{InterleaveStage, Pace, RolloutStep, Safety, Terms};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use std::fmt;
 
@@ -54,6 +57,8 @@ pub enum RolloutState {
     Preparing,
     /// The candidate answers a share of the requests, and its answers are only compared.
     Shadow,
+    /// The answers to some users are made of both variants' lists.
+    Interleave,
     /// The candidate has the share of the present step.
     Canary,
     /// The share is held by an operator, a gate, or a step that requires approval.
@@ -72,9 +77,10 @@ pub enum RolloutState {
 
 impl RolloutState {
     /// Every state, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Preparing,
         Self::Shadow,
+        Self::Interleave,
         Self::Canary,
         Self::Paused,
         Self::Holdout,
@@ -95,6 +101,7 @@ impl fmt::Display for RolloutState {
         f.write_str(match self {
             Self::Preparing => "PREPARING",
             Self::Shadow => "SHADOW",
+            Self::Interleave => "INTERLEAVE",
             Self::Canary => "CANARY",
             Self::Paused => "PAUSED",
             Self::Holdout => "HOLDOUT",
@@ -343,10 +350,16 @@ impl Rollout {
             RolloutState::Watching | RolloutState::Promoted => FULL_WEIGHT_BASIS_POINTS,
             RolloutState::Preparing
             | RolloutState::Shadow
+            | RolloutState::Interleave
             | RolloutState::Paused
             | RolloutState::RolledBack
             | RolloutState::Aborted => 0,
         }
+    }
+
+    /// The stage of interleaved answers, while it is on.
+    pub fn interleaves(&self) -> Option<InterleaveStage> {
+        self.terms.interleave.filter(|_| self.resumes_to == RolloutState::Interleave)
     }
 
     /// Whether the candidate may have had this share, in 1/10,000: it is that of no step, of a step, or one after the
@@ -362,7 +375,10 @@ impl Rollout {
     /// The share of requests that are mirrored now, in 1/10,000: the other variant answers them too.
     pub fn mirror_basis_points(&self) -> u32 {
         match self.resumes_to {
-            RolloutState::Shadow | RolloutState::Canary | RolloutState::Holdout => {
+            RolloutState::Shadow
+            | RolloutState::Interleave
+            | RolloutState::Canary
+            | RolloutState::Holdout => {
                 let asked = self.terms.shadow.mirror_basis_points;
                 let adapted = asked.saturating_mul(self.mirror_multiple);
                 adapted.min(MAX_ADAPTED_BASIS_POINTS).max(asked)
@@ -385,6 +401,7 @@ impl Rollout {
     pub fn has_two_variants(&self) -> bool {
         match self.resumes_to {
             RolloutState::Shadow
+            | RolloutState::Interleave
             | RolloutState::Canary
             | RolloutState::Holdout
             | RolloutState::Watching => self.baseline.is_some(),
@@ -409,6 +426,7 @@ impl Rollout {
         match self.state {
             RolloutState::Preparing
             | RolloutState::Shadow
+            | RolloutState::Interleave
             | RolloutState::Canary
             | RolloutState::Holdout
             | RolloutState::Watching => {
@@ -440,8 +458,11 @@ impl Rollout {
             (RolloutState::Preparing, None) if self.terms.shadow.hold_seconds > 0 => {
                 self.enter(RolloutState::Shadow, None, now_ms, READY);
             }
-            (RolloutState::Preparing, None) => self.enter_step(0, now_ms, READY),
-            (RolloutState::Shadow, _) => self.enter_step(0, now_ms, "shadow stage over"),
+            (RolloutState::Preparing, None) => self.leave_shadow(now_ms, READY),
+            (RolloutState::Shadow, _) => self.leave_shadow(now_ms, "shadow stage over"),
+            (RolloutState::Interleave, _) => {
+                self.enter_step(0, now_ms, "stage of interleaved answers over");
+            }
             (RolloutState::Canary, _) => self.leave_step(self.step.unwrap_or(0), now_ms),
             (RolloutState::Holdout, _) => self.end_holdout(now_ms, "holdout over".into()),
             (RolloutState::Watching, _) => {
@@ -456,6 +477,14 @@ impl Rollout {
             ) => return false,
         }
         true
+    }
+
+    /// Enters the stage of interleaved answers, if there is one, or the first step.
+    fn leave_shadow(&mut self, now_ms: u64, why: &str) {
+        match self.terms.interleave {
+            Some(_) => self.enter(RolloutState::Interleave, None, now_ms, why),
+            None => self.enter_step(0, now_ms, why),
+        }
     }
 
     /// Enters the step after `step`, or promotes the candidate after the last one.
@@ -514,7 +543,9 @@ impl Rollout {
         };
         match self.state {
             RolloutState::Preparing => is_ready || hold_is_over,
-            RolloutState::Shadow | RolloutState::Canary => is_ready && is_cleared,
+            RolloutState::Shadow | RolloutState::Interleave | RolloutState::Canary => {
+                is_ready && is_cleared
+            }
             RolloutState::Holdout | RolloutState::Watching => is_ready && hold_is_over,
             RolloutState::Paused
             | RolloutState::Promoted
@@ -619,6 +650,7 @@ impl Rollout {
         let seconds = match self.resumes_to {
             RolloutState::Preparing => prepare_seconds,
             RolloutState::Shadow => self.terms.shadow.hold_seconds,
+            RolloutState::Interleave => self.terms.interleave.map_or(0, |stage| stage.hold_seconds),
             RolloutState::Canary => self.present_step().map_or(0, |step| step.hold_seconds),
             RolloutState::Holdout => holdout.map_or(0, |holdout| holdout.hold_seconds),
             RolloutState::Watching => watch_seconds,
@@ -630,12 +662,10 @@ impl Rollout {
         seconds.saturating_mul(1_000)
     }
 
-    /// Gives the baseline all traffic: ABORTED before the first step, ROLLED_BACK after.
+    /// Gives the baseline all traffic: ABORTED before anybody met the candidate, ROLLED_BACK after.
     fn roll_back(&mut self, now_ms: u64, reason: String) {
-        let over = match self.step {
-            None => RolloutState::Aborted,
-            Some(_) => RolloutState::RolledBack,
-        };
+        let nobody_met_it = self.step.is_none() && self.resumes_to != RolloutState::Interleave;
+        let over = if nobody_met_it { RolloutState::Aborted } else { RolloutState::RolledBack };
         self.finish(over, now_ms, reason);
     }
 

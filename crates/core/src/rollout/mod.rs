@@ -27,6 +27,6 @@ pub use machine::{
 pub use mirroring::{MAX_ADAPTED_BASIS_POINTS, MirrorProgress, PAIRS_WANTED, mirror_multiple};
 pub use terms::{
     DEFAULT_AUTOMATIC_SAMPLES, DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW,
-    Holdout, MAX_HOLDOUT_BASIS_POINTS, Pace, RolloutStep, Safety, Shadow, StepsError, Terms,
-    TermsError, automatic_steps, check_steps, check_terms,
+    Holdout, InterleaveStage, MAX_HOLDOUT_BASIS_POINTS, Pace, RolloutStep, Safety, Shadow,
+    StepsError, Terms, TermsError, automatic_steps, check_steps, check_terms,
 };

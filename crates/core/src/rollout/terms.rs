@@ -1,7 +1,9 @@
-//! What an operator says of a rollout when it starts: its steps, its gates, what is mirrored, and its pace.
+//! What an operator says of a rollout when it starts: its steps, its gates, what is mirrored and interleaved, and its
+//! pace.
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS, MAX_ROLLOUT_STEPS};
-use crate::rollout::gate::{DEFAULT_MIN_SAMPLES, Gate, GatesError, check_gates};
+use crate::ranking::interleave::Interleaving;
+use crate::rollout::gate::{DEFAULT_MIN_SAMPLES, Gate, GatesError, Metric, check_gates};
 use crate::rollout::listed::ListedUsers;
 
 /// One share of traffic, and how long it is held.
@@ -40,6 +42,20 @@ pub struct Shadow {
 /// This shows within minutes that two lists have nothing in common, and is hardly a load.
 pub const DEFAULT_SHADOW: Shadow =
     Shadow { mirror_basis_points: 100, hold_seconds: 0, min_samples: 0 };
+
+/// The stage before the first step in which some users' answers are made of both variants' lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterleaveStage {
+    /// The share of users whose answers are interleaved, 1 to 10,000 basis points. They are the users who get the candidate
+    /// first.
+    pub share_basis_points: u32,
+    /// How long the stage lasts, in seconds, 1 to 30 days.
+    pub hold_seconds: u64,
+    /// Interleaved answers that must have been given before the stage is left.
+    pub min_samples: u64,
+    /// How the lists are made.
+    pub how: Interleaving,
+}
 
 /// When a step is left whose gates hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,6 +144,8 @@ pub struct Terms {
     pub gates: Vec<Gate>,
     /// How many requests are mirrored.
     pub shadow: Shadow,
+    /// The stage of interleaved answers; none: there is no such stage.
+    pub interleave: Option<InterleaveStage>,
     /// When steps are left.
     pub pace: Pace,
     /// What keeps it safe besides its gates.
@@ -137,12 +155,13 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Time alone decides: there are no gates, and nothing is mirrored.
+    /// Time alone decides: there are no gates, and nothing is mirrored or interleaved.
     pub fn unguarded() -> Self {
         let shadow = Shadow { mirror_basis_points: 0, hold_seconds: 0, min_samples: 0 };
         Self {
             gates: Vec::new(),
             shadow,
+            interleave: None,
             pace: Pace::Fixed,
             safety: Safety::default(),
             listed: ListedUsers::default(),
@@ -218,6 +237,24 @@ pub enum TermsError {
         /// The hold that was given, in seconds.
         hold: u64,
     },
+    /// The share of interleaved answers is out of bounds.
+    #[error("interleave.share_basis_points: {share} is not 1 to {FULL_WEIGHT_BASIS_POINTS}")]
+    InterleaveShare {
+        /// The share that was given, in 1/10,000.
+        share: u32,
+    },
+    /// The stage of interleaved answers is too long, or none.
+    #[error("interleave.hold_seconds: {hold} is not 1 to {MAX_HOLD_SECONDS} (30 days)")]
+    InterleaveHold {
+        /// The hold that was given, in seconds.
+        hold: u64,
+    },
+    /// A preference is to be judged without interleaved answers.
+    #[error(
+        "gates: {} is of interleaved answers, and there is no stage of them: use --interleave",
+        Metric::Preference
+    )]
+    NothingInterleaved,
     /// The time to prepare is out of bounds.
     #[error("safety.prepare_seconds: {seconds} is not 1 to {MAX_HOLD_SECONDS} (30 days)")]
     Prepare {
@@ -262,10 +299,10 @@ pub enum TermsError {
     NothingMirrored,
 }
 
-/// Checks the terms of a rollout with these steps: its gates, what is mirrored, and what keeps it safe.
+/// Checks the terms of a rollout with these steps: its gates, what is mirrored and interleaved, and what keeps it safe.
 pub fn check_terms(terms: &Terms, steps: &[RolloutStep]) -> Result<(), TermsError> {
     // Lists of users are in bounds, or there are none.
-    let Terms { gates, shadow, pace: _, safety, listed: _ } = terms;
+    let Terms { gates, shadow, interleave, pace: _, safety, listed: _ } = terms;
     let &Shadow { mirror_basis_points: share, hold_seconds: hold, min_samples } = shadow;
     check_gates(gates)?;
     if share > FULL_WEIGHT_BASIS_POINTS {
@@ -277,7 +314,22 @@ pub fn check_terms(terms: &Terms, steps: &[RolloutStep]) -> Result<(), TermsErro
     if share == 0 && (hold > 0 || min_samples > 0) {
         return Err(TermsError::NothingMirrored);
     }
+    check_interleaving(*interleave, gates)?;
     check_safety(safety, steps)
+}
+
+fn check_interleaving(stage: Option<InterleaveStage>, gates: &[Gate]) -> Result<(), TermsError> {
+    let Some(InterleaveStage { share_basis_points: share, hold_seconds: hold, .. }) = stage else {
+        let judges_it = gates.iter().any(|gate| gate.metric == Metric::Preference);
+        return if judges_it { Err(TermsError::NothingInterleaved) } else { Ok(()) };
+    };
+    if !(1..=FULL_WEIGHT_BASIS_POINTS).contains(&share) {
+        return Err(TermsError::InterleaveShare { share });
+    }
+    if !(1..=MAX_HOLD_SECONDS).contains(&hold) {
+        return Err(TermsError::InterleaveHold { hold });
+    }
+    Ok(())
 }
 
 fn check_safety(safety: &Safety, steps: &[RolloutStep]) -> Result<(), TermsError> {

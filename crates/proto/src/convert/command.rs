@@ -11,8 +11,8 @@ use super::gate::gate_to_pb;
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
-    automatic_from_pb, automatic_to_pb, listed_to_pb, pace_to_pb, safety_to_pb, shadow_to_pb,
-    step_from_pb, step_to_pb, terms_from_pb,
+    automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
+    shadow_to_pb, step_from_pb, step_to_pb, terms_from_pb,
 };
 use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
 use super::window::{window_from_pb, window_to_pb};
@@ -47,7 +47,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         }),
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
         Action::StartRollout { surface, candidate, steps, terms } => {
-            let Terms { gates, shadow, pace, safety, listed } = terms;
+            let Terms { gates, shadow, interleave, pace, safety, listed } = terms;
             Pb::StartRollout(pb::StartRollout {
                 surface: surface.clone(),
                 candidate: candidate.clone(),
@@ -57,6 +57,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 pace: pace_to_pb(*pace) as i32,
                 safety: Some(safety_to_pb(*safety)),
                 listed: Some(listed_to_pb(listed)),
+                interleave: interleave.map(interleave_to_pb),
             })
         }
         Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
@@ -174,8 +175,17 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             Action::PutEnsemble { name, root }
         }
         Pb::StartRollout(start) => {
-            let pb::StartRollout { surface, candidate, steps, gates, shadow, pace, safety, listed } =
-                start;
+            let pb::StartRollout {
+                surface,
+                candidate,
+                steps,
+                gates,
+                shadow,
+                pace,
+                safety,
+                listed,
+                interleave,
+            } = start;
             Action::StartRollout {
                 surface,
                 candidate,
@@ -183,6 +193,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 terms: terms_from_pb(
                     gates,
                     required(shadow, "start_rollout.shadow")?,
+                    interleave,
                     pace,
                     required(safety, "start_rollout.safety")?,
                     listed.unwrap_or_default(),

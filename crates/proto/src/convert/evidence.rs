@@ -91,7 +91,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
 pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
     let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split, holdout } =
         evidence;
-    let Stage { step, requests, mirrored, users } = stage;
+    let Stage { step, requests, mirrored, interleaved, users } = stage;
     pb::RolloutEvidence {
         rollout_id: rollout_id.into(),
         windows: *windows,
@@ -101,6 +101,7 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
             step: *step,
             requests: requests.clone(),
             mirrored: *mirrored,
+            interleaved: *interleaved,
             users: Some(sums_to_pb(users)),
         }),
         gates: gates.iter().map(gate_evidence_to_pb).collect(),
@@ -123,13 +124,20 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         comparisons,
         holdout,
     } = evidence;
-    let pb::StageEvidence { step, requests, mirrored, users } = required(stage, "evidence.stage")?;
+    let pb::StageEvidence { step, requests, mirrored, interleaved, users } =
+        required(stage, "evidence.stage")?;
     let evidence = Evidence {
         windows,
         judged_at_ms,
         total: window_from_pb(required(total, "evidence.total")?)?,
         comparisons: comparisons.into_iter().map(gate_comparison_from_pb).collect::<Result<_>>()?,
-        stage: Stage { step, requests, mirrored, users: sums_from_pb(users.unwrap_or_default())? },
+        stage: Stage {
+            step,
+            requests,
+            mirrored,
+            interleaved,
+            users: sums_from_pb(users.unwrap_or_default())?,
+        },
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "evidence.split")?)?,
         holdout: window_from_pb(required(holdout, "evidence.holdout")?)?,

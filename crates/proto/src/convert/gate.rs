@@ -98,6 +98,7 @@ pub fn metric_to_pb(metric: Metric) -> pb::Metric {
         Metric::ClicksPerAnswer => pb::Metric::ClicksPerAnswer,
         Metric::PlaySecondsPerAnswer => pb::Metric::PlaySecondsPerAnswer,
         Metric::PurchasesPerAnswer => pb::Metric::PurchasesPerAnswer,
+        Metric::Preference => pb::Metric::Preference,
     }
 }
 

@@ -5,10 +5,11 @@ use super::gate::{gate_from_pb, gate_to_pb};
 use super::version::{version_from_pb, version_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::plan::Automatic;
-use marquee_core::rollout::gate::default_gates;
+use marquee_core::ranking::interleave::Interleaving;
+use marquee_core::rollout::gate::{Metric, default_gates, default_preference_gate};
 use marquee_core::rollout::{
-    DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW, Holdout, ListedUsers, Pace,
-    Rollout, RolloutEvent, RolloutState, RolloutStep, Safety, Shadow, Terms,
+    DEFAULT_HOLDOUT_SECONDS, DEFAULT_PREPARE_SECONDS, DEFAULT_SHADOW, Holdout, InterleaveStage,
+    ListedUsers, Pace, Rollout, RolloutEvent, RolloutState, RolloutStep, Safety, Shadow, Terms,
 };
 
 /// The wire form of a rollout. `waiting_for` is the plan's to say (`Plan::waiting_for`).
@@ -19,7 +20,7 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         baseline,
         candidate,
         steps,
-        terms: Terms { gates, shadow, pace, safety, listed },
+        terms: Terms { gates, shadow, interleave, pace, safety, listed },
         state,
         resumes_to,
         awaits_approval_of,
@@ -56,6 +57,7 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         approved_step: *approved_step,
         safety: Some(safety_to_pb(*safety)),
         listed: Some(listed_to_pb(listed)),
+        interleave: interleave.map(interleave_to_pb),
     }
 }
 
@@ -85,6 +87,7 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         approved_step,
         safety,
         listed,
+        interleave,
     } = rollout;
     Ok(Rollout {
         id: rollout_id,
@@ -95,6 +98,7 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         terms: terms_from_pb(
             gates,
             required(shadow, "rollout.shadow")?,
+            interleave,
             pace,
             required(safety, "rollout.safety")?,
             listed.unwrap_or_default(),
@@ -130,6 +134,7 @@ pub fn step_from_pb(step: pb::RolloutStep) -> RolloutStep {
 pub fn terms_from_pb(
     gates: Vec<pb::Gate>,
     shadow: pb::Shadow,
+    interleave: Option<pb::InterleaveStage>,
     pace: i32,
     safety: pb::RolloutSafety,
     listed: pb::ListedUsers,
@@ -137,6 +142,7 @@ pub fn terms_from_pb(
     Ok(Terms {
         gates: gates.into_iter().map(gate_from_pb).collect::<Result<_>>()?,
         shadow: shadow_from_pb(shadow),
+        interleave: interleave.map(interleave_from_pb).transpose()?,
         pace: pace_from_pb(pace)?,
         safety: safety_from_pb(safety),
         listed: listed_from_pb(listed)?,
@@ -169,6 +175,7 @@ fn rollout_state_to_pb(state: RolloutState) -> pb::RolloutState {
     match state {
         RolloutState::Preparing => pb::RolloutState::Preparing,
         RolloutState::Shadow => pb::RolloutState::Shadow,
+        RolloutState::Interleave => pb::RolloutState::Interleave,
         RolloutState::Canary => pb::RolloutState::Canary,
         RolloutState::Paused => pb::RolloutState::Paused,
         RolloutState::Holdout => pb::RolloutState::Holdout,
@@ -183,6 +190,7 @@ fn rollout_state_from_pb(state: i32) -> Result<RolloutState> {
     match pb::RolloutState::try_from(state) {
         Ok(pb::RolloutState::Preparing) => Ok(RolloutState::Preparing),
         Ok(pb::RolloutState::Shadow) => Ok(RolloutState::Shadow),
+        Ok(pb::RolloutState::Interleave) => Ok(RolloutState::Interleave),
         Ok(pb::RolloutState::Canary) => Ok(RolloutState::Canary),
         Ok(pb::RolloutState::Paused) => Ok(RolloutState::Paused),
         Ok(pb::RolloutState::Holdout) => Ok(RolloutState::Holdout),
@@ -206,6 +214,28 @@ pub fn shadow_to_pb(shadow: Shadow) -> pb::Shadow {
 pub fn shadow_from_pb(shadow: pb::Shadow) -> Shadow {
     let pb::Shadow { mirror_basis_points, hold_seconds, min_samples } = shadow;
     Shadow { mirror_basis_points, hold_seconds, min_samples }
+}
+
+/// The wire form of the stage of interleaved answers.
+pub fn interleave_to_pb(stage: InterleaveStage) -> pb::InterleaveStage {
+    let InterleaveStage { share_basis_points, hold_seconds, min_samples, how } = stage;
+    let interleaving = match how {
+        Interleaving::TeamDraft => pb::Interleaving::TeamDraft,
+        Interleaving::Balanced => pb::Interleaving::Balanced,
+    };
+    let interleaving = interleaving as i32;
+    pb::InterleaveStage { share_basis_points, hold_seconds, min_samples, interleaving }
+}
+
+/// Reads the stage of interleaved answers from its wire form.
+pub fn interleave_from_pb(stage: pb::InterleaveStage) -> Result<InterleaveStage> {
+    let pb::InterleaveStage { share_basis_points, hold_seconds, min_samples, interleaving } = stage;
+    let how = match pb::Interleaving::try_from(interleaving) {
+        Ok(pb::Interleaving::Unspecified | pb::Interleaving::TeamDraft) => Interleaving::TeamDraft,
+        Ok(pb::Interleaving::Balanced) => Interleaving::Balanced,
+        Err(_) => return Err(ConvertError::unknown("interleave.interleaving", interleaving)),
+    };
+    Ok(InterleaveStage { share_basis_points, hold_seconds, min_samples, how })
 }
 
 /// The wire form of lists of users.
@@ -279,7 +309,7 @@ pub fn pace_from_pb(value: i32) -> Result<Pace> {
 pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
     let Automatic { model, steps, terms, pending } = automatic;
     // Rollouts that begin by themselves list no users.
-    let Terms { gates, shadow, pace, safety, listed: _ } = terms;
+    let Terms { gates, shadow, interleave, pace, safety, listed: _ } = terms;
     pb::AutomaticRollout {
         model: model.clone(),
         steps: steps.iter().map(step_to_pb).collect(),
@@ -289,17 +319,27 @@ pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
         pace: pace_to_pb(*pace) as i32,
         pending: pending.as_ref().map(version_to_pb),
         safety: Some(safety_to_pb(*safety)),
+        interleave: interleave.map(interleave_to_pb),
     }
 }
 
 /// Reads an automatic rollout from its wire form; what is left out has the defaults of a rollout.
 pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
-    let pb::AutomaticRollout { model, steps, gates, without_gates, shadow, pace, pending, safety } =
-        automatic;
+    let pb::AutomaticRollout {
+        model,
+        steps,
+        gates,
+        without_gates,
+        shadow,
+        pace,
+        pending,
+        safety,
+        interleave,
+    } = automatic;
     Ok(Automatic {
         model,
         steps: steps.into_iter().map(step_from_pb).collect(),
-        terms: wanted_terms(gates, without_gates, shadow, pace, safety)?,
+        terms: wanted_terms(gates, without_gates, shadow, interleave, pace, safety)?,
         pending: match pending {
             None => None,
             pending => Some(version_from_pb(pending, "automatic.pending")?),
@@ -307,11 +347,13 @@ pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
     })
 }
 
-/// The terms of a request to start rollouts: without gates of its own it has Marquee's.
+/// The terms of a request to start rollouts: without gates of its own it has Marquee's. Where answers are interleaved, a gate
+/// judges them.
 pub fn wanted_terms(
     gates: Vec<pb::Gate>,
     without_gates: bool,
     shadow: Option<pb::Shadow>,
+    interleave: Option<pb::InterleaveStage>,
     pace: i32,
     safety: Option<pb::RolloutSafety>,
 ) -> Result<Terms> {
@@ -325,6 +367,7 @@ pub fn wanted_terms(
     let mut terms = terms_from_pb(
         gates,
         pb::Shadow::default(),
+        interleave,
         pace,
         pb::RolloutSafety::default(),
         pb::ListedUsers::default(),
@@ -333,6 +376,10 @@ pub fn wanted_terms(
     terms.shadow = shadow.map_or(DEFAULT_SHADOW, shadow_from_pb);
     if !guards_itself {
         terms.gates = default_gates();
+    }
+    let judges_preference = terms.gates.iter().any(|gate| gate.metric == Metric::Preference);
+    if terms.interleave.is_some() && !without_gates && !judges_preference {
+        terms.gates.push(default_preference_gate());
     }
     Ok(terms)
 }

@@ -8,8 +8,9 @@ use crate::generated::control::v1 as pb;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
 use marquee_core::rollout::window::{
-    ArmStats, GROUPS, GroupedSum, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
-    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, USER_CELLS, UserCells, Window,
+    ArmStats, GROUPS, GroupedSum, InterleavedStats, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS,
+    MAX_DIFFS, MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, USER_CELLS, UserCells,
+    Window,
 };
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ const MAX_COUNT: u64 = 1 << 40;
 
 /// The wire form of a window.
 pub fn window_to_pb(window: &Window) -> pb::Window {
-    let Window { arms, mirror, automated, capped, late, dropped } = window;
+    let Window { arms, mirror, interleaved, automated, capped, late, dropped } = window;
+    let InterleavedStats { answers, clicks } = interleaved;
     let MirrorStats { arms: [baseline, candidate], overlap, rank_biased_overlap, skipped, diffs } =
         mirror;
     pb::Window {
@@ -32,6 +34,9 @@ pub fn window_to_pb(window: &Window) -> pb::Window {
             skipped: *skipped,
             diffs: diffs.iter().map(diff_to_pb).collect(),
         }),
+        // Most windows have no such answers.
+        interleaved: (*interleaved != InterleavedStats::default())
+            .then(|| pb::InterleavedStats { answers: *answers, clicks: Some(sums_to_pb(clicks)) }),
         automated: *automated,
         capped: *capped,
         late: *late,
@@ -41,7 +46,7 @@ pub fn window_to_pb(window: &Window) -> pb::Window {
 
 /// Reads a window from its wire form.
 pub fn window_from_pb(window: pb::Window) -> Result<Window> {
-    let pb::Window { arms, mirror, automated, capped, late, dropped } = window;
+    let pb::Window { arms, mirror, interleaved, automated, capped, late, dropped } = window;
     if arms.len() > MAX_ARMS {
         return Err(ConvertError::invalid(
             "window.arms",
@@ -50,13 +55,14 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
     }
     let pb::MirrorStats { baseline, candidate, overlap, rank_biased_overlap, skipped, diffs } =
         mirror.unwrap_or_default();
+    let pb::InterleavedStats { answers, clicks } = interleaved.unwrap_or_default();
     if diffs.len() > MAX_DIFFS {
         return Err(ConvertError::invalid(
             "mirror.diffs",
             format!("{} given: at most {MAX_DIFFS}", diffs.len()),
         ));
     }
-    for count in [automated, capped, late, dropped, skipped] {
+    for count in [automated, capped, late, dropped, skipped, answers] {
         check_count("window", count)?;
     }
     Ok(Window {
@@ -70,6 +76,10 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
             rank_biased_overlap: sums_from_pb(rank_biased_overlap.unwrap_or_default())?,
             skipped,
             diffs: diffs.into_iter().map(diff_from_pb).collect::<Result<_>>()?,
+        },
+        interleaved: InterleavedStats {
+            answers,
+            clicks: sums_from_pb(clicks.unwrap_or_default())?,
         },
         automated,
         capped,

@@ -11,8 +11,9 @@
 //! [`rounds`] has the rounds themselves.
 //!
 //! A mirrored request is answered by the plan and the route that it is given, once, and what its calls
-//! show of nodes is forgotten ([`Engine::answer_by`]).
+//! show of nodes is forgotten ([`Engine::answer_by`]). The candidate's lists for [`interleaving`] are got in the same way.
 
+mod interleaving;
 mod rounds;
 
 use crate::admission::deadline::time_left;
@@ -23,10 +24,12 @@ use crate::fanout::node::Nodes;
 use crate::lookup::row_cache::{RowCache, RowCounts};
 use crate::planning::planned::{PlannedRequest, route};
 use crate::planning::shard_map::ShardMap;
+use interleaving::{WantedList, interleaved, patience, wanted_lists};
 use marquee_core::plan::{Plan, Route};
 use marquee_core::time_spent::TimeSpent;
 use rounds::Rounds;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -80,18 +83,25 @@ impl Engine {
         &self.rounds.merging
     }
 
-    /// Answers all of a batch, in order, and says by which plan.
+    /// Answers all of a batch, in order, and says by which plan. `may_interleave`: whether there is room to ask for two lists
+    /// where a rollout interleaves them.
     ///
     /// # Errors
     /// What keeps all from an answer, or [`RouterError::InBatch`] for the first that has none.
     pub(crate) async fn answer_batch(
         &self,
         requests: &[RankingRequest],
+        may_interleave: bool,
         deadline: Instant,
     ) -> (Arc<Plan>, Result<Vec<RankingAnswer>, RouterError>) {
         let mut plan = self.plan.clone();
         let first = Arc::clone(&plan.borrow_and_update());
-        let attempt = self.attempt(&first, requests, None, deadline).await;
+        let wanted = if may_interleave { wanted_lists(&first, requests) } else { Vec::new() };
+        let attempt = if wanted.is_empty() {
+            self.attempt(&first, requests, None, deadline).await
+        } else {
+            self.attempt_interleaved(&first, requests, wanted, deadline).await
+        };
         if attempt.is_outdated
             && let Some(newer) = self.newer(&mut plan, first.epoch, deadline).await
         {
@@ -116,7 +126,7 @@ impl Engine {
         deadline: Instant,
     ) -> Option<Result<RankingAnswer, RouterError>> {
         let attempt =
-            self.attempt(plan, std::slice::from_ref(request), Some(route), deadline).await;
+            self.attempt(plan, std::slice::from_ref(request), Some(vec![route]), deadline).await;
         if attempt.is_outdated && self.plan.borrow().epoch > plan.epoch {
             return None;
         }
@@ -152,11 +162,53 @@ impl Engine {
         newer.ok()?.ok().map(|plan| Arc::clone(&plan))
     }
 
+    /// Answers a batch and, where both lists are there in time, interleaves them.
+    async fn attempt_interleaved(
+        &self,
+        plan: &Plan,
+        requests: &[RankingRequest],
+        wanted: Vec<WantedList>,
+        deadline: Instant,
+    ) -> Attempt {
+        let began = Instant::now();
+        let (numbers, routes): (Vec<usize>, Vec<Route>) =
+            wanted.into_iter().map(|WantedList { number, route }| (number, route)).unzip();
+        let asked: Vec<RankingRequest> = numbers.iter().map(|&n| requests[n].clone()).collect();
+        let mut candidates = pin!(self.attempt(plan, &asked, Some(routes), deadline));
+        let mut baselines = pin!(self.attempt(plan, requests, None, deadline));
+        let mut found = None;
+        let mut attempt = loop {
+            tokio::select! {
+                attempt = &mut baselines => break attempt,
+                lists = &mut candidates, if found.is_none() => found = Some(lists),
+            }
+        };
+        let (Ok(answers), false) = (&mut attempt.result, attempt.is_outdated) else {
+            return attempt;
+        };
+        if found.is_none() {
+            let patience = patience(began.elapsed()).min(time_left(deadline));
+            found = timeout(patience, candidates).await.ok();
+        }
+        let Some(Attempt { result: Ok(lists), is_outdated: false }) = found else { return attempt };
+        let mut lists = numbers.into_iter().zip(lists).peekable();
+        let plain = std::mem::take(answers).into_iter().enumerate();
+        *answers = plain
+            .map(|(number, answer)| match lists.next_if(|(of, _)| *of == number) {
+                None => answer,
+                Some((_, list)) => {
+                    interleaved(answer, list, requests[number].count, fastrand::bool)
+                }
+            })
+            .collect();
+        attempt
+    }
+
     async fn attempt(
         &self,
         plan: &Plan,
         requests: &[RankingRequest],
-        forced: Option<Route>,
+        forced: Option<Vec<Route>>,
         deadline: Instant,
     ) -> Attempt {
         let mut is_outdated = false;
@@ -168,7 +220,7 @@ impl Engine {
         &self,
         plan: &Plan,
         requests: &[RankingRequest],
-        forced: Option<Route>,
+        forced: Option<Vec<Route>>,
         deadline: Instant,
         is_outdated: &mut bool,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
@@ -182,7 +234,7 @@ impl Engine {
         let is_mirrored = forced.is_some();
         let routes = match forced {
             None => for_each(requests, |request| route(request, plan))?,
-            Some(route) => vec![route],
+            Some(routes) => routes,
         };
         let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
         let rotation = self.replica_rotation.fetch_add(1, Ordering::Relaxed);

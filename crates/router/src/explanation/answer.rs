@@ -12,6 +12,7 @@ use marquee_core::model::interpreter::{FallbackReason, LeafPlan};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
 use marquee_core::ranking::fuse::Candidate;
+use marquee_core::ranking::interleave::Side;
 use marquee_core::ranking::strategy::SearchStrategy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +48,17 @@ pub(crate) struct RankingAnswer {
     pub(crate) shards_missing: Vec<String>,
     /// The given items that no version of the route has, as far as shards answered.
     pub(crate) unknown_item_ids: Vec<String>,
+    /// How it was made of two lists, if it was.
+    pub(crate) interleaved: Option<Box<InterleavedAnswer>>,
+}
+
+/// What an interleaved answer is made of, beside the baseline's list and route.
+#[derive(Clone, Debug)]
+pub(crate) struct InterleavedAnswer {
+    /// The candidate's route.
+    pub(crate) candidate: Route,
+    /// The side that clicks on each item are credited to, item by item; none: nobody.
+    pub(crate) credited: Vec<Option<Side>>,
 }
 
 /// A leaf of the ensemble, as explanations name it.
@@ -124,6 +136,7 @@ impl ExplainedRequest<'_> {
             shards_total: total,
             shards_missing: unavailable.keys().map(|shard| shards.name(*shard)).collect(),
             unknown_item_ids,
+            interleaved: None,
         })
     }
 }

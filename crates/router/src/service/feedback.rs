@@ -79,6 +79,7 @@ impl<'a> WireAnswer<'a> {
             experiment_id,
             arm: _,
             forced,
+            interleaved_with: _,
         } = self.served_by?;
         if *forced {
             return None;
@@ -87,6 +88,7 @@ impl<'a> WireAnswer<'a> {
             v1::Variant::Unspecified => Variant::None,
             v1::Variant::Baseline => Variant::Baseline,
             v1::Variant::Candidate => Variant::Candidate,
+            v1::Variant::Interleaved => Variant::Interleaved,
         };
         let listed = self.items.iter().take(MAX_EXPOSED);
         Some(ShownItems {

@@ -10,7 +10,7 @@ use crate::error::{RouterError, VARIANT_HEADER};
 use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
-use crate::telemetry::{AnswerScope, ObservedCall, Observer, name_answer};
+use crate::telemetry::{AnswerScope, Credits, ObservedCall, Observer, name_answer};
 use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::check_name;
@@ -93,13 +93,20 @@ impl RouterService {
     ) -> Result<Vec<RankingAnswer>, RouterError> {
         let place = self.shared.admission.admit(rankings.len())?;
         let began = Instant::now();
-        let (plan, mut result) = self.shared.engine.answer_batch(rankings, deadline).await;
+        // Two lists take twice the time of one: callers come first.
+        let may_interleave = !self.shared.admission.is_half_full();
+        let (plan, mut result) =
+            self.shared.engine.answer_batch(rankings, may_interleave, deadline).await;
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
             // What comes of a list of given or of similar items says nothing of an arm's recommendations.
-            let scope =
-                if ranking.is_recommendation() { AnswerScope::of(&answer.route) } else { None };
+            let credits = credits_of(answer);
+            let scope = match (&answer.route.trial, &credits) {
+                _ if !ranking.is_recommendation() => None,
+                (Some(trial), Some(credits)) => Some(AnswerScope::Interleaved { trial, credits }),
+                _ => AnswerScope::of(&answer.route),
+            };
             answer.recommendation_id = self.recommendation_id(began + took, scope);
         }
         let call =
@@ -145,6 +152,13 @@ impl RouterService {
         let second = self.shared.observer.unix_second(answered);
         name_answer(&self.shared.id_prefix, number, second, scope)
     }
+}
+
+/// Whom clicks on an answer's items are credited to, if it is interleaved.
+fn credits_of(answer: &RankingAnswer) -> Option<Credits> {
+    let made = answer.interleaved.as_ref()?;
+    let ids = answer.items.iter().map(|item| item.item_id.as_str());
+    Some(Credits::of(ids.zip(made.credited.iter().copied())))
 }
 
 #[async_trait]

@@ -72,24 +72,30 @@ impl RankingAnswer {
             root,
             experiment,
             trial: _,
+            interleaving: _,
             is_forced,
             denied: _,
         } = &self.route;
+        let mut versions = root.versions();
+        let other = self.interleaved.as_ref().map(|made| &made.candidate);
+        versions.extend(other.iter().flat_map(|candidate| candidate.root.versions()));
         v1::ServedBy {
             surface: surface.clone(),
             ensemble: ensemble.clone(),
-            models: root.versions().iter().map(version_to_pb).collect(),
+            models: versions.iter().map(version_to_pb).collect(),
             rollout_id: rollout_id.clone().unwrap_or_default(),
             variant: match variant {
                 Variant::None => v1::Variant::Unspecified,
                 Variant::Baseline => v1::Variant::Baseline,
                 Variant::Candidate => v1::Variant::Candidate,
+                Variant::Interleaved => v1::Variant::Interleaved,
             }
             .into(),
             plan_epoch: self.epoch,
             experiment_id: experiment.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
             arm: experiment.as_ref().map(|(_, arm)| arm.clone()).unwrap_or_default(),
             forced: *is_forced,
+            interleaved_with: other.map(|it| it.ensemble.clone()).unwrap_or_default(),
         }
     }
 

@@ -3,9 +3,11 @@
 //! A recommendation id is `<process>-<number>-<second>`, all hexadecimal: the process that answered, the number of
 //! the answer, and when it was answered, in seconds since the Unix epoch. That of an answer that belongs to a
 //! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a-692d8f00.100.1.home-3`, that of any other recommendation with
-//! `@<surface>`: `3f0c…-1a-692d8f00@home`; an answer that counts for nothing has neither. So any router knows what a
+//! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where an answer is interleaved, `i` and three digits for each credited item
+//! ([`Credits`](super::credits::Credits)) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
 //! click counts for, not only the one that answered, and no router keeps what it answered for long.
 
+use super::credits::{Credits, MAX_CREDITS_BYTES};
 use super::scope::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
@@ -16,6 +18,8 @@ use marquee_core::rollout::experiment::{Allocation, ExperimentState};
 const MAX_ID_HEAD_BYTES: usize = 64;
 /// Bytes of a trial's id, a surface's name and a number, or of a surface's name.
 const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
+/// What stands before the credits of an interleaved answer.
+const INTERLEAVED: char = 'i';
 /// Digits of the process, of the number and of the second, each.
 const MAX_HEX_DIGITS: usize = 16;
 
@@ -31,6 +35,10 @@ pub(crate) fn name_answer(
         Some(AnswerScope::Surface(surface)) => {
             format!("{process}-{number:x}-{second:x}@{surface}")
         }
+        Some(AnswerScope::Interleaved { trial, credits }) => {
+            let Trial { id, weight_basis_points: weight, .. } = trial;
+            format!("{process}-{number:x}-{second:x}.{weight}.{INTERLEAVED}{credits}.{id}")
+        }
         Some(AnswerScope::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
             format!("{process}-{number:x}-{second:x}.{weight}.{arm}.{id}")
         }
@@ -39,7 +47,7 @@ pub(crate) fn name_answer(
 
 /// Whether an id may be one that a router gave; others need no second look.
 pub(crate) fn may_say_what_it_is_of(recommendation_id: &str) -> bool {
-    recommendation_id.len() <= MAX_ID_HEAD_BYTES + MAX_TRIAL_BYTES
+    recommendation_id.len() <= MAX_ID_HEAD_BYTES + MAX_CREDITS_BYTES + MAX_TRIAL_BYTES
         && recommendation_id.contains(['.', '@'])
 }
 
@@ -86,6 +94,31 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     };
     let trial = Trial { id: id.to_owned(), arm, arms, weight_basis_points: weight };
     (arm < arms && has_had).then_some(trial)
+}
+
+/// The trial and the credits that the id of an interleaved answer names, if the plan runs such a trial. The arm
+/// means nothing.
+pub(crate) fn interleaved_of(recommendation_id: &str, plan: &Plan) -> Option<(Trial, Credits)> {
+    if !may_say_what_it_is_of(recommendation_id) {
+        return None;
+    }
+    let mut parts = recommendation_id.splitn(4, '.');
+    let (head, weight, credits, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    second_of(head)?;
+    let credits = Credits::parse(credits.strip_prefix(INTERLEAVED)?)?;
+    let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
+    // Nobody has the candidate alone while answers are interleaved.
+    (weight == "0" && rollout.terms.interleave.is_some()).then(|| {
+        let trial = Trial { id: id.to_owned(), arm: 0, arms: 2, weight_basis_points: 0 };
+        (trial, credits)
+    })
+}
+
+/// Whether the user may have had an interleaved answer of this rollout.
+pub(crate) fn may_have_been_interleaved(trial: &Trial, user_id: &str, plan: &Plan) -> bool {
+    let rollout = plan.rollout(&trial.id);
+    let stage = rollout.and_then(|rollout| rollout.terms.interleave);
+    stage.is_some_and(|stage| bucket(&trial.id, user_id) < stage.share_basis_points)
 }
 
 /// Whether the user may have had an answer of this arm.

@@ -9,7 +9,7 @@ use super::observation::{ArmAnswer, Observation, SubjectHash};
 use super::rewards::{Reward, RewardEvent};
 use super::scope::{AnswerScope, WindowKey};
 use marquee_core::plan::Trial;
-use marquee_core::rollout::window::MirrorDiff;
+use marquee_core::rollout::window::{MirrorDiff, hash_item};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     pub(crate) answers: Vec<(usize, Observation)>,
     /// Each with the number of its tally.
     pub(crate) pairs: Vec<(usize, Pair)>,
+    /// Each with the number of its tally.
+    pub(crate) interleaved: Vec<(usize, InterleavedObservation)>,
     pub(crate) events: Vec<RewardEvent>,
 }
 
@@ -57,6 +59,16 @@ pub(crate) struct Pair {
     pub(crate) in_common: Option<(f64, f64)>,
 }
 
+/// An answer that was made of both sides' lists.
+#[derive(Debug)]
+pub(crate) struct InterleavedObservation {
+    pub(crate) subject: SubjectHash,
+    /// When the request came, in µs of the router's own clock.
+    pub(crate) at_micros: u64,
+    /// The hash of the recommendation's id.
+    pub(crate) answer: u64,
+}
+
 impl Batch {
     /// The number of the tally of what is counted; none if there are too many.
     fn tally(&mut self, scope: AnswerScope<'_>) -> Option<usize> {
@@ -65,7 +77,7 @@ impl Batch {
             return known;
         }
         let of_surfaces = self.tallies.iter().filter(|tally| tally.key.is_of_surface()).count();
-        let has_room = matches!(scope, AnswerScope::Trial(_)) || of_surfaces < MAX_SURFACES;
+        let has_room = !matches!(scope, AnswerScope::Surface(_)) || of_surfaces < MAX_SURFACES;
         if self.tallies.len() >= MAX_KEYS || !has_room {
             return None;
         }
@@ -111,6 +123,16 @@ impl Batch {
         self.pairs.push((number, pair));
     }
 
+    /// One more interleaved answer.
+    pub(crate) fn interleave(&mut self, trial: &Trial, observation: InterleavedObservation) {
+        let Some(number) = self.tally(trial.into()) else { return };
+        if self.interleaved.len() < MAX_OBSERVATIONS {
+            self.interleaved.push((number, observation));
+        } else {
+            self.tallies[number].dropped += 1;
+        }
+    }
+
     /// A request that was to be mirrored and was not.
     pub(crate) fn skip(&mut self, trial: &Trial) {
         if let Some(number) = self.tally(trial.into()) {
@@ -127,10 +149,11 @@ impl Batch {
 
     /// Keeps the room and nothing else.
     pub(crate) fn clear(&mut self) {
-        let Self { tallies, answers, pairs, events } = self;
+        let Self { tallies, answers, pairs, interleaved, events } = self;
         tallies.clear();
         answers.clear();
         pairs.clear();
+        interleaved.clear();
         events.clear();
     }
 }
@@ -140,15 +163,16 @@ impl RouterTelemetry {
         Self { batch: Mutex::default(), is_on: AtomicBool::new(false), clock: Clock::start() }
     }
 
-    /// Counts a reward for what the answer's id says that it is of. Returns at once; ids that no router gave and
+    /// Counts a reward that came of this item for what the answer's id says that it is of. Returns at once; ids that no router gave and
     /// rewards beyond what an answer can have are left out when the window is closed.
-    pub fn event(&self, recommendation_id: &str, user_id: &str, reward: Reward) {
+    pub fn event(&self, recommendation_id: &str, user_id: &str, item_id: &str, reward: Reward) {
         if !self.is_on() || !may_say_what_it_is_of(recommendation_id) {
             return;
         }
         let event = RewardEvent {
             recommendation_id: recommendation_id.into(),
             user_id: user_id.into(),
+            item: hash_item(item_id),
             reward,
             received_second: self.clock.unix_second(Instant::now()),
         };

@@ -10,6 +10,7 @@
 //! - `limits`: how much of all that is kept.
 //! - `clock`: what answers and events are dated by.
 //! - `scope`: what an answer counts for.
+//! - `credits`: whom clicks on an interleaved answer are credited to; pure.
 //! - `answer_id`: what answers are called, so that what comes of them finds their arm and their time; pure.
 //! - `observation`: an answer as it is kept until its window is over: hashes and numbers, no text.
 //! - `buffer`: what a window is made of, bounded.
@@ -40,6 +41,9 @@
 //! Every reason for a fallback counts, even that a user is unknown: arms have like users, so reasons that
 //! lie in users cancel out, and a version that has forgotten half of the users is found by this alone.
 //!
+//! Interleaved answers count for no arm: of them, and of clicks on them, it is counted which side's items users prefer. They are not
+//! mirrored.
+//!
 //! Deliberately missing: calls that the caller broke off (they are dropped before they can be noted), and state
 //! that outlives the process.
 
@@ -48,6 +52,7 @@ mod automated;
 mod buffer;
 mod clock;
 mod cohorts;
+mod credits;
 mod draft;
 mod limits;
 mod mirror;
@@ -70,6 +75,7 @@ pub use report::Report;
 pub use rewards::Reward;
 
 pub(crate) use answer_id::name_answer;
+pub(crate) use credits::Credits;
 pub(crate) use mirror::Mirror;
 pub(crate) use observer::{ObservedCall, Observer};
 pub(crate) use report::{Reporting, start_reporting};

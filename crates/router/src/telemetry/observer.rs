@@ -1,8 +1,8 @@
 //! What of a call is an observation, and which requests are mirrored.
 
-use super::buffer::RouterTelemetry;
+use super::buffer::{InterleavedObservation, RouterTelemetry};
 use super::mirror::{Mirror, MirroredRequest};
-use super::observation::{AnswerOutcome, ArmAnswer, Observation, SubjectHash};
+use super::observation::{AnswerOutcome, ArmAnswer, Observation, SubjectHash, hash_of};
 use super::outcome::outcome_of;
 use super::scope::AnswerScope;
 use crate::admission::request::{RankingRequest, Subject};
@@ -53,6 +53,10 @@ impl Observer {
         match call.result {
             Ok(answers) => {
                 for (request, answer) in call.requests.iter().zip(answers) {
+                    if answer.interleaved.is_some() {
+                        self.note_interleaved(call, request, answer);
+                        continue;
+                    }
                     let answered =
                         ArmAnswer { latency_micros, outcome: outcome_of(request, answer) };
                     self.note(
@@ -82,6 +86,22 @@ impl Observer {
                 }
             }
         }
+    }
+
+    fn note_interleaved(
+        &self,
+        call: &ObservedCall<'_>,
+        request: &RankingRequest,
+        answer: &RankingAnswer,
+    ) {
+        // None for users who are not compared.
+        let Some(trial) = &answer.route.trial else { return };
+        let observation = InterleavedObservation {
+            subject: hash_of_subject(&request.subject),
+            at_micros: self.telemetry.clock().micros(call.began),
+            answer: hash_of(&answer.recommendation_id),
+        };
+        self.telemetry.with(|batch| batch.interleave(trial, observation));
     }
 
     fn note(

@@ -31,6 +31,8 @@ pub(crate) struct Block {
     pub(crate) live: RequestShare,
     /// Requests that both variants answered again.
     pub(crate) mirrored: RequestShare,
+    /// Requests whose answer was interleaved.
+    pub(crate) interleaved: RequestShare,
     /// Answers of other routers that something came of.
     pub(crate) elsewhere: RequestShare,
 }
@@ -74,7 +76,10 @@ impl Blocks {
 
 impl Block {
     fn users(&self) -> usize {
-        [&self.live, &self.mirrored, &self.elsewhere].map(|share| share.users.len()).iter().sum()
+        [&self.live, &self.mirrored, &self.interleaved, &self.elsewhere]
+            .map(|share| share.users.len())
+            .iter()
+            .sum()
     }
 }
 

@@ -56,6 +56,8 @@ impl Reward {
 pub(crate) struct RewardEvent {
     pub(crate) recommendation_id: String,
     pub(crate) user_id: String,
+    /// The hash of the item's id.
+    pub(crate) item: u64,
     pub(crate) reward: Reward,
     /// When it was received, in seconds since the Unix epoch.
     pub(crate) received_second: u64,
@@ -84,6 +86,8 @@ struct Known {
     rewards: [u8; REWARDS],
     /// Seconds that may still be added.
     seconds_left: f64,
+    /// The credited items of an interleaved answer that were clicked, a bit each.
+    clicked: u16,
 }
 
 impl Answers {
@@ -97,6 +101,7 @@ impl Answers {
             is_counted,
             rewards: Default::default(),
             seconds_left: MAX_REWARDED_PLAY_SECONDS,
+            clicked: 0,
         };
         self.known.insert(answer, fresh);
         self.order.push_back((answer, now));
@@ -131,6 +136,15 @@ impl Answers {
         known.seconds_left -= value;
         (value > 0.0).then_some((measure, value))
     }
+
+    /// Whether a click on the credited item of this number is the first one, of an answer that was counted.
+    pub(crate) fn credit(&mut self, answer: u64, number: usize) -> bool {
+        let Some(known) = self.known.get_mut(&answer) else { return false };
+        let bit = 1_u16.checked_shl(number as u32).unwrap_or(0);
+        let is_first = known.is_counted && bit != 0 && known.clicked & bit == 0;
+        known.clicked |= bit;
+        is_first
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +173,24 @@ mod tests {
         assert_eq!(answers.reward(2, Reward::Click), None, "it is not remembered");
         answers.remember(3, 70, false, 0);
         assert_eq!(answers.reward(3, Reward::Click), None, "it was not counted");
+    }
+
+    #[test]
+    fn a_click_on_an_item_is_credited_once() {
+        let mut answers = Answers::default();
+        answers.remember(1, 70, true, 0);
+        answers.remember(2, 70, false, 0);
+        for (answer, number, expected) in [
+            (1, 0, true),
+            (1, 9, true),
+            (1, 0, false),
+            (1, 9, false),
+            (1, 16, false),
+            (2, 0, false),
+            (3, 0, false),
+        ] {
+            assert_eq!(answers.credit(answer, number), expected, "{answer} {number}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an answer counts for.
 
+use super::credits::Credits;
 use marquee_core::plan::{Route, Trial};
 use marquee_core::rollout::window::Scope;
 
@@ -8,6 +9,13 @@ use marquee_core::rollout::window::Scope;
 pub(crate) enum AnswerScope<'a> {
     /// An arm of a trial.
     Trial(&'a Trial),
+    /// The users' preference in a trial: the answer is made of both variants' lists.
+    Interleaved {
+        /// The trial; the arm in it means nothing.
+        trial: &'a Trial,
+        /// Whom clicks are credited to.
+        credits: &'a Credits,
+    },
     /// What is live on a surface, without a trial.
     Surface(&'a str),
 }
@@ -22,7 +30,7 @@ impl<'a> AnswerScope<'a> {
 
     pub(crate) fn arm(self) -> usize {
         match self {
-            Self::Trial(trial) => trial.arm,
+            Self::Trial(trial) | Self::Interleaved { trial, .. } => trial.arm,
             Self::Surface(_) => 0,
         }
     }
@@ -45,11 +53,14 @@ pub(crate) struct WindowKey {
 impl WindowKey {
     pub(crate) fn of(scope: AnswerScope<'_>) -> Self {
         match scope {
-            AnswerScope::Trial(Trial { id, arm: _, arms, weight_basis_points }) => Self {
-                scope: Scope::Trial(id.clone()),
-                arms: *arms,
-                weight_basis_points: *weight_basis_points,
-            },
+            AnswerScope::Trial(trial) | AnswerScope::Interleaved { trial, .. } => {
+                let Trial { id, arm: _, arms, weight_basis_points } = trial;
+                Self {
+                    scope: Scope::Trial(id.clone()),
+                    arms: *arms,
+                    weight_basis_points: *weight_basis_points,
+                }
+            }
             AnswerScope::Surface(surface) => {
                 Self { scope: Scope::Surface(surface.into()), arms: 1, weight_basis_points: 0 }
             }
@@ -58,13 +69,16 @@ impl WindowKey {
 
     pub(crate) fn is_of(&self, scope: AnswerScope<'_>) -> bool {
         match (scope, &self.scope) {
-            (AnswerScope::Trial(trial), Scope::Trial(id)) => {
+            (
+                AnswerScope::Trial(trial) | AnswerScope::Interleaved { trial, .. },
+                Scope::Trial(id),
+            ) => {
                 self.weight_basis_points == trial.weight_basis_points
                     && self.arms == trial.arms
                     && *id == trial.id
             }
             (AnswerScope::Surface(surface), Scope::Surface(name)) => surface == name,
-            (AnswerScope::Trial(_), Scope::Surface(_))
+            (AnswerScope::Trial(_) | AnswerScope::Interleaved { .. }, Scope::Surface(_))
             | (AnswerScope::Surface(_), Scope::Trial(_)) => false,
         }
     }

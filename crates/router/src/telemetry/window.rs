@@ -1,7 +1,9 @@
 //! From a batch to windows: leaves out automated traffic and what a user asked beyond what is usual, counts all other
 //! requests on their arms, and rewards when the time of their answers is over. Pure.
 
-use super::answer_id::{may_have_had, second_of, surface_of, trial_of};
+use super::answer_id::{
+    interleaved_of, may_have_been_interleaved, may_have_had, second_of, surface_of, trial_of,
+};
 use super::automated::Callers;
 use super::buffer::Batch;
 use super::clock::Moment;
@@ -14,9 +16,10 @@ use super::rewards::{Answers, RewardEvent, number_of_reward};
 use super::scope::{AnswerScope, WindowKey};
 use super::slow::UsualLatencies;
 use marquee_core::plan::Plan;
+use marquee_core::ranking::interleave::Side;
 use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::gate::Gate;
-use marquee_core::rollout::window::{Scope, Window};
+use marquee_core::rollout::window::{Measure, Scope, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,8 +49,10 @@ pub(crate) fn close(
 ) -> Vec<(WindowKey, Window)> {
     let trials = running_trials(plan);
     let observations = batch.answers.iter().map(|(_, observation)| observation);
-    let by_users = observations.filter(|observation| observation.subject.is_user);
-    memory.callers.record(by_users.map(|it| (it.subject.hash, it.at_micros)), now.micros);
+    let observations = observations.map(|it| (it.subject, it.at_micros));
+    let interleaved = batch.interleaved.iter().map(|(_, it)| (it.subject, it.at_micros));
+    let by_users = observations.chain(interleaved).filter(|(subject, _)| subject.is_user);
+    memory.callers.record(by_users.map(|(subject, at)| (subject.hash, at)), now.micros);
     memory.forget(&trials, plan, now);
 
     let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
@@ -58,6 +63,7 @@ pub(crate) fn close(
     }
     count_answers(batch, memory, &mut drafts, now);
     count_pairs(batch, memory, &mut drafts, now);
+    count_interleaved(batch, memory, &mut drafts, now);
     for draft in &mut drafts {
         draft.give_to(&mut memory.cohorts);
     }
@@ -151,11 +157,39 @@ fn count_pairs(batch: &Batch, memory: &mut Memory, drafts: &mut [Draft], now: Mo
     }
 }
 
+/// Counts the interleaved answers, as answers are counted.
+fn count_interleaved(batch: &Batch, memory: &mut Memory, drafts: &mut [Draft], now: Moment) {
+    for (number, observation) in &batch.interleaved {
+        if let Some(trial) = &mut drafts[*number].trial
+            && !memory.is_automated(observation.subject, now)
+        {
+            trial.block.interleaved.record(observation.subject.hash);
+        }
+    }
+    let limits: Vec<u32> =
+        drafts.iter().map(|draft| limit(draft, |it| it.block.interleaved.limit())).collect();
+    for (number, observation) in &batch.interleaved {
+        let (draft, subject) = (&mut drafts[*number], observation.subject);
+        if memory.is_automated(subject, now) {
+            draft.window.automated += 1;
+            continue;
+        }
+        memory.pasts.add_answer(subject.hash, now.micros);
+        let counts = match &mut draft.trial {
+            Some(trial) => trial.block.interleaved.admit(subject.hash, limits[*number]),
+            None => true,
+        };
+        memory.answers.remember(observation.answer, subject.hash, counts, now.micros);
+        let window = &mut draft.window;
+        *(if counts { &mut window.interleaved.answers } else { &mut window.capped }) += 1;
+    }
+}
+
 fn limit(draft: &Draft, of: impl Fn(&TrialState) -> u32) -> u32 {
     draft.trial.as_ref().map_or(u32::MAX, of)
 }
 
-/// Adds what came of an answer to the answer's cohort, or for a surface to its window. An answer that is not known here counts as the
+/// Adds what came of an answer to the answer's cohort, or for a surface and an interleaved answer to its window. An answer that is not known here counts as the
 /// event's user's if that user is on its arm.
 fn count_event(
     event: &RewardEvent,
@@ -167,15 +201,22 @@ fn count_event(
 ) {
     let id = &event.recommendation_id;
     let (Some(second), Some((measure, _))) = (second_of(id), event.reward.worth()) else { return };
-    let trial = trial_of(id, plan);
-    let scope = match (&trial, surface_of(id, plan)) {
-        (Some(trial), _) => AnswerScope::Trial(trial),
-        (None, Some(surface)) => AnswerScope::Surface(surface),
-        (None, None) => return,
+    let (trial, interleaved) = (trial_of(id, plan), interleaved_of(id, plan));
+    let scope = match (&trial, &interleaved, surface_of(id, plan)) {
+        (Some(trial), _, _) => AnswerScope::Trial(trial),
+        (None, Some((trial, credits)), _) => AnswerScope::Interleaved { trial, credits },
+        (None, None, Some(surface)) => AnswerScope::Surface(surface),
+        (None, None, None) => return,
     };
     let answer = hash_of(id);
     let known = memory.answers.user_of(answer);
-    let is_possible = trial.as_ref().is_none_or(|trial| may_have_had(trial, &event.user_id, plan));
+    let is_possible = match scope {
+        AnswerScope::Trial(trial) => may_have_had(trial, &event.user_id, plan),
+        AnswerScope::Interleaved { trial, .. } => {
+            may_have_been_interleaved(trial, &event.user_id, plan)
+        }
+        AnswerScope::Surface(_) => true,
+    };
     let subject = match known {
         Some(hash) => SubjectHash { hash, is_user: true },
         None if event.user_id.is_empty() || !is_possible => return,
@@ -207,6 +248,16 @@ fn count_event(
     }
     let Some((measure, value)) = memory.answers.reward(answer, event.reward) else { return };
     memory.pasts.add_reward(subject.hash, measure, value, now.micros);
+    if let AnswerScope::Interleaved { credits, .. } = scope {
+        if measure == Measure::Clicks
+            && let Some((item, side)) = credits.find(event.item)
+            && memory.answers.credit(answer, item)
+        {
+            let is_candidates = f64::from(u8::from(side == Side::Candidate));
+            draft.window.interleaved.clicks.add(subject.group(), is_candidates);
+        }
+        return;
+    }
     match due {
         None => draft.window.arms[arm].reward(measure, subject.group(), value),
         Some(due) => {

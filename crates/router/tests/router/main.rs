@@ -5,6 +5,7 @@ mod batches;
 mod ensembles;
 mod events;
 mod failures;
+mod interleaved;
 mod plans;
 mod preferences;
 mod remembered;

@@ -304,7 +304,7 @@ async fn automated_callers_are_left_out() {
     // It is remembered.
     world.recommend(user("u3", 5)).await.expect("an answer");
     let answer = world.recommend(user("u4", 5)).await.expect("an answer");
-    world.router.telemetry().event(&answer.recommendation_id, "u4", Reward::Click);
+    world.router.telemetry().event(&answer.recommendation_id, "u4", "i1", Reward::Click);
     let window = self::window(&mut reports).await;
     assert_eq!((window.automated, window.arms[arm_of(&answer)].requests()), (1, 1));
     sleep(TIME_FOR_REWARDS).await;
@@ -329,15 +329,15 @@ async fn rewards_count_once_on_the_arm_and_in_the_group_of_the_answer() {
             sleep(A_WINDOW).await;
         }
         let told = if n % 3 == 0 { other.telemetry() } else { world.router.telemetry() };
-        told.event(&answer.recommendation_id, &id, Reward::Click);
-        told.event(&answer.recommendation_id, &id, Reward::Play { seconds: 30.0 });
+        told.event(&answer.recommendation_id, &id, "i1", Reward::Click);
+        told.event(&answer.recommendation_id, &id, "i1", Reward::Play { seconds: 30.0 });
         expected[arm_of(&answer)][group_of(&id)] += 1.0;
         // Of no trial, of no such trial, and of an arm that the user is not on.
         let (head, _) = answer.recommendation_id.split_once('.').expect("it belongs to a trial");
-        told.event(head, &id, Reward::Click);
-        told.event(&format!("{head}.5000.1.default-2"), &id, Reward::Click);
+        told.event(head, &id, "i1", Reward::Click);
+        told.event(&format!("{head}.5000.1.default-2"), &id, "i1", Reward::Click);
         let wrong = 1 - arm_of(&answer);
-        told.event(&format!("{head}.5000.{wrong}.{TRIAL}"), &id, Reward::Click);
+        told.event(&format!("{head}.5000.{wrong}.{TRIAL}"), &id, "i1", Reward::Click);
     }
     sleep(TIME_FOR_REWARDS).await;
     let mut all = windows(&mut reports).await.remove(&5_000).expect("there");
@@ -409,8 +409,8 @@ async fn without_a_trial_answers_and_rewards_count_for_their_surface() {
     }
     let id = &answers[3].recommendation_id;
     assert!(id.ends_with("@default"), "{id}");
-    world.router.telemetry().event(id, "u3", Reward::Click);
-    world.router.telemetry().event(&id.replace("@default", "@other"), "u3", Reward::Click);
+    world.router.telemetry().event(id, "u3", "i1", Reward::Click);
+    world.router.telemetry().event(&id.replace("@default", "@other"), "u3", "i1", Reward::Click);
     let mut similar = world.similar("a9").await.expect("an answer").items;
     similar.truncate(10);
     world.all_feel(crate::support::Mood::Slow(5));

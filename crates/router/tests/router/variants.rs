@@ -86,7 +86,7 @@ async fn a_forced_variant_answers_is_marked_and_counts_for_nothing() {
     for (n, answer) in forced.iter().enumerate() {
         let id = &answer.recommendation_id;
         assert!(!id.contains(['.', '@']), "{id} says what it counts for");
-        world.router.telemetry().event(id, &format!("u{}", n / 2), Reward::Click);
+        world.router.telemetry().event(id, &format!("u{}", n / 2), "", Reward::Click);
     }
     let all = reports(&mut receiver).await;
     let counted = all.iter().flat_map(|report| &report.window.arms).map(|arm| arm.requests());

@@ -4,7 +4,7 @@
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::random::Random;
-use faer::{Mat, Side};
+use faer::{Mat, MatRef, Side};
 use marquee_bundle::ItemRecord;
 use marquee_core::model::term::words;
 use rayon::prelude::*;

@@ -73,6 +73,7 @@ pub(super) async fn roll_out(
             RolloutState::Promoted => break,
             RolloutState::Preparing
             | RolloutState::Shadow
+            | RolloutState::Interleave
             | RolloutState::Paused
             | RolloutState::Holdout
             | RolloutState::Watching

@@ -4,8 +4,7 @@ use super::endpoint::EndpointReport;
 use super::ensemble::EnsembleEvaluation;
 use crate::output;
 use marquee_train::eval::{
-    BundleEvaluation, Comparison, CrossValidation, Difference, FoldMean, ListReport, Measure,
-    Metrics,
+    BundleEvaluation, Comparison, CrossValidation, Difference, ListReport, Measure, Metrics,
 };
 use std::path::Path;
 

@@ -242,6 +242,7 @@ fn counted(response: &RecommendResponse) -> CountedAnswer {
         Variant::Unspecified => "-",
         Variant::Baseline => "baseline",
         Variant::Candidate => "candidate",
+        Variant::Interleaved => "interleaved",
     };
     let coverage = response.coverage.clone().unwrap_or_default();
     CountedAnswer {

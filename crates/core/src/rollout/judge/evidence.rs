@@ -15,9 +15,9 @@ pub type AllEvidence = BTreeMap<String, Evidence>;
 pub struct GateEvidence {
     /// What follows from the evidence.
     pub verdict: Verdict,
-    /// The baseline's value; none where none was measured, and for overlaps.
+    /// The baseline's value; none where none was measured, and for metrics of pairs.
     pub baseline: Option<f64>,
-    /// The candidate's value; for overlaps, the value of the pairs.
+    /// The candidate's value; for metrics of pairs, their value.
     pub candidate: Option<f64>,
     /// The bound as a value, with which the candidate's is compared.
     pub allowed: Option<f64>,
@@ -76,6 +76,8 @@ pub struct Stage {
     pub requests: Vec<u64>,
     /// Mirrored requests that both variants answered.
     pub mirrored: u64,
+    /// Interleaved answers.
+    pub interleaved: u64,
     /// Users, counted once in each window; the sum is how many of them the candidate had.
     pub users: GroupedSum,
 }
@@ -124,6 +126,7 @@ impl Evidence {
             *sum += arm.requests();
         }
         self.stage.mirrored += window.mirror.overlap.total();
+        self.stage.interleaved += window.interleaved.answers;
         for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
             let Some(users) = arm.measures.get(&Measure::Users) else { continue };
             for (group, &count) in users.count.iter().enumerate() {

@@ -197,7 +197,9 @@ fn effect(gate: &Gate, sums: &Sums) -> Option<(f64, f64)> {
 fn note_values(gate: &Gate, found: &mut GateEvidence, sums: &[&Sums; 2], total: &Window) {
     let metric = gate.metric;
     let Some(measure) = metric.measure() else {
-        let [_, pairs] = sums;
+        // Pairs of mirrored answers, or clicks on interleaved ones, which callers got.
+        let [live, mirrored] = sums;
+        let pairs = if metric == Metric::Preference { live } else { mirrored };
         found.candidate = pairs.metric.candidate_mean();
         found.samples = [pairs.metric.total_weight() as u64; 2];
         found.allowed = Some(gate.bound.value());
@@ -259,6 +261,7 @@ fn spread(metric: Metric) -> f64 {
         | Metric::Personalisation
         | Metric::Overlap
         | Metric::RankBiasedOverlap
+        | Metric::Preference
         | Metric::ClicksPerAnswer
         | Metric::PurchasesPerAnswer
         | Metric::Score => 1.0,
@@ -280,7 +283,8 @@ fn plain_effect(metric: Metric) -> f64 {
         | Metric::ListSimilarity
         | Metric::Personalisation
         | Metric::Overlap
-        | Metric::RankBiasedOverlap => 0.3,
+        | Metric::RankBiasedOverlap
+        | Metric::Preference => 0.3,
         Metric::ClicksPerAnswer | Metric::PurchasesPerAnswer | Metric::Score => 0.1,
         Metric::PlaySecondsPerAnswer => 60.0,
     }

@@ -19,6 +19,9 @@ pub(super) fn add_window(
 ) {
     let MirrorStats { arms: mirrored, overlap, rank_biased_overlap, .. } = &window.mirror;
     let Some(measure) = gate.metric.measure() else {
+        if gate.metric == Metric::Preference {
+            return known.live.add_alone(&window.interleaved.clicks);
+        }
         let is_ranked = gate.metric == Metric::RankBiasedOverlap;
         let of_pairs = if is_ranked { rank_biased_overlap } else { overlap };
         return known.mirrored.add_alone(of_pairs);

@@ -33,7 +33,9 @@ pub use power::{AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, answers_needed};
 pub use split::SHARE_TOLERANCE;
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
-use crate::rollout::gate::{FALSE_ALARM_BUDGET, Gate, OnBreach, OnNoData, REWARD_FALSE_ALARM};
+use crate::rollout::gate::{
+    FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData, REWARD_FALSE_ALARM,
+};
 use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
 use examine::examine;
@@ -111,6 +113,11 @@ pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
     let (wanted, have, what) = match rollout.step.and_then(|step| rollout.steps.get(step as usize))
     {
         Some(step) => (step.min_samples, requests, "requests on this step"),
+        None if rollout.resumes_to == RolloutState::Interleave => {
+            let wanted = rollout.terms.interleave.map_or(0, |stage| stage.min_samples);
+            let interleaved = if in_stage { evidence.stage.interleaved } else { 0 };
+            (wanted, interleaved, "interleaved answers")
+        }
         None => {
             let mirrored = if in_stage { evidence.stage.mirrored } else { 0 };
             (rollout.terms.shadow.min_samples, mirrored, "mirrored requests")
@@ -130,7 +137,19 @@ pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
         let found = evidence.gates.get(n);
         let verdict = found.map_or(Verdict::Inconclusive, |found| found.verdict);
         // Without traffic nothing can be said of rewards and live answers.
-        let is_judged = rollout.state != RolloutState::Shadow || !gate.metric.is_reward();
+        let is_judged = match rollout.state {
+            RolloutState::Shadow => !gate.metric.is_reward(),
+            // Others have data of mirrored requests at most; the steps wait for them.
+            RolloutState::Interleave => gate.metric == Metric::Preference,
+            RolloutState::Preparing
+            | RolloutState::Canary
+            | RolloutState::Paused
+            | RolloutState::Holdout
+            | RolloutState::Watching
+            | RolloutState::Promoted
+            | RolloutState::RolledBack
+            | RolloutState::Aborted => true,
+        };
         match verdict {
             Verdict::Breached if !found.is_some_and(|found| found.accepted) => {
                 return Clearance::Wait(format!("gate {} is in breach", gate.metric));

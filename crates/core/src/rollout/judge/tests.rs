@@ -185,6 +185,38 @@ fn overlaps_are_of_pairs_alone() {
     }
 }
 
+/// Clicks that users share evenly over groups, so many of them for the candidate of 20.
+fn interleaved(for_candidate: usize) -> Window {
+    let mut window = Window::new(2);
+    for group in 0..GROUPS {
+        for n in 0..20 {
+            // Each group begins at another place, so that groups are not all the same.
+            let is_for_candidate = (n + group) % 20 < for_candidate;
+            window.interleaved.clicks.add(group, f64::from(u8::from(is_for_candidate)));
+        }
+        window.interleaved.clicks.add(group, f64::from(u8::from(group % 2 == 0)));
+    }
+    window.interleaved.answers = 2_000;
+    window
+}
+
+#[test]
+fn a_preference_is_of_credited_clicks_on_interleaved_answers() {
+    let gate = Gate::new(Metric::Preference, Bound::Min(0.49));
+    for (for_candidate, expected) in
+        [(6, Verdict::Breached), (10, Verdict::Holds), (14, Verdict::Proven)]
+    {
+        let (found, decision) = judged(gate, &interleaved(for_candidate), 2);
+        assert_eq!((found.verdict, found.baseline), (expected, None), "{found:?}");
+        assert_eq!(found.samples, [2 * 21 * GROUPS as u64; 2]);
+        let preference = found.candidate.expect("measured");
+        assert!((preference - for_candidate as f64 / 20.0).abs() < 0.02, "{preference}");
+        assert_eq!(matches!(decision, Decision::RollBack(_)), expected == Verdict::Breached);
+    }
+    let without_clicks = window(4, [10, 10], Measure::Clicks, [0.2, 0.1]);
+    assert_eq!(verdict(gate, &without_clicks), Verdict::Inconclusive);
+}
+
 #[test]
 fn a_split_that_is_off_pauses() {
     let rollout = rollout(ratio(Metric::ErrorRate, 1.2));

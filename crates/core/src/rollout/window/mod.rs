@@ -19,6 +19,7 @@ mod arm;
 mod cells;
 mod group;
 mod grouped_sum;
+mod interleaved;
 mod latencies;
 mod measure;
 mod mirror;
@@ -27,6 +28,7 @@ pub use arm::ArmStats;
 pub use cells::{USER_CELLS, UserCells};
 pub use group::{GROUPS, group_of, group_of_hash, hash_item, hash_user};
 pub use grouped_sum::GroupedSum;
+pub use interleaved::InterleavedStats;
 pub use latencies::Latencies;
 pub use measure::Measure;
 pub use mirror::{MirrorDiff, MirrorStats};
@@ -64,6 +66,8 @@ pub struct Window {
     pub arms: Vec<ArmStats>,
     /// What was measured on mirrored requests. Rollouts only.
     pub mirror: MirrorStats,
+    /// What was measured on interleaved answers. Rollouts only.
+    pub interleaved: InterleavedStats,
     /// How many requests look like automated traffic. They are counted nowhere else.
     pub automated: u64,
     /// How many requests were not counted because their user had sent more than almost all others.
@@ -97,6 +101,7 @@ impl Window {
         self.mirror.diffs.extend_from_slice(&other.mirror.diffs);
         let old = self.mirror.diffs.len().saturating_sub(MAX_DIFFS);
         self.mirror.diffs.drain(..old);
+        self.interleaved.absorb(&other.interleaved);
         self.automated += other.automated;
         self.capped += other.capped;
         self.late += other.late;

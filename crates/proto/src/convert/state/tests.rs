@@ -14,13 +14,15 @@ use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role,
 };
 use marquee_core::ranking::diversify::Diversity;
+use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Allocation, Arm};
 use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
 use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
 use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
 use marquee_core::rollout::{
-    Decision, Holdout, ListedUsers, Pace, RolloutMove, RolloutStep, Safety, Shadow, Terms,
+    Decision, Holdout, InterleaveStage, ListedUsers, Pace, RolloutMove, RolloutStep, Safety,
+    Shadow, Terms,
 };
 use prost::Message as _;
 
@@ -151,7 +153,13 @@ fn terms() -> Terms {
         holdout: Some(Holdout { share_basis_points: 500, hold_seconds: 80 }),
     };
     let listed = ListedUsers::of_hashes(vec![7, 3], vec![5]).expect("in bounds");
-    Terms { gates, shadow, pace: Pace::Evidence, safety, listed }
+    let interleave = Some(InterleaveStage {
+        share_basis_points: 700,
+        hold_seconds: 90,
+        min_samples: 11,
+        how: Interleaving::Balanced,
+    });
+    Terms { gates, shadow, interleave, pace: Pace::Evidence, safety, listed }
 }
 
 /// A window with something of everything.
@@ -179,6 +187,8 @@ fn window() -> Window {
         baseline: vec!["x".into(), "y".into()],
         candidate: vec!["y".into(), "z".into()],
     });
+    window.interleaved.answers = 10;
+    window.interleaved.clicks.add(5, 1.0);
     (window.automated, window.dropped, window.capped, window.late) = (6, 7, 8, 9);
     window
 }

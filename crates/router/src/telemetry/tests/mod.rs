@@ -1,6 +1,7 @@
 //! Batches in, windows out.
 
 mod bounded_users;
+mod interleaved;
 mod rewards_in_time;
 mod window_size;
 
@@ -15,7 +16,7 @@ use super::scope::{AnswerScope, WindowKey};
 use super::window::{Memory, close};
 use marquee_core::plan::{Plan, Trial};
 use marquee_core::rollout::gate::Gate;
-use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of};
+use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of, hash_item};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
 use marquee_proto::convert::window::{window_from_pb, window_to_pb};
 use proptest::prelude::*;
@@ -39,6 +40,7 @@ fn came(id: &str, user: &str, reward: Reward, second: u64) -> RewardEvent {
     RewardEvent {
         recommendation_id: id.into(),
         user_id: user.into(),
+        item: hash_item("x"),
         reward,
         received_second: BEGAN + second,
     }

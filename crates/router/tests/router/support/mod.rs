@@ -6,4 +6,4 @@ mod world;
 
 pub(crate) use bundle::{Bundle, Item, User, films};
 pub(crate) use shard::{FakeShard, Mood};
-pub(crate) use world::{TRIAL, World, leaf, roll_out, user, users};
+pub(crate) use world::{TRIAL, World, interleave, leaf, roll_out, user, users};

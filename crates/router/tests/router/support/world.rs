@@ -10,7 +10,10 @@ use marquee_core::plan::{
     DEFAULT_SURFACE, Node, Placement, Plan, PlannedReplica, PublishedVersion, Quality,
     ReplicaState, Role, Surface,
 };
-use marquee_core::rollout::{Clearance, Rollout, RolloutState, RolloutStep, Shadow, Terms};
+use marquee_core::ranking::interleave::Interleaving;
+use marquee_core::rollout::{
+    Clearance, InterleaveStage, Rollout, RolloutState, RolloutStep, Shadow, Terms,
+};
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::v1;
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
@@ -241,6 +244,15 @@ pub(crate) fn roll_out(plan: &mut Plan, candidate: &str, weight: u32, mirror_bas
         ..Surface::default()
     };
     plan.surfaces.insert(DEFAULT_SURFACE.into(), surface);
+}
+
+/// Lets the rollout of [`roll_out`] interleave the answers to this share of the users.
+pub(crate) fn interleave(plan: &mut Plan, share_basis_points: u32, how: Interleaving) {
+    let rollout = &mut plan.rollouts[0];
+    rollout.terms.interleave =
+        Some(InterleaveStage { share_basis_points, hold_seconds: 60, min_samples: 0, how });
+    (rollout.state, rollout.resumes_to) = (RolloutState::Interleave, RolloutState::Interleave);
+    rollout.step = None;
 }
 
 pub(crate) fn user(id: &str, count: u32) -> v1::RecommendRequest {

@@ -3,7 +3,7 @@
 use crate::output;
 use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::judge::{PREDICTED_LOSS, PREDICTED_POWER};
-use marquee_core::rollout::window::{ArmStats, WINDOW_MS, Window};
+use marquee_core::rollout::window::{ArmStats, InterleavedStats, WINDOW_MS, Window};
 use marquee_proto::control::v1::{
     ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Rollout, RolloutEvidence,
     Verdict,
@@ -54,6 +54,7 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         ));
     }
     let total = window_from_pb(evidence.total.clone().unwrap_or_default()).unwrap_or_default();
+    lines.extend(interleaved(&total));
     lines.extend(distinct_items(&total));
     lines.extend(score_distributions(&total));
     if total.automated > 0 {
@@ -102,6 +103,21 @@ fn duration_in_words(seconds: f64) -> String {
         _ if seconds < 172_800.0 => format!("{:.0} hours", seconds / 3_600.0),
         _ => format!("{:.0} days", seconds / 86_400.0),
     }
+}
+
+/// What came of interleaved answers, if there were any.
+fn interleaved(total: &Window) -> Option<String> {
+    let InterleavedStats { answers, clicks } = &total.interleaved;
+    (*answers > 0).then(|| {
+        let preference = clicks.mean().map_or_else(String::new, |mean| {
+            format!(", {:.1} % of them to the candidate", 100.0 * mean)
+        });
+        format!(
+            "interleaved: {}, and {} that are credited to a version{preference}",
+            output::count(*answers, "answer"),
+            output::count(clicks.total(), "click")
+        )
+    })
 }
 
 /// How many different items both variants show, on the requests that both answered.

@@ -105,7 +105,7 @@ pub(super) fn print(context: &Context, rollout: &Rollout) -> anyhow::Result<()> 
     if !rollout.waiting_for.is_empty() {
         output::line(format!("waiting for {}", rollout.waiting_for))?;
     }
-    let mut steps: Vec<String> = Vec::new();
+    let mut steps: Vec<String> = interleave_in_words(rollout).into_iter().collect();
     for (n, step) in rollout.steps.iter().enumerate() {
         steps.push(step_in_words(step, rollout.step == Some(n as u32)));
     }
@@ -127,6 +127,19 @@ pub(super) fn print(context: &Context, rollout: &Rollout) -> anyhow::Result<()> 
         output::line(format!("  {}", event_in_words(event)))?;
     }
     Ok(())
+}
+
+/// The stage of interleaved answers, if there is one: `→ interleaved for 5 % for 1800 s`.
+fn interleave_in_words(rollout: &Rollout) -> Option<String> {
+    let stage = rollout.interleave?;
+    let step = RolloutStep {
+        weight_basis_points: stage.share_basis_points,
+        hold_seconds: stage.hold_seconds,
+        min_samples: stage.min_samples,
+        requires_approval: false,
+    };
+    let arrow = if rollout.resumes_to() == RolloutState::Interleave { "→ " } else { "" };
+    Some(format!("{arrow}interleaved for {}", step_in_words(&step, false)))
 }
 
 /// A step: `→ 1 % for 60 s and 500 requests`, with the arrow at the current one.

@@ -10,13 +10,13 @@ use clap::Args;
 use marquee_client::request_id;
 use marquee_core::bounds::MAX_LISTED_USERS;
 use marquee_core::rollout::gate::Gate;
-use marquee_core::rollout::{Holdout, Pace, RolloutStep, Safety, Shadow};
+use marquee_core::rollout::{Holdout, InterleaveStage, Pace, RolloutStep, Safety, Shadow};
 use marquee_proto::control::v1::{
     AutomaticRollout, SetAutomaticRolloutRequest, StartRolloutRequest,
 };
 use marquee_proto::convert::gate::gate_to_pb;
 use marquee_proto::convert::rollout::step_to_pb;
-use marquee_proto::convert::rollout::{pace_to_pb, safety_to_pb, shadow_to_pb};
+use marquee_proto::convert::rollout::{interleave_to_pb, pace_to_pb, safety_to_pb, shadow_to_pb};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -81,6 +81,11 @@ struct ScheduleArgs {
     /// such as 5%:10m
     #[arg(long, value_parser = steps::parse_shadow, value_name = "SHARE:HOLD")]
     shadow: Option<Shadow>,
+    /// Before the first step, give a share of the users one list made of both versions' lists, and see which of the two
+    /// their clicks prefer: share:hold, share:hold:N to wait for N such answers, and :balanced behind it for balanced
+    /// instead of team-draft interleaving; such as 5%:30m
+    #[arg(long, value_parser = steps::parse_interleave, value_name = "SHARE:HOLD")]
+    interleave: Option<InterleaveStage>,
     /// End each step as soon as all gates are proven to hold; its hold is then an upper bound
     #[arg(long)]
     as_fast_as_evidence_allows: bool,
@@ -124,6 +129,7 @@ impl ScheduleArgs {
             gates,
             no_gates,
             shadow,
+            interleave,
             as_fast_as_evidence_allows,
             prepare_within,
             watch_for,
@@ -150,6 +156,7 @@ impl ScheduleArgs {
             pace: pace_to_pb(pace) as i32,
             pending: None,
             safety: Some(safety_to_pb(safety)),
+            interleave: interleave.map(interleave_to_pb),
         }
     }
 }
@@ -211,7 +218,7 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
     } = args;
     let always_candidate_user_ids = users_in(always_candidate.as_deref())?;
     let never_candidate_user_ids = users_in(never_candidate.as_deref())?;
-    let AutomaticRollout { steps, gates, without_gates, shadow, pace, safety, .. } =
+    let AutomaticRollout { steps, gates, without_gates, shadow, interleave, pace, safety, .. } =
         schedule.into_wire();
     let request = StartRolloutRequest {
         request_id: request_id(),
@@ -225,6 +232,7 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
         safety,
         always_candidate_user_ids,
         never_candidate_user_ids,
+        interleave,
     };
     let started = context
         .client

@@ -2,7 +2,8 @@
 
 use crate::commands::ctl::units::{parse_seconds, parse_share, parse_whole};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
-use marquee_core::rollout::{RolloutStep, Shadow, check_steps};
+use marquee_core::ranking::interleave::Interleaving;
+use marquee_core::rollout::{InterleaveStage, RolloutStep, Shadow, check_steps};
 
 /// The form of steps, as messages print it.
 const FORM: &str = "share:hold,share:hold,… such as 1%:60s,10%:5m,100%:0s";
@@ -69,20 +70,34 @@ pub(super) fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> 
 
 /// Reads a share and how long it is held: `5%:10m` or, with samples, `5%:10m:1000`.
 pub(super) fn parse_shadow(text: &str) -> Result<Shadow, String> {
+    let step = parse_one(text)?;
+    Ok(Shadow {
+        mirror_basis_points: step.weight_basis_points,
+        hold_seconds: step.hold_seconds,
+        min_samples: step.min_samples,
+    })
+}
+
+/// Reads a share and how long it is held as [`parse_shadow`] does, and after a further colon how lists are made:
+/// `5%:30m:balanced`.
+pub(super) fn parse_interleave(text: &str) -> Result<InterleaveStage, String> {
+    let (step, how) = match text.strip_suffix(":balanced") {
+        Some(step) => (step, Interleaving::Balanced),
+        None => (text, Interleaving::TeamDraft),
+    };
+    let step = parse_one(step)?;
+    Ok(InterleaveStage {
+        share_basis_points: step.weight_basis_points,
+        hold_seconds: step.hold_seconds,
+        min_samples: step.min_samples,
+        how,
+    })
+}
+
+fn parse_one(text: &str) -> Result<RolloutStep, String> {
     let steps = parse_steps(text)?;
     match steps.as_slice() {
-        [
-            RolloutStep {
-                weight_basis_points,
-                hold_seconds,
-                min_samples,
-                requires_approval: false,
-            },
-        ] => Ok(Shadow {
-            mirror_basis_points: *weight_basis_points,
-            hold_seconds: *hold_seconds,
-            min_samples: *min_samples,
-        }),
+        [step @ RolloutStep { requires_approval: false, .. }] => Ok(*step),
         _ => Err(format!("{text:?} is not one share and hold, such as 5%:10m")),
     }
 }
@@ -104,6 +119,27 @@ mod tests {
             Ok(vec![RolloutStep { min_samples: 500, requires_approval: true, ..step(100, 60) }])
         );
         assert_eq!(parse_steps("0.5%:1s,75bp:30d"), Ok(vec![step(50, 1), step(75, 2_592_000)]));
+    }
+
+    #[test]
+    fn a_stage_of_interleaved_answers_is_read() {
+        let stage = |min_samples, how| InterleaveStage {
+            share_basis_points: 500,
+            hold_seconds: 1_800,
+            min_samples,
+            how,
+        };
+        for (text, expected) in [
+            ("5%:30m", stage(0, Interleaving::TeamDraft)),
+            ("5%:30m:200", stage(200, Interleaving::TeamDraft)),
+            ("5%:30m:balanced", stage(0, Interleaving::Balanced)),
+            ("5%:30m:200:balanced", stage(200, Interleaving::Balanced)),
+        ] {
+            assert_eq!(parse_interleave(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "5%", "5%:30m!", "5%:30m,6%:1m", "5%:30m:fair", ":balanced"] {
+            assert!(parse_interleave(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(super) fn state_name(state: RolloutState) -> &'static str {
         RolloutState::Unspecified => "?",
         RolloutState::Preparing => "PREPARING",
         RolloutState::Shadow => "SHADOW",
+        RolloutState::Interleave => "INTERLEAVE",
         RolloutState::Canary => "CANARY",
         RolloutState::Paused => "PAUSED",
         RolloutState::Holdout => "HOLDOUT",
