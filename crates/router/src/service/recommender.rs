@@ -99,6 +99,7 @@ impl RouterService {
             self.shared.engine.answer_batch(rankings, may_interleave, deadline).await;
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
+        let answered_second = self.shared.observer.unix_second(began + took);
         for (ranking, answer) in rankings.iter().zip(result.iter_mut().flatten()) {
             // What comes of a list of given or of similar items says nothing of an arm's recommendations.
             let credits = credits_of(answer);
@@ -107,10 +108,17 @@ impl RouterService {
                 (Some(trial), Some(credits)) => Some(AnswerScope::Interleaved { trial, credits }),
                 _ => AnswerScope::of(&answer.route),
             };
-            answer.recommendation_id = self.recommendation_id(began + took, scope);
+            answer.recommendation_id = self.recommendation_id(answered_second, scope);
         }
-        let call =
-            ObservedCall { requests: rankings, plan: &plan, result: &result, began, took, time };
+        let call = ObservedCall {
+            requests: rankings,
+            plan: &plan,
+            result: &result,
+            began,
+            took,
+            answered_second,
+            time,
+        };
         self.shared.observer.observe(&call, || fastrand::u32(..FULL_WEIGHT_BASIS_POINTS));
         result
     }
@@ -147,9 +155,8 @@ impl RouterService {
     }
 
     /// Unique among all answers of all routers.
-    fn recommendation_id(&self, answered: Instant, scope: Option<AnswerScope<'_>>) -> String {
+    fn recommendation_id(&self, second: u64, scope: Option<AnswerScope<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        let second = self.shared.observer.unix_second(answered);
         name_answer(&self.shared.id_prefix, number, second, scope)
     }
 }

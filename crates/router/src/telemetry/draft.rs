@@ -97,13 +97,13 @@ impl Draft {
 
     /// Counts an answer to a caller.
     pub(crate) fn add_answer(&mut self, observation: &Observation, previous: &mut PreviousLists) {
-        let Observation { arm, subject, at_micros: _, answer } = observation;
+        let Observation { arm, subject, at_micros: _, answered_second, answer } = observation;
         self.add_arm_answer(MeasuredArm::Live(*arm), *subject, answer, previous);
         let stats = &mut self.window.arms[*arm];
         if subject.is_user && self.users.insert(subject.hash) {
             stats.measure(Measure::Users, subject.group(), 1.0);
         }
-        let AnswerOutcome::Answered { list: Some(list), .. } = &answer.outcome else { return };
+        let AnswerOutcome::Answered { list: Some(_), .. } = &answer.outcome else { return };
         let Some(trial) = &self.trial else {
             // Nothing is compared: what comes of it is added when it comes.
             for measure in Measure::REWARDS {
@@ -111,9 +111,8 @@ impl Draft {
             }
             return;
         };
-        let Some(second) = list.answered_second else { return };
         let nothing = || vec![AnsweredArm::default(); self.key.arms];
-        let arms = self.answered.entry(second).or_insert_with(nothing);
+        let arms = self.answered.entry(*answered_second).or_insert_with(nothing);
         for (sums, before) in arms[*arm].iter_mut().zip(trial.past.of(subject.hash)) {
             sums.add(subject.group(), before);
         }

@@ -1,6 +1,5 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
-use super::answer_id::second_of;
 use marquee_core::rollout::window::{MAX_DIFF_ITEMS, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -39,6 +38,8 @@ pub(crate) struct Observation {
     pub(crate) subject: SubjectHash,
     /// When the request came, in µs of the router's own clock.
     pub(crate) at_micros: u64,
+    /// When it was answered, in seconds since the Unix epoch, as the answer's id says.
+    pub(crate) answered_second: u64,
     pub(crate) answer: ArmAnswer,
 }
 
@@ -81,8 +82,6 @@ pub(crate) struct List {
     len: usize,
     /// The hash of the recommendation's id; 0 for an answer to a mirrored request.
     pub(crate) answer: u64,
-    /// When it was given, in seconds since the Unix epoch; none for an answer to a mirrored request.
-    pub(crate) answered_second: Option<u64>,
     /// The best item's; none for an empty list.
     pub(crate) score: Option<f64>,
 }
@@ -98,7 +97,6 @@ impl List {
             items: [0; MAX_DIFF_ITEMS],
             len: 0,
             answer: if answer.is_empty() { 0 } else { hash_of(answer) },
-            answered_second: second_of(answer),
             score: score
                 .filter(|score| score.is_finite())
                 .map(|score| score.clamp(-MAX_SCORE, MAX_SCORE)),

@@ -23,6 +23,8 @@ pub(crate) struct ObservedCall<'a> {
     pub(crate) began: Instant,
     /// How long it took.
     pub(crate) took: Duration,
+    /// The second of Unix time in which it was answered, as the answers' ids say.
+    pub(crate) answered_second: u64,
     /// How long it might have taken.
     pub(crate) time: Duration,
 }
@@ -120,7 +122,13 @@ impl Observer {
         let Some(scope) = AnswerScope::of(route) else { return };
         let subject = hash_of_subject(&request.subject);
         let at_micros = self.telemetry.clock().micros(call.began);
-        let observation = Observation { arm: scope.arm(), subject, at_micros, answer: answered };
+        let observation = Observation {
+            arm: scope.arm(),
+            subject,
+            at_micros,
+            answered_second: call.answered_second,
+            answer: answered,
+        };
         self.telemetry.with(|batch| batch.observe(scope, observation));
         let Some(trial) = &route.trial else { return };
         let Some(routes) = mirrored_by(call.plan, request, route, trial.arm, draw()) else {

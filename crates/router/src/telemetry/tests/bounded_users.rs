@@ -122,7 +122,7 @@ fn answers_are_slow_beyond_what_was_usual_before() {
                 let subject = SubjectHash::user(&format!("{second}-{arm}-{n}"));
                 let at_micros = second * SECOND + n;
                 let answer = side(micros);
-                batch.observe(&trial(5_000, arm), Observation { arm, subject, at_micros, answer });
+                batch.observe(&trial(5_000, arm), observation(arm, subject, at_micros, answer));
             }
             // Mirrored requests take twice as long, and are compared among themselves.
             let answers = latencies.map(|micros| side(2 * micros));

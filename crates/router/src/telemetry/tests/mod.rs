@@ -60,9 +60,15 @@ fn list(answer: &str, items: &[&str]) -> AnswerOutcome {
     }
 }
 
+/// An answer in the second in which the request came.
+fn observation(arm: usize, subject: SubjectHash, at_micros: u64, answer: ArmAnswer) -> Observation {
+    let answered_second = BEGAN + at_micros / SECOND;
+    Observation { arm, subject, at_micros, answered_second, answer }
+}
+
 fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> Observation {
     let side = ArmAnswer { latency_micros: Some(12_345), outcome };
-    Observation { arm, subject: SubjectHash::user(user), at_micros, answer: side }
+    observation(arm, SubjectHash::user(user), at_micros, side)
 }
 
 fn plan() -> Plan {
@@ -197,7 +203,7 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
         let subject = SubjectHash::item("i1");
         let outcome = AnswerOutcome::Failed(9);
         let side = ArmAnswer { latency_micros: None, outcome };
-        batch.observe(&now, Observation { arm: 0, subject, at_micros: n * 20_000, answer: side });
+        batch.observe(&now, observation(0, subject, n * 20_000, side));
     }
     let mut memory = Memory::default();
     let windows = close(&batch, &mut memory, &plan(), at(2));
@@ -307,7 +313,7 @@ proptest! {
             let latency_micros = latency.map(u64::from);
             let side = ArmAnswer { latency_micros, outcome: outcome.clone() };
             let subject = SubjectHash::user(user);
-            batch.observe(&trial(*weight, *arm), Observation { arm: *arm, subject, at_micros: *at_micros, answer: side });
+            batch.observe(&trial(*weight, *arm), observation(*arm, subject, *at_micros, side));
         }
         for (one, other, is_alone) in &mirrored {
             let side = |outcome: &AnswerOutcome| {

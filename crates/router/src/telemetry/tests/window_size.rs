@@ -40,7 +40,7 @@ fn a_window_of_seven_thousand_answers_a_second_fits_in_a_message() {
                 batch.pair(&now, Pair { subject, answers, in_common: Some((0.4, 0.5)) }, None);
             }
             let at_micros = 2 * SECOND * window + number * 100;
-            batch.observe(&now, Observation { arm: now.arm, subject, at_micros, answer });
+            batch.observe(&now, observation(now.arm, subject, at_micros, answer));
             if number % 10 == 0 {
                 batch.event(came(&id, &user, Reward::Click, 2 * window + 1));
             }
