@@ -244,7 +244,7 @@ fn is_found(candidate: Candidate) {
 }
 
 #[test]
-fn equals_are_hardly_ever_taken_back() {
+fn identical_candidates_are_rarely_rolled_back() {
     let ends = many(Candidate::Same);
     assert!(share(&ends, |end| end.state == RolloutState::RolledBack) <= 0.01);
     assert!(share(&ends, |end| end.state == RolloutState::Promoted) >= 0.98);
