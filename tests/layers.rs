@@ -13,39 +13,25 @@ type Module = Vec<String>;
 /// The modules of a crate, each with those it needs.
 type Needs = BTreeMap<Module, BTreeSet<Module>>;
 
-/// The crates that are held to it.
-const LAYERED_CRATES: &[&str] =
-    &["bundle", "cli", "client", "control", "core", "events", "net", "node", "proto", "shard"];
-
-/// The crates that still have circles. One that is free of them moves to [`LAYERED_CRATES`].
-const CRATES_WITH_CIRCLES: &[&str] = &["router", "train"];
-
-#[test]
-fn every_crate_is_listed() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(crates).expect("the folder of crates") {
-        let path = entry.expect("an entry").path();
-        if path.join("Cargo.toml").exists() {
-            found.insert(path.file_name().expect("a name").to_str().expect("UTF-8").to_owned());
-        }
-    }
-    let listed: BTreeSet<String> =
-        LAYERED_CRATES.iter().chain(CRATES_WITH_CIRCLES).map(|name| (*name).to_owned()).collect();
-    assert_eq!(found, listed);
-}
-
 #[test]
 fn no_files_of_a_crate_need_each_other_in_a_circle() {
-    for name in LAYERED_CRATES {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(crates).expect("the folder of crates") {
+        let path = entry.expect("an entry").path();
+        if !path.join("Cargo.toml").exists() {
+            continue;
+        }
         let mut files = BTreeMap::new();
-        read_modules(&source, &Module::new(), &mut files);
-        assert!(files.len() > 3, "{name}: no sources at {}", source.display());
+        read_modules(&path.join("src"), &Module::new(), &mut files);
+        assert!(files.len() > 3, "no sources in {}", path.display());
         let circle: Vec<String> =
             in_circles(&needs_of(&files)).iter().map(|module| module.join("::")).collect();
+        let name = path.file_name().unwrap_or_default().display();
         assert!(circle.is_empty(), "{name}: these files need each other: {}", circle.join(", "));
+        checked += 1;
     }
+    assert!(checked >= 12, "only {checked} crates found");
 }
 
 #[test]

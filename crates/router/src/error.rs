@@ -179,6 +179,11 @@ pub enum NoAnswerCause {
 }
 
 impl RouterError {
+    /// The error of a whole batch whose request at this place, from 0, has this error.
+    pub(crate) fn in_batch(self, index: usize) -> Self {
+        Self::InBatch { index, source: Box::new(self) }
+    }
+
     /// The code of an error that the arm of a trial is to blame for if it is to blame for any, none for
     /// those that no arm can help: what the caller asked for does not exist or is out of bounds, the
     /// deadline had passed before any shard was called, or the router is full, draining or without a plan.

@@ -28,3 +28,8 @@ pub(crate) fn deadline_of(
     });
     Ok(Instant::now() + timeout.min(MAX_DEADLINE))
 }
+
+/// The time until a deadline; zero once it has passed.
+pub(crate) fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

@@ -15,16 +15,17 @@
 
 mod rounds;
 
+use crate::admission::deadline::time_left;
 use crate::admission::request::RankingRequest;
 use crate::error::RouterError;
 use crate::explanation::answer::RankingAnswer;
 use crate::fanout::node::Nodes;
-use crate::fanout::policy::HedgeBudget;
 use crate::lookup::row_cache::{RowCache, RowCounts};
 use crate::planning::planned::{PlannedRequest, route};
 use crate::planning::shard_map::ShardMap;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::time_spent::TimeSpent;
+use rounds::Rounds;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,17 +47,11 @@ const PLAN_CATCH_UP_WINDOW: Duration = Duration::from_secs(1);
 pub(crate) struct Engine {
     plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,
-    /// Rows of bundles that were looked up before.
-    rows: Arc<RowCache>,
-    hedging: Mutex<HedgeBudget>,
-    /// What mirrored requests may hedge: they take nothing from callers.
-    mirror_hedging: Mutex<HedgeBudget>,
+    rounds: Rounds,
     /// Rotates the choice between equal replicas from batch to batch.
     replica_rotation: AtomicU64,
     /// The epoch under which a shard first lacked something, and when.
     lagging: Mutex<Option<(u64, Instant)>>,
-    /// Making lists of what nodes answered, and answers of lists.
-    pub(crate) merging: TimeSpent,
 }
 
 impl Engine {
@@ -69,18 +64,20 @@ impl Engine {
         Self {
             plan,
             nodes,
-            rows,
-            hedging: Mutex::default(),
-            mirror_hedging: Mutex::default(),
+            rounds: Rounds::new(rows),
             replica_rotation: AtomicU64::new(0),
             lagging: Mutex::default(),
-            merging: TimeSpent::default(),
         }
     }
 
     /// How often remembered rows spared a lookup.
     pub(crate) fn row_counts(&self) -> RowCounts {
-        self.rows.counts()
+        self.rounds.rows.counts()
+    }
+
+    /// The time that making lists of what nodes answered, and answers of lists, took so far.
+    pub(crate) fn merging(&self) -> &TimeSpent {
+        &self.rounds.merging
     }
 
     /// Answers all of a batch, in order, and says by which plan.
@@ -207,13 +204,13 @@ impl Engine {
         shards: &mut ShardMap<'a>,
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
-        let looked_up = self.look_up(planned, shards, deadline).await?;
-        let fused = self.search_and_fuse(looked_up, shards, deadline).await?;
-        let diversified = self.diversify(fused, shards, deadline).await?;
-        let explained = self.explain(diversified, shards, deadline).await?;
+        let looked_up = self.rounds.look_up(planned, shards, deadline).await?;
+        let fused = self.rounds.search_and_fuse(looked_up, shards, deadline).await?;
+        let diversified = self.rounds.diversify(fused, shards, deadline).await?;
+        let explained = self.rounds.explain(diversified, shards, deadline).await?;
         let began = Instant::now();
         let answers = for_each(explained, |request| request.into_answer(shards));
-        self.merging.add(began.elapsed());
+        self.rounds.merging.add(began.elapsed());
         answers
     }
 }
@@ -225,14 +222,6 @@ struct Attempt {
     is_outdated: bool,
 }
 
-fn time_left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-fn in_batch(error: RouterError, index: usize) -> RouterError {
-    RouterError::InBatch { index, source: Box::new(error) }
-}
-
 /// Does a step for each request of a batch; an error says for which.
 fn for_each<T, U>(
     requests: impl IntoIterator<Item = T>,
@@ -241,7 +230,7 @@ fn for_each<T, U>(
     let requests = requests.into_iter();
     let mut done = Vec::with_capacity(requests.size_hint().0);
     for (n, request) in requests.enumerate() {
-        done.push(step(request).map_err(|error| in_batch(error, n))?);
+        done.push(step(request).map_err(|error| error.in_batch(n))?);
     }
     Ok(done)
 }

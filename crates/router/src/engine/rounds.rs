@@ -4,12 +4,13 @@
 //! end at different moments: then each moment has a round of its own, a *wave*, and all waves are under way
 //! at once, so that a late leaf delays no other. Requests without timeouts have one wave.
 
-use super::{Engine, in_batch, time_left};
+use crate::admission::deadline::time_left;
 use crate::error::RouterError;
 use crate::explanation::explaining::{ExplainedRequest, LeafVectors, ListQuestion};
-use crate::fanout::{Failure, Round, RoundLimit, RoundOutcome, drive};
+use crate::fanout::policy::HedgeBudget;
+use crate::fanout::{CallFailure, Round, RoundLimit, RoundOutcome, drive};
 use crate::fusion::diversification::DiversifiedRequest;
-use crate::fusion::fusing::{FusedRequest, FusingRequest, Progress};
+use crate::fusion::fusing::{FusedRequest, FusingProgress, FusingRequest};
 use crate::lookup::item_round::{FoundItems, ItemRound, WantedItems};
 use crate::lookup::looked_up::LookedUpRequest;
 use crate::lookup::looked_up_rows::LookedUpRows;
@@ -25,8 +26,9 @@ use crate::search::round::SearchRound;
 use futures::future::{join, join_all};
 use marquee_core::bounds::MAX_ATTRIBUTED_ROWS;
 use marquee_core::model::recipe::Entity;
+use marquee_core::time_spent::TimeSpent;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// Lookups get this part of the time that is left, so that a user whose shard hangs can still be
@@ -34,7 +36,7 @@ use tokio::time::Instant;
 const LOOKUP_SHARE: u32 = 2;
 
 /// The shards without an answer in a round, and why.
-type Unanswered = BTreeMap<usize, Failure>;
+type Unanswered = BTreeMap<usize, CallFailure>;
 /// Leaf queries with the places of their requests, by the moment at which they are to be answered.
 type Waves = BTreeMap<Instant, VecDeque<(usize, LeafQuery)>>;
 
@@ -45,7 +47,28 @@ struct KeysOfRequest<'k> {
     may_be_remembered: bool,
 }
 
-impl Engine {
+/// Makes the rounds of batches, and has what outlives a batch.
+pub(super) struct Rounds {
+    /// Rows of bundles that were looked up before.
+    pub(super) rows: Arc<RowCache>,
+    hedging: Mutex<HedgeBudget>,
+    /// What mirrored requests may hedge: they take nothing from callers.
+    mirror_hedging: Mutex<HedgeBudget>,
+    /// Making lists of what nodes answered, and answers of lists.
+    pub(super) merging: TimeSpent,
+}
+
+impl Rounds {
+    /// Rounds that look in `rows` first.
+    pub(super) fn new(rows: Arc<RowCache>) -> Self {
+        Self {
+            rows,
+            hedging: Mutex::default(),
+            mirror_hedging: Mutex::default(),
+            merging: TimeSpent::default(),
+        }
+    }
+
     /// Looks the subjects of all requests up, and decides how each leaf is answered.
     pub(super) async fn look_up<'a>(
         &self,
@@ -73,7 +96,7 @@ impl Engine {
         for (n, (request, (wanted, found))) in planned.into_iter().zip(all_rows).enumerate() {
             let rows = LookedUpRows::new(wanted, found);
             let decided = LookedUpRequest::new(request, &rows, shards);
-            looked_up.push(decided.map_err(|error| in_batch(error, n))?);
+            looked_up.push(decided.map_err(|error| error.in_batch(n))?);
         }
         self.name_seen_items(&mut looked_up, shards, deadline).await?;
         Ok(looked_up)
@@ -181,11 +204,11 @@ impl Engine {
             let mut still_open = Vec::with_capacity(open.len());
             for (place, request) in open {
                 let (mut request, queries) = match request.advance() {
-                    Progress::Fused(request) => {
+                    FusingProgress::Fused(request) => {
                         fused[place] = Some(request);
                         continue;
                     }
-                    Progress::Search(request, queries) => (request, queries),
+                    FusingProgress::Search(request, queries) => (request, queries),
                 };
                 for query in queries {
                     match request.searching.time_limit(query.leaf, now) {
@@ -259,18 +282,18 @@ impl Engine {
         let mut rounds = Vec::new();
         for (&ends, queries) in waves {
             let mut round = SearchRound::new(shards.epoch);
-            let mut tickets = Vec::new();
+            let mut places = Vec::new();
             while let Some((n, leaf_query)) = queries.front() {
                 let searching = &open[*n].1.searching;
                 let wire_query = searching.wire_query(leaf_query);
                 if round.is_full_for(&wire_query) {
                     break;
                 }
-                let ticket = round.add(shards, wire_query, searching.denied(leaf_query));
-                tickets.extend(queries.pop_front().map(|(n, query)| (n, query.leaf, ticket)));
+                let place = round.add(shards, wire_query, searching.denied(leaf_query));
+                places.extend(queries.pop_front().map(|(n, query)| (n, query.leaf, place)));
             }
             let limit = RoundLimit { at: ends, is_shortened: ends < deadline };
-            rounds.push((round, tickets, limit));
+            rounds.push((round, places, limit));
         }
         let calls = rounds.iter_mut().map(|(round, _, limit)| {
             let asked = round.shards();
@@ -278,22 +301,22 @@ impl Engine {
         });
         let outcomes = join_all(calls).await;
         let began = Instant::now();
-        for ((mut round, tickets, _), outcome) in rounds.into_iter().zip(outcomes) {
+        for ((mut round, places, _), outcome) in rounds.into_iter().zip(outcomes) {
             let unanswered = note_outcome(outcome?, shards);
             shards.note_failures(&unanswered);
-            for (n, leaf, ticket) in tickets {
+            for (n, leaf, place) in places {
                 let searching = &mut open[n].1.searching;
                 if searching.finds_neighbours(leaf) {
-                    let neighbours = round.take_ordinals(ticket);
+                    let neighbours = round.take_ordinals(place);
                     searching.set_neighbours(shards, leaf, &neighbours, &unanswered);
                     continue;
                 }
                 let mut contributor = None;
                 if searching.explains() {
                     contributor = Some(leaf);
-                    searching.note_strategies(leaf, round.strategies(ticket));
+                    searching.note_strategies(leaf, round.strategies(place));
                 }
-                let list = round.take(ticket, contributor);
+                let list = round.take(place, contributor);
                 searching.record_list(shards, leaf, list, &unanswered);
             }
         }
@@ -388,8 +411,8 @@ impl Engine {
         .await;
         note_outcome(answers?, shards);
         note_outcome(rows?, shards);
-        for (n, topic, ticket) in asked {
-            explained[n].record_answer(topic, searches.take_explanation(ticket));
+        for (n, topic, place) in asked {
+            explained[n].record_answer(topic, searches.take_explanation(place));
         }
         for (n, leaf, places) in wanted_of {
             let found: Vec<FoundItems> =
@@ -413,7 +436,7 @@ impl Engine {
         let mut rest = requests.iter().peekable();
         while rest.peek().is_some() {
             let mut round = LookupRound::new(shards.epoch);
-            let mut tickets = Vec::new();
+            let mut places = Vec::new();
             while let Some(KeysOfRequest { keys, may_be_remembered }) =
                 rest.next_if(|next| round.is_empty() || round.len() + next.keys.len() <= MAX_KEYS)
             {
@@ -422,7 +445,7 @@ impl Engine {
                 for &(row, id) in keys {
                     of_request.push(round.add(shards, row, id, remembered));
                 }
-                tickets.push(of_request);
+                places.push(of_request);
             }
             let asked = round.shards();
             let outcome = self.make_round(&mut round, asked, shards, limit).await?;
@@ -431,8 +454,8 @@ impl Engine {
             if let Some(cache) = cache {
                 round.remember(cache);
             }
-            for of_request in tickets {
-                let rows = of_request.into_iter().map(|ticket| round.take(ticket, &unanswered));
+            for of_request in places {
+                let rows = of_request.into_iter().map(|place| round.take(place, &unanswered));
                 found.push(rows.collect());
             }
         }

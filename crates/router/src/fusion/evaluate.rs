@@ -8,7 +8,7 @@ use crate::planning::ensemble_tree::{MIN_DEPTH, Tree};
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope};
 use marquee_core::ensemble::Fusion;
 use marquee_core::ranking::fuse::{
-    Candidate, Member, depth, product, reciprocal_rank, rerank, weighted_score,
+    Candidate, FusedMember, depth, product, reciprocal_rank, rerank, weighted_score,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Tree {
                 let lists = lists_of_all(nodes, leaves, &scope.deepened(*depth))?;
                 let mut answered = Vec::with_capacity(members.len());
                 for (list, (weight, _)) in lists.into_iter().zip(members) {
-                    answered.extend(list.map(|list| Member { weight: *weight, list }));
+                    answered.extend(list.map(|list| FusedMember { weight: *weight, list }));
                 }
                 if answered.is_empty() {
                     return Ok(None);
@@ -182,7 +182,5 @@ impl Scope {
     }
 }
 
-#[cfg(test)]
-mod scripts;
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ pub(crate) struct FusedRequest<'a> {
 }
 
 /// What comes next for a request.
-pub(crate) enum Progress<'a> {
+pub(crate) enum FusingProgress<'a> {
     /// These leaves are to be searched, then it goes on.
     Search(FusingRequest<'a>, Vec<LeafQuery>),
     /// The list is there.
@@ -45,7 +45,7 @@ impl<'a> FusingRequest<'a> {
     }
 
     /// Fuses what there is, or says what to search first.
-    pub(crate) fn advance(mut self) -> Progress<'a> {
+    pub(crate) fn advance(mut self) -> FusingProgress<'a> {
         if let Some(ShortList { mut items, fillers }) = self.short_list {
             let count = self.searching.looked_up.request.count;
             for filler in fillers {
@@ -54,7 +54,7 @@ impl<'a> FusingRequest<'a> {
                     fill_up(&mut items, more, count);
                 }
             }
-            return Progress::Fused(FusedRequest { searching: self.searching, items });
+            return FusingProgress::Fused(FusedRequest { searching: self.searching, items });
         }
         let SearchingRequest { looked_up, states, .. } = &mut self.searching;
         let scope = Scope {
@@ -62,18 +62,18 @@ impl<'a> FusingRequest<'a> {
             only: looked_up.request.only.clone(),
         };
         match looked_up.tree.evaluate(states, &scope) {
-            Step::Search(queries) => Progress::Search(self, queries),
+            Step::Search(queries) => FusingProgress::Search(self, queries),
             Step::Done(items) => self.fill_or_finish(items, scope),
         }
     }
 
     /// Asks for further items where row-sums, which list only the columns of some row, listed too few: what users of
     /// the same attributes like, if the user's are known, and popular items.
-    fn fill_or_finish(mut self, items: Vec<Candidate>, scope: Scope) -> Progress<'a> {
+    fn fill_or_finish(mut self, items: Vec<Candidate>, scope: Scope) -> FusingProgress<'a> {
         let is_short = items.len() < self.searching.looked_up.request.count;
         let filling = self.searching.looked_up.filling.take().filter(|_| is_short);
         let Some(Filling { leaf, profile }) = filling else {
-            return Progress::Fused(FusedRequest { searching: self.searching, items });
+            return FusingProgress::Fused(FusedRequest { searching: self.searching, items });
         };
         // Listed items may be among the further ones; given items are all asked for anyway.
         let count = if scope.only.is_some() { scope.count } else { scope.count + items.len() };
@@ -86,7 +86,7 @@ impl<'a> FusingRequest<'a> {
             fillers.push(filler);
         }
         self.short_list = Some(ShortList { items, fillers });
-        Progress::Search(self, queries)
+        FusingProgress::Search(self, queries)
     }
 }
 

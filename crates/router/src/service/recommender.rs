@@ -29,10 +29,10 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 /// Answers callers. Cheap to clone.
 #[derive(Clone)]
 pub struct RouterService {
-    shared: Arc<Shared>,
+    shared: Arc<ServiceState>,
 }
 
-struct Shared {
+struct ServiceState {
     engine: Arc<Engine>,
     admission: Admission,
     observer: Observer,
@@ -57,7 +57,7 @@ impl RouterService {
     ) -> Self {
         let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ServiceState {
                 engine,
                 admission,
                 observer,
@@ -72,7 +72,7 @@ impl RouterService {
 
     /// The time that merging and fusing took so far, of all answers.
     pub fn merging(&self) -> &TimeSpent {
-        &self.shared.engine.merging
+        self.shared.engine.merging()
     }
 
     /// How often remembered rows of bundles spared a lookup.

@@ -1,7 +1,7 @@
 //! Factors in Parquet: a column `id` and a column `features`, a list of numbers, as Spark's
 //! ALSModel writes its userFactors and itemFactors.
 
-use super::FactorTable;
+use super::table::FactorTable;
 use crate::error::TrainError;
 use crate::read::parquet::{open, parts, visit_column, visit_lists};
 use crate::read::{check_field_id, quote};

@@ -45,8 +45,6 @@ mod mf_sgd;
 mod part;
 mod popularity;
 pub(crate) mod profile;
-#[cfg(test)]
-mod reference;
 mod registry;
 mod rp3beta;
 pub(crate) mod score;

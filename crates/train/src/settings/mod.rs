@@ -6,13 +6,12 @@
 //! were given, by name; a family reads them with its constants, each in the constant's type.
 
 mod search;
-mod setting;
-mod values;
+pub(crate) mod setting;
+pub(crate) mod values;
 
 pub(crate) use search::{even, log, one_of};
 pub(crate) use setting::{
-    Bounds, Setting, SettingInfo, SettingValue, check_settings, choice_name, choice_value,
-    draw_settings,
+    Bounds, Setting, SettingInfo, check_settings, choice_name, choice_value, draw_settings,
 };
-pub(crate) use values::Kind;
+pub(crate) use values::SettingKind;
 pub use values::{ModelSettings, Value};

@@ -1,7 +1,7 @@
 //! The declaration of one setting, and the checks that follow from it.
 
-use super::search::Search;
-use super::values::{Kind, ModelSettings, Value};
+use super::search::SearchRange;
+use super::values::{ModelSettings, SettingKind, Value};
 use crate::error::TrainError;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -15,11 +15,11 @@ pub(crate) struct Setting<T> {
     pub(crate) default: T,
     help: &'static str,
     bounds: Bounds,
-    /// What stands for a value in `--help`, where it is not what [`Kind`] has.
+    /// What stands for a value in `--help`, where it is not what [`SettingKind`] has.
     value_name: Option<&'static str>,
     /// What `--help` says of the default, where that is no value.
     default_words: Option<&'static str>,
-    search: Option<Search>,
+    search: Option<SearchRange>,
     only_with: Option<Condition>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Condition {
 /// A type that a setting can have.
 pub(crate) trait SettingValue: Copy {
     /// What values it has.
-    const KIND: Kind;
+    const KIND: SettingKind;
 
     /// The value in this type; none where it is of another kind.
     fn read(value: &Value) -> Option<Self>;
@@ -119,7 +119,7 @@ impl<T: SettingValue> Setting<T> {
     }
 
     /// The same, searched by `marquee tune`.
-    pub(crate) const fn searched(self, search: Search) -> Self {
+    pub(crate) const fn searched(self, search: SearchRange) -> Self {
         Self { search: Some(search), ..self }
     }
 
@@ -139,9 +139,9 @@ impl<T: SettingValue> Setting<T> {
             name: self.name,
             help: self.help,
             value_name: self.value_name.unwrap_or(match T::KIND {
-                Kind::Count => "N",
-                Kind::Number => "X",
-                Kind::Choice => "HOW",
+                SettingKind::Count => "N",
+                SettingKind::Number => "X",
+                SettingKind::Choice => "HOW",
             }),
             kind: T::KIND,
             bounds: self.bounds,
@@ -175,7 +175,7 @@ pub(crate) struct SettingInfo {
     /// What stands for a value in `--help`.
     pub(crate) value_name: &'static str,
     /// What values it has.
-    pub(crate) kind: Kind,
+    pub(crate) kind: SettingKind,
     /// What they have to be.
     pub(crate) bounds: Bounds,
     /// The default, for `--help`.
@@ -183,7 +183,7 @@ pub(crate) struct SettingInfo {
     /// The names that can be chosen, with what they mean.
     pub(crate) choices: Vec<PossibleValue>,
     /// Where `marquee tune` searches it; none where it does not.
-    pub(crate) search: Option<Search>,
+    pub(crate) search: Option<SearchRange>,
     /// The settings that it goes with.
     pub(crate) only_with: Option<Condition>,
 }
@@ -200,13 +200,13 @@ impl SettingInfo {
     /// What it is not.
     pub(crate) fn of_its_kind(&self, value: Value) -> Result<Value, String> {
         match (self.kind, value) {
-            (Kind::Number, Value::Count(count)) => Ok(Value::Number(count as f64)),
-            (Kind::Count, value @ Value::Count(_))
-            | (Kind::Number, value @ Value::Number(_))
-            | (Kind::Choice, value @ Value::Choice(_)) => Ok(value),
-            (Kind::Count, value) => Err(format!("{value} is no whole number")),
-            (Kind::Number, value) => Err(format!("{value} is no number")),
-            (Kind::Choice, value) => Err(format!("{value} is no name")),
+            (SettingKind::Number, Value::Count(count)) => Ok(Value::Number(count as f64)),
+            (SettingKind::Count, value @ Value::Count(_))
+            | (SettingKind::Number, value @ Value::Number(_))
+            | (SettingKind::Choice, value @ Value::Choice(_)) => Ok(value),
+            (SettingKind::Count, value) => Err(format!("{value} is no whole number")),
+            (SettingKind::Number, value) => Err(format!("{value} is no number")),
+            (SettingKind::Choice, value) => Err(format!("{value} is no name")),
         }
     }
 
@@ -332,12 +332,13 @@ pub(crate) fn choice_name<E: ValueEnum>(choice: E) -> String {
 /// Makes an enum with `ValueEnum` the type of a setting.
 macro_rules! choice_value {
     ($choice:ty) => {
-        impl $crate::settings::SettingValue for $choice {
-            const KIND: $crate::settings::Kind = $crate::settings::Kind::Choice;
+        impl $crate::settings::setting::SettingValue for $choice {
+            const KIND: $crate::settings::values::SettingKind =
+                $crate::settings::values::SettingKind::Choice;
 
-            fn read(value: &$crate::settings::Value) -> Option<Self> {
+            fn read(value: &$crate::settings::values::Value) -> Option<Self> {
                 match value {
-                    $crate::settings::Value::Choice(name) => {
+                    $crate::settings::values::Value::Choice(name) => {
                         <Self as clap::ValueEnum>::from_str(name, false).ok()
                     }
                     _ => None,
@@ -345,7 +346,7 @@ macro_rules! choice_value {
             }
 
             fn text(self) -> Option<String> {
-                Some($crate::settings::choice_name(self))
+                Some($crate::settings::setting::choice_name(self))
             }
 
             fn choices() -> Vec<clap::builder::PossibleValue> {
@@ -361,7 +362,7 @@ pub(crate) use choice_value;
 macro_rules! number_value {
     ($number:ty, $kind:ident) => {
         impl SettingValue for $number {
-            const KIND: Kind = Kind::$kind;
+            const KIND: SettingKind = SettingKind::$kind;
 
             fn read(value: &Value) -> Option<Self> {
                 match *value {
@@ -383,7 +384,7 @@ number_value!(f32, Number);
 number_value!(f64, Number);
 
 impl<T: SettingValue> SettingValue for Option<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: SettingKind = T::KIND;
 
     fn read(value: &Value) -> Option<Self> {
         T::read(value).map(Some)

@@ -7,7 +7,7 @@
 //! worst member on, as long as there is time. What is left out stays out if that made it better. Weights are no
 //! settings: every hybrid fits its own, to rows that it holds out of those it is trained on.
 
-use super::{MAX_ROUNDS, Search};
+use super::search::{MAX_ROUNDS, TuneSearch};
 use crate::catalogue::records;
 use crate::error::TrainError;
 use crate::family::{ModelConfig, ModelKind};
@@ -30,7 +30,7 @@ struct Found {
     best: ModelConfig,
 }
 
-impl Search<'_> {
+impl TuneSearch<'_> {
     /// Searches members and then hybrids; says how many rounds of members were begun.
     pub(super) fn run_blend(&mut self) -> Result<usize, TrainError> {
         let last = self.rungs.len() - 1;

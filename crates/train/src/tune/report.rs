@@ -10,7 +10,7 @@ const LISTED: usize = 10;
 
 /// One trial: settings, and how good they were.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Trial {
+pub struct TuneTrial {
     /// The family and the settings that were tried.
     pub config: ModelConfig,
     /// Users they were trained and validated on.
@@ -45,11 +45,11 @@ pub struct TuneReport {
     /// What the family's defaults reached on all users.
     pub default_value: f64,
     /// The best on all users.
-    pub best: Trial,
+    pub best: TuneTrial,
     /// The file that has it.
     pub config_out: PathBuf,
     /// All, in the order they were tried.
-    pub trials: Vec<Trial>,
+    pub trials: Vec<TuneTrial>,
 }
 
 impl fmt::Display for TuneReport {
@@ -67,13 +67,13 @@ impl fmt::Display for TuneReport {
             self.rounds,
             self.seconds
         )?;
-        let mut listed: Vec<&Trial> =
+        let mut listed: Vec<&TuneTrial> =
             self.trials.iter().filter(|trial| trial.users == *users).collect();
         listed.retain(|trial| trial.config.model == self.model);
         listed.sort_by(|a, b| b.value.total_cmp(&a.value));
         let heading = format!("{objective}@{cutoff}");
         writeln!(f, "{heading:>10} {:>8}  settings, of {users} users", "seconds")?;
-        for Trial { config, value, seconds, .. } in listed.into_iter().take(LISTED) {
+        for TuneTrial { config, value, seconds, .. } in listed.into_iter().take(LISTED) {
             writeln!(f, "{value:>10.4} {seconds:>8.2}  {}", settings(config))?;
         }
         writeln!(f, "default {:.4}, best {:.4}", self.default_value, self.best.value)?;

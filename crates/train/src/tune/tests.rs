@@ -1,7 +1,10 @@
 //! The search on a world where one setting is known to be right.
 
+use super::args::parse_time;
 use super::*;
 use crate::interactions::{Duplicates, RawRow};
+use std::collections::HashSet;
+use std::time::Duration;
 
 /// Users who go through a circle of items in order, a step a day, each from a place of the own; every other
 /// day, more or less, they stray.
@@ -85,7 +88,7 @@ fn the_best_of_all_users_wins_and_beats_the_defaults() {
 
 /// Changing what is held out to validate on changes no trial's training: the last day is all that differs.
 #[test]
-fn nothing_is_learned_from_what_is_validated_on() {
+fn nothing_is_trained_on_what_is_validated_on() {
     let rows = circle(30, 40, 10);
     let split = hold_out(&rows, 3).expect("a split");
     let rungs = rungs(split.clone(), 3);
@@ -103,7 +106,7 @@ fn a_hybrid_is_tuned_by_its_members() {
     let rows = circle(120, 40, 10);
     let args = args(ModelKind::Hybrid, 1, std::path::Path::new("."));
     let report = searched(&rows, &args);
-    let of = |kind: ModelKind| -> Vec<&Trial> {
+    let of = |kind: ModelKind| -> Vec<&TuneTrial> {
         report.trials.iter().filter(|trial| trial.config.model == kind).collect()
     };
     // Nine settings of each, after its default; there are no titles, so content is none of them.
@@ -118,7 +121,7 @@ fn a_hybrid_is_tuned_by_its_members() {
     let found = &hybrids[1].config.members;
     assert_eq!(found.len(), 7);
     for member in found {
-        let value = |trial: &&&Trial| trial.value;
+        let value = |trial: &&&TuneTrial| trial.value;
         let tried = of(member.model);
         let best = tried.iter().map(|trial| value(&trial)).fold(0.0, f64::max);
         let chosen = tried.iter().find(|trial| trial.config == *member).expect("it was tried");

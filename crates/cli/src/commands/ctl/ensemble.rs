@@ -40,7 +40,7 @@ or, for films that go with the best of films@2
         - model: { model: films-alike, version: 1 }
 
 or, for a diverse list of films@2 with at most two documentaries
-  name: something-for-everyone
+  name: something-for-all
   root:
     diversify:
       node: { model: { model: films, version: 2 } }

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::plan::get_plan;
-use super::rollout::show::one_line;
+use super::rollout::words::one_line;
 use super::{models, nodes};
 use crate::message;
 use crate::output;

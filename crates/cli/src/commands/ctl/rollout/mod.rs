@@ -12,6 +12,7 @@ mod start;
 mod steer;
 mod steps;
 mod watch;
+pub(super) mod words;
 
 use super::context::Context;
 use clap::Subcommand;

@@ -1,6 +1,6 @@
 //! Which rollout a command is about: the one that is named, or the only one that can be meant.
 
-use super::show;
+use super::words::one_line;
 use crate::commands::ctl::context::Context;
 use crate::output;
 use anyhow::bail;
@@ -105,7 +105,7 @@ fn only_running(plan: &Plan, command: &str) -> Result<String, String> {
                 output::count(surfaces as u64, "surface")
             );
             for rollout in candidates {
-                let (id, line) = (&rollout.rollout_id, show::one_line(rollout));
+                let (id, line) = (&rollout.rollout_id, one_line(rollout));
                 says += &format!(
                     "\n  surface {}, {line}: marquee ctl rollout {command} {id}",
                     rollout.surface

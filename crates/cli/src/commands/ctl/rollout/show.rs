@@ -2,6 +2,7 @@
 
 use super::evidence;
 use super::select::{RolloutArgs, get_rollout, list_rollouts, select};
+use super::words::{one_line, state_name};
 use crate::commands::ctl::context::Context;
 use crate::commands::ctl::experiment::effects_in_words;
 use crate::commands::ctl::units::seconds_in_words;
@@ -176,32 +177,6 @@ pub(super) fn event_in_words(event: &RolloutEvent) -> String {
     )
 }
 
-/// A rollout in one line: `films@1 → films@2 CANARY at 1 %`.
-pub(in crate::commands::ctl) fn one_line(rollout: &Rollout) -> String {
-    let from = match rollout.baseline.as_str() {
-        "" => String::new(),
-        baseline => format!("{baseline} → "),
-    };
-    let share = output::percent(rollout.weight_basis_points);
-    format!("{from}{} {} at {share}", rollout.candidate, state_name(rollout.state()))
-}
-
 fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".into() } else { text.into() }
-}
-
-/// The name of a state, in capitals.
-fn state_name(state: RolloutState) -> &'static str {
-    match state {
-        RolloutState::Unspecified => "?",
-        RolloutState::Preparing => "PREPARING",
-        RolloutState::Shadow => "SHADOW",
-        RolloutState::Canary => "CANARY",
-        RolloutState::Paused => "PAUSED",
-        RolloutState::Holdout => "HOLDOUT",
-        RolloutState::Watching => "WATCHING",
-        RolloutState::Promoted => "PROMOTED",
-        RolloutState::RolledBack => "ROLLED_BACK",
-        RolloutState::Aborted => "ABORTED",
-    }
 }

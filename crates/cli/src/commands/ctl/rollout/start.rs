@@ -1,7 +1,7 @@
 //! Start a rollout, or have one started for every new version.
 
 use super::watch::watch;
-use super::{gate, show, steps};
+use super::{gate, show, steps, words};
 use crate::commands::ctl::context::Context;
 use crate::commands::ctl::units::{parse_seconds, parse_share};
 use crate::message;
@@ -237,7 +237,7 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
     if context.json {
         output::json(&message::to_json(show::ROLLOUT_MESSAGE, &rollout))?;
     } else {
-        output::line(format!("started {}: {}", rollout.rollout_id, show::one_line(&rollout)))?;
+        output::line(format!("started {}: {}", rollout.rollout_id, words::one_line(&rollout)))?;
         output::line(format!("next: marquee ctl rollout watch {}", rollout.rollout_id))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,14 @@
 //! Families on real splits against what peers reach there, where the data is at hand.
 
-use super::score::{KnownUser, Ranker};
-use super::*;
 use crate::catalogue::with_catalogue;
 use crate::eval::{Metrics, evaluate_lists, users_to_evaluate};
+use crate::family::score::{KnownUser, Ranker};
+use crate::family::{ModelConfig, ModelKind, TrainingOptions};
+use crate::interactions::Duplicates;
 use crate::options::TrainArgs;
 use crate::read::{ColumnArgs, ItemColumnArgs, ItemsFile, read_interactions, read_items};
+use crate::split::HoldOut;
 use crate::weight::Weight;
-use crate::{Duplicates, HoldOut};
 use std::path::Path;
 
 struct Split {

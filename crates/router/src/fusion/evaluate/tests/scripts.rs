@@ -1,11 +1,10 @@
-//! Scripts in `scripts` execute an ensemble step by step and print what it searches and lists.
+//! Scripts in `../scripts` execute an ensemble step by step and print what it searches and lists.
 //!
 //! `ensemble EXPR` begins one: a leaf is a name, used once; `rank(2*a b@40)` and `score(…)` are
 //! parallels, with weights and timeouts in milliseconds; `product(…)`, `chain(…)`, `seq(…)`.
 //! `ask count=N [only="a,b"]` says what for. `answer LEAF item=score …`, `absent LEAF` tell what became of
 //! a leaf. Each prints what comes next, once it is said what for.
 
-use super::*;
 use crate::planning::ensemble_tree::EnsembleShape;
 use goldenscript::{Command, Context};
 use marquee_core::ensemble::{EnsembleNode, ProductForm, WeightedNode};
