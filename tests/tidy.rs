@@ -10,10 +10,14 @@ use std::sync::LazyLock;
 
 /// Words and phrases that were replaced by the field's standard term, with that term.
 const BANNED: &[(&str, &str)] = &[
+    ("aside", "quarantined, or background"),
+    ("asker", "user"),
+    ("askers", "users"),
     ("behavior", "behaviour"),
     ("catalog", "catalogue"),
     ("center", "centre"),
     ("fault of mine", "a plain sentence"),
+    ("everybody", "all users"),
     ("favor", "favour"),
     ("foretell", "predict"),
     ("foretells", "predicts"),
@@ -23,29 +27,18 @@ const BANNED: &[(&str, &str)] = &[
     ("neighbors", "neighbours"),
     ("normalize", "normalise"),
     ("normalized", "normalised"),
+    ("learned", "trained"),
     ("lesson", "training input"),
     ("lessons", "training inputs"),
     ("of use", "a plain sentence"),
+    ("people", "users"),
+    ("promise", "upper bound"),
+    ("promises", "upper bounds"),
     ("reckoned", "counted, or predicted"),
     ("robot", "automated traffic"),
     ("robots", "automated traffic"),
-    ("kept aside", "quarantined"),
     ("search way", "search strategy"),
     ("search ways", "search strategies"),
-];
-
-/// Folders that do without the words of [`BANNED_IN_GUIDES`], as all guides do.
-const PLAIN_FOLDERS: &[&str] = &["cluster/", "crates/client/", "tests/bench/"];
-
-/// Words that guides do without already. They move to [`BANNED`] when the code does without them, too.
-const BANNED_IN_GUIDES: &[(&str, &str)] = &[
-    ("aside", "quarantined, or background"),
-    ("asker", "user"),
-    ("askers", "users"),
-    ("everybody", "all users"),
-    ("last step", "final stage"),
-    ("learned", "trained"),
-    ("people", "users"),
     ("somebody", "a user"),
     ("stranger", "unknown user"),
     ("strangers", "unknown users"),
@@ -182,10 +175,6 @@ fn banned_words_do_not_appear() {
     let mut problems = Vec::new();
     for file in FILES.iter().filter(|file| !WORD_LISTS.contains(&file.path.as_str())) {
         problems.extend(find_banned(BANNED, file));
-        let is_plain = PLAIN_FOLDERS.iter().any(|folder| file.path.starts_with(folder));
-        if is_plain || file.has_extension("md") {
-            problems.extend(find_banned(BANNED_IN_GUIDES, file));
-        }
     }
     expect_none(&problems, "a word has a standard term; see BANNED in tests/tidy.rs");
 }
@@ -234,7 +223,7 @@ fn words_of_the_glossary_are_in_the_code() {
 #[test]
 fn words_of_the_glossary_are_not_banned() {
     for term in glossary() {
-        for (banned, instead) in BANNED.iter().chain(BANNED_IN_GUIDES) {
+        for (banned, instead) in BANNED {
             assert_eq!(occurrences(&words(term), &words(banned)), 0, "{term}: {instead}");
         }
     }

@@ -175,8 +175,8 @@ impl Drop for Clone {
     }
 }
 
-/// A port that nothing listens on, below the range that the system hands out by itself, given to nobody
-/// else in this process.
+/// A port that nothing listens on, below the range that the system hands out by itself, given only once
+/// in this process.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {

@@ -90,11 +90,11 @@ async fn every_acknowledged_event_outlives_kill_9_and_none_is_there_twice() {
         eventually("events are acknowledged", || async { count() > before + 2_000 }).await;
         node.server.kill();
         // What was acknowledged before this moment is on the disk by now.
-        let promised = acknowledged.lock().expect("no panic").clone();
+        let durable = acknowledged.lock().expect("no panic").clone();
         let name = format!("killed-{before}.csv");
         let found: BTreeSet<String> =
             exported(bundles.path(), &name, "event_id", &[]).into_iter().collect();
-        let lost: Vec<_> = promised.difference(&found).take(3).collect();
+        let lost: Vec<_> = durable.difference(&found).take(3).collect();
         assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
         node.server.restart();
     }

@@ -382,7 +382,7 @@ fn spread(node: EnsembleNode, mmr_lambda: Option<f64>, max_per_tag: u32) -> Ense
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_step_spreads_the_list_by_vectors_and_tags() {
+async fn diversification_spreads_the_list_by_vectors_and_tags() {
     for shards in [1, 2, 5] {
         let mut served = Served::new(shards).await;
         for (name, mmr_lambda, max_per_tag) in

@@ -95,7 +95,7 @@ async fn the_plan_on_disk_is_there_while_control_is_not() {
     node.shutdown().await;
 
     let (plan, task) = follow_plan(follower(directory.path(), &[&address]));
-    assert_eq!(plan.borrow().epoch, epoch, "at once, without asking anybody");
+    assert_eq!(plan.borrow().epoch, epoch, "at once, without a call");
     assert!(plan.borrow().nodes.contains_key("first"));
     task.abort();
 }

@@ -144,7 +144,7 @@ fn ids(answer: &RecommendResponse) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_only_described_gets_what_such_people_like() {
+async fn users_with_attributes_only_get_what_similar_users_like() {
     let files = Files::new();
     let evaluator = files.evaluator();
     let models = [ModelKind::Mf, ModelKind::ItemKnn, ModelKind::UserKnn, ModelKind::Hybrid];

@@ -36,7 +36,7 @@ impl Cluster {
             .zip(&control_ports)
             .map(|(id, &port)| format!("{{ id = {id}, address = {} }}", at(port)))
             .collect();
-        let everyone: Vec<String> = control_ports.iter().map(|&port| at(port)).collect();
+        let control_addresses: Vec<String> = control_ports.iter().map(|&port| at(port)).collect();
         let node = |name: String, role: &str, port: u16, rest: String| {
             let config = format!(
                 "[node]\nid = \"{name}\"\nroles = [\"{role}\"]\nlisten = \"127.0.0.1:{port}\"\n\
@@ -55,7 +55,7 @@ impl Cluster {
                 node(format!("control-{id}"), "control", port, rest)
             })
             .collect();
-        let follows = format!("control = [{}]\n", everyone.join(", "));
+        let follows = format!("control = [{}]\n", control_addresses.join(", "));
         let shards = (1..=2)
             .map(|n| node(format!("shard-{n}"), "shard", free_port(), follows.clone()))
             .collect();

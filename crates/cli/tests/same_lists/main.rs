@@ -94,7 +94,7 @@ async fn check(seed: u64) {
 /// To a model whose lookups fail all users are unknown.
 async fn check_outages(world: &World, cluster: &mut Cluster, lists: &[Evaluated], seed: u64) {
     let (first, second) = (unknown_to(0), unknown_to(1));
-    let cases: [(&[usize], &str); 3] = [(&[0, 1], "nobody"), (&[0], &first), (&[1], &second)];
+    let cases: [(&[usize], &str); 3] = [(&[0, 1], "unknown-user"), (&[0], &first), (&[1], &second)];
     for (models, twin) in cases {
         for (ensemble, evaluated) in world.ensembles.iter().zip(lists) {
             if ensemble.is_chain && models.contains(&1) {
@@ -133,7 +133,7 @@ async fn check_users(
         let answer = cluster.recommend(request(world, ensemble, &user)).await;
         assert_eq!(ids(&answer), evaluated.of(&user), "{context}: {user}");
         assert!(!answer.items.is_empty(), "{context}: {user} gets no items");
-        if user == "nobody" && answer.fallback_reason() != FallbackReason::Unspecified {
+        if user == "unknown-user" && answer.fallback_reason() != FallbackReason::Unspecified {
             assert_eq!(answer.fallback_reason(), FallbackReason::UnknownUser, "{context}");
         }
     }
@@ -141,7 +141,7 @@ async fn check_users(
         let attributes = [("Region".to_owned(), region.to_uppercase())];
         let described = RecommendRequest {
             user_attributes: attributes.into(),
-            ..request(world, ensemble, "nobody")
+            ..request(world, ensemble, "unknown-user")
         };
         let answer = cluster.recommend(described).await;
         assert_eq!(ids(&answer), evaluated.of(&format!("d{n}")), "{context}: attribute {region}");

@@ -134,7 +134,7 @@ async fn start(world: &World) -> (tempfile::TempDir, Cluster, Vec<String>) {
 /// Items 0 and 1 are each other's only neighbours, and seen. There is a preference and no list: attributes
 /// continue it before popular items, in serving as in evaluation.
 #[tokio::test]
-async fn who_has_seen_all_neighbours_gets_what_attributes_say() {
+async fn a_user_who_has_seen_all_neighbours_gets_what_attributes_say() {
     let watched = vec![(0, true), (1, true)];
     let world = world(vec![model("a", profiled(rules(None)), &watched)], 4);
     let (_directory, cluster, evaluated) = start(&world).await;
@@ -146,7 +146,7 @@ async fn who_has_seen_all_neighbours_gets_what_attributes_say() {
 
 /// What is liked is older than the newest two: there is no preference, and the answer says so.
 #[tokio::test]
-async fn who_disliked_the_newest_gets_popular_items_and_a_reason() {
+async fn a_user_who_disliked_the_newest_gets_popular_items_and_a_reason() {
     let watched = vec![(0, true), (3, false), (4, false)];
     let world = world(vec![model("a", rules(Some(2)), &watched)], 4);
     let (_directory, cluster, evaluated) = start(&world).await;
@@ -182,8 +182,8 @@ async fn a_recent_item_is_folded_in_once() {
     assert_ne!(once, scores(&[], "u0").await);
     for times in 2..10 {
         assert_eq!(scores(&vec!["0"; times], "u0").await, once, "{times} times");
-        let new = scores(&vec!["0"; times], "nobody").await;
-        assert_eq!(new, scores(&["0"], "nobody").await, "{times} times");
+        let new = scores(&vec!["0"; times], "unknown-user").await;
+        assert_eq!(new, scores(&["0"], "unknown-user").await, "{times} times");
     }
     let stored: Vec<String> =
         scores(&["7"], "u0").await.into_iter().map(|(item, _)| item).collect();

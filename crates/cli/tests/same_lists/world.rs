@@ -2,8 +2,8 @@
 //!
 //! Users `u…` have histories, some of them empty, and not every model knows all of them; `d…` have attributes only.
 //! Users `r…` ask with recent items; their twins `t…` have the history that training would have given them had it
-//! seen these. What `f` is to one model, `g0` is to the second model only, and `g1` to the first one. `nobody` is
-//! unknown to both models.
+//! seen these. What `f` is to one model, `g0` is to the second model only, and `g1` to the first one. Neither model
+//! knows `unknown-user`.
 
 use fastrand::Rng;
 use marquee_bundle::{
@@ -112,7 +112,10 @@ impl World {
     pub(crate) fn asked(&self) -> Vec<String> {
         let users = (0..USERS).map(|n| format!("u{n}"));
         let described = (0..REGIONS.len()).map(|n| format!("d{n}"));
-        users.chain(described).chain([KNOWN_TO_BOTH.to_owned(), "nobody".to_owned()]).collect()
+        users
+            .chain(described)
+            .chain([KNOWN_TO_BOTH.to_owned(), "unknown-user".to_owned()])
+            .collect()
     }
 
     /// Users whose evaluated lists others are to get: by recent items, or where lookups fail.

@@ -367,7 +367,7 @@ async fn what_callers_get_wrong_is_named() {
 }
 
 #[tokio::test]
-async fn strangers_are_refused() {
+async fn messages_from_outside_the_group_are_refused() {
     let group = Group::start(1).await;
     let address = group.config(1).voters[0].1.clone();
     let mut outsider = RaftServiceClient::connect(address).await.expect("it listens");

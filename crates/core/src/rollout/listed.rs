@@ -33,7 +33,7 @@ pub enum ListedUsersError {
         /// How many users it has.
         count: usize,
     },
-    /// Somebody is in both lists.
+    /// A user is in both lists.
     #[error(
         "a user is in always_candidate_user_ids and in never_candidate_user_ids: leave one out"
     )]
@@ -47,7 +47,7 @@ impl ListedUsers {
     /// The lists of these ids.
     ///
     /// # Errors
-    /// An id is malformed, a list is too long, or somebody is in both.
+    /// An id is malformed, a list is too long, or a user is in both.
     pub fn of_ids(always: &[String], never: &[String]) -> Result<Self, ListedUsersError> {
         for (field, ids) in [(ALWAYS, always), (NEVER, never)] {
             // Before any is hashed: a list may have as many ids as a message.
@@ -65,7 +65,7 @@ impl ListedUsers {
     /// The lists of these hashes, in any order.
     ///
     /// # Errors
-    /// A list is too long, or somebody is in both.
+    /// A list is too long, or a user is in both.
     pub fn of_hashes(always: Vec<u64>, never: Vec<u64>) -> Result<Self, ListedUsersError> {
         for (field, hashes) in [(ALWAYS, &always), (NEVER, &never)] {
             if hashes.len() > MAX_LISTED_USERS {

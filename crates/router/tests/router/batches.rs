@@ -44,7 +44,7 @@ async fn a_batch_answers_what_its_requests_alone_would() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_two_calls_a_node_whatever_it_takes() {
     let mut world = World::new(vec![films(1, 4, "i", 200, 300), films(2, 4, "i", 200, 300)], 4, 1);
-    // Probes aside, which are not counted: both versions, known users and others, at once.
+    // Probes are not counted. Both versions, known users and others, at once.
     let split = EnsembleNode::Split {
         salt: "half".into(),
         members: [1, 2]

@@ -252,7 +252,7 @@ fn timed(timeouts: [Option<u32>; 2]) -> EnsembleNode {
 }
 
 /// The ids of an answer, the names of the shards that are missing, and how long it took by a clock that
-/// stands still while anybody works.
+/// stands still while a task runs.
 async fn timed_answer(world: &World) -> (Vec<String>, Vec<String>, Duration) {
     let began = Instant::now();
     let answer = world.recommend_within(user("u3", 10), Duration::from_secs(5)).await;

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn held_out_users_are_in_no_row_that_is_learned_from() {
+    fn held_out_users_are_in_no_row_that_is_trained_on() {
         let by = SplitBy::User;
         let options =
             SplitOptions { by, share: 0.34, target_share: 0.5, valid: true, ..Default::default() };

@@ -65,7 +65,7 @@ fn messages_of_outsiders_and_nonsense_have_no_effect() {
 }
 
 #[test]
-fn who_does_not_lead_says_who_does() {
+fn a_voter_that_does_not_lead_names_the_leader() {
     let mut voter = voter();
     let propose = |voter: &mut Voter<Sum, ()>, command: &[u8]| {
         let mut answer = None;

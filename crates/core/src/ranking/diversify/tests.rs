@@ -38,7 +38,7 @@ fn by_hand() {
     // Relevance is 1, 3/4, 1/2, 1/4. After `a`, with λ = 1/2: b 3/8 − 1/2 = −1/8, c 1/4, d 1/8 + 1/2 = 5/8.
     // After `d`, the greatest likeness of b is still 1 and c's 0: c, then b.
     assert_eq!(spread(0.5), "a d c b");
-    // λ = 0.8: b 0.6 − 0.2 = 0.4, c 0.4, d 0.2 + 0.2 = 0.4: rounding aside all alike; a little more, and b leads.
+    // λ = 0.8: b 0.6 − 0.2 = 0.4, c 0.4, d 0.2 + 0.2 = 0.4: all alike but for rounding; a little more, and b leads.
     assert_eq!(spread(0.81), "a b c d");
     // λ = 0.7: b 0.525 − 0.3, c 0.35, d 0.175 + 0.3 = 0.475; then b as before, c 0.35.
     assert_eq!(spread(0.7), "a d c b");

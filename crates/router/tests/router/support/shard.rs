@@ -118,7 +118,7 @@ impl FakeShard {
         self.bundles.lock().expect("no panic").remove(version);
     }
 
-    /// How many lookups and searches it had since this was last asked, empty ones aside.
+    /// How many lookups and searches that were not empty it had since the last call of this.
     pub(crate) fn take_calls(&self) -> (usize, usize) {
         let mut state = self.state.lock().expect("no panic");
         (std::mem::take(&mut state.lookups), std::mem::take(&mut state.searches))
