@@ -79,8 +79,11 @@ pub(crate) fn history_of(
 ) -> Vec<Seen> {
     let range: Vec<usize> = rows.rows_of(user).collect();
     let ages = if rows.has_times() { ages_of(&range, &rows.time) } else { vec![0; range.len()] };
-    let seen = |(row, age): (usize, u32)| Seen { ordinal: rows.item[row], value: value(row), age };
-    range.into_iter().zip(ages).map(seen).collect()
+    let mut history = Vec::with_capacity(range.len());
+    for (row, age) in range.into_iter().zip(ages) {
+        history.push(Seen { ordinal: rows.item[row], value: value(row), age });
+    }
+    history
 }
 
 /// Where each of `all` is in `some`; both ascend in canonical order.

@@ -78,21 +78,31 @@ pub(super) fn best_scores(
 ) -> Vec<Vec<f32>> {
     // Scores of all rows are kept for the query at hand only: for 200 queries they'd be three times as
     // many numbers as the rows have.
-    let best = |scores: &mut Vec<f32>, query: &&[f32]| {
-        scores.resize(dense.rows(), 0.0);
-        dot_rows(query, dense.values, scores);
-        if measure == VectorMeasure::Cosine {
-            for (score, inverse) in scores.iter_mut().zip(dense.inverse_norms) {
-                *score *= inverse;
-            }
+    queries
+        .par_iter()
+        .map_init(Vec::new, |scores, query| best_scores_of(dense, query, measure, scores))
+        .collect()
+}
+
+/// The best scores of one query; `scores` is memory for those of all rows.
+fn best_scores_of(
+    dense: DenseView<'_>,
+    query: &[f32],
+    measure: VectorMeasure,
+    scores: &mut Vec<f32>,
+) -> Vec<f32> {
+    scores.resize(dense.rows(), 0.0);
+    dot_rows(query, dense.values, scores);
+    if measure == VectorMeasure::Cosine {
+        for (score, inverse) in scores.iter_mut().zip(dense.inverse_norms) {
+            *score *= inverse;
         }
-        let count = MAX_COUNT.min(scores.len());
-        if count < scores.len() {
-            scores.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
-        }
-        let mut first = scores[..count].to_vec();
-        first.sort_unstable_by(|a, b| b.total_cmp(a));
-        first
-    };
-    queries.par_iter().map_init(Vec::new, best).collect()
+    }
+    let count = MAX_COUNT.min(scores.len());
+    if count < scores.len() {
+        scores.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
+    }
+    let mut first = scores[..count].to_vec();
+    first.sort_unstable_by(|a, b| b.total_cmp(a));
+    first
 }

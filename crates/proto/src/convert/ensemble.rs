@@ -54,15 +54,15 @@ fn ensemble_node_to_pb(node: &EnsembleNode) -> pb::EnsembleNode {
         EnsembleNode::Sequence(members) => Kind::Sequence(pb::Sequence { members: all(members) }),
         EnsembleNode::Diversify { node, how } => {
             let Diversity { mmr_lambda, max_per_tag, tag_caps } = how;
-            let cap = |(tag, max_items): (&String, &u32)| pb::TagCap {
-                tag: tag.clone(),
-                max_items: *max_items,
-            };
+            let mut caps = Vec::with_capacity(tag_caps.len());
+            for (tag, max_items) in tag_caps {
+                caps.push(pb::TagCap { tag: tag.clone(), max_items: *max_items });
+            }
             Kind::Diversify(Box::new(pb::Diversify {
                 node: Some(Box::new(ensemble_node_to_pb(node))),
                 mmr_lambda: *mmr_lambda,
                 max_per_tag: max_per_tag.unwrap_or(0),
-                tag_caps: tag_caps.iter().map(cap).collect(),
+                tag_caps: caps,
             }))
         }
         EnsembleNode::Product { members, form } => Kind::Product(pb::Product {

@@ -10,6 +10,7 @@ use crate::pool::Work;
 use crate::replica_key::ReplicaKey;
 use crate::usage::OperationsSpent;
 use marquee_bundle::{BundleShard, CancelFlag, Entity, Partition, SearchScratch};
+use marquee_core::id::ModelVersion;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -160,21 +161,14 @@ impl PlacedLookup {
             tags,
         } = spec;
         let mut replicas: Vec<Arc<ServingReplica>> = Vec::new();
-        let mut place_of = |shard: u32| -> Result<usize, RequestError> {
-            if let Some(place) = replicas.iter().position(|held| held.shard.shard() == shard) {
-                return Ok(place);
-            }
-            replicas.push(Arc::clone(table.get(&ReplicaKey::new(version.clone(), shard))?));
-            Ok(replicas.len() - 1)
-        };
         let ids = keys.len();
         let mut placed = Vec::with_capacity(ids + ordinals.len());
         for RowKey { shard, id } in keys {
-            placed.push(PlacedKey::Id(place_of(shard)?, id));
+            placed.push(PlacedKey::Id(place_of(&mut replicas, table, &version, shard)?, id));
         }
         let mut holders = BTreeSet::new();
         for shard in ordinal_shards {
-            holders.insert(place_of(shard)?);
+            holders.insert(place_of(&mut replicas, table, &version, shard)?);
         }
         placed.extend(ordinals.into_iter().map(PlacedKey::Ordinal));
         if let Some(first) = replicas.first() {
@@ -278,4 +272,18 @@ fn check_matrices(
         }
     }
     Ok(())
+}
+
+/// The place of a shard's replica among those of a lookup, which it joins if it is not there yet.
+fn place_of(
+    replicas: &mut Vec<Arc<ServingReplica>>,
+    table: &ReplicaTable,
+    version: &ModelVersion,
+    shard: u32,
+) -> Result<usize, RequestError> {
+    if let Some(place) = replicas.iter().position(|held| held.shard.shard() == shard) {
+        return Ok(place);
+    }
+    replicas.push(Arc::clone(table.get(&ReplicaKey::new(version.clone(), shard))?));
+    Ok(replicas.len() - 1)
 }

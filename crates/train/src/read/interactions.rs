@@ -32,7 +32,7 @@ pub struct ReadReport {
 
 /// The columns that hold what we need, from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Layout {
+struct InteractionColumns {
     header: bool,
     user: usize,
     item: usize,
@@ -108,7 +108,7 @@ fn find_layout(
     table: &Table,
     args: &ColumnArgs,
     notes: &mut Vec<String>,
-) -> Result<Layout, TrainError> {
+) -> Result<InteractionColumns, TrainError> {
     let (path, first) = (&table.path, &table.first);
     let flags = [&args.user_column, &args.item_column, &args.value_column, &args.time_column];
     let known = USER.find(first).is_some() && ITEM.find(first).is_some();
@@ -128,22 +128,10 @@ fn find_layout(
         assume_usual_order(first, &mut user, &mut item, &mut value, &mut time, notes)
             .map_err(|problem| TrainError::columns(path, problem))?;
     }
-    let missing = |role: &ColumnRole| {
-        let there = if header {
-            format!("the columns are {}", list(first))
-        } else {
-            format!("the file has no header; its first row is {}", list(first))
-        };
-        let problem = format!(
-            "no column for the {}: name it with {}, or give its place; {there}",
-            role.name, role.flag
-        );
-        TrainError::columns(path, problem)
-    };
-    let layout = Layout {
+    let layout = InteractionColumns {
         header: header && !table.has_own_header(),
-        user: user.ok_or_else(|| missing(&USER))?,
-        item: item.ok_or_else(|| missing(&ITEM))?,
+        user: user.ok_or_else(|| no_column(&USER, table, header))?,
+        item: item.ok_or_else(|| no_column(&ITEM, table, header))?,
         value,
         time,
     };
@@ -155,6 +143,20 @@ fn find_layout(
     }
     note_layout(table, &layout, header, notes);
     Ok(layout)
+}
+
+/// The error that a file has no column for a role; `header` says whether its first row names the columns.
+fn no_column(role: &ColumnRole, table: &Table, header: bool) -> TrainError {
+    let there = if header {
+        format!("the columns are {}", list(&table.first))
+    } else {
+        format!("the file has no header; its first row is {}", list(&table.first))
+    };
+    let problem = format!(
+        "no column for the {}: name it with {}, or give its place; {there}",
+        role.name, role.flag
+    );
+    TrainError::columns(&table.path, problem)
 }
 
 /// Whether a first row is data: where the value and the time would stand (by flag, or by the usual
@@ -213,7 +215,7 @@ fn assume_usual_order(
     Ok(())
 }
 
-fn note_layout(table: &Table, layout: &Layout, header: bool, notes: &mut Vec<String>) {
+fn note_layout(table: &Table, layout: &InteractionColumns, header: bool, notes: &mut Vec<String>) {
     let column =
         |n: usize| if header { format!("{:?}", table.first[n]) } else { format!("{}", n + 1) };
     let optional = |n: Option<usize>, without: &str| n.map_or_else(|| without.to_string(), column);

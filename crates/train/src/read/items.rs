@@ -69,7 +69,7 @@ const MAX_TEXT_BYTES: usize = 1_024;
 const MAX_TAGS: usize = 256;
 
 /// Where the parts of an item stand.
-struct Layout {
+struct ItemColumns {
     header: bool,
     id: usize,
     title: Option<usize>,
@@ -148,7 +148,7 @@ fn find_layout(
     table: &Table,
     args: &ItemColumnArgs,
     notes: &mut Vec<String>,
-) -> Result<Layout, TrainError> {
+) -> Result<ItemColumns, TrainError> {
     let (path, first) = (&table.path, table.first.as_slice());
     let id = ITEM.find(first).or_else(|| ITEM_OF_ITEMS.find(first));
     let flags = [&args.items_id_column, &args.title_column, &args.tags_column, &args.year_column];
@@ -165,7 +165,7 @@ fn find_layout(
     };
     if !header && table.format == Format::Pipe && first.len() == U_ITEM_COLUMNS {
         notes.push(format!("{}: no header: taken as MovieLens' u.item", path.display()));
-        return Ok(Layout {
+        return Ok(ItemColumns {
             header,
             id: 0,
             title: Some(1),
@@ -220,7 +220,7 @@ fn find_layout(
     }
     tags.retain(|&column| column != id && Some(column) != title);
     let tags = tags.into_iter().map(|column| (column, separator(column))).collect();
-    Ok(Layout {
+    Ok(ItemColumns {
         header: header && !table.has_own_header(),
         id,
         title,

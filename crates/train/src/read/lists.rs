@@ -22,17 +22,9 @@ const RANKS_END: f32 = 16_777_216.0;
 pub fn read_lists(path: &Path) -> Result<HashMap<String, Vec<String>>, TrainError> {
     let table = Table::open(path, None)?;
     let header = table.first.as_slice();
-    let find = |role: &ColumnRole| {
-        role.find(header).ok_or_else(|| {
-            let (name, columns) = (role.name, list(header));
-            let problem = format!(
-                "no column for the {name}: lists have a header with user, item and rank, and here the columns \
-                 are {columns}"
-            );
-            TrainError::columns(path, problem)
-        })
-    };
-    let (user, item, rank) = (find(&USER)?, find(&ITEM)?, find(&RANK)?);
+    let user = find_column(&USER, path, header)?;
+    let item = find_column(&ITEM, path, header)?;
+    let rank = find_column(&RANK, path, header)?;
     let has_header = !table.has_own_header();
     let mut lists: HashMap<String, BTreeMap<i64, String>> = HashMap::new();
     table.visit(has_header, &[user, item, rank], &mut BadRows::new(false), |record| {
@@ -49,6 +41,17 @@ pub fn read_lists(path: &Path) -> Result<HashMap<String, Vec<String>>, TrainErro
         return Err(TrainError::Empty { path: path.into() });
     }
     Ok(lists.into_iter().map(|(user, list)| (user, list.into_values().collect())).collect())
+}
+
+fn find_column(role: &ColumnRole, path: &Path, header: &[String]) -> Result<usize, TrainError> {
+    role.find(header).ok_or_else(|| {
+        let (name, columns) = (role.name, list(header));
+        let problem = format!(
+            "no column for the {name}: lists have a header with user, item and rank, and here the columns \
+             are {columns}"
+        );
+        TrainError::columns(path, problem)
+    })
 }
 
 fn parse_rank(column: usize, field: &[u8]) -> Result<i64, Problem> {

@@ -88,6 +88,7 @@ impl Table {
     ) -> Result<u64, TrainError> {
         let Self { path, first, source, .. } = self;
         let named = header || matches!(source, Source::Parquet(_));
+        let names = if named { first.as_slice() } else { &[] };
         let unit = if matches!(source, Source::Parquet(_)) { "row" } else { "line" };
         let mut good = 0;
         let mut take = |number: u64, record: &ByteRecord| {
@@ -103,14 +104,8 @@ impl Table {
                     Ok(())
                 }
                 Err(problem) => {
-                    let mut place = format!("{} {unit} {number}", path.display());
-                    if let Some(column) = problem.column {
-                        place.push_str(&format!(" column {}", column + 1));
-                        if let (true, Some(name)) = (named, first.get(column)) {
-                            place.push_str(&format!(" ({name})"));
-                        }
-                    }
-                    bad.take(place, problem.text)
+                    let record = format!("{} {unit} {number}", path.display());
+                    bad.take(place_of(record, problem.column, names), problem.text)
                 }
             }
         };
@@ -119,6 +114,15 @@ impl Table {
             Source::Parquet(table) => table.visit(&path, columns, &mut take)?,
         }
         Ok(good)
+    }
+}
+
+/// Where a problem is: a record, and its column with its name, as far as they are known.
+fn place_of(record: String, column: Option<usize>, names: &[String]) -> String {
+    let Some(column) = column else { return record };
+    match names.get(column) {
+        Some(name) => format!("{record} column {} ({name})", column + 1),
+        None => format!("{record} column {}", column + 1),
     }
 }
 

@@ -45,7 +45,7 @@ pub fn read_users(
     skip_bad_rows: bool,
 ) -> Result<UsersFile, TrainError> {
     let table = Table::open(path, columns.users_format)?;
-    let layout = Layout::find(&table, columns)?;
+    let layout = UserColumns::find(&table, columns)?;
     let mut users = HashMap::new();
     let mut bad = BadRows::new(skip_bad_rows);
     let mut wanted = vec![layout.id];
@@ -82,7 +82,7 @@ pub fn read_users(
 }
 
 /// Where the parts of a user stand.
-struct Layout {
+struct UserColumns {
     /// Whether the first row is a header and to be left out.
     header: bool,
     id: usize,
@@ -90,7 +90,7 @@ struct Layout {
     attributes: Vec<(usize, String)>,
 }
 
-impl Layout {
+impl UserColumns {
     fn find(table: &Table, args: &UserColumnArgs) -> Result<Self, TrainError> {
         let (path, first) = (&table.path, table.first.as_slice());
         let wrong = |problem: String| TrainError::columns(path, problem);

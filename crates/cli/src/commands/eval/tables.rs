@@ -112,17 +112,11 @@ pub(super) fn cross(cross: &CrossValidation) -> String {
     headings.extend(cutoffs.iter().map(|cutoff| format!("@{cutoff}")));
     let mut table = output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     for measure in Measure::ALL {
-        let cell = |cutoff: &usize| {
-            let of = means.iter().find(|mean| mean.metric == measure && mean.cutoff == *cutoff);
-            match of {
-                Some(FoldMean { mean, standard_error, .. }) => {
-                    format!("{mean:.4} ± {standard_error:.4}")
-                }
-                None => "-".into(),
-            }
-        };
         let mut row = vec![measure.name().to_owned()];
-        row.extend(cutoffs.iter().map(cell));
+        for cutoff in &cutoffs {
+            let found = means.iter().find(|mean| mean.metric == measure && mean.cutoff == *cutoff);
+            row.push(mean_cell(found.map(|found| (found.mean, found.standard_error))));
+        }
         table.add_row(row);
     }
     format!(
@@ -131,6 +125,14 @@ pub(super) fn cross(cross: &CrossValidation) -> String {
         folds.len(),
         output::lines_of(&table)
     )
+}
+
+/// A mean with its standard error, a dash where there is none.
+fn mean_cell(found: Option<(f64, f64)>) -> String {
+    match found {
+        Some((mean, error)) => format!("{mean:.4} ± {error:.4}"),
+        None => "-".into(),
+    }
 }
 
 /// A p-value with four digits, `<0.0001` if it is smaller.
@@ -151,20 +153,17 @@ fn metrics(cutoffs: &[Metrics], popularity: Option<&Metrics>) -> String {
     let mut table = output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     let columns: Vec<&Metrics> = cutoffs.iter().chain(popularity).collect();
     for measure in Measure::ALL {
-        let cell = |metrics: &&Metrics| match metrics.get(measure) {
-            Some((mean, error)) => format!("{mean:.4} ± {error:.4}"),
-            None => "-".into(),
-        };
         let mut row = vec![measure.name().to_owned()];
-        row.extend(columns.iter().map(cell));
+        row.extend(columns.iter().map(|metrics| mean_cell(metrics.get(measure))));
         table.add_row(row);
     }
     let mut coverage = vec!["coverage".to_owned()];
     coverage.extend(columns.iter().map(|metrics| format!("{:.4}", metrics.coverage)));
     table.add_row(coverage);
     let mut gini = vec!["gini".to_owned()];
-    let cell = |metrics: &&Metrics| metrics.gini.map_or_else(|| "-".into(), |g| format!("{g:.4}"));
-    gini.extend(columns.iter().map(cell));
+    for metrics in &columns {
+        gini.push(metrics.gini.map_or_else(|| "-".into(), |gini| format!("{gini:.4}")));
+    }
     table.add_row(gini);
     output::lines_of(&table)
 }

@@ -133,6 +133,9 @@ fn local(LeafScope { count, only }: LeafScope<'_>) -> LocalScope<'_> {
 }
 
 fn candidates(list: LocalList) -> Vec<Candidate> {
-    let item = |(item_id, score)| Candidate { item_id, score, ..Candidate::default() };
-    list.into_iter().map(item).collect()
+    let mut candidates = Vec::with_capacity(list.len());
+    for (item_id, score) in list {
+        candidates.push(Candidate { item_id, score, ..Candidate::default() });
+    }
+    candidates
 }
