@@ -69,7 +69,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// Answers all queries; what searches in cells did, and how the last one was answered.
-    fn run(&self, scratch: &mut SearchScratch) -> Result<(Work, Option<DenseStrategy>)> {
+    fn run(&self, scratch: &mut SearchScratch) -> Result<(CellsWork, Option<DenseStrategy>)> {
         let cancel = CancelFlag::new();
         let allow = self.allow.map_or(Allow::All, Allow::Rows);
         let params = SearchParams {
@@ -77,7 +77,7 @@ impl Case<'_> {
             allow,
             ..SearchParams::new(self.count, &cancel)
         };
-        let mut work = Work::default();
+        let mut work = CellsWork::default();
         for query in self.queries {
             dense_top_k(self.shard, ITEMS, query, self.measure, &params, scratch)?;
             let did = scratch.last_work();

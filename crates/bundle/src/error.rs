@@ -78,12 +78,12 @@ pub enum BundleError {
         defect: ManifestDefect,
     },
     /// A file's bytes are as written, but they don't make sense.
-    #[error("{path} is not a valid part of a bundle: {reason}")]
+    #[error("{path} is not a valid part of a bundle: {defect}")]
     Format {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong, naming the section.
-        reason: String,
+        /// What is wrong with it.
+        defect: FileDefect,
     },
     /// The signature is missing, wrong, or made by an unknown key.
     #[error("{path}: {reason}")]
@@ -101,6 +101,127 @@ pub enum BundleError {
         /// How many there are.
         shards: u32,
     },
+}
+
+/// What is wrong with a file of a bundle, other than its manifest.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FileDefect {
+    /// It is a directory, a pipe or alike.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// It is larger than any file of its kind.
+    #[error("it has more than {max} bytes")]
+    TooLarge {
+        /// The most bytes that are read.
+        max: u64,
+    },
+    /// It ends within its header.
+    #[error("{bytes} bytes are too few for a header")]
+    TooShort {
+        /// The bytes that it has.
+        bytes: usize,
+    },
+    /// It is no file of a bundle.
+    #[error("it does not begin with the magic of a bundle's file")]
+    Magic,
+    /// Its format version is none that was ever written.
+    #[error("format version {0} was never released")]
+    NeverReleased(u32),
+    /// Its header is that of another kind of file.
+    #[error("it holds another kind of data than its name says")]
+    OtherKind,
+    /// It was cut off, or something was appended.
+    #[error("the length in its header is not its length")]
+    HeaderLength,
+    /// Its header names more sections than any file has.
+    #[error("{found} sections are more than {max}")]
+    TooManySections {
+        /// How many are named.
+        found: usize,
+        /// The most that there may be.
+        max: usize,
+    },
+    /// It ends within its table of sections.
+    #[error("its table of sections is cut off")]
+    TableCutOff,
+    /// An entry of its table of sections contradicts those before, or is out of bounds.
+    #[error("entry {0} of its table of sections is not in order")]
+    TableEntry(usize),
+    /// It ends within the section of this number.
+    #[error("section {0} is cut off")]
+    SectionCutOff(usize),
+    /// It goes on after its last section.
+    #[error("there are bytes after its last section")]
+    TrailingBytes,
+    /// It has no section of this name.
+    #[error("section {0} is missing")]
+    SectionMissing(String),
+    /// A section has more or fewer elements than it must have.
+    #[error("section {section} has {found} elements, not {expected}")]
+    SectionLength {
+        /// The name of the section.
+        section: String,
+        /// The elements that it has.
+        found: usize,
+        /// The elements that it must have.
+        expected: usize,
+    },
+    /// A section has elements of another size than it must have.
+    #[error("section {section} has elements of {found} bytes, not {expected}")]
+    SectionWidth {
+        /// The name of the section.
+        section: String,
+        /// Bytes of an element.
+        found: usize,
+        /// Bytes that an element must have.
+        expected: usize,
+    },
+    /// The section of this name cannot be read in place.
+    #[error("section {0} is not aligned in memory")]
+    Unaligned(String),
+    /// The section of this name holds no text.
+    #[error("section {0} is not UTF-8")]
+    NotUtf8(String),
+    /// The offsets in the section of this name fall, or lead out of what they divide.
+    #[error("the offsets in section {0} are not in order")]
+    Offsets(String),
+    /// A list of numbers does not ascend, or leads out of what it is about.
+    #[error("list {at} in section {section} is not in order")]
+    List {
+        /// The name of the section.
+        section: String,
+        /// The number of the list.
+        at: usize,
+    },
+    /// A number is greater than it may be.
+    #[error("{what} is {found}, more than {most}")]
+    OutOfBounds {
+        /// What the number says.
+        what: String,
+        /// The value that it has.
+        found: u64,
+        /// The most that is allowed.
+        most: usize,
+    },
+    /// It is made for a bundle with another number of users, items or terms.
+    #[error("it is of {found} {entities}, the manifest of {expected}")]
+    Total {
+        /// What is counted, in the plural.
+        entities: &'static str,
+        /// How many the file says there are.
+        found: usize,
+        /// How many the manifest says there are.
+        expected: u64,
+    },
+    /// Its rows and columns together are more than can be counted.
+    #[error("its shape is beyond memory")]
+    ShapeBeyondMemory,
+    /// What its sections hold contradicts itself or the manifest.
+    #[error("{0}")]
+    Content(&'static str),
+    /// The bundle lacks what its recipe needs.
+    #[error(transparent)]
+    Search(#[from] SearchError),
 }
 
 /// What is wrong with a manifest.
@@ -145,6 +266,17 @@ pub enum ManifestDefect {
     /// A file is named that belongs to no matrix.
     #[error("file {0:?} belongs to none of its matrices, or is named twice")]
     NeedlessFile(String),
+    /// It names a path that leads out of the bundle.
+    #[error("it names a file outside of the bundle: {0:?}")]
+    OutsideFile(String),
+    /// It is the manifest of another bundle than the one that was asked for.
+    #[error("it is of another bundle: its digest is {found} and not {expected}")]
+    OtherBundle {
+        /// The digest that it has.
+        found: String,
+        /// The digest that was asked for.
+        expected: String,
+    },
     /// A file that the bundle needs is not named.
     #[error("it doesn't name {0}, which the bundle needs")]
     UnnamedFile(String),

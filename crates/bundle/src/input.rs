@@ -6,7 +6,7 @@
 
 use crate::manifest::Quality;
 use crate::options::{IndexOptions, RowFormat};
-use marquee_core::model::recipe::{Entity, Recipe, RowSpace, Shape};
+use marquee_core::model::recipe::{Entity, MatrixShape, Recipe, RowSpace};
 use std::collections::BTreeMap;
 
 /// Everything of one bundle. The same input gives the same bytes on disk.
@@ -107,7 +107,7 @@ impl SparseShape {
     pub const ITEM_ROWS: Self = Self::Sums { rows: RowSpace::Items, columns: Entity::Item };
 }
 
-impl From<SparseShape> for Shape {
+impl From<SparseShape> for MatrixShape {
     fn from(shape: SparseShape) -> Self {
         match shape {
             SparseShape::ByUser => Self::ByUser,

@@ -35,6 +35,7 @@ pub mod format;
 mod index;
 mod input;
 pub mod kernels;
+mod location;
 pub mod manifest;
 pub mod matrix;
 mod options;
@@ -49,12 +50,13 @@ pub use bundle::Bundle;
 pub use effort::Effort;
 pub use entities::ids::{IdTable, MAX_TITLE_BYTES};
 pub use entities::labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
-pub use error::{BundleError, ManifestDefect, QueryPart, SearchError};
+pub use error::{BundleError, FileDefect, ManifestDefect, QueryPart, SearchError};
 pub use filter::{AttributeRange, FilterSpec, filter_rows};
 pub use format::{FORMAT_VERSION, FileInfo, LoadOptions};
 pub use input::{
     BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape, WriteProgress,
 };
+pub use location::{MAX_URI_BYTES, UriDefect, directory_of};
 pub use manifest::signature::TrustedKeys;
 pub use manifest::{
     CellsInfo, Counts, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout,
@@ -69,8 +71,8 @@ pub use matrix::sparse::{Partition, SparseMatrix};
 pub use options::{AUTO_INDEX_MIN_ROWS, IndexKind, IndexMode, IndexOptions, RowFormat};
 pub use remove::remove_bundle;
 pub use search::{
-    Allow, CancelFlag, DenseHits, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
-    MAX_SEARCH_COUNT, SearchParams, SearchScratch, Work, cost, costs_of_strategies, dense_top_k,
+    Allow, CancelFlag, CellsWork, DenseHits, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
+    MAX_SEARCH_COUNT, SearchParams, SearchScratch, cost, costs_of_strategies, dense_top_k,
     dense_top_k_each, sparse_row_sum,
 };
 pub use shard::BundleShard;

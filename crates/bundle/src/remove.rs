@@ -1,6 +1,6 @@
 //! Deleting a bundle that nothing needs any more.
 
-use crate::error::BundleError;
+use crate::error::{BundleError, ManifestDefect};
 use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE};
 use crate::manifest::read::read_signed_by;
 use std::io::ErrorKind;
@@ -13,20 +13,16 @@ use std::path::{Component, Path};
 /// If `dir` does not hold the bundle of this digest, in which case nothing is touched, or if a file cannot
 /// be deleted.
 pub fn remove_bundle(dir: &Path, digest: &str) -> Result<(), BundleError> {
+    let wrong = |defect| BundleError::Manifest { path: dir.join(MANIFEST_FILE), defect };
     let (manifest, found) = read_signed_by(dir, |_| Ok(()))?;
     if found.to_string() != digest {
-        return Err(BundleError::Format {
-            path: dir.join(MANIFEST_FILE),
-            reason: format!("it is of another bundle: its digest is {found} and not {digest}"),
-        });
+        let (found, expected) = (found.to_string(), digest.to_owned());
+        return Err(wrong(ManifestDefect::OtherBundle { found, expected }));
     }
     let stays_inside =
         |path: &str| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     if let Some(file) = manifest.files.iter().find(|file| !stays_inside(&file.path)) {
-        return Err(BundleError::Format {
-            path: dir.join(MANIFEST_FILE),
-            reason: format!("it names a file outside of the bundle: {:?}", file.path),
-        });
+        return Err(wrong(ManifestDefect::OutsideFile(file.path.clone())));
     }
     let own = [MANIFEST_FILE, CHECKSUM_FILE, SIGNATURE_FILE];
     let named = manifest.files.iter().map(|file| file.path.as_str());

@@ -2,8 +2,8 @@
 
 use crate::entities::ids::IdTable;
 use crate::entities::labels::Labels;
-use crate::error::{BundleError, SearchError};
-use crate::format::{FileInfo, Kind, LoadOptions};
+use crate::error::{BundleError, FileDefect, ManifestDefect, SearchError};
+use crate::format::{FileInfo, FileKind, LoadOptions};
 use crate::manifest::names::{MANIFEST_FILE, file_path};
 use crate::manifest::stray_files::check_no_stray_files;
 use crate::manifest::{Manifest, MatrixLayout, ShardIndexInfo};
@@ -59,11 +59,11 @@ impl BundleShard {
         }
         check_no_stray_files(dir, manifest, shard)?;
         let files = ShardFiles { dir, manifest, shard };
-        let users = IdTable::open(dir, files.get(Entity::User.plural(), Kind::Ids)?, options)?;
-        let items = IdTable::open(dir, files.get(Entity::Item.plural(), Kind::Ids)?, options)?;
+        let users = IdTable::open(dir, files.get(Entity::User.plural(), FileKind::Ids)?, options)?;
+        let items = IdTable::open(dir, files.get(Entity::Item.plural(), FileKind::Ids)?, options)?;
         let terms = match manifest.counts.terms {
             0 => users.without_rows(),
-            _ => IdTable::open(dir, files.get(Entity::Term.plural(), Kind::Ids)?, options)?,
+            _ => IdTable::open(dir, files.get(Entity::Term.plural(), FileKind::Ids)?, options)?,
         };
         for (table, entity, total) in [
             (&users, Entity::User, manifest.counts.users),
@@ -71,20 +71,19 @@ impl BundleShard {
             (&terms, Entity::Term, manifest.counts.terms),
         ] {
             if table.total() as u64 != total {
-                let reason = format!(
-                    "it is of {} {}, the manifest of {total}",
-                    table.total(),
-                    entity.plural()
-                );
                 return Err(BundleError::Format {
-                    path: files.path(entity.plural(), Kind::Ids),
-                    reason,
+                    path: files.path(entity.plural(), FileKind::Ids),
+                    defect: FileDefect::Total {
+                        entities: entity.plural(),
+                        found: table.total(),
+                        expected: total,
+                    },
                 });
             }
         }
         let labels = Labels::open(
             dir,
-            files.get(Entity::Item.plural(), Kind::Labels)?,
+            files.get(Entity::Item.plural(), FileKind::Labels)?,
             items.len(),
             options,
         )?;
@@ -188,12 +187,12 @@ struct ShardFiles<'a> {
 }
 
 impl<'a> ShardFiles<'a> {
-    fn get(&self, stem: &str, kind: Kind) -> Result<&'a FileInfo, BundleError> {
+    fn get(&self, stem: &str, kind: FileKind) -> Result<&'a FileInfo, BundleError> {
         let path = file_path(self.shard, stem, kind);
         let found = self.manifest.files.iter().find(|file| file.path == path);
-        found.ok_or_else(|| BundleError::Format {
+        found.ok_or_else(|| BundleError::Manifest {
             path: self.dir.join(MANIFEST_FILE),
-            reason: format!("it doesn't name {path}, which the bundle needs"),
+            defect: ManifestDefect::UnnamedFile(path),
         })
     }
 
@@ -211,18 +210,18 @@ impl<'a> ShardFiles<'a> {
         // Where coarse rows tell which of the exact ones matter, those may stay on disk.
         let has_coarse = format == RowFormat::Int8;
         let kept = LoadOptions { populate: options.populate && !has_coarse, ..*options };
-        let info = self.get(name, Kind::Dense)?;
+        let info = self.get(name, FileKind::Dense)?;
         let mut opened = DenseMatrix::open(dir, info, name, entity, shape, &kept)?;
         if has_coarse {
-            let coarse = self.get(name, Kind::Coarse)?;
+            let coarse = self.get(name, FileKind::Coarse)?;
             opened = opened.with_coarse(CoarseRows::open(dir, coarse, shape, options)?);
         }
         if indexes.is_some_and(|built| built.graph.is_some()) {
-            let graph = self.get(name, Kind::Graph)?;
+            let graph = self.get(name, FileKind::Graph)?;
             opened = opened.with_graph(FrozenGraph::open(dir, graph, shape.0, options)?);
         }
         if indexes.is_some_and(|built| built.cells.is_some()) {
-            let cells = self.get(name, Kind::Cells)?;
+            let cells = self.get(name, FileKind::Cells)?;
             opened = opened.with_cells(Cells::open(dir, cells, shape, options)?);
         }
         Ok(opened)
@@ -237,12 +236,12 @@ impl<'a> ShardFiles<'a> {
         columns_of: Entity,
         options: &LoadOptions,
     ) -> Result<SparseMatrix, BundleError> {
-        let info = self.get(name, Kind::Sparse)?;
+        let info = self.get(name, FileKind::Sparse)?;
         let opened = SparseMatrix::open(self.dir, info, name, partition, shape, options)?;
         Ok(opened.with_columns_of(columns_of))
     }
 
-    fn path(&self, stem: &str, kind: Kind) -> PathBuf {
+    fn path(&self, stem: &str, kind: FileKind) -> PathBuf {
         self.dir.join(file_path(self.shard, stem, kind))
     }
 }

@@ -1,12 +1,14 @@
 //! What publishing requires of a bundle: a manifest that can be trusted, and a model that is good enough.
 
-use marquee_bundle::{BundleError, MatrixLayout, TrustedKeys, read_manifest, remove_bundle};
+use marquee_bundle::{
+    BundleError, MatrixLayout, TrustedKeys, UriDefect, directory_of, read_manifest, remove_bundle,
+};
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, PublishedVersion, Quality};
 use std::path::PathBuf;
 
-/// Bytes of a bundle's URI.
-pub const MAX_URI_BYTES: usize = 4_096;
+/// Characters of a URI that a message shows.
+const MAX_SHOWN_URI: usize = 256;
 
 /// A bundle as its manifest describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +33,14 @@ pub trait ManifestSource: Send + Sync + 'static {
 pub enum PublishError {
     /// The URI is not one that can be read.
     #[error(
-        "bundle_uri {uri:?} {why}: give an absolute path, or file:// and an absolute path, that every shard \
+        "bundle_uri {uri:?} {defect}: give an absolute path, or file:// and an absolute path, that every shard \
          node can read"
     )]
     Uri {
         /// What was given.
         uri: String,
         /// What is wrong with it.
-        why: &'static str,
+        defect: UriDefect,
     },
     /// There is no bundle at the URI.
     #[error("bundle_uri {uri:?}: there is no bundle, as seen from this control node: {error}")]
@@ -97,6 +99,17 @@ pub enum PublishError {
     },
 }
 
+/// Why a bundle is not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The URI is not one that can be read.
+    #[error("its uri {0}")]
+    Uri(#[from] UriDefect),
+    /// There is no bundle, or another one, or a file cannot be deleted.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
 /// Refuses a model that was measured and is not better than popularity. The first metric that was measured
 /// for both decides; a model that was not measured (factors trained elsewhere) passes.
 pub fn check_quality(quality: &Quality) -> Result<(), PublishError> {
@@ -152,33 +165,19 @@ pub fn check_index(recall_at_100: Option<f64>, bar: f64) -> Result<(), PublishEr
 }
 
 /// The directory that a URI means.
-pub fn directory_of(uri: &str) -> Result<PathBuf, PublishError> {
-    let refused = |why| PublishError::Uri { uri: uri.chars().take(256).collect(), why };
-    if uri.len() > MAX_URI_BYTES {
-        return Err(refused("is longer than 4096 bytes"));
-    }
-    let path = match uri.split_once("://") {
-        None => uri,
-        Some(("file", path)) if path.starts_with('/') => path,
-        Some(("file", _)) => return Err(refused("names a host")),
-        Some(_) => return Err(refused("has a scheme that is not supported yet")),
-    };
-    if !path.starts_with('/') {
-        return Err(refused("is not absolute"));
-    }
-    if path.contains('\0') {
-        return Err(refused("has a zero byte"));
-    }
-    Ok(PathBuf::from(path))
+fn directory(uri: &str) -> Result<PathBuf, PublishError> {
+    directory_of(uri).map_err(|defect| PublishError::Uri {
+        uri: uri.chars().take(MAX_SHOWN_URI).collect(),
+        defect,
+    })
 }
 
 /// Deletes the bundle at `uri` if its manifest has this digest. Blocking.
 ///
 /// # Errors
-/// Why it was not deleted, in words.
-pub fn delete_bundle(uri: &str, manifest_digest: &str) -> Result<(), String> {
-    let directory = directory_of(uri).map_err(|error| error.to_string())?;
-    remove_bundle(&directory, manifest_digest).map_err(|error| error.to_string())
+/// A URI that leads nowhere, another bundle, or a file that cannot be deleted.
+pub fn delete_bundle(uri: &str, manifest_digest: &str) -> Result<(), DeleteError> {
+    Ok(remove_bundle(&directory_of(uri)?, manifest_digest)?)
 }
 
 /// Bundles in directories that this node can read.
@@ -195,7 +194,7 @@ impl Directories {
 
 impl ManifestSource for Directories {
     fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError> {
-        let directory = directory_of(uri)?;
+        let directory = directory(uri)?;
         let read = read_manifest(&directory, &self.trusted);
         let (manifest, digest) = read.map_err(|error| match error {
             BundleError::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
@@ -239,21 +238,14 @@ mod tests {
     use marquee_core::plan::Surface;
 
     #[test]
-    fn only_absolute_paths_are_bundles() {
-        let path = |uri| directory_of(uri).map_err(|e| e.to_string());
-        assert_eq!(path("/bundles/films"), Ok("/bundles/films".into()));
-        assert_eq!(path("file:///bundles/films"), Ok("/bundles/films".into()));
-        for (uri, says) in [
-            ("", "not absolute"),
-            ("bundles/films", "not absolute"),
-            ("file://host/films", "names a host"),
-            ("s3://bucket/films", "not supported yet"),
-            ("/a\0b", "zero byte"),
-            (&"/".repeat(MAX_URI_BYTES + 1), "4096 bytes"),
-        ] {
-            let refused = path(uri).expect_err("refused");
-            assert!(refused.contains(says) && refused.starts_with("bundle_uri"), "{refused}");
-        }
+    fn a_refused_uri_is_named_and_cut_to_what_can_be_read() {
+        let refused = directory("bundles/films").expect_err("refused").to_string();
+        assert!(
+            refused.starts_with("bundle_uri \"bundles/films\" is not absolute: give"),
+            "{refused}"
+        );
+        let long = directory(&"/".repeat(5_000)).expect_err("refused").to_string();
+        assert!(long.contains("is longer than 4096 bytes") && long.len() < 600, "{long}");
     }
 
     #[test]

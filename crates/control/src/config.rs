@@ -33,7 +33,7 @@ pub const DEFAULT_MIN_INDEX_RECALL: f64 = 0.95;
 
 /// Why a config is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum ControlConfigError {
     /// The cluster's name is malformed.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -72,22 +72,22 @@ pub enum ConfigError {
 
 impl ControlConfig {
     /// Checks everything that does not need the network or the disk.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), ControlConfigError> {
         check_name("cluster_name", &self.cluster_name)?;
         if !VOTER_COUNTS.contains(&self.voters.len()) {
-            return Err(ConfigError::VoterCount(self.voters.len()));
+            return Err(ControlConfigError::VoterCount(self.voters.len()));
         }
         let mut seen = BTreeSet::new();
         for (id, _) in &self.voters {
             if *id == 0 || !seen.insert(*id) {
-                return Err(ConfigError::VoterId(*id));
+                return Err(ControlConfigError::VoterId(*id));
             }
         }
         if !seen.contains(&self.id) {
-            return Err(ConfigError::NotAVoter { id: self.id, voters: self.voter_ids() });
+            return Err(ControlConfigError::NotAVoter { id: self.id, voters: self.voter_ids() });
         }
         if self.replication_factor == 0 {
-            return Err(ConfigError::ReplicationFactor);
+            return Err(ControlConfigError::ReplicationFactor);
         }
         Ok(())
     }
@@ -126,14 +126,14 @@ mod tests {
     #[test]
     fn groups_that_make_no_sense_are_refused() {
         assert_eq!(config(&[1, 2, 3]).validate(), Ok(()));
-        assert_eq!(config(&[1, 2]).validate(), Err(ConfigError::VoterCount(2)));
-        assert_eq!(config(&[]).validate(), Err(ConfigError::VoterCount(0)));
-        assert_eq!(config(&[1, 2, 2]).validate(), Err(ConfigError::VoterId(2)));
-        assert_eq!(config(&[0, 1, 2]).validate(), Err(ConfigError::VoterId(0)));
-        let not_a_voter = ConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
+        assert_eq!(config(&[1, 2]).validate(), Err(ControlConfigError::VoterCount(2)));
+        assert_eq!(config(&[]).validate(), Err(ControlConfigError::VoterCount(0)));
+        assert_eq!(config(&[1, 2, 2]).validate(), Err(ControlConfigError::VoterId(2)));
+        assert_eq!(config(&[0, 1, 2]).validate(), Err(ControlConfigError::VoterId(0)));
+        let not_a_voter = ControlConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
         assert_eq!(config(&[4, 3, 2]).validate(), Err(not_a_voter));
         let nothing = ControlConfig { replication_factor: 0, ..config(&[1]) };
-        assert_eq!(nothing.validate(), Err(ConfigError::ReplicationFactor));
+        assert_eq!(nothing.validate(), Err(ControlConfigError::ReplicationFactor));
     }
 
     #[test]

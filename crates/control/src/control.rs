@@ -2,7 +2,7 @@
 
 use crate::bundles::{Directories, ManifestSource};
 use crate::clock::incarnation;
-use crate::config::{ConfigError, ControlConfig};
+use crate::config::{ControlConfig, ControlConfigError};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
 use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
@@ -35,7 +35,7 @@ const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 pub enum ControlError {
     /// The config is refused.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ControlConfigError),
     /// The log or the state cannot be opened.
     #[error(transparent)]
     Voter(#[from] VoterError),
@@ -165,12 +165,15 @@ impl Control {
     }
 }
 
-fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ConfigError> {
+fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ControlConfigError> {
     let others = config.voters.iter().filter(|(id, _)| *id != config.id);
     others
         .map(|(id, address)| {
-            let refused =
-                |why: String| ConfigError::Address { id: *id, address: address.clone(), why };
+            let refused = |why: String| ControlConfigError::Address {
+                id: *id,
+                address: address.clone(),
+                why,
+            };
             let endpoint = endpoint(address).map_err(|error| refused(reason(&error)))?;
             if endpoint.uri().scheme_str() != Some("http") {
                 return Err(refused("it does not begin with http://".into()));

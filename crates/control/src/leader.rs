@@ -146,7 +146,7 @@ impl Leader {
                 let deleting = move || delete_bundle(&at, &digest);
                 match tokio::task::spawn_blocking(deleting).await {
                     Ok(Ok(())) => tracing::info!(uri, "deleted a bundle that nothing needs"),
-                    Ok(Err(why)) => tracing::warn!(uri, why, "a bundle is left where it is"),
+                    Ok(Err(why)) => tracing::warn!(uri, %why, "a bundle is left where it is"),
                     Err(panic) => tracing::error!(uri, %panic, "deleting a bundle"),
                 }
             }

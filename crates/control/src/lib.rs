@@ -31,7 +31,7 @@ mod submit;
 mod test_machine;
 mod windows;
 
-pub use config::{ConfigError, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
+pub use config::{ControlConfig, ControlConfigError, DEFAULT_MIN_INDEX_RECALL};
 pub use consensus::event::VoterStatus;
 pub use control::{Control, ControlError};
 pub use roster::NODE_SILENCE_MS;

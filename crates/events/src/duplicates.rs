@@ -15,19 +15,19 @@ pub const GENERATION: usize = 7 << 18;
 
 /// The ids of the newest events.
 #[derive(Debug)]
-pub struct Duplicates {
+pub struct KnownEvents {
     young: HashSet<u128, BuildHasherDefault<KeyHasher>>,
     old: HashSet<u128, BuildHasherDefault<KeyHasher>>,
     generation: usize,
 }
 
-impl Default for Duplicates {
+impl Default for KnownEvents {
     fn default() -> Self {
         Self::with_generation(GENERATION)
     }
 }
 
-impl Duplicates {
+impl KnownEvents {
     /// An empty set with generations of so many ids.
     pub fn with_generation(generation: usize) -> Self {
         Self { young: HashSet::default(), old: HashSet::default(), generation: generation.max(1) }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_window_is_what_it_says() {
-        let mut seen = Duplicates::with_generation(4);
+        let mut seen = KnownEvents::with_generation(4);
         assert_eq!(seen.capacity(), 8);
         for id in 0..4 {
             assert!(seen.insert(id));
@@ -111,7 +111,7 @@ mod tests {
         fn an_id_is_new_once_while_a_generation_passes(
             ids in prop::collection::vec(0u128..40, 0..200), generation in 1usize..20,
         ) {
-            let mut seen = Duplicates::with_generation(generation);
+            let mut seen = KnownEvents::with_generation(generation);
             let mut inserted: Vec<u128> = Vec::new();
             for id in ids {
                 let is_new = seen.insert(id);

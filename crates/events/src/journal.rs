@@ -7,11 +7,11 @@
 
 use crate::counts::{Counters, Counts};
 use crate::directories::QUARANTINE_DIRECTORY;
-use crate::duplicates::{Duplicates, hash_of};
+use crate::duplicates::{KnownEvents, hash_of};
 use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
-use crate::log::{Contents, Frame, LogError, LogOptions, LogReader, LogWriter};
+use crate::log::{Contents, ForeignFile, Frame, LogError, LogOptions, LogReader, LogWriter};
 use crate::recent_items::RecentItems;
-use crate::rules::{Classification, Limits, Reason, classify, explain};
+use crate::rules::{Classification, EventLimits, Reason, classify, explain};
 use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;
@@ -42,13 +42,13 @@ pub struct EventSettings {
     /// How the log is written; the quarantine is in a directory below it and has an eighth of its bytes.
     pub log: LogOptions,
     /// The bounds of plausible events.
-    pub limits: Limits,
+    pub limits: EventLimits,
 }
 
 impl EventSettings {
     /// Events in this directory, everything else by default.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { log: LogOptions::new(directory, Contents::Events), limits: Limits::default() }
+        Self { log: LogOptions::new(directory, Contents::Events), limits: EventLimits::default() }
     }
 
     fn quarantine(&self) -> LogOptions {
@@ -109,7 +109,7 @@ struct EventLogInner {
     queue: Option<Sender<QueuedEvents>>,
     thread: Option<JoinHandle<()>>,
     room: Arc<Semaphore>,
-    limits: Limits,
+    limits: EventLimits,
     shared: Arc<JournalShared>,
 }
 
@@ -128,12 +128,12 @@ type CommitAnswer = Result<Vec<bool>, RecordError>;
 
 /// The events of a request on their way to the disk.
 struct QueuedEvents {
-    entries: Vec<Entry>,
+    entries: Vec<QueuedEvent>,
     done: oneshot::Sender<CommitAnswer>,
     _room: OwnedSemaphorePermit,
 }
 
-struct Entry {
+struct QueuedEvent {
     event: Event,
     received_ms: u64,
     quarantine: Option<Reason>,
@@ -259,7 +259,11 @@ impl EventLog {
             if !matches!(outcome, RecordOutcome::Refused(_)) {
                 bytes += bytes_of(&event);
                 classified.queued.push(n);
-                classified.entries.push(Entry { event, received_ms: now_ms, quarantine: reason });
+                classified.entries.push(QueuedEvent {
+                    event,
+                    received_ms: now_ms,
+                    quarantine: reason,
+                });
             }
         }
         let units = bytes.div_ceil(ROOM_BYTES).min(QUEUE_BYTES / ROOM_BYTES);
@@ -302,7 +306,7 @@ impl EventLog {
     }
 
     /// The bounds of plausible events.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &EventLimits {
         &self.inner.limits
     }
 
@@ -321,7 +325,7 @@ impl EventLog {
 struct ClassifiedEvents {
     recorded: Recorded,
     queued: Vec<usize>,
-    entries: Vec<Entry>,
+    entries: Vec<QueuedEvent>,
     /// In units of [`ROOM_BYTES`].
     room: u32,
 }
@@ -340,8 +344,8 @@ impl Drop for EventLogInner {
 struct JournalWriter {
     events: LogWriter,
     quarantine: LogWriter,
-    duplicates: Duplicates,
-    quarantined: Duplicates,
+    duplicates: KnownEvents,
+    quarantined: KnownEvents,
     frame: Frame,
     quarantine_frame: Frame,
     shared: Arc<JournalShared>,
@@ -352,8 +356,8 @@ impl JournalWriter {
         Ok(Self {
             events: LogWriter::open(log.clone())?,
             quarantine: LogWriter::open(quarantine.clone())?,
-            duplicates: Duplicates::default(),
-            quarantined: Duplicates::with_generation(QUARANTINE_GENERATION),
+            duplicates: KnownEvents::default(),
+            quarantined: KnownEvents::with_generation(QUARANTINE_GENERATION),
             frame: Frame::default(),
             quarantine_frame: Frame::default(),
             shared: Arc::default(),
@@ -422,7 +426,7 @@ impl JournalWriter {
         let mut duplicates = 0;
         while let Some(QueuedEvents { entries, done, _room }) = group.pop() {
             let mut is_new = Vec::with_capacity(entries.len());
-            for Entry { event, received_ms, quarantine } in entries {
+            for QueuedEvent { event, received_ms, quarantine } in entries {
                 let id = hash_of(&event.event_id);
                 let new = match quarantine {
                     None => self.duplicates.insert(id),
@@ -521,10 +525,7 @@ fn each_newest(
     }
     Err(LogError::Foreign {
         path: log.directory.clone(),
-        reason: format!(
-            "record {} is none that this version knows: read it with the one that wrote it",
-            reader.position().next.saturating_sub(1)
-        ),
+        why: ForeignFile::UnknownRecord(reader.position().next.saturating_sub(1)),
     })
 }
 

@@ -21,7 +21,7 @@ pub const MAX_COUNT_VALUE: f64 = 1e6;
 
 /// The bounds of plausible events.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct EventLimits {
     /// Milliseconds after which an event is too late.
     pub max_age_ms: u64,
     /// Milliseconds that a caller's clock may be ahead of ours.
@@ -30,7 +30,7 @@ pub struct Limits {
     pub ratings: (f64, f64),
 }
 
-impl Default for Limits {
+impl Default for EventLimits {
     fn default() -> Self {
         Self { max_age_ms: 7 * 24 * 3_600_000, max_skew_ms: 60_000, ratings: (0.0, 10.0) }
     }
@@ -48,9 +48,9 @@ pub enum Reason {
     UnknownType = 3,
     /// The value is no finite number.
     NotFinite = 4,
-    /// It happened more than [`Limits::max_age_ms`] ago.
+    /// It happened more than [`EventLimits::max_age_ms`] ago.
     Late = 5,
-    /// From the future, by more than [`Limits::max_skew_ms`].
+    /// From the future, by more than [`EventLimits::max_skew_ms`].
     FutureDated = 6,
     /// A value that its type cannot have.
     ImplausibleValue = 7,
@@ -106,7 +106,7 @@ pub enum Classification {
 }
 
 /// Classifies an event that is [complete](crate::complete).
-pub fn classify(event: &Event, now_ms: u64, limits: &Limits) -> Classification {
+pub fn classify(event: &Event, now_ms: u64, limits: &EventLimits) -> Classification {
     match broken_rule(event, now_ms, limits) {
         None => Classification::Accept,
         Some(reason) if reason.is_refusal() => Classification::Refuse(reason),
@@ -116,7 +116,7 @@ pub fn classify(event: &Event, now_ms: u64, limits: &Limits) -> Classification {
 
 /// The first rule that the event breaks. Malformed comes before implausible: what is refused for its form is
 /// never kept.
-fn broken_rule(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
+fn broken_rule(event: &Event, now_ms: u64, limits: &EventLimits) -> Option<Reason> {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     if user_id.is_empty() || item_id.is_empty() || event_id.is_empty() {
         return Some(Reason::MissingField);
@@ -151,7 +151,7 @@ fn broken_rule(event: &Event, now_ms: u64, limits: &Limits) -> Option<Reason> {
 }
 
 /// What is wrong with an event and what would be right, for the caller.
-pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &Limits) -> String {
+pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &EventLimits) -> String {
     let Event { event_id, user_id, item_id, event_type, value, time_ms, recommendation_id } = event;
     match reason {
         Reason::MissingField if user_id.is_empty() => {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn classified(event: &Event) -> Classification {
-        classify(event, NOW, &Limits::default())
+        classify(event, NOW, &EventLimits::default())
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
                 Late | FutureDated | ImplausibleValue => Classification::Quarantine(reason),
             };
             assert_eq!(classified(&bad), expected, "{bad:?}");
-            let said = explain(&bad, reason, NOW, &Limits::default());
+            let said = explain(&bad, reason, NOW, &EventLimits::default());
             assert!(said.contains(says), "{said:?} does not say {says:?}");
         }
     }

@@ -34,8 +34,8 @@ pub struct RouterConfig {
     /// Bytes of rows of users and items that are remembered, so that they are not looked up again, 0..=
     /// [`MAX_ROW_CACHE_BYTES`]; 0: none.
     pub row_cache_bytes: u64,
-    /// Whether calls may ask for a variant of a trial by their metadata. For testers; off by default, because whoever
-    /// reaches the router could.
+    /// Whether calls may ask for a variant of a trial by their metadata. For testers; off by default, because any
+    /// caller that reaches the router could.
     pub allow_forced_variants: bool,
 }
 
@@ -54,7 +54,7 @@ impl Default for RouterConfig {
 
 /// A setting out of its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum RouterConfigError {
     /// No requests, or too many.
     #[error("max_in_flight is {0}: 1 to {MAX_MAX_IN_FLIGHT} are allowed")]
     MaxInFlight(u32),
@@ -72,17 +72,17 @@ impl RouterConfig {
     ///
     /// # Errors
     /// The first field that is out of its bounds.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), RouterConfigError> {
         if self.max_in_flight == 0 || self.max_in_flight > MAX_MAX_IN_FLIGHT {
-            return Err(ConfigError::MaxInFlight(self.max_in_flight));
+            return Err(RouterConfigError::MaxInFlight(self.max_in_flight));
         }
         if self.default_deadline.is_zero()
             || self.default_deadline > crate::admission::deadline::MAX_DEADLINE
         {
-            return Err(ConfigError::DefaultDeadline(self.default_deadline));
+            return Err(RouterConfigError::DefaultDeadline(self.default_deadline));
         }
         if self.row_cache_bytes > MAX_ROW_CACHE_BYTES {
-            return Err(ConfigError::RowCacheBytes(self.row_cache_bytes));
+            return Err(RouterConfigError::RowCacheBytes(self.row_cache_bytes));
         }
         Ok(())
     }

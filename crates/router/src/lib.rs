@@ -55,8 +55,8 @@ mod service;
 mod telemetry;
 
 pub use config::{
-    ConfigError, DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, DEFAULT_ROW_CACHE_BYTES,
-    MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig,
+    DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, DEFAULT_ROW_CACHE_BYTES,
+    MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig, RouterConfigError,
 };
 pub use error::{NoAnswerCause, RouterError};
 pub use events::recorder::Feedback;

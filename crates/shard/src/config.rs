@@ -1,6 +1,6 @@
 //! What an operator may set of the shard role.
 
-use crate::lifecycle::Limits;
+use crate::lifecycle::ReplicaLimits;
 use marquee_bundle::TrustedKeys;
 
 /// Queries admitted at the same time, waiting or being answered: at a tenth of a millisecond each,
@@ -45,7 +45,7 @@ impl Default for ShardConfig {
 /// A setting that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {found}: {least} to {most} are allowed")]
-pub struct ConfigError {
+pub struct ShardConfigError {
     /// The setting's name: a field of [`ShardConfig`].
     pub field: &'static str,
     /// The value that it has.
@@ -58,7 +58,7 @@ pub struct ConfigError {
 
 impl ShardConfig {
     /// Checks that every setting is within its bounds.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), ShardConfigError> {
         let bounds = [
             ("search_threads", self.search_threads, 0, MAX_SEARCH_THREADS),
             ("max_queued_queries", self.max_queued_queries, 1, usize::MAX),
@@ -66,7 +66,7 @@ impl ShardConfig {
         ];
         for (field, found, least, most) in bounds {
             if !(least..=most).contains(&found) {
-                return Err(ConfigError { field, found, least, most });
+                return Err(ShardConfigError { field, found, least, most });
             }
         }
         Ok(())
@@ -80,7 +80,10 @@ impl ShardConfig {
         std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SEARCH_THREADS)
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { memory_budget_bytes: self.memory_budget_bytes, parallel_work: self.loader_threads }
+    pub(crate) fn limits(&self) -> ReplicaLimits {
+        ReplicaLimits {
+            memory_budget_bytes: self.memory_budget_bytes,
+            parallel_work: self.loader_threads,
+        }
     }
 }

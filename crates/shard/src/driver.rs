@@ -5,7 +5,7 @@
 
 use crate::engine::table::ReplicaTable;
 use crate::lifecycle::{
-    BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, Limits, WantedReplicas,
+    BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, ReplicaLimits, WantedReplicas,
 };
 use crate::loader::{LoadJob, LoadOutcome, Loader};
 use crate::replica_key::ReplicaKey;
@@ -52,7 +52,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         node_id: String,
-        limits: Limits,
+        limits: ReplicaLimits,
         plan: watch::Receiver<Arc<Plan>>,
         (loader, outcomes): (Loader, mpsc::Receiver<LoadOutcome>),
         stop: oneshot::Receiver<()>,

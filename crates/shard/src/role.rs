@@ -1,6 +1,6 @@
 //! The shard role of a node, put together: start it, hand its service out, shut it down.
 
-use crate::config::{ConfigError, ShardConfig};
+use crate::config::{ShardConfig, ShardConfigError};
 use crate::driver::Driver;
 use crate::engine::table::ReplicaTable;
 use crate::loader::Loader;
@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 pub enum StartError {
     /// A setting is out of bounds.
     #[error("shard config: {0}")]
-    Config(#[from] ConfigError),
+    Config(#[from] ShardConfigError),
     /// The system gives no more threads.
     #[error(
         "cannot start a thread of the shard role: {0}; raise the limit of threads, or ask for fewer"

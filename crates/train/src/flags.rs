@@ -1,7 +1,7 @@
 //! The flags of models on the command line, made from the settings of all families.
 
 use crate::family::ModelKind;
-use crate::settings::{Kind, ModelSettings, SettingInfo, Value};
+use crate::settings::{ModelSettings, SettingInfo, SettingKind, Value};
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
@@ -62,9 +62,9 @@ impl Flag {
 
     fn argument(&self) -> Arg {
         let parser: ValueParser = match self.setting.kind {
-            Kind::Count => value_parser!(i64).into(),
-            Kind::Number => value_parser!(f64).into(),
-            Kind::Choice => PossibleValuesParser::new(self.choices.clone()).into(),
+            SettingKind::Count => value_parser!(i64).into(),
+            SettingKind::Number => value_parser!(f64).into(),
+            SettingKind::Choice => PossibleValuesParser::new(self.choices.clone()).into(),
         };
         Arg::new(self.setting.name)
             .long(self.setting.name)
@@ -78,9 +78,9 @@ impl Flag {
     fn value(&self, matches: &ArgMatches) -> Option<Value> {
         let name = self.setting.name;
         match self.setting.kind {
-            Kind::Count => matches.get_one(name).copied().map(Value::Count),
-            Kind::Number => matches.get_one(name).copied().map(Value::Number),
-            Kind::Choice => matches.get_one(name).cloned().map(Value::Choice),
+            SettingKind::Count => matches.get_one(name).copied().map(Value::Count),
+            SettingKind::Number => matches.get_one(name).copied().map(Value::Number),
+            SettingKind::Choice => matches.get_one(name).cloned().map(Value::Choice),
         }
     }
 }

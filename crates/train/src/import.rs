@@ -8,7 +8,7 @@ use crate::history::CsrByIds;
 use crate::interactions::Interactions;
 use crate::options::ImportArgs;
 use crate::phases::Stopwatch;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::read::{ReadReport, read_interactions, read_items};
 use crate::summary::{ImportSummary, ImportedInteractions};
 use crate::train::check_out;
@@ -88,7 +88,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         parameters: BTreeMap::new(),
         created_at_ms: now_ms,
     };
-    let progress = Progress::new("writing");
+    let progress = TaskProgress::new("writing");
     clock.time("write", || {
         write_bundle(input, &args.out, &|step| match step {
             WriteProgress::Indexing { done, total } => progress.set(done, total),

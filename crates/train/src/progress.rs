@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A progress bar of one task.
-pub(crate) struct Progress {
+pub(crate) struct TaskProgress {
     label: String,
     started: Instant,
     bar: OnceLock<ProgressBar>,
 }
 
-impl Progress {
+impl TaskProgress {
     pub(crate) fn new(label: impl Into<String>) -> Self {
         Self { label: label.into(), started: Instant::now(), bar: OnceLock::new() }
     }
@@ -37,7 +37,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for TaskProgress {
     fn drop(&mut self) {
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();

@@ -10,7 +10,7 @@ use crate::history::{CsrByIds, seen};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
 use crate::phases::Stopwatch;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::read::{ItemsFile, read_interactions, read_items, read_users};
 use crate::split::hold_out;
 use crate::summary::{Evaluation, TrainSummary};
@@ -90,7 +90,7 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     // Writing needs memory of its own, and what was only read for the training is done with.
     drop((all, file));
     let input = bundle_input(args, now_ms, &summary, items, rows, part, histories);
-    let progress = Progress::new("writing");
+    let progress = TaskProgress::new("writing");
     clock.time("write", || {
         write_bundle(input, &args.out, &|step| match step {
             WriteProgress::Indexing { done, total } => progress.set(done, total),

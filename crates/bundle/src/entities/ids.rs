@@ -17,7 +17,7 @@
 
 use crate::error::BundleError;
 use crate::format::{
-    FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile, Text, TextBuilder,
+    FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile, Text, TextBuilder,
 };
 use marquee_core::bounds::{MAX_ID_BYTES, MAX_ORDINALS};
 use marquee_core::hash::{Purpose, stable_hash};
@@ -161,7 +161,7 @@ impl IdTable {
         info: &FileInfo,
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Ids, options)?;
+        let file = SectionFile::open(root, info, FileKind::Ids, options)?;
         let [found_rows, found_total, found_slots, titled] = file.numbers("meta")?;
         let total = file.length("the number of ids", found_total, MAX_ORDINALS)?;
         let rows = file.length("the number of rows", found_rows, total)?;
@@ -226,7 +226,7 @@ pub(crate) fn write_ids(
     let ids = TextBuilder::of(rows.iter().map(|row| row.id));
     let titles = TextBuilder::of(rows.iter().map(|row| row.title));
     let meta = [rows.len() as u64, total as u64, slots.len() as u64, u64::from(titled)];
-    let mut file = FileBuilder::new(Kind::Ids)
+    let mut file = FileBuilder::new(FileKind::Ids)
         .numbers("meta", &meta)
         .section("ordinals", &ordinals)
         .section("byord", &by_ordinal)

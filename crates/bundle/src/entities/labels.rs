@@ -16,7 +16,7 @@
 
 use crate::error::BundleError;
 use crate::format::{
-    FileBuilder, FileInfo, Kind, Lists, LoadOptions, Section, SectionFile, Text, TextBuilder,
+    FileBuilder, FileInfo, FileKind, Lists, LoadOptions, Section, SectionFile, Text, TextBuilder,
 };
 use std::path::Path;
 
@@ -77,7 +77,7 @@ impl Labels {
         rows: usize,
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Labels, options)?;
+        let file = SectionFile::open(root, info, FileKind::Labels, options)?;
         let [found_rows, found_tags, found_attributes] = file.numbers("meta")?;
         file.check(found_rows == rows as u64, "it has another number of rows than the id table")?;
         let tag_count = file.length("the number of tags", found_tags, u32::MAX as usize)?;
@@ -141,7 +141,7 @@ pub(crate) fn write_labels(
     }
     let tag_text = TextBuilder::of(tags.iter().copied());
     let name_text = TextBuilder::of(names.iter().copied());
-    FileBuilder::new(Kind::Labels)
+    FileBuilder::new(FileKind::Labels)
         .numbers("meta", &[rows.len() as u64, tags.len() as u64, names.len() as u64])
         .section("tagoffs", &tag_text.offsets)
         .section("tags", &tag_text.bytes)

@@ -1,7 +1,7 @@
 //! Writing one section file: gather the sections, then lay them out, hash and sync them.
 
 use super::file_info::{FORMAT_VERSION, FileInfo};
-use super::kind::Kind;
+use super::kind::FileKind;
 use super::layout::{ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, MAGIC, MAX_SECTIONS, aligned};
 use crate::error::BundleError;
 use bytemuck::Pod;
@@ -16,7 +16,7 @@ const GATHERED_BYTES: usize = 1 << 16;
 
 /// The sections of a file to be written, in order.
 pub(crate) struct FileBuilder<'a> {
-    kind: Kind,
+    kind: FileKind,
     sections: Vec<Pending<'a>>,
 }
 
@@ -47,8 +47,7 @@ pub(crate) struct RowsInOrder<'a> {
 impl<'a> RowsInOrder<'a> {
     /// The rows, in order.
     pub(crate) fn iter(self) -> impl Iterator<Item = &'a [f32]> {
-        let row = move |&row: &u32| &self.values[row as usize * self.rank..][..self.rank];
-        self.order.iter().map(row)
+        self.order.iter().map(move |&row| &self.values[row as usize * self.rank..][..self.rank])
     }
 }
 
@@ -81,7 +80,7 @@ impl Content<'_> {
 
 impl<'a> FileBuilder<'a> {
     /// A file without sections yet.
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: FileKind) -> Self {
         Self { kind, sections: Vec::new() }
     }
 

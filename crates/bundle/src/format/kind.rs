@@ -2,7 +2,7 @@
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// External ids, ordinals and titles.
     Ids,
     /// Tags and attributes of items.
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Sparse,
 }
 
-impl Kind {
+impl FileKind {
     /// The four letters in the header.
     pub(crate) fn letters(self) -> [u8; 4] {
         match self {

@@ -1,7 +1,7 @@
 //! Many lists of numbers in two sections: the numbers one after another, and where each list begins.
 
 use super::reader::{Section, SectionFile};
-use crate::error::BundleError;
+use crate::error::{BundleError, FileDefect};
 
 /// Lists of ascending numbers in a mapped file.
 pub(crate) struct Lists {
@@ -27,9 +27,7 @@ impl Lists {
             let fine = list.windows(2).all(|pair| pair[0] < pair[1])
                 && list.last().is_none_or(|&last| (last as usize) < bound);
             if !fine {
-                return Err(
-                    file.wrong(format!("list {at} in section {values_name} is not in order"))
-                );
+                return Err(file.wrong(FileDefect::List { section: values_name.into(), at }));
             }
         }
         Ok(lists)

@@ -12,7 +12,7 @@
 use super::file_info::FileInfo;
 #[cfg(feature = "memory")]
 use super::memory::{self, MemoryFile};
-use crate::error::BundleError;
+use crate::error::{BundleError, FileDefect};
 use memmap2::{Advice, Mmap, MmapOptions};
 use std::io::ErrorKind;
 use std::ops::Deref;
@@ -140,8 +140,7 @@ pub(crate) fn open_file(path: &Path) -> Result<fs_err::File, BundleError> {
         _ => error.into(),
     };
     if !fs_err::metadata(path).map_err(refused)?.is_file() {
-        let reason = "it is not a regular file".into();
-        return Err(BundleError::Format { path: path.into(), reason });
+        return Err(BundleError::Format { path: path.into(), defect: FileDefect::NotRegular });
     }
     fs_err::File::open(path).map_err(refused)
 }

@@ -45,7 +45,7 @@ mod text;
 
 pub(crate) use builder::{FileBuilder, RowsInOrder};
 pub use file_info::{FORMAT_VERSION, FileInfo};
-pub(crate) use kind::Kind;
+pub(crate) use kind::FileKind;
 pub(crate) use lists::Lists;
 pub use map::LoadOptions;
 pub(crate) use map::open_file;

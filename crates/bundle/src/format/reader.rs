@@ -1,10 +1,10 @@
 //! Reading one section file: check the header and the table, then hand out sections as slices.
 
 use super::file_info::{FORMAT_VERSION, FileInfo};
-use super::kind::Kind;
+use super::kind::FileKind;
 use super::layout::{ALIGNMENT, ENTRY_BYTES, HEADER_BYTES, MAGIC, MAX_SECTIONS, aligned};
 use super::map::{FileBytes, LoadOptions, map_file};
-use crate::error::BundleError;
+use crate::error::{BundleError, FileDefect};
 use bytemuck::Pod;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use std::sync::Arc;
 pub(crate) struct SectionFile {
     path: PathBuf,
     map: Arc<FileBytes>,
-    entries: Vec<Entry>,
+    entries: Vec<SectionEntry>,
 }
 
-struct Entry {
+struct SectionEntry {
     name: [u8; 8],
     width: usize,
     offset: usize,
@@ -29,7 +29,7 @@ impl SectionFile {
     pub(crate) fn open(
         root: &Path,
         info: &FileInfo,
-        kind: Kind,
+        kind: FileKind,
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
         let (path, map) = map_file(root, info, options)?;
@@ -50,8 +50,11 @@ impl SectionFile {
     ) -> Result<Section<T>, BundleError> {
         let section = self.section_of_any_length(name)?;
         if section.len() != length {
-            let found = section.len();
-            return Err(self.wrong(format!("section {name} has {found} elements, not {length}")));
+            return Err(self.wrong(FileDefect::SectionLength {
+                section: name.into(),
+                found: section.len(),
+                expected: length,
+            }));
         }
         Ok(section)
     }
@@ -63,18 +66,20 @@ impl SectionFile {
     ) -> Result<Section<T>, BundleError> {
         let entry = self.entries.iter().find(|entry| name_of(entry) == name.as_bytes());
         let Some(entry) = entry else {
-            return Err(self.wrong(format!("section {name} is missing")));
+            return Err(self.wrong(FileDefect::SectionMissing(name.into())));
         };
         if entry.width != size_of::<T>() {
             let (found, expected) = (entry.width, size_of::<T>());
-            return Err(
-                self.wrong(format!("section {name} has elements of {found} bytes, not {expected}"))
-            );
+            return Err(self.wrong(FileDefect::SectionWidth {
+                section: name.into(),
+                found,
+                expected,
+            }));
         }
         let bytes = &self.map[entry.offset..entry.offset + entry.bytes];
         // The table was checked, so the cast can fail only if the mapping itself isn't aligned.
         let Ok(values) = bytemuck::try_cast_slice::<u8, T>(bytes) else {
-            return Err(self.wrong(format!("section {name} is not aligned in memory")));
+            return Err(self.wrong(FileDefect::Unaligned(name.into())));
         };
         Ok(Section { start: values.as_ptr(), length: values.len(), _map: Arc::clone(&self.map) })
     }
@@ -91,18 +96,22 @@ impl SectionFile {
     pub(crate) fn length(&self, what: &str, value: u64, max: usize) -> Result<usize, BundleError> {
         match usize::try_from(value) {
             Ok(length) if length <= max => Ok(length),
-            _ => Err(self.wrong(format!("{what} is {value}, more than {max}"))),
+            _ => Err(self.wrong(FileDefect::OutOfBounds {
+                what: what.into(),
+                found: value,
+                most: max,
+            })),
         }
     }
 
     /// The error that something in this file makes no sense.
-    pub(crate) fn wrong(&self, reason: String) -> BundleError {
-        BundleError::Format { path: self.path.clone(), reason }
+    pub(crate) fn wrong(&self, defect: FileDefect) -> BundleError {
+        BundleError::Format { path: self.path.clone(), defect }
     }
 
     /// The error unless `fine`.
-    pub(crate) fn check(&self, fine: bool, reason: &str) -> Result<(), BundleError> {
-        if fine { Ok(()) } else { Err(self.wrong(reason.into())) }
+    pub(crate) fn check(&self, fine: bool, defect: &'static str) -> Result<(), BundleError> {
+        if fine { Ok(()) } else { Err(self.wrong(FileDefect::Content(defect))) }
     }
 
     /// Checks offsets into a section of `length` elements: from 0, never falling, to `length`.
@@ -115,26 +124,22 @@ impl SectionFile {
         let fine = offsets.first() == Some(&0)
             && offsets.last() == Some(&(length as u64))
             && offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-        if fine {
-            Ok(())
-        } else {
-            Err(self.wrong(format!("the offsets in section {name} are not in order")))
-        }
+        if fine { Ok(()) } else { Err(self.wrong(FileDefect::Offsets(name.into()))) }
     }
 }
 
-fn name_of(entry: &Entry) -> &[u8] {
+fn name_of(entry: &SectionEntry) -> &[u8] {
     let end = entry.name.iter().position(|&byte| byte == 0).unwrap_or(entry.name.len());
     &entry.name[..end]
 }
 
-fn read_table(path: &Path, map: &[u8], kind: Kind) -> Result<Vec<Entry>, BundleError> {
-    let wrong = |reason: String| Err(BundleError::Format { path: path.into(), reason });
+fn read_table(path: &Path, map: &[u8], kind: FileKind) -> Result<Vec<SectionEntry>, BundleError> {
+    let wrong = |defect| Err(BundleError::Format { path: path.into(), defect });
     if map.len() < HEADER_BYTES {
-        return wrong(format!("{} bytes are too few for a header", map.len()));
+        return wrong(FileDefect::TooShort { bytes: map.len() });
     }
     if map[..8] != MAGIC {
-        return wrong("it does not begin with the magic of a bundle's file".into());
+        return wrong(FileDefect::Magic);
     }
     let version = u32_at(map, 8);
     if version > FORMAT_VERSION {
@@ -145,21 +150,21 @@ fn read_table(path: &Path, map: &[u8], kind: Kind) -> Result<Vec<Entry>, BundleE
         });
     }
     if version != FORMAT_VERSION {
-        return wrong(format!("format version {version} was never released"));
+        return wrong(FileDefect::NeverReleased(version));
     }
     if map[12..16] != kind.letters() {
-        return wrong("it holds another kind of data than its name says".into());
+        return wrong(FileDefect::OtherKind);
     }
     if u64_at(map, 16) != map.len() as u64 {
-        return wrong("the length in its header is not its length".into());
+        return wrong(FileDefect::HeaderLength);
     }
     let sections = u32_at(map, 24) as usize;
     if sections > MAX_SECTIONS {
-        return wrong(format!("{sections} sections are more than {MAX_SECTIONS}"));
+        return wrong(FileDefect::TooManySections { found: sections, max: MAX_SECTIONS });
     }
     let mut expected = aligned(HEADER_BYTES + ENTRY_BYTES * sections);
     if expected > map.len() {
-        return wrong("its table of sections is cut off".into());
+        return wrong(FileDefect::TableCutOff);
     }
     let mut entries = Vec::with_capacity(sections);
     for section in 0..sections {
@@ -170,17 +175,17 @@ fn read_table(path: &Path, map: &[u8], kind: Kind) -> Result<Vec<Entry>, BundleE
         let room = (map.len() - expected) as u64;
         let fine = matches!(width, 1 | 4 | 8) && offset == expected as u64 && bytes <= room;
         if !fine || bytes % width as u64 != 0 || !(bytes as usize).is_multiple_of(width) {
-            return wrong(format!("entry {section} of its table of sections is not in order"));
+            return wrong(FileDefect::TableEntry(section));
         }
         let (offset, bytes) = (expected, bytes as usize);
-        entries.push(Entry { name, width, offset, bytes });
+        entries.push(SectionEntry { name, width, offset, bytes });
         expected = offset + aligned(bytes);
         if expected > map.len() {
-            return wrong(format!("section {section} is cut off"));
+            return wrong(FileDefect::SectionCutOff(section));
         }
     }
     if expected != map.len() {
-        return wrong("there are bytes after its last section".into());
+        return wrong(FileDefect::TrailingBytes);
     }
     debug_assert!(entries.iter().all(|entry| entry.offset.is_multiple_of(ALIGNMENT)));
     Ok(entries)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 fn write(dir: &Path, bytes: &[u8], words: &[u32], numbers: &[u64]) -> FileInfo {
     let _ = std::fs::remove_file(dir.join("file"));
-    let file = FileBuilder::new(Kind::Ids)
+    let file = FileBuilder::new(FileKind::Ids)
         .numbers("meta", numbers)
         .section("bytes", bytes)
         .section("words", words);
@@ -16,7 +16,7 @@ fn write(dir: &Path, bytes: &[u8], words: &[u32], numbers: &[u64]) -> FileInfo {
 }
 
 fn open(dir: &Path, info: &FileInfo) -> Result<SectionFile, BundleError> {
-    SectionFile::open(dir, info, Kind::Ids, &LoadOptions { verify: false, populate: false })
+    SectionFile::open(dir, info, FileKind::Ids, &LoadOptions { verify: false, populate: false })
 }
 
 proptest! {
@@ -29,7 +29,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().expect("temporary directory");
         let info = write(dir.path(), &bytes, &words, &numbers);
-        let file = SectionFile::open(dir.path(), &info, Kind::Ids, &LoadOptions::default()).expect("opened");
+        let file = SectionFile::open(dir.path(), &info, FileKind::Ids, &LoadOptions::default()).expect("opened");
         prop_assert_eq!(file.numbers::<3>("meta").expect("there"), numbers);
         let section = file.section::<u8>("bytes", bytes.len()).expect("there");
         prop_assert_eq!(&*section, &*bytes);

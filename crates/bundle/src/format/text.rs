@@ -1,7 +1,7 @@
 //! Many strings in two sections: the bytes one after another, and where each begins.
 
 use super::reader::{Section, SectionFile};
-use crate::error::BundleError;
+use crate::error::{BundleError, FileDefect};
 
 /// Strings to be written.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Text {
         let bytes = file.section_of_any_length::<u8>(bytes_name)?;
         file.check_offsets(offsets_name, &offsets, bytes.len())?;
         let Ok(whole) = std::str::from_utf8(&bytes) else {
-            return Err(file.wrong(format!("section {bytes_name} is not UTF-8")));
+            return Err(file.wrong(FileDefect::NotUtf8(bytes_name.into())));
         };
         for pair in offsets.windows(2) {
             let fine =

@@ -2,10 +2,10 @@
 
 use super::names::shard_directory;
 use crate::effort::Effort;
-use crate::format::{FileInfo, Kind};
+use crate::format::{FileInfo, FileKind};
 use crate::manifest::names::file_path;
 use crate::options::{IndexKind, RowFormat};
-use marquee_core::model::recipe::{Entity, Recipe, RowSpace, Shape};
+use marquee_core::model::recipe::{Entity, MatrixShape, Recipe, RowSpace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -114,15 +114,15 @@ impl MatrixLayout {
     }
 
     /// What recipes need to know of it, with the rank of a dense one.
-    pub fn shape(&self) -> (Shape, usize) {
+    pub fn shape(&self) -> (MatrixShape, usize) {
         match self {
             Self::Dense { entity, rank, .. } => {
-                (Shape::Dense { entity: *entity, rank_of: 0 }, *rank as usize)
+                (MatrixShape::Dense { entity: *entity, rank_of: 0 }, *rank as usize)
             }
-            Self::SparseByRow { columns: Entity::Term, .. } => (Shape::TermsByUser, 0),
-            Self::SparseByRow { .. } => (Shape::ByUser, 0),
+            Self::SparseByRow { columns: Entity::Term, .. } => (MatrixShape::TermsByUser, 0),
+            Self::SparseByRow { .. } => (MatrixShape::ByUser, 0),
             Self::SparseByColumn { rows, columns, .. } => {
-                (Shape::Sums { rows: *rows, columns: *columns }, 0)
+                (MatrixShape::Sums { rows: *rows, columns: *columns }, 0)
             }
         }
     }
@@ -281,7 +281,7 @@ impl Manifest {
             .matrices
             .iter()
             .filter(|matrix| matrix.layout.rows_stay_on_disk())
-            .map(|matrix| file_path(shard, &matrix.name, Kind::Dense))
+            .map(|matrix| file_path(shard, &matrix.name, FileKind::Dense))
             .collect();
         let kept = self.shard_files(shard).filter(|file| !cold.contains(&file.path));
         kept.map(|file| file.bytes).sum()

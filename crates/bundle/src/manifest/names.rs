@@ -1,6 +1,6 @@
 //! The names of files and directories within a bundle.
 
-use crate::format::Kind;
+use crate::format::FileKind;
 
 /// The name of the manifest's file.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
@@ -15,6 +15,6 @@ pub fn shard_directory(shard: u32) -> String {
 }
 
 /// The path of a shard's file within the bundle.
-pub(crate) fn file_path(shard: u32, stem: &str, kind: Kind) -> String {
+pub(crate) fn file_path(shard: u32, stem: &str, kind: FileKind) -> String {
     format!("{}/{stem}.{}", shard_directory(shard), kind.extension())
 }

@@ -5,7 +5,7 @@ use super::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, file_path};
 use super::signature::{self, TrustedKeys};
 use super::small_file::read_small_file;
 use crate::error::{BundleError, ManifestDefect};
-use crate::format::{FORMAT_VERSION, Kind};
+use crate::format::{FORMAT_VERSION, FileKind};
 use crate::options::RowFormat;
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::check_name;
@@ -160,30 +160,30 @@ fn check_files(manifest: &Manifest) -> Result<(), ManifestDefect> {
 /// The files that one shard must have.
 fn expected_files(manifest: &Manifest, shard: u32) -> Vec<String> {
     let mut files = vec![
-        file_path(shard, Entity::User.plural(), Kind::Ids),
-        file_path(shard, Entity::Item.plural(), Kind::Ids),
-        file_path(shard, Entity::Item.plural(), Kind::Labels),
+        file_path(shard, Entity::User.plural(), FileKind::Ids),
+        file_path(shard, Entity::Item.plural(), FileKind::Ids),
+        file_path(shard, Entity::Item.plural(), FileKind::Labels),
     ];
     if manifest.counts.terms > 0 {
-        files.push(file_path(shard, Entity::Term.plural(), Kind::Ids));
+        files.push(file_path(shard, Entity::Term.plural(), FileKind::Ids));
     }
     for matrix in &manifest.matrices {
         match &matrix.layout {
             MatrixLayout::Dense { index, rows, .. } => {
-                files.push(file_path(shard, &matrix.name, Kind::Dense));
+                files.push(file_path(shard, &matrix.name, FileKind::Dense));
                 if *rows == RowFormat::Int8 {
-                    files.push(file_path(shard, &matrix.name, Kind::Coarse));
+                    files.push(file_path(shard, &matrix.name, FileKind::Coarse));
                 }
                 let built = index.as_ref().and_then(|index| index.shards.get(shard as usize));
                 if built.is_some_and(|built| built.graph.is_some()) {
-                    files.push(file_path(shard, &matrix.name, Kind::Graph));
+                    files.push(file_path(shard, &matrix.name, FileKind::Graph));
                 }
                 if built.is_some_and(|built| built.cells.is_some()) {
-                    files.push(file_path(shard, &matrix.name, Kind::Cells));
+                    files.push(file_path(shard, &matrix.name, FileKind::Cells));
                 }
             }
             MatrixLayout::SparseByRow { .. } | MatrixLayout::SparseByColumn { .. } => {
-                files.push(file_path(shard, &matrix.name, Kind::Sparse));
+                files.push(file_path(shard, &matrix.name, FileKind::Sparse));
             }
         }
     }

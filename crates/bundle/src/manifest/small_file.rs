@@ -1,6 +1,6 @@
 //! Reading the small files of a bundle: the manifest, its checksum, its signature, and keys.
 
-use crate::error::BundleError;
+use crate::error::{BundleError, FileDefect};
 #[cfg(feature = "memory")]
 use crate::format::memory;
 use crate::format::open_file;
@@ -17,8 +17,8 @@ pub(crate) fn read_small_file(path: &Path, max: u64) -> Result<Vec<u8>, BundleEr
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
-        let reason = format!("it has more than {max} bytes");
-        return Err(BundleError::Format { path: path.into(), reason });
+        let defect = FileDefect::TooLarge { max };
+        return Err(BundleError::Format { path: path.into(), defect });
     }
     Ok(bytes)
 }

@@ -41,8 +41,8 @@
 
 use crate::bitmap::RowBitmap;
 use crate::effort::Effort;
-use crate::error::BundleError;
-use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
+use crate::error::{BundleError, FileDefect};
+use crate::format::{FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile};
 use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE};
 use marquee_core::model::interpreter::VectorMeasure;
 use std::path::Path;
@@ -88,7 +88,7 @@ pub(crate) type Tuning = [[[Tuned; TUNED_COUNTS.len()]; CARES]; MEASURES];
 
 /// The cells over the rows of one matrix of one shard.
 pub struct Cells {
-    shape: Shape,
+    shape: CellsShape,
     starts: Section<u64>,
     means: Section<f32>,
     extents: Section<f32>,
@@ -102,14 +102,14 @@ pub struct Cells {
 
 /// The numbers that say how the arrays are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct CellsShape {
     pub(crate) rows: usize,
     pub(crate) rank: usize,
     pub(crate) cells: usize,
     pub(crate) blocks: usize,
 }
 
-impl Shape {
+impl CellsShape {
     /// Bytes of one block's codes.
     #[inline]
     pub(crate) fn block_bytes(&self) -> usize {
@@ -197,16 +197,16 @@ impl Cells {
         (rows, rank): (usize, usize),
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Cells, options)?;
+        let file = SectionFile::open(root, info, FileKind::Cells, options)?;
         let [found_rows, found_rank, found_cells, found_blocks] = file.numbers("meta")?;
         let is_same = found_rows == rows as u64 && found_rank == rank as u64;
         file.check(is_same && rank > 0 && rows > 0, "its shape is not that of its matrix")?;
         let cells = file.length("the number of cells", found_cells, rows)?;
         let blocks = file.length("the number of blocks", found_blocks, rows)?;
-        let shape = Shape { rows, rank, cells, blocks };
+        let shape = CellsShape { rows, rank, cells, blocks };
         let product = |a: usize, b: usize| {
             let length = a.checked_mul(b);
-            length.ok_or_else(|| file.wrong("its shape is beyond memory".into()))
+            length.ok_or_else(|| file.wrong(FileDefect::ShapeBeyondMemory))
         };
         let found = Self {
             shape,
@@ -220,13 +220,13 @@ impl Cells {
             tuning: tuning_of(
                 &file.section("tuning", MEASURES * CARES * TUNED_COUNTS.len() * TUNED_FIELDS)?,
             )
-            .ok_or_else(|| file.wrong("its tuning is not in range".into()))?,
+            .ok_or_else(|| file.wrong(FileDefect::Content("its tuning is not in range")))?,
             bytes: file.bytes(),
         };
         file.check_offsets("starts", &found.starts, blocks)?;
         match found.view().defect() {
             None => Ok(found),
-            Some(defect) => Err(file.wrong(defect.into())),
+            Some(defect) => Err(file.wrong(FileDefect::Content(defect))),
         }
     }
 }
@@ -235,8 +235,7 @@ impl Cells {
 const MAX_EFFORT: f32 = 1e6;
 
 fn tuning_of(numbers: &[f32]) -> Option<Tuning> {
-    let in_range = |value: &f32| value.is_finite() && *value >= 0.0;
-    if !numbers.iter().all(in_range) {
+    if !numbers.iter().all(|value| value.is_finite() && *value >= 0.0) {
         return None;
     }
     let mut tuning = Tuning::default();
@@ -255,7 +254,7 @@ fn tuning_of(numbers: &[f32]) -> Option<Tuning> {
 
 /// Cells in memory, before they are written.
 pub(crate) struct CellsParts {
-    pub(crate) shape: Shape,
+    pub(crate) shape: CellsShape,
     pub(crate) starts: Vec<u64>,
     pub(crate) means: Vec<f32>,
     pub(crate) extents: Vec<f32>,
@@ -287,7 +286,7 @@ impl CellsParts {
         path: String,
         tuning: &Tuning,
     ) -> Result<FileInfo, BundleError> {
-        let Shape { rows, rank, cells, blocks } = self.shape;
+        let CellsShape { rows, rank, cells, blocks } = self.shape;
         let tuning: Vec<f32> = tuning
             .iter()
             .flatten()
@@ -298,7 +297,7 @@ impl CellsParts {
                 [reach, pool, tuned.cost as f32, tuned.exact_cost as f32]
             })
             .collect();
-        FileBuilder::new(Kind::Cells)
+        FileBuilder::new(FileKind::Cells)
             .numbers("meta", &[rows as u64, rank as u64, cells as u64, blocks as u64])
             .section("starts", &self.starts)
             .section("means", &self.means)
@@ -328,7 +327,7 @@ pub(crate) struct Extents<'a> {
 /// The arrays of cells, wherever they lie.
 #[derive(Clone, Copy)]
 pub(crate) struct CellsView<'a> {
-    pub(crate) shape: Shape,
+    pub(crate) shape: CellsShape,
     starts: &'a [u64],
     /// The mean direction of each cell, in groups.
     pub(crate) means: &'a [f32],

@@ -14,8 +14,8 @@
 //!
 //! The query is rounded too, to 16 bits, and what that may lose is added likewise.
 
-use crate::error::BundleError;
-use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
+use crate::error::{BundleError, FileDefect};
+use crate::format::{FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile};
 use crate::kernels::{dot_gather_int8, largest_query_value};
 use std::path::Path;
 
@@ -39,17 +39,17 @@ impl CoarseRows {
         (rows, rank): (usize, usize),
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Coarse, options)?;
+        let file = SectionFile::open(root, info, FileKind::Coarse, options)?;
         let meta: [u64; 2] = file.numbers("meta")?;
         file.check(meta == [rows as u64, rank as u64], "its shape is not that of its matrix")?;
         let Some(length) = rows.checked_mul(rank) else {
-            return Err(file.wrong("its shape is beyond memory".into()));
+            return Err(file.wrong(FileDefect::ShapeBeyondMemory));
         };
         let codes = file.section::<i8>("codes", length)?;
         file.check(codes.iter().all(|&code| code != i8::MIN), "a code is not in range")?;
         let scales = file.section::<f32>("scales", rows * SCALE_FIELDS)?;
-        let sound = |&value: &f32| value.is_finite() && value >= 0.0;
-        file.check(scales.iter().all(sound), "a scale is not in range")?;
+        let sound = scales.iter().all(|value| value.is_finite() && *value >= 0.0);
+        file.check(sound, "a scale is not in range")?;
         Ok(Self { codes, scales, bytes: file.bytes() })
     }
 
@@ -104,17 +104,22 @@ impl CoarseQuery {
         self.products.resize(ids.len(), 0);
         dot_gather_int8(&self.values, rows.codes, ids, &mut self.products);
         out.clear();
-        let bound = |(&row, &product): (&u32, &i32)| {
-            let [scale, error] = rows.scales.as_chunks::<SCALE_FIELDS>().0[row as usize];
-            let (scale, error) = (f64::from(scale), f64::from(error));
-            // The codes' own length is at most this.
-            let length = scale * f64::from(MAX_CODE) * (self.values.len() as f64).sqrt();
-            let bound = f64::from(product) * self.step * scale
-                + error
-                + (self.lost + SLACK) * (length + error);
-            (bound as f32).next_up()
-        };
-        out.extend(ids.iter().zip(&self.products).map(bound));
+        out.reserve(ids.len());
+        let scales = rows.scales.as_chunks::<SCALE_FIELDS>().0;
+        for (&row, &product) in ids.iter().zip(&self.products) {
+            let [scale, error] = scales[row as usize];
+            out.push(self.bound(product, f64::from(scale), f64::from(error)));
+        }
+    }
+
+    /// An upper bound of the inner product with a row, given the product of the codes, and the scale and the
+    /// rounding error of the row's codes.
+    fn bound(&self, product: i32, scale: f64, error: f64) -> f32 {
+        // The codes' own length is at most this.
+        let length = scale * f64::from(MAX_CODE) * (self.values.len() as f64).sqrt();
+        let bound =
+            f64::from(product) * self.step * scale + error + (self.lost + SLACK) * (length + error);
+        (bound as f32).next_up()
     }
 }
 
@@ -139,7 +144,7 @@ pub(crate) fn write_coarse(
         }
         scales.extend([scale, (lost.sqrt() as f32).next_up()]);
     }
-    FileBuilder::new(Kind::Coarse)
+    FileBuilder::new(FileKind::Coarse)
         .numbers("meta", &[rows as u64, rank as u64])
         .section("codes", &codes)
         .section("scales", &scales)

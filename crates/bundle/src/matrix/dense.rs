@@ -15,8 +15,10 @@
 //! bound of Cauchy and Schwarz). Factors trained on interactions have very unlike lengths, so
 //! most blocks are skipped.
 
-use crate::error::BundleError;
-use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, RowsInOrder, Section, SectionFile};
+use crate::error::{BundleError, FileDefect};
+use crate::format::{
+    FileBuilder, FileInfo, FileKind, LoadOptions, RowsInOrder, Section, SectionFile,
+};
 use crate::kernels::dot_f64;
 use crate::matrix::cells::Cells;
 use crate::matrix::coarse::{CoarseRows, CoarseView};
@@ -168,14 +170,14 @@ impl DenseMatrix {
         (rows, rank): (usize, usize),
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Dense, options)?;
+        let file = SectionFile::open(root, info, FileKind::Dense, options)?;
         let [found_rows, found_rank, found_entity, block] = file.numbers("meta")?;
         let is_same = found_rows == rows as u64 && found_rank == rank as u64;
         file.check(is_same, "its shape is not that of the id table and the manifest")?;
         file.check(found_entity == entity as u64, "its rows are not what the manifest says")?;
         file.check(block == BLOCK_ROWS as u64, "its blocks have another number of rows")?;
         let Some(length) = rows.checked_mul(rank) else {
-            return Err(file.wrong("its shape is beyond memory".into()));
+            return Err(file.wrong(FileDefect::ShapeBeyondMemory));
         };
         let values = file.section::<f32>("rows", length)?;
         file.check(all_finite(&values), "a value is not a finite number")?;
@@ -241,7 +243,7 @@ pub(crate) fn write_dense(
     let longest = |block: &[f64]| (block.iter().copied().fold(0.0, f64::max) as f32).next_up();
     let blocks: Vec<f32> = norms.chunks(BLOCK_ROWS).map(longest).collect();
     let meta = [norms.len() as u64, rows.rank as u64, entity as u64, BLOCK_ROWS as u64];
-    FileBuilder::new(Kind::Dense)
+    FileBuilder::new(FileKind::Dense)
         .numbers("meta", &meta)
         .rows("rows", rows)
         .section("inorms", &inverse)

@@ -21,8 +21,8 @@
 //! descending needs no search for a row. The vectors lie in the matrix's own file. Widths of 0 stand for
 //! a recall that no width reached: such searches scan.
 
-use crate::error::BundleError;
-use crate::format::{FileBuilder, FileInfo, Kind, LoadOptions, Section, SectionFile};
+use crate::error::{BundleError, FileDefect};
+use crate::format::{FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile};
 use std::path::Path;
 
 /// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
@@ -38,7 +38,7 @@ pub(crate) const MAX_EF: usize = 10_000;
 
 /// A graph over the rows of one matrix of one shard.
 pub struct FrozenGraph {
-    shape: Shape,
+    shape: GraphShape,
     ef: DefaultWidth,
     links: Section<u32>,
     extra: Section<u32>,
@@ -51,7 +51,7 @@ pub struct FrozenGraph {
 
 /// The numbers that say how the arrays are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct GraphShape {
     /// Rows of the matrix.
     pub(crate) rows: usize,
     /// Where a search begins: a place in the topmost layer.
@@ -141,7 +141,7 @@ impl FrozenGraph {
         rows: usize,
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Graph, options)?;
+        let file = SectionFile::open(root, info, FileKind::Graph, options)?;
         let [found_rows, found_layers, links, upper_links, extra_links, found_entry, widths @ ..] =
             file.numbers::<9>("meta")?;
         file.check(
@@ -163,7 +163,7 @@ impl FrozenGraph {
         let upper_rows = file.section_of_any_length::<u32>("uprows")?;
         let members = upper_rows.len();
         let graph = Self {
-            shape: Shape { rows, entry, width, upper_width, extra_width },
+            shape: GraphShape { rows, entry, width, upper_width, extra_width },
             ef,
             links: file.section("links", rows * width)?,
             extra: file.section("extra", rows * extra_width)?,
@@ -176,14 +176,14 @@ impl FrozenGraph {
         file.check_offsets("upstart", &graph.starts, members)?;
         match graph.view().defect() {
             None => Ok(graph),
-            Some(defect) => Err(file.wrong(defect.into())),
+            Some(defect) => Err(file.wrong(FileDefect::Content(defect))),
         }
     }
 }
 
 /// A graph in memory, before it is written.
 pub(crate) struct GraphParts {
-    pub(crate) shape: Shape,
+    pub(crate) shape: GraphShape,
     pub(crate) links: Vec<u32>,
     pub(crate) extra: Vec<u32>,
     pub(crate) starts: Vec<u64>,
@@ -213,7 +213,7 @@ impl GraphParts {
         path: String,
         ef: DefaultWidth,
     ) -> Result<FileInfo, BundleError> {
-        let Shape { rows, entry, width, upper_width, extra_width } = self.shape;
+        let GraphShape { rows, entry, width, upper_width, extra_width } = self.shape;
         let meta = [
             rows as u64,
             self.starts.len() as u64,
@@ -225,7 +225,7 @@ impl GraphParts {
             u64::from(ef.at_100),
             u64::from(ef.at_1000),
         ];
-        FileBuilder::new(Kind::Graph)
+        FileBuilder::new(FileKind::Graph)
             .numbers("meta", &meta)
             .section("links", &self.links)
             .section("extra", &self.extra)
@@ -240,7 +240,7 @@ impl GraphParts {
 /// The arrays of a graph, wherever they lie.
 #[derive(Clone, Copy)]
 pub(crate) struct GraphView<'a> {
-    pub(crate) shape: Shape,
+    pub(crate) shape: GraphShape,
     links: &'a [u32],
     extra: &'a [u32],
     starts: &'a [u64],

@@ -13,7 +13,7 @@
 //! own items or users, by row of the shard.
 
 use crate::error::BundleError;
-use crate::format::{FileBuilder, FileInfo, Kind, Lists, LoadOptions, Section, SectionFile};
+use crate::format::{FileBuilder, FileInfo, FileKind, Lists, LoadOptions, Section, SectionFile};
 use marquee_core::bounds::MAX_ORDINALS;
 use marquee_core::model::recipe::Entity;
 use std::path::Path;
@@ -97,7 +97,7 @@ impl SparseMatrix {
         (rows, columns): (usize, usize),
         options: &LoadOptions,
     ) -> Result<Self, BundleError> {
-        let file = SectionFile::open(root, info, Kind::Sparse, options)?;
+        let file = SectionFile::open(root, info, FileKind::Sparse, options)?;
         let [found_rows, found_columns, layout] = file.numbers("meta")?;
         let fine = found_rows == rows as u64 && found_columns == columns as u64;
         file.check(fine, "its shape is not that of the id tables")?;
@@ -151,7 +151,7 @@ impl SparseParts {
         partition: Partition,
     ) -> Result<FileInfo, BundleError> {
         let rows = self.offsets.len() as u64 - 1;
-        FileBuilder::new(Kind::Sparse)
+        FileBuilder::new(FileKind::Sparse)
             .numbers("meta", &[rows, self.columns_total as u64, partition as u64])
             .section("rowoffs", &self.offsets)
             .section("columns", &self.columns)

@@ -34,9 +34,9 @@ pub(crate) enum Stop {
 
 /// A row in the array: its score in the upper half, the row and whether it was expanded below.
 #[derive(Clone, Copy)]
-struct Entry(u64);
+struct BeamEntry(u64);
 
-impl Entry {
+impl BeamEntry {
     #[inline]
     fn new(score: f32, row: u32) -> Self {
         Self(u64::from(ordered(score)) << 32 | u64::from(row) << 1)
@@ -62,7 +62,7 @@ impl Entry {
 #[derive(Default)]
 pub(crate) struct Beam {
     /// The best rows so far, best first.
-    best: Vec<Entry>,
+    best: Vec<BeamEntry>,
     /// One bit a row: whether it was scored.
     visited: Vec<u64>,
     /// The rows whose bits are set, to clear them after.
@@ -91,7 +91,7 @@ impl Beam {
         }
         let outcome = self.descend(graph, vectors, query).and_then(|(row, score)| {
             self.visit(row);
-            self.best.push(Entry::new(score, row));
+            self.best.push(BeamEntry::new(score, row));
             self.spread(graph, vectors, query, (width, reach), cancel)
         });
         self.walked = self.touched.len();
@@ -211,7 +211,7 @@ impl Beam {
             dot_gather(query, vectors.values, &self.ids, &mut self.scores);
             let mut next = at + 1;
             for (&row, &score) in self.ids.iter().zip(&self.scores) {
-                let entry = Entry::new(finite(score)?, row);
+                let entry = BeamEntry::new(finite(score)?, row);
                 let key = entry.ordered_score();
                 if self.best.len() == width {
                     if key <= self.best[width - 1].ordered_score() {

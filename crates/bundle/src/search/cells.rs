@@ -21,7 +21,7 @@ mod denied;
 mod pool;
 
 use super::query::{Allow, SearchParams};
-use super::rescore::{Rescorer, Target};
+use super::rescore::{RescoreTarget, Rescorer};
 use super::top::{Top, ordered, score_of};
 use crate::effort::Effort;
 use crate::error::SearchError;
@@ -33,7 +33,7 @@ use crate::matrix::cells::{Block, CellsView, Extents};
 use crate::matrix::dense::norm_f64;
 use denied::DeniedRows;
 use marquee_core::model::interpreter::VectorMeasure;
-use pool::Pool;
+use pool::CandidatePool;
 use std::ops::RangeInclusive;
 
 /// Lengths of queries, and of rows, that cells can be searched with: their products and quotients
@@ -50,7 +50,7 @@ const SORTED_TOGETHER: usize = 64;
 
 /// How many operations a search took, for the cost model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct CellsWork {
     /// Cells that were scored by their mean.
     pub cells: u64,
     /// Blocks of codes that were summed.
@@ -61,7 +61,7 @@ pub struct Work {
     pub scored: u64,
 }
 
-impl Work {
+impl CellsWork {
     /// Adds the operations of another search.
     pub(crate) fn add(&mut self, other: Self) {
         self.cells += other.cells;
@@ -81,7 +81,7 @@ pub(crate) struct CellSearch {
     nearness: Vec<f32>,
     /// Upper bound and number of each cell, the greatest first as far as they were visited.
     order: Vec<u64>,
-    pool: Pool,
+    pool: CandidatePool,
     /// The rows of the pool.
     ids: Vec<u32>,
     /// Rows that an exact search has yet to score.
@@ -89,7 +89,7 @@ pub(crate) struct CellSearch {
     /// The worst score of the pool.
     worst: f32,
     denied: DeniedRows,
-    work: Work,
+    work: CellsWork,
 }
 
 /// Whether cells can be searched with this query.
@@ -110,7 +110,7 @@ impl CellSearch {
     /// Puts the best rows into `top`, which may then miss some.
     pub(crate) fn search(
         &mut self,
-        (target, cells): (Target<'_>, CellsView<'_>),
+        (target, cells): (RescoreTarget<'_>, CellsView<'_>),
         params: &SearchParams<'_>,
         effort: Effort,
         (rescorer, top): (&mut Rescorer, &mut Top),
@@ -125,7 +125,7 @@ impl CellSearch {
     /// Puts the best rows into `top`, and misses none.
     pub(crate) fn search_exactly(
         &mut self,
-        (target, cells): (Target<'_>, CellsView<'_>),
+        (target, cells): (RescoreTarget<'_>, CellsView<'_>),
         params: &SearchParams<'_>,
         (rescorer, top): (&mut Rescorer, &mut Top),
     ) -> Result<(), SearchError> {
@@ -146,7 +146,7 @@ impl CellSearch {
     }
 
     /// The operations of the last search.
-    pub(crate) fn work(&self) -> Work {
+    pub(crate) fn work(&self) -> CellsWork {
         self.work
     }
 
@@ -159,15 +159,15 @@ impl CellSearch {
     /// Leaves the rows of the pool in `ids`.
     fn approximate(
         &mut self,
-        (target, cells): (Target<'_>, CellsView<'_>),
+        (target, cells): (RescoreTarget<'_>, CellsView<'_>),
         params: &SearchParams<'_>,
         effort: Effort,
         (rescorer, top): (&mut Rescorer, &mut Top),
     ) -> Result<Tables, SearchError> {
-        let Target { dense, measure, .. } = target;
+        let RescoreTarget { dense, measure, .. } = target;
         top.reset(params.count);
         rescorer.begin(target);
-        self.work = Work::default();
+        self.work = CellsWork::default();
         let tables = self.make_tables(cells, rescorer.unit());
         self.weigh_cells(cells, rescorer.unit(), measure, effort.reach);
 
@@ -241,7 +241,7 @@ impl CellSearch {
     /// Scores every row that could still be among the results.
     fn complete(
         &mut self,
-        (target, cells): (Target<'_>, CellsView<'_>),
+        (target, cells): (RescoreTarget<'_>, CellsView<'_>),
         params: &SearchParams<'_>,
         tables: Tables,
         (rescorer, top): (&mut Rescorer, &mut Top),

@@ -9,7 +9,7 @@
 //! meet. Mostly ratios matter, and they are constants rather than measured at start, so that every
 //! replica chooses the same strategy: answers must not depend on which replica answers.
 
-use super::cells::Work;
+use super::cells::CellsWork;
 use crate::matrix::dense::BLOCK_ROWS;
 
 /// Scoring a row of the matrix that comes after the last one: for the row, and for each column.
@@ -47,7 +47,7 @@ impl Line {
 }
 
 /// The cost of a search in cells, in nanoseconds.
-pub fn of_cells(work: &Work, rank: usize) -> f64 {
+pub fn of_cells(work: &CellsWork, rank: usize) -> f64 {
     work.cells as f64 * CELL.at(rank)
         + work.blocks as f64 * BLOCK.at(rank)
         + work.passed as f64 * PASSED

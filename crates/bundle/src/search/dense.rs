@@ -5,7 +5,7 @@ use super::cells::is_plain;
 use super::hits::{DenseHits, Hit};
 use super::plan;
 use super::query::{DenseQuery, SearchParams};
-use super::rescore::Target;
+use super::rescore::RescoreTarget;
 use super::scan::{Lane, Pass, scan};
 use super::scratch::SearchScratch;
 use super::strategy::DenseStrategy;
@@ -123,12 +123,12 @@ impl<'a> DenseSearch<'a> {
         Ok(Self { matrix, ordinals: shard.ids(matrix.entity()).ordinals(), measure })
     }
 
-    fn target<'q>(&self, query: &'q [f32]) -> Target<'q>
+    fn target<'q>(&self, query: &'q [f32]) -> RescoreTarget<'q>
     where
         'a: 'q,
     {
         let Self { matrix, ordinals, measure } = *self;
-        Target { dense: matrix.view(), ordinals, query, measure }
+        RescoreTarget { dense: matrix.view(), ordinals, query, measure }
     }
 
     fn pass<'q>(&self, query: &'q DenseQuery<'_>, lane: &'q mut Lane) -> Pass<'q>

@@ -35,7 +35,7 @@ mod sums;
 mod tests;
 pub(crate) mod top;
 
-pub use cells::Work;
+pub use cells::CellsWork;
 pub use dense::{MAX_SCANNED_TOGETHER, costs_of_strategies, dense_top_k, dense_top_k_each};
 pub use hits::{DenseHits, Hit};
 pub use query::{Allow, CancelFlag, DenseQuery, MAX_SEARCH_COUNT, SearchParams};

@@ -13,7 +13,7 @@ const GROUP: usize = 64;
 
 /// What a search is over: a matrix, the ordinals of its rows, and the query.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct RescoreTarget<'a> {
     pub(crate) dense: DenseView<'a>,
     pub(crate) ordinals: &'a [u32],
     pub(crate) query: &'a [f32],
@@ -45,7 +45,7 @@ pub(crate) struct Offered {
 
 impl Rescorer {
     /// Begins with a query, for all calls that follow.
-    pub(crate) fn begin(&mut self, target: Target<'_>) {
+    pub(crate) fn begin(&mut self, target: RescoreTarget<'_>) {
         self.length = norm_f64(target.query);
         self.unit.clear();
         if self.length > 0.0 {
@@ -70,7 +70,7 @@ impl Rescorer {
     }
 
     /// The vector that rows are multiplied by.
-    pub(crate) fn vector<'a>(&'a self, target: Target<'a>) -> &'a [f32] {
+    pub(crate) fn vector<'a>(&'a self, target: RescoreTarget<'a>) -> &'a [f32] {
         match target.measure {
             VectorMeasure::InnerProduct => target.query,
             VectorMeasure::Cosine => &self.unit,
@@ -90,7 +90,7 @@ impl Rescorer {
     /// come first, and those that can't be among the results are not read.
     pub(crate) fn offer(
         &mut self,
-        target: Target<'_>,
+        target: RescoreTarget<'_>,
         ids: &[u32],
         top: &mut Top,
     ) -> Result<Offered, SearchError> {
@@ -124,8 +124,13 @@ impl Rescorer {
     }
 
     /// Scores all of these rows and offers them; the worst of their scores.
-    fn read(&mut self, target: Target<'_>, ids: &[u32], top: &mut Top) -> Result<f32, SearchError> {
-        let Target { dense, ordinals, query, measure } = target;
+    fn read(
+        &mut self,
+        target: RescoreTarget<'_>,
+        ids: &[u32],
+        top: &mut Top,
+    ) -> Result<f32, SearchError> {
+        let RescoreTarget { dense, ordinals, query, measure } = target;
         let mut worst = f32::INFINITY;
         let mut scores = std::mem::take(&mut self.scores);
         scores.clear();
@@ -144,8 +149,13 @@ impl Rescorer {
     }
 
     /// Makes candidates of these rows: the upper bounds by their coarse rows, and the rows.
-    fn bound_candidates(&mut self, target: Target<'_>, ids: &[u32], candidates: &mut Vec<u64>) {
-        let Target { dense, measure, .. } = target;
+    fn bound_candidates(
+        &mut self,
+        target: RescoreTarget<'_>,
+        ids: &[u32],
+        candidates: &mut Vec<u64>,
+    ) {
+        let RescoreTarget { dense, measure, .. } = target;
         candidates.clear();
         let Some(coarse) = dense.coarse else { return };
         self.coarse.bounds(coarse, ids, &mut self.bounds);

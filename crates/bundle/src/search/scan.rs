@@ -6,7 +6,7 @@
 
 use super::hits::DenseHits;
 use super::query::{Allow, SearchParams};
-use super::rescore::{Rescorer, Target};
+use super::rescore::{RescoreTarget, Rescorer};
 use super::score::{exact_score, score_of_product};
 use super::strategy::DenseStrategy;
 use super::top::Top;
@@ -41,7 +41,7 @@ impl Lane {
 
 /// The scan of one query, block by block.
 pub(super) struct Pass<'a> {
-    target: Target<'a>,
+    target: RescoreTarget<'a>,
     params: &'a SearchParams<'a>,
     lane: &'a mut Lane,
     /// An error ends this scan; those of other queries go on.
@@ -51,7 +51,7 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Before the first block. The query is finite and has the matrix's rank.
     pub(super) fn new(
-        target: Target<'a>,
+        target: RescoreTarget<'a>,
         params: &'a SearchParams<'a>,
         lane: &'a mut Lane,
     ) -> Self {
@@ -70,7 +70,7 @@ impl<'a> Pass<'a> {
     fn block(&mut self, block: usize, longest: f32) -> Result<(), SearchError> {
         let Self { target, params, lane: Lane { top, rescorer, ids }, .. } = self;
         let target = *target;
-        let Target { dense, ordinals, query, measure } = target;
+        let RescoreTarget { dense, ordinals, query, measure } = target;
         let (rank, rows, length) = (dense.rank, dense.rows(), rescorer.length());
         if measure == VectorMeasure::InnerProduct {
             // What rounding may add to a score that was computed in f32, relative to |q|·|r|; twice over.

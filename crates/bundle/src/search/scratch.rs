@@ -1,7 +1,7 @@
 //! The memory that searches reuse.
 
 use super::beam::Beam;
-use super::cells::{CellSearch, Work};
+use super::cells::{CellSearch, CellsWork};
 use super::rescore::Rescorer;
 use super::scan::Lane;
 use super::strategy::DenseStrategy;
@@ -38,7 +38,7 @@ impl SearchScratch {
     }
 
     /// What the last search in cells did; nothing before the first.
-    pub fn last_work(&self) -> Work {
+    pub fn last_work(&self) -> CellsWork {
         self.cells.work()
     }
 }

@@ -1,11 +1,11 @@
 //! The inner parts of searches that no caller reaches alone: cancelling in the middle.
 
 use super::beam::{Beam, Reach, Stop};
-use super::rescore::Target;
+use super::rescore::RescoreTarget;
 use super::*;
 use crate::error::SearchError;
 use crate::matrix::dense::DenseView;
-use crate::matrix::graph::{GraphParts, NONE, Shape};
+use crate::matrix::graph::{GraphParts, GraphShape, NONE};
 use marquee_core::model::interpreter::VectorMeasure;
 
 fn of_rank_1(values: &[f32]) -> DenseView<'_> {
@@ -17,7 +17,13 @@ fn a_walk_looks_at_the_flag() {
     // A ring: every row leads to the next.
     let rows = 500u32;
     let graph = GraphParts {
-        shape: Shape { rows: rows as usize, entry: 0, width: 1, upper_width: 1, extra_width: 0 },
+        shape: GraphShape {
+            rows: rows as usize,
+            entry: 0,
+            width: 1,
+            upper_width: 1,
+            extra_width: 0,
+        },
         links: (0..rows).map(|row| (row + 1) % rows).collect(),
         extra: vec![],
         starts: vec![0],
@@ -43,7 +49,7 @@ fn a_walk_looks_at_the_flag() {
 #[test]
 fn links_end_at_the_first_gap() {
     let graph = GraphParts {
-        shape: Shape { rows: 4, entry: 0, width: 2, upper_width: 1, extra_width: 2 },
+        shape: GraphShape { rows: 4, entry: 0, width: 2, upper_width: 1, extra_width: 2 },
         links: vec![1, NONE, 0, NONE, NONE, 3, NONE, NONE],
         extra: vec![NONE, NONE, 2, NONE, NONE, NONE, NONE, NONE],
         starts: vec![0],
@@ -69,7 +75,7 @@ fn a_scan_looks_at_every_flag_and_one_that_is_raised_stops_no_other() {
     let inverse_norms: Vec<f32> = values.iter().map(|value| 1.0 / value).collect();
     let dense = DenseView { inverse_norms: &inverse_norms, ..of_rank_1(&values) };
     let measure = VectorMeasure::InnerProduct;
-    let target = Target { dense, ordinals: &ordinals, query: &[1.0], measure };
+    let target = RescoreTarget { dense, ordinals: &ordinals, query: &[1.0], measure };
     let mut lanes = Vec::new();
     let lanes = scan::Lane::some(&mut lanes, params.len());
     let pass = |(params, lane)| scan::Pass::new(target, params, lane);

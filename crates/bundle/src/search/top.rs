@@ -18,22 +18,26 @@ pub(crate) fn score_of(ordered: u32) -> f32 {
 }
 
 /// Score and then falling ordinal in one number, and the row: the best are the least.
-type Entry = Reverse<(u64, u32)>;
+type TopEntry = Reverse<(u64, u32)>;
 
 #[inline]
-fn entry(row: u32, ordinal: u32, score: f32) -> Entry {
+fn entry(row: u32, ordinal: u32, score: f32) -> TopEntry {
     Reverse((u64::from(ordered(score)) << 32 | u64::from(!ordinal), row))
 }
 
 /// The key that entries are sorted by: score and ordinal, and not the row.
-fn rank(&Reverse((key, _)): &Entry) -> Reverse<u64> {
+fn hit_of(Reverse((key, row)): TopEntry) -> Hit {
+    Hit { ordinal: !(key as u32), row, score: score_of((key >> 32) as u32) }
+}
+
+fn rank(&Reverse((key, _)): &TopEntry) -> Reverse<u64> {
     Reverse(key)
 }
 
 /// A bounded heap with the worst of the kept results on top.
 #[derive(Default)]
 pub(crate) struct Top {
-    heap: BinaryHeap<Entry>,
+    heap: BinaryHeap<TopEntry>,
     count: usize,
     threshold: f32,
 }
@@ -106,12 +110,7 @@ impl Top {
     pub(crate) fn take(&mut self) -> Vec<Hit> {
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         entries.sort_unstable_by_key(rank);
-        let hit = |Reverse((key, row))| Hit {
-            ordinal: !(key as u32),
-            row,
-            score: score_of((key >> 32) as u32),
-        };
-        let hits = entries.drain(..).map(hit).collect();
+        let hits = entries.drain(..).map(hit_of).collect();
         self.heap = BinaryHeap::from(entries);
         hits
     }

@@ -9,7 +9,7 @@ use crate::options::IndexOptions;
 use marquee_core::bounds::{MAX_ORDINALS, MAX_RANK, MAX_SHARDS};
 use marquee_core::id::{check_id, check_name};
 use marquee_core::model::recipe::{
-    self, Entity, HISTORY_MATRIX, POPULARITY_MATRIX, RowSpace, Shape,
+    self, Entity, HISTORY_MATRIX, MatrixShape, POPULARITY_MATRIX, RowSpace,
 };
 use std::collections::{BTreeSet, HashSet};
 
@@ -285,9 +285,9 @@ fn check_recipe(input: &BundleInput) -> Checked {
 }
 
 /// What the recipe needs to know of the matrix of this name, with the rank of a dense one.
-fn shape_of(input: &BundleInput, name: &str) -> Option<(Shape, usize)> {
+fn shape_of(input: &BundleInput, name: &str) -> Option<(MatrixShape, usize)> {
     if let Some(dense) = input.dense.iter().find(|matrix| matrix.name == name) {
-        return Some((Shape::Dense { entity: dense.entity, rank_of: 0 }, dense.rank));
+        return Some((MatrixShape::Dense { entity: dense.entity, rank_of: 0 }, dense.rank));
     }
     let sparse = input.sparse.iter().find(|matrix| matrix.name == name)?;
     Some((sparse.shape.into(), 0))

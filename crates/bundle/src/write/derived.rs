@@ -4,7 +4,7 @@
 //! else that it handed over, is gone before an index is built.
 
 use crate::error::BundleError;
-use crate::format::{FileInfo, Kind, LoadOptions};
+use crate::format::{FileInfo, FileKind, LoadOptions};
 use crate::index::{self, Built, BuiltCells, BuiltGraph, Queries};
 use crate::input::{BundleInput, DenseInput};
 use crate::manifest::ShardIndexInfo;
@@ -77,19 +77,19 @@ impl Derived {
         let matrix = DenseMatrix::open(dir, dense, &self.name, self.entity, shape, &JUST_WRITTEN)?;
         let path = |kind| file_path(shard, &self.name, kind);
         if self.format == RowFormat::Int8 {
-            files.push(write_coarse(dir, path(Kind::Coarse), self.rank, matrix.values())?);
+            files.push(write_coarse(dir, path(FileKind::Coarse), self.rank, matrix.values())?);
         }
         let built = wanted
             .and_then(|(options, queries)| index::build(matrix.view(), options, queries, on_rows));
         match built {
             Some(Built::Graph(built_graph)) => {
                 let BuiltGraph { parts, width, info: graph } = *built_graph;
-                files.push(parts.write(dir, path(Kind::Graph), width)?);
+                files.push(parts.write(dir, path(FileKind::Graph), width)?);
                 info.graph = Some(graph);
             }
             Some(Built::Cells(built_cells)) => {
                 let BuiltCells { parts, tuning, info: cells } = *built_cells;
-                files.push(parts.write(dir, path(Kind::Cells), &tuning)?);
+                files.push(parts.write(dir, path(FileKind::Cells), &tuning)?);
                 info.cells = Some(cells);
             }
             None => {}
@@ -104,6 +104,6 @@ impl Derived {
 
     /// The path of the file with one shard's rows.
     pub(super) fn dense_path(&self, shard: u32) -> String {
-        file_path(shard, &self.name, Kind::Dense)
+        file_path(shard, &self.name, FileKind::Dense)
     }
 }

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 /// The layouts of a bundle's users, items and terms.
 pub(super) struct Layouts {
-    pub(super) users: Layout,
-    pub(super) items: Layout,
-    pub(super) terms: Layout,
+    pub(super) users: EntityLayout,
+    pub(super) items: EntityLayout,
+    pub(super) terms: EntityLayout,
 }
 
 impl Layouts {
@@ -22,14 +22,14 @@ impl Layouts {
         let items: Vec<&str> = input.items.iter().map(|item| item.id.as_str()).collect();
         let terms: Vec<&str> = input.terms.iter().map(String::as_str).collect();
         Self {
-            users: Layout::new(&users, input.shards, first_matrix(input, Entity::User)),
-            items: Layout::new(&items, input.shards, first_matrix(input, Entity::Item)),
-            terms: Layout::new(&terms, input.shards, first_matrix(input, Entity::Term)),
+            users: EntityLayout::new(&users, input.shards, first_matrix(input, Entity::User)),
+            items: EntityLayout::new(&items, input.shards, first_matrix(input, Entity::Item)),
+            terms: EntityLayout::new(&terms, input.shards, first_matrix(input, Entity::Term)),
         }
     }
 
     /// The layout of one of them.
-    pub(super) fn get(&self, entity: Entity) -> &Layout {
+    pub(super) fn get(&self, entity: Entity) -> &EntityLayout {
         match entity {
             Entity::User => &self.users,
             Entity::Item => &self.items,
@@ -44,7 +44,7 @@ fn first_matrix(input: &BundleInput, entity: Entity) -> Option<&DenseInput> {
 }
 
 /// The layout of a bundle's users, items or terms.
-pub(super) struct Layout {
+pub(super) struct EntityLayout {
     /// The ordinal of each input index.
     pub(super) ordinals: Vec<u32>,
     /// The input indexes of each shard's rows, in their order on disk.
@@ -55,7 +55,7 @@ pub(super) struct Layout {
     pub(super) shard_of: Vec<u32>,
 }
 
-impl Layout {
+impl EntityLayout {
     /// Lays out entities with these ids. Rows of a shard lie by falling length of their vectors in
     /// `lead`, so that scans can stop early and what is walked most lies together; ties, and all if
     /// there is no such matrix, by ordinal.

@@ -1,10 +1,10 @@
 //! The files of one shard.
 
-use super::layout::{Layout, Layouts};
+use super::layout::{EntityLayout, Layouts};
 use crate::entities::ids::{IdRow, write_ids};
 use crate::entities::labels::{LabelRow, write_labels};
 use crate::error::BundleError;
-use crate::format::{FileInfo, Kind};
+use crate::format::{FileInfo, FileKind};
 use crate::input::{BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape};
 use crate::manifest::names::file_path;
 use crate::matrix::dense::write_dense;
@@ -20,7 +20,7 @@ pub(super) fn write_rows(
     dir: &Path,
 ) -> Result<FileInfo, BundleError> {
     let rows = layouts.get(matrix.entity).rows_of(matrix, shard);
-    write_dense(dir, file_path(shard, &matrix.name, Kind::Dense), matrix.entity, rows)
+    write_dense(dir, file_path(shard, &matrix.name, FileKind::Dense), matrix.entity, rows)
 }
 
 /// Writes the files of one shard into its directory under `dir`, all but its dense rows and what is made
@@ -42,10 +42,10 @@ pub(super) fn write_others(
         files.push(write_names(dir, shard, Entity::Term, &layouts.terms, &input.terms)?);
     }
     let history = by_row(&layouts.items, input.history.as_ref(), users);
-    let history_path = file_path(shard, HISTORY_MATRIX, Kind::Sparse);
+    let history_path = file_path(shard, HISTORY_MATRIX, FileKind::Sparse);
     files.push(history.write(dir, history_path, Partition::ByRow)?);
     let popularity = popularity_of(&input.popularity, items);
-    let popularity_path = file_path(shard, POPULARITY_MATRIX, Kind::Sparse);
+    let popularity_path = file_path(shard, POPULARITY_MATRIX, FileKind::Sparse);
     files.push(popularity.write(dir, popularity_path, Partition::ByColumn)?);
     for SparseInput { name, shape, matrix } in &input.sparse {
         let (parts, partition) = match *shape {
@@ -57,7 +57,7 @@ pub(super) fn write_others(
                 (by_column(layouts, matrix, (rows, columns), shard), Partition::ByColumn)
             }
         };
-        files.push(parts.write(dir, file_path(shard, name, Kind::Sparse), partition)?);
+        files.push(parts.write(dir, file_path(shard, name, FileKind::Sparse), partition)?);
     }
     Ok(files)
 }
@@ -67,7 +67,7 @@ fn write_names(
     dir: &Path,
     shard: u32,
     entity: Entity,
-    layout: &Layout,
+    layout: &EntityLayout,
     ids: &[String],
 ) -> Result<FileInfo, BundleError> {
     let mut rows = Vec::new();
@@ -75,14 +75,14 @@ fn write_names(
         let (id, ordinal) = (ids[index as usize].as_str(), layout.ordinals[index as usize]);
         rows.push(IdRow { id, ordinal, title: "" });
     }
-    write_ids(dir, file_path(shard, entity.plural(), Kind::Ids), &rows, ids.len(), false)
+    write_ids(dir, file_path(shard, entity.plural(), FileKind::Ids), &rows, ids.len(), false)
 }
 
 /// Writes the ids and titles of a shard's items.
 fn write_items(
     dir: &Path,
     shard: u32,
-    layout: &Layout,
+    layout: &EntityLayout,
     items: &[ItemRecord],
 ) -> Result<FileInfo, BundleError> {
     let mut rows = Vec::new();
@@ -90,7 +90,7 @@ fn write_items(
         let ItemRecord { id, title, .. } = &items[index as usize];
         rows.push(IdRow { id, ordinal: layout.ordinals[index as usize], title });
     }
-    write_ids(dir, file_path(shard, Entity::Item.plural(), Kind::Ids), &rows, items.len(), true)
+    write_ids(dir, file_path(shard, Entity::Item.plural(), FileKind::Ids), &rows, items.len(), true)
 }
 
 /// Writes the tags and attributes of a shard's items, which are these by input index.
@@ -105,7 +105,7 @@ fn write_item_labels(
         let ItemRecord { tags, attributes, .. } = &items[index as usize];
         rows.push(LabelRow { tags, attributes });
     }
-    write_labels(dir, file_path(shard, Entity::Item.plural(), Kind::Labels), &rows)
+    write_labels(dir, file_path(shard, Entity::Item.plural(), FileKind::Labels), &rows)
 }
 
 /// One row with the popularity of a shard's items, 0 where none is given.
@@ -120,7 +120,7 @@ fn popularity_of(popularity: &[f32], items: &[u32]) -> SparseParts {
 }
 
 /// The rows of a shard's own users, with ordinals of `columns` as columns; empty ones without a matrix.
-fn by_row(columns: &Layout, matrix: Option<&CsrInput>, users: &[u32]) -> SparseParts {
+fn by_row(columns: &EntityLayout, matrix: Option<&CsrInput>, users: &[u32]) -> SparseParts {
     let mut parts = SparseParts::new(columns.ordinals.len());
     let mut row = Vec::new();
     for &user in users {

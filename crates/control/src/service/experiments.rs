@@ -1,6 +1,7 @@
 //! Experiments, automatic rollouts and retention, as operators see them.
 
 use super::api::{ControlApi, required, unexpected};
+use super::reason::check_reason;
 use super::status::IntoStatus as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::command::{Action, Reply, missing_arms};
@@ -56,7 +57,7 @@ impl ControlApi {
         request: pb::StopExperimentRequest,
     ) -> Result<pb::Experiment, Status> {
         let pb::StopExperimentRequest { request_id, experiment_id, reason } = request;
-        super::rollouts::check_reason(&reason)?;
+        check_reason(&reason).map_err(|error| error.into_status())?;
         let action = Action::StopExperiment { experiment_id, reason };
         self.experiment_after(request_id, action).await
     }

@@ -23,7 +23,7 @@ struct Register {
 /// One open stream of the plan; dropping it takes it out of the list.
 pub(super) struct Follower {
     all: Followers,
-    ticket: u64,
+    number: u64,
 }
 
 impl Followers {
@@ -41,9 +41,9 @@ impl Followers {
             )));
         }
         register.joined += 1;
-        let ticket = register.joined;
-        register.followers.insert(ticket, pb::Follower { node_id, epoch: 0 });
-        Ok(Follower { all: self.clone(), ticket })
+        let number = register.joined;
+        register.followers.insert(number, pb::Follower { node_id, epoch: 0 });
+        Ok(Follower { all: self.clone(), number })
     }
 
     /// All open streams, by the name of the follower.
@@ -57,7 +57,7 @@ impl Followers {
 impl Follower {
     /// Notes that this stream has shown the plan of this epoch.
     pub(super) fn sent(&self, epoch: u64) {
-        if let Some(follower) = self.all.register().followers.get_mut(&self.ticket) {
+        if let Some(follower) = self.all.register().followers.get_mut(&self.number) {
             follower.epoch = epoch;
         }
     }
@@ -65,6 +65,6 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.all.register().followers.remove(&self.ticket);
+        self.all.register().followers.remove(&self.number);
     }
 }

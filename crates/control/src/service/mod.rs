@@ -11,6 +11,7 @@ mod experiments;
 mod followers;
 mod publish;
 pub mod raft;
+mod reason;
 mod rollouts;
 mod status;
 mod watch;

@@ -1,6 +1,7 @@
 //! Rollouts as operators see them: starting, moving, finding.
 
 use super::api::{ControlApi, unexpected};
+use super::reason::check_reason;
 use super::status::IntoStatus as _;
 use marquee_core::command::{Action, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
@@ -10,9 +11,6 @@ use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::rollout::wanted_terms;
 use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};
 use tonic::Status;
-
-/// Bytes of a reason: it is kept in a history.
-const MAX_REASON_BYTES: usize = 256;
 
 /// The rollout of this id, or NOT_FOUND.
 pub(super) fn find(plan: &Plan, evidence: &AllEvidence, id: &str) -> Result<pb::Rollout, Status> {
@@ -54,16 +52,6 @@ fn missing_id(plan: &Plan) -> String {
     }
 }
 
-/// Refuses a reason that is too long for a history.
-pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
-    match reason.len() {
-        0..=MAX_REASON_BYTES => Ok(()),
-        bytes => Err(Status::invalid_argument(format!(
-            "reason has {bytes} bytes: at most {MAX_REASON_BYTES} are allowed"
-        ))),
-    }
-}
-
 impl ControlApi {
     /// Starts a rollout, with defaults for what the request leaves out.
     pub(super) async fn start(
@@ -101,7 +89,7 @@ impl ControlApi {
         rollout_id: String,
         reason: String,
     ) -> Result<pb::Rollout, Status> {
-        check_reason(&reason)?;
+        check_reason(&reason).map_err(|error| error.into_status())?;
         if rollout_id.is_empty() {
             return Err(Status::invalid_argument(missing_id(&self.plan())));
         }

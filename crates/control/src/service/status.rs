@@ -1,5 +1,6 @@
 //! The one place where control's errors become gRPC statuses.
 
+use super::reason::ReasonTooLong;
 use crate::bundles::PublishError;
 use crate::consensus::event::Refused;
 use crate::submit::SubmitError;
@@ -47,6 +48,12 @@ impl IntoStatus for Refused {
             Self::Busy => Status::resource_exhausted(self.to_string()),
             Self::TooLarge { .. } => Status::invalid_argument(self.to_string()),
         }
+    }
+}
+
+impl IntoStatus for ReasonTooLong {
+    fn into_status(self) -> Status {
+        Status::invalid_argument(self.to_string())
     }
 }
 

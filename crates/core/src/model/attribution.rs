@@ -17,7 +17,7 @@ pub const MAX_UNEXPLAINED: f64 = 0.2;
 
 /// How much an item counts in a vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Weight {
+pub enum VectorWeight {
     /// This many times.
     Times(f64),
     /// As much as training fits a user to it, with this confidence.
@@ -30,7 +30,7 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug)]
 pub struct Summand<'a> {
     /// How much the item counts.
-    pub weight: Weight,
+    pub weight: VectorWeight,
     /// The item's vector y, of rank components, among those that are compared.
     pub factors: &'a [f32],
     /// The item's row z, of rank components, which is added up.
@@ -53,7 +53,7 @@ pub fn weights(user: Vectors<'_>, summands: &[Summand<'_>], all: bool) -> Option
     let mut rest: Vec<f64> = user.stored.iter().map(|&x| f64::from(x)).collect();
     let mut is_fitted = false;
     for (summand, weight) in summands.iter().zip(&weights) {
-        if matches!(summand.weight, Weight::Fitted(_)) {
+        if matches!(summand.weight, VectorWeight::Fitted(_)) {
             is_fitted = true;
             for (rest, &z) in rest.iter_mut().zip(summand.row) {
                 *rest -= weight * f64::from(z);
@@ -67,9 +67,9 @@ pub fn weights(user: Vectors<'_>, summands: &[Summand<'_>], all: bool) -> Option
 
 fn weight(user: Vectors<'_>, summand: &Summand<'_>) -> f64 {
     match summand.weight {
-        Weight::Times(times) => times,
-        Weight::Fitted(confidence) => residual(user.stored, summand.factors, confidence),
-        Weight::FoldedIn(confidence) => residual(user.compared, summand.factors, confidence),
+        VectorWeight::Times(times) => times,
+        VectorWeight::Fitted(confidence) => residual(user.stored, summand.factors, confidence),
+        VectorWeight::FoldedIn(confidence) => residual(user.compared, summand.factors, confidence),
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
     const A: ([f32; 2], [f32; 2]) = ([1.0, 0.0], [0.5, 0.0]);
     const B: ([f32; 2], [f32; 2]) = ([1.0, 2.0], [0.5, 0.5]);
 
-    fn summand(weight: Weight, (factors, row): &([f32; 2], [f32; 2])) -> Summand<'_> {
+    fn summand(weight: VectorWeight, (factors, row): &([f32; 2], [f32; 2])) -> Summand<'_> {
         Summand { weight, factors, row }
     }
 
@@ -97,7 +97,7 @@ mod tests {
     fn one_item_by_hand() {
         let x = [0.75, 0.0];
         let user = Vectors { stored: &x, compared: &x };
-        let summands = [summand(Weight::Fitted(3.0), &A)];
+        let summands = [summand(VectorWeight::Fitted(3.0), &A)];
         let found = weights(user, &summands, true).expect("explained");
         assert_eq!(found, [1.5]);
         // ⟨x, B⟩ = 3/4, all of it by A.
@@ -110,7 +110,8 @@ mod tests {
     fn two_items_by_hand_add_up_to_the_score() {
         let x = [6.0 / 7.0, 3.0 / 14.0];
         let user = Vectors { stored: &x, compared: &x };
-        let summands = [summand(Weight::Fitted(3.0), &A), summand(Weight::Fitted(3.0), &B)];
+        let summands =
+            [summand(VectorWeight::Fitted(3.0), &A), summand(VectorWeight::Fitted(3.0), &B)];
         let found = weights(user, &summands, true).expect("explained");
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
         near(found[0], 9.0 / 7.0);
@@ -129,7 +130,8 @@ mod tests {
         let new = crate::model::fold_in::NewItem { factors: &B.0, fold: &B.1 };
         let compared = crate::model::fold_in::fold_in(&stored, &[new], 3.0).expect("finite");
         let user = Vectors { stored: &stored, compared: &compared };
-        let summands = [summand(Weight::Fitted(3.0), &A), summand(Weight::FoldedIn(3.0), &B)];
+        let summands =
+            [summand(VectorWeight::Fitted(3.0), &A), summand(VectorWeight::FoldedIn(3.0), &B)];
         let found = weights(user, &summands, true).expect("explained");
         let item = [0.3, 0.7];
         let score = dot(&compared, &item);
@@ -140,8 +142,8 @@ mod tests {
     #[test]
     fn sums_have_the_parts_they_were_made_of() {
         let summands = [
-            Summand { weight: Weight::Times(1.0), factors: &A.0, row: &A.0 },
-            Summand { weight: Weight::Times(0.5), factors: &B.0, row: &B.0 },
+            Summand { weight: VectorWeight::Times(1.0), factors: &A.0, row: &A.0 },
+            Summand { weight: VectorWeight::Times(0.5), factors: &B.0, row: &B.0 },
         ];
         let x = [1.5, 1.0];
         let user = Vectors { stored: &x, compared: &x };
@@ -153,7 +155,7 @@ mod tests {
     fn a_vector_of_something_else_is_not_explained() {
         let other = [0.0, 0.75];
         let user = Vectors { stored: &other, compared: &other };
-        let summands = [summand(Weight::Fitted(3.0), &A)];
+        let summands = [summand(VectorWeight::Fitted(3.0), &A)];
         assert_eq!(weights(user, &summands, true), None);
         // As far as is known, where not all of the history was found.
         assert!(weights(user, &summands, false).is_some());

@@ -56,7 +56,7 @@ pub struct Contribution {
 
 /// The list of one member of a parallel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Member {
+pub struct FusedMember {
     /// How much the member counts.
     pub weight: f64,
     /// The member's items, best first.
@@ -64,9 +64,9 @@ pub struct Member {
 }
 
 /// The best `count` by Σ weight / (60 + rank).
-pub fn reciprocal_rank(members: Vec<Member>, count: usize) -> Vec<Candidate> {
+pub fn reciprocal_rank(members: Vec<FusedMember>, count: usize) -> Vec<Candidate> {
     let mut sums = Sums::default();
-    for Member { weight, list } in members {
+    for FusedMember { weight, list } in members {
         for (rank, candidate) in (1_u32..).zip(list) {
             let points = weight / (RECIPROCAL_RANK_OFFSET + f64::from(rank));
             sums.add(candidate, points);
@@ -76,9 +76,9 @@ pub fn reciprocal_rank(members: Vec<Member>, count: usize) -> Vec<Candidate> {
 }
 
 /// The best `count` by Σ weight × score, scores scaled to 0..1 within each list.
-pub fn weighted_score(members: Vec<Member>, count: usize) -> Vec<Candidate> {
+pub fn weighted_score(members: Vec<FusedMember>, count: usize) -> Vec<Candidate> {
     let mut sums = Sums::default();
-    for Member { weight, list } in members {
+    for FusedMember { weight, list } in members {
         let scale = Scale::of(&list);
         for candidate in list {
             let points = weight * scale.apply(candidate.score);
@@ -216,8 +216,8 @@ mod tests {
             .collect()
     }
 
-    fn member(weight: f64, leaf: usize, items: &[(&str, f64)]) -> Member {
-        Member { weight, list: list(leaf, items) }
+    fn member(weight: f64, leaf: usize, items: &[(&str, f64)]) -> FusedMember {
+        FusedMember { weight, list: list(leaf, items) }
     }
 
     fn ids(list: &[Candidate]) -> Vec<&str> {
@@ -311,8 +311,8 @@ mod tests {
         product,
     ];
 
-    fn weighted(lists: Vec<Vec<Candidate>>) -> Vec<Member> {
-        lists.into_iter().map(|list| Member { weight: 1.5, list }).collect()
+    fn weighted(lists: Vec<Vec<Candidate>>) -> Vec<FusedMember> {
+        lists.into_iter().map(|list| FusedMember { weight: 1.5, list }).collect()
     }
 
     proptest! {

@@ -13,6 +13,9 @@ pub enum Fsync {
     Never,
 }
 
+/// The format of segments that this version writes and reads.
+pub(super) const FORMAT: u32 = 1;
+
 /// What the records of a log are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

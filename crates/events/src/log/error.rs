@@ -1,7 +1,42 @@
 //! What can go wrong with a log.
 
+use super::contents::{Contents, FORMAT};
 use super::frame::MAX_FRAME_BYTES;
 use std::path::PathBuf;
+
+/// Why a file is no segment of the log that is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForeignFile {
+    /// Its name is not that of a segment.
+    #[error("is no segment of a log: its name is no number")]
+    Name,
+    /// It does not begin as a segment.
+    #[error("is no segment of a log")]
+    Magic,
+    /// The checksum of its header does not match.
+    #[error("its header is damaged: restore the file")]
+    Header,
+    /// It has a format of another version.
+    #[error("has format {0} and this version reads {FORMAT}: read it with the one that wrote it")]
+    Format(u32),
+    /// It belongs to another log.
+    #[error("holds {}, not {}", found.name(), expected.name())]
+    Contents {
+        /// What its records are.
+        found: Contents,
+        /// What the records of the log are.
+        expected: Contents,
+    },
+    /// It holds what this version has no name for.
+    #[error("holds what this version does not know")]
+    UnknownContents,
+    /// Its header names another first record than its name.
+    #[error("its name is not that of its first record: rename it back")]
+    OtherName,
+    /// A record is of a kind that this version does not know.
+    #[error("record {0} is none that this version knows: read it with the one that wrote it")]
+    UnknownRecord(u64),
+}
 
 /// What is wrong with a log.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +73,12 @@ pub enum LogError {
         found: u64,
     },
     /// Another log, or another format.
-    #[error("{path}: {reason}", path = path.display())]
+    #[error("{path}: {why}", path = path.display())]
     Foreign {
         /// The path of the file.
         path: PathBuf,
         /// What it is instead.
-        reason: String,
+        why: ForeignFile,
     },
     /// Another process writes it.
     #[error("{path} is in use by another process: give each node a directory of its own", path = path.display())]

@@ -43,8 +43,8 @@ mod tests;
 mod writer;
 
 pub use contents::{Contents, Fsync};
-pub use error::LogError;
+pub use error::{ForeignFile, LogError};
 pub use frame::{Frame, MAX_FRAME_BYTES};
 pub use options::{Faults, LogOptions, WriteStep};
-pub use reader::{LogReader, Position};
+pub use reader::{LogPosition, LogReader};
 pub use writer::LogWriter;

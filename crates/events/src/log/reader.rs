@@ -14,7 +14,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// How far a reader has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct LogPosition {
     /// The number of the next record.
     pub next: u64,
     /// Bytes read so far, of [`bytes`](Self::bytes).
@@ -63,8 +63,8 @@ impl LogReader {
     }
 
     /// How far it has come.
-    pub fn position(&self) -> Position {
-        Position { next: self.next.unwrap_or(0), done: self.done, bytes: self.bytes }
+    pub fn position(&self) -> LogPosition {
+        LogPosition { next: self.next.unwrap_or(0), done: self.done, bytes: self.bytes }
     }
 
     /// Calls `take` with each record of the next commit and its number; false at the end.

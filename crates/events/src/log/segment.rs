@@ -1,7 +1,7 @@
 //! Segment files: their names, their headers, and those in a directory.
 
-use super::contents::Contents;
-use super::error::LogError;
+use super::contents::{Contents, FORMAT};
+use super::error::{ForeignFile, LogError};
 use fs_err as fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 28;
 const MAGIC: [u8; 8] = *b"MQLOG\r\n\0";
-const FORMAT: u32 = 1;
 const EXTENSION: &str = "log";
 
 /// A segment on disk.
@@ -37,8 +36,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<Segment>, LogError> {
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let Ok(first) = stem.parse::<u64>() else {
-            let reason = "is no segment of a log: its name is no number".into();
-            return Err(LogError::Foreign { path, reason });
+            return Err(LogError::Foreign { path, why: ForeignFile::Name });
         };
         // A running node may delete its oldest segment at any time.
         let Ok(metadata) = fs::metadata(&path) else { continue };
@@ -103,23 +101,20 @@ pub(super) fn check_header(
         return Ok(());
     }
     let number = |at: usize| u32::from_le_bytes(*found[at..].first_chunk().expect("within it"));
-    let reason = if found[..8] != MAGIC {
-        "is no segment of a log".into()
+    let why = if found[..8] != MAGIC {
+        ForeignFile::Magic
     } else if crc32fast::hash(&found[..24]) != number(24) {
-        "its header is damaged: restore the file".into()
+        ForeignFile::Header
     } else if number(8) != FORMAT {
-        format!(
-            "has format {} and this version reads {FORMAT}: read it with the one that wrote it",
-            number(8)
-        )
+        ForeignFile::Format(number(8))
     } else {
         match Contents::from_number(number(12)) {
             Some(other) if other != contents => {
-                format!("holds {}, not {}", other.name(), contents.name())
+                ForeignFile::Contents { found: other, expected: contents }
             }
-            Some(_) => "its name is not that of its first record: rename it back".into(),
-            None => "holds what this version does not know".into(),
+            Some(_) => ForeignFile::OtherName,
+            None => ForeignFile::UnknownContents,
         }
     };
-    Err(LogError::Foreign { path: path.into(), reason })
+    Err(LogError::Foreign { path: path.into(), why })
 }

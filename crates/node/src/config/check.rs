@@ -1,7 +1,7 @@
 //! From a config file as written to the settings of a node: every value is checked, and what is refused is
 //! named by its file and key.
 
-use super::error::ConfigError;
+use super::error::NodeConfigError;
 use super::file::{ConfigFile, ControlSection, EventsSection, FsyncPolicy, RoleName, VoterSection};
 use super::log_filter::parse_log_filter;
 use super::settings::{Config, ControlSettings, EventsSettings};
@@ -11,7 +11,7 @@ use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::id::check_name;
 use marquee_core::plan::Role;
 use marquee_events::log::LogOptions;
-use marquee_events::rules::Limits;
+use marquee_events::rules::EventLimits;
 use marquee_events::{Contents, EXPOSURES_DIRECTORY, EventSettings, ExposureSettings, Fsync};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -55,24 +55,24 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub fn read(path: &Path) -> Result<Self, NodeConfigError> {
         let bytes = fs_err::metadata(path)?.len();
         if bytes > MAX_FILE_BYTES {
             let reason = format!("it has {bytes} bytes: a config has at most {MAX_FILE_BYTES}");
-            return Err(ConfigError::Syntax { path: path.into(), line: 1, reason });
+            return Err(NodeConfigError::Syntax { path: path.into(), line: 1, reason });
         }
         Self::parse(path, &fs_err::read_to_string(path)?)
     }
 
     /// Checks the text of a file; `path` is for messages and for relative paths in it.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub fn parse(path: &Path, text: &str) -> Result<Self, NodeConfigError> {
         let file: ConfigFile =
-            toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
+            toml::from_str(text).map_err(|error| NodeConfigError::syntax(path, text, &error))?;
         Self::check(path, file)
     }
 
     /// Checks a file's content as a whole.
-    pub fn check(path: &Path, file: ConfigFile) -> Result<Self, ConfigError> {
+    pub fn check(path: &Path, file: ConfigFile) -> Result<Self, NodeConfigError> {
         let ConfigFile { node, cluster, control, shard, router, bundles, server, log } = file;
         let check = ValueChecks { path };
         check.name("node.id", &node.id)?;
@@ -152,12 +152,12 @@ struct ValueChecks<'a> {
 
 impl ValueChecks<'_> {
     /// The error for the value of `key`.
-    fn error(&self, key: &str, reason: &str) -> ConfigError {
-        ConfigError::Value { path: self.path.into(), key: key.into(), reason: reason.into() }
+    fn error(&self, key: &str, reason: &str) -> NodeConfigError {
+        NodeConfigError::Value { path: self.path.into(), key: key.into(), reason: reason.into() }
     }
 
     /// Checks a name.
-    fn name(&self, key: &str, name: &str) -> Result<(), ConfigError> {
+    fn name(&self, key: &str, name: &str) -> Result<(), NodeConfigError> {
         check_name("the name", name).map_err(|e| self.error(key, &e.to_string()))
     }
 
@@ -168,7 +168,7 @@ impl ValueChecks<'_> {
         value: T,
         min: T,
         max: T,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), NodeConfigError> {
         if value >= min && value <= max {
             return Ok(());
         }
@@ -181,12 +181,12 @@ impl ValueChecks<'_> {
         key: &str,
         value: T,
         max: T,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), NodeConfigError> {
         self.within(key, value, T::default(), max)
     }
 
     /// The node's roles, at least one.
-    fn roles(&self, names: &[RoleName]) -> Result<BTreeSet<Role>, ConfigError> {
+    fn roles(&self, names: &[RoleName]) -> Result<BTreeSet<Role>, NodeConfigError> {
         if names.is_empty() {
             return Err(
                 self.error("node.roles", "is empty: name control, shard, router or several")
@@ -203,7 +203,7 @@ impl ValueChecks<'_> {
     }
 
     /// Checks an address to listen on.
-    fn listen(&self, key: &str, at: SocketAddr) -> Result<SocketAddr, ConfigError> {
+    fn listen(&self, key: &str, at: SocketAddr) -> Result<SocketAddr, NodeConfigError> {
         if at.port() == 0 {
             let reason = "port 0 would be another one at every start: choose 1 to 65535";
             return Err(self.error(key, reason));
@@ -212,12 +212,12 @@ impl ValueChecks<'_> {
     }
 
     /// Parses the address of a server.
-    fn address(&self, key: &str, text: &str) -> Result<Address, ConfigError> {
+    fn address(&self, key: &str, text: &str) -> Result<Address, NodeConfigError> {
         text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))
     }
 
     /// Checks the section `[control]`.
-    fn control(&self, control: &ControlSection) -> Result<ControlSettings, ConfigError> {
+    fn control(&self, control: &ControlSection) -> Result<ControlSettings, NodeConfigError> {
         let count = control.voters.len();
         if !VOTER_COUNTS.contains(&count) {
             let reason = format!(
@@ -259,7 +259,7 @@ impl ValueChecks<'_> {
         &self,
         section: &EventsSection,
         data_dir: &Path,
-    ) -> Result<Option<EventsSettings>, ConfigError> {
+    ) -> Result<Option<EventsSettings>, NodeConfigError> {
         let EventsSection {
             enabled,
             directory,
@@ -299,7 +299,7 @@ impl ValueChecks<'_> {
             FsyncPolicy::Interval => Fsync::IntervalMs(*fsync_interval_ms),
             FsyncPolicy::Never => Fsync::Never,
         };
-        let limits = Limits {
+        let limits = EventLimits {
             max_age_ms: max_age_hours * 3_600_000,
             max_skew_ms: max_skew_seconds * 1_000,
             ratings: (*rating_min, *rating_max),
@@ -324,7 +324,7 @@ impl ValueChecks<'_> {
     }
 
     /// Parses the addresses of the control nodes.
-    fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, ConfigError> {
+    fn control_addresses(&self, addresses: &[String]) -> Result<Vec<Address>, NodeConfigError> {
         if addresses.is_empty() {
             return Err(self.error(
                 "cluster.control",
@@ -345,7 +345,7 @@ impl ValueChecks<'_> {
         given: Option<&str>,
         roles: &BTreeSet<Role>,
         listeners: &BTreeMap<SocketAddr, BTreeSet<Role>>,
-    ) -> Result<Option<Address>, ConfigError> {
+    ) -> Result<Option<Address>, NodeConfigError> {
         if let Some(given) = given {
             return self.address("node.advertise", given).map(Some);
         }
@@ -363,7 +363,7 @@ impl ValueChecks<'_> {
     }
 
     /// The absolute path; a relative one counts from the config file.
-    fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
+    fn path(&self, path: &Path) -> Result<PathBuf, NodeConfigError> {
         let beside = self.path.parent().unwrap_or(Path::new("")).join(path);
         Ok(std::path::absolute(beside)?)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a config is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum NodeConfigError {
     /// It could not be read; the message names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -30,7 +30,7 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
+impl NodeConfigError {
     /// The error of the TOML reader, with the line and, for an unknown key, the known ones.
     pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));

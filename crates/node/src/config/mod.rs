@@ -16,7 +16,7 @@ mod settings;
 mod tests;
 
 pub use check::EVENTS_DIRECTORY;
-pub use error::ConfigError;
+pub use error::NodeConfigError;
 pub use file::*;
 pub use log_filter::parse_log_filter;
 pub use settings::{Config, ControlSettings, EventsSettings};

@@ -3,7 +3,7 @@
 use super::Config;
 use marquee_client::Address;
 use marquee_events::Fsync;
-use marquee_events::rules::Limits;
+use marquee_events::rules::EventLimits;
 use std::path::Path;
 
 const ROUTER: &str = r#"
@@ -54,7 +54,7 @@ fn events_are_kept_beside_the_plan_unless_told_otherwise() {
     let log = settings.events.log;
     assert_eq!(log.directory, Path::new("/etc/marquee/data/router-1/events"));
     assert_eq!((log.fsync, log.segment_bytes, log.max_bytes), (Fsync::Always, 64 << 20, 8 << 30));
-    assert_eq!(settings.events.limits, Limits::default());
+    assert_eq!(settings.events.limits, EventLimits::default());
     assert_eq!(settings.exposures.sample_basis_points, 10_000);
     assert_eq!(settings.exposures.log.directory, log.directory.join("exposures"));
     let told = "[router.events]\ndirectory = \"/var/events\"\nfsync = \"interval\"\nmax_skew_seconds = 5\n";

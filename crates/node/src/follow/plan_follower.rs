@@ -55,7 +55,7 @@ pub fn follow_plan(
     }
     let floor = Floor::new(cached.as_ref().map_or(0, |plan| plan.epoch), Instant::now());
     let (sender, receiver) = watch::channel(Arc::new(cached.unwrap_or_default()));
-    let follower = Follower { config, sender, floor };
+    let follower = PlanFollower { config, sender, floor };
     (receiver, tokio::spawn(follower.run()))
 }
 
@@ -84,13 +84,13 @@ impl Floor {
 }
 
 /// A node that follows the plan.
-struct Follower {
+struct PlanFollower {
     config: FollowerConfig,
     sender: watch::Sender<Arc<Plan>>,
     floor: Floor,
 }
 
-impl Follower {
+impl PlanFollower {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         // Followers begin at different nodes, so that one control node does not feed them all.

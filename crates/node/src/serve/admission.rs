@@ -32,11 +32,11 @@ const UNCOUNTED: [&str; 8] = [
 /// The count and limit of one address. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    shared: Arc<Shared>,
+    shared: Arc<AdmissionState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AdmissionState {
     under_way: AtomicUsize,
     max: usize,
     draining: AtomicBool,
@@ -44,9 +44,9 @@ struct Shared {
 
 /// One admitted request; ends when dropped.
 #[derive(Debug)]
-struct Ticket(Arc<Shared>);
+struct AdmittedRequest(Arc<AdmissionState>);
 
-impl Drop for Ticket {
+impl Drop for AdmittedRequest {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
@@ -55,8 +55,11 @@ impl Drop for Ticket {
 impl Admission {
     /// Admits `max` requests at once.
     pub(super) fn new(max: usize) -> Self {
-        let shared =
-            Shared { under_way: AtomicUsize::new(0), max, draining: AtomicBool::new(false) };
+        let shared = AdmissionState {
+            under_way: AtomicUsize::new(0),
+            max,
+            draining: AtomicBool::new(false),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -71,12 +74,12 @@ impl Admission {
     }
 
     /// Counts a new request, or refuses it.
-    fn admit(&self) -> Result<Ticket, Status> {
+    fn admit(&self) -> Result<AdmittedRequest, Status> {
         if self.shared.draining.load(Ordering::Acquire) {
             return Err(Status::unavailable("this node is shutting down: try another one"));
         }
         let before = self.shared.under_way.fetch_add(1, Ordering::AcqRel);
-        let ticket = Ticket(self.shared.clone());
+        let admitted = AdmittedRequest(self.shared.clone());
         if before >= self.shared.max {
             let max = self.shared.max;
             let reason = format!(
@@ -84,7 +87,7 @@ impl Admission {
             );
             return Err(Status::resource_exhausted(reason));
         }
-        Ok(ticket)
+        Ok(admitted)
     }
 }
 
@@ -123,14 +126,14 @@ where
         }
         match self.admission.admit() {
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
-            Ok(ticket) => {
+            Ok(admitted) => {
                 let response = self.inner.call(request);
                 Box::pin(async move {
                     let response = response.await?;
-                    // The ticket lives in the body's closure, and so as long as the body.
+                    // The admitted lives in the body's closure, and so as long as the body.
                     Ok(response.map(|body| {
                         Body::new(body.map_frame(move |frame| {
-                            let _held = &ticket;
+                            let _held = &admitted;
                             frame
                         }))
                     }))

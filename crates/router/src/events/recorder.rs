@@ -51,7 +51,7 @@ pub(crate) struct Exposed {
 }
 
 /// What an answer showed, and how it came about.
-pub(crate) struct Shown<'a> {
+pub(crate) struct ShownItems<'a> {
     pub(crate) surface: &'a str,
     pub(crate) ensemble: &'a str,
     /// The rollout or the experiment; empty for none.
@@ -135,7 +135,7 @@ impl Events {
         &self,
         exposed: Option<Exposed>,
         recommendation_id: &'a str,
-        shown: impl FnOnce() -> Option<Shown<'a>>,
+        shown: impl FnOnce() -> Option<ShownItems<'a>>,
     ) {
         let (Some(log), Some(Exposed { user_hash })) = (&self.feedback.exposures, exposed) else {
             return;
@@ -144,7 +144,7 @@ impl Events {
             return;
         }
         let Some(shown) = shown() else { return };
-        let Shown {
+        let ShownItems {
             surface,
             ensemble,
             trial_id,

@@ -2,7 +2,7 @@
 
 use super::explaining::{ExplainedRequest, LeftOutItems, Reasons};
 use crate::error::{NoAnswerCause, RouterError};
-use crate::fanout::Failure;
+use crate::fanout::CallFailure;
 use crate::lookup::looked_up::LookedUpLeaf;
 use crate::planning::shard_map::ShardMap;
 use crate::search::leaf_query::LeafState;
@@ -135,7 +135,7 @@ fn unknown_items(
     route: &Route,
     shards: &ShardMap<'_>,
     versions: &BTreeSet<usize>,
-    unavailable: &BTreeMap<usize, Failure>,
+    unavailable: &BTreeMap<usize, CallFailure>,
 ) -> Vec<String> {
     let found: BTreeSet<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
     let mut unknown = Vec::new();
@@ -173,10 +173,10 @@ fn named(
 }
 
 /// Why no shard answered, where all had the same reason.
-fn common_cause(unavailable: &BTreeMap<usize, Failure>) -> NoAnswerCause {
-    if unavailable.values().all(|failure| *failure == Failure::Timeout) {
+fn common_cause(unavailable: &BTreeMap<usize, CallFailure>) -> NoAnswerCause {
+    if unavailable.values().all(|failure| *failure == CallFailure::Timeout) {
         NoAnswerCause::Timeout
-    } else if unavailable.values().all(|failure| *failure == Failure::Overloaded) {
+    } else if unavailable.values().all(|failure| *failure == CallFailure::Overloaded) {
         NoAnswerCause::Overload
     } else {
         NoAnswerCause::Unavailable
@@ -184,7 +184,7 @@ fn common_cause(unavailable: &BTreeMap<usize, Failure>) -> NoAnswerCause {
 }
 
 /// The names of shards, the first few of them.
-fn names(shards: &ShardMap<'_>, unavailable: &BTreeMap<usize, Failure>) -> String {
+fn names(shards: &ShardMap<'_>, unavailable: &BTreeMap<usize, CallFailure>) -> String {
     let mut names: Vec<String> =
         unavailable.keys().take(MAX_NAMED_SHARDS).map(|shard| shards.name(*shard)).collect();
     if unavailable.len() > names.len() {

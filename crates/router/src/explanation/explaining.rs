@@ -68,13 +68,13 @@ pub(crate) struct LeftOutItems {
 
 /// A question about a list that a search answers.
 pub(crate) struct ListQuestion<'a> {
-    pub(crate) topic: Topic,
+    pub(crate) topic: QuestionTopic,
     pub(crate) search: ExplainingSearch<'a>,
 }
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Topic {
+pub(crate) enum QuestionTopic {
     /// What is left out of the catalogue of the version of this number.
     Catalogue(usize),
     /// The rows that contributed to the items of the leaf of this number.
@@ -133,7 +133,7 @@ impl<'a> ExplainedRequest<'a> {
             },
             denied: Arc::clone(&looked_up.route.denied),
         };
-        ListQuestion { topic: Topic::Catalogue(leaf.version), search }
+        ListQuestion { topic: QuestionTopic::Catalogue(leaf.version), search }
     }
 
     /// Which rows contributed to the listed items of a leaf; none unless it summed rows for the user.
@@ -162,7 +162,7 @@ impl<'a> ExplainedRequest<'a> {
             },
             denied: Arc::default(),
         };
-        Some(ListQuestion { topic: Topic::Leaf(number), search })
+        Some(ListQuestion { topic: QuestionTopic::Leaf(number), search })
     }
 
     /// For each leaf whose vector is a sum of items, the vectors that say which of them contributed to the list.
@@ -214,13 +214,13 @@ impl<'a> ExplainedRequest<'a> {
     }
 
     /// Records the answer to a question.
-    pub(crate) fn record_answer(&mut self, topic: Topic, explanation: SearchExplanation) {
+    pub(crate) fn record_answer(&mut self, topic: QuestionTopic, explanation: SearchExplanation) {
         match topic {
-            Topic::Catalogue(version) => self.record_catalogue(version, explanation),
-            Topic::Leaf(leaf) if self.leaves()[leaf].recipe.searches_users() => {
+            QuestionTopic::Catalogue(version) => self.record_catalogue(version, explanation),
+            QuestionTopic::Leaf(leaf) if self.leaves()[leaf].recipe.searches_users() => {
                 self.record_neighbours(leaf, explanation);
             }
-            Topic::Leaf(leaf) => self.record_attributions(leaf, explanation),
+            QuestionTopic::Leaf(leaf) => self.record_attributions(leaf, explanation),
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) enum Cause {
 
 /// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     /// No connection, or one that broke, or a node that is going down.
     Unreachable,
     /// The node does not hold a version or shard that it was asked for.
@@ -78,7 +78,7 @@ struct ShardProgress {
     wanted: bool,
     answered: bool,
     tried: Vec<usize>,
-    failure: Option<Failure>,
+    failure: Option<CallFailure>,
 }
 
 /// The state of one fan-out. Calls are named by their number, from 0 in the order they were decided on.
@@ -123,18 +123,18 @@ impl<'a> FanOut<'a> {
     }
 
     /// The shards without an answer, ascending, and how they failed last. Those that no node was
-    /// asked for, or whose calls are still under way, have [`Failure::Unreachable`] and
-    /// [`Failure::Timeout`].
-    pub(crate) fn unanswered(&self) -> Vec<(usize, Failure)> {
+    /// asked for, or whose calls are still under way, have [`CallFailure::Unreachable`] and
+    /// [`CallFailure::Timeout`].
+    pub(crate) fn unanswered(&self) -> Vec<(usize, CallFailure)> {
         let mut unanswered = Vec::new();
         for (number, shard) in self.shards.iter().enumerate() {
             if !shard.wanted || shard.answered {
                 continue;
             }
             let failure = if self.is_covered(number, CallState::Overdue) {
-                Failure::Timeout
+                CallFailure::Timeout
             } else {
-                shard.failure.unwrap_or(Failure::Unreachable)
+                shard.failure.unwrap_or(CallFailure::Unreachable)
             };
             unanswered.push((number, failure));
         }
@@ -150,7 +150,7 @@ impl<'a> FanOut<'a> {
     }
 
     /// A call failed: the calls to make instead.
-    pub(crate) fn failed(&mut self, number: usize, failure: Failure) -> Vec<usize> {
+    pub(crate) fn failed(&mut self, number: usize, failure: CallFailure) -> Vec<usize> {
         self.calls[number].state = CallState::Ended;
         let ShardCall { node, shards, .. } = self.calls[number].clone();
         for &shard in &shards {
@@ -159,7 +159,7 @@ impl<'a> FanOut<'a> {
         let open = self.open(&shards);
         let Assignment { calls, unplaced } = self.elsewhere(&open, Standing::Suspect);
         let mut made = self.launch(calls, Cause::Retry);
-        if failure == Failure::NotHeld && shards.len() > 1 {
+        if failure == CallFailure::NotHeld && shards.len() > 1 {
             let alone = unplaced.into_iter().map(|shard| (node, vec![shard])).collect();
             made.extend(self.launch(alone, Cause::Alone));
         }
@@ -202,12 +202,14 @@ impl<'a> FanOut<'a> {
 
     /// Of these shards, those that need another call.
     fn open(&self, shards: &[usize]) -> Vec<usize> {
-        let open = |&shard: &usize| {
-            !self.shards[shard].answered
-                && !self.is_covered(shard, CallState::Running)
-                && self.shards[shard].tried.len() < MAX_ATTEMPTS
-        };
-        shards.iter().copied().filter(open).collect()
+        shards.iter().copied().filter(|&shard| self.is_open(shard)).collect()
+    }
+
+    /// Whether a shard needs another call and may have one.
+    fn is_open(&self, shard: usize) -> bool {
+        !self.shards[shard].answered
+            && !self.is_covered(shard, CallState::Running)
+            && self.shards[shard].tried.len() < MAX_ATTEMPTS
     }
 
     /// Whether a call for the shard is under way, in a state no worse than `worst`.
@@ -282,11 +284,11 @@ mod tests {
                     fanout.answered(call);
                     Vec::new()
                 }
-                ("fail", Some("unreachable")) => fanout.failed(call, Failure::Unreachable),
-                ("fail", Some("not-held")) => fanout.failed(call, Failure::NotHeld),
-                ("fail", Some("overloaded")) => fanout.failed(call, Failure::Overloaded),
-                ("fail", Some("timeout")) => fanout.failed(call, Failure::Timeout),
-                ("fail", Some("broken")) => fanout.failed(call, Failure::Broken),
+                ("fail", Some("unreachable")) => fanout.failed(call, CallFailure::Unreachable),
+                ("fail", Some("not-held")) => fanout.failed(call, CallFailure::NotHeld),
+                ("fail", Some("overloaded")) => fanout.failed(call, CallFailure::Overloaded),
+                ("fail", Some("timeout")) => fanout.failed(call, CallFailure::Timeout),
+                ("fail", Some("broken")) => fanout.failed(call, CallFailure::Broken),
                 ("slow", None) => {
                     let hedges = &mut self.hedges;
                     fanout.slow(call, &mut |wanted| {

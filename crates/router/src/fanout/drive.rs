@@ -1,6 +1,6 @@
 //! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
 
-use super::decide::{Failure, FanOut, ShardCall};
+use super::decide::{CallFailure, FanOut, ShardCall};
 use super::policy::{HedgeBudget, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, patience};
 use super::select::{Assignment, Replicas, Standing};
 use crate::fanout::node::{CallKind, NodeHandle};
@@ -33,6 +33,21 @@ pub(crate) trait Round: Send {
     fn absorb(&mut self, shards: &[usize], reply: Self::Reply) -> Result<(), String>;
 }
 
+/// The results of a reply, each with the operation of the round that it answers.
+///
+/// # Errors
+/// There are more or fewer results than operations, called `what` in the message.
+pub(crate) fn pair_results<T>(
+    operations: Vec<usize>,
+    results: Vec<T>,
+    what: &str,
+) -> Result<Vec<(usize, T)>, String> {
+    if results.len() != operations.len() {
+        return Err(format!("{} results for {} {what}", results.len(), operations.len()));
+    }
+    Ok(operations.into_iter().zip(results).collect())
+}
+
 /// The nodes that a round may call, and the shards that each holds.
 pub(crate) struct CallTargets {
     /// Numbered as in `replicas`.
@@ -63,7 +78,7 @@ pub(crate) struct RoundLimit {
 #[derive(Debug, Default)]
 pub(crate) struct RoundOutcome {
     /// The shards without an answer, and why.
-    pub(crate) unanswered: Vec<(usize, Failure)>,
+    pub(crate) unanswered: Vec<(usize, CallFailure)>,
     /// Nodes that could not be reached or kept us waiting for nothing: not to be asked in the next round of the
     /// same request while others have the shard.
     pub(crate) suspected: BTreeSet<usize>,
@@ -123,7 +138,7 @@ pub(crate) async fn drive<R: Round>(
                     .map_err(|status| (classify(&status), status))
                     .and_then(|reply| {
                         round.absorb(&call.shards, reply).map_err(|reason| {
-                            (Some(Failure::Broken), Status::internal(reason))
+                            (Some(CallFailure::Broken), Status::internal(reason))
                         })
                     });
                 match result {
@@ -136,11 +151,11 @@ pub(crate) async fn drive<R: Round>(
                     }
                     Err((None, status)) => return Err(status),
                     Err((Some(failure), status)) => {
-                        let was_rushed = is_shortened && failure == Failure::Timeout;
+                        let was_rushed = is_shortened && failure == CallFailure::Timeout;
                         if targets.records_health && !was_rushed {
                             note(&node, failure, took, &status);
                         }
-                        if !was_rushed && matches!(failure, Failure::Unreachable | Failure::Timeout) {
+                        if !was_rushed && matches!(failure, CallFailure::Unreachable | CallFailure::Timeout) {
                             suspected.insert(fanout.call(number).node);
                         }
                         new = fanout.failed(number, failure);
@@ -167,7 +182,7 @@ pub(crate) async fn drive<R: Round>(
                             }
                             fanout.overdue(alarm.call)
                         }
-                        Sign::Hopeless => fanout.failed(alarm.call, Failure::Timeout),
+                        Sign::Hopeless => fanout.failed(alarm.call, CallFailure::Timeout),
                     });
                 }
             }
@@ -208,19 +223,19 @@ impl Alarm {
 }
 
 /// How a status counts; none if the request itself is at fault.
-fn classify(status: &Status) -> Option<Failure> {
+fn classify(status: &Status) -> Option<CallFailure> {
     match status.code() {
         Code::InvalidArgument => None,
         // The transport reports a broken connection as Unknown.
-        Code::Unavailable | Code::Unknown => Some(Failure::Unreachable),
-        Code::FailedPrecondition => Some(Failure::NotHeld),
-        Code::ResourceExhausted => Some(Failure::Overloaded),
-        Code::DeadlineExceeded | Code::Cancelled => Some(Failure::Timeout),
-        _ => Some(Failure::Broken),
+        Code::Unavailable | Code::Unknown => Some(CallFailure::Unreachable),
+        Code::FailedPrecondition => Some(CallFailure::NotHeld),
+        Code::ResourceExhausted => Some(CallFailure::Overloaded),
+        Code::DeadlineExceeded | Code::Cancelled => Some(CallFailure::Timeout),
+        _ => Some(CallFailure::Broken),
     }
 }
 
-fn note(node: &NodeHandle, failure: Failure, took: Duration, status: &Status) {
+fn note(node: &NodeHandle, failure: CallFailure, took: Duration, status: &Status) {
     tracing::debug!(
         node = node.id,
         ?failure,
@@ -229,10 +244,13 @@ fn note(node: &NodeHandle, failure: Failure, took: Duration, status: &Status) {
         "a shard node failed a call"
     );
     match failure {
-        Failure::Unreachable => node.failed(status.message()),
+        CallFailure::Unreachable => node.failed(status.message()),
         // A caller in a hurry does not make a node hang.
-        Failure::Timeout if took >= MIN_PATIENCE => node.failed("no answer in time"),
-        Failure::Timeout | Failure::NotHeld | Failure::Overloaded | Failure::Broken => {}
+        CallFailure::Timeout if took >= MIN_PATIENCE => node.failed("no answer in time"),
+        CallFailure::Timeout
+        | CallFailure::NotHeld
+        | CallFailure::Overloaded
+        | CallFailure::Broken => {}
     }
 }
 

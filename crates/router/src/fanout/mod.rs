@@ -16,5 +16,5 @@ pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod select;
 
-pub(crate) use decide::Failure;
-pub(crate) use drive::{CallTargets, Round, RoundLimit, RoundOutcome, drive};
+pub(crate) use decide::CallFailure;
+pub(crate) use drive::{CallTargets, Round, RoundLimit, RoundOutcome, drive, pair_results};

@@ -4,7 +4,7 @@
 //! machine; the [`Dialer`] decides what is behind that. A handle lives as long as plans name the
 //! node at that address, so its connection and its memory do too.
 
-use crate::fanout::policy::{Breaker, Latencies};
+use crate::fanout::policy::{Breaker, CallLatencies};
 use marquee_core::plan::Plan;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::collections::{BTreeMap, HashMap};
@@ -54,7 +54,7 @@ pub(crate) struct NodeHandle {
 
 struct Health {
     breaker: Breaker,
-    latencies: HashMap<CallKind, Latencies>,
+    latencies: HashMap<CallKind, CallLatencies>,
     last_answer: Option<Instant>,
 }
 
@@ -115,7 +115,7 @@ impl NodeHandle {
 
     /// What 95 of 100 calls of the kind take less than, if there were enough.
     pub(crate) fn p95(&self, kind: CallKind) -> Option<Duration> {
-        self.health().latencies.get(&kind).and_then(Latencies::p95)
+        self.health().latencies.get(&kind).and_then(CallLatencies::p95)
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

@@ -94,13 +94,13 @@ impl Breaker {
 
 /// The latest latencies of one kind of call to one node.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies {
+pub(crate) struct CallLatencies {
     latest: Vec<Duration>,
     next: usize,
     p95: Option<Duration>,
 }
 
-impl Latencies {
+impl CallLatencies {
     /// Notes a call that was answered.
     pub(crate) fn record(&mut self, latency: Duration) {
         match self.latest.get_mut(self.next) {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_p95_is_of_the_latest() {
-        let mut latencies = Latencies::default();
+        let mut latencies = CallLatencies::default();
         (0..19).for_each(|_| latencies.record(ms(5)));
         assert_eq!(latencies.p95(), None);
         latencies.record(ms(5));

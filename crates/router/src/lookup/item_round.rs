@@ -1,8 +1,8 @@
 //! One round of Lookup calls for items: their vectors by id, from the shards that hold them, and their vectors and names
 //! by ordinal, from whichever shards those are in.
 
-use crate::fanout::Round;
 use crate::fanout::node::CallKind;
+use crate::fanout::{Round, pair_results};
 use crate::lookup::round::{check_vector, components, send};
 use crate::planning::shard_map::ShardMap;
 use futures::future::BoxFuture;
@@ -96,8 +96,8 @@ impl<'a> ItemRound<'a> {
     }
 
     /// Takes what was found, after the round.
-    pub(crate) fn take(&mut self, ticket: usize) -> FoundItems {
-        std::mem::take(&mut self.ops[ticket].found)
+    pub(crate) fn take(&mut self, place: usize) -> FoundItems {
+        std::mem::take(&mut self.ops[place].found)
     }
 }
 
@@ -191,16 +191,13 @@ impl Round for ItemRound<'_> {
     }
 
     fn absorb(&mut self, shards: &[usize], reply: LookupResponse) -> Result<(), String> {
-        let LookupResponse { results } = reply;
         let asked: Vec<usize> =
             (0..self.ops.len()).filter(|&op| self.ops[op].of(shards).next().is_some()).collect();
-        if results.len() != asked.len() {
-            return Err(format!("{} results for {} lookups", results.len(), asked.len()));
+        let results = pair_results(asked, reply.results, "lookups")?;
+        for (op, result) in &results {
+            self.ops[*op].check(shards, result)?;
         }
-        for (&op, result) in asked.iter().zip(&results) {
-            self.ops[op].check(shards, result)?;
-        }
-        for (op, result) in asked.into_iter().zip(results) {
+        for (op, result) in results {
             self.ops[op].take_in(shards, result);
         }
         Ok(())

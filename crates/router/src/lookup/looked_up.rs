@@ -4,13 +4,13 @@ use super::looked_up_rows::{LookedUpRows, VersionRows};
 use super::seen_items::SeenItems;
 use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
-use crate::fanout::Failure;
+use crate::fanout::CallFailure;
 use crate::planning::ensemble_tree::Tree;
 use crate::planning::planned::{PlannedLeaf, PlannedRequest};
 use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::interpreted;
 use marquee_core::model::interpreter::{
-    Basis, Decision, FallbackReason, Filling, Leaf, LeafPlan, Model, decide,
+    Basis, DecidedLeaves, FallbackReason, Filling, Leaf, LeafPlan, Model, decide,
 };
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
@@ -35,7 +35,7 @@ pub(crate) struct LookedUpRequest<'a> {
     /// Whether no leaf knows a word of a text.
     pub(crate) has_unknown_words: bool,
     /// The shards that did not answer lookups, and why.
-    pub(crate) unavailable: BTreeMap<usize, Failure>,
+    pub(crate) unavailable: BTreeMap<usize, CallFailure>,
 }
 
 /// One recipe of one version, and how it is answered.
@@ -74,7 +74,7 @@ impl<'a> LookedUpRequest<'a> {
                 rows: rows.of_version(version),
             });
         }
-        let Decision { plans, bases, seen, fallback, filling } =
+        let DecidedLeaves { plans, bases, seen, fallback, filling } =
             decide(&interpreted(request), &leaves, &models);
         let has_unknown_words = match request.subject {
             Subject::User(_) => false,

@@ -1,7 +1,7 @@
 //! The rows that were found for one request, as the interpreter reads them.
 
 use super::stored_row::{FoundRow, StoredRow};
-use crate::fanout::Failure;
+use crate::fanout::CallFailure;
 use crate::planning::wanted_rows::{RowSource, WantedRows};
 use marquee_core::model::interpreter::{KnownRows, RowOf, seen_entries};
 use marquee_core::model::recipe::{HISTORY_MATRIX, HISTORY_ORDER_MATRIX, Seen};
@@ -33,7 +33,7 @@ impl<'a> LookedUpRows<'a> {
     }
 
     /// The shards that did not answer, and why.
-    pub(crate) fn unavailable(&self) -> impl Iterator<Item = (usize, Failure)> {
+    pub(crate) fn unavailable(&self) -> impl Iterator<Item = (usize, CallFailure)> {
         self.found.iter().filter_map(FoundRow::unavailable)
     }
 

@@ -3,8 +3,8 @@
 use super::row_cache::RowCache;
 use super::stored_row::{FoundRow, StoredRow};
 use crate::fanout::node::CallKind;
-use crate::fanout::{Failure, Round};
-use crate::planning::shard_map::{ShardMap, Version};
+use crate::fanout::{CallFailure, Round, pair_results};
+use crate::planning::shard_map::{PlannedVersion, ShardMap};
 use crate::planning::wanted_rows::RowSource;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::id::ModelVersion;
@@ -25,7 +25,7 @@ pub(crate) const MAX_KEYS: usize = 8_192;
 
 /// The place of a key in a round: where its row is found afterwards.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LookupTicket {
+pub(crate) struct LookupPlace {
     op: usize,
     key: usize,
 }
@@ -81,8 +81,8 @@ impl<'a> LookupRound<'a> {
         source: RowSource<'a>,
         id: &'a str,
         remembered: Option<&RowCache>,
-    ) -> LookupTicket {
-        let Version { name: version, digest: bundle, .. } = *shards.version(source.version);
+    ) -> LookupPlace {
+        let PlannedVersion { name: version, digest: bundle, .. } = *shards.version(source.version);
         let op = self.ops.iter().position(|op| op.source == source).unwrap_or_else(|| {
             self.ops.push(LookupBySource { source, version, bundle, keys: Vec::new() });
             self.ops.len() - 1
@@ -93,7 +93,7 @@ impl<'a> LookupRound<'a> {
         let is_remembered = row.is_some();
         self.ops[op].keys.push(RowKey { shard, number_in_version, id, row, is_remembered });
         self.keys += usize::from(!is_remembered);
-        LookupTicket { op, key: self.ops[op].keys.len() - 1 }
+        LookupPlace { op, key: self.ops[op].keys.len() - 1 }
     }
 
     /// The shards that hold the keys that it asks for.
@@ -116,12 +116,12 @@ impl<'a> LookupRound<'a> {
     /// Takes what was found of a key, after the round that had no answer from the `unanswered` shards.
     pub(crate) fn take(
         &mut self,
-        ticket: LookupTicket,
-        unanswered: &BTreeMap<usize, Failure>,
+        place: LookupPlace,
+        unanswered: &BTreeMap<usize, CallFailure>,
     ) -> FoundRow {
-        let key = &mut self.ops[ticket.op].keys[ticket.key];
+        let key = &mut self.ops[place.op].keys[place.key];
         key.row.take().unwrap_or_else(|| {
-            let failure = unanswered.get(&key.shard).copied().unwrap_or(Failure::Unreachable);
+            let failure = unanswered.get(&key.shard).copied().unwrap_or(CallFailure::Unreachable);
             FoundRow::Unavailable(key.shard, failure)
         })
     }
@@ -178,21 +178,16 @@ impl Round for LookupRound<'_> {
         let asked: Vec<usize> = (0..self.ops.len())
             .filter(|&op| self.ops[op].keys.iter().any(|key| key.is_in(shards)))
             .collect();
-        let LookupResponse { results } = reply;
-        if results.len() != asked.len() {
-            return Err(format!("{} results for {} lookups", results.len(), asked.len()));
-        }
-        for (&op, LookupResult { rows, ordinal_rows: _, ordinal_names: _ }) in
-            asked.iter().zip(&results)
-        {
-            let op = &self.ops[op];
+        let results = pair_results(asked, reply.results, "lookups")?;
+        for (op, LookupResult { rows, ordinal_rows: _, ordinal_names: _ }) in &results {
+            let op = &self.ops[*op];
             let keys = op.keys.iter().filter(|key| key.is_in(shards)).count();
             if rows.len() != keys {
                 return Err(format!("{} rows for {keys} keys of {}", rows.len(), op.version));
             }
             rows.iter().try_for_each(|row| check_row(row, op))?;
         }
-        for (op, LookupResult { rows, .. }) in asked.into_iter().zip(results) {
+        for (op, LookupResult { rows, .. }) in results {
             let keys = self.ops[op].keys.iter_mut().filter(|key| key.is_in(shards));
             keys.zip(rows).for_each(|(key, row)| key.row = Some(found_row(row)));
         }

@@ -1,6 +1,6 @@
 //! A row as a bundle has it: what a version knows of one user, item or term.
 
-use crate::fanout::Failure;
+use crate::fanout::CallFailure;
 use std::sync::Arc;
 
 /// What a version knows of one id.
@@ -26,7 +26,7 @@ pub(crate) enum FoundRow {
     /// The version does not know the id.
     Unknown,
     /// The shard of this number did not answer.
-    Unavailable(usize, Failure),
+    Unavailable(usize, CallFailure),
 }
 
 impl FoundRow {
@@ -39,7 +39,7 @@ impl FoundRow {
     }
 
     /// The shard that did not answer and why, if that is what became of the key.
-    pub(crate) fn unavailable(&self) -> Option<(usize, Failure)> {
+    pub(crate) fn unavailable(&self) -> Option<(usize, CallFailure)> {
         match self {
             Self::Unavailable(shard, failure) => Some((*shard, *failure)),
             Self::Row(_) | Self::Unknown => None,

@@ -5,7 +5,7 @@
 
 use crate::fanout::node::{NodeHandle, Nodes};
 use crate::fanout::select::{Assignment, Replicas, Standing, assign, available_on};
-use crate::fanout::{CallTargets, Failure};
+use crate::fanout::{CallFailure, CallTargets};
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) struct ShardMap<'p> {
     /// The plan's epoch, for the logs of shards.
     pub(crate) epoch: u64,
-    versions: Vec<Version<'p>>,
+    versions: Vec<PlannedVersion<'p>>,
     /// The nodes that hold the shards, and how to call them.
     pub(crate) targets: CallTargets,
     /// Whether the request is answered for comparison only.
@@ -27,7 +27,7 @@ pub(crate) struct ShardMap<'p> {
 }
 
 /// One version of the request's routes.
-pub(crate) struct Version<'p> {
+pub(crate) struct PlannedVersion<'p> {
     /// The model's name and the version's number.
     pub(crate) name: &'p ModelVersion,
     /// The digest of its bundle's manifest.
@@ -78,7 +78,7 @@ impl<'p> ShardMap<'p> {
         let shards = published.shards.max(1);
         let first_shard = self.targets.replicas.shards.len();
         let (digest, recipe) = (published.manifest_digest.as_str(), &published.recipe);
-        self.versions.push(Version { name, digest, recipe, shards, first_shard });
+        self.versions.push(PlannedVersion { name, digest, recipe, shards, first_shard });
         for shard in 0..shards {
             let placement = published.placements.get(shard as usize);
             let mut holders = Vec::new();
@@ -107,7 +107,7 @@ impl<'p> ShardMap<'p> {
     }
 
     /// The version of this number.
-    pub(crate) fn version(&self, number: usize) -> &Version<'p> {
+    pub(crate) fn version(&self, number: usize) -> &PlannedVersion<'p> {
         &self.versions[number]
     }
 
@@ -119,7 +119,7 @@ impl<'p> ShardMap<'p> {
 
     /// All shards of a version.
     pub(crate) fn shards_of(&self, version: usize) -> Range<usize> {
-        let Version { first_shard, shards, .. } = self.versions[version];
+        let PlannedVersion { first_shard, shards, .. } = self.versions[version];
         first_shard..first_shard + shards as usize
     }
 
@@ -141,8 +141,8 @@ impl<'p> ShardMap<'p> {
     }
 
     /// Notes that a round had no answer from these shards.
-    pub(crate) fn note_failures(&mut self, unanswered: &BTreeMap<usize, Failure>) {
-        self.is_outdated |= unanswered.values().any(|failure| *failure == Failure::NotHeld);
+    pub(crate) fn note_failures(&mut self, unanswered: &BTreeMap<usize, CallFailure>) {
+        self.is_outdated |= unanswered.values().any(|failure| *failure == CallFailure::NotHeld);
     }
 
     /// Whether a shard did not hold what the plan says it holds.

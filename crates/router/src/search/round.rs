@@ -6,8 +6,8 @@
 
 use super::explanation::{LeftOutOfShard, SearchExplanation, SummedRows};
 use super::wire_query::{SearchedMatrix, WireQuery};
-use crate::fanout::Round;
 use crate::fanout::node::CallKind;
+use crate::fanout::{Round, pair_results};
 use crate::planning::shard_map::ShardMap;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::bounds::{MAX_BATCH_REQUESTS, MAX_INTERNAL_MESSAGE_BYTES};
@@ -42,7 +42,7 @@ const ID_OVERHEAD: usize = 3;
 
 /// The place of a query in a round: where its list is found afterwards.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SearchTicket {
+pub(crate) struct SearchPlace {
     op: usize,
     query: usize,
 }
@@ -100,7 +100,7 @@ impl<'a> SearchRound<'a> {
         shards: &ShardMap<'a>,
         wire_query: WireQuery<'a>,
         denied: &Arc<[String]>,
-    ) -> SearchTicket {
+    ) -> SearchPlace {
         let WireQuery { matrix, mut query, filter } = wire_query;
         let op = self.ops.iter().position(|op| op.matrix == matrix).unwrap_or_else(|| {
             self.ops.push(MatrixQueries {
@@ -139,7 +139,7 @@ impl<'a> SearchRound<'a> {
         self.results += query.count as usize;
         self.queries += 1;
         queries.push(query);
-        SearchTicket { op, query: queries.len() - 1 }
+        SearchPlace { op, query: queries.len() - 1 }
     }
 
     /// The shards to search.
@@ -148,21 +148,21 @@ impl<'a> SearchRound<'a> {
     }
 
     /// The strategies by which the nodes that answered searched a query.
-    pub(crate) fn strategies(&self, ticket: SearchTicket) -> BTreeSet<SearchStrategy> {
-        let replies = self.ops[ticket.op].replies.iter();
-        let used = replies.flat_map(|reply| reply.queries[ticket.query].strategies());
+    pub(crate) fn strategies(&self, place: SearchPlace) -> BTreeSet<SearchStrategy> {
+        let replies = self.ops[place.op].replies.iter();
+        let used = replies.flat_map(|reply| reply.queries[place.query].strategies());
         // Strategies of a later release have no name here.
         used.filter_map(|strategy| strategy.known()).collect()
     }
 
     /// The best items of a query over all that was answered, after the round. With `leaf` given,
     /// each says that this leaf contributed it.
-    pub(crate) fn take(&mut self, ticket: SearchTicket, leaf: Option<usize>) -> Vec<Candidate> {
-        let MatrixQueries { queries, replies, .. } = &mut self.ops[ticket.op];
-        let count = queries[ticket.query].count as usize;
+    pub(crate) fn take(&mut self, place: SearchPlace, leaf: Option<usize>) -> Vec<Candidate> {
+        let MatrixQueries { queries, replies, .. } = &mut self.ops[place.op];
+        let count = queries[place.query].count as usize;
         let overlap = overlap(replies);
         let mut lists: Vec<&mut QueryResult> =
-            replies.iter_mut().map(|reply| &mut reply.queries[ticket.query]).collect();
+            replies.iter_mut().map(|reply| &mut reply.queries[place.query]).collect();
         let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
         let picks = merge_top_k(&ranked, count, overlap);
         let mut candidates = Vec::with_capacity(picks.len());
@@ -182,10 +182,10 @@ impl<'a> SearchRound<'a> {
 
     /// How a query's list came about, by [`Query::contributors`] and [`Query::count_left_out`], of all nodes that
     /// answered.
-    pub(crate) fn take_explanation(&mut self, ticket: SearchTicket) -> SearchExplanation {
+    pub(crate) fn take_explanation(&mut self, place: SearchPlace) -> SearchExplanation {
         let mut explanation = SearchExplanation::default();
-        for reply in &mut self.ops[ticket.op].replies {
-            let list = &mut reply.queries[ticket.query];
+        for reply in &mut self.ops[place.op].replies {
+            let list = &mut reply.queries[place.query];
             // Where a hedge answered too, the copies are equal.
             let ids = std::mem::take(&mut list.item_ids).into_iter();
             let contributions = std::mem::take(&mut list.contributions);
@@ -201,12 +201,12 @@ impl<'a> SearchRound<'a> {
     }
 
     /// The best rows of a query by ordinal, with their scores, after the round.
-    pub(crate) fn take_ordinals(&mut self, ticket: SearchTicket) -> Vec<(u32, f32)> {
-        let MatrixQueries { queries, replies, .. } = &self.ops[ticket.op];
+    pub(crate) fn take_ordinals(&mut self, place: SearchPlace) -> Vec<(u32, f32)> {
+        let MatrixQueries { queries, replies, .. } = &self.ops[place.op];
         let lists: Vec<&QueryResult> =
-            replies.iter().map(|reply| &reply.queries[ticket.query]).collect();
+            replies.iter().map(|reply| &reply.queries[place.query]).collect();
         let ranked: Vec<Ranked<'_>> = lists.iter().map(|list| ranked(list)).collect();
-        let picks = merge_top_k(&ranked, queries[ticket.query].count as usize, overlap(replies));
+        let picks = merge_top_k(&ranked, queries[place.query].count as usize, overlap(replies));
         let mut rows = Vec::with_capacity(picks.len());
         for Pick { list, position } in picks {
             rows.push((lists[list].ordinals[position], lists[list].scores[position]));
@@ -285,14 +285,11 @@ impl Round for SearchRound<'_> {
     fn absorb(&mut self, shards: &[usize], reply: SearchResponse) -> Result<(), String> {
         let asked: Vec<usize> =
             (0..self.ops.len()).filter(|&op| self.ops[op].of(shards).next().is_some()).collect();
-        let SearchResponse { results } = reply;
-        if results.len() != asked.len() {
-            return Err(format!("{} results for {} searches", results.len(), asked.len()));
+        let results = pair_results(asked, reply.results, "searches")?;
+        for (op, result) in &results {
+            self.ops[*op].check(result)?;
         }
-        for (&op, result) in asked.iter().zip(&results) {
-            self.ops[op].check(result)?;
-        }
-        for (op, SearchResult { queries }) in asked.into_iter().zip(results) {
+        for (op, SearchResult { queries }) in results {
             let shards = self.ops[op].of(shards).collect();
             self.ops[op].replies.push(NodeReply { shards, queries });
         }

@@ -7,7 +7,7 @@
 
 use super::leaf_query::{LeafQuery, LeafState, known_rows};
 use super::wire_query::WireQuery;
-use crate::fanout::Failure;
+use crate::fanout::CallFailure;
 use crate::lookup::looked_up::{LookedUpLeaf, LookedUpRequest};
 use crate::lookup::stored_row::FoundRow;
 use crate::planning::shard_map::ShardMap;
@@ -33,7 +33,7 @@ pub(crate) struct SearchingRequest<'a> {
     /// The members that have a timeout: how long it is, and when it began.
     timers: Vec<(Duration, Option<Instant>)>,
     /// The shards that could not be searched, and why.
-    pub(crate) unavailable: BTreeMap<usize, Failure>,
+    pub(crate) unavailable: BTreeMap<usize, CallFailure>,
     /// The shards that were searched.
     pub(crate) searched: BTreeSet<usize>,
     /// No items: what no search for users leaves out.
@@ -127,7 +127,7 @@ impl<'a> SearchingRequest<'a> {
         shards: &ShardMap<'_>,
         leaf: usize,
         neighbours: &[(u32, f32)],
-        unanswered: &BTreeMap<usize, Failure>,
+        unanswered: &BTreeMap<usize, CallFailure>,
     ) {
         let searched = &mut self.looked_up.leaves[leaf];
         if let LeafPlan::Neighbours(plan) = &searched.plan {
@@ -155,7 +155,7 @@ impl<'a> SearchingRequest<'a> {
     pub(crate) fn leave_out(&mut self, shards: &ShardMap<'_>, leaf: usize) {
         self.states[leaf] = LeafState::Absent;
         let unsearched = shards.shards_of(self.looked_up.leaves[leaf].version);
-        self.unavailable.extend(unsearched.map(|shard| (shard, Failure::Timeout)));
+        self.unavailable.extend(unsearched.map(|shard| (shard, CallFailure::Timeout)));
     }
 
     /// The version that has the ordinals of the items whose rows a chained leaf sums.
@@ -185,7 +185,7 @@ impl<'a> SearchingRequest<'a> {
         shards: &ShardMap<'_>,
         leaf: usize,
         list: Vec<Candidate>,
-        unanswered: &BTreeMap<usize, Failure>,
+        unanswered: &BTreeMap<usize, CallFailure>,
     ) {
         let mut is_answered = false;
         for shard in shards.shards_of(self.looked_up.leaves[leaf].version) {

@@ -1,7 +1,7 @@
 //! Recorded events and exposures, from and to messages of callers.
 
 use crate::error::RouterError;
-use crate::events::recorder::{EventProblem, MAX_EXPOSED, RecordedCounts, Shown};
+use crate::events::recorder::{EventProblem, MAX_EXPOSED, RecordedCounts, ShownItems};
 use marquee_core::plan::Variant;
 use marquee_events::Event;
 use marquee_events::rules::Reason;
@@ -68,7 +68,7 @@ impl<'a> From<&'a v1::RankItemsResponse> for WireAnswer<'a> {
 impl<'a> WireAnswer<'a> {
     /// What the answer showed; none if it names no ensemble, and for one of a variant that was asked for, which says
     /// nothing of users.
-    pub(crate) fn shown(&self) -> Option<Shown<'a>> {
+    pub(crate) fn shown(&self) -> Option<ShownItems<'a>> {
         let v1::ServedBy {
             surface,
             ensemble,
@@ -89,7 +89,7 @@ impl<'a> WireAnswer<'a> {
             v1::Variant::Candidate => Variant::Candidate,
         };
         let listed = self.items.iter().take(MAX_EXPOSED);
-        Some(Shown {
+        Some(ShownItems {
             surface,
             ensemble,
             // A surface has one or the other; which arm it was, the ensemble says.

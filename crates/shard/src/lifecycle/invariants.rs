@@ -103,7 +103,7 @@ proptest! {
     /// each wanted replica answers or says that it doesn't fit.
     #[test]
     fn invariants_hold(happenings in happenings()) {
-        let limits = Limits { memory_budget_bytes: BUDGET, parallel_work: WORK };
+        let limits = ReplicaLimits { memory_budget_bytes: BUDGET, parallel_work: WORK };
         let mut lifecycle = Lifecycle::new(limits);
         let (mut world, mut wanted, mut now_ms) = (World::default(), WantedReplicas::new(), 0);
         let calm = (0..400).map(|turn| match turn % 4 {

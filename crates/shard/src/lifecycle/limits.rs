@@ -12,7 +12,7 @@ pub const MAX_REASON_BYTES: usize = 1_000;
 
 /// What bounds the node's replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ReplicaLimits {
     /// Bytes of bundles that may be mapped; 0: unlimited.
     pub memory_budget_bytes: u64,
     /// Inspections and loads at the same time, at least 1: the loader's threads.

@@ -1,7 +1,7 @@
 //! The state machine: all replicas of the node, moved by one event at a time.
 
 use super::event::{BundleSource, LifecycleAction, LifecycleEvent, WantedReplicas};
-use super::limits::{Limits, UNLOAD_GRACE_MS};
+use super::limits::{ReplicaLimits, UNLOAD_GRACE_MS};
 use super::replica::{Phase, TrackedReplica};
 use crate::replica_key::ReplicaKey;
 use marquee_core::command::ReplicaReport;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// All replicas of the node. Told of events, it answers what to do.
 #[derive(Debug)]
 pub struct Lifecycle {
-    limits: Limits,
+    limits: ReplicaLimits,
     wanted: WantedReplicas,
     replicas: BTreeMap<ReplicaKey, TrackedReplica>,
     inspections: BTreeMap<ModelVersion, Inspection>,
@@ -27,10 +27,10 @@ struct Inspection {
 
 impl Lifecycle {
     /// A node without replicas, and without a plan.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: ReplicaLimits) -> Self {
         let parallel_work = limits.parallel_work.max(1);
         Self {
-            limits: Limits { parallel_work, ..limits },
+            limits: ReplicaLimits { parallel_work, ..limits },
             wanted: WantedReplicas::default(),
             replicas: BTreeMap::default(),
             inspections: BTreeMap::default(),

@@ -32,5 +32,5 @@ mod replica;
 mod tests;
 
 pub use event::{BundleSource, LifecycleAction, LifecycleEvent, WantedReplicas};
-pub use limits::{Limits, MAX_REASON_BYTES, RETRY_FIRST_MS, RETRY_MAX_MS, UNLOAD_GRACE_MS};
+pub use limits::{MAX_REASON_BYTES, RETRY_FIRST_MS, RETRY_MAX_MS, ReplicaLimits, UNLOAD_GRACE_MS};
 pub use machine::Lifecycle;

@@ -24,7 +24,8 @@ impl goldenscript::Runner for Script {
             "limits" => {
                 let memory_budget_bytes = args.take_key("budget").unwrap_or("0").parse()?;
                 let parallel_work = args.take_key("work").unwrap_or("1").parse()?;
-                self.lifecycle = Lifecycle::new(Limits { memory_budget_bytes, parallel_work });
+                self.lifecycle =
+                    Lifecycle::new(ReplicaLimits { memory_budget_bytes, parallel_work });
                 args.reject_next()?;
                 return Ok(String::new());
             }
@@ -99,7 +100,7 @@ fn source(digest: &str) -> BundleSource {
 }
 
 fn play(script: &str) {
-    let limits = Limits { memory_budget_bytes: 0, parallel_work: 1 };
+    let limits = ReplicaLimits { memory_budget_bytes: 0, parallel_work: 1 };
     let mut runner = Script { lifecycle: Lifecycle::new(limits), now_ms: 0 };
     goldenscript::run(&mut runner, format!("tests/lifecycle/{script}")).expect("the script");
 }
@@ -133,7 +134,7 @@ fn waits_double_up_to_a_minute() {
 
 #[test]
 fn a_long_reason_is_cut_between_characters() {
-    let mut lifecycle = Lifecycle::new(Limits { memory_budget_bytes: 0, parallel_work: 1 });
+    let mut lifecycle = Lifecycle::new(ReplicaLimits { memory_budget_bytes: 0, parallel_work: 1 });
     let key = ReplicaKey::new(ModelVersion::new("films", 1), 0);
     lifecycle.step(LifecycleEvent::Planned([(key.clone(), source("a"))].into()), 0);
     let outcome = Err("é".repeat(10_000));

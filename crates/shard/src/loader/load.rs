@@ -1,17 +1,21 @@
 //! What a loading thread does: check a manifest, open a shard, warm it.
 
-use super::fetch::{FetchError, directory_of};
 use super::warm::{WarmError, warm};
 use crate::lifecycle::BundleSource;
 use marquee_bundle::{
-    BundleError, BundleShard, LoadOptions, Manifest, ManifestDigest, TrustedKeys, read_manifest,
+    BundleError, BundleShard, LoadOptions, Manifest, ManifestDigest, TrustedKeys, UriDefect,
+    directory_of, read_manifest,
 };
+use std::path::PathBuf;
 
 /// Why a bundle can't be served. Reported as the replica's reason.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
+    #[error(
+        "the bundle's uri {uri:?} {defect}: publish an absolute path, or file:// and an absolute path, that all \
+         shard nodes can read"
+    )]
+    Uri { uri: String, defect: UriDefect },
     #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(
@@ -25,9 +29,14 @@ pub(crate) enum LoadError {
     Panicked,
 }
 
+/// The directory of a bundle.
+fn directory(source: &BundleSource) -> Result<PathBuf, LoadError> {
+    directory_of(&source.uri).map_err(|defect| LoadError::Uri { uri: source.uri.clone(), defect })
+}
+
 /// Reads the manifest and checks that it is the one that was published.
 pub(super) fn inspect(source: &BundleSource, trusted: &TrustedKeys) -> Result<Manifest, LoadError> {
-    let (manifest, found) = read_manifest(&directory_of(&source.uri)?, trusted)?;
+    let (manifest, found) = read_manifest(&directory(source)?, trusted)?;
     if found.to_string() != source.digest {
         let (uri, expected) = (source.uri.clone(), source.digest.clone());
         return Err(LoadError::NotPublished { uri, found, expected });
@@ -42,7 +51,7 @@ pub(super) fn load(
     shard: u32,
 ) -> Result<BundleShard, LoadError> {
     let options = LoadOptions { verify: true, populate: true };
-    let opened = BundleShard::open(&directory_of(&source.uri)?, manifest, shard, &options)?;
+    let opened = BundleShard::open(&directory(source)?, manifest, shard, &options)?;
     warm(&opened, manifest)?;
     Ok(opened)
 }

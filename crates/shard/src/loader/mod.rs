@@ -9,7 +9,6 @@
 //! load, and retries (the lifecycle's), and stores other than directories of this machine.
 
 mod background;
-mod fetch;
 mod job;
 mod load;
 mod unload;

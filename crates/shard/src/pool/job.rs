@@ -22,11 +22,11 @@ pub(super) struct Job<W: Work> {
     cancel: CancelFlag,
     /// The next unit to begin.
     next: AtomicUsize,
-    progress: Mutex<Progress<W>>,
+    progress: Mutex<JobProgress<W>>,
 }
 
 /// What came of a job's units so far.
-struct Progress<W: Work> {
+struct JobProgress<W: Work> {
     outputs: Vec<Option<W::Output>>,
     missing: usize,
     /// Taken by the thread that ends the job.
@@ -45,7 +45,7 @@ impl<W: Work> Job<W> {
         let (reply, answer) = oneshot::channel();
         let outputs = (0..units).map(|_| None).collect();
         let progress =
-            Progress { outputs, missing: units, reply: Some(reply), permit: Some(permit) };
+            JobProgress { outputs, missing: units, reply: Some(reply), permit: Some(permit) };
         let job = Self {
             work,
             units,

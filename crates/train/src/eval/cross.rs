@@ -16,7 +16,7 @@ use crate::family::ModelConfig;
 use crate::family::score::{KnownUser, Ranker};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::read::ItemsFile;
 use crate::split::{Parts, SplitBy, SplitOptions, split as split_rows};
 use serde::Serialize;
@@ -68,7 +68,7 @@ pub fn cross_validate(
         ..SplitOptions::default()
     };
     let (parts, _) = split_rows(rows, &options)?;
-    let progress = Progress::new("folds");
+    let progress = TaskProgress::new("folds");
     let mut reports = Vec::with_capacity(folds);
     for Parts { train, test, .. } in parts {
         reports.push(measure(&train.compact(), &test.compact(), file, args, cutoffs)?);

@@ -9,7 +9,7 @@ use marquee_bundle::{
 };
 use marquee_core::hash::shard_of;
 use marquee_core::model::recipe::{
-    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, POPULARITY_MATRIX, Seen, Shape,
+    HISTORY_MATRIX, HISTORY_ORDER_MATRIX, MatrixShape, POPULARITY_MATRIX, Seen,
 };
 use std::path::Path;
 
@@ -62,14 +62,14 @@ impl Gather<'_> {
         let mut part = TrainedPart::new(recipe.clone());
         for (name, shape) in recipe.needs() {
             match shape {
-                Shape::Dense { entity, .. } => part.dense.push(self.dense(name, entity)?),
-                Shape::Sums { rows, columns } => part.sparse.push(SparseInput {
+                MatrixShape::Dense { entity, .. } => part.dense.push(self.dense(name, entity)?),
+                MatrixShape::Sums { rows, columns } => part.sparse.push(SparseInput {
                     name: name.into(),
                     shape: SparseShape::Sums { rows, columns },
                     matrix: self.sums(name)?,
                 }),
                 // Histories are asked for a user at a time.
-                Shape::ByUser | Shape::TermsByUser => {}
+                MatrixShape::ByUser | MatrixShape::TermsByUser => {}
             }
         }
         Ok(part)
@@ -149,7 +149,7 @@ impl Gather<'_> {
     }
 
     fn lacks(&self, error: SearchError) -> TrainError {
-        BundleError::Format { path: self.dir.into(), reason: error.to_string() }.into()
+        BundleError::Format { path: self.dir.into(), defect: error.into() }.into()
     }
 }
 

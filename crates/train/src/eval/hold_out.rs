@@ -1,6 +1,6 @@
 //! Evaluation inside training: factors and popularity against the interactions held out.
 
-use super::metrics::{Cutoffs, Metrics, Place, Tally};
+use super::metrics::{Cutoffs, MetricTally, Metrics, Place};
 use super::rank::{rank_by_factors, rank_by_popularity};
 use crate::als::Factors;
 use crate::random::shuffle;
@@ -72,7 +72,8 @@ pub(crate) fn evaluate_lists(
 fn score(split: &HoldOut, users: &[u32], lists: &[Vec<u32>], cutoff: usize) -> Metrics {
     let HoldOut { train, test, .. } = split;
     let train_users = (0..train.users.len()).filter(|&user| !train.rows_of(user).is_empty());
-    let mut tally = Tally::new(&Cutoffs::one(cutoff), &train.item_counts(), train_users.count());
+    let mut tally =
+        MetricTally::new(&Cutoffs::one(cutoff), &train.item_counts(), train_users.count());
     let mut places = Vec::with_capacity(cutoff);
     for (&user, list) in users.iter().zip(lists) {
         let held_out = test.items_of(user as usize);

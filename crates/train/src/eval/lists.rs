@@ -1,6 +1,6 @@
 //! Evaluation of lists of ids, wherever they come from: a bundle, a live endpoint, a file.
 
-use super::metrics::{Cutoffs, Metrics, Place, Tally};
+use super::metrics::{Cutoffs, MetricTally, Metrics, Place};
 use super::per_user::{PerUser, UserRow};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -141,7 +141,7 @@ impl Evaluator {
         }
         let mut counts = self.train.item_counts();
         counts.resize(self.catalogue.len(), 0);
-        let mut tally = Tally::new(&self.cutoffs, &counts, self.train.users.len());
+        let mut tally = MetricTally::new(&self.cutoffs, &counts, self.train.users.len());
         let mut rows = Vec::with_capacity(lists.len());
         let mut places = Vec::with_capacity(self.cutoff());
         let (mut without, mut repeated, mut unknown) = (0, 0, 0);

@@ -205,7 +205,7 @@ pub(crate) struct Place {
 
 /// Metrics in the making, a user at a time, at all cut-offs in one pass over the list.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct MetricTally {
     /// `discounts[k]` is the gain of a hit at place k from 0, `ideal[m]` that of m hits in the first places.
     discounts: Vec<f64>,
     ideal: Vec<f64>,
@@ -228,7 +228,7 @@ fn information_of(count: u32, users: usize) -> f64 {
     (users as f64 / f64::from(count.max(1))).log2()
 }
 
-impl Tally {
+impl MetricTally {
     /// `train_counts` is, for each item of the catalogue, how many of the `train_users` have it.
     pub(crate) fn new(cutoffs: &Cutoffs, train_counts: &[u32], train_users: usize) -> Self {
         let discounts: Vec<f64> =
@@ -394,7 +394,7 @@ mod tests {
     /// no list.
     #[test]
     fn all_metrics_as_by_hand() {
-        let mut tally = Tally::new(&cutoffs(&[3, 1]), &[8, 4, 2, 0], 8);
+        let mut tally = MetricTally::new(&cutoffs(&[3, 1]), &[8, 4, 2, 0], 8);
         tally.add(&list(&[(0, true), (1, false), (2, true)]), 2);
         tally.add(&list(&[(0, false), (2, true), (3, false)]), 3);
         tally.add(&[], 1);
@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn more_held_out_than_the_cutoff_can_still_be_perfect() {
-        let mut tally = Tally::new(&cutoffs(&[2]), &[1, 1], 1);
+        let mut tally = MetricTally::new(&cutoffs(&[2]), &[1, 1], 1);
         tally.add(&list(&[(0, true), (1, true)]), 10);
         let metrics = &tally.finish()[0];
         assert_eq!((metrics.recall, metrics.ndcg, metrics.map), (1.0, 1.0, 1.0));
@@ -441,18 +441,18 @@ mod tests {
 
     #[test]
     fn without_lists_or_train_users_some_are_not_defined() {
-        let mut tally = Tally::new(&cutoffs(&[2]), &[1], 1);
+        let mut tally = MetricTally::new(&cutoffs(&[2]), &[1], 1);
         tally.add(&[], 3);
         let metrics = &tally.finish()[0];
         assert_eq!((metrics.recall, metrics.novelty, metrics.gini), (0.0, None, None));
-        let mut tally = Tally::new(&cutoffs(&[2]), &[0], 0);
+        let mut tally = MetricTally::new(&cutoffs(&[2]), &[0], 0);
         tally.add(&list(&[(0, true)]), 3);
         assert_eq!(tally.finish()[0].novelty, None);
     }
 
     #[test]
     fn an_item_outside_the_catalogue_is_new_to_all_users() {
-        let mut tally = Tally::new(&cutoffs(&[1]), &[4], 4);
+        let mut tally = MetricTally::new(&cutoffs(&[1]), &[4], 4);
         tally.add(&[Place { hit: false, item: None }], 1);
         let metrics = &tally.finish()[0];
         assert_eq!((metrics.novelty, metrics.coverage, metrics.gini), (Some(2.0), 0.0, None));
@@ -489,7 +489,7 @@ mod tests {
         fn metrics_are_bounded_and_the_order_of_users_does_not_matter(users in users()) {
             let counts: Vec<u32> = (0..ITEMS as u32).collect();
             let of = |users: &[(Vec<(u32, bool)>, usize)]| {
-                let mut tally = Tally::new(&cutoffs(&[1, 3, 10]), &counts, ITEMS);
+                let mut tally = MetricTally::new(&cutoffs(&[1, 3, 10]), &counts, ITEMS);
                 users.iter().for_each(|user| { tally.add(&list(&user.0), held_out(user)); });
                 tally.finish()
             };
@@ -517,7 +517,7 @@ mod tests {
         fn several_cutoffs_at_once_are_each_alone(users in users()) {
             let counts = vec![1; ITEMS];
             let of = |all: &[usize]| {
-                let mut tally = Tally::new(&cutoffs(all), &counts, 2);
+                let mut tally = MetricTally::new(&cutoffs(all), &counts, 2);
                 users.iter().for_each(|user| { tally.add(&list(&user.0), held_out(user)); });
                 tally.finish()
             };
@@ -534,7 +534,7 @@ mod tests {
                 let held_out = held_out(&user);
                 let all: Vec<usize> = (held_out..=ITEMS).collect();
                 if all.is_empty() { continue; }
-                let mut tally = Tally::new(&cutoffs(&all), &[1; ITEMS], 2);
+                let mut tally = MetricTally::new(&cutoffs(&all), &[1; ITEMS], 2);
                 let scores = tally.add(&list(&user.0), held_out);
                 for measure in [Measure::Recall, Measure::Ndcg, Measure::Map, Measure::Mrr, Measure::HitRate] {
                     let values: Vec<_> = scores.iter().map(|scores| scores.get(measure)).collect();
@@ -545,7 +545,7 @@ mod tests {
 
         #[test]
         fn a_perfect_list_scores_one(held_out in 1usize..15, cutoff in 1usize..15) {
-            let mut tally = Tally::new(&cutoffs(&[cutoff]), &[1; 20], 2);
+            let mut tally = MetricTally::new(&cutoffs(&[cutoff]), &[1; 20], 2);
             let places: Vec<(u32, bool)> = (0..cutoff as u32).map(|n| (n, (n as usize) < held_out)).collect();
             let scores = tally.add(&list(&places), held_out)[0];
             for measure in [Measure::Recall, Measure::Ndcg, Measure::Map, Measure::Mrr, Measure::HitRate] {

@@ -14,7 +14,7 @@ use super::shared_settings::{FACTORS, ITERATIONS, LEARNING_RATE, REGULARIZATION}
 use crate::als::Factors;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::random::Random;
 use crate::settings::{Bounds, ModelSettings, Setting, SettingInfo, even, log};
 use marquee_core::bounds::MAX_RANK;
@@ -115,7 +115,7 @@ fn descend(rows: &Interactions, settings: &BprSettings, label: &str) -> Factors 
     for user in 0..rows.users.len() {
         user_of[rows.rows_of(user)].fill(user as u32);
     }
-    let progress = Progress::new(label);
+    let progress = TaskProgress::new(label);
     for sweep in 1..=settings.iterations {
         for _ in 0..rows.len() {
             let row = random.below(rows.len());

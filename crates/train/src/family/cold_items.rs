@@ -6,7 +6,7 @@
 //! the vector of a new item is its topics times W. Like all ridge regressions it shrinks: an item of which only
 //! its text is known comes after one of as good a fit that users have liked.
 
-use super::lsa::{Texts, Topics, is_described};
+use super::lsa::{Texts, TopicVectors, is_described};
 use crate::als::{Factors, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -34,7 +34,7 @@ pub(super) fn predict(
     if !is_described(items) || words.is_empty() {
         return Err(TrainError::option("--cold-items", problem));
     }
-    let topics = Topics::of(&matrix, TOPICS, seed)?;
+    let topics = TopicVectors::of(&matrix, TOPICS, seed)?;
     let (width, rank) = (topics.rank, factors.rank);
     // As they are: a ridge regression shrinks weak topics by itself.
     let topics = topics.items(1.0);

@@ -1,6 +1,6 @@
 //! A family with its settings.
 
-use super::definition::{Member, TrainingInput, TrainingOptions};
+use super::definition::{HybridMember, TrainingInput, TrainingOptions};
 use super::part::TrainedPart;
 use super::registry::ModelKind;
 use crate::error::TrainError;
@@ -76,7 +76,7 @@ impl ModelConfig {
     ) -> Result<TrainedPart, TrainError> {
         // Sums of dense algebra would depend on how many threads they are cut among.
         faer::set_global_parallelism(faer::Par::Seq);
-        let members: Vec<Member> = match self.members.as_slice() {
+        let members: Vec<HybridMember> = match self.members.as_slice() {
             [] if self.model == ModelKind::Hybrid => ModelKind::members_for(rows, items)
                 .into_iter()
                 .map(|kind| ModelConfig::of(kind).as_member())
@@ -93,7 +93,7 @@ impl ModelConfig {
         })
     }
 
-    fn as_member(&self) -> Member {
-        Member { family: self.model.family(), settings: self.settings.clone() }
+    fn as_member(&self) -> HybridMember {
+        HybridMember { family: self.model.family(), settings: self.settings.clone() }
     }
 }

@@ -23,7 +23,7 @@
 //! have topics like any other.
 
 use super::definition::{Family, TrainingInput};
-use super::lsa::{Texts, Topics, is_described, top_terms};
+use super::lsa::{Texts, TopicVectors, is_described, top_terms};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, FACTORS, require_times_of_decay};
 use crate::error::TrainError;
@@ -100,7 +100,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
             "content needs titles or tags that several items share: give a file of them with --items".into(),
         ));
     }
-    let topics = Topics::of(&matrix, settings.get(&TOPICS_KEPT), options.seed)?;
+    let topics = TopicVectors::of(&matrix, settings.get(&TOPICS_KEPT), options.seed)?;
     let rank = topics.rank;
     let data: Vec<f32> = topics.items(SINGULAR_POWER).iter().map(|&x| x as f32).collect();
     let history = decay_weights(settings, rows.has_times())?;
@@ -159,7 +159,7 @@ fn topics_of_user(
 }
 
 /// Terms × rank: the topics of each term, times how rare it is.
-fn term_topics(topics: &Topics, rarity: &[f64]) -> Vec<f32> {
+fn term_topics(topics: &TopicVectors, rarity: &[f64]) -> Vec<f32> {
     let mut weighted = topics.terms(SINGULAR_POWER);
     for (row, rarity) in weighted.chunks_exact_mut(topics.rank).zip(rarity) {
         row.iter_mut().for_each(|x| *x *= rarity);

@@ -60,7 +60,7 @@ pub(crate) struct TrainingInput<'a> {
     /// The settings of the family, which were checked.
     pub(crate) settings: &'a ModelSettings,
     /// What a hybrid blends; empty for all other families.
-    pub(crate) members: &'a [Member],
+    pub(crate) members: &'a [HybridMember],
     /// What does not depend on the family.
     pub(crate) options: &'a TrainingOptions,
     /// The words beside the progress bar.
@@ -68,7 +68,7 @@ pub(crate) struct TrainingInput<'a> {
 }
 
 /// A family that a hybrid may blend, with its settings.
-pub(crate) struct Member {
+pub(crate) struct HybridMember {
     /// The family of the member.
     pub(crate) family: &'static dyn Family,
     /// Its settings, which were checked.

@@ -14,7 +14,7 @@
 use super::definition::{Family, TrainingInput};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights};
-use super::sparse::{Entry, assemble, greatest, weights};
+use super::sparse::{SparseEntry, assemble, greatest, weights};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -94,11 +94,11 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let users = weights(rows, options.weight);
     let inverse = Inverse::of(users, f64::from(lambda))?;
     let diagonal = inverse.diagonal();
-    let rows_of_b: Vec<(Vec<Entry>, f64, f64)> = (0..rows.items.len())
+    let rows_of_b: Vec<(Vec<SparseEntry>, f64, f64)> = (0..rows.items.len())
         .into_par_iter()
         .map_init(Vec::new, |row, item| {
             inverse.row(item, row);
-            let mut all: Vec<Entry> = Vec::new();
+            let mut all: Vec<SparseEntry> = Vec::new();
             for (other, &p) in row.iter().enumerate().filter(|(other, _)| *other != item) {
                 let weight = (-p / diagonal[other]) as f32;
                 if weight != 0.0 {
@@ -133,16 +133,17 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
 }
 
 /// The `count` largest by magnitude, equal ones by smaller column, in the order of columns.
-fn largest(entries: Vec<Entry>, count: usize) -> Vec<Entry> {
+fn largest(entries: Vec<SparseEntry>, count: usize) -> Vec<SparseEntry> {
     if entries.len() <= count {
         return entries;
     }
-    let magnitudes: Vec<Entry> = entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
+    let magnitudes: Vec<SparseEntry> =
+        entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
     greatest(magnitudes, count).into_iter().map(|(at, _)| entries[at as usize]).collect()
 }
 
 /// The sum of the entries' absolute values.
-fn sum_of_sizes(entries: &[Entry]) -> f64 {
+fn sum_of_sizes(entries: &[SparseEntry]) -> f64 {
     entries.iter().map(|&(_, weight)| f64::from(weight.abs())).sum()
 }
 
@@ -177,20 +178,22 @@ impl Inverse {
 
     /// P_jj of every item.
     fn diagonal(&self) -> Vec<f64> {
-        let of = |item: usize| {
-            if !self.dual {
-                return self.inverse[(item, item)];
+        (0..self.items.rows()).into_par_iter().map(|item| self.diagonal_entry(item)).collect()
+    }
+
+    /// P_jj of one item.
+    fn diagonal_entry(&self, item: usize) -> f64 {
+        if !self.dual {
+            return self.inverse[(item, item)];
+        }
+        let (users, weights) = self.items.row(item);
+        let mut sum = 0.0;
+        for (&a, &x) in users.iter().zip(weights) {
+            for (&b, &y) in users.iter().zip(weights) {
+                sum += f64::from(x) * f64::from(y) * self.inverse[(b as usize, a as usize)];
             }
-            let (users, weights) = self.items.row(item);
-            let mut sum = 0.0;
-            for (&a, &x) in users.iter().zip(weights) {
-                for (&b, &y) in users.iter().zip(weights) {
-                    sum += f64::from(x) * f64::from(y) * self.inverse[(b as usize, a as usize)];
-                }
-            }
-            (1.0 - sum) / self.lambda
-        };
-        (0..self.items.rows()).into_par_iter().map(of).collect()
+        }
+        (1.0 - sum) / self.lambda
     }
 
     /// P's row of an item, for every other item.

@@ -10,7 +10,7 @@
 //!
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
-use super::definition::{Family, Member, TrainingInput};
+use super::definition::{Family, HybridMember, TrainingInput};
 use super::part::TrainedPart;
 use super::score::{Ranker, Scored, scaled};
 use crate::error::TrainError;
@@ -93,7 +93,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
 }
 
 fn train_member(
-    member: &Member,
+    member: &HybridMember,
     input: TrainingInput<'_>,
     rows: &Interactions,
 ) -> Result<TrainedPart, TrainError> {

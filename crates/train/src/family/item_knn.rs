@@ -16,7 +16,7 @@
 use super::definition::{Family, TrainingInput};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
-use super::sparse::{Entry, counts, greatest, product, weights};
+use super::sparse::{SparseEntry, counts, greatest, product, weights};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::settings::{
@@ -155,15 +155,20 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         ItemSimilarity::Jaccard => {
             dot / (f64::from(sizes[item]) + f64::from(sizes[other]) - dot + shrinkage)
         }
-        _ => dot / (lengths[item] * lengths[other] + shrinkage),
+        ItemSimilarity::TfIdf | ItemSimilarity::Cosine => {
+            dot / (lengths[item] * lengths[other] + shrinkage)
+        }
     };
     let matrix = product(&items, &users, |item, row| {
-        let similar = |(other, dot): (u32, f64)| -> Option<Entry> {
+        let mut similar: Vec<SparseEntry> = Vec::new();
+        for (other, dot) in row {
             let similarity = similarity_of(item, other as usize, dot) as f32;
-            // Who says nothing (a user of all items, under an inverse frequency) makes nothing similar.
-            (other as usize != item && similarity > 0.0).then_some((other, similarity))
-        };
-        greatest(row.into_iter().filter_map(similar).collect(), neighbours)
+            // A user of all items has no weight under an inverse frequency, and makes nothing similar.
+            if other as usize != item && similarity > 0.0 {
+                similar.push((other, similarity));
+            }
+        }
+        greatest(similar, neighbours)
     });
     let mut part = TrainedPart::new(Recipe::ItemRows { matrix: ITEM_NEIGHBOURS.into(), history });
     part.sparse.push(SparseInput {
@@ -178,7 +183,9 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         .history_parameters();
     Ok(match similarity {
         ItemSimilarity::Bm25 => part.parameter("bm25_k1", k1).parameter("bm25_b", b),
-        _ => part.parameter("shrinkage", shrinkage),
+        ItemSimilarity::Jaccard | ItemSimilarity::TfIdf | ItemSimilarity::Cosine => {
+            part.parameter("shrinkage", shrinkage)
+        }
     })
 }
 

@@ -75,7 +75,7 @@ impl Texts {
 }
 
 /// A truncated singular value decomposition.
-pub(super) struct Topics {
+pub(super) struct TopicVectors {
     pub(super) rank: usize,
     /// rank: singular values, largest first.
     singular: Vec<f64>,
@@ -85,7 +85,7 @@ pub(super) struct Topics {
     pub(super) right: Vec<f64>,
 }
 
-impl Topics {
+impl TopicVectors {
     pub(super) fn of(matrix: &Csr, wanted: usize, seed: u64) -> Result<Self, TrainError> {
         let (rows, columns) = (matrix.rows(), matrix.columns);
         let width = (wanted + OVERSAMPLING).min(rows).min(columns);
@@ -117,18 +117,13 @@ impl Topics {
             .collect();
         let rank = singular.len();
         // Both times the eigenvectors; rows of the small matrix are longer by the singular values.
-        let turn = |from: &[f64], longer: bool| -> Vec<f64> {
-            let row = |row: &[f64]| -> Vec<f64> {
-                let entry = |&(n, value): &(usize, f64)| {
-                    let sum: f64 = row.iter().enumerate().map(|(k, x)| x * vectors[(k, n)]).sum();
-                    if longer { sum / value } else { sum }
-                };
-                singular.iter().map(entry).collect()
-            };
-            from.par_chunks(width).map(row).collect::<Vec<_>>().concat()
-        };
-        let (left, right) = (turn(&basis, false), turn(&small, true));
-        let singular = singular.into_iter().map(|(_, value)| value).collect();
+        let kept: Vec<usize> = singular.iter().map(|(n, _)| *n).collect();
+        let singular: Vec<f64> = singular.into_iter().map(|(_, value)| value).collect();
+        let left = rotated(&basis, width, vectors, &kept);
+        let mut right = rotated(&small, width, vectors, &kept);
+        for row in right.chunks_exact_mut(rank) {
+            row.iter_mut().zip(&singular).for_each(|(x, value)| *x /= value);
+        }
         Ok(Self { rank, singular, left, right })
     }
 
@@ -148,6 +143,18 @@ impl Topics {
         let rows = vectors.chunks_exact(self.rank);
         rows.flat_map(|row| row.iter().zip(&scales).map(|(x, scale)| x * scale)).collect()
     }
+}
+
+/// The rows of a matrix of `width` columns times the kept columns of `vectors`, row-major.
+fn rotated(matrix: &[f64], width: usize, vectors: MatRef<'_, f64>, kept: &[usize]) -> Vec<f64> {
+    let rows = matrix.par_chunks(width).map(|row| {
+        let mut products: Vec<f64> = Vec::with_capacity(kept.len());
+        for &column in kept {
+            products.push(row.iter().enumerate().map(|(n, x)| x * vectors[(n, column)]).sum());
+        }
+        products
+    });
+    rows.collect::<Vec<_>>().concat()
 }
 
 /// Of each of the first topics the terms that weigh most in it, heaviest first, with their weights.

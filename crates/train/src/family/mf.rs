@@ -11,7 +11,7 @@ use super::shared_settings::{FACTORS, ITERATIONS, REGULARIZATION};
 use crate::als::{AlsOptions, Factors, RegularizationScaling, fit, inverse_gram, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::settings::{
     Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log,
 };
@@ -114,7 +114,7 @@ impl AlsSettings {
         rows: &Interactions,
         label: &str,
     ) -> Result<Factors, TrainError> {
-        let progress = Progress::new(label);
+        let progress = TaskProgress::new(label);
         let total = self.options.iterations as u64;
         fit(&confidences(rows, self.weight, self.alpha), &self.options, &|done| {
             progress.set(done as u64, total)

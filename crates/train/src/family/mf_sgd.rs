@@ -17,7 +17,7 @@ use super::shared_settings::{FACTORS, ITERATIONS, LEARNING_RATE, REGULARIZATION}
 use crate::als::Factors;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::progress::Progress;
+use crate::progress::TaskProgress;
 use crate::random::{Random, shuffle};
 use crate::settings::{
     Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log,
@@ -170,6 +170,16 @@ struct Stride {
     corrections: Option<(f32, f32)>,
 }
 
+/// Random factors of `count` rows, each with a bias of 0 in its last column, row-major.
+fn start(count: usize, width: usize, random: &mut Random) -> Vec<f32> {
+    let bias = width - 1;
+    let scale = START_SCALE / (bias as f32).sqrt();
+    let mut values: Vec<f32> =
+        (0..count * width).map(|_| scale * (2.0 * random.uniform() - 1.0)).collect();
+    values.chunks_exact_mut(width).for_each(|row| row[bias] = 0.0);
+    values
+}
+
 /// Factors with biases as columns, and the error of the last sweep.
 fn descend(rows: &Interactions, settings: &SgdSettings, label: &str) -> (Factors, f64) {
     let (factors, rank) = (settings.factors, settings.factors + BIASES);
@@ -177,21 +187,15 @@ fn descend(rows: &Interactions, settings: &SgdSettings, label: &str) -> (Factors
     let adam = settings.optimizer == Optimizer::Adam;
     let mean = rows.value.iter().map(|&x| f64::from(x)).sum::<f64>() / rows.len().max(1) as f64;
     let mut random = Random::new(settings.seed);
-    let scale = START_SCALE / (factors as f32).sqrt();
     // The factors and the bias of each row; the column that is 1 for all is put in at the end.
     let width = factors + 1;
-    let mut start = |count: usize| {
-        let mut values: Vec<f32> =
-            (0..count * width).map(|_| scale * (2.0 * random.uniform() - 1.0)).collect();
-        values.chunks_exact_mut(width).for_each(|row| row[factors] = 0.0);
-        Parameters::new(values, adam)
-    };
-    let (mut users, mut items) = (start(rows.users.len()), start(rows.items.len()));
+    let mut users = Parameters::new(start(rows.users.len(), width, &mut random), adam);
+    let mut items = Parameters::new(start(rows.items.len(), width, &mut random), adam);
     let mut order: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
     for user in 0..rows.users.len() {
         order.extend(rows.rows_of(user).map(|row| (user as u32, row as u32)));
     }
-    let progress = Progress::new(label);
+    let progress = TaskProgress::new(label);
     let (mut steps, mut error) = (0i32, 0.0);
     for sweep in 1..=settings.iterations {
         shuffle(&mut order, settings.seed.wrapping_add(sweep as u64));

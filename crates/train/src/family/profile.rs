@@ -12,7 +12,7 @@
 //! Users who are described and have no interactions are in the bundle with their attributes.
 
 use super::part::TrainedPart;
-use super::sparse::{Entry, Sums, assemble, greatest};
+use super::sparse::{SparseEntry, SparseSums, assemble, greatest};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::read::UsersFile;
@@ -138,7 +138,7 @@ fn coefficients(
     described: &[Vec<u32>],
     rows: &Interactions,
     terms: usize,
-) -> Result<Vec<Vec<Entry>>, TrainError> {
+) -> Result<Vec<Vec<SparseEntry>>, TrainError> {
     let mut gram = Mat::<f64>::zeros(terms, terms);
     let mut users_of: Vec<Vec<usize>> = vec![Vec::new(); terms];
     for (user, numbers) in described.iter().enumerate() {
@@ -156,7 +156,7 @@ fn coefficients(
     let inverse = factor.inverse();
     let liked: Vec<Vec<(u32, f64)>> = users_of
         .par_iter()
-        .map_init(Sums::default, |sums, users| {
+        .map_init(SparseSums::default, |sums, users| {
             for &user in users {
                 let items = rows.items_of(user);
                 sums.add(items, &vec![1.0; items.len()], 1.0);
@@ -164,21 +164,34 @@ fn coefficients(
             sums.take()
         })
         .collect();
-    let row = |row: usize| -> Vec<Entry> {
-        let mut sum = vec![0f64; rows.items.len()];
-        for (term, liked) in liked.iter().enumerate() {
-            let weight = inverse[(row, term)];
-            liked.iter().for_each(|&(item, count)| sum[item as usize] += weight * count);
+    let items = rows.items.len();
+    Ok((0..terms).into_par_iter().map(|term| row_of(term, &inverse, &liked, items)).collect())
+}
+
+/// B's row of a term, given the inverse of the Gram matrix and the items that users of each term like, with how many
+/// do. Of all rows but the first, which is of all users, only the largest coefficients are kept.
+fn row_of(
+    row: usize,
+    inverse: &Mat<f64>,
+    liked: &[Vec<(u32, f64)>],
+    items: usize,
+) -> Vec<SparseEntry> {
+    let mut sum = vec![0f64; items];
+    for (term, liked) in liked.iter().enumerate() {
+        let weight = inverse[(row, term)];
+        liked.iter().for_each(|&(item, count)| sum[item as usize] += weight * count);
+    }
+    let mut entries: Vec<SparseEntry> = Vec::new();
+    for (item, coefficient) in (0..).zip(sum) {
+        if coefficient.abs() > MIN_COEFFICIENT {
+            entries.push((item, coefficient as f32));
         }
-        let entries = sum.into_iter().zip(0..).filter(|(x, _)| x.abs() > MIN_COEFFICIENT);
-        let entries: Vec<Entry> = entries.map(|(x, item)| (item, x as f32)).collect();
-        if row == 0 || entries.len() <= KEPT_ITEMS {
-            return entries;
-        }
-        let sizes: Vec<Entry> = entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
-        greatest(sizes, KEPT_ITEMS).into_iter().map(|(at, _)| entries[at as usize]).collect()
-    };
-    Ok((0..terms).into_par_iter().map(row).collect())
+    }
+    if row == 0 || entries.len() <= KEPT_ITEMS {
+        return entries;
+    }
+    let sizes: Vec<SparseEntry> = entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
+    greatest(sizes, KEPT_ITEMS).into_iter().map(|(at, _)| entries[at as usize]).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use super::definition::{Family, TrainingInput};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
-use super::sparse::{Entry, counts, greatest, ones, product};
+use super::sparse::{SparseEntry, counts, greatest, ones, product};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::settings::{Bounds, Setting, SettingInfo, even, log};
@@ -66,7 +66,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         .collect();
     let (to_users, to_items) = (evenly(items), evenly(users));
     let matrix = product(&to_users, &to_items, |item, row| {
-        let mut others: Vec<Entry> = Vec::with_capacity(row.len());
+        let mut others: Vec<SparseEntry> = Vec::with_capacity(row.len());
         for (other, chance) in row {
             if other as usize != item {
                 others.push((other, (chance / held_back[other as usize]) as f32));

@@ -9,13 +9,13 @@
 //! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does.
 
 use super::part::TrainedPart;
-use super::sparse::Sums;
+use super::sparse::SparseSums;
 use crate::als::scores;
 use crate::eval::rank::{popularity_order, select_best};
 use marquee_bundle::{CsrInput, DenseInput};
 use marquee_core::model::interpreter::{
-    Decision, Filling, KnownRows, Leaf, LeafPlan, MatrixSearch, Model, Request, RowOf, UserHistory,
-    UserRequest, VectorMeasure, decide, plan_for_user,
+    DecidedLeaves, Filling, KnownRows, Leaf, LeafPlan, MatrixSearch, Model, Request, RowOf,
+    UserHistory, UserRequest, VectorMeasure, decide, plan_for_user,
 };
 use marquee_core::model::recipe::{BLEND_DEPTH, Profile, Recipe, Seen};
 use marquee_core::ranking::fuse;
@@ -93,7 +93,7 @@ impl KnownRows for PartRows<'_> {
 /// The memory of one thread.
 #[derive(Default)]
 struct Scratch {
-    sums: Sums,
+    sums: SparseSums,
     vectors: Vec<f32>,
     block: Vec<f32>,
 }
@@ -138,7 +138,7 @@ impl<'a> Ranker<'a> {
         let profile = self.recipe.profile();
         let leaf = |&(recipe, _): &(_, f64)| Leaf { version: 0, recipe, is_chained: false };
         let leaves: Vec<Leaf<'_>> = parts.iter().map(leaf).collect();
-        let decisions: Vec<Decision<'_>> =
+        let decisions: Vec<DecidedLeaves<'_>> =
             users.iter().map(|user| self.decide(&leaves, profile, user)).collect();
         let of_leaf = |n: usize| decisions.iter().map(|it| &it.plans[n]).collect::<Vec<_>>();
         let lists: Vec<Vec<u32>> = if parts.len() == 1 {
@@ -175,7 +175,7 @@ impl<'a> Ranker<'a> {
         leaves: &[Leaf<'p>],
         profile: Option<&'p Profile>,
         user: &KnownUser,
-    ) -> Decision<'p> {
+    ) -> DecidedLeaves<'p> {
         let request = UserRequest { include_seen: user.include_seen, ..UserRequest::default() };
         let models = BTreeMap::from([(0, Model { profile, rows: self.rows(user) })]);
         decide(&Request::User(request), leaves, &models)
@@ -372,7 +372,7 @@ fn row_sum(
     weights: &[f32],
     allowed: impl Fn(u32) -> bool,
     count: usize,
-    sums: &mut Sums,
+    sums: &mut SparseSums,
 ) -> Vec<Scored> {
     for (&row, &weight) in rows.iter().zip(weights) {
         let range = matrix.offsets[row as usize]..matrix.offsets[row as usize + 1];
@@ -399,11 +399,11 @@ pub(crate) fn scaled(list: &[Scored]) -> Vec<(u32, f64)> {
         return Vec::new();
     };
     let (lowest, width) = (f64::from(lowest), f64::from(highest) - f64::from(lowest));
-    let scale = |score: f32| match width > 0.0 {
-        true => (f64::from(score) - lowest) / width,
-        false => 1.0,
-    };
-    list.iter().map(|&(item, score)| (item, scale(score))).collect()
+    if width > 0.0 {
+        list.iter().map(|&(item, score)| (item, (f64::from(score) - lowest) / width)).collect()
+    } else {
+        list.iter().map(|&(item, _)| (item, 1.0)).collect()
+    }
 }
 
 /// Members' lists in the making of one.

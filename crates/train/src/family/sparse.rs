@@ -7,7 +7,7 @@ use marquee_bundle::CsrInput;
 use rayon::prelude::*;
 
 /// One entry of a row.
-pub(super) type Entry = (u32, f32);
+pub(super) type SparseEntry = (u32, f32);
 
 /// Users × items of what each interaction weighs.
 pub(super) fn weights(rows: &Interactions, weight: Weight) -> Csr {
@@ -29,13 +29,13 @@ const DENSE_SHARE: usize = 16;
 
 /// The memory of one row's sums: zeros between rows.
 #[derive(Default)]
-pub(super) struct Sums {
+pub(super) struct SparseSums {
     sums: Vec<f64>,
     touched: Vec<bool>,
     columns: Vec<u32>,
 }
 
-impl Sums {
+impl SparseSums {
     /// Adds a multiple of a row.
     pub(super) fn add(&mut self, columns: &[u32], values: &[f32], weight: f64) {
         for (&column, &value) in columns.iter().zip(values) {
@@ -80,11 +80,11 @@ impl Sums {
 pub(super) fn product(
     left: &Csr,
     right: &Csr,
-    finish: impl Fn(usize, Vec<(u32, f64)>) -> Vec<Entry> + Sync,
+    finish: impl Fn(usize, Vec<(u32, f64)>) -> Vec<SparseEntry> + Sync,
 ) -> CsrInput {
-    let rows: Vec<Vec<Entry>> = (0..left.rows())
+    let rows: Vec<Vec<SparseEntry>> = (0..left.rows())
         .into_par_iter()
-        .map_init(Sums::default, |sums, row| {
+        .map_init(SparseSums::default, |sums, row| {
             let (middles, weights) = left.row(row);
             for (&middle, &weight) in middles.iter().zip(weights) {
                 let (columns, values) = right.row(middle as usize);
@@ -97,7 +97,7 @@ pub(super) fn product(
 }
 
 /// Rows into a matrix.
-pub(super) fn assemble(rows: Vec<Vec<Entry>>) -> CsrInput {
+pub(super) fn assemble(rows: Vec<Vec<SparseEntry>>) -> CsrInput {
     let mut out = CsrInput { offsets: vec![0], ..CsrInput::default() };
     for row in rows {
         out.columns.extend(row.iter().map(|&(column, _)| column));
@@ -113,7 +113,7 @@ pub(super) fn input(matrix: Csr) -> CsrInput {
 }
 
 /// The `count` greatest entries, equal ones by smaller column, in the order of columns.
-pub(super) fn greatest(mut entries: Vec<Entry>, count: usize) -> Vec<Entry> {
+pub(super) fn greatest(mut entries: Vec<SparseEntry>, count: usize) -> Vec<SparseEntry> {
     if entries.len() > count {
         entries.select_nth_unstable_by(count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         entries.truncate(count);

@@ -12,6 +12,8 @@ use marquee_bundle::{IndexOptions, ItemRecord, RowFormat};
 use marquee_core::model::recipe::{BlendMember, Recipe, Seen};
 use proptest::prelude::*;
 
+mod reference;
+
 /// Interactions of users 0.. with items 0.., each (user, item, value, time).
 fn table(users: usize, items: usize, rows: &[(u32, u32, f32, f64)]) -> Interactions {
     let ids = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
@@ -331,7 +333,7 @@ fn every_family_lists_the_unseen_once_and_fits_its_recipe() {
 
 /// Families that train on preferences put what is of the user's own parity first.
 #[test]
-fn preferences_are_learned() {
+fn preferences_are_fitted() {
     let rows = preferences(60, 20);
     let popularity: Vec<f32> = rows.item_counts().into_iter().map(|count| count as f32).collect();
     for kind in [
@@ -547,7 +549,7 @@ fn topics_do_not_depend_on_the_start() {
         matrix.offsets.push(matrix.indices.len());
     }
     let inner_products = |seed| {
-        let topics = lsa::Topics::of(&matrix, wanted, seed).expect("topics");
+        let topics = lsa::TopicVectors::of(&matrix, wanted, seed).expect("topics");
         assert_eq!(topics.rank, wanted);
         let items = topics.items(1.0);
         let items: Vec<&[f64]> = items.chunks_exact(wanted).collect();
@@ -597,9 +599,15 @@ fn defaults_are_within_their_bounds() {
         let table = model.family().settings();
         for setting in &table {
             let value = match setting.kind {
-                crate::settings::Kind::Count => setting.default.parse().ok().map(Value::Count),
-                crate::settings::Kind::Number => setting.default.parse().ok().map(Value::Number),
-                crate::settings::Kind::Choice => Some(Value::Choice(setting.default.clone())),
+                crate::settings::SettingKind::Count => {
+                    setting.default.parse().ok().map(Value::Count)
+                }
+                crate::settings::SettingKind::Number => {
+                    setting.default.parse().ok().map(Value::Number)
+                }
+                crate::settings::SettingKind::Choice => {
+                    Some(Value::Choice(setting.default.clone()))
+                }
             };
             // The others are described in words.
             if let (Some(value), None) = (value, setting.only_with) {

@@ -10,7 +10,7 @@
 use super::definition::{Family, TrainingInput};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
-use super::sparse::{Entry, Sums, assemble, greatest};
+use super::sparse::{SparseEntry, SparseSums, assemble, greatest};
 use crate::error::TrainError;
 use crate::history::history_of;
 use crate::interactions::Interactions;
@@ -108,20 +108,23 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     }
     let steps: Vec<f64> = (0..window).map(|step| decay.powi(step as i32)).collect();
     let power = |item: usize, power: f64| (places[item].len().max(1) as f64).powf(power);
-    let row = |sums: &mut Sums, from: usize| -> Vec<Entry> {
-        for &(user, place) in &places[from] {
-            let later = &paths[user as usize][place as usize + 1..];
-            for (&to, &weight) in later.iter().zip(&steps) {
-                sums.add(&[to], &[1.0], weight);
+    let all: Vec<Vec<SparseEntry>> = (0..rows.items.len())
+        .into_par_iter()
+        .map_init(SparseSums::default, |sums, from| {
+            for &(user, place) in &places[from] {
+                let later = &paths[user as usize][place as usize + 1..];
+                for (&to, &weight) in later.iter().zip(&steps) {
+                    sums.add(&[to], &[1.0], weight);
+                }
             }
-        }
-        let scaled = |(to, sum): (u32, f64)| -> Entry {
-            (to, (sum / (power(from, FROM_POWER) * power(to as usize, TO_POWER))) as f32)
-        };
-        greatest(sums.take_unsorted().into_iter().map(scaled).collect(), kept)
-    };
-    let all: Vec<Vec<Entry>> =
-        (0..rows.items.len()).into_par_iter().map_init(Sums::default, row).collect();
+            let mut row: Vec<SparseEntry> = Vec::new();
+            for (to, sum) in sums.take_unsorted() {
+                let scale = power(from, FROM_POWER) * power(to as usize, TO_POWER);
+                row.push((to, (sum / scale) as f32));
+            }
+            greatest(row, kept)
+        })
+        .collect();
     let matrix = assemble(all);
     let mut part = TrainedPart::new(Recipe::ItemRows { matrix: TRANSITIONS.into(), history });
     part.sparse.push(SparseInput {

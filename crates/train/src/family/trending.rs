@@ -5,7 +5,7 @@
 
 use super::definition::{Family, TrainingInput};
 use super::part::TrainedPart;
-use super::sparse::{Entry, assemble};
+use super::sparse::{SparseEntry, assemble};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::settings::{Bounds, Setting, SettingInfo, log};
@@ -79,7 +79,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     for (&item, &time) in rows.item.iter().zip(&rows.time) {
         sums[item as usize] += (-(now - time) / day / half_life).exp2();
     }
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<SparseEntry> = Vec::new();
     for (item, &sum) in (0..).zip(&sums) {
         // What is too old for a number is left to popularity.
         if sum as f32 > 0.0 {

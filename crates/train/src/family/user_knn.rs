@@ -17,7 +17,7 @@ use super::part::TrainedPart;
 use super::shared_settings::{
     DECAY, FACTORS, ITERATIONS, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights,
 };
-use super::sparse::{Entry, assemble, input as sparse_input, ones, weights};
+use super::sparse::{SparseEntry, assemble, input as sparse_input, ones, weights};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -189,7 +189,7 @@ fn by_item(mut users: Csr) -> marquee_bundle::CsrInput {
 }
 
 /// The entries of a row that are not zero.
-fn nonzero_entries(matrix: &Csr, row: usize) -> Vec<Entry> {
+fn nonzero_entries(matrix: &Csr, row: usize) -> Vec<SparseEntry> {
     let (columns, values) = matrix.row(row);
     let entries = columns.iter().copied().zip(values.iter().copied());
     entries.filter(|(_, value)| *value != 0.0).collect()

@@ -4,13 +4,13 @@
 //! logarithms. A few settings matter and which ones differs between data sets, so random draws find good ones
 //! sooner than a grid does (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization").
 
-use super::values::{Kind, Value};
+use super::values::{SettingKind, Value};
 use crate::random::Random;
 use clap::builder::PossibleValue;
 
 /// How a setting is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Search {
+pub(crate) struct SearchRange {
     range: Range,
     /// Counts are rounded up to a multiple of this.
     multiple_of: u64,
@@ -29,21 +29,21 @@ enum Range {
 }
 
 /// Drawn evenly between the two.
-pub(crate) const fn even(low: f64, high: f64) -> Search {
-    Search { range: Range::Even(low, high), multiple_of: 1, needs_times: false }
+pub(crate) const fn even(low: f64, high: f64) -> SearchRange {
+    SearchRange { range: Range::Even(low, high), multiple_of: 1, needs_times: false }
 }
 
 /// Drawn between the two, evenly by logarithms.
-pub(crate) const fn log(low: f64, high: f64) -> Search {
-    Search { range: Range::Log(low, high), multiple_of: 1, needs_times: false }
+pub(crate) const fn log(low: f64, high: f64) -> SearchRange {
+    SearchRange { range: Range::Log(low, high), multiple_of: 1, needs_times: false }
 }
 
 /// One of the setting's choices.
-pub(crate) const fn one_of() -> Search {
-    Search { range: Range::OneOf, multiple_of: 1, needs_times: false }
+pub(crate) const fn one_of() -> SearchRange {
+    SearchRange { range: Range::OneOf, multiple_of: 1, needs_times: false }
 }
 
-impl Search {
+impl SearchRange {
     /// The same, rounded up to multiples.
     pub(crate) const fn in_multiples_of(self, multiple_of: u64) -> Self {
         Self { multiple_of, ..self }
@@ -60,7 +60,12 @@ impl Search {
     }
 
     /// A value for a setting of this kind, with these choices. Each draw takes one random number.
-    pub(crate) fn draw(&self, kind: Kind, choices: &[PossibleValue], random: &mut Random) -> Value {
+    pub(crate) fn draw(
+        &self,
+        kind: SettingKind,
+        choices: &[PossibleValue],
+        random: &mut Random,
+    ) -> Value {
         let share = f64::from(random.uniform());
         let drawn = match self.range {
             Range::Even(low, high) => low + share * (high - low),
@@ -68,12 +73,12 @@ impl Search {
             Range::OneOf => (share * choices.len() as f64).floor(),
         };
         match kind {
-            Kind::Number => Value::Number(rounded(drawn)),
-            Kind::Count => {
+            SettingKind::Number => Value::Number(rounded(drawn)),
+            SettingKind::Count => {
                 let count = rounded(drawn.round()) as u64;
                 Value::Count(count.next_multiple_of(self.multiple_of).cast_signed())
             }
-            Kind::Choice => {
+            SettingKind::Choice => {
                 let choice = choices.get(drawn as usize);
                 Value::Choice(choice.map_or_else(String::new, |c| c.get_name().to_owned()))
             }

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// What values a setting has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SettingKind {
     /// Whole numbers: counts of factors, rounds or neighbours.
     Count,
     /// Numbers with decimal places: rates, weights and powers.

@@ -5,8 +5,8 @@ use crate::index::queries::{Queries, best_scores, share, wanted_recall};
 use crate::manifest::{CellsInfo, Recall};
 use crate::matrix::cells::{CellsParts, CellsView, FILTERED_RECALL, TUNED_COUNTS, Tuned, Tuning};
 use crate::matrix::dense::{DenseView, norm_f64};
-use crate::search::cells::{CellSearch, Work, is_plain};
-use crate::search::rescore::{Rescorer, Target};
+use crate::search::cells::{CellSearch, CellsWork, is_plain};
+use crate::search::rescore::{RescoreTarget, Rescorer};
 use crate::search::top::Top;
 use crate::search::{CancelFlag, SearchParams, cost};
 use marquee_core::model::interpreter::VectorMeasure;
@@ -157,13 +157,17 @@ impl Audit<'_> {
     fn measure(&mut self, count: usize, effort: Option<Effort>) -> (f64, f64) {
         let never = CancelFlag::new();
         let params = SearchParams::new(count, &never);
-        let (mut found, mut wanted, mut work) = (0, 0, Work::default());
+        let (mut found, mut wanted, mut work) = (0, 0, CellsWork::default());
         for (query, truth) in self.queries.iter().zip(self.truth) {
             let best = &truth[..count.min(truth.len())];
             let Some(&last) = best.last() else { continue };
             wanted += best.len();
-            let target =
-                Target { dense: self.dense, ordinals: self.ordinals, query, measure: self.measure };
+            let target = RescoreTarget {
+                dense: self.dense,
+                ordinals: self.ordinals,
+                query,
+                measure: self.measure,
+            };
             let (about, results) = ((target, self.cells), (&mut self.rescorer, &mut self.top));
             let outcome = match effort {
                 Some(effort) => self.search.search(about, &params, effort, results),
@@ -173,13 +177,14 @@ impl Audit<'_> {
             if outcome.is_ok() {
                 // Truth is the plain product; a cosine is of a query of length 1.
                 let length = norm_f64(query);
-                let as_good = |score: f32| match self.measure {
-                    VectorMeasure::InnerProduct => score >= last,
-                    VectorMeasure::Cosine => {
-                        f64::from(score) * length >= f64::from(last) * (1.0 - 1e-6)
-                    }
-                };
-                found += self.top.take().iter().filter(|hit| as_good(hit.score)).count();
+                for hit in self.top.take() {
+                    found += usize::from(match self.measure {
+                        VectorMeasure::InnerProduct => hit.score >= last,
+                        VectorMeasure::Cosine => {
+                            f64::from(hit.score) * length >= f64::from(last) * (1.0 - 1e-6)
+                        }
+                    });
+                }
             }
             work.add(self.search.work());
         }

@@ -2,7 +2,7 @@
 
 use crate::index::shuffle::shuffled;
 use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE, dot_f64, dot_rows};
-use crate::matrix::cells::{Block, CellsParts, Shape};
+use crate::matrix::cells::{Block, CellsParts, CellsShape};
 use crate::matrix::dense::norm_f64;
 use crate::search::cells::PLAIN_LENGTHS;
 use rayon::prelude::*;
@@ -156,7 +156,7 @@ impl MeasuredRows<'_> {
             starts.push(blocks.len() as u64);
         }
         let shape =
-            Shape { rows: self.norms.len(), rank, cells: members.len(), blocks: blocks.len() };
+            CellsShape { rows: self.norms.len(), rank, cells: members.len(), blocks: blocks.len() };
         let levels = self.levels(&blocks, &centres, seed);
         let mut codes = vec![0u8; shape.blocks * shape.block_bytes()];
         let described: Vec<Block> = codes

@@ -3,7 +3,7 @@
 use crate::index::shuffle::shuffled;
 use crate::kernels::dot;
 use crate::matrix::dense::norm_f64;
-use crate::matrix::graph::{GraphParts, MAX_LAYERS, NONE, Shape};
+use crate::matrix::graph::{GraphParts, GraphShape, MAX_LAYERS, NONE};
 use crate::options::IndexOptions;
 use hnsw_rs::anndists::dist::distances::Distance;
 use hnsw_rs::hnsw::Hnsw;
@@ -118,7 +118,7 @@ fn freeze(hnsw: &Hnsw<'_, f32, InnerProductDistance>, rows: usize) -> GraphParts
     }
     let entry = if top == 0 { entry_row } else { place_below[entry_row as usize] };
     GraphParts {
-        shape: Shape { rows, entry, width, upper_width, extra_width: 0 },
+        shape: GraphShape { rows, entry, width, upper_width, extra_width: 0 },
         links,
         extra: Vec::new(),
         starts,

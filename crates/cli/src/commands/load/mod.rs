@@ -5,7 +5,7 @@
 //! latency counts from the moment the call *should* have been sent. A closed loop (`--clients`), as
 //! benchmarks of other systems have, stops sending while the server hangs and reports one slow call where
 //! real users would have seen many. [`Schedule`] says when calls are due, [`Users`] for which users, [`Load`]
-//! sends them, [`Tally`] counts, and [`Usages`] measures what the answers cost the servers.
+//! sends them, [`LoadTally`] counts, and [`Usages`] measures what the answers cost the servers.
 //!
 //! Deliberately missing: ramps and mixes of calls. Run several, one after another or at once.
 
@@ -23,7 +23,7 @@ pub use cost::{Cost, Usages};
 pub use engine::Load;
 pub use report::{LoadReport, milliseconds};
 pub use schedule::Schedule;
-pub use tally::{AnsweredBy, CallResult, CountedAnswer, Tally};
+pub use tally::{AnsweredBy, CallResult, CountedAnswer, LoadTally};
 pub use users::{Users, UsersError};
 
 use crate::output;

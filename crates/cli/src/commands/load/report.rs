@@ -2,7 +2,7 @@
 
 use super::cost::Cost;
 use super::schedule::Schedule;
-use super::tally::Tally;
+use super::tally::LoadTally;
 use crate::output;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +59,7 @@ pub struct AnswersByVariant {
 
 impl LoadReport {
     /// The report of a run that took `elapsed`, without the servers' cost.
-    pub fn new(schedule: &Schedule, elapsed: Duration, tally: &Tally) -> Self {
+    pub fn new(schedule: &Schedule, elapsed: Duration, tally: &LoadTally) -> Self {
         let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let users = tally.users();
         Self {

@@ -40,7 +40,7 @@ pub enum CallResult {
 
 /// Sums over the calls of a run.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct LoadTally {
     /// Latencies of all calls that ended, from the moment they should have been sent, in microseconds. In an
     /// open loop a stall counts for every call that it delayed.
     latency: Histogram<u64>,
@@ -58,7 +58,7 @@ pub struct Tally {
     pub partial: u64,
 }
 
-impl Default for Tally {
+impl Default for LoadTally {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, SIGNIFICANT_DIGITS)
             .expect("the bounds are constants that fit");
@@ -74,7 +74,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl LoadTally {
     /// Counts a call that ended `latency` after the moment it should have been sent.
     pub fn count(&mut self, latency: Duration, result: CallResult) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_call_is_counted_once() {
-        let mut tally = Tally::default();
+        let mut tally = LoadTally::default();
         for n in 1..=90 {
             tally.count(
                 Duration::from_millis(n),
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn sums_of_parts_are_the_sum_of_all() {
-        let mut all = Tally::default();
-        let mut parts = [Tally::default(), Tally::default()];
+        let mut all = LoadTally::default();
+        let mut parts = [LoadTally::default(), LoadTally::default()];
         for n in 0..100u64 {
             let ended = match n % 7 {
                 0 => CallResult::Failed("UNAVAILABLE"),
@@ -193,7 +193,7 @@ mod tests {
             all.count(latency, ended.clone());
             parts[(n % 2) as usize].count(latency, ended);
         }
-        let mut sum = Tally::default();
+        let mut sum = LoadTally::default();
         parts.iter().for_each(|part| sum.merge(part));
         assert_eq!(
             (sum.calls(), &sum.errors, &sum.answered_by),
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn nothing_counted_is_zero_and_a_day_counts_as_ten_minutes() {
-        let mut tally = Tally::default();
+        let mut tally = LoadTally::default();
         assert_eq!((tally.latency(0.99), tally.longest()), (Duration::ZERO, Duration::ZERO));
         tally.count(Duration::from_secs(86_400), CallResult::Failed("UNKNOWN"));
         assert!(tally.latency(1.0) >= Duration::from_secs(599));

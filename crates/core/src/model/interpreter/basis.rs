@@ -9,7 +9,7 @@ use super::known_rows::KnownRows;
 use super::leaf::{LeafPlan, MatrixSearch, TopicSum};
 use super::request::RowOf;
 use crate::bounds::{MAX_ATTRIBUTED_COMPONENTS, MAX_ATTRIBUTED_ROWS, MAX_ATTRIBUTIONS};
-use crate::model::attribution::{Summand, Vectors, Weight, parts, weights};
+use crate::model::attribution::{Summand, VectorWeight, Vectors, parts, weights};
 use crate::model::recipe::Recipe;
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +21,7 @@ pub struct Basis<'p> {
     /// The matrix whose rows the vector is a sum of.
     pub summed: &'p str,
     /// The items, by ordinal, and how each counts; an item may be there twice.
-    summands: Vec<(u32, Weight)>,
+    summands: Vec<(u32, VectorWeight)>,
     /// Whether these are all items that the stored vector was fitted to.
     is_whole: bool,
     stored: Vec<f32>,
@@ -49,12 +49,12 @@ impl<'p> Basis<'p> {
                     let is_folded = rows.vector(of, item_factors).is_some()
                         && rows.vector(of, &fold_in.matrix).is_some();
                     if is_folded {
-                        summands.push((recent.ordinal, Weight::FoldedIn(fold_in.confidence)));
+                        summands.push((recent.ordinal, VectorWeight::FoldedIn(fold_in.confidence)));
                     }
                 }
                 for seen in history.stored.iter().filter(|seen| seen.value > 0.0) {
                     let confidence = fold_in.confidence * f64::from(seen.value);
-                    summands.push((seen.ordinal, Weight::Fitted(confidence)));
+                    summands.push((seen.ordinal, VectorWeight::Fitted(confidence)));
                 }
                 (item_factors.as_str(), fold_in.matrix.as_str())
             }
@@ -63,7 +63,7 @@ impl<'p> Basis<'p> {
                 let sum = TopicSum::of(item_topics, weights.as_ref(), is_stored, rows, history);
                 let added = sum.added.iter().map(|&(_, item, weight)| (item, weight));
                 let all = added.chain(sum.rest.iter().copied());
-                summands.extend(all.map(|(item, weight)| (item, Weight::Times(weight))));
+                summands.extend(all.map(|(item, weight)| (item, VectorWeight::Times(weight))));
                 (item_topics.as_str(), item_topics.as_str())
             }
             Recipe::MatrixFactorisation { fold_in: None, .. }

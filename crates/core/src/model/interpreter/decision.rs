@@ -59,7 +59,7 @@ pub struct Filling<'p> {
 
 /// How a request is answered.
 #[derive(Clone, Debug, Default)]
-pub struct Decision<'p> {
+pub struct DecidedLeaves<'p> {
     /// For each leaf, in their order.
     pub plans: Vec<LeafPlan<'p>>,
     /// For each leaf, what its vector is a sum of. Empty unless the request explains.
@@ -82,7 +82,7 @@ pub fn decide<'p, R: KnownRows>(
     request: &Request,
     leaves: &[Leaf<'p>],
     models: &BTreeMap<usize, Model<'p, R>>,
-) -> Decision<'p> {
+) -> DecidedLeaves<'p> {
     match request {
         Request::User(user) => decide_for_user(user, leaves, models),
         Request::Item => decide_for_item(leaves, models),
@@ -93,8 +93,8 @@ pub fn decide<'p, R: KnownRows>(
 fn decide_for_item<'p, R: KnownRows>(
     leaves: &[Leaf<'p>],
     models: &BTreeMap<usize, Model<'p, R>>,
-) -> Decision<'p> {
-    let mut decision = Decision::default();
+) -> DecidedLeaves<'p> {
+    let mut decision = DecidedLeaves::default();
     for (version, model) in models {
         let own = model.rows.ordinal(RowOf::Subject);
         decision.seen.insert(*version, own.into_iter().collect());
@@ -114,8 +114,8 @@ fn decide_for_text<'p, R: KnownRows>(
     words: usize,
     leaves: &[Leaf<'p>],
     models: &BTreeMap<usize, Model<'p, R>>,
-) -> Decision<'p> {
-    let mut decision = Decision::default();
+) -> DecidedLeaves<'p> {
+    let mut decision = DecidedLeaves::default();
     for leaf in leaves {
         let plan = if leaf.is_chained {
             LeafPlan::Chained
@@ -131,8 +131,8 @@ fn decide_for_user<'p, R: KnownRows>(
     request: &UserRequest,
     leaves: &[Leaf<'p>],
     models: &BTreeMap<usize, Model<'p, R>>,
-) -> Decision<'p> {
-    let mut decision = Decision::default();
+) -> DecidedLeaves<'p> {
+    let mut decision = DecidedLeaves::default();
     let mut histories: BTreeMap<usize, UserHistory<'_>> = BTreeMap::new();
     for (version, model) in models {
         let history = UserHistory::of(&model.rows, request.recents);
@@ -202,7 +202,7 @@ fn reason<R: KnownRows>(
     }
 }
 
-impl<'p> Decision<'p> {
+impl<'p> DecidedLeaves<'p> {
     /// Has the first personal leaf of each version answered by attributes, or else by popular items. What is
     /// popular is then the answer, and not what goes with it: nothing is chained to it.
     fn substitute<R: KnownRows>(

@@ -7,12 +7,12 @@
 //! 1. [`rows_needed`] says which rows a leaf needs to know of the user, item or text. A router looks them up in
 //!    one round; evaluation has all of them in memory.
 //! 2. The caller implements [`KnownRows`] over what it found, once for each model version.
-//! 3. [`decide`] takes the leaves and the rows of their versions and gives the [`Decision`]: a [`LeafPlan`] for
+//! 3. [`decide`] takes the leaves and the rows of their versions and gives the [`DecidedLeaves`]: a [`LeafPlan`] for
 //!    each leaf, what each version has seen of the user, the [`FallbackReason`], and what fills up a short list.
 //! 4. The caller runs the plans. [`LeafPlan::Neighbours`] is two searches: what the first one finds goes to
 //!    [`Neighbours::items`]. [`LeafPlan::Chained`] waits for the list of the member before it, whose ordinals
 //!    and scores are the rows of [`chained_search`].
-//! 5. A list of fewer items than asked for is filled up by [`Decision::filling`].
+//! 5. A list of fewer items than asked for is filled up by [`DecidedLeaves::filling`].
 //!
 //! # Rules
 //!
@@ -29,7 +29,7 @@
 //!   counts by its newest mention, and one that the history has already moves to the front, as if training had
 //!   seen the newest mention.
 //! - *Seen is seen.* What any version knows as seen is left out of the lists of all versions
-//!   ([`Decision::seen`]). Ordinals are numbers within one version, so the caller translates them through ids.
+//!   ([`DecidedLeaves::seen`]). Ordinals are numbers within one version, so the caller translates them through ids.
 //!
 //! Matches over recipes name every variant: a new one does not compile until it is decided here.
 
@@ -44,7 +44,7 @@ mod request;
 mod tests;
 
 pub use basis::{Basis, Share};
-pub use decision::{Decision, FallbackReason, Filling, Leaf, Model, decide};
+pub use decision::{DecidedLeaves, FallbackReason, Filling, Leaf, Model, decide};
 pub use history::{Recent, UserHistory, seen_entries};
 pub use known_rows::KnownRows;
 pub use leaf::{LeafPlan, MatrixSearch, Neighbours, VectorMeasure, chained_search, plan_for_user};

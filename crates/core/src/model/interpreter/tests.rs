@@ -141,7 +141,7 @@ fn decide_one<'p>(
     request: UserRequest,
     rows: &Known,
     profile: Option<&'p Profile>,
-) -> Decision<'p> {
+) -> DecidedLeaves<'p> {
     let models = BTreeMap::from([(0, Model { profile, rows: rows.clone() })]);
     decide(&Request::User(request), &[leaf(recipe)], &models)
 }
@@ -319,7 +319,7 @@ fn without_a_preference_the_reason_says_why() {
     let recipe = item_rows(1.0, Some(2));
     let of = |rows: Known, recents| {
         let request = UserRequest { recents, ..UserRequest::default() };
-        let Decision { mut plans, fallback, .. } = decide_one(&recipe, request, &rows, None);
+        let DecidedLeaves { mut plans, fallback, .. } = decide_one(&recipe, request, &rows, None);
         let plan = plans.remove(0);
         assert!(plan.answers());
         (fallback, plan == LeafPlan::Popularity)

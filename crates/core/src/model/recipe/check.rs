@@ -5,7 +5,7 @@ use super::definition::{
     MAX_NEIGHBOURS, NeighbourSearch, Profile, Recipe, RowSpace,
 };
 use super::error::RecipeError;
-use super::shape::Shape;
+use super::shape::MatrixShape;
 
 impl HistoryWeights {
     /// Refuses a decay or a number of interactions that is out of bounds.
@@ -79,10 +79,10 @@ impl Recipe {
     }
 
     /// The matrices it uses, and what each must be. Popularity and history are in every bundle.
-    pub fn needs(&self) -> Vec<(&str, Shape)> {
+    pub fn needs(&self) -> Vec<(&str, MatrixShape)> {
         let mut needs = Vec::new();
         for (group, (part, _)) in self.parts().into_iter().enumerate() {
-            let dense = |entity| Shape::Dense { entity, rank_of: group };
+            let dense = |entity| MatrixShape::Dense { entity, rank_of: group };
             match part {
                 Self::MatrixFactorisation { user_factors, item_factors, fold_in } => {
                     needs.push((user_factors.as_str(), dense(Entity::User)));
@@ -96,7 +96,7 @@ impl Recipe {
                     needs.extend(term_topics.as_deref().map(|name| (name, dense(Entity::Term))));
                 }
                 Self::ItemRows { matrix, .. } => {
-                    let shape = Shape::Sums { rows: RowSpace::Items, columns: Entity::Item };
+                    let shape = MatrixShape::Sums { rows: RowSpace::Items, columns: Entity::Item };
                     needs.push((matrix.as_str(), shape));
                 }
                 Self::UserNeighbours { by, histories, .. } => {
@@ -106,27 +106,27 @@ impl Recipe {
                         }
                         NeighbourSearch::Histories { matrix, .. } => {
                             let shape =
-                                Shape::Sums { rows: RowSpace::Items, columns: Entity::User };
+                                MatrixShape::Sums { rows: RowSpace::Items, columns: Entity::User };
                             (matrix.as_str(), shape)
                         }
                     });
-                    let shape = Shape::Sums { rows: RowSpace::Users, columns: Entity::Item };
+                    let shape = MatrixShape::Sums { rows: RowSpace::Users, columns: Entity::Item };
                     needs.push((histories.as_str(), shape));
                 }
                 Self::Trending { matrix } => {
-                    let shape = Shape::Sums { rows: RowSpace::Single, columns: Entity::Item };
+                    let shape = MatrixShape::Sums { rows: RowSpace::Single, columns: Entity::Item };
                     needs.push((matrix.as_str(), shape));
                 }
                 Self::Popularity | Self::Blend { .. } | Self::Profiled { .. } => {}
             }
             if part.history().or(part.summed()).is_some_and(HistoryWeights::needs_order) {
-                needs.push((HISTORY_ORDER_MATRIX, Shape::ByUser));
+                needs.push((HISTORY_ORDER_MATRIX, MatrixShape::ByUser));
             }
         }
         if let Some(Profile { matrix, users }) = self.profile() {
-            let shape = Shape::Sums { rows: RowSpace::Terms, columns: Entity::Item };
+            let shape = MatrixShape::Sums { rows: RowSpace::Terms, columns: Entity::Item };
             needs.push((matrix.as_str(), shape));
-            needs.push((users.as_str(), Shape::TermsByUser));
+            needs.push((users.as_str(), MatrixShape::TermsByUser));
         }
         needs
     }
@@ -139,19 +139,21 @@ impl Recipe {
 /// Says what is out of bounds, missing, or does not fit.
 pub fn check_recipe(
     recipe: &Recipe,
-    find: impl Fn(&str) -> Option<(Shape, usize)>,
+    find: impl Fn(&str) -> Option<(MatrixShape, usize)>,
 ) -> Result<(), RecipeError> {
     recipe.check()?;
     let mut ranks: Vec<Option<(&str, usize)>> = vec![None; MAX_BLEND_MEMBERS];
     for (name, needed) in recipe.needs() {
         let found = find(name).filter(|(found, _)| match (found, &needed) {
-            (Shape::Dense { entity: found, .. }, Shape::Dense { entity, .. }) => found == entity,
+            (MatrixShape::Dense { entity: found, .. }, MatrixShape::Dense { entity, .. }) => {
+                found == entity
+            }
             (found, needed) => found == needed,
         });
         let Some((_, rank)) = found else {
             return Err(RecipeError::MissingMatrix { name: name.into(), shape: needed });
         };
-        if let Shape::Dense { rank_of, .. } = needed {
+        if let MatrixShape::Dense { rank_of, .. } = needed {
             match ranks[rank_of] {
                 Some((other, expected)) if expected != rank => {
                     return Err(RecipeError::Ranks {
@@ -183,12 +185,12 @@ mod tests {
 
     #[test]
     fn faults_of_recipes_are_named() {
-        let dense = |entity, rank| Some((Shape::Dense { entity, rank_of: 0 }, rank));
+        let dense = |entity, rank| Some((MatrixShape::Dense { entity, rank_of: 0 }, rank));
         let find = |name: &str| match name {
             "u" => dense(Entity::User, 8),
             "i" => dense(Entity::Item, 8),
             "short" => dense(Entity::Item, 4),
-            "ease" => Some((Shape::Sums { rows: RowSpace::Items, columns: Entity::Item }, 0)),
+            "ease" => Some((MatrixShape::Sums { rows: RowSpace::Items, columns: Entity::Item }, 0)),
             _ => None,
         };
         let blend = |members: Vec<(Recipe, f64)>| Recipe::Blend {

@@ -1,7 +1,7 @@
 //! What is wrong with a recipe.
 
 use super::definition::{MAX_BLEND_MEMBERS, MAX_NEIGHBOURS};
-use super::shape::Shape;
+use super::shape::MatrixShape;
 
 /// What is wrong with a recipe, or with the matrices that it is given.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -57,7 +57,7 @@ pub enum RecipeError {
         /// The missing matrix's name.
         name: String,
         /// The shape that the recipe requires of it.
-        shape: Shape,
+        shape: MatrixShape,
     },
     /// Two matrices whose rows are compared have different ranks.
     #[error("{first:?} has rank {first_rank} and {second:?} {second_rank}: they must be equal")]

@@ -21,4 +21,4 @@ pub use definition::{
     RowSpace, Seen,
 };
 pub use error::RecipeError;
-pub use shape::Shape;
+pub use shape::MatrixShape;

@@ -4,7 +4,7 @@ use super::definition::{Entity, RowSpace};
 
 /// What a matrix of a recipe must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum MatrixShape {
     /// Dense, with rows of these; equal numbers have equal rank.
     Dense {
         /// Whether its rows are those of users, items or terms.
@@ -25,7 +25,7 @@ pub enum Shape {
     TermsByUser,
 }
 
-impl std::fmt::Display for Shape {
+impl std::fmt::Display for MatrixShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dense { entity, .. } => write!(f, "dense matrix of {}", entity.plural()),
