@@ -5,7 +5,7 @@
 //! [`FLUSH_EVERY`]; what finds the buffer full is counted as dropped.
 //!
 //! ```text
-//!  0  1  layout of the record, 1
+//!  0  1  layout of the record, 2
 //!  1  1  variant of the rollout: 0 none, 1 baseline, 2 candidate
 //!  2  1  fallback reason, as marquee.v1.FallbackReason numbers it
 //!  3  8  when it was answered, milliseconds since 1970
@@ -14,20 +14,28 @@
 //! 27     recommendation id, surface, ensemble, rollout id: each u16 length and UTF-8
 //!        u16 versions: each a model's name as above and a u64 number
 //!        u16 items: each as above
+//!        u8 what was asked for: 1 recommendations, 2 given items, 3 similar items, 4 a search
+//!        u8 1 if the request had a filter, else 0
+//!        u16 chance of a drawn slot in 1/10,000, u16 slots, u16 candidates beyond, u16 drawn rank or 0
 //! ```
+//!
+//! Records of layout 1, of earlier versions, end with the items.
 
 use crate::fields::{Fields, put_text};
 use crate::log::{Frame, LogError, LogOptions, LogWriter};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::plan::Variant;
+use marquee_core::ranking::randomise::SlotDraw;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The first byte of a record, changed with the layout.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// The layout before requests and propensities were recorded.
+const LAYOUT_WITHOUT_DRAWS: u8 = 1;
 /// The variants of a rollout in a record.
 const NO_VARIANT: u8 = 0;
 const BASELINE: u8 = 1;
@@ -37,6 +45,39 @@ const INTERLEAVED: u8 = 3;
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Bytes that wait for the disk at most.
 const BUFFER_BYTES: usize = 8 << 20;
+
+/// What an answer was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AskedFor {
+    /// A record of an earlier version, which does not say.
+    #[default]
+    Unknown = 0,
+    /// The best items for a user.
+    Recommendations = 1,
+    /// Given items, ranked for a user.
+    GivenItems = 2,
+    /// Items like an item.
+    SimilarItems = 3,
+    /// Items about a text.
+    Search = 4,
+}
+
+impl AskedFor {
+    const ALL: [Self; 5] =
+        [Self::Unknown, Self::Recommendations, Self::GivenItems, Self::SimilarItems, Self::Search];
+
+    /// Its name in exports; empty where it is not known.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Recommendations => "recommendations",
+            Self::GivenItems => "given_items",
+            Self::SimilarItems => "similar_items",
+            Self::Search => "search",
+        }
+    }
+}
 
 /// What one answer showed. `S` is `&str` where it is written and `String` where it is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +105,12 @@ pub struct Exposure<S> {
     pub fallback_reason: u8,
     /// The items that were shown, best first.
     pub item_ids: Vec<S>,
+    /// What was asked for.
+    pub asked_for: AskedFor,
+    /// Whether the request had a filter.
+    pub is_filtered: bool,
+    /// How the slots were filled: the propensities of the items.
+    pub draw: SlotDraw,
 }
 
 impl Exposure<String> {
@@ -75,7 +122,8 @@ impl Exposure<String> {
     /// Reads a record; `None` if it is none.
     pub fn decode(record: &[u8]) -> Option<Self> {
         let mut fields = Fields(record);
-        if fields.byte()? != LAYOUT {
+        let layout = fields.byte()?;
+        if layout != LAYOUT && layout != LAYOUT_WITHOUT_DRAWS {
             return None;
         }
         let variant = match fields.byte()? {
@@ -95,6 +143,18 @@ impl Exposure<String> {
             .collect::<Option<_>>()?;
         let item_ids =
             (0..fields.u16()?).map(|_| fields.text().map(str::to_owned)).collect::<Option<_>>()?;
+        let (mut asked_for, mut is_filtered, mut draw) = Default::default();
+        if layout == LAYOUT {
+            let byte = fields.byte()?;
+            asked_for = AskedFor::ALL.into_iter().find(|known| *known as u8 == byte)?;
+            is_filtered = fields.byte()? != 0;
+            draw = SlotDraw {
+                share_basis_points: fields.u16()?,
+                slots: fields.u16()?,
+                beyond: fields.u16()?,
+                drawn_rank: fields.u16()?,
+            };
+        }
         fields.end()?;
         Some(Self {
             recommendation_id,
@@ -108,6 +168,9 @@ impl Exposure<String> {
             plan_epoch,
             fallback_reason,
             item_ids,
+            asked_for,
+            is_filtered,
+            draw,
         })
     }
 }
@@ -126,6 +189,9 @@ impl<S: AsRef<str>> Exposure<S> {
             plan_epoch,
             fallback_reason,
             item_ids,
+            asked_for,
+            is_filtered,
+            draw,
         } = self;
         let variant_byte = match variant {
             Variant::None => NO_VARIANT,
@@ -150,6 +216,11 @@ impl<S: AsRef<str>> Exposure<S> {
         out.extend_from_slice(&count(item_ids.len()).to_le_bytes());
         for item in item_ids.iter().take(usize::from(u16::MAX)) {
             put_text(out, item.as_ref());
+        }
+        out.extend_from_slice(&[*asked_for as u8, u8::from(*is_filtered)]);
+        let SlotDraw { share_basis_points, slots, beyond, drawn_rank } = draw;
+        for number in [share_basis_points, slots, beyond, drawn_rank] {
+            out.extend_from_slice(&number.to_le_bytes());
         }
     }
 }
@@ -333,6 +404,9 @@ mod tests {
             plan_epoch: 9,
             fallback_reason: 4,
             item_ids: vec!["a", "b"],
+            asked_for: AskedFor::Recommendations,
+            is_filtered: true,
+            draw: SlotDraw { share_basis_points: 200, slots: 2, beyond: 7, drawn_rank: 1 },
         }
     }
 
@@ -354,8 +428,22 @@ mod tests {
         assert_eq!(read.models, [("films".into(), 2), ("music".into(), 1)]);
         assert_eq!((read.plan_epoch, read.fallback_reason, read.time_ms), (9, 4, 7));
         assert_eq!(read.item_ids, ["a", "b"]);
+        assert_eq!((read.asked_for, read.is_filtered), (AskedFor::Recommendations, true));
+        assert_eq!(read.draw, exposure("r").draw);
         assert_eq!(read.user_hash, Exposure::hash_user("u"));
         assert_ne!(read.user_hash, Exposure::hash_user("v"));
+    }
+
+    #[test]
+    fn records_of_earlier_versions_are_read_as_shown_with_certainty() {
+        let mut bytes = Vec::new();
+        exposure("r").encode(&mut bytes);
+        bytes[0] = LAYOUT_WITHOUT_DRAWS;
+        assert_eq!(Exposure::decode(&bytes), None, "it ends with the items");
+        bytes.truncate(bytes.len() - 10);
+        let read = Exposure::decode(&bytes).expect("reads back");
+        assert_eq!((read.asked_for, read.draw), (AskedFor::Unknown, SlotDraw::default()));
+        assert_eq!(read.item_ids, ["a", "b"]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub mod rules;
 pub use counts::{Counters, Counts};
 pub use directories::{EXPOSURES_DIRECTORY, QUARANTINE_DIRECTORY};
 pub use event::{Quarantined, StoredEvent, complete};
-pub use exposures::{Exposure, ExposureLog, ExposureSettings, is_sampled};
+pub use exposures::{AskedFor, Exposure, ExposureLog, ExposureSettings, is_sampled};
 pub use journal::{
     EventLog, EventSettings, EventSink, Pending, RecordError, RecordOutcome, Recorded,
 };

@@ -1,5 +1,7 @@
 //! How a router is set up.
 
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Requests under way at once by default: at 10 ms each this is 400,000 a second, far more than a
@@ -37,6 +39,10 @@ pub struct RouterConfig {
     /// Whether calls may ask for a variant of a trial by their metadata. For testers; off by default, because any
     /// caller that reaches the router could.
     pub allow_forced_variants: bool,
+    /// The share of recommendations, in 1/10,000 by surface, in which one slot has an item that is drawn from the
+    /// candidates beyond the list. Their propensities are logged, so that a candidate can be evaluated before
+    /// any user meets it.
+    pub drawn_slots_basis_points: BTreeMap<String, u32>,
 }
 
 impl Default for RouterConfig {
@@ -48,6 +54,7 @@ impl Default for RouterConfig {
             drain: DEFAULT_DRAIN,
             row_cache_bytes: DEFAULT_ROW_CACHE_BYTES,
             allow_forced_variants: false,
+            drawn_slots_basis_points: BTreeMap::new(),
         }
     }
 }
@@ -65,6 +72,16 @@ pub enum RouterConfigError {
     /// Too many bytes.
     #[error("row_cache_bytes is {0}: 0 to {MAX_ROW_CACHE_BYTES} are allowed")]
     RowCacheBytes(u64),
+    /// More than all answers of a surface.
+    #[error(
+        "drawn_slots_basis_points of {surface:?} is {share}: 0 to {FULL_WEIGHT_BASIS_POINTS} are allowed"
+    )]
+    DrawnSlots {
+        /// The surface.
+        surface: String,
+        /// The share that is too large.
+        share: u32,
+    },
 }
 
 impl RouterConfig {
@@ -83,6 +100,11 @@ impl RouterConfig {
         }
         if self.row_cache_bytes > MAX_ROW_CACHE_BYTES {
             return Err(RouterConfigError::RowCacheBytes(self.row_cache_bytes));
+        }
+        for (surface, &share) in &self.drawn_slots_basis_points {
+            if share > FULL_WEIGHT_BASIS_POINTS {
+                return Err(ConfigError::DrawnSlots { surface: surface.clone(), share });
+            }
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ use crate::events::sharing::{RecentItems, share};
 use crate::fanout::grpc::GrpcDialer;
 use crate::fanout::node::{Dialer, Nodes};
 use crate::lookup::row_cache::RowCache;
-use crate::service::recommender::RouterService;
+use crate::service::drawn_slots::DrawnSlots;
+use crate::service::recommender::{RouterService, ServiceSettings};
 use crate::telemetry::{
     Mirror, Observer, Report, Reporting, Reward, RouterTelemetry, start_reporting,
 };
@@ -69,6 +70,7 @@ impl Router {
             drain,
             row_cache_bytes,
             allow_forced_variants,
+            drawn_slots_basis_points,
         } = config;
         let nodes = Arc::new(Nodes::new(dialer, local));
         let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
@@ -104,9 +106,12 @@ impl Router {
             admission.clone(),
             observer,
             feedback,
-            default_deadline,
-            allow_forced_variants,
-            id_prefix(&node_id),
+            ServiceSettings {
+                drawn_slots: DrawnSlots::new(drawn_slots_basis_points),
+                default_deadline,
+                allows_forced_variants: allow_forced_variants,
+                id_prefix: id_prefix(&node_id),
+            },
         );
         Self {
             service,

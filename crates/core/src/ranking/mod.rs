@@ -6,4 +6,5 @@ pub mod diversify;
 pub mod fuse;
 pub mod interleave;
 pub mod merge;
+pub mod randomise;
 pub mod strategy;

@@ -106,6 +106,11 @@ impl Config {
         check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
         let most_mib = marquee_router::MAX_ROW_CACHE_BYTES >> 20;
         check.at_most("router.row_cache_mib", router.row_cache_mib, most_mib)?;
+        for (surface, &share) in &router.drawn_slots_basis_points {
+            let key = format!("router.drawn_slots_basis_points.{surface}");
+            check.name(&key, surface)?;
+            check.at_most(&key, share, FULL_WEIGHT_BASIS_POINTS)?;
+        }
         let data_dir = check.path(&data_dir)?;
         let events = check.events(&router.events, &data_dir)?;
         check.at_most(
@@ -131,6 +136,7 @@ impl Config {
             default_deadline: Duration::from_millis(deadline_ms),
             row_cache_bytes: router.row_cache_mib << 20,
             allow_forced_variants: router.allow_forced_variants,
+            drawn_slots_basis_points: router.drawn_slots_basis_points,
             events,
             trusted_keys: bundles
                 .trusted_keys

@@ -5,6 +5,7 @@
 use marquee_control::DEFAULT_MIN_INDEX_RECALL;
 use marquee_router::DEFAULT_ROW_CACHE_BYTES;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -159,6 +160,9 @@ pub struct RouterSection {
     pub row_cache_mib: u64,
     /// Whether calls may ask for one variant of a trial by the metadata `marquee-variant`, for testers. Default: false.
     pub allow_forced_variants: bool,
+    /// The share of recommendations in which one slot has an item drawn from the candidates beyond the list, in
+    /// basis points by surface, 0 to 10,000, as in `{ home = 200 }`. Default: none, on all surfaces.
+    pub drawn_slots_basis_points: BTreeMap<String, u32>,
     /// How events and exposures are recorded.
     pub events: EventsSection,
 }
@@ -170,6 +174,7 @@ impl Default for RouterSection {
             default_deadline_ms: 1_000,
             row_cache_mib: DEFAULT_ROW_CACHE_BYTES >> 20,
             allow_forced_variants: false,
+            drawn_slots_basis_points: BTreeMap::new(),
             events: EventsSection::default(),
         }
     }

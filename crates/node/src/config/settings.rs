@@ -38,6 +38,8 @@ pub struct Config {
     pub row_cache_bytes: u64,
     /// Whether calls may ask for one variant of a trial.
     pub allow_forced_variants: bool,
+    /// The share of recommendations with a drawn slot, in basis points, by surface.
+    pub drawn_slots_basis_points: BTreeMap<String, u32>,
     /// Settings of the logs of events and exposures, if the router records them.
     pub events: Option<EventsSettings>,
     /// Files of public keys; if there are any, bundles must be signed by one of them.

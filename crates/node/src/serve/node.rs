@@ -366,6 +366,7 @@ fn start_router(
         drain: config.drain,
         row_cache_bytes: config.row_cache_bytes,
         allow_forced_variants: config.allow_forced_variants,
+        drawn_slots_basis_points: config.drawn_slots_basis_points.clone(),
     };
     router_config.validate().context("the router role cannot start")?;
     let local = shard.map(|shard| {

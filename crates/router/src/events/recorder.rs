@@ -8,10 +8,12 @@ use crate::error::RouterError;
 use futures::{Stream, StreamExt as _};
 use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
 use marquee_core::plan::Variant;
+use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::rules::Reason;
 use marquee_events::{
-    Event, EventLog, Exposure, ExposureLog, Pending, RecordError, RecordOutcome, Recorded,
+    AskedFor, Event, EventLog, Exposure, ExposureLog, Pending, RecordError, RecordOutcome, Recorded,
 };
+use marquee_proto::convert::filter::Filter;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -48,6 +50,8 @@ pub(crate) struct Events {
 pub(crate) struct Exposed {
     /// 0 where the request names no user.
     user_hash: u64,
+    asked_for: AskedFor,
+    is_filtered: bool,
 }
 
 /// What an answer showed, and how it came about.
@@ -64,6 +68,8 @@ pub(crate) struct ShownItems<'a> {
     pub(crate) fallback_reason: u8,
     /// The ids of the listed items, best first, at most [`MAX_EXPOSED`].
     pub(crate) item_ids: Vec<&'a str>,
+    /// How the slots were filled.
+    pub(crate) draw: SlotDraw,
 }
 
 /// What became of the events of a call, so far.
@@ -118,15 +124,18 @@ impl Events {
         }
     }
 
-    /// The user that an exposure of the answer would name; none if exposures are not kept.
+    /// What an exposure of the answer would say of the request; none if exposures are not kept.
     pub(crate) fn exposed(&self, request: &RankingRequest) -> Option<Exposed> {
         self.feedback.exposures.as_ref()?;
-        Some(Exposed {
-            user_hash: match &request.subject {
-                Subject::User(id) => Exposure::hash_user(id),
-                Subject::Item(_) | Subject::Text(_) => 0,
-            },
-        })
+        let (user_hash, asked_for) = match &request.subject {
+            Subject::User(id) if request.is_recommendation() => {
+                (Exposure::hash_user(id), AskedFor::Recommendations)
+            }
+            Subject::User(id) => (Exposure::hash_user(id), AskedFor::GivenItems),
+            Subject::Item(_) => (0, AskedFor::SimilarItems),
+            Subject::Text(_) => (0, AskedFor::Search),
+        };
+        Some(Exposed { user_hash, asked_for, is_filtered: request.filter != Filter::default() })
     }
 
     /// Records what was answered, if the answer of this id is in the sample; `shown` is called only then, and
@@ -137,9 +146,8 @@ impl Events {
         recommendation_id: &'a str,
         shown: impl FnOnce() -> Option<ShownItems<'a>>,
     ) {
-        let (Some(log), Some(Exposed { user_hash })) = (&self.feedback.exposures, exposed) else {
-            return;
-        };
+        let (Some(log), Some(exposed)) = (&self.feedback.exposures, exposed) else { return };
+        let Exposed { user_hash, asked_for, is_filtered } = exposed;
         if !log.wants(recommendation_id) {
             return;
         }
@@ -153,6 +161,7 @@ impl Events {
             plan_epoch,
             fallback_reason,
             item_ids,
+            draw,
         } = shown;
         log.record(&Exposure {
             recommendation_id,
@@ -166,6 +175,9 @@ impl Events {
             plan_epoch,
             fallback_reason,
             item_ids,
+            asked_for,
+            is_filtered,
+            draw,
         });
     }
 

@@ -13,6 +13,7 @@ use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::interleave::Side;
+use marquee_core::ranking::randomise::SlotDraw;
 use marquee_core::ranking::strategy::SearchStrategy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub(crate) struct RankingAnswer {
     pub(crate) recommendation_id: String,
     /// Best first; their contributions name leaves of `leaves`, and are there if the request explains.
     pub(crate) items: Vec<Candidate>,
+    /// How the slots of the list were filled; given by the service.
+    pub(crate) draw: SlotDraw,
     /// The leaves of the ensemble; none unless the request explains.
     pub(crate) leaves: Vec<NamedLeaf>,
     /// What contributed to the items, by the numbers of leaves; nothing unless the request explains.
@@ -126,6 +129,7 @@ impl ExplainedRequest<'_> {
         Ok(RankingAnswer {
             recommendation_id: String::new(),
             items,
+            draw: SlotDraw::default(),
             leaves,
             reasons,
             left_out,

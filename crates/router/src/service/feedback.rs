@@ -3,6 +3,7 @@
 use crate::error::RouterError;
 use crate::events::recorder::{EventProblem, MAX_EXPOSED, RecordedCounts, ShownItems};
 use marquee_core::plan::Variant;
+use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::Event;
 use marquee_events::rules::Reason;
 use marquee_proto::convert::events::streamed;
@@ -15,6 +16,7 @@ pub(crate) struct WireAnswer<'a> {
     items: &'a [v1::RecommendedItem],
     served_by: Option<&'a v1::ServedBy>,
     fallback_reason: i32,
+    draw: SlotDraw,
 }
 
 impl<'a> From<&'a v1::RecommendResponse> for WireAnswer<'a> {
@@ -28,7 +30,8 @@ impl<'a> From<&'a v1::RecommendResponse> for WireAnswer<'a> {
             left_out: _,
         } = response;
         let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
-        Self { recommendation_id, items, served_by, fallback_reason }
+        let draw = SlotDraw::default();
+        Self { recommendation_id, items, served_by, fallback_reason, draw }
     }
 }
 
@@ -37,7 +40,8 @@ impl<'a> From<&'a v1::SimilarItemsResponse> for WireAnswer<'a> {
         let v1::SimilarItemsResponse { recommendation_id, items, served_by, coverage: _ } =
             response;
         let served_by = served_by.as_ref();
-        Self { recommendation_id, items, served_by, fallback_reason: 0 }
+        let draw = SlotDraw::default();
+        Self { recommendation_id, items, served_by, fallback_reason: 0, draw }
     }
 }
 
@@ -46,7 +50,8 @@ impl<'a> From<&'a v1::SearchItemsResponse> for WireAnswer<'a> {
         let v1::SearchItemsResponse { recommendation_id, items, served_by, coverage: _, reason: _ } =
             response;
         let served_by = served_by.as_ref();
-        Self { recommendation_id, items, served_by, fallback_reason: 0 }
+        let draw = SlotDraw::default();
+        Self { recommendation_id, items, served_by, fallback_reason: 0, draw }
     }
 }
 
@@ -61,11 +66,17 @@ impl<'a> From<&'a v1::RankItemsResponse> for WireAnswer<'a> {
             fallback_reason,
         } = response;
         let (served_by, fallback_reason) = (served_by.as_ref(), *fallback_reason);
-        Self { recommendation_id, items, served_by, fallback_reason }
+        let draw = SlotDraw::default();
+        Self { recommendation_id, items, served_by, fallback_reason, draw }
     }
 }
 
 impl<'a> WireAnswer<'a> {
+    /// The answer, its slots filled like this.
+    pub(crate) fn filled_by(self, draw: SlotDraw) -> Self {
+        Self { draw, ..self }
+    }
+
     /// What the answer showed; none if it names no ensemble, and for one of a variant that was asked for, which says
     /// nothing of users.
     pub(crate) fn shown(&self) -> Option<ShownItems<'a>> {
@@ -101,6 +112,7 @@ impl<'a> WireAnswer<'a> {
             plan_epoch: *plan_epoch,
             fallback_reason: u8::try_from(self.fallback_reason).unwrap_or(u8::MAX),
             item_ids: listed.map(|item| item.item_id.as_str()).collect(),
+            draw: self.draw,
         })
     }
 }

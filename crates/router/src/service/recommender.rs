@@ -1,5 +1,6 @@
 //! The service for callers: checks, admits, answers.
 
+use super::drawn_slots::DrawnSlots;
 use super::feedback::{WireAnswer, streamed_events};
 use super::response::check_size;
 use crate::admission::deadline::deadline_of;
@@ -37,6 +38,7 @@ struct ServiceState {
     admission: Admission,
     observer: Observer,
     events: Events,
+    drawn_slots: DrawnSlots,
     default_deadline: Duration,
     /// Whether calls may ask for a variant of a trial.
     allows_forced_variants: bool,
@@ -45,16 +47,28 @@ struct ServiceState {
     answers: AtomicU64,
 }
 
+/// How answers are given.
+pub(crate) struct ServiceSettings {
+    /// The share of answers in which one slot is drawn.
+    pub(crate) drawn_slots: DrawnSlots,
+    /// The deadline of calls that bring none.
+    pub(crate) default_deadline: Duration,
+    /// Whether calls may ask for a variant of a trial.
+    pub(crate) allows_forced_variants: bool,
+    /// What recommendation ids begin with: different for every process.
+    pub(crate) id_prefix: String,
+}
+
 impl RouterService {
     pub(crate) fn new(
         engine: Arc<Engine>,
         admission: Admission,
         observer: Observer,
         feedback: Feedback,
-        default_deadline: Duration,
-        allows_forced_variants: bool,
-        id_prefix: String,
+        settings: ServiceSettings,
     ) -> Self {
+        let ServiceSettings { drawn_slots, default_deadline, allows_forced_variants, id_prefix } =
+            settings;
         let (answers, events) = (AtomicU64::new(0), Events::new(feedback));
         Self {
             shared: Arc::new(ServiceState {
@@ -62,6 +76,7 @@ impl RouterService {
                 admission,
                 observer,
                 events,
+                drawn_slots,
                 default_deadline,
                 allows_forced_variants,
                 id_prefix,
@@ -95,8 +110,10 @@ impl RouterService {
         let began = Instant::now();
         // Two lists take twice the time of one: callers come first.
         let may_interleave = !self.shared.admission.is_half_full();
+        let drawn_slots = &self.shared.drawn_slots;
+        let deepened = drawn_slots.deepen(rankings);
         let (plan, mut result) =
-            self.shared.engine.answer_batch(rankings, may_interleave, deadline).await;
+            self.shared.engine.answer_batch(&deepened, may_interleave, deadline).await;
         let (took, time) = (began.elapsed(), deadline.saturating_duration_since(began));
         drop(place);
         let answered_second = self.shared.observer.unix_second(began + took);
@@ -109,6 +126,10 @@ impl RouterService {
                 _ => AnswerScope::of(&answer.route),
             };
             answer.recommendation_id = self.recommendation_id(answered_second, scope);
+            // An item that was drawn would be credited to a side that did not give it.
+            if credits.is_none() {
+                drawn_slots.draw(ranking, answer, |below| fastrand::u32(..below));
+            }
         }
         let call = ObservedCall {
             requests: rankings,
@@ -183,8 +204,9 @@ impl RecommenderService for RouterService {
         events.add_recent(&mut ranking);
         let exposed = events.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
+        let draw = answer.draw;
         let response = check_size(answer.into_recommendations())?;
-        self.expose(exposed, WireAnswer::from(&response));
+        self.expose(exposed, WireAnswer::from(&response).filled_by(draw));
         Ok(Response::new(response))
     }
 
@@ -204,10 +226,11 @@ impl RecommenderService for RouterService {
             events.add_recent(ranking);
         }
         let answers = self.admit_and_answer(&rankings, deadline).await?;
+        let draws: Vec<_> = answers.iter().map(|answer| answer.draw).collect();
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
-        for (ranking, response) in rankings.iter().zip(&batch.responses) {
-            self.expose(events.exposed(ranking), WireAnswer::from(response));
+        for ((ranking, response), draw) in rankings.iter().zip(&batch.responses).zip(draws) {
+            self.expose(events.exposed(ranking), WireAnswer::from(response).filled_by(draw));
         }
         Ok(Response::new(batch))
     }

@@ -2,18 +2,25 @@
 
 use crate::ids;
 use crate::support::{World, films, user};
+use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::{
-    Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings, StoredEvent,
+    AskedFor, Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings,
+    StoredEvent,
     log::{LogOptions, LogReader},
 };
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, EventProblemReason, EventType, FallbackReason};
 use marquee_router::{Feedback, RouterConfig};
+use std::collections::BTreeMap;
 use std::path::Path;
 use tonic::{Code, Request};
 
 /// A world whose router keeps events and exposures in this directory.
 fn world(directory: &Path, sample_basis_points: u32) -> World {
+    world_with(directory, sample_basis_points, RouterConfig::default())
+}
+
+fn world_with(directory: &Path, sample_basis_points: u32, config: RouterConfig) -> World {
     let exposures = directory.join("exposures");
     let settings = ExposureSettings {
         log: LogOptions::new(exposures, Contents::Exposures),
@@ -24,7 +31,7 @@ fn world(directory: &Path, sample_basis_points: u32) -> World {
         exposures: Some(ExposureLog::open(settings).expect("a log")),
     };
     let films = vec![films(1, 2, "i", 60, 5)];
-    World::with_feedback(films, 2, 1, RouterConfig::default(), feedback)
+    World::with_feedback(films, 2, 1, config, feedback)
 }
 
 fn event(event_type: EventType, user_id: &str, item_id: &str) -> v1::Event {
@@ -157,17 +164,16 @@ async fn exposures_join_events_by_the_answer() {
     let ranked = ranked.into_inner();
     drop(world);
 
-    let mut exposures: Vec<Exposure<String>> = Vec::new();
-    let directory = dir.path().join("exposures");
-    let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
-    let mut take = |record: &[u8]| exposures.push(Exposure::decode(record).expect("one"));
-    while reader.next_frame(|_, record| take(record)).expect("whole") {}
+    let exposures = exposures_in(dir.path());
     assert_eq!(exposures.len(), 5);
     let first = &exposures[0];
     assert_eq!(first.recommendation_id, answer.recommendation_id);
     assert_eq!(first.user_hash, Exposure::hash_user("u1"));
     assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 7));
     assert_eq!(first.models, [("films".to_owned(), 1)]);
+    assert_eq!((first.asked_for, first.draw.propensity(1)), (AskedFor::Recommendations, 1.0));
+    let asked_for: Vec<AskedFor> = exposures[3..].iter().map(|shown| shown.asked_for).collect();
+    assert_eq!(asked_for, [AskedFor::SimilarItems, AskedFor::GivenItems]);
     assert_eq!(first.item_ids, ids(&answer.items));
     for (exposure, response) in exposures[1..3].iter().zip(&batch.responses) {
         assert_eq!(exposure.recommendation_id, response.recommendation_id);
@@ -198,4 +204,56 @@ async fn no_sample_has_no_exposures() {
     let directory = dir.path().join("exposures");
     let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
     assert!(!reader.next_frame(|_, _| panic!("an exposure")).expect("whole"));
+}
+
+/// The exposures of a router that is gone.
+fn exposures_in(directory: &Path) -> Vec<Exposure<String>> {
+    let mut exposures = Vec::new();
+    let directory = directory.join("exposures");
+    let mut reader = LogReader::open(&directory, Contents::Exposures).expect("opens");
+    let mut take = |record: &[u8]| exposures.push(Exposure::decode(record).expect("one"));
+    while reader.next_frame(|_, record| take(record)).expect("whole") {}
+    exposures
+}
+
+#[tokio::test]
+async fn drawn_slots_are_logged_with_their_propensities() {
+    const LISTED: usize = 4;
+    let dir = tempfile::tempdir().expect("a directory");
+    let drawn_slots_basis_points = BTreeMap::from([("default".to_owned(), 5_000)]);
+    let config = RouterConfig { drawn_slots_basis_points, ..RouterConfig::default() };
+    let world = world_with(dir.path(), 10_000, config);
+    let explained = v1::RecommendRequest { explain: true, ..user("u1", 24) };
+    let list = world.recommend(explained).await.expect("an answer");
+    let list: Vec<String> = ids(&list.items).into_iter().map(str::to_owned).collect();
+    let filter = Some(v1::Filter { exclude_item_ids: vec!["x".into()], ..v1::Filter::default() });
+    let filtered = v1::RecommendRequest { filter, ..user("u1", LISTED as u32) };
+    let mut answers = vec![world.recommend(filtered).await.expect("an answer")];
+    let requests = vec![user("u1", LISTED as u32); 60];
+    let batch = v1::BatchRecommendRequest { requests };
+    let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
+    answers.extend(batch.into_inner().responses);
+    drop(world);
+
+    let exposures = exposures_in(dir.path());
+    let (explained, exposures) = exposures.split_first().expect("there");
+    assert_eq!(explained.draw, SlotDraw::default(), "an explained answer is what the model says");
+    assert!(exposures[0].is_filtered && !exposures[1].is_filtered);
+    let mut drawn = 0;
+    for (exposure, answer) in exposures.iter().zip(&answers) {
+        assert_eq!(exposure.item_ids, ids(&answer.items));
+        let SlotDraw { share_basis_points, slots, beyond, drawn_rank } = exposure.draw;
+        assert_eq!((share_basis_points, slots, beyond), (5_000, 4, 20));
+        drawn += usize::from(drawn_rank > 0);
+        for (rank, item) in (1..).zip(&exposure.item_ids) {
+            if exposure.draw.is_drawn(rank) {
+                assert!(list[LISTED..].contains(item), "{item} is from beyond the list");
+                assert!((exposure.draw.propensity(rank) - 0.5 / 4.0 / 20.0).abs() < 1e-12);
+            } else {
+                assert_eq!(*item, list[rank - 1]);
+                assert!((exposure.draw.propensity(rank) - (1.0 - 0.5 / 4.0)).abs() < 1e-12);
+            }
+        }
+    }
+    assert!((10..=51).contains(&drawn), "half of 61 are to be drawn: {drawn}");
 }

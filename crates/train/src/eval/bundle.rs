@@ -8,10 +8,10 @@ use super::rank::with_ids;
 use crate::error::TrainError;
 use crate::family::TrainedPart;
 use crate::family::score::{KnownUser, Ranker};
-use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
+use marquee_bundle::{Bundle, Entity, LoadOptions, TrustedKeys};
 use marquee_core::model::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The result of a bundle's evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub fn evaluate_bundle_per_user(
     evaluator: &Evaluator,
 ) -> Result<(BundleEvaluation, PerUser), TrainError> {
     let bundle = open(dir)?;
-    let ranked = Ranked::of(dir, &bundle, evaluator)?;
+    let ranked = Ranked::of(dir, &bundle, evaluator.users(), evaluator.cutoff())?;
     let (report, per_user) = evaluator.score_per_user(&ranked.lists)?;
     let evaluation = BundleEvaluation {
         model: bundle.manifest().model.clone(),
@@ -65,7 +65,38 @@ pub fn evaluate_bundle_per_user(
 /// # Errors
 /// As [`evaluate_bundle`].
 pub fn offline_lists(dir: &Path, evaluator: &Evaluator) -> Result<Vec<Vec<String>>, TrainError> {
-    Ok(Ranked::of(dir, &open(dir)?, evaluator)?.lists)
+    OfflineBundle::open(dir)?.lists(evaluator.users(), evaluator.cutoff())
+}
+
+/// An open bundle, for the lists that it makes for any users.
+#[derive(Debug)]
+pub struct OfflineBundle {
+    dir: PathBuf,
+    bundle: Bundle,
+}
+
+impl OfflineBundle {
+    /// Opens the bundle at `dir`.
+    ///
+    /// # Errors
+    /// A bundle that can't be opened.
+    pub fn open(dir: &Path) -> Result<Self, TrainError> {
+        Ok(Self { dir: dir.into(), bundle: open(dir)? })
+    }
+
+    /// The ids of the users that it knows.
+    pub fn users(&self) -> Vec<&str> {
+        Gather { dir: &self.dir, bundle: &self.bundle }.ids(Entity::User)
+    }
+
+    /// For each user the best items by exact ranking, at most `count`, less what its history has of the user; for
+    /// unknown users what is popular.
+    ///
+    /// # Errors
+    /// A bundle that lacks what its recipe needs.
+    pub fn lists(&self, users: &[String], count: usize) -> Result<Vec<Vec<String>>, TrainError> {
+        Ok(Ranked::of(&self.dir, &self.bundle, users, count)?.lists)
+    }
 }
 
 fn open(dir: &Path) -> Result<Bundle, TrainError> {
@@ -73,7 +104,7 @@ fn open(dir: &Path) -> Result<Bundle, TrainError> {
     Ok(Bundle::open(dir, &TrustedKeys::default(), &LoadOptions::default())?)
 }
 
-/// Lists for every user of an evaluator.
+/// Lists of users.
 struct Ranked {
     lists: Vec<Vec<String>>,
     popular: Vec<Vec<String>>,
@@ -81,18 +112,16 @@ struct Ranked {
 }
 
 impl Ranked {
-    fn of(dir: &Path, bundle: &Bundle, evaluator: &Evaluator) -> Result<Self, TrainError> {
+    fn of(dir: &Path, bundle: &Bundle, users: &[String], count: usize) -> Result<Self, TrainError> {
         let gather = Gather { dir, bundle };
         let (items, popularity) = (gather.item_ids(), gather.popularity()?);
-        let known = evaluator
-            .users()
+        let known = users
             .iter()
             .map(|user| gather.user(user))
             .collect::<Result<Vec<Option<KnownUser>>, TrainError>>()?;
         let unknown_users = known.iter().filter(|user| user.is_none()).count();
         let users: Vec<KnownUser> = known.into_iter().map(Option::unwrap_or_default).collect();
-        let ranked =
-            |part: &TrainedPart| Ranker::new(part, &popularity).lists(&users, evaluator.cutoff());
+        let ranked = |part: &TrainedPart| Ranker::new(part, &popularity).lists(&users, count);
         Ok(Self {
             lists: with_ids(&ranked(&gather.part()?), &items),
             popular: with_ids(&ranked(&TrainedPart::new(Recipe::Popularity)), &items),

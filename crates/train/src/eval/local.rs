@@ -4,7 +4,7 @@ use super::gather::Gather;
 use crate::error::TrainError;
 use crate::family::TrainedPart;
 use crate::family::score::{KnownUser, Ranker};
-use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
+use marquee_bundle::{Bundle, Entity, LoadOptions, TrustedKeys};
 use marquee_core::hash::shard_of;
 use marquee_core::model::interpreter::{KnownRows, LeafPlan, MatrixSearch};
 use marquee_core::model::recipe::Recipe;
@@ -54,6 +54,12 @@ impl LocalModel {
     /// The digest of the bundle's manifest.
     pub fn digest(&self) -> String {
         self.bundle.digest().to_string()
+    }
+
+    /// The ids of the users that it knows.
+    pub fn users(&self) -> Vec<&str> {
+        let dir = Path::new(self.bundle.manifest().model.as_str());
+        Gather { dir, bundle: &self.bundle }.ids(Entity::User)
     }
 
     /// The bundle's recipe.

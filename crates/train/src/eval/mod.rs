@@ -25,7 +25,9 @@ mod per_user;
 pub(crate) mod rank;
 
 pub use args::{EVAL_EXAMPLES, EvalArgs};
-pub use bundle::{BundleEvaluation, evaluate_bundle, evaluate_bundle_per_user, offline_lists};
+pub use bundle::{
+    BundleEvaluation, OfflineBundle, evaluate_bundle, evaluate_bundle_per_user, offline_lists,
+};
 pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub use cross::{CrossValidation, FoldMean, cross_validate};
 pub(crate) use gather::Gather;

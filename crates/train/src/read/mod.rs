@@ -3,7 +3,7 @@
 //! All files, whatever their form, become a stream of records of bytes with a row number
 //! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
 //! [`items`] knows titles, tags and years, [`users`] attributes of users, [`lists`] what some
-//! system recommended. Which column is which is decided in [`columns`], from the
+//! system recommended, [`feedback`] what was shown and what came of it. Which column is which is decided in [`columns`], from the
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
 //!
@@ -13,6 +13,7 @@
 mod args;
 mod columns;
 mod delimited;
+mod feedback;
 mod fields;
 mod interactions;
 mod intern;
@@ -24,6 +25,7 @@ mod users;
 
 pub use args::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
 pub use columns::Format;
+pub use feedback::{ExposedItem, RecordedEvent, read_events, read_exposures};
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};
 pub use lists::read_lists;

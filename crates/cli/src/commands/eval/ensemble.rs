@@ -38,7 +38,7 @@ pub(super) fn evaluate(
     evaluator: &Evaluator,
 ) -> anyhow::Result<(EnsembleEvaluation, PerUser)> {
     let local = Local::open(file, bundles)?;
-    let answers = local.answers(evaluator)?;
+    let answers = local.answers(evaluator.users(), evaluator.cutoff())?;
     let unknown_users = answers.iter().filter(|(_, known)| !known).count();
     let lists: Vec<Vec<String>> = answers.into_iter().map(|(list, _)| list).collect();
     let (report, per_user) = evaluator.score_per_user(&lists)?;
@@ -58,12 +58,13 @@ pub fn ensemble_lists(
     bundles: &[String],
     evaluator: &Evaluator,
 ) -> anyhow::Result<Vec<Vec<String>>> {
-    let answers = Local::open(file, bundles)?.answers(evaluator)?;
+    let local = Local::open(file, bundles)?;
+    let answers = local.answers(evaluator.users(), evaluator.cutoff())?;
     Ok(answers.into_iter().map(|(list, _)| list).collect())
 }
 
 /// An ensemble and the bundles of its models.
-struct Local {
+pub(in crate::commands) struct Local {
     name: String,
     /// A plan in which the ensemble serves all users.
     plan: Plan,
@@ -71,7 +72,7 @@ struct Local {
 }
 
 impl Local {
-    fn open(file: &Path, bundles: &[String]) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn open(file: &Path, bundles: &[String]) -> anyhow::Result<Self> {
         let ensemble: pb::Ensemble = message::read_file(file, "marquee.control.v1.Ensemble")?;
         let (name, root) =
             ensemble_from_pb(ensemble).with_context(|| file.display().to_string())?;
@@ -87,12 +88,20 @@ impl Local {
         Ok(Self { name, plan, models })
     }
 
+    /// The ids of the users that any of its models knows; some more than once.
+    pub(in crate::commands) fn users(&self) -> impl Iterator<Item = &str> {
+        self.models.values().flat_map(LocalModel::users)
+    }
+
     /// For each user the list, and whether any model knows the user.
-    fn answers(&self, evaluator: &Evaluator) -> anyhow::Result<Vec<(Vec<String>, bool)>> {
+    pub(in crate::commands) fn answers(
+        &self,
+        users: &[String],
+        count: usize,
+    ) -> anyhow::Result<Vec<(Vec<String>, bool)>> {
         let rankers = self.models.iter().map(|(version, model)| (version, model, model.ranker()));
         let models: Vec<_> = rankers.collect();
-        let users = evaluator.users().par_iter();
-        users.map(|user| answer(&self.plan, &models, user, evaluator.cutoff())).collect()
+        users.par_iter().map(|user| answer(&self.plan, &models, user, count)).collect()
     }
 }
 

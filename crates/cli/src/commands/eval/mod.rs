@@ -14,6 +14,7 @@ use crate::output;
 use crate::runtime::{runtime, server_threads};
 use anyhow::{Context as _, bail};
 use endpoint::EndpointReport;
+pub(super) use ensemble::Local as LocalEnsemble;
 pub use ensemble::ensemble_lists;
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_client::Address;

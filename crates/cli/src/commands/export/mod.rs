@@ -9,6 +9,7 @@ mod table;
 use crate::output;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_events::duplicates::hash_of;
 use marquee_events::log::LogReader;
 use marquee_events::{
@@ -37,7 +38,7 @@ const EVENT_COLUMNS: [Column; 8] = [
 ];
 
 /// Columns of exposures, a row for each item of an answer.
-const EXPOSURE_COLUMNS: [Column; 12] = [
+const EXPOSURE_COLUMNS: [Column; 17] = [
     Column { name: "recommendation_id", kind: CellKind::Text },
     Column { name: "time", kind: CellKind::Number },
     Column { name: "user_hash", kind: CellKind::Text },
@@ -48,8 +49,13 @@ const EXPOSURE_COLUMNS: [Column; 12] = [
     Column { name: "models", kind: CellKind::Text },
     Column { name: "plan_epoch", kind: CellKind::Integer },
     Column { name: "fallback_reason", kind: CellKind::Integer },
+    Column { name: "asked_for", kind: CellKind::Text },
+    Column { name: "filtered", kind: CellKind::Integer },
+    Column { name: "drawn_share", kind: CellKind::Number },
     Column { name: "rank", kind: CellKind::Integer },
     Column { name: "item_id", kind: CellKind::Text },
+    Column { name: "propensity", kind: CellKind::Number },
+    Column { name: "drawn", kind: CellKind::Integer },
 ];
 
 /// `marquee export …`
@@ -62,7 +68,8 @@ const EXPOSURE_COLUMNS: [Column; 12] = [
   marquee export --events data/events --exposures --out shown.csv
 
 Events have the columns user_id, item_id, type, value, time (seconds since 1970), recommendation_id and
-event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id.
+event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id; with
+its rank, its propensity to be shown there, and whether it was drawn there at random (0 or 1).
 The nodes may be running. Each router has a log of its own: name all of them, so that an event that was sent
 to two of them is one row.")]
 pub struct ExportArgs {
@@ -292,6 +299,8 @@ impl Export<'_> {
         let (models, user) = (models.join("+"), format!("{:016x}", exposure.user_hash));
         // An answer with no items is a row without one.
         let none = String::new();
+        let drawn_share =
+            f64::from(exposure.draw.share_basis_points) / f64::from(FULL_WEIGHT_BASIS_POINTS);
         let items: Vec<(i64, &String)> = if exposure.item_ids.is_empty() {
             vec![(0, &none)]
         } else {
@@ -309,8 +318,13 @@ impl Export<'_> {
                 Cell::Text(&models),
                 Cell::Integer(i64::try_from(exposure.plan_epoch).unwrap_or(i64::MAX)),
                 Cell::Integer(exposure.fallback_reason.into()),
+                Cell::Text(exposure.asked_for.word()),
+                Cell::Integer(exposure.is_filtered.into()),
+                Cell::Number(drawn_share),
                 Cell::Integer(rank),
                 Cell::Text(item),
+                Cell::Number(exposure.draw.propensity(rank as usize)),
+                Cell::Integer(exposure.draw.is_drawn(rank as usize).into()),
             ];
             self.summary.rows += 1;
             self.table.row(cells.into_iter())?;

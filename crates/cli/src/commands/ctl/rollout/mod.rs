@@ -2,8 +2,10 @@
 //!
 //! [`start`] makes a rollout out of steps and gates as the command line writes them; [`steer`] pauses,
 //! resumes, promotes, rolls back and undoes; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and
-//! [`evidence`] what their gates have measured.
+//! [`evidence`] what their gates have measured. [`evaluate`] asks no cluster: it estimates from logs what a
+//! candidate would earn.
 
+mod evaluate;
 mod evidence;
 mod gate;
 mod select;
@@ -38,6 +40,9 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout automatic --surface home --model films --steps 1%:1h:1000,10%:1d,50%:1d
   marquee ctl rollout automatic --surface home --off")]
     Automatic(AutomaticArgs),
+    /// Estimate from logged answers what a candidate would earn, before any user meets it; asks no cluster
+    #[command(after_help = evaluate::EXAMPLES)]
+    Evaluate(evaluate::EvaluateArgs),
     /// List rollouts, newest first
     #[command(after_help = "Example:
   marquee ctl rollout list --surface home")]
@@ -78,6 +83,7 @@ pub(super) async fn run(
     match command {
         RolloutCommand::Start(args) => start::start(context, args).await,
         RolloutCommand::Automatic(args) => start::automate(context, args).await,
+        RolloutCommand::Evaluate(args) => evaluate::run(&args, context.json),
         RolloutCommand::List { surface } => show::list(context, surface).await,
         RolloutCommand::Status(args) => show::status(context, args).await,
         RolloutCommand::Diff(args) => show::diff(context, args).await,
