@@ -19,14 +19,14 @@ pub(crate) struct Gather<'a> {
     pub(crate) bundle: &'a Bundle,
 }
 
-impl Gather<'_> {
+impl<'a> Gather<'a> {
     /// External ids of all items, by ordinal.
     pub(super) fn item_ids(&self) -> Vec<&str> {
         self.ids(Entity::Item)
     }
 
     /// External ids of all users, items or terms, by ordinal.
-    pub(crate) fn ids(&self, entity: Entity) -> Vec<&str> {
+    pub(crate) fn ids(&self, entity: Entity) -> Vec<&'a str> {
         let mut ids = vec![""; self.total(entity)];
         for shard in self.bundle.shards() {
             let table = shard.ids(entity);
