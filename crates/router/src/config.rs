@@ -103,7 +103,7 @@ impl RouterConfig {
         }
         for (surface, &share) in &self.drawn_slots_basis_points {
             if share > FULL_WEIGHT_BASIS_POINTS {
-                return Err(ConfigError::DrawnSlots { surface: surface.clone(), share });
+                return Err(RouterConfigError::DrawnSlots { surface: surface.clone(), share });
             }
         }
         Ok(())

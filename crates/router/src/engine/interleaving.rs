@@ -80,6 +80,7 @@ pub(super) fn interleaved(
             credited: drafted.iter().map(|it| it.credited).collect(),
         })),
         recommendation_id: baseline.recommendation_id,
+        draw: baseline.draw,
         epoch: baseline.epoch,
         has_unknown_words: baseline.has_unknown_words,
         shards_missing: baseline.shards_missing,
