@@ -161,6 +161,7 @@ mod tests {
             reasons,
             left_out: vec![(model, Default::default())],
             route,
+            draw: Default::default(),
             epoch: 7,
             fallback: None,
             has_unknown_words: false,

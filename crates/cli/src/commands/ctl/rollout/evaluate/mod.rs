@@ -43,7 +43,7 @@ estimates can say something, of items that both list.";
 
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("evaluated").required(true))]
-pub(super) struct EvaluateArgs {
+pub(in crate::commands::ctl) struct EvaluateArgs {
     /// The answers that were shown: a router's directory of events or of exposures, or a file of `marquee export
     /// --exposures`. Repeat it for more routers
     #[arg(long, value_name = "DIR|FILE", required = true)]
