@@ -64,7 +64,7 @@ enum CtlCommand {
     Ensemble(ensemble::EnsembleCommand),
     /// Start, follow and steer gray releases
     #[command(subcommand)]
-    Rollout(rollout::RolloutCommand),
+    Rollout(Box<rollout::RolloutCommand>),
     /// Start, compare and stop A/B tests
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),
@@ -99,7 +99,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Publish(args) => publish::run(&mut context, args).await,
         CtlCommand::Models => models::run(&mut context).await,
         CtlCommand::Ensemble(command) => ensemble::run(&mut context, command).await,
-        CtlCommand::Rollout(command) => rollout::run(&mut context, command).await,
+        CtlCommand::Rollout(command) => rollout::run(&mut context, *command).await,
         CtlCommand::Experiment(command) => experiment::run(&mut context, command).await,
         CtlCommand::Deny(command) => deny::run(&mut context, command).await,
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,

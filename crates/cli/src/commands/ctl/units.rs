@@ -46,7 +46,8 @@ pub(super) fn parse_seconds(text: &str) -> Result<u64, String> {
 /// A time in its largest whole unit: `90 s`, `2 h`, `14 d`.
 pub(super) fn seconds_in_words(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
-    let whole = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    let whole =
+        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     whole
         .map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
 }

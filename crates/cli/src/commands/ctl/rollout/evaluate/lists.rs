@@ -15,7 +15,7 @@ const SPARE_ITEMS: usize = 50;
 
 /// What lists items for users.
 pub(super) enum Lister {
-    Bundle(OfflineBundle),
+    Bundle(Box<OfflineBundle>),
     Ensemble(Box<LocalEnsemble>),
     /// Lists by user id.
     Lists(HashMap<String, Vec<String>>),
@@ -33,7 +33,7 @@ impl Lister {
     /// A bundle's directory, or a file of lists.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         if path.is_dir() {
-            return Ok(Self::Bundle(OfflineBundle::open(path)?));
+            return Ok(Self::Bundle(Box::new(OfflineBundle::open(path)?)));
         }
         let lists = read_lists(path)
             .with_context(|| format!("{}: neither a bundle nor lists", path.display()))?;

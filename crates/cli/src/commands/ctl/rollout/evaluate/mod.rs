@@ -174,7 +174,7 @@ impl EvaluateArgs {
         if !(1..=MAX_RANKS).contains(&self.ranks) {
             bail!("--ranks: {} is not within 1 to {MAX_RANKS}", self.ranks);
         }
-        if !(self.max_weight >= 1.0) {
+        if self.max_weight.is_nan() || self.max_weight < 1.0 {
             bail!("--max-weight: {} is no number from 1", self.max_weight);
         }
         if !(0.0..=1.0).contains(&self.min_support) {
