@@ -7,7 +7,7 @@ use super::world::{OddUser, Trouble, World};
 use marquee_core::rollout::RolloutState;
 use marquee_core::rollout::gate::{Bound, Gate, Metric};
 
-/// At most one of a hundred is taken back or paused; where only a hundred are tried, two may be by chance.
+/// At most one of a hundred is rolled back or paused; where only a hundred are tried, two may be by chance.
 fn is_left_alone(name: &str, world: &World) {
     let (rollouts, _) = rollouts_and_seed();
     let mut world = world.clone();
@@ -20,7 +20,7 @@ fn is_left_alone(name: &str, world: &World) {
     ends.iter().filter(|end| disturbed(end)).for_each(|end| println!("  {name}: {end}"));
     let allowed = if ends.len() >= MANY_ROLLOUTS { 0.01 } else { 0.02 };
     let found = share(&ends, disturbed);
-    assert!(found <= allowed, "{name}: {found} of equal candidates were taken back or paused");
+    assert!(found <= allowed, "{name}: {found} of equal candidates were rolled back or paused");
     assert!(share(&ends, |end| end.is(RolloutState::Promoted)) >= 1.0 - allowed, "{name}: waits");
 }
 

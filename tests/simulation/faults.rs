@@ -84,7 +84,7 @@ fn a_longer_tail() {
     }
 }
 
-/// Lists that look like any other, and are meant for somebody else, clicked as rarely as they fit, or by everybody alike.
+/// Lists that look like any other, and are meant for another user, clicked as rarely as they fit, or by all users alike.
 #[test]
 fn lists_that_fit_nobody() {
     for (name, clicks, overlap) in [("permuted users", 0.59, 0.15), ("scrambled items", 0.1, 0.003)]

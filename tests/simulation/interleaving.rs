@@ -1,6 +1,6 @@
 //! How many answers it takes to find a worse list: interleaved with the baseline's, and against it in an A/B stage.
 //!
-//! A world of clicks: users have tastes, and items are liked for their kind and because they are popular. A model knows
+//! A world of clicks: users have preferences, and items are liked for their kind and because they are popular. A model knows
 //! both but for an error of its own for each user and item. Users look at the first places more often than at the others and click
 //! what they like; they differ in how often they come and in how readily they click. Both stages are judged by the gates that
 //! rollouts have by default, window by window.
@@ -15,7 +15,7 @@ use marquee_core::rollout::{Rollout, RolloutState, RolloutStep, Terms};
 
 const USERS: usize = 3_000;
 const ITEMS: usize = 300;
-const TASTES: usize = 6;
+const KINDS: usize = 6;
 /// Items of an answer.
 const LISTED: usize = 10;
 /// Answers of a window.
@@ -135,7 +135,7 @@ impl World {
     fn new(change: Change, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let vector = |random: &mut fastrand::Rng| -> Vec<f64> {
-            (0..TASTES).map(|_| normal(random) / (TASTES as f64).powf(0.25)).collect()
+            (0..KINDS).map(|_| normal(random) / (KINDS as f64).powf(0.25)).collect()
         };
         let items: Vec<Vec<f64>> = (0..ITEMS).map(|_| vector(&mut random)).collect();
         let popular: Vec<f64> = (0..ITEMS).map(|_| 0.7 * normal(&mut random)).collect();
@@ -143,8 +143,9 @@ impl World {
         let mut users = Vec::with_capacity(USERS);
         for n in 0..USERS {
             let id = format!("{seed:x}-{n}");
-            let taste = vector(&mut random);
-            let in_common = |item: &[f64]| taste.iter().zip(item).map(|(a, b)| a * b).sum::<f64>();
+            let preference = vector(&mut random);
+            let in_common =
+                |item: &[f64]| preference.iter().zip(item).map(|(a, b)| a * b).sum::<f64>();
             let liked: Vec<f64> = items
                 .iter()
                 .zip(&popular)

@@ -59,7 +59,7 @@ const POWER: f64 = 0.8;
 const ANSWERS: f64 = 1_000.0;
 
 /// A window of half as many answers of each variant, each to another user.
-fn window_of_strangers(random: &mut fastrand::Rng) -> Window {
+fn window_of_new_users(random: &mut fastrand::Rng) -> Window {
     let mut window = Window::new(2);
     for (arm, chance) in window.arms.iter_mut().zip([CHANCE, CHANCE * (1.0 - LOSS)]) {
         for group in 0..GROUPS {
@@ -100,7 +100,7 @@ fn a_loss_is_found_with_little_more_traffic_than_by_looking_once() {
         let mut cluster = Cluster::with_rollout(seed % 1_000_000_007 + 2, &[(5_000, 7_200)], terms);
         let id = cluster.state.plan.rollouts.last().expect("there").id.clone();
         for windows in 1.. {
-            let window = window_of_strangers(&mut random);
+            let window = window_of_new_users(&mut random);
             cluster.apply(cluster.judgement_at(&id, 5_000, window));
             let found = &cluster.state.evidence[&id].gates[number];
             if found.verdict == Verdict::Breached || windows as f64 * ANSWERS > 20.0 * once {

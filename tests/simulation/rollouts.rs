@@ -46,12 +46,12 @@ impl End {
         self.state == state
     }
 
-    /// Taken back while the candidate had at most its second share.
+    /// Rolled back while the candidate had at most its second share.
     pub(crate) fn is_back_by_step_two(&self) -> bool {
         self.is(RolloutState::RolledBack) && self.step <= Some(1)
     }
 
-    /// Taken back within so many minutes.
+    /// Rolled back within so many minutes.
     pub(crate) fn is_back_within(&self, minutes: f64) -> bool {
         self.is(RolloutState::RolledBack) && self.minutes <= minutes
     }

@@ -238,7 +238,7 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Who asks, in which order.
+    /// Which users come, in which order.
     fn ask(&mut self, count: usize, mirror_basis_points: u32) -> Vec<Request> {
         let goes_on = 1.0 - 1.0 / self.world.session;
         let random = &mut self.random;

@@ -218,7 +218,7 @@ impl Population {
     }
 }
 
-/// What routers saw of a user who asks and clicks so often.
+/// What routers saw of a user with so many requests and clicks.
 fn before(answers: f64, clicks: f64, random: &mut fastrand::Rng) -> [f64; 2] {
     let answers = poisson(answers, random) as f64;
     let clicked = (poisson(answers * clicks, random) as f64).min(answers);

@@ -77,7 +77,7 @@ pub enum RouterConfigError {
         "drawn_slots_basis_points of {surface:?} is {share}: 0 to {FULL_WEIGHT_BASIS_POINTS} are allowed"
     )]
     DrawnSlots {
-        /// The surface.
+        /// The surface that the share was given for.
         surface: String,
         /// The share that is too large.
         share: u32,

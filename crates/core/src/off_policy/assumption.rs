@@ -13,6 +13,6 @@ pub enum Assumption {
 }
 
 impl Assumption {
-    /// Both.
+    /// Both assumptions, in the order in which they are shown.
     pub const ALL: [Self; 2] = [Self::ItemAndRank, Self::PositionBased];
 }

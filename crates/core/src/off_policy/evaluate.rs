@@ -30,7 +30,7 @@ pub enum Estimator {
 }
 
 impl Estimator {
-    /// All three.
+    /// All three estimators, in the order in which they are shown.
     pub const ALL: [Self; 3] = [Self::Ips, Self::Snips, Self::Dr];
 
     /// The estimate for a policy.
@@ -120,7 +120,7 @@ pub struct Figures {
 /// One estimate, and what it stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The estimator.
+    /// The estimator that it is by.
     pub estimator: Estimator,
     /// What its weights assume.
     pub assumption: Assumption,
@@ -142,7 +142,7 @@ pub struct Estimate {
 pub struct Evaluation {
     /// Answers of the log.
     pub answers: usize,
-    /// Their users.
+    /// How many users they were for.
     pub users: usize,
     /// The answers that something else could have been shown in.
     pub randomised_answers: usize,

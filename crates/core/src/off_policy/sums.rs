@@ -34,7 +34,7 @@ pub(super) const BASELINE: PolicySums =
 pub(super) struct Statistic {
     /// Its value; NaN where it has none.
     pub(super) value: f64,
-    /// The derivatives.
+    /// The derivatives of the value by each of the sums.
     pub(super) gradient: Sums,
 }
 

@@ -23,7 +23,7 @@ impl DrawnSlots {
     }
 
     /// The share of answers to requests like this one that get a drawn slot, in 1/10,000. Answers that explain
-    /// themselves, or that are of a variant that was asked for, are for people who want to know what a model does.
+    /// themselves, or that are of a variant that was asked for, are for users who want to know what a model does.
     fn share_of(&self, request: &RankingRequest) -> u32 {
         if self.basis_points.is_empty()
             || !request.is_recommendation()

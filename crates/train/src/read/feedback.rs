@@ -27,7 +27,7 @@ const EVENT_COLUMNS: [&str; 7] =
 /// An item that an answer showed, or an answer that showed none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExposedItem<'a> {
-    /// The answer.
+    /// The id of the answer that was shown.
     pub recommendation_id: &'a str,
     /// When it was given, seconds since 1970.
     pub time_seconds: f64,
@@ -56,9 +56,9 @@ pub struct RecordedEvent<'a> {
     pub recommendation_id: &'a str,
     /// When it happened, seconds since 1970.
     pub time_seconds: f64,
-    /// The user.
+    /// The id of the user whose event it is.
     pub user_id: &'a str,
-    /// The item.
+    /// The id of the item that it is about.
     pub item_id: &'a str,
     /// Its type, such as `click`.
     pub event_type: &'a str,

@@ -76,7 +76,7 @@ pub struct Stage {
     pub requests: Vec<u64>,
     /// Mirrored requests that both variants answered.
     pub mirrored: u64,
-    /// Interleaved answers.
+    /// How many interleaved answers there were.
     pub interleaved: u64,
     /// Users, counted once in each window; the sum is how many of them the candidate had.
     pub users: GroupedSum,

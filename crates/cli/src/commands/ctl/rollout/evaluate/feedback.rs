@@ -1,7 +1,7 @@
 //! Exposures and events, from logs or from files, joined to answers with rewards.
 
-use super::RewardKind;
 use anyhow::{Context as _, bail};
+use clap::ValueEnum;
 use marquee_core::event::EventType;
 use marquee_core::off_policy::{LoggedAnswer, ShownItem};
 use marquee_events::duplicates::hash_of;
@@ -13,6 +13,28 @@ use std::path::{Path, PathBuf};
 
 /// Surfaces that a message names before it says only that there are more.
 const MAX_NAMED_SURFACES: usize = 8;
+
+/// What is counted as reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RewardKind {
+    /// Items that were clicked.
+    Clicks,
+    /// Seconds that items were played.
+    PlaySeconds,
+    /// Items that were bought.
+    Purchases,
+}
+
+impl RewardKind {
+    /// The metric's name, as gates have it.
+    pub(super) fn metric(self) -> &'static str {
+        match self {
+            Self::Clicks => "clicks_per_answer",
+            Self::PlaySeconds => "play_seconds_per_answer",
+            Self::Purchases => "purchases_per_answer",
+        }
+    }
+}
 
 /// Which answers count, and what for.
 pub(super) struct Selection<'a> {

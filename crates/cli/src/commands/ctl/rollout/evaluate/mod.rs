@@ -8,8 +8,8 @@ mod lists;
 mod report;
 
 use anyhow::bail;
-use clap::{Args, ValueEnum};
-use feedback::{Feedback, Selection};
+use clap::Args;
+use feedback::{Feedback, RewardKind, Selection};
 use lists::Lister;
 use marquee_core::off_policy::{
     self, DEFAULT_EXPONENT, DEFAULT_MAX_WEIGHT, DEFAULT_MIN_SUPPORT, ItemMeans, LoggedAnswer,
@@ -88,28 +88,6 @@ pub(in crate::commands::ctl) struct EvaluateArgs {
     /// What they come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-}
-
-/// What is counted as reward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum RewardKind {
-    /// Items that were clicked.
-    Clicks,
-    /// Seconds that items were played.
-    PlaySeconds,
-    /// Items that were bought.
-    Purchases,
-}
-
-impl RewardKind {
-    /// The metric's name, as gates have it.
-    fn metric(self) -> &'static str {
-        match self {
-            Self::Clicks => "clicks_per_answer",
-            Self::PlaySeconds => "play_seconds_per_answer",
-            Self::Purchases => "purchases_per_answer",
-        }
-    }
 }
 
 /// Evaluates a candidate and prints the estimates.

@@ -26,13 +26,13 @@ pub(super) struct Report {
     pub(super) unknown_users: usize,
     /// Exposures that do not count, by reason.
     pub(super) left_out: BTreeMap<&'static str, u64>,
-    /// The estimates.
+    /// What each estimator says of the candidate.
     #[serde(flatten)]
     pub(super) evaluation: Evaluation,
 }
 
 impl Report {
-    /// Prints it.
+    /// Prints the report as a table, or as JSON.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
             return output::json(self);
