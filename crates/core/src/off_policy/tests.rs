@@ -245,7 +245,9 @@ fn assert_reliable(world: World, users: u32, logs: u64, with_signs: &[Assumption
             continue;
         }
         assert!(sign >= 0.95 || !with_signs.contains(&assumption), "the sign, {case}");
-        assert!(value >= 0.88 && difference >= 0.88, "the interval, {case}");
+        // Sums of shares are rounded.
+        let covers = |share: f64| share >= 0.88 - 1e-9;
+        assert!(covers(value) && covers(difference), "the interval, {case}");
     }
 }
 

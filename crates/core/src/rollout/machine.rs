@@ -22,7 +22,7 @@
 //! Between SHADOW and CANARY(0) there may be INTERLEAVE: some users' answers are made of both variants' lists. Nobody has
 //! the candidate alone then, but who has seen its items has met it: to roll back from there is ROLLED_BACK.
 //!
-//! A candidate is promoted after its last step, or when an operator says so. If its [`Safety`](super::Safety) says so, the
+//! A candidate is promoted after its last step, or when an operator says so. If its [`Safety`] says so, the
 //! rollout goes on all the same: in HOLDOUT, some users stay with the baseline, which is a further step as far as
 //! measurements are concerned; in WATCHING, nobody does. In both the baseline stays loaded, so that to undo the promotion
 //! is one transition. The watch is counted from the promotion: the holdout is part of it.

@@ -4,7 +4,7 @@
 //! the answer, and when it was answered, in seconds since the Unix epoch. That of an answer that belongs to a
 //! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a-692d8f00.100.1.home-3`, that of any other recommendation with
 //! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where an answer is interleaved, `i` and three digits for each credited item
-//! ([`Credits`](super::credits::Credits)) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
+//! ([`super::credits::Credits`]) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
 //! click counts for, not only the one that answered, and no router keeps what it answered for long.
 
 use super::credits::{Credits, MAX_CREDITS_BYTES};
