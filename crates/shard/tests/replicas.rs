@@ -89,7 +89,7 @@ async fn only_the_bundle_that_was_published_is_served() {
         published.bundle_uri = "s3://bucket/films-4".into();
     });
     let reports = cluster.want(&[2, 3, 4]).await;
-    for (version, says) in [(2, "manifest.json is missing"), (3, "more"), (4, "object stores")] {
+    for (version, says) in [(2, "manifest.json is missing"), (3, "more"), (4, "an object store")] {
         let reason = reason_of(&reports, version, 0);
         assert!(reason.contains(says), "{reason}");
     }

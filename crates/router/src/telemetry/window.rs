@@ -246,16 +246,18 @@ fn count_event(
         draft.window.capped += u64::from(!counts);
         memory.answers.remember(answer, subject.hash, counts, now.micros);
     }
+    // An item is credited once, however often it and the others are clicked.
+    if let AnswerScope::Interleaved { credits, .. } = scope
+        && measure == Measure::Clicks
+        && let Some((item, side)) = credits.find(event.item)
+        && memory.answers.credit(answer, item)
+    {
+        let is_candidates = f64::from(u8::from(side == Side::Candidate));
+        draft.window.interleaved.clicks.add(subject.group(), is_candidates);
+    }
     let Some((measure, value)) = memory.answers.reward(answer, event.reward) else { return };
     memory.pasts.add_reward(subject.hash, measure, value, now.micros);
-    if let AnswerScope::Interleaved { credits, .. } = scope {
-        if measure == Measure::Clicks
-            && let Some((item, side)) = credits.find(event.item)
-            && memory.answers.credit(answer, item)
-        {
-            let is_candidates = f64::from(u8::from(side == Side::Candidate));
-            draft.window.interleaved.clicks.add(subject.group(), is_candidates);
-        }
+    if matches!(scope, AnswerScope::Interleaved { .. }) {
         return;
     }
     match due {

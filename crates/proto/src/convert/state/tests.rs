@@ -16,7 +16,9 @@ use marquee_core::plan::{
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Allocation, Arm};
-use marquee_core::rollout::gate::{Bound, Gate, Metric, OnBreach, default_gates};
+use marquee_core::rollout::gate::{
+    Bound, Gate, Metric, OnBreach, default_gates, default_preference_gate,
+};
 use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
 use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
@@ -160,6 +162,13 @@ fn terms() -> Terms {
         how: Interleaving::Balanced,
     });
     Terms { gates, shadow, interleave, pace: Pace::Evidence, safety, listed }
+}
+
+/// The terms of a rollout that begins by itself: with an interleave stage it always has a gate of preference.
+fn automatic_terms() -> Terms {
+    let mut terms = Terms { listed: ListedUsers::default(), ..terms() };
+    terms.gates.push(default_preference_gate());
+    terms
 }
 
 /// A window with something of everything.
@@ -329,7 +338,7 @@ fn commands() -> Vec<Command> {
             model: "films".into(),
             steps: steps.clone(),
             // An automatic rollout lists no users.
-            terms: Terms { listed: ListedUsers::default(), ..terms() },
+            terms: automatic_terms(),
             pending: None,
         })),
         published(3, Recipe::Popularity),

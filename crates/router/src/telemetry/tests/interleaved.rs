@@ -120,9 +120,15 @@ fn of_a_user_no_more_answers_count_than_is_usual() {
         batch.interleave(&trial(0, 0), interleaved(&ann, n * n * 1_000, &id(n, 0)));
         batch.event(clicked(&id(n, 0), &ann, "theirs", 1));
     }
+    // What is usual is what these do.
+    let others = 200;
+    for n in 0..others {
+        let observation = interleaved(&format!("other-{n}"), 1_000 * n, &id(1_000 + n, 0));
+        batch.interleave(&trial(0, 0), observation);
+    }
     let window = window_of(&batch, &mut Memory::default(), &plan, 2);
     let counted = u64::from(ALWAYS_COUNTED);
-    assert_eq!((window.interleaved.answers, window.capped), (counted, 7));
+    assert_eq!((window.interleaved.answers, window.capped), (counted + others, 7));
     assert_eq!(window.interleaved.clicks.total(), counted);
 }
 
