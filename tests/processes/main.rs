@@ -6,6 +6,7 @@ mod cluster;
 mod events;
 mod gates;
 mod grpcurl;
+mod judge;
 mod lifecycle;
 mod standalone;
 mod support;
