@@ -15,8 +15,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 #[test]
 fn intervals_cover_the_truth_at_all_times() {
     let (rollouts, seed) = rollouts_and_seed();
-    // Each has about a hundred looks.
-    let rollouts = rollouts.div_ceil(2);
+    // Each has about a hundred looks: a hundred rollouts, as in `make test`, are 10,000 looks.
+    let rollouts = (rollouts * 11).div_ceil(20);
     for (name, clicks) in [("the same", 1.0), ("a tenth fewer clicks", 0.9)] {
         let mut world = World::default();
         for gate in &mut world.gates {

@@ -123,8 +123,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StartRolloutRequest>,
     ) -> RpcResult<pb::StartRolloutResponse> {
-        let rollout = self.start(request.into_inner()).await?;
-        Ok(Response::new(pb::StartRolloutResponse { rollout: Some(rollout) }))
+        Ok(Response::new(self.start(request.into_inner()).await?))
     }
 
     async fn get_rollout(

@@ -5,9 +5,10 @@ use super::reason::check_reason;
 use super::status::IntoStatus as _;
 use marquee_core::command::{Action, Reply, waiting_for};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
-use marquee_core::rollout::judge::AllEvidence;
-use marquee_core::rollout::{ListedUsers, RolloutMove};
+use marquee_core::rollout::judge::{AllEvidence, predict_at_start};
+use marquee_core::rollout::{ListedUsers, Rollout, RolloutMove};
 use marquee_proto::control::v1 as pb;
+use marquee_proto::convert::evidence::prediction_to_pb;
 use marquee_proto::convert::rollout::wanted_terms;
 use marquee_proto::convert::rollout::{rollout_to_pb, step_from_pb};
 use tonic::Status;
@@ -53,11 +54,11 @@ fn missing_id(plan: &Plan) -> String {
 }
 
 impl ControlApi {
-    /// Starts a rollout, with defaults for what the request leaves out.
+    /// Starts a rollout, with defaults for what the request leaves out, and says what its gates will find.
     pub(super) async fn start(
         &self,
         request: pb::StartRolloutRequest,
-    ) -> Result<pb::Rollout, Status> {
+    ) -> Result<pb::StartRolloutResponse, Status> {
         let pb::StartRolloutRequest {
             request_id,
             surface,
@@ -79,7 +80,12 @@ impl ControlApi {
         terms.listed = ListedUsers::of_ids(&always_candidate_user_ids, &never_candidate_user_ids)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let action = Action::StartRollout { surface, candidate, steps, terms };
-        self.rollout_after(request_id, action).await
+        let rollout = self.rollout_after(request_id, action).await?;
+        let all = self.parts().traffic.borrow().clone();
+        let windows = all.get(&rollout.surface).into_iter().flatten();
+        let found = predict_at_start(&rollout.terms.gates, &rollout.steps, windows);
+        let predictions = found.iter().map(prediction_to_pb).collect();
+        Ok(pb::StartRolloutResponse { rollout: Some(self.shown(&rollout).await), predictions })
     }
 
     /// Does what an operator asks of a rollout, and returns the rollout after it.
@@ -95,7 +101,8 @@ impl ControlApi {
             return Err(Status::invalid_argument(missing_id(&self.plan())));
         }
         let action = Action::MoveRollout { rollout_id, requested, reason };
-        self.rollout_after(request_id, action).await
+        let rollout = self.rollout_after(request_id, action).await?;
+        Ok(self.shown(&rollout).await)
     }
 
     /// Has an action applied, and returns the rollout after it.
@@ -103,15 +110,17 @@ impl ControlApi {
         &self,
         request_id: String,
         action: Action,
-    ) -> Result<pb::Rollout, Status> {
+    ) -> Result<Box<Rollout>, Status> {
         match self.write(request_id, action).await? {
-            Reply::Rollout(rollout) => {
-                // Where the leader is elsewhere, the plan here may not have the rollout yet.
-                let plan = self.fresh_plan().await.unwrap_or_else(|_| self.plan());
-                let waiting_for = waiting_for(&plan, &self.evidence(), &rollout);
-                Ok(rollout_to_pb(&rollout, waiting_for))
-            }
+            Reply::Rollout(rollout) => Ok(rollout),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// A rollout as it is shown, with what it waits for.
+    async fn shown(&self, rollout: &Rollout) -> pb::Rollout {
+        // Where the leader is elsewhere, the plan here may not have the rollout yet.
+        let plan = self.fresh_plan().await.unwrap_or_else(|_| self.plan());
+        rollout_to_pb(rollout, waiting_for(&plan, &self.evidence(), rollout))
     }
 }

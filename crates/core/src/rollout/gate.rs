@@ -381,6 +381,16 @@ pub enum GatesError {
         /// The gate's bound as given.
         bound: Bound,
     },
+    /// Two of them bound one quantile of the latency: answers count as slow by one bound only.
+    #[error(
+        "gates[{index}]: {metric} has a gate already, and answers count as slow by one bound only: keep the stricter one"
+    )]
+    TwoOfQuantile {
+        /// The second one's index.
+        index: usize,
+        /// The quantile of the latency that both gates bound.
+        metric: Metric,
+    },
 }
 
 /// Why one gate is refused.
@@ -445,6 +455,10 @@ pub fn check_gates(gates: &[Gate]) -> Result<(), GatesError> {
         let &Gate { metric, bound, .. } = gate;
         if gates[..index].iter().any(|other| (other.metric, other.bound) == (metric, bound)) {
             return Err(GatesError::Repeated { index, metric, bound });
+        }
+        let is_of_quantile = metric.tail().is_some();
+        if is_of_quantile && gates[..index].iter().any(|other| other.metric == metric) {
+            return Err(GatesError::TwoOfQuantile { index, metric });
         }
     }
     Ok(())

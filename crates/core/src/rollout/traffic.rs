@@ -8,7 +8,7 @@
 //! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of
 //! users), and history beyond some minutes, which is for a time series database.
 
-use crate::rollout::window::{ArmStats, Measure};
+use crate::rollout::window::{ArmStats, GroupedSum, Measure};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long a surface is measured before the numbers are committed, in ms: long enough that an idle log stays
@@ -68,6 +68,9 @@ pub struct VariantTraffic {
     pub play_seconds_per_answer: Option<f64>,
     /// Purchases for each answer.
     pub purchases_per_answer: Option<f64>,
+    /// Of each reward that was measured: the variance of a mean over `n` answers, times `n`. With what the answers of a
+    /// user have in common, it is more than the variance of one answer.
+    pub reward_variances: BTreeMap<Measure, f64>,
 }
 
 impl VariantTraffic {
@@ -87,8 +90,22 @@ impl VariantTraffic {
             clicks_per_answer: mean(Measure::Clicks),
             play_seconds_per_answer: mean(Measure::PlaySeconds),
             purchases_per_answer: mean(Measure::Purchases),
+            reward_variances: Measure::REWARDS
+                .into_iter()
+                .filter_map(|reward| Some((reward, variance(stats.measures.get(&reward)?)?)))
+                .collect(),
         }
     }
+}
+
+/// The variance of a mean over `n` answers, times `n`, from how groups of users lie around it; none without answers.
+fn variance(sums: &GroupedSum) -> Option<f64> {
+    let mean = sums.mean()?;
+    let squares = sums.count.iter().zip(&sums.sum).map(|(&count, sum)| {
+        let residual = sum - mean * count as f64;
+        residual * residual
+    });
+    Some(squares.sum::<f64>() / sums.total() as f64)
 }
 
 /// The three values, if none is missing.
@@ -144,10 +161,24 @@ mod tests {
             distinct_items: 15,
             score: found.score,
             clicks_per_answer: Some(2.0 / 3.0),
+            reward_variances: BTreeMap::from([(Measure::Clicks, 0.0)]),
             ..VariantTraffic::default()
         };
         assert_eq!(found, expected);
         assert_eq!(VariantTraffic::of(&ArmStats::default()), VariantTraffic::default());
+    }
+
+    #[test]
+    fn what_users_have_in_common_adds_to_the_variance_of_rewards() {
+        // Each of two users has two answers. Users alike: residuals are 0. One clicks always, one never: ±1 each.
+        let of = |clicks: [f64; 4]| {
+            let mut stats = ArmStats::default();
+            for (group, click) in [1, 1, 2, 2].into_iter().zip(clicks) {
+                stats.measure(Measure::Clicks, group, click);
+            }
+            VariantTraffic::of(&stats).reward_variances[&Measure::Clicks]
+        };
+        assert_eq!((of([1.0, 0.0, 1.0, 0.0]), of([1.0, 1.0, 0.0, 0.0])), (0.0, 0.5));
     }
 
     #[test]

@@ -2,9 +2,16 @@
 
 use super::comparison::{gate_comparison_from_pb, gate_comparison_to_pb};
 use super::error::{ConvertError, Result, required};
+use super::gate::metric_to_pb;
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
+use marquee_core::rollout::judge::{Evidence, GateEvidence, Prediction, Stage, Verdict};
+
+/// The wire form of what a gate will find.
+pub fn prediction_to_pb(prediction: &Prediction) -> pb::Prediction {
+    let Prediction { metric, answers, seconds } = *prediction;
+    pb::Prediction { metric: metric_to_pb(metric) as i32, answers, seconds }
+}
 
 /// The wire form of what is known of a gate.
 pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {

@@ -3,6 +3,7 @@
 use super::error::{Result, map_of_unique_keys};
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
+use marquee_core::rollout::window::Measure;
 
 /// The wire form of a window of a surface's traffic.
 pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {
@@ -57,7 +58,9 @@ fn variant_to_pb(name: &str, variant: &VariantTraffic) -> pb::VariantTraffic {
         clicks_per_answer,
         play_seconds_per_answer,
         purchases_per_answer,
+        reward_variances,
     } = variant;
+    let variance = |reward| reward_variances.get(&reward).copied();
     pb::VariantTraffic {
         variant: name.into(),
         requests: *requests,
@@ -76,6 +79,9 @@ fn variant_to_pb(name: &str, variant: &VariantTraffic) -> pb::VariantTraffic {
         clicks_per_answer: *clicks_per_answer,
         play_seconds_per_answer: *play_seconds_per_answer,
         purchases_per_answer: *purchases_per_answer,
+        clicks_variance: variance(Measure::Clicks),
+        play_seconds_variance: variance(Measure::PlaySeconds),
+        purchases_variance: variance(Measure::Purchases),
     }
 }
 
@@ -98,7 +104,16 @@ fn variant_from_pb(variant: pb::VariantTraffic) -> (String, VariantTraffic) {
         clicks_per_answer,
         play_seconds_per_answer,
         purchases_per_answer,
+        clicks_variance,
+        play_seconds_variance,
+        purchases_variance,
     } = variant;
+    let variances = [
+        (Measure::Clicks, clicks_variance),
+        (Measure::PlaySeconds, play_seconds_variance),
+        (Measure::Purchases, purchases_variance),
+    ];
+    let known = variances.into_iter().filter_map(|(reward, variance)| Some((reward, variance?)));
     let variant = VariantTraffic {
         requests,
         errors: errors.into_iter().collect(),
@@ -112,6 +127,7 @@ fn variant_from_pb(variant: pb::VariantTraffic) -> (String, VariantTraffic) {
         clicks_per_answer,
         play_seconds_per_answer,
         purchases_per_answer,
+        reward_variances: known.collect(),
     };
     (name, variant)
 }

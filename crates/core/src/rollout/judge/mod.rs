@@ -29,7 +29,9 @@ mod tests;
 pub use comparison::{Comparison, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums};
 pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
 pub use first_times::FirstTimes;
-pub use power::{AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, answers_needed};
+pub use power::{
+    AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, Prediction, answers_needed, predict_at_start,
+};
 pub use split::SHARE_TOLERANCE;
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
@@ -63,14 +65,11 @@ pub fn judge_rollout(
     let mut after = evidence.clone();
     after.absorb(rollout, weight_basis_points, window);
     let gates = &rollout.terms.gates;
-    let strict_gates = gates.iter().filter(|gate| !gate.metric.is_reward()).count();
-    let share_of_budget = FALSE_ALARM_BUDGET / (strict_gates + 1) as f64;
     let mut found = Vec::with_capacity(gates.len());
     let mut decision = Decision::Continue;
     for (n, gate) in gates.iter().enumerate() {
         let before = evidence.gates.get(n).cloned().unwrap_or_default();
-        let usual = if gate.metric.is_reward() { REWARD_FALSE_ALARM } else { share_of_budget };
-        let alpha = gate.false_alarm.unwrap_or(usual);
+        let alpha = alpha_of(gate, gates);
         let share = f64::from(weight_basis_points) / f64::from(FULL_WEIGHT_BASIS_POINTS);
         let mut now = examine(gate, alpha, before, &after.comparisons[n], &after.total);
         now.answers_needed = power::predict(gate, alpha, &after.comparisons[n].live, share);
@@ -89,7 +88,8 @@ pub fn judge_rollout(
         }
         found.push(now);
     }
-    let split = examine_split(rollout, evidence.split.clone(), &after.stage, share_of_budget);
+    let split =
+        examine_split(rollout, evidence.split.clone(), &after.stage, share_of_budget(gates));
     if decision == Decision::Continue && split.verdict == Verdict::Breached && !split.accepted {
         decision = Decision::Pause(format!(
             "the split is off: the candidate has {:.2} % of the users where its share is {:.2} %, so the two \
@@ -99,6 +99,18 @@ pub fn judge_rollout(
         ));
     }
     Judgement { gates: found, split, decision }
+}
+
+/// The chance of a false alarm of one of these gates.
+fn alpha_of(gate: &Gate, gates: &[Gate]) -> f64 {
+    let usual = if gate.metric.is_reward() { REWARD_FALSE_ALARM } else { share_of_budget(gates) };
+    gate.false_alarm.unwrap_or(usual)
+}
+
+/// What each gate that guards no reward has of [`FALSE_ALARM_BUDGET`], and the split of users too.
+fn share_of_budget(gates: &[Gate]) -> f64 {
+    let strict_gates = gates.iter().filter(|gate| !gate.metric.is_reward()).count();
+    FALSE_ALARM_BUDGET / (strict_gates + 1) as f64
 }
 
 /// Whether the present step may be left. It compares what was committed and computes no statistics.

@@ -1,14 +1,14 @@
 //! What the gates of a rollout have measured, and what both variants answered, as tables.
 
 use crate::output;
-use marquee_core::rollout::gate::Gate;
+use marquee_core::rollout::gate::{Gate, Metric};
 use marquee_core::rollout::judge::{PREDICTED_LOSS, PREDICTED_POWER};
 use marquee_core::rollout::window::{ArmStats, InterleavedStats, WINDOW_MS, Window};
 use marquee_proto::control::v1::{
-    ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Rollout, RolloutEvidence,
-    Verdict,
+    ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Prediction, Rollout,
+    RolloutEvidence, Verdict,
 };
-use marquee_proto::convert::gate::gate_from_pb;
+use marquee_proto::convert::gate::{gate_from_pb, metric_from_pb};
 use marquee_proto::convert::window::window_from_pb;
 use std::f64::consts::LN_10;
 
@@ -84,15 +84,43 @@ fn predictions(rollout: &Rollout, evidence: &RolloutEvidence) -> Vec<String> {
         };
         let seconds = needed * measured_ms as f64 / 1_000.0 / answers.max(1) as f64;
         lines.push(format!(
-            "{:.0} % fewer {} are found with a chance of {:.0} % after {} answers at this share, about {} at this traffic",
-            100.0 * PREDICTED_LOSS,
-            gate.metric.name().trim_end_matches("_per_answer").replace('_', " "),
+            "{} are found with a chance of {:.0} % after {} answers at this share, about {} at this traffic",
+            fewer(gate.metric),
             100.0 * PREDICTED_POWER,
             output::thousands(needed as u64),
             duration_in_words(seconds)
         ));
     }
     lines
+}
+
+/// What the gates of rewards of a rollout that begins will find.
+pub(super) fn predictions_at_start(predictions: &[Prediction]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for prediction in predictions {
+        let Ok(metric) = metric_from_pb(prediction.metric) else { continue };
+        let answers = output::thousands(prediction.answers as u64);
+        lines.push(match prediction.seconds {
+            Some(seconds) => format!(
+                "{} are found with a chance of {:.0} % after about {answers} answers, {} at the traffic of the last minutes",
+                fewer(metric),
+                100.0 * PREDICTED_POWER,
+                duration_in_words(seconds)
+            ),
+            None => format!(
+                "{} are hardly found: that takes about {answers} answers on one step, and the traffic of the last minutes does \
+                 not bring them; hold the steps longer, or compare interleaved lists first (--interleave)",
+                fewer(metric)
+            ),
+        });
+    }
+    lines
+}
+
+/// The loss that is predicted, in words, such as "10 % fewer clicks".
+fn fewer(metric: Metric) -> String {
+    let reward = metric.name().trim_end_matches("_per_answer").replace('_', " ");
+    format!("{:.0} % fewer {reward}", 100.0 * PREDICTED_LOSS)
 }
 
 /// A time in its largest sensible unit.

@@ -1,5 +1,6 @@
 //! Start a rollout, or have one started for every new version.
 
+use super::evidence::predictions_at_start;
 use super::watch::watch;
 use super::{gate, show, steps, words};
 use crate::commands::ctl::context::Context;
@@ -239,12 +240,19 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
         .call(request, |mut control, request| async move { control.start_rollout(request).await })
         .await?;
     let rollout = started.rollout.unwrap_or_default();
+    if context.json && !follow {
+        output::json(&message::to_json(show::ROLLOUT_MESSAGE, &rollout))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !context.json {
+        for line in predictions_at_start(&started.predictions) {
+            output::line(line)?;
+        }
+    }
     if follow {
         return watch(context, rollout.rollout_id).await;
     }
-    if context.json {
-        output::json(&message::to_json(show::ROLLOUT_MESSAGE, &rollout))?;
-    } else {
+    if !context.json {
         output::line(format!("started {}: {}", rollout.rollout_id, words::one_line(&rollout)))?;
         output::line(format!("next: marquee ctl rollout watch {}", rollout.rollout_id))?;
     }
