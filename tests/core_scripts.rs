@@ -18,7 +18,7 @@
 //! | `unreported NODE`, `remove NODE` | a node ceases to report, or is taken out |
 //! | `tick` | the leader does what is due, until nothing is |
 //! | `pause`, `resume`, `promote`, `rollback`, `undo`, `end-holdout`, `end-watch` `ID reason=R` | what an operator asks for |
-//! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins; `bandit=FLOOR` |
+//! | `experiment SURFACE ARM/ENSEMBLE/WEIGHT … share=N layer=L` | an A/B test begins |
 //! | `stop ID reason=R` | it ends |
 //! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
 //! | `deny SURFACE add=A,B remove=C clear=yes` | what is never shown there changes |
@@ -42,7 +42,7 @@ use marquee_core::plan::{
     Route,
 };
 use marquee_core::ranking::interleave::Interleaving;
-use marquee_core::rollout::experiment::{Allocation, Arm, Experiment};
+use marquee_core::rollout::experiment::{Arm, Experiment};
 use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates, default_preference_gate};
 use marquee_core::rollout::judge::judge_rollout;
 use marquee_core::rollout::window::{ArmStats, GROUPS, Latencies, Measure, Window, hash_user};
@@ -356,10 +356,6 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "experiment" => {
             let share_basis_points = args.take_key("share").unwrap_or("10000").parse()?;
             let layer = args.take_key("layer").unwrap_or("ranking").to_owned();
-            let bandit = args.take_key("bandit").map(str::parse).transpose()?;
-            let allocation = bandit.map_or(Allocation::Fixed, |floor_basis_points| {
-                Allocation::Thompson { reward: Measure::Clicks, floor_basis_points }
-            });
             let surface = word(args)?.to_owned();
             let arms = words(args).into_iter().map(|text| {
                 let mut parts = text.split('/');
@@ -368,7 +364,7 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 Ok(Arm { name, ensemble, weight_basis_points: next()?.parse()? })
             });
             let arms = arms.collect::<Result<_, Box<dyn Error>>>()?;
-            Action::StartExperiment { surface, layer, share_basis_points, arms, allocation }
+            Action::StartExperiment { surface, layer, share_basis_points, arms }
         }
         "stop" => {
             let reason = args.take_key("reason").unwrap_or_default().to_owned();

@@ -9,11 +9,11 @@ use crate::clock::{Monotonic, wall_ms};
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{ReportNews, Roster};
-use crate::windows::{JUDGE_EVERY_MS, Measured, Windows};
+use crate::windows::{Measured, Windows};
 use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::Plan;
 use marquee_core::plan::retention::{bundles_to_delete, retired};
-use marquee_core::rollout::experiment::{ExperimentState, thompson};
+use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::judge::{AllEvidence, Evidence, judge_rollout};
 use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::convert::command::command_to_pb;
@@ -27,10 +27,6 @@ use tokio::time::MissedTickBehavior;
 
 /// How often the leader looks whether something is due: rollouts hold for seconds.
 const DUTIES_TICK: Duration = Duration::from_millis(100);
-
-/// After how many windows a bandit's weights change, once a minute: users should not move between arms by
-/// chance.
-const WINDOWS_BETWEEN_WEIGHTS: u64 = 60_000 / JUDGE_EVERY_MS;
 
 /// The leader's part of a control node, whether it leads or not.
 pub(crate) struct Leader {
@@ -242,18 +238,6 @@ fn judgement(
     if experiment.state != ExperimentState::Running {
         return None;
     }
-    let mut weights = Vec::new();
-    if number % WINDOWS_BETWEEN_WEIGHTS == 0 {
-        let mut after = known.clone();
-        after.total.absorb(&window);
-        weights = thompson(experiment, &after, standard_normal).unwrap_or_default();
-    }
     let experiment_id = trial.clone();
-    Some(Action::ObserveExperiment { experiment_id, number, window, weights })
-}
-
-/// A draw from a standard normal (Box and Muller 1958).
-fn standard_normal() -> f64 {
-    let (u, v) = (1.0 - fastrand::f64(), fastrand::f64());
-    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    Some(Action::ObserveExperiment { experiment_id, number, window })
 }

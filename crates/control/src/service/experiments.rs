@@ -8,9 +8,7 @@ use marquee_core::command::{Action, Reply, missing_arms};
 use marquee_core::plan::{DEFAULT_SURFACE, Plan};
 use marquee_core::rollout::experiment::{Experiment, ExperimentState, report};
 use marquee_proto::control::v1 as pb;
-use marquee_proto::convert::experiment::{
-    allocation_from_pb, arm_from_pb, experiment_to_pb, report_to_pb,
-};
+use marquee_proto::convert::experiment::{arm_from_pb, experiment_to_pb, report_to_pb};
 use marquee_proto::convert::published::retention_from_pb;
 use marquee_proto::convert::rollout::automatic_from_pb;
 use tonic::Status;
@@ -30,14 +28,8 @@ impl ControlApi {
         &self,
         request: pb::StartExperimentRequest,
     ) -> Result<pb::Experiment, Status> {
-        let pb::StartExperimentRequest {
-            request_id,
-            surface,
-            layer,
-            share_basis_points,
-            arms,
-            thompson,
-        } = request;
+        let pb::StartExperimentRequest { request_id, surface, layer, share_basis_points, arms } =
+            request;
         let surface = named(surface);
         let action = Action::StartExperiment {
             layer: if layer.is_empty() { surface.clone() } else { layer },
@@ -47,7 +39,6 @@ impl ControlApi {
                 share => share,
             },
             arms: arms.into_iter().map(arm_from_pb).collect(),
-            allocation: allocation_from_pb(thompson).map_err(|error| error.into_status())?,
         };
         self.experiment_after(request_id, action).await
     }

@@ -4,7 +4,7 @@ use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
 use crate::plan::Retention;
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
-use crate::rollout::experiment::{Allocation, Arm};
+use crate::rollout::experiment::Arm;
 use crate::rollout::judge::Judgement;
 use crate::rollout::traffic::SurfaceTraffic;
 use crate::rollout::window::Window;
@@ -88,8 +88,6 @@ pub enum Action {
         share_basis_points: u32,
         /// The ensembles that are compared.
         arms: Vec<Arm>,
-        /// Who decides on the weights of the arms.
-        allocation: Allocation,
     },
     /// Lets an experiment run once its ensembles are loaded.
     AdvanceExperiment {
@@ -103,7 +101,7 @@ pub enum Action {
         /// Why, as the operator said.
         reason: String,
     },
-    /// Adds a window of telemetry of an experiment, and changes the weights of its bandit.
+    /// Adds a window of telemetry of an experiment.
     ObserveExperiment {
         /// The id of the experiment.
         experiment_id: String,
@@ -111,8 +109,6 @@ pub enum Action {
         number: u64,
         /// What was measured.
         window: Box<Window>,
-        /// The new weights, one for each arm, in 1/10,000; empty: they stay.
-        weights: Vec<u32>,
     },
     /// Keeps one window of traffic of each of these surfaces.
     RecordTraffic {

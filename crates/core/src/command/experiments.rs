@@ -3,10 +3,10 @@
 use super::error::CommandError;
 use super::reply::Reply;
 use super::rollouts::running_on;
-use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_EXPERIMENTS};
+use crate::bounds::MAX_EXPERIMENTS;
 use crate::id::check_name;
 use crate::plan::{Plan, Surface};
-use crate::rollout::experiment::{self, Allocation, Arm, Experiment, ExperimentState};
+use crate::rollout::experiment::{self, Arm, Experiment, ExperimentState};
 use crate::rollout::judge::AllEvidence;
 use crate::rollout::window::Window;
 
@@ -16,11 +16,10 @@ pub(super) fn start(
     layer: &str,
     share_basis_points: u32,
     arms: &[Arm],
-    allocation: Allocation,
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
     check_name("layer", layer)?;
-    experiment::check(share_basis_points, arms, allocation)?;
+    experiment::check(share_basis_points, arms)?;
     for arm in arms {
         if plan.ensemble_named(&arm.ensemble).is_none() {
             let (arm, ensemble) = (arm.name.clone(), arm.ensemble.clone());
@@ -59,7 +58,6 @@ pub(super) fn start(
         from_basis_points,
         share_basis_points,
         arms: arms.to_vec(),
-        allocation,
         state: ExperimentState::Preparing,
         started_at_ms: now_ms,
         stopped_at_ms: 0,
@@ -97,33 +95,23 @@ pub(super) fn stop(
     Ok(Reply::Experiment(Box::new(experiment.clone())))
 }
 
-/// Adds window `number` to the evidence, and gives the arms a bandit's new `weights`, unless there are none.
-/// A window that is not the next one changes nothing.
+/// Adds window `number` to the evidence. A window that is not the next one changes nothing.
 pub(super) fn observe(
-    plan: &mut Plan,
+    plan: &Plan,
     evidence: &mut AllEvidence,
     experiment_id: &str,
     number: u64,
     window: &Window,
-    weights: &[u32],
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
     let at = position(plan, experiment_id)?;
-    let experiment = &mut plan.experiments[at];
+    let experiment = &plan.experiments[at];
     let known_windows = evidence.get(experiment_id).map_or(0, |evidence| evidence.windows);
     if experiment.state != ExperimentState::Stopped && number == known_windows + 1 {
         let of_experiment = evidence.entry(experiment_id.into()).or_default();
         of_experiment.total.absorb(window);
         of_experiment.windows = number;
         of_experiment.judged_at_ms = now_ms;
-        let is_bandit = experiment.allocation != Allocation::Fixed;
-        let sum: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        let is_whole = sum == u64::from(FULL_WEIGHT_BASIS_POINTS);
-        if is_bandit && weights.len() == experiment.arms.len() && is_whole {
-            for (arm, &weight) in experiment.arms.iter_mut().zip(weights) {
-                arm.weight_basis_points = weight;
-            }
-        }
     }
     Ok(Reply::Experiment(Box::new(experiment.clone())))
 }

@@ -136,16 +136,16 @@ fn apply_action(
         Action::SetAutomaticRollout { surface, automatic } => {
             rollouts::set_automatic(plan, surface, automatic.as_ref())
         }
-        Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
+        Action::StartExperiment { surface, layer, share_basis_points, arms } => {
             let share = *share_basis_points;
-            experiments::start(plan, surface, layer, share, arms, *allocation, now_ms)
+            experiments::start(plan, surface, layer, share, arms, now_ms)
         }
         Action::AdvanceExperiment { experiment_id } => experiments::advance(plan, experiment_id),
         Action::StopExperiment { experiment_id, reason } => {
             experiments::stop(plan, experiment_id, reason, now_ms)
         }
-        Action::ObserveExperiment { experiment_id, number, window, weights } => {
-            experiments::observe(plan, evidence, experiment_id, *number, window, weights, now_ms)
+        Action::ObserveExperiment { experiment_id, number, window } => {
+            experiments::observe(plan, evidence, experiment_id, *number, window, now_ms)
         }
         Action::RecordTraffic { surfaces } => Ok(surfaces::record_traffic(plan, traffic, surfaces)),
         Action::ChangeDenyList { surface, clear, remove, add } => {

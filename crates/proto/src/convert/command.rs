@@ -60,7 +60,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 interleave: interleave.map(interleave_to_pb),
             })
         }
-        Action::StartExperiment { surface, layer, share_basis_points, arms, allocation } => {
+        Action::StartExperiment { surface, layer, share_basis_points, arms } => {
             // What it will be, as far as it is known.
             let wanted = Experiment {
                 id: String::new(),
@@ -69,7 +69,6 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 from_basis_points: 0,
                 share_basis_points: *share_basis_points,
                 arms: arms.clone(),
-                allocation: *allocation,
                 state: ExperimentState::Preparing,
                 started_at_ms: 0,
                 stopped_at_ms: 0,
@@ -84,12 +83,11 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             let (experiment_id, reason) = (experiment_id.clone(), reason.clone());
             Pb::StopExperiment(pb::StopExperiment { experiment_id, reason })
         }
-        Action::ObserveExperiment { experiment_id, number, window, weights } => {
+        Action::ObserveExperiment { experiment_id, number, window } => {
             Pb::ObserveExperiment(pb::ObserveExperiment {
                 experiment_id: experiment_id.clone(),
                 number: *number,
                 window: Some(window_to_pb(window)),
-                weights: weights.clone(),
             })
         }
         Action::SetAutomaticRollout { surface, automatic } => {
@@ -202,9 +200,9 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         }
         Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
         Pb::StartExperiment(wanted) => {
-            let Experiment { surface, layer, share_basis_points, arms, allocation, .. } =
+            let Experiment { surface, layer, share_basis_points, arms, .. } =
                 experiment_from_pb(wanted)?;
-            Action::StartExperiment { surface, layer, share_basis_points, arms, allocation }
+            Action::StartExperiment { surface, layer, share_basis_points, arms }
         }
         Pb::AdvanceExperiment(pb::AdvanceExperiment { experiment_id }) => {
             Action::AdvanceExperiment { experiment_id }
@@ -212,9 +210,9 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         Pb::StopExperiment(pb::StopExperiment { experiment_id, reason }) => {
             Action::StopExperiment { experiment_id, reason }
         }
-        Pb::ObserveExperiment(pb::ObserveExperiment { experiment_id, number, window, weights }) => {
+        Pb::ObserveExperiment(pb::ObserveExperiment { experiment_id, number, window }) => {
             let window = window_from_pb(required(window, "observe_experiment.window")?)?;
-            Action::ObserveExperiment { experiment_id, number, window: Box::new(window), weights }
+            Action::ObserveExperiment { experiment_id, number, window: Box::new(window) }
         }
         Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface, automatic }) => {
             let automatic = automatic.map(automatic_from_pb).transpose()?;

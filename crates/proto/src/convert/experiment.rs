@@ -1,11 +1,9 @@
 //! Experiments and their reports ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result};
-use super::window::{measure_from_pb, measure_to_pb};
+use super::window::measure_to_pb;
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::experiment::{
-    Allocation, Arm, Effect, Experiment, ExperimentState, Report,
-};
+use marquee_core::rollout::experiment::{Arm, Effect, Experiment, ExperimentState, Report};
 
 /// The wire form of an experiment. `waiting_for` says what it waits for: the caller knows the plan.
 pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Experiment {
@@ -16,7 +14,6 @@ pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Exp
         from_basis_points,
         share_basis_points,
         arms,
-        allocation,
         state,
         started_at_ms,
         stopped_at_ms,
@@ -29,7 +26,6 @@ pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Exp
         from_basis_points: *from_basis_points,
         share_basis_points: *share_basis_points,
         arms: arms.iter().map(arm_to_pb).collect(),
-        thompson: thompson_to_pb(*allocation),
         state: match state {
             ExperimentState::Preparing => pb::ExperimentState::Preparing,
             ExperimentState::Running => pb::ExperimentState::Running,
@@ -51,7 +47,6 @@ pub fn experiment_from_pb(experiment: pb::Experiment) -> Result<Experiment> {
         from_basis_points,
         share_basis_points,
         arms,
-        thompson,
         state,
         started_at_ms,
         stopped_at_ms,
@@ -65,7 +60,6 @@ pub fn experiment_from_pb(experiment: pb::Experiment) -> Result<Experiment> {
         from_basis_points,
         share_basis_points,
         arms: arms.into_iter().map(arm_from_pb).collect(),
-        allocation: allocation_from_pb(thompson)?,
         state: match pb::ExperimentState::try_from(state) {
             Ok(pb::ExperimentState::Preparing) => ExperimentState::Preparing,
             Ok(pb::ExperimentState::Running) => ExperimentState::Running,
@@ -93,27 +87,6 @@ pub fn arm_to_pb(arm: &Arm) -> pb::ExperimentArm {
 pub fn arm_from_pb(arm: pb::ExperimentArm) -> Arm {
     let pb::ExperimentArm { name, ensemble, weight_basis_points } = arm;
     Arm { name, ensemble, weight_basis_points }
-}
-
-/// The wire form of a bandit's settings: none where weights are fixed.
-pub fn thompson_to_pb(allocation: Allocation) -> Option<pb::Thompson> {
-    match allocation {
-        Allocation::Fixed => None,
-        Allocation::Thompson { reward, floor_basis_points } => {
-            let reward = measure_to_pb(reward) as i32;
-            Some(pb::Thompson { reward, floor_basis_points })
-        }
-    }
-}
-
-/// Reads who decides on an experiment's weights from its wire form.
-pub fn allocation_from_pb(thompson: Option<pb::Thompson>) -> Result<Allocation> {
-    match thompson {
-        None => Ok(Allocation::Fixed),
-        Some(pb::Thompson { reward, floor_basis_points }) => {
-            Ok(Allocation::Thompson { reward: measure_from_pb(reward)?, floor_basis_points })
-        }
-    }
 }
 
 /// The wire form of the report of an experiment.

@@ -12,7 +12,7 @@ use super::scope::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
 use marquee_core::plan::{Plan, Trial};
-use marquee_core::rollout::experiment::{Allocation, ExperimentState};
+use marquee_core::rollout::experiment::ExperimentState;
 
 /// Bytes of an id beside its trial's: process, number, second, share and arm.
 const MAX_ID_HEAD_BYTES: usize = 64;
@@ -83,11 +83,9 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     let weight = decimal(weight)?;
     let arm = decimal(arm)? as usize;
     let (arms, has_had) = if let Some(experiment) = plan.experiment(id) {
-        // A bandit's arms have had many shares.
         let last = experiment.arms.last().map_or(0, |arm| arm.weight_basis_points);
         let is_running = experiment.state == ExperimentState::Running;
-        let has_had = experiment.allocation != Allocation::Fixed || weight == last;
-        (experiment.arms.len(), is_running && has_had)
+        (experiment.arms.len(), is_running && weight == last)
     } else {
         let rollout = plan.rollout(id).filter(|rollout| !rollout.state.is_over())?;
         (2, rollout.may_have_had_weight(weight))
@@ -125,10 +123,7 @@ pub(crate) fn may_have_been_interleaved(trial: &Trial, user_id: &str, plan: &Pla
 pub(crate) fn may_have_had(trial: &Trial, user_id: &str, plan: &Plan) -> bool {
     match plan.experiment(&trial.id) {
         None => is_on_arm(trial, user_id),
-        // Where a bandit moves the weights, users move too: they take part, and that is all that is known.
-        Some(experiment) => experiment
-            .arm_of(user_id)
-            .is_some_and(|arm| arm == trial.arm || experiment.allocation != Allocation::Fixed),
+        Some(experiment) => experiment.arm_of(user_id) == Some(trial.arm),
     }
 }
 
@@ -151,7 +146,6 @@ mod tests {
     use super::*;
     use marquee_core::plan::Surface;
     use marquee_core::rollout::experiment::{Arm, Experiment};
-    use marquee_core::rollout::window::Measure;
     use marquee_core::rollout::{Clearance, Rollout, RolloutMove, RolloutStep, Terms};
     use proptest::prelude::*;
 
@@ -254,7 +248,6 @@ mod tests {
             from_basis_points: 0,
             share_basis_points: 5_000,
             arms: vec![arm("a", 2_000), arm("b", 3_000), arm("c", 5_000)],
-            allocation: Allocation::Fixed,
             state: ExperimentState::Running,
             started_at_ms: 0,
             stopped_at_ms: 0,
@@ -270,15 +263,6 @@ mod tests {
             let user = format!("user-{n}");
             let is_on = experiment.arm_of(&user) == Some(2);
             assert_eq!(may_have_had(&trial, &user, &fixed), is_on, "{user}");
-        }
-        experiment.allocation =
-            Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 100 };
-        let moving = plan(&experiment);
-        let trial = trial_of("3f-1a-692d8f00.4000.2.home-ab-3", &moving).expect("weights move");
-        for n in 0..200 {
-            let user = format!("user-{n}");
-            let takes_part = experiment.arm_of(&user).is_some();
-            assert_eq!(may_have_had(&trial, &user, &moving), takes_part, "{user}");
         }
         experiment.state = ExperimentState::Stopped;
         assert_eq!(

@@ -3,7 +3,7 @@
 use crate::support::{Bundle, TRIAL, World, films, roll_out, user};
 use marquee_core::plan::assignment::bucket;
 use marquee_core::rollout::ListedUsers;
-use marquee_core::rollout::experiment::{Allocation, Arm, Experiment, ExperimentState};
+use marquee_core::rollout::experiment::{Arm, Experiment, ExperimentState};
 use marquee_core::rollout::window::{Measure, Scope};
 use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use marquee_proto::v1::{self, Variant};
@@ -139,7 +139,6 @@ async fn a_variant_is_refused_that_is_not_there() {
             from_basis_points: 0,
             share_basis_points: 10_000,
             arms: vec![arm("old", "films@1"), arm("new", "films@2")],
-            allocation: Allocation::Fixed,
             state: ExperimentState::Running,
             started_at_ms: 0,
             stopped_at_ms: 0,

@@ -5,12 +5,12 @@ use super::units::parse_share;
 use crate::message;
 use crate::output;
 use anyhow::bail;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use marquee_client::request_id;
 use marquee_core::rollout::experiment::Arm;
 use marquee_proto::control::v1::{
     Effect, Experiment, ExperimentState, GetExperimentRequest, GetExperimentResponse,
-    ListExperimentsRequest, Measure, StartExperimentRequest, StopExperimentRequest, Thompson,
+    ListExperimentsRequest, Measure, StartExperimentRequest, StopExperimentRequest,
 };
 use marquee_proto::convert::experiment::arm_to_pb;
 use std::process::ExitCode;
@@ -24,8 +24,7 @@ pub(super) enum ExperimentCommand {
     #[command(after_help = "Examples:
   marquee ctl experiment start --arm control=films@1:50% --arm other=films@2:50%
   marquee ctl experiment start --surface home --share 20% --layer ranking \\
-      --arm control=films@1:34% --arm blend=blend:33% --arm new=films@3:33%
-  marquee ctl experiment start --bandit clicks --floor 5% --arm a=films@1:50% --arm b=films@2:50%")]
+      --arm control=films@1:34% --arm blend=blend:33% --arm new=films@3:33%")]
     Start(StartArgs),
     /// List experiments, newest first
     #[command(after_help = "Example:
@@ -51,14 +50,6 @@ pub(super) enum ExperimentCommand {
     },
 }
 
-/// The reward that a bandit maximises.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum BanditReward {
-    Clicks,
-    PlaySeconds,
-    Purchases,
-}
-
 #[derive(Args, Debug)]
 pub(super) struct StartArgs {
     /// The surface that the experiment runs on
@@ -75,12 +66,6 @@ pub(super) struct StartArgs {
     /// if left out
     #[arg(long, default_value = "")]
     layer: String,
-    /// Let Thompson sampling move the weights towards the arm that earns most of this
-    #[arg(long)]
-    bandit: Option<BanditReward>,
-    /// The least share of an arm under a bandit
-    #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE", requires = "bandit")]
-    floor: u32,
 }
 
 fn parse_arm(text: &str) -> Result<Arm, String> {
@@ -114,20 +99,13 @@ pub(super) async fn run(
 }
 
 async fn start(context: &mut Context, args: StartArgs) -> anyhow::Result<ExitCode> {
-    let StartArgs { surface, arms, share, layer, bandit, floor } = args;
-    let reward = bandit.map(|reward| match reward {
-        BanditReward::Clicks => Measure::Clicks,
-        BanditReward::PlaySeconds => Measure::PlaySeconds,
-        BanditReward::Purchases => Measure::Purchases,
-    });
+    let StartArgs { surface, arms, share, layer } = args;
     let request = StartExperimentRequest {
         request_id: request_id(),
         surface,
         layer,
         share_basis_points: share,
         arms: arms.iter().map(arm_to_pb).collect(),
-        thompson: reward
-            .map(|reward| Thompson { reward: reward as i32, floor_basis_points: floor }),
     };
     let started = context
         .client

@@ -1,12 +1,9 @@
 //! Which experiments are refused, and why.
 
-use super::definition::{Allocation, Arm};
+use super::definition::Arm;
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::id::{IdError, check_name};
-use crate::rollout::window::{MAX_ARMS, Measure};
-
-/// The least floor of a bandit, in 1/10,000: an arm that no user gets cannot be known to be worse.
-pub const MIN_FLOOR_BASIS_POINTS: u32 = 10;
+use crate::rollout::window::MAX_ARMS;
 
 /// Why an experiment is refused. Every message names the field and its bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,27 +48,10 @@ pub enum ExperimentError {
         /// What they add up to, in 1/10,000.
         sum: u64,
     },
-    /// A bandit is to maximise what is no reward.
-    #[error("allocation.reward is no reward: clicks, play seconds or purchases")]
-    Reward,
-    /// A bandit's floor is out of bounds.
-    #[error(
-        "allocation.floor_basis_points is {floor}: {MIN_FLOOR_BASIS_POINTS} to {most} are allowed"
-    )]
-    Floor {
-        /// The floor that was given, in 1/10,000.
-        floor: u32,
-        /// The most that so many arms allow, in 1/10,000.
-        most: u32,
-    },
 }
 
-/// Checks the share, the arms and the allocation of an experiment.
-pub fn check(
-    share_basis_points: u32,
-    arms: &[Arm],
-    allocation: Allocation,
-) -> Result<(), ExperimentError> {
+/// Checks the share and the arms of an experiment.
+pub fn check(share_basis_points: u32, arms: &[Arm]) -> Result<(), ExperimentError> {
     if !(1..=FULL_WEIGHT_BASIS_POINTS).contains(&share_basis_points) {
         return Err(ExperimentError::Share { share: share_basis_points });
     }
@@ -90,15 +70,6 @@ pub fn check(
     let sum: u64 = arms.iter().map(|arm| u64::from(arm.weight_basis_points)).sum();
     if sum != u64::from(FULL_WEIGHT_BASIS_POINTS) {
         return Err(ExperimentError::Weights { sum });
-    }
-    if let Allocation::Thompson { reward, floor_basis_points: floor } = allocation {
-        if !Measure::REWARDS.contains(&reward) {
-            return Err(ExperimentError::Reward);
-        }
-        let most = FULL_WEIGHT_BASIS_POINTS / arms.len() as u32;
-        if !(MIN_FLOOR_BASIS_POINTS..=most).contains(&floor) {
-            return Err(ExperimentError::Floor { floor, most });
-        }
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::plan::assignment;
-use crate::rollout::window::Measure;
 
 /// How far single values may plausibly lie from their mean, in the unit of whatever is measured.
 pub(super) const SPREAD: f64 = 0.01;
@@ -16,21 +15,6 @@ pub struct Arm {
     pub ensemble: String,
     /// Its share of the users who take part, in 1/10,000; all arms add up to 10,000.
     pub weight_basis_points: u32,
-}
-
-/// Who decides on the weights of the arms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allocation {
-    /// The operator who started the experiment; the weights stay.
-    Fixed,
-    /// Thompson sampling by a reward (Thompson 1933): each arm's share is the chance that it is the best, and
-    /// no less than the floor.
-    Thompson {
-        /// What is to be maximised, one of [`Measure::REWARDS`].
-        reward: Measure,
-        /// The least share of an arm, in 1/10,000.
-        floor_basis_points: u32,
-    },
 }
 
 /// Where an experiment is.
@@ -59,8 +43,6 @@ pub struct Experiment {
     pub share_basis_points: u32,
     /// The ensembles that are compared, at least two. Arm 0 is the one to compare with.
     pub arms: Vec<Arm>,
-    /// Who decides on the weights of the arms.
-    pub allocation: Allocation,
     /// Where it is.
     pub state: ExperimentState,
     /// When it was started, in ms since the Unix epoch.

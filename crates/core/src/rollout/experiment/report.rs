@@ -1,6 +1,6 @@
 //! What came of an experiment so far: each arm compared with arm 0, by each measure.
 
-use super::definition::{Allocation, Experiment, SPREAD};
+use super::definition::{Experiment, SPREAD};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::judge::{Evidence, SHARE_TOLERANCE};
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
@@ -39,8 +39,7 @@ pub struct Report {
     pub effects: Vec<Effect>,
     /// Users, counted once in each window, by arm.
     pub users: Vec<u64>,
-    /// Evidence (e-value) that users are not split as the weights say; none while too few were seen, and for
-    /// bandits, whose weights change.
+    /// Evidence (e-value) that users are not split as the weights say; none while too few were seen.
     pub mismatch: Option<f64>,
     /// Whether `mismatch` is enough to call it one: the arms cannot be compared then.
     pub is_mismatched: bool,
@@ -53,13 +52,9 @@ pub fn report(experiment: &Experiment, evidence: Option<&Evidence>) -> Report {
     let effects = compare_arms(total);
     let users: Vec<&GroupedSum> =
         (0..experiment.arms.len()).filter_map(|arm| sums(arm, Measure::Users)).collect();
-    let is_fixed = experiment.allocation == Allocation::Fixed;
     let is_whole = users.len() == experiment.arms.len();
-    let log_evidence = if is_fixed && is_whole {
-        log_evidence_of_mismatch(&users, &experiment.weights())
-    } else {
-        None
-    };
+    let log_evidence =
+        if is_whole { log_evidence_of_mismatch(&users, &experiment.weights()) } else { None };
     let log_required = required_log_evidence(REPORT_ALPHA / 50.0);
     Report {
         effects,

@@ -1,4 +1,4 @@
-//! Experiments: slices, reports, bandits, and what is refused.
+//! Experiments: slices, reports, and what is refused.
 
 use super::*;
 use crate::rollout::judge::Evidence;
@@ -17,7 +17,6 @@ fn experiment(from_basis_points: u32, share_basis_points: u32) -> Experiment {
         from_basis_points,
         share_basis_points,
         arms: vec![arm("control", 5_000), arm("other", 5_000)],
-        allocation: Allocation::Fixed,
         state: ExperimentState::Running,
         started_at_ms: 0,
         stopped_at_ms: 0,
@@ -83,44 +82,17 @@ fn a_split_that_is_off_is_noticed() {
 }
 
 #[test]
-fn a_bandit_moves_to_the_best_arm_and_leaves_each_its_floor() {
-    let mut it = experiment(0, 10_000);
-    it.arms.push(arm("third", 1));
-    it.allocation = Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 500 };
-    let mut random = fastrand::Rng::with_seed(3);
-    let mut normal = || {
-        let (u, v) = (1.0 - random.f64(), random.f64());
-        (-2.0 * f64::ln(u)).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    let weights = thompson(&it, &clicks(&[0.10, 0.14, 0.10], 20_000), &mut normal);
-    let weights = weights.expect("all arms are known");
-    assert_eq!(weights.iter().sum::<u32>(), 10_000);
-    assert!(weights[1] >= 8_900 && weights[0] >= 500 && weights[2] >= 500, "{weights:?}");
-    let even = thompson(&it, &clicks(&[0.10, 0.10, 0.10], 2_000), &mut normal);
-    assert!(even.expect("known").iter().all(|&weight| weight >= 500));
-    assert_eq!(thompson(&it, &clicks(&[0.1, 0.1, 0.1], 10), &mut normal), None);
-}
-
-#[test]
 fn what_makes_no_sense_is_refused() {
     let arms = [arm("a", 5_000), arm("b", 5_000)];
-    let fixed = Allocation::Fixed;
-    assert_eq!(check(10_000, &arms, fixed), Ok(()));
-    let bandit = |floor_basis_points, reward| {
-        check(10_000, &arms, Allocation::Thompson { reward, floor_basis_points })
-    };
-    assert_eq!(bandit(5_000, Measure::Clicks), Ok(()));
+    assert_eq!(check(10_000, &arms), Ok(()));
     for (said, says) in [
-        (check(0, &arms, fixed), "share_basis_points is 0"),
-        (check(10_001, &arms, fixed), "share_basis_points is 10001"),
-        (check(1, &arms[..1], fixed), "arms: 1 given"),
-        (check(1, &[arm("a", 5_000), arm("a", 5_000)], fixed), "there twice"),
-        (check(1, &[arm("a", 5_000), arm("b", 4_000)], fixed), "add up to 9000"),
-        (check(1, &[arm("a", 10_000), arm("b", 0)], fixed), "no user would get it"),
-        (check(1, &[arm("a b", 5_000), arm("b", 5_000)], fixed), "arms[0].name"),
-        (bandit(9, Measure::Clicks), "floor_basis_points is 9"),
-        (bandit(5_001, Measure::Clicks), "floor_basis_points is 5001"),
-        (bandit(100, Measure::Score), "is no reward"),
+        (check(0, &arms), "share_basis_points is 0"),
+        (check(10_001, &arms), "share_basis_points is 10001"),
+        (check(1, &arms[..1]), "arms: 1 given"),
+        (check(1, &[arm("a", 5_000), arm("a", 5_000)]), "there twice"),
+        (check(1, &[arm("a", 5_000), arm("b", 4_000)]), "add up to 9000"),
+        (check(1, &[arm("a", 10_000), arm("b", 0)]), "no user would get it"),
+        (check(1, &[arm("a b", 5_000), arm("b", 5_000)]), "arms[0].name"),
     ] {
         let said = said.expect_err(says);
         assert!(said.to_string().contains(says), "{said} does not say {says:?}");

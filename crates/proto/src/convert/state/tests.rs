@@ -15,7 +15,7 @@ use marquee_core::plan::{
 };
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::interleave::Interleaving;
-use marquee_core::rollout::experiment::{Allocation, Arm};
+use marquee_core::rollout::experiment::Arm;
 use marquee_core::rollout::gate::{
     Bound, Gate, Metric, OnBreach, default_gates, default_preference_gate,
 };
@@ -217,6 +217,7 @@ fn traffic() -> SurfaceTraffic {
         clicks_per_answer: Some(0.8),
         play_seconds_per_answer: Some(0.9),
         purchases_per_answer: Some(1.0),
+        reward_variances: [(Measure::Clicks, 1.1), (Measure::PlaySeconds, 1.2)].into(),
     };
     let variants = [("live".into(), measured), ("other".into(), VariantTraffic::default())];
     SurfaceTraffic { from_ms: 1, until_ms: 2, automated: 3, dropped: 4, variants: variants.into() }
@@ -250,7 +251,7 @@ fn judged(number: u64, decision: Decision) -> Action {
     }
 }
 
-fn experiment(other: &str, allocation: Allocation) -> Action {
+fn experiment(other: &str) -> Action {
     let arm = |name: &str, ensemble: &str| Arm {
         name: name.into(),
         ensemble: ensemble.into(),
@@ -261,16 +262,14 @@ fn experiment(other: &str, allocation: Allocation) -> Action {
         layer: "ranking".into(),
         share_basis_points: 2_000,
         arms: vec![arm("control", "all"), arm("other", other)],
-        allocation,
     }
 }
 
-fn observed(weights: Vec<u32>) -> Action {
+fn observed() -> Action {
     Action::ObserveExperiment {
         experiment_id: "home-ab-4".into(),
         number: 1,
         window: Box::new(window()),
-        weights,
     }
 }
 
@@ -324,16 +323,13 @@ fn commands() -> Vec<Command> {
         operator_asks(RolloutMove::EndHoldout),
         operator_asks(RolloutMove::EndWatch),
         report(ReplicaState::Unloading),
-        experiment("plain", Allocation::Fixed),
-        experiment("missing", Allocation::Fixed),
+        experiment("plain"),
+        experiment("missing"),
         Action::AdvanceExperiment { experiment_id: "home-ab-4".into() },
-        observed(Vec::new()),
+        observed(),
         Action::StopExperiment { experiment_id: "home-ab-4".into(), reason: "done".into() },
-        experiment(
-            "plain",
-            Allocation::Thompson { reward: Measure::Clicks, floor_basis_points: 100 },
-        ),
-        observed(vec![9_000, 1_000]),
+        experiment("plain"),
+        observed(),
         automatic(Some(Automatic {
             model: "films".into(),
             steps: steps.clone(),
