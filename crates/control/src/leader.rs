@@ -11,8 +11,8 @@ use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{ReportNews, Roster};
 use crate::windows::{Measured, Windows};
 use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
-use marquee_core::plan::Plan;
 use marquee_core::plan::retention::{bundles_to_delete, retired};
+use marquee_core::plan::{Plan, SECRET_BYTES, Secret};
 use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::judge::{AllEvidence, Evidence, judge_rollout};
 use marquee_core::rollout::window::{Scope, Window};
@@ -210,7 +210,22 @@ impl Leader {
                 tracing::warn!(node_id, "a node does not report");
                 Action::SetNodeAlive { node_id, alive: false }
             });
-        unreported.chain(due(plan, &self.evidence.borrow(), wall_ms())).collect()
+        let now_ms = wall_ms();
+        let key = plan.answer_keys.is_due(now_ms).then(draw_secret).flatten();
+        let key = key.map(|secret| Action::AddAnswerKey { secret });
+        unreported.chain(due(plan, &self.evidence.borrow(), now_ms)).chain(key).collect()
+    }
+}
+
+/// A secret that nobody can guess; none where the system has no randomness to give, which is tried again.
+fn draw_secret() -> Option<Secret> {
+    let mut bytes = [0; SECRET_BYTES];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Some(Secret(bytes)),
+        Err(error) => {
+            tracing::warn!(%error, "no key for recommendation ids could be drawn");
+            None
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
@@ -62,6 +62,9 @@ impl EventSettings {
         }
     }
 }
+
+/// Says whether an event names a recommendation that says a router gave it, and none did.
+pub type FalseIdCheck = dyn Fn(&Event) -> bool + Send + Sync;
 
 /// Receives events that are durable.
 pub trait EventSink: Send + Sync {
@@ -110,6 +113,7 @@ struct EventLogInner {
     thread: Option<JoinHandle<()>>,
     room: Arc<Semaphore>,
     limits: EventLimits,
+    is_false_id: OnceLock<Arc<FalseIdCheck>>,
     shared: Arc<JournalShared>,
 }
 
@@ -203,6 +207,7 @@ impl EventLog {
             thread: Some(thread),
             room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_BYTES)),
             limits: settings.limits,
+            is_false_id: OnceLock::new(),
             shared,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -244,7 +249,13 @@ impl EventLog {
         let mut bytes = 0;
         for (n, mut event) in events.into_iter().enumerate() {
             complete(&mut event, now_ms);
-            let (outcome, reason) = match classify(&event, now_ms, limits) {
+            let classification = match classify(&event, now_ms, limits) {
+                Classification::Accept if self.has_false_id(&event) => {
+                    Classification::Quarantine(Reason::FalseRecommendationId)
+                }
+                by_rules => by_rules,
+            };
+            let (outcome, reason) = match classification {
                 Classification::Accept => (RecordOutcome::Accepted, None),
                 Classification::Refuse(reason) => (RecordOutcome::Refused(reason), Some(reason)),
                 Classification::Quarantine(reason) => {
@@ -313,6 +324,16 @@ impl EventLog {
     /// How many events were accepted, refused and quarantined since the process started.
     pub fn counts(&self) -> Counts {
         self.inner.shared.counters.read()
+    }
+
+    /// Has events quarantined that name a recommendation which no router gave, as this says. The first one stays.
+    pub fn check_recommendation_ids(&self, is_false: Arc<FalseIdCheck>) {
+        let _ = self.inner.is_false_id.set(is_false);
+    }
+
+    fn has_false_id(&self, event: &Event) -> bool {
+        let names_one = !event.recommendation_id.is_empty();
+        names_one && self.inner.is_false_id.get().is_some_and(|is_false| is_false(event))
     }
 
     /// Makes `sink` hear of all events that are accepted from now on.

@@ -38,7 +38,7 @@ pub use directories::{EXPOSURES_DIRECTORY, QUARANTINE_DIRECTORY};
 pub use event::{Quarantined, StoredEvent, complete};
 pub use exposures::{AskedFor, Exposure, ExposureLog, ExposureSettings, is_sampled};
 pub use journal::{
-    EventLog, EventSettings, EventSink, Pending, RecordError, RecordOutcome, Recorded,
+    EventLog, EventSettings, EventSink, FalseIdCheck, Pending, RecordError, RecordOutcome, Recorded,
 };
 pub use log::{Contents, Fsync, LogError};
 pub use marquee_core::event::{Event, EventType};

@@ -54,11 +54,13 @@ pub enum Reason {
     FutureDated = 6,
     /// A value that its type cannot have.
     ImplausibleValue = 7,
+    /// A recommendation id that says a router gave it, and none did.
+    FalseRecommendationId = 8,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MissingField,
         Self::OversizedField,
         Self::UnknownType,
@@ -66,6 +68,7 @@ impl Reason {
         Self::Late,
         Self::FutureDated,
         Self::ImplausibleValue,
+        Self::FalseRecommendationId,
     ];
 
     /// Its name in counters and exports, such as `missing_field`.
@@ -78,6 +81,7 @@ impl Reason {
             Self::Late => "late",
             Self::FutureDated => "future_dated",
             Self::ImplausibleValue => "implausible_value",
+            Self::FalseRecommendationId => "false_recommendation_id",
         }
     }
 
@@ -85,7 +89,10 @@ impl Reason {
     pub fn is_refusal(self) -> bool {
         match self {
             Self::MissingField | Self::OversizedField | Self::UnknownType | Self::NotFinite => true,
-            Self::Late | Self::FutureDated | Self::ImplausibleValue => false,
+            Self::Late
+            | Self::FutureDated
+            | Self::ImplausibleValue
+            | Self::FalseRecommendationId => false,
         }
     }
 
@@ -198,6 +205,9 @@ pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &EventLimits)
             }
             _ => format!("value is {value}: 0 to {MAX_COUNT_VALUE} is allowed"),
         },
+        Reason::FalseRecommendationId => {
+            "recommendation_id was given by no router of this cluster: return it as it was in the answer, or leave it out".into()
+        }
     }
 }
 
@@ -293,7 +303,9 @@ mod tests {
                 MissingField | OversizedField | UnknownType | NotFinite => {
                     Classification::Refuse(reason)
                 }
-                Late | FutureDated | ImplausibleValue => Classification::Quarantine(reason),
+                Late | FutureDated | ImplausibleValue | FalseRecommendationId => {
+                    Classification::Quarantine(reason)
+                }
             };
             assert_eq!(classified(&bad), expected, "{bad:?}");
             let said = explain(&bad, reason, NOW, &EventLimits::default());

@@ -14,7 +14,8 @@ use crate::lookup::row_cache::RowCache;
 use crate::service::drawn_slots::DrawnSlots;
 use crate::service::recommender::{RouterService, ServiceSettings};
 use crate::telemetry::{
-    Mirror, Observer, Report, Reporting, Reward, RouterTelemetry, start_reporting,
+    Authenticity, Mirror, Observer, Report, Reporting, Reward, RouterTelemetry, check,
+    start_reporting,
 };
 use marquee_core::plan::Plan;
 use marquee_events::{Event, EventSink, EventType};
@@ -100,6 +101,11 @@ impl Router {
             .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone())));
         if let Some(events) = &feedback.events {
             events.add_sink(Arc::new(Rewarding(Arc::clone(&telemetry))));
+            let keys = plan.clone();
+            events.check_recommendation_ids(Arc::new(move |event| {
+                let keys = &keys.borrow().answer_keys;
+                check(&event.recommendation_id, &event.user_id, keys) == Authenticity::False
+            }));
         }
         let service = RouterService::new(
             engine,

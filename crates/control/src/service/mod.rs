@@ -34,7 +34,7 @@ use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
 use marquee_proto::convert::experiment::effect_to_pb;
 use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from_pb};
-use marquee_proto::convert::plan::plan_to_pb;
+use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
 use status::IntoStatus;
@@ -288,7 +288,7 @@ impl ControlService for ControlApi {
         &self,
         _request: Request<pb::GetPlanRequest>,
     ) -> RpcResult<pb::GetPlanResponse> {
-        let plan = plan_to_pb(&*self.fresh_plan().await?);
+        let plan = plan_without_secrets(&*self.fresh_plan().await?);
         Ok(Response::new(pb::GetPlanResponse { plan: Some(plan) }))
     }
 

@@ -2,8 +2,8 @@
 
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
-use crate::plan::Retention;
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
+use crate::plan::{Retention, Secret};
 use crate::rollout::experiment::Arm;
 use crate::rollout::judge::Judgement;
 use crate::rollout::traffic::SurfaceTraffic;
@@ -109,6 +109,11 @@ pub enum Action {
         number: u64,
         /// What was measured.
         window: Box<Window>,
+    },
+    /// Adds a key that recommendation ids are signed with, if one is due.
+    AddAnswerKey {
+        /// Bytes that the leader drew.
+        secret: Secret,
     },
     /// Keeps one window of traffic of each of these surfaces.
     RecordTraffic {

@@ -147,6 +147,10 @@ fn apply_action(
         Action::ObserveExperiment { experiment_id, number, window } => {
             experiments::observe(plan, evidence, experiment_id, *number, window, now_ms)
         }
+        Action::AddAnswerKey { secret } => {
+            plan.answer_keys.add(secret.clone(), now_ms);
+            Ok(Reply::Done)
+        }
         Action::RecordTraffic { surfaces } => Ok(surfaces::record_traffic(plan, traffic, surfaces)),
         Action::ChangeDenyList { surface, clear, remove, add } => {
             surfaces::change_deny_list(plan, surface, *clear, remove, add)

@@ -1,5 +1,6 @@
 //! What the plan has, and finding things in it by name or id.
 
+use super::answer_keys::AnswerKeys;
 use super::node::Node;
 use super::surface::Surface;
 use super::version::{PublishedVersion, Retention};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub experiments: Vec<Experiment>,
     /// Which versions are kept, by model. A model without an entry keeps all.
     pub retention: BTreeMap<String, Retention>,
+    /// The keys that recommendation ids are signed with.
+    pub answer_keys: AnswerKeys,
 }
 
 impl KnownNames for Plan {

@@ -8,9 +8,11 @@
 //! - [`placement`]: where shards should be; what a node should hold ([`Plan::wanted_on`]).
 //! - [`retention`]: which versions may be forgotten.
 //! - [`measured_variants`](mod@measured_variants): the variants of a surface that are measured.
+//! - [`AnswerKeys`]: which key recommendation ids are signed with, and when a new one is due.
 //!
 //! What the plan has is in [`contents`], and its parts in [`node`], [`version`] and [`surface`].
 
+mod answer_keys;
 pub mod assignment;
 mod contents;
 mod live;
@@ -22,6 +24,9 @@ mod route;
 mod surface;
 mod version;
 
+pub use answer_keys::{
+    AnswerKey, AnswerKeys, MAX_ANSWER_KEYS, ROTATE_AFTER_MS, SECRET_BYTES, Secret,
+};
 pub use contents::Plan;
 pub use measured_variants::measured_variants;
 pub use node::{Node, Role};

@@ -9,6 +9,7 @@ use super::evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
 use super::gate::gate_to_pb;
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
+use super::plan::secret_from_pb;
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
     automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
@@ -107,6 +108,9 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             retention: retention.map(|retention| retention_to_pb(model, retention)),
         }),
         Action::RetireVersions => Pb::RetireVersions(pb::RetireVersions {}),
+        Action::AddAnswerKey { secret } => {
+            Pb::AddAnswerKey(pb::AddAnswerKey { secret: secret.0.to_vec().into() })
+        }
         Action::RecordTraffic { surfaces } => Pb::RecordTraffic(pb::RecordTraffic {
             surfaces: surfaces.iter().map(|(name, it)| surface_traffic_to_pb(name, it)).collect(),
         }),
@@ -229,6 +233,9 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             retention: retention.map(|retention| retention_from_pb(retention).1),
         },
         Pb::RetireVersions(pb::RetireVersions {}) => Action::RetireVersions,
+        Pb::AddAnswerKey(pb::AddAnswerKey { secret }) => Action::AddAnswerKey {
+            secret: secret_from_pb(secret.to_vec(), "add_answer_key.secret")?,
+        },
         Pb::RecordTraffic(pb::RecordTraffic { surfaces }) => Action::RecordTraffic {
             surfaces: surfaces.into_iter().map(surface_traffic_from_pb).collect::<Result<_>>()?,
         },

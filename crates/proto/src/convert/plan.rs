@@ -12,7 +12,7 @@ use crate::generated::control::v1 as pb;
 use crate::generated::v1;
 use marquee_core::command::missing_arms;
 use marquee_core::ensemble::validate;
-use marquee_core::plan::{Plan, Surface};
+use marquee_core::plan::{AnswerKey, AnswerKeys, Plan, SECRET_BYTES, Secret, Surface};
 use marquee_core::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
@@ -30,6 +30,7 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         next_rollout,
         experiments,
         retention,
+        answer_keys,
     } = plan;
     let waiting = |it| missing_arms(plan, it).unwrap_or_default();
     pb::Plan {
@@ -47,6 +48,7 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         next_rollout: *next_rollout,
         experiments: experiments.iter().map(|it| experiment_to_pb(it, waiting(it))).collect(),
         retention: retention.iter().map(|(model, it)| retention_to_pb(model, *it)).collect(),
+        answer_keys: answer_keys.iter().map(answer_key_to_pb).collect(),
     }
 }
 
@@ -64,7 +66,9 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         next_rollout,
         experiments,
         retention,
+        answer_keys,
     } = plan;
+    let keys = answer_keys.into_iter().map(answer_key_from_pb).collect::<Result<Vec<_>>>()?;
     let next = next_versions.into_iter().map(|next| Ok((next.model, next.version)));
     let plan = Plan {
         epoch,
@@ -84,9 +88,40 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
             "plan.retention",
             retention.into_iter().map(|it| Ok(retention_from_pb(it))),
         )?,
+        answer_keys: AnswerKeys::of(keys),
     };
     check_references(&plan)?;
     Ok(plan)
+}
+
+/// The plan as operators see it: without the secrets of keys.
+pub fn plan_without_secrets(plan: &Plan) -> pb::Plan {
+    let mut shown = plan_to_pb(plan);
+    for key in &mut shown.answer_keys {
+        key.secret.clear();
+    }
+    shown
+}
+
+fn answer_key_to_pb(key: &AnswerKey) -> pb::AnswerKey {
+    let AnswerKey { number, secret, made_at_ms } = key;
+    pb::AnswerKey { number: *number, secret: secret.0.to_vec(), made_at_ms: *made_at_ms }
+}
+
+fn answer_key_from_pb(key: pb::AnswerKey) -> Result<AnswerKey> {
+    let pb::AnswerKey { number, secret, made_at_ms } = key;
+    let secret = secret_from_pb(secret, "plan.answer_keys.secret")?;
+    Ok(AnswerKey { number, secret, made_at_ms })
+}
+
+/// Reads a secret, whose bytes are in no error.
+pub(super) fn secret_from_pb(bytes: Vec<u8>, field: &str) -> Result<Secret> {
+    let secret =
+        <[u8; SECRET_BYTES]>::try_from(bytes).map_err(|bytes| ConvertError::InvalidValue {
+            field: field.into(),
+            what: format!("it has {} bytes: a secret has {SECRET_BYTES}", bytes.len()),
+        })?;
+    Ok(Secret(secret))
 }
 
 /// What a plan names it must hold: core follows references without looking.

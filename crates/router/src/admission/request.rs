@@ -49,6 +49,14 @@ impl Subject {
             Self::User(id) | Self::Item(id) | Self::Text(id) => id,
         }
     }
+
+    /// The user's id; none for items and texts.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::User(id) => Some(id),
+            Self::Item(_) | Self::Text(_) => None,
+        }
+    }
 }
 
 impl RankingRequest {

@@ -157,5 +157,6 @@ fn reason_to_wire(reason: Reason) -> v1::EventProblemReason {
         Reason::Late => v1::EventProblemReason::Late,
         Reason::FutureDated => v1::EventProblemReason::FutureDated,
         Reason::ImplausibleValue => v1::EventProblemReason::ImplausibleValue,
+        Reason::FalseRecommendationId => v1::EventProblemReason::FalseRecommendationId,
     }
 }

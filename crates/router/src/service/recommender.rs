@@ -11,7 +11,7 @@ use crate::error::{RouterError, VARIANT_HEADER};
 use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
 use crate::lookup::row_cache::RowCounts;
-use crate::telemetry::{AnswerScope, Credits, ObservedCall, Observer, name_answer};
+use crate::telemetry::{AnswerScope, Credits, ObservedCall, Observer, name_answer, sign};
 use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::check_name;
@@ -125,11 +125,14 @@ impl RouterService {
                 (Some(trial), Some(credits)) => Some(AnswerScope::Interleaved { trial, credits }),
                 _ => AnswerScope::of(&answer.route),
             };
-            answer.recommendation_id = self.recommendation_id(answered_second, scope);
+            let name = self.name(answered_second, scope);
             // An item that was drawn would be credited to a side that did not give it.
             if credits.is_none() {
                 drawn_slots.draw(ranking, answer, |below| fastrand::u32(..below));
             }
+            let user = ranking.subject.user().unwrap_or_default();
+            let items = answer.items.iter().map(|item| item.item_id.as_str());
+            answer.recommendation_id = sign(name, &plan.answer_keys, plan.epoch, user, items);
         }
         let call = ObservedCall {
             requests: rankings,
@@ -175,8 +178,8 @@ impl RouterService {
         self.shared.events.expose(exposed, answer.recommendation_id, || answer.shown());
     }
 
-    /// Unique among all answers of all routers.
-    fn recommendation_id(&self, second: u64, scope: Option<AnswerScope<'_>>) -> String {
+    /// What an answer is called: unique among all answers of all routers.
+    fn name(&self, second: u64, scope: Option<AnswerScope<'_>>) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
         name_answer(&self.shared.id_prefix, number, second, scope)
     }

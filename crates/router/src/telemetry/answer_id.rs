@@ -5,9 +5,11 @@
 //! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a-692d8f00.100.1.home-3`, that of any other recommendation with
 //! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where an answer is interleaved, `i` and three digits for each credited item
 //! ([`super::credits::Credits`]) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
-//! click counts for, not only the one that answered, and no router keeps what it answered for long.
+//! click counts for, not only the one that answered, and no router keeps what it answered for long. Callers get this name
+//! signed ([`super::signature`]).
 
 use super::credits::{Credits, MAX_CREDITS_BYTES};
+use super::limits::MAX_SIGNATURE_BYTES;
 use super::scope::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
@@ -23,7 +25,7 @@ const INTERLEAVED: char = 'i';
 /// Digits of the process, of the number and of the second, each.
 const MAX_HEX_DIGITS: usize = 16;
 
-/// The id of an answer that is given at this second of Unix time: see the top of this file.
+/// The name of an answer that is given at this second of Unix time: see the top of this file.
 pub(crate) fn name_answer(
     process: &str,
     number: u64,
@@ -47,8 +49,9 @@ pub(crate) fn name_answer(
 
 /// Whether an id may be one that a router gave; others need no second look.
 pub(crate) fn may_say_what_it_is_of(recommendation_id: &str) -> bool {
-    recommendation_id.len() <= MAX_ID_HEAD_BYTES + MAX_CREDITS_BYTES + MAX_TRIAL_BYTES
-        && recommendation_id.contains(['.', '@'])
+    const MAX_BYTES: usize =
+        MAX_ID_HEAD_BYTES + MAX_CREDITS_BYTES + MAX_TRIAL_BYTES + MAX_SIGNATURE_BYTES;
+    recommendation_id.len() <= MAX_BYTES && recommendation_id.contains(['.', '@'])
 }
 
 /// When an answer was given, in seconds since the Unix epoch; none if its id is not as routers' are.

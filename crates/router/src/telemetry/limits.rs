@@ -30,3 +30,6 @@ pub(crate) const MAX_USERS_IN_BLOCKS: usize = 1 << 18;
 pub(crate) const MAX_PAST_USERS: usize = 200_000;
 /// Tables of what users did before a trial, each as it was when a trial began, in 9 MB each. A further trial takes the newest of them.
 pub(crate) const MAX_FROZEN_PASTS: usize = 4;
+/// Bytes of a signed id behind the name of the answer: five parts and what divides them, of which two are numbers of at most
+/// 16 digits.
+pub(crate) const MAX_SIGNATURE_BYTES: usize = 80;

@@ -65,6 +65,7 @@ mod report;
 mod request_share;
 mod rewards;
 mod scope;
+mod signature;
 mod slow;
 #[cfg(test)]
 mod tests;
@@ -80,3 +81,4 @@ pub(crate) use mirror::Mirror;
 pub(crate) use observer::{ObservedCall, Observer};
 pub(crate) use report::{Reporting, start_reporting};
 pub(crate) use scope::AnswerScope;
+pub(crate) use signature::{Authenticity, check, sign};

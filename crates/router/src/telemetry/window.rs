@@ -14,6 +14,7 @@ use super::past::Pasts;
 use super::request_share::Blocks;
 use super::rewards::{Answers, RewardEvent, number_of_reward};
 use super::scope::{AnswerScope, WindowKey};
+use super::signature::{Authenticity, check};
 use super::slow::UsualLatencies;
 use marquee_core::plan::Plan;
 use marquee_core::ranking::interleave::Side;
@@ -200,9 +201,12 @@ fn count_event(
     now: Moment,
 ) {
     let id = &event.recommendation_id;
-    let (Some(second), Some((measure, _))) = (second_of(id), event.reward.worth()) else { return };
-    let (trial, interleaved) = (trial_of(id, plan), interleaved_of(id, plan));
-    let scope = match (&trial, &interleaved, surface_of(id, plan)) {
+    let Authenticity::Genuine(name) = check(id, &event.user_id, &plan.answer_keys) else { return };
+    let (Some(second), Some((measure, _))) = (second_of(name), event.reward.worth()) else {
+        return;
+    };
+    let (trial, interleaved) = (trial_of(name, plan), interleaved_of(name, plan));
+    let scope = match (&trial, &interleaved, surface_of(name, plan)) {
         (Some(trial), _, _) => AnswerScope::Trial(trial),
         (None, Some((trial, credits)), _) => AnswerScope::Interleaved { trial, credits },
         (None, None, Some(surface)) => AnswerScope::Surface(surface),

@@ -2,6 +2,7 @@
 
 use crate::ids;
 use crate::support::{World, films, user};
+use marquee_core::plan::{SECRET_BYTES, Secret};
 use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::{
     AskedFor, Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings,
@@ -140,6 +141,37 @@ async fn a_wrong_event_does_not_fail_the_others() {
     assert!(recorded.problems[1].message.contains("86400"), "{:?}", recorded.problems[1]);
     let none = record(&world, vec![]).await.expect_err("nothing to record");
     assert_eq!(none.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn an_event_of_an_answer_that_no_router_gave_is_quarantined() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut world = world(dir.path(), 0);
+    world.change(|plan| plan.answer_keys.add(Secret([3; SECRET_BYTES]), 0));
+    let answer = world.recommend(user("u1", 3)).await.expect("an answer");
+    let (genuine, shown) = (answer.recommendation_id, &answer.items[0].item_id);
+    let click = |user_id: &str, recommendation_id: &str| v1::Event {
+        recommendation_id: recommendation_id.into(),
+        ..event(EventType::Click, user_id, shown)
+    };
+    let (name, signature) = genuine.split_once('~').expect("a signature");
+    let other_key = genuine.replacen('~', "~f", 1);
+    let events = vec![
+        click("u1", &genuine),
+        click("u2", &genuine), // It may have been bought by another account: it is kept, and rewards nobody.
+        click("u3", "of-another-system"),
+        click("u4", name),
+        click("u5", &format!("{}~{signature}", name.replace('@', "0@"))),
+        click("u6", &other_key),
+    ];
+    let recorded = record(&world, events).await.expect("recorded");
+    assert_eq!(recorded.accepted, 3, "{recorded:?}");
+    let problems: Vec<_> =
+        recorded.problems.iter().map(|it| (it.index, it.quarantined, it.reason())).collect();
+    let is_false = |index| (index, true, EventProblemReason::FalseRecommendationId);
+    assert_eq!(problems, [is_false(3), is_false(4), is_false(5)]);
+    let says = &recorded.problems[0].message;
+    assert!(says.contains("return it as it was in the answer"), "{says}");
 }
 
 #[tokio::test]

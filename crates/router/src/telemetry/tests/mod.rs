@@ -3,6 +3,7 @@
 mod bounded_users;
 mod interleaved;
 mod rewards_in_time;
+mod signed_ids;
 mod window_size;
 
 use super::answer_id::{is_on_arm, name_answer};
