@@ -121,13 +121,13 @@ async fn copies_keep_to_their_budget_and_go_with_their_replica() {
     assert!(reason.contains("bundles.copy_budget_mib"), "{reason}");
     assert!(serves(&cluster, &catalogue, 1).await);
     // What an earlier start has left is removed for what is wanted now.
+    cluster.make_live(&[2]);
     let Cluster { dir, plan, shard, .. } = cluster;
     shard.shutdown().await;
     let shard =
         Shard::start(config(own.path(), budget), plan.subscribe(), NODE.into()).expect("a role");
     let api = shard.service();
     let cluster = Cluster { dir, plan, shard, api };
-    cluster.make_live(&[2]);
     cluster.reports(|reports| available(reports, 2)).await;
     assert!(serves(&cluster, &other, 2).await);
     let left: u64 = files(own.path())

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 pub(crate) const LAST_NUMBER: u64 = 1 << 62;
 /// How far others may raise the term of this voter, all of them together, from its start on. A term grows by one an
 /// election, of which there are two a second at the most, so this is half a day of nothing but elections while
-/// this voter was away. A voter that was away for more hears the term from a majority, and believes that.
+/// this voter was away. A voter that was away for more waits as long as the elections took.
 pub(crate) const MAX_TERMS_AHEAD: u64 = 100_000;
 /// Ticks after which others may raise the term by one more: as fast as elections can follow on one another. There is no
 /// bound to what adds up. So what one voter was made to believe, the others will believe of it.
@@ -47,8 +47,8 @@ pub(crate) enum Implausible {
     Number { field: &'static str, value: u64 },
     /// The term is too far ahead.
     #[error(
-        "its term is {ahead} ahead of ours, and no majority of voters says so: {allowed} are believed, as many as \
-         there can have been elections"
+        "its term is {ahead} ahead of ours: {allowed} are believed, more with time, as many as there can have been \
+         elections"
     )]
     TermAhead { ahead: u64, allowed: u64 },
     /// A voter raises the term again and again.
@@ -251,21 +251,20 @@ fn check_ahead(field: &'static str, value: u64, last: u64) -> Result<(), Implaus
     if ahead > MAX_INDEXES_AHEAD { Err(Implausible::IndexAhead { field, ahead }) } else { Ok(()) }
 }
 
-/// How often one voter may still raise our term, and the largest term that it has claimed.
+/// How often one voter may still raise our term.
 #[derive(Clone, Copy, Debug)]
-struct Claims {
-    raises_left: u32,
+struct Raises {
+    left: u32,
     refilled_at: u64,
-    term: u64,
 }
 
-/// What the other voters say of the term. Time is counted in ticks.
+/// How far and how often the other voters have raised our term. Time is counted in ticks.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
     now: u64,
-    /// By how much others have raised our term.
+    /// By how much all of them have raised it.
     raised: u64,
-    claims: BTreeMap<u64, Claims>,
+    by_voter: BTreeMap<u64, Raises>,
 }
 
 impl Terms {
@@ -274,13 +273,8 @@ impl Terms {
         self.now += 1;
     }
 
-    /// Checks the term of a message of one of `voters` voters, this one included, against our term.
-    pub(crate) fn check(
-        &mut self,
-        message: &Message,
-        ours: u64,
-        voters: usize,
-    ) -> Result<(), Implausible> {
+    /// Checks the term of a message against our term.
+    pub(crate) fn check(&mut self, message: &Message, ours: u64) -> Result<(), Implausible> {
         let kind = message.get_msg_type();
         // They speak of the next term, which nobody has yet.
         let is_next = kind == MessageType::MsgRequestPreVote
@@ -290,30 +284,22 @@ impl Terms {
         if ahead == 0 {
             return Ok(());
         }
-        let now = self.now;
-        let claims = self.claims.entry(message.from).or_insert(Claims {
-            raises_left: MAX_RAISES,
-            refilled_at: now,
-            term: 0,
-        });
-        let refills = (now - claims.refilled_at) / TICKS_PER_RAISE;
-        claims.refilled_at += refills * TICKS_PER_RAISE;
-        let refills = u32::try_from(refills).unwrap_or(MAX_RAISES);
-        claims.raises_left = claims.raises_left.saturating_add(refills).min(MAX_RAISES);
-        claims.term = claims.term.max(term);
-        // Of a majority at least one is honest.
-        if self.claims.values().filter(|claims| claims.term >= term).count() > voters / 2 {
-            return Ok(());
-        }
         let allowed = (MAX_TERMS_AHEAD + self.now / TICKS_PER_TERM).saturating_sub(self.raised);
         if ahead > allowed {
             return Err(Implausible::TermAhead { ahead, allowed });
         }
-        if !is_next && let Some(claims) = self.claims.get_mut(&message.from) {
-            let left = claims.raises_left.checked_sub(1).ok_or(Implausible::TermRaised)?;
-            claims.raises_left = left;
-            self.raised += ahead;
+        if is_next {
+            return Ok(());
         }
+        let now = self.now;
+        let full = Raises { left: MAX_RAISES, refilled_at: now };
+        let raises = self.by_voter.entry(message.from).or_insert(full);
+        let refills = (now - raises.refilled_at) / TICKS_PER_RAISE;
+        raises.refilled_at += refills * TICKS_PER_RAISE;
+        let refills = u32::try_from(refills).unwrap_or(MAX_RAISES);
+        raises.left = raises.left.saturating_add(refills).min(MAX_RAISES);
+        raises.left = raises.left.checked_sub(1).ok_or(Implausible::TermRaised)?;
+        self.raised += ahead;
         Ok(())
     }
 }

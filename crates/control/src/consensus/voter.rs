@@ -277,7 +277,7 @@ impl<M: Machine, T> Voter<M, T> {
             }
         }
         // Last, since it counts: what is refused anyway raises no term.
-        self.terms.check(&message, standing.term, voters.len())?;
+        self.terms.check(&message, standing.term)?;
         Ok(message)
     }
 
