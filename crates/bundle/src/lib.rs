@@ -14,14 +14,14 @@
 //!
 //! The layers, each of which uses those above it only (`tests/layers.rs` checks it):
 //!
-//! 1. `error`, `effort`, `options`, `bitmap`: small types that all share.
+//! 1. `error`, `effort`, `options`, `bitmap`, `safe_path`: small parts that all share.
 //! 2. [`kernels`]: vector arithmetic. [`format`](mod@format): files of sections.
 //! 3. [`entities`]: ids, titles, tags. [`matrix`]: dense and sparse matrices, cells, graphs.
 //! 4. [`manifest`]: what the bundle is, read and verified.
 //! 5. `shard`, [`bundle`](mod@bundle): what is open. `filter`: which of its rows are allowed.
 //! 6. `search`: the two operations, and the planner that picks a strategy.
 //! 7. `index`: building cells and graphs, measured by searches. `input`: what a trainer hands over.
-//! 8. `write`, [`sign`], [`remove`]: making, signing and deleting bundles.
+//! 8. `write`, [`sign`], [`remove`], `private_copy`: making, signing, deleting and copying bundles.
 //!
 //! What is deliberately missing: fetching bundles, versions and their lifecycle, threads and time.
 
@@ -34,12 +34,15 @@ mod filter;
 pub mod format;
 mod index;
 mod input;
+mod input_file;
 pub mod kernels;
 mod location;
 pub mod manifest;
 pub mod matrix;
 mod options;
+mod private_copy;
 pub mod remove;
+mod safe_path;
 mod search;
 mod shard;
 pub mod sign;
@@ -52,11 +55,12 @@ pub use entities::ids::{IdTable, MAX_TITLE_BYTES};
 pub use entities::labels::{Labels, MAX_ATTRIBUTES, MAX_TAG_BYTES};
 pub use error::{BundleError, FileDefect, ManifestDefect, QueryPart, SearchError};
 pub use filter::{AttributeRange, FilterSpec, filter_rows};
-pub use format::{FORMAT_VERSION, FileInfo, LoadOptions};
+pub use format::{FORMAT_VERSION, FileInfo, LoadOptions, faults};
 pub use input::{
     BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape, WriteProgress,
 };
-pub use location::{MAX_URI_BYTES, UriDefect, directory_of};
+pub use input_file::{open_input, read_text_input};
+pub use location::{BundleRoots, MAX_URI_BYTES, UriDefect, directory_of};
 pub use manifest::signature::TrustedKeys;
 pub use manifest::{
     CellsInfo, Counts, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo, MatrixLayout,
@@ -69,7 +73,10 @@ pub use matrix::dense::DenseMatrix;
 pub use matrix::graph::FrozenGraph;
 pub use matrix::sparse::{Partition, SparseMatrix};
 pub use options::{AUTO_INDEX_MIN_ROWS, IndexKind, IndexMode, IndexOptions, RowFormat};
-pub use remove::remove_bundle;
+pub use private_copy::{
+    CopiedBytes, copy_manifest, copy_shard, create_private_directory, make_private,
+};
+pub use remove::{remove_bundle, share_files};
 pub use search::{
     Allow, CancelFlag, CellsWork, DenseHits, DenseQuery, DenseStrategy, Hit, MAX_SCANNED_TOGETHER,
     MAX_SEARCH_COUNT, SearchParams, SearchScratch, cost, costs_of_strategies, dense_top_k,

@@ -3,8 +3,8 @@
 use crate::entities::ids::IdTable;
 use crate::entities::labels::Labels;
 use crate::error::{BundleError, FileDefect, ManifestDefect, SearchError};
-use crate::format::{FileInfo, FileKind, LoadOptions};
-use crate::manifest::names::{MANIFEST_FILE, file_path};
+use crate::format::{FileInfo, FileKind, LoadOptions, has_failed_below};
+use crate::manifest::names::{MANIFEST_FILE, file_path, shard_directory};
 use crate::manifest::stray_files::check_no_stray_files;
 use crate::manifest::{Manifest, MatrixLayout, ShardIndexInfo};
 use crate::matrix::cells::Cells;
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 /// sharing it by `Arc` is all that threads need.
 pub struct BundleShard {
     shard: u32,
+    directory: PathBuf,
     users: IdTable,
     items: IdTable,
     terms: IdTable,
@@ -87,8 +88,16 @@ impl BundleShard {
             items.len(),
             options,
         )?;
-        let mut opened =
-            Self { shard, users, items, terms, labels, dense: Vec::new(), sparse: Vec::new() };
+        let mut opened = Self {
+            shard,
+            directory: dir.join(shard_directory(shard)),
+            users,
+            items,
+            terms,
+            labels,
+            dense: Vec::new(),
+            sparse: Vec::new(),
+        };
         for matrix in &manifest.matrices {
             match &matrix.layout {
                 MatrixLayout::Dense { entity, rank, rows, index } => {
@@ -115,6 +124,11 @@ impl BundleShard {
             }
         }
         Ok(opened)
+    }
+
+    /// Whether a mapped file of it has turned out to be unreadable: what it answers since then is wrong.
+    pub fn has_failed(&self) -> bool {
+        has_failed_below(&self.directory)
     }
 
     /// The rows of a matrix whose rows are this space: those of all shards.

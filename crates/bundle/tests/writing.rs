@@ -241,3 +241,24 @@ fn a_bundle_is_removed_whole_and_nothing_else() {
         "what is not of the bundle stays"
     );
 }
+
+#[test]
+fn a_link_in_a_removed_bundle_takes_no_other_bundle_with_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let base = dir.path().canonicalize().expect("there");
+    let (live, doomed) = (base.join("live"), base.join("doomed"));
+    write(input(20, 10, 4, 2), &live);
+    write(input(20, 10, 4, 2), &doomed);
+    let digest = open(&live).expect("sound").digest().to_string();
+    std::fs::remove_dir_all(doomed.join("shard-0000")).expect("removed");
+    std::os::unix::fs::symlink(live.join("shard-0000"), doomed.join("shard-0000")).expect("ours");
+    remove_bundle(&doomed, &digest).expect("removed");
+    assert!(!doomed.join("manifest.json").exists());
+    assert!(!doomed.join("shard-0001").exists());
+    open(&live).expect("whole");
+    // A bundle that is reached by a link is not deleted at all.
+    let alias = base.join("alias");
+    std::os::unix::fs::symlink(&live, &alias).expect("ours");
+    remove_bundle(&alias, &digest).expect_err("a link");
+    open(&live).expect("whole");
+}

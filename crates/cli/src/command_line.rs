@@ -7,7 +7,7 @@
 use crate::commands::{
     ctl, demo, eval, export, import, keygen, load, serve, sign, split, topics, train, tune,
 };
-use crate::output::stderr_has_colours;
+use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
 use clap::{Parser, Subcommand};
 use marquee_node::config::LogSection;
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            eprintln!("error: {}", shown(&one_line(&error)));
             match error.downcast_ref::<TrainError>() {
                 Some(TrainError::Option { .. }) => ExitCode::from(USAGE),
                 _ => ExitCode::FAILURE,

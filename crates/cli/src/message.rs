@@ -4,6 +4,7 @@
 //! and in files. JSON follows protobuf's own mapping, as grpcurl prints it (`weightBasisPoints`), except that
 //! 64-bit numbers are numbers. Files may use those names or the ones of the protos (`weight_basis_points`).
 
+use marquee_bundle::read_text_input;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{
@@ -81,7 +82,7 @@ pub fn read_file<M: Message + Default>(
     if bytes > MAX_FILE_BYTES {
         return Err(MessageFileError::TooLong { path: path.into(), bytes });
     }
-    let text = fs_err::read_to_string(path)?;
+    let text = read_text_input(path, MAX_FILE_BYTES)?;
     parse(&extension, &text, name).map_err(|reason| MessageFileError::Content {
         path: path.into(),
         message: name,

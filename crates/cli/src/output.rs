@@ -1,6 +1,8 @@
 //! Printing of results: lines, tables and JSON on stdout, with colours on terminals only.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, presets};
+pub use marquee_core::text::shown;
+use marquee_core::text::{shown_json, shown_lines};
 use std::io::{self, IsTerminal as _, Write as _};
 
 /// Whether colours may be written to stderr.
@@ -19,9 +21,15 @@ fn colours_are_wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Writes a line to stdout. A closed stdout is an error like any other: the caller stops, and `main` exits
-/// with success.
+/// Writes one line or several to stdout, with what deceives terminals written out ([`marquee_core::text`]); a line break
+/// within what came from outside must be written out by the caller, by [`shown`]. A closed stdout is an error like any
+/// other: the caller stops, and `main` exits with success.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
+    painted_line(shown_lines(text.as_ref()))
+}
+
+/// As [`line`], for text with colours: what came from outside must have passed [`shown`].
+pub fn painted_line(text: impl AsRef<str>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref().as_bytes())?;
     stdout.write_all(b"\n")?;
@@ -30,32 +38,43 @@ pub fn line(text: impl AsRef<str>) -> io::Result<()> {
 
 /// Writes a value to stdout as indented JSON.
 pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string_pretty(value)?)?;
+    line(shown_json(&serde_json::to_string_pretty(value)?))?;
     Ok(())
 }
 
 /// Writes a value to stdout as JSON in one line, for streams of values.
 pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(value)?)?;
+    line(shown_json(&serde_json::to_string(value)?))?;
     Ok(())
+}
+
+/// A table for [`lines_of`], in whose cells what came from outside is one line.
+#[derive(Debug)]
+pub struct Table(comfy_table::Table);
+
+impl Table {
+    /// Adds a row of cells.
+    pub fn add_row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.0.add_row(cells.into_iter().map(|cell| shown(cell.as_ref()).into_owned()));
+    }
 }
 
 /// A table with these column headings and no frame, as wide as its content: each row is a line, for `grep`
 /// and `awk`.
 pub fn table(headings: &[&str]) -> Table {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| heading.to_string()));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table
+    Table(table)
 }
 
 /// A table's lines without trailing blanks.
 pub fn lines_of(table: &Table) -> String {
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table.0.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
@@ -114,6 +133,15 @@ pub fn moment(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_is_one_line_and_moves_no_cursor() {
+        let mut listed = table(&["NODE", "REASON"]);
+        listed.add_row(["shard-1", "lost\nshard-2  AVAILABLE\u{1b}[2J"]);
+        let lines = lines_of(&listed);
+        assert_eq!(lines.lines().count(), 2, "{lines}");
+        assert!(lines.ends_with("lost\\nshard-2  AVAILABLE\\u{1b}[2J"), "{lines}");
+    }
 
     #[test]
     fn numbers_have_separators_and_units() {

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p marquee-control --example commit_latency`
 
-use marquee_bundle::TrustedKeys;
+use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
@@ -85,6 +85,7 @@ async fn main() -> Result<(), Failure> {
         data_dir: directory.path().join(id.to_string()),
         replication_factor: 2,
         trusted_keys: TrustedKeys::none(),
+        bundle_roots: BundleRoots::anywhere(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
     };
     let began = Instant::now();

@@ -1,7 +1,8 @@
 //! What publishing requires of a bundle: a manifest that can be trusted, and a model that is good enough.
 
 use marquee_bundle::{
-    BundleError, MatrixLayout, TrustedKeys, UriDefect, directory_of, read_manifest, remove_bundle,
+    BundleError, BundleRoots, MatrixLayout, TrustedKeys, UriDefect, read_manifest, remove_bundle,
+    share_files,
 };
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, PublishedVersion, Quality};
@@ -99,12 +100,15 @@ pub enum PublishError {
     },
 }
 
-/// Why a bundle is not deleted.
+/// Why a bundle is not deleted. Messages continue a sentence about the bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
     /// The URI is not one that can be read.
     #[error("its uri {0}")]
     Uri(#[from] UriDefect),
+    /// A version that stays is in the same place, under whatever name, or within it, or around it.
+    #[error("it shares files with the bundle at {0}, which is still needed")]
+    Shared(String),
     /// There is no bundle, or another one, or a file cannot be deleted.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -164,37 +168,54 @@ pub fn check_index(recall_at_100: Option<f64>, bar: f64) -> Result<(), PublishEr
     }
 }
 
-/// The directory that a URI means.
-fn directory(uri: &str) -> Result<PathBuf, PublishError> {
-    directory_of(uri).map_err(|defect| PublishError::Uri {
+/// The directory that a URI means, below one of the roots.
+fn directory(roots: &BundleRoots, uri: &str) -> Result<PathBuf, PublishError> {
+    roots.resolve(uri).map_err(|defect| PublishError::Uri {
         uri: uri.chars().take(MAX_SHOWN_URI).collect(),
         defect,
     })
 }
 
-/// Deletes the bundle at `uri` if its manifest has this digest. Blocking.
+/// Deletes the bundle at `uri` if its manifest has this digest, and none of the bundles at `kept`, which are those of
+/// all versions that stay, of whatever model, is the same place: paths are compared where they lead, and files by
+/// what they are. Blocking.
 ///
 /// # Errors
-/// A URI that leads nowhere, another bundle, or a file that cannot be deleted.
-pub fn delete_bundle(uri: &str, manifest_digest: &str) -> Result<(), DeleteError> {
-    Ok(remove_bundle(&directory_of(uri)?, manifest_digest)?)
+/// A URI that leads nowhere, a bundle that is needed, another bundle, or a file that cannot be deleted.
+pub fn delete_bundle(
+    roots: &BundleRoots,
+    uri: &str,
+    manifest_digest: &str,
+    kept: &[String],
+) -> Result<(), DeleteError> {
+    let doomed = roots.resolve(uri)?;
+    for kept_uri in kept {
+        // A bundle that can't be reached from here may be anywhere, but not in a directory of another name.
+        let Ok(needed) = BundleRoots::anywhere().resolve(kept_uri) else { continue };
+        let is_nested = needed.starts_with(&doomed) || doomed.starts_with(&needed);
+        if is_nested || share_files(&doomed, &needed) {
+            return Err(DeleteError::Shared(kept_uri.clone()));
+        }
+    }
+    Ok(remove_bundle(&doomed, manifest_digest)?)
 }
 
 /// Bundles in directories that this node can read.
 pub struct Directories {
     trusted: TrustedKeys,
+    roots: BundleRoots,
 }
 
 impl Directories {
-    /// Bundles signed by one of these keys, or any where there are none.
-    pub fn new(trusted: TrustedKeys) -> Self {
-        Self { trusted }
+    /// Bundles below these roots that are signed by one of these keys, or any where there are none.
+    pub fn new(trusted: TrustedKeys, roots: BundleRoots) -> Self {
+        Self { trusted, roots }
     }
 }
 
 impl ManifestSource for Directories {
     fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError> {
-        let directory = directory(uri)?;
+        let directory = directory(&self.roots, uri)?;
         let read = read_manifest(&directory, &self.trusted);
         let (manifest, digest) = read.map_err(|error| match error {
             BundleError::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
@@ -239,12 +260,15 @@ mod tests {
 
     #[test]
     fn a_refused_uri_is_named_and_cut_to_what_can_be_read() {
-        let refused = directory("bundles/films").expect_err("refused").to_string();
+        let refused =
+            directory(&BundleRoots::anywhere(), "bundles/films").expect_err("refused").to_string();
         assert!(
             refused.starts_with("bundle_uri \"bundles/films\" is not absolute: give"),
             "{refused}"
         );
-        let long = directory(&"/".repeat(5_000)).expect_err("refused").to_string();
+        let long = directory(&BundleRoots::anywhere(), &"/".repeat(5_000))
+            .expect_err("refused")
+            .to_string();
         assert!(long.contains("is longer than 4096 bytes") && long.len() < 600, "{long}");
     }
 

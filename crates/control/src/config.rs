@@ -1,6 +1,6 @@
 //! The config of a control node.
 
-use marquee_bundle::TrustedKeys;
+use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::id::{IdError, check_name};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
-/// `trusted_keys` and `min_index_recall`.
+/// `trusted_keys`, `bundle_roots` and `min_index_recall`.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
     /// The cluster's name: nodes of differently named clusters refuse each other.
@@ -24,6 +24,8 @@ pub struct ControlConfig {
     pub replication_factor: u32,
     /// Keys that bundles must be signed with to be published; none: unsigned ones may be.
     pub trusted_keys: TrustedKeys,
+    /// The directories below which bundles may be published from, and deleted.
+    pub bundle_roots: BundleRoots,
     /// A bundle whose index finds less than this share of the best 100 is not published, 0 to 1.
     pub min_index_recall: f64,
 }
@@ -119,6 +121,7 @@ mod tests {
             data_dir: "/tmp".into(),
             replication_factor: 2,
             trusted_keys: TrustedKeys::none(),
+            bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
         }
     }

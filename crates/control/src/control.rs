@@ -14,6 +14,7 @@ use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::raft::RaftApi;
 use crate::service::{ControlApi, ControlParts};
 use crate::submit::Submitter;
+use marquee_bundle::create_private_directory;
 use marquee_core::command::State;
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1::control_service_server::ControlServiceServer;
@@ -59,7 +60,8 @@ impl Control {
     /// Starts a control node from what its data directory has. It publishes bundles that it can read from its
     /// own disk. Must be called within a tokio runtime.
     pub async fn start(config: ControlConfig) -> Result<Self, ControlError> {
-        let manifests = Arc::new(Directories::new(config.trusted_keys.clone()));
+        let manifests =
+            Arc::new(Directories::new(config.trusted_keys.clone(), config.bundle_roots.clone()));
         Self::start_with(config, manifests).await
     }
 
@@ -99,7 +101,9 @@ impl Control {
         let first = config.voter_ids().first() == Some(&config.id);
         driver.spawn(voter, open, outbox, first).map_err(ControlError::Thread)?;
 
-        let leader = Arc::new(Leader::new(consensus.clone(), plan.clone(), evidence.clone()));
+        let roots = config.bundle_roots.clone();
+        let leader = Leader::new(consensus.clone(), plan.clone(), evidence.clone(), roots);
+        let leader = Arc::new(leader);
         tasks.spawn(leader.clone().run());
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
         let raft = RaftApi::new(cluster, config.id, consensus.clone(), leader);
@@ -193,7 +197,7 @@ fn opener(config: &ControlConfig, shown: Shown, incarnation: u64) -> Open<PlanMa
     Box::new(move || {
         opened += 1;
         let path = data_dir.join(STORE_FILE);
-        fs_err::create_dir_all(&data_dir)
+        create_private_directory(&data_dir)
             .map_err(|error| VoterError::DataDir(error.to_string()))?;
         let store = Store::open(&path, &identity, &PlanMachine::genesis(factor))?;
         let machine = PlanMachine::new(factor, shown.clone());

@@ -10,6 +10,7 @@ use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{ReportNews, Roster};
 use crate::windows::{Measured, Windows};
+use marquee_bundle::BundleRoots;
 use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{Plan, SECRET_BYTES, Secret};
@@ -36,6 +37,8 @@ pub(crate) struct Leader {
     roster: Mutex<Roster>,
     windows: Mutex<Windows>,
     clock: Monotonic,
+    /// Below which bundles may be deleted.
+    bundle_roots: BundleRoots,
 }
 
 impl Leader {
@@ -43,9 +46,11 @@ impl Leader {
         consensus: Consensus,
         plan: watch::Receiver<Arc<Plan>>,
         evidence: watch::Receiver<Arc<AllEvidence>>,
+        bundle_roots: BundleRoots,
     ) -> Self {
         let (roster, windows) = (Mutex::default(), Mutex::default());
-        Self { consensus, plan, evidence, roster, windows, clock: Monotonic::start() }
+        let clock = Monotonic::start();
+        Self { consensus, plan, evidence, roster, windows, clock, bundle_roots }
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
@@ -137,9 +142,11 @@ impl Leader {
         let plan = self.plan.borrow().clone();
         for (uri, digest) in doomed {
             // Published again meanwhile, or not forgotten after all.
-            if plan.versions.values().all(|published| published.bundle_uri != uri) {
-                let at = uri.clone();
-                let deleting = move || delete_bundle(&at, &digest);
+            let needed = plan.versions.values();
+            if needed.clone().all(|kept| kept.bundle_uri != uri && kept.manifest_digest != digest) {
+                let (at, roots) = (uri.clone(), self.bundle_roots.clone());
+                let kept: Vec<String> = needed.map(|kept| kept.bundle_uri.clone()).collect();
+                let deleting = move || delete_bundle(&roots, &at, &digest, &kept);
                 match tokio::task::spawn_blocking(deleting).await {
                     Ok(Ok(())) => tracing::info!(uri, "deleted a bundle that nothing needs"),
                     Ok(Err(why)) => tracing::warn!(uri, %why, "a bundle is left where it is"),

@@ -8,11 +8,15 @@ pub trait Machine {
     /// without the command would make a state that no other voter has.
     fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError>;
 
+    /// Whether [`apply`](Self::apply) could read these bytes. Nothing else gets into the log, on any voter.
+    fn check_command(&self, command: &[u8]) -> Result<(), MachineError>;
+
     /// The whole state, encoded.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// Whether [`restore`](Self::restore) would take these bytes.
-    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError>;
+    /// Whether [`restore`](Self::restore) would take these bytes, and they may be what this state became by
+    /// the command at `index`: an honest leader's snapshot is never older than the state here, nor of another group.
+    fn check_snapshot(&self, index: u64, snapshot: &[u8]) -> Result<(), MachineError>;
 
     /// Replaces the state by that of a snapshot, or stays as it is on an error.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError>;

@@ -1,7 +1,7 @@
 //! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
 
 use crate::machine::{Machine, MachineError};
-use marquee_core::command::State;
+use marquee_core::command::{Command, Refusal, RefusalKind, State};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
@@ -10,6 +10,7 @@ use marquee_proto::convert::outcome::outcome_to_pb;
 use marquee_proto::convert::state::{state_from_pb, state_to_pb};
 use marquee_proto::raft::v1 as pb;
 use prost::Message as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -58,20 +59,61 @@ fn parse(snapshot: &[u8]) -> Result<State, MachineError> {
     state_from_pb(decoded).map_err(|e| MachineError(e.to_string()))
 }
 
+fn parse_command(command: &[u8]) -> Result<Command, MachineError> {
+    let decoded = pb::Command::decode(command).map_err(|e| MachineError(e.to_string()))?;
+    command_from_pb(decoded).map_err(|e| MachineError(e.to_string()))
+}
+
+/// Whether `newer`, the state at raft index `index`, may have come of `older` by further commands.
+fn check_descent(older: &Plan, newer: &Plan, index: u64) -> Result<(), String> {
+    if newer.replication_factor != older.replication_factor {
+        return Err("it is of a cluster with another replication factor".into());
+    }
+    if newer.epoch > index {
+        return Err(format!("its epoch {} is beyond its index {index}", newer.epoch));
+    }
+    // Every change has a new epoch, so plans of one epoch are the same.
+    if newer.epoch < older.epoch || (newer.epoch == older.epoch && newer != older) {
+        return Err(format!("its epoch {} is not newer than ours", newer.epoch));
+    }
+    // Numbers are never given twice.
+    let forgets = |(model, next): (&String, &u64)| {
+        newer.next_versions.get(model).is_some_and(|theirs| theirs < next)
+    };
+    let is_emptied = newer.next_versions.is_empty() && !older.next_versions.is_empty();
+    if newer.next_rollout < older.next_rollout
+        || is_emptied
+        || older.next_versions.iter().any(forgets)
+    {
+        return Err("it forgets versions or rollouts that were there".into());
+    }
+    Ok(())
+}
+
 impl Machine for PlanMachine {
     fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError> {
-        let decoded = pb::Command::decode(command).map_err(|e| MachineError(e.to_string()))?;
-        let command = command_from_pb(decoded).map_err(|e| MachineError(e.to_string()))?;
-        let outcome = self.state.apply(index, &command);
+        let command = parse_command(command)?;
+        // A command that shows a bug does so on every voter. It must not stop all of them for ever, so it is refused:
+        // the plan is replaced last, and is whole.
+        let applied = catch_unwind(AssertUnwindSafe(|| self.state.apply(index, &command)));
+        let outcome = applied.unwrap_or_else(|_| {
+            tracing::error!(index, "a command met a bug and was refused: please report it");
+            let message = format!("the command met a bug of this release, at index {index}");
+            Err(Refusal { kind: RefusalKind::Invalid, message })
+        });
         Ok(outcome_to_pb(&outcome).encode_to_vec())
+    }
+
+    fn check_command(&self, command: &[u8]) -> Result<(), MachineError> {
+        parse_command(command).map(drop)
     }
 
     fn snapshot(&self) -> Vec<u8> {
         state_to_pb(&self.state).encode_to_vec()
     }
 
-    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError> {
-        parse(snapshot).map(drop)
+    fn check_snapshot(&self, index: u64, snapshot: &[u8]) -> Result<(), MachineError> {
+        check_descent(&self.state.plan, &parse(snapshot)?.plan, index).map_err(MachineError)
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError> {

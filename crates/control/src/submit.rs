@@ -143,7 +143,7 @@ impl Submitter {
     async fn submit_here(&self, command: &Command, deadline: Instant) -> Attempt {
         match timeout_at(deadline, self.leader.accept(command)).await {
             Ok(Ok(outcome)) => Attempt::Done(outcome),
-            Ok(Err(refused @ Refused::TooLarge { .. })) => {
+            Ok(Err(refused @ (Refused::TooLarge { .. } | Refused::Unreadable(_)))) => {
                 Attempt::Failed(SubmitError::Refused(refused))
             }
             Ok(Err(refused)) => Attempt::Again(refused.to_string()),

@@ -8,13 +8,15 @@ pub(crate) struct Sum(pub(crate) u64);
 
 /// A command that this release cannot read.
 pub(crate) const UNREADABLE: &[u8] = b"unreadable";
+/// A command that is read and cannot be applied, which no machine of ours should have.
+pub(crate) const UNAPPLIABLE: &[u8] = b"unappliable";
 /// A command that shows a bug.
 pub(crate) const PANICS: &[u8] = b"panics";
 
 impl Machine for Sum {
     fn apply(&mut self, _index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError> {
         assert_ne!(command, PANICS, "a bug");
-        if command == UNREADABLE {
+        if command == UNREADABLE || command == UNAPPLIABLE {
             return Err(MachineError("it makes no sense".into()));
         }
         self.0 += command.iter().map(|byte| u64::from(*byte)).sum::<u64>();
@@ -25,8 +27,14 @@ impl Machine for Sum {
         self.0.to_string().into_bytes()
     }
 
-    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError> {
-        self.clone().restore(snapshot)
+    fn check_command(&self, command: &[u8]) -> Result<(), MachineError> {
+        if command == UNREADABLE { Err(MachineError("it is unreadable".into())) } else { Ok(()) }
+    }
+
+    fn check_snapshot(&self, _index: u64, snapshot: &[u8]) -> Result<(), MachineError> {
+        let mut restored = self.clone();
+        restored.restore(snapshot)?;
+        if restored.0 < self.0 { Err(MachineError("it is older".into())) } else { Ok(()) }
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), MachineError> {

@@ -1,7 +1,7 @@
 //! Publishing real bundles from a disk: what is taken from the manifest, and what is refused.
 
-use marquee_bundle::{BundleInput, ItemRecord, Quality, TrustedKeys, write_bundle};
-use marquee_control::bundles::{Directories, ManifestSource as _};
+use marquee_bundle::{BundleInput, BundleRoots, ItemRecord, Quality, TrustedKeys, write_bundle};
+use marquee_control::bundles::{DeleteError, Directories, ManifestSource as _, delete_bundle};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 use marquee_core::model::recipe::Recipe;
 use marquee_proto::control::v1 as pb;
@@ -43,7 +43,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
 fn facts_come_from_the_manifest() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = bundle(directory.path(), "one", 0.3);
-    let source = Directories::new(TrustedKeys::none());
+    let source = Directories::new(TrustedKeys::none(), BundleRoots::anywhere());
     let plain = source.read(path.to_str().expect("plain")).expect("sound");
     assert_eq!(plain.model, "films");
     assert_eq!((plain.version.shards, plain.version.users, plain.version.items), (2, 1, 10));
@@ -67,6 +67,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
         data_dir: directory.path().join("control"),
         replication_factor: 1,
         trusted_keys: TrustedKeys::none(),
+        bundle_roots: BundleRoots::anywhere(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
     };
     let control = Control::start(config).await.expect("a config of our own");
@@ -111,7 +112,56 @@ fn where_keys_are_trusted_an_unsigned_bundle_is_refused() {
     // The public key of RFC 8032's first test vector.
     let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     keys.add("trusted_keys[0]", key).expect("a key");
-    let refused = Directories::new(keys).read(path.to_str().expect("plain"));
+    let refused =
+        Directories::new(keys, BundleRoots::anywhere()).read(path.to_str().expect("plain"));
     let refused = refused.expect_err("it has no signature").to_string();
     assert!(refused.contains("manifest.sig"), "{refused}");
+}
+
+#[test]
+fn a_bundle_is_not_deleted_while_any_name_of_it_is_needed() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let base = directory.path().canonicalize().expect("there");
+    let path = bundle(&base, "one", 0.3);
+    let other = bundle(&base, "two", 0.4);
+    let source = Directories::new(TrustedKeys::none(), BundleRoots::anywhere());
+    let digest = source.read(path.to_str().expect("plain")).expect("sound").version.manifest_digest;
+    std::os::unix::fs::symlink(&path, base.join("alias")).expect("ours");
+    std::os::unix::fs::symlink(&base, base.join("here")).expect("ours");
+    let uri = |text: &str| format!("file://{}/{text}", base.display());
+    let delete = |roots: &BundleRoots, doomed: &str, kept: &[&str]| {
+        let kept: Vec<String> = kept.iter().map(|kept| uri(kept)).collect();
+        delete_bundle(roots, &uri(doomed), &digest, &kept)
+    };
+    let anywhere = BundleRoots::anywhere();
+    for kept in ["one", "one/", "/one", "alias", "here/one", "here/here/alias", "one/shard-0000"] {
+        let refused = delete(&anywhere, "one", &["two", kept]).expect_err(kept);
+        assert!(matches!(refused, DeleteError::Shared(_)), "{kept}: {refused}");
+        delete(&anywhere, "alias", &[kept]).expect_err(kept);
+    }
+    let elsewhere = BundleRoots::below(vec![base.join("two")]);
+    let refused = delete(&elsewhere, "one", &[]).expect_err("outside");
+    assert!(matches!(refused, DeleteError::Uri(_)), "{refused}");
+    source.read(path.to_str().expect("plain")).expect("untouched");
+    delete(&anywhere, "one", &["two", "absent"]).expect("no name of it is needed");
+    assert!(!path.exists());
+    source.read(other.to_str().expect("plain")).expect("untouched");
+}
+
+#[tokio::test]
+async fn publishing_tells_nothing_of_what_is_outside_the_roots() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let source = Directories::new(
+        TrustedKeys::none(),
+        BundleRoots::below(vec![directory.path().join("bundles")]),
+    );
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("ours");
+    std::fs::write(secret.join("manifest.json"), "a secret of some length").expect("ours");
+    let refusal = |path: &Path| {
+        let uri = path.to_str().expect("plain").to_owned();
+        source.read(&uri).expect_err("outside").to_string().replace(&uri, "PATH")
+    };
+    assert_eq!(refusal(&secret), refusal(&directory.path().join("absent")));
+    assert!(refusal(&secret).contains("is not below one of bundles.roots"), "{}", refusal(&secret));
 }

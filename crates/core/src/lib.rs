@@ -20,4 +20,5 @@ pub mod off_policy;
 pub mod plan;
 pub mod ranking;
 pub mod rollout;
+pub mod text;
 pub mod time_spent;

@@ -1,7 +1,8 @@
 //! What an operator may set of the shard role.
 
 use crate::lifecycle::ReplicaLimits;
-use marquee_bundle::TrustedKeys;
+use marquee_bundle::{BundleRoots, TrustedKeys};
+use std::path::PathBuf;
 
 /// Queries admitted at the same time, waiting or being answered: at a tenth of a millisecond each,
 /// a second or so of work for two threads. What would wait longer is better asked elsewhere. It is
@@ -22,6 +23,11 @@ pub struct ShardConfig {
     pub memory_budget_bytes: u64,
     /// The keys that bundles must be signed by; without keys, unsigned ones are accepted too.
     pub trusted_keys: TrustedKeys,
+    /// The directories below which bundles may be.
+    pub bundle_roots: BundleRoots,
+    /// Where private copies of the shards are kept and served from; none: they are served where they were
+    /// published, and must not change there.
+    pub copies: Option<CopiesConfig>,
     /// Threads that answer, at most [`MAX_SEARCH_THREADS`]; 0: one for each core.
     pub search_threads: usize,
     /// Queries (of Search) and runs of keys (of Lookup) admitted at the same time, at least 1.
@@ -35,11 +41,23 @@ impl Default for ShardConfig {
         Self {
             memory_budget_bytes: 0,
             trusted_keys: TrustedKeys::none(),
+            bundle_roots: BundleRoots::anywhere(),
+            copies: None,
             search_threads: 0,
             max_queued_queries: DEFAULT_MAX_QUEUED_QUERIES,
             loader_threads: DEFAULT_LOADER_THREADS,
         }
     }
+}
+
+/// Where a node keeps private copies of the shards that it serves.
+#[derive(Clone, Debug)]
+pub struct CopiesConfig {
+    /// The directory of the copies; nothing else may write to it.
+    pub directory: PathBuf,
+    /// Bytes that the copies may have together; 0: unlimited. Blocks that a copy shares with the published files count
+    /// as if it did not.
+    pub budget_bytes: u64,
 }
 
 /// A setting that makes no sense.

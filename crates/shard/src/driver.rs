@@ -7,17 +7,20 @@ use crate::engine::table::ReplicaTable;
 use crate::lifecycle::{
     BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, ReplicaLimits, WantedReplicas,
 };
-use crate::loader::{LoadJob, LoadOutcome, Loader};
+use crate::loader::{Held, LoadJob, LoadOutcome, Loader};
 use crate::replica_key::ReplicaKey;
 use arc_swap::ArcSwap;
 use marquee_bundle::{BundleShard, Manifest};
 use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
-use marquee_core::plan::Plan;
+use marquee_core::plan::{Plan, ReplicaState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often to look whether a mapped file has turned out to be unreadable. Its answers are refused at once.
+const LOOK_FOR_FAULTS: Duration = Duration::from_millis(250);
 
 /// What the driver waits for.
 enum DriverInput {
@@ -27,6 +30,8 @@ enum DriverInput {
     Loader(LoadOutcome),
     /// A wait of the lifecycle is over.
     Due,
+    /// Mapped files have turned out to be unreadable.
+    Faults,
     /// The node shuts down, or no more plans or outcomes can come.
     Stop,
 }
@@ -47,6 +52,19 @@ pub(crate) struct Driver {
     manifests: BTreeMap<ModelVersion, (String, Arc<Manifest>)>,
     /// The shards that are loaded, whether they answer yet or not.
     loaded: BTreeMap<ReplicaKey, Arc<BundleShard>>,
+    /// The private copies that they are mapped from.
+    held: BTreeMap<ReplicaKey, Held>,
+    /// Whether the copies that an earlier start has left and nothing wants are still to be removed.
+    has_leftovers: bool,
+    /// How many mapped files were known to be unreadable when the shards were last looked through.
+    faults_seen: u64,
+}
+
+/// Waits until more mapped files have turned out to be unreadable. The handler of the signal can wake nothing.
+async fn until_faults(seen: u64) {
+    while marquee_bundle::faults() == seen {
+        tokio::time::sleep(LOOK_FOR_FAULTS).await;
+    }
 }
 
 impl Driver {
@@ -71,6 +89,9 @@ impl Driver {
             began: Instant::now(),
             manifests: BTreeMap::new(),
             loaded: BTreeMap::new(),
+            held: BTreeMap::new(),
+            has_leftovers: true,
+            faults_seen: 0,
         }
     }
 
@@ -82,6 +103,10 @@ impl Driver {
                 DriverInput::Plan => LifecycleEvent::Planned(self.wanted()),
                 DriverInput::Loader(outcome) => self.keep(outcome),
                 DriverInput::Due => LifecycleEvent::Tick,
+                DriverInput::Faults => {
+                    self.drop_failed();
+                    continue;
+                }
                 DriverInput::Stop => return,
             };
             self.step(event);
@@ -107,6 +132,22 @@ impl Driver {
                 Err(_) => DriverInput::Stop,
             },
             () = until_due => DriverInput::Due,
+            () = until_faults(self.faults_seen) => DriverInput::Faults,
+        }
+    }
+
+    /// Unloads the shards whose files have turned out to be unreadable.
+    fn drop_failed(&mut self) {
+        self.faults_seen = marquee_bundle::faults();
+        let failed: Vec<ReplicaKey> = self
+            .loaded
+            .iter()
+            .filter(|(_, shard)| shard.has_failed())
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in failed {
+            tracing::error!(replica = %key, "a file of a shard cannot be read any more: loading it again");
+            self.step(LifecycleEvent::Failed { key });
         }
     }
 
@@ -139,8 +180,11 @@ impl Driver {
                 tracing::warn!(%version, %error, "a bundle can't be used");
                 LifecycleEvent::Inspected { version, digest, outcome: Err(error.to_string()) }
             }
-            LoadOutcome::Loaded { key, result: Ok(shard) } => {
-                self.loaded.insert(key.clone(), shard);
+            LoadOutcome::Loaded { key, result: Ok(loaded) } => {
+                self.loaded.insert(key.clone(), Arc::new(loaded.shard));
+                if let Some(held) = loaded.held {
+                    self.held.insert(key.clone(), held);
+                }
                 LifecycleEvent::Loaded { key, outcome: Ok(()) }
             }
             LoadOutcome::Loaded { key, result: Err(error) } => {
@@ -160,6 +204,12 @@ impl Driver {
             self.act(action);
         }
         let replicas = self.lifecycle.reports();
+        let has_plan = self.plan.borrow().epoch > 0;
+        let all_loaded = replicas.iter().all(|it| it.replica.state == ReplicaState::Available);
+        if self.has_leftovers && has_plan && all_loaded {
+            self.has_leftovers = false;
+            self.loader.submit(LoadJob::RemoveUnused);
+        }
         self.manifests.retain(|version, _| replicas.iter().any(|r| r.version == *version));
         self.reports.send_if_modified(|reports| {
             let changed = *reports != replicas;
@@ -193,7 +243,8 @@ impl Driver {
                     self.loaded.remove(&key).expect("the lifecycle unloads what was loaded");
                 self.table.store(Arc::new(self.table.load().without(&key)));
                 tracing::info!(replica = %key, "unloading");
-                self.loader.unload(key, shard);
+                let held = self.held.remove(&key);
+                self.loader.unload(key, shard, held);
             }
         }
     }

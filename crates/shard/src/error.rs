@@ -48,6 +48,9 @@ pub enum RequestError {
     /// The node is going down.
     #[error("this node is shutting down: ask another of the shard's replicas")]
     ShuttingDown,
+    /// A mapped file could not be read meanwhile.
+    #[error("a shard's file could not be read on this node: ask another of the shard's replicas")]
+    Unreadable,
     /// There is a bug in this program.
     #[error("the search failed unexpectedly; the node's log says more")]
     Internal,
@@ -100,7 +103,7 @@ impl From<RequestError> for Status {
             }
             RequestError::DeadlineExceeded => Self::deadline_exceeded(message),
             RequestError::Cancelled => Self::cancelled(message),
-            RequestError::ShuttingDown => Self::unavailable(message),
+            RequestError::ShuttingDown | RequestError::Unreadable => Self::unavailable(message),
             RequestError::Internal => Self::internal(message),
         }
     }

@@ -37,8 +37,8 @@ mod usage;
 mod wire;
 
 pub use config::{
-    DEFAULT_LOADER_THREADS, DEFAULT_MAX_QUEUED_QUERIES, MAX_LOADER_THREADS, MAX_SEARCH_THREADS,
-    ShardConfig, ShardConfigError,
+    CopiesConfig, DEFAULT_LOADER_THREADS, DEFAULT_MAX_QUEUED_QUERIES, MAX_LOADER_THREADS,
+    MAX_SEARCH_THREADS, ShardConfig, ShardConfigError,
 };
 pub use deadline::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 pub use error::RequestError;

@@ -3,7 +3,7 @@
 use crate::config::{ShardConfig, ShardConfigError};
 use crate::driver::Driver;
 use crate::engine::table::ReplicaTable;
-use crate::loader::Loader;
+use crate::loader::{Loader, Origin, PrivateCopies};
 use crate::pool::Pool;
 use crate::service::ShardApi;
 use arc_swap::ArcSwap;
@@ -20,6 +20,9 @@ pub enum StartError {
     /// A setting is out of bounds.
     #[error("shard config: {0}")]
     Config(#[from] ShardConfigError),
+    /// The directory of private copies cannot be used.
+    #[error("cannot use the directory of private copies: {0}; make it this node's own")]
+    Copies(io::Error),
     /// The system gives no more threads.
     #[error(
         "cannot start a thread of the shard role: {0}; raise the limit of threads, or ask for fewer"
@@ -50,8 +53,14 @@ impl Shard {
         let (pool, searchers) = Pool::start(config.threads(), config.max_queued_queries)?;
         // The loading threads aren't kept: they may be in the middle of a large file, and shutting down
         // does not wait for that.
-        let (loader, outcomes, _) =
-            Loader::start(config.loader_threads, config.trusted_keys.clone())?;
+        let copies = config.copies.as_ref();
+        let opened = copies.map(|it| PrivateCopies::open(&it.directory, it.budget_bytes));
+        let origin = Origin {
+            trusted: config.trusted_keys.clone(),
+            roots: config.bundle_roots.clone(),
+            copies: opened.transpose().map_err(StartError::Copies)?,
+        };
+        let (loader, outcomes, _) = Loader::start(config.loader_threads, origin)?;
         let (stop, stopped) = oneshot::channel();
         let (report, reports) = watch::channel(Vec::new());
         let driver = tokio::spawn(

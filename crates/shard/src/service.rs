@@ -46,7 +46,10 @@ impl ShardApi {
         let specs = wire::lookup::parse(request)?;
         let work = Lookup::place(specs, &self.table.load(), &self.spent)?;
         let shape = work.shape();
-        let found = self.pool.run(work, deadline).await?;
+        let faults = marquee_bundle::faults();
+        let found = self.pool.run(work, deadline).await;
+        check_faults(faults)?;
+        let found = found?;
         Ok(wire::lookup::response(rows_by_lookup(&shape, found)))
     }
 
@@ -59,7 +62,10 @@ impl ShardApi {
         let specs = wire::search::parse(request)?;
         let work = Search::place(specs, &self.table.load(), &self.spent)?;
         let shape = work.shape();
-        let found = self.pool.run(work, deadline).await?;
+        let faults = marquee_bundle::faults();
+        let found = self.pool.run(work, deadline).await;
+        check_faults(faults)?;
+        let found = found?;
         Ok(wire::search::response(results_by_search(&shape, found)))
     }
 }
@@ -85,6 +91,11 @@ impl ShardService for ShardApi {
         let answer = self.answer_search(&metadata, message).await;
         answer.map(Response::new).map_err(|error| refusal("search", plan_epoch, error))
     }
+}
+
+/// Refuses what was computed while a mapped file turned out to be unreadable, of whichever shard.
+fn check_faults(before: u64) -> Result<(), RequestError> {
+    if marquee_bundle::faults() == before { Ok(()) } else { Err(RequestError::Unreadable) }
 }
 
 /// Logs a request's error, here and nowhere else, and turns it into a gRPC status.

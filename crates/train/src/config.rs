@@ -7,6 +7,7 @@ use crate::error::TrainError;
 use crate::family::{ModelConfig, ModelKind};
 use crate::settings::{ModelSettings, SettingInfo, Value};
 use clap::ValueEnum as _;
+use marquee_bundle::read_text_input;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ impl ModelConfig {
             let problem = format!("{length} bytes: at most {MAX_CONFIG_BYTES} are allowed");
             return Err(TrainError::format(path, problem));
         }
-        let text = fs_err::read_to_string(path).map_err(TrainError::io(path))?;
+        let text = read_text_input(path, MAX_CONFIG_BYTES).map_err(TrainError::io(path))?;
         Self::parse(&text).map_err(|problem| {
             let problem = format!("{}: see what `marquee tune` writes", problem.trim());
             TrainError::format(path, problem)

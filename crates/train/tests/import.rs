@@ -81,6 +81,10 @@ fn npy_that_is_not_so_is_refused() {
             "row 0 (from 0; item \"0\") column 1 is inf: factors must be finite numbers, train them anew",
         ),
         (npy("<f4", false, "(2, 0)", &[]), "vectors have 0 components: 1 to 4096 are allowed"),
+        (
+            npy("<f4", false, "(18446744073709551615, 0)", &[]),
+            "vectors have 0 components: 1 to 4096 are allowed",
+        ),
     ];
     for (bytes, problem) in cases {
         let path = file(&dir, "f.npy", bytes);

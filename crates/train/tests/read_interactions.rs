@@ -323,6 +323,29 @@ fn a_broken_parquet_file_is_an_error_and_no_panic() {
     }
 }
 
+#[test]
+fn a_few_bytes_that_stand_for_millions_of_rows_are_refused_before_they_are_read() {
+    const ROWS: usize = 3_000_000;
+    let dir = directory();
+    let path = dir.path().join("a.parquet");
+    let columns = [("user", Column::Int64(vec![7; ROWS])), ("item", Column::Int64(vec![8; ROWS]))];
+    parquet(&path, &columns, &[ROWS]);
+    let length = std::fs::metadata(&path).expect("written").len();
+    assert!(length < 20_000, "{length} bytes");
+    let says = failure(&path, &ColumnArgs::default());
+    assert!(says.contains("6000000 values of columns: at most"), "{says}");
+}
+
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let dir = directory();
+    let path = dir.path().join("pipe.csv");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
+    assert!(made.success());
+    let says = failure(&path, &ColumnArgs::default());
+    assert!(says.contains("is not a regular file"), "{says}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -9,11 +9,14 @@
 //! A file is never changed once it has its name (the writer renames whole directories into place),
 //! which is what makes mapping it sound.
 
+use super::fault::{Watched, watch};
 use super::file_info::FileInfo;
 #[cfg(feature = "memory")]
 use super::memory::{self, MemoryFile};
 use crate::error::{BundleError, FileDefect};
 use memmap2::{Advice, Mmap, MmapOptions};
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use std::io::ErrorKind;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -43,7 +46,8 @@ impl Default for LoadOptions {
 
 /// The bytes of an open file, which stay where they are.
 pub(crate) enum FileBytes {
-    Mapped(Mmap),
+    /// The mapping, and its registration, which goes first.
+    Mapped { _watched: Watched, map: Mmap },
     #[cfg(feature = "memory")]
     Memory(MemoryFile),
 }
@@ -53,7 +57,7 @@ impl FileBytes {
     pub(crate) fn give_back(&self) {
         #[cfg(unix)]
         #[allow(irrefutable_let_patterns)] // without the feature there is one kind
-        if let Self::Mapped(map) = self {
+        if let Self::Mapped { map, .. } = self {
             // SAFETY: the mapping is of a file and never written: pages that go come back as they were.
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
             let _ = map.advise(Advice::Random);
@@ -66,7 +70,7 @@ impl Deref for FileBytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped { map, .. } => map,
             #[cfg(feature = "memory")]
             Self::Memory(file) => file,
         }
@@ -91,8 +95,10 @@ pub(crate) fn map_file(
     }
     let file = open_file(&path)?;
     check_length(&path, file.metadata()?.len(), info)?;
-    // SAFETY: bundles are immutable once named, so the file neither changes nor shrinks while mapped.
+    // SAFETY: bundles are immutable once named, so the file neither changes nor shrinks while mapped; a node maps copies
+    // that nothing else writes. A page that cannot be read all the same becomes one of zeros (see `fault`).
     let map = unsafe { MmapOptions::new().map(file.file())? };
+    let watched = watch(&path, &map)?;
     if options.verify {
         let mut sum = blake3::Hasher::new();
         in_steps(&map, |step| {
@@ -106,7 +112,7 @@ pub(crate) fn map_file(
             }
         });
     }
-    Ok((path, FileBytes::Mapped(map)))
+    Ok((path, FileBytes::Mapped { _watched: watched, map }))
 }
 
 /// Asks the system to read a step of the file, counted from 0, if there is one.
@@ -133,16 +139,27 @@ fn in_steps(map: &Mmap, mut look: impl FnMut(&[u8])) {
     let _ = map.advise(Advice::Normal);
 }
 
-/// Opens a file for reading, if it is one: opening a pipe would wait until it has a writer.
+/// Opens a file for reading, if it is one and no symbolic link. Opening a pipe would wait until it has a writer, so it is
+/// opened without waiting, and then looked at.
 pub(crate) fn open_file(path: &Path) -> Result<fs_err::File, BundleError> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => BundleError::Missing { path: path.into() },
         _ => error.into(),
     };
-    if !fs_err::metadata(path).map_err(refused)?.is_file() {
-        return Err(BundleError::Format { path: path.into(), defect: FileDefect::NotRegular });
+    let not_regular = || BundleError::Format { path: path.into(), defect: FileDefect::NotRegular };
+    if !fs_err::symlink_metadata(path).map_err(refused)?.is_file() {
+        return Err(not_regular());
     }
-    fs_err::File::open(path).map_err(refused)
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+    }
+    let file = options.open(path).map_err(refused)?;
+    // Another one may have been put there meanwhile.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
 fn check_length(path: &Path, found: u64, info: &FileInfo) -> Result<(), BundleError> {

@@ -31,6 +31,7 @@
 //! and any way to change a file, for files are immutable.
 
 mod builder;
+mod fault;
 mod file_info;
 mod kind;
 mod layout;
@@ -44,6 +45,8 @@ mod tests;
 mod text;
 
 pub(crate) use builder::{FileBuilder, RowsInOrder};
+pub use fault::faults;
+pub(crate) use fault::has_failed_below;
 pub use file_info::{FORMAT_VERSION, FileInfo};
 pub(crate) use kind::FileKind;
 pub(crate) use lists::Lists;

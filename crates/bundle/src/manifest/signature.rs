@@ -107,7 +107,9 @@ pub(crate) fn bytes_of(hex: &str) -> Option<[u8; 32]> {
 
 /// The text of a key file, without blanks around it.
 pub(crate) fn key_text(path: &Path) -> Result<String, BundleError> {
-    let bytes = read_small_file(path, MAX_KEY_FILE_BYTES)?;
+    // Secrets are often mounted as links.
+    let real = path.canonicalize().unwrap_or_else(|_| path.into());
+    let bytes = read_small_file(&real, MAX_KEY_FILE_BYTES)?;
     // Anything that isn't text isn't a key either, which the parser says.
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }

@@ -95,7 +95,7 @@ async fn start(
         })?;
     }
     let data_dir = args.data_dir.as_deref().or(temporary).context("no data directory was given")?;
-    let node = standalone::start(args.listen, data_dir).await?;
+    let node = standalone::start_for(args.listen, data_dir, args.bundle.as_deref()).await?;
     if let Some(bundle) = &args.bundle {
         if let Err(error) = standalone::publish_and_go_live(&node, bundle).await {
             node.shutdown().await;

@@ -109,7 +109,7 @@ pub enum VoterReply {
 }
 
 /// Why a request has no reply. None of them says that a command was not, or will not be, applied
-/// except [`Refused::NotLeader`], [`Refused::Busy`] and [`Refused::TooLarge`].
+/// except [`Refused::NotLeader`], [`Refused::Busy`], [`Refused::TooLarge`] and [`Refused::Unreadable`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Another voter leads, or none does.
@@ -130,6 +130,9 @@ pub enum Refused {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// The state machine cannot read the command, so it gets no place in the log.
+    #[error("the change cannot be read: {0}")]
+    Unreadable(MachineError),
     /// No leader confirmed a read in time.
     #[error("no leader: the control nodes have not agreed on one")]
     NoLeader,
@@ -150,6 +153,20 @@ pub enum VoterError {
         /// The entry's index, or the snapshot's.
         index: u64,
         /// Why it cannot be applied.
+        error: MachineError,
+    },
+    /// An entry of the log cannot be read, found before anything is applied.
+    #[error(
+        "entry {index} of the control log, which is {known}, cannot be read: {error}; if none does, the entry is \
+         forged or damaged: put this node's data directory back from a copy, or move it away and start the \
+         node with a new voter id"
+    )]
+    Unreadable {
+        /// The entry's index.
+        index: u64,
+        /// Whether it is known to be committed, in words.
+        known: &'static str,
+        /// Why it cannot be read.
         error: MachineError,
     },
     /// The leader knows of acknowledgements that the store does not have.

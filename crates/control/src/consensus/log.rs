@@ -42,6 +42,11 @@ impl Log {
         self.entries.back().map_or(self.before, |e| LogPosition { index: e.index, term: e.term })
     }
 
+    /// All entries, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Payload bytes of the entries above `index`.
     pub(crate) fn bytes_above(&self, index: u64) -> u64 {
         if index <= self.before.index {

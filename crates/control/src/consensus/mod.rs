@@ -3,7 +3,7 @@
 //! From the inside out: [`voter`] is one voter as a synchronous state machine over its [`store`], with
 //! everything that can happen to it in [`event`]; [`driver`] gives it a thread, a clock and an async handle;
 //! [`transport`] carries messages between voters. [`wire`] is the only place where raft's generated types
-//! meet ours.
+//! meet ours, and [`plausible`] refuses what no honest voter sends before raft sees it.
 //!
 //! The algorithm is the `raft` crate's (Ongaro and Ousterhout 2014, with pre-vote, check-quorum and
 //! read-index); what is here is what the crate leaves to its user: durability, time, the network, answers to
@@ -15,7 +15,9 @@ pub mod driver;
 pub mod event;
 pub mod log;
 mod logger;
+mod plausible;
 mod reads;
+mod refusals;
 pub mod store;
 pub(crate) mod transport;
 pub mod voter;

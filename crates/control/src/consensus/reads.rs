@@ -13,6 +13,9 @@ const GIVE_UP_TICKS: u64 = 60;
 /// How many callers may wait at once. Each is a request of an operator or a node that just started.
 const MAX_WAITING: usize = 1_024;
 
+/// Bytes of a read's context: the voter, its incarnation, and a count.
+pub(crate) const CONTEXT_BYTES: usize = 24;
+
 /// One caller who waits.
 struct Waiting<T> {
     reply: T,
@@ -96,15 +99,20 @@ impl<T> Reads<T> {
     }
 
     /// Counts a tick: takes the callers whose time is up, and lets raft be asked again for those without an
-    /// answer.
+    /// answer. Time is up as well for those with an answer whose index does not come.
     pub(crate) fn tick(&mut self) -> Vec<T> {
         self.now += 1;
         let now = self.now;
         for asked in self.asked.extract_if(.., |asked| asked.resend_at <= now) {
             self.fresh.extend(asked.waiting);
         }
-        let over = self.fresh.extract_if(.., |waiting| waiting.give_up_at <= now);
-        over.map(|waiting| waiting.reply).collect()
+        let is_over = |waiting: &mut Waiting<T>| waiting.give_up_at <= now;
+        let mut over: Vec<_> = self.fresh.extract_if(.., is_over).collect();
+        for (_, waiting) in &mut self.confirmed {
+            over.extend(waiting.extract_if(.., is_over));
+        }
+        self.confirmed.retain(|(_, waiting)| !waiting.is_empty());
+        over.into_iter().map(|waiting| waiting.reply).collect()
     }
 
     /// Takes all callers, because the voter ends.
@@ -148,6 +156,19 @@ mod tests {
         assert_eq!(questions.len() as u64, GIVE_UP_TICKS / RESEND_TICKS);
         assert_eq!(reads.tick(), ["a"]);
         assert_eq!(reads.request_read_index(), None);
+    }
+
+    #[test]
+    fn an_index_that_never_comes_is_not_waited_for() {
+        let mut reads = Reads::new(1, 7);
+        reads.add("a").expect("room");
+        let question = reads.request_read_index().expect("a caller waits");
+        assert_eq!(question.len(), CONTEXT_BYTES);
+        reads.confirm(&question, u64::MAX);
+        for _ in 1..GIVE_UP_TICKS {
+            assert!(reads.tick().is_empty());
+        }
+        assert_eq!(reads.tick(), ["a"]);
     }
 
     #[test]

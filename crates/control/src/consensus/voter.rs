@@ -18,10 +18,12 @@ use super::event::{
 };
 use super::log::LogPosition;
 use super::logger::logger;
+use super::plausible::{Implausible, Standing, Terms, check_standing, is_of_leader};
 use super::reads::Reads;
-use super::store::{Batch, Store, StoreError};
+use super::refusals::Refusals;
+use super::store::{Batch, FIRST_INDEX, Store, StoreError};
 use super::wire::{self, MAX_COMMAND_BYTES, WireError};
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineError};
 use marquee_proto::raft::v1 as pb;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole, Storage as _};
@@ -50,6 +52,21 @@ pub struct Voter<M, T> {
     /// Replies to proposals that are applied; they go out at the end of the flush.
     replies: Vec<(T, VoterReply)>,
     reads: Reads<T>,
+    terms: Terms,
+    refusals: Refusals,
+    /// The last leader that lied, and in which term.
+    distrusted: (u64, u64),
+}
+
+/// Why a message of another voter did not get to raft.
+#[derive(Debug, thiserror::Error)]
+enum RefusedMessage {
+    /// It has no shape.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// No honest voter sends it.
+    #[error(transparent)]
+    Implausible(#[from] Implausible),
 }
 
 impl<M: Machine, T> Voter<M, T> {
@@ -65,6 +82,13 @@ impl<M: Machine, T> Voter<M, T> {
         machine
             .restore(&store.read_snapshot()?)
             .map_err(|error| VoterError::Machine { index: applied, error })?;
+        for (entry, is_committed) in store.unapplied().filter(|(entry, _)| !entry.data.is_empty()) {
+            machine.check_command(&entry.data).map_err(|error| VoterError::Unreadable {
+                index: entry.index,
+                known: if is_committed { "committed" } else { "not known to be committed" },
+                error,
+            })?;
+        }
         let raft = Config {
             id,
             applied,
@@ -93,6 +117,9 @@ impl<M: Machine, T> Voter<M, T> {
             pending: BTreeMap::new(),
             replies: Vec::new(),
             reads,
+            terms: Terms::default(),
+            refusals: Refusals::default(),
+            distrusted: (0, 0),
         })
     }
 
@@ -125,6 +152,8 @@ impl<M: Machine, T> Voter<M, T> {
         match event {
             RaftEvent::Tick => {
                 self.ticks += 1;
+                self.terms.tick();
+                self.refusals.tick();
                 self.raw.tick();
                 for reply in self.reads.tick() {
                     out(Effect::Reply { reply, result: Err(Refused::NoLeader) });
@@ -169,58 +198,92 @@ impl<M: Machine, T> Voter<M, T> {
 
     /// Checks a message of another voter, and hands it to raft.
     fn receive(&mut self, message: pb::Message) -> Result<(), VoterError> {
-        let from = message.from;
+        let pb::Message { from, term, r#type, .. } = message;
         let checked = match self.check(message) {
             Ok(checked) => checked,
+            // A voter without a history that is told that it has one has lost it, and must not vote as if it never
+            // was. One that has a history cannot be stopped by such a message.
+            Err(RefusedMessage::Implausible(Implausible::Forgotten { acknowledged, last }))
+                if last == FIRST_INDEX =>
+            {
+                return Err(VoterError::Forgotten { acknowledged, last });
+            }
             Err(error) => {
-                tracing::warn!(from, %error, "refused a raft message");
+                let raft = &self.raw.raft;
+                let claims_to_lead = wire::message_type(r#type).is_ok_and(is_of_leader);
+                if claims_to_lead && (from, term) == (raft.leader_id, raft.term) {
+                    self.distrusted = (from, term);
+                }
+                self.refuse(from, &error);
                 return Ok(());
             }
         };
-        let raft = &self.raw.raft;
-        let last = raft.raft_log.last_index();
-        match checked.get_msg_type() {
-            // Raft panics on a commit that this log does not reach.
-            MessageType::MsgHeartbeat if checked.term >= raft.term && checked.commit > last => {
-                return Err(VoterError::Forgotten { acknowledged: checked.commit, last });
-            }
-            MessageType::MsgAppendResponse if !checked.reject && checked.index > last => {
-                tracing::warn!(
-                    from,
-                    index = checked.index,
-                    last,
-                    "refused an acknowledgement of what was never sent"
-                );
-                return Ok(());
-            }
-            _ => {}
-        }
         if let Err(error) = self.raw.step(checked) {
             tracing::debug!(from, %error, "raft did not take a message");
         }
         Ok(())
     }
 
-    fn check(&self, received: pb::Message) -> Result<Message, WireError> {
+    /// Counts a refused message, and says so unless that was said just now.
+    fn refuse(&mut self, from: u64, why: &RefusedMessage) {
+        let known = if self.raw.store().voters().contains(&from) { from } else { 0 };
+        if let Some(messages) = self.refusals.count(known) {
+            let total = self.refusals.total();
+            tracing::warn!(from, messages, total, newest = %why, "refused raft messages");
+        }
+    }
+
+    /// How many messages of other voters were refused so far.
+    pub fn refused(&self) -> u64 {
+        self.refusals.total()
+    }
+
+    fn check(&mut self, received: pb::Message) -> Result<Message, RefusedMessage> {
         let message = wire::message_from_wire(received)?;
+        let raft = &self.raw.raft;
         let voters = self.raw.store().voters();
-        if message.to != self.raw.raft.id {
-            return Err(WireError::Shape("to"));
+        if message.to != raft.id {
+            return Err(WireError::Shape("to").into());
         }
         if message.from == message.to || !voters.contains(&message.from) {
-            return Err(WireError::Shape("from"));
+            return Err(WireError::Shape("from").into());
+        }
+        let last = raft.raft_log.last_index();
+        let standing = Standing {
+            term: raft.term,
+            leader: raft.leader_id,
+            leads: self.leads(),
+            distrusted: if self.distrusted.1 == raft.term { self.distrusted.0 } else { 0 },
+            last: LogPosition { index: last, term: raft.raft_log.term(last).unwrap_or(0) },
+        };
+        check_standing(&message, &standing)?;
+        for entry in
+            message.entries.iter().filter(|_| message.get_msg_type() == MessageType::MsgAppend)
+        {
+            self.check_entry(&entry.data)
+                .map_err(|error| Implausible::Entry { index: entry.index, error })?;
         }
         if message.has_snapshot() {
             let snapshot = message.get_snapshot();
-            if snapshot.get_metadata().get_conf_state().voters != voters {
-                return Err(WireError::Shape("snapshot.voters"));
+            let meta = snapshot.get_metadata();
+            if meta.get_conf_state().voters != voters {
+                return Err(WireError::Shape("snapshot.voters").into());
             }
-            if let Err(error) = self.machine.check(&snapshot.data) {
-                tracing::warn!(%error, "the leader's snapshot cannot be read here");
-                return Err(WireError::Shape("snapshot.data"));
+            // Raft ignores one that is not newer, and tells the leader so.
+            if meta.index > raft.raft_log.committed {
+                self.machine
+                    .check_snapshot(meta.index, &snapshot.data)
+                    .map_err(|error| Implausible::Snapshot { error })?;
             }
         }
+        // Last, since it counts: what is refused anyway raises no term.
+        self.terms.check(&message, standing.term)?;
         Ok(message)
+    }
+
+    /// Whether the data of an entry can be applied. A new leader's first entry is empty.
+    fn check_entry(&self, data: &[u8]) -> Result<(), MachineError> {
+        if data.is_empty() { Ok(()) } else { self.machine.check_command(data) }
     }
 
     fn propose(&mut self, command: Vec<u8>, reply: T, out: &mut dyn FnMut(Effect<T>)) {
@@ -229,6 +292,8 @@ impl<M: Machine, T> Voter<M, T> {
             Refused::NotLeader { leader }
         } else if command.len() > MAX_COMMAND_BYTES {
             Refused::TooLarge { bytes: command.len() }
+        } else if let Err(error) = self.machine.check_command(&command) {
+            Refused::Unreadable(error)
         } else if self.pending.len() >= MAX_PENDING {
             Refused::Busy
         } else {

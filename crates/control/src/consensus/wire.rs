@@ -136,7 +136,8 @@ pub(crate) fn message_from_wire(message: pb::Message) -> Result<Message, WireErr
     Ok(out)
 }
 
-fn message_type(value: u32) -> Result<MessageType, WireError> {
+/// The type that a number of the wire means, of those that voters send each other.
+pub(crate) fn message_type(value: u32) -> Result<MessageType, WireError> {
     let refused = || WireError::MessageType(value);
     let kind = i32::try_from(value).ok().and_then(MessageType::from_i32).ok_or_else(refused)?;
     match kind {

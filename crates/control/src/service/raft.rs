@@ -31,9 +31,9 @@ impl RaftApi {
             return Ok(());
         }
         Err(Status::permission_denied(format!(
-            "this is voter {} of cluster {:016x}, not of {cluster:016x}: cluster_name, the voters' ids and \
-             replication_factor must be the same in the config of every control node",
-            self.id, self.cluster
+            "voter {} is of another cluster: cluster_name, the voters' ids and replication_factor must be the same \
+             in the config of every control node",
+            self.id
         )))
     }
 }

@@ -46,7 +46,9 @@ impl IntoStatus for Refused {
                 Status::unavailable(self.to_string())
             }
             Self::Busy => Status::resource_exhausted(self.to_string()),
-            Self::TooLarge { .. } => Status::invalid_argument(self.to_string()),
+            Self::TooLarge { .. } | Self::Unreadable(_) => {
+                Status::invalid_argument(self.to_string())
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Control nodes in one process, over real sockets and real directories.
 
-use marquee_bundle::TrustedKeys;
+use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_control::bundles::{DescribedBundle, ManifestSource, PublishError};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VoterStatus};
 use marquee_core::model::recipe::Recipe;
@@ -101,6 +101,7 @@ impl Group {
             data_dir: self.data_dir(id),
             replication_factor: 1,
             trusted_keys: TrustedKeys::none(),
+            bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
         }
     }

@@ -5,9 +5,12 @@ mod harness;
 use harness::{Group, PATIENCE, publish, report};
 use marquee_control::{Control, ControlConfig};
 use marquee_proto::control::v1 as pb;
+use marquee_proto::control::v1::Plan;
 use marquee_proto::control::v1::control_service_server::ControlService as _;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
-use marquee_proto::raft::v1::{Message, ProposeRequest, StepRequest};
+use marquee_proto::raft::v1::{Entry, Message, ProposeRequest, Snapshot, State, StepRequest};
+use prost::Message as _;
+use raft::eraftpb::MessageType;
 use std::time::Duration;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request};
@@ -379,6 +382,8 @@ async fn messages_from_outside_the_group_are_refused() {
     let refused = outsider.step(step(cluster + 1, 1)).await.expect_err("another cluster");
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("cluster_name"), "{refused}");
+    // It is all that voters tell each other apart by.
+    assert!(!refused.message().contains(&format!("{cluster:016x}")), "{refused}");
     let refused = outsider.step(step(cluster, 2)).await.expect_err("another voter");
     assert_eq!(refused.code(), Code::PermissionDenied);
     // Of the right cluster, but no voter: dropped without harm.
@@ -387,6 +392,113 @@ async fn messages_from_outside_the_group_are_refused() {
     let refused = outsider.propose(propose).await.expect_err("another cluster");
     assert_eq!(refused.code(), Code::PermissionDenied);
     group.client(1).await.publish_model(publish("", "d1")).await.expect("it runs on");
+}
+
+/// What no honest voter sends, to voter `to` as from voter `from`, whose group is at `term` and `index`.
+fn hostile_messages(to: u64, from: u64, term: u64, index: u64) -> Vec<Message> {
+    let entry = |data: &'static [u8]| Entry {
+        term: term + 1,
+        index: index + 1,
+        data: data.into(),
+        ..Default::default()
+    };
+    let message = |kind: MessageType, term| Message {
+        r#type: kind as u32,
+        to,
+        from,
+        term,
+        ..Default::default()
+    };
+    let append = |data| Message {
+        index,
+        log_term: term,
+        commit: index + 1,
+        entries: vec![entry(data)],
+        ..message(MessageType::MsgAppend, term + 1)
+    };
+    let empty = State {
+        plan: Some(Plan { replication_factor: 1, ..Default::default() }),
+        ..Default::default()
+    };
+    let snapshot = |data: Vec<u8>| Message {
+        snapshot: Some(Snapshot {
+            index: index + 50,
+            term,
+            voters: vec![1, 2, 3],
+            data: data.into(),
+        }),
+        ..message(MessageType::MsgSnapshot, term + 1)
+    };
+    vec![
+        message(MessageType::MsgHeartbeat, u64::MAX),
+        message(MessageType::MsgAppendResponse, u64::MAX - 1),
+        message(MessageType::MsgRequestVote, 1 << 61),
+        Message {
+            context: "CampaignTransfer".into(),
+            log_term: 1,
+            ..message(MessageType::MsgRequestVote, 1 << 40)
+        },
+        Message { commit: u64::MAX, ..message(MessageType::MsgHeartbeat, term + 1) },
+        append(b"\xff\xff\xff"),
+        append(b"\x0a\x00"),
+        snapshot(empty.encode_to_vec()),
+        snapshot(Vec::new()),
+        snapshot(vec![0xff; 64]),
+        Message {
+            index: index + 9,
+            log_term: 0,
+            commit: index + 9,
+            ..message(MessageType::MsgAppend, term)
+        },
+        message(MessageType::MsgTransferLeader, term),
+        message(MessageType::MsgHup, term),
+    ]
+}
+
+#[tokio::test]
+async fn what_no_honest_voter_sends_leaves_term_plan_and_leader_as_they_were() {
+    let mut group = Group::start(3).await;
+    let leader = group.leader().await;
+    group.client(leader).await.publish_model(publish("", "d1")).await.expect("done");
+    let cluster = group.config(1).cluster();
+    for target in 1..=3 {
+        let before = *group.node(target).control.status().borrow();
+        let from = target % 3 + 1;
+        for message in hostile_messages(target, from, before.term, before.applied) {
+            let address = group.config(1).voters[target as usize - 1].1.clone();
+            let mut outsider = RaftServiceClient::connect(address).await.expect("it listens");
+            let step = StepRequest { cluster, message: Some(message.clone()) };
+            outsider.step(tokio_stream::once(step)).await.expect("taken, to no effect");
+            let name = format!("d{target}-{}", message.r#type);
+            let published = group.client(target).await.publish_model(publish("", &name)).await;
+            published.unwrap_or_else(|error| panic!("{error} after {message:?}"));
+            let after = *group.node(target).control.status().borrow();
+            assert!(after.term <= before.term + 2, "term {} after {message:?}", after.term);
+        }
+    }
+    let versions_before = versions(&group, leader).await;
+    for id in 1..=3 {
+        group.kill(id).await;
+    }
+    for id in 1..=3 {
+        group.restart(id).await;
+    }
+    group.leader().await;
+    assert_eq!(versions(&group, 2).await, versions_before);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_store_is_readable_by_its_user_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+    };
+    let group = Group::start(1).await;
+    group.leader().await;
+    let directory = group.data_dir(1);
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("control.redb")), 0o600);
 }
 
 #[tokio::test]

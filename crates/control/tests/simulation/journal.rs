@@ -40,7 +40,11 @@ impl Machine for Journal {
         lines.collect::<String>().into_bytes()
     }
 
-    fn check(&self, snapshot: &[u8]) -> Result<(), MachineError> {
+    fn check_command(&self, command: &[u8]) -> Result<(), MachineError> {
+        std::str::from_utf8(command).map(drop).map_err(|e| MachineError(e.to_string()))
+    }
+
+    fn check_snapshot(&self, _index: u64, snapshot: &[u8]) -> Result<(), MachineError> {
         Self::parse(snapshot).map(drop)
     }
 

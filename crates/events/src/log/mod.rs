@@ -36,6 +36,7 @@ mod contents;
 mod error;
 mod frame;
 mod options;
+mod private;
 mod reader;
 mod segment;
 #[cfg(test)]

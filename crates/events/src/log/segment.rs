@@ -2,6 +2,7 @@
 
 use super::contents::{Contents, FORMAT};
 use super::error::{ForeignFile, LogError};
+use super::private::private_file;
 use fs_err as fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub(super) fn create(
     first: u64,
 ) -> Result<(fs::File, PathBuf), LogError> {
     let path = path_of(directory, first);
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+    let mut file = private_file().create(true).truncate(true).write(true).open(&path)?;
     file.write_all(&header(contents, first))?;
     file.sync_all()?;
     sync_directory(directory)?;

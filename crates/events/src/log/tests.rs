@@ -330,3 +330,26 @@ proptest! {
         prop_assert_eq!(read(dir.path()).expect("whole"), all[..kept].to_vec());
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn only_the_user_of_the_process_can_read_what_users_did() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("events");
+    let writer = LogWriter::open(options(&log)).expect("opens");
+    drop(writer);
+    // As an earlier release left them.
+    let segment = segment::path_of(&log, 0);
+    for (path, open_mode) in [(&log, 0o755), (&segment, 0o644)] {
+        assert_eq!(mode(path) & 0o077, 0, "{}", path.display());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(open_mode)).expect("ours");
+    }
+    drop(LogWriter::open(options(&log)).expect("opens"));
+    assert_eq!((mode(&log), mode(&segment)), (0o700, 0o600));
+    for entry in std::fs::read_dir(&log).expect("there") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}

@@ -4,6 +4,7 @@ use super::contents::Fsync;
 use super::error::LogError;
 use super::frame::{Frame, MAX_FRAME_BYTES};
 use super::options::{LogOptions, WriteStep};
+use super::private::{create_private_directory, make_private, private_file};
 use super::reader::SegmentReader;
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use fs_err as fs;
@@ -231,10 +232,11 @@ impl Drop for LogWriter {
 /// Makes a directory that outlives a crash of the machine, as what is in it does.
 fn make_directory(directory: &Path) -> Result<(), LogError> {
     if directory.is_dir() {
-        return Ok(());
+        // An earlier release made it readable by all users of the machine.
+        return Ok(make_private(directory)?);
     }
     let made = directory.ancestors().take_while(|path| !path.is_dir()).count();
-    fs::create_dir_all(directory)?;
+    create_private_directory(directory)?;
     for parent in directory.ancestors().skip(1).take(made) {
         let is_here = parent.as_os_str().is_empty();
         segment::sync_directory(if is_here { Path::new(".") } else { parent })?;
@@ -244,7 +246,7 @@ fn make_directory(directory: &Path) -> Result<(), LogError> {
 
 fn lock(directory: &Path) -> Result<std::fs::File, LogError> {
     let path = directory.join(LOCK_FILE);
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    let file = private_file().create(true).truncate(false).write(true).open(&path)?;
     let (file, _) = file.into_parts();
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -263,9 +265,10 @@ fn recover(
     let (at, next) = (reader.at, reader.next);
     let tail = reader.tail()?;
     let mut file = fs::OpenOptions::new().write(true).open(&last.path)?;
+    make_private(&last.path)?;
     if !tail.is_empty() {
         let copy = directory.join(format!("{:020}-{at}.torn", last.first));
-        fs::write(&copy, &tail)?;
+        private_file().create(true).truncate(true).write(true).open(&copy)?.write_all(&tail)?;
         file.set_len(at)?;
         file.sync_all()?;
         segment::sync_directory(directory)?;

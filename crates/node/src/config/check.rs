@@ -5,6 +5,7 @@ use super::error::NodeConfigError;
 use super::file::{ConfigFile, ControlSection, EventsSection, FsyncPolicy, RoleName, VoterSection};
 use super::log_filter::parse_log_filter;
 use super::settings::{Config, ControlSettings, EventsSettings};
+use marquee_bundle::read_text_input;
 use marquee_client::{Address, AddressError};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::bounds::VOTER_COUNTS;
@@ -42,6 +43,8 @@ const MAX_EVENTS_MIB: u64 = 16 << 20;
 const MAX_EVENT_AGE_HOURS: u64 = 8_760;
 /// Upper bound of the seconds that callers' clocks may be ahead: a day, as with a wrong time zone.
 const MAX_EVENT_SKEW_SECONDS: u64 = 86_400;
+/// Upper bound of the directories that bundles may be in.
+const MAX_BUNDLE_ROOTS: usize = 64;
 /// Upper bound of the keys that are tried for one signature.
 const MAX_TRUSTED_KEYS: usize = 64;
 /// Upper bound of I/O threads: more only wake each other.
@@ -61,7 +64,7 @@ impl Config {
             let reason = format!("it has {bytes} bytes: a config has at most {MAX_FILE_BYTES}");
             return Err(NodeConfigError::Syntax { path: path.into(), line: 1, reason });
         }
-        Self::parse(path, &fs_err::read_to_string(path)?)
+        Self::parse(path, &read_text_input(path, MAX_FILE_BYTES)?)
     }
 
     /// Checks the text of a file; `path` is for messages and for relative paths in it.
@@ -118,6 +121,17 @@ impl Config {
             bundles.trusted_keys.len(),
             MAX_TRUSTED_KEYS,
         )?;
+        check.at_most("number of bundles.roots", bundles.roots.len(), MAX_BUNDLE_ROOTS)?;
+        check.at_most("bundles.copy_budget_mib", bundles.copy_budget_mib, MAX_MEMORY_BUDGET_MIB)?;
+        let bundle_roles = BTreeSet::from([Role::Control, Role::Shard]);
+        let is_open = |(at, roles): (&SocketAddr, &BTreeSet<Role>)| {
+            !at.ip().is_loopback() && !roles.is_disjoint(&bundle_roles)
+        };
+        if bundles.roots.is_empty() && listeners.iter().any(is_open) {
+            let reason = "is missing: a node that is reached from other machines must say below which \
+                          directories bundles are, as in [\"/bundles\"]";
+            return Err(check.error("bundles.roots", reason));
+        }
         check.within("server.max_in_flight", server.max_in_flight, 1, MAX_SERVER_IN_FLIGHT)?;
         check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
         check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
@@ -143,6 +157,13 @@ impl Config {
                 .iter()
                 .map(|key| check.path(key))
                 .collect::<Result<_, _>>()?,
+            bundle_roots: bundles
+                .roots
+                .iter()
+                .map(|root| check.path(root))
+                .collect::<Result<_, _>>()?,
+            private_copies: bundles.private_copies,
+            copy_budget_bytes: bundles.copy_budget_mib << 20,
             max_in_flight: server.max_in_flight,
             io_threads: server.io_threads,
             drain: Duration::from_secs(server.drain_seconds),

@@ -247,13 +247,34 @@ pub enum FsyncPolicy {
 }
 
 /// The section `[bundles]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BundlesSection {
     /// Files of public keys (`marquee keygen` makes them), at most 64. If any is given, a
     /// bundle without a signature by one of them is refused. Relative paths count from the config
     /// file. Default: none, any bundle is accepted.
     pub trusted_keys: Vec<PathBuf>,
+    /// The directories below which bundles may be, at most 64: others are neither published nor loaded nor
+    /// deleted, and not looked at. Relative paths count from the config file. Default: none, which means anywhere, and is
+    /// allowed for services on loopback only.
+    pub roots: Vec<PathBuf>,
+    /// Whether shards are served from private copies in `node.data_dir`, so that nothing that happens to the published
+    /// files changes what is served. A copy takes room where the file system cannot share blocks between files.
+    /// Otherwise the published files must never change. Default: true.
+    pub private_copies: bool,
+    /// Upper bound of the private copies in MiB, 0 to 16,777,216; 0: unlimited. Default: 0.
+    pub copy_budget_mib: u64,
+}
+
+impl Default for BundlesSection {
+    fn default() -> Self {
+        Self {
+            trusted_keys: Vec::new(),
+            roots: Vec::new(),
+            private_copies: true,
+            copy_budget_mib: 0,
+        }
+    }
 }
 
 /// The section `[server]`.

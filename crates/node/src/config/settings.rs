@@ -44,6 +44,12 @@ pub struct Config {
     pub events: Option<EventsSettings>,
     /// Files of public keys; if there are any, bundles must be signed by one of them.
     pub trusted_keys: Vec<PathBuf>,
+    /// The directories below which bundles may be; none: anywhere.
+    pub bundle_roots: Vec<PathBuf>,
+    /// Whether shards are served from private copies.
+    pub private_copies: bool,
+    /// Upper bound of the bytes of private copies; 0: unlimited.
+    pub copy_budget_bytes: u64,
     /// Upper bound of the concurrent requests of one address.
     pub max_in_flight: usize,
     /// Number of I/O threads; 0: one for each core, up to 16.

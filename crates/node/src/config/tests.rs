@@ -129,9 +129,23 @@ fn bad_values_name_their_key() {
             "control.voters[1].id: 1 is 0 or taken",
         ),
         (format!("{CONTROL}replication_factor = 0\n"), "control.replication_factor: 0"),
+        (CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\""), "bundles.roots: is missing"),
+        (format!("{CONTROL}[bundles]\ncopy_budget_mib = 16777217\n"), "bundles.copy_budget_mib: 16777217"),
         ("node = ".to_owned(), "node.toml:1: "),
     ] {
         let said = refused(&text);
         assert!(said.contains(says), "{said:?} does not say {says:?}");
     }
+}
+
+#[test]
+fn bundles_may_be_anywhere_only_where_no_other_machine_asks() {
+    let config = parse(CONTROL).expect("valid");
+    assert!(config.bundle_roots.is_empty() && config.private_copies);
+    let open = CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\"");
+    let config = parse(&format!("{open}[bundles]\nroots = [\"bundles\"]\n")).expect("valid");
+    assert_eq!(config.bundle_roots, [Path::new("/etc/marquee/bundles")]);
+    // A router reads no bundles.
+    let open = ROUTER.replace("127.0.0.1:50052", "10.0.0.1:50052");
+    assert!(parse(&open).is_ok());
 }

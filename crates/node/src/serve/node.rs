@@ -23,7 +23,7 @@ use crate::follow::{
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
 use anyhow::Context as _;
-use marquee_bundle::TrustedKeys;
+use marquee_bundle::{BundleRoots, TrustedKeys, create_private_directory};
 use marquee_control::{Control, ControlConfig};
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
@@ -38,7 +38,7 @@ use marquee_proto::v1::recommender_service_server::{
     RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
 };
 use marquee_router::{Feedback, Router, RouterConfig};
-use marquee_shard::{Shard, ShardConfig};
+use marquee_shard::{CopiesConfig, Shard, ShardConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ impl RunningNode {
     /// runtime.
     pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let trusted_keys = trusted_keys(config)?;
-        fs_err::create_dir_all(&config.data_dir)?;
+        create_private_directory(&config.data_dir)?;
         let mut tasks = JoinSet::new();
         let control = match &config.control {
             None => None,
@@ -302,6 +302,9 @@ impl RunningNode {
     }
 }
 
+/// The directory of private copies of bundles, within the node's data directory.
+const COPIES_DIRECTORY: &str = "bundles";
+
 /// Runs until the task ends, and aborts it when dropped.
 async fn aborted_with(task: tokio::task::JoinHandle<()>) {
     struct Guard(tokio::task::AbortHandle);
@@ -335,6 +338,7 @@ async fn start_control(
         data_dir: config.data_dir.clone(),
         replication_factor: *replication_factor,
         trusted_keys,
+        bundle_roots: BundleRoots::below(config.bundle_roots.clone()),
         min_index_recall: *min_index_recall,
     });
     control.await.context("the control role cannot start")
@@ -348,6 +352,11 @@ fn start_shard(
     let shard_config = ShardConfig {
         memory_budget_bytes: config.memory_budget_bytes,
         trusted_keys,
+        bundle_roots: BundleRoots::below(config.bundle_roots.clone()),
+        copies: config.private_copies.then(|| CopiesConfig {
+            directory: config.data_dir.join(COPIES_DIRECTORY),
+            budget_bytes: config.copy_budget_bytes,
+        }),
         search_threads: config.search_threads,
         ..ShardConfig::default()
     };

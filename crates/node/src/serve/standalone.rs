@@ -16,7 +16,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, ReplicaState};
 use marquee_proto::control::v1::{PublishModelRequest, RolloutStep, StartRolloutRequest};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Upper bound of the time until the bundle is live: the largest bundles are verified in less.
@@ -26,15 +26,31 @@ const READY_POLL: Duration = Duration::from_millis(5);
 
 /// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`.
 pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<RunningNode> {
+    start_for(listen, data_dir, None).await
+}
+
+/// As [`start`], for a bundle that will be served. Beyond loopback bundles are published from its directory's parent and
+/// from the directory that the process was started in, and from nowhere else.
+pub async fn start_for(
+    listen: SocketAddr,
+    data_dir: &Path,
+    bundle: Option<&Path>,
+) -> anyhow::Result<RunningNode> {
     let listener = server::bind(listen, "--listen").await?;
     let at = listener.local_addr()?;
-    let config = config(at, data_dir)?;
+    let mut roots = Vec::new();
+    if !at.ip().is_loopback() {
+        roots.push(std::env::current_dir()?);
+        let bundle = bundle.map(std::path::absolute).transpose()?;
+        roots.extend(bundle.as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    }
+    let config = config(at, data_dir, roots)?;
     let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
     RunningNode::start(&config, listeners).await
 }
 
 /// The config of a cluster of one.
-fn config(at: SocketAddr, data_dir: &Path) -> anyhow::Result<Config> {
+fn config(at: SocketAddr, data_dir: &Path, roots: Vec<PathBuf>) -> anyhow::Result<Config> {
     let address = loopback_address(at).to_string();
     let file = ConfigFile {
         node: NodeSection {
@@ -53,7 +69,7 @@ fn config(at: SocketAddr, data_dir: &Path) -> anyhow::Result<Config> {
         },
         shard: Default::default(),
         router: Default::default(),
-        bundles: BundlesSection::default(),
+        bundles: BundlesSection { roots, ..BundlesSection::default() },
         server: ServerSection::default(),
         log: LogSection::default(),
     };

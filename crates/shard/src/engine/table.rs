@@ -38,6 +38,7 @@ impl ReplicaTable {
 
     /// The replica, if it answers.
     pub(crate) fn get(&self, key: &ReplicaKey) -> Result<&Arc<ServingReplica>, RequestError> {
-        self.replicas.get(key).ok_or_else(|| RequestError::NotAvailable(key.clone()))
+        let replica = self.replicas.get(key).filter(|replica| !replica.shard.has_failed());
+        replica.ok_or_else(|| RequestError::NotAvailable(key.clone()))
     }
 }

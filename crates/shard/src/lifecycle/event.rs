@@ -37,6 +37,11 @@ pub enum LifecycleEvent {
         /// Why it can't answer, if it can't.
         outcome: Result<(), String>,
     },
+    /// A file of a shard that answers can't be read any more.
+    Failed {
+        /// The shard and its version.
+        key: ReplicaKey,
+    },
     /// An unloaded shard's memory was given back.
     Freed {
         /// The shard and its version.

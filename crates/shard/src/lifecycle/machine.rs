@@ -49,6 +49,7 @@ impl Lifecycle {
             LifecycleEvent::Loaded { key, outcome } => {
                 self.loaded(&key, outcome, now_ms, &mut actions)
             }
+            LifecycleEvent::Failed { key } => self.failed(&key, &mut actions),
             LifecycleEvent::Freed { key } => self.freed(&key),
             LifecycleEvent::Tick => {}
         }
@@ -134,6 +135,14 @@ impl Lifecycle {
             }
             Err(reason) => replica.fail(&reason, now_ms),
         }
+    }
+
+    /// Unloads what can't be read any more. It is loaded again once it is freed, from what is there then.
+    fn failed(&mut self, key: &ReplicaKey, actions: &mut Vec<LifecycleAction>) {
+        let Some(replica) = self.replicas.get_mut(key) else { return };
+        let Phase::Available { bytes, .. } = replica.phase else { return };
+        replica.phase = Phase::Unloading { bytes };
+        actions.push(LifecycleAction::Unload { key: key.clone() });
     }
 
     fn freed(&mut self, key: &ReplicaKey) {

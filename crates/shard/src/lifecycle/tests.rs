@@ -58,6 +58,9 @@ impl goldenscript::Runner for Script {
             "freed" => {
                 LifecycleEvent::Freed { key: key_of(args.next_pos().ok_or("which replica?")?)? }
             }
+            "failed" => {
+                LifecycleEvent::Failed { key: key_of(args.next_pos().ok_or("which replica?")?)? }
+            }
             name => return Err(format!("unknown command {name:?}").into()),
         };
         args.reject_next()?;

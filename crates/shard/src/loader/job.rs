@@ -1,9 +1,9 @@
 //! What the loader's threads are asked for, and what comes of it.
 
-use super::load::LoadError;
+use super::load::{LoadError, LoadedShard};
 use crate::lifecycle::BundleSource;
 use crate::replica_key::ReplicaKey;
-use marquee_bundle::{BundleShard, Manifest};
+use marquee_bundle::Manifest;
 use marquee_core::id::ModelVersion;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) enum LoadJob {
         /// The manifest that was inspected.
         manifest: Arc<Manifest>,
     },
+    /// Remove the private copies that nothing uses.
+    RemoveUnused,
 }
 
 /// What came of a job or of an unloading.
@@ -34,7 +36,7 @@ pub(crate) enum LoadOutcome {
     /// A manifest was read, or not.
     Inspected { version: ModelVersion, digest: String, result: Result<Arc<Manifest>, LoadError> },
     /// A shard is ready to answer, or not.
-    Loaded { key: ReplicaKey, result: Result<Arc<BundleShard>, LoadError> },
+    Loaded { key: ReplicaKey, result: Result<LoadedShard, LoadError> },
     /// A shard's memory was given back.
     Freed { key: ReplicaKey },
 }

@@ -9,17 +9,20 @@
 //! load, and retries (the lifecycle's), and stores other than directories of this machine.
 
 mod background;
+mod copies;
 mod job;
 mod load;
 mod unload;
 mod warm;
 
+pub(crate) use copies::{Held, PrivateCopies};
 pub(crate) use job::{LoadJob, LoadOutcome};
+pub(crate) use load::Origin;
 
 use crate::replica_key::ReplicaKey;
 use background::{lower_priority, run_in_background};
 use load::{LoadError, inspect, load};
-use marquee_bundle::{BundleShard, Manifest, TrustedKeys};
+use marquee_bundle::{BundleShard, Manifest};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -39,7 +42,7 @@ const IDLE_WAIT_BYTES: u64 = 128 << 20;
 /// what they have begun.
 pub(crate) struct Loader {
     jobs: Sender<LoadJob>,
-    unloaded: Sender<(ReplicaKey, Arc<BundleShard>)>,
+    unloaded: Sender<(ReplicaKey, Arc<BundleShard>, Option<Held>)>,
 }
 
 impl Loader {
@@ -47,7 +50,7 @@ impl Loader {
     /// each replica once, which bounds the two queues.
     pub(crate) fn start(
         size: usize,
-        trusted: TrustedKeys,
+        origin: Origin,
     ) -> io::Result<(Self, tokio::sync::mpsc::Receiver<LoadOutcome>, Vec<JoinHandle<()>>)> {
         let (jobs, submitted) = mpsc::channel();
         let (unloaded, to_free) = mpsc::channel();
@@ -56,9 +59,9 @@ impl Loader {
         let mut threads = Vec::new();
         for number in 0..size {
             let thread = std::thread::Builder::new().name(format!("shard-load-{number}"));
-            let (its_jobs, its_keys) = (Arc::clone(&waiting), trusted.clone());
+            let (its_jobs, its_origin) = (Arc::clone(&waiting), origin.clone());
             let its_outcomes = outcomes.clone();
-            threads.push(thread.spawn(move || run_jobs(&its_jobs, &its_keys, &its_outcomes))?);
+            threads.push(thread.spawn(move || run_jobs(&its_jobs, &its_origin, &its_outcomes))?);
         }
         let freeing = std::thread::Builder::new().name("shard-free".into());
         threads.push(freeing.spawn(move || free_unloaded(&to_free, &outcomes))?);
@@ -71,17 +74,17 @@ impl Loader {
         let _ = self.jobs.send(job);
     }
 
-    /// Frees a shard as soon as no request uses it any more.
-    pub(crate) fn unload(&self, key: ReplicaKey, shard: Arc<BundleShard>) {
+    /// Frees a shard as soon as no request uses it any more, and removes its private copy then.
+    pub(crate) fn unload(&self, key: ReplicaKey, shard: Arc<BundleShard>, held: Option<Held>) {
         // As above.
-        let _ = self.unloaded.send((key, shard));
+        let _ = self.unloaded.send((key, shard, held));
     }
 }
 
 /// Does one job after another: the life of a loading thread.
 fn run_jobs(
     waiting: &Mutex<Receiver<LoadJob>>,
-    trusted: &TrustedKeys,
+    origin: &Origin,
     outcomes: &tokio::sync::mpsc::Sender<LoadOutcome>,
 ) {
     lower_priority();
@@ -91,15 +94,22 @@ fn run_jobs(
         let Ok(job) = received else { return };
         let outcome = match job {
             LoadJob::Inspect { version, source } => {
-                let result = guarded(|| inspect(&source, trusted)).map(Arc::new);
+                let result = guarded(|| inspect(&source, origin)).map(Arc::new);
                 LoadOutcome::Inspected { version, digest: source.digest, result }
             }
             LoadJob::Load { key, source, manifest } => {
                 let (longest, shard) = (idle_wait(&manifest, key.shard), key.shard);
+                let its_origin = origin.clone();
                 let result = run_in_background(longest, move || {
-                    guarded(|| load(&source, &manifest, shard)).map(Arc::new)
+                    guarded(|| load(&source, &its_origin, &manifest, shard))
                 });
                 LoadOutcome::Loaded { key, result }
+            }
+            LoadJob::RemoveUnused => {
+                if let Some(copies) = &origin.copies {
+                    copies.remove_unused();
+                }
+                continue;
             }
         };
         if outcomes.blocking_send(outcome).is_err() {

@@ -5,6 +5,7 @@
 //! the last: it keeps each shard until nothing else does, and only then drops it and reports it.
 
 use super::background::lower_priority;
+use super::copies::Held;
 use super::job::LoadOutcome;
 use crate::replica_key::ReplicaKey;
 use std::sync::Arc;
@@ -18,11 +19,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Frees each shard once no request uses it: the life of a thread, which ends when nothing can come any
 /// more.
 pub(super) fn free_unloaded<T>(
-    unloaded: &Receiver<(ReplicaKey, Arc<T>)>,
+    unloaded: &Receiver<(ReplicaKey, Arc<T>, Option<Held>)>,
     outcomes: &Sender<LoadOutcome>,
 ) {
     lower_priority();
-    let mut in_use: Vec<(ReplicaKey, Arc<T>)> = Vec::new();
+    let mut in_use: Vec<(ReplicaKey, Arc<T>, Option<Held>)> = Vec::new();
     loop {
         let next = if in_use.is_empty() {
             unloaded.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -34,15 +35,18 @@ pub(super) fn free_unloaded<T>(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        for (key, shard) in std::mem::take(&mut in_use) {
+        for (key, shard, held) in std::mem::take(&mut in_use) {
             match Arc::try_unwrap(shard) {
                 Ok(unused) => {
                     drop(unused);
+                    if let Some(held) = held {
+                        held.remove();
+                    }
                     if outcomes.blocking_send(LoadOutcome::Freed { key }).is_err() {
                         return;
                     }
                 }
-                Err(still_used) => in_use.push((key, still_used)),
+                Err(still_used) => in_use.push((key, still_used, held)),
             }
         }
     }
@@ -76,9 +80,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let used = Arc::new(Mapped(drops.clone()));
-        unload.send((key(0), Arc::clone(&used))).expect("it listens");
+        unload.send((key(0), Arc::clone(&used), None)).expect("it listens");
         // One that is not in use overtakes it.
-        unload.send((key(1), Arc::new(Mapped(drops)))).expect("it listens");
+        unload.send((key(1), Arc::new(Mapped(drops)), None)).expect("it listens");
         assert_eq!(freed(), 1);
         assert_eq!(dropped.recv(), Ok(freeing.thread().id()));
         drop(used);

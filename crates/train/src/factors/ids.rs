@@ -2,6 +2,7 @@
 
 use crate::error::TrainError;
 use crate::read::check_field_id;
+use marquee_bundle::open_input;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ pub(super) fn read(
     factors: &Path,
     what: &str,
 ) -> Result<Vec<String>, TrainError> {
-    let file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+    let file = open_input(path).map_err(TrainError::io(path))?;
     let mut ids = Vec::new();
     for line in BufReader::new(file).lines() {
         let line = line.map_err(|error| match error.kind() {

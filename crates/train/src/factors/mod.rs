@@ -12,6 +12,7 @@ mod table;
 pub use table::FactorTable;
 
 use crate::error::TrainError;
+use marquee_bundle::open_input;
 use std::io::Read;
 use std::path::Path;
 
@@ -52,7 +53,7 @@ fn is_npy(path: &Path) -> Result<bool, TrainError> {
         return Ok(false);
     }
     let mut magic = Vec::new();
-    let file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+    let file = open_input(path).map_err(TrainError::io(path))?;
     file.take(npy::MAGIC.len() as u64).read_to_end(&mut magic).map_err(TrainError::io(path))?;
     match magic.as_slice() {
         magic if magic == npy::MAGIC => Ok(true),

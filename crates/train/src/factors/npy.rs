@@ -15,6 +15,8 @@
 //! mapped, since another process may change the file meanwhile.
 
 use crate::error::TrainError;
+use marquee_bundle::open_input;
+use marquee_core::bounds::MAX_RANK;
 use std::io::Read;
 use std::path::Path;
 
@@ -29,7 +31,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Reads rows × rank numbers: (rows, rank, numbers).
 pub(super) fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), TrainError> {
     let wrong = |problem: String| TrainError::format(path, problem);
-    let mut file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+    let mut file = open_input(path).map_err(TrainError::io(path))?;
     let length = file.metadata().map_err(TrainError::io(path))?.len();
     let mut start = [0u8; 12];
     let truncated = || wrong("the header is cut short: save the array anew with numpy.save".into());
@@ -73,6 +75,11 @@ pub(super) fn read(path: &Path) -> Result<(usize, usize, Vec<f32>), TrainError> 
             format!("the array has {} dimensions: factors are rows × rank", header.shape.len());
         return Err(wrong(problem));
     };
+    // Before the product: one that is 0 says nothing of the other number.
+    if !(1..=MAX_RANK as u64).contains(&rank) {
+        let problem = format!("vectors have {rank} components: 1 to {MAX_RANK} are allowed");
+        return Err(wrong(problem));
+    }
     let begin = begin + header_length as u64;
     let bytes = rows.checked_mul(rank).and_then(|n| n.checked_mul(width));
     if bytes.and_then(|bytes| bytes.checked_add(begin)) != Some(length) {

@@ -7,6 +7,7 @@
 use super::columns::Format;
 use crate::error::TrainError;
 use csv::ByteRecord;
+use marquee_bundle::open_input;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -29,7 +30,7 @@ enum Lines {
 
 impl Delimited {
     pub(super) fn open(path: &Path, format: Format) -> Result<Self, TrainError> {
-        let file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+        let file = open_input(path).map_err(TrainError::io(path))?;
         let (delimiter, quoting) = match format {
             Format::Csv => (b',', true),
             Format::Semicolon => (b';', true),

@@ -19,6 +19,7 @@ mod interactions;
 mod intern;
 mod items;
 mod lists;
+mod pages;
 pub(crate) mod parquet;
 mod table;
 mod users;

@@ -4,8 +4,10 @@
 //! A file is hostile input and the decoder below is large: should it panic, the panic becomes an
 //! error that names the file ([`guarded`]).
 
+use super::pages::counted_column;
 use crate::error::TrainError;
 use csv::ByteRecord;
+use marquee_bundle::open_input;
 use parquet::basic::{ConvertedType, Repetition, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray, Int96};
@@ -18,6 +20,14 @@ use std::path::{Path, PathBuf};
 
 /// Records decoded at a time: enough to amortise a page's set-up, little memory.
 const BATCH_RECORDS: usize = 8_192;
+/// Values that a byte of a file may stand for: interactions that differ take a bit or more each.
+const MAX_VALUES_PER_BYTE: u64 = 64;
+/// Values that any file may have, however small: a second's work.
+const FREE_VALUES: u64 = 4_000_000;
+/// Bytes that a byte of a file may become by decompression: text compresses to a tenth, sorted ids to a hundredth.
+const MAX_BYTES_PER_BYTE: u64 = 256;
+/// Bytes that any file may become.
+const FREE_BYTES: u64 = 64 << 20;
 /// Microseconds and Julian days: how Spark wrote times before it used INT64.
 const JULIAN_DAY_OF_1970: f64 = 2_440_588.0;
 
@@ -29,8 +39,47 @@ pub(super) struct ParquetTable {
 }
 
 pub(crate) fn open(path: &Path) -> Result<SerializedFileReader<std::fs::File>, TrainError> {
-    let file = std::fs::File::open(path).map_err(TrainError::io(path))?;
-    guarded(path, || SerializedFileReader::new(file))
+    let (file, _) = open_input(path).map_err(TrainError::io(path))?.into_parts();
+    let length = file.metadata().map_err(TrainError::io(path))?.len();
+    let reader = guarded(path, || SerializedFileReader::new(file))?;
+    check_expansion(path, length, &reader)?;
+    Ok(reader)
+}
+
+/// Refuses a file that says it has far more in it than its length can hold. A few bytes of a run of equal values, or
+/// of compressed zeros, can stand for millions of rows or gigabytes.
+fn check_expansion(
+    path: &Path,
+    length: u64,
+    reader: &SerializedFileReader<std::fs::File>,
+) -> Result<(), TrainError> {
+    let metadata = reader.metadata();
+    let (mut values, mut bytes) = (0u64, 0u64);
+    for group in metadata.row_groups() {
+        for column in group.columns() {
+            values = values.saturating_add(u64::try_from(column.num_values()).unwrap_or(u64::MAX));
+            let size = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            bytes = bytes.saturating_add(size);
+            let column_rows = column.column_descr().max_rep_level() > 0
+                || column.num_values() == group.num_rows();
+            if !column_rows {
+                let problem = "not a readable Parquet file: its columns differ in length: write the file anew";
+                return Err(TrainError::format(path, problem));
+            }
+        }
+    }
+    let most_values = length.saturating_mul(MAX_VALUES_PER_BYTE).saturating_add(FREE_VALUES);
+    let most_bytes = length.saturating_mul(MAX_BYTES_PER_BYTE).saturating_add(FREE_BYTES);
+    for (what, found, most) in [("values", values, most_values), ("bytes", bytes, most_bytes)] {
+        if found > most {
+            let problem = format!(
+                "{length} bytes say that they are {found} {what} of columns: at most {most} are believed; write the \
+                 file anew, with rows that differ"
+            );
+            return Err(TrainError::format(path, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Runs decoder code; its errors and its panics become errors that name the file.
@@ -157,7 +206,7 @@ impl Cursor {
             );
             return Err(TrainError::columns(path, problem));
         }
-        let values = match guarded(path, || group.get_column_reader(leaf))? {
+        let values = match guarded(path, || counted_column(group, leaf))? {
             ColumnReader::BoolColumnReader(r) => Values::Bool(r, Vec::new()),
             ColumnReader::Int32ColumnReader(r) => Values::Int32(r, Vec::new()),
             ColumnReader::Int64ColumnReader(r) => Values::Int64(r, Vec::new()),
@@ -284,7 +333,7 @@ pub(crate) fn visit_lists(
     let mut list: Vec<f32> = Vec::new();
     for group in 0..reader.num_row_groups() {
         let group = guarded(path, || reader.get_row_group(group))?;
-        let mut column = guarded(path, || group.get_column_reader(leaf))?;
+        let mut column = guarded(path, || counted_column(group.as_ref(), leaf))?;
         loop {
             let (mut defined, mut repeats, mut numbers) =
                 (Vec::new(), Vec::new(), Vec::<f32>::new());

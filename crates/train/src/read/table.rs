@@ -6,6 +6,7 @@ use super::fields::Problem;
 use super::parquet::ParquetTable;
 use crate::error::TrainError;
 use csv::ByteRecord;
+use marquee_bundle::open_input;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -131,7 +132,7 @@ const SNIFFED_BYTES: u64 = 64 << 10;
 
 fn detect(path: &Path) -> Result<Format, TrainError> {
     let mut head = Vec::new();
-    let file = fs_err::File::open(path).map_err(TrainError::io(path))?;
+    let file = open_input(path).map_err(TrainError::io(path))?;
     file.take(SNIFFED_BYTES).read_to_end(&mut head).map_err(TrainError::io(path))?;
     if head.starts_with(b"PAR1") {
         return Ok(Format::Parquet);

@@ -2,9 +2,11 @@
 
 use super::context::Context;
 use super::plan::get_plan;
+use super::units::MAX_ID_FILE_BYTES;
 use crate::message;
 use crate::output;
 use clap::{Args, Subcommand};
+use marquee_bundle::read_text_input;
 use marquee_client::request_id;
 use marquee_core::bounds::MAX_DENIED_ITEMS;
 use marquee_core::plan::DEFAULT_SURFACE;
@@ -59,7 +61,7 @@ impl DeniedItems {
     fn read(self) -> anyhow::Result<(Vec<String>, String)> {
         let Self { mut item_ids, file, surface: SurfaceArgs { surface } } = self;
         if let Some(path) = file {
-            let text = fs_err::read_to_string(&path)?;
+            let text = read_text_input(&path, MAX_ID_FILE_BYTES)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             item_ids.extend(lines.map(String::from));
         }

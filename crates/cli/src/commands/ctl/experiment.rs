@@ -130,7 +130,7 @@ fn print(context: &Context, experiment: &Experiment) -> anyhow::Result<ExitCode>
     }
     output::line(one_line(experiment))?;
     if !experiment.waiting_for.is_empty() {
-        output::line(format!("waiting for {}", experiment.waiting_for))?;
+        output::line(format!("waiting for {}", output::shown(&experiment.waiting_for)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -98,7 +98,8 @@ fn problems(plan: &Plan) -> Vec<String> {
                 if replica.state() == ReplicaState::Failed {
                     lines.push(format!(
                         "! {name} shard {shard} on {}: {}",
-                        replica.node_id, replica.reason
+                        output::shown(&replica.node_id),
+                        output::shown(&replica.reason)
                     ));
                 }
             }

@@ -2,6 +2,9 @@
 
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS};
 
+/// Bytes of a file of ids that are read: a thousand ids of the longest kind and their line ends are a quarter of it.
+pub(super) const MAX_ID_FILE_BYTES: u64 = 1 << 20;
+
 /// Reads a share, `1%`, `0.25%` or `25bp`, as basis points.
 pub(super) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || {

@@ -1,7 +1,8 @@
 //! How the demo prints: numbered headings, indented lines, colours on a terminal only.
 
 use crate::output;
-use crate::output::stdout_has_colours;
+use crate::output::{shown, stdout_has_colours};
+use marquee_core::text::shown_lines;
 use std::io;
 
 const BOLD: &str = "1";
@@ -33,27 +34,28 @@ impl Page {
     pub(super) fn chapter(&mut self, title: &str) -> io::Result<()> {
         self.chapters += 1;
         let title = self.paint(BOLD, &format!("{}. {title}", self.chapters));
-        output::line(format!("\n{title}"))
+        output::painted_line(format!("\n{title}"))
     }
 
     /// Prints a line about the demo itself.
     pub(super) fn note(&self, text: &str) -> io::Result<()> {
-        output::line(format!("   {}", self.paint(DIM, text)))
+        output::painted_line(format!("   {}", self.paint(DIM, &shown(text))))
     }
 
     /// Prints a line that shows data, with the label if the data is generated.
     pub(super) fn data(&self, text: &str) -> io::Result<()> {
+        let text = &*shown(text);
         match self.label {
-            "" => output::line(format!("   {text}")),
+            "" => output::painted_line(format!("   {text}")),
             // Titles carry the label already.
-            label if text.contains(label) => output::line(format!("   {text}")),
-            label => output::line(format!("   {label} {text}")),
+            label if text.contains(label) => output::painted_line(format!("   {text}")),
+            label => output::painted_line(format!("   {label} {text}")),
         }
     }
 
     /// Prints a command to be copied.
     pub(super) fn command(&self, text: &str) -> io::Result<()> {
-        output::line(format!("   {}", self.paint(GREEN, text)))
+        output::painted_line(format!("   {}", self.paint(GREEN, &shown_lines(text))))
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

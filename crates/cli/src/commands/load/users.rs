@@ -1,6 +1,8 @@
 //! The users of a load run, each with a weight.
 
-use marquee_bundle::{BundleError, BundleShard, LoadOptions, TrustedKeys, read_manifest};
+use marquee_bundle::{
+    BundleError, BundleShard, LoadOptions, TrustedKeys, open_input, read_manifest,
+};
 use marquee_core::model::recipe::HISTORY_MATRIX;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -78,7 +80,7 @@ impl Users {
     /// One user id a line; a line that comes twice is twice as likely. Empty lines are skipped.
     pub fn from_file(path: &Path) -> Result<Self, UsersError> {
         let mut ids = Vec::new();
-        for (n, line) in std::io::BufReader::new(fs_err::File::open(path)?).lines().enumerate() {
+        for (n, line) in std::io::BufReader::new(open_input(path)?).lines().enumerate() {
             let line = line?;
             let id = line.trim_end_matches('\r');
             if id.is_empty() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::consensus::event::VoterConfig;
 use crate::consensus::store::torn_disk::TornDisk;
 use crate::consensus::store::{Identity, Store};
-use crate::test_machine::{PANICS, Sum, UNREADABLE};
+use crate::test_machine::{PANICS, Sum, UNAPPLIABLE, UNREADABLE};
 use std::path::Path;
 
 /// Longer than anything here takes on a busy machine.
@@ -61,7 +61,7 @@ async fn a_full_disk_acknowledges_nothing_and_work_goes_on_when_it_has_room_agai
 #[tokio::test]
 async fn a_command_that_cannot_be_applied_ends_the_voter_and_not_the_thread() {
     for (poison, says) in
-        [(UNREADABLE, "entry 3 of the control log cannot be applied"), (PANICS, "contradiction")]
+        [(UNAPPLIABLE, "entry 3 of the control log cannot be applied"), (PANICS, "contradiction")]
     {
         let disk = TornDisk::default();
         let consensus = start(&disk);
@@ -72,4 +72,15 @@ async fn a_command_that_cannot_be_applied_ends_the_voter_and_not_the_thread() {
         assert!(refused.to_string().contains(says), "{refused}");
         tokio::time::timeout(PATIENCE, consensus.stop()).await.expect("it can be stopped");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_read_gets_no_place_in_the_log() {
+    let disk = TornDisk::default();
+    let consensus = start(&disk);
+    leads(&consensus).await;
+    let refused = sum(&consensus, UNREADABLE).await.expect_err("unreadable");
+    assert!(matches!(refused, Refused::Unreadable(_)), "{refused}");
+    assert_eq!(sum(&consensus, b"\x03").await.as_deref(), Ok("3"));
+    consensus.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Why a store cannot be opened or written.
 
+use crate::consensus::plausible::LAST_NUMBER;
 use std::path::{Path, PathBuf};
 
 /// The format that this release writes and reads.
@@ -26,6 +27,19 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// Term or log are beyond what any group reaches.
+    #[error(
+        "control log {path} has {what} {value}, and no group comes beyond {LAST_NUMBER}: a broken or hostile peer \
+         drove it up; stop all control nodes and put their data directories back from copies that are older"
+    )]
+    Beyond {
+        /// The store's file.
+        path: PathBuf,
+        /// What is beyond its bound.
+        what: &'static str,
+        /// The number found.
+        value: u64,
     },
     /// The file was made for something else than what the config says.
     #[error("control log {path} belongs to {found}, but the config says {wanted}: {advice}")]

@@ -18,6 +18,7 @@
 
 use super::error::{FORMAT, StoreError, failed};
 use crate::consensus::log::{Log, LogPosition};
+use crate::consensus::plausible::LAST_NUMBER;
 use crate::consensus::wire;
 use bytes::Bytes;
 use marquee_proto::raft::v1 as pb;
@@ -40,7 +41,9 @@ const MAGIC: &[u8; 8] = b"MRQVOTER";
 
 /// Where every founding voter's log begins: behind an empty state machine's snapshot that all share, so that
 /// a voter who joins later can only start from a snapshot, never from an empty log.
-const GENESIS: LogPosition = LogPosition { index: 1, term: 1 };
+const GENESIS: LogPosition = LogPosition { index: FIRST_INDEX, term: 1 };
+/// The index at which a voter without a history stands.
+pub(crate) const FIRST_INDEX: u64 = 1;
 
 /// Which voter of which cluster a store belongs to; checked whenever it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +89,18 @@ impl Reader<'_> {
         let [term, vote, commit] = self.numbers(HARD_STATE)?;
         let hard_state = HardState { term, vote, commit, ..HardState::default() };
         let [index, before_term] = self.numbers(BEFORE)?;
+        if index > LAST_NUMBER {
+            return Err(StoreError::Beyond { path: self.path.into(), what: "index", value: index });
+        }
         let [snapshot_index, snapshot_term, snapshot_bytes] = self.numbers(SNAPSHOT_META)?;
         let snapshot = LogPosition { index: snapshot_index, term: snapshot_term };
         let log = self.log(LogPosition { index, term: before_term })?;
 
+        for (what, value) in [("term", term), ("index", log.last().index)] {
+            if value > LAST_NUMBER {
+                return Err(StoreError::Beyond { path: self.path.into(), what, value });
+            }
+        }
         let bytes = self.snapshot_data()?.len() as u64;
         self.check(bytes == snapshot_bytes, || {
             format!("the snapshot has {bytes} bytes, not {snapshot_bytes}")

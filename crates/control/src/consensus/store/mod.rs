@@ -21,6 +21,7 @@ mod error;
 mod format;
 
 pub use error::StoreError;
+pub(crate) use format::FIRST_INDEX;
 pub use format::Identity;
 
 use super::log::{Log, LogPosition};
@@ -34,6 +35,7 @@ use format::{
 use prost::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, Durability, ReadableDatabase as _, StorageBackend, WriteTransaction,
 };
@@ -70,7 +72,9 @@ impl Store {
     /// Opens the store in a file, or makes it: with the empty state machine's snapshot `genesis`.
     pub fn open(path: &Path, identity: &Identity, genesis: &[u8]) -> Result<Self, StoreError> {
         guarded(path, || {
-            let database = builder().create(path).map_err(|e| refused_open(path, e))?;
+            let file = private_file(path).map_err(|e| failed(path, e))?;
+            let opened = FileBackend::new(file).and_then(|it| builder().create_with_backend(it));
+            let database = opened.map_err(|e| refused_open(path, e))?;
             Self::load(path.into(), database, identity, genesis)
         })
     }
@@ -132,6 +136,13 @@ impl Store {
     /// The group's voters.
     pub fn voters(&self) -> &[u64] {
         &self.identity.voters
+    }
+
+    /// The entries after the last snapshot, which are or will be applied, and whether each is known to be committed.
+    pub(crate) fn unapplied(&self) -> impl Iterator<Item = (&Entry, bool)> {
+        let (snapshot, commit) = (self.snapshot.index, self.hard_state.commit);
+        let entries = self.log.iter().filter(move |entry| entry.index > snapshot);
+        entries.map(move |entry| (entry, entry.index <= commit))
     }
 
     /// Payload bytes of the entries after the last snapshot.
@@ -319,6 +330,21 @@ fn builder() -> Builder {
     // The file is small, and a plain open trusts it.
     builder.set_check_integrity_on_open(true);
     builder
+}
+
+/// Opens the file, or makes it, for this user only: the plan has the addresses of all nodes, and what was measured.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let file = options.open(path)?;
+    // An earlier release made it readable by all users of the machine.
+    marquee_bundle::make_private(path)?;
+    Ok(file)
 }
 
 fn begin_write(

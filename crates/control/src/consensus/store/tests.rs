@@ -280,3 +280,17 @@ fn records_that_contradict_each_other_are_refused() {
         assert!(error.contains("torn"), "{error}");
     }
 }
+
+#[test]
+fn a_term_that_no_group_reaches_is_told_of_with_advice() {
+    let disk = TornDisk::default();
+    let path = Path::new("disk");
+    let mut store = Store::open_backend(disk.clone(), path, &identity(), b"0").expect("new");
+    let state = hard_state(u64::MAX - 1, 1);
+    let batch = Batch { hard_state: Some(&state), ..Batch::default() };
+    store.write(&batch).expect("a healthy disk");
+    drop(store);
+    let refused = Store::open_backend(disk, path, &identity(), b"0").expect_err("absurd");
+    assert!(matches!(refused, StoreError::Beyond { what: "term", .. }), "{refused}");
+    assert!(refused.to_string().contains("put their data directories back"), "{refused}");
+}

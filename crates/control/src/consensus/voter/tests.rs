@@ -3,7 +3,7 @@
 use super::*;
 use crate::consensus::store::Identity;
 use crate::consensus::store::torn_disk::TornDisk;
-use crate::test_machine::Sum;
+use crate::test_machine::{Sum, UNREADABLE};
 use std::path::Path;
 
 fn voter() -> Voter<Sum, ()> {
@@ -34,6 +34,70 @@ fn a_voter_that_lost_its_disk_says_so() {
     assert!(error.to_string().contains("new voter id"), "{error}");
 }
 
+fn append(entries: Vec<pb::Entry>) -> pb::Message {
+    pb::Message { index: 1, log_term: 1, commit: 1, entries, ..message(MessageType::MsgAppend) }
+}
+
+fn entry(index: u64, data: &'static [u8]) -> pb::Entry {
+    pb::Entry { index, term: 5, data: data.into(), ..Default::default() }
+}
+
+#[test]
+fn a_voter_with_a_history_is_not_stopped_by_one_that_says_there_was_more() {
+    let mut voter = voter();
+    assert_eq!(hear(&mut voter, append(vec![entry(2, b"x")])).expect("sound"), 1);
+    let heartbeat = pb::Message { commit: 50, ..message(MessageType::MsgHeartbeat) };
+    assert_eq!(hear(&mut voter, heartbeat).expect("survived"), 0);
+    assert_eq!(voter.refused(), 1);
+    // Who says so is not followed any more in its term, however sound the rest is.
+    assert_eq!(hear(&mut voter, append(vec![])).expect("survived"), 0);
+    let next = pb::Message { term: 6, ..append(vec![]) };
+    assert_eq!(hear(&mut voter, next).expect("sound"), 1);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_not_appended() {
+    let mut voter = voter();
+    let entries = vec![entry(2, b"x"), entry(3, UNREADABLE)];
+    assert_eq!(hear(&mut voter, append(entries)).expect("survived"), 0);
+    assert_eq!((voter.store().last().index, voter.refused()), (1, 1));
+}
+
+#[test]
+fn an_unreadable_entry_in_the_own_log_is_told_of_at_the_start() {
+    let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
+    let disk = TornDisk::default();
+    let mut store =
+        Store::open_backend(disk.clone(), Path::new("disk"), &identity, b"0").expect("new");
+    let forged = Entry { index: 2, term: 1, data: UNREADABLE.into(), ..Entry::default() };
+    store.write(&Batch { entries: &[forged], ..Batch::default() }).expect("a healthy disk");
+    drop(store);
+    let store = Store::open_backend(disk, Path::new("disk"), &identity, b"0").expect("sound");
+    let opened = Voter::<Sum, ()>::open(1, store, Sum::default(), VoterConfig::default());
+    let error = opened.err().expect("refused").to_string();
+    assert!(error.contains("entry 2 of the control log, which is not known to be"), "{error}");
+    assert!(error.contains("put this node's data directory back"), "{error}");
+}
+
+#[test]
+fn an_absurd_term_changes_nothing() {
+    for term in [u64::MAX, u64::MAX / 2, 1 << 40] {
+        for kind in [
+            MessageType::MsgAppend,
+            MessageType::MsgHeartbeat,
+            MessageType::MsgRequestVote,
+            MessageType::MsgRequestPreVote,
+            MessageType::MsgAppendResponse,
+            MessageType::MsgRequestVoteResponse,
+        ] {
+            let mut voter = voter();
+            let absurd = pb::Message { term, index: 1, log_term: 1, ..message(kind) };
+            assert_eq!(hear(&mut voter, absurd).expect("survived"), 0, "{kind:?} {term}");
+            assert_eq!((voter.status().term, voter.refused()), (1, 1), "{kind:?} {term}");
+        }
+    }
+}
+
 #[test]
 fn messages_of_outsiders_and_nonsense_have_no_effect() {
     let snapshot = |data: &'static str, voters: &[u64]| {
@@ -47,7 +111,6 @@ fn messages_of_outsiders_and_nonsense_have_no_effect() {
         pb::Message { from: 1, ..heartbeat.clone() },
         pb::Message { to: 2, ..heartbeat.clone() },
         pb::Message { r#type: 99, ..heartbeat.clone() },
-        pb::Message { index: 90, ..message(MessageType::MsgAppendResponse) },
         pb::Message { snapshot: snapshot("7", &[1, 2]), ..install.clone() },
         pb::Message { snapshot: snapshot("no sum", &[1, 2, 3]), ..install.clone() },
         pb::Message { snapshot: None, ..install.clone() },

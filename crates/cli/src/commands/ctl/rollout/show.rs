@@ -103,7 +103,7 @@ pub(super) fn print(context: &Context, rollout: &Rollout) -> anyhow::Result<()> 
     }
     output::line(format!("{} on {}: {}", rollout.rollout_id, rollout.surface, one_line(rollout)))?;
     if !rollout.waiting_for.is_empty() {
-        output::line(format!("waiting for {}", rollout.waiting_for))?;
+        output::line(format!("waiting for {}", output::shown(&rollout.waiting_for)))?;
     }
     let mut steps: Vec<String> = interleave_in_words(rollout).into_iter().collect();
     for (n, step) in rollout.steps.iter().enumerate() {
@@ -186,7 +186,7 @@ pub(super) fn event_in_words(event: &RolloutEvent) -> String {
         output::moment(event.at_ms),
         state_name(event.state()),
         output::percent(event.weight_basis_points),
-        event.reason
+        output::shown(&event.reason)
     )
 }
 

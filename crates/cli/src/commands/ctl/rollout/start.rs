@@ -4,10 +4,11 @@ use super::evidence::predictions_at_start;
 use super::watch::watch;
 use super::{gate, show, steps, words};
 use crate::commands::ctl::context::Context;
-use crate::commands::ctl::units::{parse_seconds, parse_share};
+use crate::commands::ctl::units::{MAX_ID_FILE_BYTES, parse_seconds, parse_share};
 use crate::message;
 use crate::output;
 use clap::Args;
+use marquee_bundle::read_text_input;
 use marquee_client::request_id;
 use marquee_core::bounds::MAX_LISTED_USERS;
 use marquee_core::rollout::gate::Gate;
@@ -196,7 +197,7 @@ pub(super) async fn automate(
 /// The user ids in a file, one a line; none without a file.
 fn users_in(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let Some(path) = path else { return Ok(Vec::new()) };
-    let text = fs_err::read_to_string(path)?;
+    let text = read_text_input(path, MAX_ID_FILE_BYTES)?;
     let ids: Vec<String> = text.lines().filter(|id| !id.is_empty()).map(Into::into).collect();
     anyhow::ensure!(
         (1..=MAX_LISTED_USERS).contains(&ids.len()),

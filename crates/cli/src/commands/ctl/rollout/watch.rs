@@ -75,7 +75,7 @@ fn print_changes(context: &Context, before: Option<&Rollout>, now: &Rollout) -> 
     }
     let was_waiting_for = before.map_or("", |before| &before.waiting_for);
     if now.waiting_for != was_waiting_for && !now.waiting_for.is_empty() {
-        output::line(format!("    waiting for {}", now.waiting_for))?;
+        output::line(format!("    waiting for {}", output::shown(&now.waiting_for)))?;
     }
     Ok(())
 }
