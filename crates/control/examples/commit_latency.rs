@@ -86,6 +86,7 @@ async fn main() -> Result<(), Failure> {
         replication_factor: 2,
         trusted_keys: TrustedKeys::none(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        outbound: marquee_control::OutboundConfig::default(),
     };
     let began = Instant::now();
     let mut nodes = Vec::new();

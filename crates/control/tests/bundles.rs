@@ -68,6 +68,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
         replication_factor: 1,
         trusted_keys: TrustedKeys::none(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        outbound: marquee_control::OutboundConfig::default(),
     };
     let control = Control::start(config).await.expect("a config of our own");
     let publish = async |path: &Path, force| {

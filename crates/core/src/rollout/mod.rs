@@ -3,11 +3,13 @@
 //! - [`machine`]: the rollout itself, a pure state machine; [`terms`]: its steps, gates, mirroring and safety;
 //!   [`ListedUsers`]: who always or never gets the candidate.
 //! - [`window`]: what routers measure, as sums that add up, with the [`sketch`]es in it.
+//! - [`external`]: what other systems say of a rollout.
 //! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`].
 //! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers on a surface for
 //!   operators.
 
 pub mod experiment;
+pub mod external;
 pub mod gate;
 pub mod judge;
 mod listed;

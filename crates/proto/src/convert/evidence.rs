@@ -2,9 +2,35 @@
 
 use super::comparison::{gate_comparison_from_pb, gate_comparison_to_pb};
 use super::error::{ConvertError, Result, required};
+use super::external::{external_evidence_from_pb, external_evidence_to_pb};
+use super::record::{
+    point_from_pb, point_to_pb, recorded_from_pb, recorded_to_pb, step_evidence_from_pb,
+    step_evidence_to_pb,
+};
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{Evidence, GateEvidence, Stage, Verdict};
+
+/// The wire form of a verdict.
+pub(super) fn verdict_to_pb(verdict: Verdict) -> pb::Verdict {
+    match verdict {
+        Verdict::Inconclusive => pb::Verdict::Inconclusive,
+        Verdict::Holds => pb::Verdict::Holds,
+        Verdict::Proven => pb::Verdict::Proven,
+        Verdict::Breached => pb::Verdict::Breached,
+    }
+}
+
+/// Reads a verdict from its wire form.
+pub(super) fn verdict_from_pb(value: i32, field: &str) -> Result<Verdict> {
+    match pb::Verdict::try_from(value) {
+        Ok(pb::Verdict::Inconclusive) => Ok(Verdict::Inconclusive),
+        Ok(pb::Verdict::Holds) => Ok(Verdict::Holds),
+        Ok(pb::Verdict::Proven) => Ok(Verdict::Proven),
+        Ok(pb::Verdict::Breached) => Ok(Verdict::Breached),
+        Ok(pb::Verdict::Unspecified) | Err(_) => Err(ConvertError::unknown(field, value)),
+    }
+}
 
 /// The wire form of what is known of a gate.
 pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
@@ -23,12 +49,7 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
         accepted,
     } = evidence;
     pb::GateEvidence {
-        verdict: match verdict {
-            Verdict::Inconclusive => pb::Verdict::Inconclusive,
-            Verdict::Holds => pb::Verdict::Holds,
-            Verdict::Proven => pb::Verdict::Proven,
-            Verdict::Breached => pb::Verdict::Breached,
-        } as i32,
+        verdict: verdict_to_pb(*verdict) as i32,
         baseline: *baseline,
         candidate: *candidate,
         allowed: *allowed,
@@ -64,15 +85,7 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
         answers_needed,
     } = evidence;
     Ok(GateEvidence {
-        verdict: match pb::Verdict::try_from(verdict) {
-            Ok(pb::Verdict::Inconclusive) => Verdict::Inconclusive,
-            Ok(pb::Verdict::Holds) => Verdict::Holds,
-            Ok(pb::Verdict::Proven) => Verdict::Proven,
-            Ok(pb::Verdict::Breached) => Verdict::Breached,
-            Ok(pb::Verdict::Unspecified) | Err(_) => {
-                return Err(ConvertError::unknown("gates.verdict", verdict));
-            }
-        },
+        verdict: verdict_from_pb(verdict, "gates.verdict")?,
         baseline,
         candidate,
         allowed,
@@ -89,9 +102,22 @@ pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence>
 
 /// The wire form of the evidence of a rollout or an experiment.
 pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
-    let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split, holdout } =
-        evidence;
-    let Stage { step, requests, mirrored, interleaved, users } = stage;
+    let Evidence {
+        windows,
+        judged_at_ms,
+        total,
+        comparisons,
+        stage,
+        gates,
+        split,
+        holdout,
+        external,
+        split_of_requests,
+        steps,
+        points,
+        recorded,
+    } = evidence;
+    let Stage { step, requests, mirrored, interleaved, users, requests_by_group } = stage;
     pb::RolloutEvidence {
         rollout_id: rollout_id.into(),
         windows: *windows,
@@ -103,11 +129,17 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
             mirrored: *mirrored,
             interleaved: *interleaved,
             users: Some(sums_to_pb(users)),
+            requests_by_group: Some(sums_to_pb(requests_by_group)),
         }),
         gates: gates.iter().map(gate_evidence_to_pb).collect(),
         split: Some(gate_evidence_to_pb(split)),
         comparisons: comparisons.iter().map(gate_comparison_to_pb).collect(),
         holdout: Some(window_to_pb(holdout)),
+        external: external.iter().map(external_evidence_to_pb).collect(),
+        split_of_requests: Some(gate_evidence_to_pb(split_of_requests)),
+        steps: steps.iter().map(step_evidence_to_pb).collect(),
+        points: points.iter().map(point_to_pb).collect(),
+        recorded: recorded.iter().map(recorded_to_pb).collect(),
     }
 }
 
@@ -123,8 +155,13 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         split,
         comparisons,
         holdout,
+        external,
+        split_of_requests,
+        steps,
+        points,
+        recorded,
     } = evidence;
-    let pb::StageEvidence { step, requests, mirrored, interleaved, users } =
+    let pb::StageEvidence { step, requests, mirrored, interleaved, users, requests_by_group } =
         required(stage, "evidence.stage")?;
     let evidence = Evidence {
         windows,
@@ -137,10 +174,20 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
             mirrored,
             interleaved,
             users: sums_from_pb(users.unwrap_or_default())?,
+            requests_by_group: sums_from_pb(requests_by_group.unwrap_or_default())?,
         },
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "evidence.split")?)?,
         holdout: window_from_pb(required(holdout, "evidence.holdout")?)?,
+        external: external.into_iter().map(external_evidence_from_pb).collect::<Result<_>>()?,
+        // Absent where an older release wrote it.
+        split_of_requests: match split_of_requests {
+            Some(split) => gate_evidence_from_pb(split)?,
+            None => GateEvidence::default(),
+        },
+        steps: steps.into_iter().map(step_evidence_from_pb).collect::<Result<_>>()?,
+        points: points.into_iter().map(point_from_pb).collect::<Result<_>>()?,
+        recorded: recorded.into_iter().map(recorded_from_pb).collect::<Result<_>>()?,
     };
     Ok((rollout_id, evidence))
 }

@@ -1,7 +1,9 @@
 //! What was measured of a rollout or an experiment, and what is known of its gates.
 
 use super::comparison::GateComparison;
+use super::external::ExternalEvidence;
 use super::measured::add_window;
+use super::record::{EvidencePoint, RecordedWindow, StepEvidence};
 use crate::rollout::gate::OnBreach;
 use crate::rollout::machine::{Rollout, RolloutState};
 use crate::rollout::window::{GroupedSum, Measure, Window};
@@ -80,6 +82,8 @@ pub struct Stage {
     pub interleaved: u64,
     /// Users, counted once in each window; the sum is how many of them the candidate had.
     pub users: GroupedSum,
+    /// Requests; the sum is how many of them the candidate had.
+    pub requests_by_group: GroupedSum,
 }
 
 /// All that was measured of a rollout or an experiment, and what is known of a rollout's gates.
@@ -101,6 +105,16 @@ pub struct Evidence {
     pub split: GateEvidence,
     /// The sum of the windows of the holdout.
     pub holdout: Window,
+    /// What is known of each external gate, in order.
+    pub external: Vec<ExternalEvidence>,
+    /// What is known of the split of requests.
+    pub split_of_requests: GateEvidence,
+    /// What was measured on each stage and step, oldest first.
+    pub steps: Vec<StepEvidence>,
+    /// How it went, oldest first.
+    pub points: Vec<EvidencePoint>,
+    /// Windows, added up, by which gates can be tried.
+    pub recorded: Vec<RecordedWindow>,
 }
 
 impl Evidence {
@@ -127,11 +141,14 @@ impl Evidence {
         }
         self.stage.mirrored += window.mirror.overlap.total();
         self.stage.interleaved += window.interleaved.answers;
-        for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
-            let Some(users) = arm.measures.get(&Measure::Users) else { continue };
-            for (group, &count) in users.count.iter().enumerate() {
-                self.stage.users.count[group] += count;
-                self.stage.users.sum[group] += value * count as f64;
+        let Stage { users, requests_by_group, .. } = &mut self.stage;
+        for (measure, sums) in [(Measure::Users, users), (Measure::Failed, requests_by_group)] {
+            for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
+                let Some(counted) = arm.measures.get(&measure) else { continue };
+                for (group, &count) in counted.count.iter().enumerate() {
+                    sums.count[group] += count;
+                    sums.sum[group] += value * count as f64;
+                }
             }
         }
     }
@@ -141,6 +158,11 @@ impl Evidence {
         let pausing = rollout.terms.gates.iter().map(|gate| gate.on_breach == OnBreach::Pause);
         for (evidence, pauses) in self.gates.iter_mut().zip(pausing) {
             evidence.accepted |= pauses && evidence.verdict == Verdict::Breached;
+        }
+        let external = rollout.terms.external_gates.iter().zip(&mut self.external);
+        for (gate, found) in external {
+            let pauses = gate.on_breach == OnBreach::Pause;
+            found.accepted |= pauses && found.verdict == Verdict::Breached;
         }
         self.split.accepted |= self.split.verdict == Verdict::Breached;
     }
