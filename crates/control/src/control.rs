@@ -10,7 +10,7 @@ use crate::consensus::transport::{Peers, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
-use crate::outbound::{Asker, HttpClient, Notifier};
+use crate::outbound::{HttpClient, Notifier, Questioner};
 use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::raft::RaftApi;
 use crate::service::{ControlApi, ControlParts};
@@ -109,7 +109,9 @@ impl Control {
         let client = Arc::new(HttpClient::default());
         let allowed = config.outbound.external_urls.clone();
         let (plans, evidences) = (plan.clone(), evidence.clone());
-        tasks.spawn(Asker::new(leader.clone(), client.clone(), allowed, plans, evidences).run());
+        tasks.spawn(
+            Questioner::new(leader.clone(), client.clone(), allowed, plans, evidences).run(),
+        );
         let (name, plans) = (&config.cluster_name, plan.clone());
         let notifier = Notifier::new(leader.clone(), client, name, plans, told.clone());
         let errors = notifier.errors();

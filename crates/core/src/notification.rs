@@ -43,7 +43,7 @@ pub struct Transition {
     pub baseline: String,
     /// The ensemble that traffic moves to.
     pub candidate: String,
-    /// What happened.
+    /// What happened, when and why.
     pub event: RolloutEvent,
 }
 

@@ -94,7 +94,7 @@ pub enum OutboundConfigError {
     /// A name is there twice.
     #[error("control.notifications: the name {name} is there twice")]
     Repeated {
-        /// The name.
+        /// The name that is taken.
         name: String,
     },
     /// The address of a target is none. It may be a secret, so it is not in the message.

@@ -12,11 +12,11 @@
 //! [`next_notification`]: marquee_core::notification::next_notification
 
 mod allowed;
-mod asker;
 mod client;
 mod config;
 mod notifier;
 mod question;
+mod questioner;
 mod sign;
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,6 @@ pub use config::{
     NotificationFormat, NotificationTarget, OutboundConfig, OutboundConfigError, Secret,
 };
 
-pub(crate) use asker::Asker;
 pub(crate) use client::HttpClient;
 pub(crate) use notifier::{LastErrors, Notifier};
+pub(crate) use questioner::Questioner;

@@ -2,8 +2,8 @@
 //! pass is a pass.
 
 use super::AllowedUrls;
-use super::asker::answer;
 use super::client::HttpClient;
+use super::questioner::answer;
 use marquee_core::rollout::RolloutState;
 use marquee_core::rollout::external::{AnswerKind, ExternalAnswer, Question};
 use marquee_core::rollout::judge::DueQuestion;

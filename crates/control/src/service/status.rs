@@ -7,7 +7,7 @@ use crate::submit::SubmitError;
 use marquee_bundle::BundleError;
 use marquee_core::command::{Refusal, RefusalKind};
 use marquee_core::id::IdError;
-use marquee_core::rollout::judge::TryGatesError;
+use marquee_core::rollout::tried::TryGatesError;
 use marquee_proto::convert::ConvertError;
 use tonic::Status;
 

@@ -28,7 +28,7 @@ impl Heard {
     }
 }
 
-/// A web server that answers everybody the same, and remembers what it heard.
+/// A web server that gives all the same answer, and remembers what it heard.
 #[derive(Clone)]
 struct Web {
     url: String,

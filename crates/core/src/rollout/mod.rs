@@ -4,7 +4,8 @@
 //!   [`ListedUsers`]: who always or never gets the candidate.
 //! - [`window`]: what routers measure, as sums that add up, with the [`sketch`]es in it.
 //! - [`external`]: what other systems say of a rollout.
-//! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`].
+//! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`];
+//!   [`tried`]: what other gates would have said.
 //! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers on a surface for
 //!   operators.
 
@@ -19,6 +20,7 @@ pub mod sequential;
 pub mod sketch;
 mod terms;
 pub mod traffic;
+pub mod tried;
 pub mod window;
 
 pub use listed::{ListedUsers, ListedUsersError};

@@ -5,10 +5,10 @@
 
 use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use super::error::{ConvertError, Result, required};
-use super::evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
 use super::external::{answer_kind_from_pb, answer_kind_to_pb, external_gate_to_pb};
 use super::gate::gate_to_pb;
+use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{

@@ -1,8 +1,8 @@
 //! External gates, and what is known of them, ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result, required};
-use super::evidence::{verdict_from_pb, verdict_to_pb};
 use super::gate::{on_breach_from_pb, on_breach_to_pb};
+use super::gate_evidence::{verdict_from_pb, verdict_to_pb};
 use crate::generated::control::v1 as pb;
 use crate::generated::raft::v1 as raft;
 use marquee_core::rollout::external::{

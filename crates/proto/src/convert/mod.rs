@@ -27,6 +27,7 @@ pub mod experiment;
 pub mod external;
 pub mod filter;
 pub mod gate;
+mod gate_evidence;
 pub mod node;
 mod notification;
 pub mod outcome;

@@ -1,13 +1,12 @@
 //! What is kept of how a rollout went ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result, required};
-use super::evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::gate::gate_to_pb;
+use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::window::{window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::judge::{
-    ArmSums, EvidencePoint, RecordedWindow, StepEvidence, TriedGate,
-};
+use marquee_core::rollout::judge::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
+use marquee_core::rollout::tried::TriedGate;
 
 fn arm_sums_to_pb(sums: &ArmSums) -> pb::ArmSums {
     let ArmSums {

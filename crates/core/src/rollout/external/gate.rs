@@ -13,7 +13,7 @@ const MAX_EXPRESSION_BYTES: usize = 4_096;
 const MAX_URL_BYTES: usize = 1_024;
 /// The shortest time between two questions, in seconds: each answer is an entry of the log.
 pub const MIN_INTERVAL_SECONDS: u64 = 5;
-/// The longest time between two questions, in seconds: who asks more rarely watches nothing.
+/// The longest time between two questions, in seconds: a gate that asks more rarely watches nothing.
 const MAX_INTERVAL_SECONDS: u64 = 3_600;
 /// The time between two questions, if nothing is said: monitoring systems seldom know more than that.
 pub const DEFAULT_INTERVAL_SECONDS: u64 = 30;
@@ -167,7 +167,7 @@ pub enum ExternalGatesError {
     Repeated {
         /// The second one's index.
         index: usize,
-        /// The name.
+        /// The name that is taken.
         name: String,
     },
 }

@@ -1,31 +1,14 @@
 //! What the answers to external gates' questions say of a rollout, and which questions are due.
 
-use super::evidence::{AllEvidence, Evidence, Verdict};
+use super::evidence::{AllEvidence, Evidence};
+use super::external_evidence::ExternalEvidence;
+use super::gate_evidence::Verdict;
 use crate::rollout::external::{AnswerKind, ExternalAnswer, ExternalGate, Question};
 use crate::rollout::gate::OnBreach;
 use crate::rollout::machine::{Decision, Rollout, RolloutState};
 
 /// For how many intervals an answer says something: the next one may take its time, or be lost with a leader.
 const FRESH_INTERVALS: u64 = 3;
-
-/// What is known of one external gate.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ExternalEvidence {
-    /// How many questions came to something. It is the number of the last one, so that none counts twice.
-    pub questions: u64,
-    /// When the last question was asked, by the leader's clock, in ms since the Unix epoch.
-    pub asked_at_ms: u64,
-    /// What follows from the last answer: it holds, it is breached, or, without an answer, inconclusive.
-    pub verdict: Verdict,
-    /// The last answer in words, or why there is none.
-    pub says: String,
-    /// How many answers in a row failed. Missing ones neither count nor end the row.
-    pub failures: u32,
-    /// How many questions in a row had no answer.
-    pub unanswered: u32,
-    /// Whether an operator resumed the rollout after this gate had paused it; then it does not act again.
-    pub accepted: bool,
-}
 
 /// A question that the leader should ask now.
 #[derive(Clone, Debug, PartialEq)]

@@ -22,23 +22,27 @@ mod comparison;
 mod evidence;
 mod examine;
 mod external;
+mod external_evidence;
 mod first_times;
+mod gate_evidence;
 mod measured;
 mod power;
 mod record;
+mod recorded;
 mod split;
 #[cfg(test)]
 mod tests;
-mod tried;
 
 pub use comparison::{Comparison, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums};
-pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
-pub use external::{DueQuestion, ExternalEvidence, due_questions, note_answer};
+pub use evidence::{AllEvidence, Evidence, Stage};
+pub use external::{DueQuestion, due_questions, note_answer};
+pub use external_evidence::ExternalEvidence;
 pub use first_times::FirstTimes;
+pub use gate_evidence::{GateEvidence, Verdict};
 pub use power::{AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, answers_needed};
-pub use record::{ArmSums, EvidencePoint, MAX_RECORDED, RecordedWindow, StepEvidence, record};
+pub use record::{MAX_RECORDED, record};
+pub use recorded::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
 pub use split::{REQUESTS_TOLERANCE, SHARE_TOLERANCE};
-pub use tried::{TriedGate, TryGatesError, try_gates};
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::gate::{

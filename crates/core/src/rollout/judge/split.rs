@@ -1,6 +1,6 @@
 //! Whether users and requests are split as the weights say. If they are not, the variants cannot be compared.
 
-use super::evidence::{GateEvidence, Verdict};
+use super::gate_evidence::{GateEvidence, Verdict};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::machine::Rollout;
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};

@@ -1,15 +1,13 @@
 //! What other gates would have said of what was recorded of a rollout.
 
-use super::evidence::{Evidence, GateEvidence};
-use super::judge_rollout;
-use super::record::RecordedWindow;
 use crate::rollout::gate::{Gate, GatesError, Metric, check_gates, maturity_seconds};
+use crate::rollout::judge::{Evidence, GateEvidence, RecordedWindow, judge_rollout};
 use crate::rollout::machine::Rollout;
 
 /// What a gate would have said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TriedGate {
-    /// The gate.
+    /// The gate that was tried.
     pub gate: Gate,
     /// What would be known of it after the last window.
     pub evidence: GateEvidence,
@@ -31,7 +29,7 @@ pub enum TryGatesError {
     OtherQuantile {
         /// The gate's index.
         index: usize,
-        /// Its metric.
+        /// The gate's metric.
         metric: Metric,
     },
     /// Rewards were counted after another time.

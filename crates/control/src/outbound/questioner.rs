@@ -25,7 +25,7 @@ const MAX_AT_ONCE: usize = 16;
 type Asked = (String, String);
 
 /// Asks questions and proposes their answers.
-pub(crate) struct Asker {
+pub(crate) struct Questioner {
     leader: Arc<Leader>,
     client: Arc<HttpClient>,
     allowed: Arc<AllowedUrls>,
@@ -33,7 +33,7 @@ pub(crate) struct Asker {
     evidence: watch::Receiver<Arc<AllEvidence>>,
 }
 
-impl Asker {
+impl Questioner {
     pub(crate) fn new(
         leader: Arc<Leader>,
         client: Arc<HttpClient>,
@@ -114,7 +114,7 @@ async fn ask(
     let action = Action::AnswerQuestion { rollout_id, gate, number, asked_at_ms, answer };
     let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
     if let Err(refused) = leader.commit(&command).await {
-        // It is asked again, by whoever leads then.
+        // It is asked again, by the leader of then.
         tracing::debug!(%refused, "the answer of an external gate is lost");
     }
     (rollout, name)
