@@ -46,6 +46,8 @@ fn parts(url: &str) -> Result<Parts, UrlError> {
     };
     let port = match (authority.port(), is_tls) {
         (Some(port), _) => port.as_str().parse().map_err(|_| wrong_form())?,
+        // Something is behind the host that is no port.
+        (None, _) if authority.as_str() != authority.host() => return Err(wrong_form()),
         (None, true) => 443,
         (None, false) => 80,
     };

@@ -11,6 +11,7 @@ use marquee_proto::control::v1::{
 use marquee_proto::convert::external::external_gate_from_pb;
 use marquee_proto::convert::gate::gate_from_pb;
 use marquee_proto::convert::window::window_from_pb;
+use std::collections::BTreeMap;
 use std::f64::consts::LN_10;
 
 /// A table of the gates, and lines on how users were split and what was left out.
@@ -190,8 +191,12 @@ fn score_distributions(total: &Window) -> Option<String> {
     ))
 }
 
-/// The lists of both variants for the same requests, side by side.
-pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
+/// The lists of both variants for the same requests, side by side. `titles`: of items, by id, as far as they are wanted.
+pub(super) fn diffs(
+    rollout: &Rollout,
+    mirror: &MirrorStats,
+    titles: &BTreeMap<String, String>,
+) -> String {
     if mirror.diffs.is_empty() {
         return format!(
             "no request of {} was answered by both variants yet: start a rollout with --shadow to mirror more",
@@ -201,7 +206,13 @@ pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
     let mut lists: Vec<String> = Vec::new();
     for diff in &mirror.diffs {
         let mut table = output::table(&["", "BASELINE", "CANDIDATE"]);
-        let item = |list: &[String], n: usize| list.get(n).cloned().unwrap_or_default();
+        let item = |list: &[String], n: usize| match list.get(n) {
+            None => String::new(),
+            Some(id) => match titles.get(id) {
+                None => id.clone(),
+                Some(title) => format!("{id} {title}"),
+            },
+        };
         let (baseline, candidate) = (&diff.baseline_item_ids, &diff.candidate_item_ids);
         for n in 0..baseline.len().max(candidate.len()) {
             let (left, right) = (item(baseline, n), item(candidate, n));

@@ -19,6 +19,7 @@ mod start;
 mod steer;
 mod step_table;
 mod steps;
+mod titles;
 mod watch;
 pub(super) mod words;
 
@@ -74,9 +75,10 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout report default-2 --html default-2.html")]
     Report(report::ReportArgs),
     /// Show requests that both baseline and candidate answered, list beside list
-    #[command(after_help = "Example:
-  marquee ctl rollout diff default-2")]
-    Diff(RolloutArgs),
+    #[command(after_help = "Examples:
+  marquee ctl rollout diff default-2
+  marquee ctl rollout diff default-2 --titles")]
+    Diff(show::DiffArgs),
     /// Follow a rollout until it is over; exits 0 if it was promoted
     Watch(RolloutArgs),
     /// Hold the candidate's share of traffic where it is

@@ -87,8 +87,8 @@ fn both_sides(rollout: &Rollout, points: &[EvidencePoint], of: OfArm) -> Vec<Lin
     let sides = [("baseline", &rollout.baseline), ("candidate", &rollout.candidate)];
     let line = |(n, (class, name)): (usize, (&'static str, &String))| {
         let value = |point: &EvidencePoint| Some((point.until_ms, of(point.arms.get(n)?)?));
-        let points = points.iter().filter_map(value).collect();
-        Line { name: format!("{class}, {name}"), class, points, is_stepped: false }
+        let measured = points.iter().filter_map(value).collect();
+        Line { name: format!("{class}, {name}"), class, points: measured, is_stepped: false }
     };
     sides.into_iter().enumerate().map(line).collect()
 }
@@ -96,8 +96,8 @@ fn both_sides(rollout: &Rollout, points: &[EvidencePoint], of: OfArm) -> Vec<Lin
 fn evidence_of(points: &[EvidencePoint], gate: usize) -> Vec<Line> {
     let line = |name: &str, class, of: fn(&EvidencePoint) -> &[f64]| {
         let value = |point: &EvidencePoint| Some((point.until_ms, of(point).get(gate)? / LN_10));
-        let points = points.iter().filter_map(value).collect();
-        Line { name: name.into(), class, points, is_stepped: false }
+        let known = points.iter().filter_map(value).collect();
+        Line { name: name.into(), class, points: known, is_stepped: false }
     };
     vec![
         line("evidence", "candidate", |point| &point.log_evidence),
