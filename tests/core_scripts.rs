@@ -11,6 +11,12 @@
 //! | … `gates=default`, `shadow=MIRROR:HOLD`, `interleave=SHARE:HOLD:N`, `pace=evidence` | its terms; none if left out |
 //! | … `prepare=S`, `watch=S`, `holdout=SHARE:HOLD`, `no_traffic=yes` | what keeps it safe besides |
 //! | … `always=A,B`, `never=C` | users who always or never get the candidate |
+//! | … `ask=NAME:SECONDS:FAILURES,…` | external gates; `!` behind the name pauses, `+` asks only with users of the candidate |
+//! | `targets NAME …` | who is told of rollouts changes; without names, prints how far they have been told |
+//! | `next TARGET surfaces=A,B` | prints what it is told next |
+//! | `told TARGET ID N dropped=D` | it confirms, or D transitions are given up |
+//! | `questions` | prints which external gates the leader asks now |
+//! | `answer ID GATE passes says=W` | a question came to that, or `fails`, or `missing`; `number=N`, `asked=S` |
 //! | `window ID weight=W baseline=N/E candidate=N/E` | the leader judges a window of N requests, E of them errors |
 //! | … `interleaved=N/C/P` | N interleaved answers with C credited clicks, P % of them the candidate's |
 //! | `evidence ID` | prints what is known of its gates |
@@ -36,6 +42,7 @@ use marquee_core::command::{
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
+use marquee_core::notification::{NextNotification, Told, next_notification, waiting};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
@@ -43,12 +50,15 @@ use marquee_core::plan::{
 };
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Arm, Experiment};
-use marquee_core::rollout::gate::{OnBreach, OnNoData, default_gates, default_preference_gate};
-use marquee_core::rollout::judge::judge_rollout;
+use marquee_core::rollout::external::{AnswerKind, ExternalAnswer, ExternalGate, Question};
+use marquee_core::rollout::gate::{
+    Bound, OnBreach, OnNoData, default_gates, default_preference_gate,
+};
+use marquee_core::rollout::judge::{due_questions, judge_rollout};
 use marquee_core::rollout::window::{ArmStats, GROUPS, Latencies, Measure, Window, hash_user};
 use marquee_core::rollout::{
-    DEFAULT_PREPARE_SECONDS, Holdout, InterleaveStage, ListedUsers, Pace, Rollout, RolloutMove,
-    RolloutStep, Shadow, Terms,
+    DEFAULT_PREPARE_SECONDS, Holdout, InterleaveStage, ListedUsers, Pace, Rollout, RolloutEvent,
+    RolloutMove, RolloutStep, Shadow, Terms,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -91,6 +101,10 @@ impl Runner for Cluster {
             "tick" => self.tick(),
             "window" => self.window(&mut args)?,
             "evidence" => self.evidence(word(&mut args)?)?,
+            "questions" => self.questions(),
+            "targets" => self.targets(&mut args),
+            "next" => self.next(&mut args)?,
+            "answer" => self.answer(&mut args)?,
             "status" => self.status(),
             "placement" => self.placement(),
             "versions" => {
@@ -207,6 +221,74 @@ impl Cluster {
         Ok(show(&self.apply(String::new(), action)))
     }
 
+    fn targets(&mut self, args: &mut ArgumentConsumer<'_>) -> String {
+        let targets: Vec<String> = words(args).into_iter().map(Into::into).collect();
+        if targets.is_empty() {
+            let told = |(name, it): (&String, &Told)| {
+                format!("{name}: {:?}, {} dropped\n", it.rollouts, it.dropped)
+            };
+            return self.state.told.iter().map(told).collect();
+        }
+        show(&self.apply(String::new(), Action::SetNotificationTargets { targets }))
+    }
+
+    fn next(&self, args: &mut ArgumentConsumer<'_>) -> Result<String, Box<dyn Error>> {
+        let surfaces = args.take_key("surfaces").into_iter().flat_map(|it| it.split(','));
+        let surfaces = surfaces.map(Into::into).collect();
+        let told = self.state.told.get(word(args)?).ok_or("no such target")?;
+        let waiting = waiting(&self.state.plan, told, &surfaces);
+        Ok(match next_notification(&self.state.plan, told, &surfaces, self.now_ms) {
+            NextNotification::Nothing => format!("nothing, {waiting} wait\n"),
+            NextNotification::Tell(it) => {
+                let (id, RolloutEvent { state, reason, .. }) = (it.delivery_id(), &it.event);
+                format!("{id}: {} is {state}: {reason}, {waiting} wait\n", it.candidate)
+            }
+            NextNotification::GiveUp { rollout_id, number, dropped } => {
+                format!("gives up {dropped} up to {rollout_id}.{number}, {waiting} wait\n")
+            }
+        })
+    }
+
+    fn questions(&self) -> String {
+        let due = due_questions(&self.state.plan.rollouts, &self.state.evidence, self.now_ms);
+        let mut out = String::new();
+        for it in &due {
+            writeln!(
+                out,
+                "{} asks {} ({}), number {}, at {} of {}",
+                it.rollout_id, it.gate, it.question, it.number, it.weight_basis_points, it.state
+            )
+            .expect("memory");
+        }
+        if out.is_empty() { "nothing is asked\n".into() } else { out }
+    }
+
+    fn answer(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<String, Box<dyn Error>> {
+        let number = args.take_key("number").map(str::parse).transpose()?;
+        let asked = args.take_key("asked").map(str::parse::<u64>).transpose()?;
+        let says = args.take_key("says").unwrap_or_default().to_owned();
+        let (rollout_id, gate) = (word(args)?.to_owned(), word(args)?.to_owned());
+        let kind = match word(args)? {
+            "passes" => AnswerKind::Passes,
+            "fails" => AnswerKind::Fails,
+            "missing" => AnswerKind::Missing,
+            other => return Err(format!("no answer is {other}").into()),
+        };
+        let gates = self.state.plan.rollout(&rollout_id).map(|it| &it.terms.external_gates);
+        let at = gates.and_then(|gates| gates.iter().position(|it| it.name == gate));
+        let known = self.state.evidence.get(&rollout_id);
+        let found = known.and_then(|it| it.external.get(at.unwrap_or_default()));
+        let next = found.map_or(0, |found| found.questions) + 1;
+        let action = Action::AnswerQuestion {
+            rollout_id,
+            gate,
+            number: number.unwrap_or(next),
+            asked_at_ms: asked.map_or(self.now_ms, |seconds| seconds * 1_000),
+            answer: ExternalAnswer::new(kind, &says),
+        };
+        Ok(show(&self.apply(String::new(), action)))
+    }
+
     fn evidence(&self, rollout_id: &str) -> Result<String, Box<dyn Error>> {
         let rollout = self.state.plan.rollout(rollout_id).ok_or("no such rollout")?;
         let evidence = self.state.evidence.get(rollout_id).ok_or("nothing was measured")?;
@@ -220,6 +302,16 @@ impl Cluster {
             let accepted = if found.accepted { ", accepted" } else { "" };
             writeln!(out, "  {} {}: {}{accepted}", gate.metric, gate.bound, found.verdict.name())
                 .expect("memory");
+        }
+        for (gate, found) in rollout.terms.external_gates.iter().zip(&evidence.external) {
+            let accepted = if found.accepted { ", accepted" } else { "" };
+            let name = found.verdict.name();
+            writeln!(
+                out,
+                "  external {} after {}: {name} {:?}, {} failed in a row, {} unanswered{accepted}",
+                gate.name, found.questions, found.says, found.failures, found.unanswered
+            )
+            .expect("memory");
         }
         Ok(out)
     }
@@ -260,7 +352,7 @@ impl Cluster {
         }
         for rollout in &plan.rollouts {
             out += &line(rollout);
-            let waiting_for = waiting_for(plan, &self.state.evidence, rollout);
+            let waiting_for = waiting_for(plan, &self.state.evidence, rollout, self.now_ms);
             if !waiting_for.is_empty() {
                 writeln!(out, "  waits for {waiting_for}").expect("memory");
             }
@@ -415,6 +507,12 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "undo" => move_rollout(RolloutMove::Undo, args)?,
         "end-holdout" => move_rollout(RolloutMove::EndHoldout, args)?,
         "end-watch" => move_rollout(RolloutMove::EndWatch, args)?,
+        "told" => {
+            let dropped = args.take_key("dropped").unwrap_or("0").parse()?;
+            let (target, rollout_id) = (word(args)?.into(), word(args)?.into());
+            let number = word(args)?.parse()?;
+            Action::ConfirmNotification { target, rollout_id, number, dropped }
+        }
         "advance" => Action::AdvanceRollout { rollout_id: word(args)?.into() },
         "unreported" => Action::SetNodeAlive { node_id: word(args)?.into(), alive: false },
         "remove" => Action::RemoveNode { node_id: word(args)?.into() },
@@ -449,6 +547,9 @@ fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
             };
             terms.gates = metrics.split(',').map(by_name).collect::<Result<_, _>>()?;
         }
+    }
+    if let Some(text) = args.take_key("ask") {
+        terms.external_gates = text.split(',').map(external_gate).collect::<Result<_, _>>()?;
     }
     if let Some(text) = args.take_key("shadow") {
         let (mirror, hold) = text.split_once(':').ok_or("write MIRROR:HOLD")?;
@@ -489,6 +590,25 @@ fn terms(args: &mut ArgumentConsumer<'_>) -> Result<Terms, Box<dyn Error>> {
     };
     terms.listed = ListedUsers::of_ids(&users("always"), &users("never"))?;
     Ok(terms)
+}
+
+fn external_gate(text: &str) -> Result<ExternalGate, Box<dyn Error>> {
+    let mut parts = text.split(':');
+    let mut next = || parts.next().ok_or("write NAME:SECONDS:FAILURES");
+    let name = next()?;
+    let question = Question::PromQl {
+        url: "http://127.0.0.1:9090".into(),
+        expression: "errors{version=\"{{candidate}}\"}".into(),
+        bound: Bound::Max(0.5),
+    };
+    let gate = ExternalGate::new(name.trim_end_matches(['!', '+']), question);
+    Ok(ExternalGate {
+        interval_seconds: next()?.parse()?,
+        consecutive_failures: next()?.parse()?,
+        on_breach: if name.contains('!') { OnBreach::Pause } else { OnBreach::RollBack },
+        with_traffic_only: name.contains('+'),
+        ..gate
+    })
 }
 
 fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {

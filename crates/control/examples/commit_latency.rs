@@ -87,6 +87,7 @@ async fn main() -> Result<(), Failure> {
         trusted_keys: TrustedKeys::none(),
         bundle_roots: BundleRoots::anywhere(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        outbound: marquee_control::OutboundConfig::default(),
     };
     let began = Instant::now();
     let mut nodes = Vec::new();

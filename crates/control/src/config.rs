@@ -1,5 +1,6 @@
 //! The config of a control node.
 
+use crate::outbound::{OutboundConfig, OutboundConfigError};
 use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::hash::{Purpose, stable_hash};
@@ -28,6 +29,8 @@ pub struct ControlConfig {
     pub bundle_roots: BundleRoots,
     /// A bundle whose index finds less than this share of the best 100 is not published, 0 to 1.
     pub min_index_recall: f64,
+    /// Whom control may ask, and whom it tells of rollouts.
+    pub outbound: OutboundConfig,
 }
 
 /// The recall@100 that an index must have, unless told otherwise: what bundles are built for.
@@ -70,6 +73,9 @@ pub enum ControlConfigError {
     /// No replicas would be kept.
     #[error("control.replication_factor is 0: at least 1 replica of each shard is needed")]
     ReplicationFactor,
+    /// What goes out is malformed.
+    #[error(transparent)]
+    Outbound(#[from] OutboundConfigError),
 }
 
 impl ControlConfig {
@@ -91,6 +97,7 @@ impl ControlConfig {
         if self.replication_factor == 0 {
             return Err(ControlConfigError::ReplicationFactor);
         }
+        self.outbound.validate()?;
         Ok(())
     }
 
@@ -123,6 +130,7 @@ mod tests {
             trusted_keys: TrustedKeys::none(),
             bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+            outbound: OutboundConfig::default(),
         }
     }
 

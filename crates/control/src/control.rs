@@ -10,12 +10,14 @@ use crate::consensus::transport::{Peers, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
+use crate::outbound::{HttpClient, Notifier, Questioner};
 use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::raft::RaftApi;
 use crate::service::{ControlApi, ControlParts};
 use crate::submit::Submitter;
 use marquee_bundle::create_private_directory;
 use marquee_core::command::State;
+use marquee_core::notification::AllTold;
 use marquee_core::plan::Plan;
 use marquee_proto::control::v1::control_service_server::ControlServiceServer;
 use marquee_proto::raft::v1::raft_service_server::RaftServiceServer;
@@ -50,6 +52,7 @@ pub enum ControlError {
 pub struct Control {
     consensus: Consensus,
     plan: watch::Receiver<Arc<Plan>>,
+    told: watch::Receiver<Arc<AllTold>>,
     api: ControlApi,
     raft: RaftApi,
     /// Connections to peers and the leader's duties; ended when dropped.
@@ -77,10 +80,12 @@ impl Control {
         let (show_plan, plan) = watch::channel(Arc::new(initial));
         let (show_evidence, evidence) = watch::channel(Arc::default());
         let (show_traffic, traffic) = watch::channel(Arc::default());
+        let (show_told, told) = watch::channel(Arc::default());
         let shown = Shown {
             plan: Arc::new(show_plan),
             evidence: Arc::new(show_evidence),
             traffic: Arc::new(show_traffic),
+            told: Arc::new(show_told),
         };
         let mut open = opener(&config, shown, incarnation);
         // Opening checks the whole file.
@@ -105,6 +110,16 @@ impl Control {
         let leader = Leader::new(consensus.clone(), plan.clone(), evidence.clone(), roots);
         let leader = Arc::new(leader);
         tasks.spawn(leader.clone().run());
+        let client = Arc::new(HttpClient::default());
+        let allowed = config.outbound.external_urls.clone();
+        let (plans, evidences) = (plan.clone(), evidence.clone());
+        tasks.spawn(
+            Questioner::new(leader.clone(), client.clone(), allowed, plans, evidences).run(),
+        );
+        let (name, plans) = (&config.cluster_name, plan.clone());
+        let notifier = Notifier::new(leader.clone(), client, name, plans, told.clone());
+        let errors = notifier.errors();
+        tasks.spawn(notifier.run(config.outbound.notifications.clone()));
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
         let raft = RaftApi::new(cluster, config.id, consensus.clone(), leader);
         let api = ControlApi::new(ControlParts {
@@ -116,10 +131,13 @@ impl Control {
             plan: plan.clone(),
             evidence,
             traffic,
+            told: told.clone(),
+            errors,
+            outbound: config.outbound,
             manifests,
             incarnation,
         });
-        Ok(Self { consensus, plan, api, raft, tasks: Mutex::new(tasks) })
+        Ok(Self { consensus, plan, told, api, raft, tasks: Mutex::new(tasks) })
     }
 
     /// `marquee.control.v1.ControlService`, to be added to a server.
@@ -140,6 +158,11 @@ impl Control {
     /// The plan as far as this node has applied it, and when that changes.
     pub fn plan(&self) -> watch::Receiver<Arc<Plan>> {
         self.plan.clone()
+    }
+
+    /// How far others have been told of rollouts, as far as this node has applied it.
+    pub fn told(&self) -> watch::Receiver<Arc<AllTold>> {
+        self.told.clone()
     }
 
     /// The status of this node's voter, and when it changes. Callers can be served once it knows a leader.

@@ -63,6 +63,11 @@ impl Leader {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this node leads now.
+    pub(crate) fn leads(&self) -> bool {
+        self.status().leads()
+    }
+
     fn status(&self) -> VoterStatus {
         *self.consensus.status().borrow()
     }
@@ -157,7 +162,8 @@ impl Leader {
         Ok(())
     }
 
-    async fn commit(&self, command: &Command) -> Result<CommandOutcome, Refused> {
+    /// Commits a command of the leader's own and waits for its outcome.
+    pub(crate) async fn commit(&self, command: &Command) -> Result<CommandOutcome, Refused> {
         let (index, bytes) = self.consensus.propose(command_to_pb(command).encode_to_vec()).await?;
         let unreadable = |why: String| {
             Refused::Stopped(format!("the outcome of entry {index} is unreadable: {why}"))

@@ -6,7 +6,8 @@
 //! [`Control::raft_service`] are what it serves.
 //!
 //! From the bottom up: [`consensus`] replicates any [`machine::Machine`] durably; `plan_machine` makes core's
-//! state one; `leader` does what only the leader does; `submit` finds the leader; [`service`] answers
+//! state one; `leader` does what only the leader does, and `outbound` what it does with
+//! other systems; `submit` finds the leader; [`service`] answers
 //! callers.
 //!
 //! Invariants: no caller is told that a change is done before a majority has it on disk; a request id has one
@@ -23,6 +24,7 @@ pub mod consensus;
 mod control;
 mod leader;
 pub mod machine;
+mod outbound;
 mod plan_machine;
 mod roster;
 pub mod service;
@@ -34,5 +36,9 @@ mod windows;
 pub use config::{ControlConfig, ControlConfigError, DEFAULT_MIN_INDEX_RECALL};
 pub use consensus::event::VoterStatus;
 pub use control::{Control, ControlError};
+pub use outbound::{
+    AllowedUrls, NotificationFormat, NotificationTarget, OutboundConfig, OutboundConfigError,
+    Secret, UrlError,
+};
 pub use roster::NODE_SILENCE_MS;
 pub use service::ControlApi;

@@ -2,6 +2,7 @@
 
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::{Command, Refusal, RefusalKind, State};
+use marquee_core::notification::AllTold;
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
@@ -23,6 +24,8 @@ pub(crate) struct Shown {
     pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
     /// What answers were like, to this node's services.
     pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
+    /// How far others have been told of rollouts, to the leader who tells them.
+    pub(crate) told: Arc<watch::Sender<Arc<AllTold>>>,
 }
 
 /// Commands change the state; the plan and the evidence in it are shown to all who watch.
@@ -122,9 +125,10 @@ impl Machine for PlanMachine {
     }
 
     fn batch_applied(&mut self) {
-        let State { plan, evidence, traffic, outcomes: _ } = &self.state;
+        let State { plan, evidence, traffic, told, outcomes: _ } = &self.state;
         show(&self.shown.evidence, evidence);
         show(&self.shown.traffic, traffic);
+        show(&self.shown.told, told);
         // A voter that was opened again from its disk catches up from behind what it has shown.
         self.shown.plan.send_if_modified(|shown| {
             let newer = plan.epoch > shown.epoch;

@@ -69,6 +69,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
         trusted_keys: TrustedKeys::none(),
         bundle_roots: BundleRoots::anywhere(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        outbound: marquee_control::OutboundConfig::default(),
     };
     let control = Control::start(config).await.expect("a config of our own");
     let publish = async |path: &Path, force| {

@@ -79,6 +79,8 @@ pub const VOTER_COUNTS: [usize; 3] = [1, 3, 5];
 pub const MAX_FINISHED_ROLLOUTS: usize = 100;
 /// How many finished rollouts keep their evidence: some 20 kB each, in every snapshot.
 pub const MAX_EVIDENCE_OF_FINISHED: usize = 20;
+/// How many finished rollouts keep the windows by which gates can be tried: some hundred kB each, in every snapshot.
+pub const MAX_RECORDED_OF_FINISHED: usize = 3;
 /// The most experiments that a plan holds, stopped ones included; the oldest stopped ones are forgotten
 /// first.
 pub const MAX_EXPERIMENTS: usize = 100;

@@ -16,6 +16,7 @@ pub mod event;
 pub mod hash;
 pub mod id;
 pub mod model;
+pub mod notification;
 pub mod off_policy;
 pub mod plan;
 pub mod ranking;

@@ -5,8 +5,10 @@ use super::status::IntoStatus;
 use crate::bundles::ManifestSource;
 use crate::clock::wall_ms;
 use crate::consensus::driver::Consensus;
+use crate::outbound::{LastErrors, NotificationTarget, OutboundConfig};
 use crate::submit::Submitter;
 use marquee_core::command::{Action, Command, Reply};
+use marquee_core::notification::{AllTold, waiting};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
@@ -42,6 +44,12 @@ pub(crate) struct ControlParts {
     pub(crate) evidence: Receiver<Arc<AllEvidence>>,
     /// What answers were like, as far as this node has applied it.
     pub(crate) traffic: Receiver<Arc<AllTraffic>>,
+    /// How far others have been told of rollouts, as far as this node has applied it.
+    pub(crate) told: Receiver<Arc<AllTold>>,
+    /// Why the last attempts to tell them failed.
+    pub(crate) errors: LastErrors,
+    /// Whom control may ask, and whom it tells.
+    pub(crate) outbound: OutboundConfig,
     /// Where manifests are read.
     pub(crate) manifests: Arc<dyn ManifestSource>,
     /// A number that no earlier start of this node had.
@@ -84,6 +92,22 @@ impl ControlApi {
     pub(super) async fn fresh_plan(&self) -> Result<Arc<Plan>, Status> {
         self.parts().consensus.catch_up().await.map_err(IntoStatus::into_status)?;
         Ok(self.plan())
+    }
+
+    /// How far those who are told of rollouts have been told.
+    pub(super) fn notifications(&self, plan: &Plan) -> Vec<pb::NotificationStatus> {
+        let ControlParts { told, errors, outbound, .. } = self.parts();
+        let all_told = told.borrow();
+        let status = |target: &NotificationTarget| {
+            let of_target = all_told.get(&target.name);
+            pb::NotificationStatus {
+                target: target.name.clone(),
+                waiting: of_target.map_or(0, |told| waiting(plan, told, &target.surfaces)),
+                dropped: of_target.map_or(0, |told| told.dropped),
+                last_error: errors.of(&target.name),
+            }
+        };
+        outbound.notifications.iter().map(status).collect()
     }
 
     /// Passes one window of a router to the leader, as `ReportTelemetry` does.

@@ -99,6 +99,9 @@ impl ControlApi {
         let pb::SetAutomaticRolloutRequest { request_id, surface, automatic } = request;
         let automatic = automatic.map(automatic_from_pb).transpose();
         let automatic = automatic.map_err(|error| error.into_status())?;
+        if let Some(automatic) = &automatic {
+            self.check_external_urls(&automatic.terms)?;
+        }
         let action = Action::SetAutomaticRollout { surface: named(surface), automatic };
         self.done(request_id, action).await
     }

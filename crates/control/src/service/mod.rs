@@ -138,9 +138,17 @@ impl ControlService for ControlApi {
         let holdout_effects = holdout_effects.iter().map(effect_to_pb).collect();
         let evidence = known.map(|known| pb::RolloutEvidence {
             comparisons: Vec::new(),
+            recorded: Vec::new(),
             ..evidence_to_pb(&id, known)
         });
         Ok(Response::new(pb::GetRolloutResponse { rollout, evidence, holdout_effects }))
+    }
+
+    async fn try_gates(
+        &self,
+        request: Request<pb::TryGatesRequest>,
+    ) -> RpcResult<pb::TryGatesResponse> {
+        self.try_other_gates(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_rollouts(
@@ -321,6 +329,7 @@ impl ControlService for ControlApi {
             voters: self.parts().voters.iter().map(voter).collect(),
             nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
             followers: self.followers().list(),
+            notifications: self.notifications(&plan),
         }))
     }
 

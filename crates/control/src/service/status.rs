@@ -7,6 +7,7 @@ use crate::submit::SubmitError;
 use marquee_bundle::BundleError;
 use marquee_core::command::{Refusal, RefusalKind};
 use marquee_core::id::IdError;
+use marquee_core::rollout::tried::TryGatesError;
 use marquee_proto::convert::ConvertError;
 use tonic::Status;
 
@@ -49,6 +50,18 @@ impl IntoStatus for Refused {
             Self::TooLarge { .. } | Self::Unreadable(_) => {
                 Status::invalid_argument(self.to_string())
             }
+        }
+    }
+}
+
+impl IntoStatus for TryGatesError {
+    fn into_status(self) -> Status {
+        let says = self.to_string();
+        match self {
+            Self::Gates(_) | Self::OtherQuantile { .. } | Self::OtherMaturity { .. } => {
+                Status::invalid_argument(says)
+            }
+            Self::NothingRecorded { .. } => Status::failed_precondition(says),
         }
     }
 }

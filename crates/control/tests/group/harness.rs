@@ -2,7 +2,9 @@
 
 use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_control::bundles::{DescribedBundle, ManifestSource, PublishError};
-use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, VoterStatus};
+use marquee_control::{
+    Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL, OutboundConfig, VoterStatus,
+};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{PublishedVersion, Quality};
 use marquee_proto::control::v1 as pb;
@@ -70,12 +72,18 @@ impl Drop for Node {
 pub(crate) struct Group {
     directory: TempDir,
     addresses: Vec<SocketAddr>,
+    outbound: OutboundConfig,
     pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Group {
     /// Starts all voters of a new group.
     pub(crate) async fn start(voters: usize) -> Self {
+        Self::start_with(voters, OutboundConfig::default()).await
+    }
+
+    /// Starts all voters of a new group that may ask and tell others.
+    pub(crate) async fn start_with(voters: usize, outbound: OutboundConfig) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let mut reserved = Vec::new();
         for _ in 0..voters {
@@ -84,7 +92,7 @@ impl Group {
         let address = |listener: &TcpListener| listener.local_addr().expect("bound");
         let addresses = reserved.iter().map(address).collect();
         drop(reserved);
-        let mut group = Self { directory, addresses, nodes: Vec::new() };
+        let mut group = Self { directory, addresses, outbound, nodes: Vec::new() };
         for id in 1..=voters as u64 {
             let node = group.run(id).await;
             group.nodes.push(Some(node));
@@ -103,6 +111,7 @@ impl Group {
             trusted_keys: TrustedKeys::none(),
             bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+            outbound: self.outbound.clone(),
         }
     }
 

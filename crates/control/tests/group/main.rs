@@ -1,6 +1,7 @@
 //! Groups of control nodes over real sockets: forwarding, elections, restarts, and what callers see.
 
 mod harness;
+mod outside;
 
 use harness::{Group, PATIENCE, publish, report};
 use marquee_control::{Control, ControlConfig};

@@ -5,6 +5,7 @@ use crate::id::ModelVersion;
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
 use crate::plan::{Retention, Secret};
 use crate::rollout::experiment::Arm;
+use crate::rollout::external::ExternalAnswer;
 use crate::rollout::judge::Judgement;
 use crate::rollout::traffic::SurfaceTraffic;
 use crate::rollout::window::Window;
@@ -77,6 +78,35 @@ pub enum Action {
         window: Box<Window>,
         /// What the judge concluded and decided.
         judgement: Box<Judgement>,
+    },
+    /// Adds what a question of an external gate came to, and does what follows from it.
+    AnswerQuestion {
+        /// The id of the rollout.
+        rollout_id: String,
+        /// The gate's name.
+        gate: String,
+        /// The question's number, from 1. Each counts once, in order.
+        number: u64,
+        /// When it was asked, by the leader's clock, in ms since the Unix epoch.
+        asked_at_ms: u64,
+        /// What it came to.
+        answer: ExternalAnswer,
+    },
+    /// Says whom the config tells of rollouts.
+    SetNotificationTargets {
+        /// The names of all targets.
+        targets: Vec<String>,
+    },
+    /// Notes that a target need not be told some transitions of a rollout any more.
+    ConfirmNotification {
+        /// The target's name.
+        target: String,
+        /// The id of the rollout.
+        rollout_id: String,
+        /// The number of the last of them.
+        number: u64,
+        /// How many of them were given up.
+        dropped: u64,
     },
     /// Starts an A/B test.
     StartExperiment {

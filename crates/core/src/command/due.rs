@@ -12,7 +12,7 @@ use crate::rollout::{Clearance, Rollout, RolloutState};
 pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
     let mut actions = Vec::new();
     for rollout in plan.rollouts.iter().filter(|rollout| !rollout.state.is_over()) {
-        let clearance = clearance(rollout, evidence.get(&rollout.id));
+        let clearance = clearance(rollout, evidence.get(&rollout.id), now_ms);
         let is_due = |is_ready| rollout.is_due(is_ready, &clearance, now_ms);
         // Whether it is loaded is looked up only where that decides.
         let may_be_due = is_due(true) || is_due(false);
@@ -29,14 +29,20 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
     actions
 }
 
-/// Why a rollout waits, in words; empty when it does not.
-pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout) -> String {
+/// Why a rollout waits at `now_ms`, in words; empty when it does not.
+pub fn waiting_for(plan: &Plan, evidence: &AllEvidence, rollout: &Rollout, now_ms: u64) -> String {
     let of_plan = plan.waiting_for(rollout);
     let is_measured = matches!(
         rollout.state,
         RolloutState::Shadow | RolloutState::Interleave | RolloutState::Canary
     );
-    match clearance(rollout, evidence.get(&rollout.id)) {
+    match clearance(rollout, evidence.get(&rollout.id), now_ms) {
+        Clearance::Unsettled(why) if of_plan.is_empty() => why,
+        Clearance::Unsettled(why)
+            if rollout.may_be_undone() && rollout.state != RolloutState::Paused =>
+        {
+            format!("{of_plan}, and for {why}")
+        }
         Clearance::Wait(why) if of_plan.is_empty() && is_measured => why,
         _ => of_plan,
     }

@@ -5,7 +5,7 @@
 //! command. A command that was applied before (by request id) has the outcome it had then and no second
 //! effect.
 //!
-//! [`action`] says what can be done; [`experiments`], [`models`], [`nodes`], [`rollouts`] and [`surfaces`]
+//! [`action`] says what can be done; [`experiments`], [`models`], [`nodes`], [`notifications`], [`rollouts`] and [`surfaces`]
 //! each do it for their subject; [`consequences`] then does what follows from any change. [`due`](fn@due) says what
 //! the leader should propose next, [`error`] why a command is refused.
 
@@ -16,6 +16,7 @@ mod error;
 mod experiments;
 mod models;
 mod nodes;
+mod notifications;
 mod reply;
 mod rollouts;
 mod state;

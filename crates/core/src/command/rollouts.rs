@@ -6,7 +6,8 @@ use crate::bounds::MAX_NAMED;
 use crate::id::{ModelVersion, check_name};
 use crate::plan::{Automatic, Plan, Surface};
 use crate::rollout::experiment::ExperimentState;
-use crate::rollout::judge::{AllEvidence, Judgement, clearance};
+use crate::rollout::external::ExternalAnswer;
+use crate::rollout::judge::{AllEvidence, Judgement, clearance, note_answer, record};
 use crate::rollout::window::Window;
 use crate::rollout::{
     Rollout, RolloutMove, RolloutStep, Terms, automatic_steps, check_steps, check_terms,
@@ -111,7 +112,7 @@ pub(super) fn advance(
     let at = position(plan, rollout_id)?;
     let missing = plan.missing_up_to(&plan.rollouts[at].candidate, MAX_MISSING_NAMED);
     let rollout = &mut plan.rollouts[at];
-    let clearance = clearance(rollout, evidence.get(rollout_id));
+    let clearance = clearance(rollout, evidence.get(rollout_id), now_ms);
     rollout.advance(missing.as_deref(), &clearance, now_ms);
     Ok(Reply::Rollout(Box::new(rollout.clone())))
 }
@@ -136,12 +137,38 @@ pub(super) fn apply_judgement(
         of_rollout.absorb(rollout, weight_basis_points, window);
         of_rollout.windows = number;
         of_rollout.judged_at_ms = now_ms;
-        let Judgement { gates, split, decision } = judgement;
+        let Judgement { gates, split, split_of_requests, decision } = judgement;
         of_rollout.gates.clone_from(gates);
         of_rollout.split = split.clone();
+        of_rollout.split_of_requests = split_of_requests.clone();
+        record(rollout, of_rollout, weight_basis_points, window, now_ms);
         let requests = of_rollout.stage.requests.iter().sum();
         rollout.adapt_mirroring(of_rollout.total.mirror.overlap.total(), requests, now_ms);
         rollout.apply_decision(decision, now_ms);
+    }
+    Ok(Reply::Rollout(Box::new(rollout.clone())))
+}
+
+/// Adds what question `number` of an external gate came to, and does what follows. A question that is not the next one changes
+/// nothing, as with windows.
+pub(super) fn answer_question(
+    plan: &mut Plan,
+    evidence: &mut AllEvidence,
+    rollout_id: &str,
+    gate: &str,
+    number: u64,
+    asked_at_ms: u64,
+    answer: &ExternalAnswer,
+    now_ms: u64,
+) -> Result<Reply, CommandError> {
+    let at = position(plan, rollout_id)?;
+    let rollout = &mut plan.rollouts[at];
+    if !rollout.state.is_over() {
+        let of_rollout = evidence.entry(rollout_id.into()).or_default();
+        let decision = note_answer(rollout, of_rollout, gate, number, asked_at_ms, answer);
+        if let Some(decision) = decision {
+            rollout.apply_decision(&decision, now_ms);
+        }
     }
     Ok(Reply::Rollout(Box::new(rollout.clone())))
 }

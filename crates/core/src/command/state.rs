@@ -5,8 +5,9 @@ use super::consequences::apply_consequences;
 use super::due::due;
 use super::error::CommandError;
 use super::reply::{CommandOutcome, Reply};
-use super::{experiments, models, nodes, rollouts, surfaces};
-use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
+use super::{experiments, models, nodes, notifications, rollouts, surfaces};
+use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
+use crate::notification::{self, AllTold};
 use crate::plan::Plan;
 use crate::rollout::experiment::ExperimentState;
 use crate::rollout::judge::AllEvidence;
@@ -25,6 +26,8 @@ pub struct State {
     pub evidence: AllEvidence,
     /// What the answers on each surface were like in the last minutes.
     pub traffic: AllTraffic,
+    /// How far those who are told of rollouts have been told.
+    pub told: AllTold,
 }
 
 impl State {
@@ -51,13 +54,14 @@ impl State {
             return outcome.clone();
         }
         let mut plan = self.plan.clone();
-        let acted = apply_action(&mut plan, &mut self.evidence, &mut self.traffic, action, *now_ms);
+        let acted = apply_action(&mut plan, self, action, *now_ms);
         if acted.is_ok() {
             apply_consequences(&mut plan, *now_ms);
             if plan != self.plan {
                 plan.epoch = index;
                 self.plan = plan;
                 self.forget_evidence();
+                notification::forget(&self.plan, &mut self.told);
                 self.traffic.retain(|surface, _| self.plan.surfaces.contains_key(surface));
             }
         }
@@ -96,6 +100,12 @@ impl State {
             let is_known = plan.rollout(id).is_some() || plan.experiment(id).is_some();
             is_known && !too_old.contains(id)
         });
+        let finished = plan.rollouts.iter().filter(|rollout| rollout.state.is_over());
+        for rollout in finished.rev().skip(MAX_RECORDED_OF_FINISHED) {
+            if let Some(of_rollout) = evidence.get_mut(&rollout.id) {
+                of_rollout.recorded.clear();
+            }
+        }
     }
 
     /// What the leader should propose at `now_ms`; see [`due`].
@@ -108,11 +118,11 @@ impl State {
 /// then.
 fn apply_action(
     plan: &mut Plan,
-    evidence: &mut AllEvidence,
-    traffic: &mut AllTraffic,
+    state: &mut State,
     action: &Action,
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
+    let State { evidence, traffic, told, .. } = state;
     match action {
         Action::PublishVersion { model, version } => models::publish(plan, model, version, now_ms),
         Action::PutEnsemble { name, root } => models::put_ensemble(plan, name, root),
@@ -132,6 +142,26 @@ fn apply_action(
             rollouts::apply_judgement(
                 plan, evidence, rollout_id, *number, weight, window, judgement, now_ms,
             )
+        }
+        Action::AnswerQuestion { rollout_id, gate, number, asked_at_ms, answer } => {
+            let (number, asked_at_ms) = (*number, *asked_at_ms);
+            rollouts::answer_question(
+                plan,
+                evidence,
+                rollout_id,
+                gate,
+                number,
+                asked_at_ms,
+                answer,
+                now_ms,
+            )
+        }
+        Action::SetNotificationTargets { targets } => {
+            notifications::set_targets(plan, told, targets)
+        }
+        Action::ConfirmNotification { target, rollout_id, number, dropped } => {
+            notification::confirm(told, target, rollout_id, *number, *dropped);
+            Ok(Reply::Done)
         }
         Action::SetAutomaticRollout { surface, automatic } => {
             rollouts::set_automatic(plan, surface, automatic.as_ref())

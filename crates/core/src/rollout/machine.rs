@@ -48,6 +48,8 @@ pub enum Clearance {
     Proven,
     /// The step may not be left yet, for this reason.
     Wait(String),
+    /// An external gate does not pass, for this reason: no stage ends, not even those after the promotion.
+    Unsettled(String),
 }
 
 /// Where a rollout is; the module has a drawing.
@@ -306,6 +308,8 @@ pub struct Rollout {
     pub finished_at_ms: u64,
     /// What happened, oldest first, at most [`MAX_HISTORY`].
     pub history: Vec<RolloutEvent>,
+    /// How many events there were, forgotten ones too: the last one's number.
+    pub transitions: u64,
 }
 
 impl Rollout {
@@ -337,6 +341,7 @@ impl Rollout {
             started_at_ms: now_ms,
             finished_at_ms: 0,
             history: Vec::new(),
+            transitions: 0,
         };
         rollout.record(now_ms, "started".into());
         rollout
@@ -537,16 +542,19 @@ impl Rollout {
     pub fn is_due(&self, is_ready: bool, clearance: &Clearance, now_ms: u64) -> bool {
         let hold_is_over = self.held_ms_at(now_ms) >= self.hold_ms();
         let is_cleared = match clearance {
-            Clearance::Wait(_) => false,
+            Clearance::Wait(_) | Clearance::Unsettled(_) => false,
             Clearance::Clear => hold_is_over,
             Clearance::Proven => hold_is_over || self.terms.pace == Pace::Evidence,
         };
+        let is_settled = !matches!(clearance, Clearance::Unsettled(_));
         match self.state {
             RolloutState::Preparing => is_ready || hold_is_over,
             RolloutState::Shadow | RolloutState::Interleave | RolloutState::Canary => {
                 is_ready && is_cleared
             }
-            RolloutState::Holdout | RolloutState::Watching => is_ready && hold_is_over,
+            RolloutState::Holdout | RolloutState::Watching => {
+                is_ready && hold_is_over && is_settled
+            }
             RolloutState::Paused
             | RolloutState::Promoted
             | RolloutState::RolledBack
@@ -721,6 +729,7 @@ impl Rollout {
         if self.history.len() == MAX_HISTORY {
             self.history.remove(0);
         }
+        self.transitions += 1;
         self.history.push(RolloutEvent {
             at_ms,
             state: self.state,

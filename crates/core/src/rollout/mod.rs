@@ -3,11 +3,14 @@
 //! - [`machine`]: the rollout itself, a pure state machine; [`terms`]: its steps, gates, mirroring and safety;
 //!   [`ListedUsers`]: who always or never gets the candidate.
 //! - [`window`]: what routers measure, as sums that add up, with the [`sketch`]es in it.
-//! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`].
+//! - [`external`]: what other systems say of a rollout.
+//! - [`gate`]: what must not get worse; [`judge`]: what windows say of gates, by the tests of [`sequential`];
+//!   [`tried`]: what other gates would have said.
 //! - [`experiment`]: A/B tests, which are measured alike; [`traffic`]: numbers on a surface for
 //!   operators.
 
 pub mod experiment;
+pub mod external;
 pub mod gate;
 pub mod judge;
 mod listed;
@@ -17,6 +20,7 @@ pub mod sequential;
 pub mod sketch;
 mod terms;
 pub mod traffic;
+pub mod tried;
 pub mod window;
 
 pub use listed::{ListedUsers, ListedUsersError};

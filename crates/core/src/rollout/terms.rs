@@ -3,6 +3,7 @@
 
 use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_HOLD_SECONDS, MAX_ROLLOUT_STEPS};
 use crate::ranking::interleave::Interleaving;
+use crate::rollout::external::{ExternalGate, ExternalGatesError, check_external_gates};
 use crate::rollout::gate::{DEFAULT_MIN_SAMPLES, Gate, GatesError, Metric, check_gates};
 use crate::rollout::listed::ListedUsers;
 
@@ -142,6 +143,8 @@ impl Safety {
 pub struct Terms {
     /// What the candidate must not make worse.
     pub gates: Vec<Gate>,
+    /// What other systems must say.
+    pub external_gates: Vec<ExternalGate>,
     /// How many requests are mirrored.
     pub shadow: Shadow,
     /// The stage of interleaved answers; none: there is no such stage.
@@ -160,6 +163,7 @@ impl Terms {
         let shadow = Shadow { mirror_basis_points: 0, hold_seconds: 0, min_samples: 0 };
         Self {
             gates: Vec::new(),
+            external_gates: Vec::new(),
             shadow,
             interleave: None,
             pace: Pace::Fixed,
@@ -225,6 +229,9 @@ pub enum TermsError {
     /// A gate is malformed.
     #[error(transparent)]
     Gates(#[from] GatesError),
+    /// An external gate is malformed.
+    #[error(transparent)]
+    ExternalGates(#[from] ExternalGatesError),
     /// More than all requests would be mirrored.
     #[error("shadow.mirror_basis_points: {share} is more than {FULL_WEIGHT_BASIS_POINTS}")]
     MirrorShare {
@@ -302,9 +309,10 @@ pub enum TermsError {
 /// Checks the terms of a rollout with these steps: its gates, what is mirrored and interleaved, and what keeps it safe.
 pub fn check_terms(terms: &Terms, steps: &[RolloutStep]) -> Result<(), TermsError> {
     // Lists of users are in bounds, or there are none.
-    let Terms { gates, shadow, interleave, pace: _, safety, listed: _ } = terms;
+    let Terms { gates, external_gates, shadow, interleave, pace: _, safety, listed: _ } = terms;
     let &Shadow { mirror_basis_points: share, hold_seconds: hold, min_samples } = shadow;
     check_gates(gates)?;
+    check_external_gates(external_gates)?;
     if share > FULL_WEIGHT_BASIS_POINTS {
         return Err(TermsError::MirrorShare { share });
     }

@@ -2,11 +2,15 @@
 //! named by its file and key.
 
 use super::error::NodeConfigError;
-use super::file::{ConfigFile, ControlSection, EventsSection, FsyncPolicy, RoleName, VoterSection};
+use super::file::{
+    ConfigFile, ControlSection, EventsSection, FormatName, FsyncPolicy, NotificationSection,
+    RoleName, VoterSection,
+};
 use super::log_filter::parse_log_filter;
-use super::settings::{Config, ControlSettings, EventsSettings};
+use super::settings::{Config, ControlSettings, EventsSettings, NotificationSettings};
 use marquee_bundle::read_text_input;
 use marquee_client::{Address, AddressError};
+use marquee_control::{AllowedUrls, NotificationFormat};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::id::check_name;
@@ -278,7 +282,39 @@ impl ValueChecks<'_> {
             let reason = format!("is {min_index_recall}: 0 to 1 are allowed");
             return Err(self.error("control.min_index_recall", &reason));
         }
-        Ok(ControlSettings { id: control.id, voters, replication_factor, min_index_recall })
+        let external_urls = AllowedUrls::parse(&control.external_urls)
+            .map_err(|error| self.error("control.external_urls", &error.to_string()))?;
+        let notifications = control
+            .notifications
+            .iter()
+            .map(|section| self.notification(section))
+            .collect::<Result<_, _>>()?;
+        Ok(ControlSettings {
+            id: control.id,
+            voters,
+            replication_factor,
+            min_index_recall,
+            external_urls,
+            notifications,
+        })
+    }
+
+    /// The settings of an entry of `control.notifications`; the control role checks them when it starts.
+    fn notification(
+        &self,
+        section: &NotificationSection,
+    ) -> Result<NotificationSettings, NodeConfigError> {
+        let NotificationSection { name, url, format, secret_file, surfaces } = section;
+        Ok(NotificationSettings {
+            name: name.clone(),
+            url: url.clone(),
+            format: match format {
+                FormatName::Json => NotificationFormat::Json,
+                FormatName::Slack => NotificationFormat::Slack,
+            },
+            secret_file: secret_file.as_deref().map(|file| self.path(file)).transpose()?,
+            surfaces: surfaces.iter().cloned().collect(),
+        })
     }
 
     /// Checks the section `[router.events]`; none if events are not recorded.

@@ -110,6 +110,11 @@ pub struct ControlSection {
     /// The least recall@100 of a bundle's index, 0 to 1; a bundle below it cannot be published. Default:
     /// 0.95.
     pub min_index_recall: f64,
+    /// The beginnings of the addresses that external gates of rollouts may ask, such as
+    /// `http://prometheus:9090`. The same on all voters. Default: none, there are no external gates.
+    pub external_urls: Vec<String>,
+    /// Who is told of rollouts, at most 8. The same on all voters. Default: nobody.
+    pub notifications: Vec<NotificationSection>,
 }
 
 impl Default for ControlSection {
@@ -120,8 +125,40 @@ impl Default for ControlSection {
             voters: Vec::new(),
             replication_factor: 2,
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+            external_urls: Vec::new(),
+            notifications: Vec::new(),
         }
     }
+}
+
+/// One entry of `control.notifications`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotificationSection {
+    /// A name of its own, 1 to 128 bytes of letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Where transitions are posted to. It is never printed.
+    pub url: String,
+    /// `json`, all that is known of a transition, or `slack`, a line of text. Default: `json`.
+    #[serde(default)]
+    pub format: FormatName,
+    /// A file with the secret that messages are signed with, 16 to 4,096 bytes. A relative path counts from the config file.
+    /// Required with `format = "json"`.
+    pub secret_file: Option<PathBuf>,
+    /// The surfaces whose rollouts it is told of. Default: none, all surfaces.
+    #[serde(default)]
+    pub surfaces: Vec<String>,
+}
+
+/// The format of notifications, as the file writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatName {
+    /// All that is known of a transition, as JSON.
+    #[default]
+    Json,
+    /// A line of text, as chats take it.
+    Slack,
 }
 
 /// One entry of `control.voters`.

@@ -19,4 +19,4 @@ pub use check::EVENTS_DIRECTORY;
 pub use error::NodeConfigError;
 pub use file::*;
 pub use log_filter::parse_log_filter;
-pub use settings::{Config, ControlSettings, EventsSettings};
+pub use settings::{Config, ControlSettings, EventsSettings, NotificationSettings};

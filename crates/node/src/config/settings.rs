@@ -2,9 +2,11 @@
 
 use super::file::LogSection;
 use marquee_client::Address;
+use marquee_control::{AllowedUrls, NotificationFormat};
 use marquee_core::plan::Role;
 use marquee_events::{EventSettings, ExposureSettings};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +73,32 @@ pub struct ControlSettings {
     pub replication_factor: u32,
     /// The least recall@100 of the index of a bundle that can be published.
     pub min_index_recall: f64,
+    /// The beginnings of the addresses that external gates may ask.
+    pub external_urls: AllowedUrls,
+    /// Who is told of rollouts.
+    pub notifications: Vec<NotificationSettings>,
+}
+
+/// One that is told of rollouts, with its secret still in its file.
+#[derive(Clone)]
+pub struct NotificationSettings {
+    /// A name of its own.
+    pub name: String,
+    /// Where transitions are posted to. It may be a secret itself, as those of chats are.
+    pub url: String,
+    /// What is posted.
+    pub format: NotificationFormat,
+    /// A file with the secret that messages are signed with; none: they are not signed.
+    pub secret_file: Option<PathBuf>,
+    /// The surfaces whose rollouts it is told of; none: all.
+    pub surfaces: BTreeSet<String>,
+}
+
+impl fmt::Debug for NotificationSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, url: _, format, secret_file, surfaces } = self;
+        write!(f, "NotificationSettings {{ {name}, {format:?}, {secret_file:?}, {surfaces:?} }}")
+    }
 }
 
 /// Settings of a router's logs.

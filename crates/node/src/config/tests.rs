@@ -149,3 +149,40 @@ fn bundles_may_be_anywhere_only_where_no_other_machine_asks() {
     let open = ROUTER.replace("127.0.0.1:50052", "10.0.0.1:50052");
     assert!(parse(&open).is_ok());
 }
+
+#[test]
+fn who_may_be_asked_and_who_is_told_is_read() {
+    let outside = r#"
+external_urls = ["http://prometheus:9090"]
+
+[[control.notifications]]
+name = "chat"
+url = "https://chat.example.com/T0KEN"
+format = "slack"
+surfaces = ["home"]
+
+[[control.notifications]]
+name = "deploys"
+url = "https://hooks.example.com/marquee"
+secret_file = "hooks.secret"
+"#;
+    let config = parse(&format!("{CONTROL}{outside}")).expect("valid");
+    assert!(!format!("{config:?}").contains("T0KEN"), "addresses of chats are secrets");
+    let control = config.control.expect("it has the role");
+    assert_eq!(control.external_urls.check("http://prometheus:9090/api"), Ok(()));
+    let [chat, deploys] = &control.notifications[..] else { panic!("two are told") };
+    assert!(chat.secret_file.is_none() && chat.surfaces.contains("home"));
+    assert_eq!(deploys.secret_file.as_deref(), Some(Path::new("/etc/marquee/hooks.secret")));
+    for (bad, says) in [
+        ("external_urls = [\"prometheus\"]\n", "control.external_urls"),
+        ("external_url = []\n", "unknown field `external_url`"),
+        ("[[control.notifications]]\nname = \"a\"\n", "missing field `url`"),
+        (
+            "[[control.notifications]]\nname = \"a\"\nurl = \"http://b\"\nformat = \"xml\"\n",
+            "unknown variant `xml`",
+        ),
+    ] {
+        let said = refused(&format!("{CONTROL}{bad}"));
+        assert!(said.contains(says), "{said:?} does not say {says:?}");
+    }
+}

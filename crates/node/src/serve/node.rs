@@ -17,14 +17,14 @@
 use super::health::Readiness;
 use super::server::{self, ServerError, Shutdown};
 use super::usage::Usage;
-use crate::config::{Config, ControlSettings, EventsSettings};
+use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
 use anyhow::Context as _;
 use marquee_bundle::{BundleRoots, TrustedKeys, create_private_directory};
-use marquee_control::{Control, ControlConfig};
+use marquee_control::{Control, ControlConfig, NotificationTarget, OutboundConfig, Secret};
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::{Plan, ReplicaState, Role};
@@ -330,7 +330,15 @@ async fn start_control(
     settings: &ControlSettings,
     trusted_keys: TrustedKeys,
 ) -> anyhow::Result<Control> {
-    let ControlSettings { id, voters, replication_factor, min_index_recall } = settings;
+    let ControlSettings {
+        id,
+        voters,
+        replication_factor,
+        min_index_recall,
+        external_urls,
+        notifications,
+    } = settings;
+    let targets = notifications.iter().map(notification_target).collect::<anyhow::Result<_>>()?;
     let control = Control::start(ControlConfig {
         cluster_name: config.cluster_name.clone(),
         id: *id,
@@ -340,8 +348,29 @@ async fn start_control(
         trusted_keys,
         bundle_roots: BundleRoots::below(config.bundle_roots.clone()),
         min_index_recall: *min_index_recall,
+        outbound: OutboundConfig { external_urls: external_urls.clone(), notifications: targets },
     });
     control.await.context("the control role cannot start")
+}
+
+/// One that is told of rollouts, with its secret read from its file.
+fn notification_target(settings: &NotificationSettings) -> anyhow::Result<NotificationTarget> {
+    let NotificationSettings { name, url, format, secret_file, surfaces } = settings;
+    let secret = match secret_file {
+        None => None,
+        Some(file) => {
+            let contents = fs_err::read(file).context("control.notifications.secret_file")?;
+            let secret = Secret::of_file(&contents);
+            Some(secret.with_context(|| format!("control.notifications: {}", file.display()))?)
+        }
+    };
+    Ok(NotificationTarget {
+        name: name.clone(),
+        url: url.clone(),
+        format: *format,
+        secret,
+        surfaces: surfaces.clone(),
+    })
 }
 
 fn start_shard(

@@ -5,9 +5,10 @@
 
 use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use super::error::{ConvertError, Result, required};
-use super::evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
+use super::external::{answer_kind_from_pb, answer_kind_to_pb, external_gate_to_pb};
 use super::gate::gate_to_pb;
+use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::plan::secret_from_pb;
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
@@ -21,7 +22,8 @@ use crate::generated::raft::v1 as pb;
 use marquee_core::command::{Action, Command};
 use marquee_core::id::ModelVersion;
 use marquee_core::rollout::experiment::{Experiment, ExperimentState};
-use marquee_core::rollout::judge::Judgement;
+use marquee_core::rollout::external::ExternalAnswer;
+use marquee_core::rollout::judge::{GateEvidence, Judgement};
 use marquee_core::rollout::{Decision, RolloutMove, Terms};
 
 /// The wire form of a command.
@@ -48,7 +50,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         }),
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
         Action::StartRollout { surface, candidate, steps, terms } => {
-            let Terms { gates, shadow, interleave, pace, safety, listed } = terms;
+            let Terms { gates, external_gates, shadow, interleave, pace, safety, listed } = terms;
             Pb::StartRollout(pb::StartRollout {
                 surface: surface.clone(),
                 candidate: candidate.clone(),
@@ -59,6 +61,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 safety: Some(safety_to_pb(*safety)),
                 listed: Some(listed_to_pb(listed)),
                 interleave: interleave.map(interleave_to_pb),
+                external_gates: external_gates.iter().map(external_gate_to_pb).collect(),
             })
         }
         Action::StartExperiment { surface, layer, share_basis_points, arms } => {
@@ -115,7 +118,7 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             surfaces: surfaces.iter().map(|(name, it)| surface_traffic_to_pb(name, it)).collect(),
         }),
         Action::JudgeRollout { rollout_id, number, weight_basis_points, window, judgement } => {
-            let Judgement { gates, split, decision } = judgement.as_ref();
+            let Judgement { gates, split, split_of_requests, decision } = judgement.as_ref();
             let (decision, reason) = match decision {
                 Decision::Continue => (pb::Decision::Continue, String::new()),
                 Decision::Pause(why) => (pb::Decision::Pause, why.clone()),
@@ -130,6 +133,28 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
                 split: Some(gate_evidence_to_pb(split)),
                 decision: decision as i32,
                 reason,
+                split_of_requests: Some(gate_evidence_to_pb(split_of_requests)),
+            })
+        }
+        Action::AnswerQuestion { rollout_id, gate, number, asked_at_ms, answer } => {
+            Pb::AnswerQuestion(pb::AnswerQuestion {
+                rollout_id: rollout_id.clone(),
+                gate: gate.clone(),
+                number: *number,
+                asked_at_ms: *asked_at_ms,
+                kind: answer_kind_to_pb(answer.kind) as i32,
+                says: answer.says().into(),
+            })
+        }
+        Action::SetNotificationTargets { targets } => {
+            Pb::SetNotificationTargets(pb::SetNotificationTargets { targets: targets.clone() })
+        }
+        Action::ConfirmNotification { target, rollout_id, number, dropped } => {
+            Pb::ConfirmNotification(pb::ConfirmNotification {
+                target: target.clone(),
+                rollout_id: rollout_id.clone(),
+                number: *number,
+                dropped: *dropped,
             })
         }
         Action::MoveRollout { rollout_id, requested, reason } => Pb::MoveRollout(pb::MoveRollout {
@@ -187,6 +212,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 safety,
                 listed,
                 interleave,
+                external_gates,
             } = start;
             Action::StartRollout {
                 surface,
@@ -194,6 +220,7 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
                 steps: steps.into_iter().map(step_from_pb).collect(),
                 terms: terms_from_pb(
                     gates,
+                    external_gates,
                     required(shadow, "start_rollout.shadow")?,
                     interleave,
                     pace,
@@ -203,6 +230,26 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             }
         }
         Pb::JudgeRollout(judged) => judge_rollout_from_pb(judged)?,
+        Pb::AnswerQuestion(pb::AnswerQuestion {
+            rollout_id,
+            gate,
+            number,
+            asked_at_ms,
+            kind,
+            says,
+        }) => {
+            let answer = ExternalAnswer::new(answer_kind_from_pb(kind)?, &says);
+            Action::AnswerQuestion { rollout_id, gate, number, asked_at_ms, answer }
+        }
+        Pb::SetNotificationTargets(pb::SetNotificationTargets { targets }) => {
+            Action::SetNotificationTargets { targets }
+        }
+        Pb::ConfirmNotification(pb::ConfirmNotification {
+            target,
+            rollout_id,
+            number,
+            dropped,
+        }) => Action::ConfirmNotification { target, rollout_id, number, dropped },
         Pb::StartExperiment(wanted) => {
             let Experiment { surface, layer, share_basis_points, arms, .. } =
                 experiment_from_pb(wanted)?;
@@ -286,10 +333,16 @@ fn judge_rollout_from_pb(judged: pb::JudgeRollout) -> Result<Action> {
         split,
         decision,
         reason,
+        split_of_requests,
     } = judged;
     let judgement = Judgement {
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "judge_rollout.split")?)?,
+        // Absent in entries of an older release.
+        split_of_requests: match split_of_requests {
+            Some(split) => gate_evidence_from_pb(split)?,
+            None => GateEvidence::default(),
+        },
         decision: match pb::Decision::try_from(decision) {
             Ok(pb::Decision::Continue) => Decision::Continue,
             Ok(pb::Decision::Pause) => Decision::Pause(reason),

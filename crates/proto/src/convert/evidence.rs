@@ -1,11 +1,17 @@
 //! What was measured of a rollout or an experiment, and what was concluded, ↔ `marquee.control.v1`.
 
 use super::comparison::{gate_comparison_from_pb, gate_comparison_to_pb};
-use super::error::{ConvertError, Result, required};
+use super::error::{Result, required};
+use super::external::{external_evidence_from_pb, external_evidence_to_pb};
+use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
+use super::record::{
+    point_from_pb, point_to_pb, recorded_from_pb, recorded_to_pb, step_evidence_from_pb,
+    step_evidence_to_pb,
+};
 use super::gate::metric_to_pb;
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::judge::{Evidence, GateEvidence, Prediction, Stage, Verdict};
+use marquee_core::rollout::judge::{Evidence, GateEvidence, Prediction, Stage};
 
 /// The wire form of what a gate will find.
 pub fn prediction_to_pb(prediction: &Prediction) -> pb::Prediction {
@@ -13,92 +19,24 @@ pub fn prediction_to_pb(prediction: &Prediction) -> pb::Prediction {
     pb::Prediction { metric: metric_to_pb(metric) as i32, answers, seconds }
 }
 
-/// The wire form of what is known of a gate.
-pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
-    let GateEvidence {
-        verdict,
-        baseline,
-        candidate,
-        allowed,
-        effect,
-        answers_needed,
-        samples: [baseline_samples, candidate_samples],
-        log_evidence_against,
-        log_required,
-        log_evidence_for,
-        breaches,
-        accepted,
-    } = evidence;
-    pb::GateEvidence {
-        verdict: match verdict {
-            Verdict::Inconclusive => pb::Verdict::Inconclusive,
-            Verdict::Holds => pb::Verdict::Holds,
-            Verdict::Proven => pb::Verdict::Proven,
-            Verdict::Breached => pb::Verdict::Breached,
-        } as i32,
-        baseline: *baseline,
-        candidate: *candidate,
-        allowed: *allowed,
-        baseline_samples: *baseline_samples,
-        candidate_samples: *candidate_samples,
-        log_evidence: *log_evidence_against,
-        log_required: *log_required,
-        log_evidence_for: *log_evidence_for,
-        breaches: *breaches,
-        accepted: *accepted,
-        effect_low: effect.map(|(low, _)| low),
-        effect_high: effect.map(|(_, high)| high),
-        answers_needed: *answers_needed,
-    }
-}
-
-/// Reads what is known of a gate from its wire form.
-pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence> {
-    let pb::GateEvidence {
-        verdict,
-        baseline,
-        candidate,
-        allowed,
-        baseline_samples,
-        candidate_samples,
-        log_evidence,
-        log_required,
-        log_evidence_for,
-        breaches,
-        accepted,
-        effect_low,
-        effect_high,
-        answers_needed,
-    } = evidence;
-    Ok(GateEvidence {
-        verdict: match pb::Verdict::try_from(verdict) {
-            Ok(pb::Verdict::Inconclusive) => Verdict::Inconclusive,
-            Ok(pb::Verdict::Holds) => Verdict::Holds,
-            Ok(pb::Verdict::Proven) => Verdict::Proven,
-            Ok(pb::Verdict::Breached) => Verdict::Breached,
-            Ok(pb::Verdict::Unspecified) | Err(_) => {
-                return Err(ConvertError::unknown("gates.verdict", verdict));
-            }
-        },
-        baseline,
-        candidate,
-        allowed,
-        effect: effect_low.zip(effect_high),
-        answers_needed,
-        samples: [baseline_samples, candidate_samples],
-        log_evidence_against: log_evidence,
-        log_required,
-        log_evidence_for,
-        breaches,
-        accepted,
-    })
-}
-
 /// The wire form of the evidence of a rollout or an experiment.
 pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvidence {
-    let Evidence { windows, judged_at_ms, total, comparisons, stage, gates, split, holdout } =
-        evidence;
-    let Stage { step, requests, mirrored, interleaved, users } = stage;
+    let Evidence {
+        windows,
+        judged_at_ms,
+        total,
+        comparisons,
+        stage,
+        gates,
+        split,
+        holdout,
+        external,
+        split_of_requests,
+        steps,
+        points,
+        recorded,
+    } = evidence;
+    let Stage { step, requests, mirrored, interleaved, users, requests_by_group } = stage;
     pb::RolloutEvidence {
         rollout_id: rollout_id.into(),
         windows: *windows,
@@ -110,11 +48,17 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
             mirrored: *mirrored,
             interleaved: *interleaved,
             users: Some(sums_to_pb(users)),
+            requests_by_group: Some(sums_to_pb(requests_by_group)),
         }),
         gates: gates.iter().map(gate_evidence_to_pb).collect(),
         split: Some(gate_evidence_to_pb(split)),
         comparisons: comparisons.iter().map(gate_comparison_to_pb).collect(),
         holdout: Some(window_to_pb(holdout)),
+        external: external.iter().map(external_evidence_to_pb).collect(),
+        split_of_requests: Some(gate_evidence_to_pb(split_of_requests)),
+        steps: steps.iter().map(step_evidence_to_pb).collect(),
+        points: points.iter().map(point_to_pb).collect(),
+        recorded: recorded.iter().map(recorded_to_pb).collect(),
     }
 }
 
@@ -130,8 +74,13 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         split,
         comparisons,
         holdout,
+        external,
+        split_of_requests,
+        steps,
+        points,
+        recorded,
     } = evidence;
-    let pb::StageEvidence { step, requests, mirrored, interleaved, users } =
+    let pb::StageEvidence { step, requests, mirrored, interleaved, users, requests_by_group } =
         required(stage, "evidence.stage")?;
     let evidence = Evidence {
         windows,
@@ -144,10 +93,20 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
             mirrored,
             interleaved,
             users: sums_from_pb(users.unwrap_or_default())?,
+            requests_by_group: sums_from_pb(requests_by_group.unwrap_or_default())?,
         },
         gates: gates.into_iter().map(gate_evidence_from_pb).collect::<Result<_>>()?,
         split: gate_evidence_from_pb(required(split, "evidence.split")?)?,
         holdout: window_from_pb(required(holdout, "evidence.holdout")?)?,
+        external: external.into_iter().map(external_evidence_from_pb).collect::<Result<_>>()?,
+        // Absent where an older release wrote it.
+        split_of_requests: match split_of_requests {
+            Some(split) => gate_evidence_from_pb(split)?,
+            None => GateEvidence::default(),
+        },
+        steps: steps.into_iter().map(step_evidence_from_pb).collect::<Result<_>>()?,
+        points: points.into_iter().map(point_from_pb).collect::<Result<_>>()?,
+        recorded: recorded.into_iter().map(recorded_from_pb).collect::<Result<_>>()?,
     };
     Ok((rollout_id, evidence))
 }

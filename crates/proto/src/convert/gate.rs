@@ -26,10 +26,7 @@ pub fn gate_to_pb(gate: &Gate) -> pb::Gate {
             Bound::Min(value) => Pb::Min(value),
         }),
         min_samples: Some(min_samples),
-        on_breach: match on_breach {
-            OnBreach::RollBack => pb::OnBreach::RollBack,
-            OnBreach::Pause => pb::OnBreach::Pause,
-        } as i32,
+        on_breach: on_breach_to_pb(on_breach) as i32,
         on_no_data: match on_no_data {
             OnNoData::Hold => pb::OnNoData::Hold,
             OnNoData::Ignore => pb::OnNoData::Ignore,
@@ -63,11 +60,7 @@ pub fn gate_from_pb(gate: pb::Gate) -> Result<Gate> {
             Pb::Min(value) => Bound::Min(value),
         },
         min_samples: min_samples.unwrap_or(DEFAULT_MIN_SAMPLES),
-        on_breach: match pb::OnBreach::try_from(on_breach) {
-            Ok(pb::OnBreach::Unspecified | pb::OnBreach::RollBack) => OnBreach::RollBack,
-            Ok(pb::OnBreach::Pause) => OnBreach::Pause,
-            Err(_) => return Err(ConvertError::unknown("gates.on_breach", on_breach)),
-        },
+        on_breach: on_breach_from_pb(on_breach, "gates.on_breach")?,
         on_no_data: match pb::OnNoData::try_from(on_no_data) {
             Ok(pb::OnNoData::Unspecified | pb::OnNoData::Hold) => OnNoData::Hold,
             Ok(pb::OnNoData::Ignore) => OnNoData::Ignore,
@@ -77,6 +70,23 @@ pub fn gate_from_pb(gate: pb::Gate) -> Result<Gate> {
         false_alarm: false_alarm_probability,
         maturity_seconds,
     })
+}
+
+/// The wire form of what happens on a breach.
+pub(super) fn on_breach_to_pb(on_breach: OnBreach) -> pb::OnBreach {
+    match on_breach {
+        OnBreach::RollBack => pb::OnBreach::RollBack,
+        OnBreach::Pause => pb::OnBreach::Pause,
+    }
+}
+
+/// Reads what happens on a breach from its wire form.
+pub(super) fn on_breach_from_pb(value: i32, field: &str) -> Result<OnBreach> {
+    match pb::OnBreach::try_from(value) {
+        Ok(pb::OnBreach::Unspecified | pb::OnBreach::RollBack) => Ok(OnBreach::RollBack),
+        Ok(pb::OnBreach::Pause) => Ok(OnBreach::Pause),
+        Err(_) => Err(ConvertError::unknown(field, value)),
+    }
 }
 
 /// The wire form of a metric.

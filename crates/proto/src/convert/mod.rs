@@ -3,7 +3,8 @@
 //! - What callers send: [`caller`] (requests), [`filter`], [`events`]. The result is a plain type whose every
 //!   bound holds; a refusal is a [`CallerError`](caller_error::CallerError) that names the field.
 //! - What operators and nodes send and read: [`plan`] and its parts ([`node`], [`published`], [`ensemble`],
-//!   [`rollout`], [`experiment`]), and telemetry ([`window`], [`gate`], [`evidence`], [`traffic`]).
+//!   [`rollout`], [`experiment`]), and telemetry ([`window`], [`gate`], [`external`], [`evidence`], [`record`],
+//!   [`traffic`]).
 //! - What shards say: [`search`].
 //! - What control nodes replicate: [`command`], [`outcome`], [`state`].
 //!
@@ -23,13 +24,17 @@ mod error;
 pub mod events;
 pub mod evidence;
 pub mod experiment;
+pub mod external;
 pub mod filter;
 pub mod gate;
+mod gate_evidence;
 pub mod node;
+mod notification;
 pub mod outcome;
 pub mod plan;
 pub mod published;
 mod recipe;
+pub mod record;
 pub mod rollout;
 mod search;
 pub mod state;

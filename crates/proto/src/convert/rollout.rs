@@ -1,6 +1,7 @@
 //! Rollouts, their steps and terms, and automatic rollouts ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result, non_empty, required};
+use super::external::{external_gate_from_pb, external_gate_to_pb};
 use super::gate::{gate_from_pb, gate_to_pb};
 use super::version::{version_from_pb, version_to_pb};
 use crate::generated::control::v1 as pb;
@@ -20,7 +21,7 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         baseline,
         candidate,
         steps,
-        terms: Terms { gates, shadow, interleave, pace, safety, listed },
+        terms: Terms { gates, external_gates, shadow, interleave, pace, safety, listed },
         state,
         resumes_to,
         awaits_approval_of,
@@ -32,6 +33,7 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         started_at_ms,
         finished_at_ms,
         history,
+        transitions,
     } = rollout;
     pb::Rollout {
         rollout_id: id.clone(),
@@ -58,6 +60,8 @@ pub fn rollout_to_pb(rollout: &Rollout, waiting_for: String) -> pb::Rollout {
         safety: Some(safety_to_pb(*safety)),
         listed: Some(listed_to_pb(listed)),
         interleave: interleave.map(interleave_to_pb),
+        external_gates: external_gates.iter().map(external_gate_to_pb).collect(),
+        transitions: *transitions,
     }
 }
 
@@ -88,7 +92,11 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         safety,
         listed,
         interleave,
+        external_gates,
+        transitions,
     } = rollout;
+    // An older release did not count them.
+    let transitions = transitions.max(history.len() as u64);
     Ok(Rollout {
         id: rollout_id,
         surface,
@@ -97,6 +105,7 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         steps: steps.into_iter().map(step_from_pb).collect(),
         terms: terms_from_pb(
             gates,
+            external_gates,
             required(shadow, "rollout.shadow")?,
             interleave,
             pace,
@@ -114,6 +123,7 @@ pub fn rollout_from_pb(rollout: pb::Rollout) -> Result<Rollout> {
         started_at_ms,
         finished_at_ms,
         history: history.into_iter().map(event_from_pb).collect::<Result<_>>()?,
+        transitions,
     })
 }
 
@@ -133,6 +143,7 @@ pub fn step_from_pb(step: pb::RolloutStep) -> RolloutStep {
 /// Reads the terms of a rollout from its wire form.
 pub fn terms_from_pb(
     gates: Vec<pb::Gate>,
+    external_gates: Vec<pb::ExternalGate>,
     shadow: pb::Shadow,
     interleave: Option<pb::InterleaveStage>,
     pace: i32,
@@ -141,6 +152,10 @@ pub fn terms_from_pb(
 ) -> Result<Terms> {
     Ok(Terms {
         gates: gates.into_iter().map(gate_from_pb).collect::<Result<_>>()?,
+        external_gates: external_gates
+            .into_iter()
+            .map(external_gate_from_pb)
+            .collect::<Result<_>>()?,
         shadow: shadow_from_pb(shadow),
         interleave: interleave.map(interleave_from_pb).transpose()?,
         pace: pace_from_pb(pace)?,
@@ -309,7 +324,7 @@ pub fn pace_from_pb(value: i32) -> Result<Pace> {
 pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
     let Automatic { model, steps, terms, pending } = automatic;
     // Rollouts that begin by themselves list no users.
-    let Terms { gates, shadow, interleave, pace, safety, listed: _ } = terms;
+    let Terms { gates, external_gates, shadow, interleave, pace, safety, listed: _ } = terms;
     pb::AutomaticRollout {
         model: model.clone(),
         steps: steps.iter().map(step_to_pb).collect(),
@@ -320,6 +335,7 @@ pub fn automatic_to_pb(automatic: &Automatic) -> pb::AutomaticRollout {
         pending: pending.as_ref().map(version_to_pb),
         safety: Some(safety_to_pb(*safety)),
         interleave: interleave.map(interleave_to_pb),
+        external_gates: external_gates.iter().map(external_gate_to_pb).collect(),
     }
 }
 
@@ -335,11 +351,20 @@ pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
         pending,
         safety,
         interleave,
+        external_gates,
     } = automatic;
     Ok(Automatic {
         model,
         steps: steps.into_iter().map(step_from_pb).collect(),
-        terms: wanted_terms(gates, without_gates, shadow, interleave, pace, safety)?,
+        terms: wanted_terms(
+            gates,
+            without_gates,
+            external_gates,
+            shadow,
+            interleave,
+            pace,
+            safety,
+        )?,
         pending: match pending {
             None => None,
             pending => Some(version_from_pb(pending, "automatic.pending")?),
@@ -352,6 +377,7 @@ pub fn automatic_from_pb(automatic: pb::AutomaticRollout) -> Result<Automatic> {
 pub fn wanted_terms(
     gates: Vec<pb::Gate>,
     without_gates: bool,
+    external_gates: Vec<pb::ExternalGate>,
     shadow: Option<pb::Shadow>,
     interleave: Option<pb::InterleaveStage>,
     pace: i32,
@@ -366,6 +392,7 @@ pub fn wanted_terms(
     let guards_itself = !gates.is_empty() || without_gates;
     let mut terms = terms_from_pb(
         gates,
+        external_gates,
         pb::Shadow::default(),
         interleave,
         pace,

@@ -2,6 +2,7 @@
 
 use super::error::{Result, required};
 use super::evidence::{evidence_from_pb, evidence_to_pb};
+use super::notification::{all_told_from_pb, all_told_to_pb};
 use super::outcome::{outcome_from_pb, outcome_to_pb};
 use super::plan::{plan_from_pb, plan_to_pb};
 use super::traffic::{all_traffic_from_pb, all_traffic_to_pb};
@@ -10,10 +11,11 @@ use marquee_core::command::State;
 
 /// The wire form of the replicated state: a snapshot.
 pub fn state_to_pb(state: &State) -> pb::State {
-    let State { plan, outcomes, evidence, traffic } = state;
+    let State { plan, outcomes, evidence, traffic, told } = state;
     pb::State {
         plan: Some(plan_to_pb(plan)),
         traffic: all_traffic_to_pb(traffic, ""),
+        notifications: all_told_to_pb(told),
         evidence: evidence.iter().map(|(id, it)| evidence_to_pb(id, it)).collect(),
         outcomes: outcomes
             .iter()
@@ -27,7 +29,7 @@ pub fn state_to_pb(state: &State) -> pb::State {
 
 /// Reads the replicated state from its wire form.
 pub fn state_from_pb(state: pb::State) -> Result<State> {
-    let pb::State { plan, outcomes, evidence, traffic } = state;
+    let pb::State { plan, outcomes, evidence, traffic, notifications } = state;
     let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
         Ok((request_id, outcome_from_pb(required(outcome, "state.outcomes.outcome")?)?))
     });
@@ -36,6 +38,7 @@ pub fn state_from_pb(state: pb::State) -> Result<State> {
         outcomes: outcomes.collect::<Result<_>>()?,
         evidence: evidence.into_iter().map(evidence_from_pb).collect::<Result<_>>()?,
         traffic: all_traffic_from_pb(traffic)?,
+        told: all_told_from_pb(notifications)?,
     })
 }
 

@@ -6,7 +6,9 @@ use super::rollout::words::one_line;
 use super::{models, nodes};
 use crate::message;
 use crate::output;
-use marquee_proto::control::v1::{GetStatusRequest, GetStatusResponse, Plan, ReplicaState};
+use marquee_proto::control::v1::{
+    GetStatusRequest, GetStatusResponse, NotificationStatus, Plan, ReplicaState,
+};
 use std::process::ExitCode;
 
 /// Prints the state of the cluster.
@@ -31,6 +33,9 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
     output::line(nodes::table(&plan))?;
     output::line("")?;
     output::line(surfaces(&plan))?;
+    for line in notifications(&status) {
+        output::line(line)?;
+    }
     for line in problems(&plan) {
         output::line(line)?;
     }
@@ -83,6 +88,20 @@ fn surfaces(plan: &Plan) -> String {
         table.add_row([surface.name.clone(), live.to_owned(), replicas, rollout]);
     }
     output::lines_of(&table)
+}
+
+/// What is not told yet, or never will be, one target a line.
+fn notifications(status: &GetStatusResponse) -> Vec<String> {
+    let mut lines = Vec::new();
+    for NotificationStatus { target, waiting, dropped, last_error } in &status.notifications {
+        if *waiting > 0 || *dropped > 0 || !last_error.is_empty() {
+            let because = if last_error.is_empty() { "" } else { ": " };
+            lines.push(format!(
+                "! notifications to {target}: {waiting} wait, {dropped} were given up{because}{last_error}"
+            ));
+        }
+    }
+    lines
 }
 
 /// Failed replicas and nodes that do not report, one a line.

@@ -1,7 +1,10 @@
 //! What was measured of a rollout or an experiment, and what is known of its gates.
 
 use super::comparison::GateComparison;
+use super::external_evidence::ExternalEvidence;
+use super::gate_evidence::{GateEvidence, Verdict};
 use super::measured::add_window;
+use super::recorded::{EvidencePoint, RecordedWindow, StepEvidence};
 use crate::rollout::gate::OnBreach;
 use crate::rollout::machine::{Rollout, RolloutState};
 use crate::rollout::window::{GroupedSum, Measure, Window};
@@ -9,63 +12,6 @@ use std::collections::BTreeMap;
 
 /// What was measured of rollouts and experiments, by their ids.
 pub type AllEvidence = BTreeMap<String, Evidence>;
-
-/// What is known of one gate.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GateEvidence {
-    /// What follows from the evidence.
-    pub verdict: Verdict,
-    /// The baseline's value; none where none was measured, and for metrics of pairs.
-    pub baseline: Option<f64>,
-    /// The candidate's value; for metrics of pairs, their value.
-    pub candidate: Option<f64>,
-    /// The bound as a value, with which the candidate's is compared.
-    pub allowed: Option<f64>,
-    /// The difference between candidate and baseline, as a part of the baseline's value: an interval that
-    /// covers the truth at all times with a chance of 95 %. Means of live answers only.
-    pub effect: Option<(f64, f64)>,
-    /// For a gate of rewards: how many answers of both variants it takes at the present share until a loss of a tenth is
-    /// found with a chance of 80 % ([`super::PREDICTED_LOSS`], [`super::PREDICTED_POWER`]).
-    pub answers_needed: Option<f64>,
-    /// How many requests of the baseline and of the candidate were measured.
-    pub samples: [u64; 2],
-    /// Natural logarithm of the evidence (e-value) that the bound is broken.
-    pub log_evidence_against: f64,
-    /// What `log_evidence_against` must reach for a breach.
-    pub log_required: f64,
-    /// Natural logarithm of the evidence (e-value) that the bound is kept.
-    pub log_evidence_for: f64,
-    /// How many windows in a row were in breach.
-    pub breaches: u32,
-    /// Whether an operator resumed the rollout after this gate had paused it; then it does not act again.
-    pub accepted: bool,
-}
-
-/// What follows from the evidence on a gate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
-    /// There are too few samples to say anything.
-    #[default]
-    Inconclusive,
-    /// Nothing speaks against the candidate.
-    Holds,
-    /// The candidate is proven to keep the bound.
-    Proven,
-    /// The candidate breaks the bound.
-    Breached,
-}
-
-impl Verdict {
-    /// Its name where evidence is printed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Inconclusive => "INCONCLUSIVE",
-            Self::Holds => "HOLDS",
-            Self::Proven => "PROVEN",
-            Self::Breached => "BREACHED",
-        }
-    }
-}
 
 /// What was counted since the present stage of a rollout began.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +26,8 @@ pub struct Stage {
     pub interleaved: u64,
     /// Users, counted once in each window; the sum is how many of them the candidate had.
     pub users: GroupedSum,
+    /// Requests; the sum is how many of them the candidate had.
+    pub requests_by_group: GroupedSum,
 }
 
 /// All that was measured of a rollout or an experiment, and what is known of a rollout's gates.
@@ -101,6 +49,16 @@ pub struct Evidence {
     pub split: GateEvidence,
     /// The sum of the windows of the holdout.
     pub holdout: Window,
+    /// What is known of each external gate, in order.
+    pub external: Vec<ExternalEvidence>,
+    /// What is known of the split of requests.
+    pub split_of_requests: GateEvidence,
+    /// What was measured on each stage and step, oldest first.
+    pub steps: Vec<StepEvidence>,
+    /// How it went, oldest first.
+    pub points: Vec<EvidencePoint>,
+    /// Windows, added up, by which gates can be tried.
+    pub recorded: Vec<RecordedWindow>,
 }
 
 impl Evidence {
@@ -127,11 +85,14 @@ impl Evidence {
         }
         self.stage.mirrored += window.mirror.overlap.total();
         self.stage.interleaved += window.interleaved.answers;
-        for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
-            let Some(users) = arm.measures.get(&Measure::Users) else { continue };
-            for (group, &count) in users.count.iter().enumerate() {
-                self.stage.users.count[group] += count;
-                self.stage.users.sum[group] += value * count as f64;
+        let Stage { users, requests_by_group, .. } = &mut self.stage;
+        for (measure, sums) in [(Measure::Users, users), (Measure::Failed, requests_by_group)] {
+            for (arm, value) in window.arms.iter().zip([0.0, 1.0]) {
+                let Some(counted) = arm.measures.get(&measure) else { continue };
+                for (group, &count) in counted.count.iter().enumerate() {
+                    sums.count[group] += count;
+                    sums.sum[group] += value * count as f64;
+                }
             }
         }
     }
@@ -141,6 +102,11 @@ impl Evidence {
         let pausing = rollout.terms.gates.iter().map(|gate| gate.on_breach == OnBreach::Pause);
         for (evidence, pauses) in self.gates.iter_mut().zip(pausing) {
             evidence.accepted |= pauses && evidence.verdict == Verdict::Breached;
+        }
+        let external = rollout.terms.external_gates.iter().zip(&mut self.external);
+        for (gate, found) in external {
+            let pauses = gate.on_breach == OnBreach::Pause;
+            found.accepted |= pauses && found.verdict == Verdict::Breached;
         }
         self.split.accepted |= self.split.verdict == Verdict::Breached;
     }

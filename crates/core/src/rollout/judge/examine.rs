@@ -1,7 +1,7 @@
 //! What is known of one gate.
 
 use super::comparison::{Comparison, GateComparison, Sums};
-use super::evidence::{GateEvidence, Verdict};
+use super::gate_evidence::{GateEvidence, Verdict};
 use super::measured::{compared_ratio, from_measure, sums_of};
 use crate::rollout::gate::{Bound, Gate, Metric};
 use crate::rollout::sequential::{

@@ -13,26 +13,38 @@
 //! When an operator resumes a rollout that a gate had paused, the breach is accepted, and the gate does not
 //! act again.
 //!
+//! [`external`] says what other systems' answers mean.
+//!
 //! [`measured`](mod@measured) says what of a window a gate compares, [`examine`](mod@examine) what is known of a gate then, and
 //! [`split`] whether users are split as the weights say.
 
 mod comparison;
 mod evidence;
 mod examine;
+mod external;
+mod external_evidence;
 mod first_times;
+mod gate_evidence;
 mod measured;
 mod power;
+mod record;
+mod recorded;
 mod split;
 #[cfg(test)]
 mod tests;
 
 pub use comparison::{Comparison, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums};
-pub use evidence::{AllEvidence, Evidence, GateEvidence, Stage, Verdict};
+pub use evidence::{AllEvidence, Evidence, Stage};
+pub use external::{DueQuestion, due_questions, note_answer};
+pub use external_evidence::ExternalEvidence;
 pub use first_times::FirstTimes;
+pub use gate_evidence::{GateEvidence, Verdict};
 pub use power::{
     AnswerSpread, PREDICTED_LOSS, PREDICTED_POWER, Prediction, answers_needed, predict_at_start,
 };
-pub use split::SHARE_TOLERANCE;
+pub use record::{MAX_RECORDED, record};
+pub use recorded::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
+pub use split::{REQUESTS_TOLERANCE, SHARE_TOLERANCE};
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
 use crate::rollout::gate::{
@@ -41,6 +53,7 @@ use crate::rollout::gate::{
 use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
 use examine::examine;
+use external::unsettled;
 use split::examine_split;
 
 /// What the judge concludes from a window.
@@ -50,6 +63,8 @@ pub struct Judgement {
     pub gates: Vec<GateEvidence>,
     /// What is known of the split of users now.
     pub split: GateEvidence,
+    /// What is known of the split of requests now. It is shown, and does not act: who likes the candidate comes back more often.
+    pub split_of_requests: GateEvidence,
     /// What should be done now.
     pub decision: Decision,
 }
@@ -88,8 +103,12 @@ pub fn judge_rollout(
         }
         found.push(now);
     }
-    let split =
-        examine_split(rollout, evidence.split.clone(), &after.stage, share_of_budget(gates));
+    let alpha = share_of_budget(gates);
+    let of_users = (&after.stage.users, SHARE_TOLERANCE);
+    let split = examine_split(rollout, evidence.split.clone(), of_users, alpha);
+    let of_requests = (&after.stage.requests_by_group, REQUESTS_TOLERANCE);
+    let before = evidence.split_of_requests.clone();
+    let split_of_requests = examine_split(rollout, before, of_requests, alpha);
     if decision == Decision::Continue && split.verdict == Verdict::Breached && !split.accepted {
         decision = Decision::Pause(format!(
             "the split is off: the candidate has {:.2} % of the users where its share is {:.2} %, so the two \
@@ -98,7 +117,7 @@ pub fn judge_rollout(
             100.0 * split.allowed.unwrap_or_default(),
         ));
     }
-    Judgement { gates: found, split, decision }
+    Judgement { gates: found, split, split_of_requests, decision }
 }
 
 /// The chance of a false alarm of one of these gates.
@@ -113,10 +132,13 @@ fn share_of_budget(gates: &[Gate]) -> f64 {
     FALSE_ALARM_BUDGET / (strict_gates + 1) as f64
 }
 
-/// Whether the present step may be left. It compares what was committed and computes no statistics.
-pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>) -> Clearance {
+/// Whether the present step may be left at `now_ms`. It compares what was committed and computes no statistics.
+pub fn clearance(rollout: &Rollout, evidence: Option<&Evidence>, now_ms: u64) -> Clearance {
     let nothing = Evidence::default();
     let evidence = evidence.unwrap_or(&nothing);
+    if let Some(why) = unsettled(rollout, evidence, now_ms) {
+        return Clearance::Unsettled(why);
+    }
     let in_stage = evidence.stage.step == rollout.step;
     let requests = match evidence.stage.requests.get(1) {
         Some(&requests) if in_stage => requests,

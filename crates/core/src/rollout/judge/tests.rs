@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::rollout::gate::{Bound, Metric, slow_beyond_micros};
+use crate::rollout::tried::try_gates;
 use crate::rollout::window::{GROUPS, Measure};
 use crate::rollout::{RolloutStep, Terms};
 
@@ -250,4 +251,81 @@ fn rolling_back_goes_before_pausing() {
         let judgement = judge_rollout(&rollout, &Evidence::default(), 5_000, &window);
         assert!(matches!(judgement.decision, Decision::RollBack(_)), "{:?}", judgement.decision);
     }
+}
+
+#[test]
+fn what_is_recorded_is_bounded_and_loses_no_request() {
+    let gate = ratio(Metric::ErrorRate, 1.2);
+    let rollout = rollout(gate);
+    let mut evidence = Evidence::default();
+    let windows = 300;
+    for n in 0..windows {
+        let measured = window(1, [10, 10], Measure::Clicks, [0.2; 2]);
+        evidence.gates = judge_rollout(&rollout, &evidence, 5_000, &measured).gates;
+        record(&rollout, &mut evidence, 5_000, &measured, 1_000 * n);
+    }
+    // Rewards of an earlier share come late, and are of no step that is there.
+    record(&rollout, &mut evidence, 100, &window(1, [10, 10], Measure::Clicks, [0.2; 2]), 400_000);
+    assert!(evidence.points.len() <= 120 && evidence.recorded.len() <= MAX_RECORDED);
+    let requests = windows * GROUPS as u64;
+    let of_points = evidence.points.iter().filter(|it| it.weight_basis_points == 5_000);
+    assert_eq!(of_points.map(|it| it.arms[1].requests).sum::<u64>(), requests);
+    let recorded = evidence.recorded.iter().filter(|it| it.weight_basis_points == 5_000);
+    assert_eq!(recorded.map(|it| it.window.arms[1].requests()).sum::<u64>(), requests);
+    let times: Vec<u64> = evidence.points.iter().map(|it| it.until_ms).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let [step, late] = &evidence.steps[..] else { panic!("{:?}", evidence.steps) };
+    assert_eq!((step.step, step.stage.as_str(), step.windows), (Some(0), "CANARY", windows));
+    assert_eq!(step.arms[0].requests, requests);
+    assert_eq!((late.weight_basis_points, late.windows), (100, 1));
+}
+
+#[test]
+fn other_gates_are_tried_on_what_was_recorded() {
+    let rollout = rollout(ratio(Metric::ErrorRate, 1.2));
+    let mut evidence = Evidence::default();
+    for n in 0..60 {
+        let clicks = if n < 20 { [0.2, 0.2] } else { [0.2, 0.05] };
+        let measured = window(4, [10, 10], Measure::Clicks, clicks);
+        record(&rollout, &mut evidence, 5_000, &measured, 1_000 * n);
+    }
+    let clicks = Gate::new(Metric::ClicksPerAnswer, Bound::MinRatio(0.98));
+    let tried = try_gates(&rollout, &[clicks], &evidence.recorded).expect("measured");
+    let (at_ms, weight) = tried[0].acts_at.expect("it acts");
+    assert!((20_000..60_000).contains(&at_ms) && weight == 5_000, "{at_ms}");
+    assert_eq!(tried[0].evidence.verdict, Verdict::Breached);
+    let own = try_gates(&rollout, &[], &evidence.recorded).expect("measured");
+    assert_eq!((own[0].gate.metric, own[0].acts_at), (Metric::ErrorRate, None));
+    for (gate, says) in [
+        (ratio(Metric::LatencyP95, 1.1), "latency_p95 can be tried only as"),
+        (Gate { maturity_seconds: Some(5), ..clicks }, "had 60 s for their rewards"),
+        (Gate { consecutive_breaches: 0, ..clicks }, "consecutive_breaches is 0"),
+    ] {
+        let refused = try_gates(&rollout, &[gate], &evidence.recorded).expect_err(says);
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    assert!(try_gates(&rollout, &[clicks], &[]).is_err(), "nothing is recorded");
+}
+
+#[test]
+fn requests_that_are_split_wrongly_are_shown_and_do_not_act() {
+    let rollout = rollout(ratio(Metric::ErrorRate, 1.2));
+    let mut skewed = window(2, [10, 10], Measure::Users, [1.0; 2]);
+    // As many users, but those of the candidate ask four times as often.
+    for group in 0..GROUPS {
+        for _ in 0..6 + group % 3 {
+            skewed.arms[1].measure(Measure::Failed, group, 0.0);
+        }
+    }
+    let mut evidence = Evidence::default();
+    for _ in 0..5 {
+        let judgement = judge_rollout(&rollout, &evidence, 5_000, &skewed);
+        evidence.absorb(&rollout, 5_000, &skewed);
+        assert_eq!(judgement.decision, Decision::Continue);
+        (evidence.split, evidence.split_of_requests) =
+            (judgement.split, judgement.split_of_requests);
+    }
+    assert_eq!(evidence.split.verdict, Verdict::Holds);
+    assert_eq!(evidence.split_of_requests.verdict, Verdict::Breached);
+    assert!(evidence.split_of_requests.candidate.is_some_and(|share| share > 0.7));
 }

@@ -16,6 +16,7 @@ use marquee_core::plan::{Retention, SECRET_BYTES, Secret};
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::Arm;
+use marquee_core::rollout::external::{AnswerKind, ExternalAnswer, ExternalGate, Question};
 use marquee_core::rollout::gate::{
     Bound, Gate, Metric, OnBreach, default_gates, default_preference_gate,
 };
@@ -161,7 +162,26 @@ fn terms() -> Terms {
         min_samples: 11,
         how: Interleaving::Balanced,
     });
-    Terms { gates, shadow, interleave, pace: Pace::Evidence, safety, listed }
+    let asked = |bound| Question::PromQl {
+        url: "http://127.0.0.1:9090".into(),
+        expression: "errors{version=\"{{candidate}}\"}".into(),
+        bound,
+    };
+    let webhook = Question::Webhook { url: "https://127.0.0.1/verdict".into() };
+    let external_gates = vec![
+        ExternalGate {
+            interval_seconds: 60,
+            timeout_ms: 200,
+            max_answer_bytes: 300,
+            consecutive_failures: 1,
+            on_breach: OnBreach::Pause,
+            with_traffic_only: true,
+            ..ExternalGate::new("errors", asked(Bound::Max(0.5)))
+        },
+        ExternalGate::new("sales", asked(Bound::Min(-3.0))),
+        ExternalGate::new("slo", webhook),
+    ];
+    Terms { gates, external_gates, shadow, interleave, pace: Pace::Evidence, safety, listed }
 }
 
 /// The terms of a rollout that begins by itself: with an interleave stage it always has a gate of preference.
@@ -240,14 +260,28 @@ fn judged(number: u64, decision: Decision) -> Action {
         accepted: number == 2,
     };
     let verdicts = [Verdict::Inconclusive, Verdict::Holds, Verdict::Proven, Verdict::Breached];
-    let judgement =
-        Judgement { gates: verdicts.map(gate).into(), split: gate(Verdict::Holds), decision };
+    let judgement = Judgement {
+        gates: verdicts.map(gate).into(),
+        split: gate(Verdict::Holds),
+        split_of_requests: gate(Verdict::Inconclusive),
+        decision,
+    };
     Action::JudgeRollout {
         rollout_id: "home-2".into(),
         number,
         weight_basis_points: 100,
         window: Box::new(window()),
         judgement: Box::new(judgement),
+    }
+}
+
+fn answered(gate: &str, kind: AnswerKind) -> Action {
+    Action::AnswerQuestion {
+        rollout_id: "home-2".into(),
+        gate: gate.into(),
+        number: 1,
+        asked_at_ms: 17,
+        answer: ExternalAnswer::new(kind, "0.25 in 3 series"),
     }
 }
 
@@ -295,6 +329,7 @@ fn commands() -> Vec<Command> {
     };
     let put = |name: &str, root| Action::PutEnsemble { name: name.into(), root };
     let actions = vec![
+        Action::SetNotificationTargets { targets: vec!["chat".into(), "pager".into()] },
         published(1, every_recipe()),
         published(2, Recipe::Popularity),
         put("plain", EnsembleNode::Model(version(1))),
@@ -312,11 +347,20 @@ fn commands() -> Vec<Command> {
         start("all", &[]),
         start("all", &steps),
         judged(1, Decision::Pause("slow".into())),
+        answered("errors", AnswerKind::Fails),
+        answered("sales", AnswerKind::Missing),
+        answered("slo", AnswerKind::Passes),
         operator_asks(RolloutMove::Resume),
         judged(2, Decision::Continue),
         operator_asks(RolloutMove::Pause),
         operator_asks(RolloutMove::Resume),
         judged(3, Decision::RollBack("wrong".into())),
+        Action::ConfirmNotification {
+            target: "chat".into(),
+            rollout_id: "home-2".into(),
+            number: 3,
+            dropped: 1,
+        },
         operator_asks(RolloutMove::Promote),
         operator_asks(RolloutMove::RollBack),
         operator_asks(RolloutMove::Undo),

@@ -8,8 +8,10 @@ use marquee_proto::control::v1::{
     ArmStats as ArmStatsMessage, GateEvidence, Measure, MirrorStats, Prediction, Rollout,
     RolloutEvidence, Verdict,
 };
+use marquee_proto::convert::external::external_gate_from_pb;
 use marquee_proto::convert::gate::{gate_from_pb, metric_from_pb};
 use marquee_proto::convert::window::window_from_pb;
+use std::collections::BTreeMap;
 use std::f64::consts::LN_10;
 
 /// A table of the gates, and lines on how users were split and what was left out.
@@ -53,6 +55,13 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
             verdict_name(split)
         ));
     }
+    if let Some(split) = evidence.split_of_requests.as_ref().filter(|it| it.baseline_samples > 0) {
+        lines.push(format!(
+            "split of requests: {} of the requests of this step went to the candidate: {}",
+            percent(split.candidate),
+            verdict_name(split)
+        ));
+    }
     let total = window_from_pb(evidence.total.clone().unwrap_or_default()).unwrap_or_default();
     lines.extend(interleaved(&total));
     lines.extend(distinct_items(&total));
@@ -70,6 +79,39 @@ pub(super) fn table(rollout: &Rollout, evidence: &RolloutEvidence) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// A table of the external gates; none if there are none.
+pub(super) fn external_table(rollout: &Rollout, evidence: &RolloutEvidence) -> Option<String> {
+    if rollout.external_gates.is_empty() {
+        return None;
+    }
+    let mut table =
+        output::table(&["EXTERNAL GATE", "ASKS", "ASKED", "ANSWER", "FAILED IN A ROW", "VERDICT"]);
+    for (n, gate) in rollout.external_gates.iter().enumerate() {
+        let Ok(gate) = external_gate_from_pb(gate.clone()) else { continue };
+        let found = evidence.external.get(n).cloned().unwrap_or_default();
+        let verdict = match found.verdict() {
+            Verdict::Unspecified => "not asked yet",
+            Verdict::Inconclusive => "no answer",
+            Verdict::Holds | Verdict::Proven => "passes",
+            Verdict::Breached if found.accepted => "FAILS, accepted",
+            Verdict::Breached => "FAILS",
+        };
+        let asked = match found.questions {
+            0 => "-".to_owned(),
+            _ => output::moment(found.asked_at_ms),
+        };
+        table.add_row([
+            gate.name.clone(),
+            gate.question.to_string(),
+            asked,
+            found.says.clone(),
+            format!("{} of {}", found.failures, gate.consecutive_failures),
+            verdict.to_owned(),
+        ]);
+    }
+    Some(output::lines_of(&table))
 }
 
 /// How long it takes to find fewer rewards, for each gate that looks for it.
@@ -177,8 +219,12 @@ fn score_distributions(total: &Window) -> Option<String> {
     ))
 }
 
-/// The lists of both variants for the same requests, side by side.
-pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
+/// The lists of both variants for the same requests, side by side. `titles`: of items, by id, as far as they are wanted.
+pub(super) fn diffs(
+    rollout: &Rollout,
+    mirror: &MirrorStats,
+    titles: &BTreeMap<String, String>,
+) -> String {
     if mirror.diffs.is_empty() {
         return format!(
             "no request of {} was answered by both variants yet: start a rollout with --shadow to mirror more",
@@ -188,7 +234,13 @@ pub(super) fn diffs(rollout: &Rollout, mirror: &MirrorStats) -> String {
     let mut lists: Vec<String> = Vec::new();
     for diff in &mirror.diffs {
         let mut table = output::table(&["", "BASELINE", "CANDIDATE"]);
-        let item = |list: &[String], n: usize| list.get(n).cloned().unwrap_or_default();
+        let item = |list: &[String], n: usize| match list.get(n) {
+            None => String::new(),
+            Some(id) => match titles.get(id) {
+                None => id.clone(),
+                Some(title) => format!("{id} {title}"),
+            },
+        };
         let (baseline, candidate) = (&diff.baseline_item_ids, &diff.candidate_item_ids);
         for n in 0..baseline.len().max(candidate.len()) {
             let (left, right) = (item(baseline, n), item(candidate, n));
@@ -230,12 +282,12 @@ fn answered_by(arm: &ArmStatsMessage) -> u64 {
 }
 
 /// Evidence against the bound, and the evidence at which the gate is breached, both as powers of ten.
-fn evidence_in_words(found: &GateEvidence) -> String {
+pub(super) fn evidence_in_words(found: &GateEvidence) -> String {
     format!("{:+.1} of {:.1}", found.log_evidence / LN_10, found.log_required / LN_10)
 }
 
 /// The 95 % interval of the relative effect.
-fn effect(found: &GateEvidence) -> String {
+pub(super) fn effect(found: &GateEvidence) -> String {
     match (found.effect_low, found.effect_high) {
         (Some(low), Some(high)) => format!("{:+.1} to {:+.1} %", 100.0 * low, 100.0 * high),
         _ => "-".into(),
@@ -243,7 +295,7 @@ fn effect(found: &GateEvidence) -> String {
 }
 
 /// The verdict of a gate in words.
-fn verdict_name(found: &GateEvidence) -> String {
+pub(super) fn verdict_name(found: &GateEvidence) -> String {
     let name = match found.verdict() {
         Verdict::Unspecified => "?",
         Verdict::Inconclusive => "inconclusive",
@@ -254,7 +306,7 @@ fn verdict_name(found: &GateEvidence) -> String {
     if found.accepted { format!("{name}, accepted") } else { name.to_owned() }
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     match value {
         None => "-".into(),
         Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),

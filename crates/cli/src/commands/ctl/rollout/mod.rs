@@ -2,17 +2,24 @@
 //!
 //! [`start`] makes a rollout out of steps and gates as the command line writes them; [`steer`] pauses,
 //! resumes, promotes, rolls back and undoes; [`watch`] follows a rollout to its end; [`show`] prints rollouts, and
-//! [`evidence`] what their gates have measured. [`evaluate`] asks no cluster: it estimates from logs what a
+//! [`evidence`] what their gates have measured, which [`report`] writes to a file. [`apply`] starts what a file says, and
+//! [`gates`] tries other gates on what was measured. [`evaluate`] asks no cluster: it estimates from logs what a
 //! candidate would earn.
 
+mod apply;
 mod evaluate;
 mod evidence;
+mod external;
 mod gate;
+mod gates;
+mod report;
 mod select;
 pub(super) mod show;
 mod start;
 mod steer;
+mod step_table;
 mod steps;
+mod titles;
 mod watch;
 pub(super) mod words;
 
@@ -34,6 +41,9 @@ pub(super) enum RolloutCommand {
   marquee ctl rollout start --candidate films@2 --steps 1%:1h:1000,50%:1d! \\
       --gate 'error_rate<=1.2x' --gate 'latency_p99<=50ms,pause' --gate 'clicks_per_answer>=0.98x'")]
     Start(StartArgs),
+    /// Start the rollout that a file says, unless the surface has it already; what is new is printed first
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::ApplyArgs),
     /// Start a rollout whenever a new version of a model is published; a step that says no samples waits for 100
     /// requests
     #[command(after_help = "Examples:
@@ -52,11 +62,23 @@ pub(super) enum RolloutCommand {
         surface: Option<String>,
     },
     /// Show one rollout with its history and what its gates have measured
-    Status(RolloutArgs),
-    /// Show requests that both baseline and candidate answered, list beside list
     #[command(after_help = "Example:
-  marquee ctl rollout diff default-2")]
-    Diff(RolloutArgs),
+  marquee ctl rollout status default-2 --steps")]
+    Status(show::StatusArgs),
+    /// Say what other gates would have said of what was measured of a rollout
+    #[command(after_help = "Example:
+  marquee ctl rollout gates default-2 --dry-run --gate 'error_rate<=1.1x' --gate 'clicks_per_answer>=0.99x'")]
+    Gates(gates::GatesArgs),
+    /// Say all that is known of a rollout: history, steps, gates; as text or as one HTML file with plots
+    #[command(after_help = "Examples:
+  marquee ctl rollout report default-2
+  marquee ctl rollout report default-2 --html default-2.html")]
+    Report(report::ReportArgs),
+    /// Show requests that both baseline and candidate answered, list beside list
+    #[command(after_help = "Examples:
+  marquee ctl rollout diff default-2
+  marquee ctl rollout diff default-2 --titles")]
+    Diff(show::DiffArgs),
     /// Follow a rollout until it is over; exits 0 if it was promoted
     Watch(RolloutArgs),
     /// Hold the candidate's share of traffic where it is
@@ -82,6 +104,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         RolloutCommand::Start(args) => start::start(context, args).await,
+        RolloutCommand::Apply(args) => apply::run(context, args).await,
+        RolloutCommand::Gates(args) => gates::run(context, args).await,
+        RolloutCommand::Report(args) => report::run(context, args).await,
         RolloutCommand::Automatic(args) => start::automate(context, args).await,
         RolloutCommand::Evaluate(args) => evaluate::run(&args, context.json),
         RolloutCommand::List { surface } => show::list(context, surface).await,

@@ -2,13 +2,21 @@
 
 use super::evidence;
 use super::select::{RolloutArgs, get_rollout, list_rollouts, select};
+use super::step_table;
+use super::titles::titles;
 use super::words::{one_line, state_name};
 use crate::commands::ctl::context::Context;
 use crate::commands::ctl::experiment::effects_in_words;
+use crate::commands::ctl::plan::get_plan;
 use crate::commands::ctl::units::seconds_in_words;
 use crate::message;
 use crate::output;
-use marquee_proto::control::v1::{Rollout, RolloutEvent, RolloutState, RolloutStep};
+use clap::Args;
+use marquee_proto::control::v1::{
+    Rollout, RolloutEvent, RolloutEvidence, RolloutState, RolloutStep,
+};
+use marquee_proto::convert::plan::plan_from_pb;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Names of the messages that `--json` prints.
@@ -16,10 +24,29 @@ pub(super) const ROLLOUT_MESSAGE: &str = "marquee.control.v1.Rollout";
 const EVIDENCE_MESSAGE: &str = "marquee.control.v1.RolloutEvidence";
 const MIRROR_MESSAGE: &str = "marquee.control.v1.MirrorStats";
 
+#[derive(Args, Debug)]
+pub(in crate::commands::ctl) struct StatusArgs {
+    #[command(flatten)]
+    rollout: RolloutArgs,
+    /// Show what was measured on each stage and step
+    #[arg(long)]
+    steps: bool,
+}
+
 /// Prints one rollout, its history and what its gates have measured.
-pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
-    let selected = select(context, args).await?;
-    let found = get_rollout(context, selected.rollout_id).await?;
+pub(super) async fn status(context: &mut Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let StatusArgs { rollout: named, steps } = args;
+    let selected = select(context, named).await?;
+    status_of(context, selected.rollout_id, steps).await
+}
+
+/// Prints the rollout of this id, as [`status`] does. `steps`: with what was measured on each stage and step.
+pub(super) async fn status_of(
+    context: &mut Context,
+    rollout_id: String,
+    steps: bool,
+) -> anyhow::Result<ExitCode> {
+    let found = get_rollout(context, rollout_id).await?;
     let rollout = found.rollout.unwrap_or_default();
     if context.json {
         let mut printed = message::to_json(ROLLOUT_MESSAGE, &rollout);
@@ -30,8 +57,16 @@ pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::
         return Ok(ExitCode::SUCCESS);
     }
     print(context, &rollout)?;
+    let nothing = RolloutEvidence::default();
+    let external = evidence::external_table(&rollout, found.evidence.as_ref().unwrap_or(&nothing));
+    if let Some(external) = external {
+        output::line(external)?;
+    }
     if let Some(measured) = &found.evidence {
         output::line(evidence::table(&rollout, measured))?;
+        if steps {
+            output::line(step_table::table(&rollout, measured))?;
+        }
     }
     if !found.holdout_effects.is_empty() {
         let arms = [rollout.baseline.as_str(), rollout.candidate.as_str()];
@@ -41,16 +76,35 @@ pub(super) async fn status(context: &mut Context, args: RolloutArgs) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
+#[derive(Args, Debug)]
+pub(in crate::commands::ctl) struct DiffArgs {
+    #[command(flatten)]
+    rollout: RolloutArgs,
+    /// Show titles of items too, from the shard nodes; this machine must reach them
+    #[arg(long)]
+    titles: bool,
+}
+
 /// Prints the lists of both variants for requests that both answered.
-pub(super) async fn diff(context: &mut Context, args: RolloutArgs) -> anyhow::Result<ExitCode> {
-    let rollout = select(context, args).await?;
+pub(super) async fn diff(context: &mut Context, args: DiffArgs) -> anyhow::Result<ExitCode> {
+    let DiffArgs { rollout: named, titles: with_titles } = args;
+    let rollout = select(context, named).await?;
     let found = get_rollout(context, rollout.rollout_id.clone()).await?;
     let total = found.evidence.and_then(|measured| measured.total);
     let mirror = total.and_then(|total| total.mirror).unwrap_or_default();
     if context.json {
         output::json(&message::to_json(MIRROR_MESSAGE, &mirror))?;
     } else {
-        output::line(evidence::diffs(&rollout, &mirror))?;
+        let mut titled = BTreeMap::new();
+        if with_titles {
+            let plan = plan_from_pb(get_plan(context).await?)?;
+            let lists =
+                mirror.diffs.iter().flat_map(|it| [&it.baseline_item_ids, &it.candidate_item_ids]);
+            let item_ids = lists.flatten().cloned().collect();
+            let ensembles = [rollout.baseline.as_str(), rollout.candidate.as_str()];
+            titled = titles(&plan, ensembles, &item_ids).await;
+        }
+        output::line(evidence::diffs(&rollout, &mirror, &titled))?;
     }
     Ok(ExitCode::SUCCESS)
 }

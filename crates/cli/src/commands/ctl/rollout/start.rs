@@ -2,7 +2,7 @@
 
 use super::evidence::predictions_at_start;
 use super::watch::watch;
-use super::{gate, show, steps, words};
+use super::{external, gate, show, steps, words};
 use crate::commands::ctl::context::Context;
 use crate::commands::ctl::units::{MAX_ID_FILE_BYTES, parse_seconds, parse_share};
 use crate::message;
@@ -11,11 +11,13 @@ use clap::Args;
 use marquee_bundle::read_text_input;
 use marquee_client::request_id;
 use marquee_core::bounds::MAX_LISTED_USERS;
+use marquee_core::rollout::external::ExternalGate;
 use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::{Holdout, InterleaveStage, Pace, RolloutStep, Safety, Shadow};
 use marquee_proto::control::v1::{
     AutomaticRollout, SetAutomaticRolloutRequest, StartRolloutRequest,
 };
+use marquee_proto::convert::external::external_gate_to_pb;
 use marquee_proto::convert::gate::gate_to_pb;
 use marquee_proto::convert::rollout::step_to_pb;
 use marquee_proto::convert::rollout::{interleave_to_pb, pace_to_pb, safety_to_pb, shadow_to_pb};
@@ -79,6 +81,14 @@ struct ScheduleArgs {
     /// Use no gates: each step ends after its hold
     #[arg(long)]
     no_gates: bool,
+    /// What a Prometheus server must say all the time, besides the gates; may be repeated. NAME,options URL EXPRESSION<=NUMBER,
+    /// or >=; {{candidate}}, {{baseline}}, {{rollout}} and {{surface}} in the expression are replaced. Options: every=T (30s),
+    /// failures=N in a row (3), timeout=T (5s), max-bytes=N, pause, with-traffic
+    #[arg(long, value_parser = external::parse_promql, value_name = "QUESTION")]
+    promql: Vec<ExternalGate>,
+    /// A webhook that must say {"verdict": "pass"} all the time; may be repeated. NAME,options URL, with the options of --promql
+    #[arg(long, value_parser = external::parse_webhook, value_name = "QUESTION")]
+    webhook: Vec<ExternalGate>,
     /// First mirror a share of the requests to the candidate, whose answers are only measured: share:hold,
     /// such as 5%:10m
     #[arg(long, value_parser = steps::parse_shadow, value_name = "SHARE:HOLD")]
@@ -130,6 +140,8 @@ impl ScheduleArgs {
             exponential,
             gates,
             no_gates,
+            promql,
+            webhook,
             shadow,
             interleave,
             as_fast_as_evidence_allows,
@@ -159,6 +171,7 @@ impl ScheduleArgs {
             pending: None,
             safety: Some(safety_to_pb(safety)),
             interleave: interleave.map(interleave_to_pb),
+            external_gates: promql.iter().chain(&webhook).map(external_gate_to_pb).collect(),
         }
     }
 }
@@ -220,8 +233,18 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
     } = args;
     let always_candidate_user_ids = users_in(always_candidate.as_deref())?;
     let never_candidate_user_ids = users_in(never_candidate.as_deref())?;
-    let AutomaticRollout { steps, gates, without_gates, shadow, interleave, pace, safety, .. } =
-        schedule.into_wire();
+    let AutomaticRollout {
+        model: _,
+        steps,
+        gates,
+        without_gates,
+        shadow,
+        interleave,
+        pace,
+        pending: _,
+        safety,
+        external_gates,
+    } = schedule.into_wire();
     let request = StartRolloutRequest {
         request_id: request_id(),
         surface,
@@ -235,6 +258,7 @@ pub(super) async fn start(context: &mut Context, args: StartArgs) -> anyhow::Res
         always_candidate_user_ids,
         never_candidate_user_ids,
         interleave,
+        external_gates,
     };
     let started = context
         .client
