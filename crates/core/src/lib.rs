@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod bounds;
 pub mod command;
 pub mod ensemble;
