@@ -86,6 +86,8 @@ async fn main() -> Result<(), Failure> {
         replication_factor: 2,
         trusted_keys: TrustedKeys::none(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+        node_ids: Default::default(),
+        connector: Default::default(),
     };
     let began = Instant::now();
     let mut nodes = Vec::new();

@@ -4,7 +4,8 @@ use marquee_bundle::TrustedKeys;
 use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::id::{IdError, check_name};
-use std::collections::BTreeSet;
+use marquee_net::Connector;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
@@ -15,7 +16,7 @@ pub struct ControlConfig {
     pub cluster_name: String,
     /// This node's id among the voters, from 1. A node that lost its disk comes back under another.
     pub id: u64,
-    /// All voters, this one among them: id and `http://host:port`. 1, 3 or 5 of them.
+    /// All voters, this one among them: id and `http://host:port` or `https://host:port`. 1, 3 or 5 of them.
     pub voters: Vec<(u64, String)>,
     /// Where the log and the state are kept. One directory a node, on a disk that keeps its word.
     pub data_dir: PathBuf,
@@ -26,6 +27,11 @@ pub struct ControlConfig {
     pub trusted_keys: TrustedKeys,
     /// A bundle whose index finds less than this share of the best 100 is not published, 0 to 1.
     pub min_index_recall: f64,
+    /// The node ids of voters, as their certificates have them. A voter that is not listed may be any node with
+    /// the control role.
+    pub node_ids: BTreeMap<u64, String>,
+    /// How other voters are reached.
+    pub connector: Connector,
 }
 
 /// The recall@100 that an index must have, unless told otherwise: what bundles are built for.
@@ -55,7 +61,7 @@ pub enum ControlConfigError {
     },
     /// An address is malformed.
     #[error(
-        "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port"
+        "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port, or https://host:port with TLS"
     )]
     Address {
         /// The voter's id.
@@ -120,6 +126,8 @@ mod tests {
             replication_factor: 2,
             trusted_keys: TrustedKeys::none(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+            node_ids: BTreeMap::new(),
+            connector: Connector::plain(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::config::{ControlConfig, ControlConfigError};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
 use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
-use crate::consensus::transport::{Peers, endpoint, reason};
+use crate::consensus::transport::{Peers, VoterAddress, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
 
 /// The log and the state, inside the data directory.
 const STORE_FILE: &str = "control.redb";
@@ -102,7 +101,8 @@ impl Control {
         let leader = Arc::new(Leader::new(consensus.clone(), plan.clone(), evidence.clone()));
         tasks.spawn(leader.clone().run());
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
-        let raft = RaftApi::new(cluster, config.id, consensus.clone(), leader);
+        let raft =
+            RaftApi::new(cluster, config.id, config.node_ids.clone(), consensus.clone(), leader);
         let api = ControlApi::new(ControlParts {
             id: config.id,
             voters: config.voters.clone(),
@@ -165,7 +165,7 @@ impl Control {
     }
 }
 
-fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ControlConfigError> {
+fn peers_of(config: &ControlConfig) -> Result<Vec<VoterAddress>, ControlConfigError> {
     let others = config.voters.iter().filter(|(id, _)| *id != config.id);
     others
         .map(|(id, address)| {
@@ -175,10 +175,14 @@ fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ControlConfi
                 why,
             };
             let endpoint = endpoint(address).map_err(|error| refused(reason(&error)))?;
-            if endpoint.uri().scheme_str() != Some("http") {
-                return Err(refused("it does not begin with http://".into()));
+            if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
+                return Err(refused("it begins with neither http:// nor https://".into()));
             }
-            Ok((*id, endpoint))
+            let connector = match config.node_ids.get(id) {
+                Some(node_id) => config.connector.to(node_id),
+                None => config.connector.clone(),
+            };
+            Ok(VoterAddress { id: *id, endpoint, connector })
         })
         .collect()
 }

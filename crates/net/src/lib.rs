@@ -9,6 +9,8 @@
 mod accept;
 mod connect;
 mod gather;
+#[cfg(feature = "issuing")]
+pub mod issue;
 mod stream;
 mod timeout;
 pub mod tls;

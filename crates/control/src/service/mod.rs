@@ -13,6 +13,7 @@ mod publish;
 pub mod raft;
 mod reason;
 mod rollouts;
+mod speaker;
 mod status;
 mod watch;
 
@@ -37,6 +38,7 @@ use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from
 use marquee_proto::convert::plan::plan_to_pb;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
+use speaker::{check_node, speaker};
 use status::IntoStatus;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -60,12 +62,13 @@ fn checked_node(
 ) -> Result<Node, Status> {
     check_name("node_id", node_id).map_err(IntoStatus::into_status)?;
     let url = address.parse::<tonic::transport::Uri>().ok();
-    let is_http =
-        url.is_some_and(|url| url.scheme_str() == Some("http") && url.port_u16().is_some());
-    if address.len() > MAX_ADDRESS_BYTES || !is_http {
+    let is_url = url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.port_u16().is_some()
+    });
+    if address.len() > MAX_ADDRESS_BYTES || !is_url {
         let shown: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
         return Err(Status::invalid_argument(format!(
-            "address {shown:?} is not of the form http://host:port"
+            "address {shown:?} is not of the form http://host:port or https://host:port"
         )));
     }
     let known_roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
@@ -297,7 +300,9 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::WatchPlanRequest>,
     ) -> RpcResult<Self::WatchPlanStream> {
+        let speaker = speaker(&request);
         let node_id = request.into_inner().node_id;
+        check_node(speaker.as_deref(), &node_id, [])?;
         if node_id.len() > MAX_NAME_BYTES {
             let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
             return Err(Status::invalid_argument(says));
@@ -329,9 +334,11 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ReportNodeRequest>,
     ) -> RpcResult<pb::ReportNodeResponse> {
+        let speaker = speaker(&request);
         let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
+        check_node(speaker.as_deref(), &node_id, &node.roles)?;
         let replicas = replicas.into_iter().map(replica_report_from_pb).collect::<Result<_, _>>();
         let replicas = replicas.map_err(IntoStatus::into_status)?;
         let action = Action::ReportNode { node_id, node, replicas };
@@ -361,6 +368,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<tonic::Streaming<pb::ReportTelemetryRequest>>,
     ) -> RpcResult<pb::ReportTelemetryResponse> {
+        let speaker = speaker(&request);
         let mut windows = request.into_inner();
         let mut status = self.parts().consensus.status();
         loop {
@@ -375,6 +383,7 @@ impl ControlService for ControlApi {
             let Some(window) = next else {
                 return Ok(Response::new(pb::ReportTelemetryResponse {}));
             };
+            check_node(speaker.as_deref(), &window.node_id, [])?;
             self.take_telemetry(window).await?;
         }
     }

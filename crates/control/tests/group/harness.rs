@@ -102,6 +102,8 @@ impl Group {
             replication_factor: 1,
             trusted_keys: TrustedKeys::none(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
+            node_ids: Default::default(),
+            connector: Default::default(),
         }
     }
 

@@ -14,6 +14,6 @@ mod table;
 mod tests;
 
 pub use decision::{AccessError, decide};
-pub use principal::{Principal, Proof, SPIFFE_PATH, SubjectError, principal_of_uri};
+pub use principal::{IdentityError, Principal, Proof, SPIFFE_PATH, principal_of_uri};
 pub use role::{AccessRole, UnknownAccessRole};
 pub use table::{Access, TABLE, access_to};

@@ -16,8 +16,6 @@ pub enum Proof {
     Certificate,
     /// A bearer token of the cluster's own.
     Token,
-    /// A JSON Web Token of an identity provider.
-    Jwt,
 }
 
 impl fmt::Display for Proof {
@@ -25,7 +23,6 @@ impl fmt::Display for Proof {
         f.write_str(match self {
             Self::Certificate => "certificate",
             Self::Token => "token",
-            Self::Jwt => "jwt",
         })
     }
 }
@@ -50,12 +47,12 @@ impl Principal {
         &self,
         node_id: &str,
         roles: impl IntoIterator<Item = &'a Role>,
-    ) -> Result<(), SubjectError> {
+    ) -> Result<(), IdentityError> {
         if !self.is_node() || self.name != node_id {
-            return Err(SubjectError::OtherNode { name: self.name.clone() });
+            return Err(IdentityError::OtherNode { name: self.name.clone() });
         }
         match roles.into_iter().find(|role| !self.roles.contains(&AccessRole::from(**role))) {
-            Some(role) => Err(SubjectError::OtherRole { role: AccessRole::from(*role) }),
+            Some(role) => Err(IdentityError::OtherRole { role: AccessRole::from(*role) }),
             None => Ok(()),
         }
     }
@@ -74,7 +71,7 @@ impl Principal {
 
 /// Why a certificate does not stand for what is said with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubjectError {
+pub enum IdentityError {
     /// A node speaks for another one.
     #[error("the certificate is that of {name:?}: a node speaks only for itself")]
     OtherNode {
@@ -100,10 +97,7 @@ pub enum SubjectError {
 ///
 /// # Errors
 /// For an id of ours with an unknown role or a malformed name: it was meant for this cluster.
-pub fn principal_of_uri(
-    uri: &str,
-    trust_domain: &str,
-) -> Result<Option<Principal>, SubjectError> {
+pub fn principal_of_uri(uri: &str, trust_domain: &str) -> Result<Option<Principal>, IdentityError> {
     let Some(path) = uri
         .strip_prefix("spiffe://")
         .and_then(|rest| rest.strip_prefix(trust_domain))

@@ -1,7 +1,7 @@
 //! Principals of certificates, and what is decided of them.
 
 use super::{
-    Access, AccessError, AccessRole, Principal, Proof, SubjectError, TABLE, access_to, decide,
+    Access, AccessError, AccessRole, IdentityError, Principal, Proof, TABLE, access_to, decide,
     principal_of_uri,
 };
 use crate::plan::Role;
@@ -17,7 +17,8 @@ fn an_rpc_is_in_the_table_once_and_no_role_may_do_all() {
     let paths: BTreeSet<&str> = TABLE.iter().map(|(path, _)| *path).collect();
     assert_eq!(paths.len(), TABLE.len());
     for role in AccessRole::ALL {
-        let allowed = TABLE.iter().filter(|(path, _)| decide(path, Some(&principal(&[role]))).is_ok());
+        let allowed =
+            TABLE.iter().filter(|(path, _)| decide(path, Some(&principal(&[role]))).is_ok());
         assert!((5..35).contains(&allowed.count()), "{role}");
     }
 }
@@ -61,8 +62,8 @@ fn principals_are_read_from_spiffe_ids() {
 fn a_node_speaks_for_itself_and_in_its_own_roles() {
     let node = principal(&[AccessRole::Shard]);
     assert_eq!(node.speaks_for("p", [&Role::Shard]), Ok(()));
-    assert!(matches!(node.speaks_for("q", []), Err(SubjectError::OtherNode { .. })));
-    assert!(matches!(node.speaks_for("p", [&Role::Router]), Err(SubjectError::OtherRole { .. })));
+    assert!(matches!(node.speaks_for("q", []), Err(IdentityError::OtherNode { .. })));
+    assert!(matches!(node.speaks_for("p", [&Role::Router]), Err(IdentityError::OtherRole { .. })));
     let admin = principal(&[AccessRole::Admin]);
-    assert!(matches!(admin.speaks_for("p", []), Err(SubjectError::OtherNode { .. })));
+    assert!(matches!(admin.speaks_for("p", []), Err(IdentityError::OtherNode { .. })));
 }

@@ -16,6 +16,9 @@ pub enum TlsError {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Issue(String),
     /// A peer's certificate is not accepted.
     #[error("the peer's certificate is not accepted: {0}")]
     Peer(String),

@@ -78,6 +78,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// Reads one private key.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?)
-        .map_err(|_| TlsError::file(path, "it has no private key in PEM (PKCS #8, SEC 1 or PKCS #1)"))
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| {
+        TlsError::file(path, "it has no private key in PEM (PKCS #8, SEC 1 or PKCS #1)")
+    })
 }

@@ -63,9 +63,8 @@ impl Material {
                     .with_safe_default_protocol_versions()
                     .map_err(versions)?
                     .with_client_cert_verifier(Arc::clone(&clients));
-                let mut server = server
-                    .with_single_cert(chain.clone(), key.clone_key())
-                    .map_err(unusable)?;
+                let mut server =
+                    server.with_single_cert(chain.clone(), key.clone_key()).map_err(unusable)?;
                 server.alpn_protocols = vec![ALPN.to_vec()];
                 server.session_storage = Arc::new(NoServerSessionStorage {});
                 server.send_tls13_tickets = 0;

@@ -21,6 +21,7 @@ mod traffic;
 mod transfer_leadership;
 mod units;
 
+use crate::credentials::CredentialArgs;
 use clap::{Args, Subcommand};
 use context::Context;
 use marquee_client::{Address, ControlClient};
@@ -47,6 +48,8 @@ pub struct CtlArgs {
     /// Print JSON for scripts instead of tables
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     #[command(subcommand)]
     command: CtlCommand,
 }
@@ -93,8 +96,10 @@ enum CtlCommand {
 
 /// Runs one command.
 pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
-    let CtlArgs { endpoint, json, command } = args;
-    let mut context = Context { client: ControlClient::new(&endpoint), addresses: endpoint, json };
+    let CtlArgs { endpoint, json, credentials, command } = args;
+    let credentials = credentials.read(&endpoint)?;
+    let client = ControlClient::new(&endpoint, &credentials);
+    let mut context = Context { client, addresses: endpoint, credentials, json };
     match command {
         CtlCommand::Publish(args) => publish::run(&mut context, args).await,
         CtlCommand::Models => models::run(&mut context).await,
