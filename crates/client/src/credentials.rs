@@ -37,7 +37,7 @@ pub enum CredentialsError {
         "{address} is plain text, in which a token could be read on the way: use https:// and --tls-ca"
     )]
     PlainToken {
-        /// The address.
+        /// The address that is plain text.
         address: String,
     },
 }

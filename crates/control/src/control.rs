@@ -1,5 +1,6 @@
 //! A control node, assembled from its voter, its duties and its services.
 
+use crate::audit_file::AuditFile;
 use crate::bundles::{Directories, ManifestSource};
 use crate::clock::incarnation;
 use crate::config::{ControlConfig, ControlConfigError};
@@ -26,6 +27,8 @@ use tokio::task::JoinSet;
 
 /// The log and the state, inside the data directory.
 const STORE_FILE: &str = "control.redb";
+/// The log of changes, inside the data directory.
+const AUDIT_FILE: &str = "audit.jsonl";
 /// How long a leader that shuts down waits for another voter to take over.
 const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -74,7 +77,9 @@ impl Control {
         let (show_plan, plan) = watch::channel(Arc::new(initial));
         let (show_evidence, evidence) = watch::channel(Arc::default());
         let (show_traffic, traffic) = watch::channel(Arc::default());
+        let audit = Arc::new(AuditFile::new(config.data_dir.join(AUDIT_FILE)));
         let shown = Shown {
+            audit: Arc::clone(&audit),
             plan: Arc::new(show_plan),
             evidence: Arc::new(show_evidence),
             traffic: Arc::new(show_traffic),
@@ -112,6 +117,7 @@ impl Control {
             plan: plan.clone(),
             evidence,
             traffic,
+            audit,
             manifests,
             incarnation,
         });

@@ -1,5 +1,6 @@
 //! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
 
+use crate::audit_file::AuditFile;
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::State;
 use marquee_core::plan::Plan;
@@ -22,6 +23,8 @@ pub(crate) struct Shown {
     pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
     /// What answers were like, to this node's services.
     pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
+    /// Who changed what, to this voter's disk.
+    pub(crate) audit: Arc<AuditFile>,
 }
 
 /// Commands change the state; the plan and the evidence in it are shown to all who watch.
@@ -80,7 +83,9 @@ impl Machine for PlanMachine {
     }
 
     fn batch_applied(&mut self) {
-        let State { plan, evidence, traffic, outcomes: _ } = &self.state;
+        let State { plan, evidence, traffic, audit, outcomes: _ } = &self.state;
+        // Before anyone sees the change.
+        self.shown.audit.catch_up(audit);
         show(&self.shown.evidence, evidence);
         show(&self.shown.traffic, traffic);
         // A voter that was opened again from its disk catches up from behind what it has shown.

@@ -37,9 +37,9 @@ pub struct CertificateOrder {
 
 /// A certificate and its private key, in PEM.
 pub struct Issued {
-    /// The certificate.
+    /// The certificate, as a file has it.
     pub certificate: String,
-    /// The private key.
+    /// Its private key, in PKCS #8.
     pub key: String,
 }
 

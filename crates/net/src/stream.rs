@@ -21,9 +21,9 @@ pub type ClientStream = Transport<tokio_rustls::client::TlsStream<GatheringStrea
 /// Bytes in plain text, or encrypted.
 #[derive(Debug)]
 pub enum Transport<S> {
-    /// In plain text.
+    /// In plain text, readable on the way.
     Plain(GatheringStream),
-    /// Encrypted.
+    /// Encrypted by TLS.
     Tls(Box<S>),
 }
 

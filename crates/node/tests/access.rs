@@ -179,16 +179,16 @@ async fn certificates_that_are_missing_expired_or_of_others_open_nothing() {
     let status = status_of(world.with(Some(forged))).await.expect_err("another authority's");
     assert_eq!(status.code(), Code::Unavailable, "there is no connection: {status:?}");
 
-    let stranger = world.authority.issue(&CertificateOrder {
+    let foreign = world.authority.issue(&CertificateOrder {
         uris: vec!["spiffe://elsewhere/marquee/admin/x".into()],
         hosts: vec!["127.0.0.1".into()],
         from: LONG_AGO,
         until: FAR_AHEAD,
     });
-    let stranger = stranger.expect("issued");
+    let foreign = foreign.expect("issued");
     let own = (world.path("x.pem"), world.path("x.key"));
-    std::fs::write(&own.0, stranger.certificate).expect("written");
-    std::fs::write(&own.1, stranger.key).expect("written");
+    std::fs::write(&own.0, foreign.certificate).expect("written");
+    std::fs::write(&own.1, foreign.key).expect("written");
     assert_eq!(refused(world.with(Some(own))).await, Code::Unauthenticated);
     world.node.shutdown().await;
 }

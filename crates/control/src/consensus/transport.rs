@@ -49,7 +49,7 @@ pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Erro
 pub(crate) struct VoterAddress {
     /// Its raft id.
     pub(crate) id: u64,
-    /// Its address.
+    /// The address at which it listens.
     pub(crate) endpoint: Endpoint,
     /// Connects to it, and to no other node if it is known by its certificate.
     pub(crate) connector: Connector,

@@ -31,6 +31,7 @@ use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::experiment::compare_arms;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
+use marquee_proto::convert::audit::audit_entry_to_pb;
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
 use marquee_proto::convert::experiment::effect_to_pb;
@@ -38,14 +39,17 @@ use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from
 use marquee_proto::convert::plan::plan_to_pb;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
-use speaker::{check_node, speaker};
+use speaker::{actor, check_node, speaker};
 use status::IntoStatus;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 use watch::BoxStream;
 
 /// Bytes of a node's address.
 const MAX_ADDRESS_BYTES: usize = 512;
+/// Entries of the log of changes in one answer: a megabyte at most.
+const MAX_LISTED_ENTRIES: usize = 1_000;
 /// How long a transfer of leadership may take: the new leader must catch up and win an election.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// After how long a transfer is asked for again: raft gives one up after an election timeout.
@@ -85,7 +89,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PublishModelRequest>,
     ) -> RpcResult<pb::PublishModelResponse> {
-        self.publish(request.into_inner()).await.map(Response::new)
+        self.serving(&request).publish(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_models(
@@ -101,10 +105,11 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PutEnsembleRequest>,
     ) -> RpcResult<pb::PutEnsembleResponse> {
+        let service = self.serving(&request);
         let pb::PutEnsembleRequest { request_id, ensemble } = request.into_inner();
         let (name, root) =
             ensemble_from_pb(required(ensemble, "ensemble")?).map_err(IntoStatus::into_status)?;
-        match self.write(request_id, Action::PutEnsemble { name, root }).await? {
+        match service.write(request_id, Action::PutEnsemble { name, root }).await? {
             Reply::Ensemble { name, root } => {
                 let ensemble = Some(ensemble_to_pb(&name, &root));
                 Ok(Response::new(pb::PutEnsembleResponse { ensemble }))
@@ -126,7 +131,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StartRolloutRequest>,
     ) -> RpcResult<pb::StartRolloutResponse> {
-        let rollout = self.start(request.into_inner()).await?;
+        let rollout = self.serving(&request).start(request.into_inner()).await?;
         Ok(Response::new(pb::StartRolloutResponse { rollout: Some(rollout) }))
     }
 
@@ -170,8 +175,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PauseRolloutRequest>,
     ) -> RpcResult<pb::PauseRolloutResponse> {
+        let service = self.serving(&request);
         let pb::PauseRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Pause, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Pause, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::PauseRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -179,8 +186,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ResumeRolloutRequest>,
     ) -> RpcResult<pb::ResumeRolloutResponse> {
+        let service = self.serving(&request);
         let pb::ResumeRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Resume, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Resume, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::ResumeRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -188,8 +197,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PromoteRolloutRequest>,
     ) -> RpcResult<pb::PromoteRolloutResponse> {
+        let service = self.serving(&request);
         let pb::PromoteRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Promote, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Promote, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::PromoteRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -197,9 +208,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::RollBackRolloutRequest>,
     ) -> RpcResult<pb::RollBackRolloutResponse> {
+        let service = self.serving(&request);
         let pb::RollBackRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -207,8 +219,9 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::UndoRolloutRequest>,
     ) -> RpcResult<pb::UndoRolloutResponse> {
+        let service = self.serving(&request);
         let pb::UndoRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Undo, request_id, rollout_id, reason).await?;
+        let moved = service.move_rollout(RolloutMove::Undo, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::UndoRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -216,9 +229,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::EndHoldoutRequest>,
     ) -> RpcResult<pb::EndHoldoutResponse> {
+        let service = self.serving(&request);
         let pb::EndHoldoutRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::EndHoldout, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::EndHoldout, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::EndHoldoutResponse { rollout: Some(moved) }))
     }
 
@@ -226,9 +240,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::EndWatchRequest>,
     ) -> RpcResult<pb::EndWatchResponse> {
+        let service = self.serving(&request);
         let pb::EndWatchRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::EndWatch, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::EndWatch, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::EndWatchResponse { rollout: Some(moved) }))
     }
 
@@ -236,7 +251,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::SetAutomaticRolloutRequest>,
     ) -> RpcResult<pb::SetAutomaticRolloutResponse> {
-        self.automate(request.into_inner()).await?;
+        self.serving(&request).automate(request.into_inner()).await?;
         Ok(Response::new(pb::SetAutomaticRolloutResponse {}))
     }
 
@@ -244,7 +259,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ChangeDenyListRequest>,
     ) -> RpcResult<pb::ChangeDenyListResponse> {
-        self.deny(request.into_inner()).await?;
+        self.serving(&request).deny(request.into_inner()).await?;
         Ok(Response::new(pb::ChangeDenyListResponse {}))
     }
 
@@ -252,7 +267,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::SetRetentionRequest>,
     ) -> RpcResult<pb::SetRetentionResponse> {
-        self.retain(request.into_inner()).await?;
+        self.serving(&request).retain(request.into_inner()).await?;
         Ok(Response::new(pb::SetRetentionResponse {}))
     }
 
@@ -260,7 +275,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StartExperimentRequest>,
     ) -> RpcResult<pb::StartExperimentResponse> {
-        let experiment = Some(self.begin_experiment(request.into_inner()).await?);
+        let experiment = Some(self.serving(&request).begin_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StartExperimentResponse { experiment }))
     }
 
@@ -268,7 +283,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StopExperimentRequest>,
     ) -> RpcResult<pb::StopExperimentResponse> {
-        let experiment = Some(self.end_experiment(request.into_inner()).await?);
+        let experiment = Some(self.serving(&request).end_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StopExperimentResponse { experiment }))
     }
 
@@ -334,7 +349,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ReportNodeRequest>,
     ) -> RpcResult<pb::ReportNodeResponse> {
-        let speaker = speaker(&request);
+        let (speaker, actor) = (speaker(&request), actor(&request));
         let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
@@ -343,7 +358,7 @@ impl ControlService for ControlApi {
         let replicas = replicas.map_err(IntoStatus::into_status)?;
         let action = Action::ReportNode { node_id, node, replicas };
         // Without a request id: the next report replaces this one, so it may be applied twice.
-        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        let command = Command { request_id: String::new(), now_ms: wall_ms(), actor, action };
         let outcome =
             self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)?;
@@ -392,6 +407,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::AddNodeRequest>,
     ) -> RpcResult<pb::AddNodeResponse> {
+        let service = self.serving(&request);
         let pb::AddNodeRequest { request_id, node_id, address, roles, memory_budget_bytes } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
@@ -401,7 +417,7 @@ impl ControlService for ControlApi {
                  voters in the config of the control nodes before their first start",
             ));
         }
-        match self.write(request_id, Action::AddNode { node_id, node }).await? {
+        match service.write(request_id, Action::AddNode { node_id, node }).await? {
             Reply::Node { node_id, node } => {
                 let node = Some(node_to_pb(&node_id, &node));
                 Ok(Response::new(pb::AddNodeResponse { node }))
@@ -414,14 +430,42 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::RemoveNodeRequest>,
     ) -> RpcResult<pb::RemoveNodeResponse> {
+        let service = self.serving(&request);
         let pb::RemoveNodeRequest { request_id, node_id } = request.into_inner();
         check_name("node_id", &node_id).map_err(IntoStatus::into_status)?;
-        match self.write(request_id, Action::RemoveNode { node_id }).await? {
+        match service.write(request_id, Action::RemoveNode { node_id }).await? {
             Reply::NodeRemoved { draining } => {
                 Ok(Response::new(pb::RemoveNodeResponse { draining }))
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<pb::ListAuditRequest>,
+    ) -> RpcResult<pb::ListAuditResponse> {
+        let pb::ListAuditRequest { after_number, max_entries } = request.into_inner();
+        let max = match max_entries as usize {
+            0 => MAX_LISTED_ENTRIES,
+            given => given.min(MAX_LISTED_ENTRIES),
+        };
+        self.fresh_plan().await?;
+        let audit = Arc::clone(&self.parts().audit);
+        let last = audit.head();
+        let reading = move || audit.read(after_number, max);
+        let read = tokio::task::spawn_blocking(reading).await;
+        let entries = match read {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(error)) => return Err(Status::data_loss(error.to_string())),
+            Err(panic) => return Err(Status::internal(panic.to_string())),
+        };
+        Ok(Response::new(pb::ListAuditResponse {
+            entries: entries.iter().map(audit_entry_to_pb).collect(),
+            last_number: last.number,
+            last_hash: last.hash.0.to_vec(),
+            answered_by: self.parts().id,
+        }))
     }
 
     async fn transfer_leadership(

@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub enum AccessRole {
     /// Asks for recommendations.
     Caller,
-    /// Records events.
+    /// Records what users did.
     Events,
     /// Steers rollouts, experiments and deny lists, and sees the state of the cluster.
     Operator,
@@ -17,16 +17,16 @@ pub enum AccessRole {
     Publisher,
     /// Does what operators and publishers do, and changes nodes and retention.
     Admin,
-    /// A control node.
+    /// Is a control node of the cluster.
     Control,
-    /// A shard node.
+    /// Is a shard node of the cluster.
     Shard,
-    /// A router.
+    /// Is a router of the cluster.
     Router,
 }
 
 impl AccessRole {
-    /// All roles.
+    /// All roles, callers' first.
     pub const ALL: [Self; 8] = [
         Self::Caller,
         Self::Events,

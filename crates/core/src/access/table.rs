@@ -77,6 +77,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/StartExperiment", OPERATORS),
     ("/marquee.control.v1.ControlService/StopExperiment", OPERATORS),
     ("/marquee.control.v1.ControlService/TransferLeadership", OPERATORS),
+    ("/marquee.control.v1.ControlService/ListAudit", OPERATORS),
     ("/marquee.control.v1.ControlService/SetRetention", ADMINS),
     ("/marquee.control.v1.ControlService/AddNode", ADMINS),
     ("/marquee.control.v1.ControlService/RemoveNode", ADMINS),

@@ -17,9 +17,9 @@ const ALPN: &[u8] = b"h2";
 /// Certificates, keys and roots that belong together.
 #[derive(Debug)]
 pub(super) struct Material {
-    /// For accepting; none without a certificate of our own.
+    /// The settings for accepting; none without a certificate of our own.
     pub(super) server: Option<Arc<ServerConfig>>,
-    /// For connecting.
+    /// The settings for connecting.
     pub(super) client: Arc<ClientConfig>,
     /// Verifies clients of all roots.
     clients: Arc<dyn ClientCertVerifier>,

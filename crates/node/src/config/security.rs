@@ -15,7 +15,7 @@ const MAX_SAN_BYTES: usize = 2_048;
 
 /// Why a value is refused.
 pub(super) struct Refusal {
-    /// The key.
+    /// The key of the value, such as `auth.identities[0].san`.
     pub(super) key: String,
     /// What is wrong and what is allowed.
     pub(super) reason: String,

@@ -84,7 +84,7 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
 pub(super) struct Entrance {
     /// The certificates of the server; none: plain text.
     pub(super) tls: Option<Arc<Tls>>,
-    /// Refuses calls.
+    /// Refuses the calls that the table does not allow.
     pub(super) guard: Guard,
     /// Upper bound of the concurrent requests.
     pub(super) max_in_flight: usize,

@@ -5,6 +5,7 @@
 //!
 //! Deliberately missing: state. A command that was interrupted is given again.
 
+mod audit;
 mod context;
 mod deny;
 mod ensemble;
@@ -78,6 +79,9 @@ enum CtlCommand {
     Retain(retain::RetainArgs),
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
+    /// See who changed what, and check that the log of it is whole
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the whole plan that routers and shards follow
     #[command(after_help = "Example:
   marquee ctl plan --json | jq .epoch")]
@@ -109,6 +113,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Deny(command) => deny::run(&mut context, command).await,
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
+        CtlCommand::Audit(command) => audit::run(&mut context, command).await,
         CtlCommand::Plan => plan::run(&mut context).await,
         CtlCommand::Status => status::run(&mut context).await,
         CtlCommand::Traffic(args) => traffic::run(&mut context, args).await,
