@@ -17,6 +17,16 @@ if [ ! -d "$state/bundles" ]; then
   mv "$state/training" "$state/bundles"
 fi
 
+if [ ! -f "$certs/developer.pem" ]; then
+  # An authority of this cluster's own, and a certificate for each node and for its users.
+  for node in $nodes; do
+    set -- "$@" --node "$node:${node%-*}=127.0.0.1,localhost"
+  done
+  "$marquee" certs --out "$certs" --trust-domain local "$@" \
+    --user operator:operator,publisher,admin --user caller:caller,events \
+    --user developer:operator,publisher,admin,caller,events >/dev/null
+fi
+
 for node in $nodes; do
   runs "$node" && continue
   "$marquee" serve --config "$here/$node.toml" >>"$state/$node.log" 2>&1 &
@@ -37,12 +47,13 @@ if ! ctl models --json | grep -q films; then
   ctl publish "$state/bundles/v1"
   ctl rollout start --surface default --candidate films@1
 fi
-wait_for http://127.0.0.1:50051,http://127.0.0.1:50052
+wait_for https://127.0.0.1:50051,https://127.0.0.1:50052
 ctl status
 cat <<TRY
 
-The cluster answers on 127.0.0.1:50051 and :50052. To try:
-  grpcurl -plaintext -d '{"user_id": "u1", "count": 5}' 127.0.0.1:50051 marquee.v1.RecommenderService/Recommend
+The cluster answers on 127.0.0.1:50051 and :50052, by TLS. To try:
+  export MARQUEE_TLS_CA=$MARQUEE_TLS_CA MARQUEE_CERT=$MARQUEE_CERT MARQUEE_KEY=$MARQUEE_KEY
+  grpcurl -cacert $certs/ca.pem -cert $certs/caller.pem -key $certs/caller.key -d '{"user_id": "u1", "count": 5}' 127.0.0.1:50051 marquee.v1.RecommenderService/Recommend
   export MARQUEE_ENDPOINT=$control
   $marquee ctl publish $state/bundles/v2
   $marquee ctl rollout start --candidate films@2 --steps 1%:30s,10%:30s,50%:30s,100%:0s --allow-no-traffic

@@ -36,6 +36,7 @@
 //! `at=SECONDS` on any command moves the clock first; `id=X` gives it a request id.
 
 use goldenscript::{Argument, ArgumentConsumer, Command as Line, Context, Runner};
+use marquee_core::audit::Actor;
 use marquee_core::command::{
     Action, Command, CommandOutcome, ReplicaReport, Reply, State, waiting_for,
 };
@@ -151,7 +152,10 @@ impl Runner for Cluster {
 impl Cluster {
     fn apply(&mut self, request_id: String, action: Action) -> CommandOutcome {
         self.index += 1;
-        self.state.apply(self.index, &Command { request_id, now_ms: self.now_ms, action })
+        self.state.apply(
+            self.index,
+            &Command { request_id, now_ms: self.now_ms, actor: Actor::default(), action },
+        )
     }
 
     fn tick(&mut self) -> String {

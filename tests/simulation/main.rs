@@ -27,6 +27,7 @@ mod telemetry;
 mod traffic;
 mod world;
 
+use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, CommandOutcome, State};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role};
@@ -50,7 +51,12 @@ impl Cluster {
 
     fn try_apply(&mut self, action: Action) -> CommandOutcome {
         self.index += 1;
-        let command = Command { request_id: String::new(), now_ms: self.now_ms, action };
+        let command = Command {
+            request_id: String::new(),
+            now_ms: self.now_ms,
+            actor: Actor::default(),
+            action,
+        };
         self.state.apply(self.index, &command)
     }
 

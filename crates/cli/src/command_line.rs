@@ -5,7 +5,8 @@
 //! are wrong.
 
 use crate::commands::{
-    ctl, demo, eval, export, import, keygen, load, serve, sign, split, topics, train, tune,
+    certs, ctl, demo, eval, export, import, keygen, load, serve, sign, split, token, topics, train,
+    tune,
 };
 use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
@@ -49,7 +50,7 @@ enum Command {
     /// Split interactions into files to train on and files to evaluate on
     Split(split::SplitCommand),
     /// Evaluate a bundle or a live endpoint on held-out interactions, or compare two
-    Eval(marquee_train::EvalArgs),
+    Eval(Box<eval::EvalCommand>),
     /// List the topics of the texts of a bundle's items
     Topics(topics::TopicsCommand),
     /// Write recorded events or exposures to a file for the next training
@@ -60,6 +61,10 @@ enum Command {
     Ctl(ctl::CtlArgs),
     /// Send requests at a fixed rate and measure latencies and errors
     Load(load::LoadArgs),
+    /// Make certificates for the nodes and users of a development cluster
+    Certs(certs::CertsArgs),
+    /// Make a bearer token, and add its hash to a file of tokens
+    Token(token::TokenArgs),
     /// Make a pair of keys to sign bundles with
     Keygen(keygen::KeygenArgs),
     /// Sign a bundle
@@ -98,6 +103,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Load(args) => {
             with_warnings(|| runtime(server_threads())?.block_on(load::run(args)))
         }
+        Command::Certs(args) => certs::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sign(args) => sign::run(&args),
     }

@@ -12,6 +12,7 @@
 mod clock;
 pub mod command_line;
 pub mod commands;
+mod credentials;
 pub mod message;
 pub mod output;
 mod runtime;

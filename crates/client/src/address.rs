@@ -1,17 +1,17 @@
-//! The address of a server: `http://host:port`.
+//! The address of a server: `http://host:port`, or `https://host:port` where it speaks TLS.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// A checked `http://host:port`.
+/// A checked `http://host:port` or `https://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(String);
 
 /// Why an address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not an address: {reason}; write it as http://host:port, such as http://127.0.0.1:50051"
+    "{text:?} is not an address: {reason}; write it as http://host:port, or https://host:port with TLS, such as http://127.0.0.1:50051"
 )]
 pub struct AddressError {
     /// The text that was given.
@@ -21,14 +21,26 @@ pub struct AddressError {
 }
 
 impl Address {
-    /// The whole URL, `http://host:port`.
+    /// The whole URL.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The `host:port` of the URL.
     pub fn authority(&self) -> &str {
-        self.0.strip_prefix("http://").unwrap_or(&self.0)
+        self.0.split_once("://").map_or(self.as_str(), |(_, authority)| authority)
+    }
+
+    /// Whether the server speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    /// Whether the server is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.authority().rsplit_once(':').map_or("", |(host, _)| host);
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -49,11 +61,11 @@ impl FromStr for Address {
             format!("http://{text}")
         };
         let uri: http::Uri = url.parse().map_err(|_| error("it cannot be parsed"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(error("TLS is not supported")),
+        let scheme = match uri.scheme_str() {
+            Some("http") => "http",
+            Some("https") => "https",
             _ => return Err(error("the scheme is unknown")),
-        }
+        };
         if uri.path() != "/" || uri.query().is_some() {
             return Err(error("there is something after the port"));
         }
@@ -64,7 +76,7 @@ impl FromStr for Address {
         match authority.port_u16() {
             None => Err(error("there is no port from 1 to 65535")),
             Some(0) => Err(error("port 0 is no port")),
-            Some(_) => Ok(Self(format!("http://{authority}"))),
+            Some(_) => Ok(Self(format!("{scheme}://{authority}"))),
         }
     }
 }
@@ -88,6 +100,12 @@ mod tests {
     fn addresses_are_hosts_with_ports() {
         for good in ["http://10.0.0.1:80", "control-1:50061", "http://[::1]:9", "http://h:1/"] {
             assert!(good.parse::<Address>().is_ok(), "{good}");
+        }
+        let address: Address = "https://control-1:50061".parse().expect("an address");
+        assert!(address.is_tls() && !address.is_loopback());
+        assert_eq!(address.authority(), "control-1:50061");
+        for local in ["http://127.0.0.1:1", "https://[::1]:1", "localhost:1"] {
+            assert!(local.parse::<Address>().expect("an address").is_loopback(), "{local}");
         }
         for bad in [
             "",

@@ -6,12 +6,12 @@
 
 use crate::address::Address;
 use crate::backoff::Backoff;
-use crate::channel::{MAX_CONTROL_MESSAGE_BYTES, channel};
+use crate::channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel};
+use crate::credentials::Credentials;
 use crate::status::{code_name, innermost_reason};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use std::future::Future;
 use std::time::{Duration, Instant};
-use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 /// Upper bound of one attempt: longer than an election.
@@ -58,7 +58,7 @@ pub fn request_id() -> String {
 /// A client of one or more control nodes, which moves to the next node when one is lost.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
-    nodes: Vec<(Address, Channel)>,
+    nodes: Vec<(Address, Connection)>,
     /// Index in `nodes` of the node that is called next.
     at: usize,
 }
@@ -66,8 +66,9 @@ pub struct ControlClient {
 impl ControlClient {
     /// A client of the control nodes at these addresses, at least one. Connects when first used;
     /// must be called within a tokio runtime.
-    pub fn new(addresses: &[Address]) -> Self {
-        let nodes = addresses.iter().map(|address| (address.clone(), channel(address))).collect();
+    pub fn new(addresses: &[Address], credentials: &Credentials) -> Self {
+        let connection = |address: &Address| (address.clone(), channel(address, credentials));
+        let nodes = addresses.iter().map(connection).collect();
         Self { nodes, at: 0 }
     }
 
@@ -75,7 +76,7 @@ impl ControlClient {
     pub async fn call<Q, R, F, Fut>(&mut self, request: Q, rpc: F) -> Result<R, CallError>
     where
         Q: Clone,
-        F: Fn(ControlServiceClient<Channel>, Q) -> Fut,
+        F: Fn(ControlServiceClient<Connection>, Q) -> Fut,
         Fut: Future<Output = Result<Response<R>, Status>>,
     {
         let started = Instant::now();
@@ -100,7 +101,7 @@ impl ControlClient {
     }
 
     /// The generated client of the node that is called next.
-    pub fn service(&self) -> ControlServiceClient<Channel> {
+    pub fn service(&self) -> ControlServiceClient<Connection> {
         ControlServiceClient::new(self.nodes[self.at].1.clone())
             .max_decoding_message_size(MAX_CONTROL_MESSAGE_BYTES)
     }
@@ -175,7 +176,7 @@ mod tests {
         let at = listener.local_addr().expect("bound");
         drop(listener);
         let address: Address = at.to_string().parse().expect("valid");
-        let mut client = ControlClient::new(&[address]);
+        let mut client = ControlClient::new(&[address], &Credentials::none());
         let request = marquee_proto::control::v1::GetStatusRequest {};
         let error = client
             .call(request, |mut control, request| async move { control.get_status(request).await })

@@ -1,6 +1,7 @@
 //! Connections to a cluster, for the servers that follow it and for the commands that operate it.
 //!
-//! An [`Address`] is a checked `http://host:port`; [`channel`](mod@channel) makes a lazy connection to one;
+//! An [`Address`] is a checked `http://host:port` or `https://host:port`; [`channel`](mod@channel) makes a lazy
+//! connection to one, with the [`Credentials`] of the client;
 //! [`Backoff`] says how long to wait before the next attempt; [`ControlClient`] calls the control
 //! service and moves to another control node when one is lost. [`code_name`] and
 //! [`innermost_reason`] turn what came back into words, and [`bundle_uri`](mod@bundle_uri) turns what a user types into
@@ -15,6 +16,7 @@ mod backoff;
 mod bundle_uri;
 mod channel;
 mod control;
+mod credentials;
 mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -22,6 +24,7 @@ pub mod testing;
 pub use address::{Address, AddressError, loopback_address};
 pub use backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT};
 pub use bundle_uri::{BundleUriError, bundle_uri};
-pub use channel::{MAX_CONTROL_MESSAGE_BYTES, channel};
+pub use channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel, try_connect};
 pub use control::{CallError, ControlClient, request_id};
+pub use credentials::{Credentials, CredentialsError};
 pub use status::{code_name, innermost_reason};

@@ -88,6 +88,8 @@ async fn main() -> Result<(), Failure> {
         bundle_roots: BundleRoots::anywhere(),
         min_index_recall: DEFAULT_MIN_INDEX_RECALL,
         outbound: marquee_control::OutboundConfig::default(),
+        node_ids: Default::default(),
+        connector: Default::default(),
     };
     let began = Instant::now();
     let mut nodes = Vec::new();

@@ -5,7 +5,8 @@ use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_core::bounds::VOTER_COUNTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::id::{IdError, check_name};
-use std::collections::BTreeSet;
+use marquee_net::Connector;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
@@ -16,7 +17,7 @@ pub struct ControlConfig {
     pub cluster_name: String,
     /// This node's id among the voters, from 1. A node that lost its disk comes back under another.
     pub id: u64,
-    /// All voters, this one among them: id and `http://host:port`. 1, 3 or 5 of them.
+    /// All voters, this one among them: id and `http://host:port` or `https://host:port`. 1, 3 or 5 of them.
     pub voters: Vec<(u64, String)>,
     /// Where the log and the state are kept. One directory a node, on a disk that keeps its word.
     pub data_dir: PathBuf,
@@ -31,6 +32,11 @@ pub struct ControlConfig {
     pub min_index_recall: f64,
     /// Whom control may ask, and whom it tells of rollouts.
     pub outbound: OutboundConfig,
+    /// The node ids of voters, as their certificates have them. A voter that is not listed may be any node with
+    /// the control role.
+    pub node_ids: BTreeMap<u64, String>,
+    /// How other voters are reached.
+    pub connector: Connector,
 }
 
 /// The recall@100 that an index must have, unless told otherwise: what bundles are built for.
@@ -60,7 +66,7 @@ pub enum ControlConfigError {
     },
     /// An address is malformed.
     #[error(
-        "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port"
+        "control.voters: the address {address:?} of voter {id} is not one: {why}; write http://host:port, or https://host:port with TLS"
     )]
     Address {
         /// The voter's id.
@@ -131,6 +137,8 @@ mod tests {
             bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
             outbound: OutboundConfig::default(),
+            node_ids: BTreeMap::new(),
+            connector: Connector::plain(),
         }
     }
 

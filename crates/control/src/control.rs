@@ -1,12 +1,13 @@
 //! A control node, assembled from its voter, its duties and its services.
 
+use crate::audit_file::AuditFile;
 use crate::bundles::{Directories, ManifestSource};
 use crate::clock::incarnation;
 use crate::config::{ControlConfig, ControlConfigError};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
 use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
-use crate::consensus::transport::{Peers, endpoint, reason};
+use crate::consensus::transport::{Peers, VoterAddress, endpoint, reason};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
@@ -26,10 +27,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
 
 /// The log and the state, inside the data directory.
 const STORE_FILE: &str = "control.redb";
+/// The log of changes, inside the data directory.
+const AUDIT_FILE: &str = "audit.jsonl";
 /// How long a leader that shuts down waits for another voter to take over.
 const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -81,7 +83,9 @@ impl Control {
         let (show_evidence, evidence) = watch::channel(Arc::default());
         let (show_traffic, traffic) = watch::channel(Arc::default());
         let (show_told, told) = watch::channel(Arc::default());
+        let audit = Arc::new(AuditFile::new(config.data_dir.join(AUDIT_FILE)));
         let shown = Shown {
+            audit: Arc::clone(&audit),
             plan: Arc::new(show_plan),
             evidence: Arc::new(show_evidence),
             traffic: Arc::new(show_traffic),
@@ -121,7 +125,8 @@ impl Control {
         let errors = notifier.errors();
         tasks.spawn(notifier.run(config.outbound.notifications.clone()));
         let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
-        let raft = RaftApi::new(cluster, config.id, consensus.clone(), leader);
+        let raft =
+            RaftApi::new(cluster, config.id, config.node_ids.clone(), consensus.clone(), leader);
         let api = ControlApi::new(ControlParts {
             id: config.id,
             voters: config.voters.clone(),
@@ -134,6 +139,7 @@ impl Control {
             told: told.clone(),
             errors,
             outbound: config.outbound,
+            audit,
             manifests,
             incarnation,
         });
@@ -192,7 +198,7 @@ impl Control {
     }
 }
 
-fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ControlConfigError> {
+fn peers_of(config: &ControlConfig) -> Result<Vec<VoterAddress>, ControlConfigError> {
     let others = config.voters.iter().filter(|(id, _)| *id != config.id);
     others
         .map(|(id, address)| {
@@ -202,10 +208,14 @@ fn peers_of(config: &ControlConfig) -> Result<Vec<(u64, Endpoint)>, ControlConfi
                 why,
             };
             let endpoint = endpoint(address).map_err(|error| refused(reason(&error)))?;
-            if endpoint.uri().scheme_str() != Some("http") {
-                return Err(refused("it does not begin with http://".into()));
+            if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
+                return Err(refused("it begins with neither http:// nor https://".into()));
             }
-            Ok((*id, endpoint))
+            let connector = match config.node_ids.get(id) {
+                Some(node_id) => config.connector.to(node_id),
+                None => config.connector.clone(),
+            };
+            Ok(VoterAddress { id: *id, endpoint, connector })
         })
         .collect()
 }

@@ -11,6 +11,7 @@ use crate::consensus::event::{Refused, VoterStatus};
 use crate::roster::{ReportNews, Roster};
 use crate::windows::{Measured, Windows};
 use marquee_bundle::BundleRoots;
+use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{Plan, SECRET_BYTES, Secret};
@@ -117,7 +118,7 @@ impl Leader {
             let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
             let known = evidence.get(&measured.0);
             let Some(action) = judgement(&plan, known, &measured, &window) else { continue };
-            let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+            let command = duty(wall_ms(), action);
             if let Err(refused) = self.commit(&command).await {
                 tracing::debug!(%refused, "a judgement must wait");
                 self.windows().keep(measured, &window, self.clock.ms());
@@ -131,7 +132,7 @@ impl Leader {
         let traffic = self.windows().traffic(self.clock.ms(), wall_ms());
         let Some(surfaces) = traffic else { return };
         let action = Action::RecordTraffic { surfaces };
-        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        let command = duty(wall_ms(), action);
         if let Err(refused) = self.commit(&command).await {
             tracing::debug!(%refused, "a window of traffic was dropped");
         }
@@ -143,7 +144,7 @@ impl Leader {
         let plan = self.plan.borrow().clone();
         let doomed = bundles_to_delete(&plan, &retired(&plan, now_ms));
         let action = Action::RetireVersions;
-        self.commit(&Command { request_id: String::new(), now_ms, action }).await?.ok();
+        self.commit(&duty(now_ms, action)).await?.ok();
         let plan = self.plan.borrow().clone();
         for (uri, digest) in doomed {
             // Published again meanwhile, or not forgotten after all.
@@ -206,7 +207,7 @@ impl Leader {
                     }
                     continue;
                 }
-                let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+                let command = duty(wall_ms(), action);
                 if let Err(refused) = self.commit(&command).await {
                     tracing::debug!(%refused, action = ?command.action, "a duty must wait");
                     break;
@@ -240,6 +241,11 @@ fn draw_secret() -> Option<Secret> {
             None
         }
     }
+}
+
+/// A command of the leader itself. It may be applied again.
+fn duty(now_ms: u64, action: Action) -> Command {
+    Command { request_id: String::new(), now_ms, actor: Actor::leader(), action }
 }
 
 /// The action that adds a window to the evidence; none where its trial is over.

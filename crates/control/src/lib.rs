@@ -6,17 +6,18 @@
 //! [`Control::raft_service`] are what it serves.
 //!
 //! From the bottom up: [`consensus`] replicates any [`machine::Machine`] durably; `plan_machine` makes core's
-//! state one; `leader` does what only the leader does, and `outbound` what it does with
-//! other systems; `submit` finds the leader; [`service`] answers
+//! state one, and `audit_file` keeps who changed what; `leader` does what only the leader does, and `outbound`
+//! what it does with other systems; `submit` finds the leader; [`service`] answers
 //! callers.
 //!
 //! Invariants: no caller is told that a change is done before a majority has it on disk; a request id has one
 //! outcome; everything that is decided about the plan is decided by core's pure functions. Deliberately
-//! missing: changing the voters of a running group, authentication of peers (they are told apart by the
-//! cluster's hash only), and anything that a recommendation waits for.
+//! missing: changing the voters of a running group, finding out who calls (that is
+//! done before a call arrives here), and anything that a recommendation waits for.
 
 #![forbid(unsafe_code)]
 
+mod audit_file;
 pub mod bundles;
 mod clock;
 mod config;

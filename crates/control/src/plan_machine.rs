@@ -1,5 +1,6 @@
 //! The replicated state machine of control: core's [`State`], its encoding, and the plan it shows.
 
+use crate::audit_file::AuditFile;
 use crate::machine::{Machine, MachineError};
 use marquee_core::command::{Command, Refusal, RefusalKind, State};
 use marquee_core::notification::AllTold;
@@ -26,6 +27,8 @@ pub(crate) struct Shown {
     pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
     /// How far others have been told of rollouts, to the leader who tells them.
     pub(crate) told: Arc<watch::Sender<Arc<AllTold>>>,
+    /// Who changed what, to this voter's disk.
+    pub(crate) audit: Arc<AuditFile>,
 }
 
 /// Commands change the state; the plan and the evidence in it are shown to all who watch.
@@ -125,7 +128,9 @@ impl Machine for PlanMachine {
     }
 
     fn batch_applied(&mut self) {
-        let State { plan, evidence, traffic, told, outcomes: _ } = &self.state;
+        let State { plan, evidence, traffic, told, audit, outcomes: _ } = &self.state;
+        // Before anyone sees the change.
+        self.shown.audit.catch_up(audit);
         show(&self.shown.evidence, evidence);
         show(&self.shown.traffic, traffic);
         show(&self.shown.told, told);

@@ -97,6 +97,7 @@ fn news_of(plan: &Plan, report: &Command) -> ReportNews {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::audit::Actor;
     use marquee_core::command::RefusalKind;
     use marquee_core::plan::{Node, Role};
 
@@ -109,7 +110,7 @@ mod tests {
             alive: true,
         };
         let action = Action::ReportNode { node_id: node_id.into(), node, replicas: Vec::new() };
-        Command { request_id: String::new(), now_ms: 0, action }
+        Command { request_id: String::new(), now_ms: 0, actor: Actor::default(), action }
     }
 
     fn state(nodes: &[&str]) -> State {
@@ -146,7 +147,8 @@ mod tests {
             ReportNews::Unchanged
         );
         let action = Action::SetNodeAlive { node_id: "one".into(), alive: false };
-        let gone = Command { request_id: String::new(), now_ms: 0, action };
+        let gone =
+            Command { request_id: String::new(), now_ms: 0, actor: Actor::default(), action };
         state.apply(9, &gone).expect("fine");
         assert_eq!(
             roster.add_report(&state.plan, &report("one", "http://a"), 0),

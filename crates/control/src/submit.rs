@@ -7,6 +7,7 @@
 
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::Refused;
+use crate::consensus::transport::VoterAddress;
 use crate::leader::Leader;
 use marquee_core::command::{Command, CommandOutcome};
 use marquee_proto::control::v1::TelemetryWindow;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// How long a command may take, all attempts together: longer than two elections.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,10 +68,13 @@ impl Submitter {
         cluster: u64,
         consensus: Consensus,
         leader: Arc<Leader>,
-        peers: &[(u64, Endpoint)],
+        peers: &[VoterAddress],
     ) -> Self {
-        let client = |endpoint: &Endpoint| RaftServiceClient::new(endpoint.connect_lazy());
-        let peers = peers.iter().map(|(id, endpoint)| (*id, client(endpoint))).collect();
+        let client = |voter: &VoterAddress| {
+            let VoterAddress { id, endpoint, connector } = voter.clone();
+            (id, RaftServiceClient::new(endpoint.connect_with_connector_lazy(connector)))
+        };
+        let peers = peers.iter().map(client).collect();
         Self { cluster, consensus, leader, peers }
     }
 

@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod audit;
 pub mod bounds;
 pub mod command;
 pub mod ensemble;

@@ -1,7 +1,7 @@
 //! A node: the roles of its config, joined to each other and served.
 //!
 //! [`config`] reads a file and checks it as a whole; [`serve`] builds a running node out of a checked
-//! config; [`follow`] keeps a node without the control role in touch with those that have it; [`log`] starts
+//! config; [`access`] says who may call it; [`follow`] keeps a node without the control role in touch with those that have it; [`log`] starts
 //! logging.
 //!
 //! Deliberately missing: arguments and printed results, which are the command line's, and anything that
@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod config;
 pub mod follow;
 pub mod log;

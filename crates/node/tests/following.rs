@@ -41,7 +41,7 @@ async fn add_node(address: &Address, node_id: &str) {
         roles: vec![Role::Shard.into()],
         memory_budget_bytes: 0,
     };
-    ControlClient::new(std::slice::from_ref(address))
+    ControlClient::new(std::slice::from_ref(address), &Credentials::none())
         .call(request, |mut control, request| async move { control.add_node(request).await })
         .await
         .expect("added");

@@ -43,7 +43,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts answering by the plans of `plan`; must be called inside a tokio runtime. The node
+    /// Starts answering by the plans of `plan`, and calls other nodes in plain text; must be called inside a tokio runtime. The node
     /// `local` is this very process and is called without a network; events and exposures go to the logs
     /// of `feedback`. `config` is expected to be
     /// [valid](RouterConfig::validate).
@@ -53,7 +53,7 @@ impl Router {
         local: Option<(String, Arc<dyn ShardService>)>,
         feedback: Feedback,
     ) -> Self {
-        Self::start_with(config, plan, local, feedback, Arc::new(GrpcDialer))
+        Self::start_with(config, plan, local, feedback, Arc::new(GrpcDialer::default()))
     }
 
     /// The same with another dialer for other nodes.
@@ -73,6 +73,7 @@ impl Router {
             allow_forced_variants,
             drawn_slots_basis_points,
         } = config;
+        let connector = dialer.connector();
         let nodes = Arc::new(Nodes::new(dialer, local));
         let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
         let rows = Arc::new(RowCache::new(row_cache_bytes));
@@ -98,7 +99,7 @@ impl Router {
         let sharing = feedback
             .events
             .clone()
-            .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone())));
+            .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone(), connector)));
         if let Some(events) = &feedback.events {
             events.add_sink(Arc::new(Rewarding(Arc::clone(&telemetry))));
             let keys = plan.clone();

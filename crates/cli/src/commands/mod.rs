@@ -11,7 +11,9 @@
 //! | [`ctl`] | what operators ask of a cluster |
 //! | [`load`] | requests at a fixed rate, and what became of them |
 //! | [`keygen`], [`sign`] | signatures of bundles |
+//! | [`certs`], [`token`] | who may do what: certificates, tokens |
 
+pub mod certs;
 pub mod ctl;
 pub mod demo;
 pub mod eval;
@@ -22,6 +24,7 @@ pub mod load;
 pub mod serve;
 pub mod sign;
 pub mod split;
+pub mod token;
 pub mod topics;
 pub mod train;
 pub mod tune;

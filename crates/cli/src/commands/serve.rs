@@ -43,11 +43,15 @@ pub struct ServeArgs {
     /// The directory of the cluster's state; without it, the state is lost when the process ends
     #[arg(long, value_name = "DIR", requires = "standalone")]
     data_dir: Option<PathBuf>,
+    /// Let all who reach this node do all things, on any address: for networks that are closed in another way
+    #[arg(long)]
+    insecure: bool,
 }
 
 /// Runs a node until a signal ends it.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.as_deref().map(Config::read).transpose()?;
+    let config =
+        args.config.as_deref().map(|path| Config::read(path, args.insecure)).transpose()?;
     let log_section = config.as_ref().map_or_else(LogSection::default, |config| config.log.clone());
     log::start(&log_section, stderr_has_colours());
     let io_threads = match &config {
@@ -95,7 +99,8 @@ async fn start(
         })?;
     }
     let data_dir = args.data_dir.as_deref().or(temporary).context("no data directory was given")?;
-    let node = standalone::start_for(args.listen, data_dir, args.bundle.as_deref()).await?;
+    let (bundle, insecure) = (args.bundle.as_deref(), args.insecure);
+    let node = standalone::start_for(args.listen, data_dir, bundle, insecure).await?;
     if let Some(bundle) = &args.bundle {
         if let Err(error) = standalone::publish_and_go_live(&node, bundle).await {
             node.shutdown().await;

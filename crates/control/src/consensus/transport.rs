@@ -7,6 +7,7 @@
 use super::driver::Consensus;
 use super::event::RaftEvent;
 use super::wire::MAX_RAFT_MESSAGE_BYTES;
+use marquee_net::Connector;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
 use raft::eraftpb::MessageType;
@@ -33,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that does not answer a ping this long is gone, even if TCP has not noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// An endpoint for a voter's address, `http://host:port`.
+/// An endpoint for a voter's address, `http://host:port` or `https://host:port`.
 pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(address.to_owned())?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -43,6 +44,17 @@ pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Erro
         .tcp_nodelay(true))
 }
 
+/// Where another voter is, and how it is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct VoterAddress {
+    /// Its raft id.
+    pub(crate) id: u64,
+    /// The address at which it listens.
+    pub(crate) endpoint: Endpoint,
+    /// Connects to it, and to no other node if it is known by its certificate.
+    pub(crate) connector: Connector,
+}
+
 /// The other voters, as places to send to.
 pub(crate) struct Peers {
     queues: HashMap<u64, mpsc::Sender<pb::Message>>,
@@ -50,21 +62,22 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Starts a task for each peer (id and endpoint) in `tasks`.
+    /// Starts a task for each peer in `tasks`.
     pub(crate) fn start(
         cluster: u64,
-        peers: &[(u64, Endpoint)],
+        peers: &[VoterAddress],
         consensus: &Consensus,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let mut queues = HashMap::new();
-        for (voter, endpoint) in peers {
+        for VoterAddress { id, endpoint, connector } in peers {
             let (sender, queue) = mpsc::channel(MAX_QUEUE);
-            queues.insert(*voter, sender);
+            queues.insert(*id, sender);
             let peer = Peer {
                 cluster,
-                voter: *voter,
+                voter: *id,
                 endpoint: endpoint.clone(),
+                connector: connector.clone(),
                 queue,
                 consensus: consensus.clone(),
             };
@@ -98,6 +111,7 @@ struct Peer {
     cluster: u64,
     voter: u64,
     endpoint: Endpoint,
+    connector: Connector,
     queue: mpsc::Receiver<pb::Message>,
     consensus: Consensus,
 }
@@ -147,7 +161,7 @@ impl Peer {
 
     /// One connection and its stream, for as long as they last.
     async fn connection(&mut self) -> Over {
-        let channel = match self.endpoint.connect().await {
+        let channel = match self.endpoint.connect_with_connector(self.connector.clone()).await {
             Ok(channel) => channel,
             Err(error) => return Over::Lost(reason(&error)),
         };

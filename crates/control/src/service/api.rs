@@ -1,12 +1,15 @@
 //! What the RPCs of `ControlService` share: the plan, and commands that are brought to the leader.
 
 use super::followers::Followers;
+use super::speaker::actor;
 use super::status::IntoStatus;
+use crate::audit_file::AuditFile;
 use crate::bundles::ManifestSource;
 use crate::clock::wall_ms;
 use crate::consensus::driver::Consensus;
 use crate::outbound::{LastErrors, NotificationTarget, OutboundConfig};
 use crate::submit::Submitter;
+use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, Reply};
 use marquee_core::notification::{AllTold, waiting};
 use marquee_core::plan::Plan;
@@ -16,7 +19,7 @@ use marquee_proto::control::v1 as pb;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch::Receiver;
-use tonic::Status;
+use tonic::{Request, Status};
 
 /// Bytes of a request id: a UUID has 36.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -24,7 +27,11 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 /// `ControlService` on one control node. Cheap to clone; usable without a socket through the
 /// generated trait.
 #[derive(Clone)]
-pub struct ControlApi(Arc<Inner>);
+pub struct ControlApi {
+    inner: Arc<Inner>,
+    /// Who is served.
+    actor: Actor,
+}
 
 /// What a control node gives its `ControlService`.
 pub(crate) struct ControlParts {
@@ -50,6 +57,8 @@ pub(crate) struct ControlParts {
     pub(crate) errors: LastErrors,
     /// Whom control may ask, and whom it tells.
     pub(crate) outbound: OutboundConfig,
+    /// Who changed what.
+    pub(crate) audit: Arc<AuditFile>,
     /// Where manifests are read.
     pub(crate) manifests: Arc<dyn ManifestSource>,
     /// A number that no earlier start of this node had.
@@ -66,16 +75,27 @@ struct Inner {
 impl ControlApi {
     pub(crate) fn new(parts: ControlParts) -> Self {
         let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner { parts, followers, made_ids }))
+        let inner = Arc::new(Inner { parts, followers, made_ids });
+        Self { inner, actor: Actor::default() }
+    }
+
+    /// The same service, whose changes are those of the caller of a request.
+    pub(super) fn serving<T>(&self, request: &Request<T>) -> Self {
+        Self { inner: Arc::clone(&self.inner), actor: actor(request) }
+    }
+
+    /// Who is served.
+    pub(super) fn actor(&self) -> Actor {
+        self.actor.clone()
     }
 
     pub(super) fn parts(&self) -> &ControlParts {
-        &self.0.parts
+        &self.inner.parts
     }
 
     /// The open streams of the plan at this node.
     pub(super) fn followers(&self) -> &Followers {
-        &self.0.followers
+        &self.inner.followers
     }
 
     /// The plan as far as this node has applied it.
@@ -129,7 +149,7 @@ impl ControlApi {
             )));
         }
         let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
-        let command = Command { request_id, now_ms: wall_ms(), action };
+        let command = Command { request_id, now_ms: wall_ms(), actor: self.actor(), action };
         let outcome =
             self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)
@@ -137,7 +157,7 @@ impl ControlApi {
 
     fn make_id(&self) -> String {
         let ControlParts { id, incarnation, .. } = self.parts();
-        let n = self.0.made_ids.fetch_add(1, Ordering::Relaxed);
+        let n = self.inner.made_ids.fetch_add(1, Ordering::Relaxed);
         format!("control-{id}-{incarnation:016x}-{n}")
     }
 }

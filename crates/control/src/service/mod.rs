@@ -13,6 +13,7 @@ mod publish;
 pub mod raft;
 mod reason;
 mod rollouts;
+mod speaker;
 mod status;
 mod watch;
 
@@ -30,6 +31,7 @@ use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::experiment::compare_arms;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
+use marquee_proto::convert::audit::audit_entry_to_pb;
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
 use marquee_proto::convert::experiment::effect_to_pb;
@@ -37,13 +39,17 @@ use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from
 use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
+use speaker::{actor, check_node, speaker};
 use status::IntoStatus;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 use watch::BoxStream;
 
 /// Bytes of a node's address.
 const MAX_ADDRESS_BYTES: usize = 512;
+/// Entries of the log of changes in one answer: a megabyte at most.
+const MAX_LISTED_ENTRIES: usize = 1_000;
 /// How long a transfer of leadership may take: the new leader must catch up and win an election.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// After how long a transfer is asked for again: raft gives one up after an election timeout.
@@ -60,12 +66,13 @@ fn checked_node(
 ) -> Result<Node, Status> {
     check_name("node_id", node_id).map_err(IntoStatus::into_status)?;
     let url = address.parse::<tonic::transport::Uri>().ok();
-    let is_http =
-        url.is_some_and(|url| url.scheme_str() == Some("http") && url.port_u16().is_some());
-    if address.len() > MAX_ADDRESS_BYTES || !is_http {
+    let is_url = url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.port_u16().is_some()
+    });
+    if address.len() > MAX_ADDRESS_BYTES || !is_url {
         let shown: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
         return Err(Status::invalid_argument(format!(
-            "address {shown:?} is not of the form http://host:port"
+            "address {shown:?} is not of the form http://host:port or https://host:port"
         )));
     }
     let known_roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
@@ -82,7 +89,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PublishModelRequest>,
     ) -> RpcResult<pb::PublishModelResponse> {
-        self.publish(request.into_inner()).await.map(Response::new)
+        self.serving(&request).publish(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_models(
@@ -98,10 +105,11 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PutEnsembleRequest>,
     ) -> RpcResult<pb::PutEnsembleResponse> {
+        let service = self.serving(&request);
         let pb::PutEnsembleRequest { request_id, ensemble } = request.into_inner();
         let (name, root) =
             ensemble_from_pb(required(ensemble, "ensemble")?).map_err(IntoStatus::into_status)?;
-        match self.write(request_id, Action::PutEnsemble { name, root }).await? {
+        match service.write(request_id, Action::PutEnsemble { name, root }).await? {
             Reply::Ensemble { name, root } => {
                 let ensemble = Some(ensemble_to_pb(&name, &root));
                 Ok(Response::new(pb::PutEnsembleResponse { ensemble }))
@@ -123,7 +131,8 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StartRolloutRequest>,
     ) -> RpcResult<pb::StartRolloutResponse> {
-        Ok(Response::new(self.start(request.into_inner()).await?))
+        let api = self.serving(&request);
+        Ok(Response::new(api.start(request.into_inner()).await?))
     }
 
     async fn get_rollout(
@@ -174,8 +183,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PauseRolloutRequest>,
     ) -> RpcResult<pb::PauseRolloutResponse> {
+        let service = self.serving(&request);
         let pb::PauseRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Pause, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Pause, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::PauseRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -183,8 +194,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ResumeRolloutRequest>,
     ) -> RpcResult<pb::ResumeRolloutResponse> {
+        let service = self.serving(&request);
         let pb::ResumeRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Resume, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Resume, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::ResumeRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -192,8 +205,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::PromoteRolloutRequest>,
     ) -> RpcResult<pb::PromoteRolloutResponse> {
+        let service = self.serving(&request);
         let pb::PromoteRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Promote, request_id, rollout_id, reason).await?;
+        let moved =
+            service.move_rollout(RolloutMove::Promote, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::PromoteRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -201,9 +216,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::RollBackRolloutRequest>,
     ) -> RpcResult<pb::RollBackRolloutResponse> {
+        let service = self.serving(&request);
         let pb::RollBackRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::RollBack, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::RollBackRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -211,8 +227,9 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::UndoRolloutRequest>,
     ) -> RpcResult<pb::UndoRolloutResponse> {
+        let service = self.serving(&request);
         let pb::UndoRolloutRequest { request_id, rollout_id, reason } = request.into_inner();
-        let moved = self.move_rollout(RolloutMove::Undo, request_id, rollout_id, reason).await?;
+        let moved = service.move_rollout(RolloutMove::Undo, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::UndoRolloutResponse { rollout: Some(moved) }))
     }
 
@@ -220,9 +237,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::EndHoldoutRequest>,
     ) -> RpcResult<pb::EndHoldoutResponse> {
+        let service = self.serving(&request);
         let pb::EndHoldoutRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::EndHoldout, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::EndHoldout, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::EndHoldoutResponse { rollout: Some(moved) }))
     }
 
@@ -230,9 +248,10 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::EndWatchRequest>,
     ) -> RpcResult<pb::EndWatchResponse> {
+        let service = self.serving(&request);
         let pb::EndWatchRequest { request_id, rollout_id, reason } = request.into_inner();
         let moved =
-            self.move_rollout(RolloutMove::EndWatch, request_id, rollout_id, reason).await?;
+            service.move_rollout(RolloutMove::EndWatch, request_id, rollout_id, reason).await?;
         Ok(Response::new(pb::EndWatchResponse { rollout: Some(moved) }))
     }
 
@@ -240,7 +259,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::SetAutomaticRolloutRequest>,
     ) -> RpcResult<pb::SetAutomaticRolloutResponse> {
-        self.automate(request.into_inner()).await?;
+        self.serving(&request).automate(request.into_inner()).await?;
         Ok(Response::new(pb::SetAutomaticRolloutResponse {}))
     }
 
@@ -248,7 +267,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ChangeDenyListRequest>,
     ) -> RpcResult<pb::ChangeDenyListResponse> {
-        self.deny(request.into_inner()).await?;
+        self.serving(&request).deny(request.into_inner()).await?;
         Ok(Response::new(pb::ChangeDenyListResponse {}))
     }
 
@@ -256,7 +275,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::SetRetentionRequest>,
     ) -> RpcResult<pb::SetRetentionResponse> {
-        self.retain(request.into_inner()).await?;
+        self.serving(&request).retain(request.into_inner()).await?;
         Ok(Response::new(pb::SetRetentionResponse {}))
     }
 
@@ -264,7 +283,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StartExperimentRequest>,
     ) -> RpcResult<pb::StartExperimentResponse> {
-        let experiment = Some(self.begin_experiment(request.into_inner()).await?);
+        let experiment = Some(self.serving(&request).begin_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StartExperimentResponse { experiment }))
     }
 
@@ -272,7 +291,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::StopExperimentRequest>,
     ) -> RpcResult<pb::StopExperimentResponse> {
-        let experiment = Some(self.end_experiment(request.into_inner()).await?);
+        let experiment = Some(self.serving(&request).end_experiment(request.into_inner()).await?);
         Ok(Response::new(pb::StopExperimentResponse { experiment }))
     }
 
@@ -304,7 +323,9 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::WatchPlanRequest>,
     ) -> RpcResult<Self::WatchPlanStream> {
+        let speaker = speaker(&request);
         let node_id = request.into_inner().node_id;
+        check_node(speaker.as_deref(), &node_id, [])?;
         if node_id.len() > MAX_NAME_BYTES {
             let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
             return Err(Status::invalid_argument(says));
@@ -337,14 +358,16 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::ReportNodeRequest>,
     ) -> RpcResult<pb::ReportNodeResponse> {
+        let (speaker, actor) = (speaker(&request), actor(&request));
         let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
+        check_node(speaker.as_deref(), &node_id, &node.roles)?;
         let replicas = replicas.into_iter().map(replica_report_from_pb).collect::<Result<_, _>>();
         let replicas = replicas.map_err(IntoStatus::into_status)?;
         let action = Action::ReportNode { node_id, node, replicas };
         // Without a request id: the next report replaces this one, so it may be applied twice.
-        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        let command = Command { request_id: String::new(), now_ms: wall_ms(), actor, action };
         let outcome =
             self.parts().submitter.submit(&command).await.map_err(IntoStatus::into_status)?;
         outcome.map_err(IntoStatus::into_status)?;
@@ -369,6 +392,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<tonic::Streaming<pb::ReportTelemetryRequest>>,
     ) -> RpcResult<pb::ReportTelemetryResponse> {
+        let speaker = speaker(&request);
         let mut windows = request.into_inner();
         let mut status = self.parts().consensus.status();
         loop {
@@ -383,6 +407,7 @@ impl ControlService for ControlApi {
             let Some(window) = next else {
                 return Ok(Response::new(pb::ReportTelemetryResponse {}));
             };
+            check_node(speaker.as_deref(), &window.node_id, [])?;
             self.take_telemetry(window).await?;
         }
     }
@@ -391,6 +416,7 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::AddNodeRequest>,
     ) -> RpcResult<pb::AddNodeResponse> {
+        let service = self.serving(&request);
         let pb::AddNodeRequest { request_id, node_id, address, roles, memory_budget_bytes } =
             request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
@@ -400,7 +426,7 @@ impl ControlService for ControlApi {
                  voters in the config of the control nodes before their first start",
             ));
         }
-        match self.write(request_id, Action::AddNode { node_id, node }).await? {
+        match service.write(request_id, Action::AddNode { node_id, node }).await? {
             Reply::Node { node_id, node } => {
                 let node = Some(node_to_pb(&node_id, &node));
                 Ok(Response::new(pb::AddNodeResponse { node }))
@@ -413,14 +439,42 @@ impl ControlService for ControlApi {
         &self,
         request: Request<pb::RemoveNodeRequest>,
     ) -> RpcResult<pb::RemoveNodeResponse> {
+        let service = self.serving(&request);
         let pb::RemoveNodeRequest { request_id, node_id } = request.into_inner();
         check_name("node_id", &node_id).map_err(IntoStatus::into_status)?;
-        match self.write(request_id, Action::RemoveNode { node_id }).await? {
+        match service.write(request_id, Action::RemoveNode { node_id }).await? {
             Reply::NodeRemoved { draining } => {
                 Ok(Response::new(pb::RemoveNodeResponse { draining }))
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<pb::ListAuditRequest>,
+    ) -> RpcResult<pb::ListAuditResponse> {
+        let pb::ListAuditRequest { after_number, max_entries } = request.into_inner();
+        let max = match max_entries as usize {
+            0 => MAX_LISTED_ENTRIES,
+            given => given.min(MAX_LISTED_ENTRIES),
+        };
+        self.fresh_plan().await?;
+        let audit = Arc::clone(&self.parts().audit);
+        let last = audit.head();
+        let reading = move || audit.read(after_number, max);
+        let read = tokio::task::spawn_blocking(reading).await;
+        let entries = match read {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(error)) => return Err(Status::data_loss(error.to_string())),
+            Err(panic) => return Err(Status::internal(panic.to_string())),
+        };
+        Ok(Response::new(pb::ListAuditResponse {
+            entries: entries.iter().map(audit_entry_to_pb).collect(),
+            last_number: last.number,
+            last_hash: last.hash.0.to_vec(),
+            answered_by: self.parts().id,
+        }))
     }
 
     async fn transfer_leadership(

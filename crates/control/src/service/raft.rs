@@ -3,12 +3,15 @@
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{RaftEvent, Refused};
 use crate::leader::Leader;
+use crate::service::speaker::{check_node, speaker};
 use crate::service::status::IntoStatus as _;
+use marquee_core::access::Principal;
 use marquee_proto::convert::command::command_from_pb;
 use marquee_proto::convert::outcome::outcome_to_pb;
 use marquee_proto::convert::window::measured_from_pb;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_server::RaftService;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -17,13 +20,40 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct RaftApi {
     cluster: u64,
     id: u64,
+    /// The node ids of voters, as their certificates have them.
+    node_ids: Arc<BTreeMap<u64, String>>,
     consensus: Consensus,
     leader: Arc<Leader>,
 }
 
 impl RaftApi {
-    pub(crate) fn new(cluster: u64, id: u64, consensus: Consensus, leader: Arc<Leader>) -> Self {
-        Self { cluster, id, consensus, leader }
+    pub(crate) fn new(
+        cluster: u64,
+        id: u64,
+        node_ids: BTreeMap<u64, String>,
+        consensus: Consensus,
+        leader: Arc<Leader>,
+    ) -> Self {
+        Self { cluster, id, node_ids: Arc::new(node_ids), consensus, leader }
+    }
+
+    /// Refuses a message that is not from the voter whose certificate came with it.
+    fn check_sender(&self, speaker: Option<&Principal>, voter: u64) -> Result<(), Status> {
+        match self.node_ids.get(&voter) {
+            Some(node_id) => check_node(speaker, node_id, []),
+            None if self.node_ids.is_empty() => Ok(()),
+            None => Err(Status::permission_denied(format!("voter {voter} is not of this group"))),
+        }
+    }
+
+    /// Refuses a node that is no voter of the group.
+    fn check_voter(&self, speaker: Option<&Principal>) -> Result<(), Status> {
+        let Some(speaker) = speaker else { return Ok(()) };
+        if self.node_ids.is_empty() || self.node_ids.values().any(|id| *id == speaker.name) {
+            return Ok(());
+        }
+        let says = format!("node {:?} is none of this group's voters", speaker.name);
+        Err(Status::permission_denied(says))
     }
 
     fn check_cluster(&self, cluster: u64) -> Result<(), Status> {
@@ -44,6 +74,8 @@ impl RaftService for RaftApi {
         &self,
         request: Request<Streaming<pb::StepRequest>>,
     ) -> Result<Response<pb::StepResponse>, Status> {
+        let speaker = speaker(&request);
+        self.check_voter(speaker.as_deref())?;
         let mut messages = request.into_inner();
         let mut status = self.consensus.status();
         loop {
@@ -66,6 +98,7 @@ impl RaftService for RaftApi {
                     self.id, message.to
                 )));
             }
+            self.check_sender(speaker.as_deref(), message.from)?;
             self.consensus.tell(RaftEvent::Message(Box::new(message)));
         }
     }
@@ -74,6 +107,7 @@ impl RaftService for RaftApi {
         &self,
         request: Request<pb::ForwardTelemetryRequest>,
     ) -> Result<Response<pb::ForwardTelemetryResponse>, Status> {
+        self.check_voter(speaker(&request).as_deref())?;
         let pb::ForwardTelemetryRequest { cluster, window } = request.into_inner();
         self.check_cluster(cluster)?;
         let window = window.ok_or_else(|| Status::invalid_argument("window is missing"))?;
@@ -91,6 +125,7 @@ impl RaftService for RaftApi {
         &self,
         request: Request<pb::ProposeRequest>,
     ) -> Result<Response<pb::ProposeResponse>, Status> {
+        self.check_voter(speaker(&request).as_deref())?;
         let pb::ProposeRequest { cluster, command } = request.into_inner();
         self.check_cluster(cluster)?;
         let command = command.ok_or_else(|| Status::invalid_argument("command is missing"))?;

@@ -112,6 +112,8 @@ impl Group {
             bundle_roots: BundleRoots::anywhere(),
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
             outbound: self.outbound.clone(),
+            node_ids: Default::default(),
+            connector: Default::default(),
         }
     }
 

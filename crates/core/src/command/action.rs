@@ -1,5 +1,6 @@
 //! What can be done to the replicated state: the entries of control's log.
 
+use crate::audit::Actor;
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
@@ -20,6 +21,8 @@ pub struct Command {
     pub request_id: String,
     /// The proposer's clock, milliseconds since the Unix epoch.
     pub now_ms: u64,
+    /// Who gave it.
+    pub actor: Actor,
     /// What the command does.
     pub action: Action,
 }

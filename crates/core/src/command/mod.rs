@@ -6,11 +6,13 @@
 //! effect.
 //!
 //! [`action`] says what can be done; [`experiments`], [`models`], [`nodes`], [`notifications`], [`rollouts`] and [`surfaces`]
-//! each do it for their subject; [`consequences`] then does what follows from any change. [`due`](fn@due) says what
+//! each do it for their subject; [`consequences`] then does what follows from any change, and [`describe`] says in
+//! words what was done, for the log of changes. [`due`](fn@due) says what
 //! the leader should propose next, [`error`] why a command is refused.
 
 mod action;
 mod consequences;
+mod describe;
 mod due;
 mod error;
 mod experiments;

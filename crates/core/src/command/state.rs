@@ -2,10 +2,12 @@
 
 use super::action::{Action, Command};
 use super::consequences::apply_consequences;
+use super::describe::describe;
 use super::due::due;
 use super::error::CommandError;
 use super::reply::{CommandOutcome, Reply};
 use super::{experiments, models, nodes, notifications, rollouts, surfaces};
+use crate::audit::AuditTrail;
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::notification::{self, AllTold};
 use crate::plan::Plan;
@@ -28,6 +30,8 @@ pub struct State {
     pub traffic: AllTraffic,
     /// How far those who are told of rollouts have been told.
     pub told: AllTold,
+    /// Who changed what: the newest entries, and how far the chain is.
+    pub audit: AuditTrail,
 }
 
 impl State {
@@ -48,11 +52,12 @@ impl State {
 
     /// Applies the command at raft index `index`. A refused command changes nothing.
     pub fn apply(&mut self, index: u64, command: &Command) -> CommandOutcome {
-        let Command { request_id, now_ms, action } = command;
+        let Command { request_id, now_ms, actor, action } = command;
         let before = self.outcomes.iter().find(|(id, _)| id == request_id && !id.is_empty());
         if let Some((_, outcome)) = before {
             return outcome.clone();
         }
+        let epoch_before = self.plan.epoch;
         let mut plan = self.plan.clone();
         let acted = apply_action(&mut plan, self, action, *now_ms);
         if acted.is_ok() {
@@ -65,7 +70,15 @@ impl State {
                 self.traffic.retain(|surface, _| self.plan.surfaces.contains_key(surface));
             }
         }
-        let outcome = acted.map_err(Into::into);
+        let outcome: CommandOutcome = acted.map_err(Into::into);
+        let epochs = (epoch_before, self.plan.epoch);
+        if epochs.0 != epochs.1 || !request_id.is_empty() {
+            let came_to = match &outcome {
+                Ok(_) => "done".to_owned(),
+                Err(refusal) => format!("refused: {}", refusal.message),
+            };
+            self.audit.add(*now_ms, actor.clone(), describe(action), epochs, came_to);
+        }
         if !request_id.is_empty() {
             if self.outcomes.len() == MAX_REMEMBERED_REQUESTS {
                 self.outcomes.pop_front();
@@ -191,5 +204,59 @@ fn apply_action(
         Action::SetNodeAlive { node_id, alive } => nodes::set_alive(plan, node_id, *alive),
         Action::AddNode { node_id, node } => nodes::add(plan, node_id, node),
         Action::RemoveNode { node_id } => nodes::remove(plan, node_id, now_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Actor, ChainPosition, check_chain};
+    use crate::plan::{Node, Role};
+
+    #[test]
+    fn each_change_and_each_refusal_is_one_entry_and_a_retry_is_none() {
+        let actor = |name: &str| Actor { name: name.into(), ..Actor::default() };
+        let add = |name: &str| Action::AddNode {
+            node_id: "shard-1".into(),
+            node: Node {
+                address: format!("http://{name}:1"),
+                roles: [Role::Shard].into(),
+                draining: false,
+                memory_budget_bytes: 0,
+                alive: false,
+            },
+        };
+        let remove = || Action::RemoveNode { node_id: "unknown".into() };
+        let mut state = State::new(1);
+        let mut index = 0;
+        for (request_id, by, action) in [
+            ("a", "alice", add("x")),
+            ("a", "alice", add("x")),
+            ("b", "bob", remove()),
+            // Nothing is due, and no operator asked.
+            ("", "leader", Action::RetireVersions),
+            ("", "leader", Action::SetNodeAlive { node_id: "shard-1".into(), alive: true }),
+        ] {
+            index += 1;
+            let request_id = request_id.to_owned();
+            let command = Command { request_id, now_ms: index, actor: actor(by), action };
+            state.apply(index, &command).ok();
+        }
+        let found: Vec<_> = state
+            .audit
+            .entries
+            .iter()
+            .map(|it| {
+                (it.actor.name.as_str(), it.epoch_before, it.epoch_after, it.outcome.as_str())
+            })
+            .collect();
+        let refused = found.get(1).map_or("", |entry| entry.3);
+        assert!(refused.starts_with("refused: ") && refused.contains("unknown"), "{refused}");
+        assert_eq!(
+            found,
+            [("alice", 0, 1, "done"), ("bob", 1, 1, refused), ("leader", 1, 5, "done")]
+        );
+        let end = state.audit.entries.iter().try_fold(ChainPosition::default(), check_chain);
+        assert_eq!(end, Ok(state.audit.head));
     }
 }

@@ -4,10 +4,13 @@
 use super::error::NodeConfigError;
 use super::file::{
     ConfigFile, ControlSection, EventsSection, FormatName, FsyncPolicy, NotificationSection,
-    RoleName, VoterSection,
+    RoleName, TlsSection, VoterSection,
 };
 use super::log_filter::parse_log_filter;
-use super::settings::{Config, ControlSettings, EventsSettings, NotificationSettings};
+use super::security::{NodeFacts, Refusal, check_auth, check_callers_address};
+use super::settings::{
+    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings,
+};
 use marquee_bundle::read_text_input;
 use marquee_client::{Address, AddressError};
 use marquee_control::{AllowedUrls, NotificationFormat};
@@ -18,6 +21,7 @@ use marquee_core::plan::Role;
 use marquee_events::log::LogOptions;
 use marquee_events::rules::EventLimits;
 use marquee_events::{Contents, EXPOSURES_DIRECTORY, EventSettings, ExposureSettings, Fsync};
+use marquee_net::tls::TlsFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,27 +65,29 @@ const MAX_DRAIN_SECONDS: u64 = 600;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Config {
-    /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Self, NodeConfigError> {
+    /// Reads and checks a file. `insecure` overrules `auth.insecure`.
+    pub fn read(path: &Path, insecure: bool) -> Result<Self, NodeConfigError> {
         let bytes = fs_err::metadata(path)?.len();
         if bytes > MAX_FILE_BYTES {
             let reason = format!("it has {bytes} bytes: a config has at most {MAX_FILE_BYTES}");
             return Err(NodeConfigError::Syntax { path: path.into(), line: 1, reason });
         }
-        Self::parse(path, &read_text_input(path, MAX_FILE_BYTES)?)
+        let mut file = ConfigFile::parse(path, &read_text_input(path, MAX_FILE_BYTES)?)?;
+        file.auth.insecure |= insecure;
+        Self::check(path, file)
     }
 
     /// Checks the text of a file; `path` is for messages and for relative paths in it.
     pub fn parse(path: &Path, text: &str) -> Result<Self, NodeConfigError> {
-        let file: ConfigFile =
-            toml::from_str(text).map_err(|error| NodeConfigError::syntax(path, text, &error))?;
-        Self::check(path, file)
+        Self::check(path, ConfigFile::parse(path, text)?)
     }
 
     /// Checks a file's content as a whole.
     pub fn check(path: &Path, file: ConfigFile) -> Result<Self, NodeConfigError> {
-        let ConfigFile { node, cluster, control, shard, router, bundles, server, log } = file;
-        let check = ValueChecks { path };
+        let ConfigFile { node, cluster, control, shard, router, tls, auth, bundles, server, log } =
+            file;
+        let check = ValueChecks { path, has_tls: tls.is_some() };
+        let auth_is_insecure = auth.insecure;
         check.name("node.id", &node.id)?;
         check.name("cluster.name", &cluster.name)?;
         let roles = check.roles(&node.roles)?;
@@ -118,6 +124,19 @@ impl Config {
             check.name(&key, surface)?;
             check.at_most(&key, share, FULL_WEIGHT_BASIS_POINTS)?;
         }
+        let facts = NodeFacts {
+            has_tls: tls.is_some(),
+            cluster_name: &cluster.name,
+            roles: &roles,
+            listeners: &listeners,
+            control: control_settings.as_ref(),
+        };
+        let refused = |Refusal { key, reason }| check.error(&key, &reason);
+        let auth = check.auth_paths(check_auth(auth, &facts).map_err(refused)?)?;
+        if !router.carries_other_roles && !auth_is_insecure {
+            check_callers_address(&facts).map_err(refused)?;
+        }
+        let tls = tls.map(|section| check.tls(&section)).transpose()?;
         let data_dir = check.path(&data_dir)?;
         let events = check.events(&router.events, &data_dir)?;
         check.at_most(
@@ -156,6 +175,8 @@ impl Config {
             allow_forced_variants: router.allow_forced_variants,
             drawn_slots_basis_points: router.drawn_slots_basis_points,
             events,
+            tls,
+            auth,
             trusted_keys: bundles
                 .trusted_keys
                 .iter()
@@ -176,9 +197,18 @@ impl Config {
     }
 }
 
+impl ConfigFile {
+    /// Reads the text of a file; `path` is for messages.
+    fn parse(path: &Path, text: &str) -> Result<Self, NodeConfigError> {
+        toml::from_str(text).map_err(|error| NodeConfigError::syntax(path, text, &error))
+    }
+}
+
 /// Checks single values; its errors name the file and the key.
 struct ValueChecks<'a> {
     path: &'a Path,
+    /// Whether the node speaks TLS, and so all that it connects to.
+    has_tls: bool,
 }
 
 impl ValueChecks<'_> {
@@ -244,7 +274,21 @@ impl ValueChecks<'_> {
 
     /// Parses the address of a server.
     fn address(&self, key: &str, text: &str) -> Result<Address, NodeConfigError> {
-        text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))
+        let address: Address =
+            text.parse().map_err(|e: AddressError| self.error(key, &e.to_string()))?;
+        match (address.is_tls(), self.has_tls) {
+            (true, false) => {
+                let reason =
+                    format!("{text:?} speaks TLS, for which this node needs a section [tls]");
+                Err(self.error(key, &reason))
+            }
+            (false, true) => {
+                let reason =
+                    format!("{text:?} is plain text, and this node speaks TLS: write https://");
+                Err(self.error(key, &reason))
+            }
+            (true, true) | (false, false) => Ok(address),
+        }
     }
 
     /// Checks the section `[control]`.
@@ -257,7 +301,8 @@ impl ValueChecks<'_> {
             return Err(self.error("control.voters", &reason));
         }
         let mut voters: Vec<(u64, Address)> = Vec::with_capacity(count);
-        for (n, VoterSection { id, address }) in control.voters.iter().enumerate() {
+        let mut node_ids = BTreeMap::new();
+        for (n, VoterSection { id, address, node }) in control.voters.iter().enumerate() {
             if *id == 0 || voters.iter().any(|(other, _)| other == id) {
                 let reason = format!("{id} is 0 or taken: voters have distinct numbers from 1");
                 return Err(self.error(&format!("control.voters[{n}].id"), &reason));
@@ -266,6 +311,10 @@ impl ValueChecks<'_> {
             if voters.iter().any(|(_, other)| *other == address) {
                 let reason = format!("{address} is another voter's too");
                 return Err(self.error(&format!("control.voters[{n}].address"), &reason));
+            }
+            if let Some(node_id) = node {
+                self.name(&format!("control.voters[{n}].node"), node_id)?;
+                node_ids.insert(*id, node_id.clone());
             }
             voters.push((*id, address));
         }
@@ -292,6 +341,7 @@ impl ValueChecks<'_> {
         Ok(ControlSettings {
             id: control.id,
             voters,
+            node_ids,
             replication_factor,
             min_index_recall,
             external_urls,
@@ -423,6 +473,22 @@ impl ValueChecks<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The files of the section `[tls]`. They are read when the node starts.
+    fn tls(&self, section: &TlsSection) -> Result<TlsFiles, NodeConfigError> {
+        let TlsSection { certificate, key, trust, client_trust } = section;
+        Ok(TlsFiles {
+            own: Some((self.path(certificate)?, self.path(key)?)),
+            trust: self.path(trust)?,
+            client_trust: client_trust.as_deref().map(|path| self.path(path)).transpose()?,
+        })
+    }
+
+    /// The settings with absolute paths.
+    fn auth_paths(&self, auth: AuthSettings) -> Result<AuthSettings, NodeConfigError> {
+        let tokens_file = auth.tokens_file.as_deref().map(|path| self.path(path)).transpose()?;
+        Ok(AuthSettings { tokens_file, ..auth })
     }
 
     /// The absolute path; a relative one counts from the config file.

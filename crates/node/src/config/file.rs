@@ -26,6 +26,10 @@ pub struct ConfigFile {
     pub shard: ShardSection,
     /// Settings of the router role.
     pub router: RouterSection,
+    /// Certificates, keys and roots. Required where an address is not on loopback, unless `auth.insecure`.
+    pub tls: Option<TlsSection>,
+    /// Who may call this node.
+    pub auth: AuthSection,
     /// The keys that bundles must be signed with.
     pub bundles: BundlesSection,
     /// Limits of the gRPC servers.
@@ -169,6 +173,52 @@ pub struct VoterSection {
     pub id: u64,
     /// The address at which the other voters reach it, `http://host:port`.
     pub address: String,
+    /// The voter's `node.id`, which its certificate must have. Required where there are several voters and access
+    /// is controlled.
+    pub node: Option<String>,
+}
+
+/// The section `[tls]`. All files are PEM; they are read again when they change. Relative paths count from the
+/// config file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// This node's certificate, and those between it and a root. It names the hosts at which others reach the
+    /// node, and has a SPIFFE id with the node's roles and its id.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// The roots of the certificates of nodes, and of callers and operators too.
+    pub trust: PathBuf,
+    /// Further roots, of callers' certificates alone: these have no other roles than `caller` and `events`.
+    /// Default: none.
+    pub client_trust: Option<PathBuf>,
+}
+
+/// The section `[auth]`. Access is controlled where there is a section `[tls]` or a file of tokens: then all calls but health checks are refused to those who have not proved who they are.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthSection {
+    /// Lets all who reach the node do all things. For networks that are closed in another way. Default: false.
+    pub insecure: bool,
+    /// The trust domain of SPIFFE ids, `spiffe://TRUST-DOMAIN/marquee/ROLES/NAME`. Default: the cluster's name.
+    pub trust_domain: Option<String>,
+    /// A file of hashed tokens, which `marquee token` writes. It is read again when it changes. Default: none.
+    pub tokens_file: Option<PathBuf>,
+    /// Certificates with other names than the trust domain's SPIFFE ids, at most 1,000. Default: none.
+    pub identities: Vec<IdentitySection>,
+}
+
+/// One entry of `auth.identities`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitySection {
+    /// A URI or a host name in the subject alternative names of the certificate, to the letter.
+    pub san: String,
+    /// The access roles of those who have it, at least one.
+    pub roles: Vec<String>,
+    /// Their name; of a node, its id.
+    pub name: String,
 }
 
 /// The section `[shard]`.
@@ -190,6 +240,9 @@ pub struct ShardSection {
 pub struct RouterSection {
     /// The address of the services for callers, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
+    /// Whether the callers' address may carry services of other roles too, on an address that other machines
+    /// reach. Default: false.
+    pub carries_other_roles: bool,
     /// Deadline in milliseconds of a request without one, 1 to 30,000. Default: 1,000.
     pub default_deadline_ms: u64,
     /// Size in MiB of the router's cache of users' and items' rows, 0 to 1,048,576; 0: no cache. A row of 64
@@ -208,6 +261,7 @@ impl Default for RouterSection {
     fn default() -> Self {
         Self {
             listen: None,
+            carries_other_roles: false,
             default_deadline_ms: 1_000,
             row_cache_mib: DEFAULT_ROW_CACHE_BYTES >> 20,
             allow_forced_variants: false,

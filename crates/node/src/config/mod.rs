@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod file;
 mod log_filter;
+mod security;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -19,4 +20,6 @@ pub use check::EVENTS_DIRECTORY;
 pub use error::NodeConfigError;
 pub use file::*;
 pub use log_filter::parse_log_filter;
-pub use settings::{Config, ControlSettings, EventsSettings, NotificationSettings};
+pub use settings::{
+    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings,
+};

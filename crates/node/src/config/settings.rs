@@ -3,8 +3,10 @@
 use super::file::LogSection;
 use marquee_client::Address;
 use marquee_control::{AllowedUrls, NotificationFormat};
+use marquee_core::access::Principal;
 use marquee_core::plan::Role;
 use marquee_events::{EventSettings, ExposureSettings};
+use marquee_net::tls::TlsFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -44,6 +46,10 @@ pub struct Config {
     pub drawn_slots_basis_points: BTreeMap<String, u32>,
     /// Settings of the logs of events and exposures, if the router records them.
     pub events: Option<EventsSettings>,
+    /// The files of certificates, keys and roots, if the node speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// Who may call this node.
+    pub auth: AuthSettings,
     /// Files of public keys; if there are any, bundles must be signed by one of them.
     pub trusted_keys: Vec<PathBuf>,
     /// The directories below which bundles may be; none: anywhere.
@@ -69,6 +75,8 @@ pub struct ControlSettings {
     pub id: u64,
     /// Number and address of all voters.
     pub voters: Vec<(u64, Address)>,
+    /// The node ids of voters, by number, as far as the config has them.
+    pub node_ids: BTreeMap<u64, String>,
     /// Replicas wanted of each shard.
     pub replication_factor: u32,
     /// The least recall@100 of the index of a bundle that can be published.
@@ -101,6 +109,19 @@ impl fmt::Debug for NotificationSettings {
     }
 }
 
+/// Who may call a node.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// Whether callers must prove who they are.
+    pub is_enforced: bool,
+    /// The trust domain of SPIFFE ids.
+    pub trust_domain: String,
+    /// The file of hashed tokens.
+    pub tokens_file: Option<PathBuf>,
+    /// Principals by another name in their certificates.
+    pub identities: BTreeMap<String, Principal>,
+}
+
 /// Settings of a router's logs.
 #[derive(Clone, Debug)]
 pub struct EventsSettings {
@@ -116,7 +137,10 @@ impl Config {
         let role = if self.roles.contains(&Role::Shard) { Role::Shard } else { Role::Router };
         match &self.advertise {
             Some(address) => address.to_string(),
-            None => self.listener_of(role).map_or_else(String::new, |at| format!("http://{at}")),
+            None => self.listener_of(role).map_or_else(String::new, |at| {
+                let scheme = if self.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{at}")
+            }),
         }
     }
 

@@ -92,6 +92,41 @@ fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
     assert!(says.contains("unknown key \"rooter\"") && says.contains("cluster"), "{says}");
 }
 
+/// The sections of a node that speaks TLS.
+const TLS: &str = "[tls]\ncertificate = \"n.pem\"\nkey = \"n.key\"\ntrust = \"/ca.pem\"\n";
+
+#[test]
+fn a_node_that_others_reach_needs_certificates_or_says_that_it_is_open() {
+    let open = ROUTER.replace("127.0.0.1:50052", "10.0.0.7:50052");
+    let says = refused(&open);
+    assert!(says.contains("tls: is missing") && says.contains("--insecure"), "{says}");
+    let insecure = parse(&format!("{open}[auth]\ninsecure = true\n")).expect("it says so");
+    assert!(!insecure.auth.is_enforced);
+    let encrypted =
+        open.replace("http://", "https://").replace("\"127.0.0.1:50062", "\"https://a:1");
+    let config = parse(&format!("{encrypted}{TLS}")).expect("it has certificates");
+    assert!(config.auth.is_enforced);
+    assert_eq!(config.auth.trust_domain, "marquee", "the cluster's name");
+    assert_eq!(config.plan_address(), "https://10.0.0.7:50052");
+    let tls = config.tls.expect("set");
+    assert_eq!(tls.own.expect("set").1, Path::new("/etc/marquee/n.key"));
+    assert_eq!(tls.trust, Path::new("/ca.pem"));
+    let closed = parse(ROUTER).expect("on loopback");
+    assert!(!closed.auth.is_enforced && closed.tls.is_none());
+}
+
+#[test]
+fn callers_addresses_carry_no_other_roles_where_others_reach_them() {
+    let all = CONTROL
+        .replace(r#"["control"]"#, r#"["control", "shard", "router"]"#)
+        .replace("127.0.0.1:50061\"\ndata", "10.0.0.7:50061\"\ndata")
+        .replace("http://", "https://");
+    let says = refused(&format!("{all}{TLS}"));
+    assert!(says.contains("router.listen: shares 10.0.0.7:50061"), "{says}");
+    parse(&format!("{all}[router]\ncarries_other_roles = true\n{TLS}")).expect("it is meant");
+    parse(&format!("{all}[router]\nlisten = \"10.0.0.7:50051\"\n{TLS}")).expect("its own");
+}
+
 #[test]
 fn bad_values_name_their_key() {
     for (text, says) in [
@@ -127,6 +162,28 @@ fn bad_values_name_their_key() {
         (
             CONTROL.replace("1:50061\" }]", "1:50061\" }, { id = 1, address = \"http://a:1\" }, { id = 2, address = \"http://a:2\" }]"),
             "control.voters[1].id: 1 is 0 or taken",
+        ),
+        (format!("{ROUTER}{TLS}"), "cluster.control[0]: \"http://127.0.0.1:50061\" is plain text"),
+        (format!("{ROUTER}[tls]\ncertificate = \"a\"\n"), "node.toml:"),
+        (format!("{ROUTER}[auth]\ntokens_file = \"t\"\n"), "tls: is missing: nodes prove who they are"),
+        (format!("{ROUTER}[auth]\ntrust_domain = \"a b\"\n"), "auth.trust_domain: "),
+        (
+            format!("{ROUTER}[auth]\nidentities = [{{ san = \"x\", roles = [\"root\"], name = \"x\" }}]\n"),
+            "auth.identities[0].roles: \"root\" is no access role",
+        ),
+        (
+            format!("{ROUTER}[auth]\nidentities = [{{ san = \"\", roles = [\"caller\"], name = \"x\" }}]\n"),
+            "auth.identities[0].san: has 0 bytes",
+        ),
+        (
+            format!(
+                "{}{TLS}",
+                CONTROL.replace(
+                    "[{ id = 1, address = \"http://127.0.0.1:50061\" }]",
+                    "[{ id = 1, address = \"https://a:1\", node = \"a\" }, { id = 2, address = \"https://a:2\" }, { id = 3, address = \"https://a:3\" }]",
+                )
+            ),
+            "control.voters[1].node: is missing",
         ),
         (format!("{CONTROL}replication_factor = 0\n"), "control.replication_factor: 0"),
         (CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\""), "bundles.roots: is missing"),

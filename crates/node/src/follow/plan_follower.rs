@@ -8,6 +8,7 @@ use super::plan_cache::PlanCache;
 use futures::{Stream, StreamExt as _};
 use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, innermost_reason};
 use marquee_core::plan::Plan;
+use marquee_net::Connector;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{WatchPlanRequest, WatchPlanResponse};
 use marquee_proto::convert::plan::plan_from_pb;
@@ -40,6 +41,8 @@ pub struct FollowerConfig {
     pub addresses: Vec<Address>,
     /// The file of the last plan.
     pub cache: PlanCache,
+    /// How control nodes are reached.
+    pub connector: Connector,
     /// The newest epoch that any control node reported.
     pub newest: watch::Receiver<u64>,
 }
@@ -176,7 +179,7 @@ impl PlanFollower {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
-            .connect()
+            .connect_with_connector(self.config.connector.clone())
             .await
             .map_err(|error| innermost_reason(&error))?;
         let mut control =

@@ -1,7 +1,7 @@
 //! Reports to control that the node is alive, and the state of its replicas.
 
 use futures::future::BoxFuture;
-use marquee_client::{Address, Backoff, channel, innermost_reason};
+use marquee_client::{Address, Backoff, Credentials, channel, innermost_reason};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Role;
 use marquee_proto::control::v1 as wire;
@@ -39,8 +39,9 @@ pub struct NodeIdentity {
 
 /// A sink that reports to one of these control nodes, and to the next one after a failure. Must be called
 /// within a tokio runtime.
-pub fn to_control_nodes(addresses: &[Address]) -> ReportSink {
-    let channels: Arc<Vec<_>> = Arc::new(addresses.iter().map(channel).collect());
+pub fn to_control_nodes(addresses: &[Address], credentials: &Credentials) -> ReportSink {
+    let channels = addresses.iter().map(|address| channel(address, credentials));
+    let channels: Arc<Vec<_>> = Arc::new(channels.collect());
     let at = Arc::new(AtomicUsize::new(fastrand::usize(..channels.len().max(1))));
     Arc::new(move |request| {
         let (channels, at) = (channels.clone(), at.clone());

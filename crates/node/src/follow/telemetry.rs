@@ -1,7 +1,7 @@
 //! Sends what the router measures of rollouts and experiments to control.
 
 use futures::future::BoxFuture;
-use marquee_client::{Address, Backoff, channel, innermost_reason};
+use marquee_client::{Address, Backoff, Credentials, channel, innermost_reason};
 use marquee_proto::control::v1::ReportTelemetryRequest;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_router::Report;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::transport::Channel;
 
 /// Windows that wait for the network; if more come, the router adds them up.
 const MAX_WAITING: usize = 4;
@@ -24,8 +23,12 @@ pub type TelemetrySink = Arc<
 
 /// A sink that streams to one of these control nodes, and to the next one after a failure. Must be called
 /// within a tokio runtime.
-pub fn telemetry_to_control_nodes(addresses: &[Address]) -> TelemetrySink {
-    let channels: Arc<Vec<Channel>> = Arc::new(addresses.iter().map(channel).collect());
+pub fn telemetry_to_control_nodes(
+    addresses: &[Address],
+    credentials: &Credentials,
+) -> TelemetrySink {
+    let channels = addresses.iter().map(|address| channel(address, credentials));
+    let channels: Arc<Vec<_>> = Arc::new(channels.collect());
     let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     Arc::new(move |windows| {
         let turn = turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -15,8 +15,9 @@
 //! The plan comes from the raft group in the process or over a stream; shard and router cannot tell.
 
 use super::health::Readiness;
-use super::server::{self, ServerError, Shutdown};
+use super::server::{self, Entrance, ServerError, Shutdown};
 use super::usage::Usage;
+use crate::access::Security;
 use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
@@ -24,11 +25,13 @@ use crate::follow::{
 };
 use anyhow::Context as _;
 use marquee_bundle::{BundleRoots, TrustedKeys, create_private_directory};
+use marquee_client::Credentials;
 use marquee_control::{Control, ControlConfig, NotificationTarget, OutboundConfig, Secret};
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::{Plan, ReplicaState, Role};
 use marquee_events::{EventLog, ExposureLog};
+use marquee_net::Connector;
 use marquee_proto::control::v1::control_service_server::{
     ControlService as _, SERVICE_NAME as CONTROL,
 };
@@ -37,7 +40,7 @@ use marquee_proto::shard::v1::shard_service_server::{SERVICE_NAME as SHARD, Shar
 use marquee_proto::v1::recommender_service_server::{
     RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
 };
-use marquee_router::{Feedback, Router, RouterConfig};
+use marquee_router::{Feedback, GrpcDialer, Router, RouterConfig};
 use marquee_shard::{CopiesConfig, Shard, ShardConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -80,11 +83,18 @@ impl RunningNode {
     /// runtime.
     pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let trusted_keys = trusted_keys(config)?;
+        let security = Security::of_config(config)?;
+        let (connector, credentials) =
+            (security.connector(), Credentials::by(security.connector()));
         create_private_directory(&config.data_dir)?;
         let mut tasks = JoinSet::new();
+        security.keep_fresh(&mut tasks);
         let control = match &config.control {
             None => None,
-            Some(settings) => Some(start_control(config, settings, trusted_keys.clone()).await?),
+            Some(settings) => {
+                let connector = connector.clone();
+                Some(start_control(config, settings, trusted_keys.clone(), connector).await?)
+            }
         };
         // The newest epoch that the reporter hears of; by it the follower notices a control node that lags.
         let newest = watch::Sender::new(0);
@@ -95,6 +105,7 @@ impl RunningNode {
                     node_id: config.node_id.clone(),
                     addresses: config.control_addresses.clone(),
                     cache: PlanCache::in_directory(&config.data_dir),
+                    connector: connector.clone(),
                     newest: newest.subscribe(),
                 });
                 tasks.spawn(aborted_with(follower));
@@ -107,21 +118,21 @@ impl RunningNode {
             None
         };
         let mut router = if config.roles.contains(&Role::Router) {
-            Some(start_router(config, plan.clone(), shard.as_ref())?)
+            Some(start_router(config, plan.clone(), shard.as_ref(), connector)?)
         } else {
             None
         };
         if let Some(router) = &mut router {
             let sink = match &control {
                 Some(control) => telemetry_to_this_process(control),
-                None => telemetry_to_control_nodes(&config.control_addresses),
+                None => telemetry_to_control_nodes(&config.control_addresses, &credentials),
             };
             tasks.spawn(report_telemetry(config.node_id.clone(), router.reports(), sink));
         }
         if shard.is_some() || router.is_some() {
             let sink = match &control {
                 Some(control) => to_this_process(control),
-                None => to_control_nodes(&config.control_addresses),
+                None => to_control_nodes(&config.control_addresses, &credentials),
             };
             let replicas = match &shard {
                 Some(shard) => shard.reports(),
@@ -151,7 +162,7 @@ impl RunningNode {
             router,
         };
         for (listener, roles) in listeners.into_values() {
-            node.serve(config, listener, &roles).await?;
+            node.serve(config, &security, listener, &roles).await?;
         }
         Ok(node)
     }
@@ -160,6 +171,7 @@ impl RunningNode {
     async fn serve(
         &mut self,
         config: &Config,
+        security: &Security,
         listener: TcpListener,
         roles: &BTreeSet<Role>,
     ) -> anyhow::Result<()> {
@@ -195,7 +207,12 @@ impl RunningNode {
         let routes = server::with_reflection(routes.routes().add_service(health))?;
         self.ready.push(readiness.clone());
         let shutdown = Shutdown { signal: self.end.subscribe(), drain: config.drain };
-        let serving = server::serve(listener, routes, config.max_in_flight, readiness, shutdown);
+        let entrance = Entrance {
+            tls: security.tls.clone(),
+            guard: security.guard(),
+            max_in_flight: config.max_in_flight,
+        };
+        let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);
         let names: Vec<&str> = roles.iter().map(|role| role_name(*role)).collect();
         tracing::info!(node = config.node_id, %at, roles = names.join(","), "listens");
@@ -329,10 +346,12 @@ async fn start_control(
     config: &Config,
     settings: &ControlSettings,
     trusted_keys: TrustedKeys,
+    connector: Connector,
 ) -> anyhow::Result<Control> {
     let ControlSettings {
         id,
         voters,
+        node_ids,
         replication_factor,
         min_index_recall,
         external_urls,
@@ -349,6 +368,8 @@ async fn start_control(
         bundle_roots: BundleRoots::below(config.bundle_roots.clone()),
         min_index_recall: *min_index_recall,
         outbound: OutboundConfig { external_urls: external_urls.clone(), notifications: targets },
+        node_ids: node_ids.clone(),
+        connector,
     });
     control.await.context("the control role cannot start")
 }
@@ -396,6 +417,7 @@ fn start_router(
     config: &Config,
     plan: watch::Receiver<Arc<Plan>>,
     shard: Option<&Shard>,
+    connector: Connector,
 ) -> anyhow::Result<Router> {
     let router_config = RouterConfig {
         node_id: config.node_id.clone(),
@@ -412,7 +434,8 @@ fn start_router(
         (config.node_id.clone(), service)
     });
     let feedback = open_logs(config)?;
-    Ok(Router::start(router_config, plan, local, feedback))
+    let dialer = Arc::new(GrpcDialer::by(connector));
+    Ok(Router::start_with(router_config, plan, local, feedback, dialer))
 }
 
 /// Opens the logs of events and exposures, and reads back the recent events.

@@ -2,15 +2,17 @@
 
 use super::admission::Admission;
 use super::health::Readiness;
+use crate::access::Guard;
 use marquee_client::innermost_reason;
-use marquee_net::GatheringStream;
+use marquee_net::accept;
+use marquee_net::tls::Tls;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::StreamExt as _;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -78,6 +80,16 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
+/// Who may connect to a server, and what they may call.
+pub(super) struct Entrance {
+    /// The certificates of the server; none: plain text.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Refuses the calls that the table does not allow.
+    pub(super) guard: Guard,
+    /// Upper bound of the concurrent requests.
+    pub(super) max_in_flight: usize,
+}
+
 /// The signal that ends a server, and how long it waits for requests.
 pub(super) struct Shutdown {
     /// Becomes true when the node is to end.
@@ -91,17 +103,20 @@ pub(super) struct Shutdown {
 pub(super) async fn serve(
     listener: TcpListener,
     routes: Routes,
-    max_in_flight: usize,
+    entrance: Entrance,
     readiness: Readiness,
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
+    let Entrance { tls, guard, max_in_flight } = entrance;
     let admission = Admission::new(max_in_flight);
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
-    let incoming = incoming.map(|stream| stream.map(GatheringStream::new));
+    let incoming = accept(incoming, tls);
     let Shutdown { signal, drain } = shutdown;
     let server = Server::builder()
+        // Outside the bound: those who are not let in take no place from those who are.
+        .layer(guard)
         .layer(admission.clone())
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
@@ -183,12 +198,11 @@ pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
 mod tests {
     use super::*;
     use marquee_client::testing::GatedRecommender;
-    use marquee_client::{channel, loopback_address};
+    use marquee_client::{Connection, Credentials, channel, loopback_address};
     use marquee_proto::v1::RecommendRequest;
     use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
     use tokio::task::JoinHandle;
     use tonic::Code;
-    use tonic::transport::Channel;
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::health_client::HealthClient;
@@ -199,7 +213,7 @@ mod tests {
     struct Running {
         recommender: GatedRecommender,
         gate: watch::Sender<bool>,
-        channel: Channel,
+        channel: Connection,
         end: watch::Sender<bool>,
         server: JoinHandle<Result<(), ServerError>>,
     }
@@ -214,9 +228,11 @@ mod tests {
         let routes = Routes::new(recommender.server()).add_service(health);
         let routes = with_reflection(routes).expect("descriptors");
         let (end, signal) = watch::channel(false);
-        let server = serve(listener, routes, max_in_flight, readiness, Shutdown { signal, drain });
+        let entrance = Entrance { tls: None, guard: Guard::new(None), max_in_flight };
+        let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);
-        Running { recommender, gate, channel: channel(&address), end, server }
+        let channel = channel(&address, &Credentials::none());
+        Running { recommender, gate, channel, end, server }
     }
 
     impl Running {

@@ -6,11 +6,11 @@
 use super::node::{Listeners, RunningNode};
 use super::server;
 use crate::config::{
-    BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection, NodeSection,
-    ServerSection, VoterSection,
+    AuthSection, BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection,
+    NodeSection, ServerSection, VoterSection,
 };
 use anyhow::{Context as _, bail};
-use marquee_client::{ControlClient, bundle_uri, loopback_address, request_id};
+use marquee_client::{ControlClient, Credentials, bundle_uri, loopback_address, request_id};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{DEFAULT_SURFACE, Plan, PublishedVersion, ReplicaState};
@@ -24,17 +24,19 @@ const LIVE_WITHIN: Duration = Duration::from_secs(600);
 /// Pause between two looks at the readiness until then.
 const READY_POLL: Duration = Duration::from_millis(5);
 
-/// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`.
+/// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`. An address that other
+/// machines reach is refused: this node has no certificate.
 pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<RunningNode> {
-    start_for(listen, data_dir, None).await
+    start_for(listen, data_dir, None, false).await
 }
 
-/// As [`start`], for a bundle that will be served. Beyond loopback bundles are published from its directory's parent and
-/// from the directory that the process was started in, and from nowhere else.
+/// As [`start`], for a bundle that will be served; `insecure` allows any address. Beyond loopback bundles are published from
+/// the directory of this bundle's parent and from the directory that the process was started in, and from nowhere else.
 pub async fn start_for(
     listen: SocketAddr,
     data_dir: &Path,
     bundle: Option<&Path>,
+    insecure: bool,
 ) -> anyhow::Result<RunningNode> {
     let listener = server::bind(listen, "--listen").await?;
     let at = listener.local_addr()?;
@@ -44,13 +46,18 @@ pub async fn start_for(
         let bundle = bundle.map(std::path::absolute).transpose()?;
         roots.extend(bundle.as_deref().and_then(Path::parent).map(Path::to_path_buf));
     }
-    let config = config(at, data_dir, roots)?;
+    let config = config(at, data_dir, roots, insecure)?;
     let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
     RunningNode::start(&config, listeners).await
 }
 
 /// The config of a cluster of one.
-fn config(at: SocketAddr, data_dir: &Path, roots: Vec<PathBuf>) -> anyhow::Result<Config> {
+fn config(
+    at: SocketAddr,
+    data_dir: &Path,
+    roots: Vec<PathBuf>,
+    insecure: bool,
+) -> anyhow::Result<Config> {
     let address = loopback_address(at).to_string();
     let file = ConfigFile {
         node: NodeSection {
@@ -63,12 +70,14 @@ fn config(at: SocketAddr, data_dir: &Path, roots: Vec<PathBuf>) -> anyhow::Resul
         cluster: ClusterSection { name: "standalone".into(), ..ClusterSection::default() },
         control: ControlSection {
             id: 1,
-            voters: vec![VoterSection { id: 1, address }],
+            voters: vec![VoterSection { id: 1, address, node: None }],
             replication_factor: 1,
             ..ControlSection::default()
         },
         shard: Default::default(),
         router: Default::default(),
+        tls: None,
+        auth: AuthSection { insecure, ..AuthSection::default() },
         bundles: BundlesSection { roots, ..BundlesSection::default() },
         server: ServerSection::default(),
         log: LogSection::default(),
@@ -80,7 +89,8 @@ fn config(at: SocketAddr, data_dir: &Path, roots: Vec<PathBuf>) -> anyhow::Resul
 /// an earlier run has another live version, that stays live unless the bundle is new.
 pub async fn publish_and_go_live(node: &RunningNode, bundle: &Path) -> anyhow::Result<()> {
     let uri = bundle_uri(bundle.to_str().context("the bundle's path is not UTF-8")?)?;
-    let mut control = ControlClient::new(&[loopback_address(node.listens_at())]);
+    let mut control =
+        ControlClient::new(&[loopback_address(node.listens_at())], &Credentials::none());
     let known: Vec<ModelVersion> = node.plan().borrow().versions.keys().cloned().collect();
     // Forced: a bundle that is named on the command line is served whatever its quality.
     let request = PublishModelRequest { request_id: request_id(), bundle_uri: uri, force: true };

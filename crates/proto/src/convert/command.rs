@@ -3,6 +3,7 @@
 //! These bytes are in the log on disk: what was written once must be read the same for ever, on
 //! every voter.
 
+use super::audit::{actor_from_pb, actor_to_pb};
 use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use super::error::{ConvertError, Result, required};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
@@ -28,18 +29,20 @@ use marquee_core::rollout::{Decision, RolloutMove, Terms};
 
 /// The wire form of a command.
 pub fn command_to_pb(command: &Command) -> pb::Command {
-    let Command { request_id, now_ms, action } = command;
+    let Command { request_id, now_ms, actor, action } = command;
     pb::Command {
         request_id: request_id.clone(),
         now_ms: *now_ms,
+        actor: Some(actor_to_pb(actor)),
         action: Some(action_to_pb(action)),
     }
 }
 
 /// Reads a command from its wire form.
 pub fn command_from_pb(command: pb::Command) -> Result<Command> {
-    let pb::Command { request_id, now_ms, action } = command;
-    Ok(Command { request_id, now_ms, action: action_from_pb(required(action, "command.action")?)? })
+    let pb::Command { request_id, now_ms, actor, action } = command;
+    let action = action_from_pb(required(action, "command.action")?)?;
+    Ok(Command { request_id, now_ms, actor: actor_from_pb(actor.unwrap_or_default()), action })
 }
 
 fn action_to_pb(action: &Action) -> pb::command::Action {

@@ -3,8 +3,8 @@
 //! - What callers send: [`caller`] (requests), [`filter`], [`events`]. The result is a plain type whose every
 //!   bound holds; a refusal is a [`CallerError`](caller_error::CallerError) that names the field.
 //! - What operators and nodes send and read: [`plan`] and its parts ([`node`], [`published`], [`ensemble`],
-//!   [`rollout`], [`experiment`]), and telemetry ([`window`], [`gate`], [`external`], [`evidence`], [`record`],
-//!   [`traffic`]).
+//!   [`rollout`], [`experiment`]), telemetry ([`window`], [`gate`], [`external`], [`evidence`], [`record`],
+//!   [`traffic`]), and who changed what ([`audit`]).
 //! - What shards say: [`search`].
 //! - What control nodes replicate: [`command`], [`outcome`], [`state`].
 //!
@@ -15,6 +15,7 @@
 //! Bounds on sizes and names of operators' requests are not checked here: the replicated state machine
 //! checks them, and a retry finds the same outcome again.
 
+pub mod audit;
 pub mod caller;
 pub mod caller_error;
 pub mod command;

@@ -1,5 +1,6 @@
 //! The whole replicated state, a snapshot, ↔ `marquee.raft.v1.State`.
 
+use super::audit::{audit_trail_from_pb, audit_trail_to_pb};
 use super::error::{Result, required};
 use super::evidence::{evidence_from_pb, evidence_to_pb};
 use super::notification::{all_told_from_pb, all_told_to_pb};
@@ -11,9 +12,10 @@ use marquee_core::command::State;
 
 /// The wire form of the replicated state: a snapshot.
 pub fn state_to_pb(state: &State) -> pb::State {
-    let State { plan, outcomes, evidence, traffic, told } = state;
+    let State { plan, outcomes, evidence, traffic, told, audit } = state;
     pb::State {
         plan: Some(plan_to_pb(plan)),
+        audit: Some(audit_trail_to_pb(audit)),
         traffic: all_traffic_to_pb(traffic, ""),
         notifications: all_told_to_pb(told),
         evidence: evidence.iter().map(|(id, it)| evidence_to_pb(id, it)).collect(),
@@ -29,7 +31,7 @@ pub fn state_to_pb(state: &State) -> pb::State {
 
 /// Reads the replicated state from its wire form.
 pub fn state_from_pb(state: pb::State) -> Result<State> {
-    let pb::State { plan, outcomes, evidence, traffic, notifications } = state;
+    let pb::State { plan, outcomes, evidence, traffic, notifications, audit } = state;
     let outcomes = outcomes.into_iter().map(|pb::RememberedOutcome { request_id, outcome }| {
         Ok((request_id, outcome_from_pb(required(outcome, "state.outcomes.outcome")?)?))
     });
@@ -39,6 +41,7 @@ pub fn state_from_pb(state: pb::State) -> Result<State> {
         evidence: evidence.into_iter().map(evidence_from_pb).collect::<Result<_>>()?,
         traffic: all_traffic_from_pb(traffic)?,
         told: all_told_from_pb(notifications)?,
+        audit: audit_trail_from_pb(audit)?,
     })
 }
 

@@ -10,6 +10,7 @@ use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_SHARED_ITEMS};
 use marquee_core::plan::{Plan, Role};
 use marquee_events::duplicates::hash_of;
 use marquee_events::{Event, EventLog, EventSink};
+use marquee_net::Connector;
 use marquee_proto::convert::events::{SharedItem, recent_items, to_recent_item};
 use marquee_proto::node::v1::recent_items_service_client::RecentItemsServiceClient;
 use marquee_proto::node::v1::recent_items_service_server::RecentItemsService;
@@ -32,7 +33,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 type Client = RecentItemsServiceClient<Channel>;
 
 /// Sends the events that `events` accepts to the other routers of `plan`, until the log ends.
-pub(crate) async fn share(events: EventLog, node_id: String, plan: watch::Receiver<Arc<Plan>>) {
+pub(crate) async fn share(
+    events: EventLog,
+    node_id: String,
+    plan: watch::Receiver<Arc<Plan>>,
+    connector: Connector,
+) {
     let (outbox, mut queue) = mpsc::channel(QUEUE);
     events.add_sink(Arc::new(Outbox(outbox)));
     // The log ends when no service records any more, not when no sink is left.
@@ -47,10 +53,10 @@ pub(crate) async fn share(events: EventLog, node_id: String, plan: watch::Receiv
             items.push(item);
         }
         let addresses = others(&plan.borrow(), &node_id);
-        clients.retain(|address, _| addresses.contains(address));
-        for address in addresses {
+        clients.retain(|address, _| addresses.iter().any(|(_, known)| known == address));
+        for (id, address) in addresses {
             if !clients.contains_key(&address)
-                && let Ok(channel) = channel(&address)
+                && let Ok(channel) = channel(&address, connector.to(&id))
             {
                 let client = RecentItemsServiceClient::new(channel)
                     .max_encoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
@@ -73,12 +79,12 @@ async fn tell(mut client: Client, items: Vec<RecentItem>) {
     tracing::debug!(dropped, reason, "another router did not take recent events");
 }
 
-/// Where the other routers are.
-fn others(plan: &Plan, node_id: &str) -> Vec<String> {
+/// Ids and addresses of the other routers.
+fn others(plan: &Plan, node_id: &str) -> Vec<(String, String)> {
     let mut addresses = Vec::new();
     for (id, node) in &plan.nodes {
         if id != node_id && node.alive && node.roles.contains(&Role::Router) {
-            addresses.push(node.address.clone());
+            addresses.push((id.clone(), node.address.clone()));
         }
     }
     addresses
@@ -142,7 +148,7 @@ mod tests {
         ] {
             plan.nodes.insert(id.into(), node(address, role, alive));
         }
-        assert_eq!(others(&plan, "r1"), ["http://r2"]);
+        assert_eq!(others(&plan, "r1"), [("r2".to_owned(), "http://r2".to_owned())]);
     }
 
     #[tokio::test]

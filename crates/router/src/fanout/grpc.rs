@@ -3,7 +3,7 @@
 
 use crate::fanout::node::Dialer;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
-use marquee_net::connector;
+use marquee_net::Connector;
 use marquee_proto::shard::v1::shard_service_client::ShardServiceClient;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
@@ -27,21 +27,34 @@ pub(crate) const MAX_CANCELLED_STREAMS: usize = 10_000;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
-/// Dials nodes by `http://host:port`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GrpcDialer;
+/// Dials nodes by `http://host:port`, or `https://host:port` where the connector has certificates.
+#[derive(Clone, Debug, Default)]
+pub struct GrpcDialer {
+    connector: Connector,
+}
+
+impl GrpcDialer {
+    /// Dials by this connector.
+    pub fn by(connector: Connector) -> Self {
+        Self { connector }
+    }
+}
 
 impl Dialer for GrpcDialer {
-    fn dial(&self, _node_id: &str, address: &str) -> Result<Arc<dyn ShardService>, String> {
-        let client = ShardServiceClient::new(channel(address)?)
+    fn dial(&self, node_id: &str, address: &str) -> Result<Arc<dyn ShardService>, String> {
+        let client = ShardServiceClient::new(channel(address, self.connector.to(node_id))?)
             .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
         Ok(Arc::new(RemoteShard(client)))
     }
+
+    fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
 }
 
 /// A connection to another node, opened at first use.
-pub(crate) fn channel(address: &str) -> Result<Channel, String> {
+pub(crate) fn channel(address: &str, connector: Connector) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|error| format!("{address:?} is no address like http://host:port: {error}"))?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -53,7 +66,7 @@ pub(crate) fn channel(address: &str) -> Result<Channel, String> {
         .http2_max_concurrent_reset_streams(MAX_CANCELLED_STREAMS)
         // The peer is a node of ours, whose late frames for cancelled streams are no attack.
         .http2_max_local_error_reset_streams(None);
-    Ok(endpoint.connect_with_connector_lazy(connector()))
+    Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
 struct RemoteShard(ShardServiceClient<Channel>);

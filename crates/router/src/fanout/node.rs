@@ -6,6 +6,7 @@
 
 use crate::fanout::policy::{Breaker, CallLatencies};
 use marquee_core::plan::Plan;
+use marquee_net::Connector;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,11 @@ pub trait Dialer: Send + Sync + 'static {
     /// # Errors
     /// Why the address is none.
     fn dial(&self, node_id: &str, address: &str) -> Result<Arc<dyn ShardService>, String>;
+
+    /// Connects to nodes for other services.
+    fn connector(&self) -> Connector {
+        Connector::plain()
+    }
 }
 
 /// Calls whose latencies compare: of one operation, and of about as many queries.

@@ -7,14 +7,13 @@ use crate::message;
 use crate::output;
 use clap::{Args, Subcommand};
 use marquee_bundle::read_text_input;
-use marquee_client::request_id;
+use marquee_client::{Connection, request_id};
 use marquee_core::bounds::MAX_DENIED_ITEMS;
 use marquee_core::plan::DEFAULT_SURFACE;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{ChangeDenyListRequest, Surface};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tonic::transport::Channel;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DenyCommand {
@@ -99,7 +98,7 @@ pub(super) async fn run(context: &mut Context, command: DenyCommand) -> anyhow::
         }
     };
     let surface = request.surface.clone();
-    let change = |mut control: ControlServiceClient<Channel>, request| async move {
+    let change = |mut control: ControlServiceClient<Connection>, request| async move {
         control.change_deny_list(request).await
     };
     context.client.call(request, change).await?;

@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: HealthArgs) -> anyhow::Result<E
     let until = Instant::now() + Duration::from_secs(args.wait_seconds);
     let mut results = Vec::new();
     for address in &context.addresses {
-        let mut client = HealthClient::new(channel(address));
+        let mut client = HealthClient::new(channel(address, &context.credentials));
         let status = loop {
             let check = client.check(HealthCheckRequest { service: args.service.clone() });
             let status = match tokio::time::timeout(CHECK_TIMEOUT, check).await {

@@ -5,6 +5,7 @@
 //!
 //! Deliberately missing: state. A command that was interrupted is given again.
 
+mod audit;
 mod context;
 mod deny;
 mod ensemble;
@@ -21,6 +22,7 @@ mod traffic;
 mod transfer_leadership;
 mod units;
 
+use crate::credentials::CredentialArgs;
 use clap::{Args, Subcommand};
 use context::Context;
 use marquee_client::{Address, ControlClient};
@@ -47,6 +49,8 @@ pub struct CtlArgs {
     /// Print JSON for scripts instead of tables
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     #[command(subcommand)]
     command: CtlCommand,
 }
@@ -75,6 +79,9 @@ enum CtlCommand {
     Retain(retain::RetainArgs),
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
+    /// See who changed what, and check that the log of it is whole
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the whole plan that routers and shards follow
     #[command(after_help = "Example:
   marquee ctl plan --json | jq .epoch")]
@@ -93,8 +100,10 @@ enum CtlCommand {
 
 /// Runs one command.
 pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
-    let CtlArgs { endpoint, json, command } = args;
-    let mut context = Context { client: ControlClient::new(&endpoint), addresses: endpoint, json };
+    let CtlArgs { endpoint, json, credentials, command } = args;
+    let credentials = credentials.read(&endpoint)?;
+    let client = ControlClient::new(&endpoint, &credentials);
+    let mut context = Context { client, addresses: endpoint, credentials, json };
     match command {
         CtlCommand::Publish(args) => publish::run(&mut context, args).await,
         CtlCommand::Models => models::run(&mut context).await,
@@ -104,6 +113,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Deny(command) => deny::run(&mut context, command).await,
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
+        CtlCommand::Audit(command) => audit::run(&mut context, command).await,
         CtlCommand::Plan => plan::run(&mut context).await,
         CtlCommand::Status => status::run(&mut context).await,
         CtlCommand::Traffic(args) => traffic::run(&mut context, args).await,

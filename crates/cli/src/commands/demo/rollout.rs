@@ -7,7 +7,7 @@ use crate::commands::load::{
 };
 use crate::output::percent;
 use anyhow::{Context as _, bail};
-use marquee_client::{Address, ControlClient, request_id};
+use marquee_client::{Address, ControlClient, Credentials, request_id};
 use marquee_core::plan::DEFAULT_SURFACE;
 use marquee_core::plan::assignment::bucket;
 use marquee_proto::control::v1::{
@@ -138,6 +138,7 @@ pub(super) async fn roll_back(
 fn start_load(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result<Load> {
     Ok(Load::start(LoadConfig {
         endpoints: vec![router.clone()],
+        credentials: Credentials::none(),
         schedule: Schedule { rate: Some(rate.into()), duration: None },
         users: users.clone(),
         count: 10,

@@ -8,7 +8,10 @@ use super::{generated, rollout};
 use crate::commands::load::{Users, milliseconds};
 use crate::output::count;
 use anyhow::{Context as _, bail};
-use marquee_client::{Address, ControlClient, bundle_uri, channel, loopback_address, request_id};
+use marquee_client::{
+    Address, Connection, ControlClient, Credentials, bundle_uri, channel, loopback_address,
+    request_id,
+};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_core::plan::DEFAULT_SURFACE;
 use marquee_node::serve::{RunningNode, ServerError, standalone};
@@ -62,8 +65,8 @@ pub(super) async fn run(
     page.chapter("A cluster in this process")?;
     let node = start_node(args, scratch, page).await?;
     let router = loopback_address(node.listens_at());
-    let mut control = ControlClient::new(std::slice::from_ref(&router));
-    let mut recommender = RecommenderServiceClient::new(channel(&router))
+    let mut control = ControlClient::new(std::slice::from_ref(&router), &Credentials::none());
+    let mut recommender = RecommenderServiceClient::new(channel(&router, &Credentials::none()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
 
     page.chapter("The first version goes live")?;
@@ -247,7 +250,7 @@ async fn start_first_rollout(control: &mut ControlClient, candidate: &str) -> an
     Ok(())
 }
 
-type Recommender = RecommenderServiceClient<tonic::transport::Channel>;
+type Recommender = RecommenderServiceClient<Connection>;
 
 async fn recommend(
     recommender: &mut Recommender,

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use marquee_client::{Address, Backoff, channel, innermost_reason};
+use marquee_client::{Address, Backoff, Connection, Credentials, channel, innermost_reason};
 use marquee_core::bounds::{MAX_BATCH_REQUESTS, MAX_MESSAGE_BYTES, MAX_RECENT_ITEMS};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tonic::Code;
-use tonic::transport::Channel;
 
 /// Recommendations in one batch: with ids and titles of one or two hundred bytes the answer fits into a
 /// message.
@@ -44,10 +43,11 @@ pub(super) struct EndpointReport {
 /// Requests a list for every user of the evaluator, and scores the lists.
 pub(super) async fn evaluate(
     address: &Address,
+    credentials: &Credentials,
     evaluator: &Evaluator,
 ) -> anyhow::Result<(EndpointReport, PerUser)> {
     let EndpointLists { lists, answered_by, fallbacks, partial } =
-        request_all(address, evaluator).await?;
+        request_all(address, credentials, evaluator).await?;
     let (report, per_user) = evaluator.score_per_user(&lists)?;
     let endpoint = address.to_string();
     Ok((EndpointReport { report, endpoint, answered_by, fallbacks, partial }, per_user))
@@ -63,8 +63,12 @@ struct EndpointLists {
 }
 
 /// Requests a list for every user.
-async fn request_all(address: &Address, evaluator: &Evaluator) -> anyhow::Result<EndpointLists> {
-    let client = RecommenderServiceClient::new(channel(address))
+async fn request_all(
+    address: &Address,
+    credentials: &Credentials,
+    evaluator: &Evaluator,
+) -> anyhow::Result<EndpointLists> {
+    let client = RecommenderServiceClient::new(channel(address, credentials))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
     let users_per_batch = users_per_batch(evaluator);
     let progress = progress_bar(evaluator.users().len());
@@ -104,7 +108,7 @@ fn users_per_batch(evaluator: &Evaluator) -> usize {
 
 /// Sends one batch, and again while the server is overloaded or starting.
 async fn send_batch(
-    mut client: RecommenderServiceClient<Channel>,
+    mut client: RecommenderServiceClient<Connection>,
     batch: BatchRecommendRequest,
     address: &Address,
 ) -> anyhow::Result<Vec<RecommendResponse>> {

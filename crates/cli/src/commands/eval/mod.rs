@@ -10,9 +10,11 @@ mod endpoint;
 mod ensemble;
 mod tables;
 
+use crate::credentials::CredentialArgs;
 use crate::output;
 use crate::runtime::{runtime, server_threads};
 use anyhow::{Context as _, bail};
+use clap::Args;
 use endpoint::EndpointReport;
 pub(super) use ensemble::Local as LocalEnsemble;
 pub use ensemble::ensemble_lists;
@@ -32,13 +34,23 @@ use std::time::{Duration, Instant};
 /// A resampling shorter than this shows no progress bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
+/// `marquee eval …`
+#[derive(Args, Debug)]
+pub struct EvalCommand {
+    #[command(flatten)]
+    args: EvalArgs,
+    #[command(flatten)]
+    credentials: CredentialArgs,
+}
+
 /// Evaluates or compares what the arguments name and prints the result: a table on a terminal, JSON to a pipe
 /// or a file.
-pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
+pub fn run(command: &EvalCommand) -> anyhow::Result<ExitCode> {
+    let EvalCommand { args, credentials } = command;
     args.validate()?;
     let as_table = args.table || !args.json && std::io::stdout().is_terminal();
     if let [a, b] = args.compare.as_slice() {
-        let comparison = compare_two(args, a, b)?;
+        let comparison = compare_two(args, credentials, a, b)?;
         print(&comparison, as_table, |it| tables::comparison(it, a, b))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -71,8 +83,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             print::<BundleEvaluation>(&evaluation, as_table, tables::bundle)?;
         }
         (Some(endpoint), _) => {
-            let (report, per_user) =
-                evaluate_endpoint(&endpoint.parse().context("--endpoint")?, &evaluator)?;
+            let address = endpoint.parse().context("--endpoint")?;
+            let (report, per_user) = evaluate_endpoint(&address, credentials, &evaluator)?;
             write_per_user(args, &per_user)?;
             print::<EndpointReport>(&report, as_table, tables::endpoint)?;
         }
@@ -141,13 +153,20 @@ fn cross_validation(args: &EvalArgs, folds: usize) -> anyhow::Result<CrossValida
 /// Evaluates a live endpoint.
 fn evaluate_endpoint(
     address: &Address,
+    credentials: &CredentialArgs,
     evaluator: &Evaluator,
 ) -> anyhow::Result<(EndpointReport, PerUser)> {
-    runtime(server_threads())?.block_on(endpoint::evaluate(address, evaluator))
+    let credentials = credentials.read(std::slice::from_ref(address))?;
+    runtime(server_threads())?.block_on(endpoint::evaluate(address, &credentials, evaluator))
 }
 
 /// Compares two bundles, endpoints or files of scores.
-fn compare_two(args: &EvalArgs, a: &str, b: &str) -> anyhow::Result<Comparison> {
+fn compare_two(
+    args: &EvalArgs,
+    credentials: &CredentialArgs,
+    a: &str,
+    b: &str,
+) -> anyhow::Result<Comparison> {
     let compared = [Compared::new(a)?, Compared::new(b)?];
     if args.history.is_some() && compared.iter().any(|one| matches!(one, Compared::Bundle(_))) {
         bail!(
@@ -156,8 +175,8 @@ fn compare_two(args: &EvalArgs, a: &str, b: &str) -> anyhow::Result<Comparison> 
     }
     let all_are_files = compared.iter().all(|one| matches!(one, Compared::File(_)));
     let evaluator = if all_are_files { None } else { Some(evaluator(args)?) };
-    let scores_a = scores(&compared[0], evaluator.as_ref())?;
-    let scores_b = scores(&compared[1], evaluator.as_ref())?;
+    let scores_a = scores(&compared[0], credentials, evaluator.as_ref())?;
+    let scores_b = scores(&compared[1], credentials, evaluator.as_ref())?;
     let (bar, started) = (resampling_bar(), Instant::now());
     let comparison = compare(&scores_a, &scores_b, &args.compare_options(), &|done, total| {
         if started.elapsed() > BAR_AFTER {
@@ -170,11 +189,15 @@ fn compare_two(args: &EvalArgs, a: &str, b: &str) -> anyhow::Result<Comparison> 
 }
 
 /// The scores of every user of one of two that are compared. Only a file needs no evaluator.
-fn scores(compared: &Compared<'_>, evaluator: Option<&Evaluator>) -> anyhow::Result<PerUser> {
+fn scores(
+    compared: &Compared<'_>,
+    credentials: &CredentialArgs,
+    evaluator: Option<&Evaluator>,
+) -> anyhow::Result<PerUser> {
     match (compared, evaluator) {
         (Compared::Bundle(dir), Some(evaluator)) => Ok(evaluate_bundle_per_user(dir, evaluator)?.1),
         (Compared::Endpoint(address), Some(evaluator)) => {
-            Ok(evaluate_endpoint(address, evaluator)?.1)
+            Ok(evaluate_endpoint(address, credentials, evaluator)?.1)
         }
         (Compared::File(path), _) => Ok(PerUser::read(path)?),
         (Compared::Bundle(_) | Compared::Endpoint(_), None) => Ok(PerUser::default()),

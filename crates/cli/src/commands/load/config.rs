@@ -2,7 +2,7 @@
 
 use super::schedule::Schedule;
 use super::users::Users;
-use marquee_client::Address;
+use marquee_client::{Address, Credentials};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct LoadConfig {
     /// Addresses of routers, which get calls in turn.
     pub endpoints: Vec<Address>,
+    /// How the calls prove who makes them.
+    pub credentials: Credentials,
     /// When calls are due.
     pub schedule: Schedule,
     /// The users that requests are for.

@@ -5,7 +5,7 @@
 //! meanwhile, so a run should take some seconds.
 
 use anyhow::Context as _;
-use marquee_client::{Address, channel};
+use marquee_client::{Address, Credentials, channel};
 use marquee_proto::node::v1::node_service_client::NodeServiceClient;
 use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
 use std::collections::BTreeMap;
@@ -21,11 +21,15 @@ const USAGE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Usages(BTreeMap<String, GetUsageResponse>);
 
 impl Usages {
-    /// The usage of the nodes at these addresses; none if one of them does not have the RPC.
-    pub async fn of(addresses: &[Address]) -> anyhow::Result<Option<Self>> {
+    /// The usage of the nodes at these addresses; none if one of them does not have the RPC, or
+    /// does not allow it: it is for those who operate the cluster.
+    pub async fn of(
+        addresses: &[Address],
+        credentials: &Credentials,
+    ) -> anyhow::Result<Option<Self>> {
         let mut usages = BTreeMap::new();
         for address in addresses {
-            let mut client = NodeServiceClient::new(channel(address));
+            let mut client = NodeServiceClient::new(channel(address, credentials));
             let mut request = tonic::Request::new(GetUsageRequest {});
             request.set_timeout(USAGE_DEADLINE);
             match client.get_usage(request).await {
@@ -33,7 +37,11 @@ impl Usages {
                     let usage = usage.into_inner();
                     usages.insert(usage.process.clone(), usage);
                 }
-                Err(status) if status.code() == Code::Unimplemented => return Ok(None),
+                Err(status)
+                    if matches!(status.code(), Code::Unimplemented | Code::PermissionDenied) =>
+                {
+                    return Ok(None);
+                }
                 Err(status) => {
                     return Err(status).with_context(|| {
                         format!("the node at {address} does not report its usage")

@@ -7,7 +7,7 @@
 use super::config::LoadConfig;
 use super::events::{EventGenerator, record};
 use super::tally::{AnsweredBy, CallResult, CountedAnswer, LoadTally};
-use marquee_client::{channel, code_name};
+use marquee_client::{Connection, channel, code_name};
 use marquee_core::bounds::MAX_MESSAGE_BYTES;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -17,7 +17,6 @@ use marquee_proto::v1::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// Connections to each endpoint: one connection would be read by one core only.
@@ -60,7 +59,7 @@ impl Load {
         let clients: Vec<_> = (0..CONNECTIONS)
             .flat_map(|_| &config.endpoints)
             .map(|address| {
-                RecommenderServiceClient::new(channel(address))
+                RecommenderServiceClient::new(channel(address, &config.credentials))
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
             })
             .collect();
@@ -117,7 +116,7 @@ impl Drop for Load {
 /// Sends every call when it is due, until the schedule ends or the load is stopped.
 fn pace(
     config: &LoadConfig,
-    clients: &[RecommenderServiceClient<Channel>],
+    clients: &[RecommenderServiceClient<Connection>],
     shared: &Arc<LoadState>,
     runtime: &tokio::runtime::Handle,
     started: Instant,
@@ -202,7 +201,7 @@ fn request(config: &LoadConfig, user_id: &str) -> RecommendRequest {
 
 /// Requests recommendations by `Recommend` for one user, and by `BatchRecommend` for more.
 async fn recommend(
-    client: &mut RecommenderServiceClient<Channel>,
+    client: &mut RecommenderServiceClient<Connection>,
     requests: Vec<RecommendRequest>,
     deadline: Duration,
 ) -> CallResult {
@@ -219,7 +218,7 @@ async fn recommend(
 
 /// The responses to one or more requests.
 async fn responses(
-    client: &mut RecommenderServiceClient<Channel>,
+    client: &mut RecommenderServiceClient<Connection>,
     mut requests: Vec<RecommendRequest>,
     deadline: Duration,
 ) -> Result<Vec<RecommendResponse>, Status> {
@@ -275,6 +274,7 @@ mod tests {
     fn config(address: Address, user: &str, calls: u64) -> LoadConfig {
         let rate = 1_000.0;
         LoadConfig {
+            credentials: marquee_client::Credentials::none(),
             endpoints: vec![address],
             schedule: Schedule { rate: Some(rate), duration: Some(Duration::from_millis(calls)) },
             users: Arc::new(Users::equal(vec![user.into()], "test").expect("a user")),

@@ -2,12 +2,11 @@
 
 use super::config::LoadConfig;
 use super::tally::{AnsweredBy, CallResult, CountedAnswer};
-use marquee_client::code_name;
+use marquee_client::{Connection, code_name};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{Event, EventType, RecordEventsRequest};
 use std::time::Duration;
 use tonic::Code;
-use tonic::transport::Channel;
 
 /// How many different items the events have.
 const ITEMS: u64 = 100_000;
@@ -71,7 +70,7 @@ fn event_type(mut hundredth: u32) -> EventType {
 
 /// Sends a call; it counts as answered if every event was accepted.
 pub(super) async fn record(
-    client: &mut RecommenderServiceClient<Channel>,
+    client: &mut RecommenderServiceClient<Connection>,
     request: RecordEventsRequest,
     deadline: Duration,
 ) -> CallResult {

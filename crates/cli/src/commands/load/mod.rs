@@ -26,9 +26,10 @@ pub use schedule::Schedule;
 pub use tally::{AnsweredBy, CallResult, CountedAnswer, LoadTally};
 pub use users::{Users, UsersError};
 
+use crate::credentials::CredentialArgs;
 use crate::output;
 use clap::Args;
-use marquee_client::{Address, innermost_reason};
+use marquee_client::{Address, Credentials, innermost_reason, try_connect};
 use marquee_core::bounds::{DEFAULT_COUNT, MAX_BATCH_REQUESTS, MAX_COUNT};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -110,6 +111,8 @@ pub struct LoadArgs {
     /// Print JSON for scripts
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 /// Reads a rate.
@@ -142,18 +145,22 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
         (None, Some(bundle)) => Users::of_bundle(bundle)?,
         (None, None) => anyhow::bail!("no users: give --users FILE or --bundle DIR"),
     };
-    for address in &args.endpoint {
-        check_reachable(address).await?;
-    }
     let servers: Vec<Address> = args.endpoint.iter().chain(&args.server).cloned().collect();
-    let before = Usages::of(&servers).await?;
+    let credentials = args.credentials.read(&servers)?;
+    for address in &args.endpoint {
+        check_reachable(address, &credentials).await?;
+    }
+    let before = Usages::of(&servers, &credentials).await?;
     if before.is_none() && !args.server.is_empty() {
-        anyhow::bail!("--server: not all of the nodes report their usage: run this version there");
+        anyhow::bail!(
+            "--server: not all of the nodes report their usage: run this version there, as an operator"
+        );
     }
     let rate = args.clients.is_none().then_some(args.rate);
     let schedule = Schedule { rate, duration: Some(args.duration) };
     let config = LoadConfig {
         endpoints: args.endpoint,
+        credentials: credentials.clone(),
         schedule,
         users: Arc::new(users),
         count: args.count,
@@ -183,7 +190,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let cost = match &before {
         None => None,
         Some(before) => {
-            let after = Usages::of(&servers).await?;
+            let after = Usages::of(&servers, &credentials).await?;
             after.and_then(|after| after.cost_since(before, tally.answered))
         }
     };
@@ -200,10 +207,8 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
 
 /// Fails if no server listens at the address, so that a mistyped one is an error and not a report of failed
 /// calls.
-async fn check_reachable(address: &Address) -> anyhow::Result<()> {
-    let endpoint = tonic::transport::Endpoint::from_shared(address.to_string())?
-        .connect_timeout(Duration::from_secs(2));
-    if let Err(error) = endpoint.connect().await {
+async fn check_reachable(address: &Address, credentials: &Credentials) -> anyhow::Result<()> {
+    if let Err(error) = try_connect(address, credentials).await {
         anyhow::bail!(
             "no node answers at {address} ({}): start one with `marquee serve`, or name another with --endpoint",
             innermost_reason(&error)

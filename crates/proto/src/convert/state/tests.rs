@@ -3,6 +3,7 @@
 use super::*;
 use crate::convert::command::{command_from_pb, command_to_pb};
 use crate::generated::control::v1 as control;
+use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, ReplicaReport};
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, SplitMember, WeightedNode};
 use marquee_core::id::ModelVersion;
@@ -406,7 +407,12 @@ fn commands() -> Vec<Command> {
     ];
     (1..)
         .zip(actions)
-        .map(|(n, action)| Command { request_id: format!("r-{n}"), now_ms: n * 1_000, action })
+        .map(|(n, action)| Command {
+            request_id: format!("r-{n}"),
+            now_ms: n * 1_000,
+            actor: Actor { name: format!("a-{n}"), ..Actor::leader() },
+            action,
+        })
         .collect()
 }
 
@@ -472,7 +478,8 @@ fn an_ensemble_that_is_nested_without_end_is_refused() {
         product(vec![node], ProductForm::Elementwise)
     });
     let put = Action::PutEnsemble { name: "deep".into(), root: deep };
-    let command = Command { request_id: String::new(), now_ms: 0, action: put };
+    let command =
+        Command { request_id: String::new(), now_ms: 0, actor: Actor::default(), action: put };
     let refused = command_from_pb(command_to_pb(&command)).expect_err("refused").to_string();
     assert!(refused.contains("levels deep"), "{refused}");
 }

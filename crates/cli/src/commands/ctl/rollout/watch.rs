@@ -6,12 +6,11 @@ use crate::commands::ctl::context::Context;
 use crate::message;
 use crate::output;
 use anyhow::bail;
-use marquee_client::Backoff;
+use marquee_client::{Backoff, Connection};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{Rollout, RolloutState, WatchRolloutRequest};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tonic::transport::Channel;
 
 /// How long a broken watch is opened again before the command gives up.
 const REOPEN_FOR: Duration = Duration::from_secs(60);
@@ -24,7 +23,7 @@ pub(super) async fn watch(context: &mut Context, rollout_id: String) -> anyhow::
     let mut broken_since: Option<Instant> = None;
     loop {
         let request = WatchRolloutRequest { rollout_id: rollout_id.clone() };
-        let rpc = |mut control: ControlServiceClient<Channel>, request| async move {
+        let rpc = |mut control: ControlServiceClient<Connection>, request| async move {
             control.watch_rollout(request).await
         };
         let opened = context.client.call(request, rpc).await;

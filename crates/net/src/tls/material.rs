@@ -1,0 +1,120 @@
+//! What was read from the files: ready to make and to accept connections.
+
+use super::error::TlsError;
+use super::files::{TlsFiles, certificates, private_key};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
+use std::sync::Arc;
+
+/// gRPC is HTTP/2, and its clients insist on hearing so in the handshake.
+const ALPN: &[u8] = b"h2";
+
+/// Certificates, keys and roots that belong together.
+#[derive(Debug)]
+pub(super) struct Material {
+    /// The settings for accepting; none without a certificate of our own.
+    pub(super) server: Option<Arc<ServerConfig>>,
+    /// The settings for connecting.
+    pub(super) client: Arc<ClientConfig>,
+    /// Verifies clients of all roots.
+    clients: Arc<dyn ClientCertVerifier>,
+    /// Verifies peers, whose root is one of `trust`.
+    peers: Arc<dyn ClientCertVerifier>,
+}
+
+impl Material {
+    /// Reads and checks all files.
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let trust = Arc::new(roots(&[&files.trust])?);
+        let mut of_clients = vec![files.trust.as_path()];
+        of_clients.extend(files.client_trust.as_deref());
+        let clients = verifier(roots(&of_clients)?, &files.trust, &provider)?;
+        let peers = verifier((*trust).clone(), &files.trust, &provider)?;
+        let own = match &files.own {
+            None => None,
+            Some((certificate, key)) => {
+                Some((certificate, certificates(certificate)?, private_key(key)?))
+            }
+        };
+        let versions = |error: rustls::Error| TlsError::file(&files.trust, error.to_string());
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(versions)?
+            .with_root_certificates(trust);
+        let (mut client, server) = match own {
+            None => (client.with_no_client_auth(), None),
+            Some((path, chain, key)) => {
+                let unusable = |error: rustls::Error| {
+                    let reason = match error {
+                        rustls::Error::InconsistentKeys(_) => {
+                            "its key is that of another certificate".to_owned()
+                        }
+                        other => other.to_string(),
+                    };
+                    TlsError::file(path, reason)
+                };
+                let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                    .with_safe_default_protocol_versions()
+                    .map_err(versions)?
+                    .with_client_cert_verifier(Arc::clone(&clients));
+                let mut server =
+                    server.with_single_cert(chain.clone(), key.clone_key()).map_err(unusable)?;
+                server.alpn_protocols = vec![ALPN.to_vec()];
+                server.session_storage = Arc::new(NoServerSessionStorage {});
+                server.send_tls13_tickets = 0;
+                let client = client.with_client_auth_cert(chain, key).map_err(unusable)?;
+                (client, Some(Arc::new(server)))
+            }
+        };
+        client.alpn_protocols = vec![ALPN.to_vec()];
+        client.resumption = Resumption::disabled();
+        Ok(Self { server, client: Arc::new(client), clients, peers })
+    }
+
+    /// Whether the certificate of a client is valid now.
+    pub(super) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+        verify(&*self.clients, chain)
+    }
+
+    /// Whether a valid certificate comes from the roots of peers.
+    pub(super) fn is_of_peers(&self, chain: &[CertificateDer<'_>]) -> bool {
+        verify(&*self.peers, chain).is_ok()
+    }
+}
+
+fn verify(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+    let Some((own, between)) = chain.split_first() else {
+        return Err(TlsError::Peer("there is none".into()));
+    };
+    let verified = verifier.verify_client_cert(own, between, UnixTime::now());
+    verified.map(drop).map_err(|error| TlsError::Peer(error.to_string()))
+}
+
+/// The roots of these files.
+fn roots(paths: &[&Path]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for path in paths {
+        for root in certificates(path)? {
+            roots.add(root).map_err(|error| TlsError::file(path, error.to_string()))?;
+        }
+    }
+    Ok(roots)
+}
+
+/// Verifies clients that have a certificate; the others are for the layers above to accept or refuse.
+fn verifier(
+    roots: RootCertStore,
+    path: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::file(path, error.to_string()))
+}

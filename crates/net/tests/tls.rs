@@ -1,0 +1,178 @@
+//! Both ends of TLS over real sockets: who is accepted, whom a client believes, and files that change.
+
+use http::Uri;
+use marquee_net::issue::{Authority, CertificateOrder, Day};
+use marquee_net::tls::{PeerCertificate, Tls, TlsError, TlsFiles};
+use marquee_net::{Connector, ServerCheck, ServerStream, accept};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::StreamExt as _;
+use tonic::transport::server::{Connected as _, TcpIncoming};
+use tower::Service as _;
+
+const FROM: Day = (2020, 1, 1);
+const UNTIL: Day = (2090, 1, 1);
+
+fn authority(dir: &TempDir, name: &str) -> (Authority, PathBuf) {
+    let authority = Authority::new(FROM, UNTIL).expect("an authority");
+    let path = dir.path().join(name);
+    std::fs::write(&path, authority.certificate()).expect("written");
+    (authority, path)
+}
+
+fn issue(authority: &Authority, dir: &Path, name: &str, host: &str) -> (PathBuf, PathBuf) {
+    let order = CertificateOrder {
+        uris: vec![format!("spiffe://test/{name}")],
+        hosts: if host.is_empty() { Vec::new() } else { vec![host.into()] },
+        from: FROM,
+        until: UNTIL,
+    };
+    let issued = authority.issue(&order).expect("issued");
+    let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+    std::fs::write(&certificate, issued.certificate).expect("written");
+    std::fs::write(&key, issued.key).expect("written");
+    (certificate, key)
+}
+
+fn read(own: Option<(PathBuf, PathBuf)>, trust: &Path) -> Arc<Tls> {
+    let files = TlsFiles { own, trust: trust.into(), client_trust: None };
+    Tls::read(files).expect("usable")
+}
+
+/// Connects to a server, and returns what it accepted, and what the client says.
+async fn meet(server: Arc<Tls>, client: Connector) -> (Option<ServerStream>, io::Result<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server)));
+    let uri: Uri = format!("https://127.0.0.1:{port}").parse().expect("a URI");
+    let mut client = client;
+    let said = async {
+        let mut stream = client.call(uri).await?.into_inner();
+        stream.write_all(b"hello").await?;
+        stream.shutdown().await
+    };
+    let taken = async {
+        let second = std::time::Duration::from_secs(10);
+        let next = tokio::time::timeout(second, accepted.next()).await.ok()??;
+        let mut stream = next.expect("accepted");
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.ok()?;
+        (heard == b"hello").then_some(stream)
+    };
+    tokio::select! {
+        (taken, said) = async { tokio::join!(taken, said) } => (taken, said),
+    }
+}
+
+#[tokio::test]
+async fn both_ends_know_each_other_by_their_certificates() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (root, trust) = authority(&dir, "ca.pem");
+    let server = read(Some(issue(&root, dir.path(), "server", "127.0.0.1")), &trust);
+    let client = read(Some(issue(&root, dir.path(), "client", "")), &trust);
+    let (accepted, said) = meet(Arc::clone(&server), Connector::by(client)).await;
+    said.expect("connected");
+    let peer = accepted.expect("accepted").connect_info();
+    let certificate = peer.certificate.expect("it has shown one");
+    assert_eq!(certificate.uris, ["spiffe://test/client"]);
+    assert!(certificate.is_of_peers && peer.address.is_some());
+    let nobody = Connector::by(read(None, &trust));
+    let (accepted, said) = meet(server, nobody).await;
+    said.expect("connected");
+    assert!(accepted.expect("accepted").connect_info().certificate.is_none());
+}
+
+struct Only;
+
+impl ServerCheck for Only {
+    fn check(&self, expected: &str, certificate: &PeerCertificate) -> Result<(), String> {
+        let is_it = certificate.uris == [format!("spiffe://test/{expected}")];
+        if is_it { Ok(()) } else { Err(format!("it is {:?}", certificate.uris)) }
+    }
+}
+
+#[tokio::test]
+async fn a_client_believes_servers_of_its_roots_for_their_hosts_and_of_the_expected_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ((root, trust), (other, _)) = (authority(&dir, "ca.pem"), authority(&dir, "other.pem"));
+    let client = || Connector::by(read(None, &trust)).with_check(Arc::new(Only));
+    let good = read(Some(issue(&root, dir.path(), "good", "127.0.0.1")), &trust);
+    meet(Arc::clone(&good), client().to("good")).await.1.expect("the one that was meant");
+    let error = meet(good, client().to("better")).await.1.expect_err("another one");
+    assert!(error.to_string().contains("spiffe://test/good"), "{error}");
+    let elsewhere = read(Some(issue(&root, dir.path(), "else", "10.0.0.1")), &trust);
+    meet(elsewhere, client()).await.1.expect_err("of another host");
+    let forged = read(Some(issue(&other, dir.path(), "forged", "127.0.0.1")), &trust);
+    meet(forged, client()).await.1.expect_err("of another authority");
+    let user = read(Some(issue(&root, dir.path(), "user", "")), &trust);
+    meet(user, client()).await.1.expect_err("a client's certificate is no server's");
+}
+
+#[tokio::test]
+async fn further_roots_are_of_clients_that_are_no_peers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ((root, trust), (other, more)) = (authority(&dir, "ca.pem"), authority(&dir, "more.pem"));
+    let own = issue(&root, dir.path(), "server", "127.0.0.1");
+    let files = TlsFiles { own: Some(own), trust: trust.clone(), client_trust: Some(more) };
+    let server = Tls::read(files).expect("usable");
+    let caller = read(Some(issue(&other, dir.path(), "caller", "")), &trust);
+    let (accepted, said) = meet(server, Connector::by(caller)).await;
+    said.expect("connected");
+    let certificate = accepted.expect("accepted").connect_info().certificate.expect("shown");
+    assert!(!certificate.is_of_peers);
+}
+
+#[tokio::test]
+async fn idle_connections_keep_no_one_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (root, trust) = authority(&dir, "ca.pem");
+    let server = read(Some(issue(&root, dir.path(), "server", "127.0.0.1")), &trust);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = listener.local_addr().expect("bound");
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server)));
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(at).await.expect("connected"));
+    }
+    let uri: Uri = format!("https://{at}").parse().expect("a URI");
+    let mut client = Connector::by(read(None, &trust));
+    let (connected, taken) = tokio::join!(client.call(uri), accepted.next());
+    connected.expect("connected");
+    taken.expect("a connection").expect("accepted");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_and_change_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (root, trust) = authority(&dir, "ca.pem");
+    let (certificate, key) = issue(&root, dir.path(), "a", "127.0.0.1");
+    let (_, other_key) = issue(&root, dir.path(), "b", "127.0.0.1");
+    let files = TlsFiles {
+        own: Some((certificate.clone(), key.clone())),
+        trust: trust.clone(),
+        client_trust: None,
+    };
+    let tls = Tls::read(files.clone()).expect("usable");
+    assert_eq!(tls.reload(), Ok(false), "nothing has changed");
+    let good = std::fs::read(&key).expect("read");
+    std::fs::write(&key, std::fs::read(&other_key).expect("read")).expect("written");
+    let error = tls.reload().expect_err("the key of another certificate").to_string();
+    assert!(error.contains("a.pem") && error.contains("another certificate"), "{error}");
+    std::fs::write(&key, good).expect("written");
+    assert_eq!(tls.reload(), Ok(true));
+    for (path, text) in [(&certificate, "x"), (&trust, ""), (&key, "-----BEGIN nothing-----")] {
+        let before = std::fs::read(path).expect("read");
+        std::fs::write(path, text).expect("written");
+        let error = Tls::read(files.clone()).map(drop).expect_err("unusable");
+        assert!(matches!(error, TlsError::File { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().expect("text")), "{error}");
+        assert!(tls.reload().is_err());
+        std::fs::write(path, before).expect("written");
+    }
+    std::fs::remove_file(&trust).expect("removed");
+    assert!(matches!(tls.reload(), Err(TlsError::Read(_))));
+}
