@@ -244,7 +244,7 @@ fn draw_secret() -> Option<Secret> {
 }
 
 /// A command of the leader itself. It may be applied again.
-fn duty(now_ms: u64, action: Action) -> Command {
+pub(crate) fn duty(now_ms: u64, action: Action) -> Command {
     Command { request_id: String::new(), now_ms, actor: Actor::leader(), action }
 }
 

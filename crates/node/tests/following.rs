@@ -1,7 +1,8 @@
 //! A node without the control role follows real control nodes that are stopped and started.
 
-use marquee_client::{Address, ControlClient, loopback_address, request_id};
+use marquee_client::{Address, ControlClient, Credentials, loopback_address, request_id};
 use marquee_core::plan::Plan;
+use marquee_net::Connector;
 use marquee_node::config::Config;
 use marquee_node::follow::{
     FollowerConfig, NodeIdentity, PlanCache, follow_plan, report_node, to_control_nodes,
@@ -53,6 +54,7 @@ fn follower(directory: &Path, addresses: &[&Address]) -> FollowerConfig {
         addresses: addresses.iter().map(|address| (*address).clone()).collect(),
         cache: PlanCache::in_directory(directory),
         newest: watch::channel(0).1,
+        connector: Connector::plain(),
     }
 }
 
@@ -158,7 +160,7 @@ async fn reports_reach_whichever_control_node_lives() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (node, address) = control(&directory.path().join("control"), any_port()).await;
     let unreachable: Address = "http://127.0.0.1:9".parse().expect("valid");
-    let sink = to_control_nodes(&[unreachable, address]);
+    let sink = to_control_nodes(&[unreachable, address], &Credentials::none());
     let identity = NodeIdentity {
         node_id: "router-1".into(),
         address: "http://127.0.0.1:50051".into(),

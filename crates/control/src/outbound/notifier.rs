@@ -5,11 +5,11 @@ use super::config::NotificationTarget;
 use super::sign::signature;
 use super::text::{AfterFailure, after_failure, body};
 use crate::clock::wall_ms;
-use crate::leader::Leader;
+use crate::leader::{Leader, duty};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use marquee_core::command::{Action, Command};
+use marquee_core::command::Action;
 use marquee_core::notification::{AllTold, NextNotification, Transition, next_notification};
 use marquee_core::plan::Plan;
 use std::collections::BTreeMap;
@@ -223,7 +223,7 @@ impl Notifier {
     }
 
     async fn commit(&self, action: Action) -> bool {
-        let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+        let command = duty(wall_ms(), action);
         match self.leader.commit(&command).await {
             Ok(Ok(_)) => true,
             Ok(Err(refusal)) => {

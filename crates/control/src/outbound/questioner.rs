@@ -4,8 +4,8 @@ use super::allowed::AllowedUrls;
 use super::client::HttpClient;
 use super::question::{read, request};
 use crate::clock::wall_ms;
-use crate::leader::Leader;
-use marquee_core::command::{Action, Command};
+use crate::leader::{Leader, duty};
+use marquee_core::command::Action;
 use marquee_core::plan::Plan;
 use marquee_core::rollout::external::{AnswerKind, ExternalAnswer};
 use marquee_core::rollout::judge::{AllEvidence, DueQuestion, due_questions};
@@ -112,7 +112,7 @@ async fn ask(
     }
     let (rollout, name) = (rollout_id.clone(), gate.clone());
     let action = Action::AnswerQuestion { rollout_id, gate, number, asked_at_ms, answer };
-    let command = Command { request_id: String::new(), now_ms: wall_ms(), action };
+    let command = duty(wall_ms(), action);
     if let Err(refused) = leader.commit(&command).await {
         // It is asked again, by the leader of then.
         tracing::debug!(%refused, "the answer of an external gate is lost");

@@ -57,6 +57,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/ListModels", READERS),
     ("/marquee.control.v1.ControlService/ListEnsembles", READERS),
     ("/marquee.control.v1.ControlService/GetRollout", READERS),
+    ("/marquee.control.v1.ControlService/TryGates", READERS),
     ("/marquee.control.v1.ControlService/ListRollouts", READERS),
     ("/marquee.control.v1.ControlService/WatchRollout", READERS),
     ("/marquee.control.v1.ControlService/GetExperiment", READERS),

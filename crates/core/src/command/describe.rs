@@ -32,6 +32,16 @@ pub(super) fn describe(action: &Action) -> String {
         Action::ObserveExperiment { experiment_id, number, .. } => {
             format!("observe experiment {experiment_id}, window {number}")
         }
+        Action::AddAnswerKey { secret: _ } => "make a key for recommendation ids".into(),
+        Action::AnswerQuestion { rollout_id, gate, number, .. } => {
+            format!("answer question {number} of gate {gate} of rollout {rollout_id}")
+        }
+        Action::SetNotificationTargets { targets } => {
+            format!("tell {} of rollouts", targets.join(", "))
+        }
+        Action::ConfirmNotification { target, rollout_id, number, .. } => {
+            format!("{target} knows rollout {rollout_id} up to transition {number}")
+        }
         Action::RecordTraffic { .. } => "record traffic".into(),
         Action::SetAutomaticRollout { surface, automatic } => {
             let what = if automatic.is_some() { "set" } else { "stop" };

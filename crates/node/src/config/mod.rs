@@ -20,6 +20,4 @@ pub use check::EVENTS_DIRECTORY;
 pub use error::NodeConfigError;
 pub use file::*;
 pub use log_filter::parse_log_filter;
-pub use settings::{
-    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings,
-};
+pub use settings::{AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings};

@@ -3,12 +3,12 @@
 use super::comparison::{gate_comparison_from_pb, gate_comparison_to_pb};
 use super::error::{Result, required};
 use super::external::{external_evidence_from_pb, external_evidence_to_pb};
+use super::gate::metric_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::record::{
     point_from_pb, point_to_pb, recorded_from_pb, recorded_to_pb, step_evidence_from_pb,
     step_evidence_to_pb,
 };
-use super::gate::metric_to_pb;
 use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{Evidence, GateEvidence, Prediction, Stage};

@@ -1,6 +1,6 @@
 //! Titles of items, looked up in the shards that hold them: routers would count the question as one of a user's.
 
-use marquee_client::{Address, channel};
+use marquee_client::{Address, Connection, Credentials, channel};
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, ReplicaState};
@@ -8,13 +8,14 @@ use marquee_proto::shard::v1::shard_service_client::ShardServiceClient;
 use marquee_proto::shard::v1::{Entity, LookupKey, LookupOp, LookupRequest, LookupResponse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tonic::transport::Channel;
 
 /// How long a node may take: titles are an ornament.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The titles of those items that have one in a version of these ensembles, as far as nodes answer.
+/// The titles of those items that have one in a version of these ensembles, as far as nodes answer: where callers must
+/// prove who they are, shards answer routers only.
 pub(super) async fn titles(
+    credentials: &Credentials,
     plan: &Plan,
     ensembles: [&str; 2],
     item_ids: &BTreeSet<String>,
@@ -27,7 +28,8 @@ pub(super) async fn titles(
             item_ids.iter().filter(|id| !titles.contains_key(*id)).collect();
         for (address, keys) in by_node(plan, &version, &missing) {
             // A node that does not answer leaves its items without titles.
-            titles.extend(titles_at(&address, &version, keys).await.unwrap_or_default());
+            let found = titles_at(credentials, &address, &version, keys).await;
+            titles.extend(found.unwrap_or_default());
         }
     }
     titles
@@ -56,12 +58,13 @@ fn by_node(
 
 /// The titles that one node has of these items: by their ids to ordinals, and by these to names.
 async fn titles_at(
+    credentials: &Credentials,
     address: &str,
     version: &ModelVersion,
     keys: Vec<LookupKey>,
 ) -> Option<BTreeMap<String, String>> {
     let address: Address = address.parse().ok()?;
-    let mut shard = ShardServiceClient::new(channel(&address));
+    let mut shard = ShardServiceClient::new(channel(&address, credentials));
     let shards: BTreeSet<u32> = keys.iter().map(|key| key.shard).collect();
     let op = LookupOp {
         version: Some(marquee_proto::v1::ModelVersion {
@@ -83,7 +86,10 @@ async fn titles_at(
     Some(titled.map(|name| (name.item_id, name.title)).collect())
 }
 
-async fn lookup(shard: &mut ShardServiceClient<Channel>, op: LookupOp) -> Option<LookupResponse> {
+async fn lookup(
+    shard: &mut ShardServiceClient<Connection>,
+    op: LookupOp,
+) -> Option<LookupResponse> {
     let request = LookupRequest { plan_epoch: 0, ops: vec![op] };
     let answer = tokio::time::timeout(TIMEOUT, shard.lookup(request)).await;
     Some(answer.ok()?.ok()?.into_inner())
