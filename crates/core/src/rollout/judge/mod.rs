@@ -23,6 +23,7 @@ mod evidence;
 mod examine;
 mod external;
 mod external_evidence;
+mod false_alarm;
 mod first_times;
 mod gate_evidence;
 mod measured;
@@ -47,13 +48,12 @@ pub use recorded::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
 pub use split::{REQUESTS_TOLERANCE, SHARE_TOLERANCE};
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
-use crate::rollout::gate::{
-    FALSE_ALARM_BUDGET, Gate, Metric, OnBreach, OnNoData, REWARD_FALSE_ALARM,
-};
+use crate::rollout::gate::{Gate, Metric, OnBreach, OnNoData};
 use crate::rollout::machine::{Clearance, Decision, Rollout, RolloutState};
 use crate::rollout::window::Window;
 use examine::examine;
 use external::unsettled;
+use false_alarm::{alpha_of, share_of_budget};
 use split::examine_split;
 
 /// What the judge concludes from a window.
@@ -118,18 +118,6 @@ pub fn judge_rollout(
         ));
     }
     Judgement { gates: found, split, split_of_requests, decision }
-}
-
-/// The chance of a false alarm of one of these gates.
-fn alpha_of(gate: &Gate, gates: &[Gate]) -> f64 {
-    let usual = if gate.metric.is_reward() { REWARD_FALSE_ALARM } else { share_of_budget(gates) };
-    gate.false_alarm.unwrap_or(usual)
-}
-
-/// What each gate that guards no reward has of [`FALSE_ALARM_BUDGET`], and the split of users too.
-fn share_of_budget(gates: &[Gate]) -> f64 {
-    let strict_gates = gates.iter().filter(|gate| !gate.metric.is_reward()).count();
-    FALSE_ALARM_BUDGET / (strict_gates + 1) as f64
 }
 
 /// Whether the present step may be left at `now_ms`. It compares what was committed and computes no statistics.

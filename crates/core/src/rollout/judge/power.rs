@@ -1,13 +1,13 @@
 //! How much traffic a comparison needs before it finds an effect.
 
-use super::alpha_of;
 use super::comparison::{Comparison, WEIGHT_OF_SHARE, WEIGHT_OF_WHOLE};
 use super::examine::scales_of;
+use super::false_alarm::alpha_of;
 use super::measured::compared_ratio;
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
-use crate::rollout::RolloutStep;
 use crate::rollout::gate::{Bound, Gate, Metric, maturity_seconds};
 use crate::rollout::sequential::{Estimate, mean_above_by_scales, required_log_evidence};
+use crate::rollout::terms::RolloutStep;
 use crate::rollout::traffic::{LIVE, SurfaceTraffic};
 use crate::rollout::window::{GROUPS, Measure};
 
