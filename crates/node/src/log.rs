@@ -2,7 +2,7 @@
 
 use crate::config::{LogFormat, LogSection, parse_log_filter};
 use marquee_core::text::shown;
-use std::io;
+use std::io::{self, Write as _};
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable that overrules the config's filter.
@@ -18,7 +18,8 @@ impl<W: io::Write> io::Write for OneLine<W> {
         let text = String::from_utf8_lossy(event);
         let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
         let parts: Vec<_> = text.split('\u{1b}').map(shown).collect();
-        write!(self.0, "{}{end}", parts.join("\u{1b}"))?;
+        // At once, so that the lines of two threads do not mix.
+        self.0.write_all(format!("{}{end}", parts.join("\u{1b}")).as_bytes())?;
         Ok(event.len())
     }
 
@@ -49,7 +50,6 @@ pub fn start(section: &LogSection, with_colours: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn an_event_is_one_line_whatever_its_fields_hold() {
