@@ -2,7 +2,7 @@
 
 use crate::config::{LogFormat, LogSection, parse_log_filter};
 use marquee_core::text::shown;
-use std::io::{self, Write as _};
+use std::io;
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable that overrules the config's filter.
@@ -50,6 +50,7 @@ pub fn start(section: &LogSection, with_colours: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     #[test]
     fn an_event_is_one_line_whatever_its_fields_hold() {
