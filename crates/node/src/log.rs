@@ -18,7 +18,8 @@ impl<W: io::Write> io::Write for OneLine<W> {
         let text = String::from_utf8_lossy(event);
         let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
         let parts: Vec<_> = text.split('\u{1b}').map(shown).collect();
-        write!(self.0, "{}{end}", parts.join("\u{1b}"))?;
+        // At once, so that the lines of two threads do not mix.
+        self.0.write_all(format!("{}{end}", parts.join("\u{1b}")).as_bytes())?;
         Ok(event.len())
     }
 

@@ -15,6 +15,7 @@ use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, ReplicaState};
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,8 +53,9 @@ pub(crate) struct Driver {
     manifests: BTreeMap<ModelVersion, (String, Arc<Manifest>)>,
     /// The shards that are loaded, whether they answer yet or not.
     loaded: BTreeMap<ReplicaKey, Arc<BundleShard>>,
-    /// The private copies that they are mapped from.
-    held: BTreeMap<ReplicaKey, Held>,
+    /// The private copies that they are mapped from. They stay in use when the driver ends: what is still to be removed
+    /// then must not find them unused, since the next start wants them.
+    held: BTreeMap<ReplicaKey, ManuallyDrop<Held>>,
     /// Whether the copies that an earlier start has left and nothing wants are still to be removed.
     has_leftovers: bool,
     /// How many mapped files were known to be unreadable when the shards were last looked through.
@@ -183,7 +185,7 @@ impl Driver {
             LoadOutcome::Loaded { key, result: Ok(loaded) } => {
                 self.loaded.insert(key.clone(), Arc::new(loaded.shard));
                 if let Some(held) = loaded.held {
-                    self.held.insert(key.clone(), held);
+                    self.held.insert(key.clone(), ManuallyDrop::new(held));
                 }
                 LifecycleEvent::Loaded { key, outcome: Ok(()) }
             }
@@ -243,7 +245,7 @@ impl Driver {
                     self.loaded.remove(&key).expect("the lifecycle unloads what was loaded");
                 self.table.store(Arc::new(self.table.load().without(&key)));
                 tracing::info!(replica = %key, "unloading");
-                let held = self.held.remove(&key);
+                let held = self.held.remove(&key).map(ManuallyDrop::into_inner);
                 self.loader.unload(key, shard, held);
             }
         }

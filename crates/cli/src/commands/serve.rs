@@ -21,7 +21,9 @@ use tempfile::TempDir;
   marquee serve --standalone --bundle bundles/films-v1 --listen 127.0.0.1:6000 --data-dir /var/lib/marquee
   marquee serve --config cluster/router-1.toml
 
-The files in cluster/ show every kind of config. After SIGTERM or Ctrl-C the requests under way are still answered.")]
+The files in cluster/ show every kind of config. After SIGTERM or Ctrl-C the requests under way are still answered.
+Bundles are served from a private copy in the data directory: as much disk again, unless the file system shares
+blocks between files (`bundles.private_copies` of a config turns it off).")]
 pub struct ServeArgs {
     /// The node's config file
     #[arg(
