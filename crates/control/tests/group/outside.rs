@@ -199,6 +199,8 @@ async fn a_step_does_not_end_without_an_answer() {
     client.start_rollout(start("films@2", vec![webhook(&web.url)])).await.expect("started");
     client.report_node(both_versions()).await.expect("known");
     let waits = eventually("two questions", async || {
+        // A node that does not report is another reason to wait.
+        group.client(1).await.report_node(both_versions()).await.expect("known");
         let found = get(&group, "default-2").await;
         let unanswered = found.evidence?.external.first()?.unanswered;
         (unanswered >= 2).then_some(found.rollout.expect("there"))
@@ -208,7 +210,12 @@ async fn a_step_does_not_end_without_an_answer() {
     assert_eq!(waits.state(), pb::RolloutState::Canary);
     assert!(waits.waiting_for.contains("slo, which has no answer"), "{}", waits.waiting_for);
     web.says(200, r#"{"verdict":"pass"}"#);
-    wait_for_state(&group, "default-2", pb::RolloutState::Promoted).await;
+    eventually("a promotion", async || {
+        group.client(1).await.report_node(both_versions()).await.expect("known");
+        let rollout = get(&group, "default-2").await.rollout.expect("there");
+        (rollout.state() == pb::RolloutState::Promoted).then_some(())
+    })
+    .await;
 }
 
 const SECRET: &[u8] = b"a secret of some length";
