@@ -157,7 +157,7 @@ fn both_versions() -> pb::ReportNodeRequest {
 #[tokio::test]
 async fn an_external_gate_rolls_back_though_its_leader_is_killed() {
     let web = Web::start(200, r#"{"verdict":"fail","reason":"too slow"}"#).await;
-    let external_urls = AllowedUrls::parse(&[web.url.clone()]).expect("an address");
+    let external_urls = AllowedUrls::parse(std::slice::from_ref(&web.url)).expect("an address");
     let mut group =
         Group::start_with(3, OutboundConfig { external_urls, ..OutboundConfig::default() }).await;
     with_a_baseline(&group).await;
@@ -191,7 +191,7 @@ async fn an_external_gate_rolls_back_though_its_leader_is_killed() {
 #[tokio::test]
 async fn a_step_does_not_end_without_an_answer() {
     let web = Web::start(500, "out of order").await;
-    let external_urls = AllowedUrls::parse(&[web.url.clone()]).expect("an address");
+    let external_urls = AllowedUrls::parse(std::slice::from_ref(&web.url)).expect("an address");
     let group =
         Group::start_with(1, OutboundConfig { external_urls, ..OutboundConfig::default() }).await;
     with_a_baseline(&group).await;
@@ -199,6 +199,8 @@ async fn a_step_does_not_end_without_an_answer() {
     client.start_rollout(start("films@2", vec![webhook(&web.url)])).await.expect("started");
     client.report_node(both_versions()).await.expect("known");
     let waits = eventually("two questions", async || {
+        // A node that does not report is another reason to wait.
+        group.client(1).await.report_node(both_versions()).await.expect("known");
         let found = get(&group, "default-2").await;
         let unanswered = found.evidence?.external.first()?.unanswered;
         (unanswered >= 2).then_some(found.rollout.expect("there"))
@@ -208,7 +210,12 @@ async fn a_step_does_not_end_without_an_answer() {
     assert_eq!(waits.state(), pb::RolloutState::Canary);
     assert!(waits.waiting_for.contains("slo, which has no answer"), "{}", waits.waiting_for);
     web.says(200, r#"{"verdict":"pass"}"#);
-    wait_for_state(&group, "default-2", pb::RolloutState::Promoted).await;
+    eventually("a promotion", async || {
+        group.client(1).await.report_node(both_versions()).await.expect("known");
+        let rollout = get(&group, "default-2").await.rollout.expect("there");
+        (rollout.state() == pb::RolloutState::Promoted).then_some(())
+    })
+    .await;
 }
 
 const SECRET: &[u8] = b"a secret of some length";
@@ -250,7 +257,10 @@ async fn every_transition_is_told_though_leaders_and_targets_fail() {
     // The chat knows everything while the other target refuses.
     eventually("the chat was told", async || (chat.heard().len() >= 2).then_some(())).await;
     let of_program = eventually("the refusal is shown", async || {
-        status(leader).await.into_iter().find(|it| it.target == "program" && it.last_error != "")
+        status(leader)
+            .await
+            .into_iter()
+            .find(|it| it.target == "program" && !it.last_error.is_empty())
     })
     .await;
     assert_eq!((of_program.waiting, of_program.dropped), (2, 0), "{of_program:?}");

@@ -26,7 +26,7 @@ pub(super) fn verdict_from_pb(value: i32, field: &str) -> Result<Verdict> {
 }
 
 /// The wire form of what is known of a gate.
-pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
+pub(super) fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
     let GateEvidence {
         verdict,
         baseline,
@@ -60,7 +60,7 @@ pub fn gate_evidence_to_pb(evidence: &GateEvidence) -> pb::GateEvidence {
 }
 
 /// Reads what is known of a gate from its wire form.
-pub fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence> {
+pub(super) fn gate_evidence_from_pb(evidence: pb::GateEvidence) -> Result<GateEvidence> {
     let pb::GateEvidence {
         verdict,
         baseline,
