@@ -61,6 +61,8 @@ fn facts_come_from_the_manifest() {
 async fn only_sound_and_useful_bundles_are_published_each_once() {
     let directory = TempDir::new().expect("a temporary directory");
     let config = ControlConfig {
+        node_ids: Default::default(),
+        connector: Default::default(),
         cluster_name: "test".into(),
         id: 1,
         voters: vec![(1, "http://127.0.0.1:1".into())],
