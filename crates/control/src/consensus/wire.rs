@@ -255,6 +255,11 @@ fn at_most(field: &'static str, size: usize, max: usize) -> Result<(), WireError
     if size > max { Err(WireError::TooLarge { field, size, max }) } else { Ok(()) }
 }
 
+/// Whether this is the wish that a voter should lead. It is in the name of that voter, also where another one sends it.
+pub(crate) fn is_wish_to_lead(message: &pb::Message) -> bool {
+    message.r#type == MessageType::MsgTransferLeader as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

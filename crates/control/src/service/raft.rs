@@ -2,6 +2,7 @@
 
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{RaftEvent, Refused};
+use crate::consensus::wire::is_wish_to_lead;
 use crate::leader::Leader;
 use crate::service::speaker::{check_node, speaker};
 use crate::service::status::IntoStatus as _;
@@ -98,7 +99,10 @@ impl RaftService for RaftApi {
                     self.id, message.to
                 )));
             }
-            self.check_sender(speaker.as_deref(), message.from)?;
+            // A voter passes the wish of another one on to the leader, in the other one's name.
+            if !is_wish_to_lead(&message) {
+                self.check_sender(speaker.as_deref(), message.from)?;
+            }
             self.consensus.tell(RaftEvent::Message(Box::new(message)));
         }
     }
