@@ -235,7 +235,7 @@ async fn a_node_reports_as_itself_only_and_raft_takes_voters_only() {
     let mut outsider = RaftServiceClient::new(world.of("control", "c-9"));
     let status = outsider.step(step(1)).await.map(drop).expect_err("no voter");
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert!(!status.message().chars().filter(char::is_ascii_hexdigit).count().eq(&16));
+    assert!(status.message().contains("none of this group's voters"), "{status:?}");
     let mut status = ControlServiceClient::new(world.of("admin", "root"));
     let term = status.get_status(GetStatusRequest {}).await.expect("a status").into_inner().term;
     assert!(term < 1_000, "{term}");

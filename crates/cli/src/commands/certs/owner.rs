@@ -84,10 +84,7 @@ mod tests {
 
     #[test]
     fn owners_have_names_roles_and_nodes_have_hosts() {
-        let NodeOwner(node) = "n-1:shard.=h".parse().map_or_else(
-            |_| "n-1:shard,control=127.0.0.1,::1,n.internal".parse().expect("a node"),
-            |node: NodeOwner| node,
-        );
+        let NodeOwner(node) = "n-1:shard,control=127.0.0.1,::1,n.internal".parse().expect("a node");
         assert_eq!(node.uri("films"), "spiffe://films/marquee/control.shard/n-1");
         assert_eq!(node.hosts, ["127.0.0.1", "::1", "n.internal"]);
         let UserOwner(user) = "web:caller,events".parse().expect("a user");
