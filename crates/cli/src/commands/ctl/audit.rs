@@ -98,24 +98,11 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         number.to_string(),
         output::moment(*time_ms),
         who,
-        printable(&actor.from),
-        printable(change),
+        actor.from.clone(),
+        change.clone(),
         epoch,
-        printable(outcome),
+        outcome.clone(),
     ]
-}
-
-/// The text with its control characters escaped: it came from outside, and a terminal obeys them.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_debug());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// What came of verifying one log.
