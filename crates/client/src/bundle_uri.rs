@@ -28,7 +28,8 @@ pub enum BundleUriError {
 }
 
 /// The URI that shards are told: `bundle` itself if it is a URI, and an absolute `file://` URI if it is
-/// a path. A path must hold a bundle here, so that a typing error is found before the cluster hears of it.
+/// a path, without `..` and links, which nodes refuse. A path must hold a bundle here, so that a typing error is found
+/// before the cluster hears of it.
 pub fn bundle_uri(bundle: &str) -> Result<String, BundleUriError> {
     if bundle.contains("://") {
         return Ok(bundle.into());
@@ -39,6 +40,7 @@ pub fn bundle_uri(bundle: &str) -> Result<String, BundleUriError> {
     if !manifest.is_file() {
         return Err(BundleUriError::NoManifest { path: path.into(), manifest });
     }
+    let directory = directory.canonicalize()?;
     match directory.to_str() {
         Some(text) => Ok(format!("file://{text}")),
         None => Err(BundleUriError::NotUtf8 { path: directory }),
@@ -57,6 +59,11 @@ mod tests {
         assert!(error.contains("no bundle") && error.contains("manifest.json"), "{error}");
         fs_err::write(directory.path().join("manifest.json"), "{}").expect("written");
         assert_eq!(bundle_uri(path).expect("a bundle"), format!("file://{path}"));
+        let around = format!(
+            "{path}/../{}",
+            directory.path().file_name().and_then(|it| it.to_str()).expect("UTF-8")
+        );
+        assert_eq!(bundle_uri(&around).expect("a bundle"), format!("file://{path}"));
         assert_eq!(bundle_uri("s3://b/x").expect("a URI"), "s3://b/x");
     }
 }

@@ -92,6 +92,8 @@ fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
     assert!(says.contains("unknown key \"rooter\"") && says.contains("cluster"), "{says}");
 }
 
+/// The section of a node that all who reach it may use.
+const OPEN: &str = "[auth]\ninsecure = true\n";
 /// The sections of a node that speaks TLS.
 const TLS: &str = "[tls]\ncertificate = \"n.pem\"\nkey = \"n.key\"\ntrust = \"/ca.pem\"\n";
 
@@ -121,10 +123,12 @@ fn callers_addresses_carry_no_other_roles_where_others_reach_them() {
         .replace(r#"["control"]"#, r#"["control", "shard", "router"]"#)
         .replace("127.0.0.1:50061\"\ndata", "10.0.0.7:50061\"\ndata")
         .replace("http://", "https://");
-    let says = refused(&format!("{all}{TLS}"));
+    let roots = "[bundles]\nroots = [\"/bundles\"]\n";
+    let says = refused(&format!("{all}{TLS}{roots}"));
     assert!(says.contains("router.listen: shares 10.0.0.7:50061"), "{says}");
-    parse(&format!("{all}[router]\ncarries_other_roles = true\n{TLS}")).expect("it is meant");
-    parse(&format!("{all}[router]\nlisten = \"10.0.0.7:50051\"\n{TLS}")).expect("its own");
+    parse(&format!("{all}[router]\ncarries_other_roles = true\n{TLS}{roots}"))
+        .expect("it is meant");
+    parse(&format!("{all}[router]\nlisten = \"10.0.0.7:50051\"\n{TLS}{roots}")).expect("its own");
 }
 
 #[test]
@@ -186,7 +190,10 @@ fn bad_values_name_their_key() {
             "control.voters[1].node: is missing",
         ),
         (format!("{CONTROL}replication_factor = 0\n"), "control.replication_factor: 0"),
-        (CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\""), "bundles.roots: is missing"),
+        (
+            format!("{}{OPEN}", CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\"")),
+            "bundles.roots: is missing",
+        ),
         (format!("{CONTROL}[bundles]\ncopy_budget_mib = 16777217\n"), "bundles.copy_budget_mib: 16777217"),
         ("node = ".to_owned(), "node.toml:1: "),
     ] {
@@ -200,11 +207,11 @@ fn bundles_may_be_anywhere_only_where_no_other_machine_asks() {
     let config = parse(CONTROL).expect("valid");
     assert!(config.bundle_roots.is_empty() && config.private_copies);
     let open = CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\"");
-    let config = parse(&format!("{open}[bundles]\nroots = [\"bundles\"]\n")).expect("valid");
+    let config = parse(&format!("{open}{OPEN}[bundles]\nroots = [\"bundles\"]\n")).expect("valid");
     assert_eq!(config.bundle_roots, [Path::new("/etc/marquee/bundles")]);
     // A router reads no bundles.
     let open = ROUTER.replace("127.0.0.1:50052", "10.0.0.1:50052");
-    assert!(parse(&open).is_ok());
+    assert!(parse(&format!("{open}{OPEN}")).is_ok());
 }
 
 #[test]
@@ -232,7 +239,7 @@ secret_file = "hooks.secret"
     assert_eq!(deploys.secret_file.as_deref(), Some(Path::new("/etc/marquee/hooks.secret")));
     for (bad, says) in [
         ("external_urls = [\"prometheus\"]\n", "control.external_urls"),
-        ("external_url = []\n", "unknown field `external_url`"),
+        ("external_url = []\n", "unknown key \"external_url\""),
         ("[[control.notifications]]\nname = \"a\"\n", "missing field `url`"),
         (
             "[[control.notifications]]\nname = \"a\"\nurl = \"http://b\"\nformat = \"xml\"\n",
