@@ -164,7 +164,7 @@ mod tests {
         let file = AuditFile::new(path);
         file.catch_up(&trail);
         let entries = file.read(0, usize::MAX).expect("read");
-        let end = entries.iter().try_fold(ChainPosition::default(), |at, it| check_chain(at, it));
+        let end = entries.iter().try_fold(ChainPosition::default(), check_chain);
         assert_eq!(end, Ok(trail.head));
         assert_eq!(file.head(), trail.head);
         let page = file.read(10, 2).expect("read");
@@ -176,9 +176,8 @@ mod tests {
         let mut trail = AuditTrail::default();
         add(&mut trail, 6);
         let whole: Vec<AuditEntry> = trail.entries.iter().cloned().collect();
-        let end = |entries: &[AuditEntry]| {
-            entries.iter().try_fold(ChainPosition::default(), |at, entry| check_chain(at, entry))
-        };
+        let end =
+            |entries: &[AuditEntry]| entries.iter().try_fold(ChainPosition::default(), check_chain);
         assert_eq!(end(&whole), Ok(trail.head));
         for n in 0..whole.len() {
             let mut cut = whole.clone();

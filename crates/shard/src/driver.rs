@@ -7,7 +7,7 @@ use crate::engine::table::ReplicaTable;
 use crate::lifecycle::{
     BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, ReplicaLimits, WantedReplicas,
 };
-use crate::loader::{Held, LoadJob, LoadOutcome, Loader};
+use crate::loader::{Held, LoadJob, LoadOutcome, LoadedShard, Loader};
 use crate::replica_key::ReplicaKey;
 use arc_swap::ArcSwap;
 use marquee_bundle::{BundleShard, Manifest};
@@ -183,8 +183,9 @@ impl Driver {
                 LifecycleEvent::Inspected { version, digest, outcome: Err(error.to_string()) }
             }
             LoadOutcome::Loaded { key, result: Ok(loaded) } => {
-                self.loaded.insert(key.clone(), Arc::new(loaded.shard));
-                if let Some(held) = loaded.held {
+                let LoadedShard { shard, held } = *loaded;
+                self.loaded.insert(key.clone(), Arc::new(shard));
+                if let Some(held) = held {
                     self.held.insert(key.clone(), ManuallyDrop::new(held));
                 }
                 LifecycleEvent::Loaded { key, outcome: Ok(()) }

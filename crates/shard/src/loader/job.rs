@@ -36,7 +36,7 @@ pub(crate) enum LoadOutcome {
     /// A manifest was read, or not.
     Inspected { version: ModelVersion, digest: String, result: Result<Arc<Manifest>, LoadError> },
     /// A shard is ready to answer, or not.
-    Loaded { key: ReplicaKey, result: Result<LoadedShard, LoadError> },
+    Loaded { key: ReplicaKey, result: Result<Box<LoadedShard>, LoadError> },
     /// A shard's memory was given back.
     Freed { key: ReplicaKey },
 }

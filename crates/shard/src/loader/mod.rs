@@ -17,7 +17,7 @@ mod warm;
 
 pub(crate) use copies::{Held, PrivateCopies};
 pub(crate) use job::{LoadJob, LoadOutcome};
-pub(crate) use load::Origin;
+pub(crate) use load::{LoadedShard, Origin};
 
 use crate::replica_key::ReplicaKey;
 use background::{lower_priority, run_in_background};
@@ -101,7 +101,7 @@ fn run_jobs(
                 let (longest, shard) = (idle_wait(&manifest, key.shard), key.shard);
                 let its_origin = origin.clone();
                 let result = run_in_background(longest, move || {
-                    guarded(|| load(&source, &its_origin, &manifest, shard))
+                    guarded(|| load(&source, &its_origin, &manifest, shard).map(Box::new))
                 });
                 LoadOutcome::Loaded { key, result }
             }
