@@ -28,7 +28,7 @@ pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     painted_line(shown_lines(text.as_ref()))
 }
 
-/// As [`line`], for text with colours: what came from outside must have passed [`shown`].
+/// As [`line()`], for text with colours: what came from outside must have passed [`shown`].
 pub fn painted_line(text: impl AsRef<str>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref().as_bytes())?;

@@ -2,7 +2,7 @@
 //!
 //! [`TlsFiles`] names the files; a [`Tls`] holds what was read from them, and reads them again when they
 //! change. A new file that cannot be used is reported, and the old one stays. A server accepts connections
-//! by [`accept`](crate::accept), a client makes them by a [`Connector`](crate::Connector); both take what is current
+//! by [`accept`](fn@crate::accept), a client makes them by a [`Connector`](crate::Connector); both take what is current
 //! at the start of a handshake, so a change costs no call. [`PeerCertificate`] is what the peer proved to have.
 //!
 //! Sessions are not resumed: connections live long, and each handshake then verifies the certificate.
