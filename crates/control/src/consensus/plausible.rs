@@ -6,8 +6,9 @@
 //! and of where this voter stands; [`Terms`] bounds how far and how often others raise the term. What
 //! [`super::wire`] refuses has no shape; what is refused here has one, but no honest voter sends it.
 //!
-//! A leader that sends what no honest leader sends is not followed for the rest of its term. Otherwise it
-//! could go on to lead a group that takes nothing of it: its heartbeats alone would keep it there.
+//! A leader that sends what no honest leader sends is not followed for some seconds. Otherwise it could go on to lead a
+//! group that takes nothing of it: its heartbeats alone would keep it there. By then the voters that it lied to have
+//! elected another one. Where they are too few for that, the group goes on without them, so they must follow again.
 //!
 //! What cannot be seen from one voter is not here: a hostile voter that wins an election leads, and can commit
 //! any command that decodes, and acknowledge what it does not have.
@@ -36,6 +37,9 @@ const MAX_RAISES: u32 = 16;
 /// Ticks after which a voter may raise our term once more: five seconds. So a voter that raises it whenever it
 /// may leaves the group most of the time to write.
 const TICKS_PER_RAISE: u64 = 100;
+/// Ticks for which a leader is not followed that sent what no honest leader sends: five seconds, ten times as long as an
+/// election takes.
+pub(crate) const DISTRUST_TICKS: u64 = 100;
 /// What raft writes into the context of a vote request when leadership is handed over.
 const CAMPAIGN_TRANSFER: &[u8] = b"CampaignTransfer";
 
@@ -64,7 +68,9 @@ pub(crate) enum Implausible {
     #[error("it says that it leads in term {term}, in which voter {known} does")]
     SecondLeader { term: u64, known: u64 },
     /// The leader of this term has sent what no honest leader sends.
-    #[error("it has sent what no honest leader sends, and is not followed in term {term} any more")]
+    #[error(
+        "it has just sent what no honest leader sends, and is not followed in term {term} for some seconds"
+    )]
     Distrusted { term: u64 },
     /// Only the leader sends this.
     #[error("{kind:?} comes from the leader only")]
@@ -109,7 +115,7 @@ pub(crate) struct Standing {
     pub(crate) leads: bool,
     /// Where its log ends.
     pub(crate) last: LogPosition,
-    /// The voter that is not followed in this term; 0: none.
+    /// The voter that is not followed in this term for now; 0: none.
     pub(crate) distrusted: u64,
 }
 

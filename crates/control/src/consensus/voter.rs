@@ -18,7 +18,9 @@ use super::event::{
 };
 use super::log::LogPosition;
 use super::logger::logger;
-use super::plausible::{Implausible, Standing, Terms, check_standing, is_of_leader};
+use super::plausible::{
+    DISTRUST_TICKS, Implausible, Standing, Terms, check_standing, is_of_leader,
+};
 use super::reads::Reads;
 use super::refusals::Refusals;
 use super::store::{Batch, FIRST_INDEX, Store, StoreError};
@@ -54,8 +56,8 @@ pub struct Voter<M, T> {
     reads: Reads<T>,
     terms: Terms,
     refusals: Refusals,
-    /// The last leader that lied, and in which term.
-    distrusted: (u64, u64),
+    /// The last leader that lied, in which term, and until which tick it is not followed.
+    distrusted: (u64, u64, u64),
 }
 
 /// Why a message of another voter did not get to raft.
@@ -119,7 +121,7 @@ impl<M: Machine, T> Voter<M, T> {
             reads,
             terms: Terms::default(),
             refusals: Refusals::default(),
-            distrusted: (0, 0),
+            distrusted: (0, 0, 0),
         })
     }
 
@@ -212,7 +214,7 @@ impl<M: Machine, T> Voter<M, T> {
                 let raft = &self.raw.raft;
                 let claims_to_lead = wire::message_type(r#type).is_ok_and(is_of_leader);
                 if claims_to_lead && (from, term) == (raft.leader_id, raft.term) {
-                    self.distrusted = (from, term);
+                    self.distrusted = (from, term, self.ticks + DISTRUST_TICKS);
                 }
                 self.refuse(from, &error);
                 return Ok(());
@@ -249,11 +251,13 @@ impl<M: Machine, T> Voter<M, T> {
             return Err(WireError::Shape("from").into());
         }
         let last = raft.raft_log.last_index();
+        let (liar, its_term, until) = self.distrusted;
+        let is_distrusted = its_term == raft.term && self.ticks < until;
         let standing = Standing {
             term: raft.term,
             leader: raft.leader_id,
             leads: self.leads(),
-            distrusted: if self.distrusted.1 == raft.term { self.distrusted.0 } else { 0 },
+            distrusted: if is_distrusted { liar } else { 0 },
             last: LogPosition { index: last, term: raft.raft_log.term(last).unwrap_or(0) },
         };
         check_standing(&message, &standing)?;

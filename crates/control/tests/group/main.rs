@@ -466,8 +466,10 @@ async fn what_no_honest_voter_sends_leaves_term_plan_and_leader_as_they_were() {
     group.client(leader).await.publish_model(publish("", "d1")).await.expect("done");
     let cluster = group.config(1).cluster();
     for target in 1..=3 {
+        // Nothing is believed like what the leader says.
+        let leads = group.leader().await;
+        let from = if target == leads { target % 3 + 1 } else { leads };
         let before = *group.node(target).control.status().borrow();
-        let from = target % 3 + 1;
         let messages = hostile_messages(target, from, before.term, before.applied);
         for (n, message) in messages.into_iter().enumerate() {
             let address = group.config(1).voters[target as usize - 1].1.clone();

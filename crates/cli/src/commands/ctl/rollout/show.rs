@@ -101,11 +101,10 @@ pub(super) async fn diff(context: &mut Context, args: DiffArgs) -> anyhow::Resul
             let lists =
                 mirror.diffs.iter().flat_map(|it| [&it.baseline_item_ids, &it.candidate_item_ids]);
             let item_ids = lists.flatten().cloned().collect();
-            let ensembles = [rollout.baseline.as_str(), rollout.candidate.as_str()];
-            titled = titles(&context.credentials, &plan, ensembles, &item_ids).await;
+            titled = titles(&context.credentials, &plan, &rollout.surface, &item_ids).await;
             if titled.is_empty() && !item_ids.is_empty() {
                 output::line(
-                    "no titles: the items have none, or shards give them to routers only (--cert)",
+                    "no titles: the items have none, or no router gave them; that takes the access role `caller`",
                 )?;
             }
         }
