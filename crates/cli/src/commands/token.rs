@@ -18,7 +18,7 @@ const MAX_DAYS: i64 = 3_650;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   marquee token --name web --roles caller,events --tokens-file tokens.toml >web.token
-  marquee token --name alice --roles operator --days 30 --tokens-file tokens.toml >alice.token
+  marquee token --name deploys --roles operator --days 30 --tokens-file tokens.toml >deploys.token
 Name the file in auth.tokens_file of the nodes' configs; it has hashes only. To replace a token, make another of the
 same name, bring it to its users, and delete the entry of the old one.")]
 pub struct TokenArgs {

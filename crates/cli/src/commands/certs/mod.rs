@@ -27,7 +27,7 @@ const DEFAULT_USERS: [&str; 2] = ["operator:operator,publisher,admin", "caller:c
 #[command(after_help = "Examples:
   marquee certs --out certs --node standalone=127.0.0.1
   marquee certs --out certs --trust-domain films --node control-1:control=10.0.0.1 --node shard-1:shard=10.0.0.2
-  marquee certs --out certs --user web:caller,events --user alice:operator
+  marquee certs --out certs --user web:caller,events --user deploys:operator
 Writes ca.pem, ca.key, and NAME.pem and NAME.key of each. Nodes name them in [tls] of their configs, users in --tls-ca,
 --cert and --key. Keep ca.key: who has it can make certificates for any role. Run again to replace what is near its
 end; running nodes take the new files.")]

@@ -156,7 +156,7 @@ webhooks: ['slo https://checks/rollouts']
 shadow: 5%:10m
 watch_for: 2h
 holdout: 5%
-always_candidate: [alice]
+always_candidate: [user-1]
 ";
 
     #[test]
@@ -173,7 +173,7 @@ always_candidate: [alice]
             shadow = "5%:10m"
             watch_for = "2h"
             holdout = "5%"
-            always_candidate = ["alice"]
+            always_candidate = ["user-1"]
             "#,
             "toml",
         );
