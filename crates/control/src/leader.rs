@@ -14,7 +14,7 @@ use marquee_bundle::BundleRoots;
 use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
-use marquee_core::plan::{Plan, SECRET_BYTES, Secret};
+use marquee_core::plan::{AnswerSecret, Plan, SECRET_BYTES};
 use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::judge::{AllEvidence, Evidence, judge_rollout};
 use marquee_core::rollout::window::{Scope, Window};
@@ -232,10 +232,10 @@ impl Leader {
 }
 
 /// A secret that nobody can guess; none where the system has no randomness to give, which is tried again.
-fn draw_secret() -> Option<Secret> {
+fn draw_secret() -> Option<AnswerSecret> {
     let mut bytes = [0; SECRET_BYTES];
     match getrandom::fill(&mut bytes) {
-        Ok(()) => Some(Secret(bytes)),
+        Ok(()) => Some(AnswerSecret(bytes)),
         Err(error) => {
             tracing::warn!(%error, "no key for recommendation ids could be drawn");
             None

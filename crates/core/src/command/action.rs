@@ -3,8 +3,8 @@
 use crate::audit::Actor;
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
+use crate::plan::{AnswerSecret, Retention};
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
-use crate::plan::{Retention, Secret};
 use crate::rollout::experiment::Arm;
 use crate::rollout::external::ExternalAnswer;
 use crate::rollout::judge::Judgement;
@@ -146,7 +146,7 @@ pub enum Action {
     /// Adds a key that recommendation ids are signed with, if one is due.
     AddAnswerKey {
         /// Bytes that the leader drew.
-        secret: Secret,
+        secret: AnswerSecret,
     },
     /// Keeps one window of traffic of each of these surfaces.
     RecordTraffic {

@@ -15,11 +15,11 @@ pub const MAX_ANSWER_KEYS: usize = 8;
 
 /// Bytes that nobody but the cluster knows. They are in no message.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub [u8; SECRET_BYTES]);
+pub struct AnswerSecret(pub [u8; SECRET_BYTES]);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for AnswerSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
+        f.write_str("AnswerSecret(..)")
     }
 }
 
@@ -29,7 +29,7 @@ pub struct AnswerKey {
     /// Its number: 1, 2 and so on. No number is given twice.
     pub number: u64,
     /// What ids are signed with.
-    pub secret: Secret,
+    pub secret: AnswerSecret,
     /// When it was made, in ms since the Unix epoch.
     pub made_at_ms: u64,
 }
@@ -69,7 +69,7 @@ impl AnswerKeys {
     }
 
     /// Adds a key of this secret, if one is due: two leaders may both have proposed one.
-    pub fn add(&mut self, secret: Secret, now_ms: u64) {
+    pub fn add(&mut self, secret: AnswerSecret, now_ms: u64) {
         if self.is_due(now_ms) {
             let number = self.newest().map_or(0, |key| key.number) + 1;
             self.0.push(AnswerKey { number, secret, made_at_ms: now_ms });
@@ -94,8 +94,8 @@ mod tests {
         for day in 0..10u8 {
             let now_ms = u64::from(day) * ROTATE_AFTER_MS;
             assert!(keys.is_due(now_ms));
-            keys.add(Secret([day; SECRET_BYTES]), now_ms);
-            keys.add(Secret([99; SECRET_BYTES]), now_ms + 1);
+            keys.add(AnswerSecret([day; SECRET_BYTES]), now_ms);
+            keys.add(AnswerSecret([99; SECRET_BYTES]), now_ms + 1);
             assert!(!keys.is_due(now_ms + ROTATE_AFTER_MS - 1));
         }
         assert_eq!(
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_in_no_message() {
-        let key = AnswerKey { number: 1, secret: Secret([171; SECRET_BYTES]), made_at_ms: 2 };
+        let key = AnswerKey { number: 1, secret: AnswerSecret([171; SECRET_BYTES]), made_at_ms: 2 };
         let shown = format!("{key:?} {key:#?}");
         assert!(!shown.contains("171") && !shown.contains("ab"), "{shown}");
     }

@@ -25,7 +25,7 @@ mod surface;
 mod version;
 
 pub use answer_keys::{
-    AnswerKey, AnswerKeys, MAX_ANSWER_KEYS, ROTATE_AFTER_MS, SECRET_BYTES, Secret,
+    AnswerKey, AnswerKeys, AnswerSecret, MAX_ANSWER_KEYS, ROTATE_AFTER_MS, SECRET_BYTES,
 };
 pub use contents::Plan;
 pub use measured_variants::measured_variants;

@@ -12,7 +12,7 @@ use crate::generated::control::v1 as pb;
 use crate::generated::v1;
 use marquee_core::command::missing_arms;
 use marquee_core::ensemble::validate;
-use marquee_core::plan::{AnswerKey, AnswerKeys, Plan, SECRET_BYTES, Secret, Surface};
+use marquee_core::plan::{AnswerKey, AnswerKeys, AnswerSecret, Plan, SECRET_BYTES, Surface};
 use marquee_core::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
@@ -111,13 +111,13 @@ fn answer_key_from_pb(key: pb::AnswerKey) -> Result<AnswerKey> {
 }
 
 /// Reads a secret, whose bytes are in no error.
-pub(super) fn secret_from_pb(bytes: Vec<u8>, field: &str) -> Result<Secret> {
+pub(super) fn secret_from_pb(bytes: Vec<u8>, field: &str) -> Result<AnswerSecret> {
     let secret =
         <[u8; SECRET_BYTES]>::try_from(bytes).map_err(|bytes| ConvertError::InvalidValue {
             field: field.into(),
             what: format!("it has {} bytes: a secret has {SECRET_BYTES}", bytes.len()),
         })?;
-    Ok(Secret(secret))
+    Ok(AnswerSecret(secret))
 }
 
 /// What a plan names it must hold: core follows references without looking.

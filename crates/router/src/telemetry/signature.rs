@@ -7,7 +7,6 @@
 use super::answer_id::second_of;
 use super::limits::MAX_SIGNATURE_BYTES;
 use marquee_core::plan::{AnswerKey, AnswerKeys};
-use std::fmt::Write as _;
 
 /// What the signature begins with; names have no such character.
 const MARK: char = '~';
@@ -42,7 +41,7 @@ pub(crate) fn sign<'a>(
     for id in item_ids {
         items.update(&(id.len() as u64).to_le_bytes()).update(id.as_bytes());
     }
-    let items = hex_of(&items.finalize().as_bytes()[..HASH_BYTES]);
+    let items = hex::encode(&items.finalize().as_bytes()[..HASH_BYTES]);
     let user = hash_of_user(key, user_id);
     let signed = format!("{name}{MARK}{:x}-{plan_epoch:x}-{items}-{user}", key.number);
     let tag = tag_of(key, &signed);
@@ -55,22 +54,15 @@ pub(crate) fn check<'a>(id: &'a str, user_id: &str, keys: &AnswerKeys) -> Authen
         Some((name, signature)) => (name, Some(signature)),
         None => (id, None),
     };
-    if keys.newest().is_none() {
-        return Authenticity::Genuine(name);
-    }
+    let Some(newest) = keys.newest() else { return Authenticity::Genuine(name) };
     if second_of(name).is_none() {
         return Authenticity::Unknown;
     }
     let Some(parts) = signature.and_then(Parts::read) else { return Authenticity::False };
     let Some(key) = keys.find(parts.key) else {
-        let is_yet_to_come = keys.newest().is_some_and(|newest| parts.key > newest.number);
-        // A plan may arrive later than an id that was signed by it.
-        let is_next = keys.newest().is_some_and(|newest| parts.key == newest.number + 1);
-        return if is_yet_to_come && !is_next {
-            Authenticity::False
-        } else {
-            Authenticity::Unknown
-        };
+        // It is forgotten, or the next one: a plan may arrive later than an id that was signed by it.
+        let may_exist = parts.key <= newest.number.saturating_add(1);
+        return if may_exist { Authenticity::Unknown } else { Authenticity::False };
     };
     let signed = &id[..id.len() - parts.tag.len() - 1];
     if !are_equal(parts.tag, &tag_of(key, signed)) {
@@ -107,13 +99,13 @@ impl<'a> Parts<'a> {
 fn hash_of_user(key: &AnswerKey, user_id: &str) -> String {
     let mut hasher = blake3::Hasher::new_keyed(&key.secret.0);
     hasher.update(b"user").update(user_id.as_bytes());
-    hex_of(&hasher.finalize().as_bytes()[..HASH_BYTES])
+    hex::encode(&hasher.finalize().as_bytes()[..HASH_BYTES])
 }
 
 fn tag_of(key: &AnswerKey, signed: &str) -> String {
     let mut hasher = blake3::Hasher::new_keyed(&key.secret.0);
     hasher.update(b"answer").update(signed.as_bytes());
-    hex_of(&hasher.finalize().as_bytes()[..TAG_BYTES])
+    hex::encode(&hasher.finalize().as_bytes()[..TAG_BYTES])
 }
 
 /// Compares in a time that does not depend on where they differ.
@@ -121,19 +113,10 @@ fn are_equal(one: &str, other: &str) -> bool {
     constant_time_eq::constant_time_eq(one.as_bytes(), other.as_bytes())
 }
 
-fn hex_of(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_core::plan::{ROTATE_AFTER_MS, SECRET_BYTES, Secret};
+    use marquee_core::plan::{AnswerSecret, ROTATE_AFTER_MS, SECRET_BYTES};
     use proptest::prelude::*;
 
     const NAME: &str = "3f-1a-692d8f00.100.1.home-3";
@@ -141,7 +124,7 @@ mod tests {
     fn keys(days: u8) -> AnswerKeys {
         let mut keys = AnswerKeys::default();
         for day in 0..days {
-            keys.add(Secret([day + 1; SECRET_BYTES]), u64::from(day) * ROTATE_AFTER_MS);
+            keys.add(AnswerSecret([day + 1; SECRET_BYTES]), u64::from(day) * ROTATE_AFTER_MS);
         }
         keys
     }
@@ -189,7 +172,7 @@ mod tests {
             NAME.into(),
             &AnswerKeys::of([AnswerKey {
                 number: 1,
-                secret: Secret([200; SECRET_BYTES]),
+                secret: AnswerSecret([200; SECRET_BYTES]),
                 made_at_ms: 0,
             }]),
             7,

@@ -2,7 +2,7 @@
 
 use crate::ids;
 use crate::support::{World, films, user};
-use marquee_core::plan::{SECRET_BYTES, Secret};
+use marquee_core::plan::{AnswerSecret, SECRET_BYTES};
 use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::{
     AskedFor, Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings,
@@ -147,7 +147,7 @@ async fn a_wrong_event_does_not_fail_the_others() {
 async fn an_event_of_an_answer_that_no_router_gave_is_quarantined() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut world = world(dir.path(), 0);
-    world.change(|plan| plan.answer_keys.add(Secret([3; SECRET_BYTES]), 0));
+    world.change(|plan| plan.answer_keys.add(AnswerSecret([3; SECRET_BYTES]), 0));
     let answer = world.recommend(user("u1", 3)).await.expect("an answer");
     let (genuine, shown) = (answer.recommendation_id, &answer.items[0].item_id);
     let click = |user_id: &str, recommendation_id: &str| v1::Event {

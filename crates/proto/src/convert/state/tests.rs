@@ -10,10 +10,10 @@ use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };
+use marquee_core::plan::{AnswerSecret, Retention, SECRET_BYTES};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role,
 };
-use marquee_core::plan::{Retention, SECRET_BYTES, Secret};
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::Arm;
@@ -396,7 +396,7 @@ fn commands() -> Vec<Command> {
         },
         Action::SetRetention { model: "films".into(), retention: None },
         Action::RetireVersions,
-        Action::AddAnswerKey { secret: Secret([7; SECRET_BYTES]) },
+        Action::AddAnswerKey { secret: AnswerSecret([7; SECRET_BYTES]) },
         Action::RecordTraffic {
             surfaces: ["home", "nowhere"].map(|name| (name.to_owned(), traffic())).into(),
         },

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::telemetry::signature::sign;
-use marquee_core::plan::{AnswerKeys, SECRET_BYTES, Secret};
+use marquee_core::plan::{AnswerKeys, AnswerSecret, SECRET_BYTES};
 
 fn keys(secret: u8) -> AnswerKeys {
     let mut keys = AnswerKeys::default();
-    keys.add(Secret([secret; SECRET_BYTES]), 0);
+    keys.add(AnswerSecret([secret; SECRET_BYTES]), 0);
     keys
 }
 
