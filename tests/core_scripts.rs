@@ -29,6 +29,8 @@
 //! | `automatic SURFACE MODEL steps=…` | rollouts begin by themselves; without steps, no more |
 //! | `deny SURFACE add=A,B remove=C clear=yes` | what is never shown there changes |
 //! | `denied SURFACE` | prints it |
+//! | `segments SURFACE NAME/VALUE,VALUE …` | sets the segments that trials there are reported by |
+//! | `segmented SURFACE` | prints them |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER [variant=V]` | prints that part of the plan |
@@ -47,7 +49,7 @@ use marquee_core::notification::{NextNotification, Told, next_notification, wait
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
-    Route,
+    Route, SegmentedAttribute,
 };
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Arm, Experiment};
@@ -120,6 +122,11 @@ impl Runner for Cluster {
                 let surface = word(&mut args)?;
                 let denied = self.state.plan.surfaces.get(surface).map(|it| it.denied.join(" "));
                 format!("{}\n", denied.unwrap_or_else(|| "no such surface".into()))
+            }
+            "segmented" => {
+                let surface = self.state.plan.surfaces.get(word(&mut args)?);
+                let names = surface.map(|it| it.segments.names().join(" "));
+                format!("{}\n", names.unwrap_or_else(|| "no such surface".into()))
             }
             "wanted" => self.wanted(word(&mut args)?),
             "route" => {
@@ -495,6 +502,17 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
             let (add, remove) = (ids("add"), ids("remove"));
             let clear = args.take_key("clear").is_some();
             Action::ChangeDenyList { surface: word(args)?.into(), clear, remove, add }
+        }
+        "segments" => {
+            let surface = word(args)?.into();
+            let attributes = words(args).into_iter().map(|text| {
+                let (name, values) =
+                    text.split_once('/').ok_or("an attribute is name/value,value")?;
+                let values = values.split(',').map(Into::into).collect();
+                Ok(SegmentedAttribute { name: name.into(), values })
+            });
+            let attributes = attributes.collect::<Result<_, Box<dyn Error>>>()?;
+            Action::SetSegments { surface, attributes }
         }
         "retain" => {
             let keep = args.take_key("keep").map(str::parse).transpose()?;

@@ -79,6 +79,9 @@ async fn click_on(cluster: &Cluster, answers: &[(usize, RecommendResponse)], exp
 async fn an_experiment_compares_its_arms() {
     let cluster = Cluster::start().await;
     let other = cluster.publish(&cluster.bundles.train_popularity(4)).await;
+    let control = cluster.control_at(0);
+    let segments = marquee_ok(["ctl", "--endpoint", &control, "segments", "set", "device=ios,tv"]);
+    assert!(segments.contains("device=ios, device=tv, device=other"), "{segments}");
     let arm = |name: &str, ensemble: &str| ExperimentArm {
         name: name.into(),
         ensemble: ensemble.into(),
@@ -99,7 +102,7 @@ async fn an_experiment_compares_its_arms() {
         })
     })
     .await;
-    let caller = Caller::start(cluster.routers_at());
+    let caller = Caller::start_on_devices(cluster.routers_at());
     eventually("the arms are compared", || async {
         let found = cluster.control_client(2).get_experiment(get()).await;
         found.is_ok_and(|found| {
@@ -139,9 +142,21 @@ async fn an_experiment_compares_its_arms() {
         },
     )
     .await;
-    let report =
-        marquee_ok(["ctl", "--endpoint", &cluster.control_at(0), "experiment", "report", &id]);
-    for word in ["list similarity", "popular", "split:", "RUNNING"] {
+    // What router 1 was told of is of answers of both routers: the segment is in their ids.
+    let found = cluster.control_client(0).get_experiment(get()).await.expect("there").into_inner();
+    let segments = found.report.unwrap_or_default().segments;
+    let names: Vec<&str> = segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["device=ios", "device=other"]);
+    for segment in &segments {
+        let found = |measure| {
+            let of_arm = |e: &&Effect| e.measure() == measure && e.arm == 1;
+            segment.effects.iter().find(of_arm).map_or((0, 0.0), |e| (e.samples, e.mean))
+        };
+        assert!(found(Measure::Failed).0 >= 20, "{segment:?}");
+        assert!(found(Measure::Clicks).1 > 0.0, "{segment:?}");
+    }
+    let report = marquee_ok(["ctl", "--endpoint", &control, "experiment", "report", &id]);
+    for word in ["list similarity", "popular", "split:", "RUNNING", "device=ios", "device=other"] {
         assert!(report.contains(word), "no {word} in:\n{report}");
     }
     let stop = StopExperimentRequest { experiment_id: id, ..StopExperimentRequest::default() };

@@ -8,6 +8,7 @@ mod gates;
 mod grpcurl;
 mod judge;
 mod lifecycle;
+mod outbound;
 mod standalone;
 mod support;
 mod undo;

@@ -34,6 +34,8 @@ pub const MAX_FILTER_TERMS: usize = 1_000;
 /// The most items that one surface denies: they travel with every search, and each shard looks their rows up
 /// each time. A longer list is better expressed by a tag that callers exclude.
 pub const MAX_DENIED_ITEMS: usize = 1_000;
+/// The most segments of a surface, with those of other values: each has sums of its own in every window.
+pub const MAX_SEGMENTS: usize = 16;
 /// For how many items of an answer, the first ones, it is explained which items contributed: the rest is
 /// hardly read.
 pub const MAX_EXPLAINED_ITEMS: usize = 100;

@@ -39,6 +39,19 @@ pub(crate) struct CallerLog {
 impl Caller {
     /// Starts calling the routers in turn, for random users: a fixed order would look automated.
     pub(crate) fn start(endpoints: Vec<String>) -> Self {
+        Self::start_with(endpoints, |user| request(&format!("user-{user}")))
+    }
+
+    /// The same, and says of users with even numbers that they have an iPhone.
+    pub(crate) fn start_on_devices(endpoints: Vec<String>) -> Self {
+        Self::start_with(endpoints, |user| {
+            let device = if user % 2 == 0 { "iOS" } else { "web" };
+            let context = [("device".to_owned(), device.to_owned())].into();
+            RecommendRequest { context, ..request(&format!("user-{user}")) }
+        })
+    }
+
+    fn start_with(endpoints: Vec<String>, make: fn(usize) -> RecommendRequest) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -50,7 +63,7 @@ impl Caller {
                     break;
                 }
                 let (user, router) = (random.usize(..USERS), n % clients.len());
-                match clients[router].recommend(request(&format!("user-{user}"))).await {
+                match clients[router].recommend(make(user)).await {
                     Ok(answer) => answers.ok.push((user, answer.into_inner())),
                     Err(status) => answers.failed.push(status),
                 }

@@ -26,6 +26,11 @@ impl Cluster {
     /// Starts all processes, publishes a bundle of four shards as films@1 and waits until it is
     /// live on both routers.
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same, with more settings in the `[control]` section of each voter.
+    pub(crate) async fn start_with(control_settings: &str) -> Self {
         let bundles = Bundles::new();
         let first = bundles.train(4, 4);
         let dir = bundles.path();
@@ -49,7 +54,7 @@ impl Cluster {
             .zip(&control_ports)
             .map(|(id, &port)| {
                 let rest = format!(
-                    "[control]\nid = {id}\nvoters = [{}]\nreplication_factor = 2\n",
+                    "[control]\nid = {id}\nvoters = [{}]\nreplication_factor = 2\n{control_settings}",
                     voters.join(", ")
                 );
                 node(format!("control-{id}"), "control", port, rest)

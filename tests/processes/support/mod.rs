@@ -3,6 +3,7 @@
 pub(crate) mod caller;
 pub(crate) mod cluster;
 pub(crate) mod data;
+pub(crate) mod outside;
 pub(crate) mod process;
 
 use std::time::{Duration, Instant};

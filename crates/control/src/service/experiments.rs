@@ -9,6 +9,7 @@ use marquee_core::plan::{DEFAULT_SURFACE, Plan};
 use marquee_core::rollout::experiment::{Experiment, ExperimentState, report};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::convert::experiment::{arm_from_pb, experiment_to_pb, report_to_pb};
+use marquee_proto::convert::plan::segmented_from_pb;
 use marquee_proto::convert::published::retention_from_pb;
 use marquee_proto::convert::rollout::automatic_from_pb;
 use tonic::Status;
@@ -116,6 +117,12 @@ impl ControlApi {
         } = request;
         let surface = named(surface);
         self.done(request_id, Action::ChangeDenyList { surface, clear, remove, add }).await
+    }
+
+    pub(super) async fn segment(&self, request: pb::SetSegmentsRequest) -> Result<(), Status> {
+        let pb::SetSegmentsRequest { request_id, surface, attributes } = request;
+        let attributes = attributes.into_iter().map(segmented_from_pb).collect();
+        self.done(request_id, Action::SetSegments { surface: named(surface), attributes }).await
     }
 
     pub(super) async fn retain(&self, request: pb::SetRetentionRequest) -> Result<(), Status> {

@@ -28,13 +28,13 @@ use marquee_core::command::{Action, Command, Reply};
 use marquee_core::id::check_name;
 use marquee_core::plan::Node;
 use marquee_core::rollout::RolloutMove;
-use marquee_core::rollout::experiment::compare_arms;
+use marquee_core::rollout::experiment::{compare_arms, compare_segments};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert::audit::audit_entry_to_pb;
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
-use marquee_proto::convert::experiment::effect_to_pb;
+use marquee_proto::convert::experiment::{effect_to_pb, segment_report_to_pb};
 use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from_pb};
 use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::published::published_to_pb;
@@ -145,12 +145,15 @@ impl ControlService for ControlApi {
         let known = evidence.get(&id);
         let holdout_effects = known.map_or_else(Vec::new, |known| compare_arms(&known.holdout));
         let holdout_effects = holdout_effects.iter().map(effect_to_pb).collect();
+        let segments = known.map_or_else(Vec::new, |known| compare_segments(&known.segments));
+        let segments = segments.iter().map(segment_report_to_pb).collect();
         let evidence = known.map(|known| pb::RolloutEvidence {
             comparisons: Vec::new(),
             recorded: Vec::new(),
+            segments: None,
             ..evidence_to_pb(&id, known)
         });
-        Ok(Response::new(pb::GetRolloutResponse { rollout, evidence, holdout_effects }))
+        Ok(Response::new(pb::GetRolloutResponse { rollout, evidence, holdout_effects, segments }))
     }
 
     async fn try_gates(
@@ -269,6 +272,14 @@ impl ControlService for ControlApi {
     ) -> RpcResult<pb::ChangeDenyListResponse> {
         self.serving(&request).deny(request.into_inner()).await?;
         Ok(Response::new(pb::ChangeDenyListResponse {}))
+    }
+
+    async fn set_segments(
+        &self,
+        request: Request<pb::SetSegmentsRequest>,
+    ) -> RpcResult<pb::SetSegmentsResponse> {
+        self.serving(&request).segment(request.into_inner()).await?;
+        Ok(Response::new(pb::SetSegmentsResponse {}))
     }
 
     async fn set_retention(

@@ -75,6 +75,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/EndWatch", OPERATORS),
     ("/marquee.control.v1.ControlService/SetAutomaticRollout", OPERATORS),
     ("/marquee.control.v1.ControlService/ChangeDenyList", OPERATORS),
+    ("/marquee.control.v1.ControlService/SetSegments", OPERATORS),
     ("/marquee.control.v1.ControlService/StartExperiment", OPERATORS),
     ("/marquee.control.v1.ControlService/StopExperiment", OPERATORS),
     ("/marquee.control.v1.ControlService/TransferLeadership", OPERATORS),

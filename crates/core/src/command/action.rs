@@ -4,7 +4,7 @@ use crate::audit::Actor;
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
 use crate::plan::{AnswerSecret, Retention};
-use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
+use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion, SegmentedAttribute};
 use crate::rollout::experiment::Arm;
 use crate::rollout::external::ExternalAnswer;
 use crate::rollout::judge::Judgement;
@@ -171,6 +171,13 @@ pub enum Action {
         remove: Vec<String>,
         /// Items to deny; those that are denied are no error.
         add: Vec<String>,
+    },
+    /// Sets the segments that trials on a surface are reported by.
+    SetSegments {
+        /// The surface whose segments are set.
+        surface: String,
+        /// The attributes whose values are segments; none: no segments.
+        attributes: Vec<SegmentedAttribute>,
     },
     /// Sets which versions of a model are kept.
     SetRetention {

@@ -51,6 +51,10 @@ pub(super) fn describe(action: &Action) -> String {
             let first = if *clear { "clear the deny list" } else { "change the deny list" };
             format!("{first} of {surface}: {} added, {} removed", add.len(), remove.len())
         }
+        Action::SetSegments { surface, attributes } => {
+            let names: Vec<&str> = attributes.iter().map(|it| it.name.as_str()).collect();
+            format!("set the segments of {surface}: {}", names.join(", "))
+        }
         Action::SetRetention { model, retention } => match retention {
             None => format!("keep all versions of {model}"),
             Some(kept) => format!(

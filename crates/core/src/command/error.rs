@@ -6,6 +6,7 @@
 use crate::bounds::{MAX_DENIED_ITEMS, MAX_SHARDS};
 use crate::ensemble::EnsembleError;
 use crate::id::IdError;
+use crate::plan::SegmentsError;
 use crate::rollout::experiment::ExperimentError;
 use crate::rollout::{RolloutMoveError, StepsError, TermsError};
 
@@ -51,6 +52,17 @@ pub enum CommandError {
         field: &'static str,
         /// How many ids it has.
         count: usize,
+    },
+    /// Segments that cannot be used.
+    #[error("segments: {0}")]
+    Segments(#[from] SegmentsError),
+    /// Segments of a surface on which a trial runs: what was measured of it is by the segments that there were.
+    #[error("{trial:?} runs on surface {surface:?}: set its segments when that is over")]
+    SegmentsInUse {
+        /// The surface that was named.
+        surface: String,
+        /// The rollout or experiment.
+        trial: String,
     },
     /// The candidate of a rollout is not there.
     #[error("candidate {candidate:?} is neither a stored ensemble nor a published model@version")]
@@ -209,6 +221,7 @@ impl CommandError {
             | Self::ShardCount { .. }
             | Self::Roles { .. }
             | Self::KeepsNoVersion
+            | Self::Segments(_)
             | Self::TooManyItemIds { .. } => RefusalKind::Invalid,
             Self::UnknownCandidate { .. }
             | Self::UnknownArmEnsemble { .. }
@@ -225,6 +238,7 @@ impl CommandError {
             | Self::OtherLayer { .. }
             | Self::LayerFull { .. }
             | Self::ExperimentOver { .. }
+            | Self::SegmentsInUse { .. }
             | Self::RolloutMove(_) => RefusalKind::FailedPrecondition,
             Self::Full { .. } | Self::DenyListFull { .. } => RefusalKind::Exhausted,
         }

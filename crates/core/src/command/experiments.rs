@@ -109,7 +109,8 @@ pub(super) fn observe(
     let known_windows = evidence.get(experiment_id).map_or(0, |evidence| evidence.windows);
     if experiment.state != ExperimentState::Stopped && number == known_windows + 1 {
         let of_experiment = evidence.entry(experiment_id.into()).or_default();
-        of_experiment.total.absorb(window);
+        let last = experiment.arms.last().map_or(0, |arm| arm.weight_basis_points);
+        of_experiment.absorb_experiment(last, window);
         of_experiment.windows = number;
         of_experiment.judged_at_ms = now_ms;
     }

@@ -198,6 +198,9 @@ fn apply_action(
         Action::ChangeDenyList { surface, clear, remove, add } => {
             surfaces::change_deny_list(plan, surface, *clear, remove, add)
         }
+        Action::SetSegments { surface, attributes } => {
+            surfaces::set_segments(plan, surface, attributes)
+        }
         Action::ReportNode { node_id, node, replicas } => {
             nodes::report(plan, node_id, node, replicas)
         }

@@ -4,7 +4,8 @@ use super::error::CommandError;
 use super::reply::Reply;
 use crate::bounds::{MAX_DENIED_ITEMS, MAX_NAMED};
 use crate::id::{check_id, check_name};
-use crate::plan::Plan;
+use crate::plan::{Plan, SegmentedAttribute, Segments, Surface};
+use crate::rollout::experiment::ExperimentState;
 use crate::rollout::traffic::{AllTraffic, SurfaceTraffic, keep};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,10 +41,7 @@ pub(super) fn change_deny_list(
             check_id(&format!("{field}[{n}]"), id)?;
         }
     }
-    if !plan.surfaces.contains_key(surface_name) && plan.surfaces.len() >= MAX_NAMED {
-        return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
-    }
-    let surface = plan.surfaces.entry(surface_name.into()).or_default();
+    let surface = surface_or_new(plan, surface_name)?;
     let mut denied = BTreeSet::new();
     if !clear {
         denied.extend(surface.denied.iter().cloned());
@@ -58,6 +56,38 @@ pub(super) fn change_deny_list(
     }
     surface.denied = denied.into_iter().collect();
     Ok(Reply::Done)
+}
+
+/// Sets the segments that trials on a surface are reported by. The surface need not be known yet.
+///
+/// # Errors
+/// Segments that cannot be used, or a trial that runs on the surface: what was measured of it is by the segments that there were.
+pub(super) fn set_segments(
+    plan: &mut Plan,
+    surface_name: &str,
+    attributes: &[SegmentedAttribute],
+) -> Result<Reply, CommandError> {
+    check_name("surface", surface_name)?;
+    let segments = Segments::new(attributes)?;
+    let rollout = plan.surfaces.get(surface_name).and_then(|it| it.rollout_id.as_deref());
+    let mut experiments = plan
+        .experiments
+        .iter()
+        .filter(|it| it.surface == surface_name && it.state != ExperimentState::Stopped);
+    if let Some(trial) = rollout.or_else(|| experiments.next().map(|it| it.id.as_str())) {
+        let (surface, trial) = (surface_name.into(), trial.into());
+        return Err(CommandError::SegmentsInUse { surface, trial });
+    }
+    surface_or_new(plan, surface_name)?.segments = segments;
+    Ok(Reply::Done)
+}
+
+/// The surface of this name, a new one if there is none.
+fn surface_or_new<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut Surface, CommandError> {
+    if !plan.surfaces.contains_key(name) && plan.surfaces.len() >= MAX_NAMED {
+        return Err(CommandError::Full { what: "surfaces", bound: MAX_NAMED });
+    }
+    Ok(plan.surfaces.entry(name.into()).or_default())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - [`placement`]: where shards should be; what a node should hold ([`Plan::wanted_on`]).
 //! - [`retention`]: which versions may be forgotten.
 //! - [`measured_variants`](mod@measured_variants): the variants of a surface that are measured.
+//! - [`Segments`]: the kinds of requests that trials are reported by.
 //! - [`AnswerKeys`]: which key recommendation ids are signed with, and when a new one is due.
 //!
 //! What the plan has is in [`contents`], and its parts in [`node`], [`version`] and [`surface`].
@@ -21,6 +22,7 @@ mod node;
 pub mod placement;
 pub mod retention;
 mod route;
+mod segments;
 mod surface;
 mod version;
 
@@ -31,5 +33,6 @@ pub use contents::Plan;
 pub use measured_variants::measured_variants;
 pub use node::{Node, Role};
 pub use route::{Route, RouteError, Trial, Variant};
+pub use segments::{SegmentSet, SegmentedAttribute, Segments, SegmentsError};
 pub use surface::{Automatic, DEFAULT_SURFACE, Surface};
 pub use version::{Placement, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention};

@@ -1,5 +1,6 @@
 //! Surfaces: the named places that callers ask for.
 
+use super::segments::Segments;
 use crate::id::ModelVersion;
 use crate::rollout::{RolloutStep, Terms};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Surface {
     /// Ids of items that are never in an answer here, ascending, at most
     /// [`MAX_DENIED_ITEMS`](crate::bounds::MAX_DENIED_ITEMS). Shared, because every route has them.
     pub denied: Arc<[String]>,
+    /// The segments that trials here are reported by.
+    pub segments: Segments,
 }
 
 /// A rollout that begins whenever a new version of a model is published.

@@ -38,6 +38,8 @@ pub struct Recommend {
     pub min_coverage: f64,
     /// The terms of the user's attributes, ascending, each once.
     pub attributes: Vec<String>,
+    /// The terms of what the request is like, ascending, each once.
+    pub context: Vec<String>,
 }
 
 /// A checked [`v1::SearchItemsRequest`].
@@ -96,6 +98,7 @@ impl Recommend {
             explain,
             min_coverage,
             user_attributes,
+            context,
         } = request;
         check_id(&format!("{path}user_id"), &user_id)?;
         check_ids(&format!("{path}recent_item_ids"), &recent_item_ids, MAX_RECENT_ITEMS)?;
@@ -114,6 +117,7 @@ impl Recommend {
             explain,
             min_coverage,
             attributes: attributes(&format!("{path}user_attributes"), user_attributes)?,
+            context: attributes(&format!("{path}context"), context)?,
         })
     }
 

@@ -12,6 +12,7 @@ use super::gate::gate_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::plan::secret_from_pb;
+use super::plan::{segmented_from_pb, segmented_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
     automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
@@ -101,6 +102,10 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             let automatic = automatic.as_ref().map(automatic_to_pb);
             Pb::SetAutomaticRollout(pb::SetAutomaticRollout { surface: surface.clone(), automatic })
         }
+        Action::SetSegments { surface, attributes } => Pb::SetSegments(pb::SetSegments {
+            surface: surface.clone(),
+            attributes: attributes.iter().map(segmented_to_pb).collect(),
+        }),
         Action::ChangeDenyList { surface, clear, remove, add } => {
             Pb::ChangeDenyList(pb::ChangeDenyList {
                 surface: surface.clone(),
@@ -272,6 +277,10 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
             let automatic = automatic.map(automatic_from_pb).transpose()?;
             Action::SetAutomaticRollout { surface, automatic }
         }
+        Pb::SetSegments(pb::SetSegments { surface, attributes }) => Action::SetSegments {
+            surface,
+            attributes: attributes.into_iter().map(segmented_from_pb).collect(),
+        },
         Pb::ChangeDenyList(pb::ChangeDenyList {
             surface,
             clear,

@@ -1,7 +1,8 @@
 //! What a gate is judged by ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result};
-use super::window::{cells_from_pb, sums_from_pb, sums_to_pb};
+use super::measured_sums::{sums_from_pb, sums_to_pb};
+use super::window::cells_from_pb;
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{
     Comparison, FirstTimes, GateComparison, MAX_RESTARTS, OpenStratum, Restart, Sums,

@@ -5,11 +5,13 @@ use super::error::{Result, required};
 use super::external::{external_evidence_from_pb, external_evidence_to_pb};
 use super::gate::metric_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
+use super::measured_sums::{sums_from_pb, sums_to_pb};
 use super::record::{
     point_from_pb, point_to_pb, recorded_from_pb, recorded_to_pb, step_evidence_from_pb,
     step_evidence_to_pb,
 };
-use super::window::{sums_from_pb, sums_to_pb, window_from_pb, window_to_pb};
+use super::segment::{segment_evidence_from_pb, segment_evidence_to_pb};
+use super::window::{window_from_pb, window_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::rollout::judge::{Evidence, GateEvidence, Prediction, Stage};
 
@@ -35,6 +37,7 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
         steps,
         points,
         recorded,
+        segments,
     } = evidence;
     let Stage { step, requests, mirrored, interleaved, users, requests_by_group } = stage;
     pb::RolloutEvidence {
@@ -59,6 +62,7 @@ pub fn evidence_to_pb(rollout_id: &str, evidence: &Evidence) -> pb::RolloutEvide
         steps: steps.iter().map(step_evidence_to_pb).collect(),
         points: points.iter().map(point_to_pb).collect(),
         recorded: recorded.iter().map(recorded_to_pb).collect(),
+        segments: Some(segment_evidence_to_pb(segments)),
     }
 }
 
@@ -79,6 +83,7 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         steps,
         points,
         recorded,
+        segments,
     } = evidence;
     let pb::StageEvidence { step, requests, mirrored, interleaved, users, requests_by_group } =
         required(stage, "evidence.stage")?;
@@ -107,6 +112,7 @@ pub fn evidence_from_pb(evidence: pb::RolloutEvidence) -> Result<(String, Eviden
         steps: steps.into_iter().map(step_evidence_from_pb).collect::<Result<_>>()?,
         points: points.into_iter().map(point_from_pb).collect::<Result<_>>()?,
         recorded: recorded.into_iter().map(recorded_from_pb).collect::<Result<_>>()?,
+        segments: segment_evidence_from_pb(segments.unwrap_or_default())?,
     };
     Ok((rollout_id, evidence))
 }

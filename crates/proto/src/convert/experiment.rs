@@ -1,9 +1,11 @@
 //! Experiments and their reports ↔ `marquee.control.v1`.
 
 use super::error::{ConvertError, Result};
-use super::window::measure_to_pb;
+use super::measured_sums::measure_to_pb;
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::experiment::{Arm, Effect, Experiment, ExperimentState, Report};
+use marquee_core::rollout::experiment::{
+    Arm, Effect, Experiment, ExperimentState, Report, SegmentReport,
+};
 
 /// The wire form of an experiment. `waiting_for` says what it waits for: the caller knows the plan.
 pub fn experiment_to_pb(experiment: &Experiment, waiting_for: String) -> pb::Experiment {
@@ -91,7 +93,7 @@ pub fn arm_from_pb(arm: pb::ExperimentArm) -> Arm {
 
 /// The wire form of the report of an experiment.
 pub fn report_to_pb(report: &Report, windows: u64, automated: u64) -> pb::ExperimentReport {
-    let Report { effects, users, mismatch, is_mismatched } = report;
+    let Report { effects, users, mismatch, is_mismatched, segments } = report;
     pb::ExperimentReport {
         windows,
         effects: effects.iter().map(effect_to_pb).collect(),
@@ -99,7 +101,14 @@ pub fn report_to_pb(report: &Report, windows: u64, automated: u64) -> pb::Experi
         mismatch_e_value: *mismatch,
         sample_ratio_mismatch: *is_mismatched,
         automated,
+        segments: segments.iter().map(segment_report_to_pb).collect(),
     }
+}
+
+/// The wire form of the arms compared within a segment.
+pub fn segment_report_to_pb(report: &SegmentReport) -> pb::SegmentReport {
+    let SegmentReport { name, effects } = report;
+    pb::SegmentReport { name: name.clone(), effects: effects.iter().map(effect_to_pb).collect() }
 }
 
 /// The wire form of one arm compared with the first.

@@ -12,7 +12,9 @@ use crate::generated::control::v1 as pb;
 use crate::generated::v1;
 use marquee_core::command::missing_arms;
 use marquee_core::ensemble::validate;
-use marquee_core::plan::{AnswerKey, AnswerKeys, AnswerSecret, Plan, SECRET_BYTES, Surface};
+use marquee_core::plan::{
+    AnswerKey, AnswerKeys, AnswerSecret, Plan, SECRET_BYTES, SegmentedAttribute, Segments, Surface,
+};
 use marquee_core::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
@@ -157,7 +159,7 @@ fn check_references(plan: &Plan) -> Result<()> {
 }
 
 fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
-    let Surface { ensemble, rollout_id, previous, automatic, denied } = surface;
+    let Surface { ensemble, rollout_id, previous, automatic, denied, segments } = surface;
     pb::Surface {
         name: name.into(),
         ensemble: ensemble.clone().unwrap_or_default(),
@@ -165,17 +167,34 @@ fn surface_to_pb(name: &str, surface: &Surface) -> pb::Surface {
         previous: previous.clone().unwrap_or_default(),
         automatic: automatic.as_ref().map(automatic_to_pb),
         denied_item_ids: denied.to_vec(),
+        segments: segments.attributes().iter().map(segmented_to_pb).collect(),
     }
 }
 
 fn surface_from_pb(surface: pb::Surface) -> Result<(String, Surface)> {
-    let pb::Surface { name, ensemble, rollout_id, previous, automatic, denied_item_ids } = surface;
+    let pb::Surface { name, ensemble, rollout_id, previous, automatic, denied_item_ids, segments } =
+        surface;
+    let segmented: Vec<SegmentedAttribute> = segments.into_iter().map(segmented_from_pb).collect();
     let surface = Surface {
         ensemble: non_empty(ensemble),
         rollout_id: non_empty(rollout_id),
         previous: non_empty(previous),
         automatic: automatic.map(automatic_from_pb).transpose()?,
         denied: BTreeSet::from_iter(denied_item_ids).into_iter().collect(),
+        segments: Segments::new(&segmented)
+            .map_err(|error| ConvertError::invalid("surface.segments", error.to_string()))?,
     };
     Ok((name, surface))
+}
+
+/// The wire form of an attribute whose values are segments.
+pub fn segmented_to_pb(attribute: &SegmentedAttribute) -> pb::SegmentedAttribute {
+    let SegmentedAttribute { name, values } = attribute.clone();
+    pb::SegmentedAttribute { name, values }
+}
+
+/// Reads an attribute whose values are segments from its wire form. Nothing is checked.
+pub fn segmented_from_pb(attribute: pb::SegmentedAttribute) -> SegmentedAttribute {
+    let pb::SegmentedAttribute { name, values } = attribute;
+    SegmentedAttribute { name, values }
 }

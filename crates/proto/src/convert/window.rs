@@ -4,23 +4,23 @@
 //! have measured.
 
 use super::error::{ConvertError, Result, required};
+use super::measured_sums::{
+    check_count, measure_from_pb, measure_to_pb, measures_from_pb, measures_to_pb, sums_from_pb,
+    sums_to_pb,
+};
+use super::segment::{segments_from_pb, segments_to_pb};
 use crate::generated::control::v1 as pb;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::rollout::sketch::{Distinct, MAX_BUCKET, MAX_REGISTER, REGISTERS, Scores};
 use marquee_core::rollout::window::{
-    ArmStats, GROUPS, GroupedSum, InterleavedStats, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS,
-    MAX_DIFFS, MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, USER_CELLS, UserCells,
-    Window,
+    ArmStats, InterleavedStats, Latencies, MAX_ARMS, MAX_CODES, MAX_DIFF_ITEMS, MAX_DIFFS,
+    MAX_LATENCIES, Measure, MirrorDiff, MirrorStats, Scope, USER_CELLS, UserCells, Window,
 };
 use std::collections::BTreeMap;
 
-/// The largest count in one window. More is a fault and no count of requests: control adds windows up, and
-/// the sums must not overflow in the lifetime of a cluster.
-const MAX_COUNT: u64 = 1 << 40;
-
 /// The wire form of a window.
 pub fn window_to_pb(window: &Window) -> pb::Window {
-    let Window { arms, mirror, interleaved, automated, capped, late, dropped } = window;
+    let Window { arms, mirror, interleaved, segments, automated, capped, late, dropped } = window;
     let InterleavedStats { answers, clicks } = interleaved;
     let MirrorStats { arms: [baseline, candidate], overlap, rank_biased_overlap, skipped, diffs } =
         mirror;
@@ -37,6 +37,7 @@ pub fn window_to_pb(window: &Window) -> pb::Window {
         // Most windows have no such answers.
         interleaved: (*interleaved != InterleavedStats::default())
             .then(|| pb::InterleavedStats { answers: *answers, clicks: Some(sums_to_pb(clicks)) }),
+        segments: segments_to_pb(segments),
         automated: *automated,
         capped: *capped,
         late: *late,
@@ -46,7 +47,8 @@ pub fn window_to_pb(window: &Window) -> pb::Window {
 
 /// Reads a window from its wire form.
 pub fn window_from_pb(window: pb::Window) -> Result<Window> {
-    let pb::Window { arms, mirror, interleaved, automated, capped, late, dropped } = window;
+    let pb::Window { arms, mirror, interleaved, segments, automated, capped, late, dropped } =
+        window;
     if arms.len() > MAX_ARMS {
         return Err(ConvertError::invalid(
             "window.arms",
@@ -81,6 +83,7 @@ pub fn window_from_pb(window: pb::Window) -> Result<Window> {
             answers,
             clicks: sums_from_pb(clicks.unwrap_or_default())?,
         },
+        segments: segments_from_pb(segments)?,
         automated,
         capped,
         late,
@@ -122,26 +125,13 @@ pub fn measured_to_pb(
     pb::TelemetryWindow { scope, weight_basis_points, window: Some(window_to_pb(window)) }
 }
 
-fn check_count(field: &str, count: u64) -> Result<()> {
-    match count {
-        0..=MAX_COUNT => Ok(()),
-        _ => Err(ConvertError::invalid(field, format!("a count of {count} is beyond {MAX_COUNT}"))),
-    }
-}
-
 fn arm_to_pb(arm: &ArmStats) -> pb::ArmStats {
     let ArmStats { errors, latencies, measures, users_with, scores, items } = arm;
     pb::ArmStats {
         errors: errors.iter().map(|(&code, &count)| (code, count)).collect(),
         latency_micros: latencies.0.keys().copied().collect(),
         latency_counts: latencies.0.values().copied().collect(),
-        measures: measures
-            .iter()
-            .map(|(&measure, sums)| pb::MeasureSum {
-                measure: measure_to_pb(measure) as i32,
-                sums: Some(sums_to_pb(sums)),
-            })
-            .collect(),
+        measures: measures_to_pb(measures),
         users_with: users_with
             .iter()
             .map(|(&fault, cells)| pb::UsersWith {
@@ -197,14 +187,7 @@ fn arm_from_pb(arm: pb::ArmStats) -> Result<ArmStats> {
     for (bucket, count) in score_buckets.into_iter().zip(score_counts) {
         scores.add_to(bucket, count);
     }
-    let mut known = BTreeMap::new();
-    for pb::MeasureSum { measure, sums } in measures {
-        let sums = sums_from_pb(sums.unwrap_or_default())?;
-        if known.insert(measure_from_pb(measure)?, sums).is_some() {
-            let key = measure.to_string();
-            return Err(ConvertError::DuplicateKey { field: "arms.measures".into(), key });
-        }
-    }
+    let known = measures_from_pb(measures)?;
     let mut faults = BTreeMap::new();
     for pb::UsersWith { fault, cells } in users_with {
         let measure = measure_from_pb(fault)?;
@@ -230,36 +213,6 @@ pub(crate) fn cells_from_pb(cells: &[u32]) -> Result<UserCells> {
         }
     }
     Ok(known)
-}
-
-/// The wire form of counts and sums by group; empty lists where all are zero.
-pub(crate) fn sums_to_pb(sums: &GroupedSum) -> pb::GroupedSum {
-    let GroupedSum { count, sum } = sums;
-    // Most measures of most windows are all zeros: faults are rare, and so are rewards.
-    let counts = if count.iter().all(|&count| count == 0) { Vec::new() } else { count.clone() };
-    let sums = if sum.iter().all(|&sum| sum == 0.0) { Vec::new() } else { sum.clone() };
-    pb::GroupedSum { counts, sums }
-}
-
-/// Reads counts and sums by group from their wire form: [`GROUPS`] of each, or none.
-pub(crate) fn sums_from_pb(sums: pb::GroupedSum) -> Result<GroupedSum> {
-    let pb::GroupedSum { counts, sums } = sums;
-    let nothing = GroupedSum::default();
-    let counts = if counts.is_empty() { nothing.count } else { counts };
-    let sums = if sums.is_empty() { nothing.sum } else { sums };
-    if counts.len() != GROUPS || sums.len() != GROUPS {
-        return Err(ConvertError::invalid(
-            "sums",
-            format!("{GROUPS} counts and sums, or none, are allowed"),
-        ));
-    }
-    if let Some(sum) = sums.iter().find(|sum| !sum.is_finite() || sum.abs() > MAX_COUNT as f64) {
-        return Err(ConvertError::invalid("sums", format!("{sum} is no sum of a window")));
-    }
-    for &count in &counts {
-        check_count("sums", count)?;
-    }
-    Ok(GroupedSum { count: counts, sum: sums })
 }
 
 fn diff_to_pb(diff: &MirrorDiff) -> pb::MirrorDiff {
@@ -296,36 +249,4 @@ fn diff_from_pb(diff: pb::MirrorDiff) -> Result<MirrorDiff> {
         baseline: baseline_item_ids,
         candidate: candidate_item_ids,
     })
-}
-
-/// The wire form of a measure.
-pub fn measure_to_pb(measure: Measure) -> pb::Measure {
-    match measure {
-        Measure::Failed => pb::Measure::Failed,
-        Measure::Empty => pb::Measure::Empty,
-        Measure::Partial => pb::Measure::Partial,
-        Measure::Fallback => pb::Measure::Fallback,
-        Measure::LogLatency => pb::Measure::LogLatency,
-        Measure::SlowP50 => pb::Measure::SlowP50,
-        Measure::SlowP95 => pb::Measure::SlowP95,
-        Measure::SlowP99 => pb::Measure::SlowP99,
-        Measure::ListSimilarity => pb::Measure::ListSimilarity,
-        Measure::Personalisation => pb::Measure::Personalisation,
-        Measure::Score => pb::Measure::Score,
-        Measure::Clicks => pb::Measure::Clicks,
-        Measure::PlaySeconds => pb::Measure::PlaySeconds,
-        Measure::Purchases => pb::Measure::Purchases,
-        Measure::ClicksBefore => pb::Measure::ClicksBefore,
-        Measure::PlaySecondsBefore => pb::Measure::PlaySecondsBefore,
-        Measure::PurchasesBefore => pb::Measure::PurchasesBefore,
-        Measure::Users => pb::Measure::Users,
-    }
-}
-
-/// Reads a measure from its wire form.
-pub fn measure_from_pb(value: i32) -> Result<Measure> {
-    let measure =
-        pb::Measure::try_from(value).map_err(|_| ConvertError::unknown("measure", value))?;
-    let found = Measure::ALL.into_iter().find(|&it| measure_to_pb(it) == measure);
-    found.ok_or_else(|| ConvertError::unknown("measure", value))
 }

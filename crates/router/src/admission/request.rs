@@ -2,6 +2,7 @@
 
 use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::model::term::ALL_USERS_TERM;
+use marquee_core::plan::{Plan, SegmentSet};
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::convert::filter::Filter;
 use std::collections::HashSet;
@@ -27,6 +28,8 @@ pub(crate) struct RankingRequest {
     pub(crate) recorded_items: usize,
     /// The attributes of the user, [`ALL_USERS_TERM`] first if there are any; or the words of the text.
     pub(crate) terms: Vec<String>,
+    /// What says which segments the request is in: attributes of the user and of the request.
+    pub(crate) segment_terms: Vec<String>,
     pub(crate) explain: bool,
     pub(crate) min_coverage: f64,
     /// The variant of the trial on the surface that the request asks for, by name; none: the one that the user has.
@@ -65,6 +68,12 @@ impl RankingRequest {
         matches!(self.subject, Subject::User(_)) && self.only.is_none()
     }
 
+    /// The segments of its surface that the request is in; none if it is no recommendation, because others say nothing of themselves.
+    pub(crate) fn segments(&self, plan: &Plan) -> SegmentSet {
+        let surface = plan.surfaces.get(&self.surface).filter(|_| self.is_recommendation());
+        surface.map_or_else(SegmentSet::default, |it| it.segments.of_terms(&self.segment_terms))
+    }
+
     /// The recent items that shape the answer, newest last.
     pub(crate) fn shaping_items(&self) -> &[String] {
         let known = match self.subject {
@@ -95,6 +104,7 @@ impl From<Recommend> for RankingRequest {
             explain,
             min_coverage,
             attributes,
+            context,
         } = request;
         let of_all_users = (!attributes.is_empty()).then(|| ALL_USERS_TERM.to_owned());
         Self {
@@ -108,6 +118,7 @@ impl From<Recommend> for RankingRequest {
             explain,
             forced_variant: None,
             min_coverage,
+            segment_terms: attributes.iter().cloned().chain(context).collect(),
             terms: of_all_users.into_iter().chain(attributes).collect(),
         }
     }
@@ -128,6 +139,7 @@ impl From<SimilarItems> for RankingRequest {
             forced_variant: None,
             min_coverage: 0.0,
             terms: Vec::new(),
+            segment_terms: Vec::new(),
         }
     }
 }
@@ -147,6 +159,7 @@ impl From<SearchItems> for RankingRequest {
             forced_variant: None,
             min_coverage: 0.0,
             terms: words,
+            segment_terms: Vec::new(),
         }
     }
 }
@@ -169,6 +182,7 @@ impl From<RankItems> for RankingRequest {
             forced_variant: None,
             min_coverage: 0.0,
             terms: Vec::new(),
+            segment_terms: Vec::new(),
         }
     }
 }

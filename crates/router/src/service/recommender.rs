@@ -15,6 +15,7 @@ use crate::telemetry::{AnswerScope, Credits, ObservedCall, Observer, name_answer
 use futures::StreamExt as _;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::id::check_name;
+use marquee_core::plan::SegmentSet;
 use marquee_core::time_spent::TimeSpent;
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::convert::events::recorded;
@@ -125,7 +126,8 @@ impl RouterService {
                 (Some(trial), Some(credits)) => Some(AnswerScope::Interleaved { trial, credits }),
                 _ => AnswerScope::of(&answer.route),
             };
-            let name = self.name(answered_second, scope);
+            let segments = ranking.segments(&plan);
+            let name = self.name(answered_second, scope, segments);
             // An item that was drawn would be credited to a side that did not give it.
             if credits.is_none() {
                 drawn_slots.draw(ranking, answer, |below| fastrand::u32(..below));
@@ -179,9 +181,9 @@ impl RouterService {
     }
 
     /// What an answer is called: unique among all answers of all routers.
-    fn name(&self, second: u64, scope: Option<AnswerScope<'_>>) -> String {
+    fn name(&self, second: u64, scope: Option<AnswerScope<'_>>, segments: SegmentSet) -> String {
         let number = self.shared.answers.fetch_add(1, Ordering::Relaxed);
-        name_answer(&self.shared.id_prefix, number, second, scope)
+        name_answer(&self.shared.id_prefix, number, second, scope, segments)
     }
 }
 

@@ -3,7 +3,8 @@
 //! A recommendation id is `<process>-<number>-<second>`, all hexadecimal: the process that answered, the number of
 //! the answer, and when it was answered, in seconds since the Unix epoch. That of an answer that belongs to a
 //! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a-692d8f00.100.1.home-3`, that of any other recommendation with
-//! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where an answer is interleaved, `i` and three digits for each credited item
+//! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where the surface has segments, those of the request follow the arm as the hexadecimal
+//! digits of a set: `.1s5.`. Where an answer is interleaved, `i` and three digits for each credited item
 //! ([`super::credits::Credits`]) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
 //! click counts for, not only the one that answered, and no router keeps what it answered for long. Callers get this name
 //! signed ([`super::signature`]).
@@ -13,15 +14,17 @@ use super::limits::MAX_SIGNATURE_BYTES;
 use super::scope::AnswerScope;
 use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_NAME_BYTES};
 use marquee_core::plan::assignment::bucket;
-use marquee_core::plan::{Plan, Trial};
+use marquee_core::plan::{Plan, SegmentSet, Trial};
 use marquee_core::rollout::experiment::ExperimentState;
 
-/// Bytes of an id beside its trial's: process, number, second, share and arm.
-const MAX_ID_HEAD_BYTES: usize = 64;
+/// Bytes of an id beside its trial's: process, number, second, share, arm and segments.
+const MAX_ID_HEAD_BYTES: usize = 72;
 /// Bytes of a trial's id, a surface's name and a number, or of a surface's name.
 const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
 /// What stands before the credits of an interleaved answer.
 const INTERLEAVED: char = 'i';
+/// What stands between the arm and the segments of a request.
+const SEGMENTS: char = 's';
 /// Digits of the process, of the number and of the second, each.
 const MAX_HEX_DIGITS: usize = 16;
 
@@ -31,6 +34,7 @@ pub(crate) fn name_answer(
     number: u64,
     second: u64,
     scope: Option<AnswerScope<'_>>,
+    segments: SegmentSet,
 ) -> String {
     match scope {
         None => format!("{process}-{number:x}-{second:x}"),
@@ -42,7 +46,11 @@ pub(crate) fn name_answer(
             format!("{process}-{number:x}-{second:x}.{weight}.{INTERLEAVED}{credits}.{id}")
         }
         Some(AnswerScope::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
-            format!("{process}-{number:x}-{second:x}.{weight}.{arm}.{id}")
+            let segments = match segments.bits() {
+                0 => String::new(),
+                bits => format!("{SEGMENTS}{bits:x}"),
+            };
+            format!("{process}-{number:x}-{second:x}.{weight}.{arm}{segments}.{id}")
         }
     }
 }
@@ -84,6 +92,11 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     let (head, weight, arm, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     second_of(head)?;
     let weight = decimal(weight)?;
+    let arm = match arm.split_once(SEGMENTS) {
+        None => arm,
+        Some((arm, segments)) if is_set(segments) => arm,
+        Some(_) => return None,
+    };
     let arm = decimal(arm)? as usize;
     let (arms, has_had) = if let Some(experiment) = plan.experiment(id) {
         let last = experiment.arms.last().map_or(0, |arm| arm.weight_basis_points);
@@ -95,6 +108,14 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     };
     let trial = Trial { id: id.to_owned(), arm, arms, weight_basis_points: weight };
     (arm < arms && has_had).then_some(trial)
+}
+
+/// The segments of the request that an answer with this id of a trial was for; none where the surface has none. Ids come back from
+/// anywhere: those that there are not are to be left out.
+pub(crate) fn segments_of(recommendation_id: &str) -> SegmentSet {
+    let arm = recommendation_id.split('.').nth(2).unwrap_or_default();
+    let segments = arm.split_once(SEGMENTS).map_or("", |(_, segments)| segments);
+    SegmentSet::of_bits(u16::from_str_radix(segments, 16).unwrap_or(0))
 }
 
 /// The trial and the credits that the id of an interleaved answer names, if the plan runs such a trial. The arm
@@ -133,6 +154,12 @@ pub(crate) fn may_have_had(trial: &Trial, user_id: &str, plan: &Plan) -> bool {
 /// Whether a rollout's split puts the user on its arm.
 pub(crate) fn is_on_arm(trial: &Trial, user_id: &str) -> bool {
     (bucket(&trial.id, user_id) < trial.weight_basis_points) == (trial.arm == 1)
+}
+
+/// Whether a text is a set of segments as ids have it: digits without zeros before them.
+fn is_set(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (1..=4).contains(&text.len()) && text.bytes().all(is_digit) && !text.starts_with('0')
 }
 
 /// A number as ids have it: digits without a sign and without zeros before them.
@@ -182,12 +209,28 @@ mod tests {
                 26,
                 0x692d_8f00,
                 Some(AnswerScope::Trial(&trial(weight, arm))),
+                SegmentSet::default(),
             );
             assert_eq!(id, format!("3f00ab-1a-692d8f00.{weight}.{arm}.home.v2-3"));
             assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
         }
-        assert_eq!(name_answer("3f00ab", 26, 0x692d_8f00, None), "3f00ab-1a-692d8f00");
-        let id = name_answer("3f00ab", 26, 0x692d_8f00, Some(AnswerScope::Surface("home.v2")));
+        let set = SegmentSet::of_bits(0x25);
+        let of_candidate = trial(100, 1);
+        let scope = Some(AnswerScope::Trial(&of_candidate));
+        let id = name_answer("3f00ab", 26, 0x692d_8f00, scope, set);
+        assert_eq!(id, "3f00ab-1a-692d8f00.100.1s25.home.v2-3");
+        assert_eq!((trial_of(&id, &plan), segments_of(&id)), (Some(of_candidate), set));
+        assert_eq!(
+            name_answer("3f00ab", 26, 0x692d_8f00, None, SegmentSet::default()),
+            "3f00ab-1a-692d8f00"
+        );
+        let id = name_answer(
+            "3f00ab",
+            26,
+            0x692d_8f00,
+            Some(AnswerScope::Surface("home.v2")),
+            SegmentSet::default(),
+        );
         assert_eq!(id, "3f00ab-1a-692d8f00@home.v2");
         assert_eq!((trial_of(&id, &plan), surface_of(&id, &plan)), (None, None));
         plan.surfaces.insert("home.v2".into(), Surface::default());
@@ -227,6 +270,12 @@ mod tests {
             "3f.100.1.home.v2-3",
             "zz-1a-692d8f00.100.1.home.v2-3",
             "3f-1a-692d8f00.100..home.v2-3",
+            "3f-1a-692d8f00.100.1s.home.v2-3",
+            "3f-1a-692d8f00.100.1s0.home.v2-3",
+            "3f-1a-692d8f00.100.1s+5.home.v2-3",
+            "3f-1a-692d8f00.100.1sA.home.v2-3",
+            "3f-1a-692d8f00.100.1s12345.home.v2-3",
+            "3f-1a-692d8f00.100.s5.home.v2-3",
             "3f-1a-692d8f00.100.１.home.v2-3",
             "3f00000000000000ff-1a-692d8f00.100.1.home.v2-3",
             &long,
@@ -277,12 +326,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_written_the_same(id in ".{0,60}", weight in 0u32..20_000, arm in 0usize..4) {
+        fn whatever_is_read_is_written_the_same(id in ".{0,60}", weight in 0u32..20_000, arm in 0usize..4, bits: u16) {
             let plan = plan_with("home-3");
             prop_assert_eq!(trial_of(&id, &plan), None);
-            let id = format!("3f-1a-692d8f00.{weight}.{arm}.home-3");
+            let segments = if bits == 0 { String::new() } else { format!("s{bits:x}") };
+            let id = format!("3f-1a-692d8f00.{weight}.{arm}{segments}.home-3");
             if let Some(trial) = trial_of(&id, &plan) {
-                prop_assert_eq!(name_answer("3f", 26, 0x692d_8f00, Some(AnswerScope::Trial(&trial))), id);
+                let scope = Some(AnswerScope::Trial(&trial));
+                prop_assert_eq!(name_answer("3f", 26, 0x692d_8f00, scope, segments_of(&id)), id);
                 prop_assert!(trial.arm < trial.arms);
             }
         }

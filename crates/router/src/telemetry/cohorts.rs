@@ -13,6 +13,7 @@
 
 use super::limits::{MAX_CLOCK_AHEAD_SECONDS, MAX_COHORT_ARMS, MAX_COHORT_SECONDS};
 use super::scope::WindowKey;
+use super::segment_sums::SegmentSums;
 use marquee_core::rollout::window::{GroupedSum, Measure};
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ pub(crate) struct CohortArm {
     pub(crate) rewards: GroupedSum,
     /// The same answers, and what their users did before the trial.
     pub(crate) before: GroupedSum,
+    /// The same answers by segment, and what came of them.
+    pub(crate) segments: SegmentSums,
 }
 
 /// The cohorts that wait, the first due first.

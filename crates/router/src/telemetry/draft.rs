@@ -8,11 +8,13 @@ use super::past::Past;
 use super::request_share::Block;
 use super::rewards::REWARDS;
 use super::scope::WindowKey;
+use super::segment_sums::SegmentSums;
 use super::slow::SlowBounds;
 use hdrhistogram::Histogram;
+use marquee_core::plan::SegmentSet;
 use marquee_core::rollout::gate::{Gate, maturity_seconds};
 use marquee_core::rollout::window::{
-    ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, Window,
+    ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, SegmentStats, Window,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub(crate) struct TrialState {
     pub(crate) slow: [SlowBounds; 2],
     /// What users did before it.
     pub(crate) past: Arc<Past>,
+    /// The names of its surface's segments, by number.
+    pub(crate) segment_names: Vec<String>,
 }
 
 /// A window in the making.
@@ -60,13 +64,20 @@ pub(crate) struct Draft {
     pub(crate) trial: Option<TrialState>,
     latencies: BTreeMap<MeasuredArm, Histogram<u64>>,
     users: HashSet<u64>,
+    /// What was measured of each segment, by number; none of a surface.
+    segments: Vec<SegmentStats>,
     /// The recommendations of each second, by arm: they wait for what comes of them.
     answered: BTreeMap<u64, Vec<AnsweredArm>>,
 }
 
-/// Recommendations of one second and arm: for each kind of reward how many there were, and what their users did before the
-/// trial.
-type AnsweredArm = [GroupedSum; REWARDS];
+/// Recommendations of one second and arm.
+#[derive(Clone, Debug, Default)]
+struct AnsweredArm {
+    /// For each kind of reward how many there were, and what their users did before the trial.
+    before: [GroupedSum; REWARDS],
+    /// How many there were in each segment.
+    segments: SegmentSums,
+}
 
 /// How long answers have time for each kind of reward, in s, where these gates hold.
 pub(crate) fn maturities(gates: &[Gate]) -> [u32; REWARDS] {
@@ -76,7 +87,9 @@ pub(crate) fn maturities(gates: &[Gate]) -> [u32; REWARDS] {
 impl Draft {
     pub(crate) fn new(key: WindowKey, trial: Option<TrialState>) -> Self {
         let window = Window::new(key.arms);
+        let segments = trial.as_ref().map_or(0, |trial| trial.segment_names.len());
         Self {
+            segments: vec![SegmentStats::new(key.arms); segments],
             key,
             window,
             trial,
@@ -97,7 +110,9 @@ impl Draft {
 
     /// Counts an answer to a caller.
     pub(crate) fn add_answer(&mut self, observation: &Observation, previous: &mut PreviousLists) {
-        let Observation { arm, subject, at_micros: _, answered_second, answer } = observation;
+        let Observation { arm, subject, at_micros: _, answered_second, segments, answer } =
+            observation;
+        self.add_to_segments(*segments, *arm, *subject, answer);
         self.add_arm_answer(MeasuredArm::Live(*arm), *subject, answer, previous);
         let stats = &mut self.window.arms[*arm];
         if subject.is_user && self.users.insert(subject.hash) {
@@ -113,8 +128,37 @@ impl Draft {
         };
         let nothing = || vec![AnsweredArm::default(); self.key.arms];
         let arms = self.answered.entry(*answered_second).or_insert_with(nothing);
-        for (sums, before) in arms[*arm].iter_mut().zip(trial.past.of(subject.hash)) {
+        let answered = &mut arms[*arm];
+        for (sums, before) in answered.before.iter_mut().zip(trial.past.of(subject.hash)) {
             sums.add(subject.group(), before);
+        }
+        answered.segments.add_answer(*segments, subject.group());
+    }
+
+    /// Counts an answer in the segments of its request.
+    fn add_to_segments(
+        &mut self,
+        segments: SegmentSet,
+        arm: usize,
+        subject: SubjectHash,
+        answer: &ArmAnswer,
+    ) {
+        let ArmAnswer { latency_micros, outcome } = answer;
+        let mut measured = Vec::with_capacity(4);
+        match outcome {
+            AnswerOutcome::Failed(_) => measured.push((Measure::Failed, 1.0)),
+            AnswerOutcome::Answered { is_empty, is_partial: _, is_fallback, list: _ } => {
+                measured.push((Measure::Failed, 0.0));
+                measured.push((Measure::Empty, f64::from(u8::from(*is_empty))));
+                measured.push((Measure::Fallback, f64::from(u8::from(*is_fallback))));
+            }
+        }
+        measured.extend(latency_micros.map(|micros| (Measure::LogLatency, log_latency(micros))));
+        for number in segments.numbers() {
+            let Some(stats) = self.segments.get_mut(number) else { continue };
+            for &(measure, value) in &measured {
+                stats.arms[arm].entry(measure).or_default().add(subject.group(), value);
+            }
         }
     }
 
@@ -148,7 +192,12 @@ impl Draft {
 
     /// Adds the rewards of a cohort whose time is over.
     pub(crate) fn add_cohort(&mut self, measure: Measure, cohort: &[CohortArm]) {
-        for (stats, CohortArm { rewards, before }) in self.window.arms.iter_mut().zip(cohort) {
+        for (arm, CohortArm { segments, .. }) in cohort.iter().enumerate() {
+            segments.add_to(arm, measure, &mut self.segments);
+        }
+        for (stats, CohortArm { rewards, before, segments: _ }) in
+            self.window.arms.iter_mut().zip(cohort)
+        {
             let sums = [(Some(measure), rewards), (measure.before(), before)];
             for (measure, sums) in sums {
                 if let Some(measure) = measure {
@@ -167,16 +216,18 @@ impl Draft {
                 let due = due_second(second, trial.maturities[kind]);
                 has_room &= cohorts.add(&self.key, measure, due, |cohort| {
                     for (theirs, answered) in cohort.iter_mut().zip(&arms) {
-                        let answered = &answered[kind];
-                        theirs.before.absorb(answered);
-                        for (all, count) in theirs.rewards.count.iter_mut().zip(&answered.count) {
+                        let before = &answered.before[kind];
+                        theirs.before.absorb(before);
+                        for (all, count) in theirs.rewards.count.iter_mut().zip(&before.count) {
                             *all += count;
                         }
+                        theirs.segments.absorb(&answered.segments);
                     }
                 });
             }
             if !has_room {
-                self.window.dropped += arms.iter().map(|[first, ..]| first.total()).sum::<u64>();
+                self.window.dropped +=
+                    arms.iter().map(|answered| answered.before[0].total()).sum::<u64>();
             }
         }
     }
@@ -238,8 +289,7 @@ impl Draft {
 
     fn add_latency(&mut self, arm: MeasuredArm, subject: SubjectHash, micros: u64) {
         let group = subject.group();
-        let compared = (micros + LATENCY_SLACK_MICROS) as f64;
-        self.stats(arm).measure(Measure::LogLatency, group, compared.ln());
+        self.stats(arm).measure(Measure::LogLatency, group, log_latency(micros));
         if let Some(trial) = &self.trial {
             let (slow, number, stats) = match arm {
                 MeasuredArm::Live(number) => {
@@ -279,8 +329,17 @@ impl Draft {
             }
             self.stats(arm).latencies = latencies;
         }
+        let names = self.trial.iter().flat_map(|trial| trial.segment_names.iter().cloned());
+        let measured = names.zip(self.segments);
+        self.window.segments =
+            measured.filter(|(_, stats)| stats.arms.iter().any(|arm| !arm.is_empty())).collect();
         (self.key, self.window, self.trial)
     }
+}
+
+/// A latency as means of latencies are taken.
+fn log_latency(micros: u64) -> f64 {
+    ((micros + LATENCY_SLACK_MICROS) as f64).ln()
 }
 
 impl Previous {

@@ -22,6 +22,7 @@
 //! - `slow`: which answers are slow; pure.
 //! - `rewards`: what may come of an answer, and how much of it counts; pure.
 //! - `cohorts`: answers and rewards that wait until the time for rewards is over; pure.
+//! - `segment_sums`: what is counted of segments of requests; pure.
 //! - `past`: what users did before a trial; pure.
 //! - `observer`: what of a call is an observation, and whether it is mirrored.
 //! - `mirror`: the budget of mirrored requests, and how one is answered.
@@ -65,6 +66,7 @@ mod report;
 mod request_share;
 mod rewards;
 mod scope;
+mod segment_sums;
 mod signature;
 mod slow;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
+use marquee_core::plan::SegmentSet;
 use marquee_core::rollout::window::{MAX_DIFF_ITEMS, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -40,6 +41,8 @@ pub(crate) struct Observation {
     pub(crate) at_micros: u64,
     /// When it was answered, in seconds since the Unix epoch, as the answer's id says.
     pub(crate) answered_second: u64,
+    /// The segments that the request is in.
+    pub(crate) segments: SegmentSet,
     pub(crate) answer: ArmAnswer,
 }
 

@@ -127,6 +127,7 @@ impl Observer {
             subject,
             at_micros,
             answered_second: call.answered_second,
+            segments: request.segments(call.plan),
             answer: answered,
         };
         self.telemetry.with(|batch| batch.observe(scope, observation));

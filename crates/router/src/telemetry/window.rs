@@ -2,7 +2,8 @@
 //! requests on their arms, and rewards when the time of their answers is over. Pure.
 
 use super::answer_id::{
-    interleaved_of, may_have_been_interleaved, may_have_had, second_of, surface_of, trial_of,
+    interleaved_of, may_have_been_interleaved, may_have_had, second_of, segments_of, surface_of,
+    trial_of,
 };
 use super::automated::Callers;
 use super::buffer::Batch;
@@ -16,7 +17,7 @@ use super::rewards::{Answers, RewardEvent, number_of_reward};
 use super::scope::{AnswerScope, WindowKey};
 use super::signature::{Authenticity, check};
 use super::slow::UsualLatencies;
-use marquee_core::plan::Plan;
+use marquee_core::plan::{Plan, Segments};
 use marquee_core::ranking::interleave::Side;
 use marquee_core::rollout::experiment::ExperimentState;
 use marquee_core::rollout::gate::Gate;
@@ -37,8 +38,16 @@ pub(crate) struct Memory {
     usual: BTreeMap<String, [UsualLatencies; 2]>,
 }
 
-/// The gates of the trials that a plan runs, by the trial's id.
-type RunningTrials<'a> = BTreeMap<&'a str, &'a [Gate]>;
+/// What is said of a trial that a plan runs.
+#[derive(Clone, Copy, Default)]
+struct RunningTrial<'a> {
+    gates: &'a [Gate],
+    /// The segments of its surface.
+    segments: Option<&'a Segments>,
+}
+
+/// The trials that a plan runs, by id.
+type RunningTrials<'a> = BTreeMap<&'a str, RunningTrial<'a>>;
 
 /// Makes windows of a batch, one for each trial and share and for each surface. `now`: after all observations.
 /// `plan`: says which trials and surfaces events may name.
@@ -80,10 +89,18 @@ pub(crate) fn close(
 
 fn running_trials(plan: &Plan) -> RunningTrials<'_> {
     let rollouts = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
-    let rollouts = rollouts.map(|rollout| (&rollout.id[..], &rollout.terms.gates[..]));
+    let segments = |surface: &str| plan.surfaces.get(surface).map(|surface| &surface.segments);
+    let rollouts = rollouts.map(|rollout| {
+        let segments = segments(&rollout.surface);
+        (&rollout.id[..], RunningTrial { gates: &rollout.terms.gates, segments })
+    });
     let experiments = plan.experiments.iter();
     let experiments = experiments.filter(|it| it.state == ExperimentState::Running);
-    rollouts.chain(experiments.map(|experiment| (&experiment.id[..], &[][..]))).collect()
+    let experiments = experiments.map(|experiment| {
+        let segments = segments(&experiment.surface);
+        (&experiment.id[..], RunningTrial { gates: &[], segments })
+    });
+    rollouts.chain(experiments).collect()
 }
 
 /// Counts the answers to callers. All requests are recorded before any is counted, because the bound on a user's requests follows
@@ -269,6 +286,7 @@ fn count_event(
         Some(due) => {
             let has_room = memory.cohorts.add(&draft.key, measure, due, |cohort| {
                 cohort[arm].rewards.sum[subject.group()] += value;
+                cohort[arm].segments.add_reward(segments_of(name), subject.group(), value);
             });
             draft.window.dropped += u64::from(!has_room);
         }
@@ -308,7 +326,7 @@ impl Memory {
     /// A draft without answers.
     fn draft(&mut self, trials: &RunningTrials<'_>, key: WindowKey, now: Moment) -> Draft {
         let trial = key.trial_id().map(|id| {
-            let gates = trials.get(id).copied().unwrap_or_default();
+            let RunningTrial { gates, segments } = trials.get(id).copied().unwrap_or_default();
             let nothing = Default::default();
             let usual = self.usual.get(id).unwrap_or(&nothing);
             TrialState {
@@ -316,6 +334,7 @@ impl Memory {
                 block: self.blocks.take(&key, now.micros),
                 slow: usual.each_ref().map(|usual| usual.bounds(gates)),
                 past: self.pasts.of_trial(id).map(Arc::clone).unwrap_or_default(),
+                segment_names: segments.map(Segments::names).unwrap_or_default(),
             }
         });
         Draft::new(key, trial)

@@ -1,6 +1,7 @@
 //! `marquee ctl experiment`: A/B tests and their results.
 
 use super::context::Context;
+use super::segments;
 use super::units::parse_share;
 use crate::message;
 use crate::output;
@@ -240,6 +241,7 @@ fn in_words(found: &GetExperimentResponse) -> String {
         ),
         (Some(_), false) => "split: as the weights say".into(),
     });
+    lines.extend(segments::table(&report.segments, &arms));
     if report.automated > 0 {
         let automated = output::thousands(report.automated);
         lines.push(format!("left out as automated traffic: {automated} requests"));
@@ -251,18 +253,24 @@ fn in_words(found: &GetExperimentResponse) -> String {
 pub(super) fn effects_in_words(effects: &[Effect], arms: &[&str]) -> String {
     let mut table = output::table(&["MEASURE", "ARM", "ANSWERS", "MEAN", "EFFECT", "95 %", "P"]);
     for found in effects {
-        let arm = arms.get(found.arm as usize).copied().unwrap_or("?");
-        table.add_row([
-            measure_name(found.measure()).to_owned(),
-            arm.to_owned(),
-            output::thousands(found.samples),
-            format!("{:.4}", found.mean),
-            percent(found.effect),
-            interval(found),
-            found.p_value.map_or_else(|| "-".into(), |p| format!("{p:.4}")),
-        ]);
+        let mut row = vec![measure_name(found.measure()).to_owned()];
+        row.extend(effect_columns(found, arms));
+        table.add_row(row);
     }
     output::lines_of(&table)
+}
+
+/// An effect as columns: the arm, how many answers, their mean, the effect, its interval and its p-value.
+pub(super) fn effect_columns(found: &Effect, arms: &[&str]) -> [String; 6] {
+    let arm = arms.get(found.arm as usize).copied().unwrap_or("?");
+    [
+        arm.to_owned(),
+        output::thousands(found.samples),
+        format!("{:.4}", found.mean),
+        percent(found.effect),
+        interval(found),
+        found.p_value.map_or_else(|| "-".into(), |p| format!("{p:.4}")),
+    ]
 }
 
 /// The interval of an effect; "-" if one of its ends is missing or too far to be shown.
@@ -285,7 +293,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 /// The name of a measure in the table of effects.
-fn measure_name(measure: Measure) -> &'static str {
+pub(super) fn measure_name(measure: Measure) -> &'static str {
     match measure {
         Measure::Unspecified => "?",
         Measure::Failed => "failed",

@@ -17,6 +17,7 @@ mod plan;
 mod publish;
 mod retain;
 mod rollout;
+mod segments;
 mod status;
 mod traffic;
 mod transfer_leadership;
@@ -75,6 +76,9 @@ enum CtlCommand {
     /// Set which items are never recommended on a surface
     #[command(subcommand)]
     Deny(deny::DenyCommand),
+    /// Set which kinds of requests rollouts and experiments are reported by
+    #[command(subcommand)]
+    Segments(segments::SegmentsCommand),
     /// Set which versions of a model are kept
     Retain(retain::RetainArgs),
     /// List, add and remove shard and router nodes
@@ -111,6 +115,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Rollout(command) => rollout::run(&mut context, *command).await,
         CtlCommand::Experiment(command) => experiment::run(&mut context, command).await,
         CtlCommand::Deny(command) => deny::run(&mut context, command).await,
+        CtlCommand::Segments(command) => segments::run(&mut context, command).await,
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Audit(command) => audit::run(&mut context, command).await,

@@ -19,4 +19,6 @@ mod tests;
 
 pub use check::{ExperimentError, check};
 pub use definition::{Arm, Experiment, ExperimentState, free_slice};
-pub use report::{Effect, REPORT_ALPHA, Report, compare_arms, report};
+pub use report::{
+    Effect, REPORT_ALPHA, Report, SegmentReport, compare_arms, compare_segments, report,
+};

@@ -2,9 +2,9 @@
 
 use super::definition::{Experiment, SPREAD};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
-use crate::rollout::judge::{Evidence, SHARE_TOLERANCE};
+use crate::rollout::judge::{Evidence, SHARE_TOLERANCE, SegmentEvidence};
 use crate::rollout::sequential::{Estimate, MIN_GROUPS, join, mean_above, required_log_evidence};
-use crate::rollout::window::{GroupedSum, Measure, Window};
+use crate::rollout::window::{GroupedSum, Measure, MeasuredSums, Window};
 
 /// The chance that the intervals of a report ever miss the truth.
 pub const REPORT_ALPHA: f64 = 0.05;
@@ -24,7 +24,8 @@ pub struct Effect {
     pub mean: f64,
     /// The difference from arm 0, as a part of its mean; none for arm 0 and before enough users were seen.
     pub effect: Option<f64>,
-    /// An interval for `effect` that covers the truth at all times with a chance of 95 %.
+    /// An interval for `effect` that covers the truth at all times with a chance of 95 %; in a table of segments, the intervals
+    /// of one measure do so together.
     pub interval: Option<(f64, f64)>,
     /// Evidence (e-value) that there is a difference at all.
     pub e_value: Option<f64>,
@@ -43,11 +44,23 @@ pub struct Report {
     pub mismatch: Option<f64>,
     /// Whether `mismatch` is enough to call it one: the arms cannot be compared then.
     pub is_mismatched: bool,
+    /// The arms compared within each segment.
+    pub segments: Vec<SegmentReport>,
+}
+
+/// The arms compared within one segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentReport {
+    /// The segment's name, such as `region=de`.
+    pub name: String,
+    /// One for each measure and arm that was measured.
+    pub effects: Vec<Effect>,
 }
 
 /// Compares the arms by what was measured so far.
 pub fn report(experiment: &Experiment, evidence: Option<&Evidence>) -> Report {
-    let Some(Evidence { total, .. }) = evidence else { return Report::default() };
+    let Some(evidence) = evidence else { return Report::default() };
+    let total = &evidence.total;
     let sums = |arm: usize, measure: Measure| total.arms.get(arm)?.measures.get(&measure);
     let effects = compare_arms(total);
     let users: Vec<&GroupedSum> =
@@ -61,21 +74,40 @@ pub fn report(experiment: &Experiment, evidence: Option<&Evidence>) -> Report {
         users: users.iter().map(|sums| sums.total()).collect(),
         mismatch: log_evidence.map(f64::exp),
         is_mismatched: log_evidence.is_some_and(|evidence| evidence >= log_required),
+        segments: compare_segments(&evidence.segments),
     }
 }
 
 /// Compares the arms of these sums with arm 0, by each measure. Shares were the same all the time: what changes over
 /// time is then in all arms alike.
 pub fn compare_arms(total: &Window) -> Vec<Effect> {
-    let sums = |arm: usize, measure: Measure| total.arms.get(arm)?.measures.get(&measure);
+    let arms: Vec<&MeasuredSums> = total.arms.iter().map(|arm| &arm.measures).collect();
+    compare_sums(&arms, REPORT_ALPHA)
+}
+
+/// Compares the arms within each segment. Who looks at many segments finds an effect by chance in one of them, so the chance of
+/// [`REPORT_ALPHA`] is divided among them.
+pub fn compare_segments(evidence: &SegmentEvidence) -> Vec<SegmentReport> {
+    let alpha = REPORT_ALPHA / evidence.segments.len().max(1) as f64;
+    let reports = evidence.segments.iter().map(|(name, stats)| {
+        let arms: Vec<&MeasuredSums> = stats.arms.iter().collect();
+        SegmentReport { name: name.clone(), effects: compare_sums(&arms, alpha) }
+    });
+    reports.collect()
+}
+
+/// Compares arms with arm 0, by each measure. `alpha`: the chance that the interval of an arm and measure ever misses the truth.
+fn compare_sums(arms: &[&MeasuredSums], alpha: f64) -> Vec<Effect> {
+    let sums = |arm: usize, measure: Measure| arms.get(arm)?.get(&measure);
     let mut effects = Vec::new();
     let shown = Measure::ALL.into_iter().filter(|&measure| measure != Measure::Users);
     for measure in shown {
-        for arm in 0..total.arms.len() {
+        for arm in 0..arms.len() {
             let Some(theirs) = sums(arm, measure) else { continue };
             let Some(mean) = theirs.mean() else { continue };
-            let compared =
-                sums(0, measure).filter(|_| arm > 0).and_then(|usual| compare(usual, theirs));
+            let compared = sums(0, measure)
+                .filter(|_| arm > 0)
+                .and_then(|usual| compare(usual, theirs, alpha));
             effects.push(Effect {
                 measure,
                 arm,
@@ -100,7 +132,7 @@ struct Compared {
 }
 
 /// Compares the mean of an arm with that of arm 0; none while too few users were seen, or where that is 0.
-fn compare(usual: &GroupedSum, theirs: &GroupedSum) -> Option<Compared> {
+fn compare(usual: &GroupedSum, theirs: &GroupedSum, alpha: f64) -> Option<Compared> {
     let usual = Estimate::of_population(usual, SPREAD)?;
     let theirs = Estimate::of_population(theirs, SPREAD)?;
     let whole = usual.value.abs();
@@ -112,7 +144,7 @@ fn compare(usual: &GroupedSum, theirs: &GroupedSum) -> Option<Compared> {
     let evidence = join(&[mean_above(difference, scale), mean_above(difference.negated(), scale)]);
     Some(Compared {
         effect: difference.value / whole,
-        half_width: difference.half_width(scale, REPORT_ALPHA) / whole,
+        half_width: difference.half_width(scale, alpha) / whole,
         log_evidence: evidence,
     })
 }

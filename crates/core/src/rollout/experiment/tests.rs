@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rollout::judge::Evidence;
-use crate::rollout::window::{GROUPS, Measure, Window};
+use crate::rollout::window::{GROUPS, Measure, SegmentStats, Window};
 use proptest::prelude::*;
 
 fn arm(name: &str, weight_basis_points: u32) -> Arm {
@@ -126,4 +126,34 @@ proptest! {
             None => prop_assert!((0..=10_000 - share).all(touches), "there was room"),
         }
     }
+}
+
+#[test]
+fn a_difference_within_one_segment_is_found_there_and_only_there() {
+    let it = experiment(0, 10_000);
+    let mut evidence = clicks(&[0.1, 0.1], 20_000);
+    for (name, rates) in [("region=at", [0.1, 0.1]), ("region=de", [0.1, 0.14])] {
+        let of_segment = clicks(&rates, 10_000).total.arms;
+        let arms = of_segment.into_iter().map(|arm| arm.measures).collect();
+        evidence.segments.segments.insert(name.into(), SegmentStats { arms });
+    }
+    let found = report(&it, Some(&evidence)).segments;
+    assert_eq!(found.iter().map(|it| &it.name[..]).collect::<Vec<_>>(), ["region=at", "region=de"]);
+    let interval = |segment: usize| {
+        let effects = &found[segment].effects;
+        let effect = effects.iter().find(|it| it.measure == Measure::Clicks && it.arm == 1);
+        effect.and_then(|it| it.interval).expect("enough users were seen")
+    };
+    let ((low, high), (low_there, high_there)) = (interval(0), interval(1));
+    assert!(low < 0.0 && high > 0.0, "{low} {high}");
+    assert!(low_there > 0.0 && high_there > 0.4, "{low_there} {high_there}");
+    // Two segments are looked at: each interval is wider than that of the same numbers alone.
+    let alone = Evidence { total: clicks(&[0.1, 0.14], 10_000).total, ..Evidence::default() };
+    let of_all = report(&it, Some(&alone)).effects;
+    let (low_alone, high_alone) = of_all
+        .iter()
+        .find(|it| it.measure == Measure::Clicks && it.arm == 1)
+        .and_then(|it| it.interval)
+        .expect("enough users were seen");
+    assert!(low_alone > low_there && high_alone < high_there);
 }

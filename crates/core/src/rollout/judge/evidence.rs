@@ -5,6 +5,7 @@ use super::external_evidence::ExternalEvidence;
 use super::gate_evidence::{GateEvidence, Verdict};
 use super::measured::add_window;
 use super::recorded::{EvidencePoint, RecordedWindow, StepEvidence};
+use super::segment_evidence::SegmentEvidence;
 use crate::rollout::gate::OnBreach;
 use crate::rollout::machine::{Rollout, RolloutState};
 use crate::rollout::window::{GroupedSum, Measure, Window};
@@ -59,13 +60,15 @@ pub struct Evidence {
     pub points: Vec<EvidencePoint>,
     /// Windows, added up, by which gates can be tried.
     pub recorded: Vec<RecordedWindow>,
+    /// What was measured of each segment at the present share.
+    pub segments: SegmentEvidence,
 }
 
 impl Evidence {
     /// Adds a window. `weight_basis_points`: the candidate's share while the window was measured; a window of
     /// another share does not count for the present stage.
     pub fn absorb(&mut self, rollout: &Rollout, weight_basis_points: u32, window: &Window) {
-        self.total.absorb(window);
+        self.add_total(window);
         let gates = &rollout.terms.gates;
         self.comparisons.resize_with(gates.len(), GateComparison::default);
         for (gate, known) in gates.iter().zip(&mut self.comparisons) {
@@ -77,8 +80,10 @@ impl Evidence {
         if weight_basis_points != rollout.weight_basis_points() {
             return;
         }
+        self.segments.absorb(weight_basis_points, window);
         if rollout.resumes_to == RolloutState::Holdout {
             self.holdout.absorb(window);
+            self.holdout.segments.clear();
         }
         for (sum, arm) in self.stage.requests.iter_mut().zip(&window.arms) {
             *sum += arm.requests();
@@ -95,6 +100,18 @@ impl Evidence {
                 }
             }
         }
+    }
+
+    /// Adds a window of an experiment. `weight_basis_points`: the share of its last arm, which never changes.
+    pub fn absorb_experiment(&mut self, weight_basis_points: u32, window: &Window) {
+        self.add_total(window);
+        self.segments.absorb(weight_basis_points, window);
+    }
+
+    /// Adds a window to the sum of all. Segments are summed by share alone.
+    fn add_total(&mut self, window: &Window) {
+        self.total.absorb(window);
+        self.total.segments.clear();
     }
 
     /// Accepts the breaches that paused the rollout, because an operator resumed it.

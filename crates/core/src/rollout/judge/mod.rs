@@ -30,6 +30,7 @@ mod measured;
 mod power;
 mod record;
 mod recorded;
+mod segment_evidence;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use power::{
 };
 pub use record::{MAX_RECORDED, record};
 pub use recorded::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
+pub use segment_evidence::SegmentEvidence;
 pub use split::{REQUESTS_TOLERANCE, SHARE_TOLERANCE};
 
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;

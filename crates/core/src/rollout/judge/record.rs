@@ -9,6 +9,7 @@ use super::recorded::{ArmSums, EvidencePoint, RecordedWindow, StepEvidence};
 use crate::rollout::machine::{Rollout, RolloutState};
 use crate::rollout::terms::RolloutStep;
 use crate::rollout::window::Window;
+use std::collections::BTreeMap;
 
 /// The most stages and steps that evidence is kept of: all that a rollout can have, and some that it came back to.
 const MAX_STEPS: usize = 80;
@@ -46,7 +47,7 @@ pub fn record(
         until_ms: now_ms,
         weight_basis_points,
         windows: 1,
-        window: window.clone(),
+        window: Window { segments: BTreeMap::new(), ..window.clone() },
     });
     if evidence.recorded.len() > MAX_RECORDED {
         merge_recorded(&mut evidence.recorded);

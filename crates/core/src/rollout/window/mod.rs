@@ -23,6 +23,7 @@ mod interleaved;
 mod latencies;
 mod measure;
 mod mirror;
+mod segment;
 
 pub use arm::ArmStats;
 pub use cells::{USER_CELLS, UserCells};
@@ -32,6 +33,9 @@ pub use interleaved::InterleavedStats;
 pub use latencies::Latencies;
 pub use measure::Measure;
 pub use mirror::{MirrorDiff, MirrorStats};
+pub use segment::{MeasuredSums, SEGMENT_MEASURES, SegmentStats};
+
+use std::collections::BTreeMap;
 
 /// How long a router's window is, and how long the leader adds windows up before it judges, in ms: short
 /// enough to roll a bad candidate back within seconds, and long enough that messages are few.
@@ -68,6 +72,8 @@ pub struct Window {
     pub mirror: MirrorStats,
     /// What was measured on interleaved answers. Rollouts only.
     pub interleaved: InterleavedStats,
+    /// What was measured of each segment of requests, by its name. Trials only.
+    pub segments: BTreeMap<String, SegmentStats>,
     /// How many requests look like automated traffic. They are counted nowhere else.
     pub automated: u64,
     /// How many requests were not counted because their user had sent more than almost all others.
@@ -102,6 +108,9 @@ impl Window {
         let old = self.mirror.diffs.len().saturating_sub(MAX_DIFFS);
         self.mirror.diffs.drain(..old);
         self.interleaved.absorb(&other.interleaved);
+        for (name, theirs) in &other.segments {
+            self.segments.entry(name.clone()).or_default().absorb(theirs);
+        }
         self.automated += other.automated;
         self.capped += other.capped;
         self.late += other.late;

@@ -13,6 +13,7 @@ use marquee_core::model::recipe::{
 use marquee_core::plan::{AnswerSecret, Retention, SECRET_BYTES};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role,
+    SegmentedAttribute,
 };
 use marquee_core::ranking::diversify::Diversity;
 use marquee_core::ranking::interleave::Interleaving;
@@ -384,6 +385,13 @@ fn commands() -> Vec<Command> {
         })),
         published(3, Recipe::Popularity),
         automatic(None),
+        Action::SetSegments {
+            surface: "kids".into(),
+            attributes: vec![SegmentedAttribute {
+                name: "region".into(),
+                values: vec!["de".into(), "at".into()],
+            }],
+        },
         Action::ChangeDenyList {
             surface: "home".into(),
             clear: true,

@@ -33,7 +33,7 @@ fn plan_that_interleaves() -> Plan {
 fn id(number: u64, second: u64) -> String {
     let credits = Credits::of(ITEMS.into_iter());
     let scope = AnswerScope::Interleaved { trial: &trial(0, 0), credits: &credits };
-    name_answer("3f", number, BEGAN + second, Some(scope))
+    name_answer("3f", number, BEGAN + second, Some(scope), SegmentSet::default())
 }
 
 /// A click on an item of an answer.

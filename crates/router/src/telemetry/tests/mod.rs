@@ -3,6 +3,7 @@
 mod bounded_users;
 mod interleaved;
 mod rewards_in_time;
+mod segments;
 mod signed_ids;
 mod window_size;
 
@@ -15,7 +16,7 @@ use super::request_share::ALWAYS_COUNTED;
 use super::rewards::{Reward, RewardEvent};
 use super::scope::{AnswerScope, WindowKey};
 use super::window::{Memory, close};
-use marquee_core::plan::{Plan, Trial};
+use marquee_core::plan::{Plan, SegmentSet, Trial};
 use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of, hash_item};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
@@ -33,7 +34,8 @@ fn at(second: u64) -> Moment {
 
 /// The id of an answer of another process or this one, so many seconds after the first.
 fn named(process: &str, number: u64, second: u64, trial: &Trial) -> String {
-    name_answer(process, number, BEGAN + second, Some(AnswerScope::Trial(trial)))
+    let scope = Some(AnswerScope::Trial(trial));
+    name_answer(process, number, BEGAN + second, scope, SegmentSet::default())
 }
 
 /// Something that came of an answer, so many seconds after the first.
@@ -64,7 +66,8 @@ fn list(answer: &str, items: &[&str]) -> AnswerOutcome {
 /// An answer in the second in which the request came.
 fn observation(arm: usize, subject: SubjectHash, at_micros: u64, answer: ArmAnswer) -> Observation {
     let answered_second = BEGAN + at_micros / SECOND;
-    Observation { arm, subject, at_micros, answered_second, answer }
+    let segments = SegmentSet::default();
+    Observation { arm, subject, at_micros, answered_second, segments, answer }
 }
 
 fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> Observation {

@@ -197,7 +197,7 @@ fn what_users_did_before_counts_with_their_answers_and_is_frozen() {
     for number in 0..40 {
         let (user, arm) = if number < 20 { ("ann", 0) } else { ("bob", 0) };
         let scope = AnswerScope::Surface("home");
-        let id = name_answer("3f", number, BEGAN, Some(scope));
+        let id = name_answer("3f", number, BEGAN, Some(scope), SegmentSet::default());
         batch.observe(scope, answered(arm, user, number * number * 10_000, list(&id, &["a"])));
         if number < 10 {
             batch.event(came(&id, user, Reward::Click, 1));

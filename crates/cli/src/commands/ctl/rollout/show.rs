@@ -8,6 +8,7 @@ use super::words::{one_line, state_name};
 use crate::commands::ctl::context::Context;
 use crate::commands::ctl::experiment::effects_in_words;
 use crate::commands::ctl::plan::get_plan;
+use crate::commands::ctl::segments;
 use crate::commands::ctl::units::seconds_in_words;
 use crate::message;
 use crate::output;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 /// Names of the messages that `--json` prints.
 pub(super) const ROLLOUT_MESSAGE: &str = "marquee.control.v1.Rollout";
 const EVIDENCE_MESSAGE: &str = "marquee.control.v1.RolloutEvidence";
+const SEGMENT_MESSAGE: &str = "marquee.control.v1.SegmentReport";
 const MIRROR_MESSAGE: &str = "marquee.control.v1.MirrorStats";
 
 #[derive(Args, Debug)]
@@ -31,20 +33,32 @@ pub(in crate::commands::ctl) struct StatusArgs {
     /// Show what was measured on each stage and step
     #[arg(long)]
     steps: bool,
+    /// Compare the variants within each segment of the surface, at the last share
+    #[arg(long)]
+    segments: bool,
 }
 
 /// Prints one rollout, its history and what its gates have measured.
 pub(super) async fn status(context: &mut Context, args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let StatusArgs { rollout: named, steps } = args;
+    let StatusArgs { rollout: named, steps, segments } = args;
     let selected = select(context, named).await?;
-    status_of(context, selected.rollout_id, steps).await
+    status_of(context, selected.rollout_id, Details { steps, segments }).await
 }
 
-/// Prints the rollout of this id, as [`status`] does. `steps`: with what was measured on each stage and step.
+/// What is shown beside the rollout itself and its gates.
+#[derive(Clone, Copy)]
+pub(super) struct Details {
+    /// What was measured on each stage and step.
+    pub(super) steps: bool,
+    /// The variants compared within each segment.
+    pub(super) segments: bool,
+}
+
+/// Prints the rollout of this id, as [`status`] does.
 pub(super) async fn status_of(
     context: &mut Context,
     rollout_id: String,
-    steps: bool,
+    details: Details,
 ) -> anyhow::Result<ExitCode> {
     let found = get_rollout(context, rollout_id).await?;
     let rollout = found.rollout.unwrap_or_default();
@@ -53,6 +67,8 @@ pub(super) async fn status_of(
         if let Some(measured) = &found.evidence {
             printed["evidence"] = message::to_json(EVIDENCE_MESSAGE, measured);
         }
+        let segments = found.segments.iter().map(|it| message::to_json(SEGMENT_MESSAGE, it));
+        printed["segments"] = segments.collect();
         output::json(&printed)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -64,12 +80,15 @@ pub(super) async fn status_of(
     }
     if let Some(measured) = &found.evidence {
         output::line(evidence::table(&rollout, measured))?;
-        if steps {
+        if details.steps {
             output::line(step_table::table(&rollout, measured))?;
         }
     }
+    let arms = [rollout.baseline.as_str(), rollout.candidate.as_str()];
+    if let Some(table) = segments::table(&found.segments, &arms).filter(|_| details.segments) {
+        output::line(table)?;
+    }
     if !found.holdout_effects.is_empty() {
-        let arms = [rollout.baseline.as_str(), rollout.candidate.as_str()];
         output::line("since the promotion, users who are held out and all others:")?;
         output::line(effects_in_words(&found.holdout_effects, &arms))?;
     }

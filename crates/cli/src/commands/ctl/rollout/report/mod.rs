@@ -7,6 +7,7 @@ mod plot;
 use super::select::{RolloutArgs, get_rollout, select};
 use super::{evidence, show, step_table};
 use crate::commands::ctl::context::Context;
+use crate::commands::ctl::segments;
 use crate::output;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ pub(super) async fn run(context: &mut Context, args: ReportArgs) -> anyhow::Resu
     let ReportArgs { rollout: named, html } = args;
     let selected = select(context, named).await?;
     let Some(path) = html else {
-        return show::status_of(context, selected.rollout_id, true).await;
+        let details = show::Details { steps: true, segments: true };
+        return show::status_of(context, selected.rollout_id, details).await;
     };
     let found = get_rollout(context, selected.rollout_id).await?;
     let rollout = found.rollout.unwrap_or_default();
@@ -34,6 +36,8 @@ pub(super) async fn run(context: &mut Context, args: ReportArgs) -> anyhow::Resu
     let mut tables = vec![evidence::table(&rollout, &measured)];
     tables.extend(evidence::external_table(&rollout, &measured));
     tables.push(step_table::table(&rollout, &measured));
+    let arms = [rollout.baseline.as_str(), rollout.candidate.as_str()];
+    tables.extend(segments::table(&found.segments, &arms));
     fs_err::write(&path, html::page(&rollout, &measured, &tables))?;
     if context.json {
         output::json(&serde_json::json!({ "written": path.display().to_string() }))?;
