@@ -9,10 +9,10 @@ pins="numpy==2.4.6 scipy implicit==0.7.3 hnswlib==0.8.0 faiss-cpu==1.15.1 usearc
 
 part=all
 case "${1:-}" in
-  train | training | evaluator | families | held-out | retrieval | serve | release | events) part=$1; shift ;;
+  train | training | evaluator | families | held-out | retrieval | serve | tls | release | events) part=$1; shift ;;
   -h | --help) sed -n '2,3s/^# //p' tests/bench/run.sh; exit ;;
   "") ;;
-  *) echo "what to measure comes first: train, training, evaluator, families, held-out, retrieval, serve, release or events, not $1" >&2; exit 2 ;;
+  *) echo "what to measure comes first: train, training, evaluator, families, held-out, retrieval, serve, tls, release or events, not $1" >&2; exit 2 ;;
 esac
 
 if [ $part != families ] && [ $part != events ] && [ "$(cat "$bench/venv/pins" 2>/dev/null)" != "$pins" ]; then
@@ -46,6 +46,9 @@ if [ $part = all ] || [ $part = retrieval ]; then
 fi
 if [ $part = all ] || [ $part = serve ]; then
   "$python" tests/bench/serve.py "$@" || failed=1
+fi
+if [ $part = all ] || [ $part = tls ]; then
+  "$python" tests/bench/tls.py "$@" || failed=1
 fi
 if [ $part = all ] || [ $part = release ]; then
   "$python" tests/bench/release.py "$@" || failed=1

@@ -112,10 +112,22 @@ def standalone(nodes, bundle, data_dir=None):
     return url, []
 
 
-def alone(nodes, bundle, row_cache_mib):
-    """A standalone node whose router remembers so many MiB of rows, which only a file can say."""
+def tls_section(certs, name):
+    """The section [tls] of a node's config; nothing for plain text."""
+    if certs is None:
+        return ""
+    return f"""[tls]
+certificate = "{certs}/{name}.pem"
+key = "{certs}/{name}.key"
+trust = "{certs}/ca.pem"
+"""
+
+
+def alone(nodes, bundle, row_cache_mib, certs=None):
+    """A standalone node whose router remembers so many MiB of rows, which only a file can say. `certs`: a directory of certificates for TLS."""
     (port,) = free_ports(1)
-    name, url = f"standalone-{row_cache_mib}", f"http://127.0.0.1:{port}"
+    name = f"standalone-{row_cache_mib}{'-tls' if certs else ''}"
+    url = f"{'https' if certs else 'http'}://127.0.0.1:{port}"
     path = f"{nodes.directory}/{name}.toml"
     with open(path, "w") as file:
         file.write(f"""[node]
@@ -128,7 +140,7 @@ voters = [{{ id = 1, address = "{url}" }}]
 replication_factor = 1
 [router]
 row_cache_mib = {row_cache_mib}
-""")
+{tls_section(certs, 'standalone')}""")
     nodes.start(name, "--config", path)
     nodes.wait_for(url, CONTROL)
     go_live(nodes, url, url, bundle)
@@ -141,11 +153,11 @@ def go_live(nodes, control, router, bundle):
     nodes.wait_for(router, RECOMMENDER)
 
 
-def cluster(nodes, bundle, row_cache_mib):
+def cluster(nodes, bundle, row_cache_mib, certs=None):
     """Each role in a process of its own; two replicas of each shard."""
     roles = {"control-1": ["control"], "router-1": ["router"]}
     roles |= {f"shard-{n}": ["shard"] for n in (1, 2, 3)}
-    return several(nodes, bundle, row_cache_mib, roles)
+    return several(nodes, bundle, row_cache_mib, roles, certs)
 
 
 def equals(nodes, bundle, row_cache_mib):
@@ -153,23 +165,24 @@ def equals(nodes, bundle, row_cache_mib):
     return several(nodes, bundle, row_cache_mib, {f"node-{n}": ["control", "shard", "router"] for n in (1, 2, 3)})
 
 
-def several(nodes, bundle, row_cache_mib, roles):
+def several(nodes, bundle, row_cache_mib, roles, certs=None):
     """A cluster of nodes of these roles, by name. The first router is asked."""
     at = {name: f"127.0.0.1:{port}" for name, port in zip(roles, free_ports(len(roles)))}
-    having = lambda role: [f"http://{at[name]}" for name in roles if role in roles[name]]
+    scheme, mark = ("https", "-tls") if certs else ("http", "")
+    having = lambda role: [f"{scheme}://{at[name]}" for name in roles if role in roles[name]]
     voters = list(enumerate(having("control"), 1))
     for name in roles:
         config = f"""[node]
 id = "{name}"
 roles = {json.dumps(roles[name])}
 listen = "{at[name]}"
-data_dir = "{os.path.abspath(nodes.directory)}/{name}-{row_cache_mib}"
+data_dir = "{os.path.abspath(nodes.directory)}/{name}-{row_cache_mib}{mark}"
 [server]
 io_threads = 1
 """
         if "control" in roles[name]:
             voting = ", ".join(f'{{ id = {n}, address = "{url}" }}' for n, url in voters)
-            (own,) = (n for n, url in voters if url == f"http://{at[name]}")
+            (own,) = (n for n, url in voters if url == f"{scheme}://{at[name]}")
             config += f"[control]\nid = {own}\nvoters = [{voting}]\nreplication_factor = 2\n"
         else:
             config += f"[cluster]\ncontrol = {json.dumps(having('control'))}\n"
@@ -177,10 +190,11 @@ io_threads = 1
             config += "[shard]\nsearch_threads = 1\n"
         if "router" in roles[name]:
             config += f"[router]\nrow_cache_mib = {row_cache_mib}\n"
-        path = f"{nodes.directory}/{name}-{row_cache_mib}.toml"
+        config += tls_section(certs, name)
+        path = f"{nodes.directory}/{name}-{row_cache_mib}{mark}.toml"
         with open(path, "w") as file:
             file.write(config)
-        nodes.start(f"{name}-{row_cache_mib}", "--config", path)
+        nodes.start(f"{name}-{row_cache_mib}{mark}", "--config", path)
     for url in having("control"):
         # A node that answers callers, too, is not ready as a whole before anything is published.
         nodes.wait_for(url, CONTROL)
@@ -193,7 +207,7 @@ io_threads = 1
             sys.exit(f"not all nodes report; the logs are in {nodes.directory}")
         time.sleep(0.1)
     go_live(nodes, control, router, bundle)
-    return router, [f"http://{address}" for address in at.values() if f"http://{address}" != router]
+    return router, [f"{scheme}://{address}" for address in at.values() if f"{scheme}://{address}" != router]
 
 
 def load(place, users, pace, seconds):

@@ -7,11 +7,11 @@ use crate::config::{ControlConfig, ControlConfigError};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
 use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
 use crate::consensus::store::{Identity, Store};
-use crate::consensus::transport::{Peers, VoterAddress, endpoint, reason};
+use crate::consensus::transport::{Peers, VoterAddress, endpoint};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
-use crate::outbound::{HttpClient, Notifier, Questioner};
+use crate::outbound::{Notifier, Questioner};
 use crate::plan_machine::{PlanMachine, Shown};
 use crate::service::raft::RaftApi;
 use crate::service::{ControlApi, ControlParts};
@@ -20,6 +20,7 @@ use marquee_bundle::create_private_directory;
 use marquee_core::command::State;
 use marquee_core::notification::AllTold;
 use marquee_core::plan::Plan;
+use marquee_net::{HttpClient, with_causes};
 use marquee_proto::control::v1::control_service_server::ControlServiceServer;
 use marquee_proto::raft::v1::raft_service_server::RaftServiceServer;
 use std::path::PathBuf;
@@ -207,7 +208,7 @@ fn peers_of(config: &ControlConfig) -> Result<Vec<VoterAddress>, ControlConfigEr
                 address: address.clone(),
                 why,
             };
-            let endpoint = endpoint(address).map_err(|error| refused(reason(&error)))?;
+            let endpoint = endpoint(address).map_err(|error| refused(with_causes(&error)))?;
             if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
                 return Err(refused("it begins with neither http:// nor https://".into()));
             }

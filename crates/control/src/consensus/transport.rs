@@ -7,7 +7,7 @@
 use super::driver::Consensus;
 use super::event::RaftEvent;
 use super::wire::MAX_RAFT_MESSAGE_BYTES;
-use marquee_net::Connector;
+use marquee_net::{Connector, with_causes};
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
 use raft::eraftpb::MessageType;
@@ -163,7 +163,7 @@ impl Peer {
     async fn connection(&mut self) -> Over {
         let channel = match self.endpoint.connect_with_connector(self.connector.clone()).await {
             Ok(channel) => channel,
-            Err(error) => return Over::Lost(reason(&error)),
+            Err(error) => return Over::Lost(with_causes(&error)),
         };
         let mut client =
             RaftServiceClient::new(channel).max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES);
@@ -202,15 +202,4 @@ fn lost(ended: Result<tonic::Response<pb::StepResponse>, tonic::Status>) -> Over
         Ok(_) => "it closed the stream".into(),
         Err(status) => status.message().to_owned(),
     })
-}
-
-/// An error with its causes: tonic's own message is "transport error".
-pub(crate) fn reason(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
-    reason
 }

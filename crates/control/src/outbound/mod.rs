@@ -12,7 +12,6 @@
 //! [`next_notification`]: marquee_core::notification::next_notification
 
 mod allowed;
-mod client;
 mod config;
 mod notifier;
 mod question;
@@ -27,6 +26,5 @@ pub use config::{
     NotificationFormat, NotificationTarget, OutboundConfig, OutboundConfigError, Secret,
 };
 
-pub(crate) use client::HttpClient;
 pub(crate) use notifier::{LastErrors, Notifier};
 pub(crate) use questioner::Questioner;

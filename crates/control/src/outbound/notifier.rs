@@ -1,6 +1,5 @@
 //! Tells targets of rollouts, while this node leads.
 
-use super::client::{HttpClient, HttpError};
 use super::config::NotificationTarget;
 use super::sign::signature;
 use super::text::{AfterFailure, after_failure, body};
@@ -12,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use marquee_core::command::Action;
 use marquee_core::notification::{AllTold, NextNotification, Transition, next_notification};
 use marquee_core::plan::Plan;
+use marquee_net::{HttpClient, HttpError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! Questions as requests, and responses as answers. Pure.
 
-use super::client::{HttpAnswer, HttpError};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use marquee_core::rollout::external::{AnswerKind, ExternalAnswer, Question, judge_values};
 use marquee_core::rollout::judge::DueQuestion;
+use marquee_net::{HttpAnswer, HttpError};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

@@ -1,7 +1,6 @@
 //! Asks the questions of external gates that are due, while this node leads.
 
 use super::allowed::AllowedUrls;
-use super::client::HttpClient;
 use super::question::{read, request};
 use crate::clock::wall_ms;
 use crate::leader::{Leader, duty};
@@ -9,6 +8,7 @@ use marquee_core::command::Action;
 use marquee_core::plan::Plan;
 use marquee_core::rollout::external::{AnswerKind, ExternalAnswer};
 use marquee_core::rollout::judge::{AllEvidence, DueQuestion, due_questions};
+use marquee_net::HttpClient;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,11 +2,11 @@
 //! pass is a pass.
 
 use super::AllowedUrls;
-use super::client::HttpClient;
 use super::questioner::answer;
 use marquee_core::rollout::RolloutState;
 use marquee_core::rollout::external::{AnswerKind, ExternalAnswer, Question};
 use marquee_core::rollout::judge::DueQuestion;
+use marquee_net::HttpClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

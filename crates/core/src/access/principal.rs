@@ -16,6 +16,8 @@ pub enum Proof {
     Certificate,
     /// A bearer token of the cluster's own.
     Token,
+    /// A token of an identity provider.
+    Provider,
 }
 
 impl fmt::Display for Proof {
@@ -23,6 +25,7 @@ impl fmt::Display for Proof {
         f.write_str(match self {
             Self::Certificate => "certificate",
             Self::Token => "token",
+            Self::Provider => "identity provider",
         })
     }
 }

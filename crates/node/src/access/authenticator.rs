@@ -1,5 +1,6 @@
 //! From the certificate of a connection, or the token of a call, to a principal.
 
+use super::oidc::Verifier;
 use super::reloaded::Reloaded;
 use super::token::Tokens;
 use http::HeaderMap;
@@ -69,6 +70,8 @@ pub struct Authenticator {
     pub(super) identities: Identities,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) tokens: Option<Arc<Reloaded<Tokens>>>,
+    /// Checks tokens of an identity provider.
+    pub(super) provider: Option<Arc<Verifier>>,
 }
 
 impl Authenticator {
@@ -110,7 +113,10 @@ impl Authenticator {
         {
             return Ok(principal.clone());
         }
-        Err("the bearer token is unknown here, or has expired".into())
+        match &self.provider {
+            Some(provider) if Verifier::may_read(token) => provider.identify(token, now_ms),
+            Some(_) | None => Err("the bearer token is unknown here, or has expired".into()),
+        }
     }
 }
 

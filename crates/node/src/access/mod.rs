@@ -10,6 +10,7 @@
 mod authenticator;
 mod guard;
 mod node_check;
+mod oidc;
 mod reloaded;
 mod security;
 mod token;

@@ -3,9 +3,10 @@
 use super::authenticator::{Authenticator, Identities};
 use super::guard::Guard;
 use super::node_check::NodeCheck;
+use super::oidc::{KeySource, Verifier};
 use super::reloaded::Reloaded;
 use super::token::Tokens;
-use crate::config::{AuthSettings, Config};
+use crate::config::{AuthSettings, Config, OidcKeys, OidcSettings};
 use anyhow::Context as _;
 use marquee_net::Connector;
 use marquee_net::tls::{RELOAD_EVERY, Tls};
@@ -17,6 +18,7 @@ pub struct Security {
     pub(crate) tls: Option<Arc<Tls>>,
     authenticator: Option<Arc<Authenticator>>,
     tokens: Option<Arc<Reloaded<Tokens>>>,
+    provider: Option<Arc<Verifier>>,
     connector: Connector,
 }
 
@@ -26,7 +28,8 @@ impl Security {
     /// # Errors
     /// Names the file that cannot be used.
     pub fn of_config(config: &Config) -> anyhow::Result<Self> {
-        let AuthSettings { is_enforced, trust_domain, tokens_file, identities } = &config.auth;
+        let AuthSettings { is_enforced, trust_domain, tokens_file, oidc, identities } =
+            &config.auth;
         let tls = config.tls.clone().map(Tls::read).transpose().context("[tls]")?;
         let identities =
             Identities { trust_domain: trust_domain.clone(), by_san: Arc::new(identities.clone()) };
@@ -44,11 +47,15 @@ impl Security {
             }
             None => None,
         };
+        let provider = match oidc {
+            Some(settings) => Some(Arc::new(Verifier::new(settings.clone(), keys_of(settings)?))),
+            None => None,
+        };
         let authenticator = is_enforced.then(|| {
-            let (tls, tokens) = (tls.clone(), tokens.clone());
-            Arc::new(Authenticator { identities, tls, tokens })
+            let (tls, tokens, provider) = (tls.clone(), tokens.clone(), provider.clone());
+            Arc::new(Authenticator { identities, tls, tokens, provider })
         });
-        Ok(Self { tls, authenticator, tokens, connector })
+        Ok(Self { tls, authenticator, tokens, provider, connector })
     }
 
     /// How this node reaches others.
@@ -68,6 +75,25 @@ impl Security {
         }
         if let Some(tokens) = self.tokens.clone() {
             tasks.spawn(keep_fresh("auth.tokens_file", tokens));
+        }
+        match self.provider.as_ref().map(|provider| provider.keys()) {
+            None => {}
+            Some(KeySource::File(file)) => {
+                tasks.spawn(keep_fresh("auth.oidc.jwks_file", Arc::clone(file)));
+            }
+            Some(KeySource::Address(fetched)) => {
+                tasks.spawn(Arc::clone(fetched).keep_fresh());
+            }
+        }
+    }
+}
+
+/// Where an identity provider's keys come from.
+fn keys_of(settings: &OidcSettings) -> anyhow::Result<KeySource> {
+    match &settings.keys {
+        OidcKeys::Address(url) => Ok(KeySource::address(url)),
+        OidcKeys::File(path) => {
+            KeySource::file(path).map_err(anyhow::Error::msg).context("auth.oidc.jwks_file")
         }
     }
 }

@@ -9,7 +9,8 @@ use super::file::{
 use super::log_filter::parse_log_filter;
 use super::security::{NodeFacts, Refusal, check_auth, check_callers_address};
 use super::settings::{
-    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings,
+    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings, OidcKeys,
+    OidcSettings,
 };
 use marquee_bundle::read_text_input;
 use marquee_client::{Address, AddressError};
@@ -488,7 +489,11 @@ impl ValueChecks<'_> {
     /// The settings with absolute paths.
     fn auth_paths(&self, auth: AuthSettings) -> Result<AuthSettings, NodeConfigError> {
         let tokens_file = auth.tokens_file.as_deref().map(|path| self.path(path)).transpose()?;
-        Ok(AuthSettings { tokens_file, ..auth })
+        let mut oidc = auth.oidc;
+        if let Some(OidcSettings { keys: OidcKeys::File(path), .. }) = &mut oidc {
+            *path = self.path(path)?;
+        }
+        Ok(AuthSettings { tokens_file, oidc, ..auth })
     }
 
     /// The absolute path; a relative one counts from the config file.

@@ -205,8 +205,30 @@ pub struct AuthSection {
     pub trust_domain: Option<String>,
     /// A file of hashed tokens, which `marquee token` writes. It is read again when it changes. Default: none.
     pub tokens_file: Option<PathBuf>,
+    /// An identity provider whose tokens are accepted (OpenID Connect). Default: none.
+    pub oidc: Option<OidcSection>,
     /// Certificates with other names than the trust domain's SPIFFE ids, at most 1,000. Default: none.
     pub identities: Vec<IdentitySection>,
+}
+
+/// The section `[auth.oidc]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcSection {
+    /// The provider, to the letter as in the claim `iss` of its tokens.
+    pub issuer: String,
+    /// What tokens must be for: an entry of their claim `aud`.
+    pub audience: String,
+    /// Where the provider's keys are, as a JSON Web Key Set. This or `jwks_file`.
+    pub jwks_url: Option<String>,
+    /// A file of the provider's keys, which is read again when it changes. This or `jwks_url`.
+    pub jwks_file: Option<PathBuf>,
+    /// The claim that names the user in logs. Default: `sub`.
+    pub name_claim: Option<String>,
+    /// The claim with the user's groups; dots lead into nested ones, as in `realm_access.roles`. Default: `groups`.
+    pub role_claim: Option<String>,
+    /// For each group the access roles that it has, none of a node.
+    pub roles: BTreeMap<String, Vec<String>>,
 }
 
 /// One entry of `auth.identities`.

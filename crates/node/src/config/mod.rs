@@ -20,4 +20,7 @@ pub use check::EVENTS_DIRECTORY;
 pub use error::NodeConfigError;
 pub use file::*;
 pub use log_filter::parse_log_filter;
-pub use settings::{AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings};
+pub use settings::{
+    AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings, OidcKeys,
+    OidcSettings,
+};

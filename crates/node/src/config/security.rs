@@ -1,12 +1,12 @@
 //! What a config must say of access, so that no node is open by accident.
 
-use super::file::{AuthSection, IdentitySection};
-use super::settings::{AuthSettings, ControlSettings};
-use marquee_core::access::{Principal, Proof, UnknownAccessRole};
+use super::file::{AuthSection, IdentitySection, OidcSection};
+use super::settings::{AuthSettings, ControlSettings, OidcKeys, OidcSettings};
+use marquee_core::access::{AccessRole, Principal, Proof, UnknownAccessRole};
 use marquee_core::id::check_name;
 use marquee_core::plan::Role;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Upper bound of `auth.identities`: above the services of any company's backend.
 const MAX_IDENTITIES: usize = 1_000;
@@ -46,8 +46,9 @@ pub(super) fn check_auth(
     section: AuthSection,
     facts: &NodeFacts<'_>,
 ) -> Result<AuthSettings, Refusal> {
-    let AuthSection { insecure, trust_domain, tokens_file, identities } = section;
-    let is_enforced = !insecure && (facts.has_tls || tokens_file.is_some());
+    let AuthSection { insecure, trust_domain, tokens_file, oidc, identities } = section;
+    let has_tokens = tokens_file.is_some() || oidc.is_some();
+    let is_enforced = !insecure && (facts.has_tls || has_tokens);
     if !insecure && !facts.has_tls {
         if let Some(at) = facts.listeners.keys().find(|at| !at.ip().is_loopback()) {
             let reason = format!(
@@ -78,6 +79,7 @@ pub(super) fn check_auth(
         is_enforced,
         trust_domain,
         tokens_file,
+        oidc: oidc.map(check_oidc).transpose()?,
         identities: check_identities(identities)?,
     })
 }
@@ -96,6 +98,65 @@ pub(super) fn check_callers_address(facts: &NodeFacts<'_>) -> Result<(), Refusal
                  address of its own, or set router.carries_other_roles"
             ),
         )),
+    }
+}
+
+/// The identity provider; the path of its keys is left as it is.
+fn check_oidc(section: OidcSection) -> Result<OidcSettings, Refusal> {
+    let OidcSection { issuer, audience, jwks_url, jwks_file, name_claim, role_claim, roles } =
+        section;
+    let refusal = |key: &str, reason: &str| Refusal::new(format!("auth.oidc.{key}"), reason);
+    for (key, value) in [("issuer", &issuer), ("audience", &audience)] {
+        if value.is_empty() {
+            return Err(refusal(
+                key,
+                "is empty: without it the tokens of others would be accepted",
+            ));
+        }
+    }
+    let keys = match (jwks_url, jwks_file) {
+        (Some(url), None) if is_secure(&url) => OidcKeys::Address(url),
+        (Some(_), None) => {
+            let reason = "is not https: who can change the answer can make tokens. http is allowed on loopback only";
+            return Err(refusal("jwks_url", reason));
+        }
+        (None, Some(path)) => OidcKeys::File(path),
+        (None, None) => return Err(refusal("jwks_url", "is missing: set it, or jwks_file")),
+        (Some(_), Some(_)) => return Err(refusal("jwks_file", "is set beside jwks_url: set one")),
+    };
+    if roles.is_empty() {
+        return Err(refusal("roles", "is empty: say which groups have which access roles"));
+    }
+    let mut of_groups = BTreeMap::new();
+    for (group, names) in roles {
+        let parsed: Result<BTreeSet<AccessRole>, UnknownAccessRole> =
+            names.iter().map(|name| name.parse()).collect();
+        let parsed = parsed.map_err(|error| refusal("roles", &error.to_string()))?;
+        if let Some(role) = parsed.iter().find(|role| role.of_node().is_some()) {
+            let reason = format!("gives {group:?} the role {role}: nodes have certificates");
+            return Err(refusal("roles", &reason));
+        }
+        of_groups.insert(group, parsed);
+    }
+    Ok(OidcSettings {
+        issuer,
+        audience,
+        keys,
+        name_claim: name_claim.unwrap_or_else(|| "sub".into()),
+        role_claim: role_claim.unwrap_or_else(|| "groups".into()),
+        roles: of_groups,
+    })
+}
+
+/// Whether nobody on the way can change what an address answers.
+fn is_secure(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_loopback,
+        _ => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::file::LogSection;
 use marquee_client::Address;
 use marquee_control::{AllowedUrls, NotificationFormat};
-use marquee_core::access::Principal;
+use marquee_core::access::{AccessRole, Principal};
 use marquee_core::plan::Role;
 use marquee_events::{EventSettings, ExposureSettings};
 use marquee_net::tls::TlsFiles;
@@ -118,8 +118,36 @@ pub struct AuthSettings {
     pub trust_domain: String,
     /// The file of hashed tokens.
     pub tokens_file: Option<PathBuf>,
+    /// The identity provider whose tokens are accepted.
+    pub oidc: Option<OidcSettings>,
     /// Principals by another name in their certificates.
     pub identities: BTreeMap<String, Principal>,
+}
+
+/// An identity provider, and what its tokens give.
+#[derive(Clone, Debug)]
+pub struct OidcSettings {
+    /// The provider, as its tokens name it.
+    pub issuer: String,
+    /// What tokens must be for.
+    pub audience: String,
+    /// Where the provider's keys are.
+    pub keys: OidcKeys,
+    /// The claim that names the user.
+    pub name_claim: String,
+    /// The claim with the user's groups.
+    pub role_claim: String,
+    /// The access roles of each group.
+    pub roles: BTreeMap<String, BTreeSet<AccessRole>>,
+}
+
+/// Where an identity provider's keys are.
+#[derive(Clone, Debug)]
+pub enum OidcKeys {
+    /// In this file.
+    File(PathBuf),
+    /// At this address.
+    Address(String),
 }
 
 /// Settings of a router's logs.

@@ -171,6 +171,14 @@ fn bad_values_name_their_key() {
         (format!("{ROUTER}[tls]\ncertificate = \"a\"\n"), "node.toml:"),
         (format!("{ROUTER}[auth]\ntokens_file = \"t\"\n"), "tls: is missing: nodes prove who they are"),
         (format!("{ROUTER}[auth]\ntrust_domain = \"a b\"\n"), "auth.trust_domain: "),
+        (oidc("jwks_file = \"k\""), "tls: is missing: nodes prove who they are"),
+        (oidc(""), "auth.oidc.jwks_url: is missing"),
+        (oidc("jwks_url = \"http://login/keys\""), "auth.oidc.jwks_url: is not https"),
+        (oidc("jwks_url = \"file:///keys\""), "auth.oidc.jwks_url: is not https"),
+        (oidc("jwks_file = \"k\"\njwks_url = \"https://l/k\""), "auth.oidc.jwks_file: is set beside"),
+        (oidc("jwks_file = \"k\"").replace("\"marquee\"", "\"\""), "auth.oidc.audience: is empty"),
+        (oidc("jwks_file = \"k\"").replace("operator", "shard"), "auth.oidc.roles: gives \"ops\" the role shard"),
+        (oidc("jwks_file = \"k\"").replace("operator", "root"), "auth.oidc.roles: \"root\" is no access role"),
         (
             format!("{ROUTER}[auth]\nidentities = [{{ san = \"x\", roles = [\"root\"], name = \"x\" }}]\n"),
             "auth.identities[0].roles: \"root\" is no access role",
@@ -249,4 +257,27 @@ secret_file = "hooks.secret"
         let said = refused(&format!("{CONTROL}{bad}"));
         assert!(said.contains(says), "{said:?} does not say {says:?}");
     }
+}
+
+/// A router that accepts tokens of an identity provider, with more settings of it.
+fn oidc(settings: &str) -> String {
+    format!(
+        "{ROUTER}[auth.oidc]\nissuer = \"https://login/\"\naudience = \"marquee\"\n{settings}\n\
+         roles = {{ ops = [\"operator\"] }}\n"
+    )
+}
+
+#[test]
+fn an_identity_provider_is_read() {
+    let text = format!("{CONTROL}{}", oidc("jwks_file = \"keys.json\"").replace(ROUTER, ""));
+    let auth = parse(
+        &text.replace("roles = [\"control\"]", "roles = [\"control\", \"shard\", \"router\"]"),
+    )
+    .expect("valid")
+    .auth;
+    let oidc = auth.oidc.expect("there is one");
+    assert!(auth.is_enforced);
+    assert_eq!((oidc.name_claim.as_str(), oidc.role_claim.as_str()), ("sub", "groups"));
+    let OidcKeys::File(path) = oidc.keys else { panic!("a file was given") };
+    assert_eq!(path, Path::new("/etc/marquee/keys.json"));
 }

@@ -8,6 +8,7 @@
 mod audit;
 mod context;
 mod deny;
+mod effects;
 mod ensemble;
 mod experiment;
 mod health;

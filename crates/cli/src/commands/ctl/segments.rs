@@ -1,7 +1,7 @@
 //! `marquee ctl segments`: which kinds of requests rollouts and experiments are reported by.
 
 use super::context::Context;
-use super::experiment::{effect_columns, measure_name};
+use super::effects::{effect_columns, measure_name};
 use super::plan::get_plan;
 use crate::message;
 use crate::output;

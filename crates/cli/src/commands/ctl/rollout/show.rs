@@ -6,7 +6,7 @@ use super::step_table;
 use super::titles::titles;
 use super::words::{one_line, state_name};
 use crate::commands::ctl::context::Context;
-use crate::commands::ctl::experiment::effects_in_words;
+use crate::commands::ctl::effects::effects_in_words;
 use crate::commands::ctl::plan::get_plan;
 use crate::commands::ctl::segments;
 use crate::commands::ctl::units::seconds_in_words;

@@ -1,6 +1,6 @@
 //! One HTTP request, within bounds of time and size.
 
-use crate::consensus::transport::reason;
+use crate::reason::with_causes;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -14,16 +14,16 @@ use std::time::Duration;
 
 /// What the other end answered.
 #[derive(Debug)]
-pub(crate) struct HttpAnswer {
+pub struct HttpAnswer {
     /// The status, whichever it is.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// The body, complete.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// Why there is no answer. Addresses are left out: some are secrets.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HttpError {
+pub enum HttpError {
     /// The address is none.
     #[error("its address is none that can be asked")]
     Address,
@@ -45,7 +45,7 @@ type Secured = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A client without memory: no connection is kept, no redirect is followed, no cookie and no proxy is known.
 #[derive(Default)]
-pub(crate) struct HttpClient {
+pub struct HttpClient {
     /// Made when it is first needed: to read the system's certificates takes some ms, and they may be missing.
     secured: OnceLock<Result<Secured, String>>,
 }
@@ -63,8 +63,37 @@ impl HttpClient {
     }
 
     /// Posts a body and reads the answer, both within `timeout`. `max_bytes`: of the answer's body.
-    pub(crate) async fn post(
+    ///
+    /// # Errors
+    /// Says why there is no answer; an answer with any status is one.
+    pub async fn post(
         &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<HttpAnswer, HttpError> {
+        self.exchange(Method::POST, url, headers, body, timeout, max_bytes).await
+    }
+
+    /// Reads what is at an address within `timeout`, as [`post`](Self::post) does.
+    ///
+    /// # Errors
+    /// Says why there is no answer; an answer with any status is one.
+    pub async fn get(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<HttpAnswer, HttpError> {
+        self.exchange(Method::GET, url, headers, Bytes::new(), timeout, max_bytes).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
         url: &str,
         headers: HeaderMap,
         body: Bytes,
@@ -74,7 +103,7 @@ impl HttpClient {
         let uri: Uri = url.parse().map_err(|_| HttpError::Address)?;
         let is_tls = uri.scheme_str() == Some("https");
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         let exchange = async {
@@ -84,12 +113,12 @@ impl HttpClient {
                 let mut builder = Client::builder(TokioExecutor::new());
                 builder.pool_max_idle_per_host(0).build_http().request(request).await
             };
-            let answer = answer.map_err(|error| HttpError::Connection(reason(&error)))?;
+            let answer = answer.map_err(|error| HttpError::Connection(with_causes(&error)))?;
             let (parts, body) = answer.into_parts();
             match Limited::new(body, max_bytes).collect().await {
                 Ok(body) => Ok(HttpAnswer { status: parts.status, body: body.to_bytes() }),
                 Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLarge(max_bytes)),
-                Err(error) => Err(HttpError::Connection(reason(error.as_ref()))),
+                Err(error) => Err(HttpError::Connection(with_causes(error.as_ref()))),
             }
         };
         let timed = tokio::time::timeout(timeout, exchange).await;
