@@ -625,6 +625,7 @@ fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
         items: 10,
         bytes: 1_000,
         quality: Quality::default(),
+        forgotten_up_to: 0,
         published_at_ms: 0,
         placements: vec![],
     }

@@ -75,6 +75,7 @@ impl Cluster {
                 items: 1,
                 bytes: 1,
                 quality: Quality::default(),
+                forgotten_up_to: 0,
                 published_at_ms: 0,
                 placements: Vec::new(),
             };

@@ -21,6 +21,8 @@ pub struct DescribedBundle {
     /// The least recall@100 of its indexes against exact searches, as measured at building; none where
     /// every search is exact.
     pub index_recall_at_100: Option<f64>,
+    /// The list of forgotten users that `forgotten_up_to` is a number of; empty if its training had none.
+    pub forgotten_list: String,
 }
 
 /// Where manifests are read. Blocking; called off the request path's threads.
@@ -241,6 +243,7 @@ impl ManifestSource for Directories {
             items: manifest.counts.items,
             bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes)),
             quality,
+            forgotten_up_to: manifest.forgotten.as_ref().map_or(0, |it| it.number),
             published_at_ms: 0,
             placements: Vec::new(),
         };
@@ -249,7 +252,8 @@ impl ManifestSource for Directories {
             _ => None,
         });
         let index_recall_at_100 = recalls.reduce(f64::min);
-        Ok(DescribedBundle { model: manifest.model, version, index_recall_at_100 })
+        let forgotten_list = manifest.forgotten.map(|it| it.list_id).unwrap_or_default();
+        Ok(DescribedBundle { model: manifest.model, version, index_recall_at_100, forgotten_list })
     }
 }
 
@@ -283,6 +287,7 @@ mod tests {
             items,
             bytes: 1,
             quality: Quality::default(),
+            forgotten_up_to: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };

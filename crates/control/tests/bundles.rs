@@ -33,6 +33,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
             ..Quality::default()
         },
         parameters: BTreeMap::from([("name".into(), name.into())]),
+        forgotten: None,
         created_at_ms: 1,
     };
     write_bundle(input, &path, &|_| {}).expect("a sound bundle");

@@ -188,6 +188,7 @@ fn bundle_input(
         sparse,
         quality: quality(summary.evaluation.as_ref()),
         parameters: summary.parameters.clone(),
+        forgotten: None,
         created_at_ms: now_ms,
     }
 }

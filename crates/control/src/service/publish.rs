@@ -19,10 +19,14 @@ impl ControlApi {
         let read = tokio::task::spawn_blocking(move || manifests.read(&bundle_uri)).await;
         let read =
             read.map_err(|e| Status::internal(format!("reading the manifest failed: {e}")))?;
-        let DescribedBundle { model, version, index_recall_at_100 } =
+        let DescribedBundle { model, mut version, index_recall_at_100, forgotten_list } =
             read.map_err(|error| error.into_status())?;
+        let plan = self.fresh_plan().await?;
+        if forgotten_list != plan.privacy.list_id() {
+            // The number is one of another cluster's list.
+            version.forgotten_up_to = 0;
+        }
         if !force {
-            let plan = self.fresh_plan().await?;
             check_coverage(&plan, &model, &version).map_err(|error| error.into_status())?;
             check_quality(&version.quality)
                 .and_then(|()| check_index(index_recall_at_100, self.parts().min_index_recall))

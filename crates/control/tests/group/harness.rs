@@ -45,10 +45,16 @@ impl ManifestSource for Named {
                 popularity_recall_at_20: Some(0.2),
                 ..Quality::default()
             },
+            forgotten_up_to: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };
-        Ok(DescribedBundle { model: model.into(), version, index_recall_at_100: None })
+        Ok(DescribedBundle {
+            model: model.into(),
+            version,
+            index_recall_at_100: None,
+            forgotten_list: String::new(),
+        })
     }
 }
 

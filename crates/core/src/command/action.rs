@@ -3,7 +3,7 @@
 use crate::audit::Actor;
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
-use crate::plan::{AnswerSecret, Retention};
+use crate::plan::{AnswerSecret, Pseudonym, Retention};
 use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion};
 use crate::rollout::experiment::Arm;
 use crate::rollout::external::ExternalAnswer;
@@ -147,6 +147,16 @@ pub enum Action {
     AddAnswerKey {
         /// Bytes that the leader drew.
         secret: AnswerSecret,
+    },
+    /// Adds a secret that users are named with, if one is due.
+    AddUserKey {
+        /// Bytes that the leader drew.
+        secret: AnswerSecret,
+    },
+    /// Forgets a user.
+    ForgetUser {
+        /// What the cluster calls the user: the id is in no command.
+        user: Pseudonym,
     },
     /// Keeps one window of traffic of each of these surfaces.
     RecordTraffic {

@@ -33,6 +33,8 @@ pub(super) fn describe(action: &Action) -> String {
             format!("observe experiment {experiment_id}, window {number}")
         }
         Action::AddAnswerKey { secret: _ } => "make a key for recommendation ids".into(),
+        Action::AddUserKey { secret: _ } => "make a key that users are named by".into(),
+        Action::ForgetUser { user } => format!("forget user {user}, a keyed hash"),
         Action::AnswerQuestion { rollout_id, gate, number, .. } => {
             format!("answer question {number} of gate {gate} of rollout {rollout_id}")
         }

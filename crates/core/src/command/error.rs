@@ -184,6 +184,15 @@ pub enum CommandError {
         /// How many there may be.
         bound: usize,
     },
+    /// Too many users are forgotten at once.
+    #[error(
+        "the cluster has {bound} tombstones of forgotten users, the most it can: train every model with \
+         --forgotten, publish, and let older versions retire; tombstones age after 30 days"
+    )]
+    TombstonesFull {
+        /// How many there may be.
+        bound: usize,
+    },
     /// A surface would deny too many items.
     #[error(
         "surface {surface:?} would deny {count} items: at most {MAX_DENIED_ITEMS} are allowed; give what belongs \
@@ -226,7 +235,9 @@ impl CommandError {
             | Self::LayerFull { .. }
             | Self::ExperimentOver { .. }
             | Self::RolloutMove(_) => RefusalKind::FailedPrecondition,
-            Self::Full { .. } | Self::DenyListFull { .. } => RefusalKind::Exhausted,
+            Self::Full { .. } | Self::DenyListFull { .. } | Self::TombstonesFull { .. } => {
+                RefusalKind::Exhausted
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::describe::describe;
 use super::due::due;
 use super::error::CommandError;
 use super::reply::{CommandOutcome, Reply};
-use super::{experiments, models, nodes, notifications, rollouts, surfaces};
+use super::{experiments, models, nodes, notifications, rollouts, surfaces, users};
 use crate::audit::AuditTrail;
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::notification::{self, AllTold};
@@ -194,6 +194,11 @@ fn apply_action(
             plan.answer_keys.add(secret.clone(), now_ms);
             Ok(Reply::Done)
         }
+        Action::AddUserKey { secret } => {
+            plan.privacy.add(secret.clone(), now_ms);
+            Ok(Reply::Done)
+        }
+        Action::ForgetUser { user } => users::forget(plan, *user, now_ms),
         Action::RecordTraffic { surfaces } => Ok(surfaces::record_traffic(plan, traffic, surfaces)),
         Action::ChangeDenyList { surface, clear, remove, add } => {
             surfaces::change_deny_list(plan, surface, *clear, remove, add)

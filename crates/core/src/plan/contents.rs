@@ -2,6 +2,7 @@
 
 use super::answer_keys::AnswerKeys;
 use super::node::Node;
+use super::privacy::UserPrivacy;
 use super::surface::Surface;
 use super::version::{PublishedVersion, Retention};
 use crate::ensemble::{EnsembleNode, KnownNames};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub retention: BTreeMap<String, Retention>,
     /// The keys that recommendation ids are signed with.
     pub answer_keys: AnswerKeys,
+    /// How users are named in records, and who is forgotten.
+    pub privacy: UserPrivacy,
 }
 
 impl KnownNames for Plan {

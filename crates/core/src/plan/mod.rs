@@ -9,6 +9,7 @@
 //! - [`retention`]: which versions may be forgotten.
 //! - [`measured_variants`](mod@measured_variants): the variants of a surface that are measured.
 //! - [`AnswerKeys`]: which key recommendation ids are signed with, and when a new one is due.
+//! - [`privacy`]: how users are named without their ids, and who is forgotten.
 //!
 //! What the plan has is in [`contents`], and its parts in [`node`], [`version`] and [`surface`].
 
@@ -19,6 +20,7 @@ mod live;
 mod measured_variants;
 mod node;
 pub mod placement;
+pub mod privacy;
 pub mod retention;
 mod route;
 mod surface;
@@ -30,6 +32,7 @@ pub use answer_keys::{
 pub use contents::Plan;
 pub use measured_variants::measured_variants;
 pub use node::{Node, Role};
+pub use privacy::{Pseudonym, UserHash, UserPrivacy};
 pub use route::{Route, RouteError, Trial, Variant};
 pub use surface::{Automatic, DEFAULT_SURFACE, Surface};
 pub use version::{Placement, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention};

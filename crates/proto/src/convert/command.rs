@@ -12,6 +12,7 @@ use super::gate::gate_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
 use super::plan::secret_from_pb;
+use super::privacy::pseudonym_from_pb;
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
     automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
@@ -116,6 +117,12 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         Action::RetireVersions => Pb::RetireVersions(pb::RetireVersions {}),
         Action::AddAnswerKey { secret } => {
             Pb::AddAnswerKey(pb::AddAnswerKey { secret: secret.0.to_vec().into() })
+        }
+        Action::AddUserKey { secret } => {
+            Pb::AddUserKey(pb::AddUserKey { secret: secret.0.to_vec().into() })
+        }
+        Action::ForgetUser { user } => {
+            Pb::ForgetUser(pb::ForgetUser { pseudonym: user.0.to_vec().into() })
         }
         Action::RecordTraffic { surfaces } => Pb::RecordTraffic(pb::RecordTraffic {
             surfaces: surfaces.iter().map(|(name, it)| surface_traffic_to_pb(name, it)).collect(),
@@ -286,6 +293,12 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         Pb::AddAnswerKey(pb::AddAnswerKey { secret }) => Action::AddAnswerKey {
             secret: secret_from_pb(secret.to_vec(), "add_answer_key.secret")?,
         },
+        Pb::AddUserKey(pb::AddUserKey { secret }) => {
+            Action::AddUserKey { secret: secret_from_pb(secret.to_vec(), "add_user_key.secret")? }
+        }
+        Pb::ForgetUser(pb::ForgetUser { pseudonym }) => {
+            Action::ForgetUser { user: pseudonym_from_pb(&pseudonym, "forget_user.pseudonym")? }
+        }
         Pb::RecordTraffic(pb::RecordTraffic { surfaces }) => Action::RecordTraffic {
             surfaces: surfaces.into_iter().map(surface_traffic_from_pb).collect::<Result<_>>()?,
         },

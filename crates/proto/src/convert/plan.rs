@@ -6,6 +6,7 @@ use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use super::error::{ConvertError, Result, map_of_unique_keys, non_empty};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
 use super::node::{node_from_pb, node_to_pb};
+use super::privacy::{privacy_from_pb, privacy_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{automatic_from_pb, automatic_to_pb, rollout_from_pb, rollout_to_pb};
 use crate::generated::control::v1 as pb;
@@ -31,6 +32,7 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         experiments,
         retention,
         answer_keys,
+        privacy,
     } = plan;
     let waiting = |it| missing_arms(plan, it).unwrap_or_default();
     pb::Plan {
@@ -49,6 +51,7 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         experiments: experiments.iter().map(|it| experiment_to_pb(it, waiting(it))).collect(),
         retention: retention.iter().map(|(model, it)| retention_to_pb(model, *it)).collect(),
         answer_keys: answer_keys.iter().map(answer_key_to_pb).collect(),
+        privacy: Some(privacy_to_pb(privacy)),
     }
 }
 
@@ -67,6 +70,7 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         experiments,
         retention,
         answer_keys,
+        privacy,
     } = plan;
     let keys = answer_keys.into_iter().map(answer_key_from_pb).collect::<Result<Vec<_>>>()?;
     let next = next_versions.into_iter().map(|next| Ok((next.model, next.version)));
@@ -89,14 +93,15 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
             retention.into_iter().map(|it| Ok(retention_from_pb(it))),
         )?,
         answer_keys: AnswerKeys::of(keys),
+        privacy: privacy_from_pb(privacy.unwrap_or_default())?,
     };
     check_references(&plan)?;
     Ok(plan)
 }
 
-/// The plan as operators see it: without the keys that ids are signed with.
+/// The plan as operators see it: without the keys that ids are signed with and users are named by.
 pub fn plan_without_secrets(plan: &Plan) -> pb::Plan {
-    pb::Plan { answer_keys: Vec::new(), ..plan_to_pb(plan) }
+    pb::Plan { answer_keys: Vec::new(), privacy: None, ..plan_to_pb(plan) }
 }
 
 fn answer_key_to_pb(key: &AnswerKey) -> pb::AnswerKey {

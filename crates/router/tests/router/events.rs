@@ -200,7 +200,7 @@ async fn exposures_join_events_by_the_answer() {
     assert_eq!(exposures.len(), 5);
     let first = &exposures[0];
     assert_eq!(first.recommendation_id, answer.recommendation_id);
-    assert_eq!(first.user_hash, Exposure::hash_user("u1"));
+    assert_eq!(first.user_hash, privacy.hash_now("u1"));
     assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 7));
     assert_eq!(first.models, [("films".to_owned(), 1)]);
     assert_eq!((first.asked_for, first.draw.propensity(1)), (AskedFor::Recommendations, 1.0));
@@ -213,7 +213,7 @@ async fn exposures_join_events_by_the_answer() {
     // They are no recommendations, and what comes of them counts for no arm: but they were shown.
     for (exposure, (id, user_hash, items)) in exposures[3..].iter().zip([
         (&similar.recommendation_id, 0, &similar.items),
-        (&ranked.recommendation_id, Exposure::hash_user("u4"), &ranked.items),
+        (&ranked.recommendation_id, privacy.hash_now("u4"), &ranked.items),
     ]) {
         assert!(!id.is_empty() && !id.contains(['.', '@']), "{id}");
         assert_eq!((&exposure.recommendation_id, exposure.user_hash), (id, user_hash));
