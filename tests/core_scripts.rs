@@ -30,6 +30,11 @@
 //! | `deny SURFACE add=A,B remove=C clear=yes` | what is never shown there changes |
 //! | `denied SURFACE` | prints it |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
+//! | `publish … trained=N` | its training left out whom the cluster had forgotten up to tombstone N |
+//! | `user-key N` | the leader drew a secret that users are named with, N times the same byte |
+//! | `forget USER` | an operator has a user forgotten |
+//! | `forgotten USER …` | prints the keys, the tombstones, and whether these users have one |
+//! | `audit` | prints what the log of changes says |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER [variant=V]` | prints that part of the plan |
 //!
@@ -46,8 +51,8 @@ use marquee_core::model::recipe::Recipe;
 use marquee_core::notification::{NextNotification, Told, next_notification, waiting};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{
-    Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
-    Route,
+    AnswerSecret, Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState,
+    Retention, Role, Route, SECRET_BYTES,
 };
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Arm, Experiment};
@@ -116,6 +121,11 @@ impl Runner for Cluster {
                 let plan = &self.state.plan;
                 format!("{:?}\n", bundles_to_delete(plan, &retired(plan, self.now_ms)))
             }
+            "audit" => {
+                let entries = self.state.audit.entries.iter();
+                entries.map(|it| format!("{}: {}\n", it.change, it.outcome)).collect()
+            }
+            "forgotten" => self.forgotten(&words(&mut args)),
             "denied" => {
                 let surface = word(&mut args)?;
                 let denied = self.state.plan.surfaces.get(surface).map(|it| it.denied.join(" "));
@@ -138,6 +148,11 @@ impl Runner for Cluster {
                 let nodes = words(&mut args);
                 nodes.into_iter().map(|id| self.load(id, state, &reason)).collect()
             }
+            "forget" => {
+                let user = self.state.plan.privacy.pseudonym(word(&mut args)?);
+                let user = user.ok_or("there is no root: give user-key first")?;
+                show(&self.apply(request_id, Action::ForgetUser { user }))
+            }
             name => {
                 let action = action(name, &mut args)?;
                 let outcome = self.apply(request_id, action);
@@ -156,6 +171,21 @@ impl Cluster {
             self.index,
             &Command { request_id, now_ms: self.now_ms, actor: Actor::default(), action },
         )
+    }
+
+    fn forgotten(&self, users: &[&str]) -> String {
+        let privacy = &self.state.plan.privacy;
+        let keys: Vec<u64> = privacy.keys.iter().map(|key| key.number).collect();
+        let mut numbers: Vec<u64> = privacy.tombstones.iter().map(|(_, it)| it.number).collect();
+        numbers.sort_unstable();
+        let newest = privacy.tombstones.newest();
+        let mut printed = format!("keys {keys:?}, tombstones {numbers:?} of {newest}\n");
+        for user in users {
+            let is_forgotten = privacy.forgotten(user).is_some();
+            let _ =
+                writeln!(printed, "{user}: {}", if is_forgotten { "forgotten" } else { "known" });
+        }
+        printed
     }
 
     fn tick(&mut self) -> String {
@@ -423,8 +453,10 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "publish" => {
             let shards = args.take_key("shards").unwrap_or("1").parse()?;
             let digest = args.take_key("digest").ok_or("digest=D is missing")?.to_owned();
+            let forgotten_up_to = args.take_key("trained").unwrap_or("0").parse()?;
             let model = word(args)?.to_owned();
-            Action::PublishVersion { model, version: Box::new(bundle(shards, digest)) }
+            let version = PublishedVersion { forgotten_up_to, ..bundle(shards, digest) };
+            Action::PublishVersion { model, version: Box::new(version) }
         }
         "ensemble" => {
             let name = word(args)?.to_owned();
@@ -495,6 +527,10 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
             let (add, remove) = (ids("add"), ids("remove"));
             let clear = args.take_key("clear").is_some();
             Action::ChangeDenyList { surface: word(args)?.into(), clear, remove, add }
+        }
+        "user-key" => {
+            let byte = word(args)?.parse()?;
+            Action::AddUserKey { secret: AnswerSecret([byte; SECRET_BYTES]) }
         }
         "retain" => {
             let keep = args.take_key("keep").map(str::parse).transpose()?;

@@ -117,7 +117,7 @@ impl Quarantined {
 
 /// What becomes of a record of the log of events once these users are forgotten. A record of a later version, which
 /// cannot be read, stays.
-pub fn fate_of_event(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+pub(crate) fn fate_of_event(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
     match StoredEvent::decode(record) {
         Some(stored) if forgotten.has_user(&stored.event.user_id) => RecordFate::Erase,
         Some(_) | None => RecordFate::Keep,
@@ -125,7 +125,7 @@ pub fn fate_of_event(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
 }
 
 /// The same of a record of the quarantine.
-pub fn fate_of_quarantined(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+pub(crate) fn fate_of_quarantined(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
     match Quarantined::decode(record) {
         Some(found) if forgotten.has_user(&found.stored.event.user_id) => RecordFate::Erase,
         Some(_) | None => RecordFate::Keep,

@@ -240,7 +240,7 @@ impl<S: AsRef<str>> Exposure<S> {
 /// What becomes of an exposure once these users are forgotten. Those of earlier versions have hashes that are made
 /// without a key, so nobody can tell here whose they are and everybody can elsewhere: they name nobody from then on. A
 /// record of a later version, which cannot be read, stays.
-pub fn fate_of_exposure(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+pub(crate) fn fate_of_exposure(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
     match Exposure::decode(record) {
         Some(exposure) if forgotten.has_hash(exposure.user_hash) => RecordFate::Erase,
         Some(mut exposure) if exposure.user_hash.is_unkeyed() => {
