@@ -238,7 +238,7 @@ impl<S: AsRef<str>> Exposure<S> {
 }
 
 /// What becomes of an exposure once these users are forgotten. Those of earlier versions have hashes that are made
-/// without a key, so nobody can tell here whose they are and everybody can elsewhere: they name nobody from then on. A
+/// without a key, so this cluster cannot tell whose they are, and all who have the ids can: they name nobody from then on. A
 /// record of a later version, which cannot be read, stays.
 pub(crate) fn fate_of_exposure(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
     match Exposure::decode(record) {

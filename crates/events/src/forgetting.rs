@@ -3,7 +3,7 @@
 use marquee_core::plan::{UserHash, UserPrivacy};
 use std::collections::HashSet;
 
-/// The users who are forgotten, as logs know them. Made once for each plan that forgets somebody: it has up to 13 hashes
+/// The users who are forgotten, as logs know them. Made once for each plan that forgets a user: it has up to 13 hashes
 /// of each.
 #[derive(Clone, Debug, Default)]
 pub struct ForgottenUsers {

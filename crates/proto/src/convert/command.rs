@@ -11,13 +11,13 @@ use super::external::{answer_kind_from_pb, answer_kind_to_pb, external_gate_to_p
 use super::gate::gate_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
-use super::plan::secret_from_pb;
 use super::privacy::pseudonym_from_pb;
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
     automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
     shadow_to_pb, step_from_pb, step_to_pb, terms_from_pb,
 };
+use super::secret::secret_from_pb;
 use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
 use super::window::{window_from_pb, window_to_pb};
 use crate::generated::raft::v1 as pb;

@@ -39,6 +39,7 @@ mod recipe;
 pub mod record;
 pub mod rollout;
 mod search;
+mod secret;
 pub mod state;
 pub mod traffic;
 pub mod version;

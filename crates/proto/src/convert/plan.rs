@@ -9,11 +9,12 @@ use super::node::{node_from_pb, node_to_pb};
 use super::privacy::{privacy_from_pb, privacy_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{automatic_from_pb, automatic_to_pb, rollout_from_pb, rollout_to_pb};
+use super::secret::secret_from_pb;
 use crate::generated::control::v1 as pb;
 use crate::generated::v1;
 use marquee_core::command::missing_arms;
 use marquee_core::ensemble::validate;
-use marquee_core::plan::{AnswerKey, AnswerKeys, AnswerSecret, Plan, SECRET_BYTES, Surface};
+use marquee_core::plan::{AnswerKey, AnswerKeys, Plan, Surface};
 use marquee_core::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
@@ -113,16 +114,6 @@ fn answer_key_from_pb(key: pb::AnswerKey) -> Result<AnswerKey> {
     let pb::AnswerKey { number, secret, made_at_ms } = key;
     let secret = secret_from_pb(secret, "plan.answer_keys.secret")?;
     Ok(AnswerKey { number, secret, made_at_ms })
-}
-
-/// Reads a secret, whose bytes are in no error.
-pub(super) fn secret_from_pb(bytes: Vec<u8>, field: &str) -> Result<AnswerSecret> {
-    let secret =
-        <[u8; SECRET_BYTES]>::try_from(bytes).map_err(|bytes| ConvertError::InvalidValue {
-            field: field.into(),
-            what: format!("it has {} bytes: a secret has {SECRET_BYTES}", bytes.len()),
-        })?;
-    Ok(AnswerSecret(secret))
 }
 
 /// What a plan names it must hold: core follows references without looking.

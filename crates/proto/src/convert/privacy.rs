@@ -1,7 +1,7 @@
 //! How users are named, and who is forgotten ↔ `marquee.control.v1.UserPrivacy`.
 
 use super::error::{ConvertError, Result};
-use super::plan::secret_from_pb;
+use super::secret::secret_from_pb;
 use crate::generated::control::v1 as pb;
 use marquee_core::plan::privacy::{
     PSEUDONYM_BYTES, Pseudonym, Tombstone, Tombstones, UserKey, UserKeys, UserPrivacy,

@@ -1,7 +1,7 @@
 //! Follows the plan's tombstones: at once nothing more is recorded or remembered of users who are forgotten, and
 //! then what the logs have of them is erased.
 //!
-//! At a start, and whenever somebody else is forgotten, all full segments are looked at. So it needs no record of how
+//! At a start, and whenever another user is forgotten, all full segments are looked at. So it needs no record of how
 //! far it is, and what a crash interrupted is done by the next start.
 
 use super::recorder::Feedback;
@@ -68,7 +68,7 @@ pub(crate) async fn erase_forgotten(feedback: WeakFeedback, mut plan: watch::Rec
     }
 }
 
-/// Has both logs know the users, and erases if somebody is new among them. Blocking.
+/// Has both logs know the users, and erases if one of them is new. Blocking.
 fn forget(
     feedback: &WeakFeedback,
     users: &Arc<ForgottenUsers>,

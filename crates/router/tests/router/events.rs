@@ -303,7 +303,7 @@ async fn drawn_slots_are_logged_with_their_propensities() {
 }
 
 #[tokio::test]
-async fn a_forgotten_user_is_a_stranger_in_answers_and_is_erased_from_the_logs() {
+async fn a_forgotten_user_is_unknown_in_answers_and_is_erased_from_the_logs() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut world = world(dir.path(), 10_000);
     world.change(|plan| plan.privacy = privacy());
@@ -324,10 +324,10 @@ async fn a_forgotten_user_is_a_stranger_in_answers_and_is_erased_from_the_logs()
         let tombstone = Tombstone { number: 1, made_at_ms: 0 };
         plan.privacy.tombstones = Tombstones::of([(u1, tombstone)], 1);
     });
-    let stranger = world.recommend(user("stranger", 60)).await.expect("an answer");
+    let unknown = world.recommend(user("unknown", 60)).await.expect("an answer");
     let after = world.recommend(user("u1", 60)).await.expect("an answer");
     assert_eq!(after.fallback_reason(), FallbackReason::UnknownUser);
-    assert_eq!(ids(&after.items), ids(&stranger.items), "no history and nothing recent");
+    assert_eq!(ids(&after.items), ids(&unknown.items), "no history and nothing recent");
     let batch = v1::BatchRecommendRequest { requests: vec![user("u2", 3), user("u1", 60)] };
     let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
     let batch = batch.into_inner().responses;
@@ -359,7 +359,7 @@ async fn a_forgotten_user_is_a_stranger_in_answers_and_is_erased_from_the_logs()
     assert_eq!((recorded.accepted, recorded.problems.len()), (1, 1));
     assert_eq!(recorded.problems[0].reason(), EventProblemReason::ForgottenUser);
     let later = world.recommend(user("u1", 60)).await.expect("an answer");
-    assert_eq!(ids(&later.items), ids(&stranger.items));
+    assert_eq!(ids(&later.items), ids(&unknown.items));
     drop(world);
     assert!(!exposures_in(dir.path()).iter().any(|exposure| exposure.user_hash == hash));
     assert!(!has_bytes(dir.path(), b"\x02\0u1"));

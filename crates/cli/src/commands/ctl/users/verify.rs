@@ -20,8 +20,8 @@ use tonic::Code;
 
 /// How long a router may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a stranger's name: nobody has it.
-const STRANGER_BYTES: usize = 16;
+/// Random bytes of a name that nobody has.
+const UNKNOWN_BYTES: usize = 16;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -30,7 +30,7 @@ const STRANGER_BYTES: usize = 16;
   marquee ctl users verify u-1842 --router http://10.0.0.7:50052 --surface home
 
 Three things are looked at: that the cluster has a tombstone of the user; that each router answers the user as it
-answers a stranger; and, on the machine where a --data-dir is, that no file below it has the bytes of the id. A short id may
+answers an unknown user; and, on the machine where a --data-dir is, that no file below it has the bytes of the id. A short id may
 be found within longer ones: the offsets tell. Directories of published bundles keep the id until versions that were
 trained before are retired, and so do the copies that shard nodes serve; these versions are named.")]
 pub(in crate::commands::ctl) struct VerifyArgs {
@@ -70,16 +70,16 @@ struct VerifyReport {
 struct RouterReport {
     address: String,
     answer: RouterAnswer,
-    /// In words.
+    /// The answer in words, or why there is none.
     says: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RouterAnswer {
-    /// As it answers a stranger.
-    AsToAStranger,
-    /// Otherwise.
+    /// As it answers an unknown user.
+    AsToAnUnknownUser,
+    /// It does not answer as it answers an unknown user.
     AsToAUser,
     /// It could not be asked.
     Unknown,
@@ -107,7 +107,7 @@ pub(super) async fn run(context: &mut Context, args: VerifyArgs) -> anyhow::Resu
         found.look_through(directory, user_id.as_bytes())?;
     }
     let answers_well = !routers.is_empty()
-        && routers.iter().all(|router| router.answer == RouterAnswer::AsToAStranger);
+        && routers.iter().all(|router| router.answer == RouterAnswer::AsToAnUnknownUser);
     let report = VerifyReport {
         is_forgotten: tombstone.is_some() && answers_well && found.count == 0,
         tombstone,
@@ -178,33 +178,33 @@ async fn routers_of_plan(context: &mut Context) -> anyhow::Result<Vec<Address>> 
     routers.map(|node| Ok(node.address.parse::<Address>()?)).collect()
 }
 
-/// Asks a router for the user and for a stranger.
+/// Asks a router for the user and for an unknown user.
 async fn ask(
     address: &Address,
     credentials: &Credentials,
     user_id: &str,
     surface: &str,
 ) -> RouterReport {
-    let mut bytes = [0; STRANGER_BYTES];
+    let mut bytes = [0; UNKNOWN_BYTES];
     fastrand::fill(&mut bytes);
-    let stranger = format!("stranger-{}", hex::encode(bytes));
+    let unknown = format!("unknown-{}", hex::encode(bytes));
     let reasons = async {
         let of_user = reason(address, credentials, user_id, surface).await?;
-        Ok((of_user, reason(address, credentials, &stranger, surface).await?))
+        Ok((of_user, reason(address, credentials, &unknown, surface).await?))
     };
     let (answer, says) = match reasons.await {
-        Ok((of_user, of_stranger)) => compared(of_user, of_stranger),
+        Ok((of_user, of_unknown)) => compared(of_user, of_unknown),
         Err(problem) => (RouterAnswer::Unknown, problem),
     };
     RouterReport { address: address.as_str().to_owned(), answer, says }
 }
 
 /// What the reasons of both answers show.
-fn compared(of_user: FallbackReason, of_stranger: FallbackReason) -> (RouterAnswer, String) {
-    if of_user == of_stranger {
-        (RouterAnswer::AsToAStranger, "answers the user as it answers a stranger".into())
+fn compared(of_user: FallbackReason, of_unknown: FallbackReason) -> (RouterAnswer, String) {
+    if of_user == of_unknown {
+        (RouterAnswer::AsToAnUnknownUser, "answers the user as it answers an unknown user".into())
     } else {
-        (RouterAnswer::AsToAUser, "answers the user otherwise than a stranger".into())
+        (RouterAnswer::AsToAUser, "answers the user otherwise than an unknown user".into())
     }
 }
 
@@ -237,15 +237,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_like_that_to_a_stranger_proves_it() {
+    fn an_answer_like_that_to_an_unknown_user_proves_it() {
         use FallbackReason::{UnknownUser, Unspecified};
-        for (of_user, of_stranger, expected) in [
-            (UnknownUser, UnknownUser, RouterAnswer::AsToAStranger),
+        for (of_user, of_unknown, expected) in [
+            (UnknownUser, UnknownUser, RouterAnswer::AsToAnUnknownUser),
             // Popular items, which are nobody's.
-            (Unspecified, Unspecified, RouterAnswer::AsToAStranger),
+            (Unspecified, Unspecified, RouterAnswer::AsToAnUnknownUser),
             (Unspecified, UnknownUser, RouterAnswer::AsToAUser),
         ] {
-            assert_eq!(compared(of_user, of_stranger).0, expected);
+            assert_eq!(compared(of_user, of_unknown).0, expected);
         }
     }
 }
