@@ -31,6 +31,7 @@
 //! | `denied SURFACE` | prints it |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
 //! | `publish … trained=N` | its training left out whom the cluster had forgotten up to tombstone N |
+//! | `publish … counter=N older=yes` | its signature counts N; it may be older than one that was published |
 //! | `user-key N` | the leader drew a secret that users are named with, N times the same byte |
 //! | `forget USER` | an operator has a user forgotten |
 //! | `forgotten USER …` | prints the keys, the tombstones, and whether these users have one |
@@ -454,9 +455,12 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
             let shards = args.take_key("shards").unwrap_or("1").parse()?;
             let digest = args.take_key("digest").ok_or("digest=D is missing")?.to_owned();
             let forgotten_up_to = args.take_key("trained").unwrap_or("0").parse()?;
+            let signed_counter = args.take_key("counter").unwrap_or("0").parse()?;
+            let allow_older = args.take_key("older").is_some();
             let model = word(args)?.to_owned();
-            let version = PublishedVersion { forgotten_up_to, ..bundle(shards, digest) };
-            Action::PublishVersion { model, version: Box::new(version) }
+            let version =
+                PublishedVersion { forgotten_up_to, signed_counter, ..bundle(shards, digest) };
+            Action::PublishVersion { model, version: Box::new(version), allow_older }
         }
         "ensemble" => {
             let name = word(args)?.to_owned();
@@ -662,6 +666,7 @@ fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
         bytes: 1_000,
         quality: Quality::default(),
         forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements: vec![],
     }

@@ -94,6 +94,7 @@ impl World {
                 bytes: 0,
                 quality: Quality::default(),
                 forgotten_up_to: 0,
+                signed_counter: 0,
                 published_at_ms: 0,
                 placements: vec![placement],
             };

@@ -72,6 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         bytes: 0,
         quality: Default::default(),
         forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements: vec![
             Placement { node_ids: vec!["here".into()], ..Placement::default() };

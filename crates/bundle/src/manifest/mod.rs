@@ -19,4 +19,4 @@ pub use contents::{
     MatrixLayout, Quality, Recall, ShardIndexInfo,
 };
 pub use names::shard_directory;
-pub use read::read_manifest;
+pub use read::{read_manifest, read_signed_manifest};

@@ -183,6 +183,7 @@ fn plan_of(world: &World, directory: &Path) -> Plan {
             bytes: manifest.files.iter().map(|file| file.bytes).sum(),
             quality: Default::default(),
             forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: vec![placement; model.shards as usize],
         };

@@ -46,6 +46,7 @@ impl ManifestSource for Named {
                 ..Quality::default()
             },
             forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };
@@ -54,6 +55,7 @@ impl ManifestSource for Named {
             version,
             index_recall_at_100: None,
             forgotten_list: String::new(),
+            expires_at_ms: 0,
         })
     }
 }
@@ -202,6 +204,7 @@ impl Group {
 pub(crate) fn publish(request_id: &str, digest: &str) -> pb::PublishModelRequest {
     pb::PublishModelRequest {
         request_id: request_id.into(),
+        allow_older: false,
         bundle_uri: format!("/bundles/films/{digest}"),
         force: false,
     }

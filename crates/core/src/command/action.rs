@@ -36,6 +36,8 @@ pub enum Action {
         model: String,
         /// The bundle, as its manifest describes it.
         version: Box<PublishedVersion>,
+        /// Whether its signature may be older than one that was published.
+        allow_older: bool,
     },
     /// Stores an ensemble.
     PutEnsemble {

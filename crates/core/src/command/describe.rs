@@ -6,8 +6,9 @@ use crate::rollout::RolloutMove;
 /// What an action does, in a few words, with the names of what it changes.
 pub(super) fn describe(action: &Action) -> String {
     match action {
-        Action::PublishVersion { model, version } => {
-            format!("publish {model} from {}", version.bundle_uri)
+        Action::PublishVersion { model, version, allow_older } => {
+            let older = if *allow_older { ", though its signature may be older" } else { "" };
+            format!("publish {model} from {}{older}", version.bundle_uri)
         }
         Action::PutEnsemble { name, .. } => format!("put ensemble {name}"),
         Action::StartRollout { surface, candidate, .. } => {

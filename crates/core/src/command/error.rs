@@ -27,6 +27,19 @@ pub enum CommandError {
     /// The arms or the shares of an experiment are malformed.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// A bundle was signed before one that was published.
+    #[error(
+        "the signature of this bundle of model {model:?} has counter {counter}, and {newest} was published: sign a \
+         new bundle with a greater one, or publish with --allow-older if this one is to come back"
+    )]
+    OlderSignature {
+        /// The model's name.
+        model: String,
+        /// The counter of the signature; 0 if it has none.
+        counter: u64,
+        /// The greatest that was published.
+        newest: u64,
+    },
     /// A bundle has no shards, or too many.
     #[error("the bundle has {shards} shards: 1 to {MAX_SHARDS} are allowed")]
     ShardCount {
@@ -234,6 +247,7 @@ impl CommandError {
             | Self::OtherLayer { .. }
             | Self::LayerFull { .. }
             | Self::ExperimentOver { .. }
+            | Self::OlderSignature { .. }
             | Self::RolloutMove(_) => RefusalKind::FailedPrecondition,
             Self::Full { .. } | Self::DenyListFull { .. } | Self::TombstonesFull { .. } => {
                 RefusalKind::Exhausted

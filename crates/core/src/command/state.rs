@@ -137,7 +137,9 @@ fn apply_action(
 ) -> Result<Reply, CommandError> {
     let State { evidence, traffic, told, .. } = state;
     match action {
-        Action::PublishVersion { model, version } => models::publish(plan, model, version, now_ms),
+        Action::PublishVersion { model, version, allow_older } => {
+            models::publish(plan, model, version, *allow_older, now_ms)
+        }
         Action::PutEnsemble { name, root } => models::put_ensemble(plan, name, root),
         Action::SetRetention { model, retention } => models::set_retention(plan, model, *retention),
         Action::RetireVersions => Ok(models::retire_versions(plan, now_ms)),

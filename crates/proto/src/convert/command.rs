@@ -49,9 +49,12 @@ pub fn command_from_pb(command: pb::Command) -> Result<Command> {
 fn action_to_pb(action: &Action) -> pb::command::Action {
     use pb::command::Action as Pb;
     match action {
-        Action::PublishVersion { model, version } => Pb::PublishVersion(pb::PublishVersion {
-            version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
-        }),
+        Action::PublishVersion { model, version, allow_older } => {
+            Pb::PublishVersion(pb::PublishVersion {
+                version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
+                allow_older: *allow_older,
+            })
+        }
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
         Action::StartRollout { surface, candidate, steps, terms } => {
             let Terms { gates, external_gates, shadow, interleave, pace, safety, listed } = terms;
@@ -202,10 +205,10 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
 fn action_from_pb(action: pb::command::Action) -> Result<Action> {
     use pb::command::Action as Pb;
     Ok(match action {
-        Pb::PublishVersion(pb::PublishVersion { version }) => {
+        Pb::PublishVersion(pb::PublishVersion { version, allow_older }) => {
             let version = required(version, "publish_version.version")?;
             let (ModelVersion { model, version: _ }, version) = published_from_pb(version)?;
-            Action::PublishVersion { model, version: Box::new(version) }
+            Action::PublishVersion { model, version: Box::new(version), allow_older }
         }
         Pb::PutEnsemble(ensemble) => {
             let (name, root) = ensemble_from_pb(ensemble)?;

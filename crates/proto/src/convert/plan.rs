@@ -32,6 +32,7 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         next_rollout,
         experiments,
         retention,
+        signed_counters,
         answer_keys,
         privacy,
     } = plan;
@@ -53,6 +54,10 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         retention: retention.iter().map(|(model, it)| retention_to_pb(model, *it)).collect(),
         answer_keys: answer_keys.iter().map(answer_key_to_pb).collect(),
         privacy: Some(privacy_to_pb(privacy)),
+        signed_counters: signed_counters
+            .iter()
+            .map(|(model, counter)| pb::SignedCounter { model: model.clone(), counter: *counter })
+            .collect(),
     }
 }
 
@@ -70,6 +75,7 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         next_rollout,
         experiments,
         retention,
+        signed_counters,
         answer_keys,
         privacy,
     } = plan;
@@ -95,6 +101,10 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         )?,
         answer_keys: AnswerKeys::of(keys),
         privacy: privacy_from_pb(privacy.unwrap_or_default())?,
+        signed_counters: map_of_unique_keys(
+            "plan.signed_counters",
+            signed_counters.into_iter().map(|it| Ok((it.model, it.counter))),
+        )?,
     };
     check_references(&plan)?;
     Ok(plan)

@@ -23,6 +23,7 @@ pub fn published_to_pb(
         bytes,
         quality,
         forgotten_up_to,
+        signed_counter,
         published_at_ms,
         placements,
     } = published;
@@ -39,6 +40,7 @@ pub fn published_to_pb(
         published_at_ms: *published_at_ms,
         placements: placements.iter().map(placement_to_pb).collect(),
         forgotten_up_to: *forgotten_up_to,
+        signed_counter: *signed_counter,
     }
 }
 
@@ -59,6 +61,7 @@ pub fn published_from_pb(
         published_at_ms,
         placements,
         forgotten_up_to,
+        signed_counter,
     } = published;
     let published = PublishedVersion {
         bundle_uri,
@@ -70,6 +73,7 @@ pub fn published_from_pb(
         bytes,
         quality: quality_from_pb(quality.unwrap_or_default()),
         forgotten_up_to,
+        signed_counter,
         published_at_ms,
         placements: placements.into_iter().map(placement_from_pb).collect::<Result<_>>()?,
     };

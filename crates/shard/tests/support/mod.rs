@@ -218,6 +218,7 @@ impl Cluster {
                 bytes: manifest.files.iter().map(|file| file.bytes).sum(),
                 quality: Default::default(),
                 forgotten_up_to: 0,
+                signed_counter: 0,
                 published_at_ms: 0,
                 placements: vec![Placement::default(); shards as usize],
             };

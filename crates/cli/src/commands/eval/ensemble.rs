@@ -134,6 +134,7 @@ fn plan_of(
             bytes: 0,
             quality: Quality::default(),
             forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };

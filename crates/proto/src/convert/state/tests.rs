@@ -46,10 +46,11 @@ fn published(n: u64, recipe: Recipe) -> Action {
         bytes: 30,
         quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
         forgotten_up_to: 4,
+        signed_counter: n,
         published_at_ms: 0,
         placements: Vec::new(),
     };
-    Action::PublishVersion { model: "films".into(), version: Box::new(version) }
+    Action::PublishVersion { model: "films".into(), version: Box::new(version), allow_older: n > 2 }
 }
 
 fn node(role: Role) -> Node {

@@ -213,6 +213,7 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
         bytes: 0,
         quality: Quality::default(),
         forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements,
     }

@@ -1,6 +1,7 @@
 //! `marquee ctl users forget`.
 
-use super::named;
+use super::user_id::read_id;
+use super::versions::named;
 use crate::commands::ctl::context::Context;
 use crate::message;
 use crate::output;
@@ -46,14 +47,4 @@ pub(super) async fn run(context: &mut Context, args: ForgetArgs) -> anyhow::Resu
         ))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// An id of the command line, or of standard input.
-pub(super) fn read_id(given: &str) -> anyhow::Result<String> {
-    if given != "-" {
-        return Ok(given.to_owned());
-    }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -1,10 +1,11 @@
 //! `marquee ctl users keys`.
 
-use super::{privacy_from_pb, user_privacy};
+use super::user_privacy::user_privacy;
 use crate::commands::ctl::context::Context;
 use crate::output;
 use anyhow::Context as _;
 use clap::Args;
+use marquee_proto::convert::privacy::privacy_from_pb;
 use marquee_train::read::UserKeysFile;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

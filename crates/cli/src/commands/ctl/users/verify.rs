@@ -1,8 +1,9 @@
 //! `marquee ctl users verify`.
 
 use super::bytes_of_id::FoundBytes;
-use super::forget::read_id;
-use super::{named, privacy_from_pb, trained_before, user_privacy};
+use super::user_id::read_id;
+use super::user_privacy::user_privacy;
+use super::versions::{named, trained_before};
 use crate::commands::ctl::context::Context;
 use crate::output;
 use anyhow::bail;
@@ -10,6 +11,7 @@ use clap::Args;
 use futures::future::join_all;
 use marquee_client::{Address, Credentials, channel, innermost_reason};
 use marquee_proto::control::v1::{GetPlanRequest, Role};
+use marquee_proto::convert::privacy::privacy_from_pb;
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{FallbackReason, RecommendRequest};
 use serde::Serialize;
