@@ -188,7 +188,9 @@ async fn a_better_candidate_is_found_by_logs_and_by_exports_alike() {
         assert_eq!(scene.evaluate(&format!("{logs} --candidate better.csv")), found, "{shown}");
     }
 
-    let table = scene.prints(&format!("ctl rollout evaluate {LOGS} --candidate better.csv"));
+    let table = scene.prints(&format!(
+        "ctl rollout evaluate --user-keys users.json {LOGS} --candidate better.csv"
+    ));
     for words in [
         "clicks_per_answer on home, by 2,400 answers of 600 users",
         "DR position-based",
@@ -208,7 +210,9 @@ async fn a_deterministic_log_gives_a_reason_and_no_number() {
         assert!(estimate["figures"].is_null(), "{estimate}");
         assert_eq!(estimate["refusal"]["reason"], "deterministic");
     }
-    let table = scene.prints(&format!("ctl rollout evaluate {LOGS} --candidate better.csv"));
+    let table = scene.prints(&format!(
+        "ctl rollout evaluate --user-keys users.json {LOGS} --candidate better.csv"
+    ));
     assert!(table.contains("no number: logging was deterministic"), "{table}");
 }
 
@@ -254,7 +258,7 @@ async fn what_is_wrong_is_said() {
     scene.fails(&format!("{LOGS} {candidate} --max-weight 0"), "--max-weight: 0");
     scene.fails(&format!("{LOGS} {candidate} --min-support 2"), "--min-support: 2");
     let both = format!("--exposures events --exposures events --events events {candidate}");
-    scene.fails(&both, "record 0 has a format that this version does not know, or comes twice");
+    scene.fails(&both, "has rank 1 after 4 items");
     let swapped = format!("--exposures better.csv --events events {candidate}");
     scene.fails(&swapped, "marquee export --exposures");
 }

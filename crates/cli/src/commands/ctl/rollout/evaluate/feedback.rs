@@ -258,7 +258,8 @@ impl Reading {
         }
         let below = path.join(EXPOSURES_DIRECTORY);
         let directory = if below.is_dir() { below } else { path.to_owned() };
-        each_record(&directory, Contents::Exposures, |record| {
+        let mut problem = None;
+        let read = each_record(&directory, Contents::Exposures, |record| {
             let exposure = Exposure::decode(record)?;
             let user_hash = exposure.user_hash.to_string();
             let of = |rank: u32, item_id| ExposedItem {
@@ -273,14 +274,25 @@ impl Reading {
                 propensity: exposure.draw.propensity(rank as usize),
                 is_drawn: exposure.draw.is_drawn(rank as usize),
             };
-            if exposure.item_ids.is_empty() {
-                self.row(&of(0, "")).ok()?;
-            }
-            for (rank, item) in (1..).zip(&exposure.item_ids) {
-                self.row(&of(rank, item)).ok()?;
+            let none = String::new();
+            let items: Vec<(u32, &String)> = if exposure.item_ids.is_empty() {
+                vec![(0, &none)]
+            } else {
+                (1..).zip(&exposure.item_ids).collect()
+            };
+            for (rank, item) in items {
+                if let Err(error) = self.row(&of(rank, item)) {
+                    problem = Some(error);
+                    return None;
+                }
             }
             Some(())
-        })
+        });
+        // What is wrong with a row says more than that the record has it.
+        match problem {
+            Some(problem) => Err(problem).with_context(|| directory.display().to_string()),
+            None => read,
+        }
     }
 
     /// Takes one shown item.
