@@ -32,6 +32,12 @@
 //! | `segments SURFACE NAME/VALUE,VALUE …` | sets the segments that trials there are reported by |
 //! | `segmented SURFACE` | prints them |
 //! | `retain MODEL keep=N seconds=S` | what is kept of a model; without `keep`, everything |
+//! | `publish … trained=N` | its training left out whom the cluster had forgotten up to tombstone N |
+//! | `publish … counter=N older=yes` | its signature counts N; it may be older than one that was published |
+//! | `user-key N` | the leader drew a secret that users are named with, N times the same byte |
+//! | `forget USER` | an operator has a user forgotten |
+//! | `forgotten USER …` | prints the keys, the tombstones, and whether these users have one |
+//! | `audit` | prints what the log of changes says |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER [variant=V]` | prints that part of the plan |
 //!
@@ -48,8 +54,8 @@ use marquee_core::model::recipe::Recipe;
 use marquee_core::notification::{NextNotification, Told, next_notification, waiting};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{
-    Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Retention, Role,
-    Route, SegmentedAttribute,
+    AnswerSecret, Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState,
+    Retention, Role, Route, SECRET_BYTES, SegmentedAttribute,
 };
 use marquee_core::ranking::interleave::Interleaving;
 use marquee_core::rollout::experiment::{Arm, Experiment};
@@ -118,6 +124,11 @@ impl Runner for Cluster {
                 let plan = &self.state.plan;
                 format!("{:?}\n", bundles_to_delete(plan, &retired(plan, self.now_ms)))
             }
+            "audit" => {
+                let entries = self.state.audit.entries.iter();
+                entries.map(|it| format!("{}: {}\n", it.change, it.outcome)).collect()
+            }
+            "forgotten" => self.forgotten(&words(&mut args)),
             "denied" => {
                 let surface = word(&mut args)?;
                 let denied = self.state.plan.surfaces.get(surface).map(|it| it.denied.join(" "));
@@ -145,6 +156,11 @@ impl Runner for Cluster {
                 let nodes = words(&mut args);
                 nodes.into_iter().map(|id| self.load(id, state, &reason)).collect()
             }
+            "forget" => {
+                let user = self.state.plan.privacy.pseudonym(word(&mut args)?);
+                let user = user.ok_or("there is no root: give user-key first")?;
+                show(&self.apply(request_id, Action::ForgetUser { user }))
+            }
             name => {
                 let action = action(name, &mut args)?;
                 let outcome = self.apply(request_id, action);
@@ -163,6 +179,21 @@ impl Cluster {
             self.index,
             &Command { request_id, now_ms: self.now_ms, actor: Actor::default(), action },
         )
+    }
+
+    fn forgotten(&self, users: &[&str]) -> String {
+        let privacy = &self.state.plan.privacy;
+        let keys: Vec<u64> = privacy.keys.iter().map(|key| key.number).collect();
+        let mut numbers: Vec<u64> = privacy.tombstones.iter().map(|(_, it)| it.number).collect();
+        numbers.sort_unstable();
+        let newest = privacy.tombstones.newest();
+        let mut printed = format!("keys {keys:?}, tombstones {numbers:?} of {newest}\n");
+        for user in users {
+            let is_forgotten = privacy.forgotten(user).is_some();
+            let _ =
+                writeln!(printed, "{user}: {}", if is_forgotten { "forgotten" } else { "known" });
+        }
+        printed
     }
 
     fn tick(&mut self) -> String {
@@ -430,8 +461,13 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
         "publish" => {
             let shards = args.take_key("shards").unwrap_or("1").parse()?;
             let digest = args.take_key("digest").ok_or("digest=D is missing")?.to_owned();
+            let forgotten_up_to = args.take_key("trained").unwrap_or("0").parse()?;
+            let signed_counter = args.take_key("counter").unwrap_or("0").parse()?;
+            let allow_older = args.take_key("older").is_some();
             let model = word(args)?.to_owned();
-            Action::PublishVersion { model, version: Box::new(bundle(shards, digest)) }
+            let version =
+                PublishedVersion { forgotten_up_to, signed_counter, ..bundle(shards, digest) };
+            Action::PublishVersion { model, version: Box::new(version), allow_older }
         }
         "ensemble" => {
             let name = word(args)?.to_owned();
@@ -513,6 +549,10 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
             });
             let attributes = attributes.collect::<Result<_, Box<dyn Error>>>()?;
             Action::SetSegments { surface, attributes }
+        }
+        "user-key" => {
+            let byte = word(args)?.parse()?;
+            Action::AddUserKey { secret: AnswerSecret([byte; SECRET_BYTES]) }
         }
         "retain" => {
             let keep = args.take_key("keep").map(str::parse).transpose()?;
@@ -643,6 +683,8 @@ fn bundle(shards: u32, manifest_digest: String) -> PublishedVersion {
         items: 10,
         bytes: 1_000,
         quality: Quality::default(),
+        forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements: vec![],
     }

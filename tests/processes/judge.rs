@@ -230,6 +230,7 @@ async fn what_is_worse_is_found_without_a_click_and_without_traffic_nothing_pass
 
     let half = cluster.bundles.train_half_of_the_items(4);
     let request = PublishModelRequest {
+        allow_older: false,
         bundle_uri: format!("file://{}", half.display()),
         ..PublishModelRequest::default()
     };

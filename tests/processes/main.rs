@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod events;
+mod forgetting;
 mod gates;
 mod grpcurl;
 mod judge;

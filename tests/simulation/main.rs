@@ -75,11 +75,17 @@ impl Cluster {
                 items: 1,
                 bytes: 1,
                 quality: Quality::default(),
+                forgotten_up_to: 0,
+                signed_counter: 0,
                 published_at_ms: 0,
                 placements: Vec::new(),
             };
             let version = Box::new(version);
-            cluster.apply(Action::PublishVersion { model: "films".into(), version });
+            cluster.apply(Action::PublishVersion {
+                model: "films".into(),
+                version,
+                allow_older: false,
+            });
         }
         cluster.report();
         cluster.start("films@1", Vec::new(), Terms::unguarded());

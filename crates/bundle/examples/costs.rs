@@ -378,6 +378,7 @@ fn made(rows: usize, rank: usize, kind: IndexKind) -> Result<(tempfile::TempDir,
         sparse: Vec::new(),
         quality: Quality::default(),
         parameters: Default::default(),
+        forgotten: None,
         created_at_ms: 0,
     };
     let dir = tempfile::tempdir()?;

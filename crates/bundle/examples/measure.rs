@@ -111,6 +111,7 @@ fn build(flags: &mut Flags) -> Result<()> {
         sparse: vec![],
         quality: Quality::default(),
         parameters: Default::default(),
+        forgotten: None,
         created_at_ms: 0,
     };
     let (wall, cpu) = (Instant::now(), cpu_time::ProcessTime::now());

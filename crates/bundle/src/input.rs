@@ -4,7 +4,7 @@
 //! into shards, numbers the ordinals and chooses the order of rows on disk. Nothing here is checked
 //! before [`write_bundle`](crate::write_bundle), which names what it refuses.
 
-use crate::manifest::Quality;
+use crate::manifest::{ForgottenUpTo, Quality};
 use crate::options::{IndexOptions, RowFormat};
 use marquee_core::model::recipe::{Entity, MatrixShape, Recipe, RowSpace};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct BundleInput {
     pub quality: Quality,
     /// The parameters of training, for information only.
     pub parameters: BTreeMap<String, String>,
+    /// Whom the training left out, if it was told.
+    pub forgotten: Option<ForgottenUpTo>,
     /// When it was trained, in milliseconds since the Unix epoch. Given by the caller, so that the
     /// same input gives the same bytes.
     pub created_at_ms: u64,

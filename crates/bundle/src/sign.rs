@@ -4,7 +4,7 @@ use crate::error::BundleError;
 use crate::manifest::ManifestDigest;
 use crate::manifest::names::SIGNATURE_FILE;
 use crate::manifest::read::read_signed_by;
-use crate::manifest::signature::{bytes_of, key_text, signed_bytes};
+use crate::manifest::signature::{SignedTerms, bytes_of, key_text, signed_bytes, text_of};
 use crate::write::durable::replace_file;
 use ed25519_dalek::{Signer, SigningKey};
 use std::path::Path;
@@ -22,7 +22,11 @@ pub fn generate_keys(secret: &Path, public: &Path) -> Result<String, BundleError
 }
 
 /// Signs the bundle at `dir` with the secret key in a file, after checking its manifest.
-pub fn sign_bundle(dir: &Path, secret: &Path) -> Result<ManifestDigest, BundleError> {
+pub fn sign_bundle(
+    dir: &Path,
+    secret: &Path,
+    terms: SignedTerms,
+) -> Result<ManifestDigest, BundleError> {
     let wrong = || BundleError::Signature {
         path: secret.into(),
         reason: "a secret key is 64 hexadecimal digits".into(),
@@ -30,9 +34,8 @@ pub fn sign_bundle(dir: &Path, secret: &Path) -> Result<ManifestDigest, BundleEr
     let key = SigningKey::from_bytes(&bytes_of(&key_text(secret)?).ok_or_else(wrong)?);
     // An existing signature is replaced, by whichever key; the rest must be whole.
     let (_, digest) = read_signed_by(dir, |_| Ok(()))?;
-    let signature = key.sign(&signed_bytes(&digest));
-    let public = hex::encode(key.verifying_key().to_bytes());
-    let text = format!("{public}\n{}\n", hex::encode(signature.to_bytes()));
+    let signature = key.sign(&signed_bytes(&digest, Some(terms)));
+    let text = text_of(&key.verifying_key(), &signature, terms);
     replace_file(&dir.join(SIGNATURE_FILE), text.as_bytes())?;
     Ok(digest)
 }

@@ -34,7 +34,7 @@ fn small(dir: &Path) -> PathBuf {
     }];
     write(given, &place);
     generate_keys(&dir.join("secret"), &dir.join("public")).expect("keys");
-    sign_bundle(&place, &dir.join("secret")).expect("signed");
+    sign_bundle(&place, &dir.join("secret"), SignedTerms::default()).expect("signed");
     place
 }
 
@@ -201,6 +201,56 @@ fn a_manifest_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_signature_speaks_for_its_counter_and_expiry() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let place = small(dir.path());
+    let mut trusted = TrustedKeys::none();
+    trusted.add_file(&dir.path().join("public")).expect("a key");
+    let terms = SignedTerms { counter: 12, expires_at_ms: 34 };
+    sign_bundle(&place, &dir.path().join("secret"), terms).expect("signed");
+    let (_, _, found) = read_signed_manifest(&place, &trusted).expect("trusted");
+    assert_eq!(found, terms);
+    let (_, _, found) = read_signed_manifest(&place, &TrustedKeys::none()).expect("whole");
+    assert_eq!(found, SignedTerms::default(), "a key that is not trusted says nothing");
+
+    let path = place.join("manifest.sig");
+    let text = std::fs::read_to_string(&path).expect("read");
+    for (from, to) in [
+        ("counter 12", "counter 13"),
+        ("counter 12", "counter 012"),
+        ("counter 12", "counter +12"),
+        ("expires 34", "expires 0"),
+        ("counter 12\nexpires 34\n", ""),
+        ("\nexpires", "\n\nexpires"),
+    ] {
+        let forged = text.replace(from, to);
+        assert_ne!(forged, text);
+        std::fs::write(&path, forged).expect("written");
+        let refused = read_signed_manifest(&place, &trusted).expect_err(to).to_string();
+        assert!(refused.contains("manifest.sig"), "{to}: {refused}");
+    }
+}
+
+/// What releases before signatures had terms wrote: RFC 8032's first key over this bundle's digest.
+#[test]
+fn signatures_of_earlier_versions_count_as_nothing() {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let place = small(dir.path());
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let public = hex::encode(key.verifying_key().to_bytes());
+    let (_, digest) = read_manifest(&place, &TrustedKeys::none()).expect("whole");
+    let signed = [b"marquee bundle manifest v1\n".as_slice(), digest.as_bytes()].concat();
+    let signature = hex::encode(key.sign(&signed).to_bytes());
+    std::fs::write(place.join("manifest.sig"), format!("{public}\n{signature}\n"))
+        .expect("written");
+    let mut trusted = TrustedKeys::none();
+    trusted.add("trusted_keys[0]", &public).expect("a key");
+    let (_, _, found) = read_signed_manifest(&place, &trusted).expect("trusted");
+    assert_eq!(found, SignedTerms::default());
+}
+
+#[test]
 fn only_trusted_signatures_count() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let place = small(dir.path());
@@ -214,7 +264,7 @@ fn only_trusted_signatures_count() {
     let error = read_manifest(&place, &other).expect_err("another key").to_string();
     assert!(error.contains("not trusted here"), "{error}");
 
-    sign_bundle(&place, &dir.path().join("secret2")).expect("signed anew");
+    sign_bundle(&place, &dir.path().join("secret2"), SignedTerms::default()).expect("signed anew");
     read_manifest(&place, &other).expect("trusted");
     let both = std::fs::read_to_string(place.join("manifest.sig")).expect("read");
 

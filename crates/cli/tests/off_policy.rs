@@ -1,6 +1,6 @@
 //! A candidate is evaluated by the logs of a router before any user meets it, from its directory or from exports.
 
-use marquee_core::plan::Variant;
+use marquee_core::plan::{AnswerSecret, SECRET_BYTES, UserPrivacy, Variant};
 use marquee_core::ranking::randomise::{SlotDraw, draw_slot};
 use marquee_events::log::LogOptions;
 use marquee_events::{
@@ -8,6 +8,7 @@ use marquee_events::{
     ExposureSettings,
 };
 use marquee_train::eval::OfflineBundle;
+use marquee_train::read::UserKeysFile;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -70,6 +71,9 @@ impl Scene {
             pending.recorded().await.expect("recorded");
         }
         std::fs::write(dir.path().join("better.csv"), lists).expect("written");
+        let file = UserKeysFile::of(&keys()).expect("a root");
+        let text = serde_json::to_string(&file).expect("JSON");
+        std::fs::write(dir.path().join("users.json"), text).expect("written");
         Self { dir }
     }
 
@@ -90,12 +94,13 @@ impl Scene {
     }
 
     fn evaluate(&self, args: &str) -> Value {
-        let command = format!("ctl rollout evaluate --json --resamples 200 {args}");
+        let command =
+            format!("ctl rollout evaluate --json --resamples 200 --user-keys users.json {args}");
         serde_json::from_str(&self.prints(&command)).expect("JSON")
     }
 
     fn fails(&self, args: &str, words: &str) {
-        let output = self.run(&format!("ctl rollout evaluate {args}"));
+        let output = self.run(&format!("ctl rollout evaluate --user-keys users.json {args}"));
         let says = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{args}: {says}");
         assert!(says.contains(words), "{args} says {says}");
@@ -104,6 +109,15 @@ impl Scene {
     fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// A cluster with a root secret and a key.
+fn keys() -> UserPrivacy {
+    let mut privacy = UserPrivacy::default();
+    for byte in [1, 2] {
+        privacy.add(AnswerSecret([byte; SECRET_BYTES]), 0);
+    }
+    privacy
 }
 
 fn exposure<'a>(
@@ -116,7 +130,7 @@ fn exposure<'a>(
     Exposure {
         recommendation_id,
         time_ms: NOW_MS,
-        user_hash: Exposure::hash_user(user),
+        user_hash: keys().hash_now(user),
         surface: "home",
         ensemble: "films@1",
         rollout_id: "",
@@ -174,7 +188,9 @@ async fn a_better_candidate_is_found_by_logs_and_by_exports_alike() {
         assert_eq!(scene.evaluate(&format!("{logs} --candidate better.csv")), found, "{shown}");
     }
 
-    let table = scene.prints(&format!("ctl rollout evaluate {LOGS} --candidate better.csv"));
+    let table = scene.prints(&format!(
+        "ctl rollout evaluate --user-keys users.json {LOGS} --candidate better.csv"
+    ));
     for words in [
         "clicks_per_answer on home, by 2,400 answers of 600 users",
         "DR position-based",
@@ -194,7 +210,9 @@ async fn a_deterministic_log_gives_a_reason_and_no_number() {
         assert!(estimate["figures"].is_null(), "{estimate}");
         assert_eq!(estimate["refusal"]["reason"], "deterministic");
     }
-    let table = scene.prints(&format!("ctl rollout evaluate {LOGS} --candidate better.csv"));
+    let table = scene.prints(&format!(
+        "ctl rollout evaluate --user-keys users.json {LOGS} --candidate better.csv"
+    ));
     assert!(table.contains("no number: logging was deterministic"), "{table}");
 }
 
@@ -240,7 +258,7 @@ async fn what_is_wrong_is_said() {
     scene.fails(&format!("{LOGS} {candidate} --max-weight 0"), "--max-weight: 0");
     scene.fails(&format!("{LOGS} {candidate} --min-support 2"), "--min-support: 2");
     let both = format!("--exposures events --exposures events --events events {candidate}");
-    scene.fails(&both, "record 0 has a format that this version does not know, or comes twice");
+    scene.fails(&both, "has rank 1 after 4 items");
     let swapped = format!("--exposures better.csv --events events {candidate}");
     scene.fails(&swapped, "marquee export --exposures");
 }

@@ -1,8 +1,8 @@
 //! What publishing requires of a bundle: a manifest that can be trusted, and a model that is good enough.
 
 use marquee_bundle::{
-    BundleError, BundleRoots, MatrixLayout, TrustedKeys, UriDefect, read_manifest, remove_bundle,
-    share_files,
+    BundleError, BundleRoots, MatrixLayout, TrustedKeys, UriDefect, read_signed_manifest,
+    remove_bundle, share_files,
 };
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::{Plan, PublishedVersion, Quality};
@@ -21,6 +21,10 @@ pub struct DescribedBundle {
     /// The least recall@100 of its indexes against exact searches, as measured at building; none where
     /// every search is exact.
     pub index_recall_at_100: Option<f64>,
+    /// The list of forgotten users that `forgotten_up_to` is a number of; empty if its training had none.
+    pub forgotten_list: String,
+    /// When its trusted signature expires, in ms since the Unix epoch; 0: never, or nothing is signed.
+    pub expires_at_ms: u64,
 }
 
 /// Where manifests are read. Blocking; called off the request path's threads.
@@ -58,6 +62,12 @@ pub enum PublishError {
         uri: String,
         /// What is wrong.
         error: BundleError,
+    },
+    /// Its signature was good for a time.
+    #[error("the bundle's signature expired {seconds} s ago: sign it anew if it is still wanted")]
+    Expired {
+        /// How long ago.
+        seconds: u64,
     },
     /// Its index misses too many of the best rows.
     #[error(
@@ -112,6 +122,14 @@ pub enum DeleteError {
     /// There is no bundle, or another one, or a file cannot be deleted.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+}
+
+/// Refuses a bundle whose signature is good no more. Nodes load it all the same where it was published before.
+pub fn check_expiry(expires_at_ms: u64, now_ms: u64) -> Result<(), PublishError> {
+    if expires_at_ms == 0 || now_ms < expires_at_ms {
+        return Ok(());
+    }
+    Err(PublishError::Expired { seconds: (now_ms - expires_at_ms) / 1_000 })
 }
 
 /// Refuses a model that was measured and is not better than popularity. The first metric that was measured
@@ -216,8 +234,8 @@ impl Directories {
 impl ManifestSource for Directories {
     fn read(&self, uri: &str) -> Result<DescribedBundle, PublishError> {
         let directory = directory(&self.roots, uri)?;
-        let read = read_manifest(&directory, &self.trusted);
-        let (manifest, digest) = read.map_err(|error| match error {
+        let read = read_signed_manifest(&directory, &self.trusted);
+        let (manifest, digest, terms) = read.map_err(|error| match error {
             BundleError::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
                 PublishError::Absent { uri: uri.into(), error: io.to_string() }
             }
@@ -241,6 +259,8 @@ impl ManifestSource for Directories {
             items: manifest.counts.items,
             bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes)),
             quality,
+            forgotten_up_to: manifest.forgotten.as_ref().map_or(0, |it| it.number),
+            signed_counter: terms.counter,
             published_at_ms: 0,
             placements: Vec::new(),
         };
@@ -249,7 +269,14 @@ impl ManifestSource for Directories {
             _ => None,
         });
         let index_recall_at_100 = recalls.reduce(f64::min);
-        Ok(DescribedBundle { model: manifest.model, version, index_recall_at_100 })
+        let forgotten_list = manifest.forgotten.map(|it| it.list_id).unwrap_or_default();
+        Ok(DescribedBundle {
+            model: manifest.model,
+            version,
+            index_recall_at_100,
+            forgotten_list,
+            expires_at_ms: terms.expires_at_ms,
+        })
     }
 }
 
@@ -273,6 +300,17 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_is_good_until_it_expires() {
+        for (expires_at_ms, now_ms, is_good) in
+            [(0, u64::MAX, true), (10, 9, true), (10, 10, false), (1, 5_001, false)]
+        {
+            assert_eq!(check_expiry(expires_at_ms, now_ms).is_ok(), is_good, "{expires_at_ms}");
+        }
+        let refused = check_expiry(1, 5_001).expect_err("expired").to_string();
+        assert!(refused.contains("expired 5 s ago"), "{refused}");
+    }
+
+    #[test]
     fn a_version_must_know_what_the_live_one_knows() {
         let version = |users, items| PublishedVersion {
             bundle_uri: "file:///bundle".into(),
@@ -283,6 +321,8 @@ mod tests {
             items,
             bytes: 1,
             quality: Quality::default(),
+            forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };

@@ -227,7 +227,13 @@ impl Leader {
         let now_ms = wall_ms();
         let key = plan.answer_keys.is_due(now_ms).then(draw_secret).flatten();
         let key = key.map(|secret| Action::AddAnswerKey { secret });
-        unreported.chain(due(plan, &self.evidence.borrow(), now_ms)).chain(key).collect()
+        let user_key = plan.privacy.is_due(now_ms).then(draw_secret).flatten();
+        let user_key = user_key.map(|secret| Action::AddUserKey { secret });
+        unreported
+            .chain(due(plan, &self.evidence.borrow(), now_ms))
+            .chain(key)
+            .chain(user_key)
+            .collect()
     }
 }
 
@@ -237,7 +243,7 @@ fn draw_secret() -> Option<AnswerSecret> {
     match getrandom::fill(&mut bytes) {
         Ok(()) => Some(AnswerSecret(bytes)),
         Err(error) => {
-            tracing::warn!(%error, "no key for recommendation ids could be drawn");
+            tracing::warn!(%error, "no secret for a key could be drawn");
             None
         }
     }

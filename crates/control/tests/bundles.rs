@@ -1,6 +1,9 @@
 //! Publishing real bundles from a disk: what is taken from the manifest, and what is refused.
 
-use marquee_bundle::{BundleInput, BundleRoots, ItemRecord, Quality, TrustedKeys, write_bundle};
+use marquee_bundle::{
+    BundleInput, BundleRoots, ItemRecord, Quality, SignedTerms, TrustedKeys, generate_keys,
+    sign_bundle, write_bundle,
+};
 use marquee_control::bundles::{DeleteError, Directories, ManifestSource as _, delete_bundle};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
 use marquee_core::model::recipe::Recipe;
@@ -33,6 +36,7 @@ fn bundle(directory: &Path, name: &str, recall: f64) -> PathBuf {
             ..Quality::default()
         },
         parameters: BTreeMap::from([("name".into(), name.into())]),
+        forgotten: None,
         created_at_ms: 1,
     };
     write_bundle(input, &path, &|_| {}).expect("a sound bundle");
@@ -76,7 +80,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
     let control = Control::start(config).await.expect("a config of our own");
     let publish = async |path: &Path, force| {
         let bundle_uri = path.to_str().expect("plain").to_owned();
-        let request = pb::PublishModelRequest { request_id: String::new(), bundle_uri, force };
+        let request = pb::PublishModelRequest { bundle_uri, force, ..Default::default() };
         let answer = control.api().publish_model(Request::new(request)).await;
         answer
             .map(|answer| answer.into_inner().version)
@@ -119,6 +123,22 @@ fn where_keys_are_trusted_an_unsigned_bundle_is_refused() {
         Directories::new(keys, BundleRoots::anywhere()).read(path.to_str().expect("plain"));
     let refused = refused.expect_err("it has no signature").to_string();
     assert!(refused.contains("manifest.sig"), "{refused}");
+}
+
+#[test]
+fn the_terms_of_a_trusted_signature_are_read() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = bundle(directory.path(), "one", 0.3);
+    let [secret, public] = ["secret", "public"].map(|name| directory.path().join(name));
+    generate_keys(&secret, &public).expect("keys");
+    sign_bundle(&path, &secret, SignedTerms { counter: 5, expires_at_ms: 9 }).expect("signed");
+    let mut keys = TrustedKeys::none();
+    keys.add_file(&public).expect("a key");
+    for (trusted, counter, expires_at_ms) in [(keys, 5, 9), (TrustedKeys::none(), 0, 0)] {
+        let source = Directories::new(trusted, BundleRoots::anywhere());
+        let found = source.read(path.to_str().expect("plain")).expect("sound");
+        assert_eq!((found.version.signed_counter, found.expires_at_ms), (counter, expires_at_ms));
+    }
 }
 
 #[test]

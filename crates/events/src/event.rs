@@ -12,6 +12,8 @@
 //! A quarantined event has one byte before this, the reason. Numbers are little-endian.
 
 use crate::fields::{Fields, put_text};
+use crate::forgetting::ForgottenUsers;
+use crate::log::RecordFate;
 use crate::rules::Reason;
 use marquee_core::event::{Event, EventType};
 
@@ -113,9 +115,27 @@ impl Quarantined {
     }
 }
 
+/// What becomes of a record of the log of events once these users are forgotten. A record of a later version, which
+/// cannot be read, stays.
+pub(crate) fn fate_of_event(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+    match StoredEvent::decode(record) {
+        Some(stored) if forgotten.has_user(&stored.event.user_id) => RecordFate::Erase,
+        Some(_) | None => RecordFate::Keep,
+    }
+}
+
+/// The same of a record of the quarantine.
+pub(crate) fn fate_of_quarantined(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+    match Quarantined::decode(record) {
+        Some(found) if forgotten.has_user(&found.stored.event.user_id) => RecordFate::Erase,
+        Some(_) | None => RecordFate::Keep,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forgetting::tests::forgetting_ann;
     use proptest::prelude::*;
 
     fn play() -> Event {
@@ -156,6 +176,25 @@ mod tests {
         complete(&mut later, 2_000);
         assert_eq!((id(timeless), 2_000), (later.event_id, later.time_ms));
         assert_eq!(id(Event { event_id: "mine".into(), ..play() }), "mine");
+    }
+
+    #[test]
+    fn records_of_a_forgotten_user_go_and_those_of_others_stay() {
+        let forgotten = ForgottenUsers::of(&forgetting_ann());
+        for (user, fate) in
+            [("ann", RecordFate::Erase), ("anna", RecordFate::Keep), ("bob", RecordFate::Keep)]
+        {
+            let mut record = Vec::new();
+            encode(
+                &Event { user_id: user.into(), item_id: "ann".into(), ..play() },
+                7,
+                &mut record,
+            );
+            assert_eq!(fate_of_event(&record, &forgotten), fate, "{user}");
+            record.insert(0, Reason::Late as u8);
+            assert_eq!(fate_of_quarantined(&record, &forgotten), fate, "{user}");
+        }
+        assert_eq!(fate_of_event(b"\xffof a later version", &forgotten), RecordFate::Keep);
     }
 
     proptest! {

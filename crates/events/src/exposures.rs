@@ -5,13 +5,14 @@
 //! [`FLUSH_EVERY`]; what finds the buffer full is counted as dropped.
 //!
 //! ```text
-//!  0  1  layout of the record, 2
+//!  0  1  layout of the record, 3
 //!  1  1  variant of the rollout: 0 none, 1 baseline, 2 candidate
 //!  2  1  fallback reason, as marquee.v1.FallbackReason numbers it
 //!  3  8  when it was answered, milliseconds since 1970
-//! 11  8  XXH3-64 of the user's id
-//! 19  8  plan epoch
-//! 27     recommendation id, surface, ensemble, rollout id: each u16 length and UTF-8
+//! 11  8  number of the key that names the user, 0 if nobody is named
+//! 19  8  keyed hash of the user
+//! 27  8  plan epoch
+//! 35     recommendation id, surface, ensemble, rollout id: each u16 length and UTF-8
 //!        u16 versions: each a model's name as above and a u64 number
 //!        u16 items: each as above
 //!        u8 what was asked for: 1 recommendations, 2 given items, 3 similar items, 4 a search
@@ -19,21 +20,26 @@
 //!        u16 chance of a drawn slot in 1/10,000, u16 slots, u16 candidates beyond, u16 drawn rank or 0
 //! ```
 //!
-//! Records of layout 1, of earlier versions, end with the items.
+//! Earlier versions wrote layouts 1 and 2, which have no number of a key and the XXH3-64 of the user's id as the hash.
+//! Layout 1 ends with the items.
 
 use crate::fields::{Fields, put_text};
-use crate::log::{Frame, LogError, LogOptions, LogWriter};
+use crate::forgetting::ForgottenUsers;
+use crate::log::{ErasedCounts, Frame, LogEraser, LogError, LogOptions, LogWriter, RecordFate};
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::hash::{Purpose, stable_hash};
-use marquee_core::plan::Variant;
+use marquee_core::plan::{UserHash, Variant};
 use marquee_core::ranking::randomise::SlotDraw;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The first byte of a record, changed with the layout.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
+/// The layout before hashes of users had keys.
+const LAYOUT_WITHOUT_KEYS: u8 = 2;
 /// The layout before requests and propensities were recorded.
 const LAYOUT_WITHOUT_DRAWS: u8 = 1;
 /// The variants of a rollout in a record.
@@ -86,9 +92,9 @@ pub struct Exposure<S> {
     pub recommendation_id: S,
     /// When it was answered, milliseconds since 1970.
     pub time_ms: u64,
-    /// [`Exposure::hash_user`] of the user's id: the log has no ids of users. 0 where the request names no
+    /// What the record calls the user: the log has no ids of users. [`UserHash::NOBODY`] where the request names no
     /// user, but an item to be like.
-    pub user_hash: u64,
+    pub user_hash: UserHash,
     /// The surface that was asked.
     pub surface: S,
     /// The ensemble that served it.
@@ -114,16 +120,17 @@ pub struct Exposure<S> {
 }
 
 impl Exposure<String> {
-    /// The hash of a user that exposures have.
-    pub fn hash_user(user_id: &str) -> u64 {
-        stable_hash(Purpose::Exposure, &[user_id.as_bytes()])
+    /// What records of earlier versions call a user: anybody who has the ids can tell whose they are. Nothing is
+    /// written with it any more.
+    pub fn hash_of_earlier_versions(user_id: &str) -> UserHash {
+        UserHash { key: 0, hash: stable_hash(Purpose::Exposure, &[user_id.as_bytes()]) }
     }
 
     /// Reads a record; `None` if it is none.
     pub fn decode(record: &[u8]) -> Option<Self> {
         let mut fields = Fields(record);
         let layout = fields.byte()?;
-        if layout != LAYOUT && layout != LAYOUT_WITHOUT_DRAWS {
+        if ![LAYOUT, LAYOUT_WITHOUT_KEYS, LAYOUT_WITHOUT_DRAWS].contains(&layout) {
             return None;
         }
         let variant = match fields.byte()? {
@@ -134,7 +141,10 @@ impl Exposure<String> {
             _ => return None,
         };
         let fallback_reason = fields.byte()?;
-        let (time_ms, user_hash, plan_epoch) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let time_ms = fields.u64()?;
+        let key = if layout == LAYOUT { fields.u64()? } else { 0 };
+        let user_hash = UserHash { key, hash: fields.u64()? };
+        let plan_epoch = fields.u64()?;
         let mut text = || fields.text().map(str::to_owned);
         let (recommendation_id, surface, ensemble, rollout_id) =
             (text()?, text()?, text()?, text()?);
@@ -144,7 +154,7 @@ impl Exposure<String> {
         let item_ids =
             (0..fields.u16()?).map(|_| fields.text().map(str::to_owned)).collect::<Option<_>>()?;
         let (mut asked_for, mut is_filtered, mut draw) = Default::default();
-        if layout == LAYOUT {
+        if layout != LAYOUT_WITHOUT_DRAWS {
             let byte = fields.byte()?;
             asked_for = AskedFor::ALL.into_iter().find(|known| *known as u8 == byte)?;
             is_filtered = fields.byte()? != 0;
@@ -176,7 +186,8 @@ impl Exposure<String> {
 }
 
 impl<S: AsRef<str>> Exposure<S> {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the record.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let Self {
             recommendation_id,
             time_ms,
@@ -200,7 +211,8 @@ impl<S: AsRef<str>> Exposure<S> {
             Variant::Interleaved => INTERLEAVED,
         };
         out.extend_from_slice(&[LAYOUT, variant_byte, *fallback_reason]);
-        for number in [time_ms, user_hash, plan_epoch] {
+        let UserHash { key, hash } = user_hash;
+        for number in [time_ms, key, hash, plan_epoch] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for text in [recommendation_id, surface, ensemble, rollout_id] {
@@ -225,6 +237,22 @@ impl<S: AsRef<str>> Exposure<S> {
     }
 }
 
+/// What becomes of an exposure once these users are forgotten. Those of earlier versions have hashes that are made
+/// without a key, so this cluster cannot tell whose they are, and all who have the ids can: they name nobody from then on. A
+/// record of a later version, which cannot be read, stays.
+pub(crate) fn fate_of_exposure(record: &[u8], forgotten: &ForgottenUsers) -> RecordFate {
+    match Exposure::decode(record) {
+        Some(exposure) if forgotten.has_hash(exposure.user_hash) => RecordFate::Erase,
+        Some(mut exposure) if exposure.user_hash.is_unkeyed() => {
+            exposure.user_hash = UserHash::NOBODY;
+            let mut other = Vec::new();
+            exposure.encode(&mut other);
+            RecordFate::Replace(other)
+        }
+        Some(_) | None => RecordFate::Keep,
+    }
+}
+
 /// Whether an answer is in a sample of so many basis points: the same on every node that asks.
 pub fn is_sampled(recommendation_id: &str, basis_points: u32) -> bool {
     let full = u64::from(FULL_WEIGHT_BASIS_POINTS);
@@ -246,10 +274,22 @@ pub struct ExposureLog {
     inner: Arc<ExposureLogInner>,
 }
 
+/// A log that may have been closed.
+#[derive(Clone, Debug)]
+pub struct WeakExposureLog(Weak<ExposureLogInner>);
+
+impl WeakExposureLog {
+    /// The log; none if it was closed.
+    pub fn upgrade(&self) -> Option<ExposureLog> {
+        self.0.upgrade().map(|inner| ExposureLog { inner })
+    }
+}
+
 #[derive(Debug)]
 struct ExposureLogInner {
     sample_basis_points: u32,
     shared: Arc<ExposureShared>,
+    eraser: LogEraser,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -259,12 +299,21 @@ struct ExposureShared {
     changed: Condvar,
     written: AtomicU64,
     dropped: AtomicU64,
+    forgotten: RwLock<Arc<ForgottenUsers>>,
 }
 
 #[derive(Debug, Default)]
 struct WaitingExposures {
     frame: Frame,
+    /// Who waits until all exposures so far are in full segments.
+    seals: Vec<Sender<Result<(), LogError>>>,
     ends: bool,
+}
+
+impl WaitingExposures {
+    fn is_idle(&self) -> bool {
+        self.frame.is_empty() && self.seals.is_empty() && !self.ends
+    }
 }
 
 impl ExposureShared {
@@ -281,13 +330,19 @@ impl ExposureLog {
     pub fn open(settings: ExposureSettings) -> Result<Self, LogError> {
         let ExposureSettings { log, sample_basis_points } = settings;
         let writer = LogWriter::open(log)?;
+        let eraser = writer.eraser();
         let shared = Arc::new(ExposureShared::default());
         let its_shared = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("exposure-log".into())
             .spawn(move || run(writer, &its_shared))?;
-        let inner = ExposureLogInner { sample_basis_points, shared, thread: Some(thread) };
+        let inner = ExposureLogInner { sample_basis_points, shared, eraser, thread: Some(thread) };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A handle that does not keep the log open.
+    pub fn downgrade(&self) -> WeakExposureLog {
+        WeakExposureLog(Arc::downgrade(&self.inner))
     }
 
     /// Whether an answer is to be recorded.
@@ -295,10 +350,20 @@ impl ExposureLog {
         is_sampled(recommendation_id, self.inner.sample_basis_points)
     }
 
-    /// Records an answer, or counts it as dropped if the disk does not keep up.
+    /// Records an answer, or counts it as dropped if the disk does not keep up. One to a user who is forgotten, which
+    /// was under way when that became known, is left out.
     pub fn record<S: AsRef<str>>(&self, exposure: &Exposure<S>) {
         let shared = &self.inner.shared;
         let mut waiting = shared.waiting();
+        // Under the lock: what comes after `forget` returned is looked at with its users.
+        if shared
+            .forgotten
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .has_hash(exposure.user_hash)
+        {
+            return;
+        }
         if waiting.frame.len() >= BUFFER_BYTES {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -309,6 +374,27 @@ impl ExposureLog {
         if is_first {
             shared.changed.notify_one();
         }
+    }
+
+    /// Records nothing of these users from now on.
+    pub fn forget(&self, users: Arc<ForgottenUsers>) {
+        let shared = &self.inner.shared;
+        let _waiting = shared.waiting();
+        *shared.forgotten.write().unwrap_or_else(PoisonError::into_inner) = users;
+    }
+
+    /// Erases what the log has of the forgotten users. Blocking; the log is written meanwhile.
+    ///
+    /// # Errors
+    /// What is wrong with the log: what was erased until then stays so.
+    pub fn erase(&self) -> Result<ErasedCounts, LogError> {
+        let shared = &self.inner.shared;
+        let (seal, sealed) = channel();
+        shared.waiting().seals.push(seal);
+        shared.changed.notify_one();
+        sealed.recv().map_err(|_| LogError::Failed("the node is going down".into()))??;
+        let users = Arc::clone(&shared.forgotten.read().unwrap_or_else(PoisonError::into_inner));
+        self.inner.eraser.erase(|record| fate_of_exposure(record, &users))
     }
 
     /// Exposures on disk, and exposures dropped, since the process started.
@@ -334,7 +420,7 @@ fn run(mut writer: LogWriter, shared: &ExposureShared) {
     let mut failed = false;
     loop {
         let mut waiting = shared.waiting();
-        while waiting.frame.is_empty() && !waiting.ends {
+        while waiting.is_idle() {
             waiting = match writer.sync_due(Instant::now()) {
                 None => shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(due) if due.is_zero() => {
@@ -350,13 +436,14 @@ fn run(mut writer: LogWriter, shared: &ExposureShared) {
                 }
             };
         }
-        if !waiting.ends {
+        if !waiting.ends && waiting.seals.is_empty() {
             // More exposures come meanwhile. When the log is dropped it does not wait.
-            let ends = |waiting: &mut WaitingExposures| !waiting.ends;
+            let ends = |waiting: &mut WaitingExposures| !waiting.ends && waiting.seals.is_empty();
             let waited = shared.changed.wait_timeout_while(waiting, FLUSH_EVERY, ends);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let ends = waiting.ends;
+        let seals = std::mem::take(&mut waiting.seals);
         std::mem::swap(&mut waiting.frame, &mut frame);
         drop(waiting);
         if !frame.is_empty() {
@@ -370,6 +457,10 @@ fn run(mut writer: LogWriter, shared: &ExposureShared) {
                 }
             };
             counter.fetch_add(records, Ordering::Relaxed);
+        }
+        for seal in seals {
+            // Who waited may be gone.
+            let _ = seal.send(writer.seal());
         }
         if ends {
             return;
@@ -387,6 +478,7 @@ fn log_once(logged: &mut bool, error: &LogError) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forgetting::tests::forgetting_ann;
     use crate::log::{Contents, LogReader, WriteStep};
     use proptest::prelude::*;
     use std::sync::atomic::AtomicBool;
@@ -395,7 +487,7 @@ mod tests {
         Exposure {
             recommendation_id: id,
             time_ms: 7,
-            user_hash: Exposure::hash_user("u"),
+            user_hash: UserHash { key: 3, hash: 77 },
             surface: "home",
             ensemble: "films@2",
             rollout_id: "home-1",
@@ -430,14 +522,20 @@ mod tests {
         assert_eq!(read.item_ids, ["a", "b"]);
         assert_eq!((read.asked_for, read.is_filtered), (AskedFor::Recommendations, true));
         assert_eq!(read.draw, exposure("r").draw);
-        assert_eq!(read.user_hash, Exposure::hash_user("u"));
-        assert_ne!(read.user_hash, Exposure::hash_user("v"));
+        assert_eq!(read.user_hash, UserHash { key: 3, hash: 77 });
     }
 
     #[test]
     fn records_of_earlier_versions_are_read_as_shown_with_certainty() {
         let mut bytes = Vec::new();
         exposure("r").encode(&mut bytes);
+        bytes.drain(11..19);
+        bytes[0] = LAYOUT_WITHOUT_KEYS;
+        let read = Exposure::decode(&bytes).expect("reads back");
+        assert_eq!(
+            (read.user_hash, read.draw),
+            (UserHash { key: 0, hash: 77 }, exposure("r").draw)
+        );
         bytes[0] = LAYOUT_WITHOUT_DRAWS;
         assert_eq!(Exposure::decode(&bytes), None, "it ends with the items");
         bytes.truncate(bytes.len() - 10);
@@ -488,6 +586,62 @@ mod tests {
             .expect("whole")
         {}
         assert_eq!(count, 1_000);
+    }
+
+    fn encoded(user_hash: UserHash) -> Vec<u8> {
+        let mut record = Vec::new();
+        Exposure { user_hash, ..exposure("r") }.encode(&mut record);
+        record
+    }
+
+    #[test]
+    fn exposures_of_a_forgotten_user_go_under_whichever_key() {
+        let privacy = forgetting_ann();
+        let forgotten = ForgottenUsers::of(&privacy);
+        let hashes =
+            |user| Vec::from_iter(privacy.hashes(&privacy.pseudonym(user).expect("a root")));
+        for hash in hashes("ann") {
+            assert_eq!(fate_of_exposure(&encoded(hash), &forgotten), RecordFate::Erase);
+        }
+        for hash in hashes("bob").into_iter().chain([UserHash::NOBODY]) {
+            assert_eq!(fate_of_exposure(&encoded(hash), &forgotten), RecordFate::Keep);
+        }
+        let unkeyed = encoded(Exposure::hash_of_earlier_versions("bob"));
+        let RecordFate::Replace(other) = fate_of_exposure(&unkeyed, &forgotten) else {
+            panic!("it has a hash that anybody can compute")
+        };
+        let read = Exposure::decode(&other).expect("an exposure");
+        assert_eq!((read.recommendation_id.as_str(), read.user_hash), ("r", UserHash::NOBODY));
+        assert_eq!(fate_of_exposure(&other, &forgotten), RecordFate::Keep);
+    }
+
+    #[test]
+    fn what_was_shown_to_a_forgotten_user_is_erased_and_no_more_is_recorded() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = open(dir.path(), None);
+        let privacy = forgetting_ann();
+        let show = |user: &str, id: &str| {
+            let user_hash = privacy.hash_now(user);
+            log.record(&Exposure { user_hash, ..exposure(id) });
+        };
+        show("ann", "1");
+        show("bob", "2");
+        log.forget(Arc::new(ForgottenUsers::of(&privacy)));
+        show("ann", "3");
+        let erased = log.erase().expect("erased");
+        assert_eq!((erased.erased, erased.replaced), (1, 0));
+        show("ann", "4");
+        show("bob", "5");
+        drop(log);
+        let mut ids = Vec::new();
+        let mut reader = LogReader::open(dir.path(), Contents::Exposures).expect("opens");
+        while reader
+            .next_frame(|_, record| {
+                ids.push(Exposure::decode(record).expect("an exposure").recommendation_id);
+            })
+            .expect("whole")
+        {}
+        assert_eq!(ids, ["2", "5"]);
     }
 
     #[test]

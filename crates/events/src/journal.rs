@@ -8,15 +8,21 @@
 use crate::counts::{Counters, Counts};
 use crate::directories::QUARANTINE_DIRECTORY;
 use crate::duplicates::{KnownEvents, hash_of};
-use crate::event::{Quarantined, StoredEvent, bytes_of, complete, encode};
-use crate::log::{Contents, ForeignFile, Frame, LogError, LogOptions, LogReader, LogWriter};
+use crate::event::{
+    Quarantined, StoredEvent, bytes_of, complete, encode, fate_of_event, fate_of_quarantined,
+};
+use crate::forgetting::ForgottenUsers;
+use crate::log::{
+    Contents, ErasedCounts, ForeignFile, Frame, LogEraser, LogError, LogOptions, LogReader,
+    LogWriter,
+};
 use crate::recent_items::RecentItems;
 use crate::rules::{Classification, EventLimits, Reason, classify, explain};
 use marquee_core::event::Event;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
@@ -109,7 +115,8 @@ pub struct EventLog {
 }
 
 struct EventLogInner {
-    queue: Option<Sender<QueuedEvents>>,
+    queue: Option<Sender<Job>>,
+    erasers: LogErasers,
     thread: Option<JoinHandle<()>>,
     room: Arc<Semaphore>,
     limits: EventLimits,
@@ -122,9 +129,30 @@ struct EventLogInner {
 struct JournalShared {
     recent: RecentItems,
     counters: Counters,
+    forgotten: RwLock<Arc<ForgottenUsers>>,
     /// At most [`MAX_ELSEWHERE`].
     elsewhere: Mutex<Vec<u128>>,
     sinks: RwLock<Vec<Arc<dyn EventSink>>>,
+}
+
+impl JournalShared {
+    fn forgotten(&self) -> Arc<ForgottenUsers> {
+        Arc::clone(&self.forgotten.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What takes records out of both logs.
+struct LogErasers {
+    events: LogEraser,
+    quarantine: LogEraser,
+}
+
+/// What the thread is asked for.
+enum Job {
+    /// To record events.
+    Record(QueuedEvents),
+    /// To have all events so far in full segments, and to say so.
+    Seal(Sender<Result<(), LogError>>),
 }
 
 /// For each event of a job, whether it was new; or why none is known to be durable.
@@ -182,6 +210,17 @@ impl Pending {
     }
 }
 
+/// A log that may have been closed.
+#[derive(Clone, Debug)]
+pub struct WeakEventLog(Weak<EventLogInner>);
+
+impl WeakEventLog {
+    /// The log; none if it was closed.
+    pub fn upgrade(&self) -> Option<EventLog> {
+        self.0.upgrade().map(|inner| EventLog { inner })
+    }
+}
+
 impl fmt::Debug for EventLogInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLog").field("limits", &self.limits).finish_non_exhaustive()
@@ -198,12 +237,15 @@ impl EventLog {
         let mut writer = JournalWriter::open(&settings.log, &quarantine)?;
         writer.read_back(&settings.log, &quarantine)?;
         let shared = Arc::clone(&writer.shared);
+        let erasers =
+            LogErasers { events: writer.events.eraser(), quarantine: writer.quarantine.eraser() };
         let (queue, jobs) = channel();
         let thread = std::thread::Builder::new()
             .name("event-log".into())
             .spawn(move || writer.run(&jobs))?;
         let inner = EventLogInner {
             queue: Some(queue),
+            erasers,
             thread: Some(thread),
             room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_BYTES)),
             limits: settings.limits,
@@ -211,6 +253,11 @@ impl EventLog {
             shared,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A handle that does not keep the log open.
+    pub fn downgrade(&self) -> WeakEventLog {
+        WeakEventLog(Arc::downgrade(&self.inner))
     }
 
     /// Classifies events and queues what is to be kept, if there is room.
@@ -245,11 +292,18 @@ impl EventLog {
 
     fn classify(&self, events: Vec<Event>, now_ms: u64) -> ClassifiedEvents {
         let limits = &self.inner.limits;
+        let forgotten = self.inner.shared.forgotten();
         let mut classified = ClassifiedEvents::default();
         let mut bytes = 0;
         for (n, mut event) in events.into_iter().enumerate() {
             complete(&mut event, now_ms);
             let classification = match classify(&event, now_ms, limits) {
+                // Also of what would be quarantined: nothing is kept of the user.
+                Classification::Accept | Classification::Quarantine(_)
+                    if forgotten.has_user(&event.user_id) =>
+                {
+                    Classification::Refuse(Reason::ForgottenUser)
+                }
                 Classification::Accept if self.has_false_id(&event) => {
                     Classification::Quarantine(Reason::FalseRecommendationId)
                 }
@@ -298,8 +352,33 @@ impl EventLog {
         }
         let (done, answer) = oneshot::channel();
         let queue = self.inner.queue.as_ref().ok_or(RecordError::Closed)?;
-        queue.send(QueuedEvents { entries, done, _room: room }).map_err(|_| RecordError::Closed)?;
+        let job = Job::Record(QueuedEvents { entries, done, _room: room });
+        queue.send(job).map_err(|_| RecordError::Closed)?;
         Ok(Pending { recorded, waits: Some((queued, answer)) })
+    }
+
+    /// Records no event of these users from now on, and forgets their recent items.
+    pub fn forget(&self, users: Arc<ForgottenUsers>) {
+        let shared = &self.inner.shared;
+        *shared.forgotten.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&users);
+        shared.recent.forget(users);
+    }
+
+    /// Erases what the log and the quarantine have of the forgotten users. Blocking; events are recorded meanwhile.
+    ///
+    /// # Errors
+    /// What is wrong with a log: what was erased until then stays so.
+    pub fn erase(&self) -> Result<ErasedCounts, LogError> {
+        let closed = || LogError::Failed("the node is going down".into());
+        let (seal, sealed) = channel();
+        let queue = self.inner.queue.as_ref().ok_or_else(closed)?;
+        queue.send(Job::Seal(seal)).map_err(|_| closed())?;
+        sealed.recv().map_err(|_| closed())??;
+        let users = self.inner.shared.forgotten();
+        let LogErasers { events, quarantine } = &self.inner.erasers;
+        let mut counts = events.erase(|record| fate_of_event(record, &users))?;
+        counts.add(quarantine.erase(|record| fate_of_quarantined(record, &users))?);
+        Ok(counts)
     }
 
     /// Other routers have these events, by the [hashes](hash_of) of their ids, in their logs:
@@ -406,7 +485,7 @@ impl JournalWriter {
         })
     }
 
-    fn run(mut self, jobs: &Receiver<QueuedEvents>) {
+    fn run(mut self, jobs: &Receiver<Job>) {
         let mut group = Vec::new();
         loop {
             let due = [&self.events, &self.quarantine].map(|log| log.sync_due(Instant::now()));
@@ -415,10 +494,13 @@ impl JournalWriter {
                 Some(due) => jobs.recv_timeout(due),
             };
             match first {
-                Ok(job) => {
-                    group.push(job);
-                    self.take_group(jobs, &mut group);
+                Ok(Job::Record(events)) => {
+                    group.push(events);
+                    if let Some(seal) = self.take_group(jobs, &mut group) {
+                        self.seal(&seal);
+                    }
                 }
+                Ok(Job::Seal(seal)) => self.seal(&seal),
                 Err(RecvTimeoutError::Timeout) => self.sync(),
                 // Dropping the logs syncs them.
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -434,8 +516,20 @@ impl JournalWriter {
         }
     }
 
-    /// Writes all that waits and answers it.
-    fn take_group(&mut self, jobs: &Receiver<QueuedEvents>, group: &mut Vec<QueuedEvents>) {
+    fn seal(&mut self, waits: &Sender<Result<(), LogError>>) {
+        let sealed = self.events.seal().and_then(|()| self.quarantine.seal());
+        // Who waited may be gone.
+        let _ = waits.send(sealed);
+    }
+
+    /// Writes all that waits and answers it; returns who waits for full segments, if that came next.
+    fn take_group(
+        &mut self,
+        jobs: &Receiver<Job>,
+        group: &mut Vec<QueuedEvents>,
+    ) -> Option<Sender<Result<(), LogError>>> {
+        let mut seal = None;
+        let forgotten = self.shared.forgotten();
         let mut elsewhere = self.shared.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         for key in elsewhere.drain(..) {
             self.duplicates.insert(key);
@@ -448,6 +542,12 @@ impl JournalWriter {
         while let Some(QueuedEvents { entries, done, _room }) = group.pop() {
             let mut is_new = Vec::with_capacity(entries.len());
             for QueuedEvent { event, received_ms, quarantine } in entries {
+                if forgotten.has_user(&event.user_id) {
+                    // It was classified in the moment before: it is counted, and answered like one that is known.
+                    self.shared.counters.leave_out(Reason::ForgottenUser);
+                    is_new.push(false);
+                    continue;
+                }
                 let id = hash_of(&event.event_id);
                 let new = match quarantine {
                     None => self.duplicates.insert(id),
@@ -470,10 +570,12 @@ impl JournalWriter {
                 }
             }
             answers.push((done, is_new, _room));
-            if self.frame.len() + self.quarantine_frame.len() < GROUP_BYTES
-                && let Ok(job) = jobs.try_recv()
-            {
-                group.push(job);
+            if self.frame.len() + self.quarantine_frame.len() < GROUP_BYTES && seal.is_none() {
+                match jobs.try_recv() {
+                    Ok(Job::Record(events)) => group.push(events),
+                    Ok(Job::Seal(waits)) => seal = Some(waits),
+                    Err(_) => {}
+                }
             }
         }
         let outcome = self.commit();
@@ -488,6 +590,7 @@ impl JournalWriter {
             // The caller may be gone.
             let _ = done.send(outcome.clone().map(|()| is_new));
         }
+        seal
     }
 
     /// Writes both frames, which are empty afterwards, whatever came of it.

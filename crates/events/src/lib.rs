@@ -14,8 +14,8 @@
 //! within the window of [`duplicates`]; every queue has a bound, and what meets it is refused or waits,
 //! or is counted as dropped where callers may not wait; no event vanishes without a count.
 //!
-//! The layers, each of which uses those above it only: `fields` (records as bytes) and [`rules`];
-//! [`log`], [`duplicates`], `recent_items`, `counts`, `event` and `directories`; `journal` and `exposures`.
+//! The layers, each of which uses those above it only: `fields` (records as bytes), `forgetting` and [`rules`];
+//! [`log`], [`duplicates`], `counts` and `directories`; `event`, `exposures` and `recent_items`; `journal`.
 //!
 //! Deliberately missing: a clock (times are arguments), gRPC, and what events mean for a rollout: a
 //! [`EventSink`] is told of them.
@@ -28,6 +28,7 @@ pub mod duplicates;
 mod event;
 mod exposures;
 mod fields;
+mod forgetting;
 mod journal;
 pub mod log;
 mod recent_items;
@@ -36,10 +37,14 @@ pub mod rules;
 pub use counts::{Counters, Counts};
 pub use directories::{EXPOSURES_DIRECTORY, QUARANTINE_DIRECTORY};
 pub use event::{Quarantined, StoredEvent, complete};
-pub use exposures::{AskedFor, Exposure, ExposureLog, ExposureSettings, is_sampled};
-pub use journal::{
-    EventLog, EventSettings, EventSink, FalseIdCheck, Pending, RecordError, RecordOutcome, Recorded,
+pub use exposures::{
+    AskedFor, Exposure, ExposureLog, ExposureSettings, WeakExposureLog, is_sampled,
 };
-pub use log::{Contents, Fsync, LogError};
+pub use forgetting::ForgottenUsers;
+pub use journal::{
+    EventLog, EventSettings, EventSink, FalseIdCheck, Pending, RecordError, RecordOutcome,
+    Recorded, WeakEventLog,
+};
+pub use log::{Contents, ErasedCounts, Fsync, LogError};
 pub use marquee_core::event::{Event, EventType};
 pub use recent_items::{MAX_RECENT_OF_USER, RecentItems};

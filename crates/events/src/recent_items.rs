@@ -4,9 +4,10 @@
 //! full, the older one is forgotten, with all users who had no event since. So the bound holds whatever
 //! events come.
 
+use crate::forgetting::ForgottenUsers;
 use marquee_core::event::Event;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Items kept of a user: as many as shape an answer.
 pub const MAX_RECENT_OF_USER: usize = 200;
@@ -24,13 +25,15 @@ pub struct RecentItems {
 }
 
 /// The users of both generations.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Generations {
     young: HashMap<Box<str>, Items>,
     old: HashMap<Box<str>, Items>,
     /// Memory of the young generation.
     bytes: usize,
     limit: usize,
+    /// Of these users nothing is remembered, whichever router tells of it.
+    forgotten: Arc<ForgottenUsers>,
 }
 
 /// Times and item ids of a user, oldest first.
@@ -45,7 +48,7 @@ impl Default for RecentItems {
 impl RecentItems {
     /// An empty map with generations of so many bytes.
     pub fn with_generation_bytes(limit: usize) -> Self {
-        let users = Generations { young: HashMap::new(), old: HashMap::new(), bytes: 0, limit };
+        let users = Generations { limit, ..Generations::default() };
         Self { users: Mutex::new(users) }
     }
 
@@ -69,6 +72,14 @@ impl RecentItems {
         self.users().insert(user_id, item_id, time_ms);
     }
 
+    /// Remembers nothing of these users, from now on and of before. Its lock is held for as long as it takes to look
+    /// at all users: some ten milliseconds where there are many.
+    pub fn forget(&self, forgotten: Arc<ForgottenUsers>) {
+        let mut users = self.users();
+        users.forgotten = forgotten;
+        users.drop_forgotten();
+    }
+
     /// The items of a user, newest last, each once.
     pub fn items_of(&self, user_id: &str) -> Vec<String> {
         let users = self.users();
@@ -80,7 +91,26 @@ impl RecentItems {
 }
 
 impl Generations {
+    fn drop_forgotten(&mut self) {
+        let Self { young, old, bytes, limit: _, forgotten } = self;
+        if forgotten.is_empty() {
+            return;
+        }
+        old.retain(|user, _| !forgotten.has_user(user));
+        young.retain(|user, items| {
+            let is_forgotten = forgotten.has_user(user);
+            if is_forgotten {
+                let of_items: usize = items.iter().map(|(_, id)| ENTRY_BYTES + id.len()).sum();
+                *bytes -= USER_BYTES + user.len() + of_items;
+            }
+            !is_forgotten
+        });
+    }
+
     fn insert(&mut self, user_id: &str, item_id: &str, time_ms: u64) {
+        if self.forgotten.has_user(user_id) {
+            return;
+        }
         if self.bytes >= self.limit {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;

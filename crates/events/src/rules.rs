@@ -56,11 +56,13 @@ pub enum Reason {
     ImplausibleValue = 7,
     /// A recommendation id that says a router gave it, and none did.
     FalseRecommendationId = 8,
+    /// The cluster forgets its user.
+    ForgottenUser = 9,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::MissingField,
         Self::OversizedField,
         Self::UnknownType,
@@ -69,6 +71,7 @@ impl Reason {
         Self::FutureDated,
         Self::ImplausibleValue,
         Self::FalseRecommendationId,
+        Self::ForgottenUser,
     ];
 
     /// Its name in counters and exports, such as `missing_field`.
@@ -82,13 +85,18 @@ impl Reason {
             Self::FutureDated => "future_dated",
             Self::ImplausibleValue => "implausible_value",
             Self::FalseRecommendationId => "false_recommendation_id",
+            Self::ForgottenUser => "forgotten_user",
         }
     }
 
     /// Whether nothing is kept of the event.
     pub fn is_refusal(self) -> bool {
         match self {
-            Self::MissingField | Self::OversizedField | Self::UnknownType | Self::NotFinite => true,
+            Self::MissingField
+            | Self::OversizedField
+            | Self::UnknownType
+            | Self::NotFinite
+            | Self::ForgottenUser => true,
             Self::Late
             | Self::FutureDated
             | Self::ImplausibleValue
@@ -208,6 +216,9 @@ pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &EventLimits)
         Reason::FalseRecommendationId => {
             "recommendation_id was given by no router of this cluster: return it as it was in the answer, or leave it out".into()
         }
+        Reason::ForgottenUser => {
+            "the cluster was told to forget this user: stop sending the user's events".into()
+        }
     }
 }
 
@@ -300,7 +311,7 @@ mod tests {
             (event(EventType::Click, -1.0), ImplausibleValue, "0 to 1000000"),
         ] {
             let expected = match reason {
-                MissingField | OversizedField | UnknownType | NotFinite => {
+                MissingField | OversizedField | UnknownType | NotFinite | ForgottenUser => {
                     Classification::Refuse(reason)
                 }
                 Late | FutureDated | ImplausibleValue | FalseRecommendationId => {

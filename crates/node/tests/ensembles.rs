@@ -134,6 +134,7 @@ fn bundle(model: &str, recipe: Recipe, knows: Range<usize>, shards: u32) -> Bund
         ],
         quality: Quality::default(),
         parameters: BTreeMap::new(),
+        forgotten: None,
         created_at_ms: 0,
     }
 }

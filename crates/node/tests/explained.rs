@@ -160,6 +160,7 @@ fn input(recipe: Recipe, shards: u32, users: impl Iterator<Item = Vec<f64>>) -> 
         }],
         quality: Quality::default(),
         parameters: BTreeMap::new(),
+        forgotten: None,
         created_at_ms: 0,
     }
 }

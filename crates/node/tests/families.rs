@@ -122,6 +122,7 @@ fn input(recipe: Recipe, shards: u32) -> BundleInput {
         ],
         quality: Quality::default(),
         parameters: BTreeMap::new(),
+        forgotten: None,
         created_at_ms: 0,
     }
 }

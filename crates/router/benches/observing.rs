@@ -93,6 +93,8 @@ impl World {
                 items: 10,
                 bytes: 0,
                 quality: Quality::default(),
+                forgotten_up_to: 0,
+                signed_counter: 0,
                 published_at_ms: 0,
                 placements: vec![placement],
             };

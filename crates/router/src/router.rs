@@ -6,6 +6,7 @@ use self::readiness::{is_ready, watch_readiness};
 use crate::admission::limit::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
+use crate::events::erasing::{WeakFeedback, erase_forgotten};
 use crate::events::recorder::Feedback;
 use crate::events::sharing::{RecentItems, share};
 use crate::fanout::grpc::GrpcDialer;
@@ -36,6 +37,8 @@ pub struct Router {
     readiness: JoinHandle<()>,
     /// Tells other routers of events.
     sharing: Option<JoinHandle<()>>,
+    /// Erases users who are forgotten.
+    erasing: Option<JoinHandle<()>>,
     drain: Duration,
     plan: watch::Receiver<Arc<Plan>>,
     telemetry: Arc<RouterTelemetry>,
@@ -100,6 +103,9 @@ impl Router {
             .events
             .clone()
             .map(|events| tokio::spawn(share(events, node_id.clone(), plan.clone(), connector)));
+        let has_logs = feedback.events.is_some() || feedback.exposures.is_some();
+        let erasing = has_logs
+            .then(|| tokio::spawn(erase_forgotten(WeakFeedback::from(&feedback), plan.clone())));
         if let Some(events) = &feedback.events {
             events.add_sink(Arc::new(Rewarding(Arc::clone(&telemetry))));
             let keys = plan.clone();
@@ -126,6 +132,7 @@ impl Router {
             ready,
             readiness,
             sharing,
+            erasing,
             drain,
             plan,
             telemetry,
@@ -168,7 +175,7 @@ impl Router {
 
     fn end_tasks(&self) {
         self.readiness.abort();
-        self.sharing.iter().for_each(JoinHandle::abort);
+        self.sharing.iter().chain(&self.erasing).for_each(JoinHandle::abort);
     }
 
     /// Refuses new requests with UNAVAILABLE and waits for those under way, so long as it was set up

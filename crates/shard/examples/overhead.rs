@@ -71,6 +71,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         items: items as u64,
         bytes: 0,
         quality: Default::default(),
+        forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements: vec![
             Placement { node_ids: vec!["here".into()], ..Placement::default() };
@@ -184,6 +186,7 @@ fn input(items: usize, rank: usize, shards: u32) -> BundleInput {
         sparse: Vec::new(),
         quality: Quality::default(),
         parameters: Default::default(),
+        forgotten: None,
         created_at_ms: 0,
     }
 }

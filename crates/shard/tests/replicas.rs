@@ -3,7 +3,7 @@
 
 mod support;
 
-use marquee_bundle::{TrustedKeys, generate_keys, sign_bundle};
+use marquee_bundle::{SignedTerms, TrustedKeys, generate_keys, sign_bundle};
 use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::ReplicaState;
@@ -106,7 +106,7 @@ async fn where_keys_are_trusted_only_bundles_signed_by_them_are_served() {
     let mut cluster = Cluster::start(ShardConfig { trusted_keys, ..ShardConfig::default() });
     cluster.publish(&catalogue, 1, 1);
     cluster.publish(&catalogue, 2, 1);
-    sign_bundle(&cluster.path(2), &secret).expect("signed");
+    sign_bundle(&cluster.path(2), &secret, SignedTerms::default()).expect("signed");
     let reports = cluster.want(&[1, 2]).await;
     let reason = reason_of(&reports, 1, 0);
     assert!(reason.contains("not signed"), "{reason}");

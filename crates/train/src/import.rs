@@ -86,6 +86,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         sparse: Vec::new(),
         quality: Quality::default(),
         parameters: BTreeMap::new(),
+        forgotten: None,
         created_at_ms: now_ms,
     };
     let progress = TaskProgress::new("writing");

@@ -160,6 +160,19 @@ impl Interactions {
         out
     }
 
+    /// Leaves out all rows of these users, and then the users and the items that have none left. Returns how many
+    /// users and rows there were.
+    pub(crate) fn leave_out_users(&mut self, is_left_out: impl Fn(&str) -> bool) -> (usize, usize) {
+        let left_out: Vec<bool> = self.users.iter().map(|id| is_left_out(id)).collect();
+        let users = left_out.iter().filter(|is_left_out| **is_left_out).count();
+        if users == 0 {
+            return (0, 0);
+        }
+        let before = self.len();
+        *self = self.filter_rows(|user, _| !left_out[user]).compact();
+        (users, before - self.len())
+    }
+
     /// The same rows without the users and items that have none.
     pub fn compact(&self) -> Self {
         let mut used = vec![false; self.items.len()];
@@ -263,6 +276,17 @@ mod tests {
         let kept = all.filter_rows(|_, row| all.value[row] > 2.0).compact();
         assert_eq!((kept.users, kept.items), (vec!["b".to_string()], vec!["y".to_string()]));
         assert_eq!((kept.offsets, kept.item), (vec![0, 1], vec![0]));
+    }
+
+    #[test]
+    fn users_are_left_out_with_the_items_that_only_they_have() {
+        let rows =
+            [raw(0, 0, 5.0, 1.0), raw(2, 1, 1.0, 1.0), raw(2, 0, 1.0, 1.0), raw(1, 0, 1.0, 2.0)];
+        let (mut all, _) = build(&rows, Duplicates::Last);
+        assert_eq!(all.leave_out_users(|id| id == "unknown"), (0, 0));
+        assert_eq!(all.leave_out_users(|id| id == "9"), (1, 2));
+        let expected = (vec!["10".to_owned(), "b".to_owned()], vec!["y".to_owned()]);
+        assert_eq!((all.users.clone(), all.items.clone(), all.len()), (expected.0, expected.1, 2));
     }
 
     proptest! {

@@ -82,7 +82,8 @@ Examples:
   marquee train --interactions u.data --model mf --factors 128 --regularization 10 --json --out v2
   marquee train --interactions ratings.csv --items movies.csv --positive-at 4 --model hybrid --out films-v2
   marquee train --interactions ratings.dat --users users.dat --users-header user,gender,age,occupation,zip \\
-      --attributes gender,age,occupation --positive-at 4 --out films-v3";
+      --attributes gender,age,occupation --positive-at 4 --out films-v3
+  marquee train --interactions train.parquet --forgotten users.json --name films --out films-v4";
 
 /// Interactions in, a bundle out.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -98,6 +99,9 @@ pub struct TrainArgs {
     /// user_attributes in a request, and have no history yet get what users with the same attributes like.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
+    /// Leave out the users whom a cluster forgets: a file of `marquee ctl users keys`. The bundle notes up to whom.
+    #[arg(long, value_name = "FILE")]
+    pub forgotten: Option<PathBuf>,
     /// Recommend items of --items without interactions too, by vectors predicted from their
     /// texts. For mf, and mf in a hybrid; content lists such items anyway.
     #[arg(long, requires = "items")]
@@ -176,6 +180,7 @@ impl TrainArgs {
             interactions: interactions.into(),
             items: None,
             users: None,
+            forgotten: None,
             cold_items: false,
             model: ModelKind::default(),
             config: None,

@@ -4,6 +4,7 @@ use crate::catalogue::CatalogueReport;
 use crate::eval::Metrics;
 use crate::phases::Phase;
 use crate::read::{ReadReport, UsersFile};
+use marquee_bundle::ForgottenUpTo;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,8 @@ pub struct TrainSummary {
     pub catalogue: Option<CatalogueReport>,
     /// What the users file said, where there was one.
     pub users_file: Option<UsersFile>,
+    /// Whom the training left out, where it was told.
+    pub forgotten: Option<LeftOutUsers>,
     /// How good it is; none where that was not asked for, or no user has enough interactions.
     pub evaluation: Option<Evaluation>,
     /// What is to be known of the model, in sentences.
@@ -40,6 +43,17 @@ pub struct TrainSummary {
     pub parameters: BTreeMap<String, String>,
     /// What the phases took.
     pub phases: Vec<Phase>,
+}
+
+/// Users who were left out because a cluster forgets them.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOutUsers {
+    /// How many users the interactions had of them.
+    pub users: usize,
+    /// How many rows these users had.
+    pub rows: usize,
+    /// Up to which tombstone of which list.
+    pub list: ForgottenUpTo,
 }
 
 /// How good a model is on held-out interactions, beside recommending what is popular.
@@ -109,6 +123,13 @@ impl fmt::Display for TrainSummary {
         if let Some(file) = &self.users_file {
             writeln!(f, "attributes of users: {}", file.attributes.join(", "))?;
             write_bad_rows(f, file.bad_rows, &file.first_bad_rows)?;
+        }
+        if let Some(LeftOutUsers { users, rows, list }) = &self.forgotten {
+            writeln!(
+                f,
+                "left out {rows} interactions of {users} users who are forgotten, up to tombstone {}",
+                list.number
+            )?;
         }
         writeln!(
             f,

@@ -11,9 +11,11 @@ use crate::interactions::Interactions;
 use crate::options::TrainArgs;
 use crate::phases::Stopwatch;
 use crate::progress::TaskProgress;
-use crate::read::{ItemsFile, read_interactions, read_items, read_users};
+use crate::read::{
+    ItemsFile, forgotten_up_to, read_interactions, read_items, read_user_keys, read_users,
+};
 use crate::split::hold_out;
-use crate::summary::{Evaluation, TrainSummary};
+use crate::summary::{Evaluation, LeftOutUsers, TrainSummary};
 use crate::weight::{Weight, positives};
 use marquee_bundle::{
     BundleInput, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress, write_bundle,
@@ -45,7 +47,8 @@ pub fn train(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> 
 
 fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     let mut clock = Stopwatch::default();
-    let (all, read) = clock.time("read", || {
+    let privacy = args.forgotten.as_deref().map(read_user_keys).transpose()?;
+    let (mut all, read) = clock.time("read", || {
         read_interactions(&args.interactions, &args.columns, args.duplicates, args.skip_bad_rows)
     })?;
     let file = clock.time("read", || {
@@ -54,12 +57,27 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
             .map(|path| read_items(path, &args.item_columns, args.skip_bad_rows))
             .transpose()
     })?;
-    let users_file = clock.time("read", || {
+    let mut users_file = clock.time("read", || {
         args.users
             .as_ref()
             .map(|path| read_users(path, &args.user_columns, args.skip_bad_rows))
             .transpose()
     })?;
+    let forgotten = match &privacy {
+        None => None,
+        Some(privacy) => {
+            let (users, rows) = all.leave_out_users(|id| privacy.forgotten(id).is_some());
+            if let Some(file) = &mut users_file {
+                file.users.retain(|id, _| privacy.forgotten(id).is_none());
+            }
+            if all.is_empty() {
+                return Err(TrainError::Data(
+                    "all interactions are of users who are forgotten: give others".into(),
+                ));
+            }
+            Some(LeftOutUsers { users, rows, list: forgotten_up_to(privacy) })
+        }
+    };
     let rows = clock.time("read", || positives(&all, args.positive_at, args.weight))?;
     let evaluation = evaluate(args, &rows, file.as_ref(), &mut clock)?;
     let (rows, items, catalogue) =
@@ -81,6 +99,7 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         read,
         catalogue,
         users_file,
+        forgotten,
         evaluation,
         notes: part.notes.clone(),
         parameters: parameters(args, &part),
@@ -188,6 +207,7 @@ fn bundle_input(
         sparse,
         quality: quality(summary.evaluation.as_ref()),
         parameters: summary.parameters.clone(),
+        forgotten: summary.forgotten.as_ref().map(|left_out| left_out.list.clone()),
         created_at_ms: now_ms,
     }
 }

@@ -118,6 +118,7 @@ impl Cluster {
     /// Publishes a bundle through the last control node and returns its `model@version`.
     pub(crate) async fn publish(&self, bundle: &Path) -> String {
         let request = pb::PublishModelRequest {
+            allow_older: false,
             bundle_uri: format!("file://{}", bundle.display()),
             force: true,
             ..pb::PublishModelRequest::default()

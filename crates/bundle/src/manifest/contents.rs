@@ -33,8 +33,21 @@ pub struct Manifest {
     pub quality: Quality,
     /// The parameters of training, for information only.
     pub parameters: BTreeMap<String, String>,
+    /// Whom the training left out, if it was told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forgotten: Option<ForgottenUpTo>,
     /// Every file but the manifest's own, by path.
     pub files: Vec<FileInfo>,
+}
+
+/// That a training left out all users whom a cluster had forgotten up to a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgottenUpTo {
+    /// The id of the cluster's list: the numbers of another cluster's tombstones mean nothing there.
+    pub list_id: String,
+    /// The number of the tombstone.
+    pub number: u64,
 }
 
 /// The numbers of users, items, terms and interactions in a bundle.

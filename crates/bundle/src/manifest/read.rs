@@ -2,7 +2,7 @@
 
 use super::contents::{Counts, Manifest, ManifestDigest, MatrixLayout};
 use super::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, file_path};
-use super::signature::{self, TrustedKeys};
+use super::signature::{self, SignedTerms, TrustedKeys};
 use super::small_file::read_small_file;
 use crate::error::{BundleError, ManifestDefect};
 use crate::format::{FORMAT_VERSION, FileKind};
@@ -34,7 +34,23 @@ pub fn read_manifest(
     dir: &Path,
     trusted: &TrustedKeys,
 ) -> Result<(Manifest, ManifestDigest), BundleError> {
-    read_signed_by(dir, |digest| check_signature(dir, digest, trusted))
+    read_signed_by(dir, |digest| check_signature(dir, digest, trusted).map(drop))
+}
+
+/// The same, with what the signature says; nothing where there are no trusted keys.
+///
+/// # Errors
+/// As for [`read_manifest`].
+pub fn read_signed_manifest(
+    dir: &Path,
+    trusted: &TrustedKeys,
+) -> Result<(Manifest, ManifestDigest, SignedTerms), BundleError> {
+    let mut terms = SignedTerms::default();
+    let (manifest, digest) = read_signed_by(dir, |digest| {
+        terms = check_signature(dir, digest, trusted)?;
+        Ok(())
+    })?;
+    Ok((manifest, digest, terms))
 }
 
 /// Reads the manifest, and accepts it once `check_signature` does.
@@ -84,19 +100,18 @@ fn check_signature(
     dir: &Path,
     digest: &ManifestDigest,
     trusted: &TrustedKeys,
-) -> Result<(), BundleError> {
+) -> Result<SignedTerms, BundleError> {
     let signature_path = dir.join(SIGNATURE_FILE);
     match read_small_file(&signature_path, MAX_SIDECAR_BYTES) {
-        Ok(bytes) => signature::verify(&signature_path, &bytes, digest, trusted)?,
-        Err(BundleError::Missing { .. }) if trusted.is_empty() => {}
+        Ok(bytes) => signature::verify(&signature_path, &bytes, digest, trusted),
+        Err(BundleError::Missing { .. }) if trusted.is_empty() => Ok(SignedTerms::default()),
         Err(BundleError::Missing { path }) => {
             let reason = "the bundle is not signed, and only bundles signed by a trusted key are accepted here: \
                           sign it, or remove the trusted keys from the configuration";
-            return Err(BundleError::Signature { path, reason: reason.into() });
+            Err(BundleError::Signature { path, reason: reason.into() })
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Checks that a manifest makes sense: bounds, names, and exactly the files that its matrices need.

@@ -211,6 +211,7 @@ fn manifest_of(input: &BundleInput) -> Manifest {
         },
         matrices,
         quality: input.quality.clone(),
+        forgotten: input.forgotten.clone(),
         parameters: input.parameters.clone(),
         files: Vec::new(),
     }

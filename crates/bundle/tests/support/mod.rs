@@ -84,6 +84,7 @@ pub(crate) fn input(items: usize, users: usize, rank: usize, shards: u32) -> Bun
         sparse: vec![],
         quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
         parameters: [("factors".to_owned(), rank.to_string())].into(),
+        forgotten: None,
         created_at_ms: 1_700_000_000_000,
     }
 }

@@ -182,6 +182,8 @@ fn plan_of(world: &World, directory: &Path) -> Plan {
             items: manifest.counts.items,
             bytes: manifest.files.iter().map(|file| file.bytes).sum(),
             quality: Default::default(),
+            forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: vec![placement; model.shards as usize],
         };

@@ -85,6 +85,7 @@ fn model(name: &'static str, recipe: Recipe, watched: &Watched) -> Model {
         ],
         quality: Quality::default(),
         parameters: BTreeMap::new(),
+        forgotten: None,
         created_at_ms: 0,
     };
     Model { name, shards: 2, input }

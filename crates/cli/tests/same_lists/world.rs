@@ -380,6 +380,7 @@ impl Model {
             users,
             quality: Quality::default(),
             parameters: BTreeMap::new(),
+            forgotten: None,
             created_at_ms: 0,
         };
         Self { name, shards, input }

@@ -15,6 +15,7 @@ mod reason;
 mod rollouts;
 mod speaker;
 mod status;
+mod users;
 mod watch;
 
 pub use api::ControlApi;
@@ -288,6 +289,20 @@ impl ControlService for ControlApi {
     ) -> RpcResult<pb::SetRetentionResponse> {
         self.serving(&request).retain(request.into_inner()).await?;
         Ok(Response::new(pb::SetRetentionResponse {}))
+    }
+
+    async fn forget_user(
+        &self,
+        request: Request<pb::ForgetUserRequest>,
+    ) -> RpcResult<pb::ForgetUserResponse> {
+        self.serving(&request).forget(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_user_privacy(
+        &self,
+        _request: Request<pb::GetUserPrivacyRequest>,
+    ) -> RpcResult<pb::GetUserPrivacyResponse> {
+        self.user_privacy().await.map(Response::new)
     }
 
     async fn start_experiment(

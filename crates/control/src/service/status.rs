@@ -79,6 +79,7 @@ impl IntoStatus for PublishError {
             Self::Absent { .. } => Status::not_found(self.to_string()),
             Self::Bundle { error: BundleError::Io(_), .. } => Status::unavailable(self.to_string()),
             Self::Bundle { .. }
+            | Self::Expired { .. }
             | Self::IndexRecall { .. }
             | Self::Coverage { .. }
             | Self::NotBetterThanPopularity { .. } => Status::failed_precondition(self.to_string()),

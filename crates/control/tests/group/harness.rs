@@ -45,10 +45,18 @@ impl ManifestSource for Named {
                 popularity_recall_at_20: Some(0.2),
                 ..Quality::default()
             },
+            forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };
-        Ok(DescribedBundle { model: model.into(), version, index_recall_at_100: None })
+        Ok(DescribedBundle {
+            model: model.into(),
+            version,
+            index_recall_at_100: None,
+            forgotten_list: String::new(),
+            expires_at_ms: 0,
+        })
     }
 }
 
@@ -196,6 +204,7 @@ impl Group {
 pub(crate) fn publish(request_id: &str, digest: &str) -> pb::PublishModelRequest {
     pb::PublishModelRequest {
         request_id: request_id.into(),
+        allow_older: false,
         bundle_uri: format!("/bundles/films/{digest}"),
         force: false,
     }

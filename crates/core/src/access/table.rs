@@ -20,7 +20,7 @@ const READERS: Access = Access::Roles(&[Operator, Publisher, Admin]);
 const OPERATORS: Access = Access::Roles(&[Operator, Admin]);
 /// Those who add models.
 const PUBLISHERS: Access = Access::Roles(&[Publisher, Admin]);
-/// Those who change what others rely on: nodes, and which bundles are deleted.
+/// Those who change what others rely on: nodes, which bundles are deleted, and who is forgotten.
 const ADMINS: Access = Access::Roles(&[Admin]);
 const CALLERS: Access = Access::Roles(&[Caller]);
 const RECORDERS: Access = Access::Roles(&[Events]);
@@ -81,6 +81,8 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/TransferLeadership", OPERATORS),
     ("/marquee.control.v1.ControlService/ListAudit", OPERATORS),
     ("/marquee.control.v1.ControlService/SetRetention", ADMINS),
+    ("/marquee.control.v1.ControlService/ForgetUser", ADMINS),
+    ("/marquee.control.v1.ControlService/GetUserPrivacy", ADMINS),
     ("/marquee.control.v1.ControlService/AddNode", ADMINS),
     ("/marquee.control.v1.ControlService/RemoveNode", ADMINS),
     ("/grpc.health.v1.Health/Check", Access::Public),

@@ -3,8 +3,10 @@
 use crate::audit::Actor;
 use crate::ensemble::EnsembleNode;
 use crate::id::ModelVersion;
-use crate::plan::{AnswerSecret, Retention};
-use crate::plan::{Automatic, Node, PlannedReplica, PublishedVersion, SegmentedAttribute};
+use crate::plan::{
+    AnswerSecret, Automatic, Node, PlannedReplica, Pseudonym, PublishedVersion, Retention,
+    SegmentedAttribute,
+};
 use crate::rollout::experiment::Arm;
 use crate::rollout::external::ExternalAnswer;
 use crate::rollout::judge::Judgement;
@@ -36,6 +38,8 @@ pub enum Action {
         model: String,
         /// The bundle, as its manifest describes it.
         version: Box<PublishedVersion>,
+        /// Whether its signature may be older than one that was published.
+        allow_older: bool,
     },
     /// Stores an ensemble.
     PutEnsemble {
@@ -147,6 +151,16 @@ pub enum Action {
     AddAnswerKey {
         /// Bytes that the leader drew.
         secret: AnswerSecret,
+    },
+    /// Adds a secret that users are named with, if one is due.
+    AddUserKey {
+        /// Bytes that the leader drew.
+        secret: AnswerSecret,
+    },
+    /// Forgets a user.
+    ForgetUser {
+        /// What the cluster calls the user: the id is in no command.
+        user: Pseudonym,
     },
     /// Keeps one window of traffic of each of these surfaces.
     RecordTraffic {

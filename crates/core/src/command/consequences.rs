@@ -1,6 +1,7 @@
 //! What follows from any change of the plan.
 
 use super::rollouts::start_pending;
+use super::users::drop_aged;
 use crate::bounds::{MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS};
 use crate::plan::{Plan, Surface};
 use crate::rollout::RolloutState;
@@ -8,7 +9,7 @@ use crate::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
 /// Brings the plan up to date after a change: surfaces follow their rollouts, pending rollouts start, shards
-/// are placed, and drained nodes and old rollouts and experiments are forgotten.
+/// are placed, and drained nodes, old rollouts and experiments, and tombstones that aged are forgotten.
 pub(super) fn apply_consequences(plan: &mut Plan, now_ms: u64) {
     follow_finished_rollouts(plan);
     plan.surfaces.retain(|_, surface| *surface != Surface::default());
@@ -22,6 +23,7 @@ pub(super) fn apply_consequences(plan: &mut Plan, now_ms: u64) {
     forget_oldest(&mut plan.rollouts, excess_rollouts, |rollout| rollout.state.is_over());
     plan.place_live_versions();
     forget_drained_nodes(plan);
+    drop_aged(plan, now_ms);
 }
 
 /// A surface whose rollout is over has none any more, and serves the candidate if it was promoted.

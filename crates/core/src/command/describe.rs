@@ -6,8 +6,9 @@ use crate::rollout::RolloutMove;
 /// What an action does, in a few words, with the names of what it changes.
 pub(super) fn describe(action: &Action) -> String {
     match action {
-        Action::PublishVersion { model, version } => {
-            format!("publish {model} from {}", version.bundle_uri)
+        Action::PublishVersion { model, version, allow_older } => {
+            let older = if *allow_older { ", though its signature may be older" } else { "" };
+            format!("publish {model} from {}{older}", version.bundle_uri)
         }
         Action::PutEnsemble { name, .. } => format!("put ensemble {name}"),
         Action::StartRollout { surface, candidate, .. } => {
@@ -33,6 +34,8 @@ pub(super) fn describe(action: &Action) -> String {
             format!("observe experiment {experiment_id}, window {number}")
         }
         Action::AddAnswerKey { secret: _ } => "make a key for recommendation ids".into(),
+        Action::AddUserKey { secret: _ } => "make a key that users are named by".into(),
+        Action::ForgetUser { user } => format!("forget user {user}, a keyed hash"),
         Action::AnswerQuestion { rollout_id, gate, number, .. } => {
             format!("answer question {number} of gate {gate} of rollout {rollout_id}")
         }

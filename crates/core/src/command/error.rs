@@ -28,6 +28,19 @@ pub enum CommandError {
     /// The arms or the shares of an experiment are malformed.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// A bundle was signed before one that was published.
+    #[error(
+        "the signature of this bundle of model {model:?} has counter {counter}, and {newest} was published: sign a \
+         new bundle with a greater one, or publish with --allow-older if this one is to come back"
+    )]
+    OlderSignature {
+        /// The model's name.
+        model: String,
+        /// The counter of the signature; 0 if it has none.
+        counter: u64,
+        /// The greatest that was published.
+        newest: u64,
+    },
     /// A bundle has no shards, or too many.
     #[error("the bundle has {shards} shards: 1 to {MAX_SHARDS} are allowed")]
     ShardCount {
@@ -196,6 +209,15 @@ pub enum CommandError {
         /// How many there may be.
         bound: usize,
     },
+    /// Too many users are forgotten at once.
+    #[error(
+        "the cluster has {bound} tombstones of forgotten users, the most it can: train every model with \
+         --forgotten, publish, and let older versions retire; tombstones age after 30 days"
+    )]
+    TombstonesFull {
+        /// How many there may be.
+        bound: usize,
+    },
     /// A surface would deny too many items.
     #[error(
         "surface {surface:?} would deny {count} items: at most {MAX_DENIED_ITEMS} are allowed; give what belongs \
@@ -239,8 +261,11 @@ impl CommandError {
             | Self::LayerFull { .. }
             | Self::ExperimentOver { .. }
             | Self::SegmentsInUse { .. }
+            | Self::OlderSignature { .. }
             | Self::RolloutMove(_) => RefusalKind::FailedPrecondition,
-            Self::Full { .. } | Self::DenyListFull { .. } => RefusalKind::Exhausted,
+            Self::Full { .. } | Self::DenyListFull { .. } | Self::TombstonesFull { .. } => {
+                RefusalKind::Exhausted
+            }
         }
     }
 }

@@ -9,11 +9,13 @@ use crate::id::{ModelVersion, check_name};
 use crate::plan::retention::retired;
 use crate::plan::{Plan, PublishedVersion, Retention};
 
-/// Gives a bundle the model's next version number; a bundle that is published already keeps its own.
+/// Gives a bundle the model's next version number; a bundle that is published already keeps its own. One whose signature
+/// does not count further than all that were published is an old one that comes back, and must be allowed.
 pub(super) fn publish(
     plan: &mut Plan,
     model: &str,
     bundle: &PublishedVersion,
+    allow_older: bool,
     now_ms: u64,
 ) -> Result<Reply, CommandError> {
     check_name("model", model)?;
@@ -26,6 +28,11 @@ pub(super) fn publish(
     if let Some((version, _)) = same {
         return Ok(Reply::Version(version.clone()));
     }
+    let newest = plan.signed_counters.get(model).copied().unwrap_or(0);
+    let counter = bundle.signed_counter;
+    if newest > 0 && counter <= newest && !allow_older {
+        return Err(CommandError::OlderSignature { model: model.into(), counter, newest });
+    }
     if plan.versions.len() >= MAX_VERSIONS {
         return Err(CommandError::Full { what: "published versions", bound: MAX_VERSIONS });
     }
@@ -35,6 +42,9 @@ pub(super) fn publish(
     let published =
         PublishedVersion { published_at_ms: now_ms, placements: Vec::new(), ..bundle.clone() };
     plan.versions.insert(version.clone(), published);
+    if counter > newest {
+        plan.signed_counters.insert(model.into(), counter);
+    }
     await_rollouts(plan, &version);
     Ok(Reply::Version(version))
 }

@@ -6,7 +6,7 @@ use super::describe::describe;
 use super::due::due;
 use super::error::CommandError;
 use super::reply::{CommandOutcome, Reply};
-use super::{experiments, models, nodes, notifications, rollouts, surfaces};
+use super::{experiments, models, nodes, notifications, rollouts, surfaces, users};
 use crate::audit::AuditTrail;
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::notification::{self, AllTold};
@@ -137,7 +137,9 @@ fn apply_action(
 ) -> Result<Reply, CommandError> {
     let State { evidence, traffic, told, .. } = state;
     match action {
-        Action::PublishVersion { model, version } => models::publish(plan, model, version, now_ms),
+        Action::PublishVersion { model, version, allow_older } => {
+            models::publish(plan, model, version, *allow_older, now_ms)
+        }
         Action::PutEnsemble { name, root } => models::put_ensemble(plan, name, root),
         Action::SetRetention { model, retention } => models::set_retention(plan, model, *retention),
         Action::RetireVersions => Ok(models::retire_versions(plan, now_ms)),
@@ -194,6 +196,11 @@ fn apply_action(
             plan.answer_keys.add(secret.clone(), now_ms);
             Ok(Reply::Done)
         }
+        Action::AddUserKey { secret } => {
+            plan.privacy.add(secret.clone(), now_ms);
+            Ok(Reply::Done)
+        }
+        Action::ForgetUser { user } => users::forget(plan, *user, now_ms),
         Action::RecordTraffic { surfaces } => Ok(surfaces::record_traffic(plan, traffic, surfaces)),
         Action::ChangeDenyList { surface, clear, remove, add } => {
             surfaces::change_deny_list(plan, surface, *clear, remove, add)

@@ -2,6 +2,7 @@
 
 use super::answer_keys::AnswerKeys;
 use super::node::Node;
+use super::privacy::UserPrivacy;
 use super::surface::Surface;
 use super::version::{PublishedVersion, Retention};
 use crate::ensemble::{EnsembleNode, KnownNames};
@@ -36,8 +37,12 @@ pub struct Plan {
     pub experiments: Vec<Experiment>,
     /// Which versions are kept, by model. A model without an entry keeps all.
     pub retention: BTreeMap<String, Retention>,
+    /// The greatest counter of a trusted signature that was published, by model. Models without one have none.
+    pub signed_counters: BTreeMap<String, u64>,
     /// The keys that recommendation ids are signed with.
     pub answer_keys: AnswerKeys,
+    /// How users are named in records, and who is forgotten.
+    pub privacy: UserPrivacy,
 }
 
 impl KnownNames for Plan {

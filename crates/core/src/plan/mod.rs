@@ -10,6 +10,7 @@
 //! - [`measured_variants`](mod@measured_variants): the variants of a surface that are measured.
 //! - [`Segments`]: the kinds of requests that trials are reported by.
 //! - [`AnswerKeys`]: which key recommendation ids are signed with, and when a new one is due.
+//! - [`privacy`]: how users are named without their ids, and who is forgotten.
 //!
 //! What the plan has is in [`contents`], and its parts in [`node`], [`version`] and [`surface`].
 
@@ -20,6 +21,7 @@ mod live;
 mod measured_variants;
 mod node;
 pub mod placement;
+pub mod privacy;
 pub mod retention;
 mod route;
 mod segments;
@@ -32,6 +34,7 @@ pub use answer_keys::{
 pub use contents::Plan;
 pub use measured_variants::measured_variants;
 pub use node::{Node, Role};
+pub use privacy::{Pseudonym, UserHash, UserPrivacy};
 pub use route::{Route, RouteError, Trial, Variant};
 pub use segments::{SegmentSet, SegmentedAttribute, Segments, SegmentsError};
 pub use surface::{Automatic, DEFAULT_SURFACE, Surface};

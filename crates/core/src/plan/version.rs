@@ -34,6 +34,10 @@ pub struct PublishedVersion {
     pub bytes: u64,
     /// How good it was on its hold-out.
     pub quality: Quality,
+    /// Its training left out all users whom the cluster had forgotten up to the tombstone of this number; 0: none.
+    pub forgotten_up_to: u64,
+    /// What its trusted signature counts; 0 where nothing is signed.
+    pub signed_counter: u64,
     /// When it was published, in ms since the Unix epoch.
     pub published_at_ms: u64,
     /// One entry for each shard, in order, once the version was live. The entries of a version that is not

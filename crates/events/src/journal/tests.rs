@@ -1,4 +1,5 @@
 use super::*;
+use crate::forgetting::tests::forgetting_ann;
 use crate::log::WriteStep;
 use marquee_core::event::EventType;
 use std::path::Path;
@@ -266,4 +267,33 @@ async fn what_another_router_has_recorded_is_a_duplicate_here() {
     log.recorded_elsewhere(&keys);
     let waiting = log.inner.shared.elsewhere.lock().expect("no panic").len();
     assert_eq!(waiting, MAX_ELSEWHERE);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_forgotten_user_and_nothing_more_is_taken() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    let of = |user: &str, id: &str| Event { user_id: user.into(), ..click(id) };
+    let late = |user: &str, id: &str| Event { time_ms: 1, ..of(user, id) };
+    record(&log, vec![of("ann", "1"), of("bob", "2"), late("ann", "3"), late("bob", "4")]).await;
+    log.recent().insert("ann", "from another router", NOW);
+    log.forget(Arc::new(ForgottenUsers::of(&forgetting_ann())));
+    assert!(log.recent().items_of("ann").is_empty());
+    assert_eq!(log.recent().items_of("bob"), ["item-2"]);
+    let erased = log.erase().expect("erased");
+    assert_eq!((erased.erased, erased.segments), (2, 2), "one of each log");
+    let refused = RecordOutcome::Refused(Reason::ForgottenUser);
+    let outcomes = record(&log, vec![of("ann", "5"), late("ann", "6"), of("bob", "7")]).await;
+    assert_eq!(outcomes, [refused, refused, RecordOutcome::Accepted]);
+    log.recent().insert("ann", "from another router", NOW);
+    assert!(log.recent().items_of("ann").is_empty());
+    assert_eq!(log.counts().of(Reason::ForgottenUser), 2);
+    drop(log);
+    assert_eq!(stored(dir.path()), ["2", "7"]);
+    // It opens again, and what it knows is of the others.
+    let log = open(dir.path());
+    assert_eq!(
+        record(&log, vec![of("bob", "2"), late("bob", "4")]).await,
+        [RecordOutcome::Duplicate; 2]
+    );
 }

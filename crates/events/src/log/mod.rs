@@ -28,11 +28,15 @@
 //! written to. **Retention**: the oldest segments are deleted where all together have more than
 //! `max_bytes`, never the one that is written to.
 //!
+//! **Erasing**: full segments are written anew without what is erased ([`LogEraser`]); an erased record leaves an
+//! empty one, which readers skip, so numbers stay. No record is written empty.
+//!
 //! A failed write or sync leaves the log refusing everything until it is opened again: what the disk has
 //! then is unknown, and a second sync that succeeds says nothing of the first (Rebello et al., *Can
 //! Applications Recover from fsync Failures?*, 2020).
 
 mod contents;
+mod eraser;
 mod error;
 mod frame;
 mod options;
@@ -44,6 +48,7 @@ mod tests;
 mod writer;
 
 pub use contents::{Contents, Fsync};
+pub use eraser::{ErasedCounts, LogEraser, RecordFate};
 pub use error::{ForeignFile, LogError};
 pub use frame::{Frame, MAX_FRAME_BYTES};
 pub use options::{Faults, LogOptions, WriteStep};

@@ -33,6 +33,10 @@ pub enum WriteStep {
     Write,
     /// Syncs the segment's file to disk.
     Sync,
+    /// Writes a frame of a segment that is written anew.
+    Rewrite,
+    /// Puts a segment in the place of the one that it was made of.
+    Replace,
 }
 
 impl fmt::Debug for LogOptions {

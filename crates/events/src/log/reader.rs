@@ -95,7 +95,10 @@ impl LogReader {
             self.done += (FRAME_HEADER_BYTES + header.bytes as usize) as u64;
             let mut number = header.first;
             let is_whole = each_record(&reader.records, header.records, |record| {
-                take(number, record);
+                // An empty one stands for what was erased.
+                if !record.is_empty() {
+                    take(number, record);
+                }
                 number += 1;
             });
             if !is_whole {

@@ -47,7 +47,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<Segment>, LogError> {
     Ok(segments)
 }
 
-fn header(contents: Contents, first: u64) -> [u8; SEGMENT_HEADER_BYTES] {
+pub(super) fn header(contents: Contents, first: u64) -> [u8; SEGMENT_HEADER_BYTES] {
     let mut header = [0; SEGMENT_HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());

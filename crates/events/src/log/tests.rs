@@ -308,7 +308,7 @@ proptest! {
     #[test]
     fn any_commits_read_back_whatever_is_cut_off(
         commits in prop::collection::vec(
-            prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5), 1..12),
+            prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 1..5), 1..12),
         segment_bytes in 1u64..600,
         cut in 0u64..200,
     ) {
@@ -329,6 +329,133 @@ proptest! {
         prop_assert!(kept >= last.first as usize);
         prop_assert_eq!(read(dir.path()).expect("whole"), all[..kept].to_vec());
     }
+}
+
+/// A log of one-record commits in segments of two or three, and its records but the erased ones.
+fn log_of(dir: &Path, faults: Option<Faults>, records: u64) -> LogWriter {
+    let options = LogOptions { segment_bytes: 200, faults, ..options(dir) };
+    let mut writer = LogWriter::open(options).expect("opens");
+    for n in 0..records {
+        commit(
+            &mut writer,
+            &[format!("record {n} of {}", if n % 3 == 0 { "ann" } else { "bob" }).into_bytes()],
+        )
+        .expect("written");
+    }
+    writer
+}
+
+/// All records, whatever their numbers.
+fn left(directory: &Path) -> Vec<String> {
+    let mut reader = LogReader::open(directory, KIND).expect("opens");
+    let mut records = Vec::new();
+    let mut take = |record: &[u8]| records.push(String::from_utf8_lossy(record).into_owned());
+    while reader.next_frame(|_, record| take(record)).expect("whole") {}
+    records
+}
+
+fn is_of_ann(record: &[u8]) -> bool {
+    record.ends_with(b"ann")
+}
+
+fn erase_ann(record: &[u8]) -> RecordFate {
+    if is_of_ann(record) { RecordFate::Erase } else { RecordFate::Keep }
+}
+
+/// Whether the bytes are in any file of the directory.
+fn has_bytes(dir: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(dir).expect("there").any(|entry| {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+        bytes.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn what_is_erased_is_in_no_file_and_numbers_stay() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("00000000000000000000-28.torn"), "record of ann").expect("ours");
+    let mut writer = log_of(dir.path(), None, 10);
+    let eraser = writer.eraser();
+    eraser.erase(erase_ann).expect("erased");
+    assert!(has_bytes(dir.path(), b"ann"), "the segment that is written to is not touched");
+    writer.seal().expect("sealed");
+    eraser.erase(erase_ann).expect("erased");
+    assert!(!has_bytes(dir.path(), b"ann"));
+    assert_eq!(eraser.erase(erase_ann).expect("nothing to do"), ErasedCounts::default());
+    commit(&mut writer, &[b"record 10 of bob".to_vec()]).expect("written");
+    let mut reader = LogReader::open(dir.path(), Contents::Events).expect("opens");
+    let mut found = Vec::new();
+    while reader
+        .next_frame(|n, record| found.push((n, String::from_utf8_lossy(record).into_owned())))
+        .expect("whole")
+    {}
+    let kept = (0..11).filter(|n| n % 3 != 0 || *n == 10);
+    assert_eq!(found, Vec::from_iter(kept.map(|n| (n, format!("record {n} of bob")))));
+    drop(writer);
+    assert_eq!(LogWriter::open(options(dir.path())).expect("opens").next(), 11);
+}
+
+#[test]
+fn a_record_can_be_replaced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut writer = log_of(dir.path(), None, 4);
+    writer.seal().expect("sealed");
+    let counts = writer.eraser().erase(|record| {
+        if is_of_ann(record) { RecordFate::Replace(b"nobody's".to_vec()) } else { RecordFate::Keep }
+    });
+    assert_eq!(counts.expect("replaced"), ErasedCounts { erased: 0, replaced: 2, segments: 2 });
+    assert_eq!(left(dir.path()), ["nobody's", "record 1 of bob", "record 2 of bob", "nobody's"]);
+}
+
+/// A process that dies between any two steps leaves a log that reads as before or after, and the next attempt
+/// erases the rest.
+#[test]
+fn a_crash_between_any_two_steps_loses_nothing_and_is_made_good() {
+    for step in [WriteStep::Rewrite, WriteStep::Replace] {
+        for at in 0..8 {
+            let dir = tempfile::tempdir().expect("a directory");
+            let steps = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&steps);
+            let faults: Faults = Arc::new(move |now| {
+                let dies = now == step && counted.fetch_add(1, Ordering::Relaxed) == at;
+                if dies { Err(std::io::Error::other("killed")) } else { Ok(()) }
+            });
+            let mut writer = log_of(dir.path(), Some(faults), 10);
+            writer.seal().expect("sealed");
+            let died = writer.eraser().erase(erase_ann).is_err();
+            assert_eq!(died, steps.load(Ordering::Relaxed) > at, "{step:?} {at}");
+            drop(writer);
+            let of_bob = left(dir.path()).into_iter().filter(|it| it.ends_with("bob"));
+            assert_eq!(of_bob.count(), 6, "{step:?} {at}");
+            let writer = LogWriter::open(options(dir.path())).expect("opens");
+            let unfinished = std::fs::read_dir(dir.path()).expect("there").filter(|entry| {
+                entry.as_ref().expect("an entry").path().extension().is_some_and(|it| it == "new")
+            });
+            assert_eq!(unfinished.count(), 0);
+            writer.eraser().erase(erase_ann).expect("erased");
+            assert!(!has_bytes(dir.path(), b"ann"), "{step:?} {at}");
+            assert_eq!(left(dir.path()).len(), 6);
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_made_room_meanwhile_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (directory, steps) = (dir.path().to_owned(), AtomicUsize::new(0));
+    // As if the writer had deleted its oldest segment while it was written anew.
+    let faults: Faults = Arc::new(move |step| {
+        if step == WriteStep::Rewrite && steps.fetch_add(1, Ordering::Relaxed) == 0 {
+            let _ = std::fs::remove_file(segment::path_of(&directory, 0));
+        }
+        Ok(())
+    });
+    let mut writer = log_of(dir.path(), Some(faults), 10);
+    writer.seal().expect("sealed");
+    writer.eraser().erase(erase_ann).expect("erased");
+    assert!(!segment::path_of(dir.path(), 0).exists());
+    assert!(!has_bytes(dir.path(), b"ann"));
+    assert_eq!(left(dir.path()).len(), 4, "without a gap");
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Writes a log: opened after any crash, appended to by commits, rotated, bounded.
 
 use super::contents::Fsync;
+use super::eraser::{LogEraser, TORN_EXTENSION, remove_unfinished};
 use super::error::LogError;
 use super::frame::{Frame, MAX_FRAME_BYTES};
 use super::options::{LogOptions, WriteStep};
@@ -10,6 +11,7 @@ use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use fs_err as fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The file that a writer holds locked.
@@ -30,8 +32,10 @@ pub struct LogWriter {
     /// The first write since the last sync.
     unsynced_since: Option<Instant>,
     failed: Option<String>,
-    /// The segments before the current one.
+    /// The segments before the current one. One of which something was erased has fewer bytes than it says.
     older: Vec<Segment>,
+    /// Held while a segment is deleted or replaced.
+    files: Arc<Mutex<()>>,
     /// Held until the writer is gone.
     _lock: std::fs::File,
 }
@@ -45,6 +49,7 @@ impl LogWriter {
         let directory = &options.directory;
         make_directory(directory)?;
         let lock = lock(directory)?;
+        remove_unfinished(directory)?;
         let mut older = segment::list(directory)?;
         for pair in older.windows(2) {
             // What can be told without reading: a name cannot come again, and none is empty.
@@ -80,6 +85,7 @@ impl LogWriter {
             unsynced_since: None,
             failed: None,
             older,
+            files: Arc::default(),
             _lock: lock,
         };
         writer.retain()?;
@@ -141,6 +147,28 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Ends the current segment, so that all records so far are in full ones.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn seal(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        if self.at == SEGMENT_HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        self.rotate().inspect_err(|error| self.failed = Some(error.to_string()))
+    }
+
+    /// What takes records out of the full segments of this log, on any thread.
+    pub fn eraser(&self) -> LogEraser {
+        LogEraser {
+            directory: self.options.directory.clone(),
+            contents: self.options.contents,
+            files: Arc::clone(&self.files),
+            faults: self.options.faults.clone(),
+        }
+    }
+
     /// How long until a sync is due; none if none is, or if none would do.
     pub fn sync_due(&self, now: Instant) -> Option<Duration> {
         if self.failed.is_some() {
@@ -196,6 +224,7 @@ impl LogWriter {
     fn retain(&mut self) -> Result<(), LogError> {
         let mut bytes = self.at + self.older.iter().map(|segment| segment.bytes).sum::<u64>();
         let mut deleted = 0;
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for segment in &self.older {
             if bytes <= self.options.max_bytes {
                 break;
@@ -204,6 +233,7 @@ impl LogWriter {
             bytes -= segment.bytes;
             deleted += 1;
         }
+        drop(files);
         if deleted > 0 {
             segment::sync_directory(&self.options.directory)?;
             let next = self.older.get(deleted).map_or(self.path.as_path(), |s| s.path.as_path());
@@ -267,7 +297,7 @@ fn recover(
     let mut file = fs::OpenOptions::new().write(true).open(&last.path)?;
     make_private(&last.path)?;
     if !tail.is_empty() {
-        let copy = directory.join(format!("{:020}-{at}.torn", last.first));
+        let copy = directory.join(format!("{:020}-{at}.{TORN_EXTENSION}", last.first));
         private_file().create(true).truncate(true).write(true).open(&copy)?.write_all(&tail)?;
         file.set_len(at)?;
         file.sync_all()?;

@@ -1,6 +1,7 @@
 //! Config files that must be refused, with the words that they are refused with.
 
 use super::Config;
+use crate::config::OidcKeys;
 use marquee_client::Address;
 use marquee_events::Fsync;
 use marquee_events::rules::EventLimits;

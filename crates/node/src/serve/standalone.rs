@@ -93,7 +93,12 @@ pub async fn publish_and_go_live(node: &RunningNode, bundle: &Path) -> anyhow::R
         ControlClient::new(&[loopback_address(node.listens_at())], &Credentials::none());
     let known: Vec<ModelVersion> = node.plan().borrow().versions.keys().cloned().collect();
     // Forced: a bundle that is named on the command line is served whatever its quality.
-    let request = PublishModelRequest { request_id: request_id(), bundle_uri: uri, force: true };
+    let request = PublishModelRequest {
+        request_id: request_id(),
+        bundle_uri: uri,
+        force: true,
+        allow_older: false,
+    };
     let published = control
         .call(request, |mut control, request| async move { control.publish_model(request).await })
         .await

@@ -11,13 +11,14 @@ use super::external::{answer_kind_from_pb, answer_kind_to_pb, external_gate_to_p
 use super::gate::gate_to_pb;
 use super::gate_evidence::{gate_evidence_from_pb, gate_evidence_to_pb};
 use super::node::{node_from_pb, node_to_pb, replica_report_from_pb, replica_report_to_pb};
-use super::plan::secret_from_pb;
 use super::plan::{segmented_from_pb, segmented_to_pb};
+use super::privacy::pseudonym_from_pb;
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{
     automatic_from_pb, automatic_to_pb, interleave_to_pb, listed_to_pb, pace_to_pb, safety_to_pb,
     shadow_to_pb, step_from_pb, step_to_pb, terms_from_pb,
 };
+use super::secret::secret_from_pb;
 use super::traffic::{surface_traffic_from_pb, surface_traffic_to_pb};
 use super::window::{window_from_pb, window_to_pb};
 use crate::generated::raft::v1 as pb;
@@ -49,9 +50,12 @@ pub fn command_from_pb(command: pb::Command) -> Result<Command> {
 fn action_to_pb(action: &Action) -> pb::command::Action {
     use pb::command::Action as Pb;
     match action {
-        Action::PublishVersion { model, version } => Pb::PublishVersion(pb::PublishVersion {
-            version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
-        }),
+        Action::PublishVersion { model, version, allow_older } => {
+            Pb::PublishVersion(pb::PublishVersion {
+                version: Some(published_to_pb(&ModelVersion::new(model, 0), version)),
+                allow_older: *allow_older,
+            })
+        }
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
         Action::StartRollout { surface, candidate, steps, terms } => {
             let Terms { gates, external_gates, shadow, interleave, pace, safety, listed } = terms;
@@ -121,6 +125,12 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
         Action::RetireVersions => Pb::RetireVersions(pb::RetireVersions {}),
         Action::AddAnswerKey { secret } => {
             Pb::AddAnswerKey(pb::AddAnswerKey { secret: secret.0.to_vec().into() })
+        }
+        Action::AddUserKey { secret } => {
+            Pb::AddUserKey(pb::AddUserKey { secret: secret.0.to_vec().into() })
+        }
+        Action::ForgetUser { user } => {
+            Pb::ForgetUser(pb::ForgetUser { pseudonym: user.0.to_vec().into() })
         }
         Action::RecordTraffic { surfaces } => Pb::RecordTraffic(pb::RecordTraffic {
             surfaces: surfaces.iter().map(|(name, it)| surface_traffic_to_pb(name, it)).collect(),
@@ -200,10 +210,10 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
 fn action_from_pb(action: pb::command::Action) -> Result<Action> {
     use pb::command::Action as Pb;
     Ok(match action {
-        Pb::PublishVersion(pb::PublishVersion { version }) => {
+        Pb::PublishVersion(pb::PublishVersion { version, allow_older }) => {
             let version = required(version, "publish_version.version")?;
             let (ModelVersion { model, version: _ }, version) = published_from_pb(version)?;
-            Action::PublishVersion { model, version: Box::new(version) }
+            Action::PublishVersion { model, version: Box::new(version), allow_older }
         }
         Pb::PutEnsemble(ensemble) => {
             let (name, root) = ensemble_from_pb(ensemble)?;
@@ -295,6 +305,12 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         Pb::AddAnswerKey(pb::AddAnswerKey { secret }) => Action::AddAnswerKey {
             secret: secret_from_pb(secret.to_vec(), "add_answer_key.secret")?,
         },
+        Pb::AddUserKey(pb::AddUserKey { secret }) => {
+            Action::AddUserKey { secret: secret_from_pb(secret.to_vec(), "add_user_key.secret")? }
+        }
+        Pb::ForgetUser(pb::ForgetUser { pseudonym }) => {
+            Action::ForgetUser { user: pseudonym_from_pb(&pseudonym, "forget_user.pseudonym")? }
+        }
         Pb::RecordTraffic(pb::RecordTraffic { surfaces }) => Action::RecordTraffic {
             surfaces: surfaces.into_iter().map(surface_traffic_from_pb).collect::<Result<_>>()?,
         },

@@ -2,7 +2,7 @@
 //!
 //! - What callers send: [`caller`] (requests), [`filter`], [`events`]. The result is a plain type whose every
 //!   bound holds; a refusal is a [`CallerError`](caller_error::CallerError) that names the field.
-//! - What operators and nodes send and read: [`plan`] and its parts ([`node`], [`published`], [`ensemble`],
+//! - What operators and nodes send and read: [`plan`] and its parts ([`node`], [`published`], [`privacy`], [`ensemble`],
 //!   [`rollout`], [`experiment`]), telemetry ([`window`], [`gate`], [`external`], [`evidence`], [`record`],
 //!   [`traffic`]), and who changed what ([`audit`]).
 //! - What shards say: [`search`].
@@ -34,11 +34,13 @@ pub mod node;
 mod notification;
 pub mod outcome;
 pub mod plan;
+pub mod privacy;
 pub mod published;
 mod recipe;
 pub mod record;
 pub mod rollout;
 mod search;
+mod secret;
 mod segment;
 pub mod state;
 pub mod traffic;

@@ -6,15 +6,15 @@ use super::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use super::error::{ConvertError, Result, map_of_unique_keys, non_empty};
 use super::experiment::{experiment_from_pb, experiment_to_pb};
 use super::node::{node_from_pb, node_to_pb};
+use super::privacy::{privacy_from_pb, privacy_to_pb};
 use super::published::{published_from_pb, published_to_pb, retention_from_pb, retention_to_pb};
 use super::rollout::{automatic_from_pb, automatic_to_pb, rollout_from_pb, rollout_to_pb};
+use super::secret::secret_from_pb;
 use crate::generated::control::v1 as pb;
 use crate::generated::v1;
 use marquee_core::command::missing_arms;
 use marquee_core::ensemble::validate;
-use marquee_core::plan::{
-    AnswerKey, AnswerKeys, AnswerSecret, Plan, SECRET_BYTES, SegmentedAttribute, Segments, Surface,
-};
+use marquee_core::plan::{AnswerKey, AnswerKeys, Plan, SegmentedAttribute, Segments, Surface};
 use marquee_core::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
 
@@ -32,7 +32,9 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         next_rollout,
         experiments,
         retention,
+        signed_counters,
         answer_keys,
+        privacy,
     } = plan;
     let waiting = |it| missing_arms(plan, it).unwrap_or_default();
     pb::Plan {
@@ -51,6 +53,11 @@ pub fn plan_to_pb(plan: &Plan) -> pb::Plan {
         experiments: experiments.iter().map(|it| experiment_to_pb(it, waiting(it))).collect(),
         retention: retention.iter().map(|(model, it)| retention_to_pb(model, *it)).collect(),
         answer_keys: answer_keys.iter().map(answer_key_to_pb).collect(),
+        privacy: Some(privacy_to_pb(privacy)),
+        signed_counters: signed_counters
+            .iter()
+            .map(|(model, counter)| pb::SignedCounter { model: model.clone(), counter: *counter })
+            .collect(),
     }
 }
 
@@ -68,7 +75,9 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
         next_rollout,
         experiments,
         retention,
+        signed_counters,
         answer_keys,
+        privacy,
     } = plan;
     let keys = answer_keys.into_iter().map(answer_key_from_pb).collect::<Result<Vec<_>>>()?;
     let next = next_versions.into_iter().map(|next| Ok((next.model, next.version)));
@@ -91,14 +100,19 @@ pub fn plan_from_pb(plan: pb::Plan) -> Result<Plan> {
             retention.into_iter().map(|it| Ok(retention_from_pb(it))),
         )?,
         answer_keys: AnswerKeys::of(keys),
+        privacy: privacy_from_pb(privacy.unwrap_or_default())?,
+        signed_counters: map_of_unique_keys(
+            "plan.signed_counters",
+            signed_counters.into_iter().map(|it| Ok((it.model, it.counter))),
+        )?,
     };
     check_references(&plan)?;
     Ok(plan)
 }
 
-/// The plan as operators see it: without the keys that ids are signed with.
+/// The plan as operators see it: without the keys that ids are signed with and users are named by.
 pub fn plan_without_secrets(plan: &Plan) -> pb::Plan {
-    pb::Plan { answer_keys: Vec::new(), ..plan_to_pb(plan) }
+    pb::Plan { answer_keys: Vec::new(), privacy: None, ..plan_to_pb(plan) }
 }
 
 fn answer_key_to_pb(key: &AnswerKey) -> pb::AnswerKey {
@@ -110,16 +124,6 @@ fn answer_key_from_pb(key: pb::AnswerKey) -> Result<AnswerKey> {
     let pb::AnswerKey { number, secret, made_at_ms } = key;
     let secret = secret_from_pb(secret, "plan.answer_keys.secret")?;
     Ok(AnswerKey { number, secret, made_at_ms })
-}
-
-/// Reads a secret, whose bytes are in no error.
-pub(super) fn secret_from_pb(bytes: Vec<u8>, field: &str) -> Result<AnswerSecret> {
-    let secret =
-        <[u8; SECRET_BYTES]>::try_from(bytes).map_err(|bytes| ConvertError::InvalidValue {
-            field: field.into(),
-            what: format!("it has {} bytes: a secret has {SECRET_BYTES}", bytes.len()),
-        })?;
-    Ok(AnswerSecret(secret))
 }
 
 /// What a plan names it must hold: core follows references without looking.

@@ -22,6 +22,8 @@ pub fn published_to_pb(
         items,
         bytes,
         quality,
+        forgotten_up_to,
+        signed_counter,
         published_at_ms,
         placements,
     } = published;
@@ -37,6 +39,8 @@ pub fn published_to_pb(
         quality: Some(quality_to_pb(quality)),
         published_at_ms: *published_at_ms,
         placements: placements.iter().map(placement_to_pb).collect(),
+        forgotten_up_to: *forgotten_up_to,
+        signed_counter: *signed_counter,
     }
 }
 
@@ -56,6 +60,8 @@ pub fn published_from_pb(
         quality,
         published_at_ms,
         placements,
+        forgotten_up_to,
+        signed_counter,
     } = published;
     let published = PublishedVersion {
         bundle_uri,
@@ -66,6 +72,8 @@ pub fn published_from_pb(
         items,
         bytes,
         quality: quality_from_pb(quality.unwrap_or_default()),
+        forgotten_up_to,
+        signed_counter,
         published_at_ms,
         placements: placements.into_iter().map(placement_from_pb).collect::<Result<_>>()?,
     };

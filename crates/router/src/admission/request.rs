@@ -2,7 +2,7 @@
 
 use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::model::term::ALL_USERS_TERM;
-use marquee_core::plan::{Plan, SegmentSet};
+use marquee_core::plan::{Plan, SegmentSet, UserPrivacy};
 use marquee_proto::convert::caller::{RankItems, Recommend, SearchItems, SimilarItems};
 use marquee_proto::convert::filter::Filter;
 use std::collections::HashSet;
@@ -40,6 +40,8 @@ pub(crate) struct RankingRequest {
 #[derive(Clone, Debug)]
 pub(crate) enum Subject {
     User(String),
+    /// A user whom the cluster forgets, by a name that no bundle, log or router has.
+    Forgotten(String),
     Item(String),
     Text(String),
 }
@@ -49,15 +51,23 @@ impl Subject {
     /// shards know users and items by it.
     pub(crate) fn id(&self) -> &str {
         match self {
-            Self::User(id) | Self::Item(id) | Self::Text(id) => id,
+            Self::User(id) | Self::Forgotten(id) | Self::Item(id) | Self::Text(id) => id,
         }
     }
 
-    /// The user's id; none for items and texts.
+    /// The user's id; none for forgotten users, items and texts.
     pub(crate) fn user(&self) -> Option<&str> {
         match self {
             Self::User(id) => Some(id),
-            Self::Item(_) | Self::Text(_) => None,
+            Self::Forgotten(_) | Self::Item(_) | Self::Text(_) => None,
+        }
+    }
+
+    /// Whether it is a user, forgotten or not.
+    pub(crate) fn is_user(&self) -> bool {
+        match self {
+            Self::User(_) | Self::Forgotten(_) => true,
+            Self::Item(_) | Self::Text(_) => false,
         }
     }
 }
@@ -65,7 +75,17 @@ impl Subject {
 impl RankingRequest {
     /// Whether it is for the best of all items for a user, and not of given ones or for an item.
     pub(crate) fn is_recommendation(&self) -> bool {
-        matches!(self.subject, Subject::User(_)) && self.only.is_none()
+        self.subject.is_user() && self.only.is_none()
+    }
+
+    /// Hides a user whom the cluster forgets from all that comes after: nothing is known by the name that stands for
+    /// the id, so the answer is that of an unknown user.
+    pub(crate) fn hide_forgotten(&mut self, privacy: &UserPrivacy) {
+        if let Subject::User(id) = &self.subject
+            && let Some(pseudonym) = privacy.forgotten(id)
+        {
+            self.subject = Subject::Forgotten(format!("forgotten-{pseudonym}"));
+        }
     }
 
     /// The segments of its surface that the request is in; none if it is no recommendation, because others say nothing of themselves.
@@ -77,7 +97,7 @@ impl RankingRequest {
     /// The recent items that shape the answer, newest last.
     pub(crate) fn shaping_items(&self) -> &[String] {
         let known = match self.subject {
-            Subject::User(_) => self.recent_item_ids.as_slice(),
+            Subject::User(_) | Subject::Forgotten(_) => self.recent_item_ids.as_slice(),
             Subject::Item(_) | Subject::Text(_) => &[],
         };
         &known[known.len().saturating_sub(MAX_SHAPING_ITEMS)..]

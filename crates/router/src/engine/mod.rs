@@ -73,6 +73,11 @@ impl Engine {
         }
     }
 
+    /// The newest plan. An answer may be by an older or a newer one.
+    pub(crate) fn latest_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.borrow())
+    }
+
     /// How often remembered rows spared a lookup.
     pub(crate) fn row_counts(&self) -> RowCounts {
         self.rounds.rows.counts()

@@ -7,7 +7,7 @@ use crate::admission::request::{RankingRequest, Subject};
 use crate::error::RouterError;
 use futures::{Stream, StreamExt as _};
 use marquee_core::bounds::{MAX_COUNT, MAX_RECENT_ITEMS};
-use marquee_core::plan::Variant;
+use marquee_core::plan::{UserHash, UserPrivacy, Variant};
 use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::rules::Reason;
 use marquee_events::{
@@ -48,8 +48,8 @@ pub(crate) struct Events {
 
 /// An answer that is to be exposed.
 pub(crate) struct Exposed {
-    /// 0 where the request names no user.
-    user_hash: u64,
+    /// [`UserHash::NOBODY`] where the request names no user.
+    user_hash: UserHash,
     asked_for: AskedFor,
     is_filtered: bool,
 }
@@ -124,16 +124,22 @@ impl Events {
         }
     }
 
-    /// What an exposure of the answer would say of the request; none if exposures are not kept.
-    pub(crate) fn exposed(&self, request: &RankingRequest) -> Option<Exposed> {
+    /// What an exposure of the answer would say of the request; none if exposures are not kept, or the user is
+    /// forgotten.
+    pub(crate) fn exposed(
+        &self,
+        request: &RankingRequest,
+        privacy: &UserPrivacy,
+    ) -> Option<Exposed> {
         self.feedback.exposures.as_ref()?;
         let (user_hash, asked_for) = match &request.subject {
             Subject::User(id) if request.is_recommendation() => {
-                (Exposure::hash_user(id), AskedFor::Recommendations)
+                (privacy.hash_now(id), AskedFor::Recommendations)
             }
-            Subject::User(id) => (Exposure::hash_user(id), AskedFor::GivenItems),
-            Subject::Item(_) => (0, AskedFor::SimilarItems),
-            Subject::Text(_) => (0, AskedFor::Search),
+            Subject::User(id) => (privacy.hash_now(id), AskedFor::GivenItems),
+            Subject::Forgotten(_) => return None,
+            Subject::Item(_) => (UserHash::NOBODY, AskedFor::SimilarItems),
+            Subject::Text(_) => (UserHash::NOBODY, AskedFor::Search),
         };
         Some(Exposed { user_hash, asked_for, is_filtered: request.filter != Filter::default() })
     }

@@ -77,7 +77,7 @@ impl<'a> LookedUpRequest<'a> {
         let DecidedLeaves { plans, bases, seen, fallback, filling } =
             decide(&interpreted(request), &leaves, &models);
         let has_unknown_words = match request.subject {
-            Subject::User(_) => false,
+            Subject::User(_) | Subject::Forgotten(_) => false,
             Subject::Item(_) => {
                 check_item(request, rows, shards)?;
                 false
@@ -112,7 +112,7 @@ impl<'a> LookedUpRequest<'a> {
     /// Whether the lists of one version are to leave out items that another one knows as seen: these have to be
     /// named, since ordinals say nothing to other versions.
     pub(crate) fn shares_seen_items(&self) -> bool {
-        let is_for_user = matches!(self.request.subject, Subject::User(_));
+        let is_for_user = self.request.subject.is_user();
         is_for_user && self.seen.are_shared(self.leaves.iter().map(|leaf| leaf.version))
     }
 }

@@ -123,7 +123,7 @@ impl<'a> WantedRows<'a> {
 /// A request as the interpreter sees it.
 pub(crate) fn interpreted(request: &RankingRequest) -> Request {
     match request.subject {
-        Subject::User(_) => Request::User(UserRequest {
+        Subject::User(_) | Subject::Forgotten(_) => Request::User(UserRequest {
             recents: request.shaping_items().len(),
             terms: request.terms.len(),
             include_seen: request.filter.include_seen,

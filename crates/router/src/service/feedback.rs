@@ -158,5 +158,6 @@ fn reason_to_wire(reason: Reason) -> v1::EventProblemReason {
         Reason::FutureDated => v1::EventProblemReason::FutureDated,
         Reason::ImplausibleValue => v1::EventProblemReason::ImplausibleValue,
         Reason::FalseRecommendationId => v1::EventProblemReason::FalseRecommendationId,
+        Reason::ForgottenUser => v1::EventProblemReason::ForgottenUser,
     }
 }

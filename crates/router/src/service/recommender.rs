@@ -176,6 +176,18 @@ impl RouterService {
         Ok(Some(variant.ok_or(RouterError::VariantMalformed)?.into()))
     }
 
+    /// Hides a user who is forgotten, adds what the user had lately, and says what an exposure of the answer would.
+    fn prepare(&self, ranking: &mut RankingRequest) -> Option<Exposed> {
+        let plan = self.shared.engine.latest_plan();
+        ranking.hide_forgotten(&plan.privacy);
+        self.shared.events.add_recent(ranking);
+        self.shared.events.exposed(ranking, &plan.privacy)
+    }
+
+    fn exposed(&self, ranking: &RankingRequest) -> Option<Exposed> {
+        self.shared.events.exposed(ranking, &self.shared.engine.latest_plan().privacy)
+    }
+
     fn expose(&self, exposed: Option<Exposed>, answer: WireAnswer<'_>) {
         self.shared.events.expose(exposed, answer.recommendation_id, || answer.shown());
     }
@@ -205,9 +217,7 @@ impl RecommenderService for RouterService {
         let mut ranking: RankingRequest =
             Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         ranking.forced_variant = forced_variant;
-        let events = &self.shared.events;
-        events.add_recent(&mut ranking);
-        let exposed = events.exposed(&ranking);
+        let exposed = self.prepare(&mut ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let draw = answer.draw;
         let response = check_size(answer.into_recommendations())?;
@@ -225,17 +235,17 @@ impl RecommenderService for RouterService {
         let requests = Recommend::batch_from_wire(batch).map_err(RouterError::from)?;
         let mut rankings: Vec<RankingRequest> =
             requests.into_iter().map(RankingRequest::from).collect();
-        let events = &self.shared.events;
+        let mut exposed = Vec::with_capacity(rankings.len());
         for ranking in &mut rankings {
             ranking.forced_variant.clone_from(&forced_variant);
-            events.add_recent(ranking);
+            exposed.push(self.prepare(ranking));
         }
         let answers = self.admit_and_answer(&rankings, deadline).await?;
         let draws: Vec<_> = answers.iter().map(|answer| answer.draw).collect();
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
         let batch = check_size(v1::BatchRecommendResponse { responses })?;
-        for ((ranking, response), draw) in rankings.iter().zip(&batch.responses).zip(draws) {
-            self.expose(events.exposed(ranking), WireAnswer::from(response).filled_by(draw));
+        for ((exposed, response), draw) in exposed.into_iter().zip(&batch.responses).zip(draws) {
+            self.expose(exposed, WireAnswer::from(response).filled_by(draw));
         }
         Ok(Response::new(batch))
     }
@@ -249,7 +259,7 @@ impl RecommenderService for RouterService {
         let mut ranking: RankingRequest =
             SimilarItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         ranking.forced_variant = forced_variant;
-        let exposed = self.shared.events.exposed(&ranking);
+        let exposed = self.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_similar_items())?;
         self.expose(exposed, WireAnswer::from(&response));
@@ -265,7 +275,7 @@ impl RecommenderService for RouterService {
         let mut ranking: RankingRequest =
             SearchItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         ranking.forced_variant = forced_variant;
-        let exposed = self.shared.events.exposed(&ranking);
+        let exposed = self.exposed(&ranking);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_found_items())?;
         self.expose(exposed, WireAnswer::from(&response));
@@ -281,7 +291,9 @@ impl RecommenderService for RouterService {
         let mut ranking: RankingRequest =
             RankItems::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         ranking.forced_variant = forced_variant;
-        let exposed = self.shared.events.exposed(&ranking);
+        let plan = self.shared.engine.latest_plan();
+        ranking.hide_forgotten(&plan.privacy);
+        let exposed = self.shared.events.exposed(&ranking, &plan.privacy);
         let answer = self.answer_one(ranking, deadline).await?;
         let response = check_size(answer.into_ranked_items())?;
         self.expose(exposed, WireAnswer::from(&response));

@@ -1,6 +1,6 @@
 //! An answer, or an error in its place, as it is kept until its window is over.
 
-use marquee_core::plan::SegmentSet;
+use marquee_core::plan::{SegmentSet, UserHash, UserPrivacy};
 use marquee_core::rollout::window::{MAX_DIFF_ITEMS, group_of_hash, hash_item, hash_user};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -10,19 +10,23 @@ const MAX_SCORE: f64 = 1e6;
 /// The user that an answer was for, or for similar items the item, by which the split goes then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubjectHash {
-    /// A hash that is the same on every router, and no id.
+    /// A hash that is the same on every router, and no id: of a user, under the newest key that users are named by.
     pub(crate) hash: u64,
     /// Whether it is a user and not an item.
     pub(crate) is_user: bool,
 }
 
 impl SubjectHash {
-    pub(crate) fn user(user_id: &str) -> Self {
-        Self { hash: hash_user(user_id), is_user: true }
+    /// A user. Before a cluster has drawn its keys the hash has none, so that groups are groups.
+    pub(crate) fn user(user_id: &str, privacy: &UserPrivacy) -> Self {
+        let keyed = privacy.hash_now(user_id);
+        let hash = if keyed == UserHash::NOBODY { hash_user(user_id) } else { keyed.hash };
+        Self { hash, is_user: true }
     }
 
+    /// An item, or a text.
     pub(crate) fn item(item_id: &str) -> Self {
-        Self { is_user: false, ..Self::user(item_id) }
+        Self { hash: hash_user(item_id), is_user: false }
     }
 
     /// The group of users.

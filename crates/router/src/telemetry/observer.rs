@@ -99,7 +99,7 @@ impl Observer {
         // None for users who are not compared.
         let Some(trial) = &answer.route.trial else { return };
         let observation = InterleavedObservation {
-            subject: hash_of_subject(&request.subject),
+            subject: hash_of_subject(&request.subject, call.plan),
             at_micros: self.telemetry.clock().micros(call.began),
             answer: hash_of(&answer.recommendation_id),
         };
@@ -120,7 +120,7 @@ impl Observer {
             return;
         }
         let Some(scope) = AnswerScope::of(route) else { return };
-        let subject = hash_of_subject(&request.subject);
+        let subject = hash_of_subject(&request.subject, call.plan);
         let at_micros = self.telemetry.clock().micros(call.began);
         let observation = Observation {
             arm: scope.arm(),
@@ -169,9 +169,9 @@ fn mirrored_by(
     Some(if arm == 0 { [route.clone(), other] } else { [other, route.clone()] })
 }
 
-fn hash_of_subject(subject: &Subject) -> SubjectHash {
+fn hash_of_subject(subject: &Subject, plan: &Plan) -> SubjectHash {
     match subject {
-        Subject::User(id) => SubjectHash::user(id),
+        Subject::User(id) | Subject::Forgotten(id) => SubjectHash::user(id, &plan.privacy),
         Subject::Item(id) | Subject::Text(id) => SubjectHash::item(id),
     }
 }

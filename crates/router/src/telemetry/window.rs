@@ -241,7 +241,7 @@ fn count_event(
     let subject = match known {
         Some(hash) => SubjectHash { hash, is_user: true },
         None if event.user_id.is_empty() || !is_possible => return,
-        None => SubjectHash::user(&event.user_id),
+        None => SubjectHash::user(&event.user_id, &plan.privacy),
     };
     if memory.is_automated(subject, now) || !is_plausible(second, event.received_second) {
         return;

@@ -2,7 +2,8 @@
 
 use crate::ids;
 use crate::support::{World, films, user};
-use marquee_core::plan::{AnswerSecret, SECRET_BYTES};
+use marquee_core::plan::privacy::{Tombstone, Tombstones};
+use marquee_core::plan::{AnswerSecret, SECRET_BYTES, UserHash, UserPrivacy};
 use marquee_core::ranking::randomise::SlotDraw;
 use marquee_events::{
     AskedFor, Contents, EventLog, EventSettings, Exposure, ExposureLog, ExposureSettings,
@@ -174,10 +175,21 @@ async fn an_event_of_an_answer_that_no_router_gave_is_quarantined() {
     assert!(says.contains("return it as it was in the answer"), "{says}");
 }
 
+/// A cluster with a root secret and a key.
+fn privacy() -> UserPrivacy {
+    let mut privacy = UserPrivacy::default();
+    for byte in [1, 2] {
+        privacy.add(AnswerSecret([byte; SECRET_BYTES]), 0);
+    }
+    privacy
+}
+
 #[tokio::test]
 async fn exposures_join_events_by_the_answer() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = world(dir.path(), 10_000);
+    let mut world = world(dir.path(), 10_000);
+    world.change(|plan| plan.privacy = privacy());
+    let privacy = privacy();
     let answer = world.recommend(user("u1", 3)).await.expect("an answer");
     let shown = answer.items[0].item_id.clone();
     let click = v1::Event {
@@ -200,8 +212,8 @@ async fn exposures_join_events_by_the_answer() {
     assert_eq!(exposures.len(), 5);
     let first = &exposures[0];
     assert_eq!(first.recommendation_id, answer.recommendation_id);
-    assert_eq!(first.user_hash, Exposure::hash_user("u1"));
-    assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 7));
+    assert_eq!(first.user_hash, privacy.hash_now("u1"));
+    assert_eq!((first.surface.as_str(), first.plan_epoch), ("default", 8));
     assert_eq!(first.models, [("films".to_owned(), 1)]);
     assert_eq!((first.asked_for, first.draw.propensity(1)), (AskedFor::Recommendations, 1.0));
     let asked_for: Vec<AskedFor> = exposures[3..].iter().map(|shown| shown.asked_for).collect();
@@ -212,8 +224,8 @@ async fn exposures_join_events_by_the_answer() {
     }
     // They are no recommendations, and what comes of them counts for no arm: but they were shown.
     for (exposure, (id, user_hash, items)) in exposures[3..].iter().zip([
-        (&similar.recommendation_id, 0, &similar.items),
-        (&ranked.recommendation_id, Exposure::hash_user("u4"), &ranked.items),
+        (&similar.recommendation_id, UserHash::NOBODY, &similar.items),
+        (&ranked.recommendation_id, privacy.hash_now("u4"), &ranked.items),
     ]) {
         assert!(!id.is_empty() && !id.contains(['.', '@']), "{id}");
         assert_eq!((&exposure.recommendation_id, exposure.user_hash), (id, user_hash));
@@ -288,4 +300,80 @@ async fn drawn_slots_are_logged_with_their_propensities() {
         }
     }
     assert!((10..=51).contains(&drawn), "half of 61 are to be drawn: {drawn}");
+}
+
+#[tokio::test]
+async fn a_forgotten_user_is_unknown_in_answers_and_is_erased_from_the_logs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut world = world(dir.path(), 10_000);
+    world.change(|plan| plan.privacy = privacy());
+    let before = world.recommend(user("u1", 3)).await.expect("an answer");
+    assert_eq!(before.fallback_reason(), FallbackReason::Unspecified, "the bundle knows the user");
+    let items: Vec<String> = before.items.iter().map(|item| item.item_id.clone()).collect();
+    let events = vec![
+        event(EventType::Play, "u1", &items[0]),
+        event(EventType::Play, "u2", &items[1]),
+        // Into quarantine.
+        v1::Event { value: 1e9, ..event(EventType::Play, "u1", &items[2]) },
+    ];
+    record(&world, events).await.expect("recorded");
+    world.recommend(user("u2", 3)).await.expect("an answer");
+
+    world.change(|plan| {
+        let u1 = plan.privacy.pseudonym("u1").expect("a root");
+        let tombstone = Tombstone { number: 1, made_at_ms: 0 };
+        plan.privacy.tombstones = Tombstones::of([(u1, tombstone)], 1);
+    });
+    let unknown = world.recommend(user("unknown", 60)).await.expect("an answer");
+    let after = world.recommend(user("u1", 60)).await.expect("an answer");
+    assert_eq!(after.fallback_reason(), FallbackReason::UnknownUser);
+    assert_eq!(ids(&after.items), ids(&unknown.items), "no history and nothing recent");
+    let batch = v1::BatchRecommendRequest { requests: vec![user("u2", 3), user("u1", 60)] };
+    let batch = world.service().batch_recommend(Request::new(batch)).await.expect("answers");
+    let batch = batch.into_inner().responses;
+    assert_eq!(batch[0].fallback_reason(), FallbackReason::Unspecified, "others are known");
+    assert_eq!(batch[1].fallback_reason(), FallbackReason::UnknownUser);
+    let ranking = v1::RankItemsRequest {
+        user_id: "u1".into(),
+        item_ids: items.clone(),
+        ..v1::RankItemsRequest::default()
+    };
+    let ranked = world.service().rank_items(Request::new(ranking)).await.expect("an answer");
+    assert_eq!(ranked.into_inner().fallback_reason(), FallbackReason::UnknownUser);
+
+    // The router follows the plan on its own.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let hash = privacy().hash_now("u1");
+    loop {
+        let shown = exposures_in(dir.path());
+        let is_erased = !shown.iter().any(|exposure| exposure.user_hash == hash);
+        // Those of others stay: two answers to u2, and one to the unknown user.
+        if is_erased && shown.len() == 3 && !has_bytes(dir.path(), b"\x02\0u1") {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "still there: {shown:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let more = vec![event(EventType::Click, "u1", &items[0]), event(EventType::Click, "u2", "i1")];
+    let recorded = record(&world, more).await.expect("recorded");
+    assert_eq!((recorded.accepted, recorded.problems.len()), (1, 1));
+    assert_eq!(recorded.problems[0].reason(), EventProblemReason::ForgottenUser);
+    let later = world.recommend(user("u1", 60)).await.expect("an answer");
+    assert_eq!(ids(&later.items), ids(&unknown.items));
+    drop(world);
+    assert!(!exposures_in(dir.path()).iter().any(|exposure| exposure.user_hash == hash));
+    assert!(!has_bytes(dir.path(), b"\x02\0u1"));
+}
+
+/// Whether the bytes (an id after its length, as the logs have it) are in any file below a directory.
+fn has_bytes(directory: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(directory).expect("there").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return has_bytes(&path, needle);
+        }
+        // A segment may be replaced at this moment.
+        let bytes = std::fs::read(path).unwrap_or_default();
+        bytes.windows(needle.len()).any(|window| window == needle)
+    })
 }

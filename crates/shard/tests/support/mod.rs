@@ -103,6 +103,7 @@ impl Catalogue {
             }],
             quality: Quality::default(),
             parameters: BTreeMap::new(),
+            forgotten: None,
             created_at_ms: 1,
         }
     }
@@ -216,6 +217,8 @@ impl Cluster {
                 items: manifest.counts.items,
                 bytes: manifest.files.iter().map(|file| file.bytes).sum(),
                 quality: Default::default(),
+                forgotten_up_to: 0,
+                signed_counter: 0,
                 published_at_ms: 0,
                 placements: vec![Placement::default(); shards as usize],
             };

@@ -3,7 +3,8 @@
 //! All files, whatever their form, become a stream of records of bytes with a row number
 //! ([`table::Table`]); on top of it [`interactions`] knows users, items, values and times, and
 //! [`items`] knows titles, tags and years, [`users`] attributes of users, [`lists`] what some
-//! system recommended, [`feedback`] what was shown and what came of it. Which column is which is decided in [`columns`], from the
+//! system recommended, [`feedback`] what was shown and what came of it, [`user_keys`]
+//! how a cluster names users and whom it forgets. Which column is which is decided in [`columns`], from the
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
 //!
@@ -22,6 +23,7 @@ mod lists;
 mod pages;
 pub(crate) mod parquet;
 mod table;
+mod user_keys;
 mod users;
 
 pub use args::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
@@ -30,7 +32,9 @@ pub use feedback::{ExposedItem, RecordedEvent, read_events, read_exposures};
 pub use interactions::{ReadReport, read_interactions};
 pub use items::{ItemMetadata, ItemsFile, read_items};
 pub use lists::read_lists;
+pub use user_keys::{UserKeysFile, read_user_keys};
 pub use users::{UsersFile, read_users};
 
 pub(crate) use fields::{Problem, check_field_id, parse_id, quote};
 pub(crate) use table::{BadRows, Table};
+pub(crate) use user_keys::forgotten_up_to;

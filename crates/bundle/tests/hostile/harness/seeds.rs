@@ -34,7 +34,7 @@ fn seed(input: BundleInput) -> Seed {
     // Any key will do, as long as it is the same each time.
     let secret = dir.path().join("secret");
     std::fs::write(&secret, "07".repeat(32)).expect("written");
-    sign_bundle(&place, &secret).expect("signed");
+    sign_bundle(&place, &secret, SignedTerms::default()).expect("signed");
     Seed { directory: MemoryDirectory::read(&place).expect("read"), manifest }
 }
 

@@ -23,6 +23,7 @@ mod status;
 mod traffic;
 mod transfer_leadership;
 mod units;
+mod users;
 
 use crate::credentials::CredentialArgs;
 use clap::{Args, Subcommand};
@@ -82,6 +83,9 @@ enum CtlCommand {
     Segments(segments::SegmentsCommand),
     /// Set which versions of a model are kept
     Retain(retain::RetainArgs),
+    /// Forget users, prove that they are forgotten, and write the keys that records name users by
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
     /// See who changed what, and check that the log of it is whole
@@ -118,6 +122,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Deny(command) => deny::run(&mut context, command).await,
         CtlCommand::Segments(command) => segments::run(&mut context, command).await,
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,
+        CtlCommand::Users(command) => users::run(&mut context, command).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Audit(command) => audit::run(&mut context, command).await,
         CtlCommand::Plan => plan::run(&mut context).await,

@@ -18,6 +18,9 @@ pub(super) struct PublishArgs {
     /// Publish even if the model did not beat popularity on its hold-out, or was never measured
     #[arg(long)]
     force: bool,
+    /// Publish even if a newer signature of the model was published: an old bundle comes back. It is noted who did so
+    #[arg(long)]
+    allow_older: bool,
 }
 
 /// Publishes a bundle and prints its version.
@@ -26,6 +29,7 @@ pub(super) async fn run(context: &mut Context, args: PublishArgs) -> anyhow::Res
         request_id: request_id(),
         bundle_uri: bundle_uri(&args.bundle)?,
         force: args.force,
+        allow_older: args.allow_older,
     };
     let published = context
         .client

@@ -230,6 +230,7 @@ async fn publish(control: &mut ControlClient, bundle: &Path) -> anyhow::Result<S
         request_id: request_id(),
         bundle_uri: bundle_uri(path)?,
         force: true,
+        allow_older: false,
     };
     let published = control
         .call(request, |mut control, request| async move { control.publish_model(request).await })

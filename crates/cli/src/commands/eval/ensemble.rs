@@ -133,6 +133,8 @@ fn plan_of(
             items: 0,
             bytes: 0,
             quality: Quality::default(),
+            forgotten_up_to: 0,
+            signed_counter: 0,
             published_at_ms: 0,
             placements: Vec::new(),
         };

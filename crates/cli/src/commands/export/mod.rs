@@ -296,7 +296,7 @@ impl Export<'_> {
         }
         let models: Vec<String> =
             exposure.models.iter().map(|(model, version)| format!("{model}@{version}")).collect();
-        let (models, user) = (models.join("+"), format!("{:016x}", exposure.user_hash));
+        let (models, user) = (models.join("+"), exposure.user_hash.to_string());
         // An answer with no items is a row without one.
         let none = String::new();
         let drawn_share =

@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Where a provider's keys come from.
 pub(in crate::access) enum KeySource {
-    /// A file, which somebody keeps up to date.
+    /// A file, which operators keep up to date.
     File(Arc<Reloaded<SigningKeys>>),
     /// An address of the provider.
     Address(Arc<FetchedKeys>),

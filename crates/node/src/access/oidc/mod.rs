@@ -1,6 +1,6 @@
 //! Tokens of an identity provider: JSON Web Tokens (RFC 7519) as OpenID Connect has them.
 //!
-//! The provider signs who somebody is and which groups they are in; the config says which groups have which access roles here.
+//! The provider signs who a user is and in which groups; the config says which groups have which access roles here.
 //! Roles of nodes are never given by a token. What is checked: an asymmetric signature by one of the provider's keys, issuer,
 //! audience, expiry and `nbf`. Keys come from a file or an address, and are read again while the node runs.
 //!

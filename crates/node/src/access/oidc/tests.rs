@@ -1,4 +1,4 @@
-//! Tokens that a provider made, tokens that somebody else made, and tokens that were changed.
+//! Tokens that a provider made, tokens that another one made, and tokens that were changed.
 
 use super::key_source::KeySource;
 use super::verifier::Verifier;
@@ -106,7 +106,7 @@ fn claims() -> Value {
         "iss": "https://login.example.com/",
         "aud": ["other", "marquee"],
         "exp": NOW_SECOND + 300,
-        "email": "somebody@example.com",
+        "email": "user@example.com",
         "groups": ["ops", "staff"],
     })
 }
@@ -127,7 +127,7 @@ fn a_token_of_the_provider_is_a_principal() {
         let token = provider.token(algorithm, key, &claims());
         assert!(Verifier::may_read(&token));
         let expected = Principal {
-            name: "somebody@example.com".into(),
+            name: "user@example.com".into(),
             roles: [AccessRole::Operator].into(),
             proof: Proof::Provider,
         };
@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_token_refuses_it() {
     ] {
         let says_this = refused(&provider.token("EdDSA", "ed", &changed));
         assert!(says_this.contains(says), "{changed}: {says_this}");
-        assert!(!says_this.contains("somebody@"), "{says_this}");
+        assert!(!says_this.contains("user@"), "{says_this}");
     }
     let mut without = claims();
     without.as_object_mut().expect("an object").remove("exp");

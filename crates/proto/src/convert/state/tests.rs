@@ -10,7 +10,8 @@ use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HistoryWeights, NeighbourSearch, Profile, Recipe,
 };
-use marquee_core::plan::{AnswerSecret, Retention, SECRET_BYTES};
+use marquee_core::plan::privacy::PSEUDONYM_BYTES;
+use marquee_core::plan::{AnswerSecret, Pseudonym, Retention, SECRET_BYTES};
 use marquee_core::plan::{
     Automatic, Node, PlannedReplica, PublishedVersion, Quality, ReplicaState, Role,
     SegmentedAttribute,
@@ -45,10 +46,12 @@ fn published(n: u64, recipe: Recipe) -> Action {
         items: 20,
         bytes: 30,
         quality: Quality { recall_at_20: Some(0.25), ..Quality::default() },
+        forgotten_up_to: 4,
+        signed_counter: n,
         published_at_ms: 0,
         placements: Vec::new(),
     };
-    Action::PublishVersion { model: "films".into(), version: Box::new(version) }
+    Action::PublishVersion { model: "films".into(), version: Box::new(version), allow_older: n > 2 }
 }
 
 fn node(role: Role) -> Node {
@@ -405,6 +408,9 @@ fn commands() -> Vec<Command> {
         Action::SetRetention { model: "films".into(), retention: None },
         Action::RetireVersions,
         Action::AddAnswerKey { secret: AnswerSecret([7; SECRET_BYTES]) },
+        Action::AddUserKey { secret: AnswerSecret([8; SECRET_BYTES]) },
+        Action::AddUserKey { secret: AnswerSecret([9; SECRET_BYTES]) },
+        Action::ForgetUser { user: Pseudonym([5; PSEUDONYM_BYTES]) },
         Action::RecordTraffic {
             surfaces: ["home", "nowhere"].map(|name| (name.to_owned(), traffic())).into(),
         },

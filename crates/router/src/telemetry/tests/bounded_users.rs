@@ -18,7 +18,7 @@ fn windows_with_a_heavy_user(memory: &mut Memory) -> (Window, Vec<String>) {
             let micros = 2 * SECOND * window + times.u64(..2 * SECOND);
             batch.observe(&trial, answered(trial.arm, user, micros, list(&id, &["a"])));
             let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
-            let subject = SubjectHash::user(user);
+            let subject = of_user(user);
             let pair = Pair { subject, answers: [side(), side()], in_common: Some((0.5, 0.5)) };
             batch.pair(&trial, pair, None);
             id
@@ -119,14 +119,14 @@ fn answers_are_slow_beyond_what_was_usual_before() {
                 outcome: AnswerOutcome::Failed(14),
             };
             for (arm, micros) in latencies.into_iter().enumerate() {
-                let subject = SubjectHash::user(&format!("{second}-{arm}-{n}"));
+                let subject = of_user(&format!("{second}-{arm}-{n}"));
                 let at_micros = second * SECOND + n;
                 let answer = side(micros);
                 batch.observe(&trial(5_000, arm), observation(arm, subject, at_micros, answer));
             }
             // Mirrored requests take twice as long, and are compared among themselves.
             let answers = latencies.map(|micros| side(2 * micros));
-            let subject = SubjectHash::user(&format!("{second}-{n}"));
+            let subject = of_user(&format!("{second}-{n}"));
             batch.pair(&trial(5_000, 0), Pair { subject, answers, in_common: None }, None);
         }
         close(&batch, &mut memory, &plan, at(second)).pop().expect("one").1

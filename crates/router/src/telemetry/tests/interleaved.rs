@@ -42,7 +42,7 @@ fn clicked(answer: &str, user: &str, item: &str, second: u64) -> RewardEvent {
 }
 
 fn interleaved(user: &str, at_micros: u64, answer: &str) -> InterleavedObservation {
-    InterleavedObservation { subject: SubjectHash::user(user), at_micros, answer: hash_of(answer) }
+    InterleavedObservation { subject: of_user(user), at_micros, answer: hash_of(answer) }
 }
 
 /// A user whose answers are interleaved, or who has the baseline.

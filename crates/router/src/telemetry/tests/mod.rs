@@ -16,7 +16,7 @@ use super::request_share::ALWAYS_COUNTED;
 use super::rewards::{Reward, RewardEvent};
 use super::scope::{AnswerScope, WindowKey};
 use super::window::{Memory, close};
-use marquee_core::plan::{Plan, SegmentSet, Trial};
+use marquee_core::plan::{Plan, SegmentSet, Trial, UserPrivacy};
 use marquee_core::rollout::gate::Gate;
 use marquee_core::rollout::window::{GroupedSum, Measure, MirrorDiff, Window, group_of, hash_item};
 use marquee_core::rollout::{Clearance, Rollout, RolloutStep, Terms};
@@ -63,6 +63,11 @@ fn list(answer: &str, items: &[&str]) -> AnswerOutcome {
     }
 }
 
+/// A user of a cluster that has drawn no keys.
+fn of_user(user_id: &str) -> SubjectHash {
+    SubjectHash::user(user_id, &UserPrivacy::default())
+}
+
 /// An answer in the second in which the request came.
 fn observation(arm: usize, subject: SubjectHash, at_micros: u64, answer: ArmAnswer) -> Observation {
     let answered_second = BEGAN + at_micros / SECOND;
@@ -72,7 +77,7 @@ fn observation(arm: usize, subject: SubjectHash, at_micros: u64, answer: ArmAnsw
 
 fn answered(arm: usize, user: &str, at_micros: u64, outcome: AnswerOutcome) -> Observation {
     let side = ArmAnswer { latency_micros: Some(12_345), outcome };
-    observation(arm, SubjectHash::user(user), at_micros, side)
+    observation(arm, of_user(user), at_micros, side)
 }
 
 fn plan() -> Plan {
@@ -192,7 +197,7 @@ fn a_crawler_counts_as_automated_and_nowhere_else() {
     }
     let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
     let pair = |user: &str| Pair {
-        subject: SubjectHash::user(user),
+        subject: of_user(user),
         answers: [side(), side()],
         in_common: Some((1.0, 1.0)),
     };
@@ -231,7 +236,7 @@ fn lists_of_another_user_are_not_personal() {
         let mut batch = Batch::default();
         let side = |items: [&str; 2]| ArmAnswer { latency_micros: None, outcome: list("", &items) };
         for (n, items) in lists.into_iter().enumerate() {
-            let subject = SubjectHash::user(&format!("user-{n}"));
+            let subject = of_user(&format!("user-{n}"));
             let answers = [side(items), side(lists[(n + shift) % lists.len()])];
             batch.pair(&trial(100, 0), Pair { subject, answers, in_common: None }, None);
         }
@@ -256,8 +261,7 @@ fn what_has_no_room_is_counted() {
     }
     for _ in 0..MAX_PAIRS + 2 {
         let side = || ArmAnswer { latency_micros: None, outcome: AnswerOutcome::Failed(14) };
-        let pair =
-            Pair { subject: SubjectHash::user("ann"), answers: [side(), side()], in_common: None };
+        let pair = Pair { subject: of_user("ann"), answers: [side(), side()], in_common: None };
         batch.pair(&trial(100, 0), pair, None);
     }
     batch.skip(&trial(100, 0));
@@ -280,7 +284,7 @@ fn a_window_shows_its_first_pair_and_the_one_with_the_least_in_common() {
     for overlap in [0.5, 0.9, 0.1, 0.7, 0.1] {
         let side = || ArmAnswer { latency_micros: None, outcome: list("", &["a"]) };
         let pair = Pair {
-            subject: SubjectHash::user("ann"),
+            subject: of_user("ann"),
             answers: [side(), side()],
             in_common: Some((overlap, 0.0)),
         };
@@ -316,14 +320,14 @@ proptest! {
         for (arm, user, at_micros, latency, outcome, weight) in &seen {
             let latency_micros = latency.map(u64::from);
             let side = ArmAnswer { latency_micros, outcome: outcome.clone() };
-            let subject = SubjectHash::user(user);
+            let subject = of_user(user);
             batch.observe(&trial(*weight, *arm), observation(*arm, subject, *at_micros, side));
         }
         for (one, other, is_alone) in &mirrored {
             let side = |outcome: &AnswerOutcome| {
                 ArmAnswer { latency_micros: is_alone.then_some(9), outcome: outcome.clone() }
             };
-            let pair = Pair { subject: SubjectHash::user("ann"), answers: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
+            let pair = Pair { subject: of_user("ann"), answers: [side(one), side(other)], in_common: Some((0.5, 0.4)) };
             batch.pair(&trial(1, 0), pair, None);
         }
         let windows = closed(&batch);

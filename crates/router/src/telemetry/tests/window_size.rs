@@ -34,7 +34,7 @@ fn a_window_of_seven_thousand_answers_a_second_fits_in_a_message() {
                     list: Some(List::of(answer, items.iter().map(String::as_str), Some(rng.f64()))),
                 },
             };
-            let (answer, subject) = (side(&id), SubjectHash::user(&user));
+            let (answer, subject) = (side(&id), of_user(&user));
             if number % MIRRORED == 0 {
                 let answers = [side(""), side("")];
                 batch.pair(&now, Pair { subject, answers, in_common: Some((0.4, 0.5)) }, None);

@@ -212,6 +212,8 @@ fn published(bundle: &Bundle, replicas: u32, nodes: &[String]) -> PublishedVersi
         items: bundle.items.len() as u64,
         bytes: 0,
         quality: Quality::default(),
+        forgotten_up_to: 0,
+        signed_counter: 0,
         published_at_ms: 0,
         placements,
     }

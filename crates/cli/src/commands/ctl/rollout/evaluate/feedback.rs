@@ -1,9 +1,11 @@
 //! Exposures and events, from logs or from files, joined to answers with rewards.
 
+use super::user_names::UserNames;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use marquee_core::event::EventType;
 use marquee_core::off_policy::{LoggedAnswer, ShownItem};
+use marquee_core::plan::{UserHash, UserPrivacy};
 use marquee_events::duplicates::hash_of;
 use marquee_events::log::LogReader;
 use marquee_events::{AskedFor, Contents, EXPOSURES_DIRECTORY, Exposure, StoredEvent};
@@ -54,9 +56,10 @@ pub(super) struct Feedback {
     times: Vec<f64>,
     items: Numbered<String>,
     /// Hashes of the answers' users.
-    users: Numbered<u64>,
+    users: Numbered<UserHash>,
     /// Ids of users that events name, by their hash.
-    user_ids: HashMap<u64, String>,
+    user_ids: HashMap<UserHash, String>,
+    names: UserNames,
     /// By user, when which item was had.
     had: HashMap<u32, Vec<(f64, u32)>>,
     left_out: BTreeMap<&'static str, u64>,
@@ -104,9 +107,10 @@ impl Feedback {
     pub(super) fn read(
         exposures: &[PathBuf],
         events: &[PathBuf],
+        user_keys: Option<UserPrivacy>,
         selection: &Selection<'_>,
     ) -> anyhow::Result<Self> {
-        let mut reading = Reading::default();
+        let mut reading = Reading { names: UserNames::new(user_keys), ..Reading::default() };
         for path in exposures {
             reading.exposures(path).context("--exposures")?;
         }
@@ -140,8 +144,13 @@ impl Feedback {
     }
 
     /// The ids of users as far as events name them, and the hashes of all users, by number.
-    pub(super) fn users(&self) -> (&HashMap<u64, String>, &[u64]) {
+    pub(super) fn users(&self) -> (&HashMap<UserHash, String>, &[UserHash]) {
         (&self.user_ids, &self.users.keys)
+    }
+
+    /// How the exposures name users.
+    pub(super) fn names(&self) -> &UserNames {
+        &self.names
     }
 
     /// The number of an item; a new one for one that was never shown.
@@ -194,9 +203,11 @@ impl Feedback {
         else {
             return;
         };
-        let hash = Exposure::hash_user(event.user_id);
-        let user = self.users.numbers.get(&hash).copied();
-        if let Some(user) = user {
+        // One for each key that the exposures name users by.
+        let mut users = Vec::new();
+        for hash in self.names.hashes_of(event.user_id) {
+            let Some(&user) = self.users.numbers.get(&hash) else { continue };
+            users.push(user);
             self.user_ids.entry(hash).or_insert_with(|| event.user_id.to_owned());
             if event_type.is_consumption() {
                 let item = self.items.number(event.item_id);
@@ -206,7 +217,7 @@ impl Feedback {
         let Some(&answer) = ids.get(event.recommendation_id) else { return };
         let answer = &mut self.answers[answer as usize];
         // What another user says of the answer is none of its rewards.
-        if user != Some(answer.user) {
+        if !users.contains(&answer.user) {
             return;
         }
         let Some(&item) = self.items.numbers.get(event.item_id) else { return };
@@ -227,9 +238,10 @@ struct Reading {
     ids: HashMap<String, u32>,
     surfaces: Numbered<String>,
     items: Numbered<String>,
-    users: Numbered<u64>,
+    users: Numbered<UserHash>,
     /// Answers that do not count, by reason: each once, however many rows it has.
     left_out: BTreeMap<&'static str, BTreeSet<u128>>,
+    names: UserNames,
 }
 
 impl Reading {
@@ -246,9 +258,10 @@ impl Reading {
         }
         let below = path.join(EXPOSURES_DIRECTORY);
         let directory = if below.is_dir() { below } else { path.to_owned() };
-        each_record(&directory, Contents::Exposures, |record| {
+        let mut problem = None;
+        let read = each_record(&directory, Contents::Exposures, |record| {
             let exposure = Exposure::decode(record)?;
-            let user_hash = format!("{:016x}", exposure.user_hash);
+            let user_hash = exposure.user_hash.to_string();
             let of = |rank: u32, item_id| ExposedItem {
                 recommendation_id: &exposure.recommendation_id,
                 time_seconds: exposure.time_ms as f64 / 1_000.0,
@@ -261,18 +274,31 @@ impl Reading {
                 propensity: exposure.draw.propensity(rank as usize),
                 is_drawn: exposure.draw.is_drawn(rank as usize),
             };
-            if exposure.item_ids.is_empty() {
-                self.row(&of(0, "")).ok()?;
-            }
-            for (rank, item) in (1..).zip(&exposure.item_ids) {
-                self.row(&of(rank, item)).ok()?;
+            let none = String::new();
+            let items: Vec<(u32, &String)> = if exposure.item_ids.is_empty() {
+                vec![(0, &none)]
+            } else {
+                (1..).zip(&exposure.item_ids).collect()
+            };
+            for (rank, item) in items {
+                if let Err(error) = self.row(&of(rank, item)) {
+                    problem = Some(error);
+                    return None;
+                }
             }
             Some(())
-        })
+        });
+        // What is wrong with a row says more than that the record has it.
+        match problem {
+            Some(problem) => Err(problem).with_context(|| directory.display().to_string()),
+            None => read,
+        }
     }
 
     /// Takes one shown item.
     fn row(&mut self, row: &ExposedItem<'_>) -> anyhow::Result<()> {
+        let hash = UserHash::parse(row.user_hash)
+            .with_context(|| format!("{:?} is no hash of a user", row.user_hash))?;
         let reason = if row.asked_for.is_empty() {
             Some("recorded by an earlier version")
         } else if row.asked_for != AskedFor::Recommendations.word() {
@@ -281,6 +307,10 @@ impl Reading {
             Some("with a filter")
         } else if row.rank == 0 {
             Some("without items")
+        } else if hash == UserHash::NOBODY {
+            Some("of nobody who is named")
+        } else if !self.names.knows_key(hash)? {
+            Some("of users whose key is forgotten")
         } else {
             None
         };
@@ -289,8 +319,6 @@ impl Reading {
             self.left_out.entry(reason).or_default().insert(id);
             return Ok(());
         }
-        let hash = u64::from_str_radix(row.user_hash, 16)
-            .with_context(|| format!("{:?} is no hash of a user", row.user_hash))?;
         let surface = self.surfaces.number(row.surface);
         let (user, item) = (self.users.number(&hash), self.items.number(row.item_id));
         let next = self.answers.len() as u32;
@@ -315,7 +343,7 @@ impl Reading {
 
     /// The answers of the surface, and their numbers by recommendation id.
     fn select(self, selection: &Selection<'_>) -> anyhow::Result<(Feedback, HashMap<String, u32>)> {
-        let Self { answers, mut ids, surfaces, items, users, left_out } = self;
+        let Self { answers, mut ids, surfaces, items, users, left_out, names: user_names } = self;
         let surface = match (selection.surface, surfaces.keys.as_slice()) {
             (Some(given), _) => match surfaces.numbers.get(given) {
                 Some(number) => *number,
@@ -362,6 +390,7 @@ impl Reading {
             items,
             users,
             user_ids: HashMap::new(),
+            names: user_names,
             had: HashMap::new(),
             left_out,
         };
@@ -406,6 +435,8 @@ fn each_record(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::plan::privacy::ROTATE_USER_KEY_AFTER_MS;
+    use marquee_core::plan::{AnswerSecret, SECRET_BYTES};
 
     const EXPOSURES: &str = "\
 recommendation_id,time,user_hash,surface,asked_for,filtered,rank,item_id,propensity,drawn
@@ -438,11 +469,55 @@ u,z,impression,0,5,,e7
     ) -> Result<Feedback, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let [shown, done] = ["shown.csv", "events.csv"].map(|name| dir.path().join(name));
-        let hash = format!("{:016x}", Exposure::hash_user("u"));
+        let hash = keys().hash_now("u").to_string();
         std::fs::write(&shown, exposures.replace("USER", &hash)).expect("written");
         std::fs::write(&done, events).expect("written");
         let selection = Selection { surface, reward, ranks: 10 };
-        Feedback::read(&[shown], &[done], &selection).map_err(|error| format!("{error:#}"))
+        Feedback::read(&[shown], &[done], Some(keys()), &selection)
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    fn keys() -> UserPrivacy {
+        let mut privacy = UserPrivacy::default();
+        for byte in [1, 2] {
+            privacy.add(AnswerSecret([byte; SECRET_BYTES]), 0);
+        }
+        privacy
+    }
+
+    #[test]
+    fn users_of_several_keys_and_of_earlier_versions_are_joined() {
+        let mut later = keys();
+        later.add(AnswerSecret([3; SECRET_BYTES]), ROTATE_USER_KEY_AFTER_MS);
+        let dir = tempfile::tempdir().expect("a directory");
+        let [shown, done] = ["shown.csv", "events.csv"].map(|name| dir.path().join(name));
+        let (header, _) = EXPOSURES.split_once('\n').expect("a header");
+        let hashes = [
+            keys().hash_now("u"),
+            later.hash_now("u"),
+            Exposure::hash_of_earlier_versions("u"),
+            UserHash { key: 9, hash: 1 },
+            UserHash::NOBODY,
+        ];
+        let rows = (1..)
+            .zip(hashes)
+            .map(|(n, hash)| format!("r{n},10,{hash},home,recommendations,0,1,b,1,0\n"));
+        std::fs::write(&shown, format!("{header}\n{}", rows.collect::<String>())).expect("written");
+        let clicks = [1, 2, 3].map(|n| format!("u,b,click,0,20,r{n},e{n}\n")).concat();
+        std::fs::write(
+            &done,
+            format!("user_id,item_id,type,value,time,recommendation_id,event_id\n{clicks}"),
+        )
+        .expect("written");
+        let selection = Selection { surface: None, reward: RewardKind::Clicks, ranks: 10 };
+        let (shown, done) = ([shown], [done]);
+        let feedback = Feedback::read(&shown, &done, Some(later), &selection).expect("read");
+        assert_eq!(rewards(&feedback), [[1.0], [1.0], [1.0]]);
+        let expected = [("of nobody who is named", 1), ("of users whose key is forgotten", 1)];
+        assert_eq!(feedback.left_out(), BTreeMap::from(expected));
+        let refused = Feedback::read(&shown, &done, None, &selection).map(|_| ());
+        let refused = format!("{:#}", refused.expect_err("refused"));
+        assert!(refused.contains("--user-keys"), "{refused}");
     }
 
     fn rewards(feedback: &Feedback) -> Vec<Vec<f64>> {

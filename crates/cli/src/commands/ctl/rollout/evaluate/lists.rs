@@ -1,9 +1,10 @@
 //! What a policy lists for the users of a log, offline.
 
 use super::feedback::Feedback;
+use super::user_names::UserNames;
 use crate::commands::eval::LocalEnsemble;
 use anyhow::Context as _;
-use marquee_events::Exposure;
+use marquee_core::plan::UserHash;
 use marquee_train::eval::OfflineBundle;
 use marquee_train::read::read_lists;
 use std::collections::{HashMap, HashSet};
@@ -48,7 +49,7 @@ impl Lister {
     /// The list of each answer's user, without items that the user had before the answer.
     pub(super) fn list(&self, feedback: &Feedback) -> anyhow::Result<Listed> {
         let (of_events, hashes) = feedback.users();
-        let known = self.known_users(hashes);
+        let known = self.known_users(hashes, feedback.names());
         let mut unknown_users = 0;
         let users: Vec<String> = hashes
             .iter()
@@ -82,14 +83,14 @@ impl Lister {
     }
 
     /// The ids of known users, by those of these hashes.
-    fn known_users(&self, hashes: &[u64]) -> HashMap<u64, String> {
-        let wanted: HashSet<u64> = hashes.iter().copied().collect();
+    fn known_users(&self, hashes: &[UserHash], names: &UserNames) -> HashMap<UserHash, String> {
+        let wanted: HashSet<UserHash> = hashes.iter().copied().collect();
         let ids: Box<dyn Iterator<Item = &str> + '_> = match self {
             Self::Bundle(bundle) => Box::new(bundle.users().into_iter()),
             Self::Ensemble(ensemble) => Box::new(ensemble.users()),
             Self::Lists(lists) => Box::new(lists.keys().map(String::as_str)),
         };
-        let hashed = ids.map(|id| (Exposure::hash_user(id), id));
+        let hashed = ids.flat_map(|id| names.hashes_of(id).into_iter().map(move |hash| (hash, id)));
         let found = hashed.filter(|(hash, _)| wanted.contains(hash));
         found.map(|(hash, id)| (hash, id.to_owned())).collect()
     }

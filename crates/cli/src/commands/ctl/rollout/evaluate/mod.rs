@@ -1,13 +1,14 @@
 //! `marquee ctl rollout evaluate`: what a candidate would have earned, by logged answers, before any user meets it.
 //!
-//! [`feedback`] joins exposures with events, [`lists`] has the candidate list items for the same users, and
+//! [`feedback`] joins exposures with events, by the names of [`user_names`], [`lists`] has the candidate list items for the same users, and
 //! [`report`] prints the estimates, which [`marquee_core::off_policy`] makes. No cluster is asked.
 
 mod feedback;
 mod lists;
 mod report;
+mod user_names;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use feedback::{Feedback, RewardKind, Selection};
 use lists::Lister;
@@ -15,6 +16,7 @@ use marquee_core::off_policy::{
     self, DEFAULT_EXPONENT, DEFAULT_MAX_WEIGHT, DEFAULT_MIN_SUPPORT, ItemMeans, LoggedAnswer,
     Options, PositionCurve,
 };
+use marquee_train::read::read_user_keys;
 use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,10 +33,11 @@ const RESAMPLES: std::ops::RangeInclusive<usize> = 100..=100_000;
 /// Examples below `marquee ctl rollout evaluate --help`.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  marquee ctl rollout evaluate --exposures data/events --events data/events --candidate bundles/films-v2
-  marquee ctl rollout evaluate --exposures shown.parquet --events events.parquet --surface home \\
+  marquee ctl rollout evaluate --exposures data/events --events data/events --user-keys users.json \\
+      --candidate bundles/films-v2
+  marquee ctl rollout evaluate --exposures shown.parquet --events events.parquet --user-keys users.json --surface home \\
       --candidate bundles/films-v2 --against bundles/films-v1 --reward play-seconds
-  marquee ctl rollout evaluate --exposures shown.csv --events events.csv --ensemble blend.yaml \\
+  marquee ctl rollout evaluate --exposures shown.csv --events events.csv --user-keys users.json --ensemble blend.yaml \\
       --bundle films@1=films-v1 --bundle films@2=films-v2 --json
 
 Rankings can be judged as far as the log has evidence for them: set router.drawn_slots_basis_points, so that a
@@ -51,6 +54,10 @@ pub(in crate::commands::ctl) struct EvaluateArgs {
     /// What users did: a router's directory of events, or a file of `marquee export`. Repeat it for more routers
     #[arg(long, value_name = "DIR|FILE", required = true)]
     events: Vec<PathBuf>,
+    /// The keys that exposures name users by: a file of `marquee ctl users keys`. Exposures of earlier versions need
+    /// none
+    #[arg(long, value_name = "FILE")]
+    user_keys: Option<PathBuf>,
     /// What is evaluated: a bundle, ranked offline, or a file of lists with columns user, item and rank
     #[arg(long, value_name = "DIR|FILE", group = "evaluated")]
     candidate: Option<PathBuf>,
@@ -95,7 +102,9 @@ pub(super) fn run(args: &EvaluateArgs, json: bool) -> anyhow::Result<ExitCode> {
     args.validate()?;
     let selection =
         Selection { surface: args.surface.as_deref(), reward: args.reward, ranks: args.ranks };
-    let feedback = Feedback::read(&args.exposures, &args.events, &selection)?;
+    let user_keys =
+        args.user_keys.as_deref().map(read_user_keys).transpose().context("--user-keys")?;
+    let feedback = Feedback::read(&args.exposures, &args.events, user_keys, &selection)?;
     let candidate = match (&args.candidate, &args.ensemble) {
         (Some(path), _) => Lister::open(path)?,
         (None, Some(file)) => Lister::ensemble(file, &args.bundle)?,
