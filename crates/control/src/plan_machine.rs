@@ -82,15 +82,11 @@ fn check_descent(older: &Plan, newer: &Plan, index: u64) -> Result<(), String> {
     if newer.epoch < older.epoch || (newer.epoch == older.epoch && newer != older) {
         return Err(format!("its epoch {} is not newer than ours", newer.epoch));
     }
-    // Numbers are never given twice.
+    // Numbers are never given twice, not even those of a model whose versions were all deleted.
     let forgets = |(model, next): (&String, &u64)| {
-        newer.next_versions.get(model).is_some_and(|theirs| theirs < next)
+        newer.next_versions.get(model).is_none_or(|theirs| theirs < next)
     };
-    let is_emptied = newer.next_versions.is_empty() && !older.next_versions.is_empty();
-    if newer.next_rollout < older.next_rollout
-        || is_emptied
-        || older.next_versions.iter().any(forgets)
-    {
+    if newer.next_rollout < older.next_rollout || older.next_versions.iter().any(forgets) {
         return Err("it forgets versions or rollouts that were there".into());
     }
     Ok(())

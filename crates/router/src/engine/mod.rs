@@ -73,6 +73,11 @@ impl Engine {
         }
     }
 
+    /// The latest plan.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.plan.borrow().clone()
+    }
+
     /// How often remembered rows spared a lookup.
     pub(crate) fn row_counts(&self) -> RowCounts {
         self.rounds.rows.counts()

@@ -396,6 +396,9 @@ fn commands() -> Vec<Command> {
         },
         Action::SetRetention { model: "films".into(), retention: None },
         Action::RetireVersions,
+        Action::DeleteEnsemble { name: "not-there".into() },
+        Action::DeleteModel { model: "films".into(), version: Some(77) },
+        Action::DeleteModel { model: "not-there".into(), version: None },
         Action::AddAnswerKey { secret: AnswerSecret([7; SECRET_BYTES]) },
         Action::RecordTraffic {
             surfaces: ["home", "nowhere"].map(|name| (name.to_owned(), traffic())).into(),
