@@ -1,4 +1,4 @@
-//! Warnings of what strangers can cause as often as they like: the first of a kind at once, then as a count.
+//! Warnings of what any caller can cause as often as it likes: the first of a kind at once, then as a count.
 
 use marquee_core::limits::pacer::Pacer;
 use std::fmt;

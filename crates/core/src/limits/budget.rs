@@ -15,7 +15,7 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// All budgets.
+    /// The budgets, callers' first.
     pub const ALL: [Self; 3] = [Self::Callers, Self::Peers, Self::Operators];
 
     /// What its calls are called in messages.

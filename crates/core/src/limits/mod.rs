@@ -3,7 +3,7 @@
 //! - [`budget`]: whose budget of concurrent calls a call counts against.
 //! - [`places`]: places for connections' streams, shared out so that no peer keeps all of them.
 //! - [`rate`]: calls a second, as a token bucket.
-//! - [`quota`]: which rate holds for whom, and what everybody has left.
+//! - [`quota`]: which rate holds for whom, and what each caller has left.
 //! - [`peer`]: by what callers are told apart.
 //! - [`pacer`]: when to speak of what happens again and again.
 //!

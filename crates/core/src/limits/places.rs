@@ -1,8 +1,8 @@
 //! Places that are held for as long as their holder wants, shared out so that no peer keeps all of them.
 //!
 //! A peer beyond its share gives way: where all places are taken, one who has fewer gets a place of the peer that has the
-//! most, from the connection that has the most, the oldest first. So whoever takes all places keeps them from himself
-//! only. Where a newcomer would have as many as those who are there, it is refused, or the oldest gives way, as the
+//! most, from the connection that has the most, the oldest first. So one who takes all places keeps them from
+//! himself only. Where a newcomer would have as many as those who are there, it is refused, or the oldest gives way, as the
 //! bounds say. After the fair queueing of Nagle, *On packet switches with infinite storage* (RFC 970).
 
 use super::peer::Peer;

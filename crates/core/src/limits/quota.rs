@@ -1,15 +1,15 @@
-//! Which rate holds for whom, and what everybody has left.
+//! Which rate holds for whom, and what each caller has left.
 
 use super::peer::Peer;
-use super::rate::{Bucket, Rate, Wait};
+use super::rate::{Allowance, Rate, Wait};
 use crate::access::{AccessRole, Principal};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Whose calls are counted one by one, at most: identities of a config, and addresses without one. Beyond it, those who
-/// are new share one bucket.
+/// are new share one allowance.
 const MAX_COUNTED: usize = 10_000;
-/// How often those whose bucket is full again are forgotten, in nanoseconds, while there are too many.
+/// How often those whose allowance is full again are forgotten, in nanoseconds, while there are too many.
 const FORGET_EVERY_NS: u64 = 1_000_000_000;
 
 /// Which rate holds for whom. Without any, nobody is limited.
@@ -30,7 +30,7 @@ impl QuotaRules {
         identities.is_empty() && roles.is_empty() && anonymous.is_none()
     }
 
-    /// The rate of a principal: its own, or the highest of its roles; without a principal that of strangers.
+    /// The rate of a principal: its own, or the highest of its roles; without a principal that of unknown callers.
     fn rate_of(&self, principal: Option<&Principal>) -> Option<Rate> {
         let Some(principal) = principal else { return self.anonymous };
         let own = self.identities.get(&principal.name).copied();
@@ -57,16 +57,16 @@ pub struct OverQuota {
     pub wait: Wait,
 }
 
-/// What everybody has left.
+/// What each caller has left.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
     rules: QuotaRules,
-    buckets: BTreeMap<Peer, Bucket>,
+    allowances: BTreeMap<Peer, Allowance>,
     forgotten_ns: u64,
 }
 
 impl Quotas {
-    /// Everybody has all that the rules allow.
+    /// All callers have all that the rules allow.
     pub fn new(rules: QuotaRules) -> Self {
         Self { rules, ..Self::default() }
     }
@@ -88,21 +88,21 @@ impl Quotas {
     ) -> Result<(), OverQuota> {
         let Some(rate) = self.rules.rate_of(principal) else { return Ok(()) };
         let mut peer = Peer::of(principal, address);
-        if self.buckets.len() >= MAX_COUNTED && !self.buckets.contains_key(&peer) {
+        if self.allowances.len() >= MAX_COUNTED && !self.allowances.contains_key(&peer) {
             self.forget_full(now_ns);
-            if self.buckets.len() >= MAX_COUNTED {
+            if self.allowances.len() >= MAX_COUNTED {
                 peer = Peer::Unknown;
             }
         }
-        let bucket = self.buckets.entry(peer).or_default();
-        bucket.take(&rate, now_ns).map_err(|wait| OverQuota { rate, wait })
+        let allowance = self.allowances.entry(peer).or_default();
+        allowance.take(&rate, now_ns).map_err(|wait| OverQuota { rate, wait })
     }
 
     /// Forgets those who have all they may have, which is as good as never having called.
     fn forget_full(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.forgotten_ns) >= FORGET_EVERY_NS {
             self.forgotten_ns = now_ns;
-            self.buckets.retain(|_, bucket| !bucket.is_full(now_ns));
+            self.allowances.retain(|_, allowance| !allowance.is_full(now_ns));
         }
     }
 }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_their_own_quota() {
+    fn each_caller_has_a_quota_of_its_own() {
         let rules = QuotaRules {
             identities: [("batch".into(), Rate::new(1, 2))].into(),
             roles: [(AccessRole::Caller, Rate::new(1, 5)), (AccessRole::Events, Rate::new(1, 9))]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_beyond_counting_share_what_one_has() {
+    fn callers_beyond_counting_share_what_one_has() {
         let rules = QuotaRules { anonymous: Some(Rate::new(1, 2)), ..QuotaRules::default() };
         let mut quotas = Quotas::new(rules);
         for n in 0..MAX_COUNTED as u32 {
@@ -171,9 +171,9 @@ mod tests {
         }
         assert_eq!(passed(&mut quotas, None, address(1 << 30)), 2);
         assert_eq!(passed(&mut quotas, None, address(1 << 31)), 0, "shared");
-        assert!(quotas.buckets.len() <= MAX_COUNTED + 1);
+        assert!(quotas.allowances.len() <= MAX_COUNTED + 1);
         // Later all are full again, and forgotten.
         assert!(quotas.take(None, address(1 << 30), 10 * SECOND).is_ok());
-        assert_eq!(quotas.buckets.len(), 1);
+        assert_eq!(quotas.allowances.len(), 1);
     }
 }

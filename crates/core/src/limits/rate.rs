@@ -42,15 +42,15 @@ impl Rate {
 
 /// What one has left of a rate. A new one is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
+pub struct Allowance {
     full_at_ns: u64,
 }
 
-impl Bucket {
+impl Allowance {
     /// Takes one call at `now_ns`, in nanoseconds after any fixed moment.
     ///
     /// # Errors
-    /// The bucket is empty: says how long until it is not. It stays as it was.
+    /// The allowance is empty: says how long until it is not. It stays as it was.
     pub fn take(&mut self, rate: &Rate, now_ns: u64) -> Result<(), Wait> {
         let interval_ns = rate.interval_ns();
         let full_at_ns = self.full_at_ns.max(now_ns).saturating_add(interval_ns);
@@ -76,14 +76,14 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_one_call_an_interval() {
         let rate = Rate::new(10, 3);
-        let mut bucket = Bucket::default();
+        let mut allowance = Allowance::default();
         for _ in 0..3 {
-            assert_eq!(bucket.take(&rate, 5), Ok(()));
+            assert_eq!(allowance.take(&rate, 5), Ok(()));
         }
-        assert_eq!(bucket.take(&rate, 5), Err(Wait(100_000_000)));
-        assert_eq!(bucket.take(&rate, 100_000_004), Err(Wait(1)));
-        assert_eq!(bucket.take(&rate, 100_000_005), Ok(()));
-        assert!(!bucket.is_full(300_000_004) && bucket.is_full(300_000_005));
+        assert_eq!(allowance.take(&rate, 5), Err(Wait(100_000_000)));
+        assert_eq!(allowance.take(&rate, 100_000_004), Err(Wait(1)));
+        assert_eq!(allowance.take(&rate, 100_000_005), Ok(()));
+        assert!(!allowance.is_full(300_000_004) && allowance.is_full(300_000_005));
         assert_eq!(Rate::new(0, 0), Rate::new(1, 1));
     }
 
@@ -97,15 +97,16 @@ mod tests {
             pauses in prop::collection::vec(0_u64..20_000_000, 1..300),
         ) {
             let rate = Rate::new(calls_per_second, burst);
-            let (mut bucket, mut steady) = (Bucket::default(), Bucket::default());
+            let (mut allowance, mut steady) = (Allowance::default(), Allowance::default());
             let (mut now, mut passed): (u64, Vec<u64>) = (1, Vec::new());
             for (n, pause) in pauses.into_iter().enumerate() {
                 now += pause;
-                match bucket.take(&rate, now) {
+                match allowance.take(&rate, now) {
                     Ok(()) => passed.push(now),
                     Err(Wait(wait)) => {
-                        prop_assert!(bucket.take(&rate, now + wait - 1).is_err());
-                        prop_assert!(bucket.clone().take(&rate, now + wait).is_ok());
+                        prop_assert!(allowance.take(&rate, now + wait - 1).is_err());
+                        let mut later = allowance;
+                        prop_assert!(later.take(&rate, now + wait).is_ok());
                     }
                 }
                 let even = n as u64 * rate.interval_ns();

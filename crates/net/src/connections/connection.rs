@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// Whether it is to be closed; if not, who asks is woken when it is.
+    /// Whether it is to be closed; if not, the task is woken when it is.
     pub(crate) fn poll_closing(&self, cx: &Context<'_>) -> bool {
         if self.is_closing() {
             return true;

@@ -19,7 +19,7 @@ pub(super) struct Candidate {
 /// Whether there is room for a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// There is.
+    /// There is room, and nobody has to go.
     Free,
     /// Once the connection of this number is closed.
     InsteadOf(u64),

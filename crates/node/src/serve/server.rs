@@ -72,11 +72,12 @@ pub(super) fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// Reflection of Marquee's protos and of health's.
+/// Reflection of Marquee's protos, of health's, and of the details of errors.
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Who may connect to a server, and what they may call.

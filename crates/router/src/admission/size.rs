@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_items_take_is_learned_of_answers() {
+    fn what_items_take_is_known_of_answers() {
         let (sizes, large) = (AnswerSizes::default(), plan(100_000));
         let asked = requests(200, 1_000, false);
         for _ in 0..100 {

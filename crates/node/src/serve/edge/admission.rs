@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tonic::Code;
 
-/// Calls of operators at once: some people, and their scripts.
+/// Calls of operators at once: those of a team, and of its scripts.
 const MAX_OPERATORS_CALLS: usize = 256;
 
 /// The counts and limits of one address. Clones share them.

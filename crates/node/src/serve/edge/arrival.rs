@@ -2,7 +2,7 @@
 //!
 //! Headers cost a caller nothing, so a call without its body gets no place among those under way. Most requests come
 //! with their headers and wait for nothing. The others have a named time, and a place each in a waiting room, where the
-//! oldest of the caller with the most gives way: whoever sends headers only keeps no one out but himself.
+//! oldest of the caller with the most gives way: one who sends headers only keeps out himself only.
 
 use super::evicting::EvictingPlaces;
 use bytes::{Buf as _, Bytes};

@@ -206,10 +206,7 @@ impl Edge {
         S: Service<http::Request<Body>, Response = http::Response<Body>>,
     {
         let (head, body) = request.into_parts();
-        let max_bytes = match budget {
-            Budget::Callers | Budget::Operators => MAX_MESSAGE_BYTES,
-            Budget::Peers => MAX_INTERNAL_MESSAGE_BYTES,
-        };
+        let max_bytes = max_request_bytes(head.uri.path());
         let body = match self.arrivals.whole(body, peer, caller.connection(), max_bytes).await {
             Ok(body) => body,
             Err(status) => {
@@ -241,6 +238,13 @@ impl Edge {
         self.warnings.refused(kind, RefusedCall { path, name, from, reason });
         status.into_http()
     }
+}
+
+/// How many bytes of a request are waited for before its service is asked, which has a bound of its own: nodes send each other
+/// larger ones than all others do.
+fn max_request_bytes(path: &str) -> usize {
+    let is_of_others = path.starts_with("/marquee.v1.") || path.starts_with("/marquee.control.v1.");
+    if is_of_others { MAX_MESSAGE_BYTES } else { MAX_INTERNAL_MESSAGE_BYTES }
 }
 
 /// Serves a stream for as long as it has its place.

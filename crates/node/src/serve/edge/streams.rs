@@ -58,7 +58,7 @@ const KINDS: &[StreamKind] = &[
         of_network: 32,
         of_connection: OF_NODE,
     },
-    // People and dashboards.
+    // Terminals and dashboards.
     StreamKind {
         path: "/marquee.control.v1.ControlService/WatchRollout",
         all: 512,
@@ -231,7 +231,7 @@ mod tests {
         let trailers = frame.into_trailers().expect("trailers");
         let status = Status::from_header_map(&trailers).expect("a status");
         assert_eq!(status.code(), Code::ResourceExhausted);
-        assert!(oldest.is_end_stream());
+        assert!(http_body::Body::is_end_stream(&oldest));
         assert!(
             streams.take("/marquee.v1.RecommenderService/Recommend", &Peer::Unknown, 1).is_none()
         );
