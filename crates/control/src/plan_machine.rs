@@ -140,3 +140,25 @@ impl Machine for PlanMachine {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_keeps_the_numbers_of_models_whose_versions_were_deleted() {
+        let with = |epoch: u64, next: &[(&str, u64)]| Plan {
+            epoch,
+            replication_factor: 1,
+            next_versions: next.iter().map(|(model, next)| ((*model).to_owned(), *next)).collect(),
+            ..Plan::default()
+        };
+        let older = with(5, &[("films", 4), ("games", 2)]);
+        let descends = |newer: &Plan| check_descent(&older, newer, 9).is_ok();
+        assert!(descends(&older));
+        assert!(descends(&with(6, &[("films", 4), ("games", 3), ("books", 2)])));
+        assert!(!descends(&with(6, &[("films", 3), ("games", 2)])), "it went back");
+        assert!(!descends(&with(6, &[("films", 4)])), "it was forgotten");
+        assert!(!descends(&with(6, &[])), "all were");
+    }
+}

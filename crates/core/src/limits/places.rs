@@ -6,7 +6,8 @@
 //! bounds say. After the fair queueing of Nagle, *On packet switches with infinite storage* (RFC 970).
 
 use super::peer::Peer;
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How many places there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +51,21 @@ struct Holder {
     connection: u64,
 }
 
+/// The places of one peer.
+#[derive(Clone, Debug, Default)]
+struct HeldByPeer {
+    held: usize,
+    /// By connection, by number and so by age.
+    of_connections: BTreeMap<u64, BTreeSet<u64>>,
+}
+
 /// Who holds which place.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     given: u64,
-    /// By number, and so by age.
-    holders: BTreeMap<u64, Holder>,
-    of_peers: HashMap<Peer, usize>,
+    holders: HashMap<u64, Holder>,
+    of_peers: HashMap<Peer, HeldByPeer>,
+    /// How many each connection holds, of whichever peers.
     of_connections: HashMap<u64, usize>,
 }
 
@@ -68,7 +77,7 @@ impl Places {
 
     /// How many this peer holds.
     pub fn held_by(&self, peer: &Peer) -> usize {
-        self.of_peers.get(peer).copied().unwrap_or_default()
+        self.of_peers.get(peer).map_or(0, |holder| holder.held)
     }
 
     /// Gives a place to a peer, on one of its connections. Who has to leave for it has left then.
@@ -84,21 +93,17 @@ impl Places {
         let of_connection = self.of_connections.get(&connection).copied().unwrap_or_default();
         let of_peer = self.held_by(peer);
         let evicted = if of_connection >= bounds.of_connection {
-            let oldest = self.oldest(|holder| holder.connection == connection);
-            Some(
-                oldest
-                    .filter(|_| bounds.oldest_gives_way)
-                    .ok_or(NoPlace::OfConnection(of_connection))?,
-            )
+            let oldest = self.oldest(peer, connection).filter(|_| bounds.oldest_gives_way);
+            Some(oldest.ok_or(NoPlace::OfConnection(of_connection))?)
         } else if of_peer >= bounds.of_peer {
             let victim = self.victim_of(peer, of_connection, bounds);
             Some(victim.ok_or(NoPlace::OfPeer(of_peer))?)
         } else if self.held() >= bounds.all {
-            let most = self.of_peers.iter().max_by_key(|(peer, held)| (**held, (*peer).clone()));
-            let victim = most.and_then(|(greedy, held)| {
+            let most = self.of_peers.iter().max_by_key(|(peer, holder)| (holder.held, *peer));
+            let victim = most.and_then(|(greedy, holder)| {
                 if greedy == peer {
                     self.victim_of(peer, of_connection, bounds)
-                } else if gives_way(*held, of_peer, bounds) {
+                } else if gives_way(holder.held, of_peer, bounds) {
                     self.victim_of(greedy, 0, &PlaceBounds { oldest_gives_way: true, ..*bounds })
                 } else {
                     None
@@ -114,7 +119,9 @@ impl Places {
         self.given += 1;
         let number = self.given;
         self.holders.insert(number, Holder { peer: peer.clone(), connection });
-        *self.of_peers.entry(peer.clone()).or_default() += 1;
+        let of_peer = self.of_peers.entry(peer.clone()).or_default();
+        of_peer.held += 1;
+        of_peer.of_connections.entry(connection).or_default().insert(number);
         *self.of_connections.entry(connection).or_default() += 1;
         Ok(Taken { number, evicted })
     }
@@ -122,41 +129,45 @@ impl Places {
     /// The place of this number is free again. One that is free already stays so.
     pub fn leave(&mut self, number: u64) {
         let Some(Holder { peer, connection }) = self.holders.remove(&number) else { return };
-        drop_one(&mut self.of_peers, &peer);
-        drop_one(&mut self.of_connections, &connection);
+        if let Some(of_peer) = self.of_peers.get_mut(&peer) {
+            of_peer.held -= 1;
+            if let Some(numbers) = of_peer.of_connections.get_mut(&connection) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    of_peer.of_connections.remove(&connection);
+                }
+            }
+            if of_peer.held == 0 {
+                self.of_peers.remove(&peer);
+            }
+        }
+        if let Some(count) = self.of_connections.get_mut(&connection) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_connections.remove(&connection);
+            }
+        }
     }
 
     /// The place of a peer that goes first, for one whose connection has so many: the oldest of the connection with the
     /// most.
     fn victim_of(&self, peer: &Peer, of_connection: usize, bounds: &PlaceBounds) -> Option<u64> {
-        let mut held: BTreeMap<u64, usize> = BTreeMap::new();
-        for holder in self.holders.values().filter(|holder| holder.peer == *peer) {
-            *held.entry(holder.connection).or_default() += 1;
-        }
-        let (greedy, most) = held.into_iter().max_by_key(|(_, held)| *held)?;
-        if !gives_way(most, of_connection, bounds) {
-            return None;
-        }
-        self.oldest(|holder| holder.peer == *peer && holder.connection == greedy)
+        let connections = &self.of_peers.get(peer)?.of_connections;
+        let most = connections
+            .values()
+            .max_by_key(|numbers| (numbers.len(), Reverse(numbers.first().copied())))?;
+        if gives_way(most.len(), of_connection, bounds) { most.first().copied() } else { None }
     }
 
-    fn oldest(&self, is_it: impl Fn(&Holder) -> bool) -> Option<u64> {
-        self.holders.iter().find(|(_, holder)| is_it(holder)).map(|(number, _)| *number)
+    /// The oldest place of a peer on a connection.
+    fn oldest(&self, peer: &Peer, connection: u64) -> Option<u64> {
+        self.of_peers.get(peer)?.of_connections.get(&connection)?.first().copied()
     }
 }
 
 /// Whether one who holds so many gives way to one who holds `newcomers`: it has more even when it has left one.
 fn gives_way(most: usize, newcomers: usize, bounds: &PlaceBounds) -> bool {
     bounds.oldest_gives_way || most > newcomers + 1
-}
-
-fn drop_one<K: std::hash::Hash + Eq + Clone>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -221,7 +232,7 @@ mod tests {
                 if leaves && !held.is_empty() {
                     places.leave(held.remove(0));
                 } else {
-                    let most = places.of_peers.values().copied().max().unwrap_or_default();
+                    let most = places.of_peers.values().map(|it| it.held).max().unwrap_or_default();
                     let own = places.held_by(&peer(who));
                     match places.take(&peer(who), u64::from(who) * 10 + connection, &BOUNDS) {
                         Ok(Taken { number, evicted }) => {
@@ -232,10 +243,10 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(places.held(), held.len());
-                prop_assert_eq!(places.of_peers.values().sum::<usize>(), held.len());
+                prop_assert_eq!(places.of_peers.values().map(|it| it.held).sum::<usize>(), held.len());
                 prop_assert_eq!(places.of_connections.values().sum::<usize>(), held.len());
                 prop_assert!(held.len() <= BOUNDS.all);
-                prop_assert!(places.of_peers.values().all(|count| *count <= BOUNDS.of_peer));
+                prop_assert!(places.of_peers.values().all(|it| it.held <= BOUNDS.of_peer));
                 prop_assert!(places.of_connections.values().all(|count| *count <= BOUNDS.of_connection));
             }
         }

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(allowance.take(&rate, 5), Err(Wait(100_000_000)));
         assert_eq!(allowance.take(&rate, 100_000_004), Err(Wait(1)));
         assert_eq!(allowance.take(&rate, 100_000_005), Ok(()));
-        assert!(!allowance.is_full(300_000_004) && allowance.is_full(300_000_005));
+        assert!(!allowance.is_full(400_000_004) && allowance.is_full(400_000_005));
         assert_eq!(Rate::new(0, 0), Rate::new(1, 1));
     }
 
