@@ -84,8 +84,8 @@ pub enum CommandError {
         /// The id that was given.
         node_id: String,
     },
-    /// The model never had a version.
-    #[error("no version of model {model:?} was ever published")]
+    /// The model has no version.
+    #[error("there is no version of model {model:?}: list the models to see their names")]
     UnknownModel {
         /// The name that was given.
         model: String,
