@@ -161,7 +161,8 @@ pub enum RouterError {
     },
     /// A request whose answer would be too large.
     #[error(
-        "the answer would have about {bytes} bytes for {items} items and a message may have {max}: ask for at most          {fitting} items in all, by fewer users in a batch or a smaller count"
+        "the answer would have about {bytes} bytes for {items} items and a message may have {max}: ask for at most \
+         {fitting} items in all, by fewer users in a batch or a smaller count"
     )]
     WouldBeTooLarge {
         /// How many bytes it would have, about.
