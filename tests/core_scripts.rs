@@ -38,6 +38,7 @@
 //! | `forget USER` | an operator has a user forgotten |
 //! | `forgotten USER …` | prints the keys, the tombstones, and whether these users have one |
 //! | `audit` | prints what the log of changes says |
+//! | `delete-ensemble NAME`, `delete-model MODEL version=N` | what nothing needs is forgotten; without `version`, all versions |
 //! | `versions`, `doomed` | prints what is published, and which bundles would be deleted |
 //! | `status`, `placement`, `wanted NODE`, `route SURFACE USER [variant=V]` | prints that part of the plan |
 //!
@@ -562,6 +563,11 @@ fn action(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Action, Box<dyn
                 keep.map(|keep_versions| Retention { keep_versions, keep_seconds, delete_bundles });
             Action::SetRetention { model: word(args)?.into(), retention }
         }
+        "delete-ensemble" => Action::DeleteEnsemble { name: word(args)?.into() },
+        "delete-model" => {
+            let version = args.take_key("version").map(str::parse).transpose()?;
+            Action::DeleteModel { model: word(args)?.into(), version }
+        }
         "pause" => move_rollout(RolloutMove::Pause, args)?,
         "resume" => move_rollout(RolloutMove::Resume, args)?,
         "promote" => move_rollout(RolloutMove::Promote, args)?,
@@ -732,6 +738,10 @@ fn show(outcome: &CommandOutcome) -> String {
         Ok(Reply::Node { node_id, .. }) => format!("node {node_id}\n"),
         Ok(Reply::NodeRemoved { draining: true }) => "draining\n".into(),
         Ok(Reply::NodeRemoved { draining: false }) => "forgotten\n".into(),
+        Ok(Reply::Deleted(versions)) => {
+            let names: Vec<String> = versions.iter().map(ModelVersion::to_string).collect();
+            format!("deleted {}\n", names.join(" "))
+        }
         Ok(Reply::Done) => "done\n".into(),
         Err(refusal) => format!("{:?}: {refusal}\n", refusal.kind),
     }

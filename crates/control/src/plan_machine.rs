@@ -82,15 +82,11 @@ fn check_descent(older: &Plan, newer: &Plan, index: u64) -> Result<(), String> {
     if newer.epoch < older.epoch || (newer.epoch == older.epoch && newer != older) {
         return Err(format!("its epoch {} is not newer than ours", newer.epoch));
     }
-    // Numbers are never given twice.
+    // Numbers are never given twice, not even those of a model whose versions were all deleted.
     let forgets = |(model, next): (&String, &u64)| {
-        newer.next_versions.get(model).is_some_and(|theirs| theirs < next)
+        newer.next_versions.get(model).is_none_or(|theirs| theirs < next)
     };
-    let is_emptied = newer.next_versions.is_empty() && !older.next_versions.is_empty();
-    if newer.next_rollout < older.next_rollout
-        || is_emptied
-        || older.next_versions.iter().any(forgets)
-    {
+    if newer.next_rollout < older.next_rollout || older.next_versions.iter().any(forgets) {
         return Err("it forgets versions or rollouts that were there".into());
     }
     Ok(())
@@ -142,5 +138,27 @@ impl Machine for PlanMachine {
             }
             newer
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_keeps_the_numbers_of_models_whose_versions_were_deleted() {
+        let with = |epoch: u64, next: &[(&str, u64)]| Plan {
+            epoch,
+            replication_factor: 1,
+            next_versions: next.iter().map(|(model, next)| ((*model).to_owned(), *next)).collect(),
+            ..Plan::default()
+        };
+        let older = with(5, &[("films", 4), ("games", 2)]);
+        let descends = |newer: &Plan| check_descent(&older, newer, 9).is_ok();
+        assert!(descends(&older));
+        assert!(descends(&with(6, &[("films", 4), ("games", 3), ("books", 2)])));
+        assert!(!descends(&with(6, &[("films", 3), ("games", 2)])), "it went back");
+        assert!(!descends(&with(6, &[("films", 4)])), "it was forgotten");
+        assert!(!descends(&with(6, &[])), "all were");
     }
 }

@@ -88,6 +88,8 @@ pub const MAX_RECORDED_OF_FINISHED: usize = 3;
 pub const MAX_EXPERIMENTS: usize = 100;
 /// The most published versions that a plan holds.
 pub const MAX_VERSIONS: usize = 1_000;
+/// The most models that a cluster ever had: the number of each one's next version is kept when its versions are deleted.
+pub const MAX_MODELS: usize = 10_000;
 /// The most nodes of one cluster.
 pub const MAX_NODES: usize = 1_000;
 /// The most ensembles that a plan holds, and the most surfaces.

@@ -46,6 +46,21 @@ pub enum IdError {
     },
 }
 
+impl IdError {
+    /// The field that is wrong, by its path; none where the text is not of a field.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Empty { field, .. }
+            | Self::TooLong { field, .. }
+            | Self::Character { field, .. } => {
+                // Some say which part of it is wrong.
+                Some(field.split_once(": ").map_or(field.as_str(), |(path, _)| path))
+            }
+            Self::Version { .. } => None,
+        }
+    }
+}
+
 /// Checks an external id of a user or an item: 1..=256 bytes of any UTF-8.
 pub fn check_id(field: &str, id: &str) -> Result<(), IdError> {
     check_length(field, id, MAX_ID_BYTES)

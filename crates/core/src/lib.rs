@@ -17,6 +17,7 @@ pub mod ensemble;
 pub mod event;
 pub mod hash;
 pub mod id;
+pub mod limits;
 pub mod model;
 pub mod notification;
 pub mod off_policy;

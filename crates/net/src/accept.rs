@@ -1,13 +1,17 @@
 //! How a server accepts connections.
 
+use crate::connections::{Connections, Registered};
 use crate::gather::GatheringStream;
-use crate::stream::{ServerStream, Transport};
+use crate::stream::{PREFACE, ServerStream, Transport};
 use crate::tls::{PeerInfo, Tls, TlsError};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,54 +20,60 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-/// Upper bound of a handshake: two round trips over any network, and a busy machine.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes under way on one address. Honest ones take milliseconds; beyond this the oldest is dropped, so that
 /// idle connections keep no one out.
 const MAX_HANDSHAKES: usize = 512;
 /// Accepted connections that wait for the server: it takes them at once.
 const MAX_ACCEPTED: usize = 16;
+/// Pause after the system had no descriptor for a connection: others have to be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// The connections of `incoming`, in plain text, or after a TLS handshake where there is `tls`. A peer that
-/// fails its handshake is not in the stream. Must be called within a tokio runtime.
+/// The connections of `incoming`, in plain text, or after a TLS handshake where there is `tls`, once they have begun
+/// HTTP/2. A peer that fails its handshake, or for which there is no room among `connections`, is not in the stream. Must
+/// be called within a tokio runtime.
 pub fn accept(
     incoming: impl Stream<Item = io::Result<TcpStream>> + Send + Unpin + 'static,
     tls: Option<Arc<Tls>>,
+    connections: Connections,
 ) -> impl Stream<Item = io::Result<ServerStream>> + Send {
-    let (accepted, connections) = mpsc::channel(MAX_ACCEPTED);
-    tokio::spawn(accept_all(incoming, tls, accepted));
-    ReceiverStream::new(connections)
+    let (accepted, taken) = mpsc::channel(MAX_ACCEPTED);
+    tokio::spawn(accept_all(incoming, tls, connections, accepted));
+    ReceiverStream::new(taken)
 }
 
 /// Accepts until the server takes no more connections.
 async fn accept_all(
     mut incoming: impl Stream<Item = io::Result<TcpStream>> + Unpin,
     tls: Option<Arc<Tls>>,
+    connections: Connections,
     accepted: mpsc::Sender<io::Result<ServerStream>>,
 ) {
     let mut handshakes = JoinSet::new();
     let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
+    let sweeping = connections.sweep_for_ever();
+    tokio::pin!(sweeping);
     loop {
         let next = tokio::select! {
             next = incoming.next() => next,
             Some(_) = handshakes.join_next() => continue,
+            () = &mut sweeping => continue,
             () = accepted.closed() => return,
         };
         let Some(next) = next else { return };
-        let (stream, tls) = match (next, &tls) {
-            (Err(error), _) => {
-                if accepted.send(Err(error)).await.is_err() {
-                    return;
-                }
+        let stream = match next {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Most are of one connection, that was gone before it was accepted; the rest is a lack of descriptors.
+                let made_room = connections.make_room();
+                tracing::debug!(%error, made_room, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
-            (Ok(stream), None) => {
-                if accepted.send(Ok(plain(stream))).await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            (Ok(stream), Some(tls)) => (stream, Arc::clone(tls)),
+        };
+        let from = stream.peer_addr().ok();
+        let Some(registered) = connections.register(from.map(|from| from.ip())) else {
+            tracing::debug!(?from, "refused a connection: all are in use");
+            continue;
         };
         oldest.retain(|handshake| !handshake.is_finished());
         if oldest.len() == MAX_HANDSHAKES
@@ -71,40 +81,59 @@ async fn accept_all(
         {
             handshake.abort();
         }
-        let accepted = accepted.clone();
+        let (accepted, tls) = (accepted.clone(), tls.clone());
+        let patience = connections.limits().handshake;
         oldest.push_back(handshakes.spawn(async move {
-            let from = stream.peer_addr().ok();
-            match timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, from, &tls)).await {
+            let connection = Arc::clone(&registered.connection);
+            let closing = poll_fn(|cx| match connection.poll_closing(cx) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+            let began = tokio::select! {
+                began = timeout(patience, begin(stream, from, tls.as_deref(), registered)) => began,
+                () = closing => return,
+            };
+            match began {
                 // The server is gone if it takes no connection, and so is the need for one.
                 Ok(Ok(stream)) => drop(accepted.send(Ok(stream)).await),
-                Ok(Err(reason)) => tracing::debug!(?from, reason, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(?from, "a TLS handshake took too long"),
+                Ok(Err(reason)) => tracing::debug!(?from, reason, "a connection failed to begin"),
+                Err(_) => tracing::debug!(?from, "a connection took too long to begin"),
             }
         }));
     }
 }
 
-fn plain(stream: TcpStream) -> ServerStream {
-    let peer = PeerInfo { address: stream.peer_addr().ok(), certificate: None };
-    ServerStream { transport: Transport::Plain(GatheringStream::new(stream)), peer }
-}
-
-/// Makes a connection of a socket, and reads who the peer is.
-async fn shake_hands(
+/// Makes a connection of a socket, reads who the peer is, and waits until it has begun HTTP/2.
+async fn begin(
     stream: TcpStream,
     address: Option<SocketAddr>,
-    tls: &Tls,
+    tls: Option<&Tls>,
+    registered: Registered,
 ) -> Result<ServerStream, String> {
-    let config = tls.server().ok_or("this end has no certificate")?;
-    let stream = TlsAcceptor::from(config).accept(GatheringStream::new(stream)).await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let certificate = match stream.get_ref().1.peer_certificates() {
-        None => None,
-        Some(chain) => {
-            let read = tls.client_certificate(chain);
-            Some(Arc::new(read.map_err(|error: TlsError| error.to_string())?))
+    let (transport, certificate) = match tls {
+        None => (Transport::Plain(GatheringStream::new(stream)), None),
+        Some(tls) => {
+            let config = tls.server().ok_or("this end has no certificate")?;
+            let stream = TlsAcceptor::from(config).accept(GatheringStream::new(stream)).await;
+            let stream = stream.map_err(|error| error.to_string())?;
+            let certificate = match stream.get_ref().1.peer_certificates() {
+                None => None,
+                Some(chain) => {
+                    let read = tls.client_certificate(chain);
+                    Some(Arc::new(read.map_err(|error: TlsError| error.to_string())?))
+                }
+            };
+            (Transport::Tls(Box::new(stream)), certificate)
         }
     };
-    let peer = PeerInfo { address, certificate };
-    Ok(ServerStream { transport: Transport::Tls(Box::new(stream)), peer })
+    let connection = Arc::clone(&registered.connection);
+    let peer = PeerInfo { address, certificate, connection };
+    let mut stream = ServerStream::new(transport, peer, registered);
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await.map_err(|error| error.to_string())?;
+    if preface != *PREFACE {
+        return Err("it does not speak HTTP/2".into());
+    }
+    stream.read_again();
+    Ok(stream)
 }

@@ -1,5 +1,6 @@
 //! A connection in plain text or by TLS, as one type for each end.
 
+use crate::connections::Registered;
 use crate::gather::GatheringStream;
 use crate::tls::PeerInfo;
 use std::io;
@@ -8,11 +9,40 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// A connection that a server has accepted, with what it knows of the peer.
+/// What every client of HTTP/2 sends first (RFC 9113, section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The two forms of a connection that a server has accepted.
+type ServerTransport = Transport<tokio_rustls::server::TlsStream<GatheringStream>>;
+
+/// A connection that a server has accepted, with what it knows of the peer. It ends as if the peer had closed it once
+/// its [`Connection`](crate::connections::Connection) is closed.
 #[derive(Debug)]
 pub struct ServerStream {
-    pub(crate) transport: Transport<tokio_rustls::server::TlsStream<GatheringStream>>,
-    pub(crate) peer: PeerInfo,
+    transport: ServerTransport,
+    peer: PeerInfo,
+    /// What is read once more before what follows.
+    again: &'static [u8],
+    _registered: Registered,
+}
+
+impl ServerStream {
+    pub(crate) fn new(transport: ServerTransport, peer: PeerInfo, registered: Registered) -> Self {
+        Self { transport, peer, again: &[], _registered: registered }
+    }
+
+    /// Has the preface be read once more: it was looked at.
+    pub(crate) fn read_again(&mut self) {
+        self.again = PREFACE;
+    }
+
+    /// An error if what is written would not be sent any more.
+    fn check(&self) -> io::Result<()> {
+        if self.peer.connection.is_closing() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
 }
 
 /// A connection that a client has made.
@@ -91,7 +121,21 @@ impl AsyncRead for ServerStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_read(cx, buffer)
+        if !self.again.is_empty() {
+            let taken = self.again.len().min(buffer.remaining());
+            let (now, later) = self.again.split_at(taken);
+            buffer.put_slice(now);
+            self.again = later;
+            return Poll::Ready(Ok(()));
+        }
+        if self.peer.connection.is_closing() {
+            return Poll::Ready(Ok(()));
+        }
+        let read = Pin::new(&mut self.transport).poll_read(cx, buffer);
+        if read.is_pending() && self.peer.connection.poll_closing(cx) {
+            return Poll::Ready(Ok(()));
+        }
+        read
     }
 }
 
@@ -101,6 +145,7 @@ impl AsyncWrite for ServerStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.transport).poll_write(cx, bytes)
     }
 
@@ -109,6 +154,7 @@ impl AsyncWrite for ServerStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
     }
 
@@ -117,6 +163,7 @@ impl AsyncWrite for ServerStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 

@@ -1,9 +1,10 @@
 //! Both ends of TLS over real sockets: who is accepted, whom a client believes, and files that change.
 
 use http::Uri;
+use marquee_net::connections::{ConnectionLimits, Connections};
 use marquee_net::issue::{Authority, CertificateOrder, Day};
 use marquee_net::tls::{PeerCertificate, Tls, TlsError, TlsFiles};
-use marquee_net::{Connector, ServerCheck, ServerStream, accept};
+use marquee_net::{Connector, PREFACE, ServerCheck, ServerStream, accept};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,15 +44,20 @@ fn read(own: Option<(PathBuf, PathBuf)>, trust: &Path) -> Arc<Tls> {
     Tls::read(files).expect("usable")
 }
 
+fn connections() -> Connections {
+    Connections::new(ConnectionLimits::default())
+}
+
 /// Connects to a server, and returns what it accepted, and what the client says.
 async fn meet(server: Arc<Tls>, client: Connector) -> (Option<ServerStream>, io::Result<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
-    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server)));
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server), connections()));
     let uri: Uri = format!("https://127.0.0.1:{port}").parse().expect("a URI");
     let mut client = client;
     let said = async {
         let mut stream = client.call(uri).await?.into_inner();
+        stream.write_all(PREFACE).await?;
         stream.write_all(b"hello").await?;
         stream.shutdown().await
     };
@@ -62,7 +68,7 @@ async fn meet(server: Arc<Tls>, client: Connector) -> (Option<ServerStream>, io:
     let mut stream = accepted.next().await.expect("a connection").expect("accepted");
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).await.expect("read");
-    assert_eq!(heard, b"hello");
+    assert_eq!(heard, [PREFACE.as_slice(), b"hello"].concat());
     (Some(stream), Ok(()))
 }
 
@@ -131,15 +137,19 @@ async fn idle_connections_keep_no_one_out() {
     let server = read(Some(issue(&root, dir.path(), "server", "127.0.0.1")), &trust);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let at = listener.local_addr().expect("bound");
-    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server)));
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server), connections()));
     let mut idle = Vec::new();
     for _ in 0..200 {
         idle.push(TcpStream::connect(at).await.expect("connected"));
     }
     let uri: Uri = format!("https://{at}").parse().expect("a URI");
     let mut client = Connector::by(read(None, &trust));
-    let (connected, taken) = tokio::join!(client.call(uri), accepted.next());
-    connected.expect("connected");
+    let connecting = async {
+        let mut connected = client.call(uri).await.expect("connected").into_inner();
+        connected.write_all(PREFACE).await.expect("written");
+        connected
+    };
+    let (_connected, taken) = tokio::join!(connecting, accepted.next());
     taken.expect("a connection").expect("accepted");
 }
 

@@ -328,3 +328,32 @@ async fn a_broken_file_keeps_the_old_one_and_withdrawn_roots_end_connections() {
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     world.node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_are_of_identities_whichever_way_they_prove_themselves() {
+    let world = World::start(
+        "[[server.quotas]]\nidentity = \"alice\"\ncalls_per_second = 1\nburst = 3\n\
+         [[server.quotas]]\nrole = \"operator\"\ncalls_per_second = 1\nburst = 50\n",
+    )
+    .await;
+    let passed = async |connection: Connection| {
+        let mut passed = 0;
+        while passed < 100 {
+            match status_of(connection.clone()).await {
+                Ok(()) => passed += 1,
+                Err(status) => {
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                    break;
+                }
+            }
+        }
+        passed
+    };
+    // Some more pass on a machine that is so slow that seconds go by.
+    let alice = passed(world.of("operator", "alice")).await;
+    assert!((3..30).contains(&alice), "{alice}");
+    let bob = passed(world.of("operator", "bob")).await;
+    assert!((50..100).contains(&bob), "{bob}: not limited as alice is, nor by her calls");
+    assert_eq!(passed(world.of("admin", "root")).await, 100, "no quota is his");
+    world.node.shutdown().await;
+}

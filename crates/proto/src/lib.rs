@@ -1,12 +1,13 @@
 //! Generated gRPC types, and the checked conversions between them and `marquee-core`.
 //!
 //! Wire types stop here: conversions destructure exhaustively, so that a new field cannot be
-//! forgotten, and refuse what is out of bounds with the field's name.
+//! forgotten, and refuse what is out of bounds with the field's name. [`status`] has the details of refusals.
 
 #![forbid(unsafe_code)]
 
 pub mod convert;
 mod generated;
+pub mod status;
 
 pub use generated::{control, node, raft, shard, v1};
 

@@ -4,6 +4,8 @@ use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
 use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert::caller_error::CallerError;
+use marquee_proto::status::{DetailedStatus, RETRY_OVERLOAD, RETRY_UNAVAILABLE};
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// The metadata of a call by which it asks for a variant of a trial: `baseline`, `candidate` or the name of an arm.
@@ -157,6 +159,23 @@ pub enum RouterError {
         /// How many bytes it may have.
         max: usize,
     },
+    /// A request whose answer would be too large.
+    #[error(
+        "the answer would have about {bytes} bytes for {items} items and a message may have {max}: ask for at most \
+         {fitting} items in all, by fewer users in a batch or a smaller count"
+    )]
+    WouldBeTooLarge {
+        /// How many bytes it would have, about.
+        bytes: usize,
+        /// How many bytes it may have.
+        max: usize,
+        /// How many requests the call has.
+        requests: usize,
+        /// How many items are asked for, of those that there are.
+        items: usize,
+        /// How many items fit, about.
+        fitting: usize,
+    },
     /// One request of a batch.
     #[error("requests[{index}]: {source}")]
     InBatch {
@@ -211,8 +230,61 @@ impl RouterError {
             | Self::NoEventLog
             | Self::Record(_)
             | Self::TooManyStreams { .. }
-            | Self::TooLarge { .. } => None,
+            | Self::TooLarge { .. }
+            | Self::WouldBeTooLarge { .. } => None,
             Self::InBatch { source, .. } => source.blames_arm(),
+        }
+    }
+
+    /// What is wrong with a field of the request, if that is it.
+    fn caller_error(&self) -> Option<&CallerError> {
+        match self {
+            Self::Request(error) => Some(error),
+            Self::InBatch { source, .. } => source.caller_error(),
+            _ => None,
+        }
+    }
+
+    /// After how long the same call may succeed; none if it will not.
+    fn retry_after(&self) -> Option<Duration> {
+        match (self, self.code()) {
+            // A larger batch than there are places never fits.
+            (Self::BatchOverLimit { .. }, _) => None,
+            (Self::InBatch { source, .. }, _) => source.retry_after(),
+            (_, Code::ResourceExhausted) => Some(RETRY_OVERLOAD),
+            (_, Code::Unavailable) => Some(RETRY_UNAVAILABLE),
+            _ => None,
+        }
+    }
+
+    /// The reason by which programs tell it apart, within its code.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "INVALID_FIELD",
+            Self::Timeout(_) => "INVALID_TIMEOUT",
+            Self::VariantNotAllowed => "VARIANT_NOT_ALLOWED",
+            Self::VariantMalformed => "INVALID_VARIANT",
+            Self::Route(RouteError::UnknownSurface(_)) => "UNKNOWN_SURFACE",
+            Self::Route(RouteError::UnknownVariant { .. }) => "UNKNOWN_VARIANT",
+            Self::Route(RouteError::NotLive(_)) => "NOT_LIVE",
+            Self::Route(RouteError::NoTrial(_)) => "NO_TRIAL",
+            Self::Route(RouteError::Broken { .. }) | Self::Undecided { .. } => "BROKEN_PLAN",
+            Self::NoPlan => "NO_PLAN",
+            Self::UnknownItem { .. } => "UNKNOWN_ITEM",
+            Self::NoItemVectors { .. } => "NO_ITEM_VECTORS",
+            Self::NoTexts { .. } => "NO_TEXTS",
+            Self::ItemShardUnavailable { .. } | Self::NothingAnswered { .. } => "NO_SHARD_ANSWERED",
+            Self::Coverage { .. } => "COVERAGE_TOO_LOW",
+            Self::Refused(_) => "REFUSED_BY_SHARD",
+            Self::Deadline => "DEADLINE_PASSED",
+            Self::Overload { .. } => "OVERLOAD",
+            Self::BatchOverLimit { .. } => "BATCH_TOO_LARGE",
+            Self::Draining => "DRAINING",
+            Self::NoEventLog => "NO_EVENT_LOG",
+            Self::Record(_) => "EVENTS_NOT_RECORDED",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::TooLarge { .. } | Self::WouldBeTooLarge { .. } => "ANSWER_TOO_LARGE",
+            Self::InBatch { source, .. } => source.reason(),
         }
     }
 
@@ -221,6 +293,8 @@ impl RouterError {
             Self::Request(_)
             | Self::Timeout(_)
             | Self::VariantMalformed
+            | Self::TooLarge { .. }
+            | Self::WouldBeTooLarge { .. }
             | Self::Route(RouteError::UnknownVariant { .. }) => Code::InvalidArgument,
             Self::VariantNotAllowed => Code::PermissionDenied,
             Self::Route(RouteError::UnknownSurface(_)) | Self::UnknownItem { .. } => Code::NotFound,
@@ -245,7 +319,6 @@ impl RouterError {
             | Self::BatchOverLimit { .. }
             | Self::Record(RecordError::Full)
             | Self::TooManyStreams { .. }
-            | Self::TooLarge { .. }
             | Self::NothingAnswered { why: NoAnswerCause::Overload, .. } => Code::ResourceExhausted,
             Self::InBatch { source, .. } => source.code(),
         }
@@ -254,6 +327,19 @@ impl RouterError {
 
 impl From<RouterError> for Status {
     fn from(error: RouterError) -> Self {
-        Self::new(error.code(), error.to_string())
+        let status = match error.caller_error() {
+            Some(request) => DetailedStatus::of_field(request.field(), error.to_string()),
+            None => match &error {
+                RouterError::WouldBeTooLarge { requests, .. } => {
+                    let field = if *requests == 1 { "count" } else { "requests" };
+                    DetailedStatus::of_field(field, error.to_string())
+                }
+                other => DetailedStatus::new(other.code(), other.reason(), other.to_string()),
+            },
+        };
+        match error.retry_after() {
+            Some(delay) => status.retry_after(delay).into(),
+            None => status.into(),
+        }
     }
 }

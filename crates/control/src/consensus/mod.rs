@@ -17,7 +17,6 @@ pub mod log;
 mod logger;
 mod plausible;
 mod reads;
-mod refusals;
 pub mod store;
 pub(crate) mod transport;
 pub mod voter;

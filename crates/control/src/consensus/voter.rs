@@ -22,10 +22,10 @@ use super::plausible::{
     DISTRUST_TICKS, Implausible, Standing, Terms, check_standing, is_of_leader,
 };
 use super::reads::Reads;
-use super::refusals::Refusals;
 use super::store::{Batch, FIRST_INDEX, Store, StoreError};
 use super::wire::{self, MAX_COMMAND_BYTES, WireError};
 use crate::machine::{Machine, MachineError};
+use marquee_core::limits::pacer::Pacer;
 use marquee_proto::raft::v1 as pb;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole, Storage as _};
@@ -38,6 +38,8 @@ const MAX_UNCOMMITTED_BYTES: u64 = 16 << 20;
 const MAX_APPLY_BYTES: u64 = 4 << 20;
 /// Append messages in flight to one follower; the log between two snapshots fits.
 const MAX_INFLIGHT_MESSAGES: usize = 256;
+/// Ticks between two warnings of the same voter's refused messages: ten seconds.
+const TICKS_PER_WARNING: u64 = 200;
 /// Ticks after which a commit index that nothing else carried to the disk is written on its own: it
 /// bounds what a voter alone may forget to have known, without an fsync for each commit.
 const COMMIT_SYNC_TICKS: u64 = 10;
@@ -55,7 +57,8 @@ pub struct Voter<M, T> {
     replies: Vec<(T, VoterReply)>,
     reads: Reads<T>,
     terms: Terms,
-    refusals: Refusals,
+    /// Refused messages by voter, with 0 for all who are none.
+    refusals: Pacer<u64>,
     /// The last leader that lied, in which term, and until which tick it is not followed.
     distrusted: (u64, u64, u64),
 }
@@ -120,7 +123,7 @@ impl<M: Machine, T> Voter<M, T> {
             replies: Vec::new(),
             reads,
             terms: Terms::default(),
-            refusals: Refusals::default(),
+            refusals: Pacer::new(TICKS_PER_WARNING),
             distrusted: (0, 0, 0),
         })
     }
@@ -155,7 +158,6 @@ impl<M: Machine, T> Voter<M, T> {
             RaftEvent::Tick => {
                 self.ticks += 1;
                 self.terms.tick();
-                self.refusals.tick();
                 self.raw.tick();
                 for reply in self.reads.tick() {
                     out(Effect::Reply { reply, result: Err(Refused::NoLeader) });
@@ -229,7 +231,7 @@ impl<M: Machine, T> Voter<M, T> {
     /// Counts a refused message, and says so unless that was said just now.
     fn refuse(&mut self, from: u64, why: &RefusedMessage) {
         let known = if self.raw.store().voters().contains(&from) { from } else { 0 };
-        if let Some(messages) = self.refusals.count(known) {
+        if let Some(messages) = self.refusals.count(known, self.ticks) {
             let total = self.refusals.total();
             tracing::warn!(from, messages, total, newest = %why, "refused raft messages");
         }

@@ -16,6 +16,7 @@ use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::control::v1 as pb;
+use marquee_proto::status::DetailedStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch::Receiver;
@@ -143,10 +144,11 @@ impl ControlApi {
     /// Has a command applied, once for its request id.
     pub(super) async fn write(&self, request_id: String, action: Action) -> Result<Reply, Status> {
         if request_id.len() > MAX_REQUEST_ID_BYTES {
-            return Err(Status::invalid_argument(format!(
+            let says = format!(
                 "request_id has {} bytes: at most {MAX_REQUEST_ID_BYTES} are allowed",
                 request_id.len()
-            )));
+            );
+            return Err(DetailedStatus::of_field("request_id", says).into());
         }
         let request_id = if request_id.is_empty() { self.make_id() } else { request_id };
         let command = Command { request_id, now_ms: wall_ms(), actor: self.actor(), action };
@@ -169,5 +171,5 @@ pub(super) fn unexpected(reply: &Reply) -> Status {
 
 /// The value of a field that must be set; `field` names it in the error.
 pub(super) fn required<T>(value: Option<T>, field: &str) -> Result<T, Status> {
-    value.ok_or_else(|| Status::invalid_argument(format!("{field} is missing")))
+    value.ok_or_else(|| DetailedStatus::of_field(field, format!("{field} is missing")).into())
 }

@@ -2,9 +2,10 @@
 
 use marquee_core::bounds::MAX_NODES;
 use marquee_proto::control::v1 as pb;
+use marquee_proto::status::{DetailedStatus, RETRY_UNAVAILABLE};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// How many streams of the plan may be open: two for each node that a cluster may have, because a node that
 /// reconnects may have two for a while.
@@ -36,9 +37,11 @@ impl Followers {
     pub(super) fn join(&self, node_id: String) -> Result<Follower, Status> {
         let mut register = self.register();
         if register.followers.len() >= MAX_FOLLOWERS {
-            return Err(Status::resource_exhausted(format!(
+            let says = format!(
                 "{MAX_FOLLOWERS} streams of the plan are open here: follow another control node"
-            )));
+            );
+            let full = DetailedStatus::new(Code::ResourceExhausted, "TOO_MANY_FOLLOWERS", says);
+            return Err(full.retry_after(RETRY_UNAVAILABLE).into());
         }
         register.joined += 1;
         let number = register.joined;

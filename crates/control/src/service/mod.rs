@@ -40,6 +40,8 @@ use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from
 use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
+use marquee_proto::convert::version::version_to_pb;
+use marquee_proto::status::DetailedStatus;
 use speaker::{actor, check_node, speaker};
 use status::IntoStatus;
 use std::sync::Arc;
@@ -72,9 +74,9 @@ fn checked_node(
     });
     if address.len() > MAX_ADDRESS_BYTES || !is_url {
         let shown: String = address.chars().take(MAX_ADDRESS_BYTES).collect();
-        return Err(Status::invalid_argument(format!(
-            "address {shown:?} is not of the form http://host:port or https://host:port"
-        )));
+        let says =
+            format!("address {shown:?} is not of the form http://host:port or https://host:port");
+        return Err(DetailedStatus::of_field("address", says).into());
     }
     let known_roles = roles.into_iter().map(role_from_pb).collect::<Result<_, _>>();
     let roles = known_roles.map_err(IntoStatus::into_status)?;
@@ -114,6 +116,34 @@ impl ControlService for ControlApi {
             Reply::Ensemble { name, root } => {
                 let ensemble = Some(ensemble_to_pb(&name, &root));
                 Ok(Response::new(pb::PutEnsembleResponse { ensemble }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn delete_ensemble(
+        &self,
+        request: Request<pb::DeleteEnsembleRequest>,
+    ) -> RpcResult<pb::DeleteEnsembleResponse> {
+        let service = self.serving(&request);
+        let pb::DeleteEnsembleRequest { request_id, name } = request.into_inner();
+        match service.write(request_id, Action::DeleteEnsemble { name }).await? {
+            Reply::Done => Ok(Response::new(pb::DeleteEnsembleResponse {})),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn delete_model(
+        &self,
+        request: Request<pb::DeleteModelRequest>,
+    ) -> RpcResult<pb::DeleteModelResponse> {
+        let service = self.serving(&request);
+        let pb::DeleteModelRequest { request_id, model, version } = request.into_inner();
+        let version = (version != 0).then_some(version);
+        match service.write(request_id, Action::DeleteModel { model, version }).await? {
+            Reply::Deleted(versions) => {
+                let versions = versions.iter().map(version_to_pb).collect();
+                Ok(Response::new(pb::DeleteModelResponse { versions }))
             }
             other => Err(unexpected(&other)),
         }
@@ -354,7 +384,7 @@ impl ControlService for ControlApi {
         check_node(speaker.as_deref(), &node_id, [])?;
         if node_id.len() > MAX_NAME_BYTES {
             let says = format!("node_id has more than {MAX_NAME_BYTES} bytes");
-            return Err(Status::invalid_argument(says));
+            return Err(DetailedStatus::of_field("node_id", says).into());
         }
         let follower = self.followers().join(node_id)?;
         Ok(Response::new(watch::plan(self.parts().plan.clone(), follower)))

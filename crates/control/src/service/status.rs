@@ -9,7 +9,8 @@ use marquee_core::command::{Refusal, RefusalKind};
 use marquee_core::id::IdError;
 use marquee_core::rollout::tried::TryGatesError;
 use marquee_proto::convert::ConvertError;
-use tonic::Status;
+use marquee_proto::status::{DetailedStatus, RETRY_OVERLOAD, RETRY_UNAVAILABLE};
+use tonic::{Code, Status};
 
 /// An error of control as callers see it.
 pub(crate) trait IntoStatus {
@@ -25,7 +26,10 @@ impl IntoStatus for Refusal {
             RefusalKind::NotFound => Status::not_found(message),
             RefusalKind::AlreadyExists => Status::already_exists(message),
             RefusalKind::FailedPrecondition => Status::failed_precondition(message),
-            RefusalKind::Exhausted => Status::resource_exhausted(message),
+            // A bound of the plan: it does not go by itself.
+            RefusalKind::Exhausted => {
+                DetailedStatus::new(Code::ResourceExhausted, "PLAN_FULL", message).into()
+            }
         }
     }
 }
@@ -33,7 +37,7 @@ impl IntoStatus for Refusal {
 impl IntoStatus for SubmitError {
     fn into_status(self) -> Status {
         match self {
-            Self::NoLeader(_) => Status::unavailable(self.to_string()),
+            Self::NoLeader(_) => unavailable("NO_LEADER", &self),
             Self::Refused(refused) => refused.into_status(),
             Self::Protocol(_) => Status::internal(self.to_string()),
         }
@@ -44,9 +48,12 @@ impl IntoStatus for Refused {
     fn into_status(self) -> Status {
         match self {
             Self::NotLeader { .. } | Self::NoLeader | Self::Lost | Self::Stopped(_) => {
-                Status::unavailable(self.to_string())
+                unavailable("NO_LEADER", &self)
             }
-            Self::Busy => Status::resource_exhausted(self.to_string()),
+            Self::Busy => {
+                let busy = DetailedStatus::new(Code::ResourceExhausted, "BUSY", self.to_string());
+                busy.retry_after(RETRY_OVERLOAD).into()
+            }
             Self::TooLarge { .. } | Self::Unreadable(_) => {
                 Status::invalid_argument(self.to_string())
             }
@@ -68,16 +75,18 @@ impl IntoStatus for TryGatesError {
 
 impl IntoStatus for ReasonTooLong {
     fn into_status(self) -> Status {
-        Status::invalid_argument(self.to_string())
+        DetailedStatus::of_field("reason", self.to_string()).into()
     }
 }
 
 impl IntoStatus for PublishError {
     fn into_status(self) -> Status {
         match &self {
-            Self::Uri { .. } => Status::invalid_argument(self.to_string()),
+            Self::Uri { .. } => DetailedStatus::of_field("bundle_uri", self.to_string()).into(),
             Self::Absent { .. } => Status::not_found(self.to_string()),
-            Self::Bundle { error: BundleError::Io(_), .. } => Status::unavailable(self.to_string()),
+            Self::Bundle { error: BundleError::Io(_), .. } => {
+                unavailable("BUNDLE_UNREADABLE", &self)
+            }
             Self::Bundle { .. }
             | Self::Expired { .. }
             | Self::IndexRecall { .. }
@@ -89,12 +98,21 @@ impl IntoStatus for PublishError {
 
 impl IntoStatus for ConvertError {
     fn into_status(self) -> Status {
-        Status::invalid_argument(self.to_string())
+        DetailedStatus::from(self).into()
     }
 }
 
 impl IntoStatus for IdError {
     fn into_status(self) -> Status {
-        Status::invalid_argument(self.to_string())
+        match self.field() {
+            Some(field) => DetailedStatus::of_field(field, self.to_string()).into(),
+            None => Status::invalid_argument(self.to_string()),
+        }
     }
+}
+
+/// What comes back by itself.
+fn unavailable(reason: &'static str, error: &impl ToString) -> Status {
+    let status = DetailedStatus::new(Code::Unavailable, reason, error.to_string());
+    status.retry_after(RETRY_UNAVAILABLE).into()
 }

@@ -54,6 +54,8 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/ReportTelemetry", ROUTERS),
     ("/marquee.control.v1.ControlService/PublishModel", PUBLISHERS),
     ("/marquee.control.v1.ControlService/PutEnsemble", READERS),
+    ("/marquee.control.v1.ControlService/DeleteModel", ADMINS),
+    ("/marquee.control.v1.ControlService/DeleteEnsemble", READERS),
     ("/marquee.control.v1.ControlService/ListModels", READERS),
     ("/marquee.control.v1.ControlService/ListEnsembles", READERS),
     ("/marquee.control.v1.ControlService/GetRollout", READERS),

@@ -48,6 +48,18 @@ pub enum Action {
         /// The ensemble's definition.
         root: EnsembleNode,
     },
+    /// Forgets a stored ensemble that nothing needs.
+    DeleteEnsemble {
+        /// The ensemble's name.
+        name: String,
+    },
+    /// Forgets versions of a model that nothing needs and its retention does not keep.
+    DeleteModel {
+        /// The model's name.
+        model: String,
+        /// The version's number; none: all versions.
+        version: Option<u64>,
+    },
     /// Starts a gray release.
     StartRollout {
         /// The surface that the rollout begins on.

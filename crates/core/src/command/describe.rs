@@ -11,6 +11,11 @@ pub(super) fn describe(action: &Action) -> String {
             format!("publish {model} from {}{older}", version.bundle_uri)
         }
         Action::PutEnsemble { name, .. } => format!("put ensemble {name}"),
+        Action::DeleteEnsemble { name } => format!("delete ensemble {name}"),
+        Action::DeleteModel { model, version } => match version {
+            Some(version) => format!("delete {model}@{version}"),
+            None => format!("delete all versions of {model}"),
+        },
         Action::StartRollout { surface, candidate, .. } => {
             format!("start rollout of {candidate} on {surface}")
         }

@@ -5,7 +5,7 @@
 
 use crate::bounds::{MAX_DENIED_ITEMS, MAX_SHARDS};
 use crate::ensemble::EnsembleError;
-use crate::id::IdError;
+use crate::id::{IdError, ModelVersion};
 use crate::plan::SegmentsError;
 use crate::rollout::experiment::ExperimentError;
 use crate::rollout::{RolloutMoveError, StepsError, TermsError};
@@ -109,11 +109,41 @@ pub enum CommandError {
         /// The id that was given.
         node_id: String,
     },
-    /// The model never had a version.
-    #[error("no version of model {model:?} was ever published")]
+    /// The model has no version.
+    #[error("there is no version of model {model:?}: list the models to see their names")]
     UnknownModel {
         /// The name that was given.
         model: String,
+    },
+    /// The model has no version of this number.
+    #[error("there is no version {version}: list the models to see the versions")]
+    UnknownVersion {
+        /// The version that was named.
+        version: ModelVersion,
+    },
+    /// No ensemble has this name.
+    #[error("there is no stored ensemble {name:?}: list them to see the names")]
+    UnknownEnsemble {
+        /// The name that was given.
+        name: String,
+    },
+    /// Something needs what is to be deleted.
+    #[error("{what} is in use by {user}: {instead}")]
+    InUse {
+        /// The ensemble or version, as it is called.
+        what: String,
+        /// What needs it.
+        user: String,
+        /// What to do first.
+        instead: &'static str,
+    },
+    /// The model's retention keeps the version.
+    #[error(
+        "{version} is kept by the retention of its model: keep fewer versions, or end the retention, first"
+    )]
+    Retained {
+        /// The version that was to be deleted.
+        version: ModelVersion,
     },
     /// The name of an ensemble is taken.
     #[error(
@@ -250,6 +280,8 @@ impl CommandError {
             | Self::UnknownRollout { .. }
             | Self::UnknownExperiment { .. }
             | Self::UnknownNode { .. }
+            | Self::UnknownVersion { .. }
+            | Self::UnknownEnsemble { .. }
             | Self::UnknownModel { .. } => RefusalKind::NotFound,
             Self::EnsembleExists { .. } => RefusalKind::AlreadyExists,
             Self::RolloutRunning { .. }
@@ -262,6 +294,8 @@ impl CommandError {
             | Self::ExperimentOver { .. }
             | Self::SegmentsInUse { .. }
             | Self::OlderSignature { .. }
+            | Self::InUse { .. }
+            | Self::Retained { .. }
             | Self::RolloutMove(_) => RefusalKind::FailedPrecondition,
             Self::Full { .. } | Self::DenyListFull { .. } | Self::TombstonesFull { .. } => {
                 RefusalKind::Exhausted

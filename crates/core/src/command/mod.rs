@@ -5,13 +5,14 @@
 //! command. A command that was applied before (by request id) has the outcome it had then and no second
 //! effect.
 //!
-//! [`action`] says what can be done; [`experiments`], [`models`], [`nodes`], [`notifications`], [`rollouts`], [`surfaces`] and
-//! [`users`] each do it for their subject; [`consequences`] then does what follows from any change, and [`describe`] says in
+//! [`action`] says what can be done; [`deletion`], [`experiments`], [`models`], [`nodes`], [`notifications`], [`rollouts`], [`surfaces`]
+//! and [`users`] each do it for their subject; [`consequences`] then does what follows from any change, and [`describe`] says in
 //! words what was done, for the log of changes. [`due`](fn@due) says what
 //! the leader should propose next, [`error`] why a command is refused.
 
 mod action;
 mod consequences;
+mod deletion;
 mod describe;
 mod due;
 mod error;

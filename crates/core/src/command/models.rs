@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::reply::Reply;
 use super::rollouts::await_rollouts;
-use crate::bounds::{MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
+use crate::bounds::{MAX_MODELS, MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
 use crate::plan::retention::retired;
@@ -35,6 +35,9 @@ pub(super) fn publish(
     }
     if plan.versions.len() >= MAX_VERSIONS {
         return Err(CommandError::Full { what: "published versions", bound: MAX_VERSIONS });
+    }
+    if !plan.next_versions.contains_key(model) && plan.next_versions.len() >= MAX_MODELS {
+        return Err(CommandError::Full { what: "names of models", bound: MAX_MODELS });
     }
     let next = plan.next_versions.entry(model.into()).or_insert(1);
     let version = ModelVersion::new(model, *next);

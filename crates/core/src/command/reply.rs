@@ -19,6 +19,8 @@ pub enum Reply {
         /// The ensemble's definition.
         root: EnsembleNode,
     },
+    /// The versions that were forgotten, ascending.
+    Deleted(Vec<ModelVersion>),
     /// The rollout as it is now.
     Rollout(Box<Rollout>),
     /// The experiment as it is now.

@@ -6,7 +6,7 @@ use super::describe::describe;
 use super::due::due;
 use super::error::CommandError;
 use super::reply::{CommandOutcome, Reply};
-use super::{experiments, models, nodes, notifications, rollouts, surfaces, users};
+use super::{deletion, experiments, models, nodes, notifications, rollouts, surfaces, users};
 use crate::audit::AuditTrail;
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::notification::{self, AllTold};
@@ -141,6 +141,10 @@ fn apply_action(
             models::publish(plan, model, version, *allow_older, now_ms)
         }
         Action::PutEnsemble { name, root } => models::put_ensemble(plan, name, root),
+        Action::DeleteEnsemble { name } => deletion::delete_ensemble(plan, name),
+        Action::DeleteModel { model, version } => {
+            deletion::delete_model(plan, model, *version, now_ms)
+        }
         Action::SetRetention { model, retention } => models::set_retention(plan, model, *retention),
         Action::RetireVersions => Ok(models::retire_versions(plan, now_ms)),
         Action::StartRollout { surface, candidate, steps, terms } => {

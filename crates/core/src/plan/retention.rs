@@ -33,19 +33,28 @@ pub fn retired(plan: &Plan, now_ms: u64) -> BTreeSet<ModelVersion> {
         return retired;
     }
     let needed = versions_in_use(plan);
-    for (model, policy) in &plan.retention {
-        let newest_first =
-            plan.versions.iter().rev().filter(|(version, _)| version.model == *model);
-        let beyond = newest_first.skip(policy.keep_versions.max(1) as usize);
-        for (version, published) in beyond {
-            let age_ms = now_ms.saturating_sub(published.published_at_ms);
-            let is_old = age_ms >= policy.keep_seconds.saturating_mul(1_000);
-            if is_old && !needed.contains(version) {
-                retired.insert(version.clone());
-            }
-        }
+    for model in plan.retention.keys() {
+        let kept = kept_by_policy(plan, model, now_ms);
+        let all = plan.versions.keys().filter(|version| version.model == *model);
+        let unneeded = all.filter(|version| !kept.contains(version) && !needed.contains(version));
+        retired.extend(unneeded.cloned());
     }
     retired
+}
+
+/// The versions of a model that its retention keeps, whether anything needs them or not; none without one.
+pub(crate) fn kept_by_policy(plan: &Plan, model: &str, now_ms: u64) -> BTreeSet<ModelVersion> {
+    let Some(policy) = plan.retention.get(model) else { return BTreeSet::new() };
+    let newest_first = plan.versions.iter().rev().filter(|(version, _)| version.model == model);
+    let mut kept = BTreeSet::new();
+    for (newer, (version, published)) in newest_first.enumerate() {
+        let age_ms = now_ms.saturating_sub(published.published_at_ms);
+        let is_young = age_ms < policy.keep_seconds.saturating_mul(1_000);
+        if newer < policy.keep_versions.max(1) as usize || is_young {
+            kept.insert(version.clone());
+        }
+    }
+    kept
 }
 
 /// The versions that something needs.

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection.
 
 use super::error::TlsError;
+use crate::connections::Connection;
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct PeerInfo {
     pub address: Option<SocketAddr>,
     /// The peer's verified certificate, if it has shown one.
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// The connection itself.
+    pub connection: Arc<Connection>,
 }
 
 /// A certificate that was verified when the connection began.

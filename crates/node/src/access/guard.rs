@@ -1,33 +1,29 @@
 //! The layer that lets calls in, or refuses them before anything of them is decoded.
 
 use super::authenticator::Authenticator;
+use crate::warnings::{RefusedCall, WarningKind, Warnings};
 use marquee_core::access::{Access, AccessError, Principal, access_to, decide};
 use marquee_net::tls::PeerInfo;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
-
-/// Milliseconds between two log lines of refusals: a flood of calls must not be a flood of lines.
-const LOG_EVERY_MS: i64 = 1_000;
 
 /// The guard of one address. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Guard {
     /// None where access is not controlled.
     authenticator: Option<Arc<Authenticator>>,
-    refusals: Arc<Refusals>,
+    warnings: Warnings,
 }
 
 impl Guard {
     /// Lets in those whom the authenticator knows and core's table allows; without one, all.
-    pub(crate) fn new(authenticator: Option<Arc<Authenticator>>) -> Self {
-        Self { authenticator, refusals: Arc::default() }
+    pub(crate) fn new(authenticator: Option<Arc<Authenticator>>, warnings: Warnings) -> Self {
+        Self { authenticator, warnings }
     }
 
     /// Who makes the call, if it is allowed.
@@ -41,7 +37,8 @@ impl Guard {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let refused = |status: Status, name: &str| {
             let from = peer.and_then(|peer| peer.address);
-            self.refusals.log(now_ms, path, name, from, status.message());
+            let refused = RefusedCall { path, name, from, reason: &status.message() };
+            self.warnings.refused(WarningKind::Access, refused);
             status
         };
         let principal = authenticator
@@ -57,30 +54,6 @@ impl Guard {
                 Err(refused(Status::permission_denied(error.to_string()), &name))
             }
         }
-    }
-}
-
-/// Refusals since the last line about them.
-#[derive(Debug, Default)]
-struct Refusals {
-    logged_ms: AtomicI64,
-    unlogged: AtomicU64,
-}
-
-impl Refusals {
-    fn log(&self, now_ms: i64, path: &str, name: &str, from: Option<SocketAddr>, reason: &str) {
-        let before = self.logged_ms.load(Ordering::Acquire);
-        let is_due = now_ms - before >= LOG_EVERY_MS
-            && self
-                .logged_ms
-                .compare_exchange(before, now_ms, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok();
-        if !is_due {
-            self.unlogged.fetch_add(1, Ordering::AcqRel);
-            return;
-        }
-        let others = self.unlogged.swap(0, Ordering::AcqRel);
-        tracing::warn!(?path, ?name, ?from, reason, others, "refused a call");
     }
 }
 

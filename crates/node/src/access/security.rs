@@ -7,6 +7,7 @@ use super::oidc::{KeySource, Verifier};
 use super::reloaded::Reloaded;
 use super::token::Tokens;
 use crate::config::{AuthSettings, Config, OidcKeys, OidcSettings};
+use crate::warnings::Warnings;
 use anyhow::Context as _;
 use marquee_net::Connector;
 use marquee_net::tls::{RELOAD_EVERY, Tls};
@@ -64,8 +65,8 @@ impl Security {
     }
 
     /// The layer around the services of one address.
-    pub(crate) fn guard(&self) -> Guard {
-        Guard::new(self.authenticator.clone())
+    pub(crate) fn guard(&self, warnings: Warnings) -> Guard {
+        Guard::new(self.authenticator.clone(), warnings)
     }
 
     /// Starts the tasks that read files again when they change.

@@ -6,6 +6,7 @@ use super::file::{
     ConfigFile, ControlSection, EventsSection, FormatName, FsyncPolicy, NotificationSection,
     RoleName, TlsSection, VoterSection,
 };
+use super::limits::check_limits;
 use super::log_filter::parse_log_filter;
 use super::security::{NodeFacts, Refusal, check_auth, check_callers_address};
 use super::settings::{
@@ -58,8 +59,6 @@ const MAX_BUNDLE_ROOTS: usize = 64;
 const MAX_TRUSTED_KEYS: usize = 64;
 /// Upper bound of I/O threads: more only wake each other.
 const MAX_IO_THREADS: usize = 64;
-/// Upper bound of concurrent requests: each holds buffers of up to a message.
-const MAX_SERVER_IN_FLIGHT: usize = 100_000;
 /// The longest drain: orchestrators kill a process sooner.
 const MAX_DRAIN_SECONDS: u64 = 600;
 /// Upper bound of the bytes of a config file: a few hundred lines.
@@ -156,7 +155,7 @@ impl Config {
                           directories bundles are, as in [\"/bundles\"]";
             return Err(check.error("bundles.roots", reason));
         }
-        check.within("server.max_in_flight", server.max_in_flight, 1, MAX_SERVER_IN_FLIGHT)?;
+        let limits = check_limits(&server).map_err(refused)?;
         check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
         check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
         parse_log_filter(&log.filter).map_err(|reason| check.error("log.filter", &reason))?;
@@ -190,7 +189,7 @@ impl Config {
                 .collect::<Result<_, _>>()?,
             private_copies: bundles.private_copies,
             copy_budget_bytes: bundles.copy_budget_mib << 20,
-            max_in_flight: server.max_in_flight,
+            limits,
             io_threads: server.io_threads,
             drain: Duration::from_secs(server.drain_seconds),
             log,

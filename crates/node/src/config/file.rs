@@ -394,9 +394,27 @@ impl Default for BundlesSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSection {
-    /// Upper bound of the concurrent requests of one address, 1 to 100,000; more are refused with
-    /// RESOURCE_EXHAUSTED. Default: 4,096.
+    /// Upper bound of the concurrent requests of callers on one address, 1 to 100,000, and of those of nodes; more are
+    /// refused with RESOURCE_EXHAUSTED. Default: 4,096.
     pub max_in_flight: usize,
+    /// Upper bound of the connections to all addresses of this node, 1 to 100,000, and no more than three quarters of the
+    /// files that the process may have open. Where all are taken, one without a call gives way. Default: 4,096.
+    pub max_connections: usize,
+    /// Upper bound of the connections from one IP address to one address of this node, 1 to 100,000. Default: 1,024.
+    pub max_connections_per_address: usize,
+    /// Upper bound of the calls under way on one connection, 1 to 65,536; clients wait with more. Default: 4,096.
+    pub streams_per_connection: u32,
+    /// Seconds in which a new connection must have shaken hands and begun HTTP/2, 1 to 60. Default: 5.
+    pub handshake_seconds: u64,
+    /// Seconds in which a request must have arrived after its headers, 1 to 600; streams have no such limit. Default: 10.
+    pub request_seconds: u64,
+    /// Seconds without a call after which a connection is closed, 1 to 86,400. Default: 900.
+    pub idle_seconds: u64,
+    /// Seconds after which a quiet peer is asked whether it is still there, 1 to 3,600. One that does not answer in half of
+    /// that, as it sends half of a request's headers, loses its connection. Default: 20.
+    pub keepalive_seconds: u64,
+    /// Calls a second, at most 1,000 entries. Default: none, nobody is limited.
+    pub quotas: Vec<QuotaSection>,
     /// I/O threads, which also run searches that are shorter than a hand-over, 0 to 64; 0: one for each core,
     /// up to 16. If several nodes share a machine, one each costs least CPU. Default: 0.
     pub io_threads: usize,
@@ -406,8 +424,38 @@ pub struct ServerSection {
 
 impl Default for ServerSection {
     fn default() -> Self {
-        Self { max_in_flight: 4_096, io_threads: 0, drain_seconds: 10 }
+        Self {
+            max_in_flight: 4_096,
+            max_connections: 4_096,
+            max_connections_per_address: 1_024,
+            streams_per_connection: 4_096,
+            handshake_seconds: 5,
+            request_seconds: 10,
+            idle_seconds: 900,
+            keepalive_seconds: 20,
+            quotas: Vec::new(),
+            io_threads: 0,
+            drain_seconds: 10,
+        }
     }
+}
+
+/// One entry of `server.quotas`. It names an identity, or a role, or `anonymous`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaSection {
+    /// The name of a certificate or token whose calls are limited.
+    pub identity: Option<String>,
+    /// An access role: each identity that has it is limited by itself, unless it has an entry of its own. Of several
+    /// roles the highest limit holds.
+    pub role: Option<String>,
+    /// Each IP address of those who have not proved who they are.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// Calls a second in the long run, 1 to 1,000,000.
+    pub calls_per_second: u32,
+    /// Calls at once, 1 to 1,000,000. Default: those of one second.
+    pub burst: Option<u32>,
 }
 
 /// The section `[log]`.

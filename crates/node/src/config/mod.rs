@@ -10,6 +10,7 @@
 mod check;
 mod error;
 mod file;
+mod limits;
 mod log_filter;
 mod security;
 mod settings;
@@ -19,8 +20,10 @@ mod tests;
 pub use check::EVENTS_DIRECTORY;
 pub use error::NodeConfigError;
 pub use file::*;
+#[cfg(test)]
+pub(crate) use limits::check_limits;
 pub use log_filter::parse_log_filter;
 pub use settings::{
     AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings, OidcKeys,
-    OidcSettings,
+    OidcSettings, ServerLimits,
 };

@@ -14,15 +14,15 @@ const MAX_IDENTITIES: usize = 1_000;
 const MAX_SAN_BYTES: usize = 2_048;
 
 /// Why a value is refused.
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// The key of the value, such as `auth.identities[0].san`.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What is wrong and what is allowed.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 impl Refusal {
-    fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { key: key.into(), reason: reason.into() }
     }
 }

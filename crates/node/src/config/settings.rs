@@ -4,8 +4,10 @@ use super::file::LogSection;
 use marquee_client::Address;
 use marquee_control::{AllowedUrls, NotificationFormat};
 use marquee_core::access::{AccessRole, Principal};
+use marquee_core::limits::quota::QuotaRules;
 use marquee_core::plan::Role;
 use marquee_events::{EventSettings, ExposureSettings};
+use marquee_net::connections::ConnectionLimits;
 use marquee_net::tls::TlsFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,8 +60,8 @@ pub struct Config {
     pub private_copies: bool,
     /// Upper bound of the bytes of private copies; 0: unlimited.
     pub copy_budget_bytes: u64,
-    /// Upper bound of the concurrent requests of one address.
-    pub max_in_flight: usize,
+    /// Limits of what others may have of this node.
+    pub limits: ServerLimits,
     /// Number of I/O threads; 0: one for each core, up to 16.
     pub io_threads: usize,
     /// The time that requests in flight get to complete after SIGTERM.
@@ -148,6 +150,23 @@ pub enum OidcKeys {
     File(PathBuf),
     /// At this address.
     Address(String),
+}
+
+/// Limits of what others may have of a node.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    /// Upper bound of the concurrent requests of callers on one address, and of those of nodes.
+    pub max_in_flight: usize,
+    /// Upper bound of the calls under way on one connection.
+    pub streams_per_connection: u32,
+    /// How many connections there may be, and how long they may do nothing.
+    pub connections: ConnectionLimits,
+    /// The time that a request has to arrive.
+    pub request: Duration,
+    /// The pause after which a quiet peer is asked whether it is still there.
+    pub keepalive: Duration,
+    /// Calls a second.
+    pub quotas: QuotaRules,
 }
 
 /// Settings of a router's logs.

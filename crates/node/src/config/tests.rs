@@ -158,6 +158,25 @@ fn bad_values_name_their_key() {
         (format!("{ROUTER}[router.events]\nrating_min = 10.0\n"), "router.events.rating_max: 10 is not a number above"),
         (format!("{ROUTER}[server]\nmax_in_flight = 0\n"), "server.max_in_flight: 0 is not within"),
         (format!("{ROUTER}[server]\ndrain_seconds = 601\n"), "server.drain_seconds: 601"),
+        (format!("{ROUTER}[server]\nmax_connections = 0\n"), "server.max_connections: 0 is not within"),
+        (format!("{ROUTER}[server]\nrequest_seconds = 601\n"), "server.request_seconds: 601 is not within 1 to 600"),
+        (format!("{ROUTER}[server]\nstreams_per_connection = 65537\n"), "server.streams_per_connection: 65537"),
+        (
+            format!("{ROUTER}[server]\nquotas = [{{ identity = \"a\", role = \"caller\", calls_per_second = 1 }}]\n"),
+            "server.quotas[0]: names none or several",
+        ),
+        (
+            format!("{ROUTER}[server]\nquotas = [{{ role = \"king\", calls_per_second = 1 }}]\n"),
+            "server.quotas[0].role: \"king\" is no access role",
+        ),
+        (
+            format!("{ROUTER}[server]\nquotas = [{{ anonymous = true, calls_per_second = 0 }}]\n"),
+            "server.quotas[0].calls_per_second: 0 is not within",
+        ),
+        (
+            format!("{ROUTER}[server]\nquotas = [{{ anonymous = true, calls_per_second = 1 }}, {{ anonymous = true, calls_per_second = 2 }}]\n"),
+            "server.quotas[1]: limits whom another entry limits already",
+        ),
         (format!("{ROUTER}[server]\ndrain_seconds = -1\n"), "node.toml:11: "),
         (format!("{ROUTER}[shard]\nsearch_threads = 2000\n"), "shard.search_threads: 2000"),
         (format!("{ROUTER}[server]\nio_threads = 65\n"), "server.io_threads: 65"),

@@ -2,12 +2,13 @@
 //!
 //! [`RunningNode`] joins the roles of a [`Config`](crate::config::Config) and serves them; [`standalone`] makes the
 //! config of a cluster of one. Sockets are opened first, so that a port in use is found before anything was
-//! started. [`Readiness`] keeps gRPC health true; `admission` bounds what one address takes and
+//! started. [`Readiness`] keeps gRPC health true; [`edge`] bounds what one address takes and
 //! tells when the last request has ended.
 
-mod admission;
+mod edge;
 mod health;
 mod node;
+mod open_files;
 mod server;
 pub mod standalone;
 mod usage;

@@ -14,24 +14,29 @@
 //!
 //! The plan comes from the raft group in the process or over a stream; shard and router cannot tell.
 
+use super::edge::SharedQuotas;
 use super::health::Readiness;
+use super::open_files;
 use super::server::{self, Entrance, ServerError, Shutdown};
 use super::usage::Usage;
 use crate::access::Security;
-use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings};
+use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings, ServerLimits};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
+use crate::warnings::Warnings;
 use anyhow::Context as _;
 use marquee_bundle::{BundleRoots, TrustedKeys, create_private_directory};
 use marquee_client::Credentials;
 use marquee_control::{Control, ControlConfig, NotificationTarget, OutboundConfig, Secret};
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
+use marquee_core::limits::quota::Quotas;
 use marquee_core::plan::{Plan, ReplicaState, Role};
 use marquee_events::{EventLog, ExposureLog};
 use marquee_net::Connector;
+use marquee_net::connections::ConnectionLimits;
 use marquee_proto::control::v1::control_service_server::{
     ControlService as _, SERVICE_NAME as CONTROL,
 };
@@ -64,6 +69,13 @@ pub struct RunningNode {
     shard: Option<Shard>,
     router: Option<Router>,
     usage: Arc<Usage>,
+    shared: SharedByAddresses,
+}
+
+/// What the servers of all addresses of a node have in common.
+struct SharedByAddresses {
+    quotas: SharedQuotas,
+    warnings: Warnings,
 }
 
 /// Open sockets with the roles that are served on them, by address.
@@ -160,7 +172,12 @@ impl RunningNode {
             control,
             shard,
             router,
+            shared: SharedByAddresses {
+                quotas: SharedQuotas::new(Quotas::new(config.limits.quotas.clone())),
+                warnings: Warnings::new(),
+            },
         };
+        node.tasks.spawn(node.shared.warnings.clone().flush_for_ever());
         for (listener, roles) in listeners.into_values() {
             node.serve(config, &security, listener, &roles).await?;
         }
@@ -209,8 +226,10 @@ impl RunningNode {
         let shutdown = Shutdown { signal: self.end.subscribe(), drain: config.drain };
         let entrance = Entrance {
             tls: security.tls.clone(),
-            guard: security.guard(),
-            max_in_flight: config.max_in_flight,
+            guard: security.guard(self.shared.warnings.clone()),
+            limits: share_of_address(&config.limits, config.listeners.len()),
+            quotas: self.shared.quotas.clone(),
+            warnings: self.shared.warnings.clone(),
         };
         let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);
@@ -319,6 +338,16 @@ impl RunningNode {
     }
 }
 
+/// The limits of one of so many addresses of a node. Each has its own connections, so that a flood on one address, such as
+/// that of callers, leaves those of the others. One peer gets no more than three quarters of them.
+fn share_of_address(limits: &ServerLimits, addresses: usize) -> ServerLimits {
+    let all = limits.connections.all.min(open_files::max_connections());
+    let all = (all / addresses.max(1)).max(1);
+    let of_address = limits.connections.of_address.min(all - all / 4);
+    let connections = ConnectionLimits { all, of_address, ..limits.connections };
+    ServerLimits { connections, ..limits.clone() }
+}
+
 /// The directory of private copies of bundles, within the node's data directory.
 const COPIES_DIRECTORY: &str = "bundles";
 
@@ -421,7 +450,7 @@ fn start_router(
 ) -> anyhow::Result<Router> {
     let router_config = RouterConfig {
         node_id: config.node_id.clone(),
-        max_in_flight: u32::try_from(config.max_in_flight).unwrap_or(u32::MAX),
+        max_in_flight: u32::try_from(config.limits.max_in_flight).unwrap_or(u32::MAX),
         default_deadline: config.default_deadline,
         drain: config.drain,
         row_cache_bytes: config.row_cache_bytes,

@@ -1,10 +1,13 @@
 //! The gRPC server of one address: its socket, its services with limits around them, and its shutdown.
 
-use super::admission::Admission;
+use super::edge::{Admission, Edge, SharedQuotas};
 use super::health::Readiness;
 use crate::access::Guard;
+use crate::config::ServerLimits;
+use crate::warnings::{WarningKind, Warnings};
 use marquee_client::innermost_reason;
 use marquee_net::accept;
+use marquee_net::connections::{ConnectionCounts, Connections};
 use marquee_net::tls::Tls;
 use marquee_proto::FILE_DESCRIPTOR_SET;
 use std::future::Future;
@@ -17,15 +20,11 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// Upper bound of the open streams of one connection: routers send many requests over one connection.
-const STREAMS_PER_CONNECTION: u32 = 4_096;
 /// Upper bound of a connection's cancelled streams that were not read yet, before it is closed as an attack.
 /// Hedged calls and callers' deadlines cancel many streams; the default is 20.
 const PENDING_RESETS: usize = 4_096;
-/// How often a quiet peer is probed, and how long it may take to answer: a peer that lost its power closes no
-/// connection, and its streams would stay open.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often refused and evicted connections are looked for, to warn of them.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// Upper bound of the bytes of headers: tokens and traces.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// Pause between two looks at the requests under way in a drain.
@@ -73,11 +72,12 @@ pub(super) fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// Reflection of Marquee's protos and of health's.
+/// Reflection of Marquee's protos, of health's, and of the details of errors.
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Who may connect to a server, and what they may call.
@@ -86,8 +86,12 @@ pub(super) struct Entrance {
     pub(super) tls: Option<Arc<Tls>>,
     /// Refuses the calls that the table does not allow.
     pub(super) guard: Guard,
-    /// Upper bound of the concurrent requests.
-    pub(super) max_in_flight: usize,
+    /// How much of what there may be at once.
+    pub(super) limits: ServerLimits,
+    /// Calls a second, of all addresses of the node together.
+    pub(super) quotas: SharedQuotas,
+    /// Where refusals are counted.
+    pub(super) warnings: Warnings,
 }
 
 /// The signal that ends a server, and how long it waits for requests.
@@ -108,21 +112,24 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
-    let Entrance { tls, guard, max_in_flight } = entrance;
-    let admission = Admission::new(max_in_flight);
+    let Entrance { tls, guard, limits, quotas, warnings } = entrance;
+    let edge = Edge::new(&limits, quotas, warnings.clone());
+    let connections = Connections::new(limits.connections);
     let incoming =
-        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
-    let incoming = accept(incoming, tls);
+        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(limits.keepalive));
+    let incoming = accept(incoming, tls, connections.clone());
     let Shutdown { signal, drain } = shutdown;
     let server = Server::builder()
-        // Outside the bound: those who are not let in take no place from those who are.
+        // Outside the limits: those who are not let in take no place from those who are.
         .layer(guard)
-        .layer(admission.clone())
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .layer(edge.clone())
+        .max_concurrent_streams(limits.streams_per_connection)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_local_error_reset_streams(Some(PENDING_RESETS))
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        // A peer that lost its power closes no connection, and its streams would stay open. One that has sent half of a
+        // request's headers cannot answer either.
+        .http2_keepalive_interval(Some(limits.keepalive))
+        .http2_keepalive_timeout(Some(limits.keepalive / 2))
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, signalled(signal.clone()));
@@ -136,12 +143,26 @@ pub(super) async fn serve(
         () = async {
             signalled(signal).await;
             readiness.close().await;
-            until_drained(&admission, drain).await;
+            until_drained(edge.admission(), drain).await;
             readiness.end_watches();
             tokio::time::sleep(FLUSH).await;
         } => {}
+        () = warn_of_connections(&connections, &warnings) => {}
     }
     Ok(())
+}
+
+/// Warns of connections for which there was no room, for as long as it is polled.
+async fn warn_of_connections(connections: &Connections, warnings: &Warnings) {
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        let ConnectionCounts { open: _, refused, evicted, idle: _ } = connections.counts();
+        for _ in before..refused + evicted {
+            warnings.count(WarningKind::Connections);
+        }
+        before = refused + evicted;
+    }
 }
 
 /// Waits for the signal.
@@ -197,8 +218,10 @@ pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ServerSection, check_limits};
     use marquee_client::testing::GatedRecommender;
     use marquee_client::{Connection, Credentials, channel, loopback_address};
+    use marquee_core::limits::quota::Quotas;
     use marquee_proto::v1::RecommendRequest;
     use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
     use tokio::task::JoinHandle;
@@ -228,7 +251,14 @@ mod tests {
         let routes = Routes::new(recommender.server()).add_service(health);
         let routes = with_reflection(routes).expect("descriptors");
         let (end, signal) = watch::channel(false);
-        let entrance = Entrance { tls: None, guard: Guard::new(None), max_in_flight };
+        let section = ServerSection { max_in_flight, ..ServerSection::default() };
+        let entrance = Entrance {
+            tls: None,
+            guard: Guard::new(None, Warnings::new()),
+            limits: check_limits(&section).map_err(|refusal| refusal.reason).expect("in bounds"),
+            quotas: SharedQuotas::new(Quotas::default()),
+            warnings: Warnings::new(),
+        };
         let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);
         let channel = channel(&address, &Credentials::none());

@@ -1,5 +1,6 @@
 //! Why a caller's request is refused, and the checks of lists and ids that requests share.
 
+use crate::status::DetailedStatus;
 use marquee_core::bounds::{DEFAULT_COUNT, MAX_ID_BYTES};
 use marquee_core::id::{IdError, check_id};
 
@@ -61,6 +62,27 @@ pub enum CallerError {
         /// The value that was given.
         value: f64,
     },
+}
+
+impl CallerError {
+    /// The path of the field, as the caller wrote it.
+    pub fn field(&self) -> &str {
+        match self {
+            Self::Id(error) => error.field().unwrap_or_default(),
+            Self::Count { field, .. }
+            | Self::TooMany { field, .. }
+            | Self::Nothing { field, .. }
+            | Self::NotANumber { field }
+            | Self::EmptyRange { field, .. }
+            | Self::Share { field, .. } => field,
+        }
+    }
+}
+
+impl From<&CallerError> for DetailedStatus {
+    fn from(error: &CallerError) -> Self {
+        Self::of_field(error.field(), error.to_string())
+    }
 }
 
 /// Refuses a list of more than `max` entries.

@@ -57,6 +57,13 @@ fn action_to_pb(action: &Action) -> pb::command::Action {
             })
         }
         Action::PutEnsemble { name, root } => Pb::PutEnsemble(ensemble_to_pb(name, root)),
+        Action::DeleteEnsemble { name } => {
+            Pb::DeleteEnsemble(pb::DeleteEnsemble { name: name.clone() })
+        }
+        Action::DeleteModel { model, version } => Pb::DeleteModel(pb::DeleteModel {
+            model: model.clone(),
+            version: version.unwrap_or_default(),
+        }),
         Action::StartRollout { surface, candidate, steps, terms } => {
             let Terms { gates, external_gates, shadow, interleave, pace, safety, listed } = terms;
             Pb::StartRollout(pb::StartRollout {
@@ -218,6 +225,10 @@ fn action_from_pb(action: pb::command::Action) -> Result<Action> {
         Pb::PutEnsemble(ensemble) => {
             let (name, root) = ensemble_from_pb(ensemble)?;
             Action::PutEnsemble { name, root }
+        }
+        Pb::DeleteEnsemble(pb::DeleteEnsemble { name }) => Action::DeleteEnsemble { name },
+        Pb::DeleteModel(pb::DeleteModel { model, version }) => {
+            Action::DeleteModel { model, version: (version != 0).then_some(version) }
         }
         Pb::StartRollout(start) => {
             let pb::StartRollout {

@@ -1,5 +1,6 @@
 //! Why a message is refused, and the checks that every conversion shares.
 
+use crate::status::DetailedStatus;
 use std::collections::BTreeMap;
 
 /// Why a message cannot become a value of core. Every variant names the field by its path in the message.
@@ -40,6 +41,16 @@ impl ConvertError {
         Self::InvalidValue { field: field.into(), what: what.into() }
     }
 
+    /// The path of the field.
+    pub fn field(&self) -> &str {
+        match self {
+            Self::Missing(field)
+            | Self::UnknownEnumValue { field, .. }
+            | Self::InvalidValue { field, .. }
+            | Self::DuplicateKey { field, .. } => field,
+        }
+    }
+
     /// The enum at this path has a number that this release does not know.
     pub(crate) fn unknown(field: &str, value: i32) -> Self {
         Self::UnknownEnumValue { field: field.into(), value }
@@ -47,6 +58,12 @@ impl ConvertError {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, ConvertError>;
+
+impl From<ConvertError> for DetailedStatus {
+    fn from(error: ConvertError) -> Self {
+        Self::of_field(error.field(), error.to_string())
+    }
+}
 
 /// The value of a field that must be set; `field` names it in the error.
 pub(crate) fn required<T>(value: Option<T>, field: &str) -> Result<T> {

@@ -25,6 +25,9 @@ pub fn outcome_to_pb(outcome: &CommandOutcome) -> pb::CommandOutcome {
         Ok(Reply::NodeRemoved { draining }) => {
             Kind::NodeRemoved(pb::NodeRemoved { draining: *draining })
         }
+        Ok(Reply::Deleted(versions)) => Kind::Deleted(pb::DeletedVersions {
+            versions: versions.iter().map(version_to_pb).collect(),
+        }),
         Ok(Reply::Done) => Kind::Done(pb::Done {}),
     };
     pb::CommandOutcome { kind: Some(kind) }
@@ -49,6 +52,11 @@ pub fn outcome_from_pb(outcome: pb::CommandOutcome) -> Result<CommandOutcome> {
             Ok(Reply::Node { node_id, node })
         }
         Kind::NodeRemoved(pb::NodeRemoved { draining }) => Ok(Reply::NodeRemoved { draining }),
+        Kind::Deleted(pb::DeletedVersions { versions }) => {
+            let versions = versions.into_iter();
+            let read = versions.map(|version| version_from_pb(Some(version), "outcome.deleted"));
+            Ok(Reply::Deleted(read.collect::<Result<_>>()?))
+        }
         Kind::Done(pb::Done {}) => Ok(Reply::Done),
     })
 }

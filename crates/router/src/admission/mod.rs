@@ -3,6 +3,7 @@
 //! - [`request`]: [`RankingRequest`](request::RankingRequest), the result of this stage: what the checked requests of
 //!   all RPCs have in common.
 //! - [`deadline`]: until when a call is to be answered.
+//! - [`size`]: refuses at once what no message could answer.
 //! - [`limit`]: admits calls, or refuses them at once where too many are under way.
 //!
 //! The [service](crate::service) calls this before anything else. It imports no other stage.
@@ -10,3 +11,4 @@
 pub(crate) mod deadline;
 pub(crate) mod limit;
 pub(crate) mod request;
+pub(crate) mod size;

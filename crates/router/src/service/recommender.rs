@@ -6,6 +6,7 @@ use super::response::check_size;
 use crate::admission::deadline::deadline_of;
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;
+use crate::admission::size::AnswerSizes;
 use crate::engine::Engine;
 use crate::error::{RouterError, VARIANT_HEADER};
 use crate::events::recorder::{Events, Exposed, Feedback};
@@ -46,6 +47,7 @@ struct ServiceState {
     /// Different for every process.
     id_prefix: String,
     answers: AtomicU64,
+    sizes: AnswerSizes,
 }
 
 /// How answers are given.
@@ -82,6 +84,7 @@ impl RouterService {
                 allows_forced_variants,
                 id_prefix,
                 answers,
+                sizes: AnswerSizes::default(),
             }),
         }
     }
@@ -107,6 +110,7 @@ impl RouterService {
         rankings: &[RankingRequest],
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
+        self.shared.sizes.check(rankings, &self.shared.engine.latest_plan())?;
         let place = self.shared.admission.admit(rankings.len())?;
         let began = Instant::now();
         // Two lists take twice the time of one: callers come first.
@@ -218,9 +222,11 @@ impl RecommenderService for RouterService {
             Recommend::from_wire(request.into_inner()).map_err(RouterError::from)?.into();
         ranking.forced_variant = forced_variant;
         let exposed = self.prepare(&mut ranking);
+        let explain = ranking.explain;
         let answer = self.answer_one(ranking, deadline).await?;
         let draw = answer.draw;
         let response = check_size(answer.into_recommendations())?;
+        self.shared.sizes.note(explain, &response);
         self.expose(exposed, WireAnswer::from(&response).filled_by(draw));
         Ok(Response::new(response))
     }
@@ -243,7 +249,12 @@ impl RecommenderService for RouterService {
         let answers = self.admit_and_answer(&rankings, deadline).await?;
         let draws: Vec<_> = answers.iter().map(|answer| answer.draw).collect();
         let responses = answers.into_iter().map(RankingAnswer::into_recommendations).collect();
-        let batch = check_size(v1::BatchRecommendResponse { responses })?;
+        // Also of an answer that is too large: the next one is then refused before it is made.
+        let batch = v1::BatchRecommendResponse { responses };
+        if let (Some(ranking), Some(first)) = (rankings.first(), batch.responses.first()) {
+            self.shared.sizes.note(ranking.explain, first);
+        }
+        let batch = check_size(batch)?;
         for ((exposed, response), draw) in exposed.into_iter().zip(&batch.responses).zip(draws) {
             self.expose(exposed, WireAnswer::from(response).filled_by(draw));
         }

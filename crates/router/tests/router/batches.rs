@@ -6,6 +6,7 @@ use marquee_core::id::ModelVersion;
 use marquee_proto::v1;
 use std::sync::Arc;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_answers_what_its_requests_alone_would() {
@@ -116,7 +117,21 @@ async fn an_answer_that_is_too_large_is_refused() {
     let world = World::new(vec![films(1, 2, "i", 1_000, 5)], 2, 1);
     let requests = vec![v1::RecommendRequest { explain: true, ..user("u1", 1_000) }; 100];
     let refused = world.batch(requests).await.expect_err("too large");
-    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("fewer users"), "{}", refused.message());
+    // What is certain to be too large is refused before any shard is asked.
+    let calls = || {
+        let holders = [0, 1].map(|shard| world.holders(shard).remove(0));
+        holders.map(|id| world.node(&id).take_calls())
+    };
+    calls();
+    let requests = vec![user("u1", 1_000); 1_000];
+    let refused = world.batch(requests).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("1000000 items"), "{}", refused.message());
+    assert_eq!(calls(), [(0, 0); 2], "nothing was looked up or searched");
+    let details = refused.get_error_details();
+    let violations = &details.bad_request().expect("a bad request").field_violations;
+    assert_eq!(violations[0].field, "requests");
     world.batch(vec![user("u1", 10); 1_000]).await.expect("the largest batch fits");
 }

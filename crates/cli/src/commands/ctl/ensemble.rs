@@ -1,4 +1,4 @@
-//! `marquee ctl ensemble`: store and list ensembles.
+//! `marquee ctl ensemble`: store, list and delete ensembles.
 
 use super::context::Context;
 use crate::message;
@@ -6,8 +6,8 @@ use crate::output;
 use clap::Subcommand;
 use marquee_client::request_id;
 use marquee_proto::control::v1::{
-    Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, ProductForm, PutEnsembleRequest,
-    ensemble_node::Kind,
+    DeleteEnsembleRequest, Ensemble, EnsembleNode, Fusion, ListEnsemblesRequest, ProductForm,
+    PutEnsembleRequest, ensemble_node::Kind,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +56,13 @@ or, for a diverse list of films@2 with at most two documentaries
     #[command(after_help = "Example:
   marquee ctl ensemble list")]
     List,
+    /// Forget a stored ensemble, and free its name; one that is in use is refused
+    #[command(after_help = "Example:
+  marquee ctl ensemble delete blend")]
+    Delete {
+        /// The ensemble's name
+        name: String,
+    },
 }
 
 pub(super) async fn run(
@@ -79,6 +86,21 @@ pub(super) async fn run(
             } else {
                 let ensemble = stored.ensemble.unwrap_or_default();
                 output::line(format!("stored {}: {}", ensemble.name, expression(&ensemble)))?;
+            }
+        }
+        EnsembleCommand::Delete { name } => {
+            let request = DeleteEnsembleRequest { request_id: request_id(), name: name.clone() };
+            let deleted = context
+                .client
+                .call(request, |mut control, request| async move {
+                    control.delete_ensemble(request).await
+                })
+                .await?;
+            if context.json {
+                let name = "marquee.control.v1.DeleteEnsembleResponse";
+                output::json(&message::to_json(name, &deleted))?;
+            } else {
+                output::line(format!("deleted {name}"))?;
             }
         }
         EnsembleCommand::List => {

@@ -62,11 +62,9 @@ pub struct CtlArgs {
 enum CtlCommand {
     /// Register a bundle as the next version of its model; traffic stays where it is
     Publish(publish::PublishArgs),
-    /// List published versions
-    #[command(after_help = "Example:
-  marquee ctl models --json")]
-    Models,
-    /// Store and list ensembles
+    /// List and delete published versions
+    Models(models::ModelsArgs),
+    /// Store, list and delete ensembles
     #[command(subcommand)]
     Ensemble(ensemble::EnsembleCommand),
     /// Start, follow and steer gray releases
@@ -115,7 +113,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let mut context = Context { client, addresses: endpoint, credentials, json };
     match command {
         CtlCommand::Publish(args) => publish::run(&mut context, args).await,
-        CtlCommand::Models => models::run(&mut context).await,
+        CtlCommand::Models(args) => models::run(&mut context, args).await,
         CtlCommand::Ensemble(command) => ensemble::run(&mut context, command).await,
         CtlCommand::Rollout(command) => rollout::run(&mut context, *command).await,
         CtlCommand::Experiment(command) => experiment::run(&mut context, command).await,

@@ -3,11 +3,83 @@
 use super::context::Context;
 use crate::message;
 use crate::output;
-use marquee_proto::control::v1::{ListModelsRequest, PublishedVersion, Quality, ReplicaState};
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use marquee_client::request_id;
+use marquee_core::id::ModelVersion;
+use marquee_proto::control::v1::{
+    DeleteModelRequest, ListModelsRequest, PublishedVersion, Quality, ReplicaState,
+};
 use std::process::ExitCode;
 
-/// Prints a table of the published versions.
-pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  marquee ctl models
+  marquee ctl models --json
+  marquee ctl models delete films@3")]
+pub(super) struct ModelsArgs {
+    #[command(subcommand)]
+    command: Option<ModelsCommand>,
+}
+
+#[derive(Subcommand, Debug)]
+enum ModelsCommand {
+    /// Forget one version of a model, or all of them; what is in use is refused, and bundles stay where they are
+    #[command(after_help = "Examples:
+  marquee ctl models delete films@3
+  marquee ctl models delete films --all-versions
+
+Numbers are not given again: the next version of films is films@4 though films@3 was deleted.")]
+    Delete {
+        /// A version, `model@version`, or with --all-versions a model
+        name: String,
+        /// Delete every version of the model
+        #[arg(long)]
+        all_versions: bool,
+    },
+}
+
+/// Prints a table of the published versions, or deletes some.
+pub(super) async fn run(context: &mut Context, args: ModelsArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        None => list(context).await,
+        Some(ModelsCommand::Delete { name, all_versions }) => {
+            delete(context, name, all_versions).await
+        }
+    }
+}
+
+async fn delete(
+    context: &mut Context,
+    name: String,
+    all_versions: bool,
+) -> anyhow::Result<ExitCode> {
+    let (model, version) = match (name.parse::<ModelVersion>(), all_versions) {
+        (Ok(ModelVersion { model, version }), false) => (model, version),
+        (Ok(_), true) => {
+            bail!("{name} is one version: leave out --all-versions, or name the model")
+        }
+        (Err(_), true) => (name, 0),
+        (Err(_), false) => {
+            bail!("{name:?} is no version such as films@3: name one, or add --all-versions")
+        }
+    };
+    let request = DeleteModelRequest { request_id: request_id(), model, version };
+    let deleted = context
+        .client
+        .call(request, |mut control, request| async move { control.delete_model(request).await })
+        .await?;
+    if context.json {
+        output::json(&message::to_json("marquee.control.v1.DeleteModelResponse", &deleted))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for version in deleted.versions {
+        output::line(format!("deleted {}@{}", version.model, version.version))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(context: &mut Context) -> anyhow::Result<ExitCode> {
     let models = context
         .client
         .call(ListModelsRequest {}, |mut control, request| async move {
