@@ -144,6 +144,11 @@ impl Config {
             bundles.trusted_keys.len(),
             MAX_TRUSTED_KEYS,
         )?;
+        if bundles.require_signatures && bundles.trusted_keys.is_empty() {
+            let reason = "is true and there are no bundles.trusted_keys: name the files of the public keys \
+                          that bundles are signed by";
+            return Err(check.error("bundles.require_signatures", reason));
+        }
         check.at_most("number of bundles.roots", bundles.roots.len(), MAX_BUNDLE_ROOTS)?;
         check.at_most("bundles.copy_budget_mib", bundles.copy_budget_mib, MAX_MEMORY_BUDGET_MIB)?;
         let bundle_roles = BTreeSet::from([Role::Control, Role::Shard]);

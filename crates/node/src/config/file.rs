@@ -367,6 +367,9 @@ pub struct BundlesSection {
     /// bundle without a signature by one of them is refused. Relative paths count from the config
     /// file. Default: none, any bundle is accepted.
     pub trusted_keys: Vec<PathBuf>,
+    /// Whether a node without trusted keys refuses to start, so that a list that is lost lets no unsigned bundle
+    /// in. Default: false.
+    pub require_signatures: bool,
     /// The directories below which bundles may be, at most 64: others are neither published nor loaded nor
     /// deleted, and not looked at. Relative paths count from the config file. Default: none, which means anywhere, and is
     /// allowed for services on loopback only.
@@ -383,6 +386,7 @@ impl Default for BundlesSection {
     fn default() -> Self {
         Self {
             trusted_keys: Vec::new(),
+            require_signatures: false,
             roots: Vec::new(),
             private_copies: true,
             copy_budget_mib: 0,

@@ -222,6 +222,10 @@ fn bad_values_name_their_key() {
             format!("{}{OPEN}", CONTROL.replace("\"127.0.0.1:50061\"", "\"10.0.0.1:50061\"")),
             "bundles.roots: is missing",
         ),
+        (
+            format!("{CONTROL}[bundles]\nrequire_signatures = true\n"),
+            "bundles.require_signatures: is true and there are no bundles.trusted_keys",
+        ),
         (format!("{CONTROL}[bundles]\ncopy_budget_mib = 16777217\n"), "bundles.copy_budget_mib: 16777217"),
         ("node = ".to_owned(), "node.toml:1: "),
     ] {
