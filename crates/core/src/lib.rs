@@ -20,6 +20,7 @@ pub mod id;
 pub mod model;
 pub mod notification;
 pub mod off_policy;
+pub mod overload;
 pub mod plan;
 pub mod ranking;
 pub mod rollout;
