@@ -19,4 +19,4 @@ pub use accept::accept;
 pub use connect::{Connector, ServerCheck};
 pub use gather::GatheringStream;
 pub use stream::{ClientStream, ServerStream, Transport};
-pub use timeout::{InvalidTimeout, TIMEOUT_HEADER, timeout_of};
+pub use timeout::{InvalidTimeout, TIMEOUT_HEADER, timeout_in, timeout_of};

@@ -1,9 +1,11 @@
 //! Why a request has no answer, and the one place that maps it to a gRPC status.
 
+use marquee_core::overload::retry_after;
 use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
 use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert::caller_error::CallerError;
+use marquee_proto::overload::overloaded;
 use tonic::{Code, Status};
 
 /// The metadata of a call by which it asks for a variant of a trial: `baseline`, `candidate` or the name of an arm.
@@ -216,6 +218,40 @@ impl RouterError {
         }
     }
 
+    /// Whether the same call may have an answer soon, when there is less to do.
+    fn is_overload(&self) -> bool {
+        match self {
+            Self::Overload { .. }
+            | Self::Record(RecordError::Full)
+            | Self::NothingAnswered { why: NoAnswerCause::Overload, .. } => true,
+            Self::InBatch { source, .. } => source.is_overload(),
+            Self::Request(_)
+            | Self::Timeout(_)
+            | Self::VariantNotAllowed
+            | Self::VariantMalformed
+            | Self::Route(_)
+            | Self::NoPlan
+            | Self::Undecided { .. }
+            | Self::UnknownItem { .. }
+            | Self::NoItemVectors { .. }
+            | Self::NoTexts { .. }
+            | Self::ItemShardUnavailable { .. }
+            | Self::NothingAnswered {
+                why: NoAnswerCause::Unavailable | NoAnswerCause::Timeout,
+                ..
+            }
+            | Self::Coverage { .. }
+            | Self::Refused(_)
+            | Self::Deadline
+            | Self::BatchOverLimit { .. }
+            | Self::Draining
+            | Self::NoEventLog
+            | Self::Record(RecordError::Closed | RecordError::Failed(_))
+            | Self::TooManyStreams { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Request(_)
@@ -254,6 +290,9 @@ impl RouterError {
 
 impl From<RouterError> for Status {
     fn from(error: RouterError) -> Self {
-        Self::new(error.code(), error.to_string())
+        match (error.code(), error.is_overload()) {
+            (_, true) => overloaded(error.to_string(), retry_after(fastrand::f64())),
+            (code, false) => Self::new(code, error.to_string()),
+        }
     }
 }

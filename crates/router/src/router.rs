@@ -11,6 +11,7 @@ use crate::events::sharing::{RecentItems, share};
 use crate::fanout::grpc::GrpcDialer;
 use crate::fanout::node::{Dialer, Nodes};
 use crate::lookup::row_cache::RowCache;
+use crate::pressure::Pressure;
 use crate::service::drawn_slots::DrawnSlots;
 use crate::service::recommender::{RouterService, ServiceSettings};
 use crate::telemetry::{
@@ -32,6 +33,7 @@ const ID_PREFIX_BYTES: usize = 8;
 pub struct Router {
     service: RouterService,
     admission: Admission,
+    pressure: Pressure,
     ready: Arc<watch::Sender<bool>>,
     readiness: JoinHandle<()>,
     /// Tells other routers of events.
@@ -83,8 +85,9 @@ impl Router {
             Arc::clone(&rows),
             Arc::clone(&ready),
         ));
-        let admission = Admission::new(max_in_flight as usize);
-        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows));
+        let pressure = Pressure::default();
+        let admission = Admission::new(max_in_flight as usize, pressure.clone());
+        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows, pressure.clone()));
         let telemetry = Arc::new(RouterTelemetry::new());
         let observer = {
             let (engine, telemetry) = (Arc::clone(&engine), Arc::clone(&telemetry));
@@ -123,6 +126,7 @@ impl Router {
         Self {
             service,
             admission,
+            pressure,
             ready,
             readiness,
             sharing,
@@ -153,6 +157,11 @@ impl Router {
     /// The service for callers.
     pub fn service(&self) -> RouterService {
         self.service.clone()
+    }
+
+    /// Where the server of this router is to note how hard pressed the process is.
+    pub fn pressure(&self) -> Pressure {
+        self.pressure.clone()
     }
 
     /// Whether some surface is live and every shard that it sends traffic to has a reachable replica, as far as is known;

@@ -71,6 +71,8 @@ pub struct ConcurrencyLimit {
     settings: LimitSettings,
     limit: f64,
     standing_delay: Duration,
+    /// The last window cut the limit, or callers found no place in it.
+    was_limiting: bool,
     window: Window,
 }
 
@@ -95,6 +97,7 @@ impl ConcurrencyLimit {
             settings,
             limit: settings.resting as f64,
             standing_delay: Duration::ZERO,
+            was_limiting: false,
             window: Window::default(),
         }
     }
@@ -112,7 +115,7 @@ impl ConcurrencyLimit {
 
     /// Whether requests waited longer than wanted in the last window, or find no place in this one.
     pub fn is_limiting(&self) -> bool {
-        self.standing_delay > TARGET_DELAY || self.window.refused > 0
+        self.was_limiting || self.window.refused > 0
     }
 
     /// Whether one more request of this priority may begin while `under_way` are.
@@ -157,6 +160,7 @@ impl ConcurrencyLimit {
         let middle = window.delays.len() / 4;
         self.standing_delay = *window.delays.select_nth_unstable(middle).1;
         let gradient = self.gradient(window);
+        self.was_limiting = gradient < 1.0 || window.refused > 0;
         let LimitSettings { floor, resting, ceiling } = self.settings;
         let headroom = self.limit.sqrt();
         let is_used = window.refused > 0 || window.peak * 100 >= self.limit() * USED_PERCENT;

@@ -7,16 +7,17 @@
 
 use std::time::Duration;
 
-/// A wait that is too long if it is the shortest of an interval: some searches, and little of a deadline.
+/// A wait of small work that is too long if it is the shortest of an interval: some searches, and little of a deadline.
 pub const STANDING_DELAY: Duration = Duration::from_millis(5);
-/// How long work may wait in a queue that stands.
-pub const MAX_DELAY: Duration = Duration::from_millis(10);
-/// The interval over which a queue is judged: longer than a burst.
-pub const INTERVAL: Duration = Duration::from_millis(100);
+/// How many such waits long an interval is: longer than a burst, as CoDel has it.
+const DELAYS_PER_INTERVAL: u32 = 20;
+/// How many such waits work may wait in a queue that stands.
+const MOST_DELAYS: u32 = 2;
 
 /// The judge of one queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ControlledDelay {
+    standing_delay: Duration,
     interval_ends: Duration,
     /// The shortest wait of this interval; none before the first.
     shortest: Option<Duration>,
@@ -24,6 +25,11 @@ pub struct ControlledDelay {
 }
 
 impl ControlledDelay {
+    /// The judge of a queue that stands where even the shortest wait is longer than this.
+    pub fn new(standing_delay: Duration) -> Self {
+        Self { standing_delay, interval_ends: Duration::ZERO, shortest: None, stands: false }
+    }
+
     /// Whether the queue stands: even the shortest wait of the last interval was too long.
     pub fn stands(&self) -> bool {
         self.stands
@@ -31,22 +37,17 @@ impl ControlledDelay {
 
     /// Whether to refuse work that would begin at `now`, having waited for `waited`.
     pub fn refuses(&mut self, waited: Duration, now: Duration) -> bool {
+        let interval = self.standing_delay * DELAYS_PER_INTERVAL;
         if now >= self.interval_ends {
             // After a pause of more than an interval there is nothing to judge by.
-            let is_fresh = now < self.interval_ends + INTERVAL;
+            let is_fresh = now < self.interval_ends + interval;
             self.stands =
-                is_fresh && self.shortest.is_some_and(|shortest| shortest > STANDING_DELAY);
-            self.interval_ends = now + INTERVAL;
+                is_fresh && self.shortest.is_some_and(|shortest| shortest > self.standing_delay);
+            self.interval_ends = now + interval;
             self.shortest = None;
         }
         self.shortest = Some(self.shortest.map_or(waited, |shortest| shortest.min(waited)));
-        self.stands && waited > MAX_DELAY
-    }
-
-    /// Nothing waits any more.
-    pub fn emptied(&mut self) {
-        self.stands = false;
-        self.shortest = Some(Duration::ZERO);
+        self.stands && waited > self.standing_delay * MOST_DELAYS
     }
 }
 
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_begun_and_a_standing_queue_is_cut() {
-        let mut delay = ControlledDelay::default();
+        let mut delay = ControlledDelay::new(STANDING_DELAY);
         for n in 0..100 {
             assert!(!delay.refuses(ms(80), ms(n)), "one interval is no standing queue");
         }
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn one_short_wait_in_an_interval_ends_it() {
-        let mut delay = ControlledDelay::default();
+        let mut delay = ControlledDelay::new(STANDING_DELAY);
         for n in 0..150 {
             delay.refuses(ms(80), ms(n));
         }
@@ -82,18 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_queue_and_a_pause_end_it_at_once() {
-        let standing = || {
-            let mut delay = ControlledDelay::default();
-            (0..150).for_each(|n| {
-                delay.refuses(ms(80), ms(n));
-            });
-            delay
-        };
-        let mut emptied = standing();
-        emptied.emptied();
-        assert!(!emptied.refuses(ms(80), ms(151)));
-        let mut paused = standing();
-        assert!(!paused.refuses(ms(80), ms(5_000)));
+    fn a_pause_ends_it() {
+        let mut delay = ControlledDelay::new(STANDING_DELAY);
+        for n in 0..150 {
+            delay.refuses(ms(80), ms(n));
+        }
+        assert!(delay.stands());
+        assert!(!delay.refuses(ms(80), ms(5_000)));
     }
 }

@@ -211,6 +211,7 @@ impl RunningNode {
             tls: security.tls.clone(),
             guard: security.guard(),
             max_in_flight: config.max_in_flight,
+            pressure: self.router.as_ref().map(Router::pressure).unwrap_or_default(),
         };
         let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);

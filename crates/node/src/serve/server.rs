@@ -7,8 +7,10 @@ use marquee_client::innermost_reason;
 use marquee_net::accept;
 use marquee_net::tls::Tls;
 use marquee_proto::FILE_DESCRIPTOR_SET;
+use marquee_router::Pressure;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -88,6 +90,8 @@ pub(super) struct Entrance {
     pub(super) guard: Guard,
     /// Upper bound of the concurrent requests.
     pub(super) max_in_flight: usize,
+    /// Told how hard pressed the process is.
+    pub(super) pressure: Pressure,
 }
 
 /// The signal that ends a server, and how long it waits for requests.
@@ -108,8 +112,9 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
-    let Entrance { tls, guard, max_in_flight } = entrance;
-    let admission = Admission::new(max_in_flight);
+    let Entrance { tls, guard, max_in_flight, pressure } = entrance;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let admission = Admission::new(max_in_flight, threads, pressure);
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_EVERY));
     let incoming = accept(incoming, tls);
@@ -228,7 +233,12 @@ mod tests {
         let routes = Routes::new(recommender.server()).add_service(health);
         let routes = with_reflection(routes).expect("descriptors");
         let (end, signal) = watch::channel(false);
-        let entrance = Entrance { tls: None, guard: Guard::new(None), max_in_flight };
+        let entrance = Entrance {
+            tls: None,
+            guard: Guard::new(None),
+            max_in_flight,
+            pressure: Pressure::default(),
+        };
         let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);
         let channel = channel(&address, &Credentials::none());

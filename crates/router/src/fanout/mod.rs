@@ -17,4 +17,6 @@ pub(crate) mod policy;
 pub(crate) mod select;
 
 pub(crate) use decide::CallFailure;
-pub(crate) use drive::{CallTargets, Round, RoundLimit, RoundOutcome, drive, pair_results};
+pub(crate) use drive::{
+    CallTargets, CallTerms, DriveAids, Round, RoundLimit, RoundOutcome, drive, pair_results,
+};

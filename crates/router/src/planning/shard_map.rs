@@ -9,6 +9,7 @@ use crate::fanout::{CallFailure, CallTargets};
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
+use marquee_core::overload::Priority;
 use marquee_core::plan::{Plan, PublishedVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,8 +22,6 @@ pub(crate) struct ShardMap<'p> {
     versions: Vec<PlannedVersion<'p>>,
     /// The nodes that hold the shards, and how to call them.
     pub(crate) targets: CallTargets,
-    /// Whether the request is answered for comparison only.
-    pub(crate) is_mirrored: bool,
     is_outdated: bool,
 }
 
@@ -54,9 +53,8 @@ impl<'p> ShardMap<'p> {
             targets: CallTargets {
                 nodes: Vec::new(),
                 replicas: Replicas { shards: Vec::new(), local: None, rotation },
-                records_health: true,
+                priority: Priority::Interactive,
             },
-            is_mirrored: false,
             is_outdated: false,
         };
         let mut numbers = BTreeMap::new();
