@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod events;
+mod frozen;
 mod gates;
 mod grpcurl;
 mod judge;

@@ -2,7 +2,7 @@
 
 mod readiness;
 
-use self::readiness::{is_ready, watch_readiness};
+use self::readiness::{Readiness, watch_readiness};
 use crate::admission::limit::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
@@ -34,8 +34,8 @@ pub struct Router {
     service: RouterService,
     admission: Admission,
     pressure: Pressure,
-    ready: Arc<watch::Sender<bool>>,
-    readiness: JoinHandle<()>,
+    readiness: Arc<Readiness>,
+    watching: JoinHandle<()>,
     /// Tells other routers of events.
     sharing: Option<JoinHandle<()>>,
     drain: Duration,
@@ -77,13 +77,13 @@ impl Router {
         } = config;
         let connector = dialer.connector();
         let nodes = Arc::new(Nodes::new(dialer, local));
-        let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
+        let readiness = Arc::new(Readiness::of(&plan.borrow(), &nodes));
         let rows = Arc::new(RowCache::new(row_cache_bytes));
-        let readiness = tokio::spawn(watch_readiness(
+        let watching = tokio::spawn(watch_readiness(
             plan.clone(),
             Arc::clone(&nodes),
             Arc::clone(&rows),
-            Arc::clone(&ready),
+            Arc::clone(&readiness),
         ));
         let pressure = Pressure::default();
         let admission = Admission::new(max_in_flight as usize, pressure.clone());
@@ -127,8 +127,8 @@ impl Router {
             service,
             admission,
             pressure,
-            ready,
             readiness,
+            watching,
             sharing,
             drain,
             plan,
@@ -164,10 +164,16 @@ impl Router {
         self.pressure.clone()
     }
 
-    /// Whether some surface is live and every shard that it sends traffic to has a reachable replica, as far as is known;
-    /// false from the beginning of a shutdown.
+    /// Whether it can answer anything, as far as is known: some shard of what is live has a reachable replica. At the
+    /// start it waits a few seconds for full coverage. False from the beginning of a shutdown.
     pub fn ready(&self) -> watch::Receiver<bool> {
-        self.ready.subscribe()
+        self.readiness.serves.subscribe()
+    }
+
+    /// Whether every shard of all that is live has a reachable replica, as far as is known; false from the beginning of a
+    /// shutdown.
+    pub fn full_coverage(&self) -> watch::Receiver<bool> {
+        self.readiness.covers_all.subscribe()
     }
 
     /// The service that takes other routers' events, where this one keeps any.
@@ -176,7 +182,7 @@ impl Router {
     }
 
     fn end_tasks(&self) {
-        self.readiness.abort();
+        self.watching.abort();
         self.sharing.iter().for_each(JoinHandle::abort);
     }
 
@@ -184,7 +190,7 @@ impl Router {
     /// to. Hands the last window of telemetry over.
     pub async fn shutdown(mut self) {
         self.end_tasks();
-        self.ready.send_replace(false);
+        self.readiness.end();
         if !self.admission.drain(self.drain).await {
             tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
         }

@@ -7,9 +7,10 @@ use crate::bounds::{MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
 use crate::plan::retention::retired;
-use crate::plan::{Plan, PublishedVersion, Retention};
+use crate::plan::{Plan, PublishedVersion, ReplicaState, Retention};
 
-/// Gives a bundle the model's next version number; a bundle that is published already keeps its own.
+/// Gives a bundle the model's next version number; a bundle that is published already keeps its own. Where a replica
+/// of it has failed, the place that is published now takes the old one's: it was read a moment ago.
 pub(super) fn publish(
     plan: &mut Plan,
     model: &str,
@@ -20,10 +21,13 @@ pub(super) fn publish(
     if bundle.shards == 0 || bundle.shards > MAX_SHARDS {
         return Err(CommandError::ShardCount { shards: bundle.shards });
     }
-    let same = plan.versions.iter().find(|(version, published)| {
+    let same = plan.versions.iter_mut().find(|(version, published)| {
         version.model == model && published.manifest_digest == bundle.manifest_digest
     });
-    if let Some((version, _)) = same {
+    if let Some((version, published)) = same {
+        if has_failed(published) {
+            published.bundle_uri.clone_from(&bundle.bundle_uri);
+        }
         return Ok(Reply::Version(version.clone()));
     }
     if plan.versions.len() >= MAX_VERSIONS {
@@ -37,6 +41,13 @@ pub(super) fn publish(
     plan.versions.insert(version.clone(), published);
     await_rollouts(plan, &version);
     Ok(Reply::Version(version))
+}
+
+/// Whether a replica of the version could not be loaded.
+fn has_failed(published: &PublishedVersion) -> bool {
+    let mut replicas =
+        published.placements.iter().flat_map(|placement| placement.replicas.values());
+    replicas.any(|replica| replica.state == ReplicaState::Failed)
 }
 
 /// Stores an ensemble under a name that is free, or that means the same already.

@@ -9,6 +9,7 @@ mod admission;
 mod health;
 mod node;
 mod server;
+mod shard_readiness;
 pub mod standalone;
 mod usage;
 

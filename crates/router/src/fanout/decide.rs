@@ -10,7 +10,7 @@
 //! - **alone**: the node lacked *something* it was asked for (FAILED_PRECONDITION), no other replica
 //!   is left, and the call had several shards: each is asked again by itself, so that one absent
 //!   shard costs no other;
-//! - **hedge**: the call takes longer than most of that node's, and the budget allows a second one;
+//! - **hedge**: the call takes longer than most of its kind, at whatever node, and the budget allows a second one;
 //! - **overtake**: the call takes so long that the node seems to hang. It stays under way, since a
 //!   late answer is still one.
 //!
@@ -136,6 +136,11 @@ impl<'a> FanOut<'a> {
         call.state != CallState::Ended && call.shards.iter().any(|&p| !self.shards[p].answered)
     }
 
+    /// Whether the call has neither an answer nor failed.
+    pub(crate) fn is_under_way(&self, number: usize) -> bool {
+        self.calls[number].state != CallState::Ended
+    }
+
     /// The shards without an answer, ascending, and how they failed last. Those that no node was
     /// asked for, or whose calls are still under way, have [`CallFailure::Unreachable`] and
     /// [`CallFailure::Timeout`].
@@ -221,7 +226,7 @@ impl<'a> FanOut<'a> {
         }
         self.calls[number].state = CallState::Overdue;
         let open = self.open(&self.calls[number].shards);
-        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Unreported);
+        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Slow);
         if calls.is_empty() || !budget(calls.len()) {
             return Vec::new();
         }
@@ -296,6 +301,7 @@ mod tests {
         fn holder(&self, word: &str) -> Result<(usize, Standing), String> {
             let (name, standing) = match word.split_once('.') {
                 Some((name, "unreported")) => (name, Standing::Unreported),
+                Some((name, "slow")) => (name, Standing::Slow),
                 Some((name, "suspect")) => (name, Standing::Suspect),
                 _ => (word, Standing::Sound),
             };

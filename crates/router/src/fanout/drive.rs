@@ -5,7 +5,8 @@ use super::policy::{
     CallBudgets, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, is_own_delay, patience,
 };
 use super::select::{Assignment, Replicas, Standing};
-use crate::fanout::node::{CallKind, NodeHandle};
+use crate::fanout::health::CallKind;
+use crate::fanout::node::{NodeHandle, usual_latency};
 use crate::pressure::Pressure;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -137,6 +138,8 @@ pub(crate) async fn drive<R: Round>(
 ) -> Result<RoundOutcome, Status> {
     let RoundLimit { at: deadline, is_shortened } = limit;
     let mut fanout = FanOut::new(&targets.replicas, first);
+    // Of all nodes: by its own, a slow node would be given all the time it takes.
+    let usual = usual_latency(&targets.nodes, round.kind());
     let mut under_way = FuturesUnordered::new();
     let mut alarms: Vec<Alarm> = Vec::new();
     let mut begun: Vec<Instant> = Vec::new();
@@ -152,7 +155,7 @@ pub(crate) async fn drive<R: Round>(
             if call.cause == Cause::First {
                 lock(budgets).earn();
             }
-            alarms.extend(Alarm::both(number, now, left, node.p95(round.kind())));
+            alarms.extend(Alarm::both(number, now, left, usual));
             if targets.is_suspect(call) {
                 alarms.push(Alarm {
                     at: now + SUSPECT_PATIENCE,
@@ -163,7 +166,12 @@ pub(crate) async fn drive<R: Round>(
             begun.push(now);
             let terms = CallTerms { timeout: left, priority: targets.priority };
             let reply = round.call(Arc::clone(&node.service), &call.shards, terms);
-            under_way.push(async move { (number, reply.await) });
+            let counted = node.begin_call();
+            under_way.push(async move {
+                let reply = reply.await;
+                drop(counted);
+                (number, reply)
+            });
         }
         if fanout.is_over() {
             break;
@@ -187,7 +195,7 @@ pub(crate) async fn drive<R: Round>(
                     Ok(()) => {
                         suspected.remove(&call.node);
                         if targets.records_health() {
-                            node.answered(round.kind(), took);
+                            node.answered(round.kind(), took, usual);
                         }
                         fanout.answered(number);
                     }
@@ -243,6 +251,13 @@ pub(crate) async fn drive<R: Round>(
                     });
                 }
             }
+        }
+    }
+    let is_excused = is_shortened || is_own_delay(Duration::ZERO, pressure.own_delay());
+    if targets.records_health() && !is_excused {
+        for number in (0..fanout.calls()).filter(|&number| fanout.is_under_way(number)) {
+            let node = &targets.nodes[fanout.call(number).node];
+            node.was_beaten(begun[number].elapsed(), usual);
         }
     }
     Ok(RoundOutcome { unanswered: fanout.unanswered(), suspected })

@@ -1,7 +1,7 @@
 //! One round of Lookup calls for items: their vectors by id, from the shards that hold them, and their vectors and names
 //! by ordinal, from whichever shards those are in.
 
-use crate::fanout::node::CallKind;
+use crate::fanout::health::CallKind;
 use crate::fanout::{CallTerms, Round, pair_results};
 use crate::lookup::round::{check_vector, components, send};
 use crate::planning::shard_map::ShardMap;

@@ -2,7 +2,7 @@
 
 use super::row_cache::RowCache;
 use super::stored_row::{FoundRow, StoredRow};
-use crate::fanout::node::CallKind;
+use crate::fanout::health::CallKind;
 use crate::fanout::{CallFailure, CallTerms, Round, pair_results};
 use crate::planning::shard_map::{PlannedVersion, ShardMap};
 use crate::planning::wanted_rows::RowSource;

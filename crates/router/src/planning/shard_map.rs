@@ -3,7 +3,7 @@
 //! The versions of their routes, the shards of all these versions as `0..n`, the nodes that hold them, and how far
 //! each is trusted at this moment. Whatever names a shard while the batch is answered names it by that number.
 
-use crate::fanout::node::{NodeHandle, Nodes};
+use crate::fanout::node::{NodeHandle, Nodes, eject_outliers};
 use crate::fanout::select::{Assignment, Replicas, Standing, assign, available_on};
 use crate::fanout::{CallFailure, CallTargets};
 use marquee_core::hash::shard_of;
@@ -52,7 +52,7 @@ impl<'p> ShardMap<'p> {
             versions: Vec::new(),
             targets: CallTargets {
                 nodes: Vec::new(),
-                replicas: Replicas { shards: Vec::new(), local: None, rotation },
+                replicas: Replicas { rotation, ..Replicas::default() },
                 priority: Priority::Interactive,
             },
             is_outdated: false,
@@ -62,7 +62,19 @@ impl<'p> ShardMap<'p> {
             let Some((name, published)) = plan.versions.get_key_value(name) else { continue };
             layout.add(plan, name, published, nodes, &mut numbers);
         }
+        layout.judge_nodes(plan);
         layout
+    }
+
+    /// Says how far each node is trusted, and what a call to it costs.
+    fn judge_nodes(&mut self, plan: &Plan) {
+        let CallTargets { nodes, replicas, .. } = &mut self.targets;
+        eject_outliers(nodes);
+        let standings: Vec<Standing> = nodes.iter().map(|node| standing(plan, node)).collect();
+        replicas.costs = nodes.iter().map(|node| node.cost()).collect();
+        for (node, its_standing) in replicas.shards.iter_mut().flatten() {
+            *its_standing = standings[*node];
+        }
     }
 
     fn add(
@@ -84,7 +96,8 @@ impl<'p> ShardMap<'p> {
                 let number =
                     *numbers.entry(node_id).or_insert_with(|| self.number(plan, node_id, nodes));
                 let Some(number) = number else { continue };
-                holders.push((number, standing(plan, &self.targets.nodes[number])));
+                // Judged once all nodes are known.
+                holders.push((number, Standing::Sound));
             }
             self.targets.replicas.shards.push(holders);
         }
@@ -159,9 +172,11 @@ impl<'p> ShardMap<'p> {
 }
 
 fn standing(plan: &Plan, node: &Arc<NodeHandle>) -> Standing {
-    match (node.is_reachable(), plan.nodes.get(&node.id).is_some_and(|node| node.alive)) {
-        (false, _) => Standing::Suspect,
-        (true, false) => Standing::Unreported,
-        (true, true) => Standing::Sound,
+    let is_alive = plan.nodes.get(&node.id).is_some_and(|node| node.alive);
+    match (node.is_reachable(), node.is_ejected(), is_alive) {
+        (false, _, _) => Standing::Suspect,
+        (true, true, _) => Standing::Slow,
+        (true, false, false) => Standing::Unreported,
+        (true, false, true) => Standing::Sound,
     }
 }

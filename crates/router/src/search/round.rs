@@ -6,7 +6,7 @@
 
 use super::explanation::{LeftOutOfShard, SearchExplanation, SummedRows};
 use super::wire_query::{SearchedMatrix, WireQuery};
-use crate::fanout::node::CallKind;
+use crate::fanout::health::CallKind;
 use crate::fanout::{CallTerms, Round, pair_results};
 use crate::planning::shard_map::ShardMap;
 use futures::future::{BoxFuture, FutureExt as _};

@@ -230,9 +230,9 @@ async fn one_absent_shard_costs_no_other() {
 #[tokio::test(start_paused = true)]
 async fn readiness_tells_the_truth() {
     let mut world = World::new(vec![films(1, 4, "i", 50, 5)], 4, 2);
-    let ready = world.router.ready();
+    let (serves, ready) = (world.router.ready(), world.router.full_coverage());
     let pass_time = || tokio::time::sleep(Duration::from_secs(4));
-    assert!(*ready.borrow(), "optimistic until tried");
+    assert!(*ready.borrow() && *serves.borrow(), "optimistic until tried");
     pass_time().await;
     assert!(*ready.borrow());
 
@@ -243,6 +243,7 @@ async fn readiness_tells_the_truth() {
     world.node(&other).feels(Mood::Hung);
     pass_time().await;
     assert!(!*ready.borrow(), "no request came, and still it is known");
+    assert!(*serves.borrow(), "three of four shards are answers, too");
     world.node(&one).feels(Mood::Well);
     pass_time().await;
     assert!(*ready.borrow(), "known as alive again, without traffic");
@@ -256,5 +257,5 @@ async fn readiness_tells_the_truth() {
     assert!(!*ready.borrow(), "a shard is nowhere");
     world.change(|plan| plan.surfaces.clear());
     pass_time().await;
-    assert!(!*ready.borrow(), "nothing is live");
+    assert!(!*ready.borrow() && !*serves.borrow(), "nothing is live");
 }
