@@ -36,7 +36,7 @@ impl Rotation {
         Some(server)
     }
 
-    /// The server failed, or was too slow. Whoever took it has it no more.
+    /// The server failed, or was too slow. It is no longer taken.
     pub fn failed(&mut self, server: usize) {
         self.failures += 1;
         self.last_failure[server] = self.failures;

@@ -6,6 +6,7 @@ use marquee_events::RecordError;
 use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert::caller_error::CallerError;
 use marquee_proto::overload::overloaded;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// The metadata of a call by which it asks for a variant of a trial: `baseline`, `candidate` or the name of an arm.
@@ -181,6 +182,19 @@ pub enum NoAnswerCause {
 }
 
 impl RouterError {
+    /// The same, told with the time that is left: that no shard answered is a matter of the deadline only where it has
+    /// passed. Before that another router, or the same one in a moment, may have an answer.
+    pub(crate) fn with_time_left(self, left: Duration) -> Self {
+        match self {
+            Self::NothingAnswered { surface, missing, why: NoAnswerCause::Timeout }
+                if !left.is_zero() =>
+            {
+                Self::NothingAnswered { surface, missing, why: NoAnswerCause::Unavailable }
+            }
+            other => other,
+        }
+    }
+
     /// The error of a whole batch whose request at this place, from 0, has this error.
     pub(crate) fn in_batch(self, index: usize) -> Self {
         Self::InBatch { index, source: Box::new(self) }

@@ -93,3 +93,45 @@ pub(super) fn retire_versions(plan: &mut Plan, now_ms: u64) -> Reply {
     }
     Reply::Done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recipe::Recipe;
+    use crate::plan::{Placement, PlannedReplica, Quality};
+
+    fn bundle(bundle_uri: &str) -> PublishedVersion {
+        PublishedVersion {
+            bundle_uri: bundle_uri.into(),
+            manifest_digest: "d".into(),
+            recipe: Recipe::Popularity,
+            shards: 1,
+            users: 1,
+            items: 1,
+            bytes: 1,
+            quality: Quality::default(),
+            published_at_ms: 0,
+            placements: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_intact_copy_takes_the_place_of_a_broken_bundle() {
+        let mut plan = Plan::default();
+        let version = ModelVersion::new("films", 1);
+        let publish_at = |plan: &mut Plan, uri: &str| {
+            let reply = publish(plan, "films", &bundle(uri), 0);
+            assert_eq!(reply, Ok(Reply::Version(version.clone())), "it keeps its number");
+            plan.versions[&version].bundle_uri.clone()
+        };
+        assert_eq!(publish_at(&mut plan, "file:///a"), "file:///a");
+        assert_eq!(publish_at(&mut plan, "file:///b"), "file:///a", "nothing is wrong with it");
+        let state = ReplicaState::Failed;
+        let failed = PlannedReplica { state, reason: "a checksum".into() };
+        let placement =
+            Placement { replicas: [("n".to_owned(), failed)].into(), ..Placement::default() };
+        plan.versions.get_mut(&version).expect("published").placements = vec![placement.clone()];
+        assert_eq!(publish_at(&mut plan, "file:///b"), "file:///b");
+        assert_eq!(plan.versions[&version].placements, [placement], "control knows what is where");
+    }
+}

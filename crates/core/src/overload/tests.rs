@@ -35,7 +35,7 @@ enum Event {
     Done(usize, u32),
     /// Another node answered.
     Answered(usize, u32),
-    /// A processor has refused somebody.
+    /// A processor has refused a request.
     Refused,
 }
 

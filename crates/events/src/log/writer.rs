@@ -12,7 +12,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long after a failed write the log is tried again: often enough for whoever waits for room, and seldom enough for
+/// How long after a failed write the log is tried again: often enough for callers who wait for room, and seldom enough for
 /// a disk that has none.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
 /// The file that a writer holds locked.

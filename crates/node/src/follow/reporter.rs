@@ -60,8 +60,8 @@ pub fn to_control_nodes(addresses: &[Address], credentials: &Credentials) -> Rep
     })
 }
 
-/// A report under way to one control node, which has failed unless it says otherwise: whoever stops waiting for it
-/// asks another one next.
+/// A report under way to one control node, which has failed unless it says otherwise: where it is no longer waited for,
+/// another one is asked next.
 struct Attempt<'a> {
     rotation: &'a Mutex<Rotation>,
     server: usize,
@@ -243,10 +243,6 @@ mod tests {
         Attempt::begin(&rotation).succeeded();
         assert_eq!(lock(&rotation).best(), 0);
         drop(Attempt::begin(&rotation));
-        assert_eq!(
-            lock(&rotation).best(),
-            1,
-            "whether it timed out here or in whoever waited for it"
-        );
+        assert_eq!(lock(&rotation).best(), 1, "whether its time was up here or further out");
     }
 }

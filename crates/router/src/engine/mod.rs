@@ -267,7 +267,10 @@ impl Engine {
         let diversified = self.rounds.diversify(fused, shards, deadline).await?;
         let explained = self.rounds.explain(diversified, shards, deadline).await?;
         let began = Instant::now();
-        let answers = for_each(explained, |request| request.into_answer(shards));
+        let left = time_left(deadline);
+        let answers = for_each(explained, |request| {
+            request.into_answer(shards).map_err(|error| error.with_time_left(left))
+        });
         self.rounds.merging.add(began.elapsed());
         answers
     }
