@@ -52,7 +52,9 @@ pub(crate) async fn watch_readiness(
             something_since.get_or_insert_with(Instant::now);
         }
         let since = something_since.map_or(Duration::ZERO, |since| since.elapsed());
-        readiness.set(serves(*readiness.serves.borrow(), reach, since), reach);
+        // Read first: the channel is locked while it is borrowed.
+        let served = *readiness.serves.borrow();
+        readiness.set(serves(served, reach, since), reach);
         tokio::select! {
             changed = plan.changed(), if plan_lives => {
                 // Without a follower the last plan is served on.
