@@ -175,8 +175,11 @@ async fn without_a_node_that_answers_there_is_no_answer() {
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Hung);
+    let begun = Instant::now();
     let hung = world.recommend(user("u1", 10)).await.expect_err("no node answers");
-    assert_eq!(hung.code(), Code::DeadlineExceeded);
+    // The lookup had half of the second, and there was nothing to search for: another router may know more in time.
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(hung.code(), Code::Unavailable);
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Busy);
