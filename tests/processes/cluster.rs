@@ -109,8 +109,10 @@ async fn a_killed_shard_node_costs_no_answer() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The other one now: the restarted node must answer.
     eventually("the shards are loaded again", || async {
-        let plan =
-            cluster.control_client(0).get_plan(marquee_proto::control::v1::GetPlanRequest {}).await;
+        let plan = cluster
+            .control_client(0)
+            .get_plan(marquee_proto::control::v1::GetPlanRequest::default())
+            .await;
         plan.is_ok_and(|plan| {
             let plan = plan.into_inner().plan.unwrap_or_default();
             plan.nodes.iter().all(|node| node.alive)

@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod events;
 mod forgetting;
+mod frozen;
 mod gates;
 mod grpcurl;
 mod judge;

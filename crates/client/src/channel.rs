@@ -14,10 +14,11 @@ use tower::Service;
 
 /// Upper bound of the time in which a TCP connection opens: control is in the same network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a quiet connection is probed, so that a dead peer is noticed.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the peer has to answer a probe.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a connection is probed, also while it is idle, so that a peer that is frozen or gone is noticed before it is
+/// needed.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the peer has to answer a probe: a control node that waits for its disk still answers it.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Upper bound of the bytes of a control node's answer: plans of large clusters are larger than what
 /// callers get.
 pub const MAX_CONTROL_MESSAGE_BYTES: usize = 16 * MAX_MESSAGE_BYTES;
@@ -55,6 +56,9 @@ fn endpoint(address: &Address) -> Endpoint {
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        // Calls whose deadline passed reset their streams. The server is a node of ours, whose late frames are no attack.
+        .http2_max_local_error_reset_streams(None)
 }
 
 impl Service<http::Request<Body>> for Connection {

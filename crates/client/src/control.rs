@@ -1,21 +1,27 @@
 //! A client of the control service that survives the loss of a control node.
 //!
 //! It is given one or more addresses and keeps to one while that answers. A call that reaches no node, or
-//! a cluster between leaders (UNAVAILABLE), is sent to the next address after a growing wait. Every write
+//! a cluster between leaders (UNAVAILABLE), is sent to the next address after a growing wait. A node that does not
+//! answer for a while, because it is frozen or cut off, keeps its attempt, and the next node gets one, too. Every write
 //! has a request id, so a second attempt has no second effect. Any other refusal is returned.
 
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel};
 use crate::credentials::Credentials;
+use crate::rotation::Rotation;
 use crate::status::{code_name, innermost_reason};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use std::future::Future;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
 /// Upper bound of one attempt: longer than an election.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an attempt is waited for before another node is asked beside it: what answers at all mostly does so sooner.
+const NEXT_NODE_AFTER: Duration = Duration::from_millis(1_500);
 /// How long a call is tried again while the cluster says UNAVAILABLE: the time of several elections.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 /// How long a call is tried again while no address accepts connections: long enough for a restart, short
@@ -59,8 +65,8 @@ pub fn request_id() -> String {
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     nodes: Vec<(Address, Connection)>,
-    /// Index in `nodes` of the node that is called next.
-    at: usize,
+    /// Which of them is called next.
+    rotation: Rotation,
 }
 
 impl ControlClient {
@@ -68,8 +74,9 @@ impl ControlClient {
     /// must be called within a tokio runtime.
     pub fn new(addresses: &[Address], credentials: &Credentials) -> Self {
         let connection = |address: &Address| (address.clone(), channel(address, credentials));
-        let nodes = addresses.iter().map(connection).collect();
-        Self { nodes, at: 0 }
+        let nodes: Vec<_> = addresses.iter().map(connection).collect();
+        let rotation = Rotation::new(nodes.len(), 0);
+        Self { nodes, rotation }
     }
 
     /// Calls `rpc` with `request` until a node answers or refuses, or the time for attempts is over.
@@ -81,28 +88,47 @@ impl ControlClient {
     {
         let started = Instant::now();
         let mut backoff = Backoff::default();
+        let mut under_way = FuturesUnordered::new();
+        let mut unavailable: Option<Status> = None;
         loop {
+            let at = self.rotation.best();
             let attempt = rpc(self.service(), request.clone());
-            let status = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
+            under_way.push(async move { (at, timeout(ATTEMPT_TIMEOUT, attempt).await) });
+            // As many attempts as there are nodes: then all that is left is to wait.
+            let patience =
+                if under_way.len() < self.nodes.len() { NEXT_NODE_AFTER } else { ATTEMPT_TIMEOUT };
+            let Ok(Some((ended, outcome))) = timeout(patience, under_way.next()).await else {
+                self.rotation.failed(at);
+                continue;
+            };
+            let status = match outcome {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
                 Err(_) => Status::unavailable(format!(
                     "no answer from {} within {ATTEMPT_TIMEOUT:?}",
-                    self.nodes[self.at].0
+                    self.nodes[ended].0
                 )),
             };
             let failure = Failure::of(&status);
+            // Where one node answers, the call is not lost for the others, which do not.
+            let (failure, status) = match (failure, unavailable.take()) {
+                (Failure::Unreachable, Some(answer)) => (Failure::Unavailable, answer),
+                (failure, _) => (failure, status),
+            };
             if !failure.is_worth_another_try(started.elapsed()) {
                 return Err(self.error(failure, status));
             }
-            self.at = (self.at + 1) % self.nodes.len();
+            if failure == Failure::Unavailable {
+                unavailable = Some(status);
+            }
+            self.rotation.failed(ended);
             tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
         }
     }
 
     /// The generated client of the node that is called next.
     pub fn service(&self) -> ControlServiceClient<Connection> {
-        ControlServiceClient::new(self.nodes[self.at].1.clone())
+        ControlServiceClient::new(self.nodes[self.rotation.best()].1.clone())
             .max_decoding_message_size(MAX_CONTROL_MESSAGE_BYTES)
     }
 
@@ -184,5 +210,29 @@ mod tests {
             .expect_err("no node listens there");
         assert!(error.code().is_none(), "{error}");
         assert!(error.to_string().contains(&at.to_string()), "{error}");
+    }
+
+    /// A frozen node accepts connections, and answers nothing.
+    #[tokio::test(start_paused = true)]
+    async fn a_frozen_node_costs_a_call_a_moment() {
+        let at = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+        let at = at.map(|address| -> Address { address.parse().expect("valid") });
+        let mut client = ControlClient::new(&at, &Credentials::none());
+        // Asked of the first, it never ends; the second one refuses for good.
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let error = client
+            .call((), |_, ()| {
+                let turn = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                async move {
+                    if turn == 0 {
+                        std::future::pending::<()>().await;
+                    }
+                    Err::<Response<()>, _>(Status::failed_precondition("paused"))
+                }
+            })
+            .await
+            .expect_err("refused");
+        assert_eq!(error.code(), Some(Code::FailedPrecondition), "{error}");
+        assert_eq!(client.rotation.best(), 1, "the next call begins at the node that answers");
     }
 }

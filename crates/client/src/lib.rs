@@ -2,7 +2,7 @@
 //!
 //! An [`Address`] is a checked `http://host:port` or `https://host:port`; [`channel`](mod@channel) makes a lazy
 //! connection to one, with the [`Credentials`] of the client;
-//! [`Backoff`] says how long to wait before the next attempt; [`ControlClient`] calls the control
+//! [`Backoff`] says how long to wait before the next attempt, and a [`Rotation`] where to make it; [`ControlClient`] calls the control
 //! service and moves to another control node when one is lost. [`code_name`] and
 //! [`innermost_reason`] turn what came back into words, and [`bundle_uri`](mod@bundle_uri) turns what a user types into
 //! what shards are told.
@@ -17,6 +17,7 @@ mod bundle_uri;
 mod channel;
 mod control;
 mod credentials;
+mod rotation;
 mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -27,4 +28,5 @@ pub use bundle_uri::{BundleUriError, bundle_uri};
 pub use channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel, try_connect};
 pub use control::{CallError, ControlClient, request_id};
 pub use credentials::{Credentials, CredentialsError};
+pub use rotation::Rotation;
 pub use status::{code_name, innermost_reason};

@@ -132,7 +132,7 @@ async fn main() -> Result<(), Failure> {
         nodes[dead] = Some(start(config(dead as u64 + 1), addresses[dead]).await?);
         // The next kill must leave a majority that is up to date.
         let mut client = ControlServiceClient::connect(voters[dead].1.clone()).await?;
-        client.get_plan(pb::GetPlanRequest {}).await?;
+        client.get_plan(pb::GetPlanRequest::default()).await?;
     }
     times.sort();
     println!(

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod model;
 pub mod notification;
 pub mod off_policy;
+pub mod overload;
 pub mod plan;
 pub mod ranking;
 pub mod rollout;

@@ -44,6 +44,13 @@ impl KnownEvents {
         self.young.insert(id)
     }
 
+    /// Forgets an id that was remembered a moment ago: its event was not recorded after all.
+    pub fn forget(&mut self, id: u128) {
+        if !self.young.remove(&id) {
+            self.old.remove(&id);
+        }
+    }
+
     /// How many ids are remembered at most.
     pub fn capacity(&self) -> usize {
         2 * self.generation

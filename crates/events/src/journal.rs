@@ -538,6 +538,7 @@ impl JournalWriter {
         let mut answers = Vec::new();
         let mut accepted = Vec::new();
         let mut quarantined = Vec::new();
+        let (mut new_events, mut new_quarantined) = (Vec::new(), Vec::new());
         let mut duplicates = 0;
         while let Some(QueuedEvents { entries, done, _room }) = group.pop() {
             let mut is_new = Vec::with_capacity(entries.len());
@@ -557,10 +558,12 @@ impl JournalWriter {
                 match (new, quarantine) {
                     (false, _) => duplicates += 1,
                     (true, None) => {
+                        new_events.push(id);
                         self.frame.push(|out| encode(&event, received_ms, out));
                         accepted.push(event);
                     }
                     (true, Some(reason)) => {
+                        new_quarantined.push(id);
                         self.quarantine_frame.push(|out| {
                             out.push(reason as u8);
                             encode(&event, received_ms, out);
@@ -585,6 +588,10 @@ impl JournalWriter {
             counters.duplicate(duplicates);
             quarantined.into_iter().for_each(|reason| counters.leave_out(reason));
             self.publish(&accepted);
+        } else {
+            // When they are sent again they are no duplicates: the log may take them then.
+            new_events.into_iter().for_each(|id| self.duplicates.forget(id));
+            new_quarantined.into_iter().for_each(|id| self.quarantined.forget(id));
         }
         for (done, is_new, _room) in answers {
             // The caller may be gone.
@@ -607,6 +614,7 @@ impl JournalWriter {
             (&mut self.events, &mut self.frame),
         ];
         for (log, frame) in logs {
+            log.recover(Instant::now());
             // A duplicate is acknowledged too, and what it repeats may have failed.
             let written =
                 if frame.is_empty() { log.check() } else { log.commit(frame).map(|_| ()) };

@@ -24,4 +24,4 @@ pub use gather::GatheringStream;
 pub use http_client::{HttpAnswer, HttpClient, HttpError};
 pub use reason::with_causes;
 pub use stream::{ClientStream, PREFACE, ServerStream, Transport};
-pub use timeout::{InvalidTimeout, TIMEOUT_HEADER, timeout_of};
+pub use timeout::{InvalidTimeout, TIMEOUT_HEADER, timeout_in, timeout_of};

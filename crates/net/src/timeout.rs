@@ -16,9 +16,20 @@ pub struct InvalidTimeout;
 /// # Errors
 /// For a header that is no timeout: a guess would be as wrong as no deadline at all.
 pub fn timeout_of(metadata: &MetadataMap) -> Result<Option<Duration>, InvalidTimeout> {
-    let Some(header) = metadata.get(TIMEOUT_HEADER) else { return Ok(None) };
-    let text = header.to_str().map_err(|_| InvalidTimeout)?;
-    parse(text).map(Some).ok_or(InvalidTimeout)
+    metadata.get(TIMEOUT_HEADER).map(|header| read(header.as_bytes())).transpose()
+}
+
+/// The same of a request whose metadata are headers still.
+///
+/// # Errors
+/// As [`timeout_of`].
+pub fn timeout_in(headers: &http::HeaderMap) -> Result<Option<Duration>, InvalidTimeout> {
+    headers.get(TIMEOUT_HEADER).map(|header| read(header.as_bytes())).transpose()
+}
+
+fn read(header: &[u8]) -> Result<Duration, InvalidTimeout> {
+    let text = std::str::from_utf8(header).map_err(|_| InvalidTimeout)?;
+    parse(text).ok_or(InvalidTimeout)
 }
 
 /// Reads one to eight digits and a unit.

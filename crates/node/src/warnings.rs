@@ -20,6 +20,8 @@ pub(crate) enum WarningKind {
     Arrival,
     /// A call for which too many are under way.
     InFlight,
+    /// An answer that would wait for too long.
+    Overload,
     /// A stream for which too many are open.
     Streams,
     /// A connection for which too many are open.
@@ -33,6 +35,7 @@ impl WarningKind {
             Self::Quota => "quota",
             Self::Arrival => "arrival",
             Self::InFlight => "in_flight",
+            Self::Overload => "overload",
             Self::Streams => "streams",
             Self::Connections => "connections",
         }

@@ -221,7 +221,8 @@ async fn a_node_reports_as_itself_only_and_raft_takes_voters_only() {
     assert_eq!(telemetry.map(drop).expect_err("not itself").code(), Code::PermissionDenied);
 
     let plan = ControlServiceClient::new(world.of("operator", "alice"));
-    let nodes = plan.clone().get_plan(GetPlanRequest {}).await.expect("a plan").into_inner();
+    let nodes =
+        plan.clone().get_plan(GetPlanRequest::default()).await.expect("a plan").into_inner();
     let nodes: Vec<Node> = nodes.plan.unwrap_or_default().nodes;
     assert!(nodes.iter().all(|node| node.node_id == "n-1"), "{nodes:?}");
     other.report_node(report("s-7", Role::Shard)).await.expect("itself");

@@ -7,6 +7,7 @@
 
 pub mod convert;
 mod generated;
+pub mod overload;
 pub mod status;
 
 pub use generated::{control, node, raft, shard, v1};

@@ -9,9 +9,12 @@
 //! Each component has one place that makes a [`DetailedStatus`] of its typed errors.
 
 use std::time::Duration;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+/// The trailer by which gRPC clients with a retry policy are told how long to wait (gRFC A6). It goes with RESOURCE_EXHAUSTED.
+pub const PUSHBACK_TRAILER: &str = "grpc-retry-pushback-ms";
 /// The domain of the reasons in `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "marquee";
 /// After how long to call again where too much is under way: some answers later there is room.
@@ -61,7 +64,12 @@ impl From<DetailedStatus> for Status {
         if let Some(delay) = retry_after {
             details.set_retry_info(Some(delay));
         }
-        Self::with_error_details(code, message, details)
+        let mut metadata = MetadataMap::new();
+        if let Some(delay) = retry_after.filter(|_| code == Code::ResourceExhausted) {
+            let milliseconds = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+            metadata.insert(PUSHBACK_TRAILER, MetadataValue::from(milliseconds));
+        }
+        Self::with_error_details_and_metadata(code, message, details, metadata)
     }
 }
 

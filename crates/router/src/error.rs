@@ -1,10 +1,11 @@
 //! Why a request has no answer, and the one place that maps it to a gRPC status.
 
+use marquee_core::overload::retry_after;
 use marquee_core::plan::RouteError;
 use marquee_events::RecordError;
 use marquee_net::{InvalidTimeout, TIMEOUT_HEADER};
 use marquee_proto::convert::caller_error::CallerError;
-use marquee_proto::status::{DetailedStatus, RETRY_OVERLOAD, RETRY_UNAVAILABLE};
+use marquee_proto::status::{DetailedStatus, RETRY_UNAVAILABLE};
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -198,6 +199,19 @@ pub enum NoAnswerCause {
 }
 
 impl RouterError {
+    /// The same, told with the time that is left: that no shard answered is a matter of the deadline only where it has
+    /// passed. Before that another router, or the same one in a moment, may have an answer.
+    pub(crate) fn with_time_left(self, left: Duration) -> Self {
+        match self {
+            Self::NothingAnswered { surface, missing, why: NoAnswerCause::Timeout }
+                if !left.is_zero() =>
+            {
+                Self::NothingAnswered { surface, missing, why: NoAnswerCause::Unavailable }
+            }
+            other => other,
+        }
+    }
+
     /// The error of a whole batch whose request at this place, from 0, has this error.
     pub(crate) fn in_batch(self, index: usize) -> Self {
         Self::InBatch { index, source: Box::new(self) }
@@ -251,7 +265,7 @@ impl RouterError {
             // A larger batch than there are places never fits.
             (Self::BatchOverLimit { .. }, _) => None,
             (Self::InBatch { source, .. }, _) => source.retry_after(),
-            (_, Code::ResourceExhausted) => Some(RETRY_OVERLOAD),
+            (_, Code::ResourceExhausted) => Some(retry_after(fastrand::f64())),
             (_, Code::Unavailable) => Some(RETRY_UNAVAILABLE),
             _ => None,
         }

@@ -22,6 +22,7 @@
 //! engine     takes a batch through stages 2 to 6 under one plan         imports the stages
 //! telemetry  what answers of trials were like; mirrored requests        imports the engine
 //! events     recorded events, exposures, recent items of other routers
+//! pressure   how hard pressed the process is: noted by its server, heeded by admission and fanout
 //! service    the RPCs: stage 1, the engine, telemetry and events
 //! router     builds all of it, watches nodes and plans, drains
 //! ```
@@ -49,6 +50,7 @@ mod fanout;
 mod fusion;
 mod lookup;
 mod planning;
+mod pressure;
 mod router;
 mod search;
 mod service;
@@ -66,6 +68,7 @@ pub use fanout::node::Dialer;
 pub use fusion::offline::{LeafScope, OfflineEnsemble, OfflineLeaves};
 pub use lookup::row_cache::RowCounts;
 pub use planning::ensemble_tree::Weights;
+pub use pressure::Pressure;
 pub use router::Router;
 pub use service::recommender::RouterService;
 pub use telemetry::{Report, Reward, RouterTelemetry};

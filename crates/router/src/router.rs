@@ -2,7 +2,7 @@
 
 mod readiness;
 
-use self::readiness::{is_ready, watch_readiness};
+use self::readiness::{Readiness, watch_readiness};
 use crate::admission::limit::Admission;
 use crate::config::RouterConfig;
 use crate::engine::Engine;
@@ -12,6 +12,7 @@ use crate::events::sharing::{RecentItems, share};
 use crate::fanout::grpc::GrpcDialer;
 use crate::fanout::node::{Dialer, Nodes};
 use crate::lookup::row_cache::RowCache;
+use crate::pressure::Pressure;
 use crate::service::drawn_slots::DrawnSlots;
 use crate::service::recommender::{RouterService, ServiceSettings};
 use crate::telemetry::{
@@ -33,8 +34,9 @@ const ID_PREFIX_BYTES: usize = 8;
 pub struct Router {
     service: RouterService,
     admission: Admission,
-    ready: Arc<watch::Sender<bool>>,
-    readiness: JoinHandle<()>,
+    pressure: Pressure,
+    readiness: Arc<Readiness>,
+    watching: JoinHandle<()>,
     /// Tells other routers of events.
     sharing: Option<JoinHandle<()>>,
     /// Erases users who are forgotten.
@@ -78,16 +80,17 @@ impl Router {
         } = config;
         let connector = dialer.connector();
         let nodes = Arc::new(Nodes::new(dialer, local));
-        let ready = Arc::new(watch::Sender::new(is_ready(&plan.borrow(), &nodes)));
+        let readiness = Arc::new(Readiness::of(&plan.borrow(), &nodes));
         let rows = Arc::new(RowCache::new(row_cache_bytes));
-        let readiness = tokio::spawn(watch_readiness(
+        let watching = tokio::spawn(watch_readiness(
             plan.clone(),
             Arc::clone(&nodes),
             Arc::clone(&rows),
-            Arc::clone(&ready),
+            Arc::clone(&readiness),
         ));
-        let admission = Admission::new(max_in_flight as usize);
-        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows));
+        let pressure = Pressure::default();
+        let admission = Admission::new(max_in_flight as usize, pressure.clone());
+        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows, pressure.clone()));
         let telemetry = Arc::new(RouterTelemetry::new());
         let observer = {
             let (engine, telemetry) = (Arc::clone(&engine), Arc::clone(&telemetry));
@@ -129,8 +132,9 @@ impl Router {
         Self {
             service,
             admission,
-            ready,
+            pressure,
             readiness,
+            watching,
             sharing,
             erasing,
             drain,
@@ -162,10 +166,21 @@ impl Router {
         self.service.clone()
     }
 
-    /// Whether some surface is live and every shard that it sends traffic to has a reachable replica, as far as is known;
-    /// false from the beginning of a shutdown.
+    /// Where the server of this router is to note how hard pressed the process is.
+    pub fn pressure(&self) -> Pressure {
+        self.pressure.clone()
+    }
+
+    /// Whether it can answer anything, as far as is known: some shard of what is live has a reachable replica. At the
+    /// start it waits a few seconds for full coverage. False from the beginning of a shutdown.
     pub fn ready(&self) -> watch::Receiver<bool> {
-        self.ready.subscribe()
+        self.readiness.serves.subscribe()
+    }
+
+    /// Whether every shard of all that is live has a reachable replica, as far as is known; false from the beginning of a
+    /// shutdown.
+    pub fn full_coverage(&self) -> watch::Receiver<bool> {
+        self.readiness.covers_all.subscribe()
     }
 
     /// The service that takes other routers' events, where this one keeps any.
@@ -174,7 +189,7 @@ impl Router {
     }
 
     fn end_tasks(&self) {
-        self.readiness.abort();
+        self.watching.abort();
         self.sharing.iter().chain(&self.erasing).for_each(JoinHandle::abort);
     }
 
@@ -182,7 +197,7 @@ impl Router {
     /// to. Hands the last window of telemetry over.
     pub async fn shutdown(mut self) {
         self.end_tasks();
-        self.ready.send_replace(false);
+        self.readiness.end();
         if !self.admission.drain(self.drain).await {
             tracing::warn!(patience = ?self.drain, "requests were still under way at the end");
         }

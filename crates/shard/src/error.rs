@@ -2,6 +2,8 @@
 
 use crate::replica_key::ReplicaKey;
 use marquee_bundle::{QueryPart, SearchError};
+use marquee_core::overload::retry_after;
+use marquee_proto::overload::overloaded;
 use tonic::Status;
 
 /// Why a request has no answer.
@@ -33,6 +35,11 @@ pub enum RequestError {
         /// How many there may be.
         bound: usize,
     },
+    /// It waited for too long, as all others do.
+    #[error(
+        "this node's queue stands: what it cannot answer in time is not begun; ask another replica, or later"
+    )]
+    QueueStands,
     /// The answer would be larger than a message may be.
     #[error("the answer exceeds {bound} bytes: ask for fewer queries, keys or results at a time")]
     AnswerTooLarge {
@@ -98,9 +105,10 @@ impl From<RequestError> for Status {
         match error {
             RequestError::Invalid { .. } => Self::invalid_argument(message),
             RequestError::NotAvailable(_) => Self::failed_precondition(message),
-            RequestError::QueueFull { .. } | RequestError::AnswerTooLarge { .. } => {
-                Self::resource_exhausted(message)
+            RequestError::QueueFull { .. } | RequestError::QueueStands => {
+                overloaded(message, retry_after(fastrand::f64()))
             }
+            RequestError::AnswerTooLarge { .. } => Self::resource_exhausted(message),
             RequestError::DeadlineExceeded => Self::deadline_exceeded(message),
             RequestError::Cancelled => Self::cancelled(message),
             RequestError::ShuttingDown | RequestError::Unreadable => Self::unavailable(message),

@@ -5,11 +5,12 @@ use crate::engine::lookup::{Lookup, rows_by_lookup};
 use crate::engine::search::{Search, results_by_search};
 use crate::engine::table::ReplicaTable;
 use crate::error::RequestError;
-use crate::pool::Pool;
+use crate::pool::{Pool, WorkTerms};
 use crate::usage::OperationsSpent;
 use crate::wire;
 use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
+use marquee_proto::overload::priority_of;
 use marquee_proto::shard::v1::shard_service_server::{ShardService, ShardServiceServer};
 use marquee_proto::shard::v1::{LookupRequest, LookupResponse, SearchRequest, SearchResponse};
 use std::sync::Arc;
@@ -43,11 +44,12 @@ impl ShardApi {
         request: LookupRequest,
     ) -> Result<LookupResponse, RequestError> {
         let deadline = deadline_of(metadata, Instant::now())?;
+        let terms = WorkTerms { deadline, priority: priority_of(metadata) };
         let specs = wire::lookup::parse(request)?;
         let work = Lookup::place(specs, &self.table.load(), &self.spent)?;
         let shape = work.shape();
         let faults = marquee_bundle::faults();
-        let found = self.pool.run(work, deadline).await;
+        let found = self.pool.run(work, terms).await;
         check_faults(faults)?;
         let found = found?;
         Ok(wire::lookup::response(rows_by_lookup(&shape, found)))
@@ -59,11 +61,12 @@ impl ShardApi {
         request: SearchRequest,
     ) -> Result<SearchResponse, RequestError> {
         let deadline = deadline_of(metadata, Instant::now())?;
+        let terms = WorkTerms { deadline, priority: priority_of(metadata) };
         let specs = wire::search::parse(request)?;
         let work = Search::place(specs, &self.table.load(), &self.spent)?;
         let shape = work.shape();
         let faults = marquee_bundle::faults();
-        let found = self.pool.run(work, deadline).await;
+        let found = self.pool.run(work, terms).await;
         check_faults(faults)?;
         let found = found?;
         Ok(wire::search::response(results_by_search(&shape, found)))

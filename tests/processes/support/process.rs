@@ -73,12 +73,26 @@ impl Server {
 
     /// Ends the process with SIGTERM and returns its exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    /// Stops the process where it is, with all its connections open, by SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a frozen process go on, by SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status()
             .expect("kill is there");
         assert!(sent.success());
-        self.wait()
     }
 
     /// Waits for the end of the process and returns its exit status.

@@ -369,9 +369,11 @@ impl ControlService for ControlApi {
 
     async fn get_plan(
         &self,
-        _request: Request<pb::GetPlanRequest>,
+        request: Request<pb::GetPlanRequest>,
     ) -> RpcResult<pb::GetPlanResponse> {
-        let plan = plan_without_secrets(&*self.fresh_plan().await?);
+        let pb::GetPlanRequest { as_known_here } = request.into_inner();
+        let plan = if as_known_here { self.plan() } else { self.fresh_plan().await? };
+        let plan = plan_without_secrets(&plan);
         Ok(Response::new(pb::GetPlanResponse { plan: Some(plan) }))
     }
 

@@ -132,7 +132,7 @@ async fn a_voter_that_missed_more_than_the_log_keeps_catches_up() {
     let plan = |id| {
         let api = group.node(id).control.api();
         async move {
-            let plan = api.get_plan(Request::new(pb::GetPlanRequest {})).await;
+            let plan = api.get_plan(Request::new(pb::GetPlanRequest::default())).await;
             plan.expect("all run").into_inner().plan.expect("there")
         }
     };
@@ -152,7 +152,7 @@ async fn without_a_majority_callers_are_told_so() {
     let refused = client.publish_model(publish("", "d1")).await.expect_err("no majority");
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().starts_with("no leader: "), "{refused}");
-    let refused = client.get_plan(pb::GetPlanRequest {}).await.expect_err("no majority");
+    let refused = client.get_plan(pb::GetPlanRequest::default()).await.expect_err("no majority");
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().starts_with("no leader: "), "{refused}");
     let status = client.get_status(pb::GetStatusRequest {}).await.expect("as it sees it");
@@ -227,7 +227,7 @@ async fn a_node_alone_leads_at_once_and_needs_no_socket() {
     let api = group.node(1).control.api();
     let published = api.publish_model(Request::new(publish("one", "d1"))).await;
     assert_eq!(published.expect("done").into_inner().version, 1);
-    let plan = api.get_plan(Request::new(pb::GetPlanRequest {})).await.expect("done");
+    let plan = api.get_plan(Request::new(pb::GetPlanRequest::default())).await.expect("done");
     assert_eq!(plan.into_inner().plan.expect("there").versions.len(), 1);
 }
 
@@ -296,12 +296,12 @@ async fn an_unreported_node_is_noticed_and_its_reports_cost_no_log_entry() {
     let same = report(None, pb::ReplicaState::Available);
     client.report_node(same.clone()).await.expect("done");
     let applied = |status: pb::GetStatusResponse| status.applied_index;
-    client.get_plan(pb::GetPlanRequest {}).await.expect("done");
+    client.get_plan(pb::GetPlanRequest::default()).await.expect("done");
     let before = client.get_status(pb::GetStatusRequest {}).await.expect("done").into_inner();
     for _ in 0..20 {
         client.report_node(same.clone()).await.expect("done");
     }
-    client.get_plan(pb::GetPlanRequest {}).await.expect("done");
+    client.get_plan(pb::GetPlanRequest::default()).await.expect("done");
     let after = client.get_status(pb::GetStatusRequest {}).await.expect("done").into_inner();
     assert_eq!(applied(after), applied(before));
 

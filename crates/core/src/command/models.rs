@@ -7,10 +7,11 @@ use crate::bounds::{MAX_MODELS, MAX_NAMED, MAX_SHARDS, MAX_VERSIONS};
 use crate::ensemble::{EnsembleNode, validate};
 use crate::id::{ModelVersion, check_name};
 use crate::plan::retention::retired;
-use crate::plan::{Plan, PublishedVersion, Retention};
+use crate::plan::{Plan, PublishedVersion, ReplicaState, Retention};
 
-/// Gives a bundle the model's next version number; a bundle that is published already keeps its own. One whose signature
-/// does not count further than all that were published is an old one that comes back, and must be allowed.
+/// Gives a bundle the model's next version number; a bundle that is published already keeps its own. Where a replica of it has
+/// failed, the place that is published now takes the old one's: it was read a moment ago. One whose signature does not
+/// count further than all that were published is an old one that comes back, and must be allowed.
 pub(super) fn publish(
     plan: &mut Plan,
     model: &str,
@@ -22,10 +23,13 @@ pub(super) fn publish(
     if bundle.shards == 0 || bundle.shards > MAX_SHARDS {
         return Err(CommandError::ShardCount { shards: bundle.shards });
     }
-    let same = plan.versions.iter().find(|(version, published)| {
+    let same = plan.versions.iter_mut().find(|(version, published)| {
         version.model == model && published.manifest_digest == bundle.manifest_digest
     });
-    if let Some((version, _)) = same {
+    if let Some((version, published)) = same {
+        if has_failed(published) {
+            published.bundle_uri.clone_from(&bundle.bundle_uri);
+        }
         return Ok(Reply::Version(version.clone()));
     }
     let newest = plan.signed_counters.get(model).copied().unwrap_or(0);
@@ -50,6 +54,13 @@ pub(super) fn publish(
     }
     await_rollouts(plan, &version);
     Ok(Reply::Version(version))
+}
+
+/// Whether a replica of the version could not be loaded.
+fn has_failed(published: &PublishedVersion) -> bool {
+    let mut replicas =
+        published.placements.iter().flat_map(|placement| placement.replicas.values());
+    replicas.any(|replica| replica.state == ReplicaState::Failed)
 }
 
 /// Stores an ensemble under a name that is free, or that means the same already.
@@ -94,4 +105,48 @@ pub(super) fn retire_versions(plan: &mut Plan, now_ms: u64) -> Reply {
         plan.versions.remove(&version);
     }
     Reply::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recipe::Recipe;
+    use crate::plan::{Placement, PlannedReplica, Quality};
+
+    fn bundle(bundle_uri: &str) -> PublishedVersion {
+        PublishedVersion {
+            bundle_uri: bundle_uri.into(),
+            manifest_digest: "d".into(),
+            recipe: Recipe::Popularity,
+            shards: 1,
+            users: 1,
+            items: 1,
+            bytes: 1,
+            quality: Quality::default(),
+            published_at_ms: 0,
+            placements: Vec::new(),
+            forgotten_up_to: 0,
+            signed_counter: 0,
+        }
+    }
+
+    #[test]
+    fn an_intact_copy_takes_the_place_of_a_broken_bundle() {
+        let mut plan = Plan::default();
+        let version = ModelVersion::new("films", 1);
+        let publish_at = |plan: &mut Plan, uri: &str| {
+            let reply = publish(plan, "films", &bundle(uri), false, 0);
+            assert_eq!(reply, Ok(Reply::Version(version.clone())), "it keeps its number");
+            plan.versions[&version].bundle_uri.clone()
+        };
+        assert_eq!(publish_at(&mut plan, "file:///a"), "file:///a");
+        assert_eq!(publish_at(&mut plan, "file:///b"), "file:///a", "nothing is wrong with it");
+        let state = ReplicaState::Failed;
+        let failed = PlannedReplica { state, reason: "a checksum".into() };
+        let placement =
+            Placement { replicas: [("n".to_owned(), failed)].into(), ..Placement::default() };
+        plan.versions.get_mut(&version).expect("published").placements = vec![placement.clone()];
+        assert_eq!(publish_at(&mut plan, "file:///b"), "file:///b");
+        assert_eq!(plan.versions[&version].placements, [placement], "control knows what is where");
+    }
 }

@@ -230,6 +230,33 @@ async fn a_failed_disk_acknowledges_nothing_not_even_duplicates() {
     assert_eq!(ids.iter().filter(|id| *id == "b").count(), 1, "{ids:?}");
 }
 
+/// An event that a full disk refused is no duplicate when it is sent again and there is room.
+#[tokio::test]
+async fn a_log_whose_disk_was_full_takes_what_is_sent_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let is_full = Arc::new(AtomicBool::new(true));
+    let fails = Arc::clone(&is_full);
+    let mut settings = EventSettings::new(dir.path());
+    settings.log.faults = Some(Arc::new(move |step| {
+        let fails = step == WriteStep::Write && fails.load(Ordering::Acquire);
+        if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+    }));
+    let log = EventLog::open(settings).expect("opens");
+    let send = || log.record(vec![click("a")], NOW).expect("queued").recorded();
+    send().await.expect_err("the disk is full");
+    is_full.store(false, Ordering::Release);
+    let recorded = loop {
+        match send().await {
+            Ok(recorded) => break recorded,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!(recorded.outcomes, [RecordOutcome::Accepted]);
+    assert_eq!(send().await.expect("it is there").outcomes, [RecordOutcome::Duplicate]);
+    drop(log);
+    assert_eq!(stored(dir.path()), ["a"]);
+}
+
 #[test]
 fn a_failed_quarantine_leaves_no_events_in_memory() {
     let dir = tempfile::tempdir().expect("a directory");

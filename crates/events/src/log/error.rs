@@ -100,7 +100,8 @@ pub enum LogError {
     },
     /// An earlier write failed.
     #[error(
-        "the log refuses records since a write failed ({0}): free its disk and restart the node"
+        "the log refuses records since a write failed ({0}): free its disk; it is tried again each second, and where \
+         that does not help restart the node"
     )]
     Failed(String),
     /// More in one commit than a reader would believe.

@@ -4,7 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 const KIND: Contents = Contents::Events;
 
@@ -277,6 +278,34 @@ fn a_failed_disk_is_not_believed_again_until_the_log_is_opened_anew() {
         assert_eq!(records.first(), Some(&record(0)));
         assert_eq!(records.last(), Some(&record(3)));
         assert!(!records.contains(&record(2)), "what was refused is not there");
+    }
+}
+
+#[test]
+fn a_disk_that_was_full_is_tried_again_and_what_was_refused_is_not_there() {
+    for failing in [WriteStep::Write, WriteStep::Sync] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let is_full = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&is_full);
+        let faults: Faults = Arc::new(move |step| {
+            let fails = step == failing && fails.load(Ordering::Relaxed);
+            if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+        });
+        let options = LogOptions { faults: Some(faults), ..options(dir.path()) };
+        let mut writer = LogWriter::open(options).expect("opens");
+        let soon = || Instant::now() + Duration::from_secs(2);
+        commit(&mut writer, &[record(0)]).expect("written");
+        is_full.store(true, Ordering::Relaxed);
+        commit(&mut writer, &[record(1)]).expect_err("the disk is full");
+        writer.recover(Instant::now());
+        writer.check().expect_err("not before a while has passed");
+        writer.recover(soon());
+        commit(&mut writer, &[record(2)]).expect_err("it is still full");
+        is_full.store(false, Ordering::Relaxed);
+        writer.recover(soon());
+        assert_eq!(commit(&mut writer, &[record(3)]).expect("there is room again"), 1);
+        drop(writer);
+        assert_eq!(read(dir.path()).expect("whole"), [record(0), record(3)], "{failing:?}");
     }
 }
 

@@ -14,8 +14,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long after a failed write the log is tried again: often enough for callers who wait for room, and seldom enough for
+/// a disk that has none.
+const RECOVER_EVERY: Duration = Duration::from_secs(1);
 /// The file that a writer holds locked.
 const LOCK_FILE: &str = "lock";
+
+/// Why nothing is written.
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    /// When it is tried again; none if only opening the log again would tell what is there.
+    retry_at: Option<Instant>,
+}
 
 /// Appends to a log. One process has it at a time.
 #[derive(Debug)]
@@ -31,7 +42,7 @@ pub struct LogWriter {
     next: u64,
     /// The first write since the last sync.
     unsynced_since: Option<Instant>,
-    failed: Option<String>,
+    failed: Option<Failure>,
     /// The segments before the current one. One of which something was erased has fewer bytes than it says.
     older: Vec<Segment>,
     /// Held while a segment is deleted or replaced.
@@ -102,17 +113,59 @@ impl LogWriter {
     ///
     /// # Errors
     /// What keeps it from the disk. It is unknown then whether it is there, and everything is refused until
-    /// the log is opened again.
+    /// the log has [recovered](Self::recover) or is opened again.
     pub fn commit(&mut self, frame: &mut Frame) -> Result<u64, LogError> {
         self.check()?;
         let first = self.next;
-        match self.write(frame) {
-            Ok(()) => Ok(first),
+        if let Err(error) = self.make_room(frame) {
+            return Err(self.fail_between_commits(error));
+        }
+        let before = (self.at, self.next, self.unsynced_since);
+        if let Err(error) = self.append(frame) {
+            // All that was acknowledged is before it.
+            (self.at, self.next, self.unsynced_since) = before;
+            return Err(self.fail(error, true));
+        }
+        Ok(first)
+    }
+
+    /// Notes an error before anything of a commit was written.
+    fn fail_between_commits(&mut self, error: LogError) -> LogError {
+        // If it was a sync that failed, what waited for it may be lost, though it was acknowledged.
+        let is_certain = self.options.fsync == Fsync::Always || self.unsynced_since.is_none();
+        self.fail(error, is_certain)
+    }
+
+    fn fail(&mut self, error: LogError, may_recover: bool) -> LogError {
+        let retry_at = may_recover.then(|| Instant::now() + RECOVER_EVERY);
+        self.failed = Some(Failure { reason: error.to_string(), retry_at });
+        error
+    }
+
+    /// Tries a log again whose last commit failed a while ago, perhaps because its disk was full: cuts off what came of
+    /// that commit, which was not acknowledged. Whether it takes commits again is told by the next one.
+    pub fn recover(&mut self, now: Instant) {
+        let Some(Failure { retry_at: Some(retry_at), .. }) = self.failed else { return };
+        if now < retry_at {
+            return;
+        }
+        match self.cut_off() {
+            Ok(()) => {
+                self.failed = None;
+                tracing::info!(path = %self.path.display(), "tries a log again whose last write failed");
+            }
             Err(error) => {
-                self.failed = Some(error.to_string());
-                Err(error)
+                let retry_at = Some(now + RECOVER_EVERY);
+                self.failed = Some(Failure { reason: error.to_string(), retry_at });
             }
         }
+    }
+
+    /// Removes what is behind the last acknowledged commit.
+    fn cut_off(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.at)?;
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.file.sync_all()
     }
 
     /// Whether it takes commits.
@@ -121,12 +174,12 @@ impl LogWriter {
     /// [`LogError::Failed`] if an earlier one failed.
     pub fn check(&self) -> Result<(), LogError> {
         match &self.failed {
-            Some(failed) => Err(LogError::Failed(failed.clone())),
+            Some(failed) => Err(LogError::Failed(failed.reason.clone())),
             None => Ok(()),
         }
     }
 
-    fn write(&mut self, frame: &mut Frame) -> Result<(), LogError> {
+    fn make_room(&mut self, frame: &Frame) -> Result<(), LogError> {
         if frame.len() > MAX_FRAME_BYTES {
             return Err(LogError::TooLarge { bytes: frame.len() });
         }
@@ -134,6 +187,10 @@ impl LogWriter {
         if is_begun && self.at + frame.len() as u64 > self.options.segment_bytes {
             self.rotate()?;
         }
+        Ok(())
+    }
+
+    fn append(&mut self, frame: &mut Frame) -> Result<(), LogError> {
         self.check_fault(WriteStep::Write)?;
         let bytes = frame.seal(self.next);
         self.file.write_all(bytes)?;
@@ -156,7 +213,7 @@ impl LogWriter {
         if self.at == SEGMENT_HEADER_BYTES as u64 {
             return Ok(());
         }
-        self.rotate().inspect_err(|error| self.failed = Some(error.to_string()))
+        self.rotate().map_err(|error| self.fail_between_commits(error))
     }
 
     /// What takes records out of the full segments of this log, on any thread.
@@ -185,7 +242,10 @@ impl LogWriter {
     /// As for [`commit`](Self::commit).
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.check()?;
-        self.sync_now().inspect_err(|error| self.failed = Some(error.to_string()))
+        // Acknowledged records may be lost: nothing is written behind them.
+        self.sync_now().inspect_err(|error| {
+            self.failed = Some(Failure { reason: error.to_string(), retry_at: None });
+        })
     }
 
     fn sync_now(&mut self) -> Result<(), LogError> {

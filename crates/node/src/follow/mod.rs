@@ -1,7 +1,7 @@
 //! How a node without the control role follows the plan and reports to control nodes.
 //!
-//! Three tasks: [`follow_plan`] keeps a stream of plans open to one control node and moves to the next when
-//! it breaks; [`report_node`] reports the state of the node's replicas to any control node that answers; and
+//! Three tasks: [`follow_plan`] keeps streams of plans open to two control nodes and moves to others when
+//! they break; [`report_node`] reports the state of the node's replicas to any control node that answers; and
 //! [`report_telemetry`] streams what its router measures of rollouts. [`PlanCache`] is the last plan on disk,
 //! with which a router serves while every control node is down, even after a restart.
 //!

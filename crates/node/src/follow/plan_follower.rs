@@ -1,20 +1,24 @@
-//! Follows the plan over a stream from one control node at a time.
+//! Follows the plan over streams from two control nodes at a time, where there are two.
+//!
+//! A control node that is frozen keeps its connections, and is only noticed when it leaves a probe unanswered. Until
+//! then plans come from the other one: no single control node delays a plan.
 //!
 //! A control node may lag: it was restarted, or it is cut off from the others and doesn't know. So a
-//! follower never goes back to an older epoch, and leaves a control node that is behind what others
-//! report, which it hears from the control node that takes the node's reports.
+//! follower never goes back to an older epoch, and leaves a control node that stays behind what others
+//! report, which it hears from the other stream and from the control node that takes the node's reports.
 
 use super::plan_cache::PlanCache;
+use futures::future::join_all;
 use futures::{Stream, StreamExt as _};
-use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, innermost_reason};
+use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, Rotation, innermost_reason};
 use marquee_core::plan::Plan;
 use marquee_net::Connector;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::control::v1::{WatchPlanRequest, WatchPlanResponse};
 use marquee_proto::convert::plan::plan_from_pb;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tonic::Status;
 use tonic::transport::Endpoint;
 
@@ -22,7 +26,9 @@ use tonic::transport::Endpoint;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Upper bound of the time to open the stream: the control node needs no other node for that.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a quiet connection is probed, and how long the answer may take: a control node that lost its
+/// How many control nodes are followed at once, so that one of them may be frozen.
+const STREAMS: usize = 2;
+/// How often a connection is probed, and how long the answer may take: a control node that lost its
 /// power closes no connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long the plan may be older than the newest epoch that was heard of before another control node is
@@ -58,8 +64,20 @@ pub fn follow_plan(
     }
     let floor = Floor::new(cached.as_ref().map_or(0, |plan| plan.epoch), Instant::now());
     let (sender, receiver) = watch::channel(Arc::new(cached.unwrap_or_default()));
-    let follower = PlanFollower { config, sender, floor };
-    (receiver, tokio::spawn(follower.run()))
+    let streams = config.addresses.len().min(STREAMS);
+    // Followers begin at different nodes, so that one control node does not feed them all.
+    let rotation = Rotation::new(config.addresses.len(), fastrand::usize(..));
+    let follower = PlanFollower {
+        config,
+        sender,
+        floor: Mutex::new(floor),
+        rotation: Mutex::new(rotation),
+        writing: AsyncMutex::default(),
+    };
+    let following = async move {
+        join_all((0..streams).map(|_| follower.run())).await;
+    };
+    (receiver, tokio::spawn(following))
 }
 
 /// The oldest epoch that is accepted.
@@ -90,80 +108,79 @@ impl Floor {
 struct PlanFollower {
     config: FollowerConfig,
     sender: watch::Sender<Arc<Plan>>,
-    floor: Floor,
+    floor: Mutex<Floor>,
+    rotation: Mutex<Rotation>,
+    /// Held while a plan is written to disk.
+    writing: AsyncMutex<()>,
 }
 
 impl PlanFollower {
-    async fn run(mut self) {
+    /// Follows one control node after another, of which no other stream has any.
+    async fn run(&self) {
         let mut backoff = Backoff::default();
-        // Followers begin at different nodes, so that one control node does not feed them all.
-        let mut at = fastrand::usize(..self.config.addresses.len());
         let mut logged: Option<String> = None;
         loop {
-            let address = self.config.addresses[at].clone();
-            let (plans, reason) = self.watch(&address).await;
-            if plans > 0 {
-                backoff.reset();
-                logged = None;
+            let taken = lock(&self.rotation).take();
+            if let Some(server) = taken {
+                let address = &self.config.addresses[server];
+                let (plans, reason) = self.watch(address).await;
+                lock(&self.rotation).failed(server);
+                if plans > 0 {
+                    backoff.reset();
+                    logged = None;
+                }
+                // The same reason is logged once, however long control is unreachable.
+                if logged.as_ref() != Some(&reason) {
+                    tracing::warn!(control = %address, reason, "lost a stream of plans, keeps the current plan");
+                    logged = Some(reason);
+                }
             }
-            // The same reason is logged once, however long control is unreachable.
-            if logged.as_ref() != Some(&reason) {
-                tracing::warn!(control = %address, reason, "lost the stream of plans, keeps the current plan");
-                logged = Some(reason);
-            }
-            at = (at + 1) % self.config.addresses.len();
             tokio::time::sleep(backoff.after_failure(fastrand::f64())).await;
         }
     }
 
     /// Follows one control node until it fails or lags; returns how many plans came and why it ended.
-    async fn watch(&mut self, address: &Address) -> (usize, String) {
+    async fn watch(&self, address: &Address) -> (usize, String) {
         let mut plans = match self.open(address).await {
             Ok(plans) => plans,
             Err(reason) => return (0, reason),
         };
         tracing::info!(control = %address, "follows the plan");
-        let mut count = 0;
+        let (mut count, mut its_epoch) = (0, 0);
         let mut behind_since: Option<Instant> = None;
+        // Kept until it is accepted: the epochs of a new cluster begin again, and are accepted after a while.
+        let mut latest: Option<Arc<Plan>> = None;
         loop {
-            let next = match tokio::time::timeout(MAX_LAG / 4, plans.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    let (newest, mine) = (*self.config.newest.borrow(), self.floor.received);
-                    if newest <= mine {
-                        behind_since = None;
-                    } else if behind_since.get_or_insert_with(Instant::now).elapsed() > MAX_LAG {
-                        return (
-                            count,
-                            format!(
-                                "stays at epoch {mine} while other control nodes have {newest}"
-                            ),
-                        );
+            if let Ok(next) = tokio::time::timeout(MAX_LAG / 4, plans.next()).await {
+                let plan = match next {
+                    Some(Ok(answer)) => plan_from_pb(answer.plan.unwrap_or_default()),
+                    Some(Err(status)) => return (count, innermost_reason(&status)),
+                    None => return (count, "ended the stream".into()),
+                };
+                match plan {
+                    Ok(plan) => {
+                        its_epoch = plan.epoch;
+                        latest = Some(Arc::new(plan));
                     }
-                    continue;
+                    Err(error) => return (count, format!("sent an invalid plan: {error}")),
                 }
-            };
-            let plan = match next {
-                Some(Ok(answer)) => plan_from_pb(answer.plan.unwrap_or_default()),
-                Some(Err(status)) => return (count, innermost_reason(&status)),
-                None => return (count, "ended the stream".into()),
-            };
-            match plan {
-                Ok(plan) => {
-                    let floor = self.floor.at(Instant::now());
-                    if plan.epoch < floor {
-                        return (
-                            count,
-                            format!(
-                                "is at epoch {}, older than {floor}: it lags; if this is a new cluster, restart this node",
-                                plan.epoch
-                            ),
-                        );
-                    }
-                    count += 1;
-                    self.accept(plan).await;
-                }
-                Err(error) => return (count, format!("sent an invalid plan: {error}")),
+            }
+            if let Some(plan) = &latest
+                && self.accept(plan).await
+            {
+                (latest, count) = (None, count + 1);
+            }
+            let known = lock(&self.floor).at(Instant::now()).max(*self.config.newest.borrow());
+            if its_epoch >= known {
+                behind_since = None;
+            } else if behind_since.get_or_insert_with(Instant::now).elapsed() > MAX_LAG {
+                return (
+                    count,
+                    format!(
+                        "stays at epoch {its_epoch}, older than {known}: it lags; if this is a new cluster, restart \
+                         this node"
+                    ),
+                );
             }
         }
     }
@@ -179,6 +196,7 @@ impl PlanFollower {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
             .connect_with_connector(self.config.connector.clone())
             .await
             .map_err(|error| innermost_reason(&error))?;
@@ -192,18 +210,37 @@ impl PlanFollower {
         }
     }
 
-    /// Publishes the plan to the node first and writes it to disk afterwards: readers must not wait for a
-    /// disk, and control has the plan if the node ends in between.
-    async fn accept(&mut self, plan: Plan) {
-        self.floor.received = plan.epoch;
-        let plan = Arc::new(plan);
-        self.sender.send_replace(plan.clone());
-        let cache = self.config.cache.clone();
+    /// Publishes a plan that is not older than the one it has, to the node first and to disk afterwards: readers must
+    /// not wait for a disk, and control has the plan if the node ends in between. False if it is older.
+    async fn accept(&self, plan: &Arc<Plan>) -> bool {
+        {
+            let mut floor = lock(&self.floor);
+            if plan.epoch < floor.at(Instant::now()) {
+                return false;
+            }
+            // The other stream brought the same.
+            if plan.epoch == floor.received && plan.epoch > 0 {
+                return true;
+            }
+            floor.received = plan.epoch;
+            self.sender.send_replace(Arc::clone(plan));
+        }
+        let _alone = self.writing.lock().await;
+        if lock(&self.floor).received > plan.epoch {
+            return true;
+        }
+        let (cache, plan) = (self.config.cache.clone(), Arc::clone(plan));
         let written = tokio::task::spawn_blocking(move || cache.write(&plan)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "the plan could not be written to disk: a restart without control would fail");
         }
+        true
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What they guard is whole after every step, so a panic elsewhere leaves nothing to fear.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Reports to control that the node is alive, and the state of its replicas.
 
 use futures::future::BoxFuture;
-use marquee_client::{Address, Backoff, Credentials, channel, innermost_reason};
+use marquee_client::{Address, Backoff, Credentials, Rotation, channel, innermost_reason};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Role;
 use marquee_proto::control::v1 as wire;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::convert::node::replica_report_to_pb;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -18,6 +17,9 @@ use tonic::{Code, Status};
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Upper bound of one report: control forwards it to the leader.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Upper bound of one attempt where there are several control nodes: while one is frozen, two more can be asked before
+/// the others take this node for dead.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The receiver of reports: the control node of this process, or others. It returns the plan's epoch at the
 /// control node that took the report.
@@ -37,24 +39,57 @@ pub struct NodeIdentity {
     pub memory_budget_bytes: u64,
 }
 
-/// A sink that reports to one of these control nodes, and to the next one after a failure. Must be called
-/// within a tokio runtime.
+/// A sink that reports to one of these control nodes, and to the next one after a failure or when it takes too long.
+/// Must be called within a tokio runtime.
 pub fn to_control_nodes(addresses: &[Address], credentials: &Credentials) -> ReportSink {
     let channels = addresses.iter().map(|address| channel(address, credentials));
     let channels: Arc<Vec<_>> = Arc::new(channels.collect());
-    let at = Arc::new(AtomicUsize::new(fastrand::usize(..channels.len().max(1))));
+    let rotation = Rotation::new(channels.len(), fastrand::usize(..));
+    let rotation = Arc::new(Mutex::new(rotation));
     Arc::new(move |request| {
-        let (channels, at) = (channels.clone(), at.clone());
+        let (channels, rotation) = (channels.clone(), rotation.clone());
         Box::pin(async move {
-            let turn = at.load(Ordering::Relaxed);
-            let mut control = ControlServiceClient::new(channels[turn % channels.len()].clone());
-            let result = control.report_node(request).await;
-            if result.is_err() {
-                at.store(turn.wrapping_add(1), Ordering::Relaxed);
-            }
-            result.map(|taken| taken.into_inner().plan_epoch)
+            let attempt = Attempt::begin(&rotation);
+            let mut control = ControlServiceClient::new(channels[attempt.server].clone());
+            let limit = if channels.len() > 1 { ATTEMPT_TIMEOUT } else { REPORT_TIMEOUT };
+            let taken = tokio::time::timeout(limit, control.report_node(request)).await;
+            let taken = taken.map_err(|_| Status::unavailable("no answer in time"))??;
+            attempt.succeeded();
+            Ok(taken.into_inner().plan_epoch)
         })
     })
+}
+
+/// A report under way to one control node, which has failed unless it says otherwise: where it is no longer waited for,
+/// another one is asked next.
+struct Attempt<'a> {
+    rotation: &'a Mutex<Rotation>,
+    server: usize,
+    has_succeeded: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(rotation: &'a Mutex<Rotation>) -> Self {
+        let server = lock(rotation).best();
+        Self { rotation, server, has_succeeded: false }
+    }
+
+    fn succeeded(mut self) {
+        self.has_succeeded = true;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.has_succeeded {
+            lock(self.rotation).failed(self.server);
+        }
+    }
+}
+
+fn lock(rotation: &Mutex<Rotation>) -> MutexGuard<'_, Rotation> {
+    // It is whole after every step, so a panic elsewhere leaves nothing to fear.
+    rotation.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change. The control node that
@@ -200,5 +235,14 @@ mod tests {
         let second = seen.recv().await.expect("reports");
         assert!(second - first <= marquee_client::FIRST_WAIT + Duration::from_millis(2));
         task.abort();
+    }
+
+    #[test]
+    fn an_attempt_that_nobody_waits_for_has_failed() {
+        let rotation = Mutex::new(Rotation::new(3, 0));
+        Attempt::begin(&rotation).succeeded();
+        assert_eq!(lock(&rotation).best(), 0);
+        drop(Attempt::begin(&rotation));
+        assert_eq!(lock(&rotation).best(), 1, "whether its time was up here or further out");
     }
 }

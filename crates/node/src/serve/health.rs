@@ -7,6 +7,10 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
+/// Whether a router reaches every shard of all that is live: told under a name of its own, and no part of the health of
+/// the address, which answers while it reaches any.
+pub(super) const FULL_COVERAGE: &str = "marquee.v1.RecommenderService.FullCoverage";
+
 /// The health of the services of one address. All are NOT_SERVING at first; the address is SERVING while
 /// every service is.
 #[derive(Clone)]
@@ -18,6 +22,12 @@ pub struct Readiness {
 struct State {
     services: BTreeMap<&'static str, bool>,
     closing: bool,
+}
+
+impl State {
+    fn all_serve(&self) -> bool {
+        self.services.iter().all(|(name, serves)| *serves || *name == FULL_COVERAGE)
+    }
 }
 
 impl Readiness {
@@ -43,7 +53,7 @@ impl Readiness {
                 return;
             }
             state.services.insert(service, serves);
-            state.services.values().all(|serves| *serves)
+            state.all_serve()
         };
         self.reporter.set_service_status(service, status(serves)).await;
         self.reporter.set_service_status("", status(all)).await;
@@ -52,7 +62,7 @@ impl Readiness {
     /// Whether every service serves.
     pub fn is_ready(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        !state.closing && state.services.values().all(|serves| *serves)
+        !state.closing && state.all_serve()
     }
 
     /// Sets all services to NOT_SERVING for good.
@@ -103,6 +113,8 @@ mod tests {
         readiness.set("b", true).await;
         assert_eq!(of("").await, Wire::Serving);
         assert!(readiness.is_ready());
+        readiness.set(FULL_COVERAGE, false).await;
+        assert!(readiness.is_ready() && of("").await == Wire::Serving);
         readiness.close().await;
         readiness.set("a", true).await;
         assert_eq!(

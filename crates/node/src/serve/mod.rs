@@ -10,6 +10,7 @@ mod health;
 mod node;
 mod open_files;
 mod server;
+mod shard_readiness;
 pub mod standalone;
 mod usage;
 

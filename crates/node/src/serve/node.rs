@@ -15,9 +15,10 @@
 //! The plan comes from the raft group in the process or over a stream; shard and router cannot tell.
 
 use super::edge::SharedQuotas;
-use super::health::Readiness;
+use super::health::{FULL_COVERAGE, Readiness};
 use super::open_files;
 use super::server::{self, Entrance, ServerError, Shutdown};
+use super::shard_readiness;
 use super::usage::Usage;
 use crate::access::Security;
 use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings, ServerLimits};
@@ -33,7 +34,7 @@ use marquee_control::{Control, ControlConfig, NotificationTarget, OutboundConfig
 use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::limits::quota::Quotas;
-use marquee_core::plan::{Plan, ReplicaState, Role};
+use marquee_core::plan::{Plan, Role};
 use marquee_events::{EventLog, ExposureLog};
 use marquee_net::Connector;
 use marquee_net::connections::ConnectionLimits;
@@ -204,7 +205,7 @@ impl RunningNode {
             routes.add_service(shard.service().server());
         }
         if let (Some(router), true) = (&self.router, roles.contains(&Role::Router)) {
-            services.push(RECOMMENDER);
+            services.extend([RECOMMENDER, FULL_COVERAGE]);
             let service = RecommenderServiceServer::new(router.service())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -230,6 +231,7 @@ impl RunningNode {
             limits: share_of_address(&config.limits, config.listeners.len()),
             quotas: self.shared.quotas.clone(),
             warnings: self.shared.warnings.clone(),
+            pressure: self.router.as_ref().map(Router::pressure).unwrap_or_default(),
         };
         let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);
@@ -258,22 +260,17 @@ impl RunningNode {
                 (SHARD, _, Some(shard), _) => {
                     let (plan, reports) = (self.plan.clone(), shard.reports());
                     let node_id = node_id.to_owned();
-                    self.tasks.spawn(async move {
-                        until_loaded(&node_id, plan, reports).await;
-                        readiness.set(SHARD, true).await;
-                    });
+                    self.tasks.spawn(watch_replicas(node_id, plan, reports, readiness));
                 }
                 (RECOMMENDER, _, _, Some(router)) => {
-                    let mut ready = router.ready();
-                    self.tasks.spawn(async move {
-                        loop {
-                            let serves = *ready.borrow_and_update();
-                            readiness.set(RECOMMENDER, serves).await;
-                            if ready.changed().await.is_err() {
-                                return readiness.set(RECOMMENDER, false).await;
-                            }
-                        }
-                    });
+                    self.tasks.spawn(follow_readiness(RECOMMENDER, router.ready(), readiness));
+                }
+                (FULL_COVERAGE, _, _, Some(router)) => {
+                    self.tasks.spawn(follow_readiness(
+                        FULL_COVERAGE,
+                        router.full_coverage(),
+                        readiness,
+                    ));
                 }
                 _ => {}
             }
@@ -514,35 +511,49 @@ fn telemetry_to_this_process(control: &Control) -> TelemetrySink {
     })
 }
 
-/// Waits until the node has a plan and every replica that the plan wants of it is available or has failed.
-/// Once ready, a node stays so: versions that it loads later do not disturb requests.
-async fn until_loaded(
-    node_id: &str,
-    mut plan: watch::Receiver<Arc<Plan>>,
-    mut reports: watch::Receiver<Vec<ReplicaReport>>,
+/// Sets a service's health to what the receiver has, until its sender is gone.
+async fn follow_readiness(
+    service: &'static str,
+    mut ready: watch::Receiver<bool>,
+    readiness: Readiness,
 ) {
     loop {
-        let loaded = {
-            let (plan, reports) = (plan.borrow_and_update(), reports.borrow_and_update());
-            // A node that is not in the plan is not registered yet, and the plan wants nothing of it.
-            plan.nodes.contains_key(node_id)
-                && plan.wanted_on(node_id).iter().all(|(version, shard)| {
-                    reports.iter().any(|report| {
-                        report.version == *version
-                            && report.shard == *shard
-                            && matches!(
-                                report.replica.state,
-                                ReplicaState::Available | ReplicaState::Failed
-                            )
-                    })
-                })
-        };
-        if loaded {
-            return;
+        let serves = *ready.borrow_and_update();
+        readiness.set(service, serves).await;
+        if ready.changed().await.is_err() {
+            return readiness.set(service, false).await;
+        }
+    }
+}
+
+/// Sets the health of the shard role to the state of the replicas that the plan wants of the node.
+async fn watch_replicas(
+    node_id: String,
+    mut plan: watch::Receiver<Arc<Plan>>,
+    mut reports: watch::Receiver<Vec<ReplicaReport>>,
+    readiness: Readiness,
+) {
+    let mut serves = false;
+    loop {
+        let wanted = shard_readiness::wanted_states(
+            &node_id,
+            &plan.borrow_and_update(),
+            &reports.borrow_and_update(),
+        );
+        if let Some(wanted) = wanted {
+            let served = serves;
+            serves = shard_readiness::serves(served, &wanted);
+            if served && !serves {
+                tracing::warn!(
+                    node = node_id,
+                    "every replica of this node has failed: it does not serve"
+                );
+            }
+            readiness.set(SHARD, serves).await;
         }
         tokio::select! {
-            changed = plan.changed() => if changed.is_err() { return std::future::pending().await },
-            changed = reports.changed() => if changed.is_err() { return std::future::pending().await },
+            changed = plan.changed() => if changed.is_err() { return },
+            changed = reports.changed() => if changed.is_err() { return },
         }
     }
 }

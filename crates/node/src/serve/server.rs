@@ -10,8 +10,10 @@ use marquee_net::accept;
 use marquee_net::connections::{ConnectionCounts, Connections};
 use marquee_net::tls::Tls;
 use marquee_proto::FILE_DESCRIPTOR_SET;
+use marquee_router::Pressure;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -92,6 +94,8 @@ pub(super) struct Entrance {
     pub(super) quotas: SharedQuotas,
     /// Where refusals are counted.
     pub(super) warnings: Warnings,
+    /// Told how hard pressed the process is.
+    pub(super) pressure: Pressure,
 }
 
 /// The signal that ends a server, and how long it waits for requests.
@@ -112,8 +116,9 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
-    let Entrance { tls, guard, limits, quotas, warnings } = entrance;
-    let edge = Edge::new(&limits, quotas, warnings.clone());
+    let Entrance { tls, guard, limits, quotas, warnings, pressure } = entrance;
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let edge = Edge::new(&limits, quotas, warnings.clone(), threads, pressure);
     let connections = Connections::new(limits.connections);
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(limits.keepalive));
@@ -258,6 +263,7 @@ mod tests {
             limits: check_limits(&section).map_err(|refusal| refusal.reason).expect("in bounds"),
             quotas: SharedQuotas::new(Quotas::default()),
             warnings: Warnings::new(),
+            pressure: Pressure::default(),
         };
         let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);

@@ -4,6 +4,7 @@
 //! wait for the answers of callers that have gone. A batch counts as its requests.
 
 use crate::error::RouterError;
+use crate::pressure::Pressure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,13 +17,14 @@ pub(crate) struct Admission {
     free: Arc<Semaphore>,
     limit: usize,
     draining: Arc<AtomicBool>,
+    pressure: Pressure,
 }
 
 impl Admission {
-    /// Lets so many requests in at once.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// Lets so many requests in at once, and heeds how hard pressed the process is.
+    pub(crate) fn new(limit: usize, pressure: Pressure) -> Self {
         let free = Arc::new(Semaphore::new(limit));
-        Self { free, limit, draining: Arc::default() }
+        Self { free, limit, draining: Arc::default(), pressure }
     }
 
     /// Lets so many requests in, until what is returned is dropped.
@@ -39,9 +41,11 @@ impl Admission {
             .map_err(|_| RouterError::Overload { limit: self.limit })
     }
 
-    /// Whether at least half of the places are taken, or no request is let in any more.
-    pub(crate) fn is_half_full(&self) -> bool {
+    /// Whether there is no room for what nobody waits for: callers are being refused, at least half of the places are
+    /// taken, or no request is let in any more.
+    pub(crate) fn is_pressed(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+            || self.pressure.is_limiting()
             || self.free.available_permits().saturating_mul(2) <= self.limit
     }
 
@@ -66,7 +70,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_limit_holds_and_places_come_back() {
-        let admission = Admission::new(3);
+        let pressure = Pressure::default();
+        let admission = Admission::new(3, pressure.clone());
+        assert!(!admission.is_pressed());
+        pressure.note(Duration::from_millis(5), true);
+        assert!(admission.is_pressed(), "callers are being refused");
+        pressure.note(Duration::ZERO, false);
         let two = admission.admit(2).expect("there is room");
         assert!(matches!(admission.admit(2), Err(RouterError::Overload { limit: 3 })));
         assert!(matches!(admission.admit(4), Err(RouterError::BatchOverLimit { .. })));

@@ -24,7 +24,9 @@ use crate::fanout::node::Nodes;
 use crate::lookup::row_cache::{RowCache, RowCounts};
 use crate::planning::planned::{PlannedRequest, route};
 use crate::planning::shard_map::ShardMap;
+use crate::pressure::Pressure;
 use interleaving::{WantedList, interleaved, patience, wanted_lists};
+use marquee_core::overload::Priority;
 use marquee_core::plan::{Plan, Route};
 use marquee_core::time_spent::TimeSpent;
 use rounds::Rounds;
@@ -63,11 +65,12 @@ impl Engine {
         plan: watch::Receiver<Arc<Plan>>,
         nodes: Arc<Nodes>,
         rows: Arc<RowCache>,
+        pressure: Pressure,
     ) -> Self {
         Self {
             plan,
             nodes,
-            rounds: Rounds::new(rows),
+            rounds: Rounds::new(rows, pressure),
             replica_rotation: AtomicU64::new(0),
             lagging: Mutex::default(),
         }
@@ -244,8 +247,11 @@ impl Engine {
         let versions: BTreeSet<_> = routes.iter().flat_map(|route| route.root.versions()).collect();
         let rotation = self.replica_rotation.fetch_add(1, Ordering::Relaxed);
         let mut shards = ShardMap::new(plan, &versions, &self.nodes, rotation);
-        shards.is_mirrored = is_mirrored;
-        shards.targets.records_health = !is_mirrored;
+        shards.targets.priority = match requests.len() {
+            _ if is_mirrored => Priority::Mirrored,
+            0 | 1 => Priority::Interactive,
+            2.. => Priority::Batch,
+        };
         let planned = for_each(requests.iter().zip(routes), |(request, route)| {
             PlannedRequest::new(request, route, &shards)
         })?;
@@ -266,7 +272,10 @@ impl Engine {
         let diversified = self.rounds.diversify(fused, shards, deadline).await?;
         let explained = self.rounds.explain(diversified, shards, deadline).await?;
         let began = Instant::now();
-        let answers = for_each(explained, |request| request.into_answer(shards));
+        let left = time_left(deadline);
+        let answers = for_each(explained, |request| {
+            request.into_answer(shards).map_err(|error| error.with_time_left(left))
+        });
         self.rounds.merging.add(began.elapsed());
         answers
     }

@@ -7,8 +7,8 @@
 use crate::admission::deadline::time_left;
 use crate::error::RouterError;
 use crate::explanation::explaining::{ExplainedRequest, LeafVectors, ListQuestion};
-use crate::fanout::policy::HedgeBudget;
-use crate::fanout::{CallFailure, Round, RoundLimit, RoundOutcome, drive};
+use crate::fanout::policy::CallBudgets;
+use crate::fanout::{CallFailure, DriveAids, Round, RoundLimit, RoundOutcome, drive};
 use crate::fusion::diversification::DiversifiedRequest;
 use crate::fusion::fusing::{FusedRequest, FusingProgress, FusingRequest};
 use crate::lookup::item_round::{FoundItems, ItemRound, WantedItems};
@@ -21,11 +21,13 @@ use crate::lookup::stored_row::FoundRow;
 use crate::planning::planned::PlannedRequest;
 use crate::planning::shard_map::ShardMap;
 use crate::planning::wanted_rows::{RowSource, id_of};
+use crate::pressure::Pressure;
 use crate::search::leaf_query::LeafQuery;
 use crate::search::round::SearchRound;
 use futures::future::{join, join_all};
 use marquee_core::bounds::MAX_ATTRIBUTED_ROWS;
 use marquee_core::model::recipe::Entity;
+use marquee_core::overload::Priority;
 use marquee_core::time_spent::TimeSpent;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -51,20 +53,22 @@ struct KeysOfRequest<'k> {
 pub(super) struct Rounds {
     /// Rows of bundles that were looked up before.
     pub(super) rows: Arc<RowCache>,
-    hedging: Mutex<HedgeBudget>,
-    /// What mirrored requests may hedge: they take nothing from callers.
-    mirror_hedging: Mutex<HedgeBudget>,
+    budgets: Mutex<CallBudgets>,
+    /// What mirrored requests may hedge and retry: they take nothing from callers.
+    mirror_budgets: Mutex<CallBudgets>,
+    pressure: Pressure,
     /// Making lists of what nodes answered, and answers of lists.
     pub(super) merging: TimeSpent,
 }
 
 impl Rounds {
     /// Rounds that look in `rows` first.
-    pub(super) fn new(rows: Arc<RowCache>) -> Self {
+    pub(super) fn new(rows: Arc<RowCache>, pressure: Pressure) -> Self {
         Self {
             rows,
-            hedging: Mutex::default(),
-            mirror_hedging: Mutex::default(),
+            budgets: Mutex::default(),
+            mirror_budgets: Mutex::default(),
+            pressure,
             merging: TimeSpent::default(),
         }
     }
@@ -77,7 +81,7 @@ impl Rounds {
         deadline: Instant,
     ) -> Result<Vec<LookedUpRequest<'a>>, RouterError> {
         // Mirrored requests look rows up on both sides: one of them has just answered the same user.
-        let cache = (!shards.is_mirrored).then_some(&*self.rows);
+        let cache = (shards.targets.priority != Priority::Mirrored).then_some(&*self.rows);
         let limit = RoundLimit { at: lookup_deadline(deadline), is_shortened: false };
         let mut wanted = Vec::with_capacity(planned.len());
         let mut keys = Vec::with_capacity(planned.len());
@@ -475,10 +479,19 @@ impl Rounds {
         }
         // All rounds of a request take their part of one assignment, so few nodes are asked altogether.
         let first = shards.assign().restricted(&asked);
-        let hedging = if shards.is_mirrored { &self.mirror_hedging } else { &self.hedging };
-        drive(round, &shards.targets, hedging, &first, limit)
-            .await
-            .map_err(|status| RouterError::Refused(status.message().to_owned()))
+        let budgets = match shards.targets.priority {
+            Priority::Interactive | Priority::Batch => &self.budgets,
+            Priority::Mirrored => &self.mirror_budgets,
+        };
+        drive(
+            round,
+            &shards.targets,
+            DriveAids { budgets, pressure: &self.pressure },
+            &first,
+            limit,
+        )
+        .await
+        .map_err(|status| RouterError::Refused(status.message().to_owned()))
     }
 }
 

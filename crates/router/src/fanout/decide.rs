@@ -10,9 +10,13 @@
 //! - **alone**: the node lacked *something* it was asked for (FAILED_PRECONDITION), no other replica
 //!   is left, and the call had several shards: each is asked again by itself, so that one absent
 //!   shard costs no other;
-//! - **hedge**: the call takes longer than most of that node's, and the budget allows a second one;
+//! - **hedge**: the call takes longer than most of its kind, at whatever node, and the budget allows a second one;
 //! - **overtake**: the call takes so long that the node seems to hang. It stays under way, since a
 //!   late answer is still one.
+//!
+//! Each call beside or after one that may have cost its node work spends from a budget, so that a cluster with too
+//! much to do is not given more: hedges, overtakes, and retries of what was refused, late or broken. A retry of what
+//! never reached a node, or was not there, is free: the first attempt was no work.
 //!
 //! A call that is hedged or overtaken and its replacements may both answer. That does no harm: rows
 //! are rows, and the merge drops copies.
@@ -51,6 +55,16 @@ pub(crate) enum CallFailure {
     Timeout,
     /// An answer that makes no sense, or an error inside the node.
     Broken,
+}
+
+impl CallFailure {
+    /// Whether the node may have worked on the call, or has too much to do to be asked again.
+    fn may_have_cost_work(self) -> bool {
+        match self {
+            Self::Unreachable | Self::NotHeld => false,
+            Self::Overloaded | Self::Timeout | Self::Broken => true,
+        }
+    }
 }
 
 /// A call that was decided on.
@@ -122,6 +136,11 @@ impl<'a> FanOut<'a> {
         call.state != CallState::Ended && call.shards.iter().any(|&p| !self.shards[p].answered)
     }
 
+    /// Whether the call has neither an answer nor failed.
+    pub(crate) fn is_under_way(&self, number: usize) -> bool {
+        self.calls[number].state != CallState::Ended
+    }
+
     /// The shards without an answer, ascending, and how they failed last. Those that no node was
     /// asked for, or whose calls are still under way, have [`CallFailure::Unreachable`] and
     /// [`CallFailure::Timeout`].
@@ -149,8 +168,14 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// A call failed: the calls to make instead.
-    pub(crate) fn failed(&mut self, number: usize, failure: CallFailure) -> Vec<usize> {
+    /// A call failed: the calls to make instead. Where the failed one may have cost its node work, they are made if
+    /// `budget` grants that many.
+    pub(crate) fn failed(
+        &mut self,
+        number: usize,
+        failure: CallFailure,
+        budget: &mut dyn FnMut(usize) -> bool,
+    ) -> Vec<usize> {
         self.calls[number].state = CallState::Ended;
         let ShardCall { node, shards, .. } = self.calls[number].clone();
         for &shard in &shards {
@@ -158,7 +183,8 @@ impl<'a> FanOut<'a> {
         }
         let open = self.open(&shards);
         let Assignment { calls, unplaced } = self.elsewhere(&open, Standing::Suspect);
-        let mut made = self.launch(calls, Cause::Retry);
+        let is_granted = calls.is_empty() || !failure.may_have_cost_work() || budget(calls.len());
+        let mut made = if is_granted { self.launch(calls, Cause::Retry) } else { Vec::new() };
         if failure == CallFailure::NotHeld && shards.len() > 1 {
             let alone = unplaced.into_iter().map(|shard| (node, vec![shard])).collect();
             made.extend(self.launch(alone, Cause::Alone));
@@ -189,14 +215,21 @@ impl<'a> FanOut<'a> {
         self.launch(calls, Cause::Hedge)
     }
 
-    /// A call takes so long that its node seems to hang: the calls to make beside it.
-    pub(crate) fn overdue(&mut self, number: usize) -> Vec<usize> {
+    /// A call takes so long that its node seems to hang: the calls to make beside it, if `budget` grants that many.
+    pub(crate) fn overdue(
+        &mut self,
+        number: usize,
+        budget: &mut dyn FnMut(usize) -> bool,
+    ) -> Vec<usize> {
         if self.calls[number].state != CallState::Running {
             return Vec::new();
         }
         self.calls[number].state = CallState::Overdue;
         let open = self.open(&self.calls[number].shards);
-        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Unreported);
+        let Assignment { calls, .. } = self.elsewhere(&open, Standing::Slow);
+        if calls.is_empty() || !budget(calls.len()) {
+            return Vec::new();
+        }
         self.launch(calls, Cause::Overtake)
     }
 
@@ -245,7 +278,7 @@ impl<'a> FanOut<'a> {
 mod tests {
     //! Scripts in `scripts` tell a fan-out what happens and print all it decides.
     //! `nodes a b` names nodes, `shard a b?` adds a shard that they hold (`a.suspect` for a standing),
-    //! `start salt=1` begins; `answer`, `fail`, `slow`, `overdue` name a call by its number.
+    //! `start salt=1` begins, with `hedges=` and `retries=` to spend; `answer`, `fail`, `slow`, `overdue` name a call by its number.
 
     use super::*;
     use std::fmt::Write as _;
@@ -256,6 +289,8 @@ mod tests {
         building: Replicas,
         fanout: Option<FanOut<'static>>,
         hedges: usize,
+        /// None: as many as are wanted.
+        retries: Option<usize>,
     }
 
     impl Runner {
@@ -266,6 +301,7 @@ mod tests {
         fn holder(&self, word: &str) -> Result<(usize, Standing), String> {
             let (name, standing) = match word.split_once('.') {
                 Some((name, "unreported")) => (name, Standing::Unreported),
+                Some((name, "slow")) => (name, Standing::Slow),
                 Some((name, "suspect")) => (name, Standing::Suspect),
                 _ => (word, Standing::Sound),
             };
@@ -279,16 +315,27 @@ mod tests {
             how: Option<&str>,
         ) -> Result<Vec<usize>, String> {
             let fanout = self.fanout.as_mut().ok_or("start first")?;
+            let retries = &mut self.retries;
+            let mut retry = |wanted: usize| {
+                let Some(left) = retries else { return true };
+                let granted = wanted <= *left;
+                *left -= if granted { wanted } else { 0 };
+                granted
+            };
             Ok(match (what, how) {
                 ("answer", None) => {
                     fanout.answered(call);
                     Vec::new()
                 }
-                ("fail", Some("unreachable")) => fanout.failed(call, CallFailure::Unreachable),
-                ("fail", Some("not-held")) => fanout.failed(call, CallFailure::NotHeld),
-                ("fail", Some("overloaded")) => fanout.failed(call, CallFailure::Overloaded),
-                ("fail", Some("timeout")) => fanout.failed(call, CallFailure::Timeout),
-                ("fail", Some("broken")) => fanout.failed(call, CallFailure::Broken),
+                ("fail", Some("unreachable")) => {
+                    fanout.failed(call, CallFailure::Unreachable, &mut retry)
+                }
+                ("fail", Some("not-held")) => fanout.failed(call, CallFailure::NotHeld, &mut retry),
+                ("fail", Some("overloaded")) => {
+                    fanout.failed(call, CallFailure::Overloaded, &mut retry)
+                }
+                ("fail", Some("timeout")) => fanout.failed(call, CallFailure::Timeout, &mut retry),
+                ("fail", Some("broken")) => fanout.failed(call, CallFailure::Broken, &mut retry),
                 ("slow", None) => {
                     let hedges = &mut self.hedges;
                     fanout.slow(call, &mut |wanted| {
@@ -297,7 +344,7 @@ mod tests {
                         granted
                     })
                 }
-                ("overdue", None) => fanout.overdue(call),
+                ("overdue", None) => fanout.overdue(call, &mut retry),
                 _ => return Err(format!("{what} {how:?} is no command")),
             })
         }
@@ -333,8 +380,9 @@ mod tests {
         ) -> Result<String, Box<dyn std::error::Error>> {
             let mut args = command.consume_args();
             let words: Vec<&str> = std::iter::from_fn(|| args.next_pos()).collect();
-            let mut key = |name| args.take_key(name).map_or(Ok(0), str::parse);
+            let mut key = |name| args.take_key(name).map_or(Ok(0), str::parse::<u64>);
             let (rotation, hedges) = (key("salt")?, key("hedges")?);
+            let retries = args.take_key("retries").map(str::parse).transpose()?;
             args.reject_next()?;
             match command.name.as_str() {
                 "nodes" => {
@@ -350,6 +398,7 @@ mod tests {
                 }
                 "start" => {
                     self.hedges = hedges as usize;
+                    self.retries = retries;
                     let replicas = Replicas { rotation, ..std::mem::take(&mut self.building) };
                     // A script is short and a test process too.
                     let replicas: &'static Replicas = Box::leak(Box::new(replicas));

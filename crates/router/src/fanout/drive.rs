@@ -1,17 +1,23 @@
 //! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
 
-use super::decide::{CallFailure, FanOut, ShardCall};
-use super::policy::{HedgeBudget, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, patience};
+use super::decide::{CallFailure, Cause, FanOut, ShardCall};
+use super::policy::{
+    CallBudgets, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, is_own_delay, patience,
+};
 use super::select::{Assignment, Replicas, Standing};
-use crate::fanout::node::{CallKind, NodeHandle};
+use crate::fanout::health::CallKind;
+use crate::fanout::node::{NodeHandle, usual_latency};
+use crate::pressure::Pressure;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use marquee_core::overload::Priority;
+use marquee_proto::overload::set_priority;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 /// What a call of a round is.
 pub(crate) trait Round: Send {
@@ -21,16 +27,35 @@ pub(crate) trait Round: Send {
     /// Which latencies its calls are comparable with.
     fn kind(&self) -> CallKind;
 
-    /// Asks a node for these shards. The call must not outlive `timeout`.
+    /// Asks a node for these shards. The call must not outlive the timeout of its terms.
     fn call(
         &self,
         service: Arc<dyn ShardService>,
         shards: &[usize],
-        timeout: Duration,
+        terms: CallTerms,
     ) -> BoxFuture<'static, Result<Self::Reply, Status>>;
 
     /// Takes an answer in, or says why it makes no sense; nothing of such an answer is used.
     fn absorb(&mut self, shards: &[usize], reply: Self::Reply) -> Result<(), String>;
+}
+
+/// What every call of a round tells its node besides what it asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTerms {
+    /// The time that is left for the answer.
+    pub(crate) timeout: Duration,
+    /// What the answer is worth.
+    pub(crate) priority: Priority,
+}
+
+impl CallTerms {
+    /// A call by these terms.
+    pub(crate) fn request<T>(self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        set_priority(request.metadata_mut(), self.priority);
+        request
+    }
 }
 
 /// The results of a reply, each with the operation of the round that it answers.
@@ -54,11 +79,17 @@ pub(crate) struct CallTargets {
     pub(crate) nodes: Vec<Arc<NodeHandle>>,
     /// The nodes that hold each shard.
     pub(crate) replicas: Replicas,
-    /// Whether the health that calls show of nodes is remembered for other requests.
-    pub(crate) records_health: bool,
+    /// What answers to this request are worth.
+    pub(crate) priority: Priority,
 }
 
 impl CallTargets {
+    /// Whether the health that calls show of nodes is remembered for other requests. A candidate that hangs in
+    /// mirrored requests must not make nodes look dead that answer callers well.
+    fn records_health(&self) -> bool {
+        self.priority != Priority::Mirrored
+    }
+
     fn is_suspect(&self, call: &ShardCall) -> bool {
         let suspect = (call.node, Standing::Suspect);
         call.shards.iter().any(|&shard| self.replicas.shards[shard].contains(&suspect))
@@ -84,6 +115,15 @@ pub(crate) struct RoundOutcome {
     pub(crate) suspected: BTreeSet<usize>,
 }
 
+/// What rounds share with those of other requests.
+#[derive(Clone, Copy)]
+pub(crate) struct DriveAids<'a> {
+    /// What may be hedged and retried.
+    pub(crate) budgets: &'a Mutex<CallBudgets>,
+    /// How late this process itself is.
+    pub(crate) pressure: &'a Pressure,
+}
+
 /// Makes the calls of `first` and what follows from them, until all is answered, nothing is left to
 /// try, or the deadline is there.
 ///
@@ -92,12 +132,14 @@ pub(crate) struct RoundOutcome {
 pub(crate) async fn drive<R: Round>(
     round: &mut R,
     targets: &CallTargets,
-    hedging: &Mutex<HedgeBudget>,
+    DriveAids { budgets, pressure }: DriveAids<'_>,
     first: &Assignment,
     limit: RoundLimit,
 ) -> Result<RoundOutcome, Status> {
     let RoundLimit { at: deadline, is_shortened } = limit;
     let mut fanout = FanOut::new(&targets.replicas, first);
+    // Of all nodes: by its own, a slow node would be given all the time it takes.
+    let usual = usual_latency(&targets.nodes, round.kind());
     let mut under_way = FuturesUnordered::new();
     let mut alarms: Vec<Alarm> = Vec::new();
     let mut begun: Vec<Instant> = Vec::new();
@@ -110,8 +152,10 @@ pub(crate) async fn drive<R: Round>(
             let now = Instant::now();
             let left = deadline.saturating_duration_since(now);
             tracing::trace!(node = node.id, shards = ?call.shards, cause = ?call.cause, "asking");
-            lock(hedging).earn();
-            alarms.extend(Alarm::both(number, now, left, node.p95(round.kind())));
+            if call.cause == Cause::First {
+                lock(budgets).earn();
+            }
+            alarms.extend(Alarm::both(number, now, left, usual));
             if targets.is_suspect(call) {
                 alarms.push(Alarm {
                     at: now + SUSPECT_PATIENCE,
@@ -120,8 +164,14 @@ pub(crate) async fn drive<R: Round>(
                 });
             }
             begun.push(now);
-            let reply = round.call(Arc::clone(&node.service), &call.shards, left);
-            under_way.push(async move { (number, reply.await) });
+            let terms = CallTerms { timeout: left, priority: targets.priority };
+            let reply = round.call(Arc::clone(&node.service), &call.shards, terms);
+            let counted = node.begin_call();
+            under_way.push(async move {
+                let reply = reply.await;
+                drop(counted);
+                (number, reply)
+            });
         }
         if fanout.is_over() {
             break;
@@ -144,21 +194,28 @@ pub(crate) async fn drive<R: Round>(
                 match result {
                     Ok(()) => {
                         suspected.remove(&call.node);
-                        if targets.records_health {
-                            node.answered(round.kind(), took);
+                        if targets.records_health() {
+                            node.answered(round.kind(), took, usual);
                         }
                         fanout.answered(number);
                     }
                     Err((None, status)) => return Err(status),
                     Err((Some(failure), status)) => {
-                        let was_rushed = is_shortened && failure == CallFailure::Timeout;
-                        if targets.records_health && !was_rushed {
+                        // A late router sees late answers.
+                        let is_excused = is_shortened || is_own_delay(Duration::ZERO, pressure.own_delay());
+                        let was_rushed = is_excused && failure == CallFailure::Timeout;
+                        if failure == CallFailure::Overloaded {
+                            pressure.shard_refused();
+                        }
+                        if targets.records_health() && !was_rushed {
                             note(&node, failure, took, &status);
                         }
                         if !was_rushed && matches!(failure, CallFailure::Unreachable | CallFailure::Timeout) {
                             suspected.insert(fanout.call(number).node);
                         }
-                        new = fanout.failed(number, failure);
+                        new = fanout.failed(number, failure, &mut |calls| {
+                            lock(budgets).spend_retries(calls)
+                        });
                     }
                 }
             }
@@ -170,22 +227,37 @@ pub(crate) async fn drive<R: Round>(
                 for alarm in alarms.extract_if(.., |alarm| alarm.at <= now) {
                     new.extend(match alarm.sign {
                         Sign::Slow => {
-                            fanout.slow(alarm.call, &mut |hedges| lock(hedging).spend(hedges))
+                            fanout.slow(alarm.call, &mut |calls| lock(budgets).spend_hedges(calls))
                         }
                         Sign::Overdue => {
                             let node = fanout.call(alarm.call).node;
-                            if !is_shortened {
+                            let late = now.saturating_duration_since(alarm.at);
+                            let is_excused = is_shortened || is_own_delay(late, pressure.own_delay());
+                            if !is_excused {
                                 suspected.insert(node);
                             }
-                            if targets.records_health && !is_shortened {
+                            if targets.records_health() && !is_excused {
                                 note_hang(&targets.nodes[node], begun[alarm.call]);
                             }
-                            fanout.overdue(alarm.call)
+                            fanout.overdue(alarm.call, &mut |calls| {
+                                lock(budgets).spend_retries(calls)
+                            })
                         }
-                        Sign::Hopeless => fanout.failed(alarm.call, CallFailure::Timeout),
+                        Sign::Hopeless => {
+                            fanout.failed(alarm.call, CallFailure::Timeout, &mut |calls| {
+                                lock(budgets).spend_retries(calls)
+                            })
+                        }
                     });
                 }
             }
+        }
+    }
+    let is_excused = is_shortened || is_own_delay(Duration::ZERO, pressure.own_delay());
+    if targets.records_health() && !is_excused {
+        for number in (0..fanout.calls()).filter(|&number| fanout.is_under_way(number)) {
+            let node = &targets.nodes[fanout.call(number).node];
+            node.was_beaten(begun[number].elapsed(), usual);
         }
     }
     Ok(RoundOutcome { unanswered: fanout.unanswered(), suspected })
@@ -260,7 +332,7 @@ fn note_hang(node: &NodeHandle, begun: Instant) {
     }
 }
 
-fn lock(hedging: &Mutex<HedgeBudget>) -> std::sync::MutexGuard<'_, HedgeBudget> {
-    // A budget is whole after every step, so a panic elsewhere leaves nothing to fear.
-    hedging.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(budgets: &Mutex<CallBudgets>) -> std::sync::MutexGuard<'_, CallBudgets> {
+    // Budgets are whole after every step, so a panic elsewhere leaves nothing to fear.
+    budgets.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,11 +4,13 @@
 //! machine; the [`Dialer`] decides what is behind that. A handle lives as long as plans name the
 //! node at that address, so its connection and its memory do too.
 
-use crate::fanout::policy::{Breaker, CallLatencies};
+use crate::fanout::health::{CallKind, NodeHealth};
+use crate::fanout::outliers::{GroupMember, lower_median, outliers};
 use marquee_core::plan::Plan;
 use marquee_net::Connector;
 use marquee_proto::shard::v1::shard_service_server::ShardService;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,40 +30,16 @@ pub trait Dialer: Send + Sync + 'static {
     }
 }
 
-/// Calls whose latencies compare: of one operation, and of about as many queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CallKind {
-    search: bool,
-    /// log₂ of the number of keys or queries.
-    size_class: u32,
-}
-
-impl CallKind {
-    /// A lookup of this many keys.
-    pub(crate) fn lookup(keys: usize) -> Self {
-        Self { search: false, size_class: keys.max(1).ilog2() }
-    }
-
-    /// A search with this many queries.
-    pub(crate) fn search(queries: usize) -> Self {
-        Self { search: true, size_class: queries.max(1).ilog2() }
-    }
-}
-
 /// One shard node.
 pub(crate) struct NodeHandle {
     pub(crate) id: String,
     pub(crate) address: String,
     pub(crate) service: Arc<dyn ShardService>,
-    health: Mutex<Health>,
+    health: Mutex<NodeHealth>,
+    /// How many calls to it are under way.
+    under_way: Arc<AtomicUsize>,
     /// Told when the breaker opens or closes.
     changed: Arc<Notify>,
-}
-
-struct Health {
-    breaker: Breaker,
-    latencies: HashMap<CallKind, CallLatencies>,
-    last_answer: Option<Instant>,
 }
 
 impl NodeHandle {
@@ -71,31 +49,30 @@ impl NodeHandle {
         service: Arc<dyn ShardService>,
         changed: Arc<Notify>,
     ) -> Arc<Self> {
-        let health =
-            Health { breaker: Breaker::default(), latencies: HashMap::new(), last_answer: None };
         Arc::new(Self {
             id: id.into(),
             address: address.into(),
             service,
-            health: Mutex::new(health),
+            health: Mutex::default(),
+            under_way: Arc::default(),
             changed,
         })
     }
 
-    /// It answered a call.
-    pub(crate) fn answered(&self, kind: CallKind, took: Duration) {
-        self.health().latencies.entry(kind).or_default().record(took);
+    /// It answered a call; `usual` is the p95 of its group for such calls.
+    pub(crate) fn answered(&self, kind: CallKind, took: Duration, usual: Option<Duration>) {
+        self.health().answered(kind, took, usual, Instant::now());
         self.lives();
+    }
+
+    /// Others answered what it was asked, or the time was up.
+    pub(crate) fn was_beaten(&self, took: Duration, usual: Option<Duration>) {
+        self.health().was_beaten(took, usual, Instant::now());
     }
 
     /// It gave a sign of life.
     pub(crate) fn lives(&self) {
-        let mut health = self.health();
-        health.last_answer = Some(Instant::now());
-        let was_open = health.breaker.is_open();
-        health.breaker.succeeded();
-        drop(health);
-        if was_open {
+        if self.health().lives(Instant::now()) {
             tracing::info!(node = self.id, "a shard node answers again");
             self.changed.notify_one();
         }
@@ -103,7 +80,7 @@ impl NodeHandle {
 
     /// It could not be reached, or seems to hang.
     pub(crate) fn failed(&self, reason: &str) {
-        if self.health().breaker.failed() {
+        if self.health().failed() {
             tracing::warn!(node = self.id, address = self.address, reason, "avoiding a shard node");
             self.changed.notify_one();
         }
@@ -111,22 +88,70 @@ impl NodeHandle {
 
     /// Whether it answered when it was last tried; true until it was.
     pub(crate) fn is_reachable(&self) -> bool {
-        !self.health().breaker.is_open()
+        self.health().is_reachable()
+    }
+
+    /// Whether it is left out because it is slower than others.
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.health().is_ejected(Instant::now())
     }
 
     /// Whether it answered within the last `idle`.
     pub(crate) fn answered_within(&self, idle: Duration) -> bool {
-        self.health().last_answer.is_some_and(|last| last.elapsed() < idle)
+        self.health().answered_within(idle, Instant::now())
     }
 
     /// What 95 of 100 calls of the kind take less than, if there were enough.
     pub(crate) fn p95(&self, kind: CallKind) -> Option<Duration> {
-        self.health().latencies.get(&kind).and_then(CallLatencies::p95)
+        self.health().p95(kind)
     }
 
-    fn health(&self) -> MutexGuard<'_, Health> {
+    /// What one more call is expected to cost.
+    pub(crate) fn cost(&self) -> f64 {
+        self.health().cost(self.under_way.load(Ordering::Relaxed), Instant::now())
+    }
+
+    /// Counts a call that is under way, until what is returned is dropped.
+    pub(crate) fn begin_call(&self) -> CallUnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        CallUnderWay(Arc::clone(&self.under_way))
+    }
+
+    fn health(&self) -> MutexGuard<'_, NodeHealth> {
         // Counters are whole after every step, so a panic elsewhere leaves nothing to fear.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call that is under way.
+#[derive(Debug)]
+pub(crate) struct CallUnderWay(Arc<AtomicUsize>);
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The p95 of a group of nodes for calls of a kind: that of the node in the middle, so that slow ones do not count.
+pub(crate) fn usual_latency(nodes: &[Arc<NodeHandle>], kind: CallKind) -> Option<Duration> {
+    lower_median(nodes.iter().filter_map(|node| node.p95(kind)).collect())
+}
+
+/// Leaves out the nodes of a group that are slow where the others are not.
+pub(crate) fn eject_outliers(nodes: &[Arc<NodeHandle>]) {
+    let now = Instant::now();
+    let group: Vec<GroupMember> = nodes.iter().map(|node| node.health().member(now)).collect();
+    for place in outliers(&group) {
+        let node = &nodes[place];
+        let time = node.health().eject(now);
+        tracing::warn!(
+            node = node.id,
+            address = node.address,
+            slow_share = group[place].slow_share,
+            seconds = time.as_secs(),
+            "a shard node is slower than others: leaves it out for a while"
+        );
     }
 }
 

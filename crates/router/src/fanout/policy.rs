@@ -4,12 +4,17 @@
 
 use std::time::Duration;
 
-/// One hedge is earned by this many calls: at most 5 % more load, so that a slow cluster is not made
-/// slower by hedges.
-pub(crate) const CALLS_PER_HEDGE: u32 = 20;
+/// One more call is earned by this many: at most 10 % more load by hedges, and as much by retries, so that a slow
+/// cluster is not made slower by either.
+pub(crate) const CALLS_PER_EXTRA: u32 = 10;
 /// Hedges that can be saved up: a node that becomes slow after a good hour must not double the load
 /// of its neighbours.
-pub(crate) const MAX_SAVED_HEDGES: u32 = 10;
+pub(crate) const MAX_SAVED_HEDGES: u32 = 50;
+/// Retries that can be saved up, and that there are at the start: what is under way at a node when it stops.
+pub(crate) const MAX_SAVED_RETRIES: u32 = 200;
+/// A router that is itself so late, or whose requests wait so long for a processor, cannot tell whether a shard node
+/// is. It is many times what either is without an overload.
+pub(crate) const OWN_DELAY: Duration = Duration::from_millis(10);
 /// A hedge is not sent sooner: the clock is no finer, and two calls in the same tick race for
 /// nothing.
 pub(crate) const MIN_HEDGE_DELAY: Duration = Duration::from_millis(2);
@@ -42,22 +47,65 @@ pub(crate) fn patience(p95: Option<Duration>, remaining: Duration) -> Duration {
     p95.map_or(most, |p95| (p95 * PATIENCE_FACTOR).max(MIN_PATIENCE).min(most))
 }
 
-/// Hedges that were earned and not yet sent.
-#[derive(Debug, Default)]
-pub(crate) struct HedgeBudget {
-    /// In 1/[`CALLS_PER_HEDGE`] of a hedge.
-    saved: u32,
+/// Whether it may be this router's own delay that a call seems to take long: a timer went off so `late`, or requests
+/// wait for so long in this process.
+pub(crate) fn is_own_delay(late: Duration, queueing: Duration) -> bool {
+    late.max(queueing) >= OWN_DELAY
 }
 
-impl HedgeBudget {
-    /// A call was made.
+/// What hedges and retries were earned and not yet sent.
+#[derive(Debug)]
+pub(crate) struct CallBudgets {
+    hedges: CallBudget,
+    retries: CallBudget,
+}
+
+impl Default for CallBudgets {
+    fn default() -> Self {
+        Self {
+            hedges: CallBudget::new(0, MAX_SAVED_HEDGES),
+            retries: CallBudget::new(MAX_SAVED_RETRIES, MAX_SAVED_RETRIES),
+        }
+    }
+}
+
+impl CallBudgets {
+    /// A call was made that is neither a hedge nor a retry.
     pub(crate) fn earn(&mut self) {
-        self.saved = (self.saved + 1).min(MAX_SAVED_HEDGES * CALLS_PER_HEDGE);
+        self.hedges.earn();
+        self.retries.earn();
     }
 
     /// Takes this many hedges, all or none.
-    pub(crate) fn spend(&mut self, hedges: usize) -> bool {
-        let price = u32::try_from(hedges).unwrap_or(u32::MAX).saturating_mul(CALLS_PER_HEDGE);
+    pub(crate) fn spend_hedges(&mut self, hedges: usize) -> bool {
+        self.hedges.spend(hedges)
+    }
+
+    /// Takes this many retries, all or none.
+    pub(crate) fn spend_retries(&mut self, retries: usize) -> bool {
+        self.retries.spend(retries)
+    }
+}
+
+/// A token bucket that calls fill and further calls empty.
+#[derive(Debug)]
+struct CallBudget {
+    /// In 1/[`CALLS_PER_EXTRA`] of a call.
+    saved: u32,
+    most: u32,
+}
+
+impl CallBudget {
+    fn new(calls: u32, most: u32) -> Self {
+        Self { saved: calls * CALLS_PER_EXTRA, most: most * CALLS_PER_EXTRA }
+    }
+
+    fn earn(&mut self) {
+        self.saved = (self.saved + 1).min(self.most);
+    }
+
+    fn spend(&mut self, calls: usize) -> bool {
+        let price = u32::try_from(calls).unwrap_or(u32::MAX).saturating_mul(CALLS_PER_EXTRA);
         let granted = price <= self.saved;
         if granted {
             self.saved -= price;
@@ -134,13 +182,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hedges_never_exceed_their_share(wishes in prop::collection::vec(0usize..4, 1..2_000)) {
-            let mut budget = HedgeBudget::default();
-            let mut sent = 0;
+        fn hedges_and_retries_never_exceed_their_share(wishes in prop::collection::vec(0usize..4, 1..2_000)) {
+            let mut budgets = CallBudgets::default();
+            let (mut hedges, mut retries) = (0, 0);
             for (calls, wish) in (1..).zip(wishes) {
-                budget.earn();
-                sent += if budget.spend(wish) { wish } else { 0 };
-                prop_assert!(sent * 20 <= calls, "{} hedges in {} calls", sent, calls);
+                budgets.earn();
+                hedges += if budgets.spend_hedges(wish) { wish } else { 0 };
+                retries += if budgets.spend_retries(wish) { wish } else { 0 };
+                prop_assert!(hedges * 10 <= calls, "{} hedges in {} calls", hedges, calls);
+                prop_assert!((retries - retries.min(200)) * 10 <= calls, "{} retries in {} calls", retries, calls);
             }
         }
 
@@ -152,10 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn hedges_can_be_saved_up_to_a_bound() {
-        let mut budget = HedgeBudget::default();
-        (0..100_000).for_each(|_| budget.earn());
-        assert!(!budget.spend(11) && budget.spend(10) && !budget.spend(1));
+    fn hedges_and_retries_can_be_saved_up_to_a_bound() {
+        let mut budgets = CallBudgets::default();
+        (0..100_000).for_each(|_| budgets.earn());
+        assert!(!budgets.spend_hedges(51) && budgets.spend_hedges(50) && !budgets.spend_hedges(1));
+        assert!(budgets.spend_retries(200) && !budgets.spend_retries(1));
+    }
+
+    #[test]
+    fn a_late_router_blames_no_node() {
+        assert!(!is_own_delay(ms(2), ms(1)));
+        assert!(is_own_delay(ms(30), ms(0)), "the timer went off late");
+        assert!(is_own_delay(ms(0), ms(30)), "requests wait for a processor");
     }
 
     #[test]

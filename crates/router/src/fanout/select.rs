@@ -1,7 +1,7 @@
 //! Which replica of each shard to ask, so that few nodes are asked and all get their share.
 //!
-//! A greedy set cover: again and again the node that has most of what is still wanted, ties turned
-//! by a rotation that differs from request to request. Then what several of the chosen nodes have is
+//! A greedy set cover: again and again the node that has most of what is still wanted. Of several that have as much, two
+//! are drawn by a rotation that differs from request to request, and the cheaper one is taken. Then what several of the chosen nodes have is
 //! dealt out evenly among them. A shard is only ever asked of its best-standing replicas, so a node
 //! of doubtful health is not chosen because it would save a call.
 //!
@@ -17,6 +17,8 @@ pub(crate) enum Standing {
     Sound,
     /// AVAILABLE by its last report, on a node that answers us but not control.
     Unreported,
+    /// AVAILABLE, on a node that is slower than others.
+    Slow,
     /// AVAILABLE by its last report, on a node that failed us lately.
     Suspect,
 }
@@ -28,8 +30,11 @@ pub(crate) struct Replicas {
     pub(crate) shards: Vec<Vec<(usize, Standing)>>,
     /// The node of this very process, preferred among equals since asking it costs no network.
     pub(crate) local: Option<usize>,
-    /// Decides between equal nodes; differs from request to request.
+    /// Draws two of several equal nodes; differs from request to request.
     pub(crate) rotation: u64,
+    /// What one more call to each node costs, by which one of the two is chosen; nodes that are not there cost
+    /// nothing.
+    pub(crate) costs: Vec<f64>,
 }
 
 /// Which node to ask for each shard.
@@ -102,15 +107,25 @@ fn cover(options: &[(usize, Vec<usize>)], replicas: &Replicas) -> Vec<usize> {
     while !open.is_empty() {
         let mut counts = vec![0_usize; nodes];
         open.iter().copied().flatten().for_each(|&node| counts[node] += 1);
-        let best = (0..nodes)
-            .max_by_key(|&node| {
-                (counts[node], replicas.local == Some(node), turn(replicas.rotation, node), node)
-            })
-            .expect("an open shard has a node");
+        let most = counts.iter().copied().max().unwrap_or_default();
+        let equal: Vec<usize> = (0..nodes).filter(|&node| counts[node] == most).collect();
+        let best = best_of(&equal, replicas).expect("an open shard has a node");
         open.retain(|nodes| !nodes.contains(&best));
         chosen.push(best);
     }
     chosen
+}
+
+/// One of several nodes that have as much: this process itself, or the cheaper of two.
+fn best_of(equal: &[usize], replicas: &Replicas) -> Option<usize> {
+    if let Some(local) = replicas.local.filter(|local| equal.contains(local)) {
+        return Some(local);
+    }
+    let drawn = |node: &usize| (turn(replicas.rotation, *node), *node);
+    let one = *equal.iter().max_by_key(|node| drawn(node))?;
+    let other = equal.iter().copied().filter(|&node| node != one).max_by_key(drawn);
+    let cost = |node: usize| replicas.costs.get(node).copied().unwrap_or_default();
+    Some(other.filter(|&node| cost(node) < cost(one)).unwrap_or(one))
 }
 
 /// Gives each shard to the chosen node that has least so far; shards with the least choice first.
@@ -152,7 +167,12 @@ mod tests {
 
     fn sound(shards: &[&[usize]], rotation: u64) -> Replicas {
         let holders = |nodes: &&[usize]| nodes.iter().map(|&n| (n, Standing::Sound)).collect();
-        Replicas { shards: shards.iter().map(holders).collect(), local: None, rotation }
+        Replicas {
+            shards: shards.iter().map(holders).collect(),
+            local: None,
+            rotation,
+            costs: Vec::new(),
+        }
     }
 
     fn all(replicas: &Replicas) -> Assignment {
@@ -197,8 +217,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_two_the_cheaper_is_asked_and_the_dearest_never() {
+        let mut counts = [0; 3];
+        for rotation in 0..3_000 {
+            let replicas = sound(&[&[0, 1, 2]], rotation);
+            let replicas = Replicas { costs: vec![1.0, 2.0, 50.0], ..replicas };
+            counts[all(&replicas).calls[0].0] += 1;
+        }
+        assert!((1_900..2_100).contains(&counts[0]) && counts[2] == 0, "{counts:?}");
+    }
+
     fn standing() -> impl Strategy<Value = Standing> {
-        prop_oneof![Just(Standing::Sound), Just(Standing::Unreported), Just(Standing::Suspect)]
+        prop_oneof![
+            Just(Standing::Sound),
+            Just(Standing::Unreported),
+            Just(Standing::Slow),
+            Just(Standing::Suspect)
+        ]
     }
 
     proptest! {
@@ -212,6 +248,7 @@ mod tests {
                 shards: shards.iter().map(|p| p.clone().into_iter().collect()).collect(),
                 local: None,
                 rotation,
+                costs: Vec::new(),
             };
             let wanted: Vec<usize> = (0..shards.len()).collect();
             let assignment = assign(&replicas, &wanted, Standing::Unreported, &|_, node| node == banned);

@@ -1,8 +1,8 @@
 //! One round of Lookup calls for items: their vectors by id, from the shards that hold them, and their vectors and names
 //! by ordinal, from whichever shards those are in.
 
-use crate::fanout::node::CallKind;
-use crate::fanout::{Round, pair_results};
+use crate::fanout::health::CallKind;
+use crate::fanout::{CallTerms, Round, pair_results};
 use crate::lookup::round::{check_vector, components, send};
 use crate::planning::shard_map::ShardMap;
 use futures::future::BoxFuture;
@@ -16,7 +16,6 @@ use marquee_proto::shard::v1::{
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::Status;
 
 /// Rows of one round: with vectors of 1,024 components they are half of what a message between nodes may have.
@@ -183,11 +182,11 @@ impl Round for ItemRound<'_> {
         &self,
         service: Arc<dyn ShardService>,
         shards: &[usize],
-        timeout: Duration,
+        terms: CallTerms,
     ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
         let asked = self.ops.iter().filter(|op| op.of(shards).next().is_some());
         let ops = asked.map(|op| op.message(shards)).collect();
-        send(service, LookupRequest { plan_epoch: self.epoch, ops }, timeout)
+        send(service, LookupRequest { plan_epoch: self.epoch, ops }, terms)
     }
 
     fn absorb(&mut self, shards: &[usize], reply: LookupResponse) -> Result<(), String> {

@@ -2,8 +2,8 @@
 
 use super::row_cache::RowCache;
 use super::stored_row::{FoundRow, StoredRow};
-use crate::fanout::node::CallKind;
-use crate::fanout::{CallFailure, Round, pair_results};
+use crate::fanout::health::CallKind;
+use crate::fanout::{CallFailure, CallTerms, Round, pair_results};
 use crate::planning::shard_map::{PlannedVersion, ShardMap};
 use crate::planning::wanted_rows::RowSource;
 use futures::future::{BoxFuture, FutureExt as _};
@@ -16,8 +16,7 @@ use marquee_proto::shard::v1::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::{Request, Status};
+use tonic::Status;
 
 /// Rows asked of a node at once: so many vectors of 1,024 components with histories of some hundred
 /// items fit into a message between nodes with room to spare.
@@ -169,9 +168,9 @@ impl Round for LookupRound<'_> {
         &self,
         service: Arc<dyn ShardService>,
         shards: &[usize],
-        timeout: Duration,
+        terms: CallTerms,
     ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
-        send(service, self.message(shards), timeout)
+        send(service, self.message(shards), terms)
     }
 
     fn absorb(&mut self, shards: &[usize], reply: LookupResponse) -> Result<(), String> {
@@ -216,10 +215,9 @@ fn check_row(row: &Row, op: &LookupBySource<'_>) -> Result<(), String> {
 pub(crate) fn send(
     service: Arc<dyn ShardService>,
     message: LookupRequest,
-    timeout: Duration,
+    terms: CallTerms,
 ) -> BoxFuture<'static, Result<LookupResponse, Status>> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
+    let request = terms.request(message);
     async move { Ok(service.lookup(request).await?.into_inner()) }.boxed()
 }
 

@@ -3,12 +3,13 @@
 //! The versions of their routes, the shards of all these versions as `0..n`, the nodes that hold them, and how far
 //! each is trusted at this moment. Whatever names a shard while the batch is answered names it by that number.
 
-use crate::fanout::node::{NodeHandle, Nodes};
+use crate::fanout::node::{NodeHandle, Nodes, eject_outliers};
 use crate::fanout::select::{Assignment, Replicas, Standing, assign, available_on};
 use crate::fanout::{CallFailure, CallTargets};
 use marquee_core::hash::shard_of;
 use marquee_core::id::ModelVersion;
 use marquee_core::model::recipe::Recipe;
+use marquee_core::overload::Priority;
 use marquee_core::plan::{Plan, PublishedVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,8 +22,6 @@ pub(crate) struct ShardMap<'p> {
     versions: Vec<PlannedVersion<'p>>,
     /// The nodes that hold the shards, and how to call them.
     pub(crate) targets: CallTargets,
-    /// Whether the request is answered for comparison only.
-    pub(crate) is_mirrored: bool,
     is_outdated: bool,
 }
 
@@ -53,10 +52,9 @@ impl<'p> ShardMap<'p> {
             versions: Vec::new(),
             targets: CallTargets {
                 nodes: Vec::new(),
-                replicas: Replicas { shards: Vec::new(), local: None, rotation },
-                records_health: true,
+                replicas: Replicas { rotation, ..Replicas::default() },
+                priority: Priority::Interactive,
             },
-            is_mirrored: false,
             is_outdated: false,
         };
         let mut numbers = BTreeMap::new();
@@ -64,7 +62,19 @@ impl<'p> ShardMap<'p> {
             let Some((name, published)) = plan.versions.get_key_value(name) else { continue };
             layout.add(plan, name, published, nodes, &mut numbers);
         }
+        layout.judge_nodes(plan);
         layout
+    }
+
+    /// Says how far each node is trusted, and what a call to it costs.
+    fn judge_nodes(&mut self, plan: &Plan) {
+        let CallTargets { nodes, replicas, .. } = &mut self.targets;
+        eject_outliers(nodes);
+        let standings: Vec<Standing> = nodes.iter().map(|node| standing(plan, node)).collect();
+        replicas.costs = nodes.iter().map(|node| node.cost()).collect();
+        for (node, its_standing) in replicas.shards.iter_mut().flatten() {
+            *its_standing = standings[*node];
+        }
     }
 
     fn add(
@@ -86,7 +96,8 @@ impl<'p> ShardMap<'p> {
                 let number =
                     *numbers.entry(node_id).or_insert_with(|| self.number(plan, node_id, nodes));
                 let Some(number) = number else { continue };
-                holders.push((number, standing(plan, &self.targets.nodes[number])));
+                // Judged once all nodes are known.
+                holders.push((number, Standing::Sound));
             }
             self.targets.replicas.shards.push(holders);
         }
@@ -161,9 +172,11 @@ impl<'p> ShardMap<'p> {
 }
 
 fn standing(plan: &Plan, node: &Arc<NodeHandle>) -> Standing {
-    match (node.is_reachable(), plan.nodes.get(&node.id).is_some_and(|node| node.alive)) {
-        (false, _) => Standing::Suspect,
-        (true, false) => Standing::Unreported,
-        (true, true) => Standing::Sound,
+    let is_alive = plan.nodes.get(&node.id).is_some_and(|node| node.alive);
+    match (node.is_reachable(), node.is_ejected(), is_alive) {
+        (false, _, _) => Standing::Suspect,
+        (true, true, _) => Standing::Slow,
+        (true, false, false) => Standing::Unreported,
+        (true, false, true) => Standing::Sound,
     }
 }

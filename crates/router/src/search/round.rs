@@ -6,8 +6,8 @@
 
 use super::explanation::{LeftOutOfShard, SearchExplanation, SummedRows};
 use super::wire_query::{SearchedMatrix, WireQuery};
-use crate::fanout::node::CallKind;
-use crate::fanout::{Round, pair_results};
+use crate::fanout::health::CallKind;
+use crate::fanout::{CallTerms, Round, pair_results};
 use crate::planning::shard_map::ShardMap;
 use futures::future::{BoxFuture, FutureExt as _};
 use marquee_core::bounds::{MAX_BATCH_REQUESTS, MAX_INTERNAL_MESSAGE_BYTES};
@@ -25,8 +25,7 @@ use prost::Message as _;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::{Request, Status};
+use tonic::Status;
 
 /// Bytes of queries in one message: half of what a message may have, since sizes are estimates.
 pub(crate) const MAX_QUERY_BYTES: usize = MAX_INTERNAL_MESSAGE_BYTES / 2;
@@ -275,10 +274,9 @@ impl Round for SearchRound<'_> {
         &self,
         service: Arc<dyn ShardService>,
         shards: &[usize],
-        timeout: Duration,
+        terms: CallTerms,
     ) -> BoxFuture<'static, Result<SearchResponse, Status>> {
-        let mut request = Request::new(self.message(shards));
-        request.set_timeout(timeout);
+        let request = terms.request(self.message(shards));
         async move { Ok(service.search(request).await?.into_inner()) }.boxed()
     }
 

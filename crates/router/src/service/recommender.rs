@@ -114,7 +114,7 @@ impl RouterService {
         let place = self.shared.admission.admit(rankings.len())?;
         let began = Instant::now();
         // Two lists take twice the time of one: callers come first.
-        let may_interleave = !self.shared.admission.is_half_full();
+        let may_interleave = !self.shared.admission.is_pressed();
         let drawn_slots = &self.shared.drawn_slots;
         let deepened = drawn_slots.deepen(rankings);
         let (plan, mut result) =

@@ -80,7 +80,7 @@ impl Mirror {
     }
 
     fn place(&self) -> Option<OwnedSemaphorePermit> {
-        if self.admission.is_half_full() {
+        if self.admission.is_pressed() {
             return None;
         }
         Arc::clone(&self.places).try_acquire_owned().ok()

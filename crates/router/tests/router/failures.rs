@@ -175,8 +175,11 @@ async fn without_a_node_that_answers_there_is_no_answer() {
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Hung);
+    let begun = Instant::now();
     let hung = world.recommend(user("u1", 10)).await.expect_err("no node answers");
-    assert_eq!(hung.code(), Code::DeadlineExceeded);
+    // The lookup had half of the second, and there was nothing to search for: another router may know more in time.
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(hung.code(), Code::Unavailable);
 
     let world = World::new(vec![films(1, 2, "i", 150, 20)], 2, 2);
     world.all_feel(Mood::Busy);
@@ -230,9 +233,9 @@ async fn one_absent_shard_costs_no_other() {
 #[tokio::test(start_paused = true)]
 async fn readiness_tells_the_truth() {
     let mut world = World::new(vec![films(1, 4, "i", 50, 5)], 4, 2);
-    let ready = world.router.ready();
+    let (serves, ready) = (world.router.ready(), world.router.full_coverage());
     let pass_time = || tokio::time::sleep(Duration::from_secs(4));
-    assert!(*ready.borrow(), "optimistic until tried");
+    assert!(*ready.borrow() && *serves.borrow(), "optimistic until tried");
     pass_time().await;
     assert!(*ready.borrow());
 
@@ -243,6 +246,7 @@ async fn readiness_tells_the_truth() {
     world.node(&other).feels(Mood::Hung);
     pass_time().await;
     assert!(!*ready.borrow(), "no request came, and still it is known");
+    assert!(*serves.borrow(), "three of four shards are answers, too");
     world.node(&one).feels(Mood::Well);
     pass_time().await;
     assert!(*ready.borrow(), "known as alive again, without traffic");
@@ -256,5 +260,5 @@ async fn readiness_tells_the_truth() {
     assert!(!*ready.borrow(), "a shard is nowhere");
     world.change(|plan| plan.surfaces.clear());
     pass_time().await;
-    assert!(!*ready.borrow(), "nothing is live");
+    assert!(!*ready.borrow() && !*serves.borrow(), "nothing is live");
 }

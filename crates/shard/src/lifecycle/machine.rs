@@ -158,8 +158,14 @@ impl Lifecycle {
             let source =
                 self.wanted.get(key).filter(|source| source.digest == replica.source.digest);
             replica.wanted = source.is_some();
-            if let Some(source) = source {
+            if let Some(source) = source
+                && replica.source.uri != source.uri
+            {
                 replica.source.uri.clone_from(&source.uri);
+                // Another place may have what the first one had not: it is tried at once.
+                if let Phase::Failed { .. } = replica.phase {
+                    replica.phase = Phase::Start;
+                }
             }
             if let Phase::Available { unwanted_since_ms, .. } = &mut replica.phase {
                 *unwanted_since_ms =

@@ -129,6 +129,24 @@ fn another_bundle_under_the_same_name() {
 }
 
 #[test]
+fn another_place_of_a_bundle_that_failed_is_tried_at_once() {
+    let mut lifecycle = Lifecycle::new(ReplicaLimits { memory_budget_bytes: 0, parallel_work: 1 });
+    let key = ReplicaKey::new(ModelVersion::new("films", 1), 0);
+    let (version, digest) = (key.version.clone(), "a".to_owned());
+    let at = |uri: &str| {
+        let source = BundleSource { uri: uri.into(), digest: "a".into() };
+        LifecycleEvent::Planned([(key.clone(), source)].into())
+    };
+    lifecycle.step(at("/bundles/broken"), 0);
+    let outcome = Err("a checksum is wrong".to_owned());
+    lifecycle.step(LifecycleEvent::Inspected { version, digest, outcome }, 0);
+    assert!(lifecycle.step(at("/bundles/broken"), 1).is_empty(), "it waits to be tried again");
+    let actions = lifecycle.step(at("/bundles/copy"), 2);
+    let [LifecycleAction::Inspect { source, .. }] = &*actions else { panic!("{actions:?}") };
+    assert_eq!(source.uri, "/bundles/copy");
+}
+
+#[test]
 fn waits_double_up_to_a_minute() {
     let waits: Vec<u64> = (0..8).map(retry_wait_ms).collect();
     assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);

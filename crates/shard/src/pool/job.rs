@@ -124,6 +124,14 @@ impl<W: Work> Ticket for Job<W> {
         }
     }
 
+    fn refuse(&self) {
+        let nothing_begun =
+            self.next.compare_exchange(0, self.units, Ordering::Relaxed, Ordering::Relaxed);
+        if nothing_begun.is_ok() {
+            self.finish(0, Err(RequestError::QueueStands));
+        }
+    }
+
     fn cancel(&self) {
         self.cancel.cancel();
     }

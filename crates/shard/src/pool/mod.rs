@@ -7,6 +7,9 @@
 //! spread over all threads, while a single query behind a large batch waits for one quantum, or one
 //! unit that takes longer, and not for the batch.
 //!
+//! Where even the shortest wait is too long, what waited longest is refused at the moment it would begin: in a queue that
+//! stands, everything would come too late. Small work for callers goes before batches and what nobody waits for.
+//!
 //! Dropping the future, or its deadline, raises the work's cancel flag: what runs stops within
 //! microseconds, and what waits is never begun. A unit that panics costs its own request alone.
 //!
@@ -15,11 +18,12 @@
 //! [`BRIEF`], by how long the same kind of work took lately ([`AverageTime`]), is done where it was
 //! asked for.
 //!
-//! What is deliberately missing: priorities, and threads that spin while they wait: a wake-up costs
+//! What is deliberately missing: threads that spin while they wait: a wake-up costs
 //! less than the core that spinning would take from the other work of a node.
 
 mod average_time;
 mod job;
+mod line;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -31,8 +35,10 @@ pub(crate) use work::Work;
 
 use crate::error::RequestError;
 use job::{CancelOnDrop, Job, run_guarded};
+use line::Next;
 use marquee_bundle::{CancelFlag, SearchScratch};
 use marquee_core::bounds::MAX_ENSEMBLE_MEMBERS;
+use marquee_core::overload::Priority;
 use queue::Queue;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +56,15 @@ pub(crate) const QUANTUM: Duration = Duration::from_millis(1);
 pub(crate) const BRIEF: Duration = Duration::from_micros(100);
 /// Units of brief work: one for each member of the largest ensemble. Batches are for all threads.
 pub(crate) const MAX_BRIEF_UNITS: usize = MAX_ENSEMBLE_MEMBERS;
+
+/// Until when work is wanted, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorkTerms {
+    /// Nothing of it is begun after this.
+    pub(crate) deadline: Instant,
+    /// What its outputs are worth.
+    pub(crate) priority: Priority,
+}
 
 /// The threads that search, and their queue.
 pub(crate) struct Pool {
@@ -80,7 +95,7 @@ impl Pool {
     pub(crate) async fn run<W: Work>(
         &self,
         work: W,
-        deadline: Instant,
+        WorkTerms { deadline, priority }: WorkTerms,
     ) -> Result<Vec<W::Output>, RequestError> {
         let units = work.units();
         if units == 0 {
@@ -88,12 +103,16 @@ impl Pool {
         }
         let size = work.size();
         let permit = self.queue.admit(size)?;
-        if size <= MAX_BRIEF_UNITS && work.expected().is_some_and(|time| time <= BRIEF) {
+        if priority == Priority::Mirrored && self.queue.stands() {
+            return Err(RequestError::QueueStands);
+        }
+        let is_small = size <= MAX_BRIEF_UNITS;
+        if is_small && work.expected().is_some_and(|time| time <= BRIEF) {
             return self.run_here(&work, deadline);
         }
         let (job, reply) = Job::new(work, deadline, permit);
         let cancel_on_drop = CancelOnDrop::new(&job);
-        self.queue.push(job, units.min(self.size))?;
+        self.queue.push(job, units.min(self.size), priority, is_small)?;
         let outcome = match tokio::time::timeout_at(deadline.into(), reply).await {
             Err(_) => Err(RequestError::DeadlineExceeded),
             // The job was dropped without a reply: its queue was closed.
@@ -146,9 +165,17 @@ impl Drop for Pool {
 /// Does what the queue has, until it is closed and empty: the life of a thread.
 fn run_thread(queue: &Queue) {
     let mut scratch = SearchScratch::new();
-    while let Some(mut ticket) = queue.pop() {
-        while let Turn::More = ticket.turn(QUANTUM, &mut scratch) {
-            ticket = queue.rotate(ticket);
-        }
+    let mut next = queue.pop();
+    while let Some(step) = next {
+        next = match step {
+            Next::Refuse(ticket) => {
+                ticket.refuse();
+                queue.pop()
+            }
+            Next::Work(ticket) => match ticket.turn(QUANTUM, &mut scratch) {
+                Turn::More => queue.rotate(ticket),
+                Turn::Over => queue.pop(),
+            },
+        };
     }
 }

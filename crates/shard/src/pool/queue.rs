@@ -1,10 +1,12 @@
 //! The queue of tickets, and the bound on what is admitted.
 
+use super::line::{Line, Next};
 use super::ticket::Ticket;
 use crate::error::RequestError;
-use std::collections::VecDeque;
+use marquee_core::overload::Priority;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Tickets that wait for a thread.
 pub(super) struct Queue {
@@ -12,11 +14,15 @@ pub(super) struct Queue {
     wake: Condvar,
     admitted: Arc<AtomicUsize>,
     max_units: usize,
+    began: Instant,
 }
+
+/// What a thread does next.
+pub(super) type NextTicket = Next<Arc<dyn Ticket>>;
 
 /// What the queue's lock guards.
 struct QueueState {
-    tickets: VecDeque<Arc<dyn Ticket>>,
+    tickets: Line<Arc<dyn Ticket>>,
     closed: bool,
 }
 
@@ -35,8 +41,14 @@ impl Drop for Permit {
 impl Queue {
     /// An empty queue that admits so many units.
     pub(super) fn new(max_units: usize) -> Self {
-        let state = Mutex::new(QueueState { tickets: VecDeque::new(), closed: false });
-        Self { state, wake: Condvar::new(), admitted: Arc::default(), max_units }
+        let state = Mutex::new(QueueState { tickets: Line::new(), closed: false });
+        Self {
+            state,
+            wake: Condvar::new(),
+            admitted: Arc::default(),
+            max_units,
+            began: Instant::now(),
+        }
     }
 
     /// Takes room for so many units, if there is.
@@ -52,13 +64,20 @@ impl Queue {
     }
 
     /// Gives the ticket to up to so many threads.
-    pub(super) fn push(&self, ticket: Arc<dyn Ticket>, threads: usize) -> Result<(), RequestError> {
+    pub(super) fn push(
+        &self,
+        ticket: Arc<dyn Ticket>,
+        threads: usize,
+        priority: Priority,
+        is_small: bool,
+    ) -> Result<(), RequestError> {
+        let now = self.now();
         let mut state = self.lock();
         if state.closed {
             return Err(RequestError::ShuttingDown);
         }
         for _ in 0..threads {
-            state.tickets.push_back(Arc::clone(&ticket));
+            state.tickets.push(Arc::clone(&ticket), priority, is_small, now);
         }
         drop(state);
         for _ in 0..threads {
@@ -68,11 +87,12 @@ impl Queue {
     }
 
     /// The next ticket; none once the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<Arc<dyn Ticket>> {
+    pub(super) fn pop(&self) -> Option<NextTicket> {
         let mut state = self.lock();
         loop {
-            if let Some(ticket) = state.tickets.pop_front() {
-                return Some(ticket);
+            let next = state.tickets.next(self.now());
+            if next.is_some() {
+                return next;
             }
             if state.closed {
                 return None;
@@ -81,16 +101,20 @@ impl Queue {
         }
     }
 
-    /// Puts a ticket at the end of the queue and takes the one at its front, be it the same.
-    pub(super) fn rotate(&self, ticket: Arc<dyn Ticket>) -> Arc<dyn Ticket> {
+    /// Puts a ticket that had its turn back, and takes the next one, be it the same.
+    pub(super) fn rotate(&self, ticket: Arc<dyn Ticket>) -> Option<NextTicket> {
         let mut state = self.lock();
-        match state.tickets.pop_front() {
-            None => ticket,
-            Some(next) => {
-                state.tickets.push_back(ticket);
-                next
-            }
-        }
+        state.tickets.push_begun(ticket);
+        state.tickets.next(self.now())
+    }
+
+    /// Whether small work waits for too long.
+    pub(super) fn stands(&self) -> bool {
+        self.lock().tickets.stands()
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -46,8 +46,12 @@ impl Calls {
     }
 }
 
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+fn soon() -> WorkTerms {
+    until(Instant::now() + Duration::from_secs(60))
+}
+
+fn until(deadline: Instant) -> WorkTerms {
+    WorkTerms { deadline, priority: Priority::Interactive }
 }
 
 fn pool(threads: usize, max_units: usize) -> Arc<Pool> {
@@ -156,7 +160,7 @@ async fn a_deadline_ends_the_wait_and_expired_work_is_never_begun() {
         calls(1, move |_, _| Ok(begun.fetch_add(1, Ordering::SeqCst)))
     };
     let deadline = Instant::now() + Duration::from_millis(5);
-    assert_eq!(pool.run(late, deadline).await, Err(RequestError::DeadlineExceeded));
+    assert_eq!(pool.run(late, until(deadline)).await, Err(RequestError::DeadlineExceeded));
     go.send(()).expect("it waits");
     assert_eq!(first.await.expect("no panic"), Ok(vec![7]));
     assert_eq!(pool.run(calls(1, |_, _| Ok(1)), soon()).await, Ok(vec![1]));
@@ -276,7 +280,10 @@ async fn brief_work_has_the_bounds_of_other_work() {
     assert_eq!(pool.run(brief(1), soon()).await, Ok(vec![0]), "it does not wait for a thread");
     let full = RequestError::QueueFull { admitted: 1, asked: 2, bound: 2 };
     assert_eq!(pool.run(brief(2), soon()).await, Err(full));
-    assert_eq!(pool.run(brief(1), Instant::now()).await, Err(RequestError::DeadlineExceeded));
+    assert_eq!(
+        pool.run(brief(1), until(Instant::now())).await,
+        Err(RequestError::DeadlineExceeded)
+    );
     go.send(()).expect("it waits");
     assert_eq!(slow.await.expect("no panic"), Ok(vec![7]));
     assert_eq!(pool.run(brief(2), soon()).await, Ok(vec![0, 1]), "room was given back");

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(super) trait Ticket: Send + Sync {
     /// Does units until the time is over or none is left.
     fn turn(&self, quantum: Duration, scratch: &mut SearchScratch) -> Turn;
+    /// Refuses the job because it waited for too long, unless a unit of it was begun.
+    fn refuse(&self);
     /// Stops the job: what runs gives up, and nothing more is begun.
     fn cancel(&self);
 }

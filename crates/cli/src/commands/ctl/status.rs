@@ -1,7 +1,7 @@
 //! `marquee ctl status`: leader, voters, nodes, surfaces and problems at a glance.
 
 use super::context::Context;
-use super::plan::get_plan;
+use super::plan::{get_known_plan, get_plan};
 use super::rollout::words::one_line;
 use super::{models, nodes};
 use crate::message;
@@ -23,8 +23,21 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
         output::json(&message::to_json("marquee.control.v1.GetStatusResponse", &status))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let plan = get_plan(context).await?;
+    // Without a majority nothing is certain, and what this one node knows is worth the more.
+    let fresh = if status.leader == 0 { None } else { get_plan(context).await.ok() };
+    let has_majority = fresh.is_some();
+    let plan = match fresh {
+        Some(plan) => plan,
+        None => get_known_plan(context).await?,
+    };
     output::line(voters(&status))?;
+    if !has_majority {
+        output::line(format!(
+            "! NO MAJORITY of the voters: nothing can be changed, and what follows is what voter {} knew last; routers \
+             and shards go on with it. Start the other voters, or look why they do not reach each other.\n",
+            status.answered_by
+        ))?;
+    }
     output::line(format!(
         "plan of epoch {}, {} of each shard wanted\n",
         plan.epoch,
@@ -39,7 +52,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
     for line in problems(&plan) {
         output::line(line)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if has_majority { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn voters(status: &GetStatusResponse) -> String {

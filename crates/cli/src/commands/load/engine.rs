@@ -17,7 +17,7 @@ use marquee_proto::v1::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 /// Connections to each endpoint: one connection would be read by one core only.
 const CONNECTIONS: usize = 2;
@@ -211,9 +211,25 @@ async fn recommend(
             CallResult::Answered(responses.iter().map(counted).collect())
         }
         Ok(Ok(_)) => CallResult::Failed("WRONG_COUNT"),
+        // Where the client's own clock is first, tonic says CANCELLED.
+        Ok(Err(status)) if is_timeout(&status) => {
+            CallResult::Failed(code_name(Code::DeadlineExceeded))
+        }
         Ok(Err(status)) => CallResult::Failed(code_name(status.code())),
         Err(_) => CallResult::Failed(code_name(Code::DeadlineExceeded)),
     }
+}
+
+/// Whether the deadline of a call passed at this client.
+fn is_timeout(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// The responses to one or more requests.

@@ -4,20 +4,25 @@
 //!
 //! 1. its caller's quota of calls a second;
 //! 2. for RPCs with streams: a place among the [`streams`] of its kind;
-//! 3. for all others: its [`arrival`] as a whole, and then a place among the calls under way ([`admission`]).
+//! 3. for all others: its [`arrival`] as a whole, then a place among the calls under way ([`admission`]), and for answers one that
+//!    their queue leaves ([`answers`]). Its deadline holds for all of that.
 //!
 //! Health checks have no quota and are never refused, but for watches. Bounds of connections are
 //! `marquee_net::connections`; while a call is under way its connection is not idle.
 
 mod admission;
+mod answers;
 mod arrival;
 mod evicting;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 pub(super) use admission::Admission;
 
 use crate::config::ServerLimits;
 use crate::warnings::{RefusedCall, WarningKind, Warnings};
+use answers::{AnswerLane, answer_priority, deadline_of, too_late};
 use arrival::Arrivals;
 use evicting::HeldPlace;
 use http_body_util::BodyExt as _;
@@ -30,6 +35,7 @@ use marquee_core::limits::rate::Wait;
 use marquee_net::connections::OpenCall;
 use marquee_net::tls::PeerInfo;
 use marquee_proto::status::DetailedStatus;
+use marquee_router::Pressure;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -73,6 +79,7 @@ impl SharedQuotas {
 #[derive(Clone)]
 pub(super) struct Edge {
     admission: Admission,
+    answers: AnswerLane,
     arrivals: Arrivals,
     streams: Streams,
     quotas: SharedQuotas,
@@ -80,10 +87,18 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Limits as the config has them.
-    pub(super) fn new(limits: &ServerLimits, quotas: SharedQuotas, warnings: Warnings) -> Self {
+    /// Limits as the config has them, and one of answers that follows how long they wait for one of `threads`; `pressure` is told of
+    /// that.
+    pub(super) fn new(
+        limits: &ServerLimits,
+        quotas: SharedQuotas,
+        warnings: Warnings,
+        threads: usize,
+        pressure: Pressure,
+    ) -> Self {
         Self {
             admission: Admission::new(limits.max_in_flight),
+            answers: AnswerLane::new(limits.max_in_flight, threads, pressure),
             arrivals: Arrivals::new(limits.request),
             streams: Streams::new(),
             quotas,
@@ -188,7 +203,16 @@ impl Edge {
             (Some(Ok(place)), _) => serve_stream(request, inner, place, open).await,
             (None, None) => served_on(open, serve_now(inner, request).await),
             (None, Some(budget)) => {
-                self.serve_one(request, inner, (&caller, &peer), budget, open).await
+                let deadline = deadline_of(request.headers(), tokio::time::Instant::now());
+                let served =
+                    self.serve_one(request, inner, (&caller, &peer), budget, open, deadline);
+                match deadline {
+                    None => served.await,
+                    Some(at) => match tokio::time::timeout_at(at, served).await {
+                        Ok(response) => response,
+                        Err(_) => Ok(too_late().into_http()),
+                    },
+                }
             }
         }
     }
@@ -201,6 +225,7 @@ impl Edge {
         (caller, peer): (&Caller, &Peer),
         budget: Budget,
         open: Option<OpenCall>,
+        deadline: Option<tokio::time::Instant>,
     ) -> Result<http::Response<Body>, S::Error>
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>>,
@@ -219,8 +244,25 @@ impl Edge {
                 return Ok(self.refuse(WarningKind::InFlight, caller, head.uri.path(), status));
             }
         };
+        let answer = match answer_priority(head.uri.path(), &head.headers) {
+            None => None,
+            Some(priority) => match self.answers.admit(priority) {
+                Ok(answer) => Some(answer),
+                Err(status) => {
+                    return Ok(self.refuse(WarningKind::Overload, caller, head.uri.path(), status));
+                }
+            },
+        };
+        if answer.is_some() {
+            let arrived = tokio::time::Instant::now();
+            tokio::task::yield_now().await;
+            self.answers.begun(arrived.elapsed());
+            if deadline.is_some_and(|at| at <= tokio::time::Instant::now()) {
+                return Ok(too_late().into_http());
+            }
+        }
         let response = serve_now(inner, http::Request::from_parts(head, body)).await;
-        drop(running);
+        drop((running, answer));
         served_on((open, under_way), response)
     }
 

@@ -85,7 +85,7 @@ pub(super) async fn select_to_change(
     }
     let found = context
         .client
-        .call(GetPlanRequest {}, |mut c, request| async move { c.get_plan(request).await })
+        .call(GetPlanRequest::default(), |mut c, request| async move { c.get_plan(request).await })
         .await?;
     only_running(&found.plan.unwrap_or_default(), command).map_err(anyhow::Error::msg)
 }

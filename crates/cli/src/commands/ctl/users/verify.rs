@@ -170,10 +170,9 @@ fn print(report: &VerifyReport, data_dirs: &[PathBuf]) -> anyhow::Result<()> {
 async fn routers_of_plan(context: &mut Context) -> anyhow::Result<Vec<Address>> {
     let answer = context
         .client
-        .call(
-            GetPlanRequest {},
-            |mut control, request| async move { control.get_plan(request).await },
-        )
+        .call(GetPlanRequest::default(), |mut control, request| async move {
+            control.get_plan(request).await
+        })
         .await?;
     let nodes = answer.plan.unwrap_or_default().nodes;
     let routers = nodes.into_iter().filter(|node| node.roles().any(|role| role == Role::Router));
