@@ -115,7 +115,8 @@ mod tests {
             for (from, first) in passed.iter().enumerate() {
                 for (n, last) in passed[from..].iter().enumerate() {
                     let gained = (last - first) / rate.interval_ns();
-                    prop_assert!(n as u64 + 1 <= u64::from(burst) + gained);
+                    let passed_within = n as u64 + 1;
+                    prop_assert!(passed_within <= u64::from(burst) + gained);
                 }
             }
         }
