@@ -58,7 +58,7 @@ impl Provider {
               "x": base64(self.edwards.public_key().as_ref()) },
             { "kty": "EC", "crv": "P-256", "kid": "ec", "alg": "ES256",
               "x": base64(&point[1..33]), "y": base64(&point[33..]) },
-            { "kty": "oct", "kid": "secret", "k": base64(b"everybody knows this secret by now") },
+            { "kty": "oct", "kid": "secret", "k": base64(b"all users know this secret by now") },
             { "kty": "OKP", "crv": "Ed25519", "kid": "encrypts", "use": "enc",
               "x": base64(self.edwards.public_key().as_ref()) },
         ]})
