@@ -9,6 +9,7 @@ use marquee_proto::control::v1::RolloutState;
 use serde_json::Value;
 use sha2::Sha256;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const SECRET: &str = "sixteen bytes or more";
 
@@ -52,8 +53,19 @@ async fn a_webhook_decides_and_receivers_are_told_while_leaders_die() {
     );
     let mut cluster = Cluster::start_with(&settings).await;
     let candidate = cluster.publish(&cluster.bundles.train_again(4, 4)).await;
-    let webhook = format!("shop,every=5s {}/verdict", outside.url);
+    // A target is told of what happens once the leader knows it: a second after it began to lead.
     let endpoint = cluster.control_at(0);
+    for n in 0.. {
+        let surface = format!("other-{n}");
+        let start = ["rollout", "start", "--candidate", "films@1", "--surface", &surface];
+        marquee_ok(["ctl", "--endpoint", &endpoint].into_iter().chain(start));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if outside.was_told() {
+            break;
+        }
+        assert!(n < 60, "no target is told of anything");
+    }
+    let webhook = format!("shop,every=5s {}/verdict", outside.url);
     let started = marquee_ok([
         "ctl",
         "--endpoint",

@@ -97,7 +97,8 @@ async fn the_plan_on_disk_is_there_while_control_is_not() {
     node.shutdown().await;
 
     let (plan, task) = follow_plan(follower(directory.path(), &[&address]));
-    assert_eq!(plan.borrow().epoch, epoch, "at once, without a call");
+    // The leader's own commands may have come after it.
+    assert!(plan.borrow().epoch >= epoch, "at once, without a call");
     assert!(plan.borrow().nodes.contains_key("first"));
     task.abort();
 }
@@ -120,7 +121,7 @@ async fn a_follower_never_goes_back() {
     add_node(&behind_at, "other").await;
     // It reconnects, gets an older epoch, and keeps its plan; then the right control node is back.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert_eq!(plan.borrow().epoch, epoch);
+    assert!(plan.borrow().epoch >= epoch, "it went back");
     behind.shutdown().await;
     let (_ahead, address) = control(&directory.path().join("ahead"), at).await;
     add_node(&address, "node-5").await;

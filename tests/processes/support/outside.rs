@@ -25,6 +25,7 @@ struct OutsideState {
     fails: AtomicBool,
     questions: AtomicUsize,
     refusals_left: AtomicUsize,
+    was_told: AtomicBool,
     posted: Mutex<Vec<Posted>>,
 }
 
@@ -53,6 +54,11 @@ impl Outside {
     /// How often the webhook was asked.
     pub(crate) fn questions(&self) -> usize {
         self.state.questions.load(Ordering::SeqCst)
+    }
+
+    /// Whether a notification was ever posted, whatever the answer was.
+    pub(crate) fn was_told(&self) -> bool {
+        self.state.was_told.load(Ordering::SeqCst)
     }
 
     /// All notifications so far that were answered with 200, in the order in which they came.
@@ -98,6 +104,7 @@ impl OutsideState {
             };
             return ("200 OK", says);
         }
+        self.was_told.store(true, Ordering::SeqCst);
         let left = self.refusals_left.load(Ordering::SeqCst);
         if left > 0 {
             self.refusals_left.store(left - 1, Ordering::SeqCst);

@@ -207,14 +207,19 @@ async fn streams_of_the_plan_show_every_change_and_end_with_the_node() {
     assert!(first.versions.is_empty());
     let leader = group.leader().await;
     group.client(leader).await.publish_model(publish("", "d1")).await.expect("done");
-    let second = plans.next().await.expect("changed").expect("served").plan.expect("there");
+    // The leader's own commands, such as those that draw keys, change the plan too.
+    let mut second = first.clone();
+    while second.versions.is_empty() {
+        let next = plans.next().await.expect("changed").expect("served").plan.expect("there");
+        assert!(next.epoch > second.epoch, "{} after {}", next.epoch, second.epoch);
+        second = next;
+    }
     assert_eq!(second.versions.len(), 1);
-    assert!(second.epoch > first.epoch);
 
     let status = client.get_status(pb::GetStatusRequest {}).await.expect("served").into_inner();
-    let epochs: Vec<_> =
-        status.followers.iter().map(|it| (it.node_id.as_str(), it.epoch)).collect();
-    assert_eq!(epochs, [("router-1", second.epoch)]);
+    let followers: Vec<_> =
+        status.followers.iter().map(|it| (it.node_id.as_str(), it.epoch >= second.epoch)).collect();
+    assert_eq!(followers, [("router-1", true)]);
 
     group.node(follower).control.shutdown().await;
     let rest = tokio::time::timeout(PATIENCE, plans.next()).await.expect("in time");

@@ -47,6 +47,7 @@ pub(super) fn check_auth(
     facts: &NodeFacts<'_>,
 ) -> Result<AuthSettings, Refusal> {
     let AuthSection { insecure, trust_domain, tokens_file, oidc, identities } = section;
+    let oidc = oidc.map(check_oidc).transpose()?;
     let has_tokens = tokens_file.is_some() || oidc.is_some();
     let is_enforced = !insecure && (facts.has_tls || has_tokens);
     if !insecure && !facts.has_tls {
@@ -79,7 +80,7 @@ pub(super) fn check_auth(
         is_enforced,
         trust_domain,
         tokens_file,
-        oidc: oidc.map(check_oidc).transpose()?,
+        oidc,
         identities: check_identities(identities)?,
     })
 }

@@ -170,11 +170,16 @@ fn run_thread(queue: &Queue) {
         next = match step {
             Next::Refuse(ticket) => {
                 ticket.refuse();
+                drop(ticket);
                 queue.pop()
             }
             Next::Work(ticket) => match ticket.turn(QUANTUM, &mut scratch) {
                 Turn::More => queue.rotate(ticket),
-                Turn::Over => queue.pop(),
+                Turn::Over => {
+                    // Before the wait for the next one: a ticket holds the shard that it searches in memory.
+                    drop(ticket);
+                    queue.pop()
+                }
             },
         };
     }
