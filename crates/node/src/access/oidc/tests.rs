@@ -162,7 +162,7 @@ fn what_is_wrong_with_a_token_refuses_it() {
         (with("aud", json!("other")), "not accepted"),
         (with("aud", Value::Null), "not accepted"),
         (with("exp", Value::Null), "not accepted"),
-        (with("exp", json!("never")), "exp is no time"),
+        (with("exp", json!("never")), "not accepted"),
         (with("exp", json!(NOW_SECOND - 60)), "has expired"),
         (with("nbf", json!(NOW_SECOND + 61)), "not valid yet"),
         (with("nbf", json!("yesterday")), "nbf is no time"),
