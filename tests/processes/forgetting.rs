@@ -11,7 +11,7 @@ use marquee_proto::v1::{
 use std::path::Path;
 
 /// A user of events alone, whose id is in no bundle.
-const WALTER: &str = "walter-4711";
+const LEAVING_USER: &str = "leaving-4711";
 
 fn play(user_id: &str, item_id: &str) -> Event {
     Event {
@@ -61,24 +61,25 @@ async fn a_user_is_forgotten_in_answers_files_and_trainings() {
     .await;
 
     // Known by events, in the log, the quarantine and exposures; another one by the bundle, too.
-    let late = Event { time_ms: 1, ..play(WALTER, "7") };
-    let named = Event { event_id: format!("of-{WALTER}"), ..play(WALTER, "9") };
-    let events = vec![play(WALTER, "3"), named, late, play("user-7", "3"), play("user-8", "4")];
+    let late = Event { time_ms: 1, ..play(LEAVING_USER, "7") };
+    let named = Event { event_id: format!("of-{LEAVING_USER}"), ..play(LEAVING_USER, "9") };
+    let events =
+        vec![play(LEAVING_USER, "3"), named, late, play("user-7", "3"), play("user-8", "4")];
     let call = RecordEventsRequest { events: events.clone() };
     let answer = client(&node.endpoint).record_events(call).await.expect("recorded").into_inner();
     assert_eq!((answer.accepted, answer.problems.len()), (4, 1));
-    is_answered(&node, WALTER, FallbackReason::RecentItems).await;
+    is_answered(&node, LEAVING_USER, FallbackReason::RecentItems).await;
     is_answered(&node, "user-7", FallbackReason::Unspecified).await;
-    assert!(has_bytes(&data, WALTER));
+    assert!(has_bytes(&data, LEAVING_USER));
     let before = file("before.csv");
     let logs = data.join("events").display().to_string();
     marquee_ok(["export", "--events", &logs, "--out", &before]);
 
-    for user in [WALTER, "user-7"] {
+    for user in [LEAVING_USER, "user-7"] {
         node.ctl(&["users", "forget", user]);
     }
     eventually("both are unknown", || async {
-        reason(&node, WALTER).await == FallbackReason::UnknownUser
+        reason(&node, LEAVING_USER).await == FallbackReason::UnknownUser
             && reason(&node, "user-7").await == FallbackReason::UnknownUser
     })
     .await;
@@ -90,9 +91,9 @@ async fn a_user_is_forgotten_in_answers_files_and_trainings() {
         let report = serde_json::from_slice::<serde_json::Value>(&output.stdout);
         (output.status.success(), report.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
     };
-    eventually("no byte of the id is left", || async { verify(WALTER).0 }).await;
-    assert!(!has_bytes(&data, WALTER));
-    assert!(!node.server.log().contains(WALTER), "{}", node.server.log());
+    eventually("no byte of the id is left", || async { verify(LEAVING_USER).0 }).await;
+    assert!(!has_bytes(&data, LEAVING_USER));
+    assert!(!node.server.log().contains(LEAVING_USER), "{}", node.server.log());
     // The bundle keeps its rows: the version is named, and the bytes are found.
     eventually("the router is asked", || async {
         let of_user_7 = &verify("user-7").1["routers"][0]["answer"];
@@ -115,7 +116,7 @@ async fn a_user_is_forgotten_in_answers_files_and_trainings() {
     assert_eq!(reasons, [0, 1, 2, 3].map(|index| (index, forgotten)));
     let audit = node.ctl(&["audit", "list", "--json"]);
     assert_eq!(audit.matches("forget user ").count(), 2, "{audit}");
-    assert!(!audit.contains(WALTER), "{audit}");
+    assert!(!audit.contains(LEAVING_USER), "{audit}");
 
     // After kill -9 it is as before.
     node.server.kill();
@@ -125,23 +126,23 @@ async fn a_user_is_forgotten_in_answers_files_and_trainings() {
         let known = caller.recommend(request("user-8")).await;
         let is_known =
             known.is_ok_and(|it| it.into_inner().fallback_reason() == FallbackReason::Unspecified);
-        is_known && reason(&node, WALTER).await == FallbackReason::UnknownUser
+        is_known && reason(&node, LEAVING_USER).await == FallbackReason::UnknownUser
     })
     .await;
-    assert!(!has_bytes(&data, WALTER));
+    assert!(!has_bytes(&data, LEAVING_USER));
 
     // An export of before still has the users: training leaves them out, and publishing says so.
     node.ctl(&["users", "keys", "--out", &keys]);
-    assert!(std::fs::read_to_string(&before).expect("exported").contains(WALTER));
+    assert!(std::fs::read_to_string(&before).expect("exported").contains(LEAVING_USER));
     let (all, bundle) = (file("all.csv"), file("v2"));
-    let rows = format!("{}{WALTER},3,4.0,1000000\n", interactions());
+    let rows = format!("{}{LEAVING_USER},3,4.0,1000000\n", interactions());
     std::fs::write(&all, rows).expect("a file");
     let args = ["train", "--interactions", &all, "--forgotten", &keys, "--name", "films"];
     let rest = ["--factors", "8", "--out", &bundle, "--json"];
     let summary = marquee_ok(args.iter().chain(&rest));
     let summary: serde_json::Value = serde_json::from_str(&summary).expect("JSON");
     assert_eq!(summary["forgotten"]["users"], 2, "{summary}");
-    assert!(!has_bytes(Path::new(&bundle), WALTER));
+    assert!(!has_bytes(Path::new(&bundle), LEAVING_USER));
     node.ctl(&["publish", &bundle, "--force"]);
     let answer = node.ctl(&["users", "forget", "user-7", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
