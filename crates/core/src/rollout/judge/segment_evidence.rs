@@ -1,7 +1,7 @@
 //! What was measured of each segment while the arms had one share.
 
-use crate::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_SEGMENTS};
-use crate::rollout::window::{SegmentStats, Window};
+use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
+use crate::rollout::window::{SegmentStats, Window, absorb_segments};
 use std::collections::BTreeMap;
 
 /// What was measured of each segment at one share of the last arm. What changes over time is in all arms alike then, so
@@ -24,18 +24,14 @@ impl SegmentEvidence {
             }
             *self = Self { weight_basis_points, segments: BTreeMap::new() };
         }
-        for (name, stats) in &window.segments {
-            let has_room = self.segments.len() < MAX_SEGMENTS;
-            if has_room || self.segments.contains_key(name) {
-                self.segments.entry(name.clone()).or_default().absorb(stats);
-            }
-        }
+        absorb_segments(&mut self.segments, &window.segments);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::MAX_SEGMENTS;
     use crate::rollout::window::Measure;
 
     fn window(segment: &str, answers: usize) -> Window {
@@ -68,10 +64,14 @@ mod tests {
 
     #[test]
     fn segments_are_bounded() {
-        let mut evidence = SegmentEvidence::default();
+        let (mut evidence, mut sum) = (SegmentEvidence::default(), Window::new(2));
         for n in 0..MAX_SEGMENTS + 5 {
-            evidence.absorb(100, &window(&format!("a={n}"), 1));
+            let one = window(&format!("a={n}"), 1);
+            evidence.absorb(100, &one);
+            // The leader adds up the windows of routers, of which each may name others.
+            sum.absorb(&one);
         }
         assert_eq!(evidence.segments.len(), MAX_SEGMENTS);
+        assert_eq!(sum.segments.len(), MAX_SEGMENTS, "or nobody could read the command with it");
     }
 }

@@ -33,7 +33,7 @@ pub use interleaved::InterleavedStats;
 pub use latencies::Latencies;
 pub use measure::Measure;
 pub use mirror::{MirrorDiff, MirrorStats};
-pub use segment::{MeasuredSums, SEGMENT_MEASURES, SegmentStats};
+pub use segment::{MeasuredSums, SEGMENT_MEASURES, SegmentStats, absorb_segments};
 
 use std::collections::BTreeMap;
 
@@ -108,9 +108,7 @@ impl Window {
         let old = self.mirror.diffs.len().saturating_sub(MAX_DIFFS);
         self.mirror.diffs.drain(..old);
         self.interleaved.absorb(&other.interleaved);
-        for (name, theirs) in &other.segments {
-            self.segments.entry(name.clone()).or_default().absorb(theirs);
-        }
+        absorb_segments(&mut self.segments, &other.segments);
         self.automated += other.automated;
         self.capped += other.capped;
         self.late += other.late;

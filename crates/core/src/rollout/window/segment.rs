@@ -2,6 +2,7 @@
 
 use super::grouped_sum::GroupedSum;
 use super::measure::Measure;
+use crate::bounds::MAX_SEGMENTS;
 use std::collections::BTreeMap;
 
 /// What is measured of each segment: what an operator would look for in one. Of all requests together there is more.
@@ -40,6 +41,19 @@ impl SegmentStats {
             for (&measure, sums) in theirs {
                 mine.entry(measure).or_default().absorb(sums);
             }
+        }
+    }
+}
+
+/// Adds what was measured of segments, by name. Beyond [`MAX_SEGMENTS`] names further ones are left out: a surface has no more, so
+/// a router that sends others makes them up.
+pub fn absorb_segments(
+    mine: &mut BTreeMap<String, SegmentStats>,
+    theirs: &BTreeMap<String, SegmentStats>,
+) {
+    for (name, stats) in theirs {
+        if mine.len() < MAX_SEGMENTS || mine.contains_key(name) {
+            mine.entry(name.clone()).or_default().absorb(stats);
         }
     }
 }
