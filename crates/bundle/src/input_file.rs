@@ -30,6 +30,49 @@ pub fn open_input(path: &Path) -> Result<fs_err::File> {
     Err(Error::new(ErrorKind::InvalidInput, what))
 }
 
+/// A file that is read once, from its beginning to its end.
+pub struct InputStream {
+    /// The open file.
+    pub file: fs_err::File,
+    /// Its length in bytes; none of a pipe.
+    pub length: Option<u64>,
+}
+
+/// Opens a regular file or a pipe. A pipe without a writer has no bytes.
+///
+/// # Errors
+/// What cannot be opened, a directory, a device.
+pub fn open_stream(path: &Path) -> Result<InputStream> {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        // A pipe without a writer is opened at once.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(InputStream { file, length: Some(metadata.len()) });
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if metadata.file_type().is_fifo() {
+            // From here on a read waits for the writer.
+            let flags = rustix::fs::fcntl_getfl(&file)?;
+            rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+            return Ok(InputStream { file, length: None });
+        }
+    }
+    let what = format!(
+        "{} is neither a file nor a pipe, but a directory or device: write its content to a file, and name that",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::InvalidInput, what))
+}
+
 /// Reads a regular file of text as a whole.
 ///
 /// # Errors

@@ -5,8 +5,8 @@
 //! are wrong.
 
 use crate::commands::{
-    certs, ctl, demo, eval, export, import, keygen, load, serve, sign, split, token, topics, train,
-    tune,
+    certs, ctl, data, demo, eval, export, import, keygen, load, serve, sign, split, token, topics,
+    train, tune,
 };
 use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
@@ -51,6 +51,8 @@ enum Command {
     Split(split::SplitCommand),
     /// Evaluate a bundle or a live endpoint on held-out interactions, or compare two
     Eval(Box<eval::EvalCommand>),
+    /// Look at data files before anything is trained on them
+    Data(data::DataCommand),
     /// List the topics of the texts of a bundle's items
     Topics(topics::TopicsCommand),
     /// Write recorded events or exposures to a file for the next training
@@ -93,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => runtime(server_threads())?.block_on(demo::run(args)),
         Command::Train(args) => with_warnings(|| train::run(&args)),
         Command::Tune(args) => with_warnings(|| tune::run(&args)),
+        Command::Data(args) => with_warnings(|| data::run(&args)),
         Command::Topics(args) => with_warnings(|| topics::run(&args)),
         Command::Import(args) => with_warnings(|| import::run(&args)),
         Command::Split(args) => with_warnings(|| split::run(&args)),

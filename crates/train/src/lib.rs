@@ -20,6 +20,7 @@ pub mod als;
 mod catalogue;
 mod config;
 pub mod csr;
+mod data_check;
 mod error;
 pub mod eval;
 pub mod factors;
@@ -43,6 +44,7 @@ pub mod tune;
 mod weight;
 
 pub use catalogue::{CatalogueReport, YEAR_ATTRIBUTE};
+pub use data_check::{DataCheckArgs, DataReport, Described, Range, check_data};
 pub use error::TrainError;
 pub use eval::EvalArgs;
 pub use family::{ITEM_FACTORS, ModelConfig, ModelKind, USER_FACTORS};

@@ -118,7 +118,7 @@ impl TrainSummary {
 
 impl fmt::Display for TrainSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_read(f, &self.read)?;
+        write!(f, "{}", self.read)?;
         write_catalogue(f, self.catalogue.as_ref())?;
         if let Some(file) = &self.users_file {
             writeln!(f, "attributes of users: {}", file.attributes.join(", "))?;
@@ -196,7 +196,7 @@ impl fmt::Display for ImportSummary {
             self.users, self.items, self.rank
         )?;
         if let Some(interactions) = &self.interactions {
-            write_read(f, &interactions.read)?;
+            write!(f, "{}", interactions.read)?;
             writeln!(
                 f,
                 "histories from {} rows; left out {} of users and {} of items without factors",
@@ -217,14 +217,26 @@ impl fmt::Display for ImportSummary {
     }
 }
 
-fn write_read(f: &mut fmt::Formatter<'_>, read: &ReadReport) -> fmt::Result {
-    read.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-    write!(f, "read {} rows", read.rows)?;
-    if read.duplicates > 0 {
-        write!(f, ", {} of which repeat a user and item", read.duplicates)?;
+impl fmt::Display for ReadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+        write!(f, "read {} rows", self.rows)?;
+        if self.lines > 0 {
+            let Self { lines, headers, blank_lines, .. } = self;
+            write!(f, " of {lines} lines ({headers} of headers, {blank_lines} blank")?;
+            for (count, what) in [(self.impressions, "impressions"), (self.bad_rows, "bad")] {
+                if count > 0 {
+                    write!(f, ", {count} {what}")?;
+                }
+            }
+            write!(f, ")")?;
+        }
+        if self.duplicates > 0 {
+            write!(f, ", {} of which repeat a user and item", self.duplicates)?;
+        }
+        writeln!(f)?;
+        write_bad_rows(f, self.bad_rows, &self.first_bad_rows)
     }
-    writeln!(f)?;
-    write_bad_rows(f, read.bad_rows, &read.first_bad_rows)
 }
 
 fn write_bad_rows(f: &mut fmt::Formatter<'_>, count: u64, first: &[String]) -> fmt::Result {

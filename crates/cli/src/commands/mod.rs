@@ -4,6 +4,7 @@
 //! | command | what it does |
 //! |---|---|
 //! | [`demo`] | the whole story on one machine, on real data |
+//! | [`data`] | what data files hold |
 //! | [`train`], [`tune`], [`import`], [`split`], [`topics`] | models and data on disk, by `marquee-train` |
 //! | [`eval`] | how good a bundle, an ensemble or a live endpoint is |
 //! | [`export`] | recorded events as files for the next training |
@@ -15,6 +16,7 @@
 
 pub mod certs;
 pub mod ctl;
+pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod export;

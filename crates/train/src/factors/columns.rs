@@ -3,7 +3,8 @@
 
 use super::table::FactorTable;
 use crate::error::TrainError;
-use crate::read::parquet::{open, parts, visit_column, visit_lists};
+use crate::read::parquet::{open, visit_column, visit_lists};
+use crate::read::source::files_of;
 use crate::read::{check_field_id, quote};
 use parquet::file::reader::FileReader;
 use std::path::Path;
@@ -13,7 +14,7 @@ const FEATURES: [&str; 5] = ["features", "factors", "vector", "embedding", "valu
 
 pub(super) fn read(path: &Path, what: &str) -> Result<FactorTable, TrainError> {
     let mut table = FactorTable::default();
-    for part in parts(path)? {
+    for part in files_of(path)? {
         read_part(&part, what, &mut table)?;
     }
     Ok(table)

@@ -11,6 +11,12 @@ pub struct ColumnArgs {
     /// How the interactions are written; found out from the file when not given.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
+    /// The first row of the interactions names the columns; found out when not given.
+    #[arg(long, conflicts_with = "no_header")]
+    pub header: bool,
+    /// The first row of the interactions is data; found out when not given.
+    #[arg(long)]
+    pub no_header: bool,
     /// Column of the user: its header, or its place counted from 1. Recognised when not given:
     /// userId, user_id, user, uid and the like.
     #[arg(long, value_name = "NAME|N")]
@@ -39,10 +45,13 @@ pub struct ItemColumnArgs {
     /// Column of the title: title, movie_title, name and the like.
     #[arg(long, value_name = "NAME|N")]
     pub title_column: Option<String>,
-    /// Columns of tags, split at |; several with commas between. By default genres, class, tags,
+    /// Columns of tags; several with commas between. By default genres, class, tags,
     /// category and the like, all that are there.
     #[arg(long, value_name = "NAME|N,…")]
     pub tags_column: Option<String>,
+    /// What separates the tags of a cell. Found in the cells when not given: |, ; or a comma, or a list as Python prints it.
+    #[arg(long, value_name = "CHARACTER")]
+    pub tag_separator: Option<char>,
     /// Column of the year. By default year or release_year; else the year of "Title (1995)".
     #[arg(long, value_name = "NAME|N")]
     pub year_column: Option<String>,

@@ -19,6 +19,10 @@ pub enum Format {
     Pipe,
     /// `;` between the columns, fields in double quotes.
     Semicolon,
+    /// Spaces between the columns, any number of them.
+    Spaces,
+    /// A JSON object on each line: dumps of Amazon, Yelp and Steam.
+    JsonLines,
     /// The columnar files of Apache Parquet.
     Parquet,
 }
@@ -32,6 +36,8 @@ impl Format {
             Self::DoubleColon => "::-separated",
             Self::Pipe => "|-separated",
             Self::Semicolon => "semicolon-separated",
+            Self::Spaces => "space-separated",
+            Self::JsonLines => "JSON lines",
             Self::Parquet => "Parquet",
         }
     }
@@ -157,6 +163,12 @@ pub(crate) const TIME: ColumnRole = ColumnRole {
         "watchedat",
         "playedat",
     ],
+};
+/// What kind of event a row is, as `marquee export` writes it.
+pub(crate) const EVENT_TYPE: ColumnRole = ColumnRole {
+    name: "type",
+    flag: "",
+    names: &["type", "eventtype", "event", "action", "behaviour"],
 };
 pub(crate) const TITLE: ColumnRole = ColumnRole {
     name: "title",

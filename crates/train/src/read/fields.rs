@@ -34,6 +34,12 @@ pub(crate) fn parse_id<'a>(what: &str, column: usize, field: &'a [u8]) -> Result
     Ok(id)
 }
 
+/// The digits of a whole number that is written with `.0`, as pandas writes ids of a column with gaps.
+pub(crate) fn whole_number(id: &str) -> Option<&str> {
+    let digits = id.strip_suffix(".0")?;
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
 /// The bound on ids, in this crate's words.
 pub(crate) fn check_field_id(what: &str, id: &str) -> Result<(), String> {
     match id.len() {

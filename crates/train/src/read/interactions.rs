@@ -1,10 +1,13 @@
 //! Interactions from a file.
 
 use super::args::ColumnArgs;
-use super::columns::{ColumnRole, Format, ITEM, TIME, USER, VALUE, list};
-use super::fields::{parse_id, parse_time, parse_value};
+use super::columns::{ColumnRole, EVENT_TYPE, Format, ITEM, TIME, USER, VALUE, list};
+use super::event_types::EventTypes;
+use super::fields::{parse_id, parse_time, parse_value, whole_number};
 use super::intern::Interner;
-use super::table::{BadRows, Table};
+use super::source::files_of;
+use super::table::{BadRows, Table, Visited};
+use super::times::TimeUnits;
 use crate::error::TrainError;
 use crate::interactions::{Duplicates, Interactions, RawRow};
 use marquee_core::bounds::MAX_ORDINALS;
@@ -18,8 +21,19 @@ pub struct ReadReport {
     pub path: PathBuf,
     /// The format that it was read in.
     pub format: Format,
-    /// Rows that were read.
+    /// Rows that were read, those that are folded into others included.
     pub rows: u64,
+    /// Lines of the text; 0 for Parquet. They are the rows, the bad rows, the headers, the blank lines, the impressions, and lines within
+    /// quoted fields.
+    pub lines: u64,
+    /// Lines without text.
+    pub blank_lines: u64,
+    /// Headers, also where they are repeated.
+    pub headers: u64,
+    /// Rows that say that an item was shown, which is no interaction.
+    pub impressions: u64,
+    /// Rows without a time, which are taken as the oldest.
+    pub rows_without_time: u64,
     /// Bad rows that were skipped; 0 unless skipping was asked for.
     pub bad_rows: u64,
     /// The first few of them, with place and reason.
@@ -38,9 +52,10 @@ struct InteractionColumns {
     item: usize,
     value: Option<usize>,
     time: Option<usize>,
+    event_type: Option<usize>,
 }
 
-/// Reads interactions from a CSV, TSV, `::`-separated or Parquet file.
+/// Reads interactions from a file or pipe of text, which may be compressed, or from Parquet; of a directory, from all of its files.
 ///
 /// Columns are recognised by the header or given in `columns`; files without a header are taken as
 /// user, item, value, timestamp. See [`ReadReport::notes`] for what was assumed.
@@ -54,54 +69,231 @@ pub fn read_interactions(
     duplicates: Duplicates,
     skip_bad_rows: bool,
 ) -> Result<(Interactions, ReadReport), TrainError> {
-    let table = Table::open(path, columns.format)?;
-    let mut notes = Vec::new();
-    let layout = find_layout(&table, columns, &mut notes)?;
-    let format = table.format;
-    let (mut users, mut items) = (Interner::default(), Interner::default());
-    let mut rows: Vec<RawRow> = Vec::new();
-    let mut bad = BadRows::new(skip_bad_rows);
-    let wanted: Vec<usize> = [Some(layout.user), Some(layout.item), layout.value, layout.time]
-        .into_iter()
-        .flatten()
-        .collect();
-    let good = table.visit(layout.header, &wanted, &mut bad, |record| {
-        let user = parse_id("user", layout.user, &record[layout.user])?;
-        let item = parse_id("item", layout.item, &record[layout.item])?;
-        let value = layout.value.map_or(Ok(1.0), |column| parse_value(column, &record[column]))?;
-        let time = layout.time.map_or(Ok(0.0), |column| parse_time(column, &record[column]))?;
-        rows.push(RawRow { user: users.intern(user), item: items.intern(item), value, time });
-        Ok(())
-    })?;
-    if good == 0 {
-        return Err(match bad.first.first() {
-            Some(first) => TrainError::format(
-                path,
-                format!("all {} rows are bad; the first: {first}", bad.count),
-            ),
-            None => TrainError::Empty { path: path.into() },
-        });
+    let mut reading = Reading::new(skip_bad_rows);
+    for file in files_of(path)? {
+        reading.read(&file, columns)?;
     }
-    if users.len().max(items.len()) > MAX_ORDINALS {
-        return Err(TrainError::format(
-            path,
-            format!("more than {MAX_ORDINALS} users or items: split the catalogue"),
+    reading.finish(path, duplicates)
+}
+
+/// Interactions while they are read.
+struct Reading {
+    users: Interner,
+    items: Interner,
+    rows: Vec<RawRow>,
+    /// The columns of the first file, and its form.
+    first: Option<(InteractionColumns, Format)>,
+    bad: BadRows,
+    visited: Visited,
+    headers: u64,
+    /// The rows, by number, that have no time.
+    untimed: Vec<usize>,
+    event_types: EventTypes,
+    times: TimeUnits,
+    notes: Vec<String>,
+}
+
+impl Reading {
+    fn new(skip_bad_rows: bool) -> Self {
+        Self {
+            users: Interner::default(),
+            items: Interner::default(),
+            rows: Vec::new(),
+            first: None,
+            bad: BadRows::new(skip_bad_rows),
+            visited: Visited::default(),
+            headers: 0,
+            untimed: Vec::new(),
+            event_types: EventTypes::default(),
+            times: TimeUnits::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Reads one file.
+    fn read(&mut self, path: &Path, args: &ColumnArgs) -> Result<(), TrainError> {
+        let table = match Table::open(path, args.format) {
+            // One part of several may be empty.
+            Err(TrainError::Empty { .. }) if self.first.is_some() => return Ok(()),
+            opened => opened?,
+        };
+        let mut notes = Vec::new();
+        let layout = find_layout(&table, args, &mut notes)?;
+        let (first, _) = *self.first.get_or_insert((layout, table.format));
+        let has = |layout: InteractionColumns| (layout.value.is_some(), layout.time.is_some());
+        if has(layout) != has(first) {
+            let problem = "the file has other columns than the files before it: the value and the time are in all of them, or \
+                           in none";
+            return Err(TrainError::columns(path, problem));
+        }
+        for note in notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        self.headers += u64::from(layout.header);
+        let wanted: Vec<usize> =
+            [Some(layout.user), Some(layout.item), layout.value, layout.time, layout.event_type]
+                .into_iter()
+                .flatten()
+                .collect();
+        let Self { users, items, rows, bad, untimed, event_types, times, .. } = self;
+        let visited = table.visit(layout.header, &wanted, bad, |record| {
+            let user = parse_id("user", layout.user, &record[layout.user])?;
+            let item = parse_id("item", layout.item, &record[layout.item])?;
+            if let Some(column) = layout.event_type
+                && event_types.is_impression(&record[column])
+            {
+                return Ok(());
+            }
+            let value =
+                layout.value.map_or(Ok(1.0), |column| parse_value(column, &record[column]))?;
+            let time = match layout.time {
+                Some(column) if is_missing(&record[column]) => {
+                    untimed.push(rows.len());
+                    0.0
+                }
+                Some(column) => {
+                    let time = parse_time(column, &record[column])?;
+                    times.add(time);
+                    time
+                }
+                None => 0.0,
+            };
+            rows.push(RawRow { user: users.intern(user), item: items.intern(item), value, time });
+            Ok(())
+        })?;
+        self.headers += visited.repeated_headers;
+        self.visited.lines += visited.lines;
+        self.visited.blank_lines += visited.blank_lines;
+        if visited.repeated_headers > 0 {
+            self.notes.push(format!(
+                "{}: the header is repeated {} times within the file, and skipped",
+                path.display(),
+                visited.repeated_headers
+            ));
+        }
+        Ok(())
+    }
+
+    /// The interactions, and what was come upon.
+    fn finish(
+        mut self,
+        path: &Path,
+        duplicates: Duplicates,
+    ) -> Result<(Interactions, ReadReport), TrainError> {
+        let impressions = self.event_types.impressions();
+        let (Some((layout, format)), false) = (self.first, self.rows.is_empty()) else {
+            return Err(match self.bad.first.first() {
+                Some(first) => TrainError::format(
+                    path,
+                    format!("all {} rows are bad; the first: {first}", self.bad.count),
+                ),
+                None if impressions > 0 => TrainError::format(
+                    path,
+                    format!(
+                        "all {impressions} rows are impressions, which say that an item was shown: no user had any"
+                    ),
+                ),
+                None => TrainError::Empty { path: path.into() },
+            });
+        };
+        if self.users.len().max(self.items.len()) > MAX_ORDINALS {
+            return Err(TrainError::format(
+                path,
+                format!("more than {MAX_ORDINALS} users or items: split the catalogue"),
+            ));
+        }
+        self.take_untimed_as_oldest(path);
+        let user_ids = plain_ids(&self.users, "users", path, &mut self.notes);
+        let item_ids = plain_ids(&self.items, "items", path, &mut self.notes);
+        self.notes.extend(self.times.warning(path));
+        self.notes.extend(self.event_types.note(path));
+        self.notes.extend(constant_value(&self.rows, layout.value.is_some(), path));
+        let (has_values, has_times) = (layout.value.is_some(), layout.time.is_some());
+        let (interactions, folded) = Interactions::from_rows(
+            &user_ids, &item_ids, &self.rows, has_values, has_times, duplicates,
+        );
+        let report = ReadReport {
+            path: path.into(),
+            format,
+            rows: self.rows.len() as u64,
+            lines: self.visited.lines,
+            blank_lines: self.visited.blank_lines,
+            headers: self.headers,
+            impressions,
+            rows_without_time: self.untimed.len() as u64,
+            bad_rows: self.bad.count,
+            first_bad_rows: self.bad.first,
+            duplicates: folded,
+            notes: self.notes,
+        };
+        Ok((interactions, report))
+    }
+
+    /// Gives rows without a time that of the oldest row.
+    fn take_untimed_as_oldest(&mut self, path: &Path) {
+        if self.untimed.is_empty() {
+            return;
+        }
+        let oldest = self.times.oldest().unwrap_or(0.0);
+        for &row in &self.untimed {
+            self.rows[row].time = oldest;
+        }
+        self.notes.push(format!(
+            "{}: {} rows have no time, and are taken as the oldest",
+            path.display(),
+            self.untimed.len()
         ));
     }
-    let (user_ids, item_ids) = (users.ids().collect::<Vec<_>>(), items.ids().collect::<Vec<_>>());
-    let (has_values, has_times) = (layout.value.is_some(), layout.time.is_some());
-    let (interactions, folded) =
-        Interactions::from_rows(&user_ids, &item_ids, &rows, has_values, has_times, duplicates);
-    let report = ReadReport {
-        path: path.into(),
-        format,
-        rows: good,
-        bad_rows: bad.count,
-        first_bad_rows: bad.first,
-        duplicates: folded,
-        notes,
-    };
-    Ok((interactions, report))
+}
+
+/// Whether a cell says that there is nothing.
+fn is_missing(cell: &[u8]) -> bool {
+    let cell = cell.trim_ascii();
+    cell.is_empty()
+        || ["null", "none", "nat"].iter().any(|it| cell.eq_ignore_ascii_case(it.as_bytes()))
+}
+
+/// The ids, whole numbers without the `.0` that pandas writes behind them where a column has gaps.
+fn plain_ids<'a>(
+    ids: &'a Interner,
+    what: &str,
+    path: &Path,
+    notes: &mut Vec<String>,
+) -> Vec<&'a str> {
+    let all: Vec<&str> = ids.ids().collect();
+    let whole: Vec<Option<&str>> = all.iter().map(|id| whole_number(id)).collect();
+    let count = whole.iter().flatten().count();
+    if count == 0 {
+        return all;
+    }
+    if count == all.len() {
+        notes.push(format!(
+            "{}: the ids of the {what} are whole numbers with .0, and are read without it: {} as {}",
+            path.display(),
+            all[0],
+            whole[0].unwrap_or_default()
+        ));
+        return whole.into_iter().flatten().collect();
+    }
+    let known: std::collections::HashSet<&str> = all.iter().copied().collect();
+    let twice = whole.iter().flatten().filter(|id| known.contains(**id)).count();
+    if twice > 0 {
+        notes.push(format!(
+            "{}: {twice} ids of {what} are there as 27 and as 27.0, which are two: write them alike",
+            path.display()
+        ));
+    }
+    all
+}
+
+/// A warning where all values are the same.
+fn constant_value(rows: &[RawRow], has_values: bool, path: &Path) -> Option<String> {
+    let first = rows.first().filter(|_| has_values && rows.len() > 1)?.value;
+    let is_constant = rows.iter().all(|row| row.value == first);
+    is_constant
+        .then(|| format!("{}: the value is {first} in every row: it says nothing", path.display()))
 }
 
 fn find_layout(
@@ -115,7 +307,9 @@ fn find_layout(
     // A flag that is no number names a header's cell.
     let named =
         flags.iter().any(|flag| flag.as_ref().is_some_and(|flag| flag.parse::<usize>().is_err()));
-    let header = table.has_own_header() || known || named || !looks_like_data(first, args);
+    let header = table.has_own_header()
+        || args.header
+        || !args.no_header && (known || named || !looks_like_data(first, args));
     let cells = header.then_some(first.as_slice());
     let find = |role: &ColumnRole, flag: &Option<String>| match flag {
         Some(flag) => role.flagged(path, flag, cells, first.len()).map(Some),
@@ -134,6 +328,7 @@ fn find_layout(
         item: item.ok_or_else(|| no_column(&ITEM, table, header))?,
         value,
         time,
+        event_type: cells.and_then(|cells| EVENT_TYPE.find(cells)),
     };
     if layout.user == layout.item {
         return Err(TrainError::columns(
@@ -160,10 +355,10 @@ fn no_column(role: &ColumnRole, table: &Table, header: bool) -> TrainError {
 }
 
 /// Whether a first row is data: where the value and the time would stand (by flag, or by the usual
-/// order), there are numbers.
+/// order), there are numbers or dates.
 fn looks_like_data(first: &[String], args: &ColumnArgs) -> bool {
     let is_number = |column: usize| {
-        first.get(column).is_some_and(|cell| parse_value(0, cell.as_bytes()).is_ok())
+        first.get(column).is_some_and(|cell| parse_time(0, cell.as_bytes()).is_ok())
     };
     let flagged: Vec<usize> = [&args.value_column, &args.time_column]
         .into_iter()
@@ -211,7 +406,7 @@ fn assume_usual_order(
         *value = value.or(Some(2));
         *time = time.or((first.len() > 3).then_some(3));
     }
-    notes.push("no header: the columns are taken in the usual order".into());
+    notes.push("no header: the columns are taken in the usual order, the first row is data; --header says otherwise".into());
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use super::args::ItemColumnArgs;
 use super::columns::{Format, ITEM, ITEM_OF_ITEMS, TAGS, TITLE, YEAR, list, normalise};
-use super::fields::parse_id;
+use super::fields::{parse_id, whole_number};
+use super::source::files_of;
 use super::table::{BadRows, Table};
+use super::tags::{TagCells, TagSeparator};
 use crate::error::TrainError;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -25,7 +27,7 @@ pub struct ItemMetadata {
 pub struct ItemsFile {
     /// The items file.
     pub path: PathBuf,
-    /// Items by id; of several rows of one id, the last.
+    /// Items by id; of several rows of one id, the tags of all and the last title and year.
     #[serde(skip)]
     pub items: HashMap<String, ItemMetadata>,
     /// Bad rows that were skipped; 0 unless skipping was asked for.
@@ -74,16 +76,16 @@ struct ItemColumns {
     id: usize,
     title: Option<usize>,
     year: Option<usize>,
-    /// Columns of tags, and what separates the tags in each.
-    tags: Vec<(usize, char)>,
+    /// Columns of tags, and what separates the tags in each; none where their cells tell.
+    tags: Vec<(usize, Option<TagSeparator>)>,
     genre_flags: bool,
 }
 
 /// Reads an items file: MovieLens' movies.csv, movies.dat and u.item, RecBole's .item, and anything
 /// alike, text or Parquet.
 ///
-/// Tags are split at `|`, those of a RecBole `:token_seq` column at spaces. Text that isn't UTF-8 is
-/// taken as Latin-1, as older MovieLens files are.
+/// What separates tags is found in the cells, those of a RecBole `:token_seq` column are split at spaces. Text that isn't UTF-8 is
+/// taken as Latin-1, as older MovieLens files are. Of a directory, all files are read.
 ///
 /// # Errors
 /// The first bad row with its place, unless `skip_bad_rows`; an empty file; no column for the id.
@@ -92,56 +94,110 @@ pub fn read_items(
     columns: &ItemColumnArgs,
     skip_bad_rows: bool,
 ) -> Result<ItemsFile, TrainError> {
-    let table = Table::open(path, columns.items_format)?;
-    let mut notes = Vec::new();
-    let layout = find_layout(&table, columns, &mut notes)?;
-    let mut items = HashMap::new();
-    let mut bad = BadRows::new(skip_bad_rows);
-    let mut wanted = vec![layout.id];
-    wanted.extend(
-        layout.title.iter().chain(&layout.year).chain(layout.tags.iter().map(|(column, _)| column)),
-    );
-    let mut latin = 0u64;
-    table.visit(layout.header, &wanted, &mut bad, |record| {
-        let id = parse_id("item", layout.id, &record[layout.id])?;
-        let mut item = ItemMetadata::default();
-        if let Some(column) = layout.title {
-            item.title = cut(text(&record[column], &mut latin));
+    let mut reading = Reading { bad: BadRows::new(skip_bad_rows), ..Reading::default() };
+    for file in files_of(path)? {
+        reading.read(&file, columns)?;
+    }
+    reading.finish(path)
+}
+
+/// Items while they are read.
+#[derive(Default)]
+struct Reading {
+    items: HashMap<String, ItemMetadata>,
+    /// Cells of tags by item, until it is known what separates the tags.
+    tags: TagCells,
+    bad: BadRows,
+    /// Texts that are not UTF-8.
+    latin: u64,
+    /// Rows of items that were there before.
+    repeated: u64,
+    notes: Vec<String>,
+}
+
+impl Reading {
+    /// Reads one file.
+    fn read(&mut self, path: &Path, args: &ItemColumnArgs) -> Result<(), TrainError> {
+        let table = match Table::open(path, args.items_format) {
+            // One part of several may be empty.
+            Err(TrainError::Empty { .. }) if !self.items.is_empty() => return Ok(()),
+            opened => opened?,
+        };
+        let layout = find_layout(&table, args, &mut self.notes)?;
+        let mut wanted = vec![layout.id];
+        wanted.extend(layout.title.iter().chain(&layout.year));
+        wanted.extend(layout.tags.iter().map(|(column, _)| column));
+        let Self { items, tags, bad, latin, repeated, .. } = self;
+        table.visit(layout.header, &wanted, bad, |record| {
+            let id = parse_id("item", layout.id, &record[layout.id])?;
+            let title = layout.title.map(|column| cut(text(&record[column], latin)));
+            let year = layout.year.and_then(|column| year_in(&text(&record[column], latin)));
+            let year = year.or_else(|| year_of_title(title.as_deref().unwrap_or_default()));
+            *repeated += u64::from(items.contains_key(id));
+            let item = items.entry(id.to_owned()).or_default();
+            if let Some(title) = title.filter(|title| !title.is_empty()) {
+                item.title = title;
+            }
+            item.year = year.or(item.year);
+            for &(column, separator) in &layout.tags {
+                tags.add(id, column, separator, text(&record[column], latin));
+            }
+            if layout.genre_flags {
+                for (n, genre) in U_ITEM_GENRES.iter().enumerate() {
+                    if &record[5 + n] == b"1" {
+                        push_tag(&mut item.tags, genre);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The items, and what was come upon.
+    fn finish(mut self, path: &Path) -> Result<ItemsFile, TrainError> {
+        if self.items.is_empty() && self.bad.count == 0 {
+            return Err(TrainError::Empty { path: path.into() });
         }
-        for &(column, separator) in &layout.tags {
-            for tag in text(&record[column], &mut latin).split(separator) {
+        if self.latin > 0 {
+            self.notes.push(format!(
+                "{}: {} texts are not UTF-8 and were taken as Latin-1",
+                path.display(),
+                self.latin
+            ));
+        }
+        if self.repeated > 0 {
+            self.notes.push(format!(
+                "{}: {} rows are of items that have a row before: they have the tags of all their rows, and the last title",
+                path.display(),
+                self.repeated
+            ));
+        }
+        let items = &mut self.items;
+        let separators = self.tags.split(|id, tag| {
+            if let Some(item) = items.get_mut(id) {
                 push_tag(&mut item.tags, tag);
             }
+        });
+        for separator in separators {
+            self.notes.push(format!("{}: tags are split at {separator}", path.display()));
         }
-        if layout.genre_flags {
-            for (n, genre) in
-                U_ITEM_GENRES.iter().enumerate().filter(|(n, _)| &record[5 + n] == b"1")
-            {
-                debug_assert!(n < U_ITEM_GENRES.len());
-                push_tag(&mut item.tags, genre);
-            }
+        if self.items.keys().all(|id| whole_number(id).is_some()) {
+            let plain = |id: String| whole_number(&id).unwrap_or(&id).to_owned();
+            self.items = self.items.into_iter().map(|(id, item)| (plain(id), item)).collect();
+            self.notes.push(format!(
+                "{}: the ids of the items are whole numbers with .0, and are read without it",
+                path.display()
+            ));
         }
-        let year = layout.year.and_then(|column| year_in(&text(&record[column], &mut latin)));
-        item.year = year.or_else(|| year_of_title(&item.title));
-        items.insert(id.to_string(), item);
-        Ok(())
-    })?;
-    if items.is_empty() && bad.count == 0 {
-        return Err(TrainError::Empty { path: path.into() });
+        Ok(ItemsFile {
+            path: path.into(),
+            items: self.items,
+            bad_rows: self.bad.count,
+            first_bad_rows: self.bad.first,
+            notes: self.notes,
+        })
     }
-    if latin > 0 {
-        notes.push(format!(
-            "{}: {latin} texts are not UTF-8 and were taken as Latin-1",
-            path.display()
-        ));
-    }
-    Ok(ItemsFile {
-        path: path.into(),
-        items,
-        bad_rows: bad.count,
-        first_bad_rows: bad.first,
-        notes,
-    })
 }
 
 fn find_layout(
@@ -157,11 +213,16 @@ fn find_layout(
     // A title that happens to be "Movie" in a headerless file must not make a header of its row.
     let header = table.has_own_header()
         || named
-        || id.is_some_and(|column| column == 0 || TITLE.find(first).is_some());
+        || id.is_some_and(|column| {
+            column == 0 || TITLE.find(first).is_some() || !TAGS.find_all(first).is_empty()
+        });
     let cells = header.then_some(first);
-    let separator = |column: usize| match first.get(column) {
-        Some(name) if header && name.trim().ends_with(":token_seq") => ' ',
-        _ => '|',
+    let separator = |column: usize| match (first.get(column), args.tag_separator) {
+        (_, Some(given)) => Some(TagSeparator::Character(given)),
+        (Some(name), None) if header && name.trim().ends_with(":token_seq") => {
+            Some(TagSeparator::Character(' '))
+        }
+        _ => None,
     };
     if !header && table.format == Format::Pipe && first.len() == U_ITEM_COLUMNS {
         notes.push(format!("{}: no header: taken as MovieLens' u.item", path.display()));

@@ -8,21 +8,31 @@
 //! header, from flags, or, for files without a header, from the usual order, and every assumption is
 //! said in the report's notes.
 //!
-//! Deliberately missing: compressed text (unpack it first), nested Parquet columns, and guessing at
-//! rows that don't parse.
+//! Where the bytes come from, compressed or not, is [`source`]'s; [`delimited`] and [`json_lines`] make records of
+//! [`lines`].
+//!
+//! Deliberately missing: nested Parquet columns, and guessing at rows that don't parse.
 
 mod args;
 mod columns;
 mod delimited;
+mod event_types;
 mod feedback;
 mod fields;
 mod interactions;
 mod intern;
 mod items;
+mod json_lines;
+mod lines;
 mod lists;
 mod pages;
 pub(crate) mod parquet;
+mod parquet_cells;
+mod quotes;
+pub(crate) mod source;
 mod table;
+mod tags;
+mod times;
 mod user_keys;
 mod users;
 

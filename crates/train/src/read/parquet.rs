@@ -1,22 +1,23 @@
-//! Parquet through the column API, without Arrow: flat columns as records of text, and, for
+//! Parquet through the column API, without Arrow: flat columns and lists as records of text, and, for
 //! factors, lists of numbers.
 //!
 //! A file is hostile input and the decoder below is large: should it panic, the panic becomes an
 //! error that names the file ([`guarded`]).
 
 use super::pages::counted_column;
+use super::parquet_cells::CellForm;
 use crate::error::TrainError;
 use csv::ByteRecord;
 use marquee_bundle::open_input;
-use parquet::basic::{ConvertedType, Repetition, Type};
+use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray, Int96};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Records decoded at a time: enough to amortise a page's set-up, little memory.
 const BATCH_RECORDS: usize = 8_192;
@@ -31,10 +32,13 @@ const FREE_BYTES: u64 = 64 << 20;
 /// Microseconds and Julian days: how Spark wrote times before it used INT64.
 const JULIAN_DAY_OF_1970: f64 = 2_440_588.0;
 
-/// A Parquet file whose flat columns are read as text.
+/// What stands between the elements of a list, as between tags.
+const LIST_SEPARATOR: u8 = b'|';
+
+/// A Parquet file whose columns are read as text; the elements of a list have `|` between them.
 pub(super) struct ParquetTable {
     reader: SerializedFileReader<std::fs::File>,
-    /// Leaf number and name of each flat top-level column.
+    /// Leaf number and name of each top-level column that is flat or a list.
     columns: Vec<(usize, String)>,
 }
 
@@ -104,13 +108,24 @@ impl ParquetTable {
     pub(super) fn open(path: &Path) -> Result<Self, TrainError> {
         let reader = open(path)?;
         let schema = reader.metadata().file_metadata().schema_descr();
-        let flat = |c: &ColumnDescriptor| c.path().parts().len() == 1 && c.max_rep_level() == 0;
-        let columns: Vec<(usize, String)> = (0..schema.num_columns())
-            .filter(|&n| flat(&schema.column(n)))
-            .map(|n| (n, schema.column(n).name().to_string()))
+        let leaves: Vec<ColumnDescPtr> =
+            (0..schema.num_columns()).map(|n| schema.column(n)).collect();
+        let root =
+            |leaf: &ColumnDescriptor| leaf.path().parts().first().cloned().unwrap_or_default();
+        let is_read = |leaf: &ColumnDescriptor| {
+            let is_flat = leaf.path().parts().len() == 1 && leaf.max_rep_level() == 0;
+            let is_alone = leaves.iter().filter(|other| root(other) == root(leaf)).count() == 1;
+            is_flat || (leaf.max_rep_level() == 1 && is_alone)
+        };
+        let columns: Vec<(usize, String)> = leaves
+            .iter()
+            .enumerate()
+            .filter(|(_, leaf)| is_read(leaf))
+            .map(|(n, leaf)| (n, root(leaf)))
             .collect();
         if columns.is_empty() {
-            return Err(TrainError::format(path, "the Parquet file has no flat columns"));
+            let problem = "the Parquet file has no columns that are flat or lists of plain values";
+            return Err(TrainError::format(path, problem));
         }
         if reader.metadata().file_metadata().num_rows() == 0 {
             return Err(TrainError::Empty { path: path.into() });
@@ -186,12 +201,15 @@ enum Values {
     Fixed(ColumnReaderImpl<parquet::data_type::FixedLenByteArrayType>, Vec<FixedLenByteArray>),
 }
 
-/// A flat column of one row group, a batch at a time, a cell at a time.
+/// A column of one row group, a batch at a time, a cell at a time.
 struct Cursor {
     values: Values,
-    unsigned: bool,
-    optional: bool,
+    form: CellForm,
+    /// The definition level of a value that is there; 0 where all are.
+    full: i16,
+    is_list: bool,
     defined: Vec<i16>,
+    repeats: Vec<i16>,
     next_level: usize,
     next_value: usize,
 }
@@ -199,13 +217,13 @@ struct Cursor {
 impl Cursor {
     fn open(path: &Path, group: &dyn RowGroupReader, leaf: usize) -> Result<Self, TrainError> {
         let column = group.metadata().schema_descr().column(leaf);
-        if column.converted_type() == ConvertedType::DECIMAL {
+        let Some(form) = CellForm::of(&column) else {
             let problem = format!(
                 "column {:?} is a DECIMAL: cast it to double or to an integer",
                 column.name()
             );
             return Err(TrainError::columns(path, problem));
-        }
+        };
         let values = match guarded(path, || counted_column(group, leaf))? {
             ColumnReader::BoolColumnReader(r) => Values::Bool(r, Vec::new()),
             ColumnReader::Int32ColumnReader(r) => Values::Int32(r, Vec::new()),
@@ -216,67 +234,108 @@ impl Cursor {
             ColumnReader::ByteArrayColumnReader(r) => Values::Bytes(r, Vec::new()),
             ColumnReader::FixedLenByteArrayColumnReader(r) => Values::Fixed(r, Vec::new()),
         };
-        let unsigned =
-            matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64);
-        let optional = column.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
-        Ok(Self { values, unsigned, optional, defined: Vec::new(), next_level: 0, next_value: 0 })
+        Ok(Self {
+            values,
+            form,
+            full: column.max_def_level(),
+            is_list: column.max_rep_level() > 0,
+            defined: Vec::new(),
+            repeats: Vec::new(),
+            next_level: 0,
+            next_value: 0,
+        })
     }
 
     /// Decodes the next batch; its number of records, 0 at the end.
     fn read(&mut self) -> Result<usize, ParquetError> {
         (self.next_level, self.next_value) = (0, 0);
         self.defined.clear();
-        let defined = self.optional.then_some(&mut self.defined);
+        self.repeats.clear();
+        let levels = Levels {
+            defined: (self.full > 0).then_some(&mut self.defined),
+            repeats: self.is_list.then_some(&mut self.repeats),
+        };
         match &mut self.values {
-            Values::Bool(r, v) => batch(r, defined, v),
-            Values::Int32(r, v) => batch(r, defined, v),
-            Values::Int64(r, v) => batch(r, defined, v),
-            Values::Int96(r, v) => batch(r, defined, v),
-            Values::Float(r, v) => batch(r, defined, v),
-            Values::Double(r, v) => batch(r, defined, v),
-            Values::Bytes(r, v) => batch(r, defined, v),
-            Values::Fixed(r, v) => batch(r, defined, v),
+            Values::Bool(r, v) => batch(r, levels, v),
+            Values::Int32(r, v) => batch(r, levels, v),
+            Values::Int64(r, v) => batch(r, levels, v),
+            Values::Int96(r, v) => batch(r, levels, v),
+            Values::Float(r, v) => batch(r, levels, v),
+            Values::Double(r, v) => batch(r, levels, v),
+            Values::Bytes(r, v) => batch(r, levels, v),
+            Values::Fixed(r, v) => batch(r, levels, v),
         }
     }
 
     /// Writes the next cell as text; nothing where it is null.
     fn cell(&mut self, text: &mut Vec<u8>) {
-        if self.optional {
-            let present = self.defined.get(self.next_level).is_some_and(|&level| level > 0);
+        self.element(text);
+        while self.is_list && self.repeats.get(self.next_level).is_some_and(|&level| level > 0) {
+            let before = text.len();
+            text.push(LIST_SEPARATOR);
+            if !self.element(text) {
+                text.truncate(before);
+            }
+        }
+    }
+
+    /// Writes the next value, if it is there.
+    fn element(&mut self, text: &mut Vec<u8>) -> bool {
+        if self.full > 0 {
+            let present =
+                self.defined.get(self.next_level).is_some_and(|&level| level == self.full);
             self.next_level += 1;
             if !present {
-                return;
+                return false;
             }
         }
         let n = self.next_value;
         self.next_value += 1;
+        self.write(n, text);
+        true
+    }
+
+    /// Writes a value of the batch.
+    fn write(&self, n: usize, text: &mut Vec<u8>) {
+        let form = self.form;
         // Writing to a Vec can't fail.
         let _ = match &self.values {
-            Values::Bool(_, v) => v.get(n).map(|v| write!(text, "{}", u8::from(*v))),
-            Values::Int32(_, v) if self.unsigned => {
-                v.get(n).map(|v| write!(text, "{}", v.cast_unsigned()))
+            Values::Bool(_, v) => v.get(n).map(|v| text.push(b'0' + u8::from(*v))),
+            Values::Int32(_, v) => v.get(n).map(|v| {
+                form.write_integer(i64::from(*v), u64::from(v.cast_unsigned()), text);
+            }),
+            Values::Int64(_, v) => {
+                v.get(n).map(|v| form.write_integer(*v, v.cast_unsigned(), text))
             }
-            Values::Int32(_, v) => v.get(n).map(|v| write!(text, "{v}")),
-            Values::Int64(_, v) if self.unsigned => {
-                v.get(n).map(|v| write!(text, "{}", v.cast_unsigned()))
-            }
-            Values::Int64(_, v) => v.get(n).map(|v| write!(text, "{v}")),
-            Values::Int96(_, v) => v.get(n).map(|v| write!(text, "{}", int96_seconds(v))),
-            Values::Float(_, v) => v.get(n).map(|v| write!(text, "{v}")),
-            Values::Double(_, v) => v.get(n).map(|v| write!(text, "{v}")),
-            Values::Bytes(_, v) => v.get(n).map(|v| text.write_all(v.data())),
-            Values::Fixed(_, v) => v.get(n).map(|v| text.write_all(v.data())),
+            Values::Int96(_, v) => v.get(n).map(|v| {
+                let _ = write!(text, "{}", int96_seconds(v));
+            }),
+            Values::Float(_, v) => v.get(n).map(|v| {
+                let _ = write!(text, "{v}");
+            }),
+            Values::Double(_, v) => v.get(n).map(|v| {
+                let _ = write!(text, "{v}");
+            }),
+            Values::Bytes(_, v) => v.get(n).map(|v| form.write_bytes(v.data(), text)),
+            Values::Fixed(_, v) => v.get(n).map(|v| form.write_bytes(v.data(), text)),
         };
     }
 }
 
+/// Where the levels of a batch go, as far as the column has them.
+struct Levels<'a> {
+    defined: Option<&'a mut Vec<i16>>,
+    repeats: Option<&'a mut Vec<i16>>,
+}
+
 fn batch<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
-    defined: Option<&mut Vec<i16>>,
+    levels: Levels<'_>,
     values: &mut Vec<T::T>,
 ) -> Result<usize, ParquetError> {
     values.clear();
-    reader.read_records(BATCH_RECORDS, defined, None, values).map(|(records, _, _)| records)
+    let Levels { defined, repeats } = levels;
+    reader.read_records(BATCH_RECORDS, defined, repeats, values).map(|(records, _, _)| records)
 }
 
 /// Seconds since 1970 of a time as Spark's old files hold it.
@@ -386,26 +445,4 @@ pub(crate) fn visit_lists(
         }
     }
     Ok(())
-}
-
-/// The files of a data set as Spark writes it: `part-*.parquet` of a directory in order of name, or
-/// the one file that the path names.
-pub(crate) fn parts(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    if !path.is_dir() {
-        return Ok(vec![path.into()]);
-    }
-    let mut files = Vec::new();
-    for entry in fs_err::read_dir(path).map_err(TrainError::io(path))? {
-        let file = entry.map_err(TrainError::io(path))?.path();
-        let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with("part-") && name.ends_with(".parquet") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    if files.is_empty() {
-        Err(TrainError::format(path, "the directory holds no part-*.parquet files"))
-    } else {
-        Ok(files)
-    }
 }

@@ -3,11 +3,12 @@
 use super::columns::Format;
 use super::delimited::Delimited;
 use super::fields::Problem;
+use super::json_lines::JsonLines;
+use super::lines::{Place, TextCounts};
 use super::parquet::ParquetTable;
+use super::source::{Source, TextSource};
 use crate::error::TrainError;
 use csv::ByteRecord;
-use marquee_bundle::open_input;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What to do about bad rows, and which there were.
@@ -47,53 +48,87 @@ pub(crate) struct Table {
     pub(crate) format: Format,
     /// The first row's cells: a header, or data. A Parquet file's columns.
     pub(crate) first: Vec<String>,
-    source: Source,
+    records: Records,
 }
 
-enum Source {
+enum Records {
     Delimited(Box<Delimited>),
+    JsonLines(Box<JsonLines>),
     Parquet(Box<ParquetTable>),
+}
+
+/// What became of the records of a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Visited {
+    /// How many records were good.
+    pub(crate) good: u64,
+    /// How many lines a text has; 0 for Parquet.
+    pub(crate) lines: u64,
+    /// How many of them are blank.
+    pub(crate) blank_lines: u64,
+    /// How many records repeat the header.
+    pub(crate) repeated_headers: u64,
 }
 
 impl Table {
     /// Opens the file and reads its first record; the format is found out where it isn't given.
     pub(crate) fn open(path: &Path, format: Option<Format>) -> Result<Self, TrainError> {
-        let format = match format {
-            Some(format) => format,
-            None => detect(path)?,
+        let (format, first, records) = match (Source::open(path)?, format) {
+            (Source::Parquet, None | Some(Format::Parquet)) => {
+                let table = ParquetTable::open(path)?;
+                (Format::Parquet, table.columns(), Records::Parquet(Box::new(table)))
+            }
+            (Source::Parquet, Some(other)) => {
+                let problem = format!("the file is Parquet, and not {}", other.name());
+                return Err(TrainError::format(path, problem));
+            }
+            (Source::Text(_), Some(Format::Parquet)) => {
+                return Err(TrainError::format(path, "the file is text, and not Parquet"));
+            }
+            (Source::Text(TextSource { head, reader }), given) => {
+                let found = detect(path, &head)?;
+                let format = given.unwrap_or(found);
+                if format == Format::JsonLines {
+                    let table = JsonLines::open(path, reader)?;
+                    (format, table.names().to_vec(), Records::JsonLines(Box::new(table)))
+                } else {
+                    let mut table = Delimited::open(path, reader, format);
+                    (format, table.first(path)?, Records::Delimited(Box::new(table)))
+                }
+            }
         };
-        let (first, source) = if format == Format::Parquet {
-            let table = ParquetTable::open(path)?;
-            (table.columns(), Source::Parquet(Box::new(table)))
-        } else {
-            let mut table = Delimited::open(path, format)?;
-            (table.first(path)?, Source::Delimited(Box::new(table)))
-        };
-        Ok(Self { path: path.into(), format, first, source })
+        Ok(Self { path: path.into(), format, first, records })
     }
 
-    /// Whether the file says by itself that it has a header; text files don't.
+    /// Whether the file says by itself that it has a header; delimited text doesn't.
     pub(crate) fn has_own_header(&self) -> bool {
-        matches!(self.source, Source::Parquet(_))
+        !matches!(self.records, Records::Delimited(_))
     }
 
     /// Gives every data record to `row`. `columns` are those that `row` will look at; others may be
-    /// empty. `header` says whether the first record of a text file is one. Returns the number of
-    /// records that were good.
+    /// empty. `header` says whether the first record of delimited text is one; where it is repeated, that is no record.
     pub(crate) fn visit(
         self,
         header: bool,
         columns: &[usize],
         bad: &mut BadRows,
         mut row: impl FnMut(&ByteRecord) -> Result<(), Problem>,
-    ) -> Result<u64, TrainError> {
-        let Self { path, first, source, .. } = self;
-        let named = header || matches!(source, Source::Parquet(_));
+    ) -> Result<Visited, TrainError> {
+        let named = header || self.has_own_header();
+        let Self { path, first, records, .. } = self;
         let names = if named { first.as_slice() } else { &[] };
-        let unit = if matches!(source, Source::Parquet(_)) { "row" } else { "line" };
-        let mut good = 0;
-        let mut take = |number: u64, record: &ByteRecord| {
-            let outcome = if record.len() == first.len() || unit == "row" {
+        let is_parquet = matches!(records, Records::Parquet(_));
+        let unit = if is_parquet { "row" } else { "line" };
+        let mut visited = Visited::default();
+        let mut take = |place: &Place, record: &ByteRecord| {
+            let number = place.line;
+            if header && repeats(record, &first) {
+                visited.repeated_headers += 1;
+                return Ok(());
+            }
+            let outcome = if let Some(problem) = &place.problem {
+                Err(Problem { column: None, text: problem.clone() })
+            } else if record.len() == first.len() || is_parquet {
                 row(record)
             } else {
                 let text = format!("{} columns where {} are expected", record.len(), first.len());
@@ -101,7 +136,7 @@ impl Table {
             };
             match outcome {
                 Ok(()) => {
-                    good += 1;
+                    visited.good += 1;
                     Ok(())
                 }
                 Err(problem) => {
@@ -110,12 +145,23 @@ impl Table {
                 }
             }
         };
-        match source {
-            Source::Delimited(table) => table.visit(&path, header, &mut take)?,
-            Source::Parquet(table) => table.visit(&path, columns, &mut take)?,
-        }
-        Ok(good)
+        let counts = match records {
+            Records::Delimited(table) => table.visit(header, columns, &mut take)?,
+            Records::JsonLines(table) => table.visit(&mut take)?,
+            Records::Parquet(table) => {
+                table.visit(&path, columns, &mut |row, record| take(&Place::of(row), record))?;
+                TextCounts::default()
+            }
+        };
+        let TextCounts { lines, blank_lines } = counts;
+        Ok(Visited { lines, blank_lines, ..visited })
     }
+}
+
+/// Whether a record has the cells of the header, as where files were put one behind the other.
+fn repeats(record: &ByteRecord, header: &[String]) -> bool {
+    record.len() == header.len()
+        && record.iter().zip(header).all(|(cell, name)| cell.trim_ascii() == name.as_bytes())
 }
 
 /// Where a problem is: a record, and its column with its name, as far as they are known.
@@ -127,34 +173,46 @@ fn place_of(record: String, column: Option<usize>, names: &[String]) -> String {
     }
 }
 
-/// How many bytes are looked at to find a file's form: more than any sensible first line.
-const SNIFFED_BYTES: u64 = 64 << 10;
-
-fn detect(path: &Path) -> Result<Format, TrainError> {
-    let mut head = Vec::new();
-    let file = open_input(path).map_err(TrainError::io(path))?;
-    file.take(SNIFFED_BYTES).read_to_end(&mut head).map_err(TrainError::io(path))?;
-    if head.starts_with(b"PAR1") {
-        return Ok(Format::Parquet);
-    }
-    if head.starts_with(&[0x1f, 0x8b])
-        || head.starts_with(b"PK\x03\x04")
-        || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
-    {
-        return Err(TrainError::format(path, "the file is compressed: unpack it first"));
-    }
+/// The form of a text that begins like this.
+fn detect(path: &Path, head: &[u8]) -> Result<Format, TrainError> {
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
         return Err(TrainError::format(path, "the file is UTF-16: save it as UTF-8"));
     }
-    let Some(line) = head.split(|&b| b == b'\n').find(|line| !line.trim_ascii().is_empty()) else {
+    if head.contains(&b'\r') && !head.contains(&b'\n') {
+        let problem =
+            "the lines end with carriage returns alone: convert them with `tr '\\r' '\\n'`";
+        return Err(TrainError::format(path, problem));
+    }
+    let mut lines = head.split(|&b| b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let Some(line) = lines.next() else {
         return Err(TrainError::Empty { path: path.into() });
     };
     if line.contains(&0) {
         return Err(TrainError::format(path, "the file is binary, neither text nor Parquet"));
     }
+    match line.trim_ascii() {
+        [b'{', ..] => return Ok(Format::JsonLines),
+        [b'[', ..] if !line.contains(&b',') || line.contains(&b'{') => {
+            let problem =
+                "the file is one JSON value: write an object on each line, as `jq -c '.[]'` does";
+            return Err(TrainError::format(path, problem));
+        }
+        // What Excel writes above the header.
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] => {
+            return format_of_delimiter(*delimiter).ok_or_else(|| {
+                let problem = format!(
+                    "the columns are separated by {:?}, which is not read: save the file with commas",
+                    char::from(*delimiter)
+                );
+                TrainError::format(path, problem)
+            });
+        }
+        _ => {}
+    }
     let count = |byte: u8| line.iter().filter(|&&b| b == byte).count();
     let (tabs, commas, pipes, semicolons) = (count(b'\t'), count(b','), count(b'|'), count(b';'));
     let is_csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
     Ok(if tabs > 0 {
         Format::Tsv
     } else if !is_csv && line.windows(2).any(|pair| pair == b"::") {
@@ -165,9 +223,21 @@ fn detect(path: &Path) -> Result<Format, TrainError> {
         Format::Semicolon
     } else if commas > 0 {
         Format::Csv
+    } else if words > 1 {
+        Format::Spaces
     } else {
-        let problem = "the first line has no tab, comma, semicolon, | or :: between columns: \
+        let problem = "the first line has no tab, comma, semicolon, |, :: or space between columns: \
                        say how columns are separated with --format";
         return Err(TrainError::format(path, problem));
     })
+}
+
+fn format_of_delimiter(delimiter: u8) -> Option<Format> {
+    match delimiter {
+        b',' => Some(Format::Csv),
+        b';' => Some(Format::Semicolon),
+        b'\t' => Some(Format::Tsv),
+        b'|' => Some(Format::Pipe),
+        _ => None,
+    }
 }

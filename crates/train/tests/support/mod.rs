@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
 use parquet::column::writer::ColumnWriter;
-use parquet::data_type::ByteArray;
+use parquet::data_type::{ByteArray, FixedLenByteArray};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -43,6 +43,11 @@ pub enum Column {
     Text(Vec<&'static str>),
     FloatLists(Vec<Vec<f32>>),
     DoubleLists(Vec<Vec<f64>>),
+    TextLists(Vec<Vec<&'static str>>),
+    Uuid(Vec<[u8; 16]>),
+    Fixed(Vec<[u8; 4]>),
+    Micros(Vec<i64>),
+    Days(Vec<i32>),
 }
 
 /// Writes a Parquet file with these columns, in row groups that end after these rows.
@@ -54,6 +59,13 @@ pub fn parquet(path: &Path, columns: &[(&str, Column)], ends: &[usize]) {
         Column::Float(_) => format!("required float {name};"),
         Column::Double(_) => format!("required double {name};"),
         Column::Text(_) => format!("required binary {name} (UTF8);"),
+        Column::TextLists(_) => {
+            format!("optional group {name} (LIST) {{ repeated group list {{ optional binary element (UTF8); }} }}")
+        }
+        Column::Uuid(_) => format!("required fixed_len_byte_array(16) {name} (UUID);"),
+        Column::Fixed(_) => format!("required fixed_len_byte_array(4) {name};"),
+        Column::Micros(_) => format!("required int64 {name} (TIMESTAMP(MICROS,true));"),
+        Column::Days(_) => format!("required int32 {name} (DATE);"),
         Column::FloatLists(_) => {
             format!("optional group {name} (LIST) {{ repeated group list {{ required float element; }} }}")
         }
@@ -105,6 +117,24 @@ fn write_column(out: &mut ColumnWriter<'_>, column: &Column, rows: std::ops::Ran
                 v[rows].iter().map(|&text| ByteArray::from(text)).collect();
             out.write_batch(&values, None, None)
         }
+        (ColumnWriter::ByteArrayColumnWriter(out), Column::TextLists(v)) => {
+            let (defined, repeated) = levels(v[rows.clone()].iter().map(Vec::len), 3);
+            let values: Vec<ByteArray> =
+                v[rows].concat().into_iter().map(ByteArray::from).collect();
+            out.write_batch(&values, Some(&defined), Some(&repeated))
+        }
+        (ColumnWriter::FixedLenByteArrayColumnWriter(out), Column::Uuid(v)) => {
+            out.write_batch(&fixed(&v[rows]), None, None)
+        }
+        (ColumnWriter::FixedLenByteArrayColumnWriter(out), Column::Fixed(v)) => {
+            out.write_batch(&fixed(&v[rows]), None, None)
+        }
+        (ColumnWriter::Int64ColumnWriter(out), Column::Micros(v)) => {
+            out.write_batch(&v[rows], None, None)
+        }
+        (ColumnWriter::Int32ColumnWriter(out), Column::Days(v)) => {
+            out.write_batch(&v[rows], None, None)
+        }
         (ColumnWriter::FloatColumnWriter(out), Column::FloatLists(v)) => {
             let (defined, repeated) = levels(v[rows.clone()].iter().map(Vec::len), 2);
             out.write_batch(&v[rows].concat(), Some(&defined), Some(&repeated))
@@ -116,6 +146,10 @@ fn write_column(out: &mut ColumnWriter<'_>, column: &Column, rows: std::ops::Ran
         _ => panic!("the column is of another type than its writer"),
     };
     written.expect("written");
+}
+
+fn fixed<const N: usize>(values: &[[u8; N]]) -> Vec<FixedLenByteArray> {
+    values.iter().map(|value| ByteArray::from(value.to_vec()).into()).collect()
 }
 
 /// Definition and repetition levels of lists of these lengths.
