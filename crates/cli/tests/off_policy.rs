@@ -1,6 +1,8 @@
 //! A candidate is evaluated by the logs of a router before any user meets it, from its directory or from exports.
 
-use marquee_core::plan::{AnswerSecret, SECRET_BYTES, UserPrivacy, Variant};
+use marquee_core::plan::{
+    AnswerSecret, SECRET_BYTES, SegmentedAttribute, Segments, UserPrivacy, Variant,
+};
 use marquee_core::ranking::randomise::{SlotDraw, draw_slot};
 use marquee_events::log::LogOptions;
 use marquee_events::{
@@ -53,7 +55,7 @@ impl Scene {
                 let mut list: Vec<String> = (0..ITEMS).map(|n| item(user, n)).collect();
                 let draw =
                     draw_slot(&mut list, LISTED, drawn_basis_points, |below| random.u32(..below));
-                let recommendation_id = format!("r-{user}-{n}");
+                let recommendation_id = answer_id(user, n);
                 let asked_for = AskedFor::Recommendations;
                 exposures.record(&exposure(&recommendation_id, &id, &list, asked_for, draw));
                 for (rank, shown) in (1..).zip(list) {
@@ -109,6 +111,15 @@ impl Scene {
     fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// The id of a user's answer, as routers give it on a surface with the segments region=de and region=other. The first user of each
+/// three is in region=de.
+fn answer_id(user: u32, number: u32) -> String {
+    let attribute = SegmentedAttribute { name: "region".into(), values: vec!["de".into()] };
+    let mark = Segments::new(&[attribute]).expect("usable").mark();
+    let bits = if user.is_multiple_of(3) { 1 } else { 2 };
+    format!("{user:x}-{number:x}-692d8f00.s{bits}_{mark:x}@home")
 }
 
 /// A cluster with a root secret and a key.
@@ -200,6 +211,40 @@ async fn a_better_candidate_is_found_by_logs_and_by_exports_alike() {
     }
     let same = scene.evaluate(&format!("{LOGS} --candidate better.csv --against better.csv"));
     assert_eq!(same["estimates"][4]["figures"]["difference"]["value"], 0.0);
+}
+
+#[tokio::test]
+async fn segments_are_evaluated_apart() {
+    let scene = Scene::new(4_000).await;
+    let args = format!("{LOGS} --candidate better.csv --min-support 0");
+    let found = scene.evaluate(&format!("{args} --segments region=DE"));
+    let all = scene.evaluate(&args);
+    assert_eq!((&found["estimates"], &found["without_segments"]), (&all["estimates"], &0.into()));
+    let segments = found["segments"].as_array().expect("two");
+    let counts: Vec<_> =
+        segments.iter().map(|it| (&it["segment"], &it["answers"], &it["users"])).collect();
+    let expected = [("region=de", 800, 200), ("region=other", 1_600, 400)]
+        .map(|(name, answers, users)| (name.into(), answers.into(), users.into()));
+    assert_eq!(counts, expected.each_ref().map(|(name, answers, users)| (name, answers, users)));
+    // A mean over all answers is that of the segments, weighed by their answers.
+    let candidate = |of: &Value, n: usize| {
+        of["estimates"][n]["figures"]["candidate"]["value"].as_f64().expect("a number")
+    };
+    for (n, estimator) in [(0, "ips"), (2, "dr"), (3, "ips"), (5, "dr")] {
+        assert_eq!(all["estimates"][n]["estimator"], estimator);
+        let weighed = (candidate(&segments[0], n) + 2.0 * candidate(&segments[1], n)) / 3.0;
+        assert!((weighed - candidate(&all, n)).abs() < 1e-9, "{n}: {weighed}");
+    }
+    let others = scene.evaluate(&format!("{args} --segments region=at"));
+    assert_eq!(
+        (&others["without_segments"], &others["segments"][0]["answers"]),
+        (&2_400.into(), &0.into())
+    );
+    let text = scene.prints(&format!(
+        "ctl rollout evaluate --user-keys users.json {args} --segments region=de"
+    ));
+    assert!(text.contains("region=de: 800 answers of 200 users, logged"), "{text}");
+    scene.fails(&format!("{args} --segments region"), "not of the form");
 }
 
 #[tokio::test]

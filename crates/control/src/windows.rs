@@ -8,8 +8,10 @@
 
 use marquee_core::plan::{Plan, measured_variants};
 use marquee_core::rollout::experiment::ExperimentState;
-use marquee_core::rollout::traffic::{SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic};
-use marquee_core::rollout::window::{ArmStats, Scope, WINDOW_MS, Window};
+use marquee_core::rollout::traffic::{
+    MeasuredSegment, SegmentTraffic, SurfaceTraffic, TRAFFIC_WINDOW_MS, VariantTraffic,
+};
+use marquee_core::rollout::window::{ArmStats, MeasuredSums, Scope, WINDOW_MS, Window};
 use std::collections::BTreeMap;
 
 /// How long the leader adds up what routers send before it judges: each judgement has a window of every
@@ -38,6 +40,7 @@ struct Sums {
     automated: u64,
     dropped: u64,
     variants: BTreeMap<String, ArmStats>,
+    segments: BTreeMap<MeasuredSegment, MeasuredSums>,
 }
 
 impl Windows {
@@ -80,8 +83,22 @@ impl Windows {
         let sums = self.surfaces.entry(surface.to_owned()).or_default();
         sums.automated += window.automated;
         sums.dropped += window.dropped;
-        for (name, stats) in names.into_iter().zip(&window.arms) {
+        for (&name, stats) in names.iter().zip(&window.arms) {
             sums.variants.entry(name.to_owned()).or_default().absorb(stats);
+        }
+        let known = plan.surfaces.get(surface).map(|surface| surface.segments.names());
+        for segment in known.unwrap_or_default() {
+            let Some(stats) = window.segments.get(&segment) else { continue };
+            for (&name, measured) in names.iter().zip(&stats.arms) {
+                if measured.is_empty() {
+                    continue;
+                }
+                let key = MeasuredSegment { segment: segment.clone(), variant: name.to_owned() };
+                let sums = sums.segments.entry(key).or_default();
+                for (&measure, grouped) in measured {
+                    sums.entry(measure).or_default().absorb(grouped);
+                }
+            }
         }
     }
 
@@ -99,7 +116,7 @@ impl Windows {
         let from_ms = wall_ms.saturating_sub(took_ms);
         let mut windows = BTreeMap::new();
         for (surface, sums) in std::mem::take(&mut self.surfaces) {
-            let Sums { automated, dropped, variants } = sums;
+            let Sums { automated, dropped, variants, segments } = sums;
             let traffic = SurfaceTraffic {
                 from_ms,
                 until_ms: wall_ms,
@@ -108,6 +125,10 @@ impl Windows {
                 variants: variants
                     .into_iter()
                     .map(|(name, stats)| (name, VariantTraffic::of(&stats)))
+                    .collect(),
+                segments: segments
+                    .iter()
+                    .map(|(key, sums)| (key.clone(), SegmentTraffic::of(sums)))
                     .collect(),
             };
             windows.insert(surface, traffic);
@@ -143,8 +164,8 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquee_core::plan::Surface;
-    use marquee_core::rollout::window::Measure;
+    use marquee_core::plan::{SegmentedAttribute, Segments, Surface};
+    use marquee_core::rollout::window::{Measure, SegmentStats};
     use marquee_core::rollout::{Rollout, RolloutStep, Terms};
 
     fn plan() -> Plan {
@@ -202,6 +223,29 @@ mod tests {
         windows.keep(("home-1".into(), 100), &window(1), 0);
         windows.lead(2);
         assert!(windows.take_due(99_000).is_empty());
+    }
+
+    #[test]
+    fn segments_are_added_up_by_variant_and_made_up_ones_are_not() {
+        let (mut plan, mut windows) = (plan(), Windows::default());
+        windows.lead(1);
+        let attribute = SegmentedAttribute { name: "region".into(), values: vec!["de".into()] };
+        let segments = Segments::new(&[attribute]).expect("usable");
+        plan.surfaces.insert("home".into(), Surface { segments, ..Surface::default() });
+        let mut measured = Window::new(2);
+        for name in ["region=de", "region=made-up"] {
+            let stats = measured.segments.entry(name.into()).or_insert(SegmentStats::new(2));
+            stats.arms[1].entry(Measure::Failed).or_default().add(0, 1.0);
+        }
+        for _ in 0..2 {
+            windows.add(&plan, &Scope::Trial("home-1".into()), 100, &measured, 0);
+        }
+        let found = windows.traffic(TRAFFIC_WINDOW_MS, 50_000).expect("it is over");
+        let segments = &found["home"].segments;
+        let listed: Vec<(String, u64)> =
+            segments.iter().map(|(key, it)| (key.to_string(), it.requests)).collect();
+        assert_eq!(listed, [("region=de of candidate".to_owned(), 2)]);
+        assert_eq!(segments.values().map(|it| it.error_rate).collect::<Vec<_>>(), [Some(1.0)]);
     }
 
     #[test]

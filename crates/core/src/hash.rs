@@ -27,6 +27,8 @@ pub enum Purpose {
     Item = 8,
     /// A user's id in a list of users who always or never get the candidate.
     Listed = 9,
+    /// The names of a surface's segments.
+    Segments = 10,
 }
 
 /// XXH3-64 of the parts, each preceded by its length as a little-endian u64.

@@ -71,4 +71,4 @@ pub use planning::ensemble_tree::Weights;
 pub use pressure::Pressure;
 pub use router::Router;
 pub use service::recommender::RouterService;
-pub use telemetry::{Report, Reward, RouterTelemetry};
+pub use telemetry::{Report, Reward, RouterTelemetry, segments_of};

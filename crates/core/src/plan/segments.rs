@@ -7,6 +7,7 @@
 //! Segments are known before a variant is chosen, from what the caller sends, so they are alike in all arms.
 
 use crate::bounds::{MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_SEGMENTS};
+use crate::hash::{Purpose, stable_hash_of};
 use crate::model::term::{ALL_USERS_TERM, of_attribute};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,13 +24,21 @@ pub struct SegmentedAttribute {
     pub values: Vec<String>,
 }
 
-/// The segments of a surface. Shared, because every router reads them for every answer of a trial.
+/// The segments of a surface. Shared, because every router reads them for every answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Segments(Arc<[SegmentedAttribute]>);
+pub struct Segments {
+    attributes: Arc<[SegmentedAttribute]>,
+    /// A hash of the names; 0 without segments.
+    mark: u16,
+}
 
 /// Which segments a request is in, by number: see [`Segments::names`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SegmentSet(u16);
+pub struct SegmentSet {
+    bits: u16,
+    /// The mark of the segments that the numbers are of.
+    mark: u16,
+}
 
 /// Why there are no such segments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,17 +106,24 @@ impl Segments {
         if count > MAX_SEGMENTS {
             return Err(SegmentsError::TooMany(count));
         }
-        Ok(Self(checked.into()))
+        let mut segments = Self { attributes: checked.into(), mark: 0 };
+        segments.mark = mark_of(&segments.names());
+        Ok(segments)
     }
 
     /// The attributes, in the operator's order.
     pub fn attributes(&self) -> &[SegmentedAttribute] {
-        &self.0
+        &self.attributes
     }
 
     /// Whether there are no segments.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.attributes.is_empty()
+    }
+
+    /// How many segments there are.
+    pub fn count(&self) -> usize {
+        self.attributes.iter().map(|attribute| attribute.values.len() + 1).sum()
     }
 
     /// The segments' names, by number: for each attribute `name=value` in the operator's order, then `name=other`.
@@ -116,38 +132,61 @@ impl Segments {
             let values = attribute.values.iter().map(String::as_str).chain([OTHER]);
             values.map(|value| format!("{}={value}", attribute.name)).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of_attribute).collect()
+        self.attributes.iter().flat_map(of_attribute).collect()
+    }
+
+    /// A hash of the names, by which sets of these segments are told from sets of others; 0 without segments.
+    pub fn mark(&self) -> u16 {
+        self.mark
     }
 
     /// The segments of a request with attributes of these terms, as [`of_attribute`] gives them.
     pub fn of_terms(&self, terms: &[String]) -> SegmentSet {
-        let mut set = SegmentSet::default();
+        let mut bits = 0;
         let mut first = 0;
-        for SegmentedAttribute { name, values } in self.0.iter() {
+        for SegmentedAttribute { name, values } in self.attributes.iter() {
             let given = terms.iter().find_map(|term| value_of(term, name));
             let listed = given.and_then(|given| values.iter().position(|value| value == given));
-            set.0 |= 1 << (first + listed.unwrap_or(values.len()));
+            bits |= 1 << (first + listed.unwrap_or(values.len()));
             first += values.len() + 1;
         }
-        set
+        SegmentSet::new(bits, self.mark)
     }
 }
 
 impl SegmentSet {
-    /// The set with these bits.
-    pub fn of_bits(bits: u16) -> Self {
-        Self(bits)
+    /// The set with these bits of the segments with this mark.
+    pub fn new(bits: u16, mark: u16) -> Self {
+        Self { bits, mark }
     }
 
     /// One bit for each segment, the first one's the lowest.
     pub fn bits(self) -> u16 {
-        self.0
+        self.bits
+    }
+
+    /// The mark of the segments that it is of.
+    pub fn mark(self) -> u16 {
+        self.mark
+    }
+
+    /// Whether the segment with this number is among them.
+    pub fn has(self, number: usize) -> bool {
+        number < MAX_SEGMENTS && self.bits & (1 << number) != 0
     }
 
     /// The numbers of its segments, ascending.
     pub fn numbers(self) -> impl Iterator<Item = usize> {
-        (0..MAX_SEGMENTS).filter(move |&number| self.0 & (1 << number) != 0)
+        (0..MAX_SEGMENTS).filter(move |&number| self.has(number))
     }
+}
+
+/// A hash of names of segments; 0 without any.
+fn mark_of(names: &[String]) -> u16 {
+    if names.is_empty() {
+        return 0;
+    }
+    stable_hash_of(Purpose::Segments, &names.join(",")) as u16
 }
 
 /// A name or value in lower case, checked.
@@ -193,6 +232,9 @@ mod tests {
         assert_eq!(found(&[("age", "39"), ("region", " AT ")]), ["region=at", "age=30"]);
         assert_eq!(found(&[("region", "ch")]), ["region=other", "age=other"]);
         assert_eq!(found(&[("regions", "de"), ("reg", "de")]), ["region=other", "age=other"]);
+        let fewer = Segments::new(&given[..1]).expect("usable");
+        assert_ne!(fewer.mark(), segments.mark(), "numbers of one mean nothing to the other");
+        assert_eq!(segments.of_terms(&[]).mark(), segments.mark());
     }
 
     #[test]
@@ -202,7 +244,7 @@ mod tests {
         let segments = Segments::new(&[full]).expect("as many as there may be");
         let last = segments.of_terms(&terms(&[("a", "x")]));
         assert_eq!(last.numbers().collect::<Vec<_>>(), [MAX_SEGMENTS - 1]);
-        assert_eq!(SegmentSet::of_bits(u16::MAX).numbers().count(), MAX_SEGMENTS);
+        assert_eq!(SegmentSet::new(u16::MAX, 0).numbers().count(), MAX_SEGMENTS);
         assert_eq!(Segments::default().of_terms(&terms(&[("a", "1")])).bits(), 0);
     }
 

@@ -8,7 +8,7 @@
 //! Deliberately missing: judgement ([`crate::rollout::judge`] compares the arms of trials, by groups of
 //! users), and history beyond some minutes, which is for a time series database.
 
-use crate::rollout::window::{ArmStats, GroupedSum, Measure};
+use crate::rollout::window::{ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Measure, MeasuredSums};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long a surface is measured before the numbers are committed, in ms: long enough that an idle log stays
@@ -39,6 +39,63 @@ pub struct SurfaceTraffic {
     pub dropped: u64,
     /// The variants, by name.
     pub variants: BTreeMap<String, VariantTraffic>,
+    /// What was measured of each segment of the surface and variant; nothing of a variant without requests there.
+    pub segments: BTreeMap<MeasuredSegment, SegmentTraffic>,
+}
+
+/// Of what a [`SegmentTraffic`] is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MeasuredSegment {
+    /// The segment's name, such as `region=de`.
+    pub segment: String,
+    /// The variant's name.
+    pub variant: String,
+}
+
+impl std::fmt::Display for MeasuredSegment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.segment, self.variant)
+    }
+}
+
+/// What the answers of one variant to the requests of one segment were like. A value is none where nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SegmentTraffic {
+    /// How many requests there were.
+    pub requests: u64,
+    /// The share of requests that failed. Errors that callers caused do not count.
+    pub error_rate: Option<f64>,
+    /// The share of answers without items.
+    pub empty_rate: Option<f64>,
+    /// The share of answers by fallback.
+    pub fallback_rate: Option<f64>,
+    /// The geometric mean of the latencies, in µs.
+    pub mean_latency_micros: Option<f64>,
+    /// Clicks for each answer.
+    pub clicks_per_answer: Option<f64>,
+    /// Seconds played for each answer.
+    pub play_seconds_per_answer: Option<f64>,
+    /// Purchases for each answer.
+    pub purchases_per_answer: Option<f64>,
+}
+
+impl SegmentTraffic {
+    /// The numbers that follow from these sums.
+    pub fn of(sums: &MeasuredSums) -> Self {
+        let mean = |measure| sums.get(&measure).and_then(GroupedSum::mean);
+        let latency = mean(Measure::LogLatency);
+        Self {
+            requests: sums.get(&Measure::Failed).map_or(0, GroupedSum::total),
+            error_rate: mean(Measure::Failed),
+            empty_rate: mean(Measure::Empty),
+            fallback_rate: mean(Measure::Fallback),
+            mean_latency_micros: latency
+                .map(|log| (log.exp() - LATENCY_SLACK_MICROS as f64).max(0.0)),
+            clicks_per_answer: mean(Measure::Clicks),
+            play_seconds_per_answer: mean(Measure::PlaySeconds),
+            purchases_per_answer: mean(Measure::Purchases),
+        }
+    }
 }
 
 /// What the answers of one variant were like. A value is none where nothing was measured.
@@ -166,6 +223,35 @@ mod tests {
         };
         assert_eq!(found, expected);
         assert_eq!(VariantTraffic::of(&ArmStats::default()), VariantTraffic::default());
+    }
+
+    #[test]
+    fn numbers_of_a_segment_by_hand() {
+        let mut sums = MeasuredSums::new();
+        let slow = (3_000.0 + LATENCY_SLACK_MICROS as f64).ln();
+        for (measure, values) in [
+            (Measure::Failed, vec![0.0, 0.0, 1.0, 0.0]),
+            (Measure::Empty, vec![0.0, 1.0]),
+            (Measure::LogLatency, vec![slow, slow]),
+            (Measure::Clicks, vec![1.0, 0.0]),
+        ] {
+            for (group, value) in values.into_iter().enumerate() {
+                sums.entry(measure).or_default().add(group, value);
+            }
+        }
+        let found = SegmentTraffic::of(&sums);
+        let latency = found.mean_latency_micros.expect("it was measured");
+        assert!((latency - 3_000.0).abs() < 0.01, "{latency}");
+        let expected = SegmentTraffic {
+            requests: 4,
+            error_rate: Some(0.25),
+            empty_rate: Some(0.5),
+            mean_latency_micros: Some(latency),
+            clicks_per_answer: Some(0.5),
+            ..SegmentTraffic::default()
+        };
+        assert_eq!(found, expected);
+        assert_eq!(SegmentTraffic::of(&MeasuredSums::new()), SegmentTraffic::default());
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use super::error::{Result, map_of_unique_keys};
 use crate::generated::control::v1 as pb;
-use marquee_core::rollout::traffic::{AllTraffic, SurfaceTraffic, VariantTraffic, keep};
+use marquee_core::rollout::traffic::{
+    AllTraffic, MeasuredSegment, SegmentTraffic, SurfaceTraffic, VariantTraffic, keep,
+};
 use marquee_core::rollout::window::Measure;
 
 /// The wire form of a window of a surface's traffic.
 pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::SurfaceTraffic {
-    let SurfaceTraffic { from_ms, until_ms, automated, dropped, variants } = traffic;
+    let SurfaceTraffic { from_ms, until_ms, automated, dropped, variants, segments } = traffic;
     pb::SurfaceTraffic {
         surface: surface.into(),
         from_ms: *from_ms,
@@ -15,15 +17,19 @@ pub fn surface_traffic_to_pb(surface: &str, traffic: &SurfaceTraffic) -> pb::Sur
         automated: *automated,
         dropped: *dropped,
         variants: variants.iter().map(|(name, it)| variant_to_pb(name, it)).collect(),
+        segments: segments.iter().map(|(key, it)| segment_to_pb(key, it)).collect(),
     }
 }
 
 /// Reads a window of a surface's traffic from its wire form, with the surface.
 pub fn surface_traffic_from_pb(traffic: pb::SurfaceTraffic) -> Result<(String, SurfaceTraffic)> {
-    let pb::SurfaceTraffic { surface, from_ms, until_ms, automated, dropped, variants } = traffic;
+    let pb::SurfaceTraffic { surface, from_ms, until_ms, automated, dropped, variants, segments } =
+        traffic;
     let variants = variants.into_iter().map(|variant| Ok(variant_from_pb(variant)));
     let variants = map_of_unique_keys("traffic.variants", variants)?;
-    Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants }))
+    let segments = segments.into_iter().map(|segment| Ok(segment_from_pb(segment)));
+    let segments = map_of_unique_keys("traffic.segments", segments)?;
+    Ok((surface, SurfaceTraffic { from_ms, until_ms, automated, dropped, variants, segments }))
 }
 
 /// The wire form of the traffic of surfaces, of one surface, or of all where none is named.
@@ -42,6 +48,60 @@ pub fn all_traffic_from_pb(windows: Vec<pb::SurfaceTraffic>) -> Result<AllTraffi
         keep(&mut all, &surface, window);
     }
     Ok(all)
+}
+
+fn segment_to_pb(
+    MeasuredSegment { segment, variant }: &MeasuredSegment,
+    traffic: &SegmentTraffic,
+) -> pb::SegmentTraffic {
+    let SegmentTraffic {
+        requests,
+        error_rate,
+        empty_rate,
+        fallback_rate,
+        mean_latency_micros,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    } = *traffic;
+    pb::SegmentTraffic {
+        segment: segment.clone(),
+        variant: variant.clone(),
+        requests,
+        error_rate,
+        empty_rate,
+        fallback_rate,
+        mean_latency_micros,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    }
+}
+
+fn segment_from_pb(traffic: pb::SegmentTraffic) -> (MeasuredSegment, SegmentTraffic) {
+    let pb::SegmentTraffic {
+        segment,
+        variant,
+        requests,
+        error_rate,
+        empty_rate,
+        fallback_rate,
+        mean_latency_micros,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    } = traffic;
+    let traffic = SegmentTraffic {
+        requests,
+        error_rate,
+        empty_rate,
+        fallback_rate,
+        mean_latency_micros,
+        clicks_per_answer,
+        play_seconds_per_answer,
+        purchases_per_answer,
+    };
+    (MeasuredSegment { segment, variant }, traffic)
 }
 
 fn variant_to_pb(name: &str, variant: &VariantTraffic) -> pb::VariantTraffic {

@@ -3,8 +3,8 @@
 //! A recommendation id is `<process>-<number>-<second>`, all hexadecimal: the process that answered, the number of
 //! the answer, and when it was answered, in seconds since the Unix epoch. That of an answer that belongs to a
 //! trial goes on with `.<weight>.<arm>.<trial>`: `3f0c…-1a-692d8f00.100.1.home-3`, that of any other recommendation with
-//! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where the surface has segments, those of the request follow the arm as the hexadecimal
-//! digits of a set: `.1s5.`. Where an answer is interleaved, `i` and three digits for each credited item
+//! `@<surface>`: `3f0c…-1a-692d8f00@home`. Where the surface has segments, those of the request follow the arm, or the second,
+//! as the hexadecimal digits of a set and of the mark of the surface's segments: `.1s5_3af0.` or `.s5_3af0@home`. Where an answer is interleaved, `i` and three digits for each credited item
 //! ([`super::credits::Credits`]) are in the place of the arm: `3f0c…-1a-692d8f00.0.i2f40a7.home-3`; an answer that counts for nothing has neither. So any router knows what a
 //! click counts for, not only the one that answered, and no router keeps what it answered for long. Callers get this name
 //! signed ([`super::signature`]).
@@ -25,6 +25,8 @@ const MAX_TRIAL_BYTES: usize = MAX_NAME_BYTES + 24;
 const INTERLEAVED: char = 'i';
 /// What stands between the arm and the segments of a request.
 const SEGMENTS: char = 's';
+/// What stands between the set of segments and their mark.
+const MARK: char = '_';
 /// Digits of the process, of the number and of the second, each.
 const MAX_HEX_DIGITS: usize = 16;
 
@@ -39,17 +41,16 @@ pub(crate) fn name_answer(
     match scope {
         None => format!("{process}-{number:x}-{second:x}"),
         Some(AnswerScope::Surface(surface)) => {
-            format!("{process}-{number:x}-{second:x}@{surface}")
+            let separator = if segments.bits() == 0 { "" } else { "." };
+            let segments = text_of(segments);
+            format!("{process}-{number:x}-{second:x}{separator}{segments}@{surface}")
         }
         Some(AnswerScope::Interleaved { trial, credits }) => {
             let Trial { id, weight_basis_points: weight, .. } = trial;
             format!("{process}-{number:x}-{second:x}.{weight}.{INTERLEAVED}{credits}.{id}")
         }
         Some(AnswerScope::Trial(Trial { id, arm, arms: _, weight_basis_points: weight })) => {
-            let segments = match segments.bits() {
-                0 => String::new(),
-                bits => format!("{SEGMENTS}{bits:x}"),
-            };
+            let segments = text_of(segments);
             format!("{process}-{number:x}-{second:x}.{weight}.{arm}{segments}.{id}")
         }
     }
@@ -79,7 +80,12 @@ fn is_hex(text: &str) -> bool {
 /// The surface that the id of an answer without a trial names, if the plan has it.
 pub(crate) fn surface_of<'a>(recommendation_id: &'a str, plan: &Plan) -> Option<&'a str> {
     let (head, surface) = recommendation_id.split_once('@')?;
-    (second_of(head).is_some() && plan.surfaces.contains_key(surface)).then_some(surface)
+    let is_plain = match head.split_once('.') {
+        None => true,
+        Some((_, segments)) => set_of(segments).is_some(),
+    };
+    (is_plain && second_of(head).is_some() && plan.surfaces.contains_key(surface))
+        .then_some(surface)
 }
 
 /// The trial that an answer's id names, if it is one that the plan runs. Ids come back from anywhere, so
@@ -90,13 +96,16 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     }
     let mut parts = recommendation_id.splitn(4, '.');
     let (head, weight, arm, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    // What goes on with a surface names no trial, whatever the surface is called.
+    if head.contains('@') {
+        return None;
+    }
     second_of(head)?;
     let weight = decimal(weight)?;
-    let arm = match arm.split_once(SEGMENTS) {
-        None => arm,
-        Some((arm, segments)) if is_set(segments) => arm,
-        Some(_) => return None,
-    };
+    let (arm, segments) = split_arm(arm);
+    if !segments.is_empty() {
+        set_of(segments)?;
+    }
     let arm = decimal(arm)? as usize;
     let (arms, has_had) = if let Some(experiment) = plan.experiment(id) {
         let last = experiment.arms.last().map_or(0, |arm| arm.weight_basis_points);
@@ -110,12 +119,14 @@ pub(crate) fn trial_of(recommendation_id: &str, plan: &Plan) -> Option<Trial> {
     (arm < arms && has_had).then_some(trial)
 }
 
-/// The segments of the request that an answer with this id of a trial was for; none where the surface has none. Ids come back from
-/// anywhere: those that there are not are to be left out.
-pub(crate) fn segments_of(recommendation_id: &str) -> SegmentSet {
-    let arm = recommendation_id.split('.').nth(2).unwrap_or_default();
-    let segments = arm.split_once(SEGMENTS).map_or("", |(_, segments)| segments);
-    SegmentSet::of_bits(u16::from_str_radix(segments, 16).unwrap_or(0))
+/// The segments of the request that an answer with this id was for; none where the surface had none. They may be of segments that the
+/// surface has no more: see [`SegmentSet::mark`].
+pub fn segments_of(recommendation_id: &str) -> SegmentSet {
+    let segments = match recommendation_id.split_once('@') {
+        Some((head, _)) => head.split_once('.').map_or("", |(_, segments)| segments),
+        None => split_arm(recommendation_id.split('.').nth(2).unwrap_or_default()).1,
+    };
+    set_of(segments).unwrap_or_default()
 }
 
 /// The trial and the credits that the id of an interleaved answer names, if the plan runs such a trial. The arm
@@ -156,10 +167,26 @@ pub(crate) fn is_on_arm(trial: &Trial, user_id: &str) -> bool {
     (bucket(&trial.id, user_id) < trial.weight_basis_points) == (trial.arm == 1)
 }
 
-/// Whether a text is a set of segments as ids have it: digits without zeros before them.
-fn is_set(text: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (1..=4).contains(&text.len()) && text.bytes().all(is_digit) && !text.starts_with('0')
+/// The text of a set of segments in an id; nothing for an empty one.
+fn text_of(segments: SegmentSet) -> String {
+    match segments.bits() {
+        0 => String::new(),
+        bits => format!("{SEGMENTS}{bits:x}{MARK}{:x}", segments.mark()),
+    }
+}
+
+/// The set of segments that ids have as this text; none for any other text.
+fn set_of(text: &str) -> Option<SegmentSet> {
+    let (bits, mark) = text.strip_prefix(SEGMENTS)?.split_once(MARK)?;
+    let parsed = [bits, mark].map(|digits| u16::from_str_radix(digits, 16).ok());
+    let set = SegmentSet::new(parsed[0]?, parsed[1]?);
+    // There is one way to write it.
+    (text_of(set) == text).then_some(set)
+}
+
+/// The arm of an id, and the segments that follow it; these are empty where there are none.
+fn split_arm(text: &str) -> (&str, &str) {
+    text.split_at(text.find(SEGMENTS).unwrap_or(text.len()))
 }
 
 /// A number as ids have it: digits without a sign and without zeros before them.
@@ -214,11 +241,11 @@ mod tests {
             assert_eq!(id, format!("3f00ab-1a-692d8f00.{weight}.{arm}.home.v2-3"));
             assert_eq!(trial_of(&id, &plan), Some(trial(weight, arm)));
         }
-        let set = SegmentSet::of_bits(0x25);
+        let set = SegmentSet::new(0x25, 0x3af);
         let of_candidate = trial(100, 1);
         let scope = Some(AnswerScope::Trial(&of_candidate));
         let id = name_answer("3f00ab", 26, 0x692d_8f00, scope, set);
-        assert_eq!(id, "3f00ab-1a-692d8f00.100.1s25.home.v2-3");
+        assert_eq!(id, "3f00ab-1a-692d8f00.100.1s25_3af.home.v2-3");
         assert_eq!((trial_of(&id, &plan), segments_of(&id)), (Some(of_candidate), set));
         assert_eq!(
             name_answer("3f00ab", 26, 0x692d_8f00, None, SegmentSet::default()),
@@ -234,7 +261,14 @@ mod tests {
         assert_eq!(id, "3f00ab-1a-692d8f00@home.v2");
         assert_eq!((trial_of(&id, &plan), surface_of(&id, &plan)), (None, None));
         plan.surfaces.insert("home.v2".into(), Surface::default());
-        assert_eq!(surface_of(&id, &plan), Some("home.v2"));
+        assert_eq!(
+            (surface_of(&id, &plan), segments_of(&id)),
+            (Some("home.v2"), SegmentSet::default())
+        );
+        let scope = Some(AnswerScope::Surface("home.v2"));
+        let id = name_answer("3f00ab", 26, 0x692d_8f00, scope, set);
+        assert_eq!(id, "3f00ab-1a-692d8f00.s25_3af@home.v2");
+        assert_eq!((surface_of(&id, &plan), segments_of(&id)), (Some("home.v2"), set));
         for bad in [
             "",
             "@",
@@ -245,6 +279,10 @@ mod tests {
             "3f-1a@home.v2",
             "3f-1x-692d8f00@home.v2",
             "3f-1a-692d8f00@home.v2@",
+            "3f-1a-692d8f00.@home.v2",
+            "3f-1a-692d8f00.s25@home.v2",
+            "3f-1a-692d8f00.s025_3af@home.v2",
+            "3f-1a-692d8f00.100.1.home.v2-3@home.v2",
         ] {
             assert_eq!(surface_of(bad, &plan), None, "{bad:?}");
         }
@@ -271,11 +309,15 @@ mod tests {
             "zz-1a-692d8f00.100.1.home.v2-3",
             "3f-1a-692d8f00.100..home.v2-3",
             "3f-1a-692d8f00.100.1s.home.v2-3",
-            "3f-1a-692d8f00.100.1s0.home.v2-3",
-            "3f-1a-692d8f00.100.1s+5.home.v2-3",
-            "3f-1a-692d8f00.100.1sA.home.v2-3",
-            "3f-1a-692d8f00.100.1s12345.home.v2-3",
-            "3f-1a-692d8f00.100.s5.home.v2-3",
+            "3f-1a-692d8f00.100.1s5.home.v2-3",
+            "3f-1a-692d8f00.100.1s5_.home.v2-3",
+            "3f-1a-692d8f00.100.1s0_1.home.v2-3",
+            "3f-1a-692d8f00.100.1s+5_1.home.v2-3",
+            "3f-1a-692d8f00.100.1s5_+1.home.v2-3",
+            "3f-1a-692d8f00.100.1sA_1.home.v2-3",
+            "3f-1a-692d8f00.100.1s12345_1.home.v2-3",
+            "3f-1a-692d8f00.100.s5_1.home.v2-3",
+            "3f-1a-692d8f00@a.100.1.home.v2-3",
             "3f-1a-692d8f00.100.１.home.v2-3",
             "3f00000000000000ff-1a-692d8f00.100.1.home.v2-3",
             &long,
@@ -326,10 +368,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_written_the_same(id in ".{0,60}", weight in 0u32..20_000, arm in 0usize..4, bits: u16) {
+        fn whatever_is_read_is_written_the_same(id in ".{0,60}", weight in 0u32..20_000, arm in 0usize..4, bits: u16, mark: u16) {
             let plan = plan_with("home-3");
             prop_assert_eq!(trial_of(&id, &plan), None);
-            let segments = if bits == 0 { String::new() } else { format!("s{bits:x}") };
+            let segments = text_of(SegmentSet::new(bits, mark));
             let id = format!("3f-1a-692d8f00.{weight}.{arm}{segments}.home-3");
             if let Some(trial) = trial_of(&id, &plan) {
                 let scope = Some(AnswerScope::Trial(&trial));

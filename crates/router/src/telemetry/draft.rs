@@ -11,7 +11,7 @@ use super::scope::WindowKey;
 use super::segment_sums::SegmentSums;
 use super::slow::SlowBounds;
 use hdrhistogram::Histogram;
-use marquee_core::plan::SegmentSet;
+use marquee_core::plan::{SegmentSet, Segments};
 use marquee_core::rollout::gate::{Gate, maturity_seconds};
 use marquee_core::rollout::window::{
     ArmStats, GroupedSum, LATENCY_SLACK_MICROS, Latencies, Measure, Scope, SegmentStats, Window,
@@ -52,8 +52,6 @@ pub(crate) struct TrialState {
     pub(crate) slow: [SlowBounds; 2],
     /// What users did before it.
     pub(crate) past: Arc<Past>,
-    /// The names of its surface's segments, by number.
-    pub(crate) segment_names: Vec<String>,
 }
 
 /// A window in the making.
@@ -64,8 +62,10 @@ pub(crate) struct Draft {
     pub(crate) trial: Option<TrialState>,
     latencies: BTreeMap<MeasuredArm, Histogram<u64>>,
     users: HashSet<u64>,
-    /// What was measured of each segment, by number; none of a surface.
-    segments: Vec<SegmentStats>,
+    /// The segments of its surface.
+    segments: Segments,
+    /// What was measured of each segment, by number.
+    segment_stats: Vec<SegmentStats>,
     /// The recommendations of each second, by arm: they wait for what comes of them.
     answered: BTreeMap<u64, Vec<AnsweredArm>>,
 }
@@ -85,11 +85,11 @@ pub(crate) fn maturities(gates: &[Gate]) -> [u32; REWARDS] {
 }
 
 impl Draft {
-    pub(crate) fn new(key: WindowKey, trial: Option<TrialState>) -> Self {
+    pub(crate) fn new(key: WindowKey, trial: Option<TrialState>, segments: Segments) -> Self {
         let window = Window::new(key.arms);
-        let segments = trial.as_ref().map_or(0, |trial| trial.segment_names.len());
         Self {
-            segments: vec![SegmentStats::new(key.arms); segments],
+            segment_stats: vec![SegmentStats::new(key.arms); segments.count()],
+            segments,
             key,
             window,
             trial,
@@ -122,7 +122,8 @@ impl Draft {
         let Some(trial) = &self.trial else {
             // Nothing is compared: what comes of it is added when it comes.
             for measure in Measure::REWARDS {
-                stats.measure(measure, subject.group(), 0.0);
+                self.window.arms[*arm].measure(measure, subject.group(), 0.0);
+                self.measure_in_segments(*segments, *arm, *subject, measure, 0.0);
             }
             return;
         };
@@ -132,7 +133,28 @@ impl Draft {
         for (sums, before) in answered.before.iter_mut().zip(trial.past.of(subject.hash)) {
             sums.add(subject.group(), before);
         }
-        answered.segments.add_answer(*segments, subject.group());
+        if self.segments.mark() == segments.mark() {
+            answered.segments.add_answer(*segments, subject.group());
+        }
+    }
+
+    /// Whether these are segments that the surface has now.
+    pub(crate) fn knows(&self, segments: SegmentSet) -> bool {
+        segments.mark() == self.segments.mark()
+    }
+
+    /// Counts what came of an answer at once, where nothing is compared.
+    pub(crate) fn add_reward(
+        &mut self,
+        segments: SegmentSet,
+        subject: SubjectHash,
+        measure: Measure,
+        value: f64,
+    ) {
+        self.window.arms[0].reward(measure, subject.group(), value);
+        for stats in self.stats_of(segments) {
+            stats.arms[0].entry(measure).or_default().sum[subject.group()] += value;
+        }
     }
 
     /// Counts an answer in the segments of its request.
@@ -154,12 +176,29 @@ impl Draft {
             }
         }
         measured.extend(latency_micros.map(|micros| (Measure::LogLatency, log_latency(micros))));
-        for number in segments.numbers() {
-            let Some(stats) = self.segments.get_mut(number) else { continue };
-            for &(measure, value) in &measured {
-                stats.arms[arm].entry(measure).or_default().add(subject.group(), value);
-            }
+        for (measure, value) in measured {
+            self.measure_in_segments(segments, arm, subject, measure, value);
         }
+    }
+
+    fn measure_in_segments(
+        &mut self,
+        segments: SegmentSet,
+        arm: usize,
+        subject: SubjectHash,
+        measure: Measure,
+        value: f64,
+    ) {
+        for stats in self.stats_of(segments) {
+            stats.arms[arm].entry(measure).or_default().add(subject.group(), value);
+        }
+    }
+
+    /// What was measured of these segments; of none if they are of others than the surface has now.
+    fn stats_of(&mut self, segments: SegmentSet) -> impl Iterator<Item = &mut SegmentStats> {
+        let is_known = self.knows(segments);
+        let all = self.segment_stats.iter_mut().enumerate();
+        all.filter(move |(number, _)| is_known && segments.has(*number)).map(|(_, stats)| stats)
     }
 
     /// Counts a mirrored request.
@@ -193,7 +232,7 @@ impl Draft {
     /// Adds the rewards of a cohort whose time is over.
     pub(crate) fn add_cohort(&mut self, measure: Measure, cohort: &[CohortArm]) {
         for (arm, CohortArm { segments, .. }) in cohort.iter().enumerate() {
-            segments.add_to(arm, measure, &mut self.segments);
+            segments.add_to(arm, measure, &mut self.segment_stats);
         }
         for (stats, CohortArm { rewards, before, segments: _ }) in
             self.window.arms.iter_mut().zip(cohort)
@@ -329,8 +368,7 @@ impl Draft {
             }
             self.stats(arm).latencies = latencies;
         }
-        let names = self.trial.iter().flat_map(|trial| trial.segment_names.iter().cloned());
-        let measured = names.zip(self.segments);
+        let measured = self.segments.names().into_iter().zip(self.segment_stats);
         self.window.segments =
             measured.filter(|(_, stats)| stats.arms.iter().any(|arm| !arm.is_empty())).collect();
         (self.key, self.window, self.trial)

@@ -73,6 +73,7 @@ mod slow;
 mod tests;
 mod window;
 
+pub use answer_id::segments_of;
 pub use buffer::RouterTelemetry;
 pub use report::Report;
 pub use rewards::Reward;

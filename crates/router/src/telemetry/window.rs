@@ -67,7 +67,7 @@ pub(crate) fn close(
 
     let mut drafts: Vec<Draft> = Vec::with_capacity(batch.tallies.len());
     for tally in &batch.tallies {
-        let mut draft = memory.draft(&trials, tally.key.clone(), now);
+        let mut draft = memory.draft(&trials, plan, tally.key.clone(), now);
         draft.add_tally(tally, |subject| memory.is_automated(subject, now));
         drafts.push(draft);
     }
@@ -81,7 +81,7 @@ pub(crate) fn close(
         count_event(event, memory, &mut drafts, &trials, plan, now);
     }
     for (key, measure, cohort) in memory.cohorts.take_due(now.unix_second) {
-        let number = number_of_draft(&mut drafts, key, |key| memory.draft(&trials, key, now));
+        let number = number_of_draft(&mut drafts, key, |key| memory.draft(&trials, plan, key, now));
         drafts[number].add_cohort(measure, &cohort);
     }
     drafts.into_iter().map(|draft| memory.finish(draft)).collect()
@@ -247,7 +247,7 @@ fn count_event(
         return;
     }
     let (key, arm) = (WindowKey::of(scope), scope.arm());
-    let number = number_of_draft(drafts, key, |key| memory.draft(trials, key, now));
+    let number = number_of_draft(drafts, key, |key| memory.draft(trials, plan, key, now));
     let draft = &mut drafts[number];
     let due = match (&draft.trial, number_of_reward(measure)) {
         (Some(trial), Some(kind)) => Some(due_second(second, trial.maturities[kind])),
@@ -281,12 +281,16 @@ fn count_event(
     if matches!(scope, AnswerScope::Interleaved { .. }) {
         return;
     }
+    let segments = segments_of(name);
     match due {
-        None => draft.window.arms[arm].reward(measure, subject.group(), value),
+        None => draft.add_reward(segments, subject, measure, value),
         Some(due) => {
+            let is_known_set = draft.knows(segments);
             let has_room = memory.cohorts.add(&draft.key, measure, due, |cohort| {
                 cohort[arm].rewards.sum[subject.group()] += value;
-                cohort[arm].segments.add_reward(segments_of(name), subject.group(), value);
+                if is_known_set {
+                    cohort[arm].segments.add_reward(segments, subject.group(), value);
+                }
             });
             draft.window.dropped += u64::from(!has_room);
         }
@@ -324,9 +328,20 @@ impl Memory {
     }
 
     /// A draft without answers.
-    fn draft(&mut self, trials: &RunningTrials<'_>, key: WindowKey, now: Moment) -> Draft {
+    fn draft(
+        &mut self,
+        trials: &RunningTrials<'_>,
+        plan: &Plan,
+        key: WindowKey,
+        now: Moment,
+    ) -> Draft {
+        let segments = match &key.scope {
+            Scope::Trial(id) => trials.get(id.as_str()).and_then(|trial| trial.segments),
+            Scope::Surface(name) => plan.surfaces.get(name).map(|surface| &surface.segments),
+        };
+        let segments = segments.cloned().unwrap_or_default();
         let trial = key.trial_id().map(|id| {
-            let RunningTrial { gates, segments } = trials.get(id).copied().unwrap_or_default();
+            let gates = trials.get(id).map(|trial| trial.gates).unwrap_or_default();
             let nothing = Default::default();
             let usual = self.usual.get(id).unwrap_or(&nothing);
             TrialState {
@@ -334,10 +349,9 @@ impl Memory {
                 block: self.blocks.take(&key, now.micros),
                 slow: usual.each_ref().map(|usual| usual.bounds(gates)),
                 past: self.pasts.of_trial(id).map(Arc::clone).unwrap_or_default(),
-                segment_names: segments.map(Segments::names).unwrap_or_default(),
             }
         });
-        Draft::new(key, trial)
+        Draft::new(key, trial, segments)
     }
 
     /// Keeps of a draft what the next windows need.

@@ -48,7 +48,8 @@ pub(super) struct SurfaceArgs {
     surface: String,
 }
 
-fn parse_attribute(text: &str) -> Result<SegmentedAttribute, String> {
+/// Reads an attribute and its values from `name=value,value`.
+pub(super) fn parse_attribute(text: &str) -> Result<SegmentedAttribute, String> {
     let (name, values) = text.split_once('=').ok_or_else(|| {
         format!("{text:?} is not of the form name=value,value, such as region=de,at")
     })?;

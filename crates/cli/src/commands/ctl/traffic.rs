@@ -5,30 +5,37 @@ use crate::message;
 use crate::output;
 use clap::Args;
 use marquee_proto::control::v1::{
-    GetTrafficRequest, GetTrafficResponse, SurfaceTraffic, VariantTraffic,
+    GetTrafficRequest, GetTrafficResponse, SegmentTraffic, SurfaceTraffic, VariantTraffic,
 };
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+
+const NO_TRAFFIC: &str = "no router has reported any traffic: the first window comes about ten seconds after the first answer";
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   marquee ctl traffic
   marquee ctl traffic home --history
+  marquee ctl traffic home --segments
   marquee ctl traffic --json
 
 A window has about ten seconds; those of the last five minutes with traffic are kept. Requests that look
 automated are left out and counted apart. ITEMS: different items among the first ten of all lists, to about 3 %.
-SIMILARITY: the share of one user's list that the next user got too. SCORE: the median score of the best items.")]
+SIMILARITY: the share of one user's list that the next user got too. SCORE: the median score of the best items. MEAN MS: the geometric
+mean of the latencies.")]
 pub(super) struct TrafficArgs {
     /// Only this surface
     surface: Option<String>,
     /// Show every window that is kept, not only the newest of each surface
     #[arg(long)]
     history: bool,
+    /// Show each segment of the surfaces instead of all requests together; see `marquee ctl segments`
+    #[arg(long)]
+    segments: bool,
 }
 
 pub(super) async fn run(context: &mut Context, args: TrafficArgs) -> anyhow::Result<ExitCode> {
-    let TrafficArgs { surface, history } = args;
+    let TrafficArgs { surface, history, segments } = args;
     let request = GetTrafficRequest { surface: surface.unwrap_or_default() };
     let mut answer = context
         .client
@@ -40,7 +47,7 @@ pub(super) async fn run(context: &mut Context, args: TrafficArgs) -> anyhow::Res
     if context.json {
         output::json(&message::to_json("marquee.control.v1.GetTrafficResponse", &answer))?;
     } else {
-        output::line(table(&answer))?;
+        output::line(if segments { segment_table(&answer) } else { table(&answer) })?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,7 +62,7 @@ fn newest(windows: Vec<SurfaceTraffic>) -> Vec<SurfaceTraffic> {
 /// A table with a row for each window and variant, and notes on what was left out.
 fn table(answer: &GetTrafficResponse) -> String {
     if answer.windows.is_empty() {
-        return "no router has reported any traffic: the first window comes about ten seconds after the first answer".into();
+        return NO_TRAFFIC.into();
     }
     let mut table = output::table(&[
         "UNTIL",
@@ -78,9 +85,8 @@ fn table(answer: &GetTrafficResponse) -> String {
     ]);
     let mut notes = Vec::new();
     for window in &answer.windows {
-        let seconds = window.until_ms.saturating_sub(window.from_ms) as f64 / 1_000.0;
         for variant in &window.variants {
-            table.add_row(row(window, variant, seconds));
+            table.add_row(row(window, variant));
         }
         for (count, what) in [
             (window.automated, "look automated and are left out"),
@@ -95,8 +101,69 @@ fn table(answer: &GetTrafficResponse) -> String {
     [vec![output::lines_of(&table)], notes].concat().join("\n")
 }
 
+/// A table with a row for each window, segment and variant.
+fn segment_table(answer: &GetTrafficResponse) -> String {
+    if answer.windows.is_empty() {
+        return NO_TRAFFIC.into();
+    }
+    let mut table = output::table(&[
+        "UNTIL",
+        "SURFACE",
+        "SEGMENT",
+        "VARIANT",
+        "PER SECOND",
+        "ERRORS",
+        "MEAN MS",
+        "EMPTY",
+        "FALLBACK",
+        "CLICKS",
+        "PLAYED S",
+        "BOUGHT",
+    ]);
+    let mut without = Vec::new();
+    for window in &answer.windows {
+        for segment in &window.segments {
+            table.add_row(segment_row(window, segment));
+        }
+        if window.segments.is_empty() && !without.contains(&&window.surface) {
+            without.push(&window.surface);
+        }
+    }
+    let note = |surface: &&String| {
+        format!(
+            "{surface}: no requests in segments: make some by `marquee ctl segments set --surface {surface} NAME=VALUE`"
+        )
+    };
+    let notes: Vec<String> = without.iter().map(note).collect();
+    [vec![output::lines_of(&table)], notes].concat().join("\n")
+}
+
+/// One row of the table of segments.
+fn segment_row(window: &SurfaceTraffic, segment: &SegmentTraffic) -> Vec<String> {
+    vec![
+        output::moment(window.until_ms),
+        window.surface.clone(),
+        segment.segment.clone(),
+        segment.variant.clone(),
+        per_second(segment.requests, window),
+        percent(segment.error_rate),
+        number(segment.mean_latency_micros.map(|micros| micros / 1_000.0), 1),
+        percent(segment.empty_rate),
+        percent(segment.fallback_rate),
+        number(segment.clicks_per_answer, 4),
+        number(segment.play_seconds_per_answer, 1),
+        number(segment.purchases_per_answer, 4),
+    ]
+}
+
+/// How many requests there were each second of a window.
+fn per_second(requests: u64, window: &SurfaceTraffic) -> String {
+    let seconds = window.until_ms.saturating_sub(window.from_ms) as f64 / 1_000.0;
+    format!("{:.1}", if seconds > 0.0 { requests as f64 / seconds } else { 0.0 })
+}
+
 /// One row of the table.
-fn row(window: &SurfaceTraffic, variant: &VariantTraffic, seconds: f64) -> Vec<String> {
+fn row(window: &SurfaceTraffic, variant: &VariantTraffic) -> Vec<String> {
     let requests = variant.requests as f64;
     let failed: u64 = variant.errors.values().sum();
     let millis = |micros: Option<u64>| number(micros.map(|micros| micros as f64 / 1_000.0), 1);
@@ -104,7 +171,7 @@ fn row(window: &SurfaceTraffic, variant: &VariantTraffic, seconds: f64) -> Vec<S
         output::moment(window.until_ms),
         window.surface.clone(),
         variant.variant.clone(),
-        format!("{:.1}", if seconds > 0.0 { requests / seconds } else { 0.0 }),
+        per_second(variant.requests, window),
         percent((variant.requests > 0).then(|| failed as f64 / requests)),
         millis(variant.latency_p50_micros),
         millis(variant.latency_p95_micros),

@@ -24,7 +24,9 @@ use marquee_core::rollout::gate::{
     Bound, Gate, Metric, OnBreach, default_gates, default_preference_gate,
 };
 use marquee_core::rollout::judge::{GateEvidence, Judgement, Verdict};
-use marquee_core::rollout::traffic::{SurfaceTraffic, VariantTraffic};
+use marquee_core::rollout::traffic::{
+    MeasuredSegment, SegmentTraffic, SurfaceTraffic, VariantTraffic,
+};
 use marquee_core::rollout::window::{Measure, MirrorDiff, MirrorStats, Window, hash_item};
 use marquee_core::rollout::{
     Decision, Holdout, InterleaveStage, ListedUsers, Pace, RolloutMove, RolloutStep, Safety,
@@ -245,7 +247,26 @@ fn traffic() -> SurfaceTraffic {
         reward_variances: [(Measure::Clicks, 1.1), (Measure::PlaySeconds, 1.2)].into(),
     };
     let variants = [("live".into(), measured), ("other".into(), VariantTraffic::default())];
-    SurfaceTraffic { from_ms: 1, until_ms: 2, automated: 3, dropped: 4, variants: variants.into() }
+    let segment = |name: &str| MeasuredSegment { segment: name.into(), variant: "live".into() };
+    let of_segment = SegmentTraffic {
+        requests: 7,
+        error_rate: Some(0.1),
+        empty_rate: Some(0.2),
+        fallback_rate: Some(0.3),
+        mean_latency_micros: Some(0.4),
+        clicks_per_answer: Some(0.5),
+        play_seconds_per_answer: Some(0.6),
+        purchases_per_answer: Some(0.7),
+    };
+    let segments = [(segment("a=1"), of_segment), (segment("a=2"), SegmentTraffic::default())];
+    SurfaceTraffic {
+        from_ms: 1,
+        until_ms: 2,
+        automated: 3,
+        dropped: 4,
+        variants: variants.into(),
+        segments: segments.into(),
+    }
 }
 
 /// A window of a rollout, with evidence and decision of every kind.

@@ -4,18 +4,21 @@ use super::*;
 use marquee_core::plan::{SegmentedAttribute, Segments, Surface};
 use marquee_core::rollout::window::SegmentStats;
 
-/// The plan of these tests, with the segments region=de, region=at and region=other on its surface.
-fn plan_by_region() -> Plan {
+/// The segments region=de, region=at and region=other.
+fn by_region() -> Segments {
     let values = vec!["de".into(), "at".into()];
-    let attribute = SegmentedAttribute { name: "region".into(), values };
-    let segments = Segments::new(&[attribute]).expect("usable");
+    Segments::new(&[SegmentedAttribute { name: "region".into(), values }]).expect("usable")
+}
+
+/// The plan of these tests, with those segments on its surface.
+fn plan_by_region() -> Plan {
     let mut plan = plan();
-    plan.surfaces.insert("home".into(), Surface { segments, ..Surface::default() });
+    plan.surfaces.insert("home".into(), Surface { segments: by_region(), ..Surface::default() });
     plan
 }
 
 fn segment(number: u32) -> SegmentSet {
-    SegmentSet::of_bits(1 << number)
+    SegmentSet::new(1 << number, by_region().mark())
 }
 
 fn named_in(process: &str, second: u64, trial: &Trial, segments: SegmentSet) -> String {
@@ -76,7 +79,7 @@ fn rewards_count_in_segments_when_the_time_of_their_answers_is_over() {
     let elsewhere = named_in("4f", 9, &candidate, segment(2));
     batch.event(came(&elsewhere, &user, Reward::Click, 10));
     // Segments that there are not.
-    let nonsense = named_in("5f", 9, &candidate, SegmentSet::of_bits(0xfff0));
+    let nonsense = named_in("5f", 9, &candidate, SegmentSet::new(0xfff0, by_region().mark()));
     batch.event(came(&nonsense, &user, Reward::Click, 10));
     let early = close(&batch, &mut memory, &plan, at(10));
     for (_, window) in &early {
@@ -88,4 +91,28 @@ fn rewards_count_in_segments_when_the_time_of_their_answers_is_over() {
     assert_eq!(sum_in(window, "region=at", 1, Measure::Clicks), (1, 1.0));
     assert_eq!(sum_in(window, "region=other", 1, Measure::Clicks), (0, 1.0));
     assert_eq!(sum_in(window, "region=de", 1, Measure::Clicks), (0, 0.0));
+}
+
+#[test]
+fn a_surface_without_a_trial_has_segments_and_none_of_others() {
+    let plan = plan_by_region();
+    let mut batch = Batch::default();
+    let user = user_on(&trial(5_000, 1));
+    let scope = AnswerScope::Surface("home");
+    let named = |number, segments| name_answer("3f", number, BEGAN + 1, Some(scope), segments);
+    let (of_de, of_before) = (segment(0), SegmentSet::new(2, by_region().mark() ^ 1));
+    for (number, segments) in [(1, of_de), (2, of_before)] {
+        let answer = answered(0, &user, SECOND, list(&named(number, segments), &["a"]));
+        batch.observe(scope, Observation { segments, ..answer });
+    }
+    // Clicks on those two, and on one that another router answered when the surface had other segments.
+    for (number, segments) in [(1, of_de), (2, of_before), (3, of_before)] {
+        batch.event(came(&named(number, segments), &user, Reward::Click, 2));
+    }
+    let windows = close(&batch, &mut Memory::default(), &plan, at(3));
+    let (_, window) = &windows[0];
+    assert_eq!(sum(window, 0, Measure::Clicks), (2, 3.0));
+    assert_eq!(window.segments.keys().collect::<Vec<_>>(), ["region=de"]);
+    assert_eq!(sum_in(window, "region=de", 0, Measure::Clicks), (1, 1.0));
+    assert_eq!(sum_in(window, "region=de", 0, Measure::Failed), (1, 0.0));
 }

@@ -5,10 +5,11 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use marquee_core::event::EventType;
 use marquee_core::off_policy::{LoggedAnswer, ShownItem};
-use marquee_core::plan::{UserHash, UserPrivacy};
+use marquee_core::plan::{SegmentSet, UserHash, UserPrivacy};
 use marquee_events::duplicates::hash_of;
 use marquee_events::log::LogReader;
 use marquee_events::{AskedFor, Contents, EXPOSURES_DIRECTORY, Exposure, StoredEvent};
+use marquee_router::segments_of;
 use marquee_train::read::{ExposedItem, RecordedEvent, read_events, read_exposures};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub(super) struct Feedback {
     answers: Vec<LoggedAnswer>,
     /// When each answer was given, seconds since 1970.
     times: Vec<f64>,
+    /// The segments of each answer's request.
+    segments: Vec<SegmentSet>,
     items: Numbered<String>,
     /// Hashes of the answers' users.
     users: Numbered<UserHash>,
@@ -96,6 +99,7 @@ impl<K> Default for Numbered<K> {
 struct Read {
     surface: u32,
     time_seconds: f64,
+    segments: SegmentSet,
     answer: LoggedAnswer,
 }
 
@@ -131,6 +135,11 @@ impl Feedback {
     /// The answers, in the order of the log.
     pub(super) fn answers(&self) -> &[LoggedAnswer] {
         &self.answers
+    }
+
+    /// The segments of each answer's request, as its id says.
+    pub(super) fn segments(&self) -> &[SegmentSet] {
+        &self.segments
     }
 
     /// The surface that they were given on.
@@ -325,7 +334,9 @@ impl Reading {
         let number = *self.ids.entry(row.recommendation_id.to_owned()).or_insert(next);
         if number == next {
             let answer = LoggedAnswer { user, shown: Vec::new() };
-            self.answers.push(Read { surface, time_seconds: row.time_seconds, answer });
+            let segments = segments_of(row.recommendation_id);
+            let time_seconds = row.time_seconds;
+            self.answers.push(Read { surface, time_seconds, segments, answer });
         }
         let shown = &mut self.answers[number as usize].answer.shown;
         if row.rank as usize != shown.len() + 1 {
@@ -366,12 +377,13 @@ impl Reading {
         let mut left_out: BTreeMap<&'static str, u64> =
             left_out.into_iter().map(|(reason, ids)| (reason, ids.len() as u64)).collect();
         let mut numbers = vec![None; answers.len()];
-        let (mut kept, mut times) = (Vec::new(), Vec::new());
+        let (mut kept, mut times, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for (number, read) in numbers.iter_mut().zip(answers) {
             if read.surface == surface {
                 *number = Some(kept.len() as u32);
                 kept.push(read.answer);
                 times.push(read.time_seconds);
+                segments.push(read.segments);
             } else {
                 *left_out.entry("of other surfaces").or_default() += 1;
             }
@@ -387,6 +399,7 @@ impl Reading {
             surface: surfaces.keys[surface as usize].clone(),
             answers: kept,
             times,
+            segments,
             items,
             users,
             user_ids: HashMap::new(),

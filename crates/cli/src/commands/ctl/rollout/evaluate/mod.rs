@@ -1,13 +1,15 @@
 //! `marquee ctl rollout evaluate`: what a candidate would have earned, by logged answers, before any user meets it.
 //!
 //! [`feedback`] joins exposures with events, by the names of [`user_names`], [`lists`] has the candidate list items for the same users, and
-//! [`report`] prints the estimates, which [`marquee_core::off_policy`] makes. No cluster is asked.
+//! [`report`] prints the estimates, which [`marquee_core::off_policy`] makes, also of each segment ([`by_segment`]). No cluster is asked.
 
+mod by_segment;
 mod feedback;
 mod lists;
 mod report;
 mod user_names;
 
+use crate::commands::ctl::segments::parse_attribute;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use feedback::{Feedback, RewardKind, Selection};
@@ -16,8 +18,9 @@ use marquee_core::off_policy::{
     self, DEFAULT_EXPONENT, DEFAULT_MAX_WEIGHT, DEFAULT_MIN_SUPPORT, ItemMeans, LoggedAnswer,
     Options, PositionCurve,
 };
+use marquee_core::plan::{SegmentedAttribute, Segments};
 use marquee_train::read::read_user_keys;
-use report::Report;
+use report::{Report, SegmentReport};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +40,8 @@ Examples:
       --candidate bundles/films-v2
   marquee ctl rollout evaluate --exposures shown.parquet --events events.parquet --user-keys users.json --surface home \\
       --candidate bundles/films-v2 --against bundles/films-v1 --reward play-seconds
+  marquee ctl rollout evaluate --exposures data/events --events data/events --user-keys users.json \\
+      --candidate bundles/films-v2 --segments region=de,at --segments device=ios,tv
   marquee ctl rollout evaluate --exposures shown.csv --events events.csv --user-keys users.json --ensemble blend.yaml \\
       --bundle films@1=films-v1 --bundle films@2=films-v2 --json
 
@@ -76,6 +81,10 @@ pub(in crate::commands::ctl) struct EvaluateArgs {
     /// What is counted as reward of an answer
     #[arg(long, value_enum, default_value = "clicks")]
     reward: RewardKind,
+    /// The segments that the surface had, as `marquee ctl segments list` shows them: estimates are also made within
+    /// each. Repeat it for more attributes, in the same order
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = parse_attribute)]
+    segments: Vec<SegmentedAttribute>,
     /// How many ranks of an answer count, the first ones
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RANKS)]
     ranks: usize,
@@ -100,6 +109,7 @@ pub(in crate::commands::ctl) struct EvaluateArgs {
 /// Evaluates a candidate and prints the estimates.
 pub(super) fn run(args: &EvaluateArgs, json: bool) -> anyhow::Result<ExitCode> {
     args.validate()?;
+    let segments = Segments::new(&args.segments).context("--segments")?;
     let selection =
         Selection { surface: args.surface.as_deref(), reward: args.reward, ranks: args.ranks };
     let user_keys =
@@ -131,15 +141,27 @@ pub(super) fn run(args: &EvaluateArgs, json: bool) -> anyhow::Result<ExitCode> {
     let predict = |assumption, answer: &LoggedAnswer, item: u32, place: usize| {
         means.predict(assumption, answer.user, item, place)
     };
+    let baseline = against.as_ref().map(|listed| listed.lists.as_slice());
     let mut random = fastrand::Rng::with_seed(args.seed);
-    let evaluation = off_policy::evaluate(
-        answers,
-        &listed.lists,
-        against.as_ref().map(|listed| listed.lists.as_slice()),
-        &predict,
-        &options,
-        &mut |n| random.usize(..n),
-    );
+    let mut below = |n| random.usize(..n);
+    let evaluation =
+        off_policy::evaluate(answers, &listed.lists, baseline, &predict, &options, &mut below);
+    let (split, without_segments) = by_segment::split(&segments, answers, feedback.segments());
+    let mut segment_reports = Vec::with_capacity(split.len());
+    for segment in split {
+        let predict_of_user = |assumption, answer: &LoggedAnswer, item: u32, place: usize| {
+            means.predict(assumption, segment.users[answer.user as usize], item, place)
+        };
+        let evaluation = off_policy::evaluate(
+            &segment.answers,
+            &segment.select(&listed.lists),
+            baseline.map(|lists| segment.select(lists)).as_deref(),
+            &predict_of_user,
+            &options,
+            &mut below,
+        );
+        segment_reports.push(SegmentReport { segment: segment.name, evaluation });
+    }
     let report = Report {
         surface: feedback.surface().to_owned(),
         metric: args.reward.metric(),
@@ -150,6 +172,8 @@ pub(super) fn run(args: &EvaluateArgs, json: bool) -> anyhow::Result<ExitCode> {
         unknown_users: listed.unknown_users,
         left_out: feedback.left_out(),
         evaluation,
+        segments: segment_reports,
+        without_segments: if segments.is_empty() { 0 } else { without_segments },
     };
     report.print(json)?;
     Ok(ExitCode::SUCCESS)

@@ -29,6 +29,20 @@ pub(super) struct Report {
     /// What each estimator says of the candidate.
     #[serde(flatten)]
     pub(super) evaluation: Evaluation,
+    /// What they say of each segment of requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) segments: Vec<SegmentReport>,
+    /// Answers whose ids say nothing of these segments.
+    pub(super) without_segments: usize,
+}
+
+/// What each estimator says of the candidate within a segment.
+#[derive(Debug, Serialize)]
+pub(super) struct SegmentReport {
+    /// The segment's name.
+    pub(super) segment: String,
+    #[serde(flatten)]
+    pub(super) evaluation: Evaluation,
 }
 
 impl Report {
@@ -66,8 +80,14 @@ impl Report {
             lines.push(format!("left out: {} {reason}", output::count(*count, "answer")));
         }
         lines.push(String::new());
-        lines.push(self.table());
+        lines.push(table(&self.evaluation));
         lines.push(String::new());
+        for SegmentReport { segment, evaluation } in &self.segments {
+            lines.push(segment_title(segment, evaluation));
+            lines.push(table(evaluation));
+            lines.push(String::new());
+        }
+        lines.extend(self.notes_on_segments());
         for assumption in Assumption::ALL {
             lines.push(self.assumes(assumption));
         }
@@ -79,44 +99,22 @@ impl Report {
         lines.join("\n")
     }
 
-    fn table(&self) -> String {
-        let interval = format!("{:.0} %", COVERAGE * 100.0);
-        let mut table = output::table(&[
-            "ESTIMATE",
-            "CANDIDATE",
-            &interval,
-            "DIFFERENCE",
-            &interval,
-            "SUPPORT",
-            "EFFECTIVE USERS",
-            "CLIPPED",
-        ]);
-        for estimate in &self.evaluation.estimates {
-            let (support, users) = (estimate.support.min(1.0), estimate.effective_users);
-            let row = |cells: [String; 4]| {
-                let [candidate, its_ends, difference, ends_of_difference] = cells;
-                [
-                    name(estimate),
-                    candidate,
-                    its_ends,
-                    difference,
-                    ends_of_difference,
-                    format!("{:.1} %", support * 100.0),
-                    output::thousands(users as u64),
-                    output::thousands(estimate.clipped as u64),
-                ]
-            };
-            match estimate.figures {
-                Some(Figures { candidate, difference }) => table.add_row(row([
-                    format!("{:.4}", candidate.value),
-                    ends(&candidate),
-                    format!("{:+.4}", difference.value),
-                    ends(&difference),
-                ])),
-                None => table.add_row(row(["-", "-", "-", "-"].map(String::from))),
-            };
+    /// How to read the estimates of segments, and which answers are of none.
+    fn notes_on_segments(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.segments.is_empty() {
+            notes.push(
+                "segments: each interval holds by itself; of many, some are off by chance"
+                    .to_owned(),
+            );
         }
-        output::lines_of(&table)
+        if self.without_segments > 0 {
+            notes.push(format!(
+                "segments: {} of the log were answered while the surface had other segments or none",
+                output::count(self.without_segments as u64, "answer")
+            ));
+        }
+        notes
     }
 
     /// What the estimates of an assumption rely on, and why there are none.
@@ -145,6 +143,59 @@ impl Report {
             None => assumed,
         }
     }
+}
+
+/// The estimates, a row each.
+fn table(evaluation: &Evaluation) -> String {
+    let interval = format!("{:.0} %", COVERAGE * 100.0);
+    let mut table = output::table(&[
+        "ESTIMATE",
+        "CANDIDATE",
+        &interval,
+        "DIFFERENCE",
+        &interval,
+        "SUPPORT",
+        "EFFECTIVE USERS",
+        "CLIPPED",
+    ]);
+    for estimate in &evaluation.estimates {
+        let (support, users) = (estimate.support.min(1.0), estimate.effective_users);
+        let row = |cells: [String; 4]| {
+            let [candidate, its_ends, difference, ends_of_difference] = cells;
+            [
+                name(estimate),
+                candidate,
+                its_ends,
+                difference,
+                ends_of_difference,
+                format!("{:.1} %", support * 100.0),
+                output::thousands(users as u64),
+                output::thousands(estimate.clipped as u64),
+            ]
+        };
+        match estimate.figures {
+            Some(Figures { candidate, difference }) => table.add_row(row([
+                format!("{:.4}", candidate.value),
+                ends(&candidate),
+                format!("{:+.4}", difference.value),
+                ends(&difference),
+            ])),
+            None => table.add_row(row(["-", "-", "-", "-"].map(String::from))),
+        };
+    }
+    output::lines_of(&table)
+}
+
+/// The line above a segment's table.
+fn segment_title(segment: &str, evaluation: &Evaluation) -> String {
+    let Evaluation { answers, users, logged, .. } = evaluation;
+    format!(
+        "{segment}: {} of {}, logged {:.4} ({})",
+        output::count(*answers as u64, "answer"),
+        output::count(*users as u64, "user"),
+        logged.value,
+        ends(logged)
+    )
 }
 
 /// The name of an estimate in the table.
