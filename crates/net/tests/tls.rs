@@ -7,11 +7,12 @@ use marquee_net::tls::{PeerCertificate, Tls, TlsError, TlsFiles};
 use marquee_net::{Connector, PREFACE, ServerCheck, ServerStream, accept};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::{Connected as _, TcpIncoming};
 use tower::Service as _;
 
@@ -198,42 +199,46 @@ async fn open_connections_end_when_their_certificates_are_revoked() {
     let (server, client) = (server.0, client.0);
 
     // The server closes what it has accepted, though nothing is sent.
-    let (mut at_server, mut at_client) = open_pair(&serving, &connecting).await;
+    let (mut at_server, mut at_client, accepting) = open_pair(&serving, &connecting).await;
     revoke(&root, &list, &[&client]);
     assert_eq!(serving.reload(), Ok(true));
     let mut heard = [0; 64];
     let closed = tokio::time::timeout(PATIENCE, at_server.read(&mut heard)).await;
     assert_eq!(closed.expect("it is closed").expect("as if the peer had closed it"), 0);
-    drop(at_server);
+    drop((at_server, accepting));
     at_client.write_all(b"x").await.expect("this end knows of nothing yet");
 
     // The client ends what it has opened with the next byte.
     let root_list = root.revoke(None, &[], FROM, UNTIL).expect("a list");
     std::fs::write(&list, root_list).expect("written");
     assert_eq!(serving.reload(), Ok(true));
-    let (_at_server, mut at_client) = open_pair(&serving, &connecting).await;
+    let (_at_server, mut at_client, _accepting) = open_pair(&serving, &connecting).await;
     revoke(&root, &list, &[&server]);
     assert_eq!(connecting.reload(), Ok(true));
     let error = at_client.write_all(b"x").await.expect_err("the server is revoked");
     assert!(error.to_string().contains("Revoked"), "{error}");
 }
 
-/// Both ends of an open connection.
+/// What a server accepts, for as long as it is held.
+type Accepting = Pin<Box<dyn Stream<Item = io::Result<ServerStream>> + Send>>;
+
+/// Both ends of an open connection, and the server that has accepted it.
 async fn open_pair(
     server: &Arc<Tls>,
     client: &Arc<Tls>,
-) -> (ServerStream, marquee_net::ClientStream) {
+) -> (ServerStream, marquee_net::ClientStream, Accepting) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let incoming = TcpIncoming::from(listener);
-    let mut accepted = Box::pin(accept(incoming, Some(Arc::clone(server)), connections()));
+    let mut accepting: Accepting =
+        Box::pin(accept(incoming, Some(Arc::clone(server)), connections()));
     let uri: Uri = format!("https://127.0.0.1:{port}").parse().expect("a URI");
     let mut stream = Connector::by(Arc::clone(client)).call(uri).await.expect("open").into_inner();
     stream.write_all(PREFACE).await.expect("written");
     stream.flush().await.expect("sent");
-    let mut peer = accepted.next().await.expect("a connection").expect("accepted");
+    let mut peer = accepting.next().await.expect("a connection").expect("accepted");
     peer.read_exact(&mut [0; PREFACE.len()]).await.expect("the preface");
-    (peer, stream)
+    (peer, stream, accepting)
 }
 
 #[test]
