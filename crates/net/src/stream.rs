@@ -50,7 +50,8 @@ impl ServerStream {
 /// The two forms of a connection that a client has made.
 type ClientTransport = Transport<tokio_rustls::client::TlsStream<GatheringStream>>;
 
-/// A connection that a client has made. It fails once the certificate of the server is not valid any more.
+/// A connection that a client has made. It fails once the certificate of the server is revoked or its
+/// root withdrawn.
 #[derive(Debug)]
 pub struct ClientStream {
     transport: ClientTransport,
@@ -76,7 +77,7 @@ impl ClientStream {
         Self { transport, server: Some(server) }
     }
 
-    /// An error if the server's certificate is not valid any more.
+    /// An error if the server's certificate is not good any more.
     fn check(&self) -> io::Result<()> {
         let Some(KnownServer { tls, certificate, name }) = &self.server else { return Ok(()) };
         let refused = |error| io::Error::new(io::ErrorKind::PermissionDenied, error);

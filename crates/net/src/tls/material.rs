@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,7 +92,9 @@ impl Material {
         verify(&*self.clients, chain)
     }
 
-    /// Whether the certificate of a server is valid now, for the name by which it was reached.
+    /// Whether the certificate of a server, which was valid when the connection began, is revoked, or its root not trusted
+    /// any more. One that has expired meanwhile is accepted: the server has a new one by then, and calls under way
+    /// should not fail for the old one's sake.
     pub(super) fn verify_server(
         &self,
         chain: &[CertificateDer<'_>],
@@ -101,8 +103,13 @@ impl Material {
         let Some((own, between)) = chain.split_first() else {
             return Err(TlsError::Peer("there is none".into()));
         };
-        let verified = self.servers.verify_server_cert(own, between, name, &[], UnixTime::now());
-        verified.map(drop).map_err(|error| TlsError::Peer(error.to_string()))
+        match self.servers.verify_server_cert(own, between, name, &[], UnixTime::now()) {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            )) => Ok(()),
+            Err(error) => Err(TlsError::Peer(error.to_string())),
+        }
     }
 
     /// Whether a valid certificate comes from the roots of peers.

@@ -99,8 +99,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Whether the certificate of the server of a connection is still valid for its name. It is verified again as
-    /// [`check`](Self::check) does.
+    /// Whether the certificate of the server of a connection is still good for its name: not revoked, and its root not
+    /// withdrawn. It is verified again as [`check`](Self::check) does.
     ///
     /// # Errors
     /// Says why it is not valid any more.

@@ -363,3 +363,75 @@ fn walk_of_file(path: &Path) -> anyhow::Result<Result<ChainWalk, ChainError>> {
     }
     Ok(Ok(walk))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquee_core::audit::{Actor, AuditTrail};
+
+    fn lines(count: u64) -> (Vec<String>, ChainPosition) {
+        let mut trail = AuditTrail::default();
+        for n in 0..count {
+            trail.add(n, Actor::leader(), format!("change {n}"), (n, n + 1), "done".into());
+        }
+        let line = |entry| serde_json::to_string(entry).expect("JSON") + "\n";
+        (trail.entries.iter().map(line).collect(), trail.head)
+    }
+
+    #[test]
+    fn a_file_is_verified_with_the_full_ones_beside_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, lines: &[String]| {
+            fs_err::write(directory.path().join(name), lines.concat()).expect("written");
+        };
+        let path = directory.path().join(AUDIT_FILE);
+        let (all, head) = lines(9);
+        write(&full_audit_file(1), &all[..4]);
+        write(&full_audit_file(5), &all[4..7]);
+        write(AUDIT_FILE, &all[7..]);
+        let walk = walk_of_file(&path).expect("read").expect("a chain");
+        assert_eq!((walk.number(), walk.end(head), walk.gaps().len()), (9, Ok(()), 0));
+
+        // The oldest is deleted, which must be said.
+        fs_err::remove_file(directory.path().join(full_audit_file(1))).expect("removed");
+        assert!(walk_of_file(&path).expect("read").is_err());
+        let said = "{\"missing_from\":1,\"missing_to\":4,\"reason\":\"deleted\"}\n";
+        write(AUDIT_DELETED_FILE, &[said.to_owned()]);
+        let walk = walk_of_file(&path).expect("read").expect("a chain");
+        assert_eq!((walk.end(head), walk.gaps().len()), (Ok(()), 1));
+
+        // A line of a full file is altered, and one is cut off at the end.
+        let altered = all[5].replace("change 5", "change 6");
+        write(&full_audit_file(5), &[all[4].clone(), altered, all[6].clone()]);
+        assert!(walk_of_file(&path).expect("read").is_err());
+        write(&full_audit_file(5), &all[4..7]);
+        write(AUDIT_FILE, &all[7..8]);
+        let walk = walk_of_file(&path).expect("read").expect("a chain");
+        assert!(walk.end(head).is_err());
+    }
+
+    #[test]
+    fn what_a_node_lacks_must_be_on_another() {
+        let gap = |reason| {
+            let (all, _) = lines(9);
+            let entry = |n: usize| serde_json::from_str::<AuditLine>(&all[n]).expect("a line");
+            let missing = MissingEntries { missing_from: 2, missing_to: 8, reason };
+            let mut walk = ChainWalk::default();
+            for line in [entry(0), AuditLine::Missing(missing), entry(8)] {
+                walk.step(&line).expect("a chain");
+            }
+            walk
+        };
+        let verified = |reason, other: Option<&str>| Verified {
+            of: "http://a".into(),
+            result: Ok(gap(reason)),
+            others: vec![other.map(str::to_owned)],
+        };
+        let alone = verified(MissingReason::Away, None);
+        assert!(!alone.is_whole() && alone.lines()[1].contains("NO OTHER NODE"));
+        let covered = verified(MissingReason::Away, Some("http://b"));
+        assert!(covered.is_whole());
+        assert!(covered.lines()[1].contains("2 to 8 are not there, the node was away; http://b"));
+        assert!(verified(MissingReason::Deleted, None).is_whole(), "files have a bound");
+    }
+}
