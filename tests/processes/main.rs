@@ -1,9 +1,10 @@
-//! Real processes of the `marquee` binary on loopback, driven by its command line, by gRPC stubs and by
-//! grpcurl. Each test is a scenario; what needs no process is tested in its crate.
+//! Real processes of the `marquee` binary on loopback, driven by its command line, by gRPC stubs, by
+//! grpcurl and by a client in Python. Each test is a scenario; what needs no process is tested in its crate.
 
 mod bad_input;
 mod cluster;
 mod events;
+mod few_files;
 mod forgetting;
 mod frozen;
 mod gates;
@@ -11,6 +12,7 @@ mod grpcurl;
 mod judge;
 mod lifecycle;
 mod outbound;
+mod python_client;
 mod standalone;
 mod support;
 mod undo;

@@ -18,12 +18,24 @@ pub(crate) struct Standalone {
 
 impl Standalone {
     pub(crate) async fn start(dir: &Path, bundle: &Path) -> Self {
+        Self::started(dir, bundle, None).await
+    }
+
+    /// The same with so many files that the process may have open.
+    pub(crate) async fn start_with_files(dir: &Path, bundle: &Path, open_files: u32) -> Self {
+        Self::started(dir, bundle, Some(open_files)).await
+    }
+
+    async fn started(dir: &Path, bundle: &Path, open_files: Option<u32>) -> Self {
         let port = free_port();
         let args = ["serve", "--standalone", "--bundle"].map(String::from);
         let mut args = args.to_vec();
         args.extend([bundle.display().to_string(), "--listen".into(), format!("127.0.0.1:{port}")]);
         args.extend(["--data-dir".into(), dir.join("standalone").display().to_string()]);
-        let server = Server::start(dir, "standalone", args);
+        let server = match open_files {
+            None => Server::start(dir, "standalone", args),
+            Some(limit) => Server::start_with_files(dir, "standalone", args, limit),
+        };
         let endpoint = format!("http://127.0.0.1:{port}");
         let caller = client(&endpoint);
         eventually("the standalone node answers", || async {

@@ -3,7 +3,8 @@
 //! ```text
 //! manifest.json     what the bundle is, with the checksum of every file below
 //! manifest.blake3   the checksum of manifest.json: 64 hexadecimal digits and a line feed
-//! manifest.sig      its signature, if it was signed (see [`signature`](crate::manifest::signature))
+//! model.sig         its signature, if it was signed (see [`signature`](crate::manifest::signature));
+//!                   manifest.sig where that was by an Ed25519 key
 //! shard-0000/       the files of shard 0: users.ids, items.ids, items.labels, terms.ids if there are
 //!                   terms, and for each matrix NAME.dense, NAME.graph or NAME.sparse
 //! …

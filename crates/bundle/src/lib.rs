@@ -84,5 +84,5 @@ pub use search::{
     dense_top_k_each, sparse_row_sum,
 };
 pub use shard::BundleShard;
-pub use sign::{generate_keys, sign_bundle};
+pub use sign::{KeyKind, generate_keys, sign_bundle};
 pub use write::write_bundle;

@@ -12,7 +12,7 @@
 use crate::error::{BundleError, FileDefect};
 use crate::format::FileInfo;
 use crate::manifest::Manifest;
-use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, shard_directory};
+use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE, TOP_FILES, shard_directory};
 use crate::safe_path::{open_below, open_directory, open_file_in};
 use rustix::fs::{Mode, fchmod};
 use std::ffi::OsStr;
@@ -64,16 +64,18 @@ pub fn copy_shard(
     Ok(copied)
 }
 
-/// Copies the manifest, its checksum and its signature, if it has one, to the directory `to`, so that the copy
+/// Copies the manifest, its checksum and its signatures, if it has any, to the directory `to`, so that the copy
 /// can be found again and verified when the published bundle is gone.
 ///
 /// # Errors
 /// Names the file that cannot be read or written.
 pub fn copy_manifest(from: &Path, to: &Path) -> Result<(), BundleError> {
     let opened = open_directory(from)?;
-    for name in [MANIFEST_FILE, CHECKSUM_FILE, SIGNATURE_FILE] {
+    for name in TOP_FILES {
         let source = match open_regular(&opened, OsStr::new(name), &from.join(name)) {
-            Err(BundleError::Missing { .. }) if name == SIGNATURE_FILE => continue,
+            Err(BundleError::Missing { .. }) if ![MANIFEST_FILE, CHECKSUM_FILE].contains(&name) => {
+                continue;
+            }
             opened_file => opened_file?,
         };
         let mut bytes = Vec::new();

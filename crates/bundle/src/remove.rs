@@ -4,7 +4,7 @@
 //! shard is a link into another one must not take that one's files with it.
 
 use crate::error::{BundleError, ManifestDefect};
-use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE};
+use crate::manifest::names::{MANIFEST_FILE, TOP_FILES};
 use crate::manifest::read::read_signed_by;
 use crate::safe_path::{identity_in, open_below, open_directory, remove_empty_in, remove_file_in};
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use std::path::{Component, Path};
 pub fn remove_bundle(dir: &Path, digest: &str) -> Result<(), BundleError> {
     let wrong = |defect| BundleError::Manifest { path: dir.join(MANIFEST_FILE), defect };
     let opened = open_directory(dir)?;
-    let (manifest, found) = read_signed_by(dir, |_| Ok(()))?;
+    let (manifest, found) = read_signed_by(dir, |_, _| Ok(()))?;
     if found.to_string() != digest {
         let (found, expected) = (found.to_string(), digest.to_owned());
         return Err(wrong(ManifestDefect::OtherBundle { found, expected }));
@@ -30,7 +30,7 @@ pub fn remove_bundle(dir: &Path, digest: &str) -> Result<(), BundleError> {
     if let Some(file) = manifest.files.iter().find(|file| !stays_inside(&file.path)) {
         return Err(wrong(ManifestDefect::OutsideFile(file.path.clone())));
     }
-    for name in [MANIFEST_FILE, CHECKSUM_FILE, SIGNATURE_FILE] {
+    for name in TOP_FILES {
         remove_file_in(&opened, OsStr::new(name))?;
     }
     let mut directories: Vec<_> =

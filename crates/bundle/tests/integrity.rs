@@ -33,7 +33,7 @@ fn small(dir: &Path) -> PathBuf {
         },
     }];
     write(given, &place);
-    generate_keys(&dir.join("secret"), &dir.join("public")).expect("keys");
+    generate_keys(&dir.join("secret"), &dir.join("public"), KeyKind::Ed25519).expect("keys");
     sign_bundle(&place, &dir.join("secret"), SignedTerms::default()).expect("signed");
     place
 }
@@ -259,7 +259,8 @@ fn only_trusted_signatures_count() {
     read_manifest(&place, &trusted).expect("trusted");
 
     let mut other = TrustedKeys::none();
-    generate_keys(&dir.path().join("secret2"), &dir.path().join("public2")).expect("keys");
+    generate_keys(&dir.path().join("secret2"), &dir.path().join("public2"), KeyKind::Ed25519)
+        .expect("keys");
     other.add_file(&dir.path().join("public2")).expect("a key");
     let error = read_manifest(&place, &other).expect_err("another key").to_string();
     assert!(error.contains("not trusted here"), "{error}");
@@ -285,7 +286,8 @@ fn only_trusted_signatures_count() {
         refused.contains("trusted_keys[0]") && refused.contains("64 hexadecimal digits"),
         "{refused}"
     );
-    let again = generate_keys(&dir.path().join("secret"), &dir.path().join("public"));
+    let again =
+        generate_keys(&dir.path().join("secret"), &dir.path().join("public"), KeyKind::Ed25519);
     assert!(again.is_err(), "keys are never overwritten");
     #[cfg(unix)]
     {

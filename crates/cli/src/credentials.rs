@@ -38,6 +38,7 @@ impl CredentialArgs {
             own: cert.clone().zip(key.clone()),
             trust,
             client_trust: None,
+            revoked: None,
         });
         let credentials = Credentials::read(tls, token_file.as_deref())?;
         credentials.check(addresses)?;

@@ -103,6 +103,11 @@ fn keys_sign_bundles_and_are_never_overwritten() {
     assert!(marquee(&keygen).status.success());
     fails(1, &keygen, &["k"]);
     assert!(marquee(&["sign", "--bundle", &at("b"), "--key", &at("k")]).status.success());
-    assert!(Path::new(&at("b")).join("manifest.sig").is_file());
+    assert!(Path::new(&at("b")).join("model.sig").is_file());
     fails(1, &["sign", "--bundle", &at("b"), "--key", &at("i.csv")], &["64 hexadecimal digits"]);
+    let keygen = ["keygen", "--ed25519", "--secret", &at("e"), "--public", &at("e.pub")];
+    assert!(marquee(&keygen).status.success());
+    assert!(marquee(&["sign", "--bundle", &at("b"), "--key", &at("e")]).status.success());
+    assert!(Path::new(&at("b")).join("manifest.sig").is_file());
+    assert!(!Path::new(&at("b")).join("model.sig").exists(), "one signature, by the last key");
 }

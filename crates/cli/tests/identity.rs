@@ -36,6 +36,7 @@ fn certificates_are_replaced_and_the_authority_stays() {
         own: Some((path(&format!("{name}.pem")), path(&format!("{name}.key")))),
         trust: path("ca.pem"),
         client_trust: None,
+        revoked: None,
     };
     for name in ["n-1", "operator", "caller"] {
         Tls::read(files(name)).expect("usable");
@@ -55,6 +56,33 @@ fn certificates_are_replaced_and_the_authority_stays() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(says), "{said}");
     }
+}
+
+#[test]
+fn revoked_certificates_are_listed_and_stay_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let certs = |more: &[&str]| {
+        stdout(&marquee(dir.path(), &[&["certs", "--out", "c"][..], more].concat()))
+    };
+    certs(&["--user", "web:caller", "--user", "app:caller"]);
+    let path = |name: &str| dir.path().join("c").join(name);
+    let said = certs(&["--revoke", "web"]);
+    assert!(said.contains("web  revoked") && said.contains("0 certificates"), "{said}");
+    let first = fs::read_to_string(path("revoked.pem")).expect("a list");
+    assert!(!path("operator.pem").exists(), "nothing else was made");
+    // Revoked, then made anew: the list has the old one, and keeps the first.
+    certs(&["--revoke", "app", "--user", "app:caller"]);
+    let second = fs::read_to_string(path("revoked.pem")).expect("a list");
+    assert!(second.len() > first.len());
+    let files = TlsFiles {
+        own: Some((path("app.pem"), path("app.key"))),
+        trust: path("ca.pem"),
+        client_trust: None,
+        revoked: Some(path("revoked.pem")),
+    };
+    Tls::read(files).expect("usable");
+    let output = marquee(dir.path(), &["certs", "--out", "c", "--revoke", "nobody"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nobody.pem"), "{output:?}");
 }
 
 #[test]

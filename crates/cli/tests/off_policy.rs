@@ -244,7 +244,9 @@ async fn segments_are_evaluated_apart() {
         "ctl rollout evaluate --user-keys users.json {args} --segments region=de"
     ));
     assert!(text.contains("region=de: 800 answers of 200 users, logged"), "{text}");
-    scene.fails(&format!("{args} --segments region"), "not of the form");
+    let usage = scene.run(&format!("ctl rollout evaluate {args} --segments region"));
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&usage.stderr).contains("is not of the form name=value"));
 }
 
 #[tokio::test]

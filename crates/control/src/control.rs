@@ -31,8 +31,6 @@ use tokio::task::JoinSet;
 
 /// The log and the state, inside the data directory.
 const STORE_FILE: &str = "control.redb";
-/// The log of changes, inside the data directory.
-const AUDIT_FILE: &str = "audit.jsonl";
 /// How long a leader that shuts down waits for another voter to take over.
 const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -84,7 +82,7 @@ impl Control {
         let (show_evidence, evidence) = watch::channel(Arc::default());
         let (show_traffic, traffic) = watch::channel(Arc::default());
         let (show_told, told) = watch::channel(Arc::default());
-        let audit = Arc::new(AuditFile::new(config.data_dir.join(AUDIT_FILE)));
+        let audit = Arc::new(AuditFile::new(config.data_dir.clone()));
         let shown = Shown {
             audit: Arc::clone(&audit),
             plan: Arc::new(show_plan),

@@ -1,8 +1,8 @@
 //! Publishing real bundles from a disk: what is taken from the manifest, and what is refused.
 
 use marquee_bundle::{
-    BundleInput, BundleRoots, ItemRecord, Quality, SignedTerms, TrustedKeys, generate_keys,
-    sign_bundle, write_bundle,
+    BundleInput, BundleRoots, ItemRecord, KeyKind, Quality, SignedTerms, TrustedKeys,
+    generate_keys, sign_bundle, write_bundle,
 };
 use marquee_control::bundles::{DeleteError, Directories, ManifestSource as _, delete_bundle};
 use marquee_control::{Control, ControlConfig, DEFAULT_MIN_INDEX_RECALL};
@@ -130,7 +130,7 @@ fn the_terms_of_a_trusted_signature_are_read() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = bundle(directory.path(), "one", 0.3);
     let [secret, public] = ["secret", "public"].map(|name| directory.path().join(name));
-    generate_keys(&secret, &public).expect("keys");
+    generate_keys(&secret, &public, KeyKind::P256).expect("keys");
     sign_bundle(&path, &secret, SignedTerms { counter: 5, expires_at_ms: 9 }).expect("signed");
     let mut keys = TrustedKeys::none();
     keys.add_file(&public).expect("a key");

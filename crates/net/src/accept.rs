@@ -3,7 +3,7 @@
 use crate::connections::{Connections, Registered};
 use crate::gather::GatheringStream;
 use crate::stream::{PREFACE, ServerStream, Transport};
-use crate::tls::{PeerInfo, Tls, TlsError};
+use crate::tls::{PeerInfo, ShownCertificates, Tls, TlsError};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::server::Connected as _;
 
 /// Handshakes under way on one address. Honest ones take milliseconds; beyond this the oldest is dropped, so that
 /// idle connections keep no one out.
@@ -52,11 +53,20 @@ async fn accept_all(
     let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
     let sweeping = connections.sweep_for_ever();
     tokio::pin!(sweeping);
+    let certificates = tls.clone().map(|tls| Arc::new(ShownCertificates::new(tls)));
+    let verifying = async {
+        match &certificates {
+            Some(certificates) => certificates.sweep_for_ever().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(verifying);
     loop {
         let next = tokio::select! {
             next = incoming.next() => next,
             Some(_) = handshakes.join_next() => continue,
             () = &mut sweeping => continue,
+            () = &mut verifying => continue,
             () = accepted.closed() => return,
         };
         let Some(next) = next else { return };
@@ -81,7 +91,7 @@ async fn accept_all(
         {
             handshake.abort();
         }
-        let (accepted, tls) = (accepted.clone(), tls.clone());
+        let (accepted, tls, certificates) = (accepted.clone(), tls.clone(), certificates.clone());
         let patience = connections.limits().handshake;
         oldest.push_back(handshakes.spawn(async move {
             let connection = Arc::clone(&registered.connection);
@@ -95,7 +105,14 @@ async fn accept_all(
             };
             match began {
                 // The server is gone if it takes no connection, and so is the need for one.
-                Ok(Ok(stream)) => drop(accepted.send(Ok(stream)).await),
+                Ok(Ok(stream)) => {
+                    if let (Some(certificates), Some(shown)) =
+                        (certificates, &stream.connect_info().certificate)
+                    {
+                        certificates.watch(&connection, shown);
+                    }
+                    drop(accepted.send(Ok(stream)).await);
+                }
                 Ok(Err(reason)) => tracing::debug!(?from, reason, "a connection failed to begin"),
                 Err(_) => tracing::debug!(?from, "a connection took too long to begin"),
             }

@@ -1,7 +1,7 @@
 //! How a client opens a connection.
 
 use crate::gather::GatheringStream;
-use crate::stream::{ClientStream, Transport};
+use crate::stream::{ClientStream, KnownServer, Transport};
 use crate::tls::{PeerCertificate, Tls};
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -99,16 +99,17 @@ impl Connector {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let stream = GatheringStream::new(stream);
-        let Some(tls) = tls else { return Ok(Transport::Plain(stream)) };
+        let Some(tls) = tls else { return Ok(ClientStream::plain(stream)) };
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| invalid(format!("{host:?} is no name for a certificate")))?;
-        let stream = TlsConnector::from(tls.client()).connect(name, stream).await?;
+        let stream = TlsConnector::from(tls.client()).connect(name.clone(), stream).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = tls.server_certificate(chain).map_err(refused)?;
         if let (Some(check), Some(expected)) = (&self.check, &self.expected) {
-            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            let certificate = tls.server_certificate(chain).map_err(refused)?;
             check.check(expected, &certificate).map_err(refused)?;
         }
-        Ok(Transport::Tls(Box::new(stream)))
+        let server = KnownServer { tls, certificate, name };
+        Ok(ClientStream::of(Transport::Tls(Box::new(stream)), server))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::connections::Registered;
 use crate::gather::GatheringStream;
-use crate::tls::PeerInfo;
+use crate::tls::{PeerCertificate, PeerInfo, Tls};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
@@ -45,8 +47,43 @@ impl ServerStream {
     }
 }
 
-/// A connection that a client has made.
-pub type ClientStream = Transport<tokio_rustls::client::TlsStream<GatheringStream>>;
+/// The two forms of a connection that a client has made.
+type ClientTransport = Transport<tokio_rustls::client::TlsStream<GatheringStream>>;
+
+/// A connection that a client has made. It fails once the certificate of the server is revoked or its
+/// root withdrawn.
+#[derive(Debug)]
+pub struct ClientStream {
+    transport: ClientTransport,
+    /// None in plain text.
+    server: Option<KnownServer>,
+}
+
+/// A server that a handshake has verified, and by what.
+#[derive(Debug)]
+pub(crate) struct KnownServer {
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) certificate: PeerCertificate,
+    /// The name by which it was reached.
+    pub(crate) name: ServerName<'static>,
+}
+
+impl ClientStream {
+    pub(crate) fn plain(stream: GatheringStream) -> Self {
+        Self { transport: Transport::Plain(stream), server: None }
+    }
+
+    pub(crate) fn of(transport: ClientTransport, server: KnownServer) -> Self {
+        Self { transport, server: Some(server) }
+    }
+
+    /// An error if the server's certificate is not good any more.
+    fn check(&self) -> io::Result<()> {
+        let Some(KnownServer { tls, certificate, name }) = &self.server else { return Ok(()) };
+        let refused = |error| io::Error::new(io::ErrorKind::PermissionDenied, error);
+        tls.check_server(certificate, name).map_err(refused)
+    }
+}
 
 /// Bytes in plain text, or encrypted.
 #[derive(Debug)]
@@ -112,6 +149,49 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.transport).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 

@@ -7,16 +7,19 @@ use marquee_net::tls::{PeerCertificate, Tls, TlsError, TlsFiles};
 use marquee_net::{Connector, PREFACE, ServerCheck, ServerStream, accept};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::{Connected as _, TcpIncoming};
 use tower::Service as _;
 
 const FROM: Day = (2020, 1, 1);
 const UNTIL: Day = (2090, 1, 1);
+/// How long a connection may take to be closed: far more than it takes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn authority(dir: &TempDir, name: &str) -> (Authority, PathBuf) {
     let authority = Authority::new(FROM, UNTIL).expect("an authority");
@@ -40,7 +43,7 @@ fn issue(authority: &Authority, dir: &Path, name: &str, host: &str) -> (PathBuf,
 }
 
 fn read(own: Option<(PathBuf, PathBuf)>, trust: &Path) -> Arc<Tls> {
-    let files = TlsFiles { own, trust: trust.into(), client_trust: None };
+    let files = TlsFiles { own, trust: trust.into(), client_trust: None, revoked: None };
     Tls::read(files).expect("usable")
 }
 
@@ -121,13 +124,148 @@ async fn further_roots_are_of_clients_that_are_no_peers() {
     let dir = tempfile::tempdir().expect("a directory");
     let ((root, trust), (other, more)) = (authority(&dir, "ca.pem"), authority(&dir, "more.pem"));
     let own = issue(&root, dir.path(), "server", "127.0.0.1");
-    let files = TlsFiles { own: Some(own), trust: trust.clone(), client_trust: Some(more) };
+    let files =
+        TlsFiles { own: Some(own), trust: trust.clone(), client_trust: Some(more), revoked: None };
     let server = Tls::read(files).expect("usable");
     let caller = read(Some(issue(&other, dir.path(), "caller", "")), &trust);
     let (accepted, said) = meet(server, Connector::by(caller)).await;
     said.expect("connected");
     let certificate = accepted.expect("accepted").connect_info().certificate.expect("shown");
     assert!(!certificate.is_of_peers);
+}
+
+fn files_of(own: (PathBuf, PathBuf), trust: &Path, revoked: &Path) -> TlsFiles {
+    let (own, trust) = (Some(own), trust.to_owned());
+    TlsFiles { own, trust, client_trust: None, revoked: Some(revoked.to_owned()) }
+}
+
+fn revoke(authority: &Authority, list: &Path, certificates: &[&PathBuf]) {
+    let read = |path: &&PathBuf| std::fs::read_to_string(path).expect("read");
+    let certificates: Vec<String> = certificates.iter().map(read).collect();
+    let before = std::fs::read_to_string(list).ok();
+    let text = authority.revoke(before.as_deref(), &certificates, FROM, UNTIL).expect("a list");
+    std::fs::write(list, text).expect("written");
+}
+
+#[tokio::test]
+async fn revoked_certificates_are_refused_by_both_ends_and_others_are_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ((root, trust), list) = (authority(&dir, "ca.pem"), dir.path().join("revoked.pem"));
+    let [server, other, client, bad] =
+        [("s", "127.0.0.1"), ("o", "127.0.0.1"), ("c", ""), ("b", "")]
+            .map(|(name, host)| issue(&root, dir.path(), name, host));
+    revoke(&root, &list, &[&bad.0]);
+    revoke(&root, &list, &[&other.0]); // the list keeps what it has
+    let serving = Tls::read(files_of(server, &trust, &list)).expect("usable");
+    let good = Tls::read(files_of(client, &trust, &list)).expect("usable");
+    meet(Arc::clone(&serving), Connector::by(Arc::clone(&good))).await.1.expect("not revoked");
+    // The list says nothing of this end itself: it is the server that refuses, after the handshake in TLS 1.3.
+    let bad = Tls::read(files_of(bad, &trust, &list)).expect("usable");
+    let (accepted, refused) = hear(serving, Connector::by(bad)).await;
+    let said = refused.expect_err("revoked").to_string();
+    assert!(!accepted && said.contains("Revoked"), "{said}");
+    let other = Tls::read(files_of(other, &trust, &list)).expect("usable");
+    let (_, refused) = hear(other, Connector::by(good)).await;
+    let said = refused.expect_err("a revoked server").to_string();
+    assert!(said.contains("Revoked"), "{said}");
+}
+
+/// Connects to a server and waits for its first byte. Returns whether it has accepted the connection.
+async fn hear(server: Arc<Tls>, mut client: Connector) -> (bool, io::Result<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), Some(server), connections()));
+    let uri: Uri = format!("https://127.0.0.1:{port}").parse().expect("a URI");
+    let said = async {
+        let mut stream = client.call(uri).await?.into_inner();
+        stream.write_all(PREFACE).await?;
+        stream.read(&mut [0; 1]).await
+    };
+    tokio::select! {
+        said = said => (false, said),
+        _ = accepted.next() => (true, Ok(0)),
+    }
+}
+
+#[tokio::test]
+async fn open_connections_end_when_their_certificates_are_revoked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ((root, trust), list) = (authority(&dir, "ca.pem"), dir.path().join("revoked.pem"));
+    let [server, client, unused] = [("s", "127.0.0.1"), ("c", ""), ("u", "")]
+        .map(|(name, host)| issue(&root, dir.path(), name, host));
+    revoke(&root, &list, &[&unused.0]);
+    let serving = Tls::read(files_of(server.clone(), &trust, &list)).expect("usable");
+    let connecting = Tls::read(files_of(client.clone(), &trust, &list)).expect("usable");
+    let (server, client) = (server.0, client.0);
+
+    // The server closes what it has accepted, though nothing is sent.
+    let (mut at_server, mut at_client, accepting) = open_pair(&serving, &connecting).await;
+    revoke(&root, &list, &[&client]);
+    assert_eq!(serving.reload(), Ok(true));
+    let mut heard = [0; 64];
+    let closed = tokio::time::timeout(PATIENCE, at_server.read(&mut heard)).await;
+    assert_eq!(closed.expect("it is closed").expect("as if the peer had closed it"), 0);
+    drop((at_server, accepting));
+    at_client.write_all(b"x").await.expect("this end knows of nothing yet");
+
+    // The client ends what it has opened with the next byte.
+    let root_list = root.revoke(None, &[], FROM, UNTIL).expect("a list");
+    std::fs::write(&list, root_list).expect("written");
+    assert_eq!(serving.reload(), Ok(true));
+    let (_at_server, mut at_client, _accepting) = open_pair(&serving, &connecting).await;
+    revoke(&root, &list, &[&server]);
+    assert_eq!(connecting.reload(), Ok(true));
+    let error = at_client.write_all(b"x").await.expect_err("the server is revoked");
+    assert!(error.to_string().contains("Revoked"), "{error}");
+}
+
+/// What a server accepts, for as long as it is held.
+type Accepting = Pin<Box<dyn Stream<Item = io::Result<ServerStream>> + Send>>;
+
+/// Both ends of an open connection, and the server that has accepted it.
+async fn open_pair(
+    server: &Arc<Tls>,
+    client: &Arc<Tls>,
+) -> (ServerStream, marquee_net::ClientStream, Accepting) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let incoming = TcpIncoming::from(listener);
+    let mut accepting: Accepting =
+        Box::pin(accept(incoming, Some(Arc::clone(server)), connections()));
+    let uri: Uri = format!("https://127.0.0.1:{port}").parse().expect("a URI");
+    let mut stream = Connector::by(Arc::clone(client)).call(uri).await.expect("open").into_inner();
+    stream.write_all(PREFACE).await.expect("written");
+    stream.flush().await.expect("sent");
+    let mut peer = accepting.next().await.expect("a connection").expect("accepted");
+    peer.read_exact(&mut [0; PREFACE.len()]).await.expect("the preface");
+    (peer, stream, accepting)
+}
+
+#[test]
+fn lists_that_cannot_be_used_are_named_and_change_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ((root, trust), list) = (authority(&dir, "ca.pem"), dir.path().join("revoked.pem"));
+    let (other, _) = authority(&dir, "other.pem");
+    let own = issue(&root, dir.path(), "a", "127.0.0.1");
+    let files = files_of(own.clone(), &trust, &list);
+    assert!(matches!(Tls::read(files.clone()), Err(TlsError::Read(_))), "it is not there");
+    // The list of an authority that nobody trusts here says nothing.
+    revoke(&other, &list, &[&own.0]);
+    let tls = Tls::read(files.clone()).expect("usable");
+    revoke(&root, &dir.path().join("forged.pem"), &[&own.0]);
+    let good = std::fs::read_to_string(dir.path().join("forged.pem")).expect("read");
+    // A list in the authority's name with another signature would have all certificates refused.
+    let lines: Vec<&str> = good.lines().collect();
+    let last = lines[lines.len() - 2];
+    let first = if last.starts_with('A') { "B" } else { "A" };
+    let forged = good.replace(last, &format!("{first}{}", &last[1..]));
+    for text in [forged.as_str(), "", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"] {
+        std::fs::write(&list, text).expect("written");
+        let error = tls.reload().expect_err("unusable").to_string();
+        assert!(error.contains("revoked.pem"), "{error}");
+    }
+    std::fs::write(&list, good).expect("written");
+    assert_eq!(tls.reload(), Ok(true), "its own certificate may be on it: others refuse it");
 }
 
 #[tokio::test]
@@ -163,6 +301,7 @@ fn files_that_cannot_be_used_are_named_and_change_nothing() {
         own: Some((certificate.clone(), key.clone())),
         trust: trust.clone(),
         client_trust: None,
+        revoked: None,
     };
     let tls = Tls::read(files.clone()).expect("usable");
     assert_eq!(tls.reload(), Ok(false), "nothing has changed");

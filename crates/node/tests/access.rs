@@ -68,6 +68,16 @@ impl World {
     async fn start(more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Authority::new(LONG_AGO, FAR_AHEAD).expect("an authority");
+        Self::start_with(dir, authority, "", more).await
+    }
+
+    /// Starts with a directory and an authority, and with more in `[tls]` and at the end of the config.
+    async fn start_with(
+        dir: tempfile::TempDir,
+        authority: Authority,
+        more_tls: &str,
+        more: &str,
+    ) -> Self {
         std::fs::write(dir.path().join("ca.pem"), authority.certificate()).expect("written");
         issue(&authority, dir.path(), ("control.shard.router", "n-1"), FAR_AHEAD);
         std::fs::write(dir.path().join("tokens.toml"), "").expect("written");
@@ -78,7 +88,7 @@ impl World {
              [control]\nid = 1\nreplication_factor = 1\n\
              voters = [{{ id = 1, address = \"https://127.0.0.1:{port}\", node = \"n-1\" }}]\n\
              [tls]\ncertificate = \"n-1-control.shard.router.pem\"\nkey = \"n-1-control.shard.router.key\"\n\
-             trust = \"ca.pem\"\n\
+             trust = \"ca.pem\"\n{more_tls}\
              [auth]\ntokens_file = \"tokens.toml\"\n{more}"
         );
         let config = Config::parse(&dir.path().join("node.toml"), &text).expect("a config");
@@ -94,7 +104,7 @@ impl World {
 
     /// The connection of one who has this certificate, or none.
     fn with(&self, own: Option<(PathBuf, PathBuf)>) -> Connection {
-        let files = TlsFiles { own, trust: self.path("ca.pem"), client_trust: None };
+        let files = TlsFiles { own, trust: self.path("ca.pem"), client_trust: None, revoked: None };
         channel(&self.address, &Credentials::read(Some(files), None).expect("read"))
     }
 
@@ -106,7 +116,8 @@ impl World {
     fn with_token(&self, token: &str) -> Connection {
         let path = self.path("one.token");
         std::fs::write(&path, token).expect("written");
-        let files = TlsFiles { own: None, trust: self.path("ca.pem"), client_trust: None };
+        let files =
+            TlsFiles { own: None, trust: self.path("ca.pem"), client_trust: None, revoked: None };
         channel(&self.address, &Credentials::read(Some(files), Some(&path)).expect("read"))
     }
 }
@@ -327,6 +338,55 @@ async fn a_broken_file_keeps_the_old_one_and_withdrawn_roots_end_connections() {
     }
     let status = last.expect_err("her root is withdrawn");
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    world.node.shutdown().await;
+}
+
+/// Revoked certificates open nothing, neither by a new connection nor by one that was open; their open streams end.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_certificates_open_nothing_and_their_streams_end() {
+    let (world, list) = {
+        let dir = tempfile::tempdir().expect("a directory");
+        let authority = Authority::new(LONG_AGO, FAR_AHEAD).expect("an authority");
+        let list = authority.revoke(None, &[], LONG_AGO, FAR_AHEAD).expect("a list");
+        let path = dir.path().join("revoked.pem");
+        std::fs::write(&path, &list).expect("written");
+        let world = World::start_with(dir, authority, "revoked = \"revoked.pem\"\n", "").await;
+        (world, path)
+    };
+    let (shard, other) = (world.of("shard", "s-7"), world.of("shard", "s-8"));
+    let watch = async |connection: &Connection, node_id: &str| {
+        let mut client = ControlServiceClient::new(connection.clone());
+        let request = WatchPlanRequest { node_id: node_id.into() };
+        let mut plans = client.watch_plan(request).await.expect("a stream").into_inner();
+        plans.message().await.expect("a plan").expect("the first");
+        plans
+    };
+    let (mut plans, mut others) = (watch(&shard, "s-7").await, watch(&other, "s-8").await);
+    let mut operator = ControlServiceClient::new(world.of("operator", "alice"));
+    operator.get_status(GetStatusRequest {}).await.expect("not revoked");
+
+    let revoked: Vec<String> = ["s-7-shard.pem", "alice-operator.pem"]
+        .map(|name| std::fs::read_to_string(world.path(name)).expect("read"))
+        .into();
+    let text = world.authority.revoke(None, &revoked, LONG_AGO, FAR_AHEAD).expect("a list");
+    std::fs::write(&list, text).expect("written");
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        while let Ok(Some(_)) = plans.message().await {}
+    });
+    ended.await.expect("the stream ends");
+    let refused = operator.get_status(GetStatusRequest {}).await.expect_err("revoked");
+    assert!(
+        refused.code() == Code::Unauthenticated || is_of_the_connection(&refused),
+        "{refused:?}"
+    );
+    let own = (world.path("alice-operator.pem"), world.path("alice-operator.key"));
+    let refused = status_of(world.with(Some(own))).await.expect_err("revoked");
+    assert!(is_of_the_connection(&refused), "{refused:?}");
+    status_of(world.of("operator", "alice")).await.expect("a new certificate of the same name");
+    let more = tokio::time::timeout(Duration::from_millis(1_500), async {
+        while let Ok(Some(_)) = others.message().await {}
+    });
+    assert!(more.await.is_err(), "the stream of another node goes on");
     world.node.shutdown().await;
 }
 

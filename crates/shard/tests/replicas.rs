@@ -3,7 +3,7 @@
 
 mod support;
 
-use marquee_bundle::{SignedTerms, TrustedKeys, generate_keys, sign_bundle};
+use marquee_bundle::{KeyKind, SignedTerms, TrustedKeys, generate_keys, sign_bundle};
 use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
 use marquee_core::plan::ReplicaState;
@@ -100,7 +100,7 @@ async fn where_keys_are_trusted_only_bundles_signed_by_them_are_served() {
     let catalogue = Catalogue::new(4);
     let keys = tempfile::tempdir().expect("a directory");
     let (secret, public) = (keys.path().join("secret"), keys.path().join("public"));
-    generate_keys(&secret, &public).expect("keys");
+    generate_keys(&secret, &public, KeyKind::P256).expect("keys");
     let mut trusted_keys = TrustedKeys::none();
     trusted_keys.add_file(&public).expect("a key");
     let mut cluster = Cluster::start(ShardConfig { trusted_keys, ..ShardConfig::default() });

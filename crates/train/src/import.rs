@@ -9,8 +9,8 @@ use crate::interactions::Interactions;
 use crate::options::ImportArgs;
 use crate::phases::Stopwatch;
 use crate::progress::TaskProgress;
-use crate::read::{ReadReport, read_interactions, read_items};
-use crate::summary::{ImportSummary, ImportedInteractions};
+use crate::read::{ReadReport, forgotten_up_to, read_interactions, read_items, read_user_keys};
+use crate::summary::{ImportSummary, ImportedInteractions, LeftOutFactors};
 use crate::train::check_out;
 use marquee_bundle::{BundleInput, Quality, WriteProgress, write_bundle};
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +23,8 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
     args.validate()?;
     check_out(&args.out)?;
     let mut clock = Stopwatch::default();
-    let (items, users) = clock.time("read", || {
+    let privacy = args.forgotten.as_deref().map(read_user_keys).transpose()?;
+    let (items, mut users) = clock.time("read", || {
         let items = read_factors(&args.item_factors, args.item_ids.as_deref(), "item")?;
         let users = read_factors(&args.user_factors, args.user_ids.as_deref(), "user")?;
         Ok::<_, TrainError>((items, users))
@@ -33,6 +34,15 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
             "item factors have rank {} and user factors {}: give two matrices of one model",
             items.rank, users.rank
         )));
+    }
+    let forgotten = privacy.as_ref().map(|privacy| LeftOutFactors {
+        users: leave_out_users(&mut users, |id| privacy.forgotten(id).is_some()),
+        list: forgotten_up_to(privacy),
+    });
+    if users.ids.is_empty() && forgotten.is_some() {
+        return Err(TrainError::Data(
+            "all factors are of users who are forgotten: give others".into(),
+        ));
     }
     let file = clock.time("read", || {
         args.items
@@ -66,6 +76,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         items: items.ids.len(),
         rank: items.rank,
         shards: args.shards,
+        forgotten,
         interactions,
         catalogue,
         phases: Vec::new(),
@@ -86,7 +97,7 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
         sparse: Vec::new(),
         quality: Quality::default(),
         parameters: BTreeMap::new(),
-        forgotten: None,
+        forgotten: summary.forgotten.as_ref().map(|left_out| left_out.list.clone()),
         created_at_ms: now_ms,
     };
     let progress = TaskProgress::new("writing");
@@ -100,6 +111,24 @@ pub fn import(args: &ImportArgs, now_ms: u64) -> Result<ImportSummary, TrainErro
     })?;
     summary.phases = clock.finish();
     Ok(summary)
+}
+
+/// Takes users out of the factors, and returns how many.
+fn leave_out_users(users: &mut FactorTable, is_left_out: impl Fn(&str) -> bool) -> usize {
+    let kept: Vec<bool> = users.ids.iter().map(|id| !is_left_out(id)).collect();
+    let before = kept.len();
+    let mut at = 0;
+    for (row, is_kept) in kept.iter().enumerate() {
+        if *is_kept {
+            let range = row * users.rank..(row + 1) * users.rank;
+            users.data.copy_within(range, at * users.rank);
+            users.ids.swap(at, row);
+            at += 1;
+        }
+    }
+    users.ids.truncate(at);
+    users.data.truncate(at * users.rank);
+    before - at
 }
 
 struct Met {

@@ -55,7 +55,7 @@ pub use phases::Phase;
 pub use read::{ColumnArgs, ItemColumnArgs, UserColumnArgs};
 pub use settings::{ModelSettings, Value};
 pub use split::{HoldOut, SplitArgs, SplitBy, hold_out};
-pub use summary::{Evaluation, ImportSummary, ImportedInteractions, TrainSummary};
+pub use summary::{Evaluation, ImportSummary, ImportedInteractions, LeftOutFactors, TrainSummary};
 pub use topics::{Topic, Topics, TopicsArgs, Word, topics};
 pub use train::{CUTOFF, train};
 pub use weight::{Weight, confidences, positives};

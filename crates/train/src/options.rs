@@ -330,6 +330,9 @@ pub struct ImportArgs {
     /// unknown users get).
     #[arg(long, value_name = "FILE")]
     pub interactions: Option<PathBuf>,
+    /// Leave out the users whom a cluster forgets: a file of `marquee ctl users keys`. The bundle notes up to whom.
+    #[arg(long, value_name = "FILE")]
+    pub forgotten: Option<PathBuf>,
     /// The bundle's directory, which must not exist yet or be empty.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -375,6 +378,7 @@ impl ImportArgs {
             user_ids: None,
             items: None,
             interactions: None,
+            forgotten: None,
             out: out.into(),
             shards: 1,
             positive_at: None,

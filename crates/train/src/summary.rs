@@ -88,12 +88,23 @@ pub struct ImportSummary {
     pub rank: usize,
     /// Shards of the bundle.
     pub shards: u32,
+    /// Whose factors were left out, where the import was told.
+    pub forgotten: Option<LeftOutFactors>,
     /// How the interactions fitted, where there were any.
     pub interactions: Option<ImportedInteractions>,
     /// How the items file fitted, where there was one.
     pub catalogue: Option<CatalogueReport>,
     /// What the phases took.
     pub phases: Vec<Phase>,
+}
+
+/// Users whose imported factors were left out because a cluster forgets them.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOutFactors {
+    /// How many users had factors.
+    pub users: usize,
+    /// Up to which tombstone of which list.
+    pub list: ForgottenUpTo,
 }
 
 /// How interactions met imported factors.
@@ -195,6 +206,13 @@ impl fmt::Display for ImportSummary {
             "factors of {} users and {} items, rank {}",
             self.users, self.items, self.rank
         )?;
+        if let Some(LeftOutFactors { users, list }) = &self.forgotten {
+            writeln!(
+                f,
+                "left out the factors of {users} users who are forgotten, up to tombstone {}",
+                list.number
+            )?;
+        }
         if let Some(interactions) = &self.interactions {
             write!(f, "{}", interactions.read)?;
             writeln!(

@@ -4,7 +4,10 @@ mod support;
 
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::hash::shard_of;
+use marquee_core::plan::privacy::{Tombstone, Tombstones};
+use marquee_core::plan::{AnswerSecret, SECRET_BYTES, UserPrivacy};
 use marquee_train::factors::read_factors;
+use marquee_train::read::UserKeysFile;
 use marquee_train::{ITEM_FACTORS, ImportArgs, USER_FACTORS, import};
 use proptest::prelude::*;
 use std::path::Path;
@@ -276,4 +279,53 @@ proptest! {
         random.extend(bytes);
         let _ = read_factors(&file(&dir, "b.npy", random), None, "item");
     }
+}
+
+#[test]
+fn factors_of_users_whom_a_cluster_forgets_are_left_out() {
+    let mut privacy = UserPrivacy::default();
+    privacy.add(AnswerSecret([171; SECRET_BYTES]), 0);
+    privacy.add(AnswerSecret([2; SECRET_BYTES]), 0);
+    let forget = |privacy: &mut UserPrivacy, users: &[&str]| {
+        let tombstones = users.iter().map(|user| {
+            let user = privacy.pseudonym(user).expect("a root");
+            (user, Tombstone { number: 2, made_at_ms: 9 })
+        });
+        Tombstones::of(tombstones.collect::<Vec<_>>(), 3)
+    };
+    privacy.tombstones = forget(&mut privacy, &["ann", "cy", "nobody"]);
+    let dir = directory();
+    let keys = serde_json::to_string(&UserKeysFile::of(&privacy).expect("a root")).expect("JSON");
+    let factors: Vec<f32> = (0..10).map(|n| n as f32).collect();
+    let items = file(&dir, "i.npy", npy("<f4", false, "(2, 2)", &le_bytes(&factors[..4])));
+    let users = file(&dir, "u.npy", npy("<f4", false, "(5, 2)", &le_bytes(&factors)));
+    let rows = "user,item,rating\nann,0,5\nbob,1,4\ndee,0,1\n";
+    let mut args = ImportArgs {
+        user_ids: Some(file(&dir, "u.txt", "ann\nbob\ncy\ndee\neve\n")),
+        interactions: Some(file(&dir, "rows.csv", rows)),
+        forgotten: Some(file(&dir, "users.json", keys)),
+        ..ImportArgs::new("films", &items, &users, dir.path().join("bundle"))
+    };
+    let summary = import(&args, 7).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(summary.forgotten.as_ref().expect("told").users, 2);
+    assert!(summary.to_string().contains("2 users who are forgotten, up to tombstone 3"));
+    let bundle =
+        Bundle::open(&args.out, &TrustedKeys::default(), &LoadOptions::default()).expect("opens");
+    let noted = bundle.manifest().forgotten.as_ref().expect("noted");
+    assert_eq!((noted.number, &noted.list_id), (3, &privacy.list_id()));
+    let shard = &bundle.shards()[0];
+    for (user, row) in [("bob", [2.0, 3.0]), ("dee", [6.0, 7.0]), ("eve", [8.0, 9.0])] {
+        let at = shard.users().find(user).expect("known");
+        assert_eq!(shard.dense(USER_FACTORS).expect("there").row(at), row, "{user}");
+    }
+    assert!(shard.users().find("ann").is_none() && shard.users().find("cy").is_none());
+    let dee = shard.users().find("dee").expect("known");
+    assert_eq!(shard.sparse("history").expect("there").row(dee).0, [0]);
+
+    privacy.tombstones = forget(&mut privacy, &["ann", "bob", "cy", "dee", "eve"]);
+    let keys = serde_json::to_string(&UserKeysFile::of(&privacy).expect("a root")).expect("JSON");
+    args.forgotten = Some(file(&dir, "all.json", keys));
+    args.out = dir.path().join("none");
+    let refused = import(&args, 7).expect_err("nobody is left").to_string();
+    assert!(refused.contains("all factors are of users who are forgotten"), "{refused}");
 }

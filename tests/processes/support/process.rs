@@ -48,6 +48,8 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Server {
     name: String,
     args: Vec<String>,
+    /// Files that the process may have open; none: what this process may.
+    open_files: Option<u32>,
     log: PathBuf,
     child: Child,
 }
@@ -55,14 +57,23 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `marquee ARGS` with its log at `dir/NAME.log`.
     pub(crate) fn start(dir: &Path, name: &str, args: Vec<String>) -> Self {
+        Self::start_limited(dir, name, args, None)
+    }
+
+    /// The same with so many files that the process may have open.
+    pub(crate) fn start_with_files(dir: &Path, name: &str, args: Vec<String>, limit: u32) -> Self {
+        Self::start_limited(dir, name, args, Some(limit))
+    }
+
+    fn start_limited(dir: &Path, name: &str, args: Vec<String>, open_files: Option<u32>) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let child = spawn(&args, &log);
-        Self { name: name.into(), args, log, child }
+        let child = spawn(&args, open_files, &log);
+        Self { name: name.into(), args, open_files, log, child }
     }
 
     /// Starts it again, after [`kill`](Self::kill) or [`stop`](Self::stop).
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.args, &self.log);
+        self.child = spawn(&self.args, self.open_files, &self.log);
     }
 
     /// Kills the process with SIGKILL.
@@ -125,9 +136,19 @@ impl Drop for Server {
     }
 }
 
-fn spawn(args: &[String], log: &Path) -> Child {
+fn spawn(args: &[String], open_files: Option<u32>, log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-    Command::new(MARQUEE)
+    let mut command = match open_files {
+        None => Command::new(MARQUEE),
+        Some(limit) => {
+            // Both limits, so that the process cannot raise its own.
+            let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &script, MARQUEE]);
+            shell
+        }
+    };
+    command
         .args(args)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())

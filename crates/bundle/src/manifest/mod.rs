@@ -2,7 +2,7 @@
 //!
 //! `manifest.json` is read by operators and programs alike. It names every file with its length and BLAKE3
 //! checksum, so one trusted manifest makes the whole bundle trusted; `manifest.blake3` holds the
-//! checksum of the manifest itself, and `manifest.sig`, where there is one, its signature.
+//! checksum of the manifest itself, and `model.sig` or `manifest.sig`, where there is one, its signature.
 //!
 //! What is deliberately missing: the version number (publishing gives it) and anything that a shard
 //! needs to answer (that lies in the shard's own files).

@@ -1,8 +1,9 @@
 //! Reading a manifest, and checking that it makes sense.
 
 use super::contents::{Counts, Manifest, ManifestDigest, MatrixLayout};
-use super::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, file_path};
-use super::signature::{self, SignedTerms, TrustedKeys};
+use super::names::{CHECKSUM_FILE, MANIFEST_FILE, MODEL_SIGNATURE_FILE, SIGNATURE_FILE, file_path};
+use super::signature::openssf::MAX_MODEL_SIGNATURE_BYTES;
+use super::signature::{SignedTerms, TrustedKeys, Verdict, ed25519, openssf};
 use super::small_file::read_small_file;
 use crate::error::{BundleError, ManifestDefect};
 use crate::format::{FORMAT_VERSION, FileKind};
@@ -19,7 +20,7 @@ const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 /// Values in a manifest, which take some 32 bytes each as it is written. Fewer bytes a value would be
 /// no manifest of ours, and parsing takes up to 300 bytes of heap for each.
 const MAX_MANIFEST_VALUES: usize = 1 << 19;
-/// Bytes of the two small files beside it.
+/// Bytes of the two small files beside it, its checksum and an Ed25519 signature.
 const MAX_SIDECAR_BYTES: u64 = 4_096;
 /// Matrices of one bundle.
 pub(crate) const MAX_MATRICES: usize = 64;
@@ -34,7 +35,7 @@ pub fn read_manifest(
     dir: &Path,
     trusted: &TrustedKeys,
 ) -> Result<(Manifest, ManifestDigest), BundleError> {
-    read_signed_by(dir, |digest| check_signature(dir, digest, trusted).map(drop))
+    read_signed_by(dir, |bytes, digest| check_signature(dir, bytes, digest, trusted).map(drop))
 }
 
 /// The same, with what the signature says; nothing where there are no trusted keys.
@@ -46,17 +47,17 @@ pub fn read_signed_manifest(
     trusted: &TrustedKeys,
 ) -> Result<(Manifest, ManifestDigest, SignedTerms), BundleError> {
     let mut terms = SignedTerms::default();
-    let (manifest, digest) = read_signed_by(dir, |digest| {
-        terms = check_signature(dir, digest, trusted)?;
+    let (manifest, digest) = read_signed_by(dir, |bytes, digest| {
+        terms = check_signature(dir, bytes, digest, trusted)?;
         Ok(())
     })?;
     Ok((manifest, digest, terms))
 }
 
-/// Reads the manifest, and accepts it once `check_signature` does.
+/// Reads the manifest, and accepts it once `check_signature` does, which is given its bytes and their digest.
 pub(crate) fn read_signed_by(
     dir: &Path,
-    check_signature: impl FnOnce(&ManifestDigest) -> Result<(), BundleError>,
+    check_signature: impl FnOnce(&[u8], &ManifestDigest) -> Result<(), BundleError>,
 ) -> Result<(Manifest, ManifestDigest), BundleError> {
     let path = dir.join(MANIFEST_FILE);
     let wrong = |defect: ManifestDefect| BundleError::Manifest { path: path.clone(), defect };
@@ -67,7 +68,7 @@ pub(crate) fn read_signed_by(
     {
         return Err(BundleError::Checksum { path, source_of_truth: CHECKSUM_FILE });
     }
-    check_signature(&digest)?;
+    check_signature(&bytes, &digest)?;
     // Each value but the first of a list or an object follows a comma; strings may count too often.
     let values = bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
     if values > MAX_MANIFEST_VALUES {
@@ -96,20 +97,54 @@ pub(crate) fn read_signed_by(
     Ok((manifest, digest))
 }
 
+/// Checks the signatures of a bundle: each must be right, and where keys are trusted, one must be of such a key. Returns
+/// its terms; those of the OpenSSF form if both are.
 fn check_signature(
     dir: &Path,
+    manifest: &[u8],
     digest: &ManifestDigest,
     trusted: &TrustedKeys,
 ) -> Result<SignedTerms, BundleError> {
-    let signature_path = dir.join(SIGNATURE_FILE);
-    match read_small_file(&signature_path, MAX_SIDECAR_BYTES) {
-        Ok(bytes) => signature::verify(&signature_path, &bytes, digest, trusted),
-        Err(BundleError::Missing { .. }) if trusted.is_empty() => Ok(SignedTerms::default()),
-        Err(BundleError::Missing { path }) => {
-            let reason = "the bundle is not signed, and only bundles signed by a trusted key are accepted here: \
-                          sign it, or remove the trusted keys from the configuration";
-            Err(BundleError::Signature { path, reason: reason.into() })
+    let model_signature = dir.join(MODEL_SIGNATURE_FILE);
+    let signature = dir.join(SIGNATURE_FILE);
+    let mut verdicts = Vec::new();
+    if let Some(bytes) = read_if_there(&model_signature, MAX_MODEL_SIGNATURE_BYTES)? {
+        let verdict = openssf::verify(&model_signature, &bytes, manifest, trusted)?;
+        verdicts.push((model_signature, verdict));
+    }
+    if let Some(bytes) = read_if_there(&signature, MAX_SIDECAR_BYTES)? {
+        let verdict = ed25519::verify(&signature, &bytes, digest, trusted)?;
+        verdicts.push((signature.clone(), verdict));
+    }
+    if trusted.is_empty() {
+        return Ok(SignedTerms::default());
+    }
+    let mut refused = BundleError::Signature {
+        path: signature,
+        reason:
+            "the bundle is not signed, and only bundles signed by a trusted key are accepted here: \
+                 sign it, or remove the trusted keys from the configuration"
+                .into(),
+    };
+    for (path, verdict) in verdicts {
+        match verdict {
+            Verdict::Trusted(terms) => return Ok(terms),
+            Verdict::Other(key) => {
+                let reason = format!(
+                    "it is signed by {key}, which is not trusted here: sign it with a trusted key, or add this one"
+                );
+                refused = BundleError::Signature { path, reason };
+            }
         }
+    }
+    Err(refused)
+}
+
+/// The bytes of a small file; None where there is none.
+fn read_if_there(path: &Path, max: u64) -> Result<Option<Vec<u8>>, BundleError> {
+    match read_small_file(path, max) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(BundleError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,7 @@
 //! Refusing bundles with files that their manifest doesn't name.
 
 use super::contents::Manifest;
-use super::names::{CHECKSUM_FILE, MANIFEST_FILE, SIGNATURE_FILE, shard_directory};
+use super::names::{TOP_FILES, shard_directory};
 use crate::error::BundleError;
 #[cfg(feature = "memory")]
 use crate::format::memory;
@@ -19,12 +19,11 @@ pub(crate) fn check_no_stray_files(
     if memory::is_mounted(dir) {
         return Ok(());
     }
-    let top = [MANIFEST_FILE, CHECKSUM_FILE, SIGNATURE_FILE];
     for found in fs_err::read_dir(dir)? {
         let entry = found?;
         let file_name = entry.file_name();
         let name = file_name.to_str().unwrap_or_default();
-        if !top.contains(&name) && !is_shard_directory(name, manifest.shards) {
+        if !TOP_FILES.contains(&name) && !is_shard_directory(name, manifest.shards) {
             return Err(BundleError::Unexpected { path: entry.path() });
         }
     }

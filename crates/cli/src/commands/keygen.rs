@@ -2,7 +2,7 @@
 
 use crate::output;
 use clap::Args;
-use marquee_bundle::generate_keys;
+use marquee_bundle::{KeyKind, generate_keys};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +10,9 @@ use std::process::ExitCode;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   marquee keygen --secret release.key --public release.pub
-Then sign bundles with release.key and name release.pub in bundles.trusted_keys of the nodes' configs.")]
+Then sign bundles with release.key and name release.pub in bundles.trusted_keys of the nodes' configs. The program
+model_signing verifies these signatures, too:
+  model_signing verify key --public_key release.pub --signature bundles/films-v2/model.sig bundles/films-v2")]
 pub struct KeygenArgs {
     /// Where the secret key goes, a new file that only you can read
     #[arg(long, value_name = "FILE")]
@@ -18,6 +20,10 @@ pub struct KeygenArgs {
     /// Where the public key goes, a new file
     #[arg(long, value_name = "FILE")]
     public: PathBuf,
+    /// Make an Ed25519 key, whose signatures are in Marquee's own form, manifest.sig. Without this the key is an ECDSA key on
+    /// P-256 in PEM, whose signatures, model.sig, are in the OpenSSF model-signing form
+    #[arg(long)]
+    ed25519: bool,
     /// Print JSON for scripts
     #[arg(long)]
     json: bool,
@@ -25,12 +31,13 @@ pub struct KeygenArgs {
 
 /// Makes a pair of keys and writes each to its file.
 pub fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
-    let public = generate_keys(&args.secret, &args.public)?;
+    let kind = if args.ed25519 { KeyKind::Ed25519 } else { KeyKind::P256 };
+    let name = generate_keys(&args.secret, &args.public, kind)?;
     if args.json {
-        output::json(&serde_json::json!({ "publicKey": public }))?;
+        output::json(&serde_json::json!({ "publicKey": name }))?;
     } else {
         output::line(format!(
-            "wrote the secret key to {} (keep it) and the public key {public} to {}",
+            "wrote the secret key to {} (keep it) and the public key {name} to {}",
             args.secret.display(),
             args.public.display()
         ))?;

@@ -1,4 +1,4 @@
-//! `marquee sign`: a signature under a bundle's manifest.
+//! `marquee sign`: a signature of a bundle.
 
 use crate::clock::now_ms;
 use crate::output;
@@ -21,7 +21,7 @@ pub struct SignArgs {
     /// The bundle's directory
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
-    /// The secret key that `marquee keygen` made
+    /// The secret key: one that `marquee keygen` made, or an ECDSA key on P-256 or P-384 in PEM (PKCS #8)
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Where this signature stands among those of the model: a cluster publishes no bundle that stands before one that it

@@ -24,6 +24,7 @@ pub(crate) use api::ControlParts;
 use crate::clock::wall_ms;
 use crate::consensus::event::RaftEvent;
 use api::{required, unexpected};
+use marquee_core::audit::AuditLine;
 use marquee_core::bounds::MAX_NAME_BYTES;
 use marquee_core::command::{Action, Command, Reply};
 use marquee_core::id::check_name;
@@ -32,7 +33,7 @@ use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::experiment::{compare_arms, compare_segments};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
-use marquee_proto::convert::audit::audit_entry_to_pb;
+use marquee_proto::convert::audit::{audit_entry_to_pb, missing_entries_to_pb};
 use marquee_proto::convert::ensemble::{ensemble_from_pb, ensemble_to_pb};
 use marquee_proto::convert::evidence::evidence_to_pb;
 use marquee_proto::convert::experiment::{effect_to_pb, segment_report_to_pb};
@@ -522,13 +523,21 @@ impl ControlService for ControlApi {
         let last = audit.head();
         let reading = move || audit.read(after_number, max);
         let read = tokio::task::spawn_blocking(reading).await;
-        let entries = match read {
-            Ok(Ok(entries)) => entries,
+        let lines = match read {
+            Ok(Ok(lines)) => lines,
             Ok(Err(error)) => return Err(Status::data_loss(error.to_string())),
             Err(panic) => return Err(Status::internal(panic.to_string())),
         };
+        let (mut entries, mut missing) = (Vec::new(), Vec::new());
+        for line in &lines {
+            match line {
+                AuditLine::Entry(entry) => entries.push(audit_entry_to_pb(entry)),
+                AuditLine::Missing(gap) => missing.push(missing_entries_to_pb(gap)),
+            }
+        }
         Ok(Response::new(pb::ListAuditResponse {
-            entries: entries.iter().map(audit_entry_to_pb).collect(),
+            entries,
+            missing,
             last_number: last.number,
             last_hash: last.hash.0.to_vec(),
             answered_by: self.parts().id,

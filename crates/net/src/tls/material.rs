@@ -1,13 +1,14 @@
 //! What was read from the files: ready to make and to accept connections.
 
 use super::error::TlsError;
-use super::files::{TlsFiles, certificates, private_key};
-use rustls::client::Resumption;
+use super::files::{TlsFiles, certificates, private_key, revocation_lists};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(super) struct Material {
     clients: Arc<dyn ClientCertVerifier>,
     /// Verifies peers, whose root is one of `trust`.
     peers: Arc<dyn ClientCertVerifier>,
+    /// Verifies servers, whose root is one of `trust`.
+    servers: Arc<WebPkiServerVerifier>,
 }
 
 impl Material {
@@ -34,8 +37,14 @@ impl Material {
         let trust = Arc::new(roots(&[&files.trust])?);
         let mut of_clients = vec![files.trust.as_path()];
         of_clients.extend(files.client_trust.as_deref());
-        let clients = verifier(roots(&of_clients)?, &files.trust, &provider)?;
-        let peers = verifier((*trust).clone(), &files.trust, &provider)?;
+        let revoked = Revoked::read(files.revoked.as_deref())?;
+        let clients = verifier(roots(&of_clients)?, &files.trust, &revoked, &provider)?;
+        let peers = verifier((*trust).clone(), &files.trust, &revoked, &provider)?;
+        let servers = WebPkiServerVerifier::builder_with_provider(trust, Arc::clone(&provider))
+            .with_crls(revoked.lists.clone())
+            .allow_unknown_revocation_status()
+            .build()
+            .map_err(|error| revoked.error(&files.trust, &error))?;
         let own = match &files.own {
             None => None,
             Some((certificate, key)) => {
@@ -46,10 +55,11 @@ impl Material {
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(versions)?
-            .with_root_certificates(trust);
+            .with_webpki_verifier(Arc::clone(&servers));
         let (mut client, server) = match own {
             None => (client.with_no_client_auth(), None),
             Some((path, chain, key)) => {
+                revoked.check_signatures(&*peers, &chain)?;
                 let unusable = |error: rustls::Error| {
                     let reason = match error {
                         rustls::Error::InconsistentKeys(_) => {
@@ -74,12 +84,32 @@ impl Material {
         };
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.resumption = Resumption::disabled();
-        Ok(Self { server, client: Arc::new(client), clients, peers })
+        Ok(Self { server, client: Arc::new(client), clients, peers, servers })
     }
 
     /// Whether the certificate of a client is valid now.
     pub(super) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
         verify(&*self.clients, chain)
+    }
+
+    /// Whether the certificate of a server, which was valid when the connection began, is revoked, or its root not trusted
+    /// any more. One that has expired meanwhile is accepted: the server has a new one by then, and calls under way
+    /// should not fail for the old one's sake.
+    pub(super) fn verify_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<(), TlsError> {
+        let Some((own, between)) = chain.split_first() else {
+            return Err(TlsError::Peer("there is none".into()));
+        };
+        match self.servers.verify_server_cert(own, between, name, &[], UnixTime::now()) {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            )) => Ok(()),
+            Err(error) => Err(TlsError::Peer(error.to_string())),
+        }
     }
 
     /// Whether a valid certificate comes from the roots of peers.
@@ -94,6 +124,49 @@ fn verify(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>]) -> Re
     };
     let verified = verifier.verify_client_cert(own, between, UnixTime::now());
     verified.map(drop).map_err(|error| TlsError::Peer(error.to_string()))
+}
+
+/// Lists of revoked certificates. A root without a list revokes nothing, and a list that is older than it says goes on
+/// being used: a list that nobody renewed should not stop a cluster.
+struct Revoked<'a> {
+    path: Option<&'a Path>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl<'a> Revoked<'a> {
+    /// Reads the lists of the file, if there is one.
+    fn read(path: Option<&'a Path>) -> Result<Self, TlsError> {
+        let lists = path.map(revocation_lists).transpose()?.unwrap_or_default();
+        Ok(Self { path, lists })
+    }
+
+    /// Refuses lists with a signature that is not their authority's: they would have all certificates refused. The own
+    /// certificate tells; that it is revoked or has expired is for others to say.
+    fn check_signatures(
+        &self,
+        peers: &dyn ClientCertVerifier,
+        own_chain: &[CertificateDer<'_>],
+    ) -> Result<(), TlsError> {
+        let (Some(path), Some((own, between))) = (self.path, own_chain.split_first()) else {
+            return Ok(());
+        };
+        match peers.verify_client_cert(own, between, UnixTime::now()) {
+            Err(rustls::Error::InvalidCertRevocationList(error)) => {
+                Err(TlsError::file(path, format!("a list is not its authority's: {error:?}")))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What is wrong with the lists, or else with the roots.
+    fn error(&self, roots: &Path, error: &VerifierBuilderError) -> TlsError {
+        match (error, self.path) {
+            (VerifierBuilderError::InvalidCrl(defect), Some(path)) => {
+                TlsError::file(path, format!("a list cannot be read: {defect:?}"))
+            }
+            (other, _) => TlsError::file(roots, other.to_string()),
+        }
+    }
 }
 
 /// The roots of these files.
@@ -111,10 +184,13 @@ fn roots(paths: &[&Path]) -> Result<RootCertStore, TlsError> {
 fn verifier(
     roots: RootCertStore,
     path: &Path,
+    revoked: &Revoked<'_>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .with_crls(revoked.lists.clone())
+        .allow_unknown_revocation_status()
         .allow_unauthenticated()
         .build()
-        .map_err(|error| TlsError::file(path, error.to_string()))
+        .map_err(|error| revoked.error(path, &error))
 }

@@ -5,7 +5,7 @@ use super::files::{FileStamp, TlsFiles};
 use super::material::Material;
 use super::peer::PeerCertificate;
 use arc_swap::ArcSwap;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +96,25 @@ impl Tls {
             return Err(TlsError::Peer("its root is none of the peers' any more".into()));
         }
         certificate.verified(version);
+        Ok(())
+    }
+
+    /// Whether the certificate of the server of a connection is still good for its name: not revoked, and its root not
+    /// withdrawn. It is verified again as [`check`](Self::check) does.
+    ///
+    /// # Errors
+    /// Says why it is not valid any more.
+    pub(crate) fn check_server(
+        &self,
+        certificate: &PeerCertificate,
+        name: &ServerName<'_>,
+    ) -> Result<(), TlsError> {
+        let current = self.current.load();
+        let (material, version) = (&current.0, current.1);
+        if certificate.is_due(version) {
+            material.verify_server(certificate.chain(), name)?;
+            certificate.verified(version);
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::authenticator::{Authenticator, Identities};
 use super::guard::Guard;
 use super::node_check::NodeCheck;
-use super::oidc::{KeySource, Verifier};
+use super::oidc::{KeySource, Verifier, Withdrawn};
 use super::reloaded::Reloaded;
 use super::token::Tokens;
 use crate::config::{AuthSettings, Config, OidcKeys, OidcSettings};
@@ -49,7 +49,10 @@ impl Security {
             None => None,
         };
         let provider = match oidc {
-            Some(settings) => Some(Arc::new(Verifier::new(settings.clone(), keys_of(settings)?))),
+            Some(settings) => {
+                let (keys, withdrawn) = (keys_of(settings)?, withdrawn_of(settings)?);
+                Some(Arc::new(Verifier::new(settings.clone(), keys, withdrawn)))
+            }
             None => None,
         };
         let authenticator = is_enforced.then(|| {
@@ -77,6 +80,9 @@ impl Security {
         if let Some(tokens) = self.tokens.clone() {
             tasks.spawn(keep_fresh("auth.tokens_file", tokens));
         }
+        if let Some(withdrawn) = self.provider.as_ref().and_then(|it| it.withdrawn()) {
+            tasks.spawn(keep_fresh("auth.oidc.withdrawn_file", Arc::clone(withdrawn)));
+        }
         match self.provider.as_ref().map(|provider| provider.keys()) {
             None => {}
             Some(KeySource::File(file)) => {
@@ -97,6 +103,13 @@ fn keys_of(settings: &OidcSettings) -> anyhow::Result<KeySource> {
             KeySource::file(path).map_err(anyhow::Error::msg).context("auth.oidc.jwks_file")
         }
     }
+}
+
+/// The file of tokens and users that an identity provider's config withdraws.
+fn withdrawn_of(settings: &OidcSettings) -> anyhow::Result<Option<Arc<Reloaded<Withdrawn>>>> {
+    let Some(path) = &settings.withdrawn_file else { return Ok(None) };
+    let read = Reloaded::read(path, Withdrawn::read).map_err(anyhow::Error::msg);
+    Ok(Some(Arc::new(read.context("auth.oidc.withdrawn_file")?)))
 }
 
 /// Reads a file again when it changes, and logs what came of it.

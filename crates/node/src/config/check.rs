@@ -482,11 +482,12 @@ impl ValueChecks<'_> {
 
     /// The files of the section `[tls]`. They are read when the node starts.
     fn tls(&self, section: &TlsSection) -> Result<TlsFiles, NodeConfigError> {
-        let TlsSection { certificate, key, trust, client_trust } = section;
+        let TlsSection { certificate, key, trust, client_trust, revoked } = section;
         Ok(TlsFiles {
             own: Some((self.path(certificate)?, self.path(key)?)),
             trust: self.path(trust)?,
             client_trust: client_trust.as_deref().map(|path| self.path(path)).transpose()?,
+            revoked: revoked.as_deref().map(|path| self.path(path)).transpose()?,
         })
     }
 
@@ -494,8 +495,13 @@ impl ValueChecks<'_> {
     fn auth_paths(&self, auth: AuthSettings) -> Result<AuthSettings, NodeConfigError> {
         let tokens_file = auth.tokens_file.as_deref().map(|path| self.path(path)).transpose()?;
         let mut oidc = auth.oidc;
-        if let Some(OidcSettings { keys: OidcKeys::File(path), .. }) = &mut oidc {
-            *path = self.path(path)?;
+        if let Some(OidcSettings { keys, withdrawn_file, .. }) = &mut oidc {
+            if let OidcKeys::File(path) = keys {
+                *path = self.path(path)?;
+            }
+            if let Some(path) = withdrawn_file {
+                *path = self.path(path)?;
+            }
         }
         Ok(AuthSettings { tokens_file, oidc, ..auth })
     }

@@ -193,6 +193,8 @@ pub struct TlsSection {
     /// Further roots, of callers' certificates alone: these have no other roles than `caller` and `events`.
     /// Default: none.
     pub client_trust: Option<PathBuf>,
+    /// Lists of revoked certificates (CRLs), one of each authority that has any. Default: none.
+    pub revoked: Option<PathBuf>,
 }
 
 /// The section `[auth]`. Access is controlled where there is a section `[tls]` or a file of tokens: then all calls but health checks are refused to those who have not proved who they are.
@@ -223,6 +225,9 @@ pub struct OidcSection {
     pub jwks_url: Option<String>,
     /// A file of the provider's keys, which is read again when it changes. This or `jwks_url`.
     pub jwks_file: Option<PathBuf>,
+    /// A file of tokens and users that are refused before their tokens expire: TOML with `tokens`, a list of claims `jti`,
+    /// and `users`, a list of names. It is read again when it changes. Default: none.
+    pub withdrawn_file: Option<PathBuf>,
     /// The claim that names the user in logs. Default: `sub`.
     pub name_claim: Option<String>,
     /// The claim with the user's groups; dots lead into nested ones, as in `realm_access.roles`. Default: `groups`.

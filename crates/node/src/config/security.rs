@@ -104,8 +104,16 @@ pub(super) fn check_callers_address(facts: &NodeFacts<'_>) -> Result<(), Refusal
 
 /// The identity provider; the path of its keys is left as it is.
 fn check_oidc(section: OidcSection) -> Result<OidcSettings, Refusal> {
-    let OidcSection { issuer, audience, jwks_url, jwks_file, name_claim, role_claim, roles } =
-        section;
+    let OidcSection {
+        issuer,
+        audience,
+        jwks_url,
+        jwks_file,
+        withdrawn_file,
+        name_claim,
+        role_claim,
+        roles,
+    } = section;
     let refusal = |key: &str, reason: &str| Refusal::new(format!("auth.oidc.{key}"), reason);
     for (key, value) in [("issuer", &issuer), ("audience", &audience)] {
         if value.is_empty() {
@@ -143,6 +151,7 @@ fn check_oidc(section: OidcSection) -> Result<OidcSettings, Refusal> {
         issuer,
         audience,
         keys,
+        withdrawn_file,
         name_claim: name_claim.unwrap_or_else(|| "sub".into()),
         role_claim: role_claim.unwrap_or_else(|| "groups".into()),
         roles: of_groups,

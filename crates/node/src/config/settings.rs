@@ -135,6 +135,8 @@ pub struct OidcSettings {
     pub audience: String,
     /// Where the provider's keys are.
     pub keys: OidcKeys,
+    /// The file of withdrawn tokens and users.
+    pub withdrawn_file: Option<PathBuf>,
     /// The claim that names the user.
     pub name_claim: String,
     /// The claim with the user's groups.

@@ -3,7 +3,9 @@
 use super::error::{ConvertError, Result};
 use crate::generated::control::v1 as pb;
 use crate::generated::raft::v1 as raft;
-use marquee_core::audit::{Actor, AuditEntry, AuditHash, AuditTrail, ChainPosition};
+use marquee_core::audit::{
+    Actor, AuditEntry, AuditHash, AuditTrail, ChainPosition, MissingEntries, MissingReason,
+};
 
 /// The wire form of who gave a command.
 pub fn actor_to_pb(actor: &Actor) -> pb::Actor {
@@ -55,6 +57,36 @@ pub fn audit_entry_from_pb(entry: pb::AuditEntry) -> Result<AuditEntry> {
         outcome,
         previous: hash_from_pb("audit_entry.previous_hash", &previous_hash)?,
     })
+}
+
+/// The wire form of entries that are missing.
+pub fn missing_entries_to_pb(missing: &MissingEntries) -> pb::MissingAuditEntries {
+    let MissingEntries { missing_from, missing_to, reason } = *missing;
+    let reason = match reason {
+        MissingReason::Away => pb::MissingAuditReason::Away,
+        MissingReason::Deleted => pb::MissingAuditReason::Deleted,
+    };
+    pb::MissingAuditEntries {
+        from_number: missing_from,
+        to_number: missing_to,
+        reason: reason.into(),
+    }
+}
+
+/// Reads which entries are missing.
+pub fn missing_entries_from_pb(missing: pb::MissingAuditEntries) -> Result<MissingEntries> {
+    let pb::MissingAuditEntries { from_number, to_number, reason } = missing;
+    let reason = match pb::MissingAuditReason::try_from(reason) {
+        Ok(pb::MissingAuditReason::Away) => MissingReason::Away,
+        Ok(pb::MissingAuditReason::Deleted) => MissingReason::Deleted,
+        Ok(pb::MissingAuditReason::Unspecified) | Err(_) => {
+            return Err(ConvertError::UnknownEnumValue {
+                field: "missing.reason".into(),
+                value: reason,
+            });
+        }
+    };
+    Ok(MissingEntries { missing_from: from_number, missing_to: to_number, reason })
 }
 
 /// The wire form of the log as far as it is in the state.

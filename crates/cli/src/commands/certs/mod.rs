@@ -19,6 +19,8 @@ use std::process::ExitCode;
 const MAX_DAYS: i64 = 3_650;
 /// The authority is valid for so many times as long as what it issues.
 const AUTHORITY_TIMES: i64 = 10;
+/// The list of revoked certificates, among the files.
+const REVOKED_FILE: &str = "revoked.pem";
 /// Users that are there unless others are named.
 const DEFAULT_USERS: [&str; 2] = ["operator:operator,publisher,admin", "caller:caller,events"];
 
@@ -28,9 +30,10 @@ const DEFAULT_USERS: [&str; 2] = ["operator:operator,publisher,admin", "caller:c
   marquee certs --out certs --node standalone=127.0.0.1
   marquee certs --out certs --trust-domain films --node control-1:control=10.0.0.1 --node shard-1:shard=10.0.0.2
   marquee certs --out certs --user web:caller,events --user deploys:operator
+  marquee certs --out certs --revoke web
 Writes ca.pem, ca.key, and NAME.pem and NAME.key of each. Nodes name them in [tls] of their configs, users in --tls-ca,
 --cert and --key. Keep ca.key: who has it can make certificates for any role. Run again to replace what is near its
-end; running nodes take the new files.")]
+end; running nodes take the new files. --revoke writes revoked.pem, which nodes name in tls.revoked.")]
 pub struct CertsArgs {
     /// The directory of the files; one with a ca.pem and ca.key keeps these
     #[arg(long, value_name = "DIR")]
@@ -45,6 +48,10 @@ pub struct CertsArgs {
     /// caller:caller,events]
     #[arg(long, value_name = "NAME:ROLES")]
     user: Vec<UserOwner>,
+    /// Revoke the certificate NAME.pem, as it is before a new one is made: it is added to the list in revoked.pem; repeat it
+    /// for more. Certificates that were replaced before are not revoked by that
+    #[arg(long, value_name = "NAME")]
+    revoke: Vec<String>,
     /// Days until the certificates expire, 1 to 3650; the authority lives ten times as long
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(i64).range(1..=MAX_DAYS))]
     days: i64,
@@ -57,8 +64,8 @@ pub struct CertsArgs {
 pub fn run(args: &CertsArgs) -> anyhow::Result<ExitCode> {
     check_name("--trust-domain", &args.trust_domain)?;
     let mut owners: Vec<Owner> = args.node.iter().map(|NodeOwner(node)| node.clone()).collect();
-    if args.user.is_empty() && args.node.is_empty() || args.user.is_empty() && !has_users(&args.out)
-    {
+    let only_revokes = !args.revoke.is_empty() && args.user.is_empty() && args.node.is_empty();
+    if !only_revokes && args.user.is_empty() && (args.node.is_empty() || !has_users(&args.out)) {
         for text in DEFAULT_USERS {
             let UserOwner(user) = text.parse().map_err(anyhow::Error::msg)?;
             owners.push(user);
@@ -67,6 +74,9 @@ pub fn run(args: &CertsArgs) -> anyhow::Result<ExitCode> {
     owners.extend(args.user.iter().map(|UserOwner(user)| user.clone()));
     fs_err::create_dir_all(&args.out)?;
     let authority = authority(&args.out, args.days)?;
+    if !args.revoke.is_empty() {
+        revoke(&authority, args)?;
+    }
     for owner in &owners {
         let Issued { certificate, key } = authority.issue(&CertificateOrder {
             uris: vec![owner.uri(&args.trust_domain)],
@@ -91,9 +101,30 @@ pub fn run(args: &CertsArgs) -> anyhow::Result<ExitCode> {
         for owner in &owners {
             output::line(format!("{}.pem  {}", owner.name, owner.uri(&args.trust_domain)))?;
         }
+        for name in &args.revoke {
+            output::line(format!("{name}  revoked, in {REVOKED_FILE}"))?;
+        }
         output::line(format!("{} certificates in {}", owners.len(), args.out.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the certificates of these names to the list of revoked ones.
+fn revoke(authority: &Authority, args: &CertsArgs) -> anyhow::Result<()> {
+    let mut certificates = Vec::new();
+    for name in &args.revoke {
+        check_name("--revoke", name)?;
+        certificates.push(fs_err::read_to_string(args.out.join(format!("{name}.pem")))?);
+    }
+    let path = args.out.join(REVOKED_FILE);
+    let list = match fs_err::read_to_string(&path) {
+        Ok(list) => Some(list),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    let until = day_after(args.days.saturating_mul(AUTHORITY_TIMES))?;
+    let list = authority.revoke(list.as_deref(), &certificates, day_after(0)?, until)?;
+    replace_file(&path, &list, 0o644)
 }
 
 /// Whether the default users were made before.

@@ -7,6 +7,7 @@
 //! - `signing_keys`: the provider's keys.
 //! - `key_source`: where they come from, and how they stay fresh.
 //! - `ring_provider`: signatures are checked by ring, which TLS uses too.
+//! - `withdrawn`: tokens and users that are refused before their time.
 //! - `verifier`: from a token to a principal.
 
 mod key_source;
@@ -15,6 +16,8 @@ mod signing_keys;
 #[cfg(test)]
 mod tests;
 mod verifier;
+mod withdrawn;
 
 pub(super) use key_source::KeySource;
 pub(super) use verifier::Verifier;
+pub(super) use withdrawn::Withdrawn;

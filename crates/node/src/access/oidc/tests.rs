@@ -2,6 +2,8 @@
 
 use super::key_source::KeySource;
 use super::verifier::Verifier;
+use super::withdrawn::Withdrawn;
+use crate::access::reloaded::Reloaded;
 use crate::config::{OidcKeys, OidcSettings};
 use marquee_core::access::{AccessRole, Principal, Proof};
 use ring::rand::SystemRandom;
@@ -86,6 +88,7 @@ fn settings(role_claim: &str) -> OidcSettings {
         issuer: "https://login.example.com/".into(),
         audience: "marquee".into(),
         keys: OidcKeys::Address("https://login.example.com/keys".into()),
+        withdrawn_file: None,
         name_claim: "email".into(),
         role_claim: role_claim.into(),
         roles: BTreeMap::from([
@@ -98,7 +101,7 @@ fn settings(role_claim: &str) -> OidcSettings {
 fn verifier(directory: &Path, keys: &Value, settings: OidcSettings) -> Verifier {
     let path = directory.join("keys.json");
     std::fs::write(&path, keys.to_string()).expect("written");
-    Verifier::new(settings, KeySource::file(&path).expect("a key set"))
+    Verifier::new(settings, KeySource::file(&path).expect("a key set"), None)
 }
 
 fn claims() -> Value {
@@ -186,6 +189,32 @@ fn what_is_wrong_with_a_token_refuses_it() {
     for fine in [late, early] {
         assert!(verifier.identify(&provider.token("EdDSA", "ed", &fine), NOW_MS).is_ok());
     }
+}
+
+#[test]
+fn withdrawn_tokens_and_users_are_refused_until_the_file_says_otherwise() {
+    let (provider, directory) = (Provider::new(), tempfile::tempdir().expect("a directory"));
+    let path = directory.path().join("withdrawn.toml");
+    std::fs::write(&path, "tokens = [\"t-2\"]\n").expect("written");
+    let file = Arc::new(Reloaded::read(&path, Withdrawn::read).expect("a file"));
+    let keys = directory.path().join("keys.json");
+    std::fs::write(&keys, provider.key_set().to_string()).expect("written");
+    let keys = KeySource::file(&keys).expect("a key set");
+    let verifier = Verifier::new(settings("groups"), keys, Some(Arc::clone(&file)));
+    let accepts = |id: &str| {
+        verifier.identify(&provider.token("EdDSA", "ed", &with("jti", json!(id))), NOW_MS).is_ok()
+    };
+    assert!(accepts("t-1") && !accepts("t-2"));
+    assert!(
+        verifier.identify(&provider.token("EdDSA", "ed", &claims()), NOW_MS).is_ok(),
+        "without an id"
+    );
+    std::fs::write(&path, "tokens = []\nusers = [\"user@example.com\"]\n").expect("written");
+    assert_eq!(file.reload(), Ok(true));
+    assert!(!accepts("t-1") && !accepts("t-2"));
+    std::fs::write(&path, "tokns = [\"t-1\"]\n").expect("written");
+    assert!(file.reload().is_err(), "a misspelt list withdraws nothing silently");
+    assert!(!accepts("t-1"), "what was read before holds");
 }
 
 #[test]
@@ -281,7 +310,7 @@ async fn keys_are_fetched_and_asked_for_again_when_one_is_unknown() {
     let (old, new) = (Provider::new(), Provider::new());
     let renamed = new.key_set().to_string().replace("\"ed\"", "\"newer\"");
     let url = serve(vec![old.key_set().to_string(), renamed]).await;
-    let verifier = Verifier::new(settings("groups"), KeySource::address(&url));
+    let verifier = Verifier::new(settings("groups"), KeySource::address(&url), None);
     let token = old.token("EdDSA", "ed", &claims());
     let says = verifier.identify(&token, NOW_MS).expect_err("nothing was fetched");
     assert!(says.contains("not known yet"), "{says}");

@@ -2,12 +2,15 @@
 
 use super::key_source::KeySource;
 use super::ring_provider::{ALGORITHMS, install};
+use super::withdrawn::Withdrawn;
+use crate::access::reloaded::Reloaded;
 use crate::config::OidcSettings;
 use jsonwebtoken::{Validation, decode, decode_header};
 use marquee_core::access::{AccessRole, Principal, Proof};
 use marquee_core::bounds::MAX_NAME_BYTES;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Bytes of a token: groups of a large company make some kilobytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -18,12 +21,18 @@ const LEEWAY_SECONDS: i64 = 60;
 pub(in crate::access) struct Verifier {
     settings: OidcSettings,
     keys: KeySource,
+    /// None where the config names no file of them.
+    withdrawn: Option<Arc<Reloaded<Withdrawn>>>,
     validation: Validation,
 }
 
 impl Verifier {
-    /// A verifier of tokens by these settings. `keys`: the provider's.
-    pub(in crate::access) fn new(settings: OidcSettings, keys: KeySource) -> Self {
+    /// A verifier of tokens by these settings. `keys`: the provider's. `withdrawn`: what is refused nevertheless.
+    pub(in crate::access) fn new(
+        settings: OidcSettings,
+        keys: KeySource,
+        withdrawn: Option<Arc<Reloaded<Withdrawn>>>,
+    ) -> Self {
         install();
         let mut validation = Validation::new(ALGORITHMS[0]);
         validation.set_issuer(&[&settings.issuer]);
@@ -31,12 +40,17 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         // Times are checked below, by the clock that calls are checked by.
         (validation.validate_exp, validation.validate_nbf) = (false, false);
-        Self { settings, keys, validation }
+        Self { settings, keys, withdrawn, validation }
     }
 
     /// Where the provider's keys come from.
     pub(in crate::access) fn keys(&self) -> &KeySource {
         &self.keys
+    }
+
+    /// The file of what was withdrawn, if there is one.
+    pub(in crate::access) fn withdrawn(&self) -> Option<&Arc<Reloaded<Withdrawn>>> {
+        self.withdrawn.as_ref()
     }
 
     /// Whether a bearer token looks like one of a provider: three parts. Tokens of the cluster's own have no dots.
@@ -100,6 +114,13 @@ impl Verifier {
         let OidcSettings { name_claim, role_claim, roles, .. } = &self.settings;
         let name = claim(claims, name_claim).and_then(Value::as_str);
         let name = name.ok_or_else(|| format!("the token has no {name_claim:?}"))?;
+        let token_id = claims.get("jti").and_then(Value::as_str);
+        if self.withdrawn.as_ref().is_some_and(|it| it.current().has(token_id, name)) {
+            return Err(
+                "the token, or all of its user, were withdrawn: ask those who run the cluster"
+                    .into(),
+            );
+        }
         // Providers name users by addresses and numbers of all kinds, so any text that a log can have is a name.
         if !(1..=MAX_NAME_BYTES).contains(&name.len()) || name.chars().any(char::is_control) {
             return Err(format!(

@@ -1,6 +1,4 @@
-//! Signatures: who made a bundle. Ed25519 over the manifest's checksum.
-//!
-//! `manifest.sig` is four lines, each ended by a line feed:
+//! `manifest.sig`: an Ed25519 signature over the manifest's checksum. The file is four lines, each ended by a line feed:
 //!
 //! ```text
 //! the public key, 64 lower-case hexadecimal digits
@@ -13,16 +11,15 @@
 //! the manifest names the checksum of every file, the signature speaks for all of them. Earlier versions wrote two
 //! lines, without the numbers, under another prefix: they count as 0.
 //!
-//! Who loads a bundle checks the signature and no clock: a version that is live must load on a node that restarts. Who
-//! publishes one checks the numbers, too.
-//!
-//! Key files hold one line of 64 digits. What is deliberately missing: certificates and
-//! passwords. A cluster lists the few keys it trusts; removing one from the list revokes it.
+//! Key files hold one line of 64 digits.
 
-use super::contents::ManifestDigest;
-use super::names::{CHECKSUM_FILE, MANIFEST_FILE};
-use super::small_file::read_small_file;
+use super::key_file::bytes_of;
+use super::terms::SignedTerms;
+use super::trusted::TrustedKeys;
+use super::verdict::Verdict;
 use crate::error::BundleError;
+use crate::manifest::contents::ManifestDigest;
+use crate::manifest::names::{CHECKSUM_FILE, MANIFEST_FILE};
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::path::Path;
 
@@ -30,50 +27,6 @@ use std::path::Path;
 const CONTEXT: &[u8] = b"marquee bundle manifest v2\n";
 /// The same of signatures without numbers.
 const CONTEXT_WITHOUT_TERMS: &[u8] = b"marquee bundle manifest v1\n";
-/// Bytes of a key file: a line of 64 digits, with room for stray blanks.
-const MAX_KEY_FILE_BYTES: u64 = 1_024;
-
-/// What a signature says besides who made it. The default is what one of earlier versions says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SignedTerms {
-    /// Greater than that of all bundles of the model that were signed before; 0: there is none.
-    pub counter: u64,
-    /// From when on the bundle is not published any more, in ms since the Unix epoch; 0: never.
-    pub expires_at_ms: u64,
-}
-
-/// The public keys whose bundles are accepted. While there are none, unsigned bundles are too.
-#[derive(Clone, Debug, Default)]
-pub struct TrustedKeys(Vec<VerifyingKey>);
-
-impl TrustedKeys {
-    /// No keys: any bundle that is whole is accepted.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Adds a public key, 64 hexadecimal digits. `field` is where it was found, for the error.
-    pub fn add(&mut self, field: &str, hex: &str) -> Result<(), BundleError> {
-        let wrong =
-            |reason: &str| BundleError::Signature { path: field.into(), reason: reason.into() };
-        let bytes = bytes_of(hex).ok_or_else(|| wrong("a public key is 64 hexadecimal digits"))?;
-        let key =
-            VerifyingKey::from_bytes(&bytes).map_err(|_| wrong("this is no Ed25519 public key"))?;
-        self.0.push(key);
-        Ok(())
-    }
-
-    /// Adds the public key in a file.
-    pub fn add_file(&mut self, path: &Path) -> Result<(), BundleError> {
-        let text = key_text(path)?;
-        self.add(&path.display().to_string(), &text)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 /// A signature file.
 struct SignatureFile {
@@ -83,14 +36,13 @@ struct SignatureFile {
     terms: Option<SignedTerms>,
 }
 
-/// Checks a signature file: always that it is right, and if there are trusted keys, by one of them. Returns its terms,
-/// which count only if it is of a trusted key: anybody else can say anything.
+/// Checks a signature file: always that it is right, and whether it is of a trusted key.
 pub(crate) fn verify(
     path: &Path,
     bytes: &[u8],
     digest: &ManifestDigest,
     trusted: &TrustedKeys,
-) -> Result<SignedTerms, BundleError> {
+) -> Result<Verdict, BundleError> {
     let wrong = |reason: String| BundleError::Signature { path: path.into(), reason };
     let SignatureFile { key, signature, terms } = parse(bytes).ok_or_else(|| {
         wrong(
@@ -103,16 +55,11 @@ pub(crate) fn verify(
             "the signature is not of this {MANIFEST_FILE} and {CHECKSUM_FILE}: fetch the bundle again, or sign it anew"
         )));
     }
-    if trusted.is_empty() {
-        return Ok(SignedTerms::default());
-    }
-    if !trusted.0.contains(&key) {
-        let key = hex::encode(key.to_bytes());
-        return Err(wrong(format!(
-            "it is signed by {key}, which is not trusted here: sign it with a trusted key, or add this one"
-        )));
-    }
-    Ok(terms.unwrap_or_default())
+    Ok(if trusted.ed25519.contains(&key) {
+        Verdict::Trusted(terms.unwrap_or_default())
+    } else {
+        Verdict::Other(hex::encode(key.to_bytes()))
+    })
 }
 
 /// The text of a signature file.
@@ -153,20 +100,4 @@ pub(crate) fn signed_bytes(digest: &ManifestDigest, terms: Option<SignedTerms>) 
     };
     let numbers = [counter.to_le_bytes(), expires_at_ms.to_le_bytes()].concat();
     [CONTEXT, digest.as_bytes(), &numbers].concat()
-}
-
-/// The 32 bytes of 64 hexadecimal digits.
-pub(crate) fn bytes_of(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(hex.trim(), &mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// The text of a key file, without blanks around it.
-pub(crate) fn key_text(path: &Path) -> Result<String, BundleError> {
-    // Secrets are often mounted as links.
-    let real = path.canonicalize().unwrap_or_else(|_| path.into());
-    let bytes = read_small_file(&real, MAX_KEY_FILE_BYTES)?;
-    // Anything that isn't text isn't a key either, which the parser says.
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
