@@ -27,8 +27,8 @@ struct FileState {
     written: Option<u64>,
     /// How far the replicated log is.
     head: ChainPosition,
-    /// Whether writing fails, and was logged.
-    fails: bool,
+    /// Why writing fails, which was logged; none if it does not.
+    failure: Option<String>,
 }
 
 impl AuditFile {
@@ -47,6 +47,11 @@ impl AuditFile {
         self.state().head
     }
 
+    /// Why the file cannot be written; none if it can.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
     /// Writes the entries that the file does not have. A failure is logged, and made up for by the next call.
     pub(crate) fn catch_up(&self, trail: &AuditTrail) {
         let mut state = self.state();
@@ -55,11 +60,11 @@ impl AuditFile {
             return;
         }
         match self.append(&mut state, trail) {
-            Ok(()) => state.fails = false,
+            Ok(()) => state.failure = None,
             Err(error) => {
                 // What is in the file now is not known.
                 state.written = None;
-                if !std::mem::replace(&mut state.fails, true) {
+                if state.failure.replace(error.to_string()).is_none() {
                     tracing::error!(%error, "cannot write the log of changes; trying again with each change");
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::error::TlsError;
 use super::files::{TlsFiles, certificates, private_key};
+use super::validity::Validity;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -10,6 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// gRPC is HTTP/2, and its clients insist on hearing so in the handshake.
 const ALPN: &[u8] = b"h2";
@@ -25,6 +27,8 @@ pub(super) struct Material {
     clients: Arc<dyn ClientCertVerifier>,
     /// Verifies peers, whose root is one of `trust`.
     peers: Arc<dyn ClientCertVerifier>,
+    /// The certificate chain of our own; none without one.
+    own: Option<Vec<CertificateDer<'static>>>,
 }
 
 impl Material {
@@ -42,6 +46,7 @@ impl Material {
                 Some((certificate, certificates(certificate)?, private_key(key)?))
             }
         };
+        let own_chain = own.as_ref().map(|(_, chain, _)| chain.clone());
         let versions = |error: rustls::Error| TlsError::file(&files.trust, error.to_string());
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -74,7 +79,19 @@ impl Material {
         };
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.resumption = Resumption::disabled();
-        Ok(Self { server, client: Arc::new(client), clients, peers })
+        Ok(Self { server, client: Arc::new(client), clients, peers, own: own_chain })
+    }
+
+    /// When our own certificate is valid, as peers verify it. None without one, and where our own roots do not accept it
+    /// for another reason than the time.
+    pub(super) fn validity(&self, now: UnixTime) -> Option<Validity> {
+        let chain = self.own.as_deref()?;
+        let (own, between) = chain.split_first()?;
+        let is_valid_at = |seconds: u64| {
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            self.peers.verify_client_cert(own, between, at).map(drop)
+        };
+        Validity::search(now.as_secs(), is_valid_at)
     }
 
     /// Whether the certificate of a client is valid now.

@@ -14,8 +14,10 @@ mod files;
 mod material;
 mod peer;
 mod shared;
+mod validity;
 
 pub use error::TlsError;
 pub use files::TlsFiles;
 pub use peer::{PeerCertificate, PeerInfo};
 pub use shared::{RELOAD_EVERY, Tls};
+pub use validity::Validity;
