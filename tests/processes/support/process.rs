@@ -47,22 +47,50 @@ pub(crate) fn free_port() -> u16 {
 /// test has failed already.
 pub(crate) struct Server {
     name: String,
+    /// The program that starts the binary, and its arguments; none starts it directly.
+    launcher: Vec<String>,
     args: Vec<String>,
     log: PathBuf,
     child: Child,
+    expects_errors: bool,
 }
 
 impl Server {
     /// Starts `marquee ARGS` with its log at `dir/NAME.log`.
     pub(crate) fn start(dir: &Path, name: &str, args: Vec<String>) -> Self {
+        Self::start_by(Vec::new(), dir, name, args)
+    }
+
+    /// The same by another program, which must become the binary and not start it as a child.
+    pub(crate) fn start_by(
+        launcher: Vec<String>,
+        dir: &Path,
+        name: &str,
+        args: Vec<String>,
+    ) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let child = spawn(&args, &log);
-        Self { name: name.into(), args, log, child }
+        let child = spawn(&launcher, &args, &log);
+        Self { name: name.into(), launcher, args, log, child, expects_errors: false }
+    }
+
+    /// Its log may have an ERROR from now on: something is done to it that it must log.
+    pub(crate) fn expect_errors(&mut self) {
+        self.expects_errors = true;
+    }
+
+    /// Whether the process has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// The number of the process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Starts it again, after [`kill`](Self::kill) or [`stop`](Self::stop).
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.args, &self.log);
+        self.child = spawn(&self.launcher, &self.args, &self.log);
     }
 
     /// Kills the process with SIGKILL.
@@ -117,6 +145,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.expects_errors && !std::thread::panicking() {
+            return;
+        }
         if std::thread::panicking() {
             eprintln!("---- log of {}\n{}", self.name, self.log());
         } else if let Some(line) = self.log().lines().find(|line| line.contains("ERROR")) {
@@ -125,9 +156,17 @@ impl Drop for Server {
     }
 }
 
-fn spawn(args: &[String], log: &Path) -> Child {
+fn spawn(launcher: &[String], args: &[String], log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-    Command::new(MARQUEE)
+    let mut command = match launcher.split_first() {
+        None => Command::new(MARQUEE),
+        Some((program, given)) => {
+            let mut command = Command::new(program);
+            command.args(given).arg(MARQUEE);
+            command
+        }
+    };
+    command
         .args(args)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
