@@ -64,9 +64,10 @@ fn print_tables(gathered: &Gathered, found: &[Diagnosis]) -> anyhow::Result<()> 
     let Gathered { best, plan, voter_nodes: _, facts } = gathered;
     let leader = match best {
         None => "no control node answers".to_owned(),
-        Some(status) if status.leader == 0 => {
-            "NO LEADER: a majority of voters must run and reach each other".to_owned()
-        }
+        Some(status) if !facts.has_majority => format!(
+            "no majority confirms a leader: this is what voter {} knew last (term {}, applied index {})",
+            status.answered_by, status.term, status.applied_index
+        ),
         Some(status) => format!(
             "voter {} leads (term {}, applied index {})",
             status.leader, status.term, status.applied_index
