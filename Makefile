@@ -23,7 +23,7 @@ PYTHON_PACKAGES := model-signing==1.1.1 pyopenssl==26.4.0 grpcio==1.85.3 grpcio-
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install check advisories test simulate demo cluster cluster-status cluster-stop bench fuzz \
+.PHONY: help build release install check advisories test simulate demo cluster cluster-status cluster-stop bench chaos fuzz \
   fuzz-minimise supply-tools
 
 help: ## Show this list
@@ -74,6 +74,9 @@ test: $(TOOLS)/grpcurl.tried $(TOOLS)/python.tried ## Run every test
 
 simulate: ## Run a thousand rollouts of each kind through the gates, where `make test` runs a hundred; minutes
 	SIMULATION_ROLLOUTS=$(SIMULATION_ROLLOUTS) $(CARGO) test -p marquee-core --test rollout_simulation --locked -- --nocapture
+
+chaos: ## Kill, stop, cut, fill and overload a cluster of real processes; minutes, and more of it as root; see tests/chaos/
+	$(CARGO) test -p marquee-cli --test chaos --locked -- --ignored --nocapture
 
 demo: build ## Show the product on real data; ARGS=--exit ends it instead of serving on
 	target/release/marquee demo $(ARGS)

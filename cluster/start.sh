@@ -48,7 +48,7 @@ if ! ctl models --json | grep -q films; then
   ctl rollout start --surface default --candidate films@1
 fi
 wait_for https://127.0.0.1:50051,https://127.0.0.1:50052
-ctl status
+ctl status --wait --timeout 30
 cat <<TRY
 
 The cluster answers on 127.0.0.1:50051 and :50052, by TLS. To try:

@@ -43,8 +43,8 @@ struct FileState {
     written: Option<u64>,
     /// How far the replicated log is.
     head: ChainPosition,
-    /// Whether writing fails, and was logged.
-    fails: bool,
+    /// Why writing fails, which was logged; none if it does not.
+    failure: Option<String>,
 }
 
 impl AuditFile {
@@ -68,6 +68,11 @@ impl AuditFile {
         self.state().head
     }
 
+    /// Why the files cannot be written; none if it can.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
     /// Writes the entries that the files do not have. A failure is logged, and made up for by the next call.
     pub(crate) fn catch_up(&self, trail: &AuditTrail) {
         let mut state = self.state();
@@ -76,11 +81,11 @@ impl AuditFile {
             return;
         }
         match self.append(&mut state, trail) {
-            Ok(()) => state.fails = false,
+            Ok(()) => state.failure = None,
             Err(error) => {
                 // What is in the file now is not known.
                 state.written = None;
-                if !std::mem::replace(&mut state.fails, true) {
+                if state.failure.replace(error.to_string()).is_none() {
                     tracing::error!(%error, "cannot write the log of changes; trying again with each change");
                 }
             }

@@ -23,7 +23,7 @@ use marquee_core::plan::Plan;
 use marquee_net::{HttpClient, with_causes};
 use marquee_proto::control::v1::control_service_server::ControlServiceServer;
 use marquee_proto::raft::v1::raft_service_server::RaftServiceServer;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -143,6 +143,11 @@ impl Control {
             incarnation,
         });
         Ok(Self { consensus, plan, told, api, raft, tasks: Mutex::new(tasks) })
+    }
+
+    /// The path of the store of the control node with this data directory.
+    pub fn store_of(data_dir: &Path) -> PathBuf {
+        data_dir.join(STORE_FILE)
     }
 
     /// `marquee.control.v1.ControlService`, to be added to a server.

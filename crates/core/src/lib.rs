@@ -27,3 +27,4 @@ pub mod ranking;
 pub mod rollout;
 pub mod text;
 pub mod time_spent;
+pub mod trouble;

@@ -26,6 +26,7 @@
 use crate::fields::{Fields, put_text};
 use crate::forgetting::ForgottenUsers;
 use crate::log::{ErasedCounts, Frame, LogEraser, LogError, LogOptions, LogWriter, RecordFate};
+use crate::log_state::LogState;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::plan::{UserHash, Variant};
@@ -300,6 +301,7 @@ struct ExposureShared {
     written: AtomicU64,
     dropped: AtomicU64,
     forgotten: RwLock<Arc<ForgottenUsers>>,
+    state: Mutex<LogState>,
 }
 
 #[derive(Debug, Default)]
@@ -397,6 +399,11 @@ impl ExposureLog {
         self.inner.eraser.erase(|record| fate_of_exposure(record, &users))
     }
 
+    /// Whether the log takes exposures.
+    pub fn state(&self) -> LogState {
+        self.inner.shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Exposures on disk, and exposures dropped, since the process started.
     pub fn counts(&self) -> (u64, u64) {
         let ExposureShared { written, dropped, .. } = &*self.inner.shared;
@@ -417,17 +424,24 @@ impl Drop for ExposureLogInner {
 /// Writes what waits, until the log is dropped: the life of the thread.
 fn run(mut writer: LogWriter, shared: &ExposureShared) {
     let mut frame = Frame::default();
-    let mut failed = false;
+    let mut has_logged = false;
     loop {
+        show_state(&writer, shared);
         let mut waiting = shared.waiting();
         while waiting.is_idle() {
-            waiting = match writer.sync_due(Instant::now()) {
+            let now = Instant::now();
+            let due = writer.sync_due(now).into_iter().chain(writer.retry_due(now)).min();
+            waiting = match due {
                 None => shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(due) if due.is_zero() => {
                     drop(waiting);
-                    if let Err(error) = writer.sync() {
-                        log_once(&mut failed, &error);
+                    writer.recover(Instant::now());
+                    if writer.failure().is_none()
+                        && let Err(error) = writer.sync()
+                    {
+                        log_once(&mut has_logged, &error);
                     }
+                    show_state(&writer, shared);
                     shared.waiting()
                 }
                 Some(due) => {
@@ -448,11 +462,15 @@ fn run(mut writer: LogWriter, shared: &ExposureShared) {
         drop(waiting);
         if !frame.is_empty() {
             let records = u64::from(frame.records());
+            writer.recover(Instant::now());
             let counter = match writer.commit(&mut frame) {
-                Ok(_) => &shared.written,
+                Ok(_) => {
+                    has_logged = false;
+                    &shared.written
+                }
                 Err(error) => {
                     frame.clear();
-                    log_once(&mut failed, &error);
+                    log_once(&mut has_logged, &error);
                     &shared.dropped
                 }
             };
@@ -468,11 +486,16 @@ fn run(mut writer: LogWriter, shared: &ExposureShared) {
     }
 }
 
-/// Logs the first error.
-fn log_once(logged: &mut bool, error: &LogError) {
-    if !std::mem::replace(logged, true) {
+/// Logs the first error of those that follow each other.
+fn log_once(has_logged: &mut bool, error: &LogError) {
+    if !std::mem::replace(has_logged, true) {
         tracing::error!(%error, "exposures are dropped from now on");
     }
+}
+
+/// Shows whether the log takes exposures.
+fn show_state(writer: &LogWriter, shared: &ExposureShared) {
+    *shared.state.lock().unwrap_or_else(PoisonError::into_inner) = LogState::of(writer);
 }
 
 #[cfg(test)]
@@ -667,5 +690,31 @@ mod tests {
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Exposure::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn exposures_are_kept_again_when_the_disk_is_well() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let is_full = Arc::new(AtomicBool::new(true));
+        let fails = Arc::clone(&is_full);
+        let mut log = LogOptions::new(dir.path(), Contents::Exposures);
+        log.faults = Some(Arc::new(move |step| {
+            let fails = step == WriteStep::Write && fails.load(Ordering::Acquire);
+            if fails { Err(std::io::Error::other("no space")) } else { Ok(()) }
+        }));
+        let settings = ExposureSettings { log, sample_basis_points: 10_000 };
+        let log = ExposureLog::open(settings).expect("opens");
+        let until = |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        log.record(&exposure("dropped"));
+        until(&|| log.counts().1 == 1 && log.state().failure.is_some());
+        is_full.store(false, Ordering::Release);
+        until(&|| log.state().failure.is_none());
+        log.record(&exposure("kept"));
+        until(&|| log.counts().0 == 1);
+        assert_eq!((log.counts(), log.state()), ((1, 1), LogState::default()));
     }
 }

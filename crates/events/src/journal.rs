@@ -16,6 +16,7 @@ use crate::log::{
     Contents, ErasedCounts, ForeignFile, Frame, LogEraser, LogError, LogOptions, LogReader,
     LogWriter,
 };
+use crate::log_state::LogState;
 use crate::recent_items::RecentItems;
 use crate::rules::{Classification, EventLimits, Reason, classify, explain};
 use marquee_core::event::Event;
@@ -133,6 +134,8 @@ struct JournalShared {
     /// At most [`MAX_ELSEWHERE`].
     elsewhere: Mutex<Vec<u128>>,
     sinks: RwLock<Vec<Arc<dyn EventSink>>>,
+    /// Of the log and of the quarantine.
+    states: Mutex<[LogState; 2]>,
 }
 
 impl JournalShared {
@@ -405,6 +408,11 @@ impl EventLog {
         self.inner.shared.counters.read()
     }
 
+    /// Whether the log and the quarantine take events.
+    pub fn states(&self) -> [LogState; 2] {
+        self.inner.shared.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Has events quarantined that name a recommendation which no router gave, as this says. The first one stays.
     pub fn check_recommendation_ids(&self, is_false: Arc<FalseIdCheck>) {
         let _ = self.inner.is_false_id.set(is_false);
@@ -488,8 +496,11 @@ impl JournalWriter {
     fn run(mut self, jobs: &Receiver<Job>) {
         let mut group = Vec::new();
         loop {
-            let due = [&self.events, &self.quarantine].map(|log| log.sync_due(Instant::now()));
-            let first = match due.into_iter().flatten().min() {
+            self.show_states();
+            let now = Instant::now();
+            let logs = [&self.events, &self.quarantine];
+            let due = logs.into_iter().flat_map(|log| [log.sync_due(now), log.retry_due(now)]);
+            let first = match due.flatten().min() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => jobs.recv_timeout(due),
             };
@@ -501,19 +512,29 @@ impl JournalWriter {
                     }
                 }
                 Ok(Job::Seal(seal)) => self.seal(&seal),
-                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Timeout) => self.tend(),
                 // Dropping the logs syncs them.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn sync(&mut self) {
+    /// Syncs what is due, and tries again what has failed.
+    fn tend(&mut self) {
         for log in [&mut self.events, &mut self.quarantine] {
-            if let Err(error) = log.sync() {
+            log.recover(Instant::now());
+            if log.failure().is_none()
+                && let Err(error) = log.sync()
+            {
                 tracing::error!(%error, "the event log cannot be synced and refuses events");
             }
         }
+    }
+
+    /// Shows the states of the logs.
+    fn show_states(&self) {
+        let states = [&self.events, &self.quarantine].map(LogState::of);
+        *self.shared.states.lock().unwrap_or_else(PoisonError::into_inner) = states;
     }
 
     fn seal(&mut self, waits: &Sender<Result<(), LogError>>) {

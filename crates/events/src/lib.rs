@@ -15,7 +15,7 @@
 //! or is counted as dropped where callers may not wait; no event vanishes without a count.
 //!
 //! The layers, each of which uses those above it only: `fields` (records as bytes), `forgetting` and [`rules`];
-//! [`log`], [`duplicates`], `counts` and `directories`; `event`, `exposures` and `recent_items`; `journal`.
+//! [`log`], `log_state`, [`duplicates`], `counts` and `directories`; `event`, `exposures` and `recent_items`; `journal`.
 //!
 //! Deliberately missing: a clock (times are arguments), gRPC, and what events mean for a rollout: a
 //! [`EventSink`] is told of them.
@@ -31,6 +31,7 @@ mod fields;
 mod forgetting;
 mod journal;
 pub mod log;
+mod log_state;
 mod recent_items;
 pub mod rules;
 
@@ -46,5 +47,6 @@ pub use journal::{
     Recorded, WeakEventLog,
 };
 pub use log::{Contents, ErasedCounts, Fsync, LogError};
+pub use log_state::LogState;
 pub use marquee_core::event::{Event, EventType};
 pub use recent_items::{MAX_RECENT_OF_USER, RecentItems};

@@ -2,7 +2,7 @@
 //!
 //! [`config`] reads a file and checks it as a whole; [`serve`] builds a running node out of a checked
 //! config; [`access`] says who may call it; [`follow`] keeps a node without the control role in touch with those that have it; [`log`] starts
-//! logging, and [`warnings`] keeps what any caller can cause from filling it.
+//! logging, [`warnings`] keeps what any caller can cause from filling it, and [`troubles`] gathers what is wrong.
 //!
 //! Deliberately missing: arguments and printed results, which are the command line's, and anything that
 //! decides. What a rollout does, where a shard lives and how an answer is computed stands in the crates
@@ -15,4 +15,5 @@ pub mod config;
 pub mod follow;
 pub mod log;
 pub mod serve;
+mod troubles;
 mod warnings;

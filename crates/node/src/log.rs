@@ -10,6 +10,9 @@ pub const LOG_VARIABLE: &str = "MARQUEE_LOG";
 
 /// Writes each event as one line, with what came from outside and deceives terminals written out. The subscriber writes
 /// an event at once. Its own colours stay: in the values of fields it writes escapes out by itself.
+///
+/// A line that cannot be written, because its disk is full, is dropped: the subscriber would complain of the failure on
+/// stderr, and where that is the same file the complaint would panic and end whatever task has logged.
 #[derive(Debug)]
 struct OneLine<W>(W);
 
@@ -19,7 +22,7 @@ impl<W: io::Write> io::Write for OneLine<W> {
         let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
         let parts: Vec<_> = text.split('\u{1b}').map(shown).collect();
         // At once, so that the lines of two threads do not mix.
-        self.0.write_all(format!("{}{end}", parts.join("\u{1b}")).as_bytes())?;
+        let _ = self.0.write_all(format!("{}{end}", parts.join("\u{1b}")).as_bytes());
         Ok(event.len())
     }
 
@@ -38,6 +41,7 @@ pub fn start(section: &LogSection, with_colours: bool) {
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(|| OneLine(std::io::stderr()));
     let started = match section.format {
         LogFormat::Text => builder.with_ansi(with_colours).try_init(),
@@ -51,6 +55,21 @@ pub fn start(section: &LogSection, with_colours: bool) {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[test]
+    fn a_line_that_does_not_fit_the_disk_is_no_error() {
+        struct FullDisk;
+        impl io::Write for FullDisk {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        OneLine(FullDisk).write_all(b"INFO reports\n").expect("it is dropped");
+    }
 
     #[test]
     fn an_event_is_one_line_whatever_its_fields_hold() {

@@ -3,6 +3,7 @@
 use marquee_core::limits::pacer::Pacer;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,16 +61,27 @@ pub(crate) struct RefusedCall<'a> {
 pub(crate) struct Warnings {
     since: Instant,
     pacer: Arc<Mutex<Pacer<WarningKind>>>,
+    /// Calls that were refused because more was asked than can be done, since the start.
+    overload: Arc<AtomicU64>,
 }
 
 impl Warnings {
     pub(crate) fn new() -> Self {
         let pause = u64::try_from(WARN_EVERY.as_millis()).unwrap_or(u64::MAX);
-        Self { since: Instant::now(), pacer: Arc::new(Mutex::new(Pacer::new(pause))) }
+        let pacer = Arc::new(Mutex::new(Pacer::new(pause)));
+        Self { since: Instant::now(), pacer, overload: Arc::default() }
+    }
+
+    /// How many calls were refused since the start because more was asked than can be done.
+    pub(crate) fn refused_by_overload(&self) -> u64 {
+        self.overload.load(Ordering::Relaxed)
     }
 
     /// Warns of a refused call, or counts it for the next warning.
     pub(crate) fn refused(&self, kind: WarningKind, call: RefusedCall<'_>) {
+        if matches!(kind, WarningKind::InFlight | WarningKind::Overload) {
+            self.overload.fetch_add(1, Ordering::Relaxed);
+        }
         let now_ms = self.now_ms();
         let calls = self.pacer().count(kind, now_ms);
         if let Some(calls) = calls {

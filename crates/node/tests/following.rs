@@ -2,6 +2,7 @@
 
 use marquee_client::{Address, ControlClient, Credentials, loopback_address, request_id};
 use marquee_core::plan::Plan;
+use marquee_core::trouble::NodeReport;
 use marquee_net::Connector;
 use marquee_node::config::Config;
 use marquee_node::follow::{
@@ -169,7 +170,14 @@ async fn reports_reach_whichever_control_node_lives() {
         memory_budget_bytes: 0,
     };
     let (_replicas, receiver) = watch::channel(Vec::new());
-    let task = tokio::spawn(report_node(identity, receiver, sink, watch::Sender::new(0)));
+    let task = tokio::spawn(report_node(
+        identity,
+        receiver,
+        watch::channel(NodeReport::default()).1,
+        sink,
+        watch::Sender::new(0),
+        watch::Sender::new(None),
+    ));
     until(&mut node.plan(), "router-1").await;
     task.abort();
 }

@@ -11,6 +11,7 @@ use crate::events::recorder::Feedback;
 use crate::events::sharing::{RecentItems, share};
 use crate::fanout::grpc::GrpcDialer;
 use crate::fanout::node::{Dialer, Nodes};
+use crate::fanout::node_states::NodeStates;
 use crate::lookup::row_cache::RowCache;
 use crate::pressure::Pressure;
 use crate::service::drawn_slots::DrawnSlots;
@@ -45,6 +46,7 @@ pub struct Router {
     plan: watch::Receiver<Arc<Plan>>,
     telemetry: Arc<RouterTelemetry>,
     reporting: Option<Reporting>,
+    nodes: NodeStates,
 }
 
 impl Router {
@@ -90,6 +92,7 @@ impl Router {
         ));
         let pressure = Pressure::default();
         let admission = Admission::new(max_in_flight as usize, pressure.clone());
+        let states = NodeStates(Arc::clone(&nodes));
         let engine = Arc::new(Engine::new(plan.clone(), nodes, rows, pressure.clone()));
         let telemetry = Arc::new(RouterTelemetry::new());
         let observer = {
@@ -141,7 +144,13 @@ impl Router {
             plan,
             telemetry,
             reporting: None,
+            nodes: states,
         }
+    }
+
+    /// Which shard nodes it does not ask at the moment.
+    pub fn nodes(&self) -> NodeStates {
+        self.nodes.clone()
     }
 
     /// Begins to observe trials and to mirror requests, and gives what is measured, window by window. Must

@@ -47,33 +47,57 @@ pub(crate) fn free_port() -> u16 {
 /// test has failed already.
 pub(crate) struct Server {
     name: String,
+    /// The program that starts the binary, and its arguments; none starts it directly.
+    launcher: Vec<String>,
     args: Vec<String>,
-    /// Files that the process may have open; none: what this process may.
-    open_files: Option<u32>,
     log: PathBuf,
     child: Child,
+    expects_errors: bool,
 }
 
 impl Server {
     /// Starts `marquee ARGS` with its log at `dir/NAME.log`.
     pub(crate) fn start(dir: &Path, name: &str, args: Vec<String>) -> Self {
-        Self::start_limited(dir, name, args, None)
+        Self::start_by(Vec::new(), dir, name, args)
+    }
+
+    /// The same by another program, which must become the binary and not start it as a child.
+    pub(crate) fn start_by(
+        launcher: Vec<String>,
+        dir: &Path,
+        name: &str,
+        args: Vec<String>,
+    ) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let child = spawn(&launcher, &args, &log);
+        Self { name: name.into(), launcher, args, log, child, expects_errors: false }
     }
 
     /// The same with so many files that the process may have open.
     pub(crate) fn start_with_files(dir: &Path, name: &str, args: Vec<String>, limit: u32) -> Self {
-        Self::start_limited(dir, name, args, Some(limit))
+        // Both limits, so that the process cannot raise its own.
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        Self::start_by(vec!["sh".into(), "-c".into(), script], dir, name, args)
     }
 
-    fn start_limited(dir: &Path, name: &str, args: Vec<String>, open_files: Option<u32>) -> Self {
-        let log = dir.join(format!("{name}.log"));
-        let child = spawn(&args, open_files, &log);
-        Self { name: name.into(), args, open_files, log, child }
+    /// Its log may have an ERROR from now on: something is done to it that it must log.
+    pub(crate) fn expect_errors(&mut self) {
+        self.expects_errors = true;
+    }
+
+    /// Whether the process has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// The number of the process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Starts it again, after [`kill`](Self::kill) or [`stop`](Self::stop).
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.args, self.open_files, &self.log);
+        self.child = spawn(&self.launcher, &self.args, &self.log);
     }
 
     /// Kills the process with SIGKILL.
@@ -128,6 +152,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.expects_errors && !std::thread::panicking() {
+            return;
+        }
         if std::thread::panicking() {
             eprintln!("---- log of {}\n{}", self.name, self.log());
         } else if let Some(line) = self.log().lines().find(|line| line.contains("ERROR")) {
@@ -136,16 +163,14 @@ impl Drop for Server {
     }
 }
 
-fn spawn(args: &[String], open_files: Option<u32>, log: &Path) -> Child {
+fn spawn(launcher: &[String], args: &[String], log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-    let mut command = match open_files {
+    let mut command = match launcher.split_first() {
         None => Command::new(MARQUEE),
-        Some(limit) => {
-            // Both limits, so that the process cannot raise its own.
-            let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &script, MARQUEE]);
-            shell
+        Some((program, given)) => {
+            let mut command = Command::new(program);
+            command.args(given).arg(MARQUEE);
+            command
         }
     };
     command

@@ -26,8 +26,8 @@ pub const TICK: Duration = Duration::from_millis(50);
 const MAX_INPUTS: usize = 4_096;
 /// How many inputs one flush serves, so that a flood of them does not keep replies waiting.
 const MAX_INPUTS_PER_FLUSH: usize = 512;
-/// Waits before a failed voter is opened again: the first and the longest.
-const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
+/// Waits before a failed voter is opened again: the first and the longest. A disk that has room again is used soon.
+const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(5);
 
 /// Where the reply to a request goes.
 pub(crate) type ReplySender = oneshot::Sender<Result<VoterReply, Refused>>;
@@ -46,9 +46,15 @@ enum Input {
 pub struct Consensus {
     inputs: SyncSender<Input>,
     status: watch::Receiver<VoterStatus>,
+    failure: watch::Receiver<Option<String>>,
 }
 
 impl Consensus {
+    /// Why the voter does not run, while it is opened again; none while it runs.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
     /// Proposes a command and waits until it is applied here: its index and outcome.
     pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
         match self.request(|reply| RaftEvent::Propose { command, reply }).await? {
@@ -109,13 +115,16 @@ fn stopped() -> Refused {
 pub(crate) struct Driver {
     inputs: Receiver<Input>,
     status: watch::Sender<VoterStatus>,
+    failure: watch::Sender<Option<String>>,
 }
 
 /// A handle and the driver that will serve it.
 pub(crate) fn channel() -> (Consensus, Driver) {
     let (sender, inputs) = sync_channel(MAX_INPUTS);
     let (status, status_of) = watch::channel(VoterStatus::default());
-    (Consensus { inputs: sender, status: status_of }, Driver { inputs, status })
+    let (failure, failure_of) = watch::channel(None);
+    let consensus = Consensus { inputs: sender, status: status_of, failure: failure_of };
+    (consensus, Driver { inputs, status, failure })
 }
 
 impl Driver {
@@ -175,11 +184,13 @@ impl<M: Machine> Loop<M> {
                         why,
                         "the control role has failed; opening its log again"
                     );
+                    self.driver.failure.send_replace(Some(why.clone()));
                     voter.abandon(&why, &mut |effect| perform(&self.outbox, effect));
                     match self.reopen(why) {
                         Some(opened) => voter = opened,
                         None => return,
                     }
+                    self.driver.failure.send_replace(None);
                     // No other voter can lead a group of one.
                     first = (voter.store().voters() == [id]).then_some(RaftEvent::Campaign);
                     tracing::info!(voter = id, "the control role is back");
@@ -273,6 +284,7 @@ impl<M: Machine> Loop<M> {
                 Ok(voter) => return Some(voter),
                 Err(error) => why = error.to_string(),
             }
+            self.driver.failure.send_replace(Some(why.clone()));
             tracing::error!(why, "the control role cannot be opened yet");
             wait = (wait * 2).min(REOPEN_WAIT.end);
         }

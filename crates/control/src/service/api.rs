@@ -1,6 +1,7 @@
 //! What the RPCs of `ControlService` share: the plan, and commands that are brought to the leader.
 
 use super::followers::Followers;
+use super::reports::Reports;
 use super::speaker::actor;
 use super::status::IntoStatus;
 use crate::audit_file::AuditFile;
@@ -15,10 +16,12 @@ use marquee_core::notification::{AllTold, waiting};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
+use marquee_core::trouble::{NodeReport, Trouble};
 use marquee_proto::control::v1 as pb;
 use marquee_proto::status::DetailedStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::watch::Receiver;
 use tonic::{Request, Status};
 
@@ -69,14 +72,15 @@ pub(crate) struct ControlParts {
 struct Inner {
     parts: ControlParts,
     followers: Followers,
+    reports: Reports,
     /// How many request ids were made, for callers who gave none.
     made_ids: AtomicU64,
 }
 
 impl ControlApi {
     pub(crate) fn new(parts: ControlParts) -> Self {
-        let (followers, made_ids) = (Followers::default(), AtomicU64::new(0));
-        let inner = Arc::new(Inner { parts, followers, made_ids });
+        let (followers, reports) = (Followers::default(), Reports::default());
+        let inner = Arc::new(Inner { parts, followers, reports, made_ids: AtomicU64::new(0) });
         Self { inner, actor: Actor::default() }
     }
 
@@ -97,6 +101,24 @@ impl ControlApi {
     /// The open streams of the plan at this node.
     pub(super) fn followers(&self) -> &Followers {
         &self.inner.followers
+    }
+
+    /// The last reports of nodes.
+    pub(super) fn reports(&self) -> &Reports {
+        &self.inner.reports
+    }
+
+    /// Shows what the node of this process says of itself, in the place of what it said before.
+    pub fn note_own_report(&self, report: NodeReport) {
+        self.reports().keep_own(report, Instant::now());
+    }
+
+    /// What is wrong with this node's voter and its files.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let ControlParts { consensus, audit, .. } = self.parts();
+        let failure = consensus.failure().map(|reason| Trouble::VoterFailed { reason });
+        let audit = audit.failure().map(|reason| Trouble::AuditFailed { reason });
+        failure.into_iter().chain(audit).collect()
     }
 
     /// The plan as far as this node has applied it.

@@ -12,6 +12,7 @@ mod followers;
 mod publish;
 pub mod raft;
 mod reason;
+mod reports;
 mod rollouts;
 mod speaker;
 mod status;
@@ -31,6 +32,7 @@ use marquee_core::id::check_name;
 use marquee_core::plan::Node;
 use marquee_core::rollout::RolloutMove;
 use marquee_core::rollout::experiment::{compare_arms, compare_segments};
+use marquee_core::trouble::NodeReport;
 use marquee_proto::control::v1 as pb;
 use marquee_proto::control::v1::control_service_server::ControlService;
 use marquee_proto::convert::audit::{audit_entry_to_pb, missing_entries_to_pb};
@@ -41,12 +43,13 @@ use marquee_proto::convert::node::{node_to_pb, replica_report_from_pb, role_from
 use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::published::published_to_pb;
 use marquee_proto::convert::traffic::all_traffic_to_pb;
+use marquee_proto::convert::trouble::node_report_from_pb;
 use marquee_proto::convert::version::version_to_pb;
 use marquee_proto::status::DetailedStatus;
 use speaker::{actor, check_node, speaker};
 use status::IntoStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::{Request, Response, Status};
 use watch::BoxStream;
 
@@ -410,6 +413,8 @@ impl ControlService for ControlApi {
             nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
             followers: self.followers().list(),
             notifications: self.notifications(&plan),
+            reports: self.reports().list(Instant::now()),
+            own_node_id: self.reports().own_id(),
         }))
     }
 
@@ -418,10 +423,21 @@ impl ControlService for ControlApi {
         request: Request<pb::ReportNodeRequest>,
     ) -> RpcResult<pb::ReportNodeResponse> {
         let (speaker, actor) = (speaker(&request), actor(&request));
-        let pb::ReportNodeRequest { node_id, address, roles, memory_budget_bytes, replicas } =
-            request.into_inner();
+        let pb::ReportNodeRequest {
+            node_id,
+            address,
+            roles,
+            memory_budget_bytes,
+            replicas,
+            report,
+        } = request.into_inner();
         let node = checked_node(&node_id, address, roles, memory_budget_bytes)?;
         check_node(speaker.as_deref(), &node_id, &node.roles)?;
+        if let Some(report) = report {
+            // Before the leader is asked: what a node says of itself is wanted most when there is none.
+            let (report, _) = node_report_from_pb(report);
+            self.reports().keep(NodeReport { node_id: node_id.clone(), ..report }, Instant::now());
+        }
         let replicas = replicas.into_iter().map(replica_report_from_pb).collect::<Result<_, _>>();
         let replicas = replicas.map_err(IntoStatus::into_status)?;
         let action = Action::ReportNode { node_id, node, replicas };

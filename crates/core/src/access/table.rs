@@ -49,6 +49,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.raft.v1.RaftService/ForwardTelemetry", VOTERS),
     ("/marquee.node.v1.RecentItemsService/ShareRecentItems", ROUTERS),
     ("/marquee.node.v1.NodeService/GetUsage", READERS),
+    ("/marquee.node.v1.NodeService/GetNodeStatus", READERS),
     ("/marquee.control.v1.ControlService/WatchPlan", PLANNED),
     ("/marquee.control.v1.ControlService/ReportNode", PLANNED),
     ("/marquee.control.v1.ControlService/ReportTelemetry", ROUTERS),

@@ -100,10 +100,29 @@ pub enum LogError {
     },
     /// An earlier write failed.
     #[error(
-        "the log refuses records since a write failed ({0}): free its disk; it is tried again each second, and where \
-         that does not help restart the node"
+        "the log refuses records since a write failed ({0}): free its disk; it is tried again each second"
     )]
     Failed(String),
+    /// The file that is written was removed or replaced.
+    #[error("{path} was removed or replaced while it is written: put the disk or the directory back", path = path.display())]
+    Gone {
+        /// The path of the segment.
+        path: PathBuf,
+    },
+    /// The files that were put in the place of removed ones are those of another time.
+    #[error(
+        "{path} ends at record {found} and should at {expected}: put its newest files back, or move the directory away to \
+         begin a new log",
+        path = path.display()
+    )]
+    OtherRecords {
+        /// The path of the directory.
+        path: PathBuf,
+        /// Where its records end.
+        found: u64,
+        /// Where the log ended when its files were last there.
+        expected: u64,
+    },
     /// More in one commit than a reader would believe.
     #[error("a commit has {bytes} bytes: at most {MAX_FRAME_BYTES} are allowed")]
     TooLarge {

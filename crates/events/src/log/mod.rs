@@ -31,9 +31,11 @@
 //! **Erasing**: full segments are written anew without what is erased ([`LogEraser`]); an erased record leaves an
 //! empty one, which readers skip, so numbers stay. No record is written empty.
 //!
-//! A failed write or sync leaves the log refusing everything until it is opened again: what the disk has
-//! then is unknown, and a second sync that succeeds says nothing of the first (Rebello et al., *Can
-//! Applications Recover from fsync Failures?*, 2020).
+//! A failed write or sync leaves the log refusing everything until it has recovered, which is tried each second. A second
+//! sync that succeeds says nothing of the first (Rebello et al., *Can Applications Recover from fsync Failures?*, 2020): the
+//! system may have dropped what it could not write. So what was acknowledged and not synced is kept in memory, at most
+//! 16 MiB, and recovery writes it again before it syncs. A file that is removed while it is written is noticed by the next
+//! commit; what was in it is counted as lost, and the log goes on in a new one.
 
 mod contents;
 mod eraser;

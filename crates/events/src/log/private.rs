@@ -18,6 +18,15 @@ pub(super) fn private_file() -> fs::OpenOptions {
 
 /// Makes a directory that only this user can look into, and those above it.
 pub(super) fn create_private_directory(path: &Path) -> io::Result<()> {
+    make_directory(path, true)
+}
+
+/// Makes a directory that only this user can look into, where the one above it is there.
+pub(super) fn private_directory(path: &Path) -> io::Result<()> {
+    make_directory(path, false)
+}
+
+fn make_directory(path: &Path, with_those_above: bool) -> io::Result<()> {
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -25,7 +34,7 @@ pub(super) fn create_private_directory(path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    let made = builder.recursive(true).create(path);
+    let made = builder.recursive(with_those_above).create(path);
     made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 

@@ -5,7 +5,7 @@ use super::eraser::{LogEraser, TORN_EXTENSION, remove_unfinished};
 use super::error::LogError;
 use super::frame::{Frame, MAX_FRAME_BYTES};
 use super::options::{LogOptions, WriteStep};
-use super::private::{create_private_directory, make_private, private_file};
+use super::private::{create_private_directory, make_private, private_directory, private_file};
 use super::reader::SegmentReader;
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use fs_err as fs;
@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 /// How long after a failed write the log is tried again: often enough for callers who wait for room, and seldom enough for
 /// a disk that has none.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that are written and not synced, at most: they are kept in memory, to be written again where a sync fails. More
+/// are synced at once, whatever the policy.
+const MAX_UNSYNCED_BYTES: usize = 16 << 20;
+/// What must fit on the disk before a log whose write failed is believed to be well: more than most commits.
+const ROOM_BYTES: usize = 64 << 10;
 /// The file that a writer holds locked.
 const LOCK_FILE: &str = "lock";
 
@@ -24,8 +29,8 @@ const LOCK_FILE: &str = "lock";
 #[derive(Debug)]
 struct Failure {
     reason: String,
-    /// When it is tried again; none if only opening the log again would tell what is there.
-    retry_at: Option<Instant>,
+    /// When it is tried again.
+    retry_at: Instant,
 }
 
 /// Appends to a log. One process has it at a time.
@@ -42,13 +47,19 @@ pub struct LogWriter {
     next: u64,
     /// The first write since the last sync.
     unsynced_since: Option<Instant>,
+    /// Bytes of the current segment that outlive the machine, and the number of the first record that does not.
+    synced: (u64, u64),
+    /// The bytes behind them, whole frames. None under [`Fsync::Always`], where nothing is acknowledged without a sync.
+    unsynced: Vec<u8>,
     failed: Option<Failure>,
+    /// Records that were on disk, and whose files were removed while the log was open.
+    lost: u64,
     /// The segments before the current one. One of which something was erased has fewer bytes than it says.
     older: Vec<Segment>,
     /// Held while a segment is deleted or replaced.
     files: Arc<Mutex<()>>,
-    /// Held until the writer is gone.
-    _lock: std::fs::File,
+    /// Held until the writer is gone, or opens the log again.
+    lock: Option<std::fs::File>,
 }
 
 impl LogWriter {
@@ -94,10 +105,13 @@ impl LogWriter {
             at,
             next,
             unsynced_since: None,
+            synced: (at, next),
+            unsynced: Vec::new(),
             failed: None,
+            lost: 0,
             older,
             files: Arc::default(),
-            _lock: lock,
+            lock: Some(lock),
         };
         writer.retain()?;
         Ok(writer)
@@ -108,64 +122,146 @@ impl LogWriter {
         self.next
     }
 
+    /// How many records were on disk, and are gone with their files, which were removed while the log was open.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Writes a commit, makes it as durable as the policy says, and empties the frame. Returns the number
     /// of its first record.
     ///
     /// # Errors
     /// What keeps it from the disk. It is unknown then whether it is there, and everything is refused until
-    /// the log has [recovered](Self::recover) or is opened again.
+    /// the log has [recovered](Self::recover).
     pub fn commit(&mut self, frame: &mut Frame) -> Result<u64, LogError> {
         self.check()?;
         let first = self.next;
-        if let Err(error) = self.make_room(frame) {
-            return Err(self.fail_between_commits(error));
+        if let Err(error) = self.check_place().and_then(|()| self.make_room(frame)) {
+            return Err(self.fail(error));
         }
-        let before = (self.at, self.next, self.unsynced_since);
+        let before = (self.at, self.next, self.unsynced_since, self.unsynced.len());
         if let Err(error) = self.append(frame) {
             // All that was acknowledged is before it.
-            (self.at, self.next, self.unsynced_since) = before;
-            return Err(self.fail(error, true));
+            let unsynced_bytes;
+            (self.at, self.next, self.unsynced_since, unsynced_bytes) = before;
+            self.unsynced.truncate(unsynced_bytes);
+            return Err(self.fail(error));
         }
         Ok(first)
     }
 
-    /// Notes an error before anything of a commit was written.
-    fn fail_between_commits(&mut self, error: LogError) -> LogError {
-        // If it was a sync that failed, what waited for it may be lost, though it was acknowledged.
-        let is_certain = self.options.fsync == Fsync::Always || self.unsynced_since.is_none();
-        self.fail(error, is_certain)
-    }
-
-    fn fail(&mut self, error: LogError, may_recover: bool) -> LogError {
-        let retry_at = may_recover.then(|| Instant::now() + RECOVER_EVERY);
+    fn fail(&mut self, error: LogError) -> LogError {
+        let retry_at = Instant::now() + RECOVER_EVERY;
         self.failed = Some(Failure { reason: error.to_string(), retry_at });
         error
     }
 
-    /// Tries a log again whose last commit failed a while ago, perhaps because its disk was full: cuts off what came of
-    /// that commit, which was not acknowledged. Whether it takes commits again is told by the next one.
+    /// How long until a log that has failed is to be tried again; none if it has not.
+    pub fn retry_due(&self, now: Instant) -> Option<Duration> {
+        self.failed.as_ref().map(|failed| failed.retry_at.saturating_duration_since(now))
+    }
+
+    /// Tries a log again whose last write or sync failed a while ago, perhaps because its disk was full: writes what was
+    /// acknowledged and not synced again, cuts off what was not acknowledged, and goes on if there is room for more.
+    /// Where its files were removed, begins new ones, or goes on with those that were put back.
     pub fn recover(&mut self, now: Instant) {
-        let Some(Failure { retry_at: Some(retry_at), .. }) = self.failed else { return };
+        let Some(Failure { retry_at, .. }) = self.failed else { return };
         if now < retry_at {
             return;
         }
-        match self.cut_off() {
+        match self.restore() {
             Ok(()) => {
                 self.failed = None;
-                tracing::info!(path = %self.path.display(), "tries a log again whose last write failed");
+                tracing::info!(path = %self.path.display(), "the log takes records again");
             }
             Err(error) => {
-                let retry_at = Some(now + RECOVER_EVERY);
-                self.failed = Some(Failure { reason: error.to_string(), retry_at });
+                let reason = error.to_string();
+                self.failed = Some(Failure { reason, retry_at: now + RECOVER_EVERY });
             }
         }
     }
 
-    /// Removes what is behind the last acknowledged commit.
-    fn cut_off(&mut self) -> std::io::Result<()> {
+    fn restore(&mut self) -> Result<(), LogError> {
+        if !self.is_in_place()? {
+            self.open_again()?;
+        }
+        // In place and not behind a cut: a process that ends here loses nothing that the file has. What a failed sync
+        // has left in the system's memory may be taken for written, and is written anew.
+        self.check_fault(WriteStep::Write)?;
+        self.file.seek(SeekFrom::Start(self.synced.0))?;
+        self.file.write_all(&self.unsynced)?;
         self.file.set_len(self.at)?;
+        let has_room = self.file.write_all(&[0; ROOM_BYTES]).and_then(|()| self.file.sync_all());
+        self.file.set_len(self.at)?;
+        has_room?;
+        self.check_fault(WriteStep::Sync)?;
         self.file.seek(SeekFrom::Start(self.at))?;
-        self.file.sync_all()
+        self.file.sync_all()?;
+        self.note_synced();
+        Ok(())
+    }
+
+    /// Goes on where the current segment was removed: with the files that are in the directory now, or with new ones.
+    fn open_again(&mut self) -> Result<(), LogError> {
+        // The lock of a directory that is gone keeps nobody out.
+        self.lock = None;
+        let directory = &self.options.directory;
+        let (synced_next, next) = (self.synced.1, self.next);
+        if !directory.is_dir() {
+            // Not those above it: where the data directory is gone, its disk is.
+            private_directory(directory)?;
+        }
+        let mut lost = self.lost;
+        if segment::list(directory)?.is_empty() {
+            // It begins with the first record that may be written again.
+            segment::create(directory, self.options.contents, synced_next)?;
+            lost += synced_next - self.older.first().map_or(self.first, |oldest| oldest.first);
+        }
+        let mut opened = Self::open(self.options.clone())?;
+        if opened.next != synced_next && opened.next != next {
+            let path = directory.clone();
+            return Err(LogError::OtherRecords { path, found: opened.next, expected: synced_next });
+        }
+        if opened.next == synced_next {
+            opened.unsynced = std::mem::take(&mut self.unsynced);
+            (opened.at, opened.next) = (opened.at + opened.unsynced.len() as u64, next);
+        }
+        (opened.files, opened.lost) = (Arc::clone(&self.files), lost);
+        opened.failed = self.failed.take();
+        std::mem::swap(self, &mut opened);
+        // Nothing of the old file is to be synced when it is dropped.
+        opened.unsynced_since = None;
+        tracing::warn!(
+            path = %self.path.display(), lost = self.lost,
+            "the files of a log were removed or replaced while it was written: goes on with those that are there"
+        );
+        Ok(())
+    }
+
+    /// Whether the file that is written is the one at its path.
+    fn is_in_place(&self) -> Result<bool, LogError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let there = match std::fs::metadata(&self.path) {
+                Ok(there) => there,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            let open = self.file.metadata()?;
+            Ok((there.dev(), there.ino()) == (open.dev(), open.ino()))
+        }
+        #[cfg(not(unix))]
+        Ok(true)
+    }
+
+    fn check_place(&self) -> Result<(), LogError> {
+        if self.is_in_place()? { Ok(()) } else { Err(LogError::Gone { path: self.path.clone() }) }
+    }
+
+    /// Why it takes no commits; none if it does.
+    pub fn failure(&self) -> Option<&str> {
+        self.failed.as_ref().map(|failed| failed.reason.as_str())
     }
 
     /// Whether it takes commits.
@@ -194,13 +290,16 @@ impl LogWriter {
         self.check_fault(WriteStep::Write)?;
         let bytes = frame.seal(self.next);
         self.file.write_all(bytes)?;
+        if self.options.fsync != Fsync::Always {
+            self.unsynced.extend_from_slice(bytes);
+        }
         self.at += bytes.len() as u64;
         self.next += u64::from(frame.records());
-        frame.clear();
         self.unsynced_since.get_or_insert_with(Instant::now);
-        if self.options.fsync == Fsync::Always {
+        if self.options.fsync == Fsync::Always || self.unsynced.len() > MAX_UNSYNCED_BYTES {
             self.sync_now()?;
         }
+        frame.clear();
         Ok(())
     }
 
@@ -213,7 +312,7 @@ impl LogWriter {
         if self.at == SEGMENT_HEADER_BYTES as u64 {
             return Ok(());
         }
-        self.rotate().map_err(|error| self.fail_between_commits(error))
+        self.rotate().map_err(|error| self.fail(error))
     }
 
     /// What takes records out of the full segments of this log, on any thread.
@@ -242,19 +341,24 @@ impl LogWriter {
     /// As for [`commit`](Self::commit).
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.check()?;
-        // Acknowledged records may be lost: nothing is written behind them.
-        self.sync_now().inspect_err(|error| {
-            self.failed = Some(Failure { reason: error.to_string(), retry_at: None });
-        })
+        let synced = self.check_place().and_then(|()| self.sync_now());
+        synced.map_err(|error| self.fail(error))
     }
 
     fn sync_now(&mut self) -> Result<(), LogError> {
         if self.unsynced_since.is_some() {
             self.check_fault(WriteStep::Sync)?;
             self.file.sync_data()?;
-            self.unsynced_since = None;
+            self.note_synced();
         }
         Ok(())
+    }
+
+    /// All bytes of the current segment outlive the machine.
+    fn note_synced(&mut self) {
+        self.unsynced_since = None;
+        self.synced = (self.at, self.next);
+        self.unsynced.clear();
     }
 
     fn check_fault(&self, step: WriteStep) -> std::io::Result<()> {
@@ -277,6 +381,7 @@ impl LogWriter {
         };
         self.older.push(full);
         self.at = SEGMENT_HEADER_BYTES as u64;
+        self.synced = (self.at, self.next);
         self.retain()
     }
 

@@ -2,6 +2,7 @@
 
 use super::error::TlsError;
 use super::files::{TlsFiles, certificates, private_key, revocation_lists};
+use super::validity::Validity;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -11,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientV
 use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// gRPC is HTTP/2, and its clients insist on hearing so in the handshake.
 const ALPN: &[u8] = b"h2";
@@ -28,6 +30,8 @@ pub(super) struct Material {
     peers: Arc<dyn ClientCertVerifier>,
     /// Verifies servers, whose root is one of `trust`.
     servers: Arc<WebPkiServerVerifier>,
+    /// The certificate chain of our own; none without one.
+    own: Option<Vec<CertificateDer<'static>>>,
 }
 
 impl Material {
@@ -51,6 +55,7 @@ impl Material {
                 Some((certificate, certificates(certificate)?, private_key(key)?))
             }
         };
+        let own_chain = own.as_ref().map(|(_, chain, _)| chain.clone());
         let versions = |error: rustls::Error| TlsError::file(&files.trust, error.to_string());
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -84,7 +89,19 @@ impl Material {
         };
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.resumption = Resumption::disabled();
-        Ok(Self { server, client: Arc::new(client), clients, peers, servers })
+        Ok(Self { server, client: Arc::new(client), clients, peers, servers, own: own_chain })
+    }
+
+    /// When our own certificate is valid, as peers verify it. None without one, and where our own roots do not accept it
+    /// for another reason than the time.
+    pub(super) fn validity(&self, now: UnixTime) -> Option<Validity> {
+        let chain = self.own.as_deref()?;
+        let (own, between) = chain.split_first()?;
+        let is_valid_at = |seconds: u64| {
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            self.peers.verify_client_cert(own, between, at).map(drop)
+        };
+        Validity::search(now.as_secs(), is_valid_at)
     }
 
     /// Whether the certificate of a client is valid now.

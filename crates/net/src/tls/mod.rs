@@ -19,9 +19,11 @@ mod material;
 mod peer;
 mod shared;
 mod shown;
+mod validity;
 
 pub use error::TlsError;
 pub use files::TlsFiles;
 pub use peer::{PeerCertificate, PeerInfo};
 pub use shared::{RELOAD_EVERY, Tls};
 pub(crate) use shown::ShownCertificates;
+pub use validity::Validity;

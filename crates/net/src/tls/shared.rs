@@ -4,8 +4,9 @@ use super::error::TlsError;
 use super::files::{FileStamp, TlsFiles};
 use super::material::Material;
 use super::peer::PeerCertificate;
+use super::validity::Validity;
 use arc_swap::ArcSwap;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ServerConfig};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Tls {
     current: ArcSwap<(Material, u64)>,
     /// What the files were like when they were last read well.
     stamps: Mutex<Vec<FileStamp>>,
+    /// Why the files cannot be used as they are now; none if they can.
+    failure: Mutex<Option<TlsError>>,
 }
 
 impl Tls {
@@ -34,6 +37,7 @@ impl Tls {
             files,
             current: ArcSwap::from_pointee((material, 1)),
             stamps: Mutex::new(stamps),
+            failure: Mutex::default(),
         }))
     }
 
@@ -47,9 +51,12 @@ impl Tls {
         // Before they are read: what is written meanwhile is read by the next call.
         let stamps = self.files.stamps();
         if *known == stamps {
+            self.set_failure(None);
             return Ok(false);
         }
-        let material = Material::read(&self.files)?;
+        let material = Material::read(&self.files)
+            .inspect_err(|error| self.set_failure(Some(error.clone())))?;
+        self.set_failure(None);
         let version = self.current.load().1 + 1;
         self.current.store(Arc::new((material, version)));
         *known = stamps;
@@ -79,6 +86,21 @@ impl Tls {
                 Err(panic) => tracing::error!(%panic, "reading certificates"),
             }
         }
+    }
+
+    fn set_failure(&self, failure: Option<TlsError>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why the files cannot be used as they are now, so that what was read before is in use; none if they can.
+    pub fn failure(&self) -> Option<TlsError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When our own certificate is valid, as peers verify it; none without one, and where our own roots do not accept it
+    /// for another reason than the time. Takes milliseconds.
+    pub fn validity(&self) -> Option<Validity> {
+        self.current.load().0.validity(UnixTime::now())
     }
 
     /// Whether the certificate of a connection is still valid: not expired, and its root not withdrawn. It is

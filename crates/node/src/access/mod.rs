@@ -8,6 +8,7 @@
 //! Deliberately missing: which role may do what. That is `marquee_core::access`.
 
 mod authenticator;
+mod credential_check;
 mod guard;
 mod node_check;
 mod oidc;
@@ -16,6 +17,7 @@ mod security;
 mod token;
 
 pub use authenticator::Authenticator;
+pub(crate) use credential_check::CredentialCheck;
 pub(crate) use guard::Guard;
 pub use security::Security;
 pub use token::{HashedToken, TokenFile, TokenFileError, hash_of_token};

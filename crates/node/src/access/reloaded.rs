@@ -15,6 +15,8 @@ pub(super) struct Reloaded<T> {
     current: ArcSwap<T>,
     /// What the file was like when it was last read well.
     stamp: Mutex<Option<(SystemTime, u64)>>,
+    /// Why the file cannot be used as it is now; none if it can.
+    failure: Mutex<Option<String>>,
 }
 
 impl<T> Reloaded<T> {
@@ -22,7 +24,8 @@ impl<T> Reloaded<T> {
     pub(super) fn read(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<Self, String> {
         let stamp = stamp(path);
         let current = ArcSwap::from_pointee(read(path, parse)?);
-        Ok(Self { path: path.into(), parse, current, stamp: Mutex::new(stamp) })
+        let (stamp, failure) = (Mutex::new(stamp), Mutex::default());
+        Ok(Self { path: path.into(), parse, current, stamp, failure })
     }
 
     /// What was read last.
@@ -36,11 +39,24 @@ impl<T> Reloaded<T> {
         let mut known = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp(&self.path);
         if *known == stamp {
+            self.set_failure(None);
             return Ok(false);
         }
-        self.current.store(Arc::new(read(&self.path, self.parse)?));
+        let content = read(&self.path, self.parse)
+            .inspect_err(|reason| self.set_failure(Some(reason.clone())))?;
+        self.current.store(Arc::new(content));
+        self.set_failure(None);
         *known = stamp;
         Ok(true)
+    }
+
+    fn set_failure(&self, failure: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why the file cannot be used as it is now, so that what was read before is in use; none if it can.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

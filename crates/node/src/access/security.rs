@@ -1,6 +1,7 @@
 //! What a node has of certificates, tokens and keys, made of its config.
 
 use super::authenticator::{Authenticator, Identities};
+use super::credential_check::CredentialCheck;
 use super::guard::Guard;
 use super::node_check::NodeCheck;
 use super::oidc::{KeySource, Verifier, Withdrawn};
@@ -65,6 +66,11 @@ impl Security {
     /// How this node reaches others.
     pub fn connector(&self) -> Connector {
         self.connector.clone()
+    }
+
+    /// What tells of trouble with certificates and tokens.
+    pub(crate) fn credential_check(&self) -> CredentialCheck {
+        CredentialCheck { tls: self.tls.clone(), tokens: self.tokens.clone() }
     }
 
     /// The layer around the services of one address.

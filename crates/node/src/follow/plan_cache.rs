@@ -17,6 +17,7 @@ use marquee_proto::convert::plan::{plan_from_pb, plan_to_pb};
 use prost::Message as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MAGIC: &[u8; 8] = b"MQPLAN01";
 const HEADER_BYTES: usize = 48;
@@ -27,6 +28,8 @@ const MAX_BYTES: u64 = marquee_client::MAX_CONTROL_MESSAGE_BYTES as u64;
 #[derive(Clone, Debug)]
 pub struct PlanCache {
     path: PathBuf,
+    /// Why the last plan could not be written; none if it was.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 /// Why a file cannot be read as a plan.
@@ -49,7 +52,7 @@ enum CacheError {
 impl PlanCache {
     /// The cache in a node's data directory, which must exist when a plan is written.
     pub fn in_directory(data_dir: &Path) -> Self {
-        Self { path: data_dir.join("last.plan") }
+        Self { path: data_dir.join("last.plan"), failure: Arc::default() }
     }
 
     /// The plan of the last run, if there is a valid one.
@@ -79,8 +82,20 @@ impl PlanCache {
         decode(&fs_err::read(&self.path)?).map(Some)
     }
 
+    /// Why the last plan could not be written; none if it was.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Replaces the plan on disk.
     pub fn write(&self, plan: &Plan) -> io::Result<()> {
+        let written = self.try_write(plan);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) =
+            written.as_ref().err().map(|error| error.to_string());
+        written
+    }
+
+    fn try_write(&self, plan: &Plan) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(&encode(plan))?;

@@ -34,6 +34,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long the plan may be older than the newest epoch that was heard of before another control node is
 /// tried: a hundred times what a plan takes to arrive.
 const MAX_LAG: Duration = Duration::from_secs(2);
+/// How often a plan that could not be written is tried again.
+const REWRITE_EVERY: Duration = Duration::from_secs(2);
 /// How long after the start plans older than the one on disk are refused. After that an older plan must be
 /// that of a new cluster, whose epochs begin again.
 const DISK_FLOOR_FOR: Duration = Duration::from_secs(10);
@@ -150,6 +152,7 @@ impl PlanFollower {
         let mut behind_since: Option<Instant> = None;
         // Kept until it is accepted: the epochs of a new cluster begin again, and are accepted after a while.
         let mut latest: Option<Arc<Plan>> = None;
+        let mut written_at = Instant::now();
         loop {
             if let Ok(next) = tokio::time::timeout(MAX_LAG / 4, plans.next()).await {
                 let plan = match next {
@@ -169,6 +172,11 @@ impl PlanFollower {
                 && self.accept(plan).await
             {
                 (latest, count) = (None, count + 1);
+            }
+            if self.config.cache.failure().is_some() && written_at.elapsed() >= REWRITE_EVERY {
+                let current = Arc::clone(&self.sender.borrow());
+                self.write(&current).await;
+                written_at = Instant::now();
             }
             let known = lock(&self.floor).at(Instant::now()).max(*self.config.newest.borrow());
             if its_epoch >= known {
@@ -225,16 +233,26 @@ impl PlanFollower {
             floor.received = plan.epoch;
             self.sender.send_replace(Arc::clone(plan));
         }
+        self.write(plan).await;
+        true
+    }
+
+    /// Writes a plan to disk, unless there is a newer one. A failure is logged where the plan before could be written.
+    async fn write(&self, plan: &Arc<Plan>) {
         let _alone = self.writing.lock().await;
         if lock(&self.floor).received > plan.epoch {
-            return true;
+            return;
         }
+        let had_failed = self.config.cache.failure().is_some();
         let (cache, plan) = (self.config.cache.clone(), Arc::clone(plan));
         let written = tokio::task::spawn_blocking(move || cache.write(&plan)).await;
-        if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "the plan could not be written to disk: a restart without control would fail");
+        match written {
+            Ok(Err(error)) if !had_failed => {
+                tracing::warn!(%error, "the plan could not be written to disk: a restart without control would fail");
+            }
+            Ok(Ok(())) if had_failed => tracing::info!("the plan is on disk again"),
+            _ => {}
         }
-        true
     }
 }
 

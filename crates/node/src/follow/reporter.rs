@@ -4,9 +4,11 @@ use futures::future::BoxFuture;
 use marquee_client::{Address, Backoff, Credentials, Rotation, channel, innermost_reason};
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Role;
+use marquee_core::trouble::NodeReport;
 use marquee_proto::control::v1 as wire;
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
 use marquee_proto::convert::node::replica_report_to_pb;
+use marquee_proto::convert::trouble::node_report_to_pb;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,17 +96,21 @@ fn lock(rotation: &Mutex<Rotation>) -> MutexGuard<'_, Rotation> {
 
 /// Reports until aborted: each [`REPORT_EVERY`], and at once when the replicas change. The control node that
 /// takes a report returns the epoch of its plan, and `newest` is set to the highest.
+///
+/// Each has what the node says of itself, and `failure` why the last one was not taken.
 pub async fn report_node(
     identity: NodeIdentity,
     mut replicas: watch::Receiver<Vec<ReplicaReport>>,
+    own: watch::Receiver<NodeReport>,
     sink: ReportSink,
     newest: watch::Sender<u64>,
+    failure: watch::Sender<Option<String>>,
 ) {
     let mut backoff = Backoff::default();
     let mut is_failing = false;
     let mut replicas_end = false;
     loop {
-        let report = request(&identity, &replicas.borrow_and_update());
+        let report = request(&identity, &replicas.borrow_and_update(), &own.borrow());
         let sent = tokio::time::timeout(REPORT_TIMEOUT, sink(report)).await;
         let wait = match sent {
             Ok(Ok(epoch)) => {
@@ -113,6 +119,7 @@ pub async fn report_node(
                     *newest = epoch.max(*newest);
                     is_newer
                 });
+                failure.send_replace(None);
                 if std::mem::take(&mut is_failing) {
                     tracing::info!("control accepts reports again");
                 }
@@ -120,11 +127,14 @@ pub async fn report_node(
                 REPORT_EVERY
             }
             Ok(Err(status)) => {
+                failure.send_replace(Some(reason_of(&status)));
                 log_failure(&mut is_failing, &status);
                 backoff.after_failure(fastrand::f64())
             }
             Err(_) => {
-                log_failure(&mut is_failing, &Status::unavailable("no answer in time"));
+                let status = Status::unavailable("no answer in time");
+                failure.send_replace(Some(reason_of(&status)));
+                log_failure(&mut is_failing, &status);
                 backoff.after_failure(fastrand::f64())
             }
         };
@@ -135,13 +145,17 @@ pub async fn report_node(
     }
 }
 
+fn reason_of(status: &Status) -> String {
+    match status.code() {
+        Code::Unavailable => innermost_reason(status),
+        _ => status.message().to_owned(),
+    }
+}
+
 /// Logs a failure once, until a report is accepted again.
 fn log_failure(is_failing: &mut bool, status: &Status) {
     if !std::mem::replace(is_failing, true) {
-        let reason = match status.code() {
-            Code::Unavailable => innermost_reason(status),
-            _ => status.message().to_owned(),
-        };
+        let reason = reason_of(status);
         tracing::warn!(reason, "control does not accept this node's reports; trying again");
     }
 }
@@ -156,7 +170,11 @@ fn role_to_report(role: &Role) -> Option<i32> {
 }
 
 /// The report of a node's replicas.
-fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportNodeRequest {
+fn request(
+    identity: &NodeIdentity,
+    replicas: &[ReplicaReport],
+    own: &NodeReport,
+) -> wire::ReportNodeRequest {
     let NodeIdentity { node_id, address, roles, memory_budget_bytes } = identity;
     wire::ReportNodeRequest {
         node_id: node_id.clone(),
@@ -164,6 +182,7 @@ fn request(identity: &NodeIdentity, replicas: &[ReplicaReport]) -> wire::ReportN
         roles: roles.iter().filter_map(role_to_report).collect(),
         memory_budget_bytes: *memory_budget_bytes,
         replicas: replicas.iter().map(replica_report_to_pb).collect(),
+        report: Some(node_report_to_pb(own, 0)),
     }
 }
 
@@ -183,6 +202,10 @@ mod tests {
         }
     }
 
+    fn own() -> watch::Receiver<NodeReport> {
+        watch::channel(NodeReport { node_id: "n".into(), ..NodeReport::default() }).1
+    }
+
     fn report(state: ReplicaState) -> Vec<ReplicaReport> {
         let replica = PlannedReplica { state, reason: String::new() };
         vec![ReplicaReport { version: ModelVersion::new("films", 1), shard: 3, replica }]
@@ -200,7 +223,14 @@ mod tests {
         });
         let (replicas, receiver) = watch::channel(report(ReplicaState::Loading));
         let (newest, epoch) = watch::channel(0);
-        let task = tokio::spawn(report_node(identity(), receiver, sink, newest));
+        let task = tokio::spawn(report_node(
+            identity(),
+            receiver,
+            own(),
+            sink,
+            newest,
+            watch::Sender::new(None),
+        ));
         let (first, request) = seen.recv().await.expect("reports");
         assert_eq!(
             request.roles,
@@ -208,6 +238,7 @@ mod tests {
             "voters are none of the plan's nodes"
         );
         assert_eq!(request.replicas[0].state(), wire::ReplicaState::Loading);
+        assert_eq!(request.report.expect("what it says of itself").node_id, "n");
         let (second, _) = seen.recv().await.expect("reports");
         assert_eq!(second - first, REPORT_EVERY);
         replicas.send(report(ReplicaState::Available)).expect("the reporter listens");
@@ -230,7 +261,14 @@ mod tests {
         });
         let (_replicas, receiver) = watch::channel(Vec::new());
         let newest = watch::Sender::new(0);
-        let task = tokio::spawn(report_node(identity(), receiver, sink, newest));
+        let task = tokio::spawn(report_node(
+            identity(),
+            receiver,
+            own(),
+            sink,
+            newest,
+            watch::Sender::new(None),
+        ));
         let first = seen.recv().await.expect("reports");
         let second = seen.recv().await.expect("reports");
         assert!(second - first <= marquee_client::FIRST_WAIT + Duration::from_millis(2));

@@ -19,12 +19,15 @@ use super::health::{FULL_COVERAGE, Readiness};
 use super::open_files;
 use super::server::{self, Entrance, ServerError, Shutdown};
 use super::shard_readiness;
-use super::usage::Usage;
+use super::usage::{KnownHere, Usage};
 use crate::access::Security;
 use crate::config::{Config, ControlSettings, EventsSettings, NotificationSettings, ServerLimits};
 use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
+};
+use crate::troubles::{
+    ControlParts, DiskProbe, Following, TroubleMemory, TroubleSources, UnopenedLog, watch_troubles,
 };
 use crate::warnings::Warnings;
 use anyhow::Context as _;
@@ -35,7 +38,8 @@ use marquee_core::bounds::{MAX_INTERNAL_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use marquee_core::command::ReplicaReport;
 use marquee_core::limits::quota::Quotas;
 use marquee_core::plan::{Plan, Role};
-use marquee_events::{EventLog, ExposureLog};
+use marquee_core::trouble::{LogName, NodeReport};
+use marquee_events::{EventLog, ExposureLog, LogError};
 use marquee_net::Connector;
 use marquee_net::connections::ConnectionLimits;
 use marquee_proto::control::v1::control_service_server::{
@@ -51,6 +55,7 @@ use marquee_shard::{CopiesConfig, Shard, ShardConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -102,6 +107,7 @@ impl RunningNode {
         create_private_directory(&config.data_dir)?;
         let mut tasks = JoinSet::new();
         security.keep_fresh(&mut tasks);
+        let warnings = Warnings::new();
         let control = match &config.control {
             None => None,
             Some(settings) => {
@@ -111,13 +117,14 @@ impl RunningNode {
         };
         // The newest epoch that the reporter hears of; by it the follower notices a control node that lags.
         let newest = watch::Sender::new(0);
+        let cache = PlanCache::in_directory(&config.data_dir);
         let plan = match &control {
             Some(control) => control.plan(),
             None => {
                 let (plan, follower) = follow_plan(FollowerConfig {
                     node_id: config.node_id.clone(),
                     addresses: config.control_addresses.clone(),
-                    cache: PlanCache::in_directory(&config.data_dir),
+                    cache: cache.clone(),
                     connector: connector.clone(),
                     newest: newest.subscribe(),
                 });
@@ -130,8 +137,10 @@ impl RunningNode {
         } else {
             None
         };
+        let mut unopened = Vec::new();
         let mut router = if config.roles.contains(&Role::Router) {
-            Some(start_router(config, plan.clone(), shard.as_ref(), connector)?)
+            let feedback = open_logs(config, &mut unopened)?;
+            Some(start_router(config, plan.clone(), shard.as_ref(), feedback, connector)?)
         } else {
             None
         };
@@ -142,6 +151,28 @@ impl RunningNode {
             };
             tasks.spawn(report_telemetry(config.node_id.clone(), router.reports(), sink));
         }
+        let begins = NodeReport { node_id: config.node_id.clone(), ..NodeReport::default() };
+        let (show_report, own_report) = watch::channel(begins);
+        let report_failure = watch::Sender::new(None);
+        let sources = TroubleSources {
+            node_id: config.node_id.clone(),
+            plan: plan.clone(),
+            probe: start_probe(&config.data_dir),
+            control: control.as_ref().map(|control| {
+                ControlParts::new(control.api(), Control::store_of(&config.data_dir))
+            }),
+            router: router.as_ref().map(|router| (router.service(), router.nodes())),
+            unopened,
+            credentials: Arc::new(security.credential_check()),
+            warnings: warnings.clone(),
+            following: control.is_none().then(|| Following {
+                cache,
+                newest: newest.subscribe(),
+                report_failure: report_failure.subscribe(),
+            }),
+            memory: TroubleMemory::default(),
+        };
+        tasks.spawn(watch_troubles(sources, show_report));
         if shard.is_some() || router.is_some() {
             let sink = match &control {
                 Some(control) => to_this_process(control),
@@ -152,7 +183,9 @@ impl RunningNode {
                 // Without a sender the reporter knows that it will not change.
                 None => watch::channel(Vec::new()).1,
             };
-            tasks.spawn(report_node(identity(config), replicas, sink, newest));
+            let own = own_report.clone();
+            let identity = identity(config);
+            tasks.spawn(report_node(identity, replicas, own, sink, newest, report_failure));
         }
         let at = config
             .listener_of(Role::Router)
@@ -161,6 +194,11 @@ impl RunningNode {
         let usage = Usage::new(
             shard.as_ref().map(|shard| shard.service()),
             router.as_ref().map(Router::service),
+            KnownHere {
+                report: own_report,
+                plan: plan.clone(),
+                control_addresses: addresses_of_control(config),
+            },
         );
         let mut node = Self {
             at,
@@ -175,7 +213,7 @@ impl RunningNode {
             router,
             shared: SharedByAddresses {
                 quotas: SharedQuotas::new(Quotas::new(config.limits.quotas.clone())),
-                warnings: Warnings::new(),
+                warnings,
             },
         };
         node.tasks.spawn(node.shared.warnings.clone().flush_for_ever());
@@ -443,6 +481,7 @@ fn start_router(
     config: &Config,
     plan: watch::Receiver<Arc<Plan>>,
     shard: Option<&Shard>,
+    feedback: Feedback,
     connector: Connector,
 ) -> anyhow::Result<Router> {
     let router_config = RouterConfig {
@@ -459,21 +498,49 @@ fn start_router(
         let service: Arc<dyn ShardService> = shard.service();
         (config.node_id.clone(), service)
     });
-    let feedback = open_logs(config)?;
     let dialer = Arc::new(GrpcDialer::by(connector));
     Ok(Router::start_with(router_config, plan, local, feedback, dialer))
 }
 
-/// Opens the logs of events and exposures, and reads back the recent events.
-fn open_logs(config: &Config) -> anyhow::Result<Feedback> {
+/// Opens the logs of events and exposures, and reads back the recent events. One whose disk or content is broken is left
+/// out, and noted: answers do not need it. A log that is another's, or of another kind, is a mistake in the config.
+fn open_logs(config: &Config, unopened: &mut Vec<UnopenedLog>) -> anyhow::Result<Feedback> {
     let Some(EventsSettings { events, exposures }) = config.events.clone() else {
         return Ok(Feedback::default());
     };
-    let cannot = "the router role cannot keep events (router.events)";
-    Ok(Feedback {
-        events: Some(EventLog::open(events).context(cannot)?),
-        exposures: Some(ExposureLog::open(exposures).context(cannot)?),
-    })
+    let mut leave_out = |log, error: LogError| {
+        if !matches!(error, LogError::Io(_) | LogError::Damaged { .. } | LogError::Gap { .. }) {
+            return Err(error).context("the router role cannot keep events (router.events)");
+        }
+        tracing::error!(%log, %error, "goes on without a log, until this node is restarted");
+        unopened.push(UnopenedLog { log, reason: error.to_string() });
+        Ok(())
+    };
+    let events = match EventLog::open(events) {
+        Ok(events) => Some(events),
+        Err(error) => leave_out(LogName::Events, error).map(|()| None)?,
+    };
+    let exposures = match ExposureLog::open(exposures) {
+        Ok(exposures) => Some(exposures),
+        Err(error) => leave_out(LogName::Exposures, error).map(|()| None)?,
+    };
+    let of_events = unopened.iter().find(|unopened| unopened.log == LogName::Events);
+    let failure = of_events.map(|unopened| unopened.reason.clone());
+    Ok(Feedback { events, exposures, failure })
+}
+
+/// Probes the disk of the data directory, unless the system has no thread for that.
+fn start_probe(data_dir: &Path) -> Option<DiskProbe> {
+    DiskProbe::start(data_dir)
+        .inspect_err(|error| tracing::warn!(%error, "the disk is not probed"))
+        .ok()
+}
+
+/// The addresses of control nodes that a config names.
+fn addresses_of_control(config: &Config) -> Vec<String> {
+    let followed = config.control_addresses.iter().map(ToString::to_string);
+    let voters = config.control.iter().flat_map(|settings| &settings.voters);
+    followed.chain(voters.map(|(_, address)| address.to_string())).collect()
 }
 
 fn identity(config: &Config) -> NodeIdentity {

@@ -1,19 +1,27 @@
-//! The usage of the process: its CPU time and the parts of it, events, cached rows and searches.
+//! What a process says of itself: its usage (CPU time and the parts of it, events, cached rows and searches), and what it
+//! knows of itself and of the cluster.
 //!
 //! The system counts CPU time by process and by thread; the roles count the time of their operations. The
 //! rest of the I/O and search threads is gRPC, HTTP/2 and the kernel's network; the rest of the process is
 //! raft and loading.
 
+use marquee_core::plan::Plan;
 use marquee_core::time_spent::TimeSpent;
+use marquee_core::trouble::NodeReport;
 use marquee_events::Counts;
+use marquee_proto::convert::plan::plan_without_secrets;
+use marquee_proto::convert::trouble::node_report_to_pb;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
-use marquee_proto::node::v1::{GetUsageRequest, GetUsageResponse, RowCache};
+use marquee_proto::node::v1::{
+    GetNodeStatusRequest, GetNodeStatusResponse, GetUsageRequest, GetUsageResponse, RowCache,
+};
 use marquee_router::{Feedback, RouterService, RowCounts};
 use marquee_shard::{ShardApi, StrategyCounts};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 /// Prefix of the names of I/O threads.
@@ -26,12 +34,27 @@ pub(super) struct Usage {
     process: String,
     shard: Option<Arc<ShardApi>>,
     router: Option<RouterService>,
+    known: KnownHere,
+}
+
+/// What a node knows without asking any other.
+pub(super) struct KnownHere {
+    /// What it says of itself.
+    pub(super) report: watch::Receiver<NodeReport>,
+    /// The plan that it follows.
+    pub(super) plan: watch::Receiver<Arc<Plan>>,
+    /// The addresses of control nodes in its config.
+    pub(super) control_addresses: Vec<String>,
 }
 
 impl Usage {
-    /// The usage of this process with these roles.
-    pub(super) fn new(shard: Option<Arc<ShardApi>>, router: Option<RouterService>) -> Self {
-        Self { process: uuid::Uuid::new_v4().to_string(), shard, router }
+    /// The usage of this process with these roles, and what it knows.
+    pub(super) fn new(
+        shard: Option<Arc<ShardApi>>,
+        router: Option<RouterService>,
+        known: KnownHere,
+    ) -> Self {
+        Self { process: uuid::Uuid::new_v4().to_string(), shard, router, known }
     }
 
     /// The gRPC server of this service.
@@ -65,11 +88,26 @@ impl NodeService for Usage {
             searches: operations.map(|spent| searches(&spent.strategies)).unwrap_or_default(),
         }))
     }
+
+    async fn get_node_status(
+        &self,
+        request: Request<GetNodeStatusRequest>,
+    ) -> Result<Response<GetNodeStatusResponse>, Status> {
+        let GetNodeStatusRequest {} = request.into_inner();
+        let KnownHere { report, plan, control_addresses } = &self.known;
+        let report = node_report_to_pb(&report.borrow(), 0);
+        let plan = plan_without_secrets(&plan.borrow());
+        Ok(Response::new(GetNodeStatusResponse {
+            report: Some(report),
+            plan: Some(plan),
+            control_addresses: control_addresses.clone(),
+        }))
+    }
 }
 
 /// Counts of events by what became of them, without zeros.
 fn events(router: &RouterService) -> HashMap<String, u64> {
-    let Feedback { events, exposures } = router.feedback();
+    let Feedback { events, exposures, failure: _ } = router.feedback();
     let mut words: HashMap<String, u64> = HashMap::new();
     if let Some(events) = events {
         let Counts { accepted, duplicates, pushed_back, not_taken } = events.counts();

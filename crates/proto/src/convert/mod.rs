@@ -44,6 +44,7 @@ mod secret;
 mod segment;
 pub mod state;
 pub mod traffic;
+pub mod trouble;
 pub mod version;
 pub mod window;
 

@@ -26,7 +26,7 @@ pub(crate) struct WeakFeedback {
 
 impl From<&Feedback> for WeakFeedback {
     fn from(feedback: &Feedback) -> Self {
-        let Feedback { events, exposures } = feedback;
+        let Feedback { events, exposures, failure: _ } = feedback;
         Self {
             events: events.as_ref().map(EventLog::downgrade),
             exposures: exposures.as_ref().map(ExposureLog::downgrade),

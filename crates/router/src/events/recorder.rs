@@ -38,6 +38,8 @@ pub struct Feedback {
     pub events: Option<EventLog>,
     /// Where exposures go.
     pub exposures: Option<ExposureLog>,
+    /// Why there is no log of events, though there should be one: then RecordEvents is UNAVAILABLE.
+    pub failure: Option<String>,
 }
 
 /// The logs of events and exposures, as the service uses them.
@@ -112,7 +114,11 @@ impl Events {
     }
 
     fn log(&self) -> Result<&EventLog, RouterError> {
-        self.feedback.events.as_ref().ok_or(RouterError::NoEventLog)
+        let Feedback { events, failure, .. } = &self.feedback;
+        events.as_ref().ok_or_else(|| match failure {
+            Some(reason) => RouterError::Record(RecordError::Failed(reason.clone())),
+            None => RouterError::NoEventLog,
+        })
     }
 
     /// Adds what the user had lately to the recent items of an request.

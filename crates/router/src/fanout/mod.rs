@@ -1,7 +1,7 @@
 //! One round of calls to shard nodes: each shard of a version is asked of any one replica. All stages use it.
 //!
 //! - [`node`]: the nodes that plans name, and what is remembered of their health; [`grpc`] reaches those on other
-//!   machines.
+//!   machines; [`node_states`] is what the process may know of them.
 //! - [`select`] chooses replicas, [`decide`] says what to do when a call fails or is slow, [`policy`] says when it
 //!   is slow and which nodes to avoid, [`outliers`] which are slower than others, [`cost`] which is the cheaper;
 //!   [`health`] is what is remembered of a node: all of them are pure.
@@ -16,6 +16,7 @@ mod drive;
 pub(crate) mod grpc;
 pub(crate) mod health;
 pub(crate) mod node;
+pub(crate) mod node_states;
 mod outliers;
 pub(crate) mod policy;
 pub(crate) mod select;

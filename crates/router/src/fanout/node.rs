@@ -155,6 +155,15 @@ pub(crate) fn eject_outliers(nodes: &[Arc<NodeHandle>]) {
     }
 }
 
+/// A shard node that a router does not ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvoidedNode {
+    /// The id of the node.
+    pub node_id: String,
+    /// Whether it is left out for a while because it is slow; else it did not answer.
+    pub is_left_out: bool,
+}
+
 /// All nodes that were called and that plans still name.
 pub(crate) struct Nodes {
     dialer: Arc<dyn Dialer>,
@@ -210,6 +219,19 @@ impl Nodes {
         let handle = NodeHandle::new(id, address, service, Arc::clone(&self.changed));
         handles.insert(id.into(), Arc::clone(&handle));
         Some(handle)
+    }
+
+    /// The nodes that are not asked, because they did not answer or are slower than others, by id.
+    pub(crate) fn avoided(&self) -> Vec<AvoidedNode> {
+        let mut avoided = Vec::new();
+        for (node_id, node) in self.handles().iter() {
+            let (is_reachable, is_left_out) = (node.is_reachable(), node.is_ejected());
+            if !is_reachable || is_left_out {
+                let is_left_out = is_left_out && is_reachable;
+                avoided.push(AvoidedNode { node_id: node_id.clone(), is_left_out });
+            }
+        }
+        avoided
     }
 
     /// Forgets the nodes that the plan does not name.

@@ -31,6 +31,7 @@ fn world_with(directory: &Path, sample_basis_points: u32, config: RouterConfig) 
     let feedback = Feedback {
         events: Some(EventLog::open(EventSettings::new(directory)).expect("a log")),
         exposures: Some(ExposureLog::open(settings).expect("a log")),
+        failure: None,
     };
     let films = vec![films(1, 2, "i", 60, 5)];
     World::with_feedback(films, 2, 1, config, feedback)

@@ -93,10 +93,8 @@ enum CtlCommand {
     #[command(after_help = "Example:
   marquee ctl plan --json | jq .epoch")]
     Plan,
-    /// Show leader, voters, nodes and replicas
-    #[command(after_help = "Example:
-  marquee ctl --endpoint http://127.0.0.1:7101 status")]
-    Status,
+    /// Show voters, nodes and replicas, what is wrong, and what to do next; exits with 1 if something is wrong
+    Status(status::StatusArgs),
     /// Show the traffic of surfaces: rates, latencies, items shown, clicks
     Traffic(traffic::TrafficArgs),
     /// Move raft leadership to another voter
@@ -124,7 +122,7 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
         CtlCommand::Audit(command) => audit::run(&mut context, command).await,
         CtlCommand::Plan => plan::run(&mut context).await,
-        CtlCommand::Status => status::run(&mut context).await,
+        CtlCommand::Status(args) => status::run(&context, args).await,
         CtlCommand::Traffic(args) => traffic::run(&mut context, args).await,
         CtlCommand::TransferLeadership(args) => transfer_leadership::run(&mut context, args).await,
         CtlCommand::Health(args) => health::run(&context, args).await,

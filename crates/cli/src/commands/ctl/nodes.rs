@@ -147,7 +147,7 @@ pub(super) fn table(plan: &Plan) -> String {
 }
 
 /// The name of a role.
-fn role_name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Unspecified => "?",
         Role::Control => "control",
@@ -157,7 +157,7 @@ fn role_name(role: Role) -> &'static str {
 }
 
 /// The state of a node in words.
-fn state_in_words(node: &Node) -> &'static str {
+pub(super) fn state_in_words(node: &Node) -> &'static str {
     match (node.alive, node.draining) {
         (false, false) => "UNREACHABLE",
         (false, true) => "UNREACHABLE, draining",
@@ -167,7 +167,7 @@ fn state_in_words(node: &Node) -> &'static str {
 }
 
 /// The replicas on a node by their state: `3 available, 1 loading`.
-fn replicas(plan: &Plan, node_id: &str) -> String {
+pub(super) fn replicas(plan: &Plan, node_id: &str) -> String {
     let mut counts = [0usize; 4];
     for placement in plan.versions.iter().flat_map(|version| &version.placements) {
         for replica in placement.replicas.iter().filter(|replica| replica.node_id == node_id) {

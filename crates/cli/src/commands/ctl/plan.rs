@@ -8,15 +8,7 @@ use std::process::ExitCode;
 
 /// Gets the current plan.
 pub(super) async fn get_plan(context: &mut Context) -> anyhow::Result<Plan> {
-    get(context, GetPlanRequest { as_known_here: false }).await
-}
-
-/// Gets the plan as the first control node that answers knows it, with a majority or without.
-pub(super) async fn get_known_plan(context: &mut Context) -> anyhow::Result<Plan> {
-    get(context, GetPlanRequest { as_known_here: true }).await
-}
-
-async fn get(context: &mut Context, request: GetPlanRequest) -> anyhow::Result<Plan> {
+    let request = GetPlanRequest { as_known_here: false };
     let answer = context
         .client
         .call(request, |mut control, request| async move { control.get_plan(request).await })
