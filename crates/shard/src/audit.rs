@@ -5,7 +5,7 @@
 //! handed over after it was answered, and only if the thread is waiting for one. After each search the thread
 //! rests so long that it takes at most [`BUDGET`] of one processor, which it leaves to others where they want it.
 
-use crate::usage::RecallCounts;
+use crate::usage::{OperationsSpent, RecallCounts};
 use marquee_bundle::{
     Allow, BundleShard, CancelFlag, Hit, RowBitmap, SearchParams, SearchScratch, VectorMeasure,
     dense_top_k,
@@ -92,14 +92,14 @@ struct State {
 impl LiveAudit {
     /// Starts the thread that audits; `lower_priority` is called on it first.
     pub(crate) fn start(
-        counts: impl AsRef<RecallCounts> + Send + 'static,
+        spent: Arc<OperationsSpent>,
         lower_priority: fn(),
     ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let audit = Arc::new(Self::default());
         let its_audit = Arc::clone(&audit);
         let thread = std::thread::Builder::new().name("shard-audit".into()).spawn(move || {
             lower_priority();
-            its_audit.run(counts.as_ref());
+            its_audit.run(&spent.recall);
         })?;
         Ok((audit, thread))
     }

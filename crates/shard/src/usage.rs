@@ -18,12 +18,6 @@ pub struct OperationsSpent {
     pub recall: RecallCounts,
 }
 
-impl AsRef<RecallCounts> for OperationsSpent {
-    fn as_ref(&self) -> &RecallCounts {
-        &self.recall
-    }
-}
-
 /// The kinds of searches whose recall is counted apart: at most so many results wanted, and what is promised.
 const RECALL_BANDS: [(usize, f64); 3] = [(10, 0.99), (100, 0.95), (usize::MAX, 0.95)];
 /// After so many audited searches of a kind, each time, a recall below what is promised is logged.

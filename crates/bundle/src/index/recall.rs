@@ -54,6 +54,11 @@ pub(super) fn promised_recall(target: f64, count: usize) -> f64 {
     1.0 - tolerated * (1.0 - target)
 }
 
+/// Efforts are raised where an audit finds less than is promised by more than so many standard errors.
+pub(super) const RAISED_BEYOND: f64 = 1.0;
+/// … and given up where that did not help and it is by more than so many.
+pub(super) const GIVEN_UP_BEYOND: f64 = 2.0;
+
 /// The first of the last rows down to a depth.
 pub(super) fn tail_from(depth: usize) -> usize {
     depth - LEAST_TAIL.max((TAIL_SHARE * depth as f64) as usize).min(depth)
@@ -77,6 +82,13 @@ impl Recalls {
     /// The share of all rows that were found.
     pub(super) fn mean(&self) -> f64 {
         share(self.found, self.wanted)
+    }
+
+    /// Whether the mean is less than what is promised, by more than so many standard errors of as many results that are
+    /// found or not by chance: of 100 queries for one result each, two misses say nothing.
+    pub(super) fn miss(&self, promised: f64, standard_errors: f64) -> bool {
+        let error = (promised * (1.0 - promised) / self.wanted.max(1) as f64).sqrt();
+        self.mean() < promised - standard_errors * error
     }
 
     /// What is written of them.
@@ -123,5 +135,15 @@ mod tests {
         assert_eq!(audited.worst_percent, 0.55);
         assert_eq!(audited.recall, 0.994);
         assert_eq!(Recalls::default().audited(1, 0).recall, 1.0);
+    }
+
+    #[test]
+    fn what_chance_explains_is_not_missed() {
+        let mut recalls = Recalls::default();
+        (0..100).for_each(|query| recalls.add(usize::from(query >= 2), 1));
+        assert!(recalls.miss(0.99, 0.5) && !recalls.miss(0.99, 1.5));
+        // Of more results the same mean says more.
+        (0..10_000).for_each(|query| recalls.add(usize::from(query >= 200), 1));
+        assert!(recalls.miss(0.99, 1.5));
     }
 }

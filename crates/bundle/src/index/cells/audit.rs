@@ -6,7 +6,8 @@
 use crate::effort::Effort;
 use crate::index::queries::{BestRows, Queries, best_rows};
 use crate::index::recall::{
-    AUDITED, FILTERED_RECALL, Recalls, TAIL_RECALL, promised_recall, tail_from, wanted_recall,
+    AUDITED, FILTERED_RECALL, GIVEN_UP_BEYOND, RAISED_BEYOND, Recalls, TAIL_RECALL,
+    promised_recall, tail_from, wanted_recall,
 };
 use crate::manifest::{AuditedRecall, CellsInfo, Recall};
 use crate::matrix::cells::{CellsParts, CellsView};
@@ -310,13 +311,13 @@ impl<'a> Audit<'a> {
             let promised = promised_recall(target, count);
             let mut recalls = self.recalls(&depth, tuning);
             for _ in 0..RAISES {
-                if recalls.mean() >= promised {
+                if !recalls.miss(promised, RAISED_BEYOND) {
                     break;
                 }
                 raise(tuning, self.measure, &depth);
                 recalls = self.recalls(&depth, tuning);
             }
-            if recalls.mean() < promised {
+            if recalls.miss(promised, GIVEN_UP_BEYOND) {
                 tracing::warn!(
                     count,
                     excluded,

@@ -6,7 +6,8 @@
 use super::repair::unreachable;
 use crate::index::queries::{BestRows, Queries, best_rows};
 use crate::index::recall::{
-    AUDITED, FILTERED_RECALL, Recalls, TAIL_RECALL, promised_recall, tail_from, wanted_recall,
+    AUDITED, FILTERED_RECALL, GIVEN_UP_BEYOND, RAISED_BEYOND, Recalls, TAIL_RECALL,
+    promised_recall, tail_from, wanted_recall,
 };
 use crate::manifest::{AuditedRecall, GraphInfo, Recall};
 use crate::matrix::dense::DenseView;
@@ -156,7 +157,8 @@ impl<'a> Audit<'a> {
                     break;
                 }
                 let recalls = self.recalls(&depth, width);
-                if recalls.mean() >= promised_recall(target, count) {
+                let beyond = if raise == RAISES { GIVEN_UP_BEYOND } else { RAISED_BEYOND };
+                if !recalls.miss(promised_recall(target, count), beyond) {
                     audited.push(recalls.audited(count, excluded));
                     break;
                 }
