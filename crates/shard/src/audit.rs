@@ -32,11 +32,11 @@ pub(crate) struct AnsweredQuery {
     pub(crate) matrix: String,
     pub(crate) measure: VectorMeasure,
     pub(crate) vector: Vec<f32>,
-    /// Results wanted.
+    /// How many results were wanted.
     pub(crate) count: usize,
     /// The rows that the filter allows; none: all.
     pub(crate) allowed: Option<RowBitmap>,
-    /// Ascending.
+    /// The rows that must not be found, ascending.
     pub(crate) excluded: Vec<u32>,
     /// The scores of what was found.
     pub(crate) scores: Vec<f32>,

@@ -212,7 +212,7 @@ pub struct CellsInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditedRecall {
-    /// Results wanted.
+    /// How many results were wanted.
     pub count: u32,
     /// How many of the best rows were excluded.
     pub excluded: u32,

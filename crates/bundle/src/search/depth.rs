@@ -31,7 +31,7 @@ const ENOUGH_REACH: f32 = 0.25;
 /// What is asked of a search, as far as its effort depends on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Depth {
-    /// Results wanted.
+    /// How many results are wanted.
     pub(crate) count: usize,
     /// Rows that must not be among them, which are often the best.
     pub(crate) excluded: usize,

@@ -12,7 +12,7 @@ const DIRECTIONS: usize = 16;
 const OWN_SPREAD: f64 = 0.45;
 const COMMON_SPREAD: f64 = 0.25;
 /// Clusters that a user's vector is near.
-const TASTES: usize = 3;
+const LIKED: usize = 3;
 
 /// Items and users that resemble what matrix factorisation makes.
 pub(crate) struct Catalogue {
@@ -49,7 +49,7 @@ pub(crate) fn catalogue(items: usize, users: usize, rank: usize, seed: u64) -> C
     }
     let mut wanted = Vec::with_capacity(users * rank);
     for _ in 0..users {
-        let shares: Vec<f64> = (0..TASTES).map(|_| -(1.0 - random.uniform()).ln()).collect();
+        let shares: Vec<f64> = (0..LIKED).map(|_| -(1.0 - random.uniform()).ln()).collect();
         let sum: f64 = shares.iter().sum();
         let mut row = vec![0.0; rank];
         for share in shares {
@@ -80,7 +80,7 @@ fn unit(row: Vec<f64>) -> Vec<f64> {
 /// A kind of search.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Results wanted.
+    /// How many results are wanted.
     pub(crate) count: usize,
     /// How many of the best rows that the filter allows are excluded.
     pub(crate) excluded: usize,

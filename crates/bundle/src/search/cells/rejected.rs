@@ -14,7 +14,7 @@ pub(super) struct RejectedScores {
 }
 
 impl RejectedScores {
-    /// Forgets everything.
+    /// Forgets all scores, before another search.
     pub(super) fn begin(&mut self) {
         (self.len, self.checked_at) = (0, CHECKED_AT);
     }
