@@ -11,15 +11,15 @@ use support::recall::{Catalogue, Found, Wanted, bundle_of, catalogue, filters, m
 /// Results wanted: what efforts are tuned at, and between.
 const COUNTS: [usize; 9] = [1, 10, 11, 40, 99, 100, 101, 500, 1_000];
 /// How many of the best rows are excluded.
-const EXCLUDED: [usize; 6] = [0, 10, 30, 100, 300, 1_000];
-const SHARES: [f64; 4] = [0.5, 0.1, 0.01, 0.001];
+const EXCLUDED: [usize; 4] = [0, 10, 100, 1_000];
+const SHARES: [f64; 3] = [0.5, 0.1, 0.01];
 /// Users that an index is tuned and audited with; those that ask are others.
 const TUNING: usize = 400;
-const ASKING: usize = 60;
+const ASKING: usize = 30;
 
-/// What is promised of the mean over the queries of one kind, less what chance may take off that of 60.
+/// What is promised of the mean over the queries of one kind, less what chance may take off that of 30.
 fn promised(count: usize) -> f64 {
-    let chance = if count < 10 { 0.034 } else { 0.005 };
+    let chance = if count < 10 { 0.067 } else { 0.01 };
     1.0 - (0.001 * count as f64).clamp(0.01, 0.05) - chance
 }
 
@@ -57,7 +57,7 @@ fn short_of(kinds: &[Wanted], found: &[Found]) -> Vec<String> {
         let Wanted { count, excluded, filter, .. } = *kind;
         let share = filter.map_or(1.0, |filter| SHARES[filter]);
         let (mean, worst) = (found.mean(), found.worst_percent());
-        // The worst of 60 queries is about the worst percent.
+        // The worst of 30 queries is about the worst percent.
         let lowest = if count < 10 { 0.0 } else { 0.6 };
         if mean < promised(count) || worst < lowest {
             short.push(format!(
@@ -75,10 +75,10 @@ fn recall_in_cells_holds_whatever_is_asked() {
     let (made, asking) = made(rows, rank);
     let bundle = bundle_of(&made, 1, always(IndexKind::Cells), RowFormat::F32);
     let filters = filters(&bundle, &SHARES);
-    let kinds = kinds(&COUNTS, &[None, Some(0), Some(1), Some(2), Some(3)], rows);
+    let kinds = kinds(&COUNTS, &[None, Some(0), Some(1), Some(2)], rows);
     let items = &made.items[..ASKING * rank];
     for (of, queries, least) in
-        [(VectorMeasure::InnerProduct, &asking[..], 40), (VectorMeasure::Cosine, items, 40)]
+        [(VectorMeasure::InnerProduct, &asking[..], 20), (VectorMeasure::Cosine, items, 20)]
     {
         let found = measure(&bundle, queries, of, &filters, &kinds);
         let short = short_of(&kinds, &found);
