@@ -63,9 +63,9 @@ pub use input_file::{InputStream, open_input, open_stream, read_text_input};
 pub use location::{BundleRoots, MAX_URI_BYTES, UriDefect, directory_of};
 pub use manifest::signature::{SignedTerms, TrustedKeys};
 pub use manifest::{
-    CellsInfo, Counts, ForgottenUpTo, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
-    MatrixLayout, Quality, Recall, ShardIndexInfo, read_manifest, read_signed_manifest,
-    shard_directory,
+    AuditedRecall, CellsInfo, Counts, ForgottenUpTo, GraphInfo, IndexInfo, Manifest,
+    ManifestDigest, MatrixInfo, MatrixLayout, Quality, Recall, ShardIndexInfo, read_manifest,
+    read_signed_manifest, shard_directory,
 };
 pub use marquee_core::model::interpreter::VectorMeasure;
 pub use marquee_core::model::recipe::{Entity, RowSpace};

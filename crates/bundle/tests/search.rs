@@ -251,7 +251,7 @@ fn the_default_width_reaches_the_target() {
     let bundle = opened(given);
     let shard = &bundle.shards()[0];
     let matrix = shard.dense("item_factors").expect("there");
-    let widths = matrix.graph().expect("built").default_width();
+    let graph = matrix.graph().expect("built");
     let cancel = CancelFlag::new();
     let mut scratch = SearchScratch::new();
     for count in [10, 100] {
@@ -269,7 +269,7 @@ fn the_default_width_reaches_the_target() {
                 )
                 .expect("found")
             };
-            let width = widths.for_count(count).expect("reached");
+            let width = graph.width_for(count).expect("reached");
             let strategy = Some(DenseStrategy::Graph { width, thorough: false });
             let (best, hits) = (
                 search(SearchParams { exact: true, ..params }),

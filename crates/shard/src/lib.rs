@@ -11,6 +11,7 @@
 //!
 //! 1. `replica_key`, `error`, `usage`: names, refusals and counters that all share.
 //! 2. [`lifecycle`]: which replicas to load and to unload, as pure decisions. `pool`: the threads that search.
+//!    `audit`: the thread that searches some of the queries again, exactly.
 //! 3. `engine`: lookups and searches over the replicas that answer. `loader`: the threads that load.
 //! 4. `wire`: requests and answers as messages. `driver`: carries out what the lifecycle decides.
 //! 5. `service`, `role`: what a node starts and serves.
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod config;
 mod deadline;
 mod driver;
@@ -45,4 +47,4 @@ pub use error::RequestError;
 pub use replica_key::ReplicaKey;
 pub use role::{Shard, StartError};
 pub use service::ShardApi;
-pub use usage::{OperationsSpent, StrategyCounts};
+pub use usage::{AuditedSearches, OperationsSpent, RecallCounts, StrategyCounts};

@@ -1,11 +1,13 @@
 //! The shard role of a node, put together: start it, hand its service out, shut it down.
 
+use crate::audit::LiveAudit;
 use crate::config::{ShardConfig, ShardConfigError};
 use crate::driver::Driver;
 use crate::engine::table::ReplicaTable;
-use crate::loader::{Loader, Origin, PrivateCopies};
+use crate::loader::{Loader, Origin, PrivateCopies, lower_priority};
 use crate::pool::Pool;
 use crate::service::ShardApi;
+use crate::usage::OperationsSpent;
 use arc_swap::ArcSwap;
 use marquee_core::command::ReplicaReport;
 use marquee_core::plan::Plan;
@@ -50,7 +52,10 @@ impl Shard {
     ) -> Result<Self, StartError> {
         config.validate()?;
         let table = Arc::new(ArcSwap::from_pointee(ReplicaTable::default()));
-        let (pool, searchers) = Pool::start(config.threads(), config.max_queued_queries)?;
+        let (pool, mut searchers) = Pool::start(config.threads(), config.max_queued_queries)?;
+        let spent = Arc::<OperationsSpent>::default();
+        let (audit, auditor) = LiveAudit::start(Arc::clone(&spent), lower_priority)?;
+        searchers.push(auditor);
         // The loading threads aren't kept: they may be in the middle of a large file, and shutting down
         // does not wait for that.
         let copies = config.copies.as_ref();
@@ -75,7 +80,7 @@ impl Shard {
             )
             .run(),
         );
-        let api = Arc::new(ShardApi { table, pool, spent: Arc::default() });
+        let api = Arc::new(ShardApi { table, pool, spent, audit });
         Ok(Self { api, reports, stop: Some(stop), driver, searchers })
     }
 
@@ -97,6 +102,7 @@ impl Shard {
         }
         let _ = (&mut self.driver).await;
         self.api.pool.close();
+        self.api.audit.close();
         let searchers = std::mem::take(&mut self.searchers);
         let joined = tokio::task::spawn_blocking(move || {
             for searcher in searchers {

@@ -1,5 +1,6 @@
 //! The service: the same object for gRPC and for a router in the same process.
 
+use crate::audit::LiveAudit;
 use crate::deadline::deadline_of;
 use crate::engine::lookup::{Lookup, rows_by_lookup};
 use crate::engine::search::{Search, results_by_search};
@@ -23,6 +24,13 @@ pub struct ShardApi {
     pub(crate) table: Arc<ArcSwap<ReplicaTable>>,
     pub(crate) pool: Pool,
     pub(crate) spent: Arc<OperationsSpent>,
+    pub(crate) audit: Arc<LiveAudit>,
+}
+
+impl Drop for ShardApi {
+    fn drop(&mut self) {
+        self.audit.close();
+    }
 }
 
 impl ShardApi {
@@ -63,7 +71,7 @@ impl ShardApi {
         let deadline = deadline_of(metadata, Instant::now())?;
         let terms = WorkTerms { deadline, priority: priority_of(metadata) };
         let specs = wire::search::parse(request)?;
-        let work = Search::place(specs, &self.table.load(), &self.spent)?;
+        let work = Search::place(specs, &self.table.load(), (&self.spent, &self.audit))?;
         let shape = work.shape();
         let faults = marquee_bundle::faults();
         let found = self.pool.run(work, terms).await;

@@ -59,6 +59,11 @@ impl SectionFile {
         Ok(section)
     }
 
+    /// Whether there is a section of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| name_of(entry) == name.as_bytes())
+    }
+
     /// The section of that name, of elements of type `T`.
     pub(crate) fn section_of_any_length<T: Pod>(
         &self,

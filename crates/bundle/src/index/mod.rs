@@ -6,6 +6,7 @@
 pub(crate) mod cells;
 pub(crate) mod graph;
 mod queries;
+pub(crate) mod recall;
 mod shuffle;
 
 pub(crate) use cells::BuiltCells;

@@ -200,6 +200,28 @@ pub struct CellsInfo {
     /// The effort of a search for 1,000 rows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub effort_at_1000: Option<Effort>,
+    /// What was found of searches by inner product that it was not tuned with.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub audited: Vec<AuditedRecall>,
+    /// The same by cosine, for items like an item.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub audited_by_cosine: Vec<AuditedRecall>,
+}
+
+/// The recall of one kind of search, of queries that an index was not tuned with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedRecall {
+    /// How many results were wanted.
+    pub count: u32,
+    /// How many of the best rows were excluded.
+    pub excluded: u32,
+    /// The share of the truly best rows that were found.
+    pub recall: f64,
+    /// That of the worst percent of the queries, at least one.
+    pub worst_percent: f64,
+    /// Over how many queries.
+    pub queries: u64,
 }
 
 /// What was measured of one graph.
@@ -218,6 +240,9 @@ pub struct GraphInfo {
     pub linked_extra: f64,
     /// The share of rows that no path leads to.
     pub unreachable: f64,
+    /// What was found of searches that it was not tuned with.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub audited: Vec<AuditedRecall>,
 }
 
 /// The share of the truly best rows that searches find.

@@ -15,8 +15,8 @@ mod small_file;
 pub(crate) mod stray_files;
 
 pub use contents::{
-    CellsInfo, Counts, ForgottenUpTo, GraphInfo, IndexInfo, Manifest, ManifestDigest, MatrixInfo,
-    MatrixLayout, Quality, Recall, ShardIndexInfo,
+    AuditedRecall, CellsInfo, Counts, ForgottenUpTo, GraphInfo, IndexInfo, Manifest,
+    ManifestDigest, MatrixInfo, MatrixLayout, Quality, Recall, ShardIndexInfo,
 };
 pub use names::shard_directory;
 pub use read::{read_manifest, read_signed_manifest};

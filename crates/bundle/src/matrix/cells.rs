@@ -11,9 +11,10 @@
 //! rows      u32 × blocks·32       the row in each place, then NONE
 //! codes     u8 × blocks·pairs·32  four bits for each column of each row; see below
 //! levels    f32 × rank·16         the values that the codes of each column stand for, rising
-//! tuning    f32 × 2·2·3·4         by measure, with and without a filter, for 10, 100, 1,000 results:
-//!                                 reach; pool; what such a search costs; what an exact one costs; a
-//!                                 pool of 0 stands for no effort that suffices
+//! tuning    f32 × 2·3·6·4         by measure; usual, with a filter, with the best excluded; 10 to 3,000
+//!                                 rows deep: reach; pool; what such a search costs; what an exact one
+//!                                 costs; a pool of 0 stands for no effort that suffices. Of 2·2·3·4 in
+//!                                 older files: with and without a filter, for 10, 100, 1,000 results
 //! ```
 //!
 //! Rows are put into cells by their direction u = r / |r|, and lie by falling length within a cell,
@@ -44,6 +45,7 @@ use crate::effort::Effort;
 use crate::error::{BundleError, FileDefect};
 use crate::format::{FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile};
 use crate::kernels::{BLOCK_PLACES, DOT_LANES, LEVELS, NONE};
+use crate::matrix::tuning::{AT_100, CARES, Care, MEASURES, TUNED_DEPTHS, Tuned, Tuning};
 use marquee_core::model::interpreter::VectorMeasure;
 use std::path::Path;
 
@@ -51,40 +53,10 @@ use std::path::Path;
 const BLOCK_FIELDS: usize = 5;
 /// Numbers that describe how a cell's rows lie.
 const EXTENT_FIELDS: usize = 4;
-/// The counts of results that searches are tuned for.
-pub(crate) const TUNED_COUNTS: [usize; 3] = [10, 100, 1_000];
 /// Numbers of a [`Tuned`].
 const TUNED_FIELDS: usize = 4;
-/// Measures of vectors that searches are tuned for.
-const MEASURES: usize = 2;
-/// The number of degrees of [`Care`].
-const CARES: usize = 2;
-
-/// What was measured to suffice for some count of results.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Tuned {
-    /// The effort; none where no effort reached the recall.
-    pub(crate) effort: Option<Effort>,
-    /// What such a search costs, in nanoseconds of the cost model.
-    pub(crate) cost: f64,
-    /// What an exact one costs.
-    pub(crate) exact_cost: f64,
-}
-
-/// The recall that a search is tuned for: users who filter look for something, and notice what is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// The recall that the options of building demand.
-    Usual,
-    /// A recall of at least [`FILTERED_RECALL`].
-    Filtered,
-}
-
-/// The recall that searches with a filter are tuned for.
-pub(crate) const FILTERED_RECALL: f64 = 0.995;
-
-/// What searches cost and found, by measure, by care, and for each of [`TUNED_COUNTS`].
-pub(crate) type Tuning = [[[Tuned; TUNED_COUNTS.len()]; CARES]; MEASURES];
+/// Numbers of the tuning of older files: with and without a filter, for three counts of results.
+const OLDER_TUNING: usize = MEASURES * 2 * 3 * TUNED_FIELDS;
 
 /// The cells over the rows of one matrix of one shard.
 pub struct Cells {
@@ -160,15 +132,12 @@ impl Cells {
     /// The effort of a search for the best 100 rows; none where none reaches the recall that was
     /// asked for.
     pub fn effort_at_100(&self, measure: VectorMeasure) -> Option<Effort> {
-        self.tuning(measure, Care::Usual)[1].effort
+        self.tuning.of(measure, Care::Usual)[AT_100].effort
     }
 
-    pub(crate) fn tuning(
-        &self,
-        measure: VectorMeasure,
-        care: Care,
-    ) -> &[Tuned; TUNED_COUNTS.len()] {
-        &self.tuning[measure as usize][care as usize]
+    /// What searches of them cost and need.
+    pub(crate) fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -217,10 +186,8 @@ impl Cells {
             rows: file.section("rows", product(blocks, BLOCK_PLACES)?)?,
             codes: file.section("codes", product(blocks, shape.block_bytes())?)?,
             levels: file.section("levels", product(rank, LEVELS)?)?,
-            tuning: tuning_of(
-                &file.section("tuning", MEASURES * CARES * TUNED_COUNTS.len() * TUNED_FIELDS)?,
-            )
-            .ok_or_else(|| file.wrong(FileDefect::Content("its tuning is not in range")))?,
+            tuning: tuning_of(&file.section_of_any_length("tuning")?)
+                .ok_or_else(|| file.wrong(FileDefect::Content("its tuning is not in range")))?,
             bytes: file.bytes(),
         };
         file.check_offsets("starts", &found.starts, blocks)?;
@@ -238,18 +205,31 @@ fn tuning_of(numbers: &[f32]) -> Option<Tuning> {
     if !numbers.iter().all(|value| value.is_finite() && *value >= 0.0) {
         return None;
     }
-    let mut tuning = Tuning::default();
     let (fields, _) = numbers.as_chunks::<TUNED_FIELDS>();
-    for (tuned, &[reach, pool, cost, exact_cost]) in
-        tuning.iter_mut().flatten().flatten().zip(fields)
-    {
-        if reach > MAX_EFFORT || pool > MAX_EFFORT {
-            return None;
+    let mut tuning = Tuning::default();
+    if numbers.len() == OLDER_TUNING {
+        let mut three = [[[Tuned::default(); 3]; 2]; MEASURES];
+        for (tuned, fields) in three.iter_mut().flatten().flatten().zip(fields) {
+            *tuned = tuned_of(*fields)?;
         }
-        let effort = (pool > 0.0).then_some(Effort { reach, pool });
-        *tuned = Tuned { effort, cost: cost.into(), exact_cost: exact_cost.into() };
+        return Some(Tuning::of_three_depths(&three));
+    }
+    let all = tuning.0.iter_mut().flatten().flatten();
+    if numbers.len() != MEASURES * CARES.len() * TUNED_DEPTHS.len() * TUNED_FIELDS {
+        return None;
+    }
+    for (tuned, fields) in all.zip(fields) {
+        *tuned = tuned_of(*fields)?;
     }
     Some(tuning)
+}
+
+fn tuned_of([reach, pool, cost, exact_cost]: [f32; TUNED_FIELDS]) -> Option<Tuned> {
+    if reach > MAX_EFFORT || pool > MAX_EFFORT {
+        return None;
+    }
+    let effort = (pool > 0.0).then_some(Effort { reach, pool });
+    Some(Tuned { effort, cost: cost.into(), exact_cost: exact_cost.into() })
 }
 
 /// Cells in memory, before they are written.
@@ -288,6 +268,7 @@ impl CellsParts {
     ) -> Result<FileInfo, BundleError> {
         let CellsShape { rows, rank, cells, blocks } = self.shape;
         let tuning: Vec<f32> = tuning
+            .0
             .iter()
             .flatten()
             .flatten()

@@ -10,6 +10,8 @@
 //! uprows    u32 × members       upper layers: the row that each member is
 //! updown    u32 × members       … its place in the layer below (in layer 1: its row)
 //! uplinks   u32 × members·width … the places in the same layer that it leads to, then NONE
+//! widths    u32 × 3·6           widths of a search: usual, with a filter, with the best excluded; 10 to
+//!                               3,000 rows deep. Older files have those of the header only
 //! ```
 //!
 //! A graph over inner products leaves most short rows without links to them. They are never among the
@@ -23,6 +25,7 @@
 
 use crate::error::{BundleError, FileDefect};
 use crate::format::{FileBuilder, FileInfo, FileKind, LoadOptions, Section, SectionFile};
+use crate::matrix::tuning::{AT_100, AT_1000, CARES, Care, TUNED_DEPTHS, Widths};
 use std::path::Path;
 
 /// Rows of one shard that a graph can hold: a walk keeps one bit of each number for itself.
@@ -40,6 +43,7 @@ pub(crate) const MAX_EF: usize = 10_000;
 pub struct FrozenGraph {
     shape: GraphShape,
     ef: DefaultWidth,
+    widths: Widths,
     links: Section<u32>,
     extra: Section<u32>,
     starts: Section<u64>,
@@ -76,22 +80,11 @@ pub struct DefaultWidth {
     pub at_1000: u32,
 }
 
-impl DefaultWidth {
-    /// The width of a search for `count` rows: on a line between the measured ones, in proportion
-    /// beyond them; none where no width reached the recall.
-    pub fn for_count(self, count: usize) -> Option<usize> {
-        let (ten, hundred, thousand) =
-            (self.at_10 as usize, self.at_100 as usize, self.at_1000 as usize);
-        let between = |low: usize, high: usize, from: usize, to: usize| {
-            low + (high.max(low) - low) * (count - from) / (to - from)
-        };
-        let (needed, width) = match count {
-            0..=10 => (ten, ten),
-            11..=100 => (hundred, between(ten, hundred, 10, 100)),
-            101..=1_000 => (thousand, between(hundred, thousand, 100, 1_000)),
-            _ => (thousand, thousand.saturating_mul(count) / 1_000),
-        };
-        (needed > 0).then(|| width.max(count))
+impl Widths {
+    /// Those of usual searches for 10, 100 and 1,000 rows.
+    pub(crate) fn defaults(&self) -> DefaultWidth {
+        let usual = self.0[Care::Usual as usize];
+        DefaultWidth { at_10: usual[0], at_100: usual[AT_100], at_1000: usual[AT_1000] }
     }
 }
 
@@ -104,6 +97,16 @@ impl FrozenGraph {
     /// The widths that searches take unless told otherwise.
     pub fn default_width(&self) -> DefaultWidth {
         self.ef
+    }
+
+    /// The width of a search for so many of all rows; none where no width reached the recall.
+    pub fn width_for(&self, count: usize) -> Option<usize> {
+        self.widths.at(Care::Usual, count)
+    }
+
+    /// The widths of all searches.
+    pub(crate) fn widths(&self) -> &Widths {
+        &self.widths
     }
 
     /// Places for links of a row on the lowest layer.
@@ -160,11 +163,20 @@ impl FrozenGraph {
         }
         let [at_10, at_100, at_1000] = widths.map(|default| default as u32);
         let ef = DefaultWidth { at_10, at_100, at_1000 };
+        let mut all = Widths::of_three_depths([at_10, at_100, at_1000]);
+        if file.has("widths") {
+            let found = file.section::<u32>("widths", CARES.len() * TUNED_DEPTHS.len())?;
+            for (into, &width) in all.0.iter_mut().flatten().zip(&*found) {
+                file.length("a width", width.into(), MAX_EF)?;
+                *into = width;
+            }
+        }
         let upper_rows = file.section_of_any_length::<u32>("uprows")?;
         let members = upper_rows.len();
         let graph = Self {
             shape: GraphShape { rows, entry, width, upper_width, extra_width },
             ef,
+            widths: all,
             links: file.section("links", rows * width)?,
             extra: file.section("extra", rows * extra_width)?,
             starts: file.section("upstart", layers)?,
@@ -211,8 +223,10 @@ impl GraphParts {
         &self,
         root: &Path,
         path: String,
-        ef: DefaultWidth,
+        widths: &Widths,
     ) -> Result<FileInfo, BundleError> {
+        let ef = widths.defaults();
+        let widths: Vec<u32> = widths.0.iter().flatten().copied().collect();
         let GraphShape { rows, entry, width, upper_width, extra_width } = self.shape;
         let meta = [
             rows as u64,
@@ -233,6 +247,7 @@ impl GraphParts {
             .section("uprows", &self.upper_rows)
             .section("updown", &self.upper_down)
             .section("uplinks", &self.upper_links)
+            .section("widths", &widths)
             .write(root, path)
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod coarse;
 pub mod dense;
 pub mod graph;
 pub mod sparse;
+pub(crate) mod tuning;

@@ -126,6 +126,12 @@ impl Beam {
         Some(hits)
     }
 
+    /// How many of the best rows that the last walk found are no worse than the last of these hits.
+    pub(crate) fn depth_of(&self, hits: &[Hit]) -> usize {
+        let Some(last) = hits.last() else { return 0 };
+        self.best.partition_point(|entry| entry.ordered_score() >= ordered(last.score))
+    }
+
     /// How many rows the last walk scored on the lowest layer.
     pub(crate) fn walked(&self) -> usize {
         self.walked

@@ -8,6 +8,8 @@
 //! 3. Cells are visited by falling upper bound. Rows go into a pool of `pool` × count, whose worst score
 //!    is the bar for what comes after: as it rises, cells are cut shorter, and in the end left out.
 //! 4. The pool is re-scored exactly.
+//! 5. Where a filter or exclusions left out rows that were met, they say how deep the results lie among all
+//!    rows ([`CellSearch::reached`]); a search that did not go deep enough for that is made again.
 //!
 //! An exact search does the same first, and then visits every block again whose rows could still be
 //! among the results by what can be proven: a direction lies at most the cell's radius from its mean,
@@ -19,7 +21,9 @@
 
 mod denied;
 mod pool;
+mod rejected;
 
+use super::depth::Reached;
 use super::query::{Allow, SearchParams};
 use super::rescore::{RescoreTarget, Rescorer};
 use super::top::{Top, ordered, score_of};
@@ -34,6 +38,7 @@ use crate::matrix::dense::norm_f64;
 use denied::DeniedRows;
 use marquee_core::model::interpreter::VectorMeasure;
 use pool::CandidatePool;
+use rejected::RejectedScores;
 use std::ops::RangeInclusive;
 
 /// Lengths of queries, and of rows, that cells can be searched with: their products and quotients
@@ -89,6 +94,7 @@ pub(crate) struct CellSearch {
     /// The worst score of the pool.
     worst: f32,
     denied: DeniedRows,
+    rejected: RejectedScores,
     work: CellsWork,
 }
 
@@ -156,6 +162,19 @@ impl CellSearch {
         top.is_full() && self.worst >= top.threshold()
     }
 
+    /// How deep the results of the last search lie, and how deep it went.
+    pub(crate) fn reached(
+        &self,
+        top: &Top,
+        (rescorer, measure): (&Rescorer, VectorMeasure),
+    ) -> Reached {
+        let last = rescorer.bar(top, measure);
+        let depth = top.len() + self.rejected.count_from(last);
+        let has_met_all = !top.is_full() || self.pool.bar() == f32::NEG_INFINITY;
+        let visited = || self.pool.len() + self.rejected.count_from(self.pool.bar());
+        Reached { depth, visited: (!has_met_all).then(visited) }
+    }
+
     /// Leaves the rows of the pool in `ids`.
     fn approximate(
         &mut self,
@@ -174,6 +193,7 @@ impl CellSearch {
         let wanted = ((params.count as f64 * f64::from(effort.pool)).ceil() as usize)
             .clamp(params.count, dense.rows().max(params.count));
         self.pool.begin(wanted);
+        self.rejected.begin();
         let spreads = cells.extents().spreads;
         let limited = matches!(params.allow, Allow::Rows(_)) || !params.exclude_rows.is_empty();
         let mut order = std::mem::take(&mut self.order);
@@ -216,14 +236,15 @@ impl CellSearch {
                     (scores, rows),
                 );
                 self.work.passed += found as u64;
-                if limited {
-                    let admits = |row| allows(params.allow, row) && !self.denied.contains(row);
-                    found = keep(found, (scores, rows), admits);
-                }
                 if measure == VectorMeasure::Cosine {
                     for (score, &row) in scores.iter_mut().zip(&*rows).take(found) {
                         *score *= dense.inverse_norms[row as usize];
                     }
+                }
+                if limited {
+                    let admits = |row| allows(params.allow, row) && !self.denied.contains(row);
+                    self.rejected.make_room(bar);
+                    found = keep(found, (scores, rows), admits, &mut self.rejected);
                 }
                 self.pool.grow(found);
             }
@@ -367,16 +388,20 @@ fn bring_forward(cells: &mut [u64]) {
     first.sort_unstable_by(falling);
 }
 
-/// Moves the scores and rows that are admitted to the front, and returns how many there are.
+/// Moves the scores and rows that are admitted to the front, notes the scores of the others, and returns how many
+/// are admitted.
 fn keep(
     found: usize,
     (scores, rows): (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]),
     admits: impl Fn(u32) -> bool,
+    rejected: &mut RejectedScores,
 ) -> usize {
     let mut kept = 0;
     for at in 0..found.min(BLOCK_PLACES) {
+        let is_admitted = admits(rows[at]);
+        rejected.push_if(scores[at], !is_admitted);
         (scores[kept], rows[kept]) = (scores[at], rows[at]);
-        kept += usize::from(admits(rows[at]));
+        kept += usize::from(is_admitted);
     }
     kept
 }

@@ -2,15 +2,18 @@
 
 use super::beam::{Reach, Stop};
 use super::cells::is_plain;
+use super::depth::Depth;
 use super::hits::{DenseHits, Hit};
-use super::plan;
+use super::plan::{self, Wider};
 use super::query::{DenseQuery, SearchParams};
 use super::rescore::RescoreTarget;
 use super::scan::{Lane, Pass, scan};
 use super::scratch::SearchScratch;
 use super::strategy::DenseStrategy;
 use crate::error::{QueryPart, SearchError};
+use crate::matrix::cells::Cells;
 use crate::matrix::dense::DenseMatrix;
+use crate::matrix::graph::FrozenGraph;
 use crate::shard::BundleShard;
 use marquee_core::model::interpreter::VectorMeasure;
 
@@ -106,6 +109,10 @@ pub fn dense_top_k_each(
     answers
 }
 
+/// How often a search is made again with more effort before it is made exactly: what a filter leaves can lie
+/// anywhere, and the second time it is known where.
+const MAX_WIDENINGS: usize = 2;
+
 /// A matrix and a measure to search by, with the ordinals of the rows.
 struct DenseSearch<'a> {
     matrix: &'a DenseMatrix,
@@ -172,46 +179,102 @@ impl<'a> DenseSearch<'a> {
         strategy: DenseStrategy,
         scratch: &mut SearchScratch,
     ) -> Result<DenseHits, SearchError> {
-        let SearchScratch { lanes, beam, cells: search, top, rescorer, .. } = scratch;
         let params = &query.params;
+        let depth = Depth::of(params, params.allowed(self.matrix.rows()), self.matrix.rows());
         if let (DenseStrategy::Graph { width, thorough }, Some(graph)) =
             (strategy, self.matrix.graph())
+            && let Some(found) = self.walk(query, graph, (width, thorough), &depth, scratch)?
         {
-            let (rows, dense) = (self.matrix.rows(), self.matrix.view());
-            let reach = if thorough { Reach::Thorough } else { Reach::Common };
-            let effort = (width.clamp(1, rows), reach);
-            match beam.walk(graph.view(), dense, query.vector, effort, params.cancel) {
-                Ok(()) => {
-                    let there = params.count.min(params.allowed(rows));
-                    let enough = |hits: &Vec<Hit>| hits.len() >= there;
-                    if let Some(hits) = beam.hits(params, self.ordinals).filter(enough) {
-                        return Ok(DenseHits { hits, strategy: Some(strategy) });
-                    }
-                    // Fewer than there are, or a tie that the walk can't decide.
-                }
-                Err(Stop::Cancelled) => return Err(SearchError::Cancelled),
-                // The scan finds out which row it is, and whether double precision helps.
-                Err(Stop::NotFinite) => {}
-            }
+            return Ok(found);
         }
         if let (DenseStrategy::Cells(_) | DenseStrategy::ExactCells, Some(cells)) =
             (strategy, self.matrix.cells())
         {
-            let about = (self.target(query.vector), cells.view());
-            let mut used = strategy;
-            if let DenseStrategy::Cells(effort) = strategy {
-                search.search(about, params, effort, (rescorer, top))?;
-                if search.is_tied(top) {
-                    used = DenseStrategy::ExactCells;
-                }
-            }
-            if used == DenseStrategy::ExactCells {
-                search.search_exactly(about, params, (rescorer, top))?;
-            }
-            return Ok(DenseHits { hits: top.take(), strategy: Some(used) });
+            return self.search_cells(query, cells, (strategy, &depth), scratch);
         }
+        let lanes = &mut scratch.lanes;
         let mut pass = self.pass(query, &mut Lane::some(lanes, 1)[0]);
         scan(std::slice::from_mut(&mut pass), self.matrix.block_norms());
         pass.finish()
+    }
+
+    /// Walks the graph, again and wider where the results lie deeper than thought; none where a walk does not find
+    /// enough, or nothing that can be relied on.
+    fn walk(
+        &self,
+        query: &DenseQuery<'_>,
+        graph: &FrozenGraph,
+        (width, thorough): (usize, bool),
+        depth: &Depth,
+        scratch: &mut SearchScratch,
+    ) -> Result<Option<DenseHits>, SearchError> {
+        let (params, beam) = (&query.params, &mut scratch.beam);
+        let (rows, dense) = (self.matrix.rows(), self.matrix.view());
+        let reach = if thorough { Reach::Thorough } else { Reach::Common };
+        let mut width = width.clamp(1, rows);
+        for round in 0.. {
+            let effort = (width, reach);
+            match beam.walk(graph.view(), dense, query.vector, effort, params.cancel) {
+                Ok(()) => {}
+                Err(Stop::Cancelled) => return Err(SearchError::Cancelled),
+                // The scan finds out which row it is, and whether double precision helps.
+                Err(Stop::NotFinite) => break,
+            }
+            // Fewer than there are, or a tie that the walk can't decide?
+            let there = params.count.min(depth.allowed);
+            let Some(hits) = beam.hits(params, self.ordinals) else { break };
+            if hits.len() < there {
+                break;
+            }
+            let is_enough = params.strategy.is_some() || !depth.is_limited() || width == rows;
+            let wider = match is_enough {
+                true => Wider::Enough,
+                false => plan::wider_walk(graph, depth, width, beam.depth_of(&hits)),
+            };
+            match wider {
+                Wider::Again(wider) if round < MAX_WIDENINGS => width = wider.min(rows),
+                Wider::Enough => {
+                    let strategy = DenseStrategy::Graph { width, thorough };
+                    return Ok(Some(DenseHits { hits, strategy: Some(strategy) }));
+                }
+                Wider::Again(_) | Wider::Exactly => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Searches cells, again and with more effort where the results lie deeper than thought.
+    fn search_cells(
+        &self,
+        query: &DenseQuery<'_>,
+        cells: &Cells,
+        (strategy, depth): (DenseStrategy, &Depth),
+        scratch: &mut SearchScratch,
+    ) -> Result<DenseHits, SearchError> {
+        let SearchScratch { cells: search, top, rescorer, .. } = scratch;
+        let params = &query.params;
+        let about = (self.target(query.vector), cells.view());
+        let mut used = strategy;
+        for round in 0.. {
+            let DenseStrategy::Cells(effort) = used else { break };
+            search.search(about, params, effort, (rescorer, top))?;
+            if search.is_tied(top) {
+                used = DenseStrategy::ExactCells;
+                break;
+            }
+            if params.strategy.is_some() || !depth.is_limited() {
+                break;
+            }
+            let reached = search.reached(top, (rescorer, self.measure));
+            used = match plan::wider_cells(cells, (self.measure, depth), effort, reached) {
+                Wider::Enough => break,
+                Wider::Again(wider) if round < MAX_WIDENINGS => DenseStrategy::Cells(wider),
+                Wider::Again(_) | Wider::Exactly => DenseStrategy::ExactCells,
+            };
+        }
+        if used == DenseStrategy::ExactCells {
+            search.search_exactly(about, params, (rescorer, top))?;
+        }
+        Ok(DenseHits { hits: top.take(), strategy: Some(used) })
     }
 }

@@ -62,6 +62,11 @@ impl Top {
         self.heap.len() >= self.count
     }
 
+    /// How many results are there.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// How many results are still missing.
     pub(crate) fn missing(&self) -> usize {
         self.count.saturating_sub(self.heap.len())

@@ -83,8 +83,8 @@ impl Derived {
             .and_then(|(options, queries)| index::build(matrix.view(), options, queries, on_rows));
         match built {
             Some(Built::Graph(built_graph)) => {
-                let BuiltGraph { parts, width, info: graph } = *built_graph;
-                files.push(parts.write(dir, path(FileKind::Graph), width)?);
+                let BuiltGraph { parts, widths, info: graph } = *built_graph;
+                files.push(parts.write(dir, path(FileKind::Graph), &widths)?);
                 info.graph = Some(graph);
             }
             Some(Built::Cells(built_cells)) => {

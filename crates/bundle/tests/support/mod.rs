@@ -3,6 +3,7 @@
 
 pub(crate) mod heap;
 mod random;
+pub(crate) mod recall;
 
 use marquee_bundle::*;
 use marquee_core::model::recipe::Recipe;

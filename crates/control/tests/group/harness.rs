@@ -225,5 +225,6 @@ pub(crate) fn report(version: Option<u64>, state: pb::ReplicaState) -> pb::Repor
         roles: vec![pb::Role::Shard as i32],
         memory_budget_bytes: 0,
         replicas: replicas.collect(),
+        report: None,
     }
 }

@@ -13,10 +13,11 @@ use marquee_proto::convert::plan::plan_without_secrets;
 use marquee_proto::convert::trouble::node_report_to_pb;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{
-    GetNodeStatusRequest, GetNodeStatusResponse, GetUsageRequest, GetUsageResponse, RowCache,
+    AuditedSearches, GetNodeStatusRequest, GetNodeStatusResponse, GetUsageRequest,
+    GetUsageResponse, RowCache,
 };
 use marquee_router::{Feedback, RouterService, RowCounts};
-use marquee_shard::{ShardApi, StrategyCounts};
+use marquee_shard::{RecallCounts, ShardApi, StrategyCounts};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl NodeService for Usage {
             events: self.router.as_ref().map(events).unwrap_or_default(),
             row_cache: self.router.as_ref().map(row_cache),
             searches: operations.map(|spent| searches(&spent.strategies)).unwrap_or_default(),
+            audited: operations.map(|spent| audited(&spent.recall)).unwrap_or_default(),
         }))
     }
 
@@ -134,6 +136,18 @@ fn row_cache(router: &RouterService) -> RowCache {
 
 fn searches(counts: &StrategyCounts) -> HashMap<String, u64> {
     counts.used().map(|(strategy, count)| (strategy.name().to_owned(), count)).collect()
+}
+
+/// The recall of audited searches, by the results wanted, of the kinds that there were some of.
+fn audited(counts: &RecallCounts) -> Vec<AuditedSearches> {
+    let mut kinds = Vec::new();
+    for (most_results, found) in [10, 100, 0].into_iter().zip(counts.audited()) {
+        let marquee_shard::AuditedSearches { searches, recall_sum, worst: worst_recall } = found;
+        if searches > 0 {
+            kinds.push(AuditedSearches { most_results, searches, recall_sum, worst_recall });
+        }
+    }
+    kinds
 }
 
 /// The nanoseconds that were spent on an operation.

@@ -5,14 +5,15 @@ use super::explain::{contributions, left_out, row_names};
 use super::filter::{SharedDenyList, SharedFilter};
 use super::query::{Operand, Operation, SearchQuery, SearchResults, SearchSpec};
 use super::table::{ReplicaTable, ServingReplica};
+use crate::audit::{AnsweredQuery, LiveAudit};
 use crate::error::RequestError;
 use crate::pool::{AverageTime, Work};
 use crate::replica_key::ReplicaKey;
 use crate::usage::{OperationsSpent, StrategyCounts};
 use marquee_bundle::{
     Allow, BundleShard, CancelFlag, DenseHits, DenseQuery, DenseStrategy, Entity, Hit,
-    MAX_SCANNED_TOGETHER, Partition, SearchError, SearchParams, SearchScratch, dense_top_k_each,
-    sparse_row_sum,
+    MAX_SCANNED_TOGETHER, Partition, SearchError, SearchParams, SearchScratch, VectorMeasure,
+    dense_top_k_each, sparse_row_sum,
 };
 use marquee_core::bounds::MAX_ID_BYTES;
 use marquee_core::ranking::merge::best_first;
@@ -36,6 +37,7 @@ pub(crate) struct Search {
     queries: usize,
     bytes: AnswerBytes,
     spent: Arc<OperationsSpent>,
+    audit: Arc<LiveAudit>,
 }
 
 /// One [`SearchSpec`] and its replicas.
@@ -57,7 +59,7 @@ impl Search {
     pub(crate) fn place(
         specs: Vec<SearchSpec>,
         table: &ReplicaTable,
-        spent: &Arc<OperationsSpent>,
+        (spent, audit): (&Arc<OperationsSpent>, &Arc<LiveAudit>),
     ) -> Result<Self, RequestError> {
         let mut search = Self {
             searches: Vec::with_capacity(specs.len()),
@@ -65,6 +67,7 @@ impl Search {
             queries: 0,
             bytes: AnswerBytes::default(),
             spent: Arc::clone(spent),
+            audit: Arc::clone(audit),
         };
         for (number, spec) in specs.into_iter().enumerate() {
             let placed = PlacedSearch::new(spec, table)?;
@@ -138,7 +141,8 @@ impl Search {
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
     ) -> Result<Vec<SearchResults>, RequestError> {
-        let found = search.run(queries.clone(), cancel, scratch, &self.spent.strategies)?;
+        let counts = &self.spent.strategies;
+        let found = search.run(queries.clone(), cancel, scratch, (counts, &self.audit))?;
         let mut results = Vec::with_capacity(found.len());
         for (number, hits) in queries.zip(found) {
             results.push(search.describe(number, hits, &self.bytes)?);
@@ -229,7 +233,7 @@ impl PlacedSearch {
         numbers: Range<usize>,
         cancel: &CancelFlag,
         scratch: &mut SearchScratch,
-        counts: &StrategyCounts,
+        (counts, audit): (&StrategyCounts, &LiveAudit),
     ) -> Result<Vec<MergedHits>, RequestError> {
         let queries = &self.queries[numbers.clone()];
         let vectors: Vec<Vec<f32>> = queries.iter().map(|query| query.operand.vector()).collect();
@@ -252,6 +256,10 @@ impl PlacedSearch {
             let answers = self.search_shard(shard, queries, &dense, scratch);
             for ((number, answer), merged) in numbers.clone().zip(answers).zip(&mut found) {
                 let (hits, strategy) = answer.map_err(|error| self.failed(number, error))?;
+                if let Some(SearchStrategy::Cells | SearchStrategy::Graph) = strategy {
+                    let query = &dense[number - numbers.start];
+                    audit.offer(|| self.answered(shard, query, &hits));
+                }
                 merged.hits.extend(hits.into_iter().map(|hit| (place, hit)));
                 if let Some(strategy) = strategy {
                     counts.count(strategy);
@@ -274,6 +282,33 @@ impl PlacedSearch {
             }
         }
         Ok(found)
+    }
+
+    /// A query that was searched for in this shard, with what was found.
+    fn answered(
+        &self,
+        shard: &Arc<BundleShard>,
+        DenseQuery { vector, params }: &DenseQuery<'_>,
+        hits: &[Hit],
+    ) -> AnsweredQuery {
+        let measure = match self.operation {
+            Operation::DenseTopK(measure) => measure,
+            // Never: a sum of rows is not approximate.
+            Operation::RowSum => VectorMeasure::InnerProduct,
+        };
+        AnsweredQuery {
+            shard: Arc::downgrade(shard),
+            matrix: self.matrix.clone(),
+            measure,
+            vector: vector.to_vec(),
+            count: params.count,
+            allowed: match params.allow {
+                Allow::All => None,
+                Allow::Rows(rows) => Some(rows.clone()),
+            },
+            excluded: params.exclude_rows.to_vec(),
+            scores: hits.iter().map(|hit| hit.score).collect(),
+        }
     }
 
     /// What these queries find in one shard, in order.

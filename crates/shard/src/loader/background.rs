@@ -42,7 +42,7 @@ pub(super) fn run_in_background<T: Send + 'static>(
 
 /// Gives this thread a high niceness, so that threads that answer go first. Does nothing where the system
 /// has no niceness for threads.
-pub(super) fn lower_priority() {
+pub(crate) fn lower_priority() {
     // On Linux, and only there, niceness is a thread's own.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICENESS) {

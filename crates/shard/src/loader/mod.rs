@@ -20,7 +20,8 @@ pub(crate) use job::{LoadJob, LoadOutcome};
 pub(crate) use load::{LoadedShard, Origin};
 
 use crate::replica_key::ReplicaKey;
-use background::{lower_priority, run_in_background};
+pub(crate) use background::lower_priority;
+use background::run_in_background;
 use load::{LoadError, inspect, load};
 use marquee_bundle::{BundleShard, Manifest};
 use std::io;

@@ -161,11 +161,11 @@ fn csr(rows: &[BTreeMap<u32, f32>]) -> CsrInput {
 }
 
 /// A small generator (xorshift), so that scenarios are the same everywhere.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     /// The next number, in 0..1.
-    fn next(&mut self) -> f32 {
+    pub fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -204,7 +204,13 @@ impl Cluster {
 
     /// Writes a bundle and tells the plan of it, which doesn't want it yet.
     pub fn publish(&mut self, catalogue: &Catalogue, version: u64, shards: u32) -> Manifest {
-        let manifest = catalogue.write(&self.path(version), shards);
+        self.publish_input(catalogue.input(shards), version)
+    }
+
+    /// Writes this as a bundle and tells the plan of it, which doesn't want it yet.
+    pub fn publish_input(&mut self, input: BundleInput, version: u64) -> Manifest {
+        let shards = input.shards;
+        let manifest = write_bundle(input, &self.path(version), &|_| {}).expect("a bundle");
         let (_, digest) =
             read_manifest(&self.path(version), &TrustedKeys::none()).expect("a manifest");
         self.change(|plan| {

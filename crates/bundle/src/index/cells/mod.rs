@@ -14,8 +14,9 @@ mod build;
 
 use super::queries::Queries;
 use crate::manifest::CellsInfo;
-use crate::matrix::cells::{CellsParts, Tuning};
+use crate::matrix::cells::CellsParts;
 use crate::matrix::dense::DenseView;
+use crate::matrix::tuning::Tuning;
 use crate::options::IndexOptions;
 
 /// Cells that can be written.

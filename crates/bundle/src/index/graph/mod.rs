@@ -15,13 +15,14 @@ mod repair;
 use super::queries::Queries;
 use crate::manifest::GraphInfo;
 use crate::matrix::dense::DenseView;
-use crate::matrix::graph::{DefaultWidth, GraphParts};
+use crate::matrix::graph::GraphParts;
+use crate::matrix::tuning::Widths;
 use crate::options::{IndexMode, IndexOptions};
 
 /// A graph that is to be kept.
 pub(crate) struct BuiltGraph {
     pub(crate) parts: GraphParts,
-    pub(crate) width: DefaultWidth,
+    pub(crate) widths: Widths,
     pub(crate) info: GraphInfo,
 }
 
@@ -35,9 +36,9 @@ pub(super) fn build(
 ) -> Option<BuiltGraph> {
     let mut parts = build::build_graph(dense.values, dense.rank, options, on_rows);
     let linked = repair::link_unreachable(&mut parts, dense);
-    let (width, info) = audit::audit(&parts, linked, dense, queries, options.target_recall);
+    let (widths, info) = audit::audit(&parts, linked, dense, queries, options.target_recall);
     let recall = &info.recall;
-    let good = width.at_10 > 0 && width.at_100 > 0;
+    let good = info.ef_at_10 > 0 && info.ef_at_100 > 0;
     if !good {
         tracing::warn!(
             rows = dense.rows(),
@@ -47,5 +48,5 @@ pub(super) fn build(
             "a graph misses its target recall even at its widest"
         );
     }
-    (good || options.mode == IndexMode::Always).then_some(BuiltGraph { parts, width, info })
+    (good || options.mode == IndexMode::Always).then_some(BuiltGraph { parts, widths, info })
 }

@@ -42,6 +42,11 @@ impl CandidatePool {
         self.bar
     }
 
+    /// How many rows it holds.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Room for the scores and rows of a block.
     #[inline]
     pub(super) fn room(&mut self) -> (&mut [f32; BLOCK_PLACES], &mut [u32; BLOCK_PLACES]) {
