@@ -31,6 +31,9 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<ExitCode> {
         None => get_known_plan(context).await?,
     };
     output::line(voters(&status))?;
+    for voter in status.voters.iter().filter(|voter| !voter.trouble.is_empty()) {
+        output::line(super::voters::trouble(voter))?;
+    }
     if !has_majority {
         output::line(format!(
             "! NO MAJORITY of the voters: nothing can be changed, and what follows is what voter {} knew last; routers \
