@@ -520,7 +520,11 @@ impl<M: Machine, T> Voter<M, T> {
     fn compact_when_due(&mut self) -> Result<(), VoterError> {
         let store = self.raw.store();
         let entries = self.applied - store.snapshot_position().index;
-        if entries < self.config.snapshot_every
+        // A member that has come needs a snapshot that has it.
+        let has_members = store.members().members.keys().eq(self.group.members.members.keys())
+            && store.members().conf_state() == self.group.members.conf_state();
+        if has_members
+            && entries < self.config.snapshot_every
             && store.bytes_since_snapshot() < self.config.snapshot_every_bytes
         {
             return Ok(());

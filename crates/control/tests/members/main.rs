@@ -316,6 +316,30 @@ fn what_is_applied_is_the_same_on_all_disks_after_restarts() {
 }
 
 #[test]
+fn leadership_moves_by_the_word_of_a_third_voter() {
+    let mut world = group();
+    for to in [1, 2, 3, 2, 1] {
+        let leader = world.until_leader();
+        let third = [1, 2, 3].into_iter().find(|id| *id != to && *id != leader);
+        world.transfer(third.unwrap_or(to), to);
+        world.until_leads(to);
+    }
+}
+
+#[test]
+fn a_new_voter_comes_after_the_log_was_compacted() {
+    let mut world = group();
+    for n in 0..100 {
+        world.write(&format!("load-{n}"));
+    }
+    // Nothing more is written, so no snapshot is due.
+    world.change(add(4)).expect("allowed");
+    world.start(4);
+    world.until_voters(&[1, 2, 3, 4]);
+    world.until_all_have("load-99");
+}
+
+#[test]
 fn a_reply_to_a_change_has_the_members_after_it() {
     let mut world = group();
     let reply = world.change(add(4)).expect("allowed");

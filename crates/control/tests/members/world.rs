@@ -267,6 +267,21 @@ impl World {
         last
     }
 
+    /// Asks voter `at` that voter `to` should lead.
+    pub(crate) fn transfer(&mut self, at: u64, to: u64) {
+        self.give(at, RaftEvent::Transfer { to });
+    }
+
+    pub(crate) fn until_leads(&mut self, id: u64) {
+        for _ in 0..PATIENCE {
+            self.tick();
+            if self.leaders() == [id] {
+                return;
+            }
+        }
+        panic!("{id} does not lead: {:?}", self.states());
+    }
+
     pub(crate) fn voters_of(&self, id: u64) -> Vec<u64> {
         self.voters[&id].members().voters()
     }

@@ -406,10 +406,13 @@ impl Storage for Store {
         Ok(self.log.last().index)
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         // Raft takes "temporarily" as "ask again later" and anything else as fatal.
         let later = raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable);
-        if self.snapshot.index < request_index {
+        // One from before a member came is ignored by that member. The voter writes a newer one.
+        let state = self.members.conf_state();
+        let has_member = [&state.voters, &state.learners, &state.voters_outgoing];
+        if self.snapshot.index < request_index || !has_member.iter().any(|ids| ids.contains(&to)) {
             return Err(later);
         }
         match self.read_snapshot() {
