@@ -11,7 +11,7 @@
 //!     28      8  index of the last entry in it
 //!     36      8  term of that entry
 //!     44      4  M, bytes of the members
-//!     48      M  the members, marquee.raft.v1.Membership, encoded: to be read by people, they are not restored
+//!     48      M  the members, marquee.raft.v1.Membership, encoded: to be read, they are not restored
 //!   48+M      8  N, bytes of the state
 //!   56+M      N  the state machine's snapshot, marquee.raft.v1.State, encoded
 //! 56+M+N     32  SHA-256 of everything before
@@ -29,7 +29,6 @@ use crate::consensus::log::LogPosition;
 use crate::consensus::members::{DiskId, MAX_MEMBERSHIP_BYTES, MemberRole, Membership};
 use crate::consensus::store::{Store, StoreError};
 use crate::consensus::wire::MAX_SNAPSHOT_BYTES;
-use crate::control::STORE_FILE;
 use crate::plan_machine::PlanMachine;
 use bytes::Bytes;
 use marquee_bundle::create_private_directory;
@@ -190,7 +189,7 @@ pub fn restore(config: &ControlConfig, backup: &[u8]) -> Result<u64, RestoreErro
     }
     create_private_directory(&config.data_dir)
         .map_err(|error| RestoreError::DataDir(error.to_string()))?;
-    let path = config.data_dir.join(STORE_FILE);
+    let path = config.store_path();
     Store::restore(&path, &config.identity(), (position, disk), &members, &state)?;
     Ok(position.index)
 }

@@ -10,6 +10,9 @@ use marquee_net::Connector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// The log and the state, inside the data directory.
+const STORE_FILE: &str = "control.redb";
+
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
 /// `trusted_keys`, `bundle_roots` and `min_index_recall`.
 #[derive(Clone, Debug)]
@@ -119,6 +122,11 @@ impl ControlConfig {
     pub fn voter_ids(&self) -> Vec<u64> {
         let ids: BTreeSet<u64> = self.voters.iter().map(|(id, _)| *id).collect();
         ids.into_iter().collect()
+    }
+
+    /// The file of the log and the state.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.data_dir.join(STORE_FILE)
     }
 
     /// Which voter of which group this node's store belongs to.

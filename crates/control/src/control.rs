@@ -31,8 +31,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The log and the state, inside the data directory.
-pub(crate) const STORE_FILE: &str = "control.redb";
 /// The log of changes, inside the data directory.
 const AUDIT_FILE: &str = "audit.jsonl";
 /// How long a leader that shuts down waits for another voter to take over.
@@ -219,12 +217,11 @@ fn check_addresses(config: &ControlConfig) -> Result<(), ControlConfigError> {
 /// Opens the voter, at the start and again after each failure.
 fn opener(config: &ControlConfig, shown: Shown, incarnation: u64) -> Open<PlanMachine> {
     let data_dir: PathBuf = config.data_dir.clone();
-    let identity = config.identity();
+    let (identity, path) = (config.identity(), config.store_path());
     let factor = config.replication_factor;
     let mut opened = 0;
     Box::new(move || {
         opened += 1;
-        let path = data_dir.join(STORE_FILE);
         create_private_directory(&data_dir)
             .map_err(|error| VoterError::DataDir(error.to_string()))?;
         let disk = DiskId::draw().map_err(VoterError::DataDir)?;

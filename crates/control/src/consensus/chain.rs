@@ -25,7 +25,7 @@ pub type ChainHash = [u8; CHAIN_HASH_BYTES];
 pub(crate) struct ChainPoint {
     /// The index of the last of them.
     pub(crate) index: u64,
-    /// Their hash.
+    /// The hash of all entries up to it.
     pub(crate) hash: ChainHash,
 }
 

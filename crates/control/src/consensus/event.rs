@@ -64,7 +64,7 @@ pub enum RaftEvent<T> {
     },
     /// An operator wants the members changed.
     ChangeVoters {
-        /// The change.
+        /// The change that is asked for.
         change: VoterChange,
         /// Where the members after it go.
         reply: T,
@@ -134,7 +134,7 @@ pub enum VoterReply {
 pub struct GroupCopy {
     /// The last entry in it.
     pub position: LogPosition,
-    /// The members.
+    /// The members at that entry.
     pub members: Membership,
     /// The state machine's snapshot.
     pub state: Bytes,

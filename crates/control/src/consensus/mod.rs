@@ -15,6 +15,7 @@
 pub mod chain;
 pub mod driver;
 pub mod event;
+mod group;
 pub mod log;
 mod logger;
 pub mod members;
@@ -23,4 +24,5 @@ mod reads;
 pub mod store;
 pub(crate) mod transport;
 pub mod voter;
+mod voter_in_group;
 pub mod wire;

@@ -13,17 +13,16 @@
 //! Every error ends the voter: after a failed write nothing it holds in memory may be trusted, so
 //! the driver drops it and opens it again from the disk.
 
-mod group;
-
 use super::chain::Chain;
 use super::event::{
     Effect, GroupCopy, MAX_PENDING, RaftEvent, Refused, VoterConfig, VoterError, VoterReply,
     VoterStatus,
 };
+use super::group::Group;
 use super::log::LogPosition;
 use super::logger::logger;
 use super::members::Membership;
-use super::members::admission::Stranger;
+use super::members::admission::NotAdmitted;
 use super::plausible::{
     DISTRUST_TICKS, Implausible, Standing, Terms, check_standing, is_of_leader,
 };
@@ -31,7 +30,6 @@ use super::reads::Reads;
 use super::store::{Batch, FIRST_INDEX, Store, StoreError};
 use super::wire::{self, Beside, MAX_COMMAND_BYTES, Packed, WireError, has_members};
 use crate::machine::{Machine, MachineError};
-use group::Group;
 use marquee_core::limits::pacer::Pacer;
 use marquee_proto::raft::v1 as pb;
 use raft::eraftpb::{Entry, Message, MessageType};
@@ -53,17 +51,17 @@ const COMMIT_SYNC_TICKS: u64 = 10;
 
 /// One voter: raft over its store, and the state machine that it feeds.
 pub struct Voter<M, T> {
-    raw: RawNode<Store>,
+    pub(super) raw: RawNode<Store>,
     machine: M,
     config: VoterConfig,
-    applied: u64,
-    ticks: u64,
+    pub(super) applied: u64,
+    pub(super) ticks: u64,
     /// The members as far as applied, and what this voter knows of them beside the log.
-    group: Group,
+    pub(super) group: Group,
     /// The hashes of the entries that were applied last.
-    chain: Chain,
+    pub(super) chain: Chain,
     /// Proposals of this voter's leadership by index, with the term they were proposed in.
-    pending: BTreeMap<u64, (u64, T)>,
+    pub(super) pending: BTreeMap<u64, (u64, T)>,
     /// Replies to proposals that are applied; they go out at the end of the flush.
     replies: Vec<(T, VoterReply)>,
     reads: Reads<T>,
@@ -82,7 +80,7 @@ enum RefusedMessage {
     Wire(#[from] WireError),
     /// It comes from, or is for, another disk.
     #[error(transparent)]
-    Stranger(#[from] Stranger),
+    NotAdmitted(#[from] NotAdmitted),
     /// No honest voter sends it.
     #[error(transparent)]
     Implausible(#[from] Implausible),
@@ -171,7 +169,7 @@ impl<M: Machine, T> Voter<M, T> {
         &self.group.members
     }
 
-    fn leads(&self) -> bool {
+    pub(super) fn leads(&self) -> bool {
         self.takes_part() && self.raw.raft.state == StateRole::Leader
     }
 
@@ -224,7 +222,7 @@ impl<M: Machine, T> Voter<M, T> {
     }
 
     /// The voter that has most of this leader's log, of those that answered lately; none if this voter does not lead.
-    fn fittest_successor(&self) -> Option<u64> {
+    pub(super) fn fittest_successor(&self) -> Option<u64> {
         let raft = &self.raw.raft;
         let others = raft
             .prs()
@@ -299,9 +297,9 @@ impl<M: Machine, T> Voter<M, T> {
         if message.from == message.to || message.from == raft::INVALID_ID {
             return Err(WireError::Shape("from").into());
         }
-        if let Err(stranger) = self.admit(&message, &beside) {
-            self.note_stranger(message.from, &stranger);
-            return Err(stranger.into());
+        if let Err(refusal) = self.admit(&message, &beside) {
+            self.note_refusal(message.from, &refusal);
+            return Err(refusal.into());
         }
         let last = raft.raft_log.last_index();
         let (liar, its_term, until) = self.distrusted;

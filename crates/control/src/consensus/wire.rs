@@ -335,7 +335,7 @@ fn snapshot_from_wire(snapshot: pb::Snapshot) -> Result<Snapshot, WireError> {
 /// What a snapshot of the log has: the members and the chain at its index, and the state of the machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Packed {
-    /// The members.
+    /// The members at the index of the snapshot.
     pub(crate) members: Membership,
     /// Where the chain stands; none: it has not begun.
     pub(crate) chain: Option<ChainPoint>,

@@ -5,7 +5,8 @@
 //! question for a vote) may come from a member that the receiver does not know yet, since raft brings a voter up to date
 //! by requests of a newer configuration. An *answer* may not.
 
-use super::{DiskId, Membership};
+use super::disk::DiskId;
+use super::membership::Membership;
 use raft::eraftpb::MessageType;
 
 /// What a message says of disks and members beside its content.
@@ -26,7 +27,7 @@ pub(crate) struct Envelope {
 pub(crate) struct Receiver<'a> {
     /// Its raft id.
     pub(crate) id: u64,
-    /// Its disk.
+    /// The id of the disk that it writes to.
     pub(crate) disk: DiskId,
     /// Whether its disk has anything of a group.
     pub(crate) has_history: bool,
@@ -36,7 +37,7 @@ pub(crate) struct Receiver<'a> {
 
 /// Why a message is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stranger {
+pub(crate) enum NotAdmitted {
     /// It is for another disk of this id.
     #[error("it is for voter {id} on disk {meant}, and this disk is {ours}")]
     OtherDisk { id: u64, meant: DiskId, ours: DiskId },
@@ -84,7 +85,7 @@ pub(crate) fn admit(
     kind: MessageType,
     envelope: &Envelope,
     receiver: &Receiver<'_>,
-) -> Result<(), Stranger> {
+) -> Result<(), NotAdmitted> {
     let Envelope { from, from_disk, to_disk, members_at } = *envelope;
     let Receiver { id, disk: ours, has_history, members } = *receiver;
     let kind = kind_of(kind);
@@ -92,22 +93,22 @@ pub(crate) fn admit(
         return if members.members.contains_key(&from) {
             Ok(())
         } else {
-            Err(Stranger::NotAMember { from, members_at: members.index })
+            Err(NotAdmitted::NotAMember { from, members_at: members.index })
         };
     }
     match to_disk {
         Some(meant) if meant == ours => {}
-        Some(meant) => return Err(Stranger::OtherDisk { id, meant, ours }),
+        Some(meant) => return Err(NotAdmitted::OtherDisk { id, meant, ours }),
         // A group of an older release knows no disks. A disk without a history may be the second one of its voter.
         None if has_history && members.disk(id).is_none() => {}
-        None => return Err(Stranger::UnknownDisk { ours }),
+        None => return Err(NotAdmitted::UnknownDisk { ours }),
     }
     let is_newer = members_at > members.index;
     match members.members.get(&from).map(|member| member.disk) {
         Some(Some(known)) if from_disk == Some(known) => Ok(()),
         Some(None) => Ok(()),
         _ if kind == Kind::Request && is_newer => Ok(()),
-        Some(Some(known)) => Err(Stranger::FromOtherDisk { from, known }),
-        None => Err(Stranger::NotAMember { from, members_at: members.index }),
+        Some(Some(known)) => Err(NotAdmitted::FromOtherDisk { from, known }),
+        None => Err(NotAdmitted::NotAMember { from, members_at: members.index }),
     }
 }

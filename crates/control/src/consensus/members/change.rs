@@ -1,6 +1,6 @@
 //! What operators may change of the members, and what is refused.
 
-use super::{MAX_MEMBER_TEXT_BYTES, MAX_MEMBERS, Member, MemberRole, Membership};
+use super::membership::{MAX_MEMBER_TEXT_BYTES, MAX_MEMBERS, Member, MemberRole, Membership};
 use marquee_proto::raft::v1 as pb;
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ pub enum VoterChange {
     Add {
         /// Its raft id.
         id: u64,
-        /// Its address.
+        /// Where the other voters reach it, `http://host:port`.
         address: String,
         /// Its node id, or empty.
         node_id: String,

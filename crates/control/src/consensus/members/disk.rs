@@ -31,7 +31,7 @@ impl DiskId {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The 16 bytes of the id.
     pub fn bytes(&self) -> &[u8; BYTES] {
         &self.0
     }

@@ -5,7 +5,8 @@
 //! disks of all, and a disk that comes later is none of them: it would need the word of a voter that has them, and that
 //! voter says that the group is there already.
 
-use super::{DiskId, Membership};
+use super::disk::DiskId;
+use super::membership::Membership;
 use std::collections::BTreeMap;
 
 /// What a voter on a new disk has heard of the others.

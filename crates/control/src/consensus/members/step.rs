@@ -1,9 +1,10 @@
 //! What the leader does next so that the members become what operators asked for.
 //!
-//! The wish is part of the replicated membership, so whoever leads goes on with it. Each step is one entry; the next is
+//! The wish is part of the replicated membership, so the next leader goes on with it. Each step is one entry; the next is
 //! made when it is applied.
 
-use super::{DiskId, MemberRole, Membership};
+use super::disk::DiskId;
+use super::membership::{MemberRole, Membership};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the leader knows that decides on its next step.

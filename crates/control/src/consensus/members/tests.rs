@@ -1,11 +1,14 @@
 //! Members are read without trust, changed one vote at a time, and messages are taken by disks.
 
-use super::admission::{Envelope, Receiver, Stranger, admit};
+use super::admission::{Envelope, NotAdmitted, Receiver, admit};
+use super::disk::DiskId;
 use super::founding::Founding;
+use super::membership::{MAX_MEMBERS, Member, MemberRole, Membership};
 use super::step::{Facts, Step, next_step};
-use super::*;
+use crate::consensus::log::LogPosition;
+use marquee_proto::raft::v1 as pb;
 use proptest::prelude::*;
-use raft::eraftpb::MessageType;
+use raft::eraftpb::{ConfChangeTransition, MessageType};
 
 const BEGINS: LogPosition = LogPosition { index: 1, term: 1 };
 
@@ -112,9 +115,9 @@ fn votes_count_from_the_disk_that_the_group_knows_only() {
         let (from_disk, to_disk) = (from_disk.map(disk), to_disk.map(disk));
         admit(kind, &Envelope { from, from_disk, to_disk, members_at }, &ours)
     };
-    let from_other = Err(Stranger::FromOtherDisk { from: 3, known: disk(3) });
-    let not_a_member = Err(Stranger::NotAMember { from: 4, members_at: 10 });
-    let unknown = Err(Stranger::UnknownDisk { ours: disk(1) });
+    let from_other = Err(NotAdmitted::FromOtherDisk { from: 3, known: disk(3) });
+    let not_a_member = Err(NotAdmitted::NotAMember { from: 4, members_at: 10 });
+    let unknown = Err(NotAdmitted::UnknownDisk { ours: disk(1) });
     for answer in [
         MessageType::MsgRequestVoteResponse,
         MessageType::MsgRequestPreVoteResponse,
@@ -145,7 +148,7 @@ fn votes_count_from_the_disk_that_the_group_knows_only() {
         assert_eq!(take(request, 3, Some(33), Some(1), 11), Ok(()));
         assert_eq!(take(request, 4, Some(4), Some(1), 11), Ok(()));
         // And is for this disk, or for none.
-        let other = Err(Stranger::OtherDisk { id: 1, meant: disk(11), ours: disk(1) });
+        let other = Err(NotAdmitted::OtherDisk { id: 1, meant: disk(11), ours: disk(1) });
         assert_eq!(take(request, 3, Some(3), Some(11), 99), other);
         assert_eq!(take(request, 3, Some(3), None, 99), unknown);
     }

@@ -1,19 +1,19 @@
 //! A voter's part in its group: which disks it goes by, what it says before it is one of them, and what it does as the
 //! leader so that members come and go.
 //!
-//! The decisions are those of [`members`](super::super::members) and [`chain`](super::super::chain); here they meet raft
+//! The decisions are those of [`members`](super::members) and [`chain`](super::chain); here they meet raft
 //! and the store.
 
-use super::super::chain::{ChainPoint, compare};
-use super::super::event::{Effect, GroupView, Refused, VoterError};
-use super::super::members::admission::{Envelope, Receiver, Stranger, admit, is_request};
-use super::super::members::change::{ChangeRefused, LeaderView, VoterChange, changed};
-use super::super::members::founding::Founding;
-use super::super::members::step::{Facts, Step, next_step};
-use super::super::members::{DiskId, MemberRole, Membership};
-use super::super::store::{FIRST_INDEX, Store, StoreError};
-use super::super::wire::{self, Beside};
-use super::Voter;
+use super::chain::compare;
+use super::event::{Effect, GroupView, Refused, VoterError};
+use super::group::{Group, Leading, Standing};
+use super::members::admission::{Envelope, NotAdmitted, Receiver, admit, is_request};
+use super::members::change::{ChangeRefused, LeaderView, VoterChange, changed};
+use super::members::step::{Facts, Step, next_step};
+use super::members::{DiskId, MemberRole, Membership};
+use super::store::{FIRST_INDEX, StoreError};
+use super::voter::Voter;
+use super::wire::{self, Beside};
 use crate::machine::Machine;
 use marquee_proto::raft::v1 as pb;
 use raft::ProgressState;
@@ -31,111 +31,6 @@ const ACTIVE_TICKS: u64 = 20;
 const CAUGHT_UP_ENTRIES: u64 = 64;
 /// Greetings that wait to be sent: one to each member, and as many answers.
 const MAX_GREETINGS: usize = 64;
-
-/// What a voter knows of its group.
-pub(super) struct Group {
-    /// The members, as far as applied.
-    pub(super) members: Membership,
-    /// Greetings to be sent with the next flush.
-    pub(super) greetings: Vec<pb::Message>,
-    me: u64,
-    disk: DiskId,
-    founding: Founding,
-    /// The newest members that others have named: who is greeted, and nothing else.
-    contacts: Membership,
-    /// The disks that the last requests came from, to which the answers go.
-    asked_by: BTreeMap<u64, DiskId>,
-    /// Why messages of members were not taken.
-    strangers: BTreeMap<u64, String>,
-    /// Why this voter takes no part any more.
-    stopped: Option<String>,
-    leader: Leading,
-}
-
-/// What a voter knows as long as it leads.
-#[derive(Default)]
-struct Leading {
-    /// The term that it leads in; 0: it does not.
-    term: u64,
-    /// The tick since which it leads.
-    since: u64,
-    /// The last entry with members that may be in the log.
-    change_at: u64,
-    answered: BTreeMap<u64, (DiskId, u64)>,
-    announced: BTreeMap<u64, DiskId>,
-    reports: BTreeMap<u64, ChainPoint>,
-    /// The members that have diverged, and where.
-    diverged: BTreeMap<u64, u64>,
-}
-
-/// What this voter's disk is to the group, as far as the disk knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// The group knows it.
-    Known,
-    /// It has a history in a group that knows no disks yet, since an older release made it.
-    Trusted,
-    /// It is new, and so is the group as far as it knows.
-    New,
-    /// The group knows another disk for this voter.
-    Replaced,
-    /// The group does not have this voter.
-    Outside,
-}
-
-impl Group {
-    /// What a store knows of its group.
-    pub(super) fn of_store(me: u64, store: &Store) -> Self {
-        Self {
-            members: store.members().clone(),
-            greetings: Vec::new(),
-            me,
-            disk: store.disk(),
-            founding: Founding::default(),
-            contacts: Membership::default(),
-            asked_by: BTreeMap::new(),
-            strangers: BTreeMap::new(),
-            stopped: store.stopped().map(str::to_owned),
-            leader: Leading::default(),
-        }
-    }
-
-    /// Takes over the members of an applied entry or a snapshot.
-    pub(super) fn set_members(&mut self, members: Membership) {
-        for (id, member) in &members.members {
-            if self.members.disk(*id) != member.disk {
-                self.forget(*id);
-            }
-        }
-        self.members = members;
-    }
-
-    fn forget(&mut self, id: u64) {
-        self.strangers.remove(&id);
-        self.leader.reports.remove(&id);
-        self.leader.diverged.remove(&id);
-        self.leader.announced.remove(&id);
-        self.leader.answered.remove(&id);
-    }
-
-    /// Whether this voter has a vote in all configurations that count now.
-    pub(super) fn is_voter(&self, id: u64) -> bool {
-        self.members.members.get(&id).is_some_and(|member| member.role == MemberRole::Voter)
-    }
-
-    fn standing(&self, has_history: bool) -> Standing {
-        match self.members.members.get(&self.me) {
-            None => Standing::Outside,
-            Some(member) => match member.disk {
-                Some(disk) if disk == self.disk => Standing::Known,
-                Some(_) => Standing::Replaced,
-                None if member.role == MemberRole::Joining => Standing::Outside,
-                None if has_history => Standing::Trusted,
-                None => Standing::New,
-            },
-        }
-    }
-}
 
 impl<M: Machine, T> Voter<M, T> {
     /// Whether this voter takes part in the group at all.
@@ -157,7 +52,7 @@ impl<M: Machine, T> Voter<M, T> {
     }
 
     /// Whether a message of another voter is taken.
-    pub(super) fn admit(&self, message: &Message, beside: &Beside) -> Result<(), Stranger> {
+    pub(super) fn admit(&self, message: &Message, beside: &Beside) -> Result<(), NotAdmitted> {
         let group = &self.group;
         let receiver = Receiver {
             id: group.me,
@@ -169,14 +64,14 @@ impl<M: Machine, T> Voter<M, T> {
     }
 
     /// Remembers why a message was not taken, and says who this voter is to a sender that is not of the group any more.
-    pub(super) fn note_stranger(&mut self, from: u64, stranger: &Stranger) {
-        match stranger {
-            Stranger::FromOtherDisk { known, .. } => self.note_other_disk(from, *known),
-            Stranger::NotAMember { .. }
-            | Stranger::OtherDisk { .. }
-            | Stranger::UnknownDisk { .. } => {}
+    pub(super) fn note_refusal(&mut self, from: u64, refusal: &NotAdmitted) {
+        match refusal {
+            NotAdmitted::FromOtherDisk { known, .. } => self.note_other_disk(from, *known),
+            NotAdmitted::NotAMember { .. }
+            | NotAdmitted::OtherDisk { .. }
+            | NotAdmitted::UnknownDisk { .. } => {}
         }
-        if !matches!(stranger, Stranger::UnknownDisk { .. }) && from != self.group.me {
+        if !matches!(refusal, NotAdmitted::UnknownDisk { .. }) && from != self.group.me {
             self.greet(from, false);
         }
     }
@@ -186,7 +81,7 @@ impl<M: Machine, T> Voter<M, T> {
             "it runs on another disk than the group's, which is {known}, and takes no part; if that disk is lost, run \
              `marquee ctl voters replace {from}`, otherwise put its data directory back"
         );
-        self.group.strangers.insert(from, says);
+        self.group.refused_from.insert(from, says);
     }
 
     /// Takes note of a message that is taken: whom to answer, who answered, where its chain stands.
@@ -202,7 +97,7 @@ impl<M: Machine, T> Voter<M, T> {
         } else if self.leads() {
             self.group.leader.answered.insert(from, (disk, ticks));
             if self.group.members.disk(from).is_some() {
-                self.group.strangers.remove(&from);
+                self.group.refused_from.remove(&from);
             }
             if let Some(point) = beside.chain {
                 self.group.leader.reports.insert(from, point);
@@ -245,10 +140,10 @@ impl<M: Machine, T> Voter<M, T> {
     pub fn view(&self) -> GroupView {
         let group = &self.group;
         let mut troubles = BTreeMap::new();
-        troubles.extend(group.strangers.iter().map(|(id, says)| (*id, says.clone())));
+        troubles.extend(group.refused_from.iter().map(|(id, says)| (*id, says.clone())));
         if self.leads() {
             for (id, member) in &group.members.members {
-                if *id == group.me || group.strangers.contains_key(id) {
+                if *id == group.me || group.refused_from.contains_key(id) {
                     continue;
                 }
                 let trouble = if let Some(index) = group.leader.diverged.get(id) {
@@ -407,11 +302,11 @@ impl<M: Machine, T> Voter<M, T> {
         match member.map(|member| (member.role, member.disk)) {
             Some((MemberRole::Joining, None)) if self.leads() && is_new => {
                 self.group.leader.announced.insert(from, disk);
-                self.group.strangers.remove(&from);
+                self.group.refused_from.remove(&from);
             }
             Some((MemberRole::Joining, None)) if self.leads() => {
                 let says = "its data directory is not new: move it away and start it again";
-                self.group.strangers.insert(from, says.to_owned());
+                self.group.refused_from.insert(from, says.to_owned());
             }
             Some((_, Some(known))) if known != disk && theirs.index <= self.group.members.index => {
                 self.note_other_disk(from, known);
