@@ -258,9 +258,15 @@ impl<M: Machine, T> Voter<M, T> {
             return;
         }
         let founded = !matches!(self.standing(), Standing::New | Standing::Outside);
+        let named = match self.standing() {
+            Standing::New => {
+                self.group.founding.heard(&self.group.members, self.group.me, self.group.disk)
+            }
+            _ => self.group.members.clone(),
+        };
         let group = &mut self.group;
         let greeting = pb::Greeting {
-            members: Some(group.members.to_wire()),
+            members: Some(named.to_wire()),
             founded: founded || self.raw.store().has_history(),
             asks,
         };
@@ -291,11 +297,16 @@ impl<M: Machine, T> Voter<M, T> {
         }
         let is_new = !founded;
         if self.standing() == Standing::New && self.group.members.members.contains_key(&from) {
-            if is_new {
-                self.group.founding.hear_new(from, disk);
-                self.found_when_complete()?;
-            } else {
-                self.group.founding.hear_there(from);
+            let me = (self.group.me, self.group.disk);
+            let before = self.group.founding.heard(&self.group.members, me.0, me.1);
+            self.group.founding.hear((from, disk), theirs.clone(), is_new, me);
+            let heard = self.group.founding.heard(&self.group.members, me.0, me.1);
+            self.found_when_complete()?;
+            // What is new to this voter is worth saying at once.
+            if heard != before || self.standing() == Standing::Known {
+                for other in heard.members.keys().filter(|id| **id != me.0) {
+                    self.greet(*other, false);
+                }
             }
         }
         let member = self.group.members.members.get(&from);

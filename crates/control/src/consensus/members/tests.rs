@@ -173,15 +173,24 @@ fn a_disk_without_a_history_believes_only_who_means_it() {
 fn a_group_is_founded_by_all_or_by_nobody() {
     let members = Membership::founding(&[1, 2, 3], BEGINS);
     let mut founding = Founding::default();
-    founding.hear_new(2, disk(2));
-    assert_eq!(founding.complete(&members, 1, disk(1)), None);
+    let (me, all) = ((1, disk(1)), Membership { index: 1, ..group() });
+    let mut other = all.clone();
+    other.members.get_mut(&3).expect("a founder").disk = Some(disk(33));
+    founding.hear((2, disk(2)), members.clone(), true, me);
     assert_eq!(founding.waits_for(&members, 1), [3]);
-    founding.hear_new(3, disk(33));
-    founding.hear_new(3, disk(3));
-    let complete = founding.complete(&members, 1, disk(1)).expect("all have spoken");
-    assert_eq!(complete, Membership { index: 1, ..group() });
+    founding.hear((3, disk(3)), all.clone(), true, me);
+    assert_eq!(founding.heard(&members, 1, disk(1)), all);
+    // Voter 2 has not heard of all disks, or has heard of another one.
+    assert_eq!(founding.complete(&members, 1, disk(1)), None);
+    founding.hear((2, disk(2)), other, true, me);
+    assert_eq!(founding.complete(&members, 1, disk(1)), None);
+    founding.hear((2, disk(2)), all.clone(), true, me);
+    assert_eq!(founding.complete(&members, 1, disk(1)), Some(all.clone()));
     assert_eq!(founding.complete(&members, 9, disk(9)), None, "it is none of them");
-    founding.hear_there(2);
+    // One that has begun with these disks says the same.
+    founding.hear((2, disk(2)), all, false, me);
+    assert!(founding.complete(&members, 1, disk(1)).is_some());
+    founding.hear((2, disk(2)), members.clone(), false, me);
     assert!(founding.is_there());
     assert_eq!(founding.complete(&members, 1, disk(1)), None);
 }
