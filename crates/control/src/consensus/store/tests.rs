@@ -246,7 +246,7 @@ fn records_that_contradict_each_other_are_refused() {
         |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
     let mut identity = format::identity_bytes(&identity());
     let cut = identity[..20].to_vec();
-    identity[8] = 2;
+    identity[8] = 3;
     let log = |index: u64, entry: Entry| {
         let bytes = wire::entry_to_wire(entry).encode_to_vec();
         forged(move |write| {
@@ -264,10 +264,13 @@ fn records_that_contradict_each_other_are_refused() {
         })
     };
     let found: BTreeMap<&str, String> = [
-        ("has format 2", meta("identity", identity)),
+        ("has format 3", meta("identity", identity)),
         ("cut short", meta("identity", cut)),
         ("magic", meta("identity", b"nonsense".to_vec())),
         ("\"hard_state\" has 23 bytes", meta(HARD_STATE, vec![0; 23])),
+        ("the id of the disk is malformed", meta(format::DISK, vec![0; 16])),
+        ("the members cannot be read", meta(MEMBERS, vec![0xff; 9])),
+        ("the hash of the chain is malformed", meta(CHAIN, vec![1; 31])),
         ("commit 99 is not between", meta(HARD_STATE, numbers(&[9, 0, 99]))),
         ("commit 1 is not between", meta(HARD_STATE, numbers(&[9, 0, 1]))),
         ("term 1 is below", meta(HARD_STATE, numbers(&[1, 0, 5]))),
