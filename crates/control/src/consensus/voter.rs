@@ -328,9 +328,12 @@ impl<M: Machine, T> Voter<M, T> {
             let snapshot = message.get_snapshot();
             let meta = snapshot.get_metadata();
             let packed = wire::unpack_snapshot(snapshot).ok_or(WireError::Shape("snapshot"))?;
-            if !packed.members.members.contains_key(&raft.id)
-                || packed.members.index < self.group.members.index
-            {
+            let ours = &self.group.members;
+            let is_older = packed.members.index < ours.index;
+            // Members of one entry are the same.
+            let contradicts =
+                packed.members.index == ours.index && packed.members.voters() != ours.voters();
+            if !packed.members.members.contains_key(&raft.id) || is_older || contradicts {
                 return Err(WireError::Shape("snapshot.members").into());
             }
             // Raft ignores one that is not newer, and tells the leader so.
