@@ -82,6 +82,7 @@ async fn main() -> Result<(), Failure> {
         cluster_name: "latency".into(),
         id,
         voters: voters.clone(),
+        join: false,
         data_dir: directory.path().join(id.to_string()),
         replication_factor: 2,
         trusted_keys: TrustedKeys::none(),

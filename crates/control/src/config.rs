@@ -1,5 +1,6 @@
 //! The config of a control node.
 
+use crate::consensus::store::Identity;
 use crate::outbound::{OutboundConfig, OutboundConfigError};
 use marquee_bundle::{BundleRoots, TrustedKeys};
 use marquee_core::bounds::VOTER_COUNTS;
@@ -7,7 +8,15 @@ use marquee_core::hash::{Purpose, stable_hash};
 use marquee_core::id::{IdError, check_name};
 use marquee_net::Connector;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The log and the state, inside the data directory.
+const STORE_FILE: &str = "control.redb";
+
+/// The file of the log and the state in a data directory.
+pub(crate) fn store_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(STORE_FILE)
+}
 
 /// How one control node runs. All nodes of a group must agree on everything but `id`, `data_dir`,
 /// `trusted_keys`, `bundle_roots` and `min_index_recall`.
@@ -15,10 +24,13 @@ use std::path::PathBuf;
 pub struct ControlConfig {
     /// The cluster's name: nodes of differently named clusters refuse each other.
     pub cluster_name: String,
-    /// This node's id among the voters, from 1. A node that lost its disk comes back under another.
+    /// This node's raft id, from 1.
     pub id: u64,
-    /// All voters, this one among them: id and `http://host:port` or `https://host:port`. 1, 3 or 5 of them.
+    /// The voters that the group is founded with: id and `http://host:port` or `https://host:port`. 1, 3 or 5 of them, this
+    /// one among them unless `join`. Who is a voter after that, and where, is part of the replicated state.
     pub voters: Vec<(u64, String)>,
+    /// Whether this node joins a group that is there already, with an id that is none of `voters`.
+    pub join: bool,
     /// Where the log and the state are kept. One directory a node, on a disk that keeps its word.
     pub data_dir: PathBuf,
     /// Replicas wanted of each shard, at least 1. Part of the group's identity: it cannot be
@@ -56,7 +68,8 @@ pub enum ControlConfigError {
     VoterId(u64),
     /// This node is not among the voters.
     #[error(
-        "control.id is {id}, but control.voters has only {voters:?}: add it, or correct the id"
+        "control.id is {id}, but control.voters has only {voters:?}: add it, correct the id, or set control.join if this \
+         node joins a group that is there already"
     )]
     NotAVoter {
         /// This node's id.
@@ -97,7 +110,10 @@ impl ControlConfig {
                 return Err(ControlConfigError::VoterId(*id));
             }
         }
-        if !seen.contains(&self.id) {
+        if self.id == 0 {
+            return Err(ControlConfigError::VoterId(0));
+        }
+        if !seen.contains(&self.id) && !self.join {
             return Err(ControlConfigError::NotAVoter { id: self.id, voters: self.voter_ids() });
         }
         if self.replication_factor == 0 {
@@ -111,6 +127,16 @@ impl ControlConfig {
     pub fn voter_ids(&self) -> Vec<u64> {
         let ids: BTreeSet<u64> = self.voters.iter().map(|(id, _)| *id).collect();
         ids.into_iter().collect()
+    }
+
+    /// The file of the log and the state.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        store_in(&self.data_dir)
+    }
+
+    /// Which voter of which group this node's store belongs to.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { id: self.id, cluster: self.cluster(), voters: self.voter_ids() }
     }
 
     /// A number that nodes of the same group have in common and others do not. Addresses are no part
@@ -131,6 +157,7 @@ mod tests {
             cluster_name: "films".into(),
             id: 1,
             voters: ids.iter().map(|id| (*id, format!("http://127.0.0.1:70{id:02}"))).collect(),
+            join: false,
             data_dir: "/tmp".into(),
             replication_factor: 2,
             trusted_keys: TrustedKeys::none(),
@@ -151,6 +178,12 @@ mod tests {
         assert_eq!(config(&[0, 1, 2]).validate(), Err(ControlConfigError::VoterId(0)));
         let not_a_voter = ControlConfigError::NotAVoter { id: 1, voters: vec![2, 3, 4] };
         assert_eq!(config(&[4, 3, 2]).validate(), Err(not_a_voter));
+        let joins = ControlConfig { join: true, ..config(&[4, 3, 2]) };
+        assert_eq!(joins.validate(), Ok(()));
+        assert_eq!(
+            ControlConfig { id: 0, ..joins }.validate(),
+            Err(ControlConfigError::VoterId(0))
+        );
         let nothing = ControlConfig { replication_factor: 0, ..config(&[1]) };
         assert_eq!(nothing.validate(), Err(ControlConfigError::ReplicationFactor));
     }

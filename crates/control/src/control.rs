@@ -3,16 +3,18 @@
 use crate::audit_file::AuditFile;
 use crate::bundles::{Directories, ManifestSource};
 use crate::clock::incarnation;
-use crate::config::{ControlConfig, ControlConfigError};
+use crate::config::{ControlConfig, ControlConfigError, store_in};
 use crate::consensus::driver::{self, Consensus, Open, Outbox};
 use crate::consensus::event::{RaftEvent, VoterConfig, VoterError, VoterStatus};
-use crate::consensus::store::{Identity, Store};
-use crate::consensus::transport::{Peers, VoterAddress, endpoint};
+use crate::consensus::members::DiskId;
+use crate::consensus::store::{Genesis, Store};
+use crate::consensus::transport::{Peers, endpoint};
 use crate::consensus::voter::Voter;
 use crate::consensus::wire::MAX_RAFT_MESSAGE_BYTES;
 use crate::leader::Leader;
 use crate::outbound::{Notifier, Questioner};
 use crate::plan_machine::{PlanMachine, Shown};
+use crate::roll_call::RollCall;
 use crate::service::raft::RaftApi;
 use crate::service::{ControlApi, ControlParts};
 use crate::submit::Submitter;
@@ -29,8 +31,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The log and the state, inside the data directory.
-const STORE_FILE: &str = "control.redb";
 /// How long a leader that shuts down waits for another voter to take over.
 const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -75,7 +75,7 @@ impl Control {
         manifests: Arc<dyn ManifestSource>,
     ) -> Result<Self, ControlError> {
         config.validate()?;
-        let peers = peers_of(&config)?;
+        check_addresses(&config)?;
         let incarnation = incarnation();
         let initial = State::new(config.replication_factor).plan;
         let (show_plan, plan) = watch::channel(Arc::new(initial));
@@ -101,13 +101,16 @@ impl Control {
         let (consensus, driver) = driver::channel();
         let mut tasks = JoinSet::new();
         let cluster = config.cluster();
-        let network = Peers::start(cluster, &peers, &consensus, &mut tasks);
+        let peers = Arc::new(Peers::new(cluster, &consensus, &config.connector));
+        let network = peers.clone();
         let outbox: Outbox = Arc::new(move |message| network.send(message));
+        let roll_call = RollCall::new(config.id, &config.voters, &config.node_ids, &consensus);
         // One voter need not wait for silence. Of several, the first asks at once, so that a new
         // cluster has a leader as soon as it has a majority; pre-vote keeps it from disturbing an
         // old one.
         let first = config.voter_ids().first() == Some(&config.id);
         driver.spawn(voter, open, outbox, first).map_err(ControlError::Thread)?;
+        tasks.spawn(roll_call.clone().keep(peers.clone()));
 
         let roots = config.bundle_roots.clone();
         let leader = Leader::new(consensus.clone(), plan.clone(), evidence.clone(), roots);
@@ -123,12 +126,12 @@ impl Control {
         let notifier = Notifier::new(leader.clone(), client, name, plans, told.clone());
         let errors = notifier.errors();
         tasks.spawn(notifier.run(config.outbound.notifications.clone()));
-        let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), &peers);
-        let raft =
-            RaftApi::new(cluster, config.id, config.node_ids.clone(), consensus.clone(), leader);
+        let submitter = Submitter::new(cluster, consensus.clone(), leader.clone(), peers);
+        let raft = RaftApi::new(cluster, config.id, roll_call.clone(), consensus.clone(), leader);
         let api = ControlApi::new(ControlParts {
             id: config.id,
-            voters: config.voters.clone(),
+            cluster,
+            roll_call,
             min_index_recall: config.min_index_recall,
             consensus: consensus.clone(),
             submitter,
@@ -147,7 +150,7 @@ impl Control {
 
     /// The path of the store of the control node with this data directory.
     pub fn store_of(data_dir: &Path) -> PathBuf {
-        data_dir.join(STORE_FILE)
+        store_in(data_dir)
     }
 
     /// `marquee.control.v1.ControlService`, to be added to a server.
@@ -202,41 +205,31 @@ impl Control {
     }
 }
 
-fn peers_of(config: &ControlConfig) -> Result<Vec<VoterAddress>, ControlConfigError> {
-    let others = config.voters.iter().filter(|(id, _)| *id != config.id);
-    others
-        .map(|(id, address)| {
-            let refused = |why: String| ControlConfigError::Address {
-                id: *id,
-                address: address.clone(),
-                why,
-            };
-            let endpoint = endpoint(address).map_err(|error| refused(with_causes(&error)))?;
-            if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
-                return Err(refused("it begins with neither http:// nor https://".into()));
-            }
-            let connector = match config.node_ids.get(id) {
-                Some(node_id) => config.connector.to(node_id),
-                None => config.connector.clone(),
-            };
-            Ok(VoterAddress { id: *id, endpoint, connector })
-        })
-        .collect()
+fn check_addresses(config: &ControlConfig) -> Result<(), ControlConfigError> {
+    for (id, address) in config.voters.iter().filter(|(id, _)| *id != config.id) {
+        let refused =
+            |why: String| ControlConfigError::Address { id: *id, address: address.clone(), why };
+        let endpoint = endpoint(address).map_err(|error| refused(with_causes(&error)))?;
+        if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
+            return Err(refused("it begins with neither http:// nor https://".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Opens the voter, at the start and again after each failure.
 fn opener(config: &ControlConfig, shown: Shown, incarnation: u64) -> Open<PlanMachine> {
     let data_dir: PathBuf = config.data_dir.clone();
-    let identity =
-        Identity { id: config.id, cluster: config.cluster(), voters: config.voter_ids() };
+    let (identity, path) = (config.identity(), config.store_path());
     let factor = config.replication_factor;
     let mut opened = 0;
     Box::new(move || {
         opened += 1;
-        let path = data_dir.join(STORE_FILE);
         create_private_directory(&data_dir)
             .map_err(|error| VoterError::DataDir(error.to_string()))?;
-        let store = Store::open(&path, &identity, &PlanMachine::genesis(factor))?;
+        let disk = DiskId::draw().map_err(VoterError::DataDir)?;
+        let genesis = Genesis { state: PlanMachine::genesis(factor), disk };
+        let store = Store::open(&path, &identity, &genesis)?;
         let machine = PlanMachine::new(factor, shown.clone());
         let config = VoterConfig { incarnation: incarnation ^ opened, ..VoterConfig::default() };
         Voter::open(identity.id, store, machine, config)

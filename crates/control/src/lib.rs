@@ -10,14 +10,17 @@
 //! what it does with other systems; `submit` finds the leader; [`service`] answers
 //! callers.
 //!
+//! [`backup`] is everything that control keeps, in a file, and the way back.
+//!
 //! Invariants: no caller is told that a change is done before a majority has it on disk; a request id has one
 //! outcome; everything that is decided about the plan is decided by core's pure functions. Deliberately
-//! missing: changing the voters of a running group, finding out who calls (that is
-//! done before a call arrives here), and anything that a recommendation waits for.
+//! missing: finding out who calls (that is done before a call arrives here), and anything that a recommendation
+//! waits for.
 
 #![forbid(unsafe_code)]
 
 mod audit_file;
+pub mod backup;
 pub mod bundles;
 mod clock;
 mod config;
@@ -27,6 +30,7 @@ mod leader;
 pub mod machine;
 mod outbound;
 mod plan_machine;
+mod roll_call;
 mod roster;
 pub mod service;
 mod submit;

@@ -43,6 +43,13 @@ impl PlanMachine {
         Self { state: State::new(replication_factor), shown }
     }
 
+    /// A snapshot with its plan as of another index: what a group begins with that is made of a backup.
+    pub(crate) fn as_of(snapshot: &[u8], index: u64) -> Result<Vec<u8>, MachineError> {
+        let mut state = parse(snapshot)?;
+        state.plan.epoch = index;
+        Ok(state_to_pb(&state).encode_to_vec())
+    }
+
     /// The snapshot that all founding voters begin with.
     pub(crate) fn genesis(replication_factor: u32) -> Vec<u8> {
         state_to_pb(&State::new(replication_factor)).encode_to_vec()

@@ -7,7 +7,9 @@
 
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::Refused;
-use crate::consensus::transport::VoterAddress;
+use crate::consensus::members::Membership;
+use crate::consensus::members::change::{ChangeRefused, VoterChange};
+use crate::consensus::transport::Peers;
 use crate::leader::Leader;
 use marquee_core::command::{Command, CommandOutcome};
 use marquee_proto::control::v1::TelemetryWindow;
@@ -15,13 +17,10 @@ use marquee_proto::convert::command::command_to_pb;
 use marquee_proto::convert::outcome::outcome_from_pb;
 use marquee_proto::convert::window::measured_from_pb;
 use marquee_proto::raft::v1 as pb;
-use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Code;
-use tonic::transport::Channel;
 
 /// How long a command may take, all attempts together: longer than two elections.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +39,9 @@ pub(crate) enum SubmitError {
     /// It cannot be proposed.
     #[error(transparent)]
     Refused(Refused),
+    /// The leader does not change the members so.
+    #[error("{0}")]
+    Change(String),
     /// The leader cannot read it.
     #[error("the leader refused the command: {0}")]
     Protocol(String),
@@ -50,31 +52,24 @@ pub(crate) struct Submitter {
     cluster: u64,
     consensus: Consensus,
     leader: Arc<Leader>,
-    /// Connections for proposals, apart from the streams of raft's messages.
-    peers: HashMap<u64, RaftServiceClient<Channel>>,
+    peers: Arc<Peers>,
 }
 
 /// What came of one attempt to have a command applied.
-enum Attempt {
-    Done(CommandOutcome),
+enum Attempt<R = CommandOutcome> {
+    Done(R),
     Failed(SubmitError),
     /// It failed for this reason, and another attempt may succeed.
     Again(String),
 }
 
 impl Submitter {
-    /// Must be called within a tokio runtime.
     pub(crate) fn new(
         cluster: u64,
         consensus: Consensus,
         leader: Arc<Leader>,
-        peers: &[VoterAddress],
+        peers: Arc<Peers>,
     ) -> Self {
-        let client = |voter: &VoterAddress| {
-            let VoterAddress { id, endpoint, connector } = voter.clone();
-            (id, RaftServiceClient::new(endpoint.connect_with_connector_lazy(connector)))
-        };
-        let peers = peers.iter().map(client).collect();
         Self { cluster, consensus, leader, peers }
     }
 
@@ -123,14 +118,13 @@ impl Submitter {
                 self.leader.observe(&measured, &window).map_err(SubmitError::Refused)
             }
             leader => {
-                let peer = self.peers.get(&leader);
-                let peer = peer.ok_or_else(|| {
-                    SubmitError::NoLeader(format!("voter {leader} is not in the config"))
+                let mut peer = self.peers.client(leader).ok_or_else(|| {
+                    SubmitError::NoLeader(format!("voter {leader} is none of the group yet"))
                 })?;
                 let request =
                     pb::ForwardTelemetryRequest { cluster: self.cluster, window: Some(measured) };
                 let until = Instant::now() + ATTEMPT_TIMEOUT;
-                match timeout_at(until, peer.clone().forward_telemetry(request)).await {
+                match timeout_at(until, peer.forward_telemetry(request)).await {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(status)) if status.code() == Code::InvalidArgument => {
                         Err(SubmitError::Protocol(status.message().into()))
@@ -141,6 +135,80 @@ impl Submitter {
                     Err(_) => Err(SubmitError::NoLeader(format!("voter {leader} does not answer"))),
                 }
             }
+        }
+    }
+
+    /// Has the leader change the members, whichever node it is, and returns the members after it.
+    pub(crate) async fn change_voters(
+        &self,
+        change: &VoterChange,
+    ) -> Result<Membership, SubmitError> {
+        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        let mut status = self.consensus.status();
+        loop {
+            let now = *status.borrow_and_update();
+            let attempt = match now.leader {
+                0 => Attempt::Again("the control nodes have not agreed on one".into()),
+                _ if now.leads() => self.change_here(change, deadline).await,
+                leader => self.change_at(leader, change, deadline).await,
+            };
+            let why = match attempt {
+                Attempt::Done(members) => return Ok(members),
+                Attempt::Failed(error) => return Err(error),
+                Attempt::Again(why) => why,
+            };
+            if Instant::now() >= deadline {
+                return Err(SubmitError::NoLeader(why));
+            }
+            // A change may wait for another one, or for a leader that hands over.
+            sleep_until(deadline.min(Instant::now() + RETRY_WAIT)).await;
+        }
+    }
+
+    async fn change_here(&self, change: &VoterChange, deadline: Instant) -> Attempt<Membership> {
+        match timeout_at(deadline, self.consensus.change_voters(change.clone())).await {
+            Ok(Ok(members)) => Attempt::Done(members),
+            Ok(Err(Refused::Change(ChangeRefused::Leads(_)))) => {
+                Attempt::Again("the voter leads, and hands over".into())
+            }
+            Ok(Err(refused @ Refused::Change(_))) => Attempt::Failed(SubmitError::Refused(refused)),
+            // It may be committed all the same, and asked for again it would be refused as done.
+            Ok(Err(refused @ Refused::Lost)) => Attempt::Failed(SubmitError::Refused(refused)),
+            Ok(Err(refused)) => Attempt::Again(refused.to_string()),
+            Err(_) => {
+                Attempt::Again("this node leads, but no majority has confirmed the change".into())
+            }
+        }
+    }
+
+    async fn change_at(
+        &self,
+        leader: u64,
+        change: &VoterChange,
+        deadline: Instant,
+    ) -> Attempt<Membership> {
+        let Some(mut peer) = self.peers.client(leader) else {
+            return Attempt::Again(format!("voter {leader} leads and is none of the group yet"));
+        };
+        let request =
+            pb::ChangeVotersRequest { cluster: self.cluster, change: Some(change.to_wire()) };
+        let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
+        match timeout_at(until, peer.change_voters(request)).await {
+            Ok(Ok(response)) => {
+                let members = response.into_inner().members.unwrap_or_default();
+                match Membership::from_wire(members) {
+                    Ok(members) => Attempt::Done(members),
+                    Err(error) => Attempt::Failed(SubmitError::Protocol(error.to_string())),
+                }
+            }
+            Ok(Err(status)) if status.code() == Code::Aborted => {
+                Attempt::Failed(SubmitError::Change(status.message().into()))
+            }
+            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                Attempt::Failed(SubmitError::Protocol(status.message().into()))
+            }
+            Ok(Err(status)) => Attempt::Again(format!("voter {leader}: {}", status.message())),
+            Err(_) => Attempt::Again(format!("voter {leader} does not answer")),
         }
     }
 
@@ -158,13 +226,13 @@ impl Submitter {
     }
 
     async fn submit_to(&self, leader: u64, command: &Command, deadline: Instant) -> Attempt {
-        let Some(peer) = self.peers.get(&leader) else {
-            return Attempt::Again(format!("voter {leader} leads and is not in the config"));
+        let Some(mut peer) = self.peers.client(leader) else {
+            return Attempt::Again(format!("voter {leader} leads and is none of the group yet"));
         };
         let request =
             pb::ProposeRequest { cluster: self.cluster, command: Some(command_to_pb(command)) };
         let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
-        match timeout_at(until, peer.clone().propose(request)).await {
+        match timeout_at(until, peer.propose(request)).await {
             Ok(Ok(response)) => {
                 let outcome = response.into_inner().outcome.unwrap_or_default();
                 match outcome_from_pb(outcome) {

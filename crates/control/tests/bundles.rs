@@ -70,6 +70,7 @@ async fn only_sound_and_useful_bundles_are_published_each_once() {
         cluster_name: "test".into(),
         id: 1,
         voters: vec![(1, "http://127.0.0.1:1".into())],
+        join: false,
         data_dir: directory.path().join("control"),
         replication_factor: 1,
         trusted_keys: TrustedKeys::none(),

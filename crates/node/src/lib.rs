@@ -1,8 +1,8 @@
 //! A node: the roles of its config, joined to each other and served.
 //!
 //! [`config`] reads a file and checks it as a whole; [`serve`] builds a running node out of a checked
-//! config; [`access`] says who may call it; [`follow`] keeps a node without the control role in touch with those that have it; [`log`] starts
-//! logging, [`warnings`] keeps what any caller can cause from filling it, and [`troubles`] gathers what is wrong.
+//! config; [`access`] says who may call it; [`backup`] makes a control disk of a backup; [`follow`] keeps a node without the control role in touch with
+//! those that have it; [`log`] starts logging, [`warnings`] keeps what any caller can cause from filling it, and [`troubles`] gathers what is wrong.
 //!
 //! Deliberately missing: arguments and printed results, which are the command line's, and anything that
 //! decides. What a rollout does, where a shard lives and how an answer is computed stands in the crates
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod backup;
 pub mod config;
 pub mod follow;
 pub mod log;

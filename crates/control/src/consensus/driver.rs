@@ -8,7 +8,11 @@
 //! that it is not running, and opens the voter again from its store, with growing waits, for ever:
 //! the node's other roles go on meanwhile.
 
-use super::event::{Effect, RaftEvent, Refused, VoterError, VoterReply, VoterStatus};
+use super::event::{
+    Effect, GroupCopy, GroupView, RaftEvent, Refused, VoterError, VoterReply, VoterStatus,
+};
+use super::members::Membership;
+use super::members::change::{ChangeRefused, VoterChange};
 use super::voter::Voter;
 use crate::machine::Machine;
 use marquee_proto::raft::v1 as pb;
@@ -26,6 +30,8 @@ pub const TICK: Duration = Duration::from_millis(50);
 const MAX_INPUTS: usize = 4_096;
 /// How many inputs one flush serves, so that a flood of them does not keep replies waiting.
 const MAX_INPUTS_PER_FLUSH: usize = 512;
+/// For how long the same is wrong with this voter before it is said in the log: longer than a start takes.
+const TROUBLE_PATIENCE: Duration = Duration::from_secs(3);
 /// Waits before a failed voter is opened again: the first and the longest. A disk that has room again is used soon.
 const REOPEN_WAIT: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(5);
 
@@ -47,6 +53,7 @@ pub struct Consensus {
     inputs: SyncSender<Input>,
     status: watch::Receiver<VoterStatus>,
     failure: watch::Receiver<Option<String>>,
+    view: watch::Receiver<Arc<GroupView>>,
 }
 
 impl Consensus {
@@ -59,10 +66,35 @@ impl Consensus {
     pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
         match self.request(|reply| RaftEvent::Propose { command, reply }).await? {
             VoterReply::Applied { index, outcome } => Ok((index, outcome)),
-            VoterReply::UpToDate => {
-                Err(Refused::Stopped("it gave the reply to another request".into()))
+            VoterReply::UpToDate | VoterReply::Changed(_) | VoterReply::Copy(_) => {
+                Err(other_reply())
             }
         }
+    }
+
+    /// Changes the members if this voter leads, and waits until that is applied here: the members after it.
+    pub(crate) async fn change_voters(&self, change: VoterChange) -> Result<Membership, Refused> {
+        match self.request(|reply| RaftEvent::ChangeVoters { change, reply }).await? {
+            VoterReply::Changed(members) => Ok(members),
+            // Raft put an empty entry in its place.
+            VoterReply::Applied { .. } => Err(Refused::Change(ChangeRefused::UnderWay)),
+            VoterReply::UpToDate | VoterReply::Copy(_) => Err(other_reply()),
+        }
+    }
+
+    /// Everything that is applied here.
+    pub(crate) async fn copy(&self) -> Result<GroupCopy, Refused> {
+        match self.request(|reply| RaftEvent::Copy { reply }).await? {
+            VoterReply::Copy(copy) => Ok(copy),
+            VoterReply::UpToDate | VoterReply::Applied { .. } | VoterReply::Changed(_) => {
+                Err(other_reply())
+            }
+        }
+    }
+
+    /// What the voter knows of the members of its group, and when that changes.
+    pub(crate) fn view(&self) -> watch::Receiver<Arc<GroupView>> {
+        self.view.clone()
     }
 
     /// Waits until everything that was committed before the call is applied here.
@@ -107,6 +139,10 @@ impl Consensus {
     }
 }
 
+fn other_reply() -> Refused {
+    Refused::Stopped("it gave the reply to another request".into())
+}
+
 fn stopped() -> Refused {
     Refused::Stopped("it has been shut down".into())
 }
@@ -116,6 +152,7 @@ pub(crate) struct Driver {
     inputs: Receiver<Input>,
     status: watch::Sender<VoterStatus>,
     failure: watch::Sender<Option<String>>,
+    view: watch::Sender<Arc<GroupView>>,
 }
 
 /// A handle and the driver that will serve it.
@@ -123,8 +160,10 @@ pub(crate) fn channel() -> (Consensus, Driver) {
     let (sender, inputs) = sync_channel(MAX_INPUTS);
     let (status, status_of) = watch::channel(VoterStatus::default());
     let (failure, failure_of) = watch::channel(None);
-    let consensus = Consensus { inputs: sender, status: status_of, failure: failure_of };
-    (consensus, Driver { inputs, status, failure })
+    let (view, view_of) = watch::channel(Arc::default());
+    let consensus =
+        Consensus { inputs: sender, status: status_of, failure: failure_of, view: view_of };
+    (consensus, Driver { inputs, status, failure, view })
 }
 
 impl Driver {
@@ -138,7 +177,10 @@ impl Driver {
         campaign: bool,
     ) -> std::io::Result<()> {
         let name = format!("voter-{}", voter.status().id);
-        let run = Loop { driver: self, open, outbox, next_tick: Instant::now() + TICK };
+        self.view.send_replace(Arc::new(voter.view()));
+        let next_tick = Instant::now() + TICK;
+        let trouble = (None, Instant::now(), false);
+        let run = Loop { driver: self, open, outbox, next_tick, trouble };
         std::thread::Builder::new().name(name).spawn(move || run.run(voter, campaign)).map(drop)
     }
 }
@@ -156,6 +198,8 @@ struct Loop<M> {
     open: Open<M>,
     outbox: Outbox,
     next_tick: Instant,
+    /// What is wrong with this voter, since when, and whether that was said.
+    trouble: (Option<String>, Instant, bool),
 }
 
 impl<M: Machine> Loop<M> {
@@ -192,7 +236,7 @@ impl<M: Machine> Loop<M> {
                     }
                     self.driver.failure.send_replace(None);
                     // No other voter can lead a group of one.
-                    first = (voter.store().voters() == [id]).then_some(RaftEvent::Campaign);
+                    first = (voter.members().voters() == [id]).then_some(RaftEvent::Campaign);
                     tracing::info!(voter = id, "the control role is back");
                 }
             }
@@ -220,7 +264,8 @@ impl<M: Machine> Loop<M> {
             {
                 batch.push(input);
             }
-            if Instant::now() >= self.next_tick {
+            let ticked = Instant::now() >= self.next_tick;
+            if ticked {
                 batch.push(Input::Event(RaftEvent::Tick));
                 let due = self.next_tick + TICK;
                 self.next_tick = due.max(Instant::now());
@@ -241,10 +286,35 @@ impl<M: Machine> Loop<M> {
             }
             let status = voter.status();
             self.driver.status.send_if_modified(|known| std::mem::replace(known, status) != status);
+            if ticked {
+                self.show(status.id, voter.view());
+            }
             if stop.is_some() {
                 return End::Stop(stop);
             }
         }
+    }
+
+    /// Shows what the voter knows of its group, and says what is wrong with the voter itself.
+    fn show(&mut self, id: u64, view: GroupView) {
+        let (trouble, since, is_said) = &mut self.trouble;
+        let now = view.troubles.get(&id);
+        if trouble.as_ref() != now {
+            (*trouble, *since, *is_said) = (now.cloned(), Instant::now(), false);
+        }
+        if let Some(why) =
+            trouble.as_ref().filter(|_| !*is_said && since.elapsed() > TROUBLE_PATIENCE)
+        {
+            tracing::warn!(voter = id, why, "this control node takes no part in its group");
+            *is_said = true;
+        }
+        self.driver.view.send_if_modified(|known| {
+            let is_new = **known != view;
+            if is_new {
+                *known = Arc::new(view);
+            }
+            is_new
+        });
     }
 
     fn wait(&self, at_once: bool) -> Duration {
@@ -267,7 +337,10 @@ impl<M: Machine> Loop<M> {
                     .recv_timeout(until.saturating_duration_since(Instant::now()))
                 {
                     Ok(Input::Event(
-                        RaftEvent::Propose { reply, .. } | RaftEvent::Read { reply },
+                        RaftEvent::Propose { reply, .. }
+                        | RaftEvent::Read { reply }
+                        | RaftEvent::ChangeVoters { reply, .. }
+                        | RaftEvent::Copy { reply },
                     )) => {
                         let _ = reply.send(Err(Refused::Stopped(why.clone())));
                     }

@@ -1,9 +1,14 @@
 //! The interface of a voter: what happens to it, what it does, and its status.
 
+use super::log::LogPosition;
+use super::members::change::{ChangeRefused, VoterChange};
+use super::members::{DiskId, Membership};
 use super::store::StoreError;
 use super::wire::MAX_COMMAND_BYTES;
 use crate::machine::MachineError;
+use bytes::Bytes;
 use marquee_proto::raft::v1 as pb;
+use std::collections::BTreeMap;
 
 /// How many changes may wait for their commit at once; each is a caller's request.
 pub(crate) const MAX_PENDING: usize = 1_024;
@@ -57,6 +62,18 @@ pub enum RaftEvent<T> {
         /// Where the news goes that this voter has applied it.
         reply: T,
     },
+    /// An operator wants the members changed.
+    ChangeVoters {
+        /// The change that is asked for.
+        change: VoterChange,
+        /// Where the members after it go.
+        reply: T,
+    },
+    /// A caller wants everything that is applied here.
+    Copy {
+        /// Where the copy goes.
+        reply: T,
+    },
     /// This voter stands for election now.
     Campaign,
     /// Leadership should move to another voter.
@@ -106,10 +123,26 @@ pub enum VoterReply {
     },
     /// Everything that was committed when the caller asked is applied here.
     UpToDate,
+    /// The members were changed to these.
+    Changed(Membership),
+    /// Everything that is applied here.
+    Copy(GroupCopy),
+}
+
+/// Everything that a group has applied at one index: what a backup has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupCopy {
+    /// The last entry in it.
+    pub position: LogPosition,
+    /// The members at that entry.
+    pub members: Membership,
+    /// The state machine's snapshot.
+    pub state: Bytes,
 }
 
 /// Why a request has no reply. None of them says that a command was not, or will not be, applied
-/// except [`Refused::NotLeader`], [`Refused::Busy`], [`Refused::TooLarge`] and [`Refused::Unreadable`].
+/// except [`Refused::NotLeader`], [`Refused::Busy`], [`Refused::TooLarge`], [`Refused::Unreadable`] and
+/// [`Refused::Change`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Another voter leads, or none does.
@@ -133,6 +166,9 @@ pub enum Refused {
     /// The state machine cannot read the command, so it gets no place in the log.
     #[error("the change cannot be read: {0}")]
     Unreadable(MachineError),
+    /// The members are not changed.
+    #[error("the voters are not changed: {0}")]
+    Change(ChangeRefused),
     /// No leader confirmed a read in time.
     #[error("no leader: the control nodes have not agreed on one")]
     NoLeader,
@@ -158,8 +194,8 @@ pub enum VoterError {
     /// An entry of the log cannot be read, found before anything is applied.
     #[error(
         "entry {index} of the control log, which is {known}, cannot be read: {error}; if none does, the entry is \
-         forged or damaged: put this node's data directory back from a copy, or move it away and start the \
-         node with a new voter id"
+         forged or damaged: put this node's data directory back from a copy, or move it away, start the node and run \
+         `marquee ctl voters replace` with its id"
     )]
     Unreadable {
         /// The entry's index.
@@ -172,8 +208,8 @@ pub enum VoterError {
     /// The leader knows of acknowledgements that the store does not have.
     #[error(
         "the leader knows {acknowledged} entries that this voter had acknowledged, but its log ends at {last}: \
-         its disk was lost or put back to an older state; remove its data directory and start it with a \
-         new voter id"
+         its disk was lost or put back to an older state; move its data directory away, start it and run \
+         `marquee ctl voters replace` with its id"
     )]
     Forgotten {
         /// The index that the leader knows to be acknowledged.
@@ -184,9 +220,32 @@ pub enum VoterError {
     /// The data directory cannot be made.
     #[error("control.data_dir: {0}")]
     DataDir(String),
+    /// A committed change of the members does not follow on those here.
+    #[error(
+        "entry {index} of the control log changes the members in a way that this voter cannot follow: {why}"
+    )]
+    Members {
+        /// The entry's index.
+        index: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Raft refused its configuration or state.
     #[error("raft: {0}")]
     Raft(String),
+}
+
+/// What a voter knows of the members of its group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupView {
+    /// The members, as far as applied here.
+    pub members: Membership,
+    /// Members that others have named and that this voter may not go by yet, to be reached.
+    pub contacts: Membership,
+    /// The disk of this voter.
+    pub disk: Option<DiskId>,
+    /// What is wrong with members and what to do, by raft id, as far as this voter knows.
+    pub troubles: BTreeMap<u64, String>,
 }
 
 /// What a voter shows of itself.

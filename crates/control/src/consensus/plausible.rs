@@ -84,10 +84,17 @@ pub(crate) enum Implausible {
     /// A leader that knows acknowledgements that this voter does not have.
     #[error(
         "the leader knows {acknowledged} entries that this voter had acknowledged, but its log ends at {last}: \
-         its disk was lost or put back to an older state; remove its data directory and start it with a \
-         new voter id"
+         its disk was lost or put back to an older state; move its data directory away, start it and run \
+         `marquee ctl voters replace` with its id"
     )]
     Forgotten { acknowledged: u64, last: u64 },
+    /// It has another entry than this voter, at an index up to which all is committed.
+    #[error(
+        "it has an entry of term {theirs} at index {index}, where an entry of term {ours} is committed here: one of the two \
+         voters has diverged from the group; move the data directory of the one whose changes are missing away, start it \
+         and run `marquee ctl voters replace` with its id"
+    )]
+    Committed { index: u64, theirs: u64, ours: u64 },
     /// A part that this release's voters never fill.
     #[error("its {0} is not one that voters send")]
     Unused(&'static str),

@@ -11,13 +11,13 @@ use marquee_net::{Connector, with_causes};
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_client::RaftServiceClient;
 use raft::eraftpb::MessageType;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 /// How many messages may wait for one voter: a second of a busy leader.
 const MAX_QUEUE: usize = 1_024;
@@ -44,54 +44,92 @@ pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Erro
         .tcp_nodelay(true))
 }
 
-/// Where another voter is, and how it is reached.
-#[derive(Clone, Debug)]
+/// Where another voter is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VoterAddress {
-    /// Its raft id.
-    pub(crate) id: u64,
-    /// The address at which it listens.
-    pub(crate) endpoint: Endpoint,
-    /// Connects to it, and to no other node if it is known by its certificate.
-    pub(crate) connector: Connector,
+    /// The address at which it listens, `http://host:port` or `https://host:port`.
+    pub(crate) address: String,
+    /// Its node id, which its certificate must have; none: any voter's may be behind the address.
+    pub(crate) node_id: Option<String>,
 }
 
-/// The other voters, as places to send to.
+/// One other voter, as a place to send to.
+struct Place {
+    at: VoterAddress,
+    queue: mpsc::Sender<pb::Message>,
+    /// A connection for proposals, apart from the stream of raft's messages.
+    client: RaftServiceClient<Channel>,
+}
+
+/// The other voters, as places to send to. They change as the members of the group do.
 pub(crate) struct Peers {
-    queues: HashMap<u64, mpsc::Sender<pb::Message>>,
+    cluster: u64,
     consensus: Consensus,
+    connector: Connector,
+    places: Mutex<HashMap<u64, Place>>,
 }
 
 impl Peers {
-    /// Starts a task for each peer in `tasks`.
-    pub(crate) fn start(
-        cluster: u64,
-        peers: &[VoterAddress],
-        consensus: &Consensus,
-        tasks: &mut JoinSet<()>,
-    ) -> Self {
-        let mut queues = HashMap::new();
-        for VoterAddress { id, endpoint, connector } in peers {
-            let (sender, queue) = mpsc::channel(MAX_QUEUE);
-            queues.insert(*id, sender);
-            let peer = Peer {
-                cluster,
-                voter: *id,
-                endpoint: endpoint.clone(),
-                connector: connector.clone(),
-                queue,
-                consensus: consensus.clone(),
+    /// No voters yet.
+    pub(crate) fn new(cluster: u64, consensus: &Consensus, connector: &Connector) -> Self {
+        let (consensus, connector) = (consensus.clone(), connector.clone());
+        Self { cluster, consensus, connector, places: Mutex::default() }
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<u64, Place>> {
+        // Places are inserted and removed in one call each: no panic leaves the map half done.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends to these voters from now on, each on a task of its own, which ends when the voter is none of them any more.
+    /// Must be called within a tokio runtime.
+    pub(crate) fn send_to(&self, voters: &BTreeMap<u64, VoterAddress>) {
+        let mut places = self.places();
+        // Dropping a queue ends its task.
+        places.retain(|id, place| voters.get(id) == Some(&place.at));
+        for (id, at) in voters {
+            if places.contains_key(id) {
+                continue;
+            }
+            let endpoint = match endpoint(&at.address) {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    tracing::error!(voter = id, error = %with_causes(&error), "a voter's address is malformed");
+                    continue;
+                }
             };
-            tasks.spawn(peer.run());
+            let connector = match &at.node_id {
+                Some(node_id) => self.connector.to(node_id),
+                None => self.connector.clone(),
+            };
+            let (queue, queued) = mpsc::channel(MAX_QUEUE);
+            let channel = endpoint.connect_with_connector_lazy(connector.clone());
+            let peer = Peer {
+                cluster: self.cluster,
+                voter: *id,
+                endpoint,
+                connector,
+                queue: queued,
+                consensus: self.consensus.clone(),
+            };
+            tokio::spawn(peer.run());
+            let client = RaftServiceClient::new(channel);
+            places.insert(*id, Place { at: at.clone(), queue, client });
         }
-        Self { queues, consensus: consensus.clone() }
     }
 
     /// Queues a message, or drops it and tells raft.
     pub(crate) fn send(&self, message: pb::Message) {
-        let Some(queue) = self.queues.get(&message.to) else { return };
+        let queue = self.places().get(&message.to).map(|place| place.queue.clone());
+        let Some(queue) = queue else { return };
         if let Err(dropped) = queue.try_send(message) {
             report_lost(&self.consensus, &dropped.into_inner());
         }
+    }
+
+    /// A client for proposals to a voter; none if it is not known.
+    pub(crate) fn client(&self, voter: u64) -> Option<RaftServiceClient<Channel>> {
+        self.places().get(&voter).map(|place| place.client.clone())
     }
 }
 

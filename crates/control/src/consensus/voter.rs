@@ -13,17 +13,22 @@
 //! Every error ends the voter: after a failed write nothing it holds in memory may be trusted, so
 //! the driver drops it and opens it again from the disk.
 
+use super::chain::Chain;
 use super::event::{
-    Effect, MAX_PENDING, RaftEvent, Refused, VoterConfig, VoterError, VoterReply, VoterStatus,
+    Effect, GroupCopy, MAX_PENDING, RaftEvent, Refused, VoterConfig, VoterError, VoterReply,
+    VoterStatus,
 };
+use super::group::Group;
 use super::log::LogPosition;
 use super::logger::logger;
+use super::members::Membership;
+use super::members::admission::NotAdmitted;
 use super::plausible::{
     DISTRUST_TICKS, Implausible, Standing, Terms, check_standing, is_of_leader,
 };
 use super::reads::Reads;
 use super::store::{Batch, FIRST_INDEX, Store, StoreError};
-use super::wire::{self, MAX_COMMAND_BYTES, WireError};
+use super::wire::{self, Beside, MAX_COMMAND_BYTES, Packed, WireError, has_members};
 use crate::machine::{Machine, MachineError};
 use marquee_core::limits::pacer::Pacer;
 use marquee_proto::raft::v1 as pb;
@@ -46,13 +51,17 @@ const COMMIT_SYNC_TICKS: u64 = 10;
 
 /// One voter: raft over its store, and the state machine that it feeds.
 pub struct Voter<M, T> {
-    raw: RawNode<Store>,
+    pub(super) raw: RawNode<Store>,
     machine: M,
     config: VoterConfig,
-    applied: u64,
-    ticks: u64,
+    pub(super) applied: u64,
+    pub(super) ticks: u64,
+    /// The members as far as applied, and what this voter knows of them beside the log.
+    pub(super) group: Group,
+    /// The hashes of the entries that were applied last.
+    pub(super) chain: Chain,
     /// Proposals of this voter's leadership by index, with the term they were proposed in.
-    pending: BTreeMap<u64, (u64, T)>,
+    pub(super) pending: BTreeMap<u64, (u64, T)>,
     /// Replies to proposals that are applied; they go out at the end of the flush.
     replies: Vec<(T, VoterReply)>,
     reads: Reads<T>,
@@ -69,6 +78,9 @@ enum RefusedMessage {
     /// It has no shape.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// It comes from, or is for, another disk.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     /// No honest voter sends it.
     #[error(transparent)]
     Implausible(#[from] Implausible),
@@ -87,7 +99,8 @@ impl<M: Machine, T> Voter<M, T> {
         machine
             .restore(&store.read_snapshot()?)
             .map_err(|error| VoterError::Machine { index: applied, error })?;
-        for (entry, is_committed) in store.unapplied().filter(|(entry, _)| !entry.data.is_empty()) {
+        let has_command = |entry: &Entry| !entry.data.is_empty() && !has_members(entry);
+        for (entry, is_committed) in store.unapplied().filter(|(entry, _)| has_command(entry)) {
             machine.check_command(&entry.data).map_err(|error| VoterError::Unreadable {
                 index: entry.index,
                 known: if is_committed { "committed" } else { "not known to be committed" },
@@ -111,27 +124,34 @@ impl<M: Machine, T> Voter<M, T> {
         };
         raft.validate().map_err(|e| VoterError::Raft(e.to_string()))?;
         let reads = Reads::new(id, config.incarnation);
+        let group = Group::of_store(id, &store);
+        let chain = Chain::from_point(store.chain());
         let raw =
             RawNode::new(&raft, store, &logger(id)).map_err(|e| VoterError::Raft(e.to_string()))?;
-        Ok(Self {
+        let mut voter = Self {
             raw,
             machine,
             config,
             applied,
             ticks: 0,
+            group,
+            chain,
             pending: BTreeMap::new(),
             replies: Vec::new(),
             reads,
             terms: Terms::default(),
             refusals: Pacer::new(TICKS_PER_WARNING),
             distrusted: (0, 0, 0),
-        })
+        };
+        voter.found_when_complete()?;
+        Ok(voter)
     }
 
     /// What the voter shows of itself.
     pub fn status(&self) -> VoterStatus {
         let raft = &self.raw.raft;
-        VoterStatus { id: raft.id, leader: raft.leader_id, term: raft.term, applied: self.applied }
+        let leader = if self.takes_part() { raft.leader_id } else { raft::INVALID_ID };
+        VoterStatus { id: raft.id, leader, term: raft.term, applied: self.applied }
     }
 
     /// The state machine, as far as it is applied.
@@ -144,8 +164,13 @@ impl<M: Machine, T> Voter<M, T> {
         self.raw.store()
     }
 
-    fn leads(&self) -> bool {
-        self.raw.raft.state == StateRole::Leader
+    /// The members of the group, as far as applied.
+    pub fn members(&self) -> &Membership {
+        &self.group.members
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.takes_part() && self.raw.raft.state == StateRole::Leader
     }
 
     /// Handles one event. What follows from it happens in the next [`flush`](Self::flush).
@@ -158,7 +183,10 @@ impl<M: Machine, T> Voter<M, T> {
             RaftEvent::Tick => {
                 self.ticks += 1;
                 self.terms.tick();
-                self.raw.tick();
+                if self.takes_part() {
+                    self.raw.tick();
+                }
+                self.tick_group()?;
                 for reply in self.reads.tick() {
                     out(Effect::Reply { reply, result: Err(Refused::NoLeader) });
                 }
@@ -173,6 +201,9 @@ impl<M: Machine, T> Voter<M, T> {
                     out(Effect::Reply { reply, result: Err(Refused::Busy) });
                 }
             }
+            RaftEvent::ChangeVoters { change, reply } => self.change_voters(&change, reply, out),
+            RaftEvent::Copy { reply } => self.replies.push((reply, VoterReply::Copy(self.copy()))),
+            RaftEvent::Campaign if !self.may_campaign() => {}
             // Raft says no when it is not the moment, which needs no answer.
             RaftEvent::Campaign => drop(self.raw.campaign()),
             RaftEvent::Transfer { to } => self.raw.transfer_leader(to),
@@ -191,19 +222,26 @@ impl<M: Machine, T> Voter<M, T> {
     }
 
     /// The voter that has most of this leader's log, of those that answered lately; none if this voter does not lead.
-    fn fittest_successor(&self) -> Option<u64> {
+    pub(super) fn fittest_successor(&self) -> Option<u64> {
         let raft = &self.raw.raft;
         let others = raft
             .prs()
             .iter()
-            .filter(|(id, progress)| self.leads() && **id != raft.id && progress.recent_active);
+            .filter(|(id, progress)| self.leads() && **id != raft.id && progress.recent_active)
+            .filter(|(id, _)| self.group.is_voter(**id));
         others.max_by_key(|(id, progress)| (progress.matched, **id)).map(|(id, _)| *id)
     }
 
     /// Checks a message of another voter, and hands it to raft.
     fn receive(&mut self, message: pb::Message) -> Result<(), VoterError> {
+        if message.greeting.is_some() {
+            return self.hear_greeting(message);
+        }
+        if !self.takes_part() {
+            return Ok(());
+        }
         let pb::Message { from, term, r#type, .. } = message;
-        let checked = match self.check(message) {
+        let (checked, beside) = match self.check(message) {
             Ok(checked) => checked,
             // A voter without a history that is told that it has one has lost it, and must not vote as if it never
             // was. One that has a history cannot be stopped by such a message.
@@ -222,6 +260,13 @@ impl<M: Machine, T> Voter<M, T> {
                 return Ok(());
             }
         };
+        if self.has_diverged(&checked, &beside)? {
+            return Ok(());
+        }
+        self.hear(&checked, &beside);
+        if checked.get_msg_type() == MessageType::MsgTimeoutNow && !self.may_campaign() {
+            return Ok(());
+        }
         if let Err(error) = self.raw.step(checked) {
             tracing::debug!(from, %error, "raft did not take a message");
         }
@@ -230,7 +275,7 @@ impl<M: Machine, T> Voter<M, T> {
 
     /// Counts a refused message, and says so unless that was said just now.
     fn refuse(&mut self, from: u64, why: &RefusedMessage) {
-        let known = if self.raw.store().voters().contains(&from) { from } else { 0 };
+        let known = if self.group.members.members.contains_key(&from) { from } else { 0 };
         if let Some(messages) = self.refusals.count(known, self.ticks) {
             let total = self.refusals.total();
             tracing::warn!(from, messages, total, newest = %why, "refused raft messages");
@@ -242,15 +287,19 @@ impl<M: Machine, T> Voter<M, T> {
         self.refusals.total()
     }
 
-    fn check(&mut self, received: pb::Message) -> Result<Message, RefusedMessage> {
+    fn check(&mut self, received: pb::Message) -> Result<(Message, Beside), RefusedMessage> {
+        let beside = Beside::of(&received)?;
         let message = wire::message_from_wire(received)?;
         let raft = &self.raw.raft;
-        let voters = self.raw.store().voters();
         if message.to != raft.id {
             return Err(WireError::Shape("to").into());
         }
-        if message.from == message.to || !voters.contains(&message.from) {
+        if message.from == message.to || message.from == raft::INVALID_ID {
             return Err(WireError::Shape("from").into());
+        }
+        if let Err(refusal) = self.admit(&message, &beside) {
+            self.note_refusal(message.from, &refusal);
+            return Err(refusal.into());
         }
         let last = raft.raft_log.last_index();
         let (liar, its_term, until) = self.distrusted;
@@ -263,33 +312,60 @@ impl<M: Machine, T> Voter<M, T> {
             last: LogPosition { index: last, term: raft.raft_log.term(last).unwrap_or(0) },
         };
         check_standing(&message, &standing)?;
-        for entry in
-            message.entries.iter().filter(|_| message.get_msg_type() == MessageType::MsgAppend)
-        {
-            self.check_entry(&entry.data)
-                .map_err(|error| Implausible::Entry { index: entry.index, error })?;
+        if message.get_msg_type() == MessageType::MsgAppend {
+            if message.term >= raft.term {
+                self.check_committed(message.index, message.log_term)?;
+            }
+            for entry in &message.entries {
+                if message.term >= raft.term {
+                    self.check_committed(entry.index, entry.term)?;
+                }
+                self.check_entry(entry)
+                    .map_err(|error| Implausible::Entry { index: entry.index, error })?;
+            }
         }
         if message.has_snapshot() {
             let snapshot = message.get_snapshot();
             let meta = snapshot.get_metadata();
-            if meta.get_conf_state().voters != voters {
-                return Err(WireError::Shape("snapshot.voters").into());
+            let packed = wire::unpack_snapshot(snapshot).ok_or(WireError::Shape("snapshot"))?;
+            let ours = &self.group.members;
+            let is_older = packed.members.index < ours.index;
+            // Members of one entry are the same.
+            let contradicts =
+                packed.members.index == ours.index && packed.members.voters() != ours.voters();
+            if !packed.members.members.contains_key(&raft.id) || is_older || contradicts {
+                return Err(WireError::Shape("snapshot.members").into());
             }
             // Raft ignores one that is not newer, and tells the leader so.
             if meta.index > raft.raft_log.committed {
                 self.machine
-                    .check_snapshot(meta.index, &snapshot.data)
+                    .check_snapshot(meta.index, &packed.data)
                     .map_err(|error| Implausible::Snapshot { error })?;
             }
         }
         // Last, since it counts: what is refused anyway raises no term.
         self.terms.check(&message, standing.term)?;
-        Ok(message)
+        Ok((message, beside))
     }
 
-    /// Whether the data of an entry can be applied. A new leader's first entry is empty.
-    fn check_entry(&self, data: &[u8]) -> Result<(), MachineError> {
-        if data.is_empty() { Ok(()) } else { self.machine.check_command(data) }
+    /// Whether an entry does not contradict what is committed here, where raft would give up.
+    fn check_committed(&self, index: u64, theirs: u64) -> Result<(), Implausible> {
+        let log = &self.raw.raft.raft_log;
+        match log.term(index) {
+            Ok(ours) if index <= log.committed && ours != 0 && ours != theirs => {
+                Err(Implausible::Committed { index, theirs, ours })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an entry can be applied. A new leader's first entry is empty, and those with members have no command.
+    fn check_entry(&self, entry: &Entry) -> Result<(), MachineError> {
+        if entry.data.is_empty() || has_members(entry) {
+            Ok(())
+        } else {
+            self.machine.check_command(&entry.data)
+        }
     }
 
     fn propose(&mut self, command: Vec<u8>, reply: T, out: &mut dyn FnMut(Effect<T>)) {
@@ -318,6 +394,10 @@ impl<M: Machine, T> Voter<M, T> {
 
     /// Does everything that follows from the events so far: sends, writes, applies, answers.
     pub fn flush(&mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
+        self.note_leadership();
+        for greeting in std::mem::take(&mut self.group.greetings) {
+            out(Effect::Send(greeting));
+        }
         if let Some(context) = self.reads.request_read_index() {
             self.raw.read_index(context);
         }
@@ -352,15 +432,21 @@ impl<M: Machine, T> Voter<M, T> {
 
     fn ready(&mut self, out: &mut dyn FnMut(Effect<T>)) -> Result<(), VoterError> {
         let mut ready = self.raw.ready();
-        send(ready.take_messages(), out);
+        self.send(ready.take_messages(), out);
 
         let snapshot = Some(ready.snapshot()).filter(|snapshot| !snapshot.is_empty()).cloned();
         if let Some(snapshot) = &snapshot {
             let index = snapshot.get_metadata().index;
+            let Some(packed) = wire::unpack_snapshot(snapshot) else {
+                let why = "the snapshot has no members".into();
+                return Err(VoterError::Members { index, why });
+            };
             self.machine
-                .restore(&snapshot.data)
+                .restore(&packed.data)
                 .map_err(|error| VoterError::Machine { index, error })?;
             self.applied = index;
+            self.group.set_members(packed.members);
+            self.chain = Chain::from_point(packed.chain);
         }
         if ready.must_sync() {
             let batch = Batch {
@@ -373,7 +459,7 @@ impl<M: Machine, T> Voter<M, T> {
             // Only the commit index has moved.
             self.raw.mut_store().set_commit(state.commit);
         }
-        send(ready.take_persisted_messages(), out);
+        self.send(ready.take_persisted_messages(), out);
         for state in ready.take_read_states() {
             self.reads.confirm(&state.request_ctx, state.index);
         }
@@ -383,7 +469,7 @@ impl<M: Machine, T> Voter<M, T> {
         if let Some(commit) = light.commit_index() {
             self.raw.mut_store().set_commit(commit);
         }
-        send(light.take_messages(), out);
+        self.send(light.take_messages(), out);
         self.apply(light.take_committed_entries(), out)?;
         self.raw.advance_apply();
         Ok(())
@@ -401,8 +487,13 @@ impl<M: Machine, T> Voter<M, T> {
                 self.applied + 1,
                 "raft hands out every committed entry once, in order"
             );
+            let changes_members = has_members(&entry);
+            if changes_members {
+                self.apply_members(&entry)?;
+            }
+            self.chain.add(&entry, changes_members);
             // A new leader's first entry is empty.
-            let outcome = if entry.data.is_empty() {
+            let outcome = if entry.data.is_empty() || changes_members {
                 Vec::new()
             } else {
                 self.machine
@@ -411,6 +502,10 @@ impl<M: Machine, T> Voter<M, T> {
             };
             self.applied = index;
             match self.pending.remove(&index) {
+                Some((proposed_in, reply)) if proposed_in == term && changes_members => {
+                    let members = self.group.members.clone();
+                    self.replies.push((reply, VoterReply::Changed(members)));
+                }
                 Some((proposed_in, reply)) if proposed_in == term => {
                     self.replies.push((reply, VoterReply::Applied { index, outcome }));
                 }
@@ -426,14 +521,22 @@ impl<M: Machine, T> Voter<M, T> {
     fn compact_when_due(&mut self) -> Result<(), VoterError> {
         let store = self.raw.store();
         let entries = self.applied - store.snapshot_position().index;
-        if entries < self.config.snapshot_every
+        // A member that has come needs a snapshot that has it.
+        let has_members = store.members().members.keys().eq(self.group.members.members.keys())
+            && store.members().conf_state() == self.group.members.conf_state();
+        if has_members
+            && entries < self.config.snapshot_every
             && store.bytes_since_snapshot() < self.config.snapshot_every_bytes
         {
             return Ok(());
         }
         let (applied, keep) = (self.applied, self.config.keep_entries);
-        let snapshot = self.machine.snapshot();
-        match self.raw.mut_store().compact(applied, &snapshot, keep) {
+        let packed = Packed {
+            members: self.group.members.clone(),
+            chain: self.chain.newest(),
+            data: self.machine.snapshot().into(),
+        };
+        match self.raw.mut_store().compact(applied, &packed, keep) {
             // The log goes on growing, which is no reason to stop serving.
             Err(error @ StoreError::SnapshotTooLarge { .. }) => {
                 tracing::error!(%error, "cannot compact the control log");
@@ -459,15 +562,19 @@ impl<M: Machine, T> Voter<M, T> {
         }
     }
 
+    /// Everything that is applied here.
+    fn copy(&self) -> GroupCopy {
+        let term = self.raw.raft.raft_log.term(self.applied).unwrap_or(self.raw.raft.term);
+        GroupCopy {
+            position: LogPosition { index: self.applied, term },
+            members: self.group.members.clone(),
+            state: self.machine.snapshot().into(),
+        }
+    }
+
     /// The term at an index of the log, if it is still there.
     pub fn term_at(&self, index: u64) -> Option<u64> {
         self.raw.store().term(index).ok()
-    }
-}
-
-fn send<T>(messages: Vec<Message>, out: &mut dyn FnMut(Effect<T>)) {
-    for message in messages {
-        out(Effect::Send(wire::message_to_wire(message)));
     }
 }
 

@@ -4,9 +4,15 @@
 //! disk is decoded with our bounds first, and every shape that would make raft panic (gaps between
 //! entries, local messages, a read without its context) is refused here.
 
+use super::chain::ChainPoint;
+use super::log::LogPosition;
+use super::members::admission::Envelope;
+use super::members::{DiskId, MAX_MEMBERSHIP_BYTES, Membership};
+use bytes::{Bytes, BytesMut};
 use marquee_proto::raft::v1 as pb;
+use prost::Message as _;
 use protobuf::ProtobufEnum as _;
-use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot};
 
 /// Bytes of one encoded command: the largest is a node's report of its replicas.
 pub const MAX_COMMAND_BYTES: usize = 1 << 20;
@@ -21,8 +27,10 @@ pub const MAX_RAFT_MESSAGE_BYTES: usize = MAX_SNAPSHOT_BYTES + (1 << 20);
 const MAX_ENTRIES: usize = 1 << 16;
 /// Bytes of a read's context: ours have 24, leadership transfers say "CampaignTransfer".
 const MAX_CONTEXT_BYTES: usize = 64;
-/// Voters in a snapshot: five are the most that make sense, learners to come included.
+/// Voters in a snapshot.
 const MAX_VOTERS: usize = 16;
+/// Bytes of raft's own form of a change of its configuration: a few numbers a member.
+const MAX_CHANGE_BYTES: usize = 1 << 10;
 
 /// Why a raft message is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,15 +64,59 @@ pub enum WireError {
     /// Entries with gaps, of decreasing terms, or not where the message says.
     #[error("message.entries are not contiguous from index {0}")]
     Gap(u64),
+    /// An entry or a snapshot has members that make no sense.
+    #[error("message has members that make no sense, at index {index}: {why}")]
+    Members {
+        /// The index of the entry or the snapshot.
+        index: u64,
+        /// What is wrong with them.
+        why: String,
+    },
     /// A part that the type needs is missing or out of place.
     #[error("message.{0} does not fit its type")]
     Shape(&'static str),
 }
 
-/// The wire form of a raft message.
-pub(crate) fn message_to_wire(message: Message) -> pb::Message {
+/// What goes with a raft message beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// Disks and members.
+    pub(crate) envelope: Envelope,
+    /// Where the sender's chain stands.
+    pub(crate) chain: Option<ChainPoint>,
+    /// Whether the addressee is told that it has diverged at `chain`.
+    pub(crate) diverged: bool,
+}
+
+impl Beside {
+    /// Reads what goes with a message.
+    pub(crate) fn of(message: &pb::Message) -> Result<Self, WireError> {
+        let disk = |bytes: &Bytes, field| DiskId::from_wire(bytes).ok_or(WireError::Shape(field));
+        let envelope = Envelope {
+            from: message.from,
+            from_disk: disk(&message.from_disk, "from_disk")?,
+            to_disk: disk(&message.to_disk, "to_disk")?,
+            members_at: message.members_at,
+        };
+        let chain = match &message.chain {
+            None => None,
+            Some(point) => Some(ChainPoint::from_wire(point).ok_or(WireError::Shape("chain"))?),
+        };
+        Ok(Self { envelope, chain, diverged: message.diverged })
+    }
+}
+
+/// The wire form of a raft message, with what goes with it.
+pub(crate) fn message_to_wire(message: Message, beside: &Beside) -> pb::Message {
     let snapshot = message.has_snapshot().then(|| snapshot_to_wire(message.get_snapshot()));
+    let Beside { envelope, chain, diverged } = *beside;
     pb::Message {
+        from_disk: DiskId::to_wire(envelope.from_disk),
+        to_disk: DiskId::to_wire(envelope.to_disk),
+        members_at: envelope.members_at,
+        chain: chain.map(ChainPoint::to_wire),
+        diverged,
+        greeting: None,
         r#type: message.get_msg_type().value() as u32,
         to: message.to,
         from: message.from,
@@ -101,7 +153,17 @@ pub(crate) fn message_from_wire(message: pb::Message) -> Result<Message, WireErr
         reject_hint,
         context,
         priority,
+        // What goes beside is read by `Beside`, a greeting by the voter.
+        from_disk: _,
+        to_disk: _,
+        members_at: _,
+        chain: _,
+        diverged: _,
+        greeting,
     } = message;
+    if greeting.is_some() {
+        return Err(WireError::Shape("greeting"));
+    }
     let kind = message_type(r#type)?;
     at_most("context", context.len(), MAX_CONTEXT_BYTES)?;
     at_most("entries", entries.len(), MAX_ENTRIES)?;
@@ -207,48 +269,118 @@ pub(crate) fn entry_to_wire(entry: Entry) -> pb::Entry {
 /// Reads an entry from its wire form, and refuses types that this release does not write.
 pub(crate) fn entry_from_wire(entry: pb::Entry) -> Result<Entry, WireError> {
     let pb::Entry { r#type, term, index, data, context } = entry;
-    // Changes of the voters will be entries of the other types.
-    if r#type != EntryType::EntryNormal.value() as u32 {
-        return Err(WireError::EntryType { index, kind: r#type });
-    }
+    let known = [EntryType::EntryNormal, EntryType::EntryConfChangeV2];
+    let kind = known.into_iter().find(|known| known.value() as u32 == r#type);
+    let kind = kind.ok_or(WireError::EntryType { index, kind: r#type })?;
     at_most("entry.data", data.len(), MAX_COMMAND_BYTES)?;
-    at_most("entry.context", context.len(), MAX_CONTEXT_BYTES)?;
-    Ok(Entry { term, index, data, context, ..Entry::default() })
+    at_most("entry.context", context.len(), MAX_MEMBERSHIP_BYTES)?;
+    let changes_votes = kind == EntryType::EntryConfChangeV2;
+    if changes_votes || !context.is_empty() {
+        Membership::decode(&context)
+            .map_err(|error| WireError::Members { index, why: error.to_string() })?;
+        at_most("entry.data", data.len(), if changes_votes { MAX_CHANGE_BYTES } else { 0 })?;
+    }
+    let mut read = Entry { term, index, data, context, ..Entry::default() };
+    read.set_entry_type(kind);
+    Ok(read)
+}
+
+/// Whether an entry has members instead of a command.
+pub(crate) fn has_members(entry: &Entry) -> bool {
+    entry.get_entry_type() == EntryType::EntryConfChangeV2 || !entry.context.is_empty()
 }
 
 fn snapshot_to_wire(snapshot: &Snapshot) -> pb::Snapshot {
     let meta = snapshot.get_metadata();
+    let voters = meta.get_conf_state().voters.clone();
+    // It was packed here, or checked when it was read.
+    let Packed { members, chain, data } = unpack_snapshot(snapshot).unwrap_or_default();
     pb::Snapshot {
         index: meta.index,
         term: meta.term,
-        voters: meta.get_conf_state().voters.clone(),
-        data: snapshot.data.clone(),
+        voters,
+        data,
+        members: Some(members.to_wire()),
+        chain: chain.map_or_else(Bytes::new, |point| Bytes::copy_from_slice(&point.hash)),
     }
 }
 
 fn snapshot_from_wire(snapshot: pb::Snapshot) -> Result<Snapshot, WireError> {
-    let pb::Snapshot { index, term, voters, data } = snapshot;
+    let pb::Snapshot { index, term, voters, data, members, chain } = snapshot;
     at_most("snapshot.voters", voters.len(), MAX_VOTERS)?;
     at_most("snapshot.data", data.len(), MAX_SNAPSHOT_BYTES)?;
     if index == 0 || term == 0 || voters.is_empty() {
         return Err(WireError::Shape("snapshot"));
     }
-    Ok(snapshot_of(index, term, &voters, data))
+    let members = match members {
+        Some(members) => Membership::from_wire(members)
+            .map_err(|error| WireError::Members { index, why: error.to_string() })?,
+        // An older release sent it: its members never changed.
+        None => {
+            Membership::founding(&voters, LogPosition { index: super::store::FIRST_INDEX, term: 1 })
+        }
+    };
+    if members.conf_state().voters != voters || members.index > index {
+        return Err(WireError::Shape("snapshot.members"));
+    }
+    let chain = if chain.is_empty() {
+        None
+    } else {
+        let point = pb::ChainPoint { index, hash: chain };
+        Some(ChainPoint::from_wire(&point).ok_or(WireError::Shape("snapshot.chain"))?)
+    };
+    Ok(pack_snapshot(LogPosition { index, term }, &Packed { members, chain, data }))
 }
 
-/// A raft snapshot of these parts.
-pub(crate) fn snapshot_of(
-    index: u64,
-    term: u64,
-    voters: &[u64],
-    data: impl Into<bytes::Bytes>,
-) -> Snapshot {
-    let mut snapshot = Snapshot { data: data.into(), ..Snapshot::default() };
+/// What a snapshot of the log has: the members and the chain at its index, and the state of the machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Packed {
+    /// The members at the index of the snapshot.
+    pub(crate) members: Membership,
+    /// Where the chain stands; none: it has not begun.
+    pub(crate) chain: Option<ChainPoint>,
+    /// The state of the machine, encoded.
+    pub(crate) data: Bytes,
+}
+
+/// Bytes of the length before the head of a packed snapshot.
+const LENGTH_BYTES: usize = 4;
+
+/// Raft's form of a snapshot. Raft has a place for data only, so members and chain go before it.
+pub(crate) fn pack_snapshot(position: LogPosition, packed: &Packed) -> Snapshot {
+    let Packed { members, chain, data } = packed;
+    let head = pb::Snapshot {
+        index: position.index,
+        members: Some(members.to_wire()),
+        chain: chain.map_or_else(Bytes::new, |point| Bytes::copy_from_slice(&point.hash)),
+        ..pb::Snapshot::default()
+    };
+    let head = head.encode_to_vec();
+    let mut body = BytesMut::with_capacity(LENGTH_BYTES + head.len() + data.len());
+    body.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    body.extend_from_slice(&head);
+    body.extend_from_slice(data);
+    let mut snapshot = Snapshot { data: body.freeze(), ..Snapshot::default() };
     let meta = snapshot.mut_metadata();
-    meta.index = index;
-    meta.term = term;
-    meta.set_conf_state(ConfState::from((voters.to_vec(), Vec::new())));
+    meta.index = position.index;
+    meta.term = position.term;
+    meta.set_conf_state(members.conf_state());
     snapshot
+}
+
+/// The parts of a snapshot that [`pack_snapshot`] made; none of anything else.
+pub(crate) fn unpack_snapshot(snapshot: &Snapshot) -> Option<Packed> {
+    let body = &snapshot.data;
+    let length = u32::from_le_bytes(*body.first_chunk::<LENGTH_BYTES>()?);
+    let end = LENGTH_BYTES.checked_add(usize::try_from(length).ok()?)?;
+    let head = pb::Snapshot::decode(body.get(LENGTH_BYTES..end)?).ok()?;
+    let members = Membership::from_wire(head.members?).ok()?;
+    let chain = if head.chain.is_empty() {
+        None
+    } else {
+        Some(ChainPoint::from_wire(&pb::ChainPoint { index: head.index, hash: head.chain })?)
+    };
+    Some(Packed { members, chain, data: body.slice(end..) })
 }
 
 fn at_most(field: &'static str, size: usize, max: usize) -> Result<(), WireError> {
@@ -283,7 +415,8 @@ mod tests {
     fn messages_survive_the_journey() {
         let wire = append();
         let there = message_from_wire(wire.clone()).expect("valid");
-        assert_eq!(message_to_wire(there), wire);
+        assert_eq!(message_to_wire(there, &Beside::default()), wire);
+        let members = Membership::founding(&[1, 2, 3], LogPosition { index: 1, term: 1 });
         let snapshot = pb::Message {
             r#type: MessageType::MsgSnapshot.value() as u32,
             entries: vec![],
@@ -292,11 +425,13 @@ mod tests {
                 term: 3,
                 voters: vec![1, 2, 3],
                 data: "state".into(),
+                members: Some(members.to_wire()),
+                chain: vec![7; 32].into(),
             }),
             ..append()
         };
         let there = message_from_wire(snapshot.clone()).expect("valid");
-        assert_eq!(message_to_wire(there), snapshot);
+        assert_eq!(message_to_wire(there, &Beside::default()), snapshot);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::bundles::ManifestSource;
 use crate::clock::wall_ms;
 use crate::consensus::driver::Consensus;
 use crate::outbound::{LastErrors, NotificationTarget, OutboundConfig};
+use crate::roll_call::RollCall;
 use crate::submit::Submitter;
 use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, Reply};
@@ -41,8 +42,10 @@ pub struct ControlApi {
 pub(crate) struct ControlParts {
     /// This node's raft id.
     pub(crate) id: u64,
-    /// All voters: raft id and address.
-    pub(crate) voters: Vec<(u64, String)>,
+    /// A number that all nodes of the group have in common.
+    pub(crate) cluster: u64,
+    /// Where the voters are.
+    pub(crate) roll_call: RollCall,
     /// The recall@100 that the index of a bundle must have to be published, 0 to 1.
     pub(crate) min_index_recall: f64,
     /// This node's voter.

@@ -17,6 +17,7 @@ mod rollouts;
 mod speaker;
 mod status;
 mod users;
+mod voters;
 mod watch;
 
 pub use api::ControlApi;
@@ -24,6 +25,7 @@ pub(crate) use api::ControlParts;
 
 use crate::clock::wall_ms;
 use crate::consensus::event::RaftEvent;
+use crate::consensus::members::change::VoterChange;
 use api::{required, unexpected};
 use marquee_core::audit::AuditLine;
 use marquee_core::bounds::MAX_NAME_BYTES;
@@ -91,6 +93,7 @@ fn checked_node(
 impl ControlService for ControlApi {
     type WatchPlanStream = BoxStream<pb::WatchPlanResponse>;
     type WatchRolloutStream = BoxStream<pb::WatchRolloutResponse>;
+    type BackUpStream = BoxStream<pb::BackUpResponse>;
 
     async fn publish_model(
         &self,
@@ -403,13 +406,12 @@ impl ControlService for ControlApi {
         // As this node sees it, without a round to the leader: it must answer when there is no leader.
         let status = *self.parts().consensus.status().borrow();
         let plan = self.plan();
-        let voter = |(id, address): &(u64, String)| pb::Voter { id: *id, address: address.clone() };
         Ok(Response::new(pb::GetStatusResponse {
             answered_by: self.parts().id,
             leader: status.leader,
             term: status.term,
             applied_index: status.applied,
-            voters: self.parts().voters.iter().map(voter).collect(),
+            voters: self.voters(),
             nodes: plan.nodes.iter().map(|(id, node)| node_to_pb(id, node)).collect(),
             followers: self.followers().list(),
             notifications: self.notifications(&plan),
@@ -560,12 +562,55 @@ impl ControlService for ControlApi {
         }))
     }
 
+    async fn list_voters(
+        &self,
+        _request: Request<pb::ListVotersRequest>,
+    ) -> RpcResult<pb::ListVotersResponse> {
+        let leader = self.parts().consensus.status().borrow().leader;
+        let (voters, answered_by) = (self.voters(), self.parts().id);
+        Ok(Response::new(pb::ListVotersResponse { voters, leader, answered_by }))
+    }
+
+    async fn add_voter(
+        &self,
+        request: Request<pb::AddVoterRequest>,
+    ) -> RpcResult<pb::AddVoterResponse> {
+        let api = self.serving(&request);
+        let pb::AddVoterRequest { id, address, node_id } = request.into_inner();
+        let voters = api.change_voters(VoterChange::Add { id, address, node_id }).await?;
+        Ok(Response::new(pb::AddVoterResponse { voters }))
+    }
+
+    async fn remove_voter(
+        &self,
+        request: Request<pb::RemoveVoterRequest>,
+    ) -> RpcResult<pb::RemoveVoterResponse> {
+        let api = self.serving(&request);
+        let pb::RemoveVoterRequest { id } = request.into_inner();
+        let voters = api.change_voters(VoterChange::Remove { id }).await?;
+        Ok(Response::new(pb::RemoveVoterResponse { voters }))
+    }
+
+    async fn replace_voter(
+        &self,
+        request: Request<pb::ReplaceVoterRequest>,
+    ) -> RpcResult<pb::ReplaceVoterResponse> {
+        let api = self.serving(&request);
+        let pb::ReplaceVoterRequest { id, with, address, node_id } = request.into_inner();
+        let voters = api.change_voters(VoterChange::Replace { id, with, address, node_id }).await?;
+        Ok(Response::new(pb::ReplaceVoterResponse { voters }))
+    }
+
+    async fn back_up(&self, request: Request<pb::BackUpRequest>) -> RpcResult<Self::BackUpStream> {
+        self.serving(&request).backup().await.map(Response::new)
+    }
+
     async fn transfer_leadership(
         &self,
         request: Request<pb::TransferLeadershipRequest>,
     ) -> RpcResult<pb::TransferLeadershipResponse> {
         let pb::TransferLeadershipRequest { voter: to } = request.into_inner();
-        let voters: Vec<u64> = self.parts().voters.iter().map(|(id, _)| *id).collect();
+        let voters = self.parts().roll_call.view().members.voters();
         if !voters.contains(&to) {
             let says = format!("voter {to} is not one of the group's: {voters:?}");
             return Err(Status::not_found(says));

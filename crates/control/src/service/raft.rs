@@ -2,8 +2,10 @@
 
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{RaftEvent, Refused};
+use crate::consensus::members::change::{ChangeRefused, VoterChange};
 use crate::consensus::wire::is_wish_to_lead;
 use crate::leader::Leader;
+use crate::roll_call::RollCall;
 use crate::service::speaker::{check_node, speaker};
 use crate::service::status::IntoStatus as _;
 use marquee_core::access::Principal;
@@ -12,7 +14,6 @@ use marquee_proto::convert::outcome::outcome_to_pb;
 use marquee_proto::convert::window::measured_from_pb;
 use marquee_proto::raft::v1 as pb;
 use marquee_proto::raft::v1::raft_service_server::RaftService;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -21,8 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct RaftApi {
     cluster: u64,
     id: u64,
-    /// The node ids of voters, as their certificates have them.
-    node_ids: Arc<BTreeMap<u64, String>>,
+    roll_call: RollCall,
     consensus: Consensus,
     leader: Arc<Leader>,
 }
@@ -31,18 +31,18 @@ impl RaftApi {
     pub(crate) fn new(
         cluster: u64,
         id: u64,
-        node_ids: BTreeMap<u64, String>,
+        roll_call: RollCall,
         consensus: Consensus,
         leader: Arc<Leader>,
     ) -> Self {
-        Self { cluster, id, node_ids: Arc::new(node_ids), consensus, leader }
+        Self { cluster, id, roll_call, consensus, leader }
     }
 
     /// Refuses a message that is not from the voter whose certificate came with it.
     fn check_sender(&self, speaker: Option<&Principal>, voter: u64) -> Result<(), Status> {
-        match self.node_ids.get(&voter) {
-            Some(node_id) => check_node(speaker, node_id, []),
-            None if self.node_ids.is_empty() => Ok(()),
+        match self.roll_call.node_id(voter) {
+            Some(node_id) => check_node(speaker, &node_id, []),
+            None if !self.roll_call.knows_node_ids() => Ok(()),
             None => Err(Status::permission_denied(format!("voter {voter} is not of this group"))),
         }
     }
@@ -50,7 +50,7 @@ impl RaftApi {
     /// Refuses a node that is no voter of the group.
     fn check_voter(&self, speaker: Option<&Principal>) -> Result<(), Status> {
         let Some(speaker) = speaker else { return Ok(()) };
-        if self.node_ids.is_empty() || self.node_ids.values().any(|id| *id == speaker.name) {
+        if !self.roll_call.knows_node_ids() || self.roll_call.is_node_id(&speaker.name) {
             return Ok(());
         }
         let says = format!("node {:?} is none of this group's voters", speaker.name);
@@ -120,6 +120,33 @@ impl RaftService for RaftApi {
             Ok(()) => Ok(Response::new(pb::ForwardTelemetryResponse {})),
             Err(refused @ Refused::NotLeader { .. }) => {
                 Err(Status::failed_precondition(refused.to_string()))
+            }
+            Err(refused) => Err(refused.into_status()),
+        }
+    }
+
+    async fn change_voters(
+        &self,
+        request: Request<pb::ChangeVotersRequest>,
+    ) -> Result<Response<pb::ChangeVotersResponse>, Status> {
+        self.check_voter(speaker(&request).as_deref())?;
+        let pb::ChangeVotersRequest { cluster, change } = request.into_inner();
+        self.check_cluster(cluster)?;
+        let change = change.ok_or_else(|| Status::invalid_argument("change is missing"))?;
+        match self.consensus.change_voters(VoterChange::from_wire(change)).await {
+            Ok(members) => {
+                Ok(Response::new(pb::ChangeVotersResponse { members: Some(members.to_wire()) }))
+            }
+            Err(refused @ Refused::NotLeader { .. }) => {
+                Err(Status::failed_precondition(refused.to_string()))
+            }
+            // Leadership is handed over: the caller asks the next leader.
+            Err(refused @ Refused::Change(ChangeRefused::Leads(_))) => {
+                Err(Status::unavailable(refused.to_string()))
+            }
+            // Told apart from what another leader could do.
+            Err(refused @ (Refused::Change(_) | Refused::Lost)) => {
+                Err(Status::aborted(refused.to_string()))
             }
             Err(refused) => Err(refused.into_status()),
         }

@@ -3,6 +3,7 @@
 use super::reason::ReasonTooLong;
 use crate::bundles::PublishError;
 use crate::consensus::event::Refused;
+use crate::consensus::members::change::ChangeRefused;
 use crate::submit::SubmitError;
 use marquee_bundle::BundleError;
 use marquee_core::command::{Refusal, RefusalKind};
@@ -39,6 +40,7 @@ impl IntoStatus for SubmitError {
         match self {
             Self::NoLeader(_) => unavailable("NO_LEADER", &self),
             Self::Refused(refused) => refused.into_status(),
+            Self::Change(says) => Status::failed_precondition(says),
             Self::Protocol(_) => Status::internal(self.to_string()),
         }
     }
@@ -57,6 +59,11 @@ impl IntoStatus for Refused {
             Self::TooLarge { .. } | Self::Unreadable(_) => {
                 Status::invalid_argument(self.to_string())
             }
+            Self::Change(ChangeRefused::Unknown(_)) => Status::not_found(self.to_string()),
+            Self::Change(ChangeRefused::Address(_)) => {
+                DetailedStatus::of_field("address", self.to_string()).into()
+            }
+            Self::Change(_) => Status::failed_precondition(self.to_string()),
         }
     }
 }

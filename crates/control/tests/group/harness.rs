@@ -114,6 +114,7 @@ impl Group {
             cluster_name: "test".into(),
             id,
             voters: voters.map(|(id, address)| (id, format!("http://{address}"))).collect(),
+            join: false,
             data_dir: self.data_dir(id),
             replication_factor: 1,
             trusted_keys: TrustedKeys::none(),
@@ -152,6 +153,12 @@ impl Group {
         let mut node = self.nodes[id as usize - 1].take().expect("it runs");
         node.runtime.take().expect("it runs").shutdown_background();
         node.control.halt().await;
+    }
+
+    /// Loses the disk of a node that does not run.
+    pub(crate) fn empty(&self, id: u64) {
+        assert!(self.nodes[id as usize - 1].is_none());
+        std::fs::remove_dir_all(self.data_dir(id)).expect("ours");
     }
 
     /// Starts a node again where its directory stands.

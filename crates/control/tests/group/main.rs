@@ -1,8 +1,10 @@
 //! Groups of control nodes over real sockets: forwarding, elections, restarts, and what callers see.
 
 mod harness;
+mod lost_disks;
 mod outside;
 
+use bytes::Bytes;
 use harness::{Group, PATIENCE, publish, report};
 use marquee_control::{Control, ControlConfig};
 use marquee_proto::control::v1 as pb;
@@ -400,8 +402,14 @@ async fn messages_from_outside_the_group_are_refused() {
     group.client(1).await.publish_model(publish("", "d1")).await.expect("it runs on");
 }
 
-/// What no honest voter sends, to voter `to` as from voter `from`, whose group is at `term` and `index`.
-fn hostile_messages(to: u64, from: u64, term: u64, index: u64) -> Vec<Message> {
+/// What no honest voter sends, to voter `to` as from voter `from`, whose group is at `term` and `index` and has these
+/// disks.
+fn hostile_messages(
+    to: u64,
+    from: u64,
+    (term, index): (u64, u64),
+    disks: &[Bytes],
+) -> Vec<Message> {
     let entry = |data: &'static [u8]| Entry {
         term: term + 1,
         index: index + 1,
@@ -413,6 +421,9 @@ fn hostile_messages(to: u64, from: u64, term: u64, index: u64) -> Vec<Message> {
         to,
         from,
         term,
+        from_disk: disks[from as usize - 1].clone(),
+        to_disk: disks[to as usize - 1].clone(),
+        members_at: index,
         ..Default::default()
     };
     let append = |data| Message {
@@ -432,6 +443,7 @@ fn hostile_messages(to: u64, from: u64, term: u64, index: u64) -> Vec<Message> {
             term,
             voters: vec![1, 2, 3],
             data: data.into(),
+            ..Default::default()
         }),
         ..message(MessageType::MsgSnapshot, term + 1)
     };
@@ -461,6 +473,19 @@ fn hostile_messages(to: u64, from: u64, term: u64, index: u64) -> Vec<Message> {
     ]
 }
 
+/// The ids of the disks of all voters, once the group knows them.
+async fn disks(group: &Group) -> Vec<Bytes> {
+    loop {
+        let listed = group.client(1).await.list_voters(pb::ListVotersRequest {}).await;
+        let voters = listed.expect("it runs").into_inner().voters;
+        if voters.iter().all(|voter| !voter.disk.is_empty()) {
+            let bytes = |voter: &pb::Voter| hex::decode(&voter.disk).expect("hexadecimal").into();
+            return voters.iter().map(bytes).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// How soon a group writes again after a message that costs it its leader, such as a wish to lead.
 const WRITES_AGAIN: Duration = Duration::from_secs(10);
 
@@ -475,7 +500,8 @@ async fn what_no_honest_voter_sends_leaves_term_plan_and_leader_as_they_were() {
         let leads = group.leader().await;
         let from = if target == leads { target % 3 + 1 } else { leads };
         let before = *group.node(target).control.status().borrow();
-        let messages = hostile_messages(target, from, before.term, before.applied);
+        let disks = disks(&group).await;
+        let messages = hostile_messages(target, from, (before.term, before.applied), &disks);
         for (n, message) in messages.into_iter().enumerate() {
             let address = group.config(1).voters[target as usize - 1].1.clone();
             let mut outsider = RaftServiceClient::connect(address).await.expect("it listens");

@@ -1,6 +1,8 @@
 //! Messages that a broken or hostile voter may send.
 
-use marquee_proto::raft::v1::{Entry, Message, Snapshot};
+use bytes::Bytes;
+use marquee_control::consensus::members::DiskId;
+use marquee_proto::raft::v1::{ChainPoint, Entry, Greeting, Membership, Message, Snapshot};
 use proptest::prelude::*;
 
 /// A number as it is given: near to one that the receiver has, or anything.
@@ -60,6 +62,7 @@ impl Hostile {
             term: of_term.at(term),
             voters: vec![1, 2, 3],
             data: data.into(),
+            ..Default::default()
         });
         Message {
             term: self.term.at(term),
@@ -72,6 +75,11 @@ impl Hostile {
             ..self.message
         }
     }
+}
+
+/// The disk of a voter of the group.
+fn disk(id: u64) -> Bytes {
+    Bytes::copy_from_slice(DiskId::of_number(id).bytes())
 }
 
 fn data() -> impl Strategy<Value = Vec<u8>> {
@@ -110,6 +118,10 @@ pub(crate) fn hostile() -> impl Strategy<Value = Hostile> {
             request_snapshot,
             commit_term,
             priority,
+            // Its disks are those of the group, so that it is judged by the rest.
+            from_disk: disk(from),
+            to_disk: disk(crate::TARGET),
+            members_at: 1,
             ..Default::default()
         },
     );
@@ -153,7 +165,7 @@ impl Arbitrary for Mutation {
     type Strategy = BoxedStrategy<Self>;
 
     fn arbitrary_with((): ()) -> Self::Strategy {
-        (any::<usize>(), 0..12_u8, -2..3_i64, any::<u64>(), any::<bool>())
+        (any::<usize>(), 0..20_u8, -2..3_i64, any::<u64>(), any::<bool>())
             .prop_map(|(chosen, field, by, value, exactly)| Self {
                 chosen,
                 field,
@@ -197,6 +209,27 @@ impl Mutation {
             10 => {
                 if let Some(snapshot) = &mut changed.snapshot {
                     snapshot.index = number(snapshot.index);
+                }
+            }
+            11 => changed.members_at = number(changed.members_at),
+            12 => changed.from_disk = disk(1 + self.value % 4),
+            13 => changed.to_disk = disk(1 + self.value % 4),
+            14 => changed.from_disk = Bytes::new(),
+            15 => {
+                let hash = vec![self.value as u8; 32].into();
+                changed.chain = Some(ChainPoint { index: number(changed.index), hash });
+                changed.diverged = self.exactly;
+            }
+            16 => changed.diverged = true,
+            17 => {
+                let members = Some(Membership { index: self.value, members: Vec::new() });
+                let (founded, asks) = (self.exactly, true);
+                changed.greeting = Some(Greeting { members, founded, asks });
+            }
+            18 => {
+                if let Some(entry) = changed.entries.first_mut() {
+                    entry.r#type = 2;
+                    entry.context = self.value.to_le_bytes().to_vec().into();
                 }
             }
             _ => changed.context = self.value.to_le_bytes().repeat(3).into(),

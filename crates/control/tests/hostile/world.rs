@@ -2,7 +2,8 @@
 
 use crate::journal::Journal;
 use marquee_control::consensus::event::{Effect, RaftEvent, VoterConfig};
-use marquee_control::consensus::store::{Identity, Store};
+use marquee_control::consensus::members::DiskId;
+use marquee_control::consensus::store::{Genesis, Identity, Store};
 use marquee_control::consensus::voter::Voter;
 use marquee_control::machine::Machine as _;
 use marquee_proto::raft::v1::Message;
@@ -14,6 +15,8 @@ use std::path::Path;
 pub(crate) const TARGET: u64 = 1;
 /// Ticks of ten seconds, within which a group that was attacked writes again.
 const TEN_SECONDS: usize = 200;
+/// Ticks within which the voters of a new group greet each other, and no election begins.
+const FOUNDING_TICKS: usize = 10;
 /// How many of the messages last sent are kept to be mutated.
 const OVERHEARD: usize = 64;
 /// Messages delivered in one tick, at the most: no message is answered by more than a few.
@@ -34,7 +37,8 @@ impl World {
         let voters = (1..=3).map(|id| {
             let identity = Identity { id, cluster: 7, voters: vec![1, 2, 3] };
             let name = format!("voter-{id}");
-            let genesis = Journal::default().snapshot();
+            let genesis =
+                Genesis { state: Journal::default().snapshot(), disk: DiskId::of_number(id) };
             let store =
                 Store::open_backend(InMemoryBackend::new(), Path::new(&name), &identity, &genesis);
             // The order of candidates is given, so that a failure comes again.
@@ -54,6 +58,10 @@ impl World {
             sent: VecDeque::new(),
             done: Vec::new(),
         };
+        // They come to know each other's disks.
+        for _ in 0..FOUNDING_TICKS {
+            world.tick();
+        }
         world.give(first, RaftEvent::Campaign);
         world.tick();
         world.commit("before", 1);

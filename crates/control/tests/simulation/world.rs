@@ -7,7 +7,8 @@ use crate::journal::Journal;
 use marquee_control::consensus::event::{
     Effect, RaftEvent, Refused, VoterConfig, VoterError, VoterReply,
 };
-use marquee_control::consensus::store::{Identity, Store};
+use marquee_control::consensus::members::DiskId;
+use marquee_control::consensus::store::{Genesis, Identity, Store};
 use marquee_control::consensus::voter::Voter;
 use marquee_control::machine::Machine as _;
 use marquee_proto::raft::v1::Message;
@@ -239,7 +240,8 @@ impl World {
         let node = &mut self.nodes[at];
         node.starts += 1;
         let identity = Identity { id: node.id, cluster: 7, voters };
-        let genesis = Journal::default().snapshot();
+        let genesis =
+            Genesis { state: Journal::default().snapshot(), disk: DiskId::of_number(node.id) };
         let name = format!("voter-{}", node.id);
         let opened = Store::open_backend(node.disk.open(), Path::new(&name), &identity, &genesis);
         let store = opened.expect("a crash leaves a store that can be opened");

@@ -20,7 +20,8 @@ const READERS: Access = Access::Roles(&[Operator, Publisher, Admin]);
 const OPERATORS: Access = Access::Roles(&[Operator, Admin]);
 /// Those who add models.
 const PUBLISHERS: Access = Access::Roles(&[Publisher, Admin]);
-/// Those who change what others rely on: nodes, which bundles are deleted, and who is forgotten.
+/// Those who change what others rely on: nodes, voters, which bundles are deleted, and who is forgotten; and those who take
+/// copies of everything.
 const ADMINS: Access = Access::Roles(&[Admin]);
 const CALLERS: Access = Access::Roles(&[Caller]);
 const RECORDERS: Access = Access::Roles(&[Events]);
@@ -47,6 +48,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.raft.v1.RaftService/Step", VOTERS),
     ("/marquee.raft.v1.RaftService/Propose", VOTERS),
     ("/marquee.raft.v1.RaftService/ForwardTelemetry", VOTERS),
+    ("/marquee.raft.v1.RaftService/ChangeVoters", VOTERS),
     ("/marquee.node.v1.RecentItemsService/ShareRecentItems", ROUTERS),
     ("/marquee.node.v1.NodeService/GetUsage", READERS),
     ("/marquee.node.v1.NodeService/GetNodeStatus", READERS),
@@ -68,6 +70,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/GetPlan", READERS),
     ("/marquee.control.v1.ControlService/GetStatus", READERS),
     ("/marquee.control.v1.ControlService/GetTraffic", READERS),
+    ("/marquee.control.v1.ControlService/ListVoters", READERS),
     ("/marquee.control.v1.ControlService/StartRollout", OPERATORS),
     ("/marquee.control.v1.ControlService/PauseRollout", OPERATORS),
     ("/marquee.control.v1.ControlService/ResumeRollout", OPERATORS),
@@ -88,6 +91,10 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.control.v1.ControlService/GetUserPrivacy", ADMINS),
     ("/marquee.control.v1.ControlService/AddNode", ADMINS),
     ("/marquee.control.v1.ControlService/RemoveNode", ADMINS),
+    ("/marquee.control.v1.ControlService/AddVoter", ADMINS),
+    ("/marquee.control.v1.ControlService/RemoveVoter", ADMINS),
+    ("/marquee.control.v1.ControlService/ReplaceVoter", ADMINS),
+    ("/marquee.control.v1.ControlService/BackUp", ADMINS),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Identified),

@@ -131,14 +131,20 @@ fn of_control(has_majority: bool, voters: &[VoterFacts], found: &mut Vec<Diagnos
         VoterAnswer::Silent { .. } => None,
     };
     let newest = voters.iter().filter_map(applied_of).max().unwrap_or_default();
-    for VoterFacts { id, address, answer } in voters {
+    for VoterFacts { id, address, answer, trouble } in voters {
         let subject = format!("voter {id}");
         match answer {
             VoterAnswer::Silent { reason } => found.push(Diagnosis::new(
                 Severity::Warning,
                 subject,
                 format!("does not answer at {address}: {reason}"),
-                "see whether it runs and what its log says last; if its disk is lost, it comes back as a new voter",
+                if trouble.is_empty() { silent_advice(*id) } else { trouble.clone() },
+            )),
+            VoterAnswer::Answers { .. } if !trouble.is_empty() => found.push(Diagnosis::new(
+                Severity::Critical,
+                subject,
+                trouble.clone(),
+                "`marquee ctl voters` shows and changes the members of the group",
             )),
             VoterAnswer::Answers { leader: None, .. } if has_majority => found.push(Diagnosis::new(
                 Severity::Warning,
@@ -157,6 +163,12 @@ fn of_control(has_majority: bool, voters: &[VoterFacts], found: &mut Vec<Diagnos
             VoterAnswer::Answers { .. } => {}
         }
     }
+}
+
+fn silent_advice(voter: u64) -> String {
+    format!(
+        "see whether it runs and what its log says last; if its disk is lost: `marquee ctl voters replace {voter}`"
+    )
 }
 
 fn of_node(node: &NodeFacts, facts: &ClusterFacts, found: &mut Vec<Diagnosis>) {

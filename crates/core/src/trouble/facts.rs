@@ -54,6 +54,8 @@ pub struct VoterFacts {
     pub address: String,
     /// What came of asking it.
     pub answer: VoterAnswer,
+    /// What is wrong with its disk or its log and what to do, as it or the leader says; empty: nothing.
+    pub trouble: String,
 }
 
 /// One shard or router node of the plan.

@@ -30,7 +30,8 @@ impl goldenscript::Runner for Script {
                     None => VoterAnswer::Answers { leader, term: 2, applied },
                 };
                 let address = format!("http://control-{id}:1");
-                self.facts.voters.push(VoterFacts { id, address, answer });
+                let trouble = args.take_key("trouble").unwrap_or_default().to_owned();
+                self.facts.voters.push(VoterFacts { id, address, answer, trouble });
             }
             "node" => {
                 let node_id = args.next_pos().ok_or("which node?")?.to_owned();

@@ -323,10 +323,14 @@ impl ValueChecks<'_> {
             }
             voters.push((*id, address));
         }
-        if !voters.iter().any(|(id, _)| *id == control.id) {
+        let is_founder = voters.iter().any(|(id, _)| *id == control.id);
+        if !is_founder && (!control.join || control.id == 0) {
             let ids: Vec<String> = voters.iter().map(|(id, _)| id.to_string()).collect();
-            let reason =
-                format!("{} is none of control.voters, which are {}", control.id, ids.join(", "));
+            let reason = format!(
+                "{} is none of control.voters, which are {}; control.join = true lets a new voter join them",
+                control.id,
+                ids.join(", ")
+            );
             return Err(self.error("control.id", &reason));
         }
         let replication_factor = control.replication_factor;
@@ -346,6 +350,7 @@ impl ValueChecks<'_> {
         Ok(ControlSettings {
             id: control.id,
             voters,
+            join: control.join,
             node_ids,
             replication_factor,
             min_index_recall,

@@ -105,10 +105,14 @@ impl Default for ClusterSection {
 pub struct ControlSection {
     /// The address of the control services, `ip:port`. Default: `node.listen`.
     pub listen: Option<SocketAddr>,
-    /// This voter's number among `voters`, from 1. A node that lost its disk needs a new number.
+    /// This voter's number, from 1: one of `voters`, unless it joins.
     pub id: u64,
-    /// The raft group: 1, 3 or 5 voters, the same in the files of all of them.
+    /// The voters that the group is founded with: 1, 3 or 5, the same in the files of all of them. It stays as it is:
+    /// `marquee ctl voters` changes who votes after that.
     pub voters: Vec<VoterSection>,
+    /// Whether this node joins a group that is there already, as a voter that `marquee ctl voters add` has announced.
+    /// Default: false.
+    pub join: bool,
     /// Replicas wanted of each shard, 1 to 16. Default: 2. The same on all voters.
     pub replication_factor: u32,
     /// The least recall@100 of a bundle's index, 0 to 1; a bundle below it cannot be published. Default:
@@ -127,6 +131,7 @@ impl Default for ControlSection {
             listen: None,
             id: 0,
             voters: Vec::new(),
+            join: false,
             replication_factor: 2,
             min_index_recall: DEFAULT_MIN_INDEX_RECALL,
             external_urls: Vec::new(),

@@ -75,8 +75,10 @@ pub struct Config {
 pub struct ControlSettings {
     /// This voter's number.
     pub id: u64,
-    /// Number and address of all voters.
+    /// Number and address of the voters that the group is founded with.
     pub voters: Vec<(u64, Address)>,
+    /// Whether this node joins a group that is there already.
+    pub join: bool,
     /// The node ids of voters, by number, as far as the config has them.
     pub node_ids: BTreeMap<u64, String>,
     /// Replicas wanted of each shard.

@@ -415,6 +415,7 @@ async fn start_control(
     let ControlSettings {
         id,
         voters,
+        join,
         node_ids,
         replication_factor,
         min_index_recall,
@@ -426,6 +427,7 @@ async fn start_control(
         cluster_name: config.cluster_name.clone(),
         id: *id,
         voters: voters.iter().map(|(id, address)| (*id, address.to_string())).collect(),
+        join: *join,
         data_dir: config.data_dir.clone(),
         replication_factor: *replication_factor,
         trusted_keys,

@@ -1,11 +1,13 @@
 //! `marquee ctl`: operate a cluster.
 //!
-//! Each command is one call of the control service, or a few: [`ControlClient`] makes them, the command's own
+//! Each command but `restore`, which works on a disk, is one call of the control service, or a few: [`ControlClient`] makes
+//! them, the command's own
 //! module prints their answers as a table, and [`message`](crate::message) prints them as JSON for scripts.
 //!
 //! Deliberately missing: state. A command that was interrupted is given again.
 
 mod audit;
+mod backup;
 mod context;
 mod deny;
 mod effects;
@@ -16,6 +18,7 @@ mod models;
 mod nodes;
 mod plan;
 mod publish;
+mod restore;
 mod retain;
 mod rollout;
 mod segments;
@@ -24,6 +27,7 @@ mod traffic;
 mod transfer_leadership;
 mod units;
 mod users;
+mod voters;
 
 use crate::credentials::CredentialArgs;
 use clap::{Args, Subcommand};
@@ -86,6 +90,12 @@ enum CtlCommand {
     Users(users::UsersCommand),
     /// List, add and remove shard and router nodes
     Nodes(nodes::NodesArgs),
+    /// List, add, remove and replace the voters of control
+    Voters(voters::VotersArgs),
+    /// Write everything that control keeps to a file
+    Backup(backup::BackupArgs),
+    /// Make a new control group of a backup, when a majority of its disks is lost for good
+    Restore(restore::RestoreArgs),
     /// See who changed what, and check that the log of it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -120,6 +130,9 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Retain(args) => retain::run(&mut context, args).await,
         CtlCommand::Users(command) => users::run(&mut context, command).await,
         CtlCommand::Nodes(args) => nodes::run(&mut context, args).await,
+        CtlCommand::Voters(args) => voters::run(&mut context, args).await,
+        CtlCommand::Backup(args) => backup::run(&mut context, args).await,
+        CtlCommand::Restore(args) => restore::run(&context, &args),
         CtlCommand::Audit(command) => audit::run(&mut context, command).await,
         CtlCommand::Plan => plan::run(&mut context).await,
         CtlCommand::Status(args) => status::run(&context, args).await,

@@ -211,6 +211,7 @@ mod tests {
             events: Default::default(),
             searches: [("cells".into(), lookup_ns / 1_000_000)].into(),
             row_cache: None,
+            audited: Vec::new(),
         };
         (process, usage)
     }

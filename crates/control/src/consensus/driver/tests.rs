@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::consensus::event::VoterConfig;
+use crate::consensus::members::DiskId;
 use crate::consensus::store::torn_disk::TornDisk;
-use crate::consensus::store::{Identity, Store};
+use crate::consensus::store::{Genesis, Identity, Store};
 use crate::test_machine::{PANICS, Sum, UNAPPLIABLE, UNREADABLE};
 use std::path::Path;
 
@@ -12,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn open(disk: &TornDisk) -> Result<Voter<Sum, ReplySender>, VoterError> {
     let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
-    let store = Store::open_backend(disk.clone(), Path::new("disk"), &identity, b"0")?;
+    let genesis = Genesis { state: b"0".to_vec(), disk: DiskId::of_number(1) };
+    let store = Store::open_backend(disk.clone(), Path::new("disk"), &identity, &genesis)?;
     Voter::open(1, store, Sum::default(), VoterConfig::default())
 }
 

@@ -3,8 +3,10 @@
 use crate::consensus::plausible::LAST_NUMBER;
 use std::path::{Path, PathBuf};
 
-/// The format that this release writes and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The format that this release writes.
+pub(super) const FORMAT: u32 = 2;
+/// The format of releases whose disks had no id. This release reads it, and writes its own from then on.
+pub(super) const FORMAT_WITHOUT_DISKS: u32 = 1;
 
 /// Why the store cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +21,8 @@ pub enum StoreError {
     },
     /// The file is not what was written to it.
     #[error(
-        "control log {path} is corrupt: {what}; move the file away and start this node with a new \
-         voter id, or restore the disk"
+        "control log {path} is corrupt: {what}; move the file away, start this node and run \
+         `marquee ctl voters replace` with its id, or restore the disk"
     )]
     Corrupt {
         /// The store's file.
@@ -62,6 +64,15 @@ pub enum StoreError {
         path: PathBuf,
         /// The format's number.
         found: u32,
+    },
+    /// There is a store where one was to be made.
+    #[error(
+        "control log {path} is there already: a backup is restored into an empty data directory, so that nothing is lost by \
+         mistake; move the directory away"
+    )]
+    Exists {
+        /// The store's file.
+        path: PathBuf,
     },
     /// The state machine has outgrown what a snapshot may have.
     #[error("control state has {bytes} bytes: a snapshot may have {max}; remove versions or nodes")]

@@ -4,8 +4,12 @@
 //!
 //! ```text
 //! table "meta"      key (text)   value
-//!                   identity     magic "MRQVOTER" (8) | format 1 (4) | voter id (8) | cluster (8)
-//!                                | number of voters (4) | voter ids (8 each)
+//!                   identity     magic "MRQVOTER" (8) | format 2 (4) | voter id (8) | cluster (8)
+//!                                | number of founding voters (4) | their ids (8 each)
+//!                   disk         the id of this disk (16), drawn when the store was made
+//!                   members      marquee.raft.v1.Membership, encoded: the members at the snapshot
+//!                   chain        the hash of the chain at the snapshot (32), or nothing: it begins later
+//!                   stopped      why this voter takes no part any more, in words; only if it does not
 //!                   hard_state   term (8) | vote (8) | commit (8)
 //!                   before       index (8) | term (8): the entry before the first in "log"
 //!                   snapshot     index (8) | term (8) | bytes (8)
@@ -13,11 +17,15 @@
 //! table "snapshot"  key (u64) 0  the state machine's snapshot, its own encoding
 //! ```
 //!
+//! Format 1 had no disk, members, chain and stopped. Opening a store of format 1 draws its disk's id.
+//!
 //! redb's checksums say that the bytes are those that were written. Reading checks that they also
 //! make sense together, since raft panics on a log that does not.
 
-use super::error::{FORMAT, StoreError, failed};
+use super::error::{FORMAT, FORMAT_WITHOUT_DISKS, StoreError, failed};
+use crate::consensus::chain::ChainPoint;
 use crate::consensus::log::{Log, LogPosition};
+use crate::consensus::members::{DiskId, Membership};
 use crate::consensus::plausible::LAST_NUMBER;
 use crate::consensus::wire;
 use bytes::Bytes;
@@ -35,13 +43,17 @@ const IDENTITY: &str = "identity";
 pub(super) const HARD_STATE: &str = "hard_state";
 pub(super) const BEFORE: &str = "before";
 pub(super) const SNAPSHOT_META: &str = "snapshot";
+pub(super) const DISK: &str = "disk";
+pub(super) const MEMBERS: &str = "members";
+pub(super) const CHAIN: &str = "chain";
+pub(super) const STOPPED: &str = "stopped";
 pub(super) const SNAPSHOT_KEY: u64 = 0;
 
 const MAGIC: &[u8; 8] = b"MRQVOTER";
 
 /// Where every founding voter's log begins: behind an empty state machine's snapshot that all share, so that
 /// a voter who joins later can only start from a snapshot, never from an empty log.
-const GENESIS: LogPosition = LogPosition { index: FIRST_INDEX, term: 1 };
+pub(super) const GENESIS: LogPosition = LogPosition { index: FIRST_INDEX, term: 1 };
 /// The index at which a voter without a history stands.
 pub(crate) const FIRST_INDEX: u64 = 1;
 
@@ -52,24 +64,75 @@ pub struct Identity {
     pub id: u64,
     /// Hash of the cluster's name and voters.
     pub cluster: u64,
-    /// Ids of all voters, ascending.
+    /// Ids of the voters that the group was founded with, ascending.
     pub voters: Vec<u64>,
 }
 
-/// Writes what every founding voter begins with.
+/// What a new store begins with.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    /// The empty state machine's snapshot.
+    pub state: Vec<u8>,
+    /// The id that the new disk gets.
+    pub disk: DiskId,
+}
+
+/// What a store has, as it was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) log: Log,
+    pub(super) hard_state: HardState,
+    pub(super) snapshot: LogPosition,
+    /// None: an older release made the store.
+    pub(super) disk: Option<DiskId>,
+    pub(super) members: Membership,
+    pub(super) chain: Option<ChainPoint>,
+    pub(super) stopped: Option<String>,
+}
+
+/// Where a store begins that is made of a backup, or of nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning<'a> {
+    pub(super) position: LogPosition,
+    pub(super) disk: DiskId,
+    pub(super) members: &'a Membership,
+    pub(super) state: &'a [u8],
+}
+
+/// Writes what a new store begins with.
 pub(super) fn found(
     write: &WriteTransaction,
     identity: &Identity,
-    genesis: &[u8],
+    beginning: &Beginning<'_>,
 ) -> Result<(), redb::Error> {
-    let state = HardState { term: GENESIS.term, commit: GENESIS.index, ..HardState::default() };
+    let Beginning { position, disk, members, state } = *beginning;
+    let hard_state =
+        HardState { term: position.term, commit: position.index, ..HardState::default() };
     let mut meta = write.open_table(META)?;
     meta.insert(IDENTITY, identity_bytes(identity).as_slice())?;
-    meta.insert(HARD_STATE, hard_state_bytes(&state).as_slice())?;
-    meta.insert(BEFORE, position_bytes(GENESIS).as_slice())?;
-    meta.insert(SNAPSHOT_META, snapshot_bytes(GENESIS, genesis.len()).as_slice())?;
-    write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, genesis)?;
+    meta.insert(HARD_STATE, hard_state_bytes(&hard_state).as_slice())?;
+    meta.insert(BEFORE, position_bytes(position).as_slice())?;
+    meta.insert(SNAPSHOT_META, snapshot_bytes(position, state.len()).as_slice())?;
+    meta.insert(DISK, disk.bytes().as_slice())?;
+    meta.insert(MEMBERS, members.encode().as_slice())?;
+    meta.insert(CHAIN, [].as_slice())?;
+    write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, state)?;
     write.open_table(LOG)?;
+    Ok(())
+}
+
+/// Gives a store of the format without disks what it lacks.
+pub(super) fn upgrade(
+    write: &WriteTransaction,
+    identity: &Identity,
+    disk: DiskId,
+    members: &Membership,
+) -> Result<(), redb::Error> {
+    let mut meta = write.open_table(META)?;
+    meta.insert(IDENTITY, identity_bytes(identity).as_slice())?;
+    meta.insert(DISK, disk.bytes().as_slice())?;
+    meta.insert(MEMBERS, members.encode().as_slice())?;
+    meta.insert(CHAIN, [].as_slice())?;
     Ok(())
 }
 
@@ -80,12 +143,9 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The log, term, vote and commit, and where the snapshot stands.
-    pub(super) fn all(
-        &self,
-        identity: &Identity,
-    ) -> Result<(Log, HardState, LogPosition), StoreError> {
-        self.check_identity(identity)?;
+    /// Everything but the snapshot's data.
+    pub(super) fn all(&self, identity: &Identity) -> Result<Loaded, StoreError> {
+        let has_disks = self.check_identity(identity)? != FORMAT_WITHOUT_DISKS;
         let [term, vote, commit] = self.numbers(HARD_STATE)?;
         let hard_state = HardState { term, vote, commit, ..HardState::default() };
         let [index, before_term] = self.numbers(BEFORE)?;
@@ -121,27 +181,48 @@ impl Reader<'_> {
         self.check(term >= last.term, || {
             format!("term {term} is below the last entry's {}", last.term)
         })?;
-        Ok((log, hard_state, snapshot))
+        if !has_disks {
+            let members = Membership::founding(&identity.voters, GENESIS);
+            let (disk, chain, stopped) = (None, None, None);
+            return Ok(Loaded { log, hard_state, snapshot, disk, members, chain, stopped });
+        }
+        let disk = DiskId::from_bytes(&self.meta(DISK)?);
+        self.check(disk.is_some(), || "the id of the disk is malformed".into())?;
+        let members = Membership::decode(&self.meta(MEMBERS)?)
+            .map_err(|error| self.corrupt(error.to_string()))?;
+        self.check(members.index <= snapshot.index, || {
+            format!("its members are of entry {}, beyond the snapshot", members.index)
+        })?;
+        let hash = self.meta(CHAIN)?;
+        let chain = pb::ChainPoint { index: snapshot.index, hash: hash.into() };
+        let has_chain = !chain.hash.is_empty();
+        let chain = ChainPoint::from_wire(&chain);
+        self.check(has_chain == chain.is_some(), || "the hash of the chain is malformed".into())?;
+        let stopped = self.find(STOPPED)?;
+        let stopped = stopped.map(|reason| String::from_utf8_lossy(&reason).into_owned());
+        Ok(Loaded { log, hard_state, snapshot, disk, members, chain, stopped })
     }
 
-    fn check_identity(&self, wanted: &Identity) -> Result<(), StoreError> {
+    /// Checks whose store it is, and returns its format.
+    fn check_identity(&self, wanted: &Identity) -> Result<u32, StoreError> {
         let bytes = self.meta(IDENTITY)?;
         let (head, rest) = bytes.split_at_checked(8).unwrap_or((&bytes, &[]));
         self.check(head == MAGIC, || "it does not begin with the magic number".into())?;
         let (format, rest) = rest.split_at_checked(4).unwrap_or((rest, &[]));
         let format = <[u8; 4]>::try_from(format).map(u32::from_le_bytes).unwrap_or(0);
-        if format != FORMAT {
+        if ![FORMAT, FORMAT_WITHOUT_DISKS].contains(&format) {
             return Err(StoreError::Format { path: self.path.into(), found: format });
         }
         if rest == &identity_bytes(wanted)[12..] {
-            return Ok(());
+            return Ok(format);
         }
         let found = read_identity(rest)
             .ok_or_else(|| self.corrupt("the identity record is cut short".into()))?;
         let advice = if found.id != wanted.id {
             "give each node a data directory of its own"
         } else if found.voters != wanted.voters {
-            "changing the voters is not supported yet, put the config back"
+            "control.voters lists the voters that the group was founded with: put the config back, and change the voters \
+             by `marquee ctl voters`"
         } else {
             "the cluster's name has changed, put the config back or use another data directory"
         };
@@ -179,10 +260,14 @@ impl Reader<'_> {
     }
 
     fn meta(&self, key: &str) -> Result<Vec<u8>, StoreError> {
+        let value = self.find(key)?;
+        value.ok_or_else(|| self.corrupt(format!("the record {key:?} is missing")))
+    }
+
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let table = self.read.open_table(META).map_err(|e| failed(self.path, e))?;
         let value = table.get(key).map_err(|e| failed(self.path, e))?;
-        let value = value.ok_or_else(|| self.corrupt(format!("the record {key:?} is missing")))?;
-        Ok(value.value().to_vec())
+        Ok(value.map(|value| value.value().to_vec()))
     }
 
     fn numbers<const N: usize>(&self, key: &str) -> Result<[u64; N], StoreError> {

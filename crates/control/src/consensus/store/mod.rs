@@ -14,26 +14,30 @@
 //!
 //! The format is drawn in [`format`](mod@format).
 //!
-//! Missing on purpose: changes of the voters. The voters given when the store was made are the
-//! voters of the group for ever; a store that was made for others is refused.
+//! The voters given when the store is made are those that the group was founded with; they are part of the group's
+//! identity, and a store that was made for others is refused. Who is a member now is kept with the snapshot, and follows
+//! from the log after it.
 
 mod error;
 mod format;
 
 pub use error::StoreError;
 pub(crate) use format::FIRST_INDEX;
-pub use format::Identity;
+pub use format::{Genesis, Identity};
 
+use super::chain::ChainPoint;
 use super::log::{Log, LogPosition};
-use super::wire;
+use super::members::{DiskId, Membership};
+use super::wire::{self, Packed};
 use bytes::Bytes;
 use error::{failed, refused_open};
 use format::{
-    BEFORE, HARD_STATE, LOG, META, Reader, SNAPSHOT, SNAPSHOT_KEY, SNAPSHOT_META, found,
-    hard_state_bytes, position_bytes, snapshot_bytes,
+    BEFORE, Beginning, CHAIN, GENESIS, HARD_STATE, LOG, Loaded, MEMBERS, META, Reader, SNAPSHOT,
+    SNAPSHOT_KEY, SNAPSHOT_META, STOPPED, found, hard_state_bytes, position_bytes, snapshot_bytes,
+    upgrade,
 };
 use prost::Message as _;
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use redb::backends::FileBackend;
 use redb::{
@@ -60,17 +64,22 @@ pub(crate) struct Batch<'a> {
 pub struct Store {
     path: PathBuf,
     database: Database,
-    identity: Identity,
     log: Log,
     hard_state: HardState,
     /// Whether `hard_state.commit` has moved since it was last written.
     commit_unwritten: bool,
     snapshot: LogPosition,
+    disk: DiskId,
+    /// The members at the snapshot.
+    members: Membership,
+    /// The chain at the snapshot.
+    chain: Option<ChainPoint>,
+    stopped: Option<String>,
 }
 
 impl Store {
-    /// Opens the store in a file, or makes it: with the empty state machine's snapshot `genesis`.
-    pub fn open(path: &Path, identity: &Identity, genesis: &[u8]) -> Result<Self, StoreError> {
+    /// Opens the store in a file, or makes it.
+    pub fn open(path: &Path, identity: &Identity, genesis: &Genesis) -> Result<Self, StoreError> {
         guarded(path, || {
             let file = private_file(path).map_err(|e| failed(path, e))?;
             let opened = FileBackend::new(file).and_then(|it| builder().create_with_backend(it));
@@ -84,7 +93,7 @@ impl Store {
         backend: impl StorageBackend,
         name: &Path,
         identity: &Identity,
-        genesis: &[u8],
+        genesis: &Genesis,
     ) -> Result<Self, StoreError> {
         let create = || builder().create_with_backend(backend).map_err(|e| refused_open(name, e));
         let mut create = Some(create);
@@ -94,33 +103,119 @@ impl Store {
         })
     }
 
+    /// Makes the store of a group that begins anew with a state: at this position, with these members. Refuses where there
+    /// is one already.
+    pub(crate) fn restore(
+        path: &Path,
+        identity: &Identity,
+        (position, disk): (LogPosition, DiskId),
+        members: &Membership,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        if path.exists() {
+            return Err(StoreError::Exists { path: path.into() });
+        }
+        let file = private_file(path).map_err(|e| failed(path, e))?;
+        let opened = FileBackend::new(file).and_then(|it| builder().create_with_backend(it));
+        let database = opened.map_err(|e| refused_open(path, e))?;
+        let write = begin_write(&database, path, Durability::Immediate)?;
+        let beginning = Beginning { position, disk, members, state };
+        found(&write, identity, &beginning).map_err(|e| failed(path, e))?;
+        write.commit().map_err(|e| failed(path, e))
+    }
+
     fn load(
         path: PathBuf,
         database: Database,
         identity: &Identity,
-        genesis: &[u8],
+        genesis: &Genesis,
     ) -> Result<Self, StoreError> {
         let begin = |durability| begin_write(&database, &path, durability);
         let write = begin(Durability::Immediate)?;
         let fresh = write.list_tables().map_err(|e| failed(&path, e))?.next().is_none();
         if fresh {
-            found(&write, identity, genesis).map_err(|e| failed(&path, e))?;
+            let members = Membership::founding(&identity.voters, GENESIS);
+            let Genesis { state, disk } = genesis;
+            let beginning = Beginning { position: GENESIS, disk: *disk, members: &members, state };
+            found(&write, identity, &beginning).map_err(|e| failed(&path, e))?;
             write.commit().map_err(|e| failed(&path, e))?;
         } else {
             write.abort().map_err(|e| failed(&path, e))?;
         }
         let read = database.begin_read().map_err(|e| failed(&path, e))?;
-        let (log, hard_state, snapshot) = Reader { path: &path, read: &read }.all(identity)?;
+        let loaded = Reader { path: &path, read: &read }.all(identity)?;
+        let Loaded { log, hard_state, snapshot, disk, members, chain, stopped } = loaded;
         drop(read);
+        let disk = match disk {
+            Some(disk) => disk,
+            None => {
+                let write = begin_write(&database, &path, Durability::Immediate)?;
+                upgrade(&write, identity, genesis.disk, &members).map_err(|e| failed(&path, e))?;
+                write.commit().map_err(|e| failed(&path, e))?;
+                genesis.disk
+            }
+        };
         Ok(Self {
             path,
             database,
-            identity: identity.clone(),
             log,
             hard_state,
             commit_unwritten: false,
             snapshot,
+            disk,
+            members,
+            chain,
+            stopped,
         })
+    }
+
+    /// The id of this disk.
+    pub fn disk(&self) -> DiskId {
+        self.disk
+    }
+
+    /// The members at the last snapshot.
+    pub(crate) fn members(&self) -> &Membership {
+        &self.members
+    }
+
+    /// Where the chain stands at the last snapshot; none: it has not begun.
+    pub(crate) fn chain(&self) -> Option<ChainPoint> {
+        self.chain
+    }
+
+    /// Why this voter takes no part any more; none: it does.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// Whether the store has anything of a group: without, its disk may be the second one of its voter.
+    pub(crate) fn has_history(&self) -> bool {
+        self.last().index > FIRST_INDEX
+    }
+
+    /// Writes down the members that a new group begins with, and their disks.
+    pub(crate) fn found(&mut self, members: &Membership) -> Result<(), StoreError> {
+        self.put_record(MEMBERS, &members.encode())?;
+        self.members = members.clone();
+        Ok(())
+    }
+
+    /// Writes down why this voter takes no part any more.
+    pub(crate) fn stop_for_good(&mut self, why: &str) -> Result<(), StoreError> {
+        self.put_record(STOPPED, why.as_bytes())?;
+        self.stopped = Some(why.to_owned());
+        Ok(())
+    }
+
+    fn put_record(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let write = self.begin(Durability::Immediate)?;
+        let put = || -> Result<(), redb::Error> {
+            write.open_table(META)?.insert(key, value)?;
+            Ok(())
+        };
+        put().map_err(|e| failed(&self.path, e))?;
+        write.commit().map_err(|e| failed(&self.path, e))
     }
 
     /// The position of the last snapshot: the durable applied index.
@@ -131,11 +226,6 @@ impl Store {
     /// The last entry of the log.
     pub fn last(&self) -> LogPosition {
         self.log.last()
-    }
-
-    /// The group's voters.
-    pub fn voters(&self) -> &[u64] {
-        &self.identity.voters
     }
 
     /// The entries after the last snapshot, which are or will be applied, and whether each is known to be committed.
@@ -162,6 +252,12 @@ impl Store {
             let meta = snapshot.get_metadata();
             LogPosition { index: meta.index, term: meta.term }
         });
+        let packed = match batch.snapshot {
+            Some(snapshot) => Some(wire::unpack_snapshot(snapshot).ok_or_else(|| {
+                failed(&self.path, "a snapshot without its members was to be written")
+            })?),
+            None => None,
+        };
         let base = match restored {
             Some(position) => Log::new(position),
             None => Log::new(self.log.before()),
@@ -175,12 +271,14 @@ impl Store {
 
         let write = self.begin(Durability::Immediate)?;
         let hard_state = batch.hard_state.cloned().unwrap_or_else(|| self.hard_state.clone());
-        self.put(&write, restored, batch, &hard_state).map_err(|e| failed(&self.path, e))?;
+        let snapshot = restored.zip(packed.as_ref());
+        self.put(&write, snapshot, batch, &hard_state).map_err(|e| failed(&self.path, e))?;
         write.commit().map_err(|e| failed(&self.path, e))?;
 
-        if let Some(position) = restored {
+        if let Some((position, Packed { members, chain, data: _ })) = restored.zip(packed) {
             self.log = Log::new(position);
             self.snapshot = position;
+            (self.members, self.chain) = (members, chain);
         }
         self.log.append(batch.entries);
         self.hard_state = hard_state;
@@ -191,17 +289,19 @@ impl Store {
     fn put(
         &self,
         write: &WriteTransaction,
-        restored: Option<LogPosition>,
+        snapshot: Option<(LogPosition, &Packed)>,
         batch: &Batch<'_>,
         hard_state: &HardState,
     ) -> Result<(), redb::Error> {
         let mut meta = write.open_table(META)?;
         let mut log = write.open_table(LOG)?;
-        if let (Some(position), Some(snapshot)) = (restored, batch.snapshot) {
+        if let Some((position, packed)) = snapshot {
             log.retain(|_, _| false)?;
             meta.insert(BEFORE, position_bytes(position).as_slice())?;
-            meta.insert(SNAPSHOT_META, snapshot_bytes(position, snapshot.data.len()).as_slice())?;
-            write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, snapshot.data.as_ref())?;
+            let data = &packed.data;
+            meta.insert(SNAPSHOT_META, snapshot_bytes(position, data.len()).as_slice())?;
+            put_members(&mut meta, packed)?;
+            write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, data.as_ref())?;
         }
         if let Some(first) = batch.entries.first() {
             log.retain_in(first.index.., |_, _| false)?;
@@ -232,9 +332,10 @@ impl Store {
     pub(crate) fn compact(
         &mut self,
         applied: u64,
-        data: &[u8],
+        packed: &Packed,
         keep: u64,
     ) -> Result<(), StoreError> {
+        let data = &packed.data;
         if data.len() > wire::MAX_SNAPSHOT_BYTES {
             let max = wire::MAX_SNAPSHOT_BYTES;
             return Err(StoreError::SnapshotTooLarge { bytes: data.len(), max });
@@ -245,9 +346,10 @@ impl Store {
         let before = LogPosition { index, term: term(index)? };
 
         let write = self.begin(Durability::Immediate)?;
-        self.put_compaction(&write, snapshot, before, data).map_err(|e| failed(&self.path, e))?;
+        self.put_compaction(&write, snapshot, before, packed).map_err(|e| failed(&self.path, e))?;
         write.commit().map_err(|e| failed(&self.path, e))?;
         self.snapshot = snapshot;
+        (self.members, self.chain) = (packed.members.clone(), packed.chain);
         self.log.compact(before.index);
         self.commit_unwritten = false;
         Ok(())
@@ -258,14 +360,16 @@ impl Store {
         write: &WriteTransaction,
         snapshot: LogPosition,
         before: LogPosition,
-        data: &[u8],
+        packed: &Packed,
     ) -> Result<(), redb::Error> {
+        let data = &packed.data;
         let mut meta = write.open_table(META)?;
         meta.insert(SNAPSHOT_META, snapshot_bytes(snapshot, data.len()).as_slice())?;
+        put_members(&mut meta, packed)?;
         meta.insert(BEFORE, position_bytes(before).as_slice())?;
         // A snapshot beyond the durable commit index would be a contradiction on the disk.
         meta.insert(HARD_STATE, hard_state_bytes(&self.hard_state).as_slice())?;
-        write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, data)?;
+        write.open_table(SNAPSHOT)?.insert(SNAPSHOT_KEY, data.as_ref())?;
         write.open_table(LOG)?.retain_in(..=before.index, |_, _| false)?;
         Ok(())
     }
@@ -277,8 +381,7 @@ impl Store {
 
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let voters = ConfState::from((self.identity.voters.clone(), Vec::new()));
-        Ok(RaftState::new(self.hard_state.clone(), voters))
+        Ok(RaftState::new(self.hard_state.clone(), self.members.conf_state()))
     }
 
     fn entries(
@@ -303,16 +406,19 @@ impl Storage for Store {
         Ok(self.log.last().index)
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         // Raft takes "temporarily" as "ask again later" and anything else as fatal.
         let later = raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable);
-        if self.snapshot.index < request_index {
+        // One from before a member came is ignored by that member. The voter writes a newer one.
+        let state = self.members.conf_state();
+        let has_member = [&state.voters, &state.learners, &state.voters_outgoing];
+        if self.snapshot.index < request_index || !has_member.iter().any(|ids| ids.contains(&to)) {
             return Err(later);
         }
         match self.read_snapshot() {
             Ok(data) => {
-                let LogPosition { index, term } = self.snapshot;
-                Ok(wire::snapshot_of(index, term, &self.identity.voters, data))
+                let (members, chain) = (self.members.clone(), self.chain);
+                Ok(wire::pack_snapshot(self.snapshot, &Packed { members, chain, data }))
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot read the snapshot that another voter needs");
@@ -345,6 +451,17 @@ fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     // An earlier release made it readable by all users of the machine.
     marquee_bundle::make_private(path)?;
     Ok(file)
+}
+
+fn put_members(
+    meta: &mut redb::Table<'_, &'static str, &'static [u8]>,
+    packed: &Packed,
+) -> Result<(), redb::Error> {
+    let Packed { members, chain, data: _ } = packed;
+    meta.insert(MEMBERS, members.encode().as_slice())?;
+    let hash: &[u8] = chain.as_ref().map_or(&[], |point| point.hash.as_slice());
+    meta.insert(CHAIN, hash)?;
+    Ok(())
 }
 
 fn begin_write(

@@ -9,6 +9,15 @@ fn identity() -> Identity {
     Identity { id: 1, cluster: 7, voters: vec![1, 2, 3] }
 }
 
+fn genesis(state: &[u8]) -> Genesis {
+    Genesis { state: state.to_vec(), disk: DiskId::of_number(1) }
+}
+
+fn packed(state: &'static str) -> Packed {
+    let members = Membership::founding(&[1, 2, 3], GENESIS);
+    Packed { members, chain: None, data: state.into() }
+}
+
 fn entry(index: u64, term: u64) -> Entry {
     Entry { index, term, data: format!("entry {index}.{term}").into(), ..Entry::default() }
 }
@@ -50,10 +59,11 @@ fn live(store: &mut Store, step: u64) -> Result<(), StoreError> {
             store.set_commit(4);
             store.sync_commit()
         }
-        3 => store.compact(4, b"state at 4", 1),
+        3 => store.compact(4, &packed("state at 4"), 1),
         4 => write(store, &[entry(6, 3)], 3, 5),
         5 => {
-            let snapshot = wire::snapshot_of(20, 5, &[1, 2, 3], "state at 20");
+            let snapshot =
+                wire::pack_snapshot(LogPosition { index: 20, term: 5 }, &packed("state at 20"));
             let entries = [entry(21, 5)];
             let hard_state = Some(&hard_state(5, 20)).cloned();
             let batch = Batch {
@@ -73,26 +83,29 @@ const STEPS: u64 = 6;
 fn what_was_written_is_there_after_opening_again() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("store");
-    let mut last = contents(&Store::open(&path, &identity(), b"genesis").expect("new"));
+    let mut last = contents(&Store::open(&path, &identity(), &genesis(b"genesis")).expect("new"));
     assert_eq!(last.snapshot, (LogPosition { index: 1, term: 1 }, "genesis".into()));
     for step in 0..STEPS {
-        let mut store = Store::open(&path, &identity(), b"another genesis").expect("ours");
+        let mut store =
+            Store::open(&path, &identity(), &genesis(b"another genesis")).expect("ours");
         assert_eq!(contents(&store), last, "before step {step}");
         live(&mut store, step).expect("a healthy disk");
         last = contents(&store);
     }
-    let store = Store::open(&path, &identity(), b"").expect("ours");
+    let store = Store::open(&path, &identity(), &genesis(b"")).expect("ours");
     assert_eq!(contents(&store), last);
     assert_eq!(last.snapshot, (LogPosition { index: 20, term: 5 }, "state at 20".into()));
     assert_eq!(last.entries, [entry(21, 5)]);
-    let refused = Store::open(&path, &identity(), b"").expect_err("it is open").to_string();
+    let refused =
+        Store::open(&path, &identity(), &genesis(b"")).expect_err("it is open").to_string();
     assert!(refused.contains("another process"), "{refused}");
 }
 
 #[test]
 fn compaction_keeps_what_followers_may_need() {
     let directory = TempDir::new().expect("a temporary directory");
-    let mut store = Store::open(&directory.path().join("store"), &identity(), b"").expect("new");
+    let mut store =
+        Store::open(&directory.path().join("store"), &identity(), &genesis(b"")).expect("new");
     for step in 0..4 {
         live(&mut store, step).expect("a healthy disk");
     }
@@ -100,7 +113,7 @@ fn compaction_keeps_what_followers_may_need() {
     assert_eq!(before, LogPosition { index: 3, term: 3 });
     assert_eq!(entries, [entry(4, 3), entry(5, 3)]);
     assert_eq!(snapshot, (LogPosition { index: 4, term: 3 }, "state at 4".into()));
-    let huge = vec![0; wire::MAX_SNAPSHOT_BYTES + 1];
+    let huge = Packed { data: vec![0; wire::MAX_SNAPSHOT_BYTES + 1].into(), ..packed("") };
     let refused = store.compact(4, &huge, 0).expect_err("too large");
     assert!(matches!(refused, StoreError::SnapshotTooLarge { .. }), "{refused}");
     assert_eq!(contents(&store).entries, entries);
@@ -109,7 +122,7 @@ fn compaction_keeps_what_followers_may_need() {
 // ---- crashes ----------------------------------------------------------------------------------
 
 fn open(disk: &TornDisk) -> Result<Store, StoreError> {
-    Store::open_backend(disk.clone(), Path::new("torn"), &identity(), b"genesis")
+    Store::open_backend(disk.clone(), Path::new("torn"), &identity(), &genesis(b"genesis"))
 }
 
 /// A disk on which the first steps of a life happened.
@@ -233,7 +246,7 @@ fn records_that_contradict_each_other_are_refused() {
         |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
     let mut identity = format::identity_bytes(&identity());
     let cut = identity[..20].to_vec();
-    identity[8] = 2;
+    identity[8] = 3;
     let log = |index: u64, entry: Entry| {
         let bytes = wire::entry_to_wire(entry).encode_to_vec();
         forged(move |write| {
@@ -251,10 +264,13 @@ fn records_that_contradict_each_other_are_refused() {
         })
     };
     let found: BTreeMap<&str, String> = [
-        ("has format 2", meta("identity", identity)),
+        ("has format 3", meta("identity", identity)),
         ("cut short", meta("identity", cut)),
         ("magic", meta("identity", b"nonsense".to_vec())),
         ("\"hard_state\" has 23 bytes", meta(HARD_STATE, vec![0; 23])),
+        ("the id of the disk is malformed", meta(format::DISK, vec![0; 16])),
+        ("the members cannot be read", meta(MEMBERS, vec![0xff; 9])),
+        ("the hash of the chain is malformed", meta(CHAIN, vec![1; 31])),
         ("commit 99 is not between", meta(HARD_STATE, numbers(&[9, 0, 99]))),
         ("commit 1 is not between", meta(HARD_STATE, numbers(&[9, 0, 1]))),
         ("term 1 is below", meta(HARD_STATE, numbers(&[1, 0, 5]))),
@@ -285,12 +301,13 @@ fn records_that_contradict_each_other_are_refused() {
 fn a_term_that_no_group_reaches_is_told_of_with_advice() {
     let disk = TornDisk::default();
     let path = Path::new("disk");
-    let mut store = Store::open_backend(disk.clone(), path, &identity(), b"0").expect("new");
+    let mut store =
+        Store::open_backend(disk.clone(), path, &identity(), &genesis(b"0")).expect("new");
     let state = hard_state(u64::MAX - 1, 1);
     let batch = Batch { hard_state: Some(&state), ..Batch::default() };
     store.write(&batch).expect("a healthy disk");
     drop(store);
-    let refused = Store::open_backend(disk, path, &identity(), b"0").expect_err("absurd");
+    let refused = Store::open_backend(disk, path, &identity(), &genesis(b"0")).expect_err("absurd");
     assert!(matches!(refused, StoreError::Beyond { what: "term", .. }), "{refused}");
     assert!(refused.to_string().contains("put their data directories back"), "{refused}");
 }

@@ -1,27 +1,63 @@
 //! Which messages a voter ignores, and what it cannot go on from.
 
 use super::*;
-use crate::consensus::store::Identity;
+use crate::consensus::members::DiskId;
 use crate::consensus::store::torn_disk::TornDisk;
+use crate::consensus::store::{Genesis, Identity};
 use crate::test_machine::{Sum, UNREADABLE};
 use std::path::Path;
 
+fn genesis() -> Genesis {
+    Genesis { state: b"0".to_vec(), disk: DiskId::of_number(1) }
+}
+
+/// A voter of a new group whose disks are known.
 fn voter() -> Voter<Sum, ()> {
     let identity = Identity { id: 1, cluster: 7, voters: vec![1, 2, 3] };
     let disk = TornDisk::default();
-    let store = Store::open_backend(disk, Path::new("disk"), &identity, b"0").expect("new");
-    Voter::open(1, store, Sum::default(), VoterConfig::default()).expect("new")
+    let store = Store::open_backend(disk, Path::new("disk"), &identity, &genesis()).expect("new");
+    let mut voter = Voter::open(1, store, Sum::default(), VoterConfig::default()).expect("new");
+    for id in [2, 3] {
+        hear(&mut voter, greeting(id, id)).expect("healthy");
+    }
+    voter
+}
+
+/// What voter `from` on disk `disk` says when it is new.
+fn greeting(from: u64, disk: u64) -> pb::Message {
+    let begins = LogPosition { index: FIRST_INDEX, term: 1 };
+    let mut members = Membership::founding(&[1, 2, 3], begins);
+    for (id, member) in &mut members.members {
+        member.disk = Some(DiskId::of_number(*id));
+    }
+    let members = Some(members.to_wire());
+    let greeting = Some(pb::Greeting { members, founded: false, asks: false });
+    let from_disk = DiskId::to_wire(Some(DiskId::of_number(disk)));
+    pb::Message { to: 1, from, from_disk, greeting, ..Default::default() }
 }
 
 fn hear(voter: &mut Voter<Sum, ()>, message: pb::Message) -> Result<usize, VoterError> {
+    // Who is told which disk this is, counts for nothing.
+    let counts = |effect: &Effect<()>| !matches!(effect, Effect::Send(it) if it.greeting.is_some());
     let mut effects = 0;
-    voter.handle(RaftEvent::Message(Box::new(message)), &mut |_| effects += 1)?;
-    voter.flush(&mut |_| effects += 1)?;
+    voter.handle(RaftEvent::Message(Box::new(message)), &mut |it| {
+        effects += usize::from(counts(&it))
+    })?;
+    voter.flush(&mut |it| effects += usize::from(counts(&it)))?;
     Ok(effects)
 }
 
 fn message(kind: MessageType) -> pb::Message {
-    pb::Message { r#type: kind as u32, to: 1, from: 2, term: 5, ..Default::default() }
+    pb::Message {
+        r#type: kind as u32,
+        to: 1,
+        from: 2,
+        term: 5,
+        from_disk: DiskId::to_wire(Some(DiskId::of_number(2))),
+        to_disk: DiskId::to_wire(Some(DiskId::of_number(1))),
+        members_at: FIRST_INDEX,
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -31,7 +67,7 @@ fn a_voter_that_lost_its_disk_says_so() {
     assert_eq!(hear(&mut voter, heartbeat(1)).expect("nothing new"), 1);
     let error = hear(&mut voter, heartbeat(50)).expect_err("it never had 50 entries");
     assert!(matches!(error, VoterError::Forgotten { acknowledged: 50, last: 1 }), "{error}");
-    assert!(error.to_string().contains("new voter id"), "{error}");
+    assert!(error.to_string().contains("voters replace"), "{error}");
 }
 
 fn append(entries: Vec<pb::Entry>) -> pb::Message {
@@ -68,11 +104,11 @@ fn an_unreadable_entry_in_the_own_log_is_told_of_at_the_start() {
     let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
     let disk = TornDisk::default();
     let mut store =
-        Store::open_backend(disk.clone(), Path::new("disk"), &identity, b"0").expect("new");
+        Store::open_backend(disk.clone(), Path::new("disk"), &identity, &genesis()).expect("new");
     let forged = Entry { index: 2, term: 1, data: UNREADABLE.into(), ..Entry::default() };
     store.write(&Batch { entries: &[forged], ..Batch::default() }).expect("a healthy disk");
     drop(store);
-    let store = Store::open_backend(disk, Path::new("disk"), &identity, b"0").expect("sound");
+    let store = Store::open_backend(disk, Path::new("disk"), &identity, &genesis()).expect("sound");
     let opened = Voter::<Sum, ()>::open(1, store, Sum::default(), VoterConfig::default());
     let error = opened.err().expect("refused").to_string();
     assert!(error.contains("entry 2 of the control log, which is not known to be"), "{error}");
@@ -102,7 +138,7 @@ fn an_absurd_term_changes_nothing() {
 fn messages_of_outsiders_and_nonsense_have_no_effect() {
     let snapshot = |data: &'static str, voters: &[u64]| {
         let (index, term, voters, data) = (90, 4, voters.to_vec(), data.into());
-        Some(pb::Snapshot { index, term, voters, data })
+        Some(pb::Snapshot { index, term, voters, data, ..Default::default() })
     };
     let heartbeat = message(MessageType::MsgHeartbeat);
     let install = message(MessageType::MsgSnapshot);
@@ -149,7 +185,7 @@ fn a_voter_that_does_not_lead_names_the_leader() {
 #[test]
 fn a_leader_takes_no_more_than_it_can_hold() {
     let identity = Identity { id: 1, cluster: 7, voters: vec![1] };
-    let store = Store::open_backend(TornDisk::default(), Path::new("disk"), &identity, b"0");
+    let store = Store::open_backend(TornDisk::default(), Path::new("disk"), &identity, &genesis());
     let mut voter =
         Voter::open(1, store.expect("new"), Sum::default(), VoterConfig::default()).expect("new");
     voter.handle(RaftEvent::Campaign, &mut |_| {}).expect("alone");

@@ -66,6 +66,14 @@ const KINDS: &[StreamKind] = &[
         of_network: 128,
         of_connection: 32,
     },
+    // Each holds a copy of all that control keeps.
+    StreamKind {
+        path: "/marquee.control.v1.ControlService/BackUp",
+        all: 8,
+        of_identity: 2,
+        of_network: 4,
+        of_connection: 2,
+    },
     // As many as the router takes; services of one name run on many machines.
     StreamKind {
         path: "/marquee.v1.RecommenderService/StreamEvents",

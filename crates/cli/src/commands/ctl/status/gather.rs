@@ -277,6 +277,7 @@ fn voter_facts(voter: &pb::Voter, said: &BTreeMap<Address, Said>) -> VoterFacts 
                         term: status.term,
                         applied: status.applied_index,
                     },
+                    trouble: trouble_of(voter, &status.voters),
                 };
             }
             Said::Nothing(status) if address.as_str() == voter.address => {
@@ -286,7 +287,14 @@ fn voter_facts(voter: &pb::Voter, said: &BTreeMap<Address, Said>) -> VoterFacts 
         }
     }
     let answer = VoterAnswer::Silent { reason: silent };
-    VoterFacts { id: voter.id, address: voter.address.clone(), answer }
+    let trouble = voter.trouble.clone();
+    VoterFacts { id: voter.id, address: voter.address.clone(), answer, trouble }
+}
+
+/// What a voter says that is wrong with it, else what the node with the newest state says of it.
+fn trouble_of(voter: &pb::Voter, by_itself: &[pb::Voter]) -> String {
+    let own = by_itself.iter().find(|it| it.id == voter.id && !it.trouble.is_empty());
+    own.unwrap_or(voter).trouble.clone()
 }
 
 fn node_facts(node: &pb::Node) -> NodeFacts {
