@@ -161,15 +161,12 @@ async fn record(routers: Vec<String>, stop: Arc<AtomicBool>, seen: Arc<Mutex<See
             let at = (group + attempt) % clients.len();
             let events = ids.iter().map(event).collect();
             let recorded = clients[at].record_events(RecordEventsRequest { events });
-            match tokio::time::timeout(ATTEMPT, recorded).await {
-                Ok(Ok(answer)) => {
-                    let answer = answer.into_inner();
-                    if answer.accepted + answer.duplicates == EVENTS as u32 {
-                        lock(&seen).events.extend(ids);
-                    }
-                    break;
+            if let Ok(Ok(answer)) = tokio::time::timeout(ATTEMPT, recorded).await {
+                let answer = answer.into_inner();
+                if answer.accepted + answer.duplicates == EVENTS as u32 {
+                    lock(&seen).events.extend(ids);
                 }
-                Ok(Err(_)) | Err(_) => {}
+                break;
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -14,5 +14,6 @@ mod lifecycle;
 mod outbound;
 mod python_client;
 mod standalone;
+#[allow(dead_code, reason = "tests/chaos uses the rest of it")]
 mod support;
 mod undo;

@@ -49,13 +49,12 @@ fn main() {
         other => panic!("--rows-format {other} is not known: f32 and int8 are"),
     };
     let brief = flag("brief", "no") == "yes";
-    let strategy = match flag("effort", "").split_once('/') {
-        None => None,
-        Some((reach, pool)) => Some(DenseStrategy::Cells(Effort {
+    let strategy = flag("effort", "").split_once('/').map(|(reach, pool)| {
+        DenseStrategy::Cells(Effort {
             reach: reach.parse().expect("a number"),
             pool: pool.parse().expect("a number"),
-        })),
-    };
+        })
+    });
     assert!(flags.is_empty(), "not known: {:?}", flags.keys());
     let started = Instant::now();
     // Half of the users tune the index, the others ask.

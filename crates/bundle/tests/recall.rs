@@ -135,7 +135,7 @@ fn a_filter_that_leaves_what_a_query_does_not_point_at_keeps_its_recall() {
         let mut sorted = scores.clone();
         sorted.sort_by(f32::total_cmp);
         let middle = sorted[rows * 97 / 100];
-        let allows = |row: &u32| scores[*row as usize] < middle || row % 100 == 0;
+        let allows = |row: &u32| scores[*row as usize] < middle || row.is_multiple_of(100);
         let filter = [vec![RowBitmap::of(rows, (0..rows as u32).filter(allows))]];
         let kinds = [10, 100].map(|count| Wanted { count, filter: Some(0), ..Wanted::default() });
         let of = VectorMeasure::InnerProduct;

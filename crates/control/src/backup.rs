@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(Backup::decode(b""), Err(BackupError::Magic));
         assert_eq!(changed(0, b'X'), Err(BackupError::Magic));
         assert_eq!(changed(8, 2), Err(BackupError::Format(2)));
-        for at in 12..bytes.len() {
-            assert_eq!(changed(at, !bytes[at]), Err(BackupError::Checksum), "byte {at}");
+        for (at, byte) in bytes.iter().enumerate().skip(12) {
+            assert_eq!(changed(at, !byte), Err(BackupError::Checksum), "byte {at}");
         }
         for length in MAGIC.len() + 4..bytes.len() {
             assert_eq!(Backup::decode(&bytes[..length]), Err(BackupError::Checksum), "{length}");

@@ -180,7 +180,7 @@ fn parquet_that_is_not_so_is_refused() {
     );
     let folder = dir.path().join("empty");
     std::fs::create_dir(&folder).expect("a directory");
-    assert_eq!(failure(&folder, None), "empty: the directory holds no part-*.parquet files");
+    assert_eq!(failure(&folder, None), "empty: the directory holds no files");
 }
 
 #[test]

@@ -99,6 +99,7 @@ pub enum RaftEvent<T> {
 
 /// All that a voter does to the world.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most effects are messages, and none is kept")]
 pub enum Effect<T> {
     /// Sends a message to another voter.
     Send(pb::Message),

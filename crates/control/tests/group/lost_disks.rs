@@ -83,9 +83,8 @@ async fn an_emptied_voter_costs_no_acknowledged_write() {
 
 /// The versions that a node knows, without asking a leader.
 async fn versions_known(group: &Group, id: u64) -> Vec<u64> {
-    let plan = group.node(id).control.plan();
-    let known = plan.borrow().versions.keys().map(|version| version.version).collect();
-    known
+    let plan = group.node(id).control.plan().borrow().clone();
+    plan.versions.keys().map(|version| version.version).collect()
 }
 
 #[tokio::test]

@@ -279,10 +279,12 @@ impl<'a> Audit<'a> {
             let (Some(&last), missed) = (truth[range.clone()].last(), range.start) else {
                 return 0;
             };
+            // What is better than the first of a range is as good as its last, whatever their signs.
+            let rounding = |score: f32| f64::from(score).abs() * 1e-6;
             let good = hits.iter().filter(|hit| match self.measure {
                 VectorMeasure::InnerProduct => hit.score >= last,
                 VectorMeasure::Cosine => {
-                    f64::from(hit.score) * length >= f64::from(last) * (1.0 - 1e-6)
+                    f64::from(hit.score) * length >= f64::from(last) - rounding(last)
                 }
             });
             // Those before the range are not of it.
@@ -290,7 +292,7 @@ impl<'a> Audit<'a> {
             let before = hits.iter().filter(|hit| match self.measure {
                 VectorMeasure::InnerProduct => hit.score > first,
                 VectorMeasure::Cosine => {
-                    f64::from(hit.score) * length > f64::from(first) * (1.0 + 1e-6)
+                    f64::from(hit.score) * length > f64::from(first) + rounding(first)
                 }
             });
             let before = if missed == 0 { 0 } else { before.count() };
