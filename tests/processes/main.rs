@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cluster;
+mod control_disks;
 mod events;
 mod few_files;
 mod forgetting;

@@ -1,7 +1,7 @@
 //! `marquee ctl status`: voters, nodes, surfaces, what is wrong, and what to do next.
 //!
-//! [`gather`] asks all control nodes at once, those that were named and those that they name, and makes facts of what they
-//! say; where none answers, a shard or router node says what it knows. Core makes a diagnosis of the facts, and [`show`]
+//! [`mod@gather`] asks all control nodes at once, those that were named and those that they name, and makes facts of what they
+//! say; where none answers, a shard or router node says what it knows. Core makes a diagnosis of the facts, and [`mod@show`]
 //! prints both, as tables or as JSON. No node that is frozen or gone keeps the others from being shown.
 
 mod gather;
