@@ -172,6 +172,7 @@ fn a_directory_is_all_of_its_files() {
             [("user", Column::Int64(vec![user, user])), ("item", Column::Int64(vec![7, 8]))];
         parquet(&parts.join(name), &columns, &[2]);
     }
+    std::fs::write(parts.join("part-00000-empty.csv"), "").expect("ours");
     for name in ["_SUCCESS", ".part-00000.crc"] {
         std::fs::write(parts.join(name), "x").expect("ours");
     }
@@ -223,6 +224,8 @@ fn what_is_probably_wrong_is_said() {
     let text = "user,item,time\n1,2,\n1,3,1600000000\n1,4,1600000001\n";
     let (all, report) = read(&file(&dir, "untimed.csv", text));
     assert_eq!((all.time, report.rows_without_time), (vec![1.6e9, 1.6e9, 1.600_000_001e9], 1));
+    let (all, _) = read(&file(&dir, "never.csv", "user,item,time\n1,2,\n1,3,\n"));
+    assert!(!all.has_times(), "no row has a time");
 }
 
 #[test]

@@ -113,8 +113,8 @@ impl Reading {
     /// Reads one file.
     fn read(&mut self, path: &Path, args: &ColumnArgs) -> Result<(), TrainError> {
         let table = match Table::open(path, args.format) {
-            // One part of several may be empty.
-            Err(TrainError::Empty { .. }) if self.first.is_some() => return Ok(()),
+            // One part of several may be empty; whether all are is seen in the end.
+            Err(TrainError::Empty { .. }) => return Ok(()),
             opened => opened?,
         };
         let mut notes = Vec::new();
@@ -210,7 +210,8 @@ impl Reading {
         self.notes.extend(self.times.warning(path));
         self.notes.extend(self.event_types.note(path));
         self.notes.extend(constant_value(&self.rows, layout.value.is_some(), path));
-        let (has_values, has_times) = (layout.value.is_some(), layout.time.is_some());
+        let has_values = layout.value.is_some();
+        let has_times = layout.time.is_some() && self.untimed.len() < self.rows.len();
         let (interactions, folded) = Interactions::from_rows(
             &user_ids, &item_ids, &self.rows, has_values, has_times, duplicates,
         );

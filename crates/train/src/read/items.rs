@@ -119,8 +119,8 @@ impl Reading {
     /// Reads one file.
     fn read(&mut self, path: &Path, args: &ItemColumnArgs) -> Result<(), TrainError> {
         let table = match Table::open(path, args.items_format) {
-            // One part of several may be empty.
-            Err(TrainError::Empty { .. }) if !self.items.is_empty() => return Ok(()),
+            // One part of several may be empty; whether all are is seen in the end.
+            Err(TrainError::Empty { .. }) => return Ok(()),
             opened => opened?,
         };
         let layout = find_layout(&table, args, &mut self.notes)?;
