@@ -65,6 +65,26 @@ impl Group {
         marquee_ok(self.ctl(args).iter().map(AsRef::as_ref).collect::<Vec<&str>>())
     }
 
+    /// The id of the disk of a voter.
+    fn disk_of(&self, id: usize) -> String {
+        let listed = self.run(&["voters", "list"]);
+        let line = listed.lines().nth(id).expect("a line for each voter");
+        line.split_whitespace().last().expect("the disk is last").to_owned()
+    }
+
+    /// Waits until each node says that three members vote, and none with this disk. Each says what it knows itself.
+    async fn all_know_three_voters_without(&self, disk: &str) {
+        for port in self.ports {
+            let endpoint = format!("http://127.0.0.1:{port}");
+            eventually(&format!("{endpoint} knows three voters without {disk}"), || async {
+                let output = marquee(["ctl", "--endpoint", &endpoint, "voters", "list"]);
+                let listed = text(&output.stdout);
+                listed.matches(" VOTER").count() == 3 && !listed.contains(disk)
+            })
+            .await;
+        }
+    }
+
     /// Waits until a command that may fail at first prints these words so often.
     async fn prints(&self, args: &[&str], words: &str, times: usize) {
         eventually(&format!("{args:?} prints {words:?} {times} times"), || async {
@@ -80,6 +100,7 @@ async fn a_lost_control_disk_is_replaced() {
     let mut group = Group::start();
     group.prints(&["voters", "list"], " VOTER", 3).await;
     group.run(&["segments", "set", "region=de", "--surface", "home"]);
+    let old_disk = group.disk_of(3);
     group.lose_disk(3);
     group.nodes[2].expect_errors();
     group.nodes[2].restart();
@@ -90,7 +111,7 @@ async fn a_lost_control_disk_is_replaced() {
     group.run(&["segments", "set", "device=tv", "--surface", "kids"]);
     // Until a moment after its end the leader takes the old disk for one that answers.
     group.prints(&["voters", "replace", "3"], "voter 3 is expected", 1).await;
-    group.prints(&["voters", "list"], " VOTER", 3).await;
+    group.all_know_three_voters_without(&old_disk).await;
     group.prints(&["status"], "nothing is wrong", 1).await;
     // The new disk is worth as much as the old one: with it, one of the others may be gone.
     group.nodes[0].kill();
