@@ -209,6 +209,15 @@ fn headers_are_found_skipped_and_said() {
 }
 
 #[test]
+fn a_given_format_is_not_guessed_at() {
+    let dir = directory();
+    let path = file(&dir, "pairs.csv", "user|item\n1|2\n1|3\n");
+    let pipes = ColumnArgs { format: Some(Format::Pipe), ..ColumnArgs::default() };
+    assert_eq!(read_with(&path, &pipes, false).1.rows, 2);
+    assert!(failure(&path).contains("say how columns are separated"), "{}", failure(&path));
+}
+
+#[test]
 fn what_is_probably_wrong_is_said() {
     let dir = directory();
     let text = log().replace("1600000003", "1600000003000");

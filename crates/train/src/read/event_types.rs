@@ -1,32 +1,36 @@
 //! Kinds of events in a file of interactions: what was shown is no interaction.
 
 use marquee_core::event::EventType;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Words that say that an item was shown, beside Marquee's own.
 const SHOWN: [&str; 4] = ["impression", "impressions", "shown", "show"];
-/// How many kinds are counted by name.
+/// How many kinds are named.
 const MAX_KINDS: usize = 20;
 
 /// The kinds of events that a file has.
 #[derive(Debug, Default)]
 pub(super) struct EventTypes {
     impressions: u64,
-    /// How often each other kind was there, in lower case.
-    others: BTreeMap<String, u64>,
+    /// The other kinds, as they were first written, at most [`MAX_KINDS`] of them.
+    others: Vec<String>,
+    /// Whether there were more.
+    has_more: bool,
 }
 
 impl EventTypes {
-    /// Whether a row of this kind says that an item was shown. Counts it.
+    /// Whether a row of this kind says that an item was shown. Notes the kind.
     pub(super) fn is_impression(&mut self, cell: &[u8]) -> bool {
-        let kind = String::from_utf8_lossy(cell.trim_ascii()).to_lowercase();
-        if SHOWN.contains(&kind.as_str()) {
+        let kind = cell.trim_ascii();
+        if SHOWN.iter().any(|shown| kind.eq_ignore_ascii_case(shown.as_bytes())) {
             self.impressions += 1;
             return true;
         }
-        if self.others.len() < MAX_KINDS || self.others.contains_key(&kind) {
-            *self.others.entry(kind).or_insert(0) += 1;
+        let is_known = self.others.iter().any(|known| kind.eq_ignore_ascii_case(known.as_bytes()));
+        if !is_known && self.others.len() < MAX_KINDS {
+            self.others.push(String::from_utf8_lossy(kind).to_lowercase());
+        } else if !is_known {
+            self.has_more = true;
         }
         false
     }
@@ -38,17 +42,18 @@ impl EventTypes {
 
     /// What was done with the kinds; none where the file has no column of them.
     pub(super) fn note(&self, path: &Path) -> Option<String> {
-        let Self { impressions, others } = self;
+        let Self { impressions, others, has_more } = self;
         let is_event = |kind: &str| EventType::ALL.iter().any(|known| known.word() == kind);
         let unknown: Vec<String> =
-            others.keys().filter(|kind| !is_event(kind)).map(|kind| format!("{kind:?}")).collect();
+            others.iter().filter(|kind| !is_event(kind)).map(|kind| format!("{kind:?}")).collect();
         let mut parts = Vec::new();
         if *impressions > 0 {
             parts.push(format!(
                 "{impressions} impressions are left out: being shown is no interaction"
             ));
         }
-        if !unknown.is_empty() && others.len() < MAX_KINDS {
+        // A column with more of them has no kinds of events.
+        if !unknown.is_empty() && !has_more {
             parts.push(format!(
                 "rows of the kinds {} count like all others: leave out what users did not like",
                 unknown.join(", ")

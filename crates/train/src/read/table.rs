@@ -86,8 +86,10 @@ impl Table {
                 return Err(TrainError::format(path, "the file is text, and not Parquet"));
             }
             (Source::Text(TextSource { head, reader }), given) => {
-                let found = detect(path, &head)?;
-                let format = given.unwrap_or(found);
+                let format = match given {
+                    Some(format) => format,
+                    None => detect(path, &head)?,
+                };
                 if format == Format::JsonLines {
                     let table = JsonLines::open(path, reader)?;
                     (format, table.names().to_vec(), Records::JsonLines(Box::new(table)))
