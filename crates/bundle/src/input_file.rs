@@ -5,6 +5,10 @@
 
 use std::io::{Error, ErrorKind, Read as _, Result};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a pipe is waited for until it has a writer.
+pub const PIPE_WRITER_WAIT: Duration = Duration::from_secs(30);
 
 /// Opens a regular file for reading, wherever links to it lead.
 ///
@@ -38,11 +42,11 @@ pub struct InputStream {
     pub length: Option<u64>,
 }
 
-/// Opens a regular file or a pipe. A pipe without a writer has no bytes.
+/// Opens a regular file or a pipe, which is waited for until it has a writer.
 ///
 /// # Errors
-/// What cannot be opened, a directory, a device.
-pub fn open_stream(path: &Path) -> Result<InputStream> {
+/// What cannot be opened, a directory, a device; a pipe without a writer for `writer_wait`.
+pub fn open_stream(path: &Path, writer_wait: Duration) -> Result<InputStream> {
     let mut options = fs_err::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -60,6 +64,7 @@ pub fn open_stream(path: &Path) -> Result<InputStream> {
     {
         use std::os::unix::fs::FileTypeExt as _;
         if metadata.file_type().is_fifo() {
+            wait_for_writer(path, &file, writer_wait)?;
             // From here on a read waits for the writer.
             let flags = rustix::fs::fcntl_getfl(&file)?;
             rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
@@ -71,6 +76,22 @@ pub fn open_stream(path: &Path) -> Result<InputStream> {
         path.display()
     );
     Err(Error::new(ErrorKind::InvalidInput, what))
+}
+
+/// Waits until a pipe has bytes, or had a writer that wrote none.
+#[cfg(unix)]
+fn wait_for_writer(path: &Path, pipe: &fs_err::File, wait: Duration) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout = Timespec::try_from(wait).map_err(Error::other)?;
+    let mut pipes = [PollFd::new(pipe, PollFlags::IN)];
+    if rustix::io::retry_on_intr(|| poll(&mut pipes, Some(&timeout)))? > 0 {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is a pipe that no program has written to for {wait:?}: start the one that writes, and run this again",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::TimedOut, what))
 }
 
 /// Reads a regular file of text as a whole.
@@ -91,6 +112,25 @@ pub fn read_text_input(path: &Path, max_bytes: u64) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_waited_for_until_it_has_a_writer() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = temporary.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).expect("ours");
+        let refused = open_stream(&path, Duration::from_millis(20)).err().expect("no writer");
+        assert!(refused.to_string().contains("no program has written to for 20ms"), "{refused}");
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || fs_err::write(path, "words")
+        });
+        let mut read = String::new();
+        let stream = open_stream(&path, PIPE_WRITER_WAIT).expect("a writer");
+        { stream.file }.read_to_string(&mut read).expect("text");
+        assert_eq!((read.as_str(), stream.length), ("words", None));
+        writer.join().expect("no panic").expect("written");
+    }
 
     #[test]
     fn pipes_devices_and_long_files_are_refused_at_once() {

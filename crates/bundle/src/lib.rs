@@ -59,7 +59,7 @@ pub use format::{FORMAT_VERSION, FileInfo, LoadOptions, faults};
 pub use input::{
     BundleInput, CsrInput, DenseInput, ItemRecord, SparseInput, SparseShape, WriteProgress,
 };
-pub use input_file::{InputStream, open_input, open_stream, read_text_input};
+pub use input_file::{InputStream, PIPE_WRITER_WAIT, open_input, open_stream, read_text_input};
 pub use location::{BundleRoots, MAX_URI_BYTES, UriDefect, directory_of};
 pub use manifest::signature::{SignedTerms, TrustedKeys};
 pub use manifest::{

@@ -338,16 +338,6 @@ fn a_few_bytes_that_stand_for_millions_of_rows_are_refused_before_they_are_read(
     assert!(says.contains("6000000 values of columns: at most"), "{says}");
 }
 
-#[test]
-fn a_pipe_without_a_writer_is_not_waited_for() {
-    let dir = directory();
-    let path = dir.path().join("pipe.csv");
-    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
-    assert!(made.success());
-    let says = failure(&path, &ColumnArgs::default());
-    assert!(says.contains("holds no rows"), "{says}");
-}
-
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

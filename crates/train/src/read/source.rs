@@ -4,7 +4,7 @@
 //! that nothing is lost of a pipe. Compression is told by content, not by name.
 
 use crate::error::TrainError;
-use marquee_bundle::{InputStream, open_stream};
+use marquee_bundle::{InputStream, PIPE_WRITER_WAIT, open_stream};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,8 @@ impl Source {
     /// What cannot be opened; what is neither text nor Parquet; what has to be unpacked by hand.
     pub(super) fn open(path: &Path) -> Result<Self, TrainError> {
         let name = if path == Path::new(STDIN) { Path::new("/dev/stdin") } else { path };
-        let InputStream { file, length } = open_stream(name).map_err(TrainError::io(path))?;
+        let InputStream { file, length } =
+            open_stream(name, PIPE_WRITER_WAIT).map_err(TrainError::io(path))?;
         let (head, reader) = sniff(path, Box::new(file))?;
         if is_parquet(&head) {
             return match length {
