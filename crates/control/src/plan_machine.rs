@@ -5,6 +5,7 @@ use crate::machine::{Machine, MachineError};
 use marquee_core::command::{Command, Refusal, RefusalKind, State};
 use marquee_core::notification::AllTold;
 use marquee_core::plan::Plan;
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_core::rollout::traffic::AllTraffic;
 use marquee_proto::convert::command::command_from_pb;
@@ -17,30 +18,32 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Where a machine shows what it has become.
-#[derive(Clone)]
-pub(crate) struct Shown {
+#[derive(Clone, Default)]
+pub struct Shown {
     /// The plan, to all who follow it.
-    pub(crate) plan: Arc<watch::Sender<Arc<Plan>>>,
+    pub plan: Arc<watch::Sender<Arc<Plan>>>,
     /// What was measured, to this node's services and to the leader's judge.
-    pub(crate) evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
+    pub evidence: Arc<watch::Sender<Arc<AllEvidence>>>,
     /// What answers were like, to this node's services.
-    pub(crate) traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
+    pub traffic: Arc<watch::Sender<Arc<AllTraffic>>>,
     /// How far others have been told of rollouts, to the leader who tells them.
-    pub(crate) told: Arc<watch::Sender<Arc<AllTold>>>,
-    /// Who changed what, to this voter's disk.
-    pub(crate) audit: Arc<AuditFile>,
+    pub told: Arc<watch::Sender<Arc<AllTold>>>,
+    /// Who changed what, to this voter's disk; none: it is kept nowhere else.
+    pub audit: Option<Arc<AuditFile>>,
 }
 
 /// Commands change the state; the plan and the evidence in it are shown to all who watch.
-pub(crate) struct PlanMachine {
+pub struct PlanMachine {
     state: State,
     shown: Shown,
+    /// How many commands it has applied since it was made.
+    applied_here: u64,
 }
 
 impl PlanMachine {
     /// An empty cluster that shows its plans to `shown`.
-    pub(crate) fn new(replication_factor: u32, shown: Shown) -> Self {
-        Self { state: State::new(replication_factor), shown }
+    pub fn new(replication_factor: u32, shown: Shown) -> Self {
+        Self { state: State::new(replication_factor), shown, applied_here: 0 }
     }
 
     /// A snapshot with its plan as of another index: what a group begins with that is made of a backup.
@@ -50,8 +53,13 @@ impl PlanMachine {
         Ok(state_to_pb(&state).encode_to_vec())
     }
 
+    /// The state, as far as it is applied.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// The snapshot that all founding voters begin with.
-    pub(crate) fn genesis(replication_factor: u32) -> Vec<u8> {
+    pub fn genesis(replication_factor: u32) -> Vec<u8> {
         state_to_pb(&State::new(replication_factor)).encode_to_vec()
     }
 }
@@ -101,7 +109,12 @@ fn check_descent(older: &Plan, newer: &Plan, index: u64) -> Result<(), String> {
 
 impl Machine for PlanMachine {
     fn apply(&mut self, index: u64, command: &[u8]) -> Result<Vec<u8>, MachineError> {
-        let command = parse_command(command)?;
+        let mut command = parse_command(command)?;
+        if is_planted(PlantedBug::StateOfVotersDiffers) {
+            // As a voter does that reads its own clock.
+            command.now_ms += self.applied_here;
+        }
+        self.applied_here += 1;
         // A command that shows a bug does so on every voter. It must not stop all of them for ever, so it is refused:
         // the plan is replaced last, and is whole.
         let applied = catch_unwind(AssertUnwindSafe(|| self.state.apply(index, &command)));
@@ -118,6 +131,10 @@ impl Machine for PlanMachine {
     }
 
     fn snapshot(&self) -> Vec<u8> {
+        if is_planted(PlantedBug::SnapshotWithoutOutcomes) {
+            let outcomes = Default::default();
+            return state_to_pb(&State { outcomes, ..self.state.clone() }).encode_to_vec();
+        }
         state_to_pb(&self.state).encode_to_vec()
     }
 
@@ -133,7 +150,9 @@ impl Machine for PlanMachine {
     fn batch_applied(&mut self) {
         let State { plan, evidence, traffic, told, audit, outcomes: _ } = &self.state;
         // Before anyone sees the change.
-        self.shown.audit.catch_up(audit);
+        if let Some(file) = &self.shown.audit {
+            file.catch_up(audit);
+        }
         show(&self.shown.evidence, evidence);
         show(&self.shown.traffic, traffic);
         show(&self.shown.told, told);

@@ -6,6 +6,7 @@
 
 use marquee_core::command::{Action, Command, Refusal, State};
 use marquee_core::plan::Plan;
+use marquee_core::planted::{PlantedBug, is_planted};
 use std::collections::HashMap;
 
 /// Without a report for this long a node is not alive. Nodes report every second: two may be lost.
@@ -13,7 +14,7 @@ pub const NODE_SILENCE_MS: u64 = 3_000;
 
 /// What a report would do to a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ReportNews {
+pub enum ReportNews {
     /// The plan stays as it is.
     Unchanged,
     /// The plan changes.
@@ -35,6 +36,9 @@ pub(crate) struct Roster {
 impl Roster {
     /// This node leads in `term`.
     pub(crate) fn lead(&mut self, term: u64) {
+        if is_planted(PlantedBug::ReportsOutliveTerm) {
+            self.leading = Some(term);
+        }
         if self.leading != Some(term) {
             *self = Self { leading: Some(term), ..Self::default() };
         }
@@ -42,7 +46,7 @@ impl Roster {
 
     /// This node does not lead.
     pub(crate) fn retire(&mut self) {
-        if self.leading.is_some() {
+        if self.leading.is_some() && !is_planted(PlantedBug::ReportsOutliveTerm) {
             *self = Self::default();
         }
     }

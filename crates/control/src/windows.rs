@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub(crate) const JUDGE_EVERY_MS: u64 = WINDOW_MS;
 
 /// A trial, and the share of its last arm while it was measured.
-pub(crate) type Measured = (String, u32);
+pub type Measured = (String, u32);
 
 /// The windows that were received and not committed yet.
 #[derive(Debug, Default)]

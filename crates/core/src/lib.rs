@@ -23,6 +23,8 @@ pub mod notification;
 pub mod off_policy;
 pub mod overload;
 pub mod plan;
+#[doc(hidden)]
+pub mod planted;
 pub mod ranking;
 pub mod rollout;
 pub mod text;

@@ -5,7 +5,7 @@
 
 use crate::engine::table::ReplicaTable;
 use crate::lifecycle::{
-    BundleSource, Lifecycle, LifecycleAction, LifecycleEvent, ReplicaLimits, WantedReplicas,
+    Lifecycle, LifecycleAction, LifecycleEvent, ReplicaLimits, WantedReplicas, wanted_replicas,
 };
 use crate::loader::{Held, LoadJob, LoadOutcome, LoadedShard, Loader};
 use crate::replica_key::ReplicaKey;
@@ -155,18 +155,7 @@ impl Driver {
 
     /// The replicas that the plan wants here.
     fn wanted(&mut self) -> WantedReplicas {
-        let plan = self.plan.borrow_and_update();
-        let mut wanted = WantedReplicas::new();
-        for (version, shard) in plan.wanted_on(&self.node_id) {
-            if let Some(published) = plan.versions.get(&version) {
-                let source = BundleSource {
-                    uri: published.bundle_uri.clone(),
-                    digest: published.manifest_digest.clone(),
-                };
-                wanted.insert(ReplicaKey::new(version, shard), source);
-            }
-        }
-        wanted
+        wanted_replicas(&self.plan.borrow_and_update(), &self.node_id)
     }
 
     /// Keeps what the loader made, and returns what it means for the lifecycle.

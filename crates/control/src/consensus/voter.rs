@@ -31,6 +31,7 @@ use super::store::{Batch, FIRST_INDEX, Store, StoreError};
 use super::wire::{self, Beside, MAX_COMMAND_BYTES, Packed, WireError, has_members};
 use crate::machine::{Machine, MachineError};
 use marquee_core::limits::pacer::Pacer;
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_proto::raft::v1 as pb;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole, Storage as _};
@@ -196,6 +197,9 @@ impl<M: Machine, T> Voter<M, T> {
             }
             RaftEvent::Message(message) => self.receive(*message)?,
             RaftEvent::Propose { command, reply } => self.propose(command, reply, out),
+            RaftEvent::Read { reply } if is_planted(PlantedBug::ReadWithoutMajority) => {
+                self.replies.push((reply, VoterReply::UpToDate));
+            }
             RaftEvent::Read { reply } => {
                 if let Err(reply) = self.reads.add(reply) {
                     out(Effect::Reply { reply, result: Err(Refused::Busy) });
@@ -415,7 +419,7 @@ impl<M: Machine, T> Voter<M, T> {
             out(Effect::Reply { reply, result: Ok(result) });
         }
         done?;
-        if !self.leads() {
+        if !self.leads() && !is_planted(PlantedBug::ReplyOfOtherTerm) {
             // What this voter proposed while it led is the next leader's to keep or drop.
             for (_, (_, reply)) in std::mem::take(&mut self.pending) {
                 out(Effect::Reply { reply, result: Err(Refused::Lost) });
@@ -506,7 +510,9 @@ impl<M: Machine, T> Voter<M, T> {
                     let members = self.group.members.clone();
                     self.replies.push((reply, VoterReply::Changed(members)));
                 }
-                Some((proposed_in, reply)) if proposed_in == term => {
+                Some((proposed_in, reply))
+                    if proposed_in == term || is_planted(PlantedBug::ReplyOfOtherTerm) =>
+                {
                     self.replies.push((reply, VoterReply::Applied { index, outcome }));
                 }
                 Some((_, reply)) => {

@@ -15,6 +15,7 @@ use super::store::{FIRST_INDEX, StoreError};
 use super::voter::Voter;
 use super::wire::{self, Beside};
 use crate::machine::Machine;
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_proto::raft::v1 as pb;
 use raft::ProgressState;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType};
@@ -48,7 +49,8 @@ impl<M: Machine, T> Voter<M, T> {
 
     /// Whether this voter may stand for election: a disk that the group knows, and no other.
     pub(super) fn may_campaign(&self) -> bool {
-        self.takes_part() && matches!(self.standing(), Standing::Known | Standing::Trusted)
+        let is_known = matches!(self.standing(), Standing::Known | Standing::Trusted);
+        self.takes_part() && (is_known || is_planted(PlantedBug::VoteOfEmptyDisk))
     }
 
     /// Whether a message of another voter is taken.

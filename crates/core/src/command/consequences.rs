@@ -4,6 +4,7 @@ use super::rollouts::start_pending;
 use super::users::drop_aged;
 use crate::bounds::{MAX_EXPERIMENTS, MAX_FINISHED_ROLLOUTS};
 use crate::plan::{Plan, Surface};
+use crate::planted::{PlantedBug, is_planted};
 use crate::rollout::RolloutState;
 use crate::rollout::experiment::ExperimentState;
 use std::collections::BTreeSet;
@@ -36,7 +37,7 @@ fn follow_finished_rollouts(plan: &mut Plan) {
             .filter(|rollout| rollout.state.is_over());
         if let Some(rollout) = over {
             debug_assert_eq!(&rollout.surface, name);
-            if rollout.state == RolloutState::Promoted {
+            if rollout.state == RolloutState::Promoted || is_planted(PlantedBug::RollbackPromotes) {
                 surface.previous = surface.ensemble.replace(rollout.candidate.clone());
             }
             surface.rollout_id = None;

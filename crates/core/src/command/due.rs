@@ -4,6 +4,7 @@ use super::action::Action;
 use super::experiments::loaded_experiments;
 use crate::plan::Plan;
 use crate::plan::retention::retired;
+use crate::planted::{PlantedBug, is_planted};
 use crate::rollout::judge::{AllEvidence, clearance};
 use crate::rollout::{Clearance, Rollout, RolloutState};
 
@@ -16,7 +17,10 @@ pub fn due(plan: &Plan, evidence: &AllEvidence, now_ms: u64) -> Vec<Action> {
         let is_due = |is_ready| rollout.is_due(is_ready, &clearance, now_ms);
         // Whether it is loaded is looked up only where that decides.
         let may_be_due = is_due(true) || is_due(false);
-        if may_be_due && is_due(plan.missing(&rollout.candidate).is_none()) {
+        let is_loaded = || {
+            is_planted(PlantedBug::CandidateNotLoaded) || plan.missing(&rollout.candidate).is_none()
+        };
+        if may_be_due && is_due(is_loaded()) {
             actions.push(Action::AdvanceRollout { rollout_id: rollout.id.clone() });
         }
     }

@@ -5,6 +5,7 @@ use super::reply::Reply;
 use crate::bounds::MAX_NAMED;
 use crate::id::{ModelVersion, check_name};
 use crate::plan::{Automatic, Plan, Surface};
+use crate::planted::{PlantedBug, is_planted};
 use crate::rollout::experiment::ExperimentState;
 use crate::rollout::external::ExternalAnswer;
 use crate::rollout::judge::{AllEvidence, Judgement, clearance, note_answer, record};
@@ -111,6 +112,7 @@ pub(super) fn advance(
 ) -> Result<Reply, CommandError> {
     let at = position(plan, rollout_id)?;
     let missing = plan.missing_up_to(&plan.rollouts[at].candidate, MAX_MISSING_NAMED);
+    let missing = missing.filter(|_| !is_planted(PlantedBug::CandidateNotLoaded));
     let rollout = &mut plan.rollouts[at];
     let clearance = clearance(rollout, evidence.get(rollout_id), now_ms);
     rollout.advance(missing.as_deref(), &clearance, now_ms);

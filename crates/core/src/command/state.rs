@@ -11,6 +11,7 @@ use crate::audit::AuditTrail;
 use crate::bounds::{MAX_EVIDENCE_OF_FINISHED, MAX_RECORDED_OF_FINISHED, MAX_REMEMBERED_REQUESTS};
 use crate::notification::{self, AllTold};
 use crate::plan::Plan;
+use crate::planted::{PlantedBug, is_planted};
 use crate::rollout::experiment::ExperimentState;
 use crate::rollout::judge::AllEvidence;
 use crate::rollout::traffic::AllTraffic;
@@ -54,7 +55,9 @@ impl State {
     pub fn apply(&mut self, index: u64, command: &Command) -> CommandOutcome {
         let Command { request_id, now_ms, actor, action } = command;
         let before = self.outcomes.iter().find(|(id, _)| id == request_id && !id.is_empty());
-        if let Some((_, outcome)) = before {
+        if let Some((_, outcome)) = before
+            && !is_planted(PlantedBug::RequestIdForgotten)
+        {
             return outcome.clone();
         }
         let epoch_before = self.plan.epoch;
@@ -63,7 +66,9 @@ impl State {
         if acted.is_ok() {
             apply_consequences(&mut plan, *now_ms);
             if plan != self.plan {
-                plan.epoch = index;
+                if !is_planted(PlantedBug::EpochNotRaised) || index % 2 == 0 {
+                    plan.epoch = index;
+                }
                 self.plan = plan;
                 self.forget_evidence();
                 notification::forget(&self.plan, &mut self.told);

@@ -13,6 +13,7 @@ use super::node::Role;
 use super::version::{Placement, ReplicaState};
 use crate::hash::{Purpose, stable_hash};
 use crate::id::ModelVersion;
+use crate::planted::{PlantedBug, is_planted};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -115,7 +116,10 @@ impl Plan {
             } else {
                 vec![Vec::new(); published.shards as usize]
             };
-            for (placement, homes) in published.placements.iter_mut().zip(homes) {
+            for (placement, mut homes) in published.placements.iter_mut().zip(homes) {
+                if is_planted(PlantedBug::ReplicasOnOneNode) {
+                    homes.truncate(1);
+                }
                 placement.node_ids = homes;
             }
         }

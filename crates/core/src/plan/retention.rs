@@ -2,6 +2,7 @@
 
 use super::contents::Plan;
 use crate::id::ModelVersion;
+use crate::planted::{PlantedBug, is_planted};
 use std::collections::BTreeSet;
 
 /// The bundles to delete once the versions are forgotten: their URIs and their manifests' digests. A bundle
@@ -36,7 +37,10 @@ pub fn retired(plan: &Plan, now_ms: u64) -> BTreeSet<ModelVersion> {
     for model in plan.retention.keys() {
         let kept = kept_by_policy(plan, model, now_ms);
         let all = plan.versions.keys().filter(|version| version.model == *model);
-        let unneeded = all.filter(|version| !kept.contains(version) && !needed.contains(version));
+        let unneeded = all.filter(|version| {
+            let is_needed = needed.contains(version) && !is_planted(PlantedBug::LiveVersionRetired);
+            !kept.contains(version) && !is_needed
+        });
         retired.extend(unneeded.cloned());
     }
     retired

@@ -3,6 +3,7 @@
 use super::assignment;
 use super::contents::Plan;
 use crate::ensemble::{EnsembleNode, WeightedNode};
+use crate::planted::{PlantedBug, is_planted};
 use crate::ranking::interleave::Interleaving;
 use crate::rollout::Rollout;
 use crate::rollout::experiment::{Experiment, ExperimentState};
@@ -140,7 +141,18 @@ impl Plan {
         };
         let listed = rollout.listed_has_candidate(user_id);
         let has_candidate = listed.unwrap_or_else(|| {
-            assignment::bucket(&rollout.id, user_id) < rollout.weight_basis_points()
+            let mut bucket = assignment::bucket(&rollout.id, user_id);
+            let mut weight = rollout.weight_basis_points();
+            if is_planted(PlantedBug::UsersMovedByEpoch) {
+                bucket = assignment::bucket(&self.epoch.to_string(), user_id);
+            }
+            if is_planted(PlantedBug::WeightOfNextStep)
+                && let Some(next) =
+                    rollout.step.and_then(|step| rollout.steps.get(step as usize + 1))
+            {
+                weight = next.weight_basis_points;
+            }
+            bucket < weight
         });
         let variant = if has_candidate { Variant::Candidate } else { Variant::Baseline };
         let mut route = self.route_to_variant(surface_name, user_id, Some(rollout), variant)?;

@@ -34,6 +34,7 @@ use super::listed::ListedUsers;
 use super::mirroring::{MAX_ADAPTED_BASIS_POINTS, MirrorProgress, mirror_multiple};
 use super::terms::{InterleaveStage, Pace, RolloutStep, Safety, Terms};
 use crate::bounds::FULL_WEIGHT_BASIS_POINTS;
+use crate::planted::{PlantedBug, is_planted};
 use std::fmt;
 
 /// Events that a rollout remembers. Beyond that the oldest are forgotten.
@@ -540,8 +541,10 @@ impl Rollout {
 
     /// Whether [`advance`](Self::advance) would do something.
     pub fn is_due(&self, is_ready: bool, clearance: &Clearance, now_ms: u64) -> bool {
-        let hold_is_over = self.held_ms_at(now_ms) >= self.hold_ms();
+        let hold_is_over = self.held_ms_at(now_ms) >= self.hold_ms()
+            || (is_planted(PlantedBug::HoldSkipped) && self.step.is_some());
         let is_cleared = match clearance {
+            _ if is_planted(PlantedBug::GateSkipped) => hold_is_over,
             Clearance::Wait(_) | Clearance::Unsettled(_) => false,
             Clearance::Clear => hold_is_over,
             Clearance::Proven => hold_is_over || self.terms.pace == Pace::Evidence,

@@ -9,6 +9,7 @@ use super::private::{create_private_directory, make_private, private_directory, 
 use super::reader::SegmentReader;
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
 use fs_err as fs;
+use marquee_core::planted::{PlantedBug, is_planted};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -347,6 +348,10 @@ impl LogWriter {
 
     fn sync_now(&mut self) -> Result<(), LogError> {
         if self.unsynced_since.is_some() {
+            if is_planted(PlantedBug::EventNotSynced) {
+                self.note_synced();
+                return Ok(());
+            }
             self.check_fault(WriteStep::Sync)?;
             self.file.sync_data()?;
             self.note_synced();

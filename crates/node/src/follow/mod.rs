@@ -8,6 +8,8 @@
 //! Deliberately missing: decisions. A follower never changes a plan; it only refuses an older one.
 
 mod plan_cache;
+#[doc(hidden)]
+pub mod plan_floor;
 mod plan_follower;
 mod reporter;
 mod telemetry;

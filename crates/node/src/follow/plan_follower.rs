@@ -8,6 +8,7 @@
 //! report, which it hears from the other stream and from the control node that takes the node's reports.
 
 use super::plan_cache::PlanCache;
+use super::plan_floor::{Arrival, PlanFloor};
 use futures::future::join_all;
 use futures::{Stream, StreamExt as _};
 use marquee_client::{Address, Backoff, MAX_CONTROL_MESSAGE_BYTES, Rotation, innermost_reason};
@@ -36,9 +37,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const MAX_LAG: Duration = Duration::from_secs(2);
 /// How often a plan that could not be written is tried again.
 const REWRITE_EVERY: Duration = Duration::from_secs(2);
-/// How long after the start plans older than the one on disk are refused. After that an older plan must be
-/// that of a new cluster, whose epochs begin again.
-const DISK_FLOOR_FOR: Duration = Duration::from_secs(10);
 
 /// The settings of a follower.
 #[derive(Clone, Debug)]
@@ -64,7 +62,7 @@ pub fn follow_plan(
     if let Some(plan) = &cached {
         tracing::info!(epoch = plan.epoch, "starts with the plan on disk");
     }
-    let floor = Floor::new(cached.as_ref().map_or(0, |plan| plan.epoch), Instant::now());
+    let floor = PlanFloor::new(cached.as_ref().map_or(0, |plan| plan.epoch));
     let (sender, receiver) = watch::channel(Arc::new(cached.unwrap_or_default()));
     let streams = config.addresses.len().min(STREAMS);
     // Followers begin at different nodes, so that one control node does not feed them all.
@@ -73,6 +71,7 @@ pub fn follow_plan(
         config,
         sender,
         floor: Mutex::new(floor),
+        started: Instant::now(),
         rotation: Mutex::new(rotation),
         writing: AsyncMutex::default(),
     };
@@ -82,35 +81,12 @@ pub fn follow_plan(
     (receiver, tokio::spawn(following))
 }
 
-/// The oldest epoch that is accepted.
-#[derive(Clone, Copy, Debug)]
-struct Floor {
-    /// The epoch of the plan on disk at the start.
-    on_disk: u64,
-    started: Instant,
-    /// The newest epoch that control sent to this process.
-    received: u64,
-}
-
-impl Floor {
-    fn new(on_disk: u64, started: Instant) -> Self {
-        Self { on_disk, started, received: 0 }
-    }
-
-    /// The oldest epoch that is accepted now.
-    fn at(&self, now: Instant) -> u64 {
-        if now.duration_since(self.started) < DISK_FLOOR_FOR {
-            return self.received.max(self.on_disk);
-        }
-        self.received
-    }
-}
-
 /// A node that follows the plan.
 struct PlanFollower {
     config: FollowerConfig,
     sender: watch::Sender<Arc<Plan>>,
-    floor: Mutex<Floor>,
+    floor: Mutex<PlanFloor>,
+    started: Instant,
     rotation: Mutex<Rotation>,
     /// Held while a plan is written to disk.
     writing: AsyncMutex<()>,
@@ -178,7 +154,7 @@ impl PlanFollower {
                 self.write(&current).await;
                 written_at = Instant::now();
             }
-            let known = lock(&self.floor).at(Instant::now()).max(*self.config.newest.borrow());
+            let known = lock(&self.floor).at(self.now_ms()).max(*self.config.newest.borrow());
             if its_epoch >= known {
                 behind_since = None;
             } else if behind_since.get_or_insert_with(Instant::now).elapsed() > MAX_LAG {
@@ -191,6 +167,10 @@ impl PlanFollower {
                 );
             }
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
     }
 
     /// Opens the stream of plans.
@@ -223,15 +203,11 @@ impl PlanFollower {
     async fn accept(&self, plan: &Arc<Plan>) -> bool {
         {
             let mut floor = lock(&self.floor);
-            if plan.epoch < floor.at(Instant::now()) {
-                return false;
-            }
-            // The other stream brought the same.
-            if plan.epoch == floor.received && plan.epoch > 0 {
-                return true;
-            }
-            floor.received = plan.epoch;
-            self.sender.send_replace(Arc::clone(plan));
+            match floor.arrive(plan.epoch, self.now_ms()) {
+                Arrival::Older => return false,
+                Arrival::Known => return true,
+                Arrival::Newer => self.sender.send_replace(Arc::clone(plan)),
+            };
         }
         self.write(plan).await;
         true
@@ -240,7 +216,7 @@ impl PlanFollower {
     /// Writes a plan to disk, unless there is a newer one. A failure is logged where the plan before could be written.
     async fn write(&self, plan: &Arc<Plan>) {
         let _alone = self.writing.lock().await;
-        if lock(&self.floor).received > plan.epoch {
+        if lock(&self.floor).received() > plan.epoch {
             return;
         }
         let had_failed = self.config.cache.failure().is_some();
@@ -259,23 +235,4 @@ impl PlanFollower {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What they guard is whole after every step, so a panic elsewhere leaves nothing to fear.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_older_plan_is_accepted_only_of_a_new_cluster() {
-        let start = Instant::now();
-        let mut floor = Floor::new(90, start);
-        assert_eq!(floor.at(start), 90);
-        assert_eq!(floor.at(start + DISK_FLOOR_FOR), 0, "no control node has a newer plan");
-        floor.received = 95;
-        assert_eq!(
-            floor.at(start + DISK_FLOOR_FOR),
-            95,
-            "a plan that control sent is never replaced by an older one"
-        );
-    }
 }

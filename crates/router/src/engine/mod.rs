@@ -28,6 +28,7 @@ use crate::pressure::Pressure;
 use interleaving::{WantedList, interleaved, patience, wanted_lists};
 use marquee_core::overload::Priority;
 use marquee_core::plan::{Plan, Route};
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_core::time_spent::TimeSpent;
 use rounds::Rounds;
 use std::collections::BTreeSet;
@@ -105,7 +106,7 @@ impl Engine {
         let mut plan = self.plan.clone();
         let first = Arc::clone(&plan.borrow_and_update());
         let wanted = if may_interleave { wanted_lists(&first, requests) } else { Vec::new() };
-        let attempt = if wanted.is_empty() {
+        let mut attempt = if wanted.is_empty() {
             self.attempt(&first, requests, None, deadline).await
         } else {
             self.attempt_interleaved(&first, requests, wanted, deadline).await
@@ -120,6 +121,15 @@ impl Engine {
             );
             let result = self.attempt(&newer, requests, None, deadline).await.result;
             return (newer, result);
+        }
+        if is_planted(PlantedBug::BatchSeesTwoPlans)
+            && requests.len() > 1
+            && let Ok(answers) = &mut attempt.result
+        {
+            let latest = self.latest_plan();
+            if let Ok(again) = self.attempt(&latest, &requests[1..], None, deadline).await.result {
+                answers.splice(1.., again);
+            }
         }
         (first, attempt.result)
     }

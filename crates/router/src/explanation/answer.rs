@@ -11,6 +11,7 @@ use marquee_core::id::ModelVersion;
 use marquee_core::model::interpreter::{FallbackReason, LeafPlan};
 use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::Route;
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::interleave::Side;
 use marquee_core::ranking::randomise::SlotDraw;
@@ -91,6 +92,9 @@ impl ExplainedRequest<'_> {
             if !searched.contains(&shard) {
                 unavailable.insert(shard, failure);
             }
+        }
+        if is_planted(PlantedBug::MissingShardsHidden) {
+            unavailable.clear();
         }
         let answered = total - unavailable.len();
         let has_list = states.iter().any(|state| matches!(state, LeafState::Answered(_)));

@@ -13,6 +13,7 @@ use crate::lookup::stored_row::FoundRow;
 use crate::planning::shard_map::ShardMap;
 use marquee_core::model::interpreter::{LeafPlan, MatrixSearch, chained_search};
 use marquee_core::model::recipe::Recipe;
+use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_core::ranking::fuse::Candidate;
 use marquee_core::ranking::strategy::SearchStrategy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +89,9 @@ impl<'a> SearchingRequest<'a> {
             // The items that were proposed have passed the filter already.
             wire.set_only(only);
         } else {
-            wire.query.exclude_ordinals = seen.ordinals(*version).to_vec();
+            if !is_planted(PlantedBug::SeenItemsRecommended) {
+                wire.query.exclude_ordinals = seen.ordinals(*version).to_vec();
+            }
             wire.query.exclude_item_ids =
                 [request.left_out_items(), seen.ids_of_others(*version)].concat();
             wire.filter = (!request.filter.lets_all_pass()).then(|| request.filter.to_shard());

@@ -2,6 +2,7 @@
 
 use crate::replica_key::ReplicaKey;
 use marquee_core::id::ModelVersion;
+use marquee_core::plan::Plan;
 use std::collections::BTreeMap;
 
 /// Where a version's bundle comes from, and which bundle it must be.
@@ -15,6 +16,21 @@ pub struct BundleSource {
 
 /// The replicas that the plan wants on the node, and where their bundles are.
 pub type WantedReplicas = BTreeMap<ReplicaKey, BundleSource>;
+
+/// What a plan wants on a node.
+pub fn wanted_replicas(plan: &Plan, node_id: &str) -> WantedReplicas {
+    let mut wanted = WantedReplicas::new();
+    for (version, shard) in plan.wanted_on(node_id) {
+        if let Some(published) = plan.versions.get(&version) {
+            let source = BundleSource {
+                uri: published.bundle_uri.clone(),
+                digest: published.manifest_digest.clone(),
+            };
+            wanted.insert(ReplicaKey::new(version, shard), source);
+        }
+    }
+    wanted
+}
 
 /// What happened to a node's replicas.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@ use super::replica::{Phase, TrackedReplica};
 use crate::replica_key::ReplicaKey;
 use marquee_core::command::ReplicaReport;
 use marquee_core::id::ModelVersion;
+use marquee_core::plan::ReplicaState;
+use marquee_core::planted::{PlantedBug, is_planted};
 use std::collections::BTreeMap;
 
 /// All replicas of the node. Told of events, it answers what to do.
@@ -79,7 +81,11 @@ impl Lifecycle {
     pub fn reports(&self) -> Vec<ReplicaReport> {
         let mut reports = Vec::with_capacity(self.replicas.len());
         for (key, replica) in &self.replicas {
-            let (version, replica) = (key.version.clone(), replica.report());
+            let is_loading = matches!(replica.phase, Phase::Loading { .. });
+            let (version, mut replica) = (key.version.clone(), replica.report());
+            if is_loading && is_planted(PlantedBug::AvailableBeforeLoaded) {
+                replica.state = ReplicaState::Available;
+            }
             reports.push(ReplicaReport { version, shard: key.shard, replica });
         }
         reports
@@ -197,7 +203,8 @@ impl Lifecycle {
             };
             // Another bundle under the same name must not answer for the one that is wanted.
             let is_replaced = self.wanted.contains_key(key);
-            if is_replaced || now_ms >= since_ms.saturating_add(UNLOAD_GRACE_MS) {
+            let grace_ms = if is_planted(PlantedBug::UnloadedAtOnce) { 0 } else { UNLOAD_GRACE_MS };
+            if is_replaced || now_ms >= since_ms.saturating_add(grace_ms) {
                 replica.phase = Phase::Unloading { bytes };
                 actions.push(LifecycleAction::Unload { key: key.clone() });
             }
@@ -296,7 +303,8 @@ impl Lifecycle {
     fn room_for(&self, bytes: u64) -> Room {
         let budget = self.limits.memory_budget_bytes;
         let mut used = self.bytes();
-        if budget == 0 || used.saturating_add(bytes) <= budget {
+        let is_ignored = budget == 0 || is_planted(PlantedBug::MemoryBudgetIgnored);
+        if is_ignored || used.saturating_add(bytes) <= budget {
             return Room::Enough;
         }
         // What is being unloaded already is room to come.

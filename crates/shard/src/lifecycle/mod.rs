@@ -31,6 +31,6 @@ mod replica;
 #[cfg(test)]
 mod tests;
 
-pub use event::{BundleSource, LifecycleAction, LifecycleEvent, WantedReplicas};
+pub use event::{BundleSource, LifecycleAction, LifecycleEvent, WantedReplicas, wanted_replicas};
 pub use limits::{MAX_REASON_BYTES, RETRY_FIRST_MS, RETRY_MAX_MS, ReplicaLimits, UNLOAD_GRACE_MS};
 pub use machine::Lifecycle;

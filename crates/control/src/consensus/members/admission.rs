@@ -7,6 +7,7 @@
 
 use super::disk::DiskId;
 use super::membership::Membership;
+use marquee_core::planted::{PlantedBug, is_planted};
 use raft::eraftpb::MessageType;
 
 /// What a message says of disks and members beside its content.
@@ -89,6 +90,9 @@ pub(crate) fn admit(
     let Envelope { from, from_disk, to_disk, members_at } = *envelope;
     let Receiver { id, disk: ours, has_history, members } = *receiver;
     let kind = kind_of(kind);
+    if is_planted(PlantedBug::VoteOfEmptyDisk) {
+        return Ok(());
+    }
     if kind == Kind::Wish {
         return if members.members.contains_key(&from) {
             Ok(())

@@ -36,6 +36,7 @@ use format::{
     SNAPSHOT_KEY, SNAPSHOT_META, STOPPED, found, hard_state_bytes, position_bytes, snapshot_bytes,
     upgrade,
 };
+use marquee_core::planted::{PlantedBug, is_planted};
 use prost::Message as _;
 use raft::eraftpb::{Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -269,8 +270,15 @@ impl Store {
         };
         assert!(fits, "raft hands out contiguous entries that go on from the log");
 
-        let write = self.begin(Durability::Immediate)?;
-        let hard_state = batch.hard_state.cloned().unwrap_or_else(|| self.hard_state.clone());
+        let durability = match is_planted(PlantedBug::WriteNotSynced) {
+            true => Durability::None,
+            false => Durability::Immediate,
+        };
+        let write = self.begin(durability)?;
+        let mut hard_state = batch.hard_state.cloned().unwrap_or_else(|| self.hard_state.clone());
+        if is_planted(PlantedBug::VoteForgotten) {
+            hard_state.vote = 0;
+        }
         let snapshot = restored.zip(packed.as_ref());
         self.put(&write, snapshot, batch, &hard_state).map_err(|e| failed(&self.path, e))?;
         write.commit().map_err(|e| failed(&self.path, e))?;
