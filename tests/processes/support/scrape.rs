@@ -115,9 +115,9 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let fetched =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools").join(name);
     for path in [fetched, PathBuf::from(name)] {
-        let version =
-            Command::new(&path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        if { version }.status().is_ok_and(|status| status.success()) {
+        let mut version = Command::new(&path);
+        version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        if version.status().is_ok_and(|status| status.success()) {
             return Some(path);
         }
     }
