@@ -206,7 +206,7 @@ mod tests {
             "marquee_raft_commit_duration_seconds_count 2",
             "marquee_raft_commit_duration_seconds_bucket{le=\"0.0001\"} 0",
             "marquee_raft_commit_duration_seconds_bucket{le=\"0.00025\"} 1",
-            "marquee_raft_commit_duration_seconds_bucket{le=\"10.0\"} 1",
+            "marquee_raft_commit_duration_seconds_bucket{le=\"10\"} 1",
             "marquee_raft_commit_duration_seconds_bucket{le=\"+Inf\"} 2",
         ] {
             assert!(lines.iter().any(|found| found == line), "{line} in {lines:#?}");
