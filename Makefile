@@ -70,7 +70,7 @@ supply-tools: ## Build cargo-deny and cargo-auditable into target/tools, for `ma
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny
 	$(CARGO) install --locked --root $(TOOLS) cargo-auditable
 
-test: $(TOOLS)/grpcurl.tried $(TOOLS)/python.tried ## Run every test
+test: $(TOOLS)/grpcurl.tried $(TOOLS)/python.tried $(TOOLS)/prometheus.tried ## Run every test
 	$(CARGO) test --workspace --locked
 
 simulate: ## Run a thousand rollouts of each kind, and SEEDS histories of a whole cluster, where `make test` runs fewer
@@ -112,4 +112,11 @@ $(TOOLS)/grpcurl.tried:
 $(TOOLS)/python.tried:
 	@mkdir -p $(TOOLS)
 	@sh tests/fetch-python.sh $(TOOLS)/python $(PYTHON_PACKAGES) || echo "no Python packages: what needs them is not tested"
+	@touch $@
+
+# Prometheus and promtool for the tests of metrics, alerts and dashboards, fetched once from the system's package. Nothing is
+# installed.
+$(TOOLS)/prometheus.tried:
+	@mkdir -p $(TOOLS)
+	@sh tests/fetch-prometheus.sh $(TOOLS) || echo "no prometheus: what needs it is not tested"
 	@touch $@

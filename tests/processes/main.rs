@@ -12,6 +12,7 @@ mod gates;
 mod grpcurl;
 mod judge;
 mod lifecycle;
+mod metrics;
 mod outbound;
 mod python_client;
 mod standalone;

@@ -5,13 +5,13 @@
 //! are wrong.
 
 use crate::commands::{
-    certs, ctl, data, demo, eval, export, import, keygen, load, serve, sign, split, token, topics,
-    train, tune,
+    certs, ctl, data, demo, eval, export, import, keygen, load, metrics, serve, sign, split, token,
+    topics, train, tune,
 };
 use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
 use clap::{Parser, Subcommand};
-use marquee_node::config::LogSection;
+use marquee_node::config::{LogFormat, LogSection};
 use marquee_node::log;
 use marquee_train::TrainError;
 use std::io::ErrorKind;
@@ -63,6 +63,8 @@ enum Command {
     Ctl(ctl::CtlArgs),
     /// Send requests at a fixed rate and measure latencies and errors
     Load(load::LoadArgs),
+    /// List the metrics that nodes show to Prometheus, with their types, labels, units and meanings
+    Metrics(metrics::MetricsArgs),
     /// Make certificates for the nodes and users of a development cluster
     Certs(certs::CertsArgs),
     /// Make a bearer token, and add its hash to a file of tokens
@@ -106,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Load(args) => {
             with_warnings(|| runtime(server_threads())?.block_on(load::run(args)))
         }
+        Command::Metrics(args) => metrics::run(&args),
         Command::Certs(args) => certs::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Keygen(args) => keygen::run(&args),
@@ -115,7 +118,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Runs a command that prints its own results, and logs warnings and errors only.
 fn with_warnings<R>(command: impl FnOnce() -> R) -> R {
-    let warnings = LogSection { filter: "warn".into(), ..LogSection::default() };
+    let warnings = LogSection { filter: "warn".into(), format: LogFormat::Text };
     log::start(&warnings, stderr_has_colours());
     command()
 }

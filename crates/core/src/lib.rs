@@ -13,6 +13,7 @@ pub mod access;
 pub mod audit;
 pub mod bounds;
 pub mod command;
+pub mod duration_counts;
 pub mod ensemble;
 pub mod event;
 pub mod hash;

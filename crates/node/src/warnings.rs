@@ -30,6 +30,17 @@ pub(crate) enum WarningKind {
 }
 
 impl WarningKind {
+    /// Every kind, in order.
+    const ALL: [Self; 7] = [
+        Self::Access,
+        Self::Quota,
+        Self::Arrival,
+        Self::InFlight,
+        Self::Overload,
+        Self::Streams,
+        Self::Connections,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -61,27 +72,32 @@ pub(crate) struct RefusedCall<'a> {
 pub(crate) struct Warnings {
     since: Instant,
     pacer: Arc<Mutex<Pacer<WarningKind>>>,
-    /// Calls that were refused because more was asked than can be done, since the start.
-    overload: Arc<AtomicU64>,
+    /// How much was refused since the start, by kind.
+    counts: Arc<[AtomicU64; WarningKind::ALL.len()]>,
 }
 
 impl Warnings {
     pub(crate) fn new() -> Self {
         let pause = u64::try_from(WARN_EVERY.as_millis()).unwrap_or(u64::MAX);
         let pacer = Arc::new(Mutex::new(Pacer::new(pause)));
-        Self { since: Instant::now(), pacer, overload: Arc::default() }
+        Self { since: Instant::now(), pacer, counts: Arc::default() }
     }
 
     /// How many calls were refused since the start because more was asked than can be done.
     pub(crate) fn refused_by_overload(&self) -> u64 {
-        self.overload.load(Ordering::Relaxed)
+        let kinds = [WarningKind::InFlight, WarningKind::Overload];
+        kinds.map(|kind| self.counts[kind as usize].load(Ordering::Relaxed)).into_iter().sum()
+    }
+
+    /// How much was refused since the start, by the name of its kind.
+    pub(crate) fn counted(&self) -> [(&'static str, u64); WarningKind::ALL.len()] {
+        let count = |kind: WarningKind| self.counts[kind as usize].load(Ordering::Relaxed);
+        WarningKind::ALL.map(|kind| (kind.name(), count(kind)))
     }
 
     /// Warns of a refused call, or counts it for the next warning.
     pub(crate) fn refused(&self, kind: WarningKind, call: RefusedCall<'_>) {
-        if matches!(kind, WarningKind::InFlight | WarningKind::Overload) {
-            self.overload.fetch_add(1, Ordering::Relaxed);
-        }
+        self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
         let now_ms = self.now_ms();
         let calls = self.pacer().count(kind, now_ms);
         if let Some(calls) = calls {
@@ -93,6 +109,7 @@ impl Warnings {
 
     /// Counts something of this kind.
     pub(crate) fn count(&self, kind: WarningKind) {
+        self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
         let now_ms = self.now_ms();
         let count = self.pacer().count(kind, now_ms);
         if let Some(count) = count {

@@ -17,6 +17,8 @@ pub const DEFAULT_ROW_CACHE_BYTES: u64 = 64 << 20;
 pub const MAX_ROW_CACHE_BYTES: u64 = 1 << 40;
 /// The deadline of a call without one: users do not wait longer for a page.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
+/// Answers that take longer are logged by default: half of a second is long for a page, and far from what is usual.
+pub const DEFAULT_SLOW_ANSWER: Duration = Duration::from_millis(500);
 /// How long [`Router::shutdown`](crate::Router::shutdown) waits for requests under way by default.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 
@@ -43,6 +45,8 @@ pub struct RouterConfig {
     /// candidates beyond the list. Their propensities are logged, so that a candidate can be evaluated before
     /// any user meets it.
     pub drawn_slots_basis_points: BTreeMap<String, u32>,
+    /// Answers that take longer are logged, with how long each stage took; none: no answer is.
+    pub slow_answer: Option<Duration>,
 }
 
 impl Default for RouterConfig {
@@ -55,6 +59,7 @@ impl Default for RouterConfig {
             row_cache_bytes: DEFAULT_ROW_CACHE_BYTES,
             allow_forced_variants: false,
             drawn_slots_basis_points: BTreeMap::new(),
+            slow_answer: Some(DEFAULT_SLOW_ANSWER),
         }
     }
 }

@@ -58,11 +58,13 @@ mod telemetry;
 
 pub use config::{
     DEFAULT_DEADLINE, DEFAULT_DRAIN, DEFAULT_MAX_IN_FLIGHT, DEFAULT_ROW_CACHE_BYTES,
-    MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig, RouterConfigError,
+    DEFAULT_SLOW_ANSWER, MAX_MAX_IN_FLIGHT, MAX_ROW_CACHE_BYTES, RouterConfig, RouterConfigError,
 };
+pub use engine::StageTimes;
 pub use error::{NoAnswerCause, RouterError};
 pub use events::recorder::Feedback;
 pub use events::sharing::RecentItems;
+pub use fanout::FanOutCounts;
 pub use fanout::grpc::GrpcDialer;
 pub use fanout::node::{AvoidedNode, Dialer};
 pub use fanout::node_states::NodeStates;

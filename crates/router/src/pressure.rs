@@ -60,13 +60,13 @@ impl Pressure {
     }
 
     /// What requests wait for in this process itself before they are begun.
-    pub(crate) fn own_delay(&self) -> Duration {
+    pub fn own_delay(&self) -> Duration {
         let delay = Duration::from_micros(self.shared.delay_micros.load(Ordering::Relaxed));
         if self.is_valid() { delay } else { Duration::ZERO }
     }
 
     /// Whether callers are being refused.
-    pub(crate) fn is_limiting(&self) -> bool {
+    pub fn is_limiting(&self) -> bool {
         self.shared.is_limiting.load(Ordering::Relaxed) && self.is_valid()
     }
 

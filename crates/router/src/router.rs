@@ -79,6 +79,7 @@ impl Router {
             row_cache_bytes,
             allow_forced_variants,
             drawn_slots_basis_points,
+            slow_answer,
         } = config;
         let connector = dialer.connector();
         let nodes = Arc::new(Nodes::new(dialer, local));
@@ -93,7 +94,8 @@ impl Router {
         let pressure = Pressure::default();
         let admission = Admission::new(max_in_flight as usize, pressure.clone());
         let states = NodeStates(Arc::clone(&nodes));
-        let engine = Arc::new(Engine::new(plan.clone(), nodes, rows, pressure.clone()));
+        let engine =
+            Arc::new(Engine::new(plan.clone(), nodes, rows, pressure.clone(), slow_answer));
         let telemetry = Arc::new(RouterTelemetry::new());
         let observer = {
             let (engine, telemetry) = (Arc::clone(&engine), Arc::clone(&telemetry));

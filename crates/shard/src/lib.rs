@@ -47,4 +47,6 @@ pub use error::RequestError;
 pub use replica_key::ReplicaKey;
 pub use role::{Shard, StartError};
 pub use service::ShardApi;
-pub use usage::{AuditedSearches, OperationsSpent, RecallCounts, StrategyCounts};
+pub use usage::{
+    AuditedSearches, LoadedReplica, OperationsSpent, RecallCounts, SearchCounts, StrategyCounts,
+};

@@ -7,7 +7,7 @@ use crate::engine::search::{Search, results_by_search};
 use crate::engine::table::ReplicaTable;
 use crate::error::RequestError;
 use crate::pool::{Pool, WorkTerms};
-use crate::usage::OperationsSpent;
+use crate::usage::{LoadedReplica, OperationsSpent};
 use crate::wire;
 use arc_swap::ArcSwap;
 use marquee_core::bounds::MAX_INTERNAL_MESSAGE_BYTES;
@@ -44,6 +44,26 @@ impl ShardApi {
     /// The time that its operations took so far.
     pub fn spent(&self) -> &OperationsSpent {
         &self.spent
+    }
+
+    /// The replicas that answer, with what was counted of them.
+    pub fn loaded_replicas(&self) -> Vec<LoadedReplica> {
+        let table = self.table.load();
+        let mut loaded = Vec::new();
+        for (key, replica) in table.all() {
+            loaded.push(LoadedReplica {
+                key: key.clone(),
+                bytes_mapped: replica.shard.bytes_mapped(),
+                searches: replica.counts.strategies.used().collect(),
+                rows_read: replica.counts.rows_read(),
+            });
+        }
+        loaded
+    }
+
+    /// How many queries and keys are admitted and not answered yet.
+    pub fn queued(&self) -> usize {
+        self.pool.admitted()
     }
 
     async fn answer_lookup(

@@ -1,5 +1,6 @@
 //! What the operations of a node cost so far, how its searches were made, and what they found.
 
+use crate::replica_key::ReplicaKey;
 use marquee_core::ranking::strategy::SearchStrategy;
 use marquee_core::time_spent::TimeSpent;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +83,39 @@ impl RecallCounts {
     pub fn audited(&self) -> [AuditedSearches; 3] {
         self.0.each_ref().map(|kind| *kind.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What was counted of the searches in one replica since it was loaded.
+#[derive(Debug, Default)]
+pub struct SearchCounts {
+    /// How the searches were made.
+    pub strategies: StrategyCounts,
+    rows: AtomicU64,
+}
+
+impl SearchCounts {
+    /// A search looked at so many rows.
+    pub(crate) fn read_rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// How many rows of dense matrices searches have looked at.
+    pub fn rows_read(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+}
+
+/// A replica that answers, for those who watch the node.
+#[derive(Clone, Debug)]
+pub struct LoadedReplica {
+    /// The version and the shard.
+    pub key: ReplicaKey,
+    /// How many bytes of files it maps.
+    pub bytes_mapped: u64,
+    /// Its searches by strategy, of those that were used.
+    pub searches: Vec<(SearchStrategy, u64)>,
+    /// How many rows of dense matrices its searches have looked at.
+    pub rows_read: u64,
 }
 
 /// How many searches of a shard's matrix used each [`SearchStrategy`].

@@ -18,6 +18,8 @@ pub(crate) struct Cluster {
     pub(crate) routers: Vec<Server>,
     control_ports: Vec<u16>,
     router_ports: Vec<u16>,
+    /// The ports of metrics, with the role of the node.
+    metrics_ports: Vec<(&'static str, u16)>,
     // Last, so that the processes are gone before their directory is.
     pub(crate) bundles: Bundles,
 }
@@ -42,13 +44,16 @@ impl Cluster {
             .map(|(id, &port)| format!("{{ id = {id}, address = {} }}", at(port)))
             .collect();
         let control_addresses: Vec<String> = control_ports.iter().map(|&port| at(port)).collect();
-        let node = |name: String, role: &str, port: u16, rest: String| {
+        let mut metrics_ports = Vec::new();
+        let mut node = |name: String, role: &'static str, port: u16, rest: String| {
+            let metrics = free_port();
+            metrics_ports.push((role, metrics));
             let config = format!(
                 "[node]\nid = \"{name}\"\nroles = [\"{role}\"]\nlisten = \"127.0.0.1:{port}\"\n\
                  data_dir = \"data-{name}\"\n[cluster]\nname = \"test-{}\"\n{rest}",
                 control_ports[0]
             );
-            start_node(dir, &name, &config)
+            start_node(dir, &name, &config, metrics)
         };
         let control = (1..)
             .zip(&control_ports)
@@ -68,7 +73,8 @@ impl Cluster {
             .zip(&router_ports)
             .map(|(n, &port)| node(format!("router-{n}"), "router", port, follows.clone()))
             .collect();
-        let cluster = Self { control, shards, routers, control_ports, router_ports, bundles };
+        let cluster =
+            Self { control, shards, routers, control_ports, router_ports, metrics_ports, bundles };
         cluster.any_leader(&[0, 1, 2]).await;
         let version = cluster.publish(&first).await;
         cluster.start_rollout("films@1", vec![]).await;
@@ -82,6 +88,12 @@ impl Cluster {
     /// Endpoints of the routers.
     pub(crate) fn routers_at(&self) -> Vec<String> {
         self.router_ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect()
+    }
+
+    /// The ports at which nodes with this role show their metrics.
+    pub(crate) fn metrics_of(&self, role: &str) -> Vec<u16> {
+        let of_role = self.metrics_ports.iter().filter(|(of, _)| *of == role);
+        of_role.map(|(_, port)| *port).collect()
     }
 
     /// The address of control node `n`, from 0.
@@ -168,8 +180,10 @@ impl Cluster {
     }
 }
 
-fn start_node(dir: &Path, name: &str, config: &str) -> Server {
+fn start_node(dir: &Path, name: &str, config: &str, metrics: u16) -> Server {
     let path = dir.join(format!("{name}.toml"));
     std::fs::write(&path, config).expect("a config file");
-    Server::start(dir, name, vec!["serve".into(), "--config".into(), path.display().to_string()])
+    let mut args = vec!["serve".into(), "--config".into(), path.display().to_string()];
+    args.extend(["--metrics-listen".into(), format!("127.0.0.1:{metrics}")]);
+    Server::start(dir, name, args)
 }

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod data;
 pub(crate) mod outside;
 pub(crate) mod process;
+pub(crate) mod scrape;
 
 use std::time::{Duration, Instant};
 

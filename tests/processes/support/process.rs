@@ -69,6 +69,7 @@ impl Server {
         args: Vec<String>,
     ) -> Self {
         let log = dir.join(format!("{name}.log"));
+        let args = with_own_metrics_address(args);
         let child = spawn(&launcher, &args, &log);
         Self { name: name.into(), launcher, args, log, child, expects_errors: false }
     }
@@ -163,6 +164,16 @@ impl Drop for Server {
     }
 }
 
+/// The arguments of a node, without metrics unless they say where: the default address follows from the port of the services,
+/// and may be one that another test has reserved.
+fn with_own_metrics_address(mut args: Vec<String>) -> Vec<String> {
+    let serves = args.first().is_some_and(|command| command == "serve");
+    if serves && !args.iter().any(|arg| arg == "--metrics-listen") {
+        args.extend(["--metrics-listen".into(), "off".into()]);
+    }
+    args
+}
+
 fn spawn(launcher: &[String], args: &[String], log: &Path) -> Child {
     let file = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = match launcher.split_first() {
@@ -176,6 +187,7 @@ fn spawn(launcher: &[String], args: &[String], log: &Path) -> Child {
     command
         .args(args)
         .env("NO_COLOR", "1")
+        .env("MARQUEE_LOG_FORMAT", "text")
         .stdin(Stdio::null())
         .stdout(file.try_clone().expect("a second handle"))
         .stderr(file)

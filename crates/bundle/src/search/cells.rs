@@ -67,6 +67,11 @@ pub struct CellsWork {
 }
 
 impl CellsWork {
+    /// How many rows were looked at, by their codes: whole blocks.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.blocks * BLOCK_PLACES as u64
+    }
+
     /// Adds the operations of another search.
     pub(crate) fn add(&mut self, other: Self) {
         self.cells += other.cells;

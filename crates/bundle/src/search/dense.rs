@@ -212,6 +212,7 @@ impl<'a> DenseSearch<'a> {
         let (rows, dense) = (self.matrix.rows(), self.matrix.view());
         let reach = if thorough { Reach::Thorough } else { Reach::Common };
         let mut width = width.clamp(1, rows);
+        let mut rows_read = 0;
         for round in 0.. {
             let effort = (width, reach);
             match beam.walk(graph.view(), dense, query.vector, effort, params.cancel) {
@@ -220,6 +221,7 @@ impl<'a> DenseSearch<'a> {
                 // The scan finds out which row it is, and whether double precision helps.
                 Err(Stop::NotFinite) => break,
             }
+            rows_read += beam.walked() as u64;
             // Fewer than there are, or a tie that the walk can't decide?
             let there = params.count.min(depth.allowed);
             let Some(hits) = beam.hits(params, self.ordinals) else { break };
@@ -235,7 +237,7 @@ impl<'a> DenseSearch<'a> {
                 Wider::Again(wider) if round < MAX_WIDENINGS => width = wider.min(rows),
                 Wider::Enough => {
                     let strategy = DenseStrategy::Graph { width, thorough };
-                    return Ok(Some(DenseHits { hits, strategy: Some(strategy) }));
+                    return Ok(Some(DenseHits { hits, strategy: Some(strategy), rows_read }));
                 }
                 Wider::Again(_) | Wider::Exactly => break,
             }
@@ -254,10 +256,11 @@ impl<'a> DenseSearch<'a> {
         let SearchScratch { cells: search, top, rescorer, .. } = scratch;
         let params = &query.params;
         let about = (self.target(query.vector), cells.view());
-        let mut used = strategy;
+        let (mut used, mut rows_read) = (strategy, 0);
         for round in 0.. {
             let DenseStrategy::Cells(effort) = used else { break };
             search.search(about, params, effort, (rescorer, top))?;
+            rows_read += search.work().rows_read();
             if search.is_tied(top) {
                 used = DenseStrategy::ExactCells;
                 break;
@@ -274,7 +277,8 @@ impl<'a> DenseSearch<'a> {
         }
         if used == DenseStrategy::ExactCells {
             search.search_exactly(about, params, (rescorer, top))?;
+            rows_read += search.work().rows_read();
         }
-        Ok(DenseHits { hits: top.take(), strategy: Some(used) })
+        Ok(DenseHits { hits: top.take(), strategy: Some(used), rows_read })
     }
 }

@@ -20,4 +20,6 @@ pub struct DenseHits {
     pub hits: Vec<Hit>,
     /// How they were found; none where nothing was searched.
     pub strategy: Option<DenseStrategy>,
+    /// How many rows were looked at: scored themselves, or by their codes. Searches that were made again count each time.
+    pub rows_read: u64,
 }

@@ -46,6 +46,7 @@ pub(super) struct Pass<'a> {
     lane: &'a mut Lane,
     /// An error ends this scan; those of other queries go on.
     outcome: Result<(), SearchError>,
+    rows_read: u64,
 }
 
 impl<'a> Pass<'a> {
@@ -57,18 +58,19 @@ impl<'a> Pass<'a> {
     ) -> Self {
         lane.top.reset(params.count);
         lane.rescorer.begin(target);
-        Self { target, params, lane, outcome: Ok(()) }
+        Self { target, params, lane, outcome: Ok(()), rows_read: 0 }
     }
 
     /// After the last block.
     pub(super) fn finish(self) -> Result<DenseHits, SearchError> {
-        self.outcome
-            .map(|()| DenseHits { hits: self.lane.top.take(), strategy: Some(DenseStrategy::Scan) })
+        let Self { outcome, lane, rows_read, .. } = self;
+        let strategy = Some(DenseStrategy::Scan);
+        outcome.map(|()| DenseHits { hits: lane.top.take(), strategy, rows_read })
     }
 
     /// Takes in one block of rows, the longest of which has this length.
     fn block(&mut self, block: usize, longest: f32) -> Result<(), SearchError> {
-        let Self { target, params, lane: Lane { top, rescorer, ids }, .. } = self;
+        let Self { target, params, lane: Lane { top, rescorer, ids }, rows_read, .. } = self;
         let target = *target;
         let RescoreTarget { dense, ordinals, query, measure } = target;
         let (rank, rows, length) = (dense.rank, dense.rows(), rescorer.length());
@@ -98,9 +100,11 @@ impl<'a> Pass<'a> {
                 ids.extend(first as u32..(first + here) as u32);
             }
             ids.retain(|row| params.exclude_rows.binary_search(row).is_err());
+            *rows_read += ids.len() as u64;
             rescorer.offer(target, ids, top)?;
             return Ok(());
         }
+        *rows_read += here as u64;
         // Rows that lie together are scored together.
         let mut scores = [0f32; BLOCK_ROWS];
         let block_rows = &dense.values[first * rank..(first + here) * rank];

@@ -11,6 +11,7 @@
 //! | [`serve`] | a node |
 //! | [`ctl`] | what operators ask of a cluster |
 //! | [`load`] | requests at a fixed rate, and what became of them |
+//! | [`metrics`] | the list of what nodes show to Prometheus |
 //! | [`keygen`], [`sign`] | signatures of bundles |
 //! | [`certs`], [`token`] | who may do what: certificates, tokens |
 
@@ -23,6 +24,7 @@ pub mod export;
 pub mod import;
 pub mod keygen;
 pub mod load;
+pub mod metrics;
 pub mod serve;
 pub mod sign;
 pub mod split;

@@ -5,7 +5,7 @@ use crate::runtime::{runtime, server_threads};
 use anyhow::Context as _;
 use clap::Args;
 use marquee_bundle::{TrustedKeys, read_manifest};
-use marquee_node::config::{Config, DEFAULT_LISTEN, LogSection};
+use marquee_node::config::{Config, DEFAULT_LISTEN, LogSection, MetricsListen, MetricsSection};
 use marquee_node::log;
 use marquee_node::serve::{RunningNode, open_listeners, standalone, until_told_to_end};
 use std::net::SocketAddr;
@@ -48,12 +48,19 @@ pub struct ServeArgs {
     /// Let all who reach this node do all things, on any address: for networks that are closed in another way
     #[arg(long)]
     insecure: bool,
+    /// Where Prometheus finds this node's metrics, or \"off\" [default: on loopback, at 20,000 and the last four digits of
+    /// the port]
+    #[arg(long, value_name = "IP:PORT")]
+    metrics_listen: Option<MetricsListen>,
 }
 
 /// Runs a node until a signal ends it.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let config =
+    let mut config =
         args.config.as_deref().map(|path| Config::read(path, args.insecure)).transpose()?;
+    if let (Some(config), Some(listen)) = (&mut config, args.metrics_listen) {
+        config.metrics_listen = listen;
+    }
     let log_section = config.as_ref().map_or_else(LogSection::default, |config| config.log.clone());
     log::start(&log_section, stderr_has_colours());
     let io_threads = match &config {
@@ -101,8 +108,9 @@ async fn start(
         })?;
     }
     let data_dir = args.data_dir.as_deref().or(temporary).context("no data directory was given")?;
+    let metrics = MetricsSection { listen: args.metrics_listen.map(|listen| listen.to_string()) };
     let (bundle, insecure) = (args.bundle.as_deref(), args.insecure);
-    let node = standalone::start_for(args.listen, data_dir, bundle, insecure).await?;
+    let node = standalone::start_for(args.listen, data_dir, bundle, insecure, metrics).await?;
     if let Some(bundle) = &args.bundle {
         if let Err(error) = standalone::publish_and_go_live(&node, bundle).await {
             node.shutdown().await;

@@ -15,6 +15,7 @@ use super::members::Membership;
 use super::members::change::{ChangeRefused, VoterChange};
 use super::voter::Voter;
 use crate::machine::Machine;
+use marquee_core::duration_counts::DurationCounts;
 use marquee_proto::raft::v1 as pb;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct Consensus {
     status: watch::Receiver<VoterStatus>,
     failure: watch::Receiver<Option<String>>,
     view: watch::Receiver<Arc<GroupView>>,
+    commits: Arc<DurationCounts>,
 }
 
 impl Consensus {
@@ -64,8 +66,12 @@ impl Consensus {
 
     /// Proposes a command and waits until it is applied here: its index and outcome.
     pub async fn propose(&self, command: Vec<u8>) -> Result<(u64, Vec<u8>), Refused> {
+        let began = Instant::now();
         match self.request(|reply| RaftEvent::Propose { command, reply }).await? {
-            VoterReply::Applied { index, outcome } => Ok((index, outcome)),
+            VoterReply::Applied { index, outcome } => {
+                self.commits.add(began.elapsed());
+                Ok((index, outcome))
+            }
             VoterReply::UpToDate | VoterReply::Changed(_) | VoterReply::Copy(_) => {
                 Err(other_reply())
             }
@@ -121,6 +127,11 @@ impl Consensus {
         let _ = self.inputs.try_send(Input::Event(event));
     }
 
+    /// How long proposals took from here until they were applied here.
+    pub fn commits(&self) -> &DurationCounts {
+        &self.commits
+    }
+
     /// The status of the voter, and when it changes.
     pub fn status(&self) -> watch::Receiver<VoterStatus> {
         self.status.clone()
@@ -161,8 +172,13 @@ pub(crate) fn channel() -> (Consensus, Driver) {
     let (status, status_of) = watch::channel(VoterStatus::default());
     let (failure, failure_of) = watch::channel(None);
     let (view, view_of) = watch::channel(Arc::default());
-    let consensus =
-        Consensus { inputs: sender, status: status_of, failure: failure_of, view: view_of };
+    let consensus = Consensus {
+        inputs: sender,
+        status: status_of,
+        failure: failure_of,
+        view: view_of,
+        commits: Arc::default(),
+    };
     (consensus, Driver { inputs, status, failure, view })
 }
 

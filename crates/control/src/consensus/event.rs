@@ -260,6 +260,8 @@ pub struct VoterStatus {
     pub term: u64,
     /// The index of the last entry that it has applied.
     pub applied: u64,
+    /// How many entries its log has after the last snapshot.
+    pub entries: u64,
 }
 
 impl VoterStatus {

@@ -152,7 +152,9 @@ impl<M: Machine, T> Voter<M, T> {
     pub fn status(&self) -> VoterStatus {
         let raft = &self.raw.raft;
         let leader = if self.takes_part() { raft.leader_id } else { raft::INVALID_ID };
-        VoterStatus { id: raft.id, leader, term: raft.term, applied: self.applied }
+        let log = &raft.raft_log;
+        let entries = (log.last_index() + 1).saturating_sub(log.first_index());
+        VoterStatus { id: raft.id, leader, term: raft.term, applied: self.applied, entries }
     }
 
     /// The state machine, as far as it is applied.

@@ -8,11 +8,13 @@ use crate::audit_file::AuditFile;
 use crate::bundles::ManifestSource;
 use crate::clock::wall_ms;
 use crate::consensus::driver::Consensus;
+use crate::consensus::event::VoterStatus;
 use crate::outbound::{LastErrors, NotificationTarget, OutboundConfig};
 use crate::roll_call::RollCall;
 use crate::submit::Submitter;
 use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, Reply};
+use marquee_core::duration_counts::CountedDurations;
 use marquee_core::notification::{AllTold, waiting};
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
@@ -122,6 +124,26 @@ impl ControlApi {
         let failure = consensus.failure().map(|reason| Trouble::VoterFailed { reason });
         let audit = audit.failure().map(|reason| Trouble::AuditFailed { reason });
         failure.into_iter().chain(audit).collect()
+    }
+
+    /// The state of this node's voter.
+    pub fn voter_status(&self) -> VoterStatus {
+        *self.parts().consensus.status().borrow()
+    }
+
+    /// How long commands that this node proposed took to be applied here.
+    pub fn commits(&self) -> CountedDurations {
+        self.parts().consensus.commits().read()
+    }
+
+    /// What was measured of rollouts, as far as this node has applied it.
+    pub fn measured_evidence(&self) -> Arc<AllEvidence> {
+        self.evidence()
+    }
+
+    /// What answers were like, as far as this node has applied it.
+    pub fn measured_traffic(&self) -> Arc<AllTraffic> {
+        self.parts().traffic.borrow().clone()
     }
 
     /// The plan as far as this node has applied it.

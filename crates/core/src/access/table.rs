@@ -52,6 +52,7 @@ pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.node.v1.RecentItemsService/ShareRecentItems", ROUTERS),
     ("/marquee.node.v1.NodeService/GetUsage", READERS),
     ("/marquee.node.v1.NodeService/GetNodeStatus", READERS),
+    ("/marquee.node.v1.NodeService/SetLogFilter", OPERATORS),
     ("/marquee.control.v1.ControlService/WatchPlan", PLANNED),
     ("/marquee.control.v1.ControlService/ReportNode", PLANNED),
     ("/marquee.control.v1.ControlService/ReportTelemetry", ROUTERS),

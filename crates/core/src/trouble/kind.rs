@@ -122,6 +122,48 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The name of every kind, as metrics have it.
+    pub const NAMES: [&'static str; 16] = [
+        "disk_low",
+        "disk_failed",
+        "disk_slow",
+        "file_gone",
+        "log_failed",
+        "log_lost",
+        "audit_failed",
+        "voter_failed",
+        "plan_unwritten",
+        "plan_behind",
+        "control_silent",
+        "certificate_expires",
+        "certificate_failed",
+        "refusing",
+        "node_avoided",
+        "node_left_out",
+    ];
+
+    /// The name of its kind, one of [`NAMES`](Self::NAMES).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DiskLow { .. } => "disk_low",
+            Self::DiskFailed { .. } => "disk_failed",
+            Self::DiskSlow { .. } => "disk_slow",
+            Self::FileGone { .. } => "file_gone",
+            Self::LogFailed { .. } => "log_failed",
+            Self::LogLost { .. } => "log_lost",
+            Self::AuditFailed { .. } => "audit_failed",
+            Self::VoterFailed { .. } => "voter_failed",
+            Self::PlanUnwritten { .. } => "plan_unwritten",
+            Self::PlanBehind { .. } => "plan_behind",
+            Self::ControlSilent { .. } => "control_silent",
+            Self::CertificateExpires { .. } => "certificate_expires",
+            Self::CertificateFailed { .. } => "certificate_failed",
+            Self::Refusing { .. } => "refusing",
+            Self::NodeAvoided { .. } => "node_avoided",
+            Self::NodeLeftOut { .. } => "node_left_out",
+        }
+    }
+
     /// What stays the same while this trouble lasts, though its numbers and reasons change: its kind and subject.
     pub(super) fn key(&self) -> (u8, &str) {
         match self {

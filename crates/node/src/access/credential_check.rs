@@ -13,6 +13,14 @@ pub(crate) struct CredentialCheck {
 }
 
 impl CredentialCheck {
+    /// For how many seconds its own certificate is still valid; 0 if it is not; none without one.
+    pub(crate) fn seconds_left(&self) -> Option<u64> {
+        match self.tls.as_ref()?.validity()? {
+            Validity::Valid { seconds_left, life_seconds: _ } => Some(seconds_left),
+            Validity::Invalid => Some(0),
+        }
+    }
+
     /// What is wrong now. Takes milliseconds.
     pub(crate) fn troubles(&self) -> Vec<Trouble> {
         let mut troubles = Vec::new();

@@ -8,6 +8,7 @@ use super::file::{
 };
 use super::limits::check_limits;
 use super::log_filter::parse_log_filter;
+use super::metrics_address::MetricsListen;
 use super::security::{NodeFacts, Refusal, check_auth, check_callers_address};
 use super::settings::{
     AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings, OidcKeys,
@@ -84,8 +85,19 @@ impl Config {
 
     /// Checks a file's content as a whole.
     pub fn check(path: &Path, file: ConfigFile) -> Result<Self, NodeConfigError> {
-        let ConfigFile { node, cluster, control, shard, router, tls, auth, bundles, server, log } =
-            file;
+        let ConfigFile {
+            node,
+            cluster,
+            control,
+            shard,
+            router,
+            tls,
+            auth,
+            bundles,
+            server,
+            log,
+            metrics,
+        } = file;
         let check = ValueChecks { path, has_tls: tls.is_some() };
         let auth_is_insecure = auth.insecure;
         check.name("node.id", &node.id)?;
@@ -119,6 +131,7 @@ impl Config {
         check.within("router.default_deadline_ms", deadline_ms, 1, MAX_DEFAULT_DEADLINE_MS)?;
         let most_mib = marquee_router::MAX_ROW_CACHE_BYTES >> 20;
         check.at_most("router.row_cache_mib", router.row_cache_mib, most_mib)?;
+        check.at_most("router.slow_answer_ms", router.slow_answer_ms, MAX_DEFAULT_DEADLINE_MS)?;
         for (surface, &share) in &router.drawn_slots_basis_points {
             let key = format!("router.drawn_slots_basis_points.{surface}");
             check.name(&key, surface)?;
@@ -164,6 +177,18 @@ impl Config {
         check.at_most("server.io_threads", server.io_threads, MAX_IO_THREADS)?;
         check.at_most("server.drain_seconds", server.drain_seconds, MAX_DRAIN_SECONDS)?;
         parse_log_filter(&log.filter).map_err(|reason| check.error("log.filter", &reason))?;
+        let metrics_listen = match metrics.listen.as_deref().map(str::parse) {
+            None => MetricsListen::Default,
+            Some(listen) => {
+                listen.map_err(|reason: String| check.error("metrics.listen", &reason))?
+            }
+        };
+        if let MetricsListen::At(at) = metrics_listen
+            && listeners.contains_key(&at)
+        {
+            let reason = "is the address of a service of this node: metrics have one of their own";
+            return Err(check.error("metrics.listen", reason));
+        }
         Ok(Self {
             node_id: node.id,
             roles,
@@ -179,6 +204,9 @@ impl Config {
             row_cache_bytes: router.row_cache_mib << 20,
             allow_forced_variants: router.allow_forced_variants,
             drawn_slots_basis_points: router.drawn_slots_basis_points,
+            slow_answer: Some(router.slow_answer_ms)
+                .filter(|&ms| ms > 0)
+                .map(Duration::from_millis),
             events,
             tls,
             auth,
@@ -198,6 +226,7 @@ impl Config {
             io_threads: server.io_threads,
             drain: Duration::from_secs(server.drain_seconds),
             log,
+            metrics_listen,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! The values are not checked yet: [`Config::check`](super::Config::check) does that.
 
 use marquee_control::DEFAULT_MIN_INDEX_RECALL;
-use marquee_router::DEFAULT_ROW_CACHE_BYTES;
+use marquee_router::{DEFAULT_ROW_CACHE_BYTES, DEFAULT_SLOW_ANSWER};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,6 +36,8 @@ pub struct ConfigFile {
     pub server: ServerSection,
     /// Filter and format of the log.
     pub log: LogSection,
+    /// Where metrics are shown.
+    pub metrics: MetricsSection,
 }
 
 /// The section `[node]`.
@@ -285,6 +287,9 @@ pub struct RouterSection {
     /// The share of recommendations in which one slot has an item drawn from the candidates beyond the list, in
     /// basis points by surface, 0 to 10,000, as in `{ home = 200 }`. Default: none, on all surfaces.
     pub drawn_slots_basis_points: BTreeMap<String, u32>,
+    /// Answers that take longer than so many milliseconds are logged, with how long each stage took, 0 to 30,000; 0: none is.
+    /// Default: 500.
+    pub slow_answer_ms: u64,
     /// How events and exposures are recorded.
     pub events: EventsSection,
 }
@@ -298,6 +303,7 @@ impl Default for RouterSection {
             row_cache_mib: DEFAULT_ROW_CACHE_BYTES >> 20,
             allow_forced_variants: false,
             drawn_slots_basis_points: BTreeMap::new(),
+            slow_answer_ms: DEFAULT_SLOW_ANSWER.as_millis() as u64,
             events: EventsSection::default(),
         }
     }
@@ -479,22 +485,35 @@ pub struct LogSection {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
     /// `info,marquee_control=debug`. Default: `info`. The environment variable MARQUEE_LOG overrules it.
     pub filter: String,
-    /// `text` or `json`. Default: `text`.
+    /// `text`, `json`, or `auto`: text where a terminal shows it, else JSON. Default: `auto`. The environment variable
+    /// MARQUEE_LOG_FORMAT overrules it.
     pub format: LogFormat,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
+        Self { filter: "info".into(), format: LogFormat::Auto }
     }
+}
+
+/// The section `[metrics]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// The address of the metrics for Prometheus, `ip:port`, or `off`. They have no secrets and name no users, and all who
+    /// reach the address can read them, without TLS. Default: on loopback, at 20,000 and the last four digits of
+    /// the port of the node's first service; if something else listens there, the node warns and goes without.
+    pub listen: Option<String>,
 }
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines of text.
+    /// Lines of text where a terminal shows them, else JSON.
     #[default]
+    Auto,
+    /// Lines of text.
     Text,
     /// One JSON object per line.
     Json,

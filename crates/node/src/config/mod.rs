@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod limits;
 mod log_filter;
+mod metrics_address;
 mod security;
 mod settings;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use file::*;
 #[cfg(test)]
 pub(crate) use limits::check_limits;
 pub use log_filter::parse_log_filter;
+pub use metrics_address::{METRICS_PATH, MetricsListen, default_metrics_address};
 pub use settings::{
     AuthSettings, Config, ControlSettings, EventsSettings, NotificationSettings, OidcKeys,
     OidcSettings, ServerLimits,

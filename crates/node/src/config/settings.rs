@@ -1,6 +1,7 @@
 //! The checked config of a node.
 
 use super::file::LogSection;
+use super::metrics_address::{MetricsListen, default_metrics_address};
 use marquee_client::Address;
 use marquee_control::{AllowedUrls, NotificationFormat};
 use marquee_core::access::{AccessRole, Principal};
@@ -46,6 +47,8 @@ pub struct Config {
     pub allow_forced_variants: bool,
     /// The share of recommendations with a drawn slot, in basis points, by surface.
     pub drawn_slots_basis_points: BTreeMap<String, u32>,
+    /// Answers that take longer are logged; none: no answer is.
+    pub slow_answer: Option<Duration>,
     /// Settings of the logs of events and exposures, if the router records them.
     pub events: Option<EventsSettings>,
     /// The files of certificates, keys and roots, if the node speaks TLS.
@@ -68,6 +71,8 @@ pub struct Config {
     pub drain: Duration,
     /// Filter and format of the log.
     pub log: LogSection,
+    /// Where metrics are shown.
+    pub metrics_listen: MetricsListen,
 }
 
 /// Settings of the control role.
@@ -193,6 +198,14 @@ impl Config {
                 format!("{scheme}://{at}")
             }),
         }
+    }
+
+    /// Where metrics are shown if nothing says where.
+    pub(crate) fn default_metrics_address(&self) -> SocketAddr {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let first =
+            self.listener_of(Role::Router).or_else(|| self.listeners.keys().next().copied());
+        default_metrics_address(first.unwrap_or(any))
     }
 
     /// The address that a role listens on.

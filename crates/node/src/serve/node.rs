@@ -26,6 +26,11 @@ use crate::follow::{
     FollowerConfig, NodeIdentity, PlanCache, ReportSink, TelemetrySink, follow_plan, report_node,
     report_telemetry, telemetry_to_control_nodes, to_control_nodes,
 };
+use crate::log::report_left_out_for_ever;
+use crate::metrics::{
+    CallSource, CertificateSource, ControlSource, MetricSources, NodeSource, PlanSource,
+    RouterSource, ShardSource, open_endpoint, serve_metrics,
+};
 use crate::troubles::{
     ControlParts, DiskProbe, Following, TroubleMemory, TroubleSources, UnopenedLog, watch_troubles,
 };
@@ -82,6 +87,7 @@ pub struct RunningNode {
 struct SharedByAddresses {
     quotas: SharedQuotas,
     warnings: Warnings,
+    counted: CallSource,
 }
 
 /// Open sockets with the roles that are served on them, by address.
@@ -105,6 +111,7 @@ impl RunningNode {
         let (connector, credentials) =
             (security.connector(), Credentials::by(security.connector()));
         create_private_directory(&config.data_dir)?;
+        let metrics = open_endpoint(config).await?;
         let mut tasks = JoinSet::new();
         security.keep_fresh(&mut tasks);
         let warnings = Warnings::new();
@@ -172,6 +179,31 @@ impl RunningNode {
             }),
             memory: TroubleMemory::default(),
         };
+        let counted = CallSource::new(warnings.clone());
+        let metric_sources = MetricSources {
+            calls: counted.clone(),
+            node: NodeSource {
+                plan: PlanSource::start(plan.clone(), newest.subscribe(), &mut tasks),
+                report: own_report.clone(),
+                certificate: CertificateSource::new(Arc::clone(&sources.credentials)),
+            },
+            control: control.as_ref().map(|control| ControlSource {
+                api: control.api(),
+                plan: plan.clone(),
+                store: Control::store_of(&config.data_dir),
+            }),
+            router: router.as_ref().map(|router| RouterSource {
+                service: router.service(),
+                nodes: router.nodes(),
+                pressure: router.pressure(),
+            }),
+            shard: shard
+                .as_ref()
+                .map(|shard| ShardSource { service: shard.service(), replicas: shard.reports() }),
+        };
+        if let Some(listener) = metrics {
+            tasks.spawn(serve_metrics(listener, Arc::new(metric_sources)));
+        }
         tasks.spawn(watch_troubles(sources, show_report));
         if shard.is_some() || router.is_some() {
             let sink = match &control {
@@ -214,9 +246,11 @@ impl RunningNode {
             shared: SharedByAddresses {
                 quotas: SharedQuotas::new(Quotas::new(config.limits.quotas.clone())),
                 warnings,
+                counted,
             },
         };
         node.tasks.spawn(node.shared.warnings.clone().flush_for_ever());
+        node.tasks.spawn(report_left_out_for_ever());
         for (listener, roles) in listeners.into_values() {
             node.serve(config, &security, listener, &roles).await?;
         }
@@ -270,6 +304,7 @@ impl RunningNode {
             quotas: self.shared.quotas.clone(),
             warnings: self.shared.warnings.clone(),
             pressure: self.router.as_ref().map(Router::pressure).unwrap_or_default(),
+            counted: self.shared.counted.clone(),
         };
         let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);
@@ -494,6 +529,7 @@ fn start_router(
         row_cache_bytes: config.row_cache_bytes,
         allow_forced_variants: config.allow_forced_variants,
         drawn_slots_basis_points: config.drawn_slots_basis_points.clone(),
+        slow_answer: config.slow_answer,
     };
     router_config.validate().context("the router role cannot start")?;
     let local = shard.map(|shard| {

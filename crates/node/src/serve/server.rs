@@ -4,6 +4,7 @@ use super::edge::{Admission, Edge, SharedQuotas};
 use super::health::Readiness;
 use crate::access::Guard;
 use crate::config::ServerLimits;
+use crate::metrics::CallSource;
 use crate::warnings::{WarningKind, Warnings};
 use marquee_client::innermost_reason;
 use marquee_net::accept;
@@ -96,6 +97,8 @@ pub(super) struct Entrance {
     pub(super) warnings: Warnings,
     /// Told how hard pressed the process is.
     pub(super) pressure: Pressure,
+    /// Where calls and connections are counted.
+    pub(super) counted: CallSource,
 }
 
 /// The signal that ends a server, and how long it waits for requests.
@@ -116,15 +119,18 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
-    let Entrance { tls, guard, limits, quotas, warnings, pressure } = entrance;
+    let Entrance { tls, guard, limits, quotas, warnings, pressure, counted } = entrance;
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let edge = Edge::new(&limits, quotas, warnings.clone(), threads, pressure);
     let connections = Connections::new(limits.connections);
+    counted.add_connections(connections.clone());
     let incoming =
         TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(limits.keepalive));
     let incoming = accept(incoming, tls, connections.clone());
     let Shutdown { signal, drain } = shutdown;
     let server = Server::builder()
+        // Outside of all: what is refused counts, too.
+        .layer(counted.calls.clone())
         // Outside the limits: those who are not let in take no place from those who are.
         .layer(guard)
         .layer(edge.clone())
@@ -264,6 +270,7 @@ mod tests {
             quotas: SharedQuotas::new(Quotas::default()),
             warnings: Warnings::new(),
             pressure: Pressure::default(),
+            counted: CallSource::new(Warnings::new()),
         };
         let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);

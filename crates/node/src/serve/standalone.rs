@@ -7,7 +7,7 @@ use super::node::{Listeners, RunningNode};
 use super::server;
 use crate::config::{
     AuthSection, BundlesSection, ClusterSection, Config, ConfigFile, ControlSection, LogSection,
-    NodeSection, ServerSection, VoterSection,
+    MetricsSection, NodeSection, ServerSection, VoterSection,
 };
 use anyhow::{Context as _, bail};
 use marquee_client::{ControlClient, Credentials, bundle_uri, loopback_address, request_id};
@@ -27,16 +27,17 @@ const READY_POLL: Duration = Duration::from_millis(5);
 /// Starts all roles on `listen` (port 0: a free one), with their state in `data_dir`. An address that other
 /// machines reach is refused: this node has no certificate.
 pub async fn start(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<RunningNode> {
-    start_for(listen, data_dir, None, false).await
+    start_for(listen, data_dir, None, false, MetricsSection::default()).await
 }
 
-/// As [`start`], for a bundle that will be served; `insecure` allows any address. Beyond loopback bundles are published from
+/// As [`start`], for a bundle that will be served; `insecure` allows any address, and `metrics` says where metrics are. Beyond loopback bundles are published from
 /// the directory of this bundle's parent and from the directory that the process was started in, and from nowhere else.
 pub async fn start_for(
     listen: SocketAddr,
     data_dir: &Path,
     bundle: Option<&Path>,
     insecure: bool,
+    metrics: MetricsSection,
 ) -> anyhow::Result<RunningNode> {
     let listener = server::bind(listen, "--listen").await?;
     let at = listener.local_addr()?;
@@ -46,7 +47,7 @@ pub async fn start_for(
         let bundle = bundle.map(std::path::absolute).transpose()?;
         roots.extend(bundle.as_deref().and_then(Path::parent).map(Path::to_path_buf));
     }
-    let config = config(at, data_dir, roots, insecure)?;
+    let config = config(at, data_dir, roots, insecure, metrics)?;
     let listeners = Listeners::from([(at, (listener, config.roles.clone()))]);
     RunningNode::start(&config, listeners).await
 }
@@ -57,6 +58,7 @@ fn config(
     data_dir: &Path,
     roots: Vec<PathBuf>,
     insecure: bool,
+    metrics: MetricsSection,
 ) -> anyhow::Result<Config> {
     let address = loopback_address(at).to_string();
     let file = ConfigFile {
@@ -81,6 +83,7 @@ fn config(
         bundles: BundlesSection { roots, ..BundlesSection::default() },
         server: ServerSection::default(),
         log: LogSection::default(),
+        metrics,
     };
     Ok(Config::check(Path::new("the command line"), file)?)
 }

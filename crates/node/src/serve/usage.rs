@@ -5,6 +5,7 @@
 //! rest of the I/O and search threads is gRPC, HTTP/2 and the kernel's network; the rest of the process is
 //! raft and loading.
 
+use crate::log::{self, FilterError};
 use marquee_core::plan::Plan;
 use marquee_core::time_spent::TimeSpent;
 use marquee_core::trouble::NodeReport;
@@ -14,8 +15,9 @@ use marquee_proto::convert::trouble::node_report_to_pb;
 use marquee_proto::node::v1::node_service_server::{NodeService, NodeServiceServer};
 use marquee_proto::node::v1::{
     AuditedSearches, GetNodeStatusRequest, GetNodeStatusResponse, GetUsageRequest,
-    GetUsageResponse, RowCache,
+    GetUsageResponse, RowCache, SetLogFilterRequest, SetLogFilterResponse,
 };
+use marquee_proto::status::DetailedStatus;
 use marquee_router::{Feedback, RouterService, RowCounts};
 use marquee_shard::{RecallCounts, ShardApi, StrategyCounts};
 use std::collections::HashMap;
@@ -91,6 +93,23 @@ impl NodeService for Usage {
         }))
     }
 
+    async fn set_log_filter(
+        &self,
+        request: Request<SetLogFilterRequest>,
+    ) -> Result<Response<SetLogFilterResponse>, Status> {
+        let SetLogFilterRequest { filter: wanted } = request.into_inner();
+        let (filter, previous) = change_filter(&wanted).map_err(|error| match &error {
+            FilterError::Invalid(reason) => {
+                DetailedStatus::of_field("filter", reason.clone()).into()
+            }
+            FilterError::NotOurs => Status::failed_precondition(error.to_string()),
+        })?;
+        if filter != previous {
+            tracing::warn!(filter, previous, "logs by another filter until the process ends");
+        }
+        Ok(Response::new(SetLogFilterResponse { filter, previous }))
+    }
+
     async fn get_node_status(
         &self,
         request: Request<GetNodeStatusRequest>,
@@ -105,6 +124,15 @@ impl NodeService for Usage {
             control_addresses: control_addresses.clone(),
         }))
     }
+}
+
+/// Changes the filter of the log if there is a new one: the filter now, and the one before.
+fn change_filter(wanted: &str) -> Result<(String, String), FilterError> {
+    if wanted.is_empty() {
+        let filter = log::filter()?;
+        return Ok((filter.clone(), filter));
+    }
+    Ok((wanted.to_owned(), log::set_filter(wanted)?))
 }
 
 /// Counts of events by what became of them, without zeros.

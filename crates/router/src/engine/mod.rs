@@ -15,11 +15,13 @@
 
 mod interleaving;
 mod rounds;
+mod stage_times;
 
 use crate::admission::deadline::time_left;
 use crate::admission::request::RankingRequest;
 use crate::error::RouterError;
 use crate::explanation::answer::RankingAnswer;
+use crate::fanout::FanOutCounts;
 use crate::fanout::node::Nodes;
 use crate::lookup::row_cache::{RowCache, RowCounts};
 use crate::planning::planned::{PlannedRequest, route};
@@ -31,6 +33,8 @@ use marquee_core::plan::{Plan, Route};
 use marquee_core::planted::{PlantedBug, is_planted};
 use marquee_core::time_spent::TimeSpent;
 use rounds::Rounds;
+pub use stage_times::StageTimes;
+use stage_times::{Stage, StageClock};
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +58,9 @@ pub(crate) struct Engine {
     plan: watch::Receiver<Arc<Plan>>,
     nodes: Arc<Nodes>,
     rounds: Rounds,
+    stage_times: StageTimes,
+    /// Answers that take longer are logged; none: no answer is.
+    slow_answer: Option<Duration>,
     /// Rotates the choice between equal replicas from batch to batch.
     replica_rotation: AtomicU64,
     /// The epoch under which a shard first lacked something, and when.
@@ -61,17 +68,20 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Answers by the plans of `plan` from `nodes`, and what is in `rows`.
+    /// Answers by the plans of `plan` from `nodes`, and what is in `rows`. Answers that take longer than `slow_answer` are logged.
     pub(crate) fn new(
         plan: watch::Receiver<Arc<Plan>>,
         nodes: Arc<Nodes>,
         rows: Arc<RowCache>,
         pressure: Pressure,
+        slow_answer: Option<Duration>,
     ) -> Self {
         Self {
             plan,
             nodes,
             rounds: Rounds::new(rows, pressure),
+            stage_times: StageTimes::default(),
+            slow_answer,
             replica_rotation: AtomicU64::new(0),
             lagging: Mutex::default(),
         }
@@ -85,6 +95,16 @@ impl Engine {
     /// How often remembered rows spared a lookup.
     pub(crate) fn row_counts(&self) -> RowCounts {
         self.rounds.rows.counts()
+    }
+
+    /// How many calls of shard nodes it made so far, and how they ended.
+    pub(crate) fn fan_out_counts(&self) -> &FanOutCounts {
+        &self.rounds.calls
+    }
+
+    /// How long the stages of answers took so far.
+    pub(crate) fn stage_times(&self) -> &StageTimes {
+        &self.stage_times
     }
 
     /// The time that making lists of what nodes answered, and answers of lists, took so far.
@@ -270,23 +290,50 @@ impl Engine {
         result
     }
 
-    /// Takes planned requests through the stages that follow.
+    /// Takes planned requests through the stages that follow. Says where the time went, if it was much.
     async fn run_stages<'a>(
         &self,
         planned: Vec<PlannedRequest<'a>>,
         shards: &mut ShardMap<'a>,
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
+        let requests = planned.len();
+        let mut clock = StageClock::start(Instant::now());
+        let result = self.run_timed(planned, shards, deadline, &mut clock).await;
+        self.stage_times.add(&clock);
+        let now = Instant::now();
+        let took = clock.total(now);
+        if self.slow_answer.is_some_and(|slow| took > slow) {
+            let error = result.as_ref().err().map(tracing::field::display);
+            let (priority, stages) = (shards.targets.priority, clock.describe(now));
+            tracing::warn!(?took, stages, requests, ?priority, error, "a slow answer");
+        }
+        result
+    }
+
+    async fn run_timed<'a>(
+        &self,
+        planned: Vec<PlannedRequest<'a>>,
+        shards: &mut ShardMap<'a>,
+        deadline: Instant,
+        clock: &mut StageClock,
+    ) -> Result<Vec<RankingAnswer>, RouterError> {
         let looked_up = self.rounds.look_up(planned, shards, deadline).await?;
+        clock.end(Stage::Lookup, Instant::now());
         let fused = self.rounds.search_and_fuse(looked_up, shards, deadline).await?;
+        clock.end(Stage::Search, Instant::now());
         let diversified = self.rounds.diversify(fused, shards, deadline).await?;
+        clock.end(Stage::Diversify, Instant::now());
         let explained = self.rounds.explain(diversified, shards, deadline).await?;
         let began = Instant::now();
+        clock.end(Stage::Explain, began);
         let left = time_left(deadline);
         let answers = for_each(explained, |request| {
             request.into_answer(shards).map_err(|error| error.with_time_left(left))
         });
-        self.rounds.merging.add(began.elapsed());
+        let ended = Instant::now();
+        clock.end(Stage::Answer, ended);
+        self.rounds.merging.add(ended - began);
         answers
     }
 }

@@ -8,7 +8,7 @@ use crate::admission::deadline::time_left;
 use crate::error::RouterError;
 use crate::explanation::explaining::{ExplainedRequest, LeafVectors, ListQuestion};
 use crate::fanout::policy::CallBudgets;
-use crate::fanout::{CallFailure, DriveAids, Round, RoundLimit, RoundOutcome, drive};
+use crate::fanout::{CallFailure, DriveAids, FanOutCounts, Round, RoundLimit, RoundOutcome, drive};
 use crate::fusion::diversification::DiversifiedRequest;
 use crate::fusion::fusing::{FusedRequest, FusingProgress, FusingRequest};
 use crate::lookup::item_round::{FoundItems, ItemRound, WantedItems};
@@ -57,6 +57,8 @@ pub(super) struct Rounds {
     /// What mirrored requests may hedge and retry: they take nothing from callers.
     mirror_budgets: Mutex<CallBudgets>,
     pressure: Pressure,
+    /// The calls of shard nodes so far.
+    pub(super) calls: FanOutCounts,
     /// Making lists of what nodes answered, and answers of lists.
     pub(super) merging: TimeSpent,
 }
@@ -69,6 +71,7 @@ impl Rounds {
             budgets: Mutex::default(),
             mirror_budgets: Mutex::default(),
             pressure,
+            calls: FanOutCounts::default(),
             merging: TimeSpent::default(),
         }
     }
@@ -486,7 +489,7 @@ impl Rounds {
         drive(
             round,
             &shards.targets,
-            DriveAids { budgets, pressure: &self.pressure },
+            DriveAids { budgets, pressure: &self.pressure, counts: &self.calls },
             &first,
             limit,
         )

@@ -1,5 +1,6 @@
 //! Makes the calls that [`FanOut`] decides on, and tells it what became of them.
 
+use super::counts::FanOutCounts;
 use super::decide::{CallFailure, Cause, FanOut, ShardCall};
 use super::policy::{
     CallBudgets, MIN_PATIENCE, SUSPECT_PATIENCE, hedge_delay, is_own_delay, patience,
@@ -122,6 +123,8 @@ pub(crate) struct DriveAids<'a> {
     pub(crate) budgets: &'a Mutex<CallBudgets>,
     /// How late this process itself is.
     pub(crate) pressure: &'a Pressure,
+    /// What is counted of calls.
+    pub(crate) counts: &'a FanOutCounts,
 }
 
 /// Makes the calls of `first` and what follows from them, until all is answered, nothing is left to
@@ -132,7 +135,7 @@ pub(crate) struct DriveAids<'a> {
 pub(crate) async fn drive<R: Round>(
     round: &mut R,
     targets: &CallTargets,
-    DriveAids { budgets, pressure }: DriveAids<'_>,
+    DriveAids { budgets, pressure, counts }: DriveAids<'_>,
     first: &Assignment,
     limit: RoundLimit,
 ) -> Result<RoundOutcome, Status> {
@@ -152,6 +155,7 @@ pub(crate) async fn drive<R: Round>(
             let now = Instant::now();
             let left = deadline.saturating_duration_since(now);
             tracing::trace!(node = node.id, shards = ?call.shards, cause = ?call.cause, "asking");
+            counts.call(call.cause);
             if call.cause == Cause::First {
                 lock(budgets).earn();
             }
@@ -204,6 +208,7 @@ pub(crate) async fn drive<R: Round>(
                         // A late router sees late answers.
                         let is_excused = is_shortened || is_own_delay(Duration::ZERO, pressure.own_delay());
                         let was_rushed = is_excused && failure == CallFailure::Timeout;
+                        counts.failure(failure);
                         if failure == CallFailure::Overloaded {
                             pressure.shard_refused();
                         }
@@ -260,7 +265,9 @@ pub(crate) async fn drive<R: Round>(
             node.was_beaten(begun[number].elapsed(), usual);
         }
     }
-    Ok(RoundOutcome { unanswered: fanout.unanswered(), suspected })
+    let unanswered = fanout.unanswered();
+    counts.unanswered(unanswered.len());
+    Ok(RoundOutcome { unanswered, suspected })
 }
 
 /// A moment at which to look after a call.

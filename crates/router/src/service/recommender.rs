@@ -7,10 +7,11 @@ use crate::admission::deadline::deadline_of;
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;
 use crate::admission::size::AnswerSizes;
-use crate::engine::Engine;
+use crate::engine::{Engine, StageTimes};
 use crate::error::{RouterError, VARIANT_HEADER};
 use crate::events::recorder::{Events, Exposed, Feedback};
 use crate::explanation::answer::RankingAnswer;
+use crate::fanout::FanOutCounts;
 use crate::lookup::row_cache::RowCounts;
 use crate::telemetry::{AnswerScope, Credits, ObservedCall, Observer, name_answer, sign};
 use futures::StreamExt as _;
@@ -92,6 +93,16 @@ impl RouterService {
     /// The time that merging and fusing took so far, of all answers.
     pub fn merging(&self) -> &TimeSpent {
         self.shared.engine.merging()
+    }
+
+    /// How long the stages of answers took so far.
+    pub fn stage_times(&self) -> &StageTimes {
+        self.shared.engine.stage_times()
+    }
+
+    /// How many calls of shard nodes it made so far, and how they ended.
+    pub fn fan_out_counts(&self) -> &FanOutCounts {
+        self.shared.engine.fan_out_counts()
     }
 
     /// How often remembered rows of bundles spared a lookup.

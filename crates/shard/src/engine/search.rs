@@ -155,7 +155,9 @@ impl Search {
 type PlacedHit = (usize, Hit);
 
 /// What a query found in one shard, and by which strategy; none where no row could be in the result.
-type ShardHits = Result<(Vec<Hit>, Option<SearchStrategy>), SearchError>;
+type ShardHits = Result<ShardHit, SearchError>;
+/// The hits, the strategy, and how many rows of a dense matrix were looked at.
+type ShardHit = (Vec<Hit>, Option<SearchStrategy>, u64);
 
 /// What a query found in all shards, best first.
 #[derive(Default)]
@@ -255,7 +257,7 @@ impl PlacedSearch {
             }
             let answers = self.search_shard(shard, queries, &dense, scratch);
             for ((number, answer), merged) in numbers.clone().zip(answers).zip(&mut found) {
-                let (hits, strategy) = answer.map_err(|error| self.failed(number, error))?;
+                let (hits, strategy, rows) = answer.map_err(|error| self.failed(number, error))?;
                 if let Some(SearchStrategy::Cells | SearchStrategy::Graph) = strategy {
                     let query = &dense[number - numbers.start];
                     audit.offer(|| self.answered(shard, query, &hits));
@@ -263,6 +265,8 @@ impl PlacedSearch {
                 merged.hits.extend(hits.into_iter().map(|hit| (place, hit)));
                 if let Some(strategy) = strategy {
                     counts.count(strategy);
+                    replica.counts.strategies.count(strategy);
+                    replica.counts.read_rows(rows);
                     merged.strategies.insert(strategy);
                 }
             }
@@ -323,8 +327,8 @@ impl PlacedSearch {
         match self.operation {
             Operation::DenseTopK(measure) => {
                 for answer in dense_top_k_each(shard, &self.matrix, measure, dense, scratch) {
-                    answers.push(answer.map(|DenseHits { hits, strategy }| {
-                        (hits, strategy.map(strategy_of_dense))
+                    answers.push(answer.map(|DenseHits { hits, strategy, rows_read }| {
+                        (hits, strategy.map(strategy_of_dense), rows_read)
                     }));
                 }
             }
@@ -332,7 +336,7 @@ impl PlacedSearch {
                 for (query, DenseQuery { params, .. }) in queries.iter().zip(dense) {
                     let (rows, weights) = query.operand.rows();
                     let hits = sparse_row_sum(shard, &self.matrix, rows, weights, params, scratch);
-                    answers.push(hits.map(|hits| (hits, Some(SearchStrategy::RowSum))));
+                    answers.push(hits.map(|hits| (hits, Some(SearchStrategy::RowSum), 0)));
                 }
             }
         }

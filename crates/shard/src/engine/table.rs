@@ -3,6 +3,7 @@
 use super::average_times::AverageTimes;
 use crate::error::RequestError;
 use crate::replica_key::ReplicaKey;
+use crate::usage::SearchCounts;
 use marquee_bundle::BundleShard;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,14 +19,16 @@ pub(crate) struct ReplicaTable {
 pub(crate) struct ServingReplica {
     pub(crate) shard: Arc<BundleShard>,
     pub(crate) times: AverageTimes,
+    /// What was counted of searches in it.
+    pub(crate) counts: SearchCounts,
 }
 
 impl ReplicaTable {
     /// The same table with one more replica.
     pub(crate) fn with(&self, key: ReplicaKey, shard: Arc<BundleShard>) -> Self {
         let mut table = self.clone();
-        let times = AverageTimes::default();
-        table.replicas.insert(key, Arc::new(ServingReplica { shard, times }));
+        let (times, counts) = (AverageTimes::default(), SearchCounts::default());
+        table.replicas.insert(key, Arc::new(ServingReplica { shard, times, counts }));
         table
     }
 
@@ -34,6 +37,11 @@ impl ReplicaTable {
         let mut table = self.clone();
         table.replicas.remove(key);
         table
+    }
+
+    /// All replicas, by their keys.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&ReplicaKey, &Arc<ServingReplica>)> {
+        self.replicas.iter()
     }
 
     /// The replica, if it answers.

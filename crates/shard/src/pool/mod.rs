@@ -150,6 +150,11 @@ impl Pool {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many units are admitted and not done yet.
+    pub(crate) fn admitted(&self) -> usize {
+        self.queue.admitted()
+    }
+
     /// Takes no more work; what was admitted is still done, and then the threads end.
     pub(crate) fn close(&self) {
         self.queue.close();

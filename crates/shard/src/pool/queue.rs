@@ -63,6 +63,11 @@ impl Queue {
         }
     }
 
+    /// How many units have room now.
+    pub(super) fn admitted(&self) -> usize {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
     /// Gives the ticket to up to so many threads.
     pub(super) fn push(
         &self,

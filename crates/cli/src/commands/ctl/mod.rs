@@ -14,6 +14,7 @@ mod effects;
 mod ensemble;
 mod experiment;
 mod health;
+mod log;
 mod models;
 mod nodes;
 mod plan;
@@ -111,6 +112,8 @@ enum CtlCommand {
     TransferLeadership(transfer_leadership::TransferArgs),
     /// Check whether a node serves; exits 0 if it does
     Health(health::HealthArgs),
+    /// Show or change what nodes log, while they run
+    Log(log::LogArgs),
 }
 
 /// Runs one command.
@@ -139,5 +142,6 @@ pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Traffic(args) => traffic::run(&mut context, args).await,
         CtlCommand::TransferLeadership(args) => transfer_leadership::run(&mut context, args).await,
         CtlCommand::Health(args) => health::run(&context, args).await,
+        CtlCommand::Log(args) => log::run(&context, args).await,
     }
 }

@@ -19,7 +19,7 @@ mod users;
 pub use args::DemoArgs;
 
 use crate::output::{self, stderr_has_colours};
-use marquee_node::config::LogSection;
+use marquee_node::config::{LogFormat, LogSection};
 use marquee_node::log;
 use marquee_node::serve::until_told_to_end;
 use std::path::Path;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 /// Runs the demo, and serves until a signal unless `--exit` is given.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let warnings = LogSection { filter: "warn".into(), ..LogSection::default() };
+    let warnings = LogSection { filter: "warn".into(), format: LogFormat::Text };
     log::start(&warnings, stderr_has_colours());
     if let Some(directory) = &args.write_data {
         return write_data(directory);

@@ -1,12 +1,7 @@
-//! Logging to stderr, so that stdout stays for results: as text or as JSON.
+//! The writer of lines.
 
-use crate::config::{LogFormat, LogSection, parse_log_filter};
 use marquee_core::text::shown;
 use std::io;
-use tracing_subscriber::EnvFilter;
-
-/// The environment variable that overrules the config's filter.
-pub const LOG_VARIABLE: &str = "MARQUEE_LOG";
 
 /// Writes each event as one line, with what came from outside and deceives terminals written out. The subscriber writes
 /// an event at once. Its own colours stay: in the values of fields it writes escapes out by itself.
@@ -14,7 +9,7 @@ pub const LOG_VARIABLE: &str = "MARQUEE_LOG";
 /// A line that cannot be written, because its disk is full, is dropped: the subscriber would complain of the failure on
 /// stderr, and where that is the same file the complaint would panic and end whatever task has logged.
 #[derive(Debug)]
-struct OneLine<W>(W);
+pub(super) struct OneLine<W>(pub(super) W);
 
 impl<W: io::Write> io::Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
@@ -29,26 +24,6 @@ impl<W: io::Write> io::Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-/// Starts logging as `section` says; text has colours if `with_colours`. A second call has no effect.
-pub fn start(section: &LogSection, with_colours: bool) {
-    let from_environment = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.is_empty());
-    let wanted = from_environment.as_deref().unwrap_or(&section.filter);
-    let filter = parse_log_filter(wanted).unwrap_or_else(|reason| {
-        eprintln!("warning: {LOG_VARIABLE}: {reason}; \"info\" is used instead");
-        EnvFilter::new("info")
-    });
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false)
-        .with_writer(|| OneLine(std::io::stderr()));
-    let started = match section.format {
-        LogFormat::Text => builder.with_ansi(with_colours).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    // A test or an embedding program may log already: then it decides how.
-    let _ = started;
 }
 
 #[cfg(test)]
