@@ -9,11 +9,13 @@
 //! | [`eval`] | how good a bundle, an ensemble or a live endpoint is |
 //! | [`export`] | recorded events as files for the next training |
 //! | [`serve`] | a node |
+//! | [`ask`] | an answer of a router, with titles and reasons |
 //! | [`ctl`] | what operators ask of a cluster |
 //! | [`load`] | requests at a fixed rate, and what became of them |
 //! | [`keygen`], [`sign`] | signatures of bundles |
 //! | [`certs`], [`token`] | who may do what: certificates, tokens |
 
+pub mod ask;
 pub mod certs;
 pub mod ctl;
 pub mod data;

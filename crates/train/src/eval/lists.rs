@@ -1,6 +1,7 @@
 //! Evaluation of lists of ids, wherever they come from: a bundle, a live endpoint, a file.
 
 use super::metrics::{Cutoffs, MetricTally, Metrics, Place};
+use super::overlap::TestOverlap;
 use super::per_user::{PerUser, UserRow};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -30,8 +31,8 @@ pub struct ListReport {
     pub cutoffs: Vec<Metrics>,
     /// Users for whom there was no list; they count 0.
     pub users_without_list: usize,
-    /// Recommendations that the user's train items or history already hold; they can't be hits, and a
-    /// system that excludes what is seen makes none.
+    /// Recommendations that the user's train items or history already hold; they are hits only where the test repeats the
+    /// pair, and a system that excludes what is seen makes none.
     pub train_items_recommended: usize,
     /// Recommendations of items that neither train nor test holds; they can't be hits, and aren't in
     /// coverage and Gini.
@@ -70,6 +71,11 @@ impl Evaluator {
         self.history_users = history.users.iter().cloned().zip(0..).collect();
         self.history = history;
         self
+    }
+
+    /// How the test fits the training.
+    pub fn overlap(&self) -> TestOverlap {
+        TestOverlap::of(&self.train, &self.test)
     }
 
     /// The users to ask recommendations for, in canonical order.
