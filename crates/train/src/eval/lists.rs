@@ -99,15 +99,14 @@ impl Evaluator {
         train.chain(items_of(&self.history, self.history_users.get(user)))
     }
 
-    /// The last `most` items of a user's history, the newest last (by time, then by item); none
+    /// The last `most` items of a user's history, the newest last (by time, then by the order of the file); none
     /// where there is no history.
     pub fn recent(&self, user: &str, most: usize) -> Vec<String> {
         let history = &self.history;
         let Some(&user) = self.history_users.get(user) else { return Vec::new() };
         let mut rows: Vec<usize> = history.rows_of(user).collect();
         if history.has_times() {
-            // Rows ascend by item already, and the sort is stable.
-            rows.sort_by(|&a, &b| history.time[a].total_cmp(&history.time[b]));
+            rows.sort_by(|&a, &b| history.compare_times(a, b));
         }
         let first = rows.len().saturating_sub(most);
         let items = rows[first..].iter().map(|&row| history.item[row] as usize);
