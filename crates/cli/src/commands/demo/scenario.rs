@@ -184,7 +184,8 @@ async fn train(
     }
     let args = TrainArgs {
         items: data.items.clone(),
-        users: data.users.clone(),
+        // The others answer all users alike, or by their histories alone.
+        users: data.users.clone().filter(|_| model == ModelKind::Mf),
         name: Some(if model == ModelKind::Content { TEXTS } else { MODEL }.into()),
         shards: args.shards,
         model,
