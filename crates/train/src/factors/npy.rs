@@ -100,9 +100,9 @@ pub(super) fn read_ids(path: &Path) -> Result<Vec<String>, TrainError> {
 enum IdKind {
     Signed,
     Unsigned,
-    /// UTF-32, little-endian.
+    /// Characters of four bytes each, little-endian (UTF-32).
     Characters,
-    /// UTF-8.
+    /// Text of single bytes, as UTF-8 has it.
     Bytes,
 }
 
