@@ -197,6 +197,66 @@ async fn events_shape_the_next_answer_and_the_next_training() {
     let newest = summary["newest_ms"].as_u64().expect("a number") + 1;
     let since = newest.to_string();
     assert!(exported(dir, "newer.csv", "event_id", &["--since-ms", &since]).is_empty());
+    let cursor = summary["cursor"].as_str().expect("a cursor").to_owned();
+    assert!(exported(dir, "none.csv", "event_id", &["--after", &cursor]).is_empty());
+}
+
+/// Exports beside events that are recorded, each of which continues the one before: together they have every event once,
+/// though the times of events are not in the order of the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_exports_has_every_event_once() {
+    let bundles = Bundles::new();
+    let node = Standalone::start(bundles.path(), &bundles.train(4, 1)).await;
+    let dir = bundles.path();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for caller in 0..CALLERS {
+        let (stop, mut client) = (Arc::clone(&stop), client(&node.endpoint));
+        callers.push(tokio::spawn(async move {
+            let mut recorded = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let event_id = format!("{caller}-{}", recorded.len());
+                let events = vec![click(event_id.clone(), "user-1", "item-1")];
+                client.record_events(RecordEventsRequest { events }).await.expect("recorded");
+                recorded.push(event_id);
+            }
+            recorded
+        }));
+    }
+    let mut found: Vec<String> = Vec::new();
+    let mut cursor: Option<String> = None;
+    let mut recorded: Vec<String> = Vec::new();
+    for step in 0..8 {
+        if step == 7 {
+            stop.store(true, Ordering::Relaxed);
+            for caller in callers.drain(..) {
+                recorded.extend(caller.await.expect("no panic"));
+            }
+        }
+        let (events, name) = (events_of(dir).display().to_string(), format!("step-{step}.csv"));
+        let out = dir.join(&name).display().to_string();
+        let mut args = vec!["export", "--events", &events, "--out", &out, "--json"];
+        if let Some(cursor) = &cursor {
+            args.extend(["--after", cursor]);
+        }
+        let summary: serde_json::Value = serde_json::from_str(&marquee_ok(&args)).expect("JSON");
+        assert_eq!(summary["deleted"], 0, "{summary}");
+        cursor = Some(summary["cursor"].as_str().expect("a cursor").to_owned());
+        let csv = std::fs::read_to_string(&out).expect("exported");
+        for line in csv.lines().skip(1) {
+            found.push(line.rsplit(',').next().expect("a field").to_owned());
+        }
+    }
+    found.sort_unstable();
+    recorded.sort_unstable();
+    assert!(recorded.len() > 8 * CALLERS, "{}", recorded.len());
+    assert_eq!(found, recorded);
+    let events = events_of(dir).display().to_string();
+    let args = ["export", "--events", &events, "--out", "none.csv", "--after", "events:1,2"];
+    let refused = marquee(args);
+    assert!(text(&refused.stderr).contains("of 2 logs"), "{}", text(&refused.stderr));
+    let ahead = ["export", "--events", &events, "--out", "none.csv", "--after", "events:99999999"];
+    assert!(text(&marquee(ahead).stderr).contains("another log"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

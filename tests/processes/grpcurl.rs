@@ -55,7 +55,7 @@ fn grpcurl() -> Option<PathBuf> {
 
 macro_rules! reflect {
     ($name:ident, $version:ident) => {
-        async fn $name(endpoint: &str) -> Vec<String> {
+        pub(crate) async fn $name(endpoint: &str) -> Vec<String> {
             use tonic_reflection::pb::$version::{
                 ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
                 server_reflection_request::MessageRequest,

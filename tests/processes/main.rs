@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod control_disks;
+mod doors;
 mod events;
 mod few_files;
 mod forgetting;

@@ -5,17 +5,19 @@
 //! are wrong.
 
 use crate::commands::{
-    certs, ctl, data, demo, eval, export, import, keygen, load, metrics, serve, sign, split, token,
-    topics, train, tune,
+    ask, certs, ctl, data, demo, eval, export, import, keygen, load, metrics, serve, sign, split,
+    token, topics, train, tune,
 };
 use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
 use clap::{Parser, Subcommand};
+use marquee_client::status_in_words;
 use marquee_node::config::{LogFormat, LogSection};
 use marquee_node::log;
 use marquee_train::TrainError;
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use tonic::Status;
 
 /// Exit code of a command with wrong arguments, the same as clap's.
 const USAGE: u8 = 2;
@@ -59,6 +61,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Run a node with the roles of its config, or all roles in one process
     Serve(serve::ServeArgs),
+    /// Ask a router as callers do, and show the answer with titles and reasons
+    Ask(ask::AskArgs),
     /// Operate a cluster: publish models, steer rollouts, list nodes
     Ctl(ctl::CtlArgs),
     /// Send requests at a fixed rate and measure latencies and errors
@@ -104,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => with_warnings(|| eval::run(&args)),
         Command::Export(args) => with_warnings(|| export::run(&args)),
         Command::Serve(args) => serve::run(&args),
+        Command::Ask(args) => with_warnings(|| runtime(CLIENT_THREADS)?.block_on(ask::run(args))),
         Command::Ctl(args) => with_warnings(|| runtime(CLIENT_THREADS)?.block_on(ctl::run(args))),
         Command::Load(args) => {
             with_warnings(|| runtime(server_threads())?.block_on(load::run(args)))
@@ -127,7 +132,13 @@ fn with_warnings<R>(command: impl FnOnce() -> R) -> R {
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        // Of a status its own words, and not the fields that it is made of.
+        let boxed = cause.downcast_ref::<Box<Status>>().map(|status| &**status);
+        let cause = match cause.downcast_ref::<Status>().or(boxed) {
+            Some(status) => status_in_words(status),
+            None => cause.to_string(),
+        };
+        let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.contains(&cause) {
             text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
         }
@@ -147,6 +158,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use marquee_client::CallError;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -173,6 +185,13 @@ mod tests {
         let cause = std::io::Error::other("disk\n  full");
         let error = anyhow::Error::new(cause).context("cannot write a.txt");
         assert_eq!(one_line(&error), "cannot write a.txt: disk full");
+        for (message, says) in [("", "UNIMPLEMENTED"), ("not here", "UNIMPLEMENTED: not here")] {
+            let status = Status::unimplemented(message);
+            let refused = CallError::Refused(Box::new(status.clone()));
+            assert_eq!(one_line(&anyhow::Error::new(refused)), says);
+            let asked = anyhow::Error::new(status).context("cannot ask");
+            assert_eq!(one_line(&asked), format!("cannot ask: {says}"));
+        }
         let error = anyhow::Error::new(std::io::Error::other("disk full"))
             .context("cannot write a.txt: disk full");
         assert_eq!(one_line(&error), "cannot write a.txt: disk full");

@@ -4,15 +4,20 @@
 //! a cluster between leaders (UNAVAILABLE), is sent to the next address after a growing wait. A node that does not
 //! answer for a while, because it is frozen or cut off, keeps its attempt, and the next node gets one, too. Every write
 //! has a request id, so a second attempt has no second effect. Any other refusal is returned.
+//!
+//! A node that is none of control's knows where control is: it is asked once, and control's nodes take the place of the addresses
+//! that were given.
 
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel};
 use crate::credentials::Credentials;
 use crate::rotation::Rotation;
-use crate::status::{code_name, innermost_reason};
+use crate::status::{innermost_reason, status_in_words};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use marquee_proto::control::v1::control_service_client::ControlServiceClient;
+use marquee_proto::node::v1::GetNodeStatusRequest;
+use marquee_proto::node::v1::node_service_client::NodeServiceClient;
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -24,6 +29,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const NEXT_NODE_AFTER: Duration = Duration::from_millis(1_500);
 /// How long a call is tried again while the cluster says UNAVAILABLE: the time of several elections.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
+/// Control nodes that a node may name: a group has at most five voters, and some may have been replaced.
+const MAX_CONTROL_NODES: usize = 16;
 /// How long a call is tried again while no address accepts connections: long enough for a restart, short
 /// enough for a user who mistyped an address.
 const UNREACHABLE_FOR: Duration = Duration::from_millis(1_500);
@@ -42,7 +49,7 @@ pub enum CallError {
         reason: String,
     },
     /// The cluster refused the call.
-    #[error("{}: {}", code_name(.0.code()), .0.message())]
+    #[error("{}", status_in_words(.0))]
     Refused(#[source] Box<Status>),
 }
 
@@ -67,6 +74,10 @@ pub struct ControlClient {
     nodes: Vec<(Address, Connection)>,
     /// Which of them is called next.
     rotation: Rotation,
+    credentials: Credentials,
+    /// Told where control was found, where it was not at the addresses that were given.
+    on_found: Option<fn(&str)>,
+    has_looked: bool,
 }
 
 impl ControlClient {
@@ -76,7 +87,44 @@ impl ControlClient {
         let connection = |address: &Address| (address.clone(), channel(address, credentials));
         let nodes: Vec<_> = addresses.iter().map(connection).collect();
         let rotation = Rotation::new(nodes.len(), 0);
-        Self { nodes, rotation }
+        let credentials = credentials.clone();
+        Self { nodes, rotation, credentials, on_found: None, has_looked: false }
+    }
+
+    /// The same, telling this function in words where control was found, if it is not at the addresses that were given.
+    #[must_use]
+    pub fn telling(self, on_found: fn(&str)) -> Self {
+        Self { on_found: Some(on_found), ..self }
+    }
+
+    /// Moves to the control nodes that a node at one of the addresses knows of; false if none does.
+    async fn find_control(&mut self) -> bool {
+        if std::mem::replace(&mut self.has_looked, true) {
+            return false;
+        }
+        for (asked, connection) in &self.nodes {
+            let mut node = NodeServiceClient::new(connection.clone())
+                .max_decoding_message_size(MAX_CONTROL_MESSAGE_BYTES);
+            let status = node.get_node_status(GetNodeStatusRequest {});
+            let Ok(Ok(status)) = timeout(NEXT_NODE_AFTER, status).await else { continue };
+            let mut found: Vec<Address> = Vec::new();
+            for address in status.into_inner().control_addresses.iter().take(MAX_CONTROL_NODES) {
+                found.extend(address.parse::<Address>());
+            }
+            if found.is_empty() || self.credentials.check(&found).is_err() {
+                continue;
+            }
+            let words: Vec<&str> = found.iter().map(Address::as_str).collect();
+            let words = format!("{asked} is not a control node; it names {}", words.join(", "));
+            let Self { credentials, on_found, .. } = self;
+            let (credentials, on_found) = (credentials.clone(), *on_found);
+            *self = Self { on_found, has_looked: true, ..Self::new(&found, &credentials) };
+            if let Some(tell) = on_found {
+                tell(&words);
+            }
+            return true;
+        }
+        false
     }
 
     /// Calls `rpc` with `request` until a node answers or refuses, or the time for attempts is over.
@@ -109,6 +157,10 @@ impl ControlClient {
                     self.nodes[ended].0
                 )),
             };
+            if status.code() == Code::Unimplemented && self.find_control().await {
+                under_way = FuturesUnordered::new();
+                continue;
+            }
             let failure = Failure::of(&status);
             // Where one node answers, the call is not lost for the others, which do not.
             let (failure, status) = match (failure, unavailable.take()) {

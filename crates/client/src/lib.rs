@@ -29,4 +29,4 @@ pub use channel::{Connection, MAX_CONTROL_MESSAGE_BYTES, channel, try_connect};
 pub use control::{CallError, ControlClient, request_id};
 pub use credentials::{Credentials, CredentialsError};
 pub use rotation::Rotation;
-pub use status::{code_name, innermost_reason};
+pub use status::{code_name, innermost_reason, status_in_words};

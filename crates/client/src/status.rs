@@ -1,7 +1,7 @@
 //! What a failed call says, in words.
 
 use std::error::Error;
-use tonic::Code;
+use tonic::{Code, Status};
 
 /// The name of a gRPC code as gRPC's documents write it, such as `NOT_FOUND`.
 pub fn code_name(code: Code) -> &'static str {
@@ -23,6 +23,14 @@ pub fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// What a call was refused with, such as `NOT_FOUND: no such model`; the code alone where there is no message.
+pub fn status_in_words(status: &Status) -> String {
+    match (code_name(status.code()), status.message()) {
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
     }
 }
 

@@ -1,11 +1,13 @@
 //! For tests of clients and servers: a recommender that answers when its gate is open.
 
+use futures::stream::Empty;
 use marquee_proto::v1::recommender_service_server::{RecommenderService, RecommenderServiceServer};
 use marquee_proto::v1::{
     BatchRecommendRequest, BatchRecommendResponse, ModelVersion, RankItemsRequest,
     RankItemsResponse, RecommendRequest, RecommendResponse, RecordEventsRequest,
     RecordEventsResponse, SearchItemsRequest, SearchItemsResponse, ServedBy, SimilarItemsRequest,
-    SimilarItemsResponse, StreamEventsRequest, StreamEventsResponse, Variant,
+    SimilarItemsResponse, StreamBatchRecommendRequest, StreamBatchRecommendResponse,
+    StreamEventsRequest, StreamEventsResponse, Variant,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +56,8 @@ impl GatedRecommender {
 
 #[tonic::async_trait]
 impl RecommenderService for GatedRecommender {
+    type StreamBatchRecommendStream = Empty<Result<StreamBatchRecommendResponse, Status>>;
+
     async fn recommend(
         &self,
         request: Request<RecommendRequest>,
@@ -70,6 +74,13 @@ impl RecommenderService for GatedRecommender {
             responses.push(self.answer(request).await?);
         }
         Ok(Response::new(BatchRecommendResponse { responses }))
+    }
+
+    async fn stream_batch_recommend(
+        &self,
+        _: Request<StreamBatchRecommendRequest>,
+    ) -> Result<Response<Self::StreamBatchRecommendStream>, Status> {
+        Err(Status::unimplemented("tests do not ask"))
     }
 
     async fn similar_items(

@@ -5,6 +5,7 @@ use marquee_bundle::{
     remove_bundle, share_files,
 };
 use marquee_core::id::ModelVersion;
+use marquee_core::model::recipe::Recipe;
 use marquee_core::plan::{Plan, PublishedVersion, Quality};
 use std::path::PathBuf;
 
@@ -133,8 +134,13 @@ pub fn check_expiry(expires_at_ms: u64, now_ms: u64) -> Result<(), PublishError>
 }
 
 /// Refuses a model that was measured and is not better than popularity. The first metric that was measured
-/// for both decides; a model that was not measured (factors trained elsewhere) passes.
-pub fn check_quality(quality: &Quality) -> Result<(), PublishError> {
+/// for both decides; a model that was not measured (factors trained elsewhere) passes, and so does a model of texts alone, which
+/// is for searches and for items that nobody has had.
+pub fn check_quality(recipe: &Recipe, quality: &Quality) -> Result<(), PublishError> {
+    let parts = recipe.parts();
+    if parts.iter().all(|(part, _)| matches!(part, Recipe::Content { .. })) {
+        return Ok(());
+    }
     let measured = [
         ("recall@20", quality.recall_at_20, quality.popularity_recall_at_20),
         ("nDCG@20", quality.ndcg_at_20, quality.popularity_ndcg_at_20),
@@ -283,6 +289,7 @@ impl ManifestSource for Directories {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquee_core::model::recipe::BlendMember;
     use marquee_core::plan::Surface;
 
     #[test]
@@ -359,17 +366,35 @@ mod tests {
             ndcg_at_20: ndcg.map(|(model, _)| model),
             popularity_ndcg_at_20: ndcg.map(|(_, popularity)| popularity),
         };
-        assert!(check_quality(&quality(None, None)).is_ok());
-        assert!(check_quality(&quality(Some((0.3, 0.2)), Some((0.1, 0.2)))).is_ok());
-        assert!(check_quality(&quality(None, Some((0.3, 0.2)))).is_ok());
+        let films = Recipe::MatrixFactorisation {
+            user_factors: "users".into(),
+            item_factors: "items".into(),
+            fold_in: None,
+        };
+        let texts = Recipe::Content {
+            user_topics: "users".into(),
+            item_topics: "items".into(),
+            term_topics: None,
+            history: None,
+        };
+        assert!(check_quality(&films, &quality(None, None)).is_ok());
+        assert!(check_quality(&films, &quality(Some((0.3, 0.2)), Some((0.1, 0.2)))).is_ok());
+        assert!(check_quality(&films, &quality(None, Some((0.3, 0.2)))).is_ok());
         for worse in [
             quality(Some((0.2, 0.2)), None),
             quality(Some((0.1, 0.2)), Some((0.3, 0.2))),
             quality(None, Some((0.1, 0.2))),
             quality(Some((f64::NAN, 0.2)), None),
         ] {
-            let refused = check_quality(&worse).expect_err("refused").to_string();
+            let refused = check_quality(&films, &worse).expect_err("refused").to_string();
             assert!(refused.contains("force"), "{refused}");
+            assert!(check_quality(&texts, &worse).is_ok(), "searches have no popularity to beat");
+            let both = Recipe::Blend {
+                members: [&films, &texts]
+                    .map(|recipe| BlendMember { recipe: recipe.clone(), weight: 0.5 })
+                    .into(),
+            };
+            assert!(check_quality(&both, &worse).is_err(), "it is for recommendations too");
         }
     }
 }

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::codec::CompressionEncoding;
 
 /// How long a leader that shuts down waits for another voter to take over.
 const RESIGN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -156,6 +157,10 @@ impl Control {
     /// `marquee.control.v1.ControlService`, to be added to a server.
     pub fn control_service(&self) -> ControlServiceServer<ControlApi> {
         ControlServiceServer::new(self.api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
     }
 
     /// `marquee.raft.v1.RaftService`, to be added to a server that only the other voters reach.

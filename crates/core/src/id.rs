@@ -27,6 +27,14 @@ pub enum IdError {
         /// Its bound in bytes.
         max: usize,
     },
+    /// White space is around it, which training takes off: online it would be another user or item.
+    #[error("{field} {id:?} begins or ends with white space: send it without")]
+    OuterSpace {
+        /// The field's name in the request or file.
+        field: String,
+        /// The whole id.
+        id: String,
+    },
     /// It has a character that would break a file name, a table or a shell line.
     #[error(
         "{field} {name:?} has a character that names may not have: use letters, digits, '-', '_' and '.', \
@@ -52,6 +60,7 @@ impl IdError {
         match self {
             Self::Empty { field, .. }
             | Self::TooLong { field, .. }
+            | Self::OuterSpace { field, .. }
             | Self::Character { field, .. } => {
                 // Some say which part of it is wrong.
                 Some(field.split_once(": ").map_or(field.as_str(), |(path, _)| path))
@@ -61,9 +70,19 @@ impl IdError {
     }
 }
 
-/// Checks an external id of a user or an item: 1..=256 bytes of any UTF-8.
+/// Checks an external id of a user or an item: 1..=256 bytes of any UTF-8, with no ASCII white space around it, as ids
+/// are in training.
 pub fn check_id(field: &str, id: &str) -> Result<(), IdError> {
-    check_length(field, id, MAX_ID_BYTES)
+    check_length(field, id, MAX_ID_BYTES)?;
+    if has_outer_space(id) {
+        return Err(IdError::OuterSpace { field: field.into(), id: id.into() });
+    }
+    Ok(())
+}
+
+/// Whether an id begins or ends with ASCII white space.
+pub fn has_outer_space(id: &str) -> bool {
+    id.trim_ascii().len() < id.len()
 }
 
 /// Checks a name that an operator gives (model, ensemble, surface, node): 1..=128 bytes of
@@ -154,6 +173,18 @@ mod tests {
         for bad in ["", "-x", ".hidden", "a/b", "a b", "ü", &"x".repeat(129)] {
             assert!(check_name("model", bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn ids_have_no_white_space_around_them() {
+        for good in ["7", "the thing", "ü", "\u{a0}", &"x".repeat(256)] {
+            assert!(check_id("user_id", good).is_ok(), "{good:?}");
+        }
+        for bad in ["", " ", " 7", "7 ", "7\n", "\t7", &"x".repeat(257)] {
+            assert!(check_id("user_id", bad).is_err(), "{bad:?}");
+        }
+        let error = check_id("user_id", " 7 ").expect_err("spaces");
+        assert_eq!(error.field(), Some("user_id"));
     }
 
     #[test]

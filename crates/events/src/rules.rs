@@ -7,6 +7,7 @@
 
 use marquee_core::bounds::MAX_ID_BYTES;
 use marquee_core::event::{Event, EventType};
+use marquee_core::id::has_outer_space;
 
 /// Bytes of an event id: room for a UUID with a prefix or two.
 pub const MAX_EVENT_ID_BYTES: usize = 128;
@@ -58,11 +59,13 @@ pub enum Reason {
     FalseRecommendationId = 8,
     /// The cluster forgets its user.
     ForgottenUser = 9,
+    /// White space around the id of the user or the item, which training takes off.
+    OuterSpace = 10,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MissingField,
         Self::OversizedField,
         Self::UnknownType,
@@ -72,6 +75,7 @@ impl Reason {
         Self::ImplausibleValue,
         Self::FalseRecommendationId,
         Self::ForgottenUser,
+        Self::OuterSpace,
     ];
 
     /// Its name in counters and exports, such as `missing_field`.
@@ -86,6 +90,7 @@ impl Reason {
             Self::ImplausibleValue => "implausible_value",
             Self::FalseRecommendationId => "false_recommendation_id",
             Self::ForgottenUser => "forgotten_user",
+            Self::OuterSpace => "outer_space",
         }
     }
 
@@ -96,7 +101,8 @@ impl Reason {
             | Self::OversizedField
             | Self::UnknownType
             | Self::NotFinite
-            | Self::ForgottenUser => true,
+            | Self::ForgottenUser
+            | Self::OuterSpace => true,
             Self::Late
             | Self::FutureDated
             | Self::ImplausibleValue
@@ -143,6 +149,9 @@ fn broken_rule(event: &Event, now_ms: u64, limits: &EventLimits) -> Option<Reaso
     if oversized {
         return Some(Reason::OversizedField);
     }
+    if has_outer_space(user_id) || has_outer_space(item_id) {
+        return Some(Reason::OuterSpace);
+    }
     let (least, greatest) = match event_type {
         EventType::Unknown => return Some(Reason::UnknownType),
         EventType::Impression | EventType::Click => (0.0, MAX_COUNT_VALUE),
@@ -183,6 +192,13 @@ pub fn explain(event: &Event, reason: Reason, now_ms: u64, limits: &EventLimits)
             let too_long = fields.into_iter().find(|(_, text, max)| text.len() > *max);
             let (name, text, max) = too_long.unwrap_or(fields[0]);
             format!("{name} has {} bytes: at most {max} are allowed", text.len())
+        }
+        Reason::OuterSpace => {
+            let (name, id) = match has_outer_space(user_id) {
+                true => ("user_id", user_id),
+                false => ("item_id", item_id),
+            };
+            format!("{name} {id:?} begins or ends with white space: send it without")
         }
         Reason::UnknownType => {
             "type is none of IMPRESSION, CLICK, PLAY, PURCHASE and RATING".into()
@@ -292,6 +308,8 @@ mod tests {
                 OversizedField,
                 "recommendation_id has 513 bytes: at most 512",
             ),
+            (Event { user_id: " 7 ".into(), ..click.clone() }, OuterSpace, "user_id \" 7 \""),
+            (Event { item_id: "\t".into(), ..click.clone() }, OuterSpace, "item_id \"\\t\""),
             (event(EventType::Unknown, 0.0), UnknownType, "IMPRESSION"),
             (event(EventType::Play, f64::NAN), NotFinite, "NaN"),
             (event(EventType::Purchase, f64::INFINITY), NotFinite, "inf"),
@@ -311,9 +329,8 @@ mod tests {
             (event(EventType::Click, -1.0), ImplausibleValue, "0 to 1000000"),
         ] {
             let expected = match reason {
-                MissingField | OversizedField | UnknownType | NotFinite | ForgottenUser => {
-                    Classification::Refuse(reason)
-                }
+                MissingField | OversizedField | UnknownType | NotFinite | ForgottenUser
+                | OuterSpace => Classification::Refuse(reason),
                 Late | FutureDated | ImplausibleValue | FalseRecommendationId => {
                     Classification::Quarantine(reason)
                 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -28,6 +28,14 @@ const MAX_HANDSHAKES: usize = 512;
 const MAX_ACCEPTED: usize = 16;
 /// Pause after the system had no descriptor for a connection: others have to be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What is said to those who do not speak gRPC.
+pub const NOT_GRPC: &str = "This is a gRPC server of Marquee, and it answers gRPC over HTTP/2 only.\n\
+    Call it by stubs of the files in proto/, or by hand: grpcurl -plaintext HOST:PORT list\n\
+    (with -cacert, -cert and -key instead of -plaintext where the cluster has certificates).\n\
+    All calls are described in proto/README.md.\n";
+/// Bytes of a request of HTTP/1 that are read after it was answered.
+const MAX_DROPPED_BYTES: usize = 64 << 10;
 
 /// The connections of `incoming`, in plain text, or after a TLS handshake where there is `tls`, once they have begun
 /// HTTP/2. A peer that fails its handshake, or for which there is no room among `connections`, is not in the stream. Must
@@ -146,11 +154,47 @@ async fn begin(
     let connection = Arc::clone(&registered.connection);
     let peer = PeerInfo { address, certificate, connection };
     let mut stream = ServerStream::new(transport, peer, registered);
-    let mut preface = [0; PREFACE.len()];
-    stream.read_exact(&mut preface).await.map_err(|error| error.to_string())?;
-    if preface != *PREFACE {
-        return Err("it does not speak HTTP/2".into());
+    let mut first = [0; PREFACE.len()];
+    let mut read = 0;
+    // Byte by byte as they come: a request of HTTP/1 may be shorter than what HTTP/2 begins with.
+    while read < PREFACE.len() {
+        let more = stream.read(&mut first[read..]).await.map_err(|error| error.to_string())?;
+        read += more;
+        if more == 0 || first[..read] != PREFACE[..read] {
+            if is_http1(&first[..read]) {
+                refuse_http1(&mut stream).await;
+            }
+            return Err("it does not speak HTTP/2".into());
+        }
     }
     stream.read_again();
     Ok(stream)
+}
+
+/// Whether a peer that sends this first speaks HTTP/1: it begins with the name of a method, in capitals.
+fn is_http1(first: &[u8]) -> bool {
+    let method = first.split(|&byte| byte == b' ').next().unwrap_or_default();
+    !method.is_empty() && method.iter().all(u8::is_ascii_uppercase)
+}
+
+/// Tells a browser, or a service that calls the wrong port, what this is. What it sends meanwhile is read and dropped: a
+/// connection that is closed with unread bytes is reset, and the answer with it.
+async fn refuse_http1(stream: &mut ServerStream) {
+    let head = format!(
+        "HTTP/1.1 415 Unsupported Media Type\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
+        NOT_GRPC.len()
+    );
+    let answer = [head.as_bytes(), NOT_GRPC.as_bytes()].concat();
+    // One who has gone needs no answer.
+    if stream.write_all(&answer).await.is_ok() && stream.shutdown().await.is_ok() {
+        let mut dropped = [0; 1_024];
+        let mut bytes = 0;
+        while let Ok(more) = stream.read(&mut dropped).await {
+            bytes += more;
+            if more == 0 || bytes > MAX_DROPPED_BYTES {
+                return;
+            }
+        }
+    }
 }

@@ -18,7 +18,7 @@ mod stream;
 mod timeout;
 pub mod tls;
 
-pub use accept::accept;
+pub use accept::{NOT_GRPC, accept};
 pub use connect::{Connector, ServerCheck};
 pub use gather::GatheringStream;
 pub use http_client::{HttpAnswer, HttpClient, HttpError};

@@ -323,3 +323,46 @@ fn files_that_cannot_be_used_are_named_and_change_nothing() {
     std::fs::remove_file(&trust).expect("removed");
     assert!(matches!(tls.reload(), Err(TlsError::Read(_))));
 }
+
+/// What a client of HTTP/1 hears.
+async fn heard_by_http1(tls: Option<Arc<Tls>>, client: Connector, said: &[u8]) -> String {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut accepted = Box::pin(accept(TcpIncoming::from(listener), tls, connections()));
+    let uri: Uri = format!("{scheme}://127.0.0.1:{port}").parse().expect("a URI");
+    let mut client = client;
+    let mut heard = Vec::new();
+    let talk = async {
+        let mut stream = client.call(uri).await.expect("connected").into_inner();
+        stream.write_all(said).await.expect("written");
+        stream.read_to_end(&mut heard).await.expect("read, and not reset");
+    };
+    tokio::select! {
+        talked = tokio::time::timeout(PATIENCE, talk) => talked.expect("it is closed"),
+        _ = accepted.next() => panic!("it does not speak HTTP/2"),
+    }
+    String::from_utf8(heard).expect("text")
+}
+
+#[tokio::test]
+async fn one_who_speaks_http1_is_told_what_this_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (ca, trust) = authority(&dir, "ca.pem");
+    let server = read(Some(issue(&ca, dir.path(), "server", "127.0.0.1")), &trust);
+    let client = read(Some(issue(&ca, dir.path(), "client", "")), &trust);
+    let long = format!("POST /v1/films HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(8_000));
+    for said in ["GET / HTTP/1.0\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\n\r\n", &long] {
+        let plain = heard_by_http1(None, Connector::plain(), said.as_bytes()).await;
+        let by_tls = Connector::by(Arc::clone(&client));
+        let secret = heard_by_http1(Some(Arc::clone(&server)), by_tls, said.as_bytes()).await;
+        for heard in [plain, secret] {
+            assert!(heard.starts_with("HTTP/1.1 415 "), "{heard}");
+            assert!(heard.ends_with(marquee_net::NOT_GRPC), "{heard}");
+            let length = format!("content-length: {}\r\n", marquee_net::NOT_GRPC.len());
+            assert!(heard.contains(&length), "{heard}");
+        }
+    }
+    // What is no HTTP at all is not answered.
+    assert_eq!(heard_by_http1(None, Connector::plain(), b"\x16\x03\x01 hello, server").await, "");
+}

@@ -149,6 +149,23 @@ pub enum RouterError {
         /// How many may be.
         limit: usize,
     },
+    /// A stream of events that brought nothing for too long.
+    #[error(
+        "nothing came on this stream of events for {} s, and it is closed (recorded: {accepted}, duplicates: {duplicates}, not \
+         taken: {}): send what comes later on another, and again what you are not sure of",
+        .patience.as_secs(),
+        .not_taken
+    )]
+    IdleStream {
+        /// How long nothing came.
+        patience: Duration,
+        /// Events that were recorded.
+        accepted: u64,
+        /// Events that had been recorded before.
+        duplicates: u64,
+        /// Events that were refused or quarantined.
+        not_taken: u64,
+    },
     /// An answer that callers could not receive.
     #[error(
         "the answer would have {bytes} bytes and a message may have {max}: ask for fewer users in a \
@@ -217,6 +234,14 @@ impl RouterError {
         Self::InBatch { index, source: Box::new(self) }
     }
 
+    /// The error of a part of a batch, told by places in the whole: the part begins at this one, from 0.
+    pub(crate) fn in_batch_from(self, first: usize) -> Self {
+        match self {
+            Self::InBatch { index, source } => Self::InBatch { index: first + index, source },
+            other => other,
+        }
+    }
+
     /// The code of an error that the arm of a trial is to blame for if it is to blame for any, none for
     /// those that no arm can help: what the caller asked for does not exist or is out of bounds, the
     /// deadline had passed before any shard was called, or the router is full, draining or without a plan.
@@ -244,6 +269,7 @@ impl RouterError {
             | Self::NoEventLog
             | Self::Record(_)
             | Self::TooManyStreams { .. }
+            | Self::IdleStream { .. }
             | Self::TooLarge { .. }
             | Self::WouldBeTooLarge { .. } => None,
             Self::InBatch { source, .. } => source.blames_arm(),
@@ -297,6 +323,7 @@ impl RouterError {
             Self::NoEventLog => "NO_EVENT_LOG",
             Self::Record(_) => "EVENTS_NOT_RECORDED",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::IdleStream { .. } => "IDLE_STREAM",
             Self::TooLarge { .. } | Self::WouldBeTooLarge { .. } => "ANSWER_TOO_LARGE",
             Self::InBatch { source, .. } => source.reason(),
         }
@@ -326,9 +353,9 @@ impl RouterError {
             | Self::NoTexts { .. }
             | Self::NoEventLog
             | Self::Route(RouteError::NoTrial(_)) => Code::FailedPrecondition,
-            Self::NothingAnswered { why: NoAnswerCause::Timeout, .. } | Self::Deadline => {
-                Code::DeadlineExceeded
-            }
+            Self::NothingAnswered { why: NoAnswerCause::Timeout, .. }
+            | Self::Deadline
+            | Self::IdleStream { .. } => Code::DeadlineExceeded,
             Self::Overload { .. }
             | Self::BatchOverLimit { .. }
             | Self::Record(RecordError::Full)

@@ -24,7 +24,7 @@ impl CsrByIds {
 /// nothing.
 ///
 /// Beside it, where there are times, how many of the user's interactions are newer; of two at one
-/// time, that with the larger item is the newer, as evaluation has it.
+/// time, the later one in the file is the newer, as evaluation has it.
 ///
 /// Both are in canonical order, and every row of `rows` is in `all`.
 pub(crate) fn seen(
@@ -52,7 +52,7 @@ pub(crate) fn seen(
         }
         out.offsets.push(out.columns.len());
         if all.has_times() {
-            ages.extend(ages_of(&kept, &all.time).into_iter().map(|age| age as f32));
+            ages.extend(ages_of(&kept, all).into_iter().map(|age| age as f32));
         }
     }
     let order = all.has_times().then(|| CsrByIds { values: ages, ..out.clone() });
@@ -60,9 +60,9 @@ pub(crate) fn seen(
 }
 
 /// How many of these rows are newer than each.
-fn ages_of(rows: &[usize], time: &[f64]) -> Vec<u32> {
+fn ages_of(rows: &[usize], all: &Interactions) -> Vec<u32> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by(|&a, &b| time[rows[a]].total_cmp(&time[rows[b]]));
+    order.sort_by(|&a, &b| all.compare_times(rows[a], rows[b]));
     let mut ages = vec![0; rows.len()];
     for (age, place) in order.into_iter().rev().enumerate() {
         ages[place] = age as u32;
@@ -78,7 +78,7 @@ pub(crate) fn history_of(
     value: impl Fn(usize) -> f32,
 ) -> Vec<Seen> {
     let range: Vec<usize> = rows.rows_of(user).collect();
-    let ages = if rows.has_times() { ages_of(&range, &rows.time) } else { vec![0; range.len()] };
+    let ages = if rows.has_times() { ages_of(&range, rows) } else { vec![0; range.len()] };
     let mut history = Vec::with_capacity(range.len());
     for (row, age) in range.into_iter().zip(ages) {
         history.push(Seen { ordinal: rows.item[row], value: value(row), age });

@@ -1,6 +1,7 @@
 //! Interactions in memory: who, what, how much, when; one row a (user, item) pair.
 
 use crate::order::canonical_order;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -34,6 +35,9 @@ pub struct Interactions {
     pub value: Vec<f32>,
     /// The time of each row; empty when the file has none.
     pub time: Vec<f64>,
+    /// The place of each row among those of its user in the file, which decides between equal times; empty when the file has no
+    /// times.
+    pub(crate) place: Vec<u32>,
     /// Whether the values come from the file.
     pub has_values: bool,
 }
@@ -68,12 +72,14 @@ impl Interactions {
             starts[user + 1] += starts[user];
         }
         // A stable counting sort by user; then each user's rows by item, time and place in the file.
-        let mut sorted = vec![(0u32, 0f32, 0f64); rows.len()];
+        let mut sorted = vec![(0u32, 0f32, 0f64, 0u32); rows.len()];
         let mut next = starts.clone();
         for row in rows {
-            let place = &mut next[user_rank[row.user as usize] as usize];
-            sorted[*place] = (item_rank[row.item as usize], row.value, row.time);
-            *place += 1;
+            let user = user_rank[row.user as usize] as usize;
+            let at = &mut next[user];
+            let place = u32::try_from(*at - starts[user]).unwrap_or(u32::MAX);
+            sorted[*at] = (item_rank[row.item as usize], row.value, row.time, place);
+            *at += 1;
         }
         let mut out = Self {
             users: user_order.iter().map(|&n| users[n as usize].to_string()).collect(),
@@ -82,6 +88,7 @@ impl Interactions {
             item: Vec::with_capacity(rows.len()),
             value: Vec::with_capacity(rows.len()),
             time: Vec::with_capacity(if has_times { rows.len() } else { 0 }),
+            place: Vec::with_capacity(if has_times { rows.len() } else { 0 }),
             has_values,
         };
         out.offsets.push(0);
@@ -89,7 +96,7 @@ impl Interactions {
             let mine = &mut sorted[starts[user]..starts[user + 1]];
             mine.sort_by(|a, b| a.0.cmp(&b.0).then(a.2.total_cmp(&b.2)));
             let first = out.item.len();
-            for &(item, value, time) in mine.iter() {
+            for &(item, value, time, place) in mine.iter() {
                 let last = out.item.len();
                 if last > first && out.item[last - 1] == item {
                     match duplicates {
@@ -98,12 +105,14 @@ impl Interactions {
                     }
                     if has_times {
                         out.time[last - 1] = time;
+                        out.place[last - 1] = place;
                     }
                 } else {
                     out.item.push(item);
                     out.value.push(value);
                     if has_times {
                         out.time.push(time);
+                        out.place.push(place);
                     }
                 }
             }
@@ -126,6 +135,12 @@ impl Interactions {
     /// Whether rows have times.
     pub fn has_times(&self) -> bool {
         !self.time.is_empty()
+    }
+
+    /// Which of two rows of a user comes first: by time, and of equal times by the order of the file. There must be times.
+    pub(crate) fn compare_times(&self, a: usize, b: usize) -> Ordering {
+        let places = || self.place.get(a).cmp(&self.place.get(b));
+        self.time[a].total_cmp(&self.time[b]).then_with(places)
     }
 
     /// The rows of a user.
@@ -153,6 +168,7 @@ impl Interactions {
                 out.value.push(self.value[row]);
                 if self.has_times() {
                     out.time.push(self.time[row]);
+                    out.place.extend(self.place.get(row));
                 }
             }
             out.offsets.push(out.item.len());
@@ -196,6 +212,7 @@ impl Interactions {
             item: self.item.iter().map(|&item| number[item as usize]).collect(),
             value: self.value.clone(),
             time: self.time.clone(),
+            place: self.place.clone(),
             has_values: self.has_values,
         }
     }
@@ -221,6 +238,7 @@ impl Interactions {
                     out.value.push(self.value[row]);
                     if self.has_times() {
                         out.time.push(self.time[row]);
+                        out.place.extend(self.place.get(row));
                     }
                 }
             }

@@ -127,6 +127,11 @@ impl TrainSummary {
     }
 }
 
+/// `1 shard` or `4 shards`.
+fn shards_in_words(shards: u32) -> String {
+    format!("{shards} shard{}", if shards == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for TrainSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.read)?;
@@ -158,10 +163,10 @@ impl fmt::Display for TrainSummary {
         write_phases(f, &self.phases)?;
         write!(
             f,
-            "{} is a bundle of {:?} in {} shards",
+            "{} is a bundle of {:?} in {}",
             self.out.display(),
             self.model,
-            self.shards
+            shards_in_words(self.shards)
         )
     }
 }
@@ -222,15 +227,20 @@ impl fmt::Display for ImportSummary {
                 interactions.rows_of_unknown_users,
                 interactions.rows_of_unknown_items
             )?;
+        } else {
+            writeln!(
+                f,
+                "without --interactions nothing is known to be seen, and users without factors get items in the order of their ids"
+            )?;
         }
         write_catalogue(f, self.catalogue.as_ref())?;
         write_phases(f, &self.phases)?;
         write!(
             f,
-            "{} is a bundle of {:?} in {} shards",
+            "{} is a bundle of {:?} in {}",
             self.out.display(),
             self.model,
-            self.shards
+            shards_in_words(self.shards)
         )
     }
 }

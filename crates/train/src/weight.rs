@@ -104,6 +104,7 @@ mod tests {
             item: (0..values.len() as u32).collect(),
             value: values.to_vec(),
             time: Vec::new(),
+            place: Vec::new(),
             has_values: true,
         }
     }

@@ -115,6 +115,50 @@ fn ids_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn ids_of_an_array_are_numbers_or_text() {
+    let dir = directory();
+    let path = file(&dir, "f.npy", npy("<f4", false, "(2, 1)", &le_bytes(&[1.0, 2.0])));
+    let utf32 = |text: &str| -> Vec<u8> {
+        text.chars().flat_map(|character| u32::from(character).to_le_bytes()).collect()
+    };
+    for (descr, data, expected) in [
+        ("<i8", [7i64.to_le_bytes(), (-1i64).to_le_bytes()].concat(), ["7", "-1"]),
+        ("<i4", [7i32.to_le_bytes(), (-2i32).to_le_bytes()].concat(), ["7", "-2"]),
+        ("|u1", vec![7, 255], ["7", "255"]),
+        (
+            "<u8",
+            [7u64.to_le_bytes(), u64::MAX.to_le_bytes()].concat(),
+            ["7", "18446744073709551615"],
+        ),
+        ("<U3", utf32("tt1\u{e9}\0\0"), ["tt1", "é"]),
+        ("|S3", b"tt1a\0\0".to_vec(), ["tt1", "a"]),
+    ] {
+        let ids = file(&dir, "ids.npy", npy(descr, false, "(2,)", &data));
+        assert_eq!(read_factors(&path, Some(&ids), "item").expect(descr).ids, expected, "{descr}");
+    }
+    let with = |descr: &str, shape: &str, data: &[u8]| {
+        let ids = file(&dir, "ids.npy", npy(descr, false, shape, data));
+        failure(&path, Some(&ids)).replace(&format!("{}/", dir.path().display()), "")
+    };
+    assert_eq!(
+        with("<f8", "(2,)", &[0; 16]),
+        "ids.npy: the ids are of type \"<f8\": save whole numbers or text, as numpy.save(file, a.astype(str)) does"
+    );
+    assert_eq!(
+        with("<i8", "(2, 1)", &[0; 16]),
+        "ids.npy: the array has 2 dimensions: ids have one"
+    );
+    assert_eq!(
+        with("<i8", "(3,)", &[0; 24]),
+        "ids.npy: 3 ids for the 2 rows of f.npy: give one a row"
+    );
+    assert!(with("<i8", "(2,)", &[0; 8]).contains("the header says 2 numbers of 8 bytes"));
+    assert_eq!(with("<U1", "(2,)", &[0xff; 8]), "ids.npy: entry 0 is not Unicode");
+    assert_eq!(with("|S2", "(2,)", b"a\0\0\0"), "ids.npy: entry 1: the item id is empty");
+    assert!(with("<U999999999", "(2,)", &[0; 8]).contains("are of type"));
+}
+
+#[test]
 fn parquet_as_spark_writes_it() {
     let dir = directory();
     let folder = dir.path().join("itemFactors");
@@ -130,7 +174,15 @@ fn parquet_as_spark_writes_it() {
     part("part-00002-x.parquet", vec![], vec![]);
     let table = read_factors(&folder, None, "item").expect("fine");
     assert_eq!(table.ids, ["10", "20", "30"]);
-    assert_eq!((table.rank, table.data), (2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    assert_eq!((table.rank, &table.data), (2, &vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    // A saved ALSModel has it beside the users' factors and what it was trained with.
+    for other in ["metadata", "userFactors"] {
+        std::fs::create_dir(dir.path().join(other)).expect("a directory");
+    }
+    let of_model = read_factors(dir.path(), None, "item").expect("the items of the model");
+    assert_eq!((of_model.ids, of_model.data), (table.ids, table.data));
+    let empty = read_factors(dir.path(), None, "user").expect_err("no part").to_string();
+    assert!(empty.contains("userFactors"), "{empty}");
 }
 
 #[test]

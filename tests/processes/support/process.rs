@@ -118,6 +118,11 @@ impl Server {
         self.signal("-STOP");
     }
 
+    /// Sends SIGHUP, as a terminal does that is closed.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// Lets a frozen process go on, by SIGCONT.
     pub(crate) fn thaw(&self) {
         self.signal("-CONT");

@@ -9,12 +9,14 @@
 //! | [`eval`] | how good a bundle, an ensemble or a live endpoint is |
 //! | [`export`] | recorded events as files for the next training |
 //! | [`serve`] | a node |
+//! | [`ask`] | an answer of a router, with titles and reasons |
 //! | [`ctl`] | what operators ask of a cluster |
 //! | [`load`] | requests at a fixed rate, and what became of them |
 //! | [`metrics`] | the list of what nodes show to Prometheus |
 //! | [`keygen`], [`sign`] | signatures of bundles |
 //! | [`certs`], [`token`] | who may do what: certificates, tokens |
 
+pub mod ask;
 pub mod certs;
 pub mod ctl;
 pub mod data;

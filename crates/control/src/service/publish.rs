@@ -35,7 +35,7 @@ impl ControlApi {
         }
         if !force {
             check_coverage(&plan, &model, &version).map_err(|error| error.into_status())?;
-            check_quality(&version.quality)
+            check_quality(&version.recipe, &version.quality)
                 .and_then(|()| check_index(index_recall_at_100, self.parts().min_index_recall))
                 .map_err(|error| error.into_status())?;
         }

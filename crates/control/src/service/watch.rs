@@ -5,6 +5,7 @@
 
 use super::followers::Follower;
 use super::rollouts;
+use futures::stream;
 use marquee_core::plan::Plan;
 use marquee_core::rollout::judge::AllEvidence;
 use marquee_proto::control::v1 as pb;
@@ -30,27 +31,44 @@ pub(super) fn plan(
     }))
 }
 
-/// Streams a rollout now and after each change, until it is over.
+/// Streams a rollout now and after each change, and ends with the state in which it is over.
 pub(super) fn rollout(
     plans: Receiver<Arc<Plan>>,
     evidence: Receiver<Arc<AllEvidence>>,
     id: String,
 ) -> BoxStream<pb::WatchRolloutResponse> {
-    let mut last = None;
-    let mut over = false;
-    let changes = WatchStream::new(plans)
-        .map(move |plan| {
-            let running = plan.rollout(&id).is_some_and(|rollout| !rollout.state.is_over());
-            (rollouts::find(&plan, &evidence.borrow(), &id), running)
-        })
-        .take_while(move |(_, running)| !std::mem::replace(&mut over, !running))
-        .filter_map(move |(found, _)| match found {
-            Ok(rollout) if last.as_ref() == Some(&rollout) => None,
-            Ok(rollout) => {
-                last = Some(rollout.clone());
-                Some(Ok(pb::WatchRolloutResponse { rollout: Some(rollout) }))
+    let watched = WatchedRollout { plans, evidence, id, last: None };
+    Box::pin(stream::unfold(Some(watched), |watched| async move { watched?.next().await }))
+}
+
+/// A rollout that is watched.
+struct WatchedRollout {
+    plans: Receiver<Arc<Plan>>,
+    evidence: Receiver<Arc<AllEvidence>>,
+    id: String,
+    /// As it was sent last.
+    last: Option<pb::Rollout>,
+}
+
+impl WatchedRollout {
+    /// What to send next, and what is watched after that: none once it is over. Waits for a change.
+    async fn next(mut self) -> Option<(Result<pb::WatchRolloutResponse, Status>, Option<Self>)> {
+        loop {
+            let plan = Arc::clone(&self.plans.borrow_and_update());
+            let found = rollouts::find(&plan, &self.evidence.borrow(), &self.id);
+            let rollout = match found {
+                Ok(rollout) => rollout,
+                Err(status) => return Some((Err(status), None)),
+            };
+            let is_over = plan.rollout(&self.id).is_none_or(|it| it.state.is_over());
+            if self.last.as_ref() != Some(&rollout) {
+                self.last = Some(rollout.clone());
+                let response = pb::WatchRolloutResponse { rollout: Some(rollout) };
+                return Some((Ok(response), (!is_over).then_some(self)));
             }
-            Err(status) => Some(Err(status)),
-        });
-    Box::pin(changes)
+            if is_over || self.plans.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
 }

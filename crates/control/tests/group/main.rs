@@ -275,6 +275,15 @@ async fn a_first_rollout_goes_live_when_its_shards_are_there_and_a_second_one_st
         .map(|change| change.expect("served").rollout.expect("there").state())
         .collect();
     assert_eq!(changes.last(), Some(&pb::RolloutState::Promoted));
+    // Nothing happens any more, and still the watch of what is over ends.
+    let over = pb::WatchRolloutRequest { rollout_id: "default-1".into() };
+    let over = api.watch_rollout(Request::new(over)).await.expect("there").into_inner();
+    let over = tokio::time::timeout(PATIENCE, over.collect::<Vec<_>>()).await.expect("it ends");
+    let states: Vec<_> = over
+        .into_iter()
+        .map(|change| change.expect("served").rollout.expect("there").state())
+        .collect();
+    assert_eq!(states, [pb::RolloutState::Promoted], "once");
 
     let mut both = report(Some(1), state);
     both.replicas.extend(report(Some(2), state).replicas);

@@ -38,6 +38,7 @@ const PLANNED: Access = Access::Roles(&[Shard, Router]);
 pub const TABLE: &[(&str, Access)] = &[
     ("/marquee.v1.RecommenderService/Recommend", CALLERS),
     ("/marquee.v1.RecommenderService/BatchRecommend", CALLERS),
+    ("/marquee.v1.RecommenderService/StreamBatchRecommend", CALLERS),
     ("/marquee.v1.RecommenderService/SimilarItems", CALLERS),
     ("/marquee.v1.RecommenderService/SearchItems", CALLERS),
     ("/marquee.v1.RecommenderService/RankItems", CALLERS),

@@ -14,6 +14,7 @@
 //!
 //! The plan comes from the raft group in the process or over a stream; shard and router cannot tell.
 
+use super::directory::Directory;
 use super::edge::SharedQuotas;
 use super::health::{FULL_COVERAGE, Readiness};
 use super::open_files;
@@ -50,7 +51,11 @@ use marquee_net::connections::ConnectionLimits;
 use marquee_proto::control::v1::control_service_server::{
     ControlService as _, SERVICE_NAME as CONTROL,
 };
-use marquee_proto::node::v1::recent_items_service_server::RecentItemsServiceServer;
+use marquee_proto::node::v1::node_service_server::SERVICE_NAME as NODE;
+use marquee_proto::node::v1::recent_items_service_server::{
+    RecentItemsServiceServer, SERVICE_NAME as RECENT_ITEMS,
+};
+use marquee_proto::raft::v1::raft_service_server::SERVICE_NAME as RAFT;
 use marquee_proto::shard::v1::shard_service_server::{SERVICE_NAME as SHARD, ShardService};
 use marquee_proto::v1::recommender_service_server::{
     RecommenderServiceServer, SERVICE_NAME as RECOMMENDER,
@@ -65,6 +70,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 /// A running node. Dropping it ends it at once; [`shutdown`](Self::shutdown) completes requests first.
@@ -267,26 +273,36 @@ impl RunningNode {
     ) -> anyhow::Result<()> {
         let at = listener.local_addr()?;
         let mut routes = Routes::builder();
+        // All that are served, and those whose health is told.
+        let mut served: Vec<&'static str> = vec![NODE];
         let mut services: Vec<&'static str> = Vec::new();
         if let (Some(control), true) = (&self.control, roles.contains(&Role::Control)) {
             services.push(CONTROL);
+            served.extend([CONTROL, RAFT]);
             routes.add_service(control.control_service()).add_service(control.raft_service());
         }
         if let (Some(shard), true) = (&self.shard, roles.contains(&Role::Shard)) {
             services.push(SHARD);
+            served.push(SHARD);
             routes.add_service(shard.service().server());
         }
         if let (Some(router), true) = (&self.router, roles.contains(&Role::Router)) {
             services.extend([RECOMMENDER, FULL_COVERAGE]);
+            served.push(RECOMMENDER);
             let service = RecommenderServiceServer::new(router.service())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+                .max_encoding_message_size(MAX_MESSAGE_BYTES)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd)
+                .send_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Zstd);
             routes.add_service(service);
         }
         // At the node's address in the plan, which is that of its shard or router role.
         if let Some(recent) = self.router.as_ref().and_then(Router::recent_items)
             && (roles.contains(&Role::Router) || roles.contains(&Role::Shard))
         {
+            served.push(RECENT_ITEMS);
             let service = RecentItemsServiceServer::new(recent)
                 .max_decoding_message_size(MAX_INTERNAL_MESSAGE_BYTES);
             routes.add_service(service);
@@ -294,7 +310,7 @@ impl RunningNode {
         routes.add_service(self.usage.server());
         let (readiness, health) = Readiness::new(&services).await;
         self.watch_roles(&config.node_id, &services, &readiness);
-        let routes = server::with_reflection(routes.routes().add_service(health))?;
+        let routes = server::with_reflection(routes.routes().add_service(health), &served)?;
         self.ready.push(readiness.clone());
         let shutdown = Shutdown { signal: self.end.subscribe(), drain: config.drain };
         let entrance = Entrance {
@@ -305,6 +321,7 @@ impl RunningNode {
             warnings: self.shared.warnings.clone(),
             pressure: self.router.as_ref().map(Router::pressure).unwrap_or_default(),
             counted: self.shared.counted.clone(),
+            directory: Directory::new(&served, self.plan.clone(), addresses_of_control(config)),
         };
         let serving = server::serve(listener, routes, entrance, readiness, shutdown);
         self.servers.spawn(serving);

@@ -1,5 +1,7 @@
 //! The gRPC server of one address: its socket, its services with limits around them, and its shutdown.
 
+use super::call_headers::CallHeadersLayer;
+use super::directory::Directory;
 use super::edge::{Admission, Edge, SharedQuotas};
 use super::health::Readiness;
 use crate::access::Guard;
@@ -35,6 +37,13 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// The time for the last answers to be sent after their requests have ended.
 const FLUSH: Duration = Duration::from_millis(50);
 
+/// The services that every address has.
+const OF_EVERY_ADDRESS: &[&str] = &[
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// Why an address cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -68,19 +77,25 @@ pub async fn bind(at: SocketAddr, how: &'static str) -> Result<TcpListener, Serv
     TcpListener::bind(at).await.map_err(|source| ServerError::Bind { at, how, source })
 }
 
-/// Adds reflection, v1 and v1alpha, of all protos.
-pub(super) fn with_reflection(routes: Routes) -> Result<Routes, ServerError> {
-    let v1 = reflection().build_v1()?;
-    let v1alpha = reflection().build_v1alpha()?;
+/// Adds reflection, v1 and v1alpha. It lists the services of an address, by their names, and describes all messages.
+pub(super) fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerError> {
+    let v1 = reflection(services).build_v1()?;
+    let v1alpha = reflection(services).build_v1alpha()?;
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// Reflection of Marquee's protos, of health's, and of the details of errors.
-fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
-    tonic_reflection::server::Builder::configure()
+/// Reflection of Marquee's protos, of health's, of its own, and of the details of errors.
+fn reflection<'a>(services: &[&str]) -> tonic_reflection::server::Builder<'a> {
+    let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+    for service in services.iter().chain(OF_EVERY_ADDRESS) {
+        reflection = reflection.with_service_name(*service);
+    }
+    reflection
 }
 
 /// Who may connect to a server, and what they may call.
@@ -99,6 +114,8 @@ pub(super) struct Entrance {
     pub(super) pressure: Pressure,
     /// Where calls and connections are counted.
     pub(super) counted: CallSource,
+    /// What is served here, and where the rest is.
+    pub(super) directory: Directory,
 }
 
 /// The signal that ends a server, and how long it waits for requests.
@@ -119,7 +136,7 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) -> Result<(), ServerError> {
     let at = listener.local_addr().map_err(|e| ended(None, &e))?;
-    let Entrance { tls, guard, limits, quotas, warnings, pressure, counted } = entrance;
+    let Entrance { tls, guard, limits, quotas, warnings, pressure, counted, directory } = entrance;
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let edge = Edge::new(&limits, quotas, warnings.clone(), threads, pressure);
     let connections = Connections::new(limits.connections);
@@ -131,9 +148,12 @@ pub(super) async fn serve(
     let server = Server::builder()
         // Outside of all: what is refused counts, too.
         .layer(counted.calls.clone())
+        // Outside all others: also a refusal names the call that it is of.
+        .layer(CallHeadersLayer)
         // Outside the limits: those who are not let in take no place from those who are.
         .layer(guard)
         .layer(edge.clone())
+        .layer(directory)
         .max_concurrent_streams(limits.streams_per_connection)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_local_error_reset_streams(Some(PENDING_RESETS))
@@ -206,17 +226,25 @@ fn ended(at: Option<SocketAddr>, error: &dyn std::error::Error) -> ServerError {
     ServerError::Ended { at, reason: innermost_reason(error) }
 }
 
-/// Ends with the first SIGTERM or SIGINT.
+/// Ends with the first SIGTERM or SIGINT. SIGHUP, which a closed terminal sends and other servers take as "read your files
+/// again", changes nothing: certificates, tokens and roots are read again by themselves.
 pub fn until_told_to_end() -> std::io::Result<impl Future<Output = ()> + Send> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         Ok(async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = term.recv() => return,
+                    _ = int.recv() => return,
+                    _ = hangup.recv() => tracing::info!(
+                        "got SIGHUP and goes on: changed certificates and tokens are noticed without it, and other changes \
+                         of the config need a restart"
+                    ),
+                }
             }
         })
     }
@@ -260,7 +288,7 @@ mod tests {
         let (readiness, health) = Readiness::new(&[SERVICE]).await;
         readiness.set(SERVICE, true).await;
         let routes = Routes::new(recommender.server()).add_service(health);
-        let routes = with_reflection(routes).expect("descriptors");
+        let routes = with_reflection(routes, &[SERVICE]).expect("descriptors");
         let (end, signal) = watch::channel(false);
         let section = ServerSection { max_in_flight, ..ServerSection::default() };
         let entrance = Entrance {
@@ -271,6 +299,7 @@ mod tests {
             warnings: Warnings::new(),
             pressure: Pressure::default(),
             counted: CallSource::new(Warnings::new()),
+            directory: Directory::new(&[SERVICE], watch::channel(Arc::default()).1, Vec::new()),
         };
         let server = serve(listener, routes, entrance, readiness, Shutdown { signal, drain });
         let server = tokio::spawn(server);
@@ -345,6 +374,20 @@ mod tests {
             admitted.await.expect("no panic").expect("answered");
         }
         running.ask().await.expect("no panic").expect("there is room again");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_hangup_does_not_end_a_node() {
+        let ended = until_told_to_end().expect("signals");
+        tokio::pin!(ended);
+        let process = rustix::process::getpid();
+        // Without a handler this would be the end of the test.
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("sent");
+        let waited = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
+        assert!(waited.is_err(), "it went on");
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("sent");
+        ended.await;
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::status::DetailedStatus;
 use marquee_core::bounds::{DEFAULT_COUNT, MAX_ID_BYTES};
-use marquee_core::id::{IdError, check_id};
+use marquee_core::id::{IdError, check_id, has_outer_space};
 
 /// Why a request is refused. Every message begins with the field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -97,7 +97,8 @@ pub(crate) fn check_length(field: &str, length: usize, max: usize) -> Result<(),
 pub(crate) fn check_ids(field: &str, ids: &[String], max: usize) -> Result<(), CallerError> {
     check_length(field, ids.len(), max)?;
     // The name of an entry is made only for the one that is wrong.
-    match ids.iter().position(|id| id.is_empty() || id.len() > MAX_ID_BYTES) {
+    let is_wrong = |id: &String| id.is_empty() || id.len() > MAX_ID_BYTES || has_outer_space(id);
+    match ids.iter().position(is_wrong) {
         Some(n) => Ok(check_id(&format!("{field}[{n}]"), &ids[n])?),
         None => Ok(()),
     }

@@ -126,6 +126,11 @@ impl From<Recommend> for RankingRequest {
             attributes,
             context,
         } = request;
+        // Each item once, where it was mentioned last: the newest shape the answer, and a repeated one would take their places.
+        let mut mentioned = HashSet::new();
+        let mut recent_item_ids: Vec<String> =
+            recent_item_ids.into_iter().rev().filter(|id| mentioned.insert(id.clone())).collect();
+        recent_item_ids.reverse();
         let of_all_users = (!attributes.is_empty()).then(|| ALL_USERS_TERM.to_owned());
         Self {
             subject: Subject::User(user_id),

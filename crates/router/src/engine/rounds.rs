@@ -203,6 +203,7 @@ impl Rounds {
         deadline: Instant,
     ) -> Result<Vec<FusedRequest<'a>>, RouterError> {
         let mut fused: Vec<Option<FusedRequest<'a>>> = looked_up.iter().map(|_| None).collect();
+        let requests = looked_up.len();
         let mut open: Vec<(usize, FusingRequest<'a>)> =
             looked_up.into_iter().map(FusingRequest::new).enumerate().collect();
         while !open.is_empty() {
@@ -218,7 +219,7 @@ impl Rounds {
                     FusingProgress::Search(request, queries) => (request, queries),
                 };
                 for query in queries {
-                    match request.searching.time_limit(query.leaf, now) {
+                    match request.searching.time_limit(query.leaf, requests, now, deadline) {
                         Some(limit) if limit <= now => {
                             request.searching.leave_out(shards, query.leaf);
                         }

@@ -22,7 +22,8 @@ use tonic::Status;
 
 /// Streams of events at once: each holds a message, and backends have few routers' worth of them.
 const MAX_STREAMS: usize = 256;
-/// A stream that brings nothing for so long is answered: its caller may have gone without a word.
+/// A stream that brings nothing for so long is closed with an error: its caller may have gone without a word, or writes more
+/// later, which a stream that ended well would lose.
 const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of a stream that wait for the disk; beyond them it is not read.
 const STREAM_PENDING: usize = 16;
@@ -211,9 +212,12 @@ impl Events {
         let _place = place.map_err(|_| RouterError::TooManyStreams { limit: MAX_STREAMS })?;
         let mut counts = RecordedCounts::default();
         let mut pending: VecDeque<Pending> = VecDeque::with_capacity(STREAM_PENDING);
-        // Its end by the caller, or none for too long.
+        let mut has_ended = false;
         while let Ok(message) = tokio::time::timeout(STREAM_PATIENCE, messages.next()).await {
-            let Some(events) = message.transpose()? else { break };
+            let Some(events) = message.transpose()? else {
+                has_ended = true;
+                break;
+            };
             if pending.len() == STREAM_PENDING
                 && let Some(first) = pending.pop_front()
             {
@@ -225,11 +229,21 @@ impl Events {
         for queued in pending {
             counts.add(queued.recorded().await.map_err(RouterError::from)?, MAX_PROBLEMS);
         }
-        Ok(counts)
+        if has_ended { Ok(counts) } else { Err(counts.of_idle_stream().into()) }
     }
 }
 
 impl RecordedCounts {
+    /// The error of a stream that brought these events and then nothing.
+    fn of_idle_stream(&self) -> RouterError {
+        RouterError::IdleStream {
+            patience: STREAM_PATIENCE,
+            accepted: self.accepted,
+            duplicates: self.duplicates,
+            not_taken: self.quarantined + self.refused,
+        }
+    }
+
     fn add(&mut self, recorded: Recorded, max_problems: usize) {
         let Recorded { outcomes, explanations } = recorded;
         let mut explanations = explanations.into_iter().peekable();
@@ -290,6 +304,9 @@ fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
+    use marquee_core::event::EventType;
+    use marquee_events::EventSettings;
 
     fn items(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -320,6 +337,28 @@ mod tests {
         assert_eq!((merged[0].as_str(), merged.len(), of_events), ("new", 1_000, 1));
         let asked: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
         assert_eq!(merge(items("old new"), asked.clone()), (asked, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_goes_silent_ends_with_an_error_and_keeps_what_it_brought() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = EventLog::open(EventSettings::new(directory.path())).expect("a log");
+        let events = Events::new(Feedback { events: Some(log.clone()), ..Feedback::default() });
+        let event = Event {
+            event_id: "e1".into(),
+            user_id: "u".into(),
+            item_id: "i".into(),
+            event_type: EventType::Click,
+            ..Event::default()
+        };
+        let brought = || stream::iter([Ok(vec![event.clone()])]);
+        let silent = Box::pin(brought().chain(stream::pending()));
+        let error = events.record_stream(silent).await.map(|_| ()).expect_err("idle");
+        assert_eq!(error.code(), tonic::Code::DeadlineExceeded);
+        assert!(error.message().contains("for 30 s") && error.message().contains("recorded: 1,"));
+        assert_eq!(log.counts().accepted, 1);
+        let ended = events.record_stream(brought()).await.expect("the caller ended it");
+        assert_eq!((ended.accepted, ended.duplicates), (0, 1));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::search::explanation::{
 };
 use crate::search::searching::SearchingRequest;
 use marquee_core::bounds::{MAX_ATTRIBUTED_ROWS, MAX_EXPLAINED_ITEMS, MIN_NEIGHBOURS_DESCRIBED};
-use marquee_core::model::interpreter::{LeafPlan, MatrixSearch};
+use marquee_core::model::interpreter::{LeafPlan, MatrixSearch, share_of};
 use marquee_core::ranking::fuse::Candidate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -255,18 +255,13 @@ impl<'a> ExplainedRequest<'a> {
             let mut attributions = Vec::new();
             for (row, part) in rows.greatest {
                 if let Some((item_id, title)) = names.get(&row).cloned() {
-                    let share = share(f64::from(part), rows.score);
+                    let share = share_of(f64::from(part), rows.score);
                     attributions.push(Attribution { item_id, title, share });
                 }
             }
             self.reasons.attributions.insert((leaf, id), attributions);
         }
     }
-}
-
-/// The share that a part has of a score; 0 of a score of 0.
-fn share(part: f64, score: f64) -> f64 {
-    if score == 0.0 { 0.0 } else { part / score }
 }
 
 /// The items that are explained and that a leaf contributed, each with the score it gave.

@@ -141,12 +141,15 @@ fn chain(
     Ok(Some(list))
 }
 
-/// The first member that is not absent proposes, each later one re-ranks.
+/// The first member that is not absent proposes, each later one re-ranks. Given items are proposed already.
 fn sequence(
     members: &[Tree],
     leaves: &[LeafState],
     scope: &Scope,
 ) -> Result<Option<Vec<Candidate>>, Vec<LeafQuery>> {
+    if scope.only.is_some() {
+        return sequence_of_given(members, leaves, scope);
+    }
     let mut proposed: Option<Vec<Candidate>> = None;
     for (n, member) in members.iter().enumerate() {
         proposed = match proposed {
@@ -168,6 +171,35 @@ fn sequence(
         list.truncate(scope.count);
     }
     Ok(proposed)
+}
+
+/// A sequence over items that were given: each member scores all that it knows, and the last one's order comes first. What
+/// it does not know follows in the order of the members before.
+fn sequence_of_given(
+    members: &[Tree],
+    leaves: &[LeafState],
+    scope: &Scope,
+) -> Result<Option<Vec<Candidate>>, Vec<LeafQuery>> {
+    let lists = lists_of_all(members.iter(), leaves, scope)?;
+    let mut ranked: Option<Vec<Candidate>> = None;
+    for list in lists.into_iter().flatten() {
+        ranked = Some(match ranked {
+            None => list,
+            Some(mut before) => {
+                let known: HashSet<String> =
+                    before.iter().map(|item| item.item_id.clone()).collect();
+                let further = list.iter().filter(|item| !known.contains(&item.item_id));
+                // Without what this member says of them, which the ranking adds.
+                before.extend(further.map(|item| Candidate {
+                    item_id: item.item_id.clone(),
+                    title: item.title.clone(),
+                    ..Candidate::default()
+                }));
+                rerank(before, list, scope.count)
+            }
+        });
+    }
+    Ok(ranked)
 }
 
 impl Scope {

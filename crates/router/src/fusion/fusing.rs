@@ -68,7 +68,7 @@ impl<'a> FusingRequest<'a> {
     }
 
     /// Asks for further items where row-sums, which list only the columns of some row, listed too few: what users of
-    /// the same attributes like, if the user's are known, and popular items.
+    /// the same attributes like, if the user's are known, and popular items. Of given items, all that some version knows.
     fn fill_or_finish(mut self, items: Vec<Candidate>, scope: Scope) -> FusingProgress<'a> {
         let is_short = items.len() < self.searching.looked_up.request.count;
         let filling = self.searching.looked_up.filling.take().filter(|_| is_short);
@@ -85,8 +85,30 @@ impl<'a> FusingRequest<'a> {
             queries.push(LeafQuery { leaf: filler, scope: of_filler, items: None });
             fillers.push(filler);
         }
+        if scope.only.is_some() {
+            for like in self.other_versions(leaf) {
+                let filler = self.searching.add_filler(like, LeafPlan::Popularity);
+                queries.push(LeafQuery { leaf: filler, scope: scope.clone(), items: None });
+                fillers.push(filler);
+            }
+        }
         self.short_list = Some(ShortList { items, fillers });
         FusingProgress::Search(self, queries)
+    }
+}
+
+impl FusingRequest<'_> {
+    /// A leaf of each version other than that of the leaf `but`.
+    fn other_versions(&self, but: usize) -> Vec<usize> {
+        let leaves = &self.searching.looked_up.leaves;
+        let mut seen = BTreeSet::from([leaves[but].version]);
+        let mut others = Vec::new();
+        for (number, leaf) in leaves.iter().enumerate() {
+            if seen.insert(leaf.version) {
+                others.push(number);
+            }
+        }
+        others
     }
 }
 

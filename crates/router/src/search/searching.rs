@@ -7,6 +7,7 @@
 
 use super::leaf_query::{LeafQuery, LeafState, known_rows};
 use super::wire_query::WireQuery;
+use crate::admission::request::Subject;
 use crate::fanout::CallFailure;
 use crate::lookup::looked_up::{LookedUpLeaf, LookedUpRequest};
 use crate::lookup::stored_row::FoundRow;
@@ -143,12 +144,22 @@ impl<'a> SearchingRequest<'a> {
         }
     }
 
-    /// When a leaf query is to be answered, for members that have a timeout; none is as late as the request may be.
-    pub(crate) fn time_limit(&mut self, leaf: usize, now: Instant) -> Option<Instant> {
+    /// When a leaf query is to be answered, for members that have a timeout; none is as late as the request may be. A timeout
+    /// is of one request: so many that are answered together have as many times as long, but no more than half of the time that
+    /// is left, which is for the other members.
+    pub(crate) fn time_limit(
+        &mut self,
+        leaf: usize,
+        requests: usize,
+        now: Instant,
+        deadline: Instant,
+    ) -> Option<Instant> {
         let mut earliest = None;
         for &member in &self.looked_up.leaves[leaf].timed_members {
             let (timeout, begun) = &mut self.timers[member];
-            let limit = *begun.get_or_insert(now) + *timeout;
+            let begun = *begun.get_or_insert(now);
+            let limit = begun
+                + timeout_of_batch(*timeout, requests, deadline.saturating_duration_since(begun));
             earliest = Some(earliest.map_or(limit, |other: Instant| other.min(limit)));
         }
         earliest
@@ -187,7 +198,7 @@ impl<'a> SearchingRequest<'a> {
         &mut self,
         shards: &ShardMap<'_>,
         leaf: usize,
-        list: Vec<Candidate>,
+        mut list: Vec<Candidate>,
         unanswered: &BTreeMap<usize, CallFailure>,
     ) {
         let mut is_answered = false;
@@ -199,11 +210,38 @@ impl<'a> SearchingRequest<'a> {
                 is_answered = true;
             }
         }
+        let LookedUpRequest { request, leaves, .. } = &self.looked_up;
+        // Values of a row below 0 say that who has the one item does not take the other.
+        let is_row_of_item =
+            matches!(request.subject, Subject::Item(_)) && leaves[leaf].plan.is_sum();
+        if is_row_of_item {
+            list.retain(|item| item.score > 0.0);
+        }
         self.states[leaf] = if is_answered { LeafState::Answered(list) } else { LeafState::Absent };
     }
+}
+
+/// The timeout of a member for so many requests at once, where so much time is left for all members.
+fn timeout_of_batch(of_one: Duration, requests: usize, left: Duration) -> Duration {
+    let of_all = of_one.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
+    of_all.min(left / 2).max(of_one)
 }
 
 /// The state of a leaf that was not searched yet.
 fn first_state(plan: &LeafPlan<'_>) -> LeafState {
     if plan.answers() { LeafState::Open } else { LeafState::Absent }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_of_one_request_and_leaves_time_for_the_others() {
+        let ms = Duration::from_millis;
+        assert_eq!(timeout_of_batch(ms(30), 1, ms(1_000)), ms(30));
+        assert_eq!(timeout_of_batch(ms(30), 10, ms(1_000)), ms(300));
+        assert_eq!(timeout_of_batch(ms(30), 50, ms(2_000)), ms(1_000));
+        assert_eq!(timeout_of_batch(ms(30), usize::MAX, ms(40)), ms(30));
+    }
 }

@@ -159,5 +159,6 @@ fn reason_to_wire(reason: Reason) -> v1::EventProblemReason {
         Reason::ImplausibleValue => v1::EventProblemReason::ImplausibleValue,
         Reason::FalseRecommendationId => v1::EventProblemReason::FalseRecommendationId,
         Reason::ForgottenUser => v1::EventProblemReason::ForgottenUser,
+        Reason::OuterSpace => v1::EventProblemReason::OuterSpace,
     }
 }

@@ -3,6 +3,7 @@
 use super::drawn_slots::DrawnSlots;
 use super::feedback::{WireAnswer, streamed_events};
 use super::response::check_size;
+use super::streamed_batch::{BatchAnswers, BatchStream, stream_answers};
 use crate::admission::deadline::deadline_of;
 use crate::admission::limit::Admission;
 use crate::admission::request::RankingRequest;
@@ -122,6 +123,15 @@ impl RouterService {
         deadline: Instant,
     ) -> Result<Vec<RankingAnswer>, RouterError> {
         self.shared.sizes.check(rankings, &self.shared.engine.latest_plan())?;
+        self.answer_of_any_size(rankings, deadline).await
+    }
+
+    /// The same, where each answer has a message of its own.
+    async fn answer_of_any_size(
+        &self,
+        rankings: &[RankingRequest],
+        deadline: Instant,
+    ) -> Result<Vec<RankingAnswer>, RouterError> {
         let place = self.shared.admission.admit(rankings.len())?;
         let began = Instant::now();
         // Two lists take twice the time of one: callers come first.
@@ -221,8 +231,36 @@ fn credits_of(answer: &RankingAnswer) -> Option<Credits> {
     Some(Credits::of(ids.zip(made.credited.iter().copied())))
 }
 
+impl BatchAnswers for RouterService {
+    fn is_pressed(&self) -> bool {
+        self.shared.admission.is_pressed()
+    }
+
+    async fn answer(
+        &self,
+        mut part: Vec<RankingRequest>,
+        deadline: Instant,
+    ) -> Result<Vec<v1::RecommendResponse>, RouterError> {
+        let mut exposed = Vec::with_capacity(part.len());
+        for ranking in &mut part {
+            exposed.push(self.prepare(ranking));
+        }
+        let answers = self.answer_of_any_size(&part, deadline).await?;
+        let mut responses = Vec::with_capacity(answers.len());
+        for (exposed, answer) in exposed.into_iter().zip(answers) {
+            let draw = answer.draw;
+            let response = check_size(answer.into_recommendations())?;
+            self.expose(exposed, WireAnswer::from(&response).filled_by(draw));
+            responses.push(response);
+        }
+        Ok(responses)
+    }
+}
+
 #[async_trait]
 impl RecommenderService for RouterService {
+    type StreamBatchRecommendStream = BatchStream;
+
     async fn recommend(
         &self,
         request: Request<v1::RecommendRequest>,
@@ -270,6 +308,23 @@ impl RecommenderService for RouterService {
             self.expose(exposed, WireAnswer::from(response).filled_by(draw));
         }
         Ok(Response::new(batch))
+    }
+
+    async fn stream_batch_recommend(
+        &self,
+        request: Request<v1::StreamBatchRecommendRequest>,
+    ) -> Result<Response<Self::StreamBatchRecommendStream>, Status> {
+        let (metadata, _, v1::StreamBatchRecommendRequest { requests }) = request.into_parts();
+        let deadline = self.deadline(&metadata, requests.len())?;
+        let forced_variant = self.forced_variant(&metadata)?;
+        let batch = v1::BatchRecommendRequest { requests };
+        let mut rankings = Vec::new();
+        for request in Recommend::batch_from_wire(batch).map_err(RouterError::from)? {
+            let mut ranking = RankingRequest::from(request);
+            ranking.forced_variant.clone_from(&forced_variant);
+            rankings.push(ranking);
+        }
+        Ok(Response::new(stream_answers(self.clone(), rankings, deadline)))
     }
 
     async fn similar_items(

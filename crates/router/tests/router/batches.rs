@@ -4,7 +4,9 @@ use crate::support::{FakeShard, World, films, user, users};
 use marquee_core::ensemble::{EnsembleNode, Fusion, WeightedNode};
 use marquee_core::id::ModelVersion;
 use marquee_proto::v1;
+use marquee_proto::v1::recommender_service_server::RecommenderService as _;
 use std::sync::Arc;
+use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -40,6 +42,40 @@ async fn a_batch_answers_what_its_requests_alone_would() {
         answer.recommendation_id.clear();
         assert_eq!(answer, alone);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_batch_answers_what_the_batch_does_one_by_one_and_names_what_is_wrong() {
+    let world = World::new(vec![films(1, 2, "i", 200, 100)], 2, 1);
+    let requests: Vec<v1::RecommendRequest> = users(100)
+        .into_iter()
+        .map(|request| v1::RecommendRequest { recent_item_ids: vec!["i3".into()], ..request })
+        .collect();
+    let batch = world.batch(requests.clone()).await.expect("an answer");
+    let streamed = async |requests: Vec<v1::RecommendRequest>| {
+        let request = tonic::Request::new(v1::StreamBatchRecommendRequest { requests });
+        let stream = world.service().stream_batch_recommend(request).await?.into_inner();
+        Ok::<_, tonic::Status>(stream.collect::<Vec<_>>().await)
+    };
+    let answers = streamed(requests.clone()).await.expect("answered");
+    assert_eq!(answers.len(), batch.len());
+    for (place, (answer, mut expected)) in answers.into_iter().zip(batch).enumerate() {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.index as usize, place);
+        let mut response = answer.response.expect("there");
+        response.recommendation_id.clear();
+        expected.recommendation_id.clear();
+        assert_eq!(response, expected);
+    }
+    let mut nowhere = requests.clone();
+    nowhere[70].surface = "nowhere".into();
+    let error = streamed(nowhere).await.expect("begun").pop().expect("an end").expect_err("none");
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.message().starts_with("requests[70]"), "{error:?}");
+    let mut invalid = requests;
+    invalid[70].count = 5_000;
+    let error = streamed(invalid).await.map(drop).expect_err("nothing of it is answered");
+    assert!(error.message().starts_with("requests[70].count"), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

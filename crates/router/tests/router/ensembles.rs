@@ -361,3 +361,15 @@ async fn a_members_timeout_opens_no_breaker() {
         assert_eq!((ids, missing), (both, vec![]), "{late:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn given_items_of_a_sequence_are_unknown_only_if_no_member_knows_them() {
+    // The first knows i0 to i149, the second 30 more.
+    let mut world = World::new(two(), 3, 1);
+    world.serve(EnsembleNode::Sequence(vec![leaf(1), leaf(2)]));
+    let ranked = world.rank("u3", &["i170", "i5", "nowhere", "i20"]).await.expect("an answer");
+    let mut found = ids(&ranked.items);
+    found.sort_unstable();
+    assert_eq!(found, ["i170", "i20", "i5"]);
+    assert_eq!(ranked.unknown_item_ids, ["nowhere"]);
+}

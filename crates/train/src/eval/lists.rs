@@ -1,6 +1,7 @@
 //! Evaluation of lists of ids, wherever they come from: a bundle, a live endpoint, a file.
 
 use super::metrics::{Cutoffs, MetricTally, Metrics, Place};
+use super::overlap::TestOverlap;
 use super::per_user::{PerUser, UserRow};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -30,8 +31,8 @@ pub struct ListReport {
     pub cutoffs: Vec<Metrics>,
     /// Users for whom there was no list; they count 0.
     pub users_without_list: usize,
-    /// Recommendations that the user's train items or history already hold; they can't be hits, and a
-    /// system that excludes what is seen makes none.
+    /// Recommendations that the user's train items or history already hold; they are hits only where the test repeats the
+    /// pair, and a system that excludes what is seen makes none.
     pub train_items_recommended: usize,
     /// Recommendations of items that neither train nor test holds; they can't be hits, and aren't in
     /// coverage and Gini.
@@ -72,6 +73,11 @@ impl Evaluator {
         self
     }
 
+    /// How the test fits the training.
+    pub fn overlap(&self) -> TestOverlap {
+        TestOverlap::of(&self.train, &self.test)
+    }
+
     /// The users to ask recommendations for, in canonical order.
     pub fn users(&self) -> &[String] {
         &self.test.users
@@ -93,15 +99,14 @@ impl Evaluator {
         train.chain(items_of(&self.history, self.history_users.get(user)))
     }
 
-    /// The last `most` items of a user's history, the newest last (by time, then by item); none
+    /// The last `most` items of a user's history, the newest last (by time, then by the order of the file); none
     /// where there is no history.
     pub fn recent(&self, user: &str, most: usize) -> Vec<String> {
         let history = &self.history;
         let Some(&user) = self.history_users.get(user) else { return Vec::new() };
         let mut rows: Vec<usize> = history.rows_of(user).collect();
         if history.has_times() {
-            // Rows ascend by item already, and the sort is stable.
-            rows.sort_by(|&a, &b| history.time[a].total_cmp(&history.time[b]));
+            rows.sort_by(|&a, &b| history.compare_times(a, b));
         }
         let first = rows.len().saturating_sub(most);
         let items = rows[first..].iter().map(|&row| history.item[row] as usize);

@@ -21,6 +21,7 @@ mod hold_out;
 mod lists;
 mod local;
 pub mod metrics;
+mod overlap;
 mod per_user;
 pub(crate) mod rank;
 
@@ -36,4 +37,5 @@ pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
 pub use local::{LocalList, LocalModel, LocalRanker, LocalScope, LocalUser};
 pub use metrics::{Cutoffs, Measure, Metrics};
+pub use overlap::TestOverlap;
 pub use per_user::{PerUser, UserRow};

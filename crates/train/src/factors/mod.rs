@@ -17,7 +17,8 @@ use std::io::Read;
 use std::path::Path;
 
 /// Reads the factors at a path: a `.npy` with an optional file of ids (row numbers from 0 without),
-/// a Parquet file with columns id and features, or a directory of such as Spark writes.
+/// a Parquet file with columns id and features, a directory of such as Spark writes, or the directory of a saved ALSModel, which
+/// has one of those for users and one for items.
 ///
 /// `what` is "user" or "item", for messages.
 ///
@@ -28,6 +29,8 @@ pub fn read_factors(
     ids: Option<&Path>,
     what: &str,
 ) -> Result<FactorTable, TrainError> {
+    let inside = path.join(format!("{what}Factors"));
+    let path = if inside.is_dir() { inside.as_path() } else { path };
     let table = if is_npy(path)? {
         let (rows, rank, data) = npy::read(path)?;
         let ids = match ids {

@@ -42,7 +42,7 @@ fn merge_ids(a: &[String], b: &[String]) -> Vec<String> {
 }
 
 /// Holds out the last fifth of the interactions of every user who has at least five, by time and,
-/// where times are equal, by the canonical order of items' ids; at random by `seed` where there are no times.
+/// where times are equal, by the order of the file; at random by `seed` where there are no times.
 /// None when no user has five.
 pub fn hold_out(rows: &Interactions, seed: u64) -> Option<HoldOut> {
     let active = rows.filter_rows(|user, _| rows.rows_of(user).len() >= MIN_INTERACTIONS).compact();

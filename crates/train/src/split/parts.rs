@@ -89,12 +89,11 @@ pub(super) fn share_of(n: usize, share: f64) -> usize {
     ((n as f64 * share + ROUNDING) as usize).max(1).min(n.saturating_sub(1))
 }
 
-/// A user's rows by time and, where times are equal, by item; at random where there are no times.
+/// A user's rows by time and, where times are equal, in the order of the file; at random where there are no times.
 pub(super) fn in_order(rows: &Interactions, user: usize, seed: u64) -> Vec<usize> {
     let mut mine: Vec<usize> = rows.rows_of(user).collect();
     if rows.has_times() {
-        // Rows ascend by item already, and the sort is stable.
-        mine.sort_by(|&a, &b| rows.time[a].total_cmp(&rows.time[b]));
+        mine.sort_by(|&a, &b| rows.compare_times(a, b));
     } else {
         // A stream of the user's own, so that other users' rows don't change the choice.
         shuffle(&mut mine, Random::new(seed ^ user as u64).next());
@@ -239,6 +238,26 @@ mod tests {
         let ids: Vec<String> = (0..40).map(|n| n.to_string()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         Interactions::from_rows(&ids, &ids, &rows, false, has_times, Duplicates::Last).0
+    }
+
+    #[test]
+    fn of_equal_times_the_later_one_in_the_file_is_the_last() {
+        // Items 2, 0 and 1 on one day, in this order of the file; then 3 on an earlier one.
+        let rows = interactions(&[(0, 2, 5.0), (0, 0, 5.0), (0, 1, 5.0), (0, 3, 4.0)], true);
+        let order: Vec<u32> = in_order(&rows, 0, 1).into_iter().map(|row| rows.item[row]).collect();
+        assert_eq!(order, [3, 2, 0, 1]);
+        let kept = rows.filter_rows(|_, row| rows.item[row] != 0).compact();
+        let order: Vec<&str> = in_order(&kept, 0, 1)
+            .into_iter()
+            .map(|row| kept.items[kept.item[row] as usize].as_str())
+            .collect();
+        assert_eq!(order.len(), 3);
+        assert_eq!(order[2], rows.items[1], "also among fewer rows");
+        // A pair that comes again is where it came last.
+        let again = interactions(&[(0, 1, 5.0), (0, 0, 5.0), (0, 1, 5.0)], true);
+        let order: Vec<u32> =
+            in_order(&again, 0, 1).into_iter().map(|row| again.item[row]).collect();
+        assert_eq!(order, [0, 1]);
     }
 
     /// Six users with six rows each, at times of their own: user u's n-th row is of item n at 10n + u.

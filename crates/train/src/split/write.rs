@@ -47,6 +47,8 @@ pub struct FoldSummary {
     pub test_rows_of_new_users: usize,
     /// Rows of the test part whose item has no row in the train part: no collaborative model finds them.
     pub test_rows_of_new_items: usize,
+    /// Users of whom a row to find has the time of one to train on: the order of the file decided between them.
+    pub tied_users: usize,
 }
 
 /// A file of one part.
@@ -148,7 +150,19 @@ fn write_parts(dir: &Path, parts: &Parts, seed: u64) -> Result<FoldSummary, Trai
         parts: summaries,
         test_rows_of_new_users: new_users.map(|user| test.rows_of(user).len()).sum(),
         test_rows_of_new_items: test.item.iter().filter(|item| !known.contains(item)).count(),
+        tied_users: users_of(test).filter(|&user| is_tied(train, test, user)).count(),
     })
+}
+
+/// Whether the newest row to train on of a user is as old as the oldest one to find.
+fn is_tied(train: &Interactions, test: &Interactions, user: usize) -> bool {
+    if !train.has_times() || !test.has_times() {
+        return false;
+    }
+    let times = |rows: &Interactions| rows.time[rows.rows_of(user)].to_vec();
+    let newest = times(train).into_iter().max_by(f64::total_cmp);
+    let oldest = times(test).into_iter().min_by(f64::total_cmp);
+    newest.is_some() && newest == oldest
 }
 
 fn users_of(rows: &Interactions) -> impl Iterator<Item = usize> + '_ {
@@ -206,6 +220,13 @@ impl fmt::Display for SplitSummary {
             for PartSummary { file, rows, users, items } in &fold.parts {
                 let path = fold.dir.join(file);
                 writeln!(f, "{:<28} {rows:>10} {users:>9} {items:>9}", path.display().to_string())?;
+            }
+            if fold.tied_users > 0 {
+                writeln!(
+                    f,
+                    "{} of {} users have rows of one time on both sides of the cut: the order of the file decided",
+                    fold.tied_users, self.users
+                )?;
             }
             if fold.test_rows_of_new_users + fold.test_rows_of_new_items > 0 {
                 writeln!(

@@ -31,6 +31,7 @@ mod users;
 mod voters;
 
 use crate::credentials::CredentialArgs;
+use crate::output::shown;
 use clap::{Args, Subcommand};
 use context::Context;
 use marquee_client::{Address, ControlClient};
@@ -44,7 +45,8 @@ use std::process::ExitCode;
   marquee ctl rollout start --candidate films@2 --steps 1%:60s,10%:5m,50%:10m,100%:0s --watch
   marquee ctl --endpoint http://10.0.0.5:50061 --endpoint http://10.0.0.6:50061 models --json")]
 pub struct CtlArgs {
-    /// A control node's address; repeat it for more, which are used when one is lost
+    /// The address of a control node, or of any node that knows where control is; repeat it for more, which are used when one is
+    /// lost
     #[arg(
         long,
         global = true,
@@ -120,7 +122,8 @@ enum CtlCommand {
 pub async fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let CtlArgs { endpoint, json, credentials, command } = args;
     let credentials = credentials.read(&endpoint)?;
-    let client = ControlClient::new(&endpoint, &credentials);
+    let client = ControlClient::new(&endpoint, &credentials)
+        .telling(|found| eprintln!("note: {}", shown(found)));
     let mut context = Context { client, addresses: endpoint, credentials, json };
     match command {
         CtlCommand::Publish(args) => publish::run(&mut context, args).await,

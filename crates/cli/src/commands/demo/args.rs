@@ -43,3 +43,5 @@ pub struct DemoArgs {
 
 /// Name of the demo's model.
 pub(super) const MODEL: &str = "films";
+/// Name of the demo's model of texts.
+pub(super) const TEXTS: &str = "texts";

@@ -14,10 +14,13 @@ use std::time::{Duration, Instant};
 /// The Python package whose wheel contains MovieLens 100K as an example.
 const PACKAGE: &str = "recbole==1.2.1";
 /// The files that are taken out of it, and their names here.
-const PACKAGE_FILES: [(&str, &str); 2] = [
+const PACKAGE_FILES: [(&str, &str); 3] = [
     ("recbole/dataset_example/ml-100k/ml-100k.inter", "ml-100k.inter"),
     ("recbole/dataset_example/ml-100k/ml-100k.item", "ml-100k.item"),
+    ("recbole/dataset_example/ml-100k/ml-100k.user", PACKAGE_USERS),
 ];
+/// The name of its file of users.
+const PACKAGE_USERS: &str = "ml-100k.user";
 /// The address of the small data set on the MovieLens site.
 const SITE: &str = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip";
 /// The files that are taken out of it, and their names here.
@@ -56,6 +59,8 @@ pub(super) struct DemoData {
     pub(super) interactions: PathBuf,
     /// The file of items with their titles, if there is one.
     pub(super) items: Option<PathBuf>,
+    /// The file of users with their attributes, if there is one.
+    pub(super) users: Option<PathBuf>,
     /// Values of at least this are positive; none: all are.
     pub(super) positive_at: Option<f32>,
     /// Whether it was generated; then every line that shows it says so.
@@ -142,6 +147,7 @@ pub(super) fn find(
         origin: "real data could not be fetched; give your own with --data".into(),
         interactions: directory.join(generated::INTERACTIONS),
         items: Some(directory.join(generated::ITEMS)),
+        users: Some(directory.join(generated::ATTRIBUTES)),
         positive_at: None,
         generated: true,
     })
@@ -176,6 +182,7 @@ fn of_user(path: &Path) -> Result<DemoData, DataError> {
         origin: "given with --data".into(),
         interactions,
         items,
+        users: None,
         positive_at: None,
         generated: false,
     })
@@ -195,6 +202,8 @@ fn movielens(directory: &Path, name: &str) -> Option<DemoData> {
         origin: format!("{LICENCE}; kept in {}", directory.display()),
         interactions,
         items: Some(items?),
+        // An earlier release did not keep it.
+        users: Some(directory.join(PACKAGE_USERS)).filter(|users| users.is_file()),
         positive_at: Some(LIKED_AT),
         generated: false,
     })

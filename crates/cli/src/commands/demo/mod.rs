@@ -2,7 +2,7 @@
 //!
 //! Get data, train three versions, start a cluster in this process, publish the first version, answer a
 //! request, publish the second and move live traffic onto it step by step while measuring what callers
-//! see; then publish the third, which the gates roll back. Everything uses the public interfaces: training is
+//! see; then publish the third, which the gates roll back; then ask what else there is to ask ([`more`]). Everything uses the public interfaces: training is
 //! [`marquee_train`], the cluster is [`marquee_node::serve`], publishing and rolling out are gRPC calls, and
 //! the requests are those of [`load`](crate::commands::load).
 //!
@@ -11,6 +11,7 @@
 mod args;
 mod data;
 mod generated;
+mod more;
 mod page;
 mod rollout;
 mod scenario;

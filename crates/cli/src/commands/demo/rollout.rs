@@ -152,7 +152,7 @@ fn start_load(router: &Address, users: &Arc<Users>, rate: u32) -> anyhow::Result
 }
 
 /// Starts a rollout with Marquee's default gates and opens the stream of its states.
-async fn start(
+pub(super) async fn start(
     control: &mut ControlClient,
     candidate: &str,
     steps: &[(u32, u64)],
@@ -181,7 +181,8 @@ async fn start(
     Ok(watch)
 }
 
-async fn next(watch: &mut Streaming<WatchRolloutResponse>) -> anyhow::Result<Rollout> {
+/// The next state of a rollout that is watched.
+pub(super) async fn next(watch: &mut Streaming<WatchRolloutResponse>) -> anyhow::Result<Rollout> {
     let next = watch.message().await.context("control ended the watch of the rollout")?;
     Ok(next.context("control ended the watch of the rollout")?.rollout.unwrap_or_default())
 }

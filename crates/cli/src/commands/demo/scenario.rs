@@ -1,10 +1,10 @@
 //! The chapters of the demo, in order.
 
-use super::args::{DemoArgs, MODEL};
+use super::args::{DemoArgs, MODEL, TEXTS};
 use super::data::{self, DemoData};
 use super::page::Page;
 use super::users::DemoUsers;
-use super::{generated, rollout};
+use super::{generated, more, rollout};
 use crate::commands::load::{Users, milliseconds};
 use crate::output::count;
 use anyhow::{Context as _, bail};
@@ -117,7 +117,25 @@ pub(super) async fn run(
         rolled_back.failed()
     ))?;
 
+    page.chapter("What else it answers")?;
+    more::explain(&mut recommender, &user_id, &users, page).await?;
+    if let Some(first) = answer.items.first() {
+        more::play(&mut recommender, &user_id, &first.item_id, &users, page).await?;
+    }
+    if data.users.is_some() {
+        more::greet_newcomer(&mut recommender, &users, page).await?;
+    }
+    if data.items.is_some() {
+        train(args, &data, (ModelKind::Content, None), &bundles.join("texts")).await?;
+        let texts = publish(&mut control, &bundles.join("texts")).await?;
+        more::search(&mut control, &mut recommender, &texts, &users, page).await?;
+    }
+    more::roll_back_by_hand(&mut control, &first, page).await?;
+
     page.chapter("Try it")?;
+    if args.exit {
+        page.note("without --exit this node goes on serving, and these commands work:")?;
+    }
     show_commands(&router, &user_id, &answer, page)?;
     let failed_requests =
         total.failed() + total.not_sent + rolled_back.failed() + rolled_back.not_sent;
@@ -166,7 +184,9 @@ async fn train(
     }
     let args = TrainArgs {
         items: data.items.clone(),
-        name: Some(MODEL.into()),
+        // The others answer all users alike, or by their histories alone.
+        users: data.users.clone().filter(|_| model == ModelKind::Mf),
+        name: Some(if model == ModelKind::Content { TEXTS } else { MODEL }.into()),
         shards: args.shards,
         model,
         settings,
@@ -326,6 +346,22 @@ fn show_commands(
     page.command(&format!(
         "grpcurl -plaintext {at} marquee.control.v1.ControlService/ListRollouts"
     ))?;
-    page.note(&format!("and: marquee ctl --endpoint {router} status"))?;
+    page.command(&format!("marquee ask user {} --endpoint {router}", shell_word(user_id)))?;
+    page.command(&format!("marquee ask similar {} --endpoint {router}", shell_word(item_id)))?;
+    page.command(&format!(
+        "marquee ask search {:?} --surface {} --endpoint {router}",
+        more::TEXT,
+        more::SEARCH_SURFACE
+    ))?;
+    page.command(&format!("marquee ctl --endpoint {router} status"))?;
     Ok(())
+}
+
+/// A word as the shell takes it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('-') {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -120,6 +120,9 @@ fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
     };
     let held_out = positives(&read(args, test)?, args.positive_at, Default::default())?;
     let evaluator = Evaluator::new(read(args, train)?, held_out, args.cutoffs()?)?;
+    for remark in evaluator.overlap().remarks() {
+        tracing::warn!("{remark}");
+    }
     match &args.history {
         Some(history) => Ok(evaluator.with_history(read(args, history)?)),
         None => Ok(evaluator),

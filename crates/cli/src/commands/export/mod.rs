@@ -2,13 +2,15 @@
 //!
 //! Reads the files of the logs up to the last whole commit, even while a node writes them. In memory are one
 //! row group and the hashes of the events' ids: an event that was sent to two routers, or again after a day,
-//! is one row. [`Table`] writes CSV or Parquet.
+//! is one row. [`Table`] writes CSV or Parquet, and a [`Cursor`] says where the next export continues.
 
+mod cursor;
 mod table;
 
 use crate::output;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use cursor::Cursor;
 use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
 use marquee_events::duplicates::hash_of;
 use marquee_events::log::LogReader;
@@ -65,11 +67,14 @@ const EXPOSURE_COLUMNS: [Column; 17] = [
   marquee export --events data/events --types click,play,purchase,rating --out train.parquet
   marquee train --interactions train.parquet --name films --out bundles/v2
   marquee export --events router-1/events --events router-2/events --out events.parquet
+  marquee export --events data/events --out monday.parquet
+  marquee export --events data/events --after events:17320 --out tuesday.parquet
   marquee export --events data/events --exposures --out shown.csv
 
 Events have the columns user_id, item_id, type, value, time (seconds since 1970), recommendation_id and
 event_id. Exposures have a row for each item of an answer and join them by recommendation_id and item_id; with
 its rank, its propensity to be shown there, and whether it was drawn there at random (0 or 1).
+An export prints a cursor. The next one continues there (--after): no event is in both, and none is left out.
 The nodes may be running. Each router has a log of its own: name all of them, so that an event that was sent
 to two of them is one row.")]
 pub struct ExportArgs {
@@ -86,7 +91,11 @@ pub struct ExportArgs {
     /// The file to write, CSV or Parquet by its name; it must not exist
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Only events received, or answers given, at or after this time, in milliseconds since 1970
+    /// Continue where an earlier export of the same logs ended, by the cursor that it printed
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Cursor>,
+    /// Only events received, or answers given, at or after this time, in milliseconds since 1970. To continue an export use
+    /// --after: of two events the later one in the log may have the earlier time
     #[arg(long, value_name = "MS", default_value_t = 0)]
     since_ms: u64,
     /// Only events of these types; without it, all
@@ -133,9 +142,12 @@ pub struct ExportSummary {
     pub left_out: u64,
     /// Events whose id an earlier record had.
     pub duplicates: u64,
-    /// The time of the newest record, in milliseconds since 1970: one more is the `--since-ms` of the next
-    /// export. 0 if there is none.
+    /// The time of the newest record, in milliseconds since 1970; 0 if there is none.
     pub newest_ms: u64,
+    /// Records that an export which continues another one can no longer have: the log has deleted them for room.
+    pub deleted: u64,
+    /// The `--after` of the next export.
+    cursor: Cursor,
 }
 
 /// Exports and prints how many rows were written.
@@ -145,13 +157,21 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         output::json(&summary)?;
     } else {
         output::line(format!(
-            "{} of {}, {} left out, {}, written to {}",
+            "{} of {}, {} left out, {}, written to {}; the next export continues with --after {}",
             output::count(summary.rows, "row"),
             output::count(summary.records, "record"),
             output::thousands(summary.left_out),
             output::count(summary.duplicates, "duplicate"),
-            summary.out.display()
+            summary.out.display(),
+            summary.cursor
         ))?;
+    }
+    if summary.deleted > 0 {
+        tracing::warn!(
+            deleted = summary.deleted,
+            "records behind the cursor are no longer in the log, which deletes its oldest for room: export more often, or give it \
+             more (router.events)"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,10 +186,15 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
         (_, true) => (Contents::Quarantine, QUARANTINE_DIRECTORY),
         _ => (Contents::Events, ""),
     };
-    let mut readers = Vec::with_capacity(args.events.len());
-    for directory in args.events.iter().map(|events| events.join(below)) {
-        let reader = LogReader::open(&directory, contents).context("--events")?;
-        readers.push((directory, reader));
+    let directories: Vec<PathBuf> = args.events.iter().map(|events| events.join(below)).collect();
+    if let Some(after) = &args.after {
+        after.check(contents, directories.len())?;
+    }
+    let mut readers = Vec::with_capacity(directories.len());
+    for (n, directory) in directories.iter().enumerate() {
+        let reader = LogReader::open(directory, contents).context("--events")?;
+        let begins_at = args.after.as_ref().map_or(0, |after| after.next[n]);
+        readers.push(OpenLog { directory, reader, begins_at });
     }
     let part = with_suffix(&args.out, ".part");
     let mut table = Table::create(&args.out, &part, columns(contents))?;
@@ -183,27 +208,24 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExportSummary> {
             left_out: 0,
             duplicates: 0,
             newest_ms: 0,
+            deleted: 0,
+            cursor: Cursor::new(contents, Vec::new()),
         },
         seen: HashSet::new(),
     };
-    let progress = ExportProgress::new();
-    let all: u64 = readers.iter().map(|(_, reader)| reader.position().bytes).sum();
-    let mut before = 0;
-    for (directory, reader) in &mut readers {
-        let mut failed = Ok(());
-        while failed.is_ok()
-            && reader.next_frame(|number, record| {
-                if failed.is_ok() {
-                    failed = export
-                        .add(contents, record)
-                        .with_context(|| format!("{}: record {number}", directory.display()));
-                }
-            })?
-        {
-            progress.set(before + reader.position().done, all);
+    if args.after.is_some() && contents != Contents::Exposures {
+        // Of all logs first: what one has from now on may be in an earlier export from another.
+        for log in &readers {
+            export.remember_earlier(contents, log)?;
         }
-        failed?;
-        before += reader.position().bytes;
+    }
+    let progress = ExportProgress::new();
+    let all: u64 = readers.iter().map(|log| log.reader.position().bytes).sum();
+    let mut before = 0;
+    for log in &mut readers {
+        let next = export.add_log(contents, log, |done| progress.set(before + done, all))?;
+        export.summary.cursor.next.push(next);
+        before += log.reader.position().bytes;
     }
     let summary = export.summary;
     table.finish()?;
@@ -226,6 +248,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// A log that is exported.
+struct OpenLog<'a> {
+    directory: &'a Path,
+    reader: LogReader,
+    /// The number of the first record that is exported; those before it are in an earlier export.
+    begins_at: u64,
+}
+
 /// An export that is under way.
 struct Export<'a> {
     args: &'a ExportArgs,
@@ -236,6 +266,59 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
+    /// Notes the ids of the events that earlier exports have.
+    fn remember_earlier(&mut self, contents: Contents, log: &OpenLog<'_>) -> anyhow::Result<()> {
+        let mut reader = LogReader::open(log.directory, contents).context("--events")?;
+        while reader.position().next < log.begins_at
+            && reader.next_frame(|number, record| {
+                if number < log.begins_at
+                    && let Some(event_id) = event_id_of(contents, record)
+                {
+                    self.seen.insert(hash_of(&event_id));
+                }
+            })?
+        {}
+        Ok(())
+    }
+
+    /// Adds the records of a log from its first one on, and gives the number of the one that comes after them.
+    fn add_log(
+        &mut self,
+        contents: Contents,
+        log: &mut OpenLog<'_>,
+        mut progress: impl FnMut(u64),
+    ) -> anyhow::Result<u64> {
+        let OpenLog { directory, reader, begins_at } = log;
+        let begins_at = *begins_at;
+        let mut oldest = None;
+        let mut failed = Ok(());
+        while failed.is_ok()
+            && reader.next_frame(|number, record| {
+                oldest.get_or_insert(number);
+                if failed.is_ok() && number >= begins_at {
+                    failed = self
+                        .add(contents, record)
+                        .with_context(|| format!("{}: record {number}", directory.display()));
+                }
+            })?
+        {
+            progress(reader.position().done);
+        }
+        failed?;
+        let next = reader.position().next;
+        if next < begins_at {
+            anyhow::bail!(
+                "--after: {} ends before record {next} and the cursor is at {begins_at}: it is another log, or the order of \
+                 --events has changed",
+                directory.display()
+            );
+        }
+        if begins_at > 0 {
+            self.summary.deleted += oldest.unwrap_or(next).saturating_sub(begins_at);
+        }
+        Ok(next)
+    }
+
     /// Adds a record of a log.
     fn add(&mut self, contents: Contents, record: &[u8]) -> anyhow::Result<()> {
         const UNKNOWN: &str =
@@ -330,6 +413,15 @@ impl Export<'_> {
             self.table.row(cells.into_iter())?;
         }
         Ok(())
+    }
+}
+
+/// The id of the event of a record; none of one that cannot be read.
+fn event_id_of(contents: Contents, record: &[u8]) -> Option<String> {
+    match contents {
+        Contents::Events => StoredEvent::decode(record).map(|stored| stored.event.event_id),
+        Contents::Quarantine => Quarantined::decode(record).map(|it| it.stored.event.event_id),
+        Contents::Exposures => None,
     }
 }
 

@@ -28,8 +28,14 @@ pub struct Basis<'p> {
     vector: Vec<f32>,
 }
 
-/// A part of a score: the ordinal of an item, and its share of the score.
+/// A part of a score: the ordinal of an item, and [its share of the score](share_of).
 pub type Share = (u32, f64);
+
+/// A part of a score, divided by the absolute value of the score: above 0 where it raises the score, also one below 0; 0 of a
+/// score of 0.
+pub fn share_of(part: f64, score: f64) -> f64 {
+    if score == 0.0 { 0.0 } else { part / score.abs() }
+}
 
 impl<'p> Basis<'p> {
     /// What the vector of a leaf that is answered by one is a sum of; none where that is not known.
@@ -119,10 +125,38 @@ impl<'p> Basis<'p> {
             shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             shares.truncate(MAX_ATTRIBUTIONS as usize);
             for (_, part) in &mut shares {
-                *part = if score == 0.0 { 0.0 } else { *part / score };
+                *part = share_of(*part, score);
             }
             all.push(shares);
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a score of −4 that is the sum of 1, −2 and −3.
+    #[test]
+    fn what_raises_a_score_below_0_comes_first_and_its_share_is_above_0() {
+        let summands = vec![
+            (7, VectorWeight::Times(1.0)),
+            (8, VectorWeight::Times(-3.0)),
+            (9, VectorWeight::Times(-2.0)),
+        ];
+        let basis = Basis {
+            compared: "topics",
+            summed: "topics",
+            summands,
+            is_whole: true,
+            stored: Vec::new(),
+            vector: vec![-4.0],
+        };
+        let rows: HashMap<u32, Vec<f32>> = (7..=9).map(|ordinal| (ordinal, vec![1.0])).collect();
+        let shares = basis.shares(&rows, &rows, &[(&[1.0], -4.0), (&[-1.0], 4.0)]);
+        assert_eq!(shares[0], [(7, 0.25), (9, -0.5), (8, -0.75)]);
+        assert_eq!(shares[1], [(8, 0.75), (9, 0.5), (7, -0.25)]);
+        assert_eq!(share_of(3.0, 0.0), 0.0);
     }
 }

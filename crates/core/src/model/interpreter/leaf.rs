@@ -121,7 +121,7 @@ impl<'p> LeafPlan<'p> {
     }
 
     /// Whether its list has only items that some row of a sum names, and so may be too short.
-    pub(super) fn is_sum(&self) -> bool {
+    pub fn is_sum(&self) -> bool {
         match self {
             Self::Search(MatrixSearch::RowSum { .. })
             | Self::Neighbours(_)

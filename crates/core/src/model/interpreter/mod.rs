@@ -43,7 +43,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use basis::{Basis, Share};
+pub use basis::{Basis, Share, share_of};
 pub use decision::{DecidedLeaves, FallbackReason, Filling, Leaf, Model, decide};
 pub use history::{Recent, UserHistory, seen_entries};
 pub use known_rows::KnownRows;

@@ -43,8 +43,7 @@ impl Arrivals {
         Self { waiting: EvictingPlaces::default(), within }
     }
 
-    /// Waits for the rest of a request. One that declares more than `max_bytes` is returned as it is: the service says
-    /// what is wrong with it.
+    /// Waits for the rest of a request. One that has or declares more than `max_bytes` is refused.
     pub(super) async fn whole(
         &self,
         body: Body,
@@ -73,6 +72,12 @@ impl Arrivals {
                     return Err(DetailedStatus::new(Code::DeadlineExceeded, "REQUEST_TOO_SLOW", says));
                 }
             }
+        }
+        if request.is_too_large() {
+            let says = format!(
+                "the request is larger than {max_bytes} bytes, the most that a message may have: send it in parts"
+            );
+            return Err(DetailedStatus::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", says));
         }
         Ok(Body::new(request))
     }
@@ -204,10 +209,9 @@ mod tests {
             let (sender, large) = body();
             sender.send(Ok(Frame::data(first))).await.expect("taken");
             sender.send(Ok(Frame::data(vec![7; 101].into()))).await.expect("taken");
-            let handed_on =
-                arrivals.whole(large, &Peer::Unknown, 1, 100).await.expect("not waited for");
+            let refused = arrivals.whole(large, &Peer::Unknown, 1, 100).await;
+            assert_eq!(refused.map(drop).map_err(code), Err(Code::ResourceExhausted));
             drop(sender);
-            assert_eq!(handed_on.collect().await.expect("whole").to_bytes().len(), 106);
         }
     }
 

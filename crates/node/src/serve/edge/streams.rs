@@ -74,6 +74,14 @@ const KINDS: &[StreamKind] = &[
         of_network: 4,
         of_connection: 2,
     },
+    // Jobs, each of which has a few requests computed at a time.
+    StreamKind {
+        path: "/marquee.v1.RecommenderService/StreamBatchRecommend",
+        all: 64,
+        of_identity: 16,
+        of_network: 16,
+        of_connection: 8,
+    },
     // As many as the router takes; services of one name run on many machines.
     StreamKind {
         path: "/marquee.v1.RecommenderService/StreamEvents",

@@ -109,3 +109,21 @@ fn given_items_are_the_scope_of_every_leaf() {
     let mut open = vec![LeafState::Open; 2];
     assert_eq!(searches(tree.evaluate(&mut open, &scope)), [(0, 2, ids.clone()), (1, 2, ids)]);
 }
+
+#[test]
+fn every_member_of_a_sequence_scores_the_given_items_that_it_knows() {
+    let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
+    let tree = shape(&root, &mut |_| Some(vec![1.0])).expect("no references");
+    let only: Arc<[String]> = ["a", "b", "c", "d"].map(String::from).into();
+    let given = Scope { count: 4, only: Some(Arc::clone(&only)) };
+    let ids = Some(only.to_vec());
+    let mut leaves = vec![LeafState::Open; 2];
+    assert_eq!(searches(tree.evaluate(&mut leaves, &given)), [(0, 4, ids.clone()), (1, 4, ids)]);
+    // The last one's order, then what only the first one knows; d is unknown to both.
+    leaves = vec![answered(&["a", "b"]), answered(&["c", "b"])];
+    assert_eq!(done(tree.evaluate(&mut leaves, &given)), ["c", "b", "a"]);
+    leaves = vec![answered(&["a", "b"]), LeafState::Absent];
+    assert_eq!(done(tree.evaluate(&mut leaves, &given)), ["a", "b"]);
+    leaves = vec![answered(&[]), answered(&["c"])];
+    assert_eq!(done(tree.evaluate(&mut leaves, &given)), ["c"]);
+}

@@ -1,9 +1,10 @@
 //! The steps of a rollout as one argument of the command line: `1%:60s,10%:5m:500,50%:10m!,100%:0s`.
 
 use crate::commands::ctl::units::{parse_seconds, parse_share, parse_whole};
-use marquee_core::bounds::FULL_WEIGHT_BASIS_POINTS;
+use crate::output::percent;
+use marquee_core::bounds::{FULL_WEIGHT_BASIS_POINTS, MAX_ROLLOUT_STEPS};
 use marquee_core::ranking::interleave::Interleaving;
-use marquee_core::rollout::{InterleaveStage, RolloutStep, Shadow, check_steps};
+use marquee_core::rollout::{InterleaveStage, RolloutStep, Shadow, StepsError, check_steps};
 
 /// The form of steps, as messages print it.
 const FORM: &str = "share:hold,share:hold,… such as 1%:60s,10%:5m,100%:0s";
@@ -18,8 +19,25 @@ pub(super) fn parse_steps(text: &str) -> Result<Vec<RolloutStep>, String> {
     for step in text.split(',') {
         steps.push(parse_step(step)?);
     }
-    check_steps(&steps).map_err(|e| e.to_string())?;
+    check_steps(&steps).map_err(|error| in_words(&error))?;
     Ok(steps)
+}
+
+/// What is wrong with steps, as the command line has them: counted from 1, shares in percent.
+fn in_words(error: &StepsError) -> String {
+    match *error {
+        StepsError::Count { count } => {
+            format!("{count} steps: a rollout has 1 to {MAX_ROLLOUT_STEPS}")
+        }
+        StepsError::Weight { step, weight } => format!(
+            "step {}: {} is not above the step before and at most 100 %",
+            step + 1,
+            percent(weight)
+        ),
+        StepsError::Hold { step, hold } => {
+            format!("step {}: a hold of {hold} s is longer than 30 days", step + 1)
+        }
+    }
 }
 
 /// Reads one step, `share:hold[:samples][!]`.
@@ -64,7 +82,7 @@ pub(super) fn parse_exponential(text: &str) -> Result<Vec<RolloutStep>, String> 
         }
         share *= factor;
     }
-    check_steps(&steps).map_err(|e| e.to_string())?;
+    check_steps(&steps).map_err(|error| in_words(&error))?;
     Ok(steps)
 }
 
@@ -173,7 +191,7 @@ mod tests {
             ("1%:-1s", "hold \"-1s\""),
             ("1%:31d", "hold \"31d\""),
             ("1%:1é", "hold"),
-            ("10%:1s,10%:1s", "steps[1].weight_basis_points"),
+            ("10%:1s,10%:1s", "step 2: 10 % is not above the step before"),
             ("10%:1s,", "has no hold"),
             ("10%:1s:some", "samples \"some\""),
         ] {
