@@ -53,7 +53,7 @@ fn run(seed: u64) -> (Trace, String) {
         let mut world = World::new(seed);
         world.begin().await;
         world.storm(STORM_MS).await;
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             world.lose_a_disk().await;
             world.storm(STORM_MS / 2).await;
         }

@@ -117,8 +117,8 @@ impl Operator {
                 self.order(Action::SetRetention { model, retention }, now_ms, ask);
             }
             _ => {
-                let running = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
-                let Some(rollout) = running.last() else { return };
+                let mut running = plan.rollouts.iter().filter(|rollout| !rollout.state.is_over());
+                let Some(rollout) = running.next_back() else { return };
                 let is_quiet = rollout.surface != SURFACES[0];
                 let version = rollout.candidate.rsplit('@').next().and_then(|it| it.parse().ok());
                 let may_promote = !is_quiet && version.is_some_and(|version| !is_harmful(version));

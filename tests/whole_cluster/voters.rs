@@ -3,9 +3,7 @@
 use crate::chance::Chance;
 use crate::disk::{CrashAtSync, Disk};
 use crate::links::Party;
-use marquee_control::consensus::event::{
-    Effect, RaftEvent, Refused, VoterConfig, VoterError, VoterReply,
-};
+use marquee_control::consensus::event::{Effect, RaftEvent, VoterConfig, VoterError};
 use marquee_control::consensus::members::DiskId;
 use marquee_control::consensus::members::change::VoterChange;
 use marquee_control::consensus::store::{Genesis, Identity, Store};
@@ -55,24 +53,19 @@ pub(crate) enum Ticket {
 #[derive(Debug)]
 enum Duty {
     Judge(Measured, Box<Window>),
-    Propose(Action),
+    Propose(Box<Action>),
 }
 
-/// What came of an event, for the world to carry on.
-pub(crate) enum Outcome {
-    Send(pb::Message),
-    Replied {
-        ticket: Ticket,
-        result: Result<VoterReply, Refused>,
-    },
+/// What becomes of a command that has come.
+pub(crate) enum Reception {
+    /// It is proposed.
+    Proposed(RaftEvent<Ticket>),
     /// The leader answers without the log.
-    Answered {
-        from: Party,
-        number: u64,
-        outcome: CommandOutcome,
-    },
+    Answered(CommandOutcome),
     /// The leader is another voter.
     Elsewhere(u64),
+    /// Nobody takes it.
+    Lost,
 }
 
 /// A control node that runs.
@@ -180,9 +173,9 @@ impl ControlNode {
         self.disks += 1;
     }
 
-    /// Gives events to the voter. False: it ended.
-    pub(crate) fn give(&mut self, events: Vec<RaftEvent<Ticket>>, out: &mut Vec<Outcome>) -> bool {
-        let Some(running) = &mut self.running else { return true };
+    /// Gives events to the voter. Returns what it does, and whether it goes on.
+    pub(crate) fn give(&mut self, events: Vec<RaftEvent<Ticket>>) -> (Vec<Effect<Ticket>>, bool) {
+        let Some(running) = &mut self.running else { return (Vec::new(), true) };
         let mut effects = Vec::new();
         let mut done = Ok(());
         for event in events {
@@ -195,13 +188,7 @@ impl ControlNode {
             Err(other) => panic!("voter {} failed: {other}", self.id),
         }
         // What left before a crash has left.
-        for effect in effects {
-            out.push(match effect {
-                Effect::Send(message) => Outcome::Send(message),
-                Effect::Reply { reply, result } => Outcome::Replied { ticket: reply, result },
-            });
-        }
-        done.is_ok()
+        (effects, done.is_ok())
     }
 
     /// Time has come to this moment. Returns the events that follow from it.
@@ -242,11 +229,11 @@ impl ControlNode {
                 running.queue.push_back(Duty::Judge(measured, Box::new(window)));
             }
             let traffic = running.duties.take_traffic(now_ms, wall_ms);
-            running.queue.extend(traffic.map(Duty::Propose));
+            running.queue.extend(traffic.map(|action| Duty::Propose(Box::new(action))));
             let evidence: Arc<AllEvidence> = Arc::clone(&running.shown.evidence.borrow());
             let secret = || Some(AnswerSecret([7; SECRET_BYTES]));
             let due = running.duties.due(&plan, &evidence, now_ms, wall_ms, secret);
-            running.queue.extend(due.into_iter().map(Duty::Propose));
+            running.queue.extend(due.into_iter().map(|action| Duty::Propose(Box::new(action))));
         }
         loop {
             let duty = running.queue.pop_front()?;
@@ -255,7 +242,7 @@ impl ControlNode {
                     let evidence = running.shown.evidence.borrow();
                     judgement(&plan, evidence.get(&measured.0), measured, window)
                 }
-                Duty::Propose(action) => Some(action.clone()),
+                Duty::Propose(action) => Some((**action).clone()),
             };
             let Some(action) = action else { continue };
             let command = Command {
@@ -292,11 +279,13 @@ impl ControlNode {
         number: u64,
         command: &Command,
         now_ms: u64,
-    ) -> Result<RaftEvent<Ticket>, Option<Outcome>> {
-        let Some(running) = &mut self.running else { return Err(None) };
+    ) -> Reception {
+        let Some(running) = &mut self.running else { return Reception::Lost };
         let status = running.voter.status();
-        if !status.leads() {
-            return Err((status.leader != 0).then_some(Outcome::Elsewhere(status.leader)));
+        match status.leader {
+            0 => return Reception::Lost,
+            leader if leader != status.id => return Reception::Elsewhere(leader),
+            _ => {}
         }
         if matches!(command.action, Action::ReportNode { .. }) {
             running.duties.lead(status.term);
@@ -307,11 +296,11 @@ impl ControlNode {
                 ReportNews::Refused(refusal) => Some(Err(refusal)),
             };
             if let Some(outcome) = outcome {
-                return Err(Some(Outcome::Answered { from, number, outcome }));
+                return Reception::Answered(outcome);
             }
         }
         let command = command_to_pb(command).encode_to_vec();
-        Ok(RaftEvent::Propose { command, reply: Ticket::Request { from, number } })
+        Reception::Proposed(RaftEvent::Propose { command, reply: Ticket::Request { from, number } })
     }
 
     /// What a router has measured has come. Returns the leader, if it is another one.

@@ -9,9 +9,9 @@ use crate::operator::{Operator, SURFACES};
 use crate::routers::{Answered, RouterNode};
 use crate::shards::{Process, ShardNode, is_harmful};
 use crate::trace::Trace;
-use crate::voters::{ControlNode, EPOCH_MS, Outcome, Ticket, outcome_of, replacement_of};
+use crate::voters::{ControlNode, EPOCH_MS, Reception, Ticket, outcome_of, replacement_of};
 use marquee_client::Rotation;
-use marquee_control::consensus::event::{RaftEvent, Refused, VoterReply};
+use marquee_control::consensus::event::{Effect, RaftEvent, Refused, VoterReply};
 use marquee_core::audit::Actor;
 use marquee_core::command::{Action, Command, CommandOutcome, ReplicaReport, waiting_for};
 use marquee_core::plan::{Node, Plan, Role};
@@ -688,8 +688,8 @@ impl World {
             Packet::Request { from, at, number, command, hops } => {
                 let node = &mut self.controls[at as usize - 1];
                 match node.accept(from, number, &command, now) {
-                    Ok(event) => self.give(at as usize - 1, vec![event]),
-                    Err(Some(Outcome::Elsewhere(leader))) if leader != at && hops < MAX_HOPS => {
+                    Reception::Proposed(event) => self.give(at as usize - 1, vec![event]),
+                    Reception::Elsewhere(leader) if hops < MAX_HOPS => {
                         // It passes the request on in the caller's name.
                         if self.links.state().carries(Party::Control(at), Party::Control(leader)) {
                             self.send(Packet::Request {
@@ -701,7 +701,7 @@ impl World {
                             });
                         }
                     }
-                    Err(Some(Outcome::Answered { from, number, outcome })) => {
+                    Reception::Answered(outcome) => {
                         let epoch = node.plan().map_or(0, |plan| plan.epoch);
                         self.send(Packet::Reply {
                             from: at,
@@ -712,7 +712,7 @@ impl World {
                             epoch,
                         });
                     }
-                    Err(_) => {}
+                    Reception::Elsewhere(_) | Reception::Lost => {}
                 }
             }
             Packet::Reply { to, number, outcome, index, epoch, .. } => {
@@ -800,18 +800,14 @@ impl World {
 
     /// Gives events to a voter, and carries on what it does.
     fn give(&mut self, at: usize, events: Vec<RaftEvent<Ticket>>) {
-        let mut outcomes = Vec::new();
-        let lives = self.controls[at].give(events, &mut outcomes);
+        let (effects, lives) = self.controls[at].give(events);
         if lives {
             self.check_voter(at);
         }
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Send(message) => self.send_raft(message),
-                Outcome::Replied { ticket, result } => self.replied(at, ticket, result),
-                Outcome::Answered { .. } | Outcome::Elsewhere(_) => {
-                    unreachable!("no effect of a voter")
-                }
+        for effect in effects {
+            match effect {
+                Effect::Send(message) => self.send_raft(message),
+                Effect::Reply { reply, result } => self.replied(at, reply, result),
             }
         }
         if !lives {

@@ -66,7 +66,7 @@ impl State {
         if acted.is_ok() {
             apply_consequences(&mut plan, *now_ms);
             if plan != self.plan {
-                if !is_planted(PlantedBug::EpochNotRaised) || index % 2 == 0 {
+                if !is_planted(PlantedBug::EpochNotRaised) || index.is_multiple_of(2) {
                     plan.epoch = index;
                 }
                 self.plan = plan;

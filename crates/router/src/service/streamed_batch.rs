@@ -71,10 +71,11 @@ impl<A: BatchAnswers> StreamedBatch<A> {
     async fn next(
         mut self,
     ) -> Option<(Result<v1::StreamBatchRecommendResponse, Status>, Option<Self>)> {
-        if self.ready.is_empty() && !self.requests.is_empty() {
-            if let Err(error) = self.answer_part().await {
-                return Some((Err(error.in_batch_from(self.answered).into()), None));
-            }
+        if self.ready.is_empty()
+            && !self.requests.is_empty()
+            && let Err(error) = self.answer_part().await
+        {
+            return Some((Err(error.in_batch_from(self.answered).into()), None));
         }
         let response = self.ready.pop_front()?;
         Some((Ok(response), Some(self)))
