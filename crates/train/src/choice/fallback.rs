@@ -98,13 +98,13 @@ mod tests {
     use super::*;
     use crate::interactions::{Duplicates, RawRow};
 
-    /// A user a day takes eight of the ten items of an era; every hundred days there are other items, or none where
+    /// A user a day takes some of the forty items of an era; every 150 days there are other items, or none where
     /// the world stands still.
     fn world(stands_still: bool) -> Interactions {
         let ids = |count: u32| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
         let mut rows = Vec::new();
         for user in 0..500u32 {
-            let era = if stands_still { 0 } else { user / 50 };
+            let era = if stands_still { 0 } else { user / 75 };
             for n in 0..8 {
                 let item = era * 40 + (user * 13 + n * n * 3) % 40;
                 let time = f64::from(user * 2 * 86_400 + n);

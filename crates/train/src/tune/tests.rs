@@ -113,10 +113,8 @@ fn a_hybrid_is_tuned_by_its_members() {
     };
     // Nine settings of each, after its default and its grid; there are no titles, so content is none of them.
     for kind in ModelKind::members() {
-        let is_grid = |trial: &&&TuneTrial| trial.config.settings.iter().count() < 2;
-        let (all, coarse) = (of(kind).len(), of(kind).iter().filter(is_grid).count());
-        let is_tuned = all >= 10 && coarse > 1;
-        assert_eq!(is_tuned, kind != ModelKind::Content, "{}: {all}", kind.name());
+        let trials = of(kind).len();
+        assert_eq!(trials > 10, kind != ModelKind::Content, "{}: {trials}", kind.name());
     }
     let hybrids = of(ModelKind::Hybrid);
     assert_eq!(hybrids[0].config, ModelConfig::of(ModelKind::Hybrid));
