@@ -1,4 +1,4 @@
-"""Every `marquee train --model` at its defaults: quality, and CPU seconds of its training.
+"""Every `marquee train --model` with the settings that it chooses: quality, and CPU seconds of its training.
 
 The data is ../shared/data where that is: recall@20 and nDCG@20 on its splits by time (P1), and the hit rate and
 nDCG at 10 where the last row of each user is to be found (P2). Or `--data DIR`, with train.csv, test.csv and, for
@@ -11,9 +11,9 @@ import argparse, csv, json, os, resource, subprocess, tempfile
 
 MARQUEE = os.environ.get("MARQUEE", "target/release/marquee")
 SHARED = "../shared/data"
-SETS = ["ml-latest-small", "movietweetings-100k"]
+SETS = ["ml-latest-small", "movietweetings-100k", "steam-play", "amazon-video-games"]
 MODELS = [
-    "hybrid", "transitions", "ease", "mf", "item-knn", "user-knn", "rp3beta", "bpr", "mf-sgd", "content",
+    "hybrid", "transitions", "ease", "mf", "item-knn", "user-knn", "rp3beta", "rules", "bpr", "mf-sgd", "content",
     "trending", "popularity",
 ]
 
@@ -72,6 +72,8 @@ def shared(scratch):
         if os.path.isdir(folder):
             items = f"{folder}/split/items.csv"
             yield f"{name}, P1", Data(f"{folder}/split/train.csv", f"{folder}/split/test.csv", items)
+            if not os.path.isdir(f"{folder}/split-seq"):
+                continue
             last = [f"{folder}/split-seq/{part}.csv" for part in ("train", "valid")]
             train = joined(last, f"{scratch}/{name}.csv")
             yield f"{name}, P2", Data(train, f"{folder}/split-seq/test.csv", items, "hit_rate", 10)

@@ -5,8 +5,8 @@
 //! are wrong.
 
 use crate::commands::{
-    ask, certs, ctl, data, demo, eval, export, import, keygen, load, metrics, serve, sign, split,
-    token, topics, train, tune,
+    ask, certs, ctl, data, demo, eval, export, import, keygen, load, metrics, rules, serve, sign,
+    split, token, topics, train, tune,
 };
 use crate::output::{shown, stderr_has_colours};
 use crate::runtime::{CLIENT_THREADS, runtime, server_threads};
@@ -55,6 +55,8 @@ enum Command {
     Eval(Box<eval::EvalCommand>),
     /// Look at data files before anything is trained on them
     Data(data::DataCommand),
+    /// List which items go together in a file of interactions
+    Rules(rules::RulesCommand),
     /// List the topics of the texts of a bundle's items
     Topics(topics::TopicsCommand),
     /// Write recorded events or exposures to a file for the next training
@@ -102,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(args) => with_warnings(|| train::run(&args)),
         Command::Tune(args) => with_warnings(|| tune::run(&args)),
         Command::Data(args) => with_warnings(|| data::run(&args)),
+        Command::Rules(args) => with_warnings(|| rules::run(&args)),
         Command::Topics(args) => with_warnings(|| topics::run(&args)),
         Command::Import(args) => with_warnings(|| import::run(&args)),
         Command::Split(args) => with_warnings(|| split::run(&args)),

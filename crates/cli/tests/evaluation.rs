@@ -71,7 +71,7 @@ fn a_model_is_held_against_popularity() {
         (&mf["cutoff"], &mf["recall"]),
         (&mf["cutoffs"][2]["cutoff"], &mf["cutoffs"][2]["recall"])
     );
-    for name in ["recall", "precision", "ndcg", "map", "mrr", "hit_rate", "novelty"] {
+    for name in ["recall", "precision", "ndcg", "map", "mrr", "hit_rate", "recall_all", "novelty"] {
         assert!(mf[name].is_f64() && mf[format!("{name}_standard_error")].is_f64(), "{name} {mf}");
     }
     assert!(mf["coverage"].is_f64() && mf["gini"].is_f64() && mf["popularity"]["recall"].is_f64());

@@ -10,7 +10,7 @@ use marquee_core::bounds::MAX_RANK_ITEMS;
 use marquee_core::model::recipe::{
     BlendMember, FoldIn, HISTORY_ORDER_MATRIX, HistoryWeights, NeighbourSearch, Recipe,
 };
-use marquee_core::ranking::fuse::{Candidate, FusedMember, weighted_score};
+use marquee_core::ranking::fuse::{Candidate, FusedMember, standard_score};
 use marquee_node::serve::{RunningNode, standalone};
 use marquee_proto::v1::recommender_service_client::RecommenderServiceClient;
 use marquee_proto::v1::{
@@ -422,7 +422,7 @@ async fn a_blend_adds_up_its_members_and_says_so() {
             let lists =
                 lists.map(|(weight, score)| FusedMember { weight, list: list(score) }).collect();
             let expected: Vec<String> =
-                weighted_score(lists, ITEMS).into_iter().map(|item| item.item_id).collect();
+                standard_score(lists, ITEMS).into_iter().map(|item| item.item_id).collect();
             let answer = served.recommend(&format!("u{user}"), &[]).await;
             let found: Vec<String> = answer.items.iter().map(|i| i.item_id.clone()).collect();
             assert_eq!(found, expected, "u{user}");

@@ -115,7 +115,7 @@ fn known(raw: RawConfig) -> Result<ModelConfig, String> {
         settings.insert(&name, setting.of_its_kind(value).map_err(|e| format!("{name}: {e}"))?);
     }
     let members = raw.members.into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
-    Ok(ModelConfig { model, settings, members })
+    Ok(ModelConfig { model, settings, members, weight: None })
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ mod tests {
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for says in [
             "Components of a factor vector [default: mf, mf-sgd, bpr, user-knn 64; content 50]",
-            "[default: item-knn, user-knn, ease, rp3beta all; transitions 50]",
+            "[default: item-knn, user-knn, ease, rp3beta, rules all; transitions 50]",
             "[default: trending 21]",
             "[default: mf-sgd with adam 0.005, with sgd 0.01; bpr 0.05]",
         ] {

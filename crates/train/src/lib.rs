@@ -17,7 +17,9 @@
 #![forbid(unsafe_code)]
 
 pub mod als;
+mod association;
 mod catalogue;
+mod choice;
 mod config;
 pub mod csr;
 mod data_check;
@@ -35,6 +37,7 @@ mod phases;
 mod progress;
 mod random;
 pub mod read;
+mod recency;
 mod settings;
 pub mod split;
 mod summary;
@@ -43,10 +46,12 @@ mod train;
 pub mod tune;
 mod weight;
 
+pub use association::{Rule, RuleOrder, Rules, RulesArgs, rules};
 pub use catalogue::{CatalogueReport, YEAR_ATTRIBUTE};
+pub use choice::{FallbackChoice, MAX_FITS, SettingsSearch};
 pub use data_check::{DataCheckArgs, DataReport, Described, Range, check_data};
 pub use error::TrainError;
-pub use eval::EvalArgs;
+pub use eval::{CUTOFF, EvalArgs};
 pub use family::{ITEM_FACTORS, ModelConfig, ModelKind, USER_FACTORS};
 pub use import::import;
 pub use interactions::{Duplicates, Interactions};
@@ -57,5 +62,5 @@ pub use settings::{ModelSettings, Value};
 pub use split::{HoldOut, SplitArgs, SplitBy, hold_out};
 pub use summary::{Evaluation, ImportSummary, ImportedInteractions, LeftOutFactors, TrainSummary};
 pub use topics::{Topic, Topics, TopicsArgs, Word, topics};
-pub use train::{CUTOFF, train};
+pub use train::train;
 pub use weight::{Weight, confidences, positives};

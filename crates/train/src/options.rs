@@ -130,6 +130,10 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub settings: ModelSettings,
+    /// Take the fixed settings where none are given, rather than those that suit the interactions held out best; with
+    /// --config that is so anyway.
+    #[arg(long, help_heading = "Model")]
+    pub no_search: bool,
     /// Decides everything random: the same seed and data give the same bundle.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Model")]
     pub seed: u64,
@@ -189,6 +193,7 @@ impl TrainArgs {
             out: out.into(),
             shards: 1,
             settings: ModelSettings::default(),
+            no_search: false,
             seed: 1,
             positive_at: None,
             weight: Weight::default(),
@@ -238,6 +243,7 @@ impl TrainArgs {
             model: self.model,
             settings: self.settings.clone(),
             members: self.members.clone(),
+            weight: None,
         }
     }
 
@@ -267,7 +273,8 @@ impl TrainArgs {
             let problem = format!("it is of {there}, and --model says {given}: leave one out");
             return Err(TrainError::option("--config", problem));
         }
-        Ok(self.or_config(&config))
+        // What a file has was chosen, its omissions too.
+        Ok(Self { no_search: true, ..self.or_config(&config) })
     }
 
     /// The options of a training that do not depend on the family.

@@ -1,6 +1,7 @@
 //! What a command did, as text (`Display`) and for scripts (`Serialize`).
 
 use crate::catalogue::CatalogueReport;
+use crate::choice::{FallbackChoice, SettingsSearch};
 use crate::eval::Metrics;
 use crate::phases::Phase;
 use crate::read::{ReadReport, UsersFile};
@@ -35,6 +36,10 @@ pub struct TrainSummary {
     pub users_file: Option<UsersFile>,
     /// Whom the training left out, where it was told.
     pub forgotten: Option<LeftOutUsers>,
+    /// How the settings were searched, one search a family; none where all were given or fixed.
+    pub searches: Vec<SettingsSearch>,
+    /// What users get of whom nothing is known; none where that was not searched: the items that are the most popular of all time.
+    pub fallback: Option<FallbackChoice>,
     /// How good it is; none where that was not asked for, or no user has enough interactions.
     pub evaluation: Option<Evaluation>,
     /// What is to be known of the model, in sentences.
@@ -59,6 +64,8 @@ pub struct LeftOutUsers {
 /// How good a model is on held-out interactions, beside recommending what is popular.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
+    /// Whether settings were chosen on the same interactions: the metrics are then a little too good.
+    pub chosen_on: bool,
     /// Metrics of the model.
     pub model: Metrics,
     /// The baseline on the same users.
@@ -152,6 +159,8 @@ impl fmt::Display for TrainSummary {
             "trained on {} interactions of {} users with {} items",
             self.interactions, self.users, self.items
         )?;
+        self.searches.iter().try_for_each(|search| writeln!(f, "{search}"))?;
+        self.fallback.iter().try_for_each(|fallback| writeln!(f, "{fallback}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         match &self.evaluation {
             Some(evaluation) => write!(f, "{evaluation}")?,
@@ -200,7 +209,14 @@ impl fmt::Display for Evaluation {
         writeln!(
             f,
             "over {users} users{sample}; standard error of recall {recall_standard_error:.4}"
-        )
+        )?;
+        if self.chosen_on {
+            writeln!(
+                f,
+                "settings were chosen on the same interactions: take the figures for a little too good"
+            )?;
+        }
+        Ok(())
     }
 }
 

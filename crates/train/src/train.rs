@@ -1,11 +1,11 @@
 //! `marquee train`: interactions → hold-out fit → metrics → fit on everything → bundle.
 
 use crate::catalogue::{over_catalogue, records};
+use crate::choice::{Choice, SettingsSearch, choose, choose_fallback};
 use crate::error::TrainError;
-use crate::eval::{evaluate_lists, evaluate_popularity, users_to_evaluate};
+use crate::eval::{CUTOFF, evaluate_lists, evaluate_popularity, users_to_evaluate};
 use crate::family::profile::with_profile;
-use crate::family::score::Ranker;
-use crate::family::{ModelKind, TrainedPart};
+use crate::family::{ModelConfig, ModelKind, TrainedPart, TrainingOptions};
 use crate::history::{CsrByIds, seen};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
@@ -14,9 +14,10 @@ use crate::progress::TaskProgress;
 use crate::read::{
     ItemsFile, forgotten_up_to, read_interactions, read_items, read_user_keys, read_users,
 };
+use crate::recency::decayed_counts;
 use crate::split::hold_out;
 use crate::summary::{Evaluation, LeftOutUsers, TrainSummary};
-use crate::weight::{Weight, positives};
+use crate::weight::positives;
 use marquee_bundle::{
     BundleInput, ItemRecord, Quality, SparseInput, SparseShape, WriteProgress, write_bundle,
 };
@@ -24,8 +25,6 @@ use marquee_core::model::recipe::HISTORY_ORDER_MATRIX;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The cutoff of the metrics in a manifest.
-pub const CUTOFF: usize = 20;
 /// Trains a model and writes its bundle; `now_ms` is noted as when (milliseconds since 1970).
 ///
 /// Equal arguments, data and `now_ms` give the same bytes, whatever the number of threads.
@@ -79,7 +78,11 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         }
     };
     let rows = clock.time("read", || positives(&all, args.positive_at, args.weight))?;
-    let evaluation = evaluate(args, &rows, file.as_ref(), &mut clock)?;
+    let (chosen, searches) = clock.time("search", || with_choice(args, &rows, file.as_ref()))?;
+    // A hybrid has weights although none of its members was searched.
+    let is_chosen = !searches.is_empty() || chosen.members.iter().any(|it| it.weight.is_some());
+    let args = &chosen;
+    let evaluation = evaluate(args, &rows, file.as_ref(), is_chosen, &mut clock)?;
     let (rows, items, catalogue) =
         over_catalogue(rows, file.as_ref(), args.recommends_unseen_items());
     let (config, options) = (args.model_config(), args.training_options());
@@ -88,6 +91,11 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         Some(file) => clock.time("fit", || with_profile(part, rows, file))?,
         None => (part, rows),
     };
+    // For the family popularity it would be another model.
+    let fallback = (!args.no_search && args.model != ModelKind::Popularity)
+        .then(|| clock.time("search", || choose_fallback(&rows)))
+        .flatten();
+    let half_life = fallback.as_ref().and_then(|fallback| fallback.half_life);
     let mut summary = TrainSummary {
         model: args.model_name().into(),
         kind: args.model.name().into(),
@@ -100,9 +108,11 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
         catalogue,
         users_file,
         forgotten,
+        searches,
+        fallback,
         evaluation,
         notes: part.notes.clone(),
-        parameters: parameters(args, &part),
+        parameters: parameters(args, &part, half_life),
         phases: Vec::new(),
     };
     let histories = seen(&all, &rows, |row| part.counts(&rows, args.weight, row));
@@ -122,10 +132,35 @@ fn run(args: &TrainArgs, now_ms: u64) -> Result<TrainSummary, TrainError> {
     Ok(summary)
 }
 
+/// The arguments with the settings that were chosen on what is held out of the rows, and the searches behind them.
+fn with_choice(
+    args: &TrainArgs,
+    rows: &Interactions,
+    file: Option<&ItemsFile>,
+) -> Result<(TrainArgs, Vec<SettingsSearch>), TrainError> {
+    if args.no_search {
+        return Ok((args.clone(), Vec::new()));
+    }
+    let wide = file
+        .filter(|_| args.recommends_unseen_items())
+        .map(|file| over_catalogue(rows.clone(), Some(file), true).0);
+    let rows = wide.as_ref().unwrap_or(rows);
+    let (items, _) = records(&rows.items, file);
+    // What is predicted for items without interactions is in no hold-out.
+    let options = TrainingOptions { predict_cold_items: false, ..args.training_options() };
+    let Some(Choice { config, searches }) = choose(&args.model_config(), rows, &items, &options)?
+    else {
+        return Ok((args.clone(), Vec::new()));
+    };
+    let ModelConfig { settings, members, .. } = config;
+    Ok((TrainArgs { settings, members, ..args.clone() }, searches))
+}
+
 fn evaluate(
     args: &TrainArgs,
     rows: &Interactions,
     file: Option<&ItemsFile>,
+    is_chosen: bool,
     clock: &mut Stopwatch,
 ) -> Result<Option<Evaluation>, TrainError> {
     if args.evaluate_users == Some(0) {
@@ -145,12 +180,13 @@ fn evaluate(
                 config.train(&split.train, &items, &options, "fitting less the hold-out")
             })?;
             clock.time("evaluate", || {
-                let lists = lists(&part, &split.train, &users, args.weight);
+                let lists = part.lists(&split.train, &users, args.weight, CUTOFF);
                 evaluate_lists(&split, &users, &lists, CUTOFF)
             })
         }
     };
     Ok(Some(Evaluation {
+        chosen_on: is_chosen,
         model,
         popularity,
         held_out_by_time: split.by_time,
@@ -158,17 +194,6 @@ fn evaluate(
         train_rows: split.train.len(),
         test_rows: split.test.len(),
     }))
-}
-
-/// What a part recommends to these users of the interactions that it was fitted to.
-pub(crate) fn lists(
-    part: &TrainedPart,
-    rows: &Interactions,
-    users: &[u32],
-    weight: Weight,
-) -> Vec<Vec<u32>> {
-    let popularity = popularity(rows);
-    Ranker::new(part, &popularity).lists(&part.known_users(rows, users, weight), CUTOFF)
 }
 
 fn popularity(rows: &Interactions) -> Vec<f32> {
@@ -199,7 +224,10 @@ fn bundle_input(
         kind: args.model.name().into(),
         shards: args.shards,
         items,
-        popularity: popularity(&rows),
+        popularity: match summary.fallback.as_ref().and_then(|fallback| fallback.half_life) {
+            Some(half_life) => decayed_counts(&rows, half_life),
+            None => popularity(&rows),
+        },
         users: rows.users,
         terms: part.terms,
         dense: part.dense,
@@ -222,9 +250,16 @@ fn quality(evaluation: Option<&Evaluation>) -> Quality {
     })
 }
 
-fn parameters(args: &TrainArgs, part: &TrainedPart) -> BTreeMap<String, String> {
+fn parameters(
+    args: &TrainArgs,
+    part: &TrainedPart,
+    fallback_half_life: Option<f64>,
+) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> = part.parameters.iter().cloned().collect();
     parameters.insert("seed".into(), args.seed.to_string());
+    if let Some(days) = fallback_half_life {
+        parameters.insert("fallback_half_life".into(), days.to_string());
+    }
     if let Some(value) = args.positive_at {
         parameters.insert("positive_at".into(), value.to_string());
     }

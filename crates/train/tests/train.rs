@@ -2,13 +2,14 @@
 
 mod support;
 
+use clap::{Args as _, FromArgMatches as _};
 use marquee_bundle::{Bundle, LoadOptions, TrustedKeys};
 use marquee_core::model::recipe::Recipe;
-use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle};
-use marquee_train::read::read_interactions;
+use marquee_train::eval::{Cutoffs, Evaluator, evaluate_bundle, replay_bundle};
+use marquee_train::read::{read_interactions, read_lists};
 use marquee_train::{
-    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, ModelSettings, TopicsArgs, TrainArgs,
-    TrainSummary, Value, topics, train,
+    ColumnArgs, Duplicates, ITEM_FACTORS, Index, ModelKind, ModelSettings, RulesArgs, TopicsArgs,
+    TrainArgs, TrainSummary, Value, rules, topics, train,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -177,8 +178,13 @@ fn a_bundle_scores_offline_what_training_measured() {
     };
     let (train_path, test_path) =
         (write("train.csv", &split.train), write("test.csv", &split.test));
-    let measured = run(&small(&all, dir.path().join("all"))).evaluation.expect("evaluated");
-    let args = small(&train_path, dir.path().join("part"));
+    // On less data others would be chosen.
+    let fixed = |path: &Path, name: &str| TrainArgs {
+        no_search: true,
+        ..small(path, dir.path().join(name))
+    };
+    let measured = run(&fixed(&all, "all")).evaluation.expect("evaluated");
+    let args = fixed(&train_path, "part");
     run(&args);
     let evaluator = Evaluator::new(read(&train_path), read(&test_path), Cutoffs::one(20))
         .expect("rows to find");
@@ -407,6 +413,166 @@ fn a_bundle_that_lacks_a_shard_is_evaluated_or_refused() {
             assert!(evaluation.unknown_users > 0, "{}", model.name());
         }
     }
+}
+
+/// Users go on from one item to the next of a circle. A list that was made before says what comes next once; a replay
+/// says it for each row, also for users who came after the training.
+#[test]
+fn a_replay_asks_each_row_with_what_came_before() {
+    let dir = directory();
+    let rows = |users: std::ops::Range<u32>, steps: std::ops::Range<u32>| {
+        let mut text = String::from("user,item,timestamp\n");
+        for user in users {
+            for step in steps.clone() {
+                text.push_str(&format!("u{user},{},{step}\n", (user * 7 + step) % 40));
+            }
+        }
+        text
+    };
+    let train_file = file(&dir, "train.csv", rows(0..60, 0..8));
+    let later = rows(0..62, 8..13);
+    let test_file = file(&dir, "test.csv", &later);
+    let read = |path: &Path| {
+        read_interactions(path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+    };
+    let evaluator =
+        Evaluator::new(read(&train_file), read(&test_file), Cutoffs::one(1)).expect("rows to find");
+    for (model, at_least) in [(ModelKind::Transitions, 0.95), (ModelKind::Mf, 0.08)] {
+        let args = TrainArgs {
+            model,
+            no_search: true,
+            evaluate_users: Some(0),
+            ..TrainArgs::new(&train_file, dir.path().join(model.name()))
+        };
+        run(&args);
+        let replayed = replay_bundle(&args.out, &evaluator).expect("replayed");
+        assert_eq!((replayed.replayed_rows, replayed.unknown_users), (Some(62 * 5), 2));
+        assert_eq!(replayed.report.metrics.users, 62 * 5);
+        let at_once = evaluate_bundle(&args.out, &evaluator).expect("evaluated");
+        let (rows, lists) = (replayed.report.metrics.recall, at_once.report.metrics.recall_all);
+        assert!(rows > at_least && rows > 1.5 * lists, "{}: {rows} and {lists}", model.name());
+    }
+    let without_times = file(&dir, "plain.csv", "user,item\nu1,9\n");
+    let evaluator =
+        Evaluator::new(read(&train_file), read(&without_times), Cutoffs::one(1)).expect("a row");
+    let error = replay_bundle(&dir.path().join("mf"), &evaluator).expect_err("refused");
+    assert!(error.to_string().starts_with("--replay: the rows to find have no times"), "{error}");
+}
+
+/// What `--lists-out` writes is what `--lists` reads.
+#[test]
+fn lists_are_written_as_they_are_read() {
+    let dir = directory();
+    let read = |name: &str, text: &str| {
+        let path = file(&dir, name, text);
+        read_interactions(&path, &ColumnArgs::default(), Duplicates::Last, false).expect("fine").0
+    };
+    let out = dir.path().join("lists.csv");
+    let evaluator = Evaluator::new(
+        read("train.csv", "user,item\na,1\n"),
+        read("test.csv", "user,item\na,2\nb,2\n"),
+        Cutoffs::one(3),
+    )
+    .expect("rows to find")
+    .with_lists_out(Some(out.clone()));
+    let list = |items: &[&str]| items.iter().map(|item| (*item).to_string()).collect::<Vec<_>>();
+    let lists = [list(&["2", "x,y", "10"]), list(&["9"])];
+    let (report, _) = evaluator.score_per_user(&lists).expect("scored");
+    assert!(report.metrics.recall > 0.0);
+    let written = read_lists(&out).expect("written");
+    assert_eq!(evaluator.in_order(written), lists);
+}
+
+/// A training without settings chooses some, says so, and writes what it chose; the same data choose the same.
+#[test]
+fn settings_are_chosen_unless_they_are_fixed() {
+    let dir = directory();
+    let interactions = file(&dir, "ratings.csv", preferences(120, 60));
+    let args = |name: &str| TrainArgs {
+        model: ModelKind::Hybrid,
+        positive_at: Some(4.0),
+        ..TrainArgs::new(&interactions, dir.path().join(name))
+    };
+    let summary = run(&args("chosen"));
+    let searched: Vec<&str> = summary.searches.iter().map(|search| search.model.name()).collect();
+    assert!(searched.contains(&"mf") && searched.contains(&"ease"), "{searched:?}");
+    let text = summary.to_string();
+    assert!(
+        text.contains("tried ") && text.contains("hybrid: left out content: no titles"),
+        "{text}"
+    );
+    assert!(text.contains("settings were chosen on the same interactions"), "{text}");
+    for search in summary.searches.iter().filter(|search| search.is_taken) {
+        let kind = search.model.name();
+        if !summary.parameters.contains_key(&format!("weight of {kind}")) {
+            continue;
+        }
+        for (name, value) in search.settings.iter() {
+            let name = format!("{kind}.{}", name.replace('-', "_"));
+            assert_eq!(summary.parameters[&name], value.to_string(), "{name}");
+        }
+    }
+    assert!(
+        bytes(&run(&args("again")).out) == bytes(&summary.out),
+        "the same data choose the same"
+    );
+    let fixed = run(&TrainArgs { no_search: true, ..args("fixed") });
+    assert!(fixed.searches.is_empty() && fixed.fallback.is_none(), "{fixed}");
+    assert!(!fixed.to_string().contains("chosen on the same"), "{fixed}");
+}
+
+#[test]
+fn rules_of_a_file_are_listed() {
+    let dir = directory();
+    let baskets = [
+        &["bread", "butter", "jam"][..],
+        &["bread", "butter"],
+        &["bread"],
+        &["butter", "jam"],
+        &["tea"],
+    ];
+    let mut text = String::from("user,item\n");
+    for (user, basket) in baskets.iter().enumerate() {
+        basket.iter().for_each(|item| text.push_str(&format!("{user},{item}\n")));
+    }
+    let path = file(&dir, "baskets.csv", text);
+    let flags = [
+        "rules",
+        "--interactions",
+        path.to_str().expect("text"),
+        "--min-support",
+        "2",
+        "--min-confidence",
+        "0.6",
+    ];
+    let parsed = |more: &[&str]| {
+        let command = RulesArgs::augment_args(clap::Command::new("rules"));
+        let matches = command.try_get_matches_from(flags.iter().chain(more)).expect("flags");
+        rules(&RulesArgs::from_arg_matches(&matches).expect("arguments")).expect("listed")
+    };
+    let found = parsed(&[]);
+    let listed: Vec<(String, &str, u32)> = found
+        .rules
+        .iter()
+        .map(|rule| (rule.from.join("+"), rule.to.as_str(), rule.users))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("jam".into(), "butter", 2),
+            ("butter".into(), "jam", 2),
+            ("butter".into(), "bread", 2),
+            ("bread".into(), "butter", 2),
+        ]
+    );
+    let jam = &found.rules[0];
+    assert!((jam.support - 0.4).abs() < 1e-12 && (jam.confidence - 1.0).abs() < 1e-12, "{jam:?}");
+    assert!((jam.lift - 5.0 / 3.0).abs() < 1e-12, "{jam:?}");
+    // Never wrong, of two users: as if it were wrong in half of one.
+    assert!((jam.conviction - 0.4 / 0.25).abs() < 1e-12, "{jam:?}");
+    assert!(found.to_string().contains("jam → butter"), "{found}");
+    assert!(found.to_string().ends_with("4 of 4 rules of 5 users"), "{found}");
+    assert_eq!(parsed(&["--top", "1", "--by", "confidence"]).rules[0].from, ["jam"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`demo`] | the whole story on one machine, on real data |
 //! | [`data`] | what data files hold |
-//! | [`train`], [`tune`], [`import`], [`split`], [`topics`] | models and data on disk, by `marquee-train` |
+//! | [`train`], [`tune`], [`import`], [`split`], [`rules`], [`topics`] | models and data on disk, by `marquee-train` |
 //! | [`eval`] | how good a bundle, an ensemble or a live endpoint is |
 //! | [`export`] | recorded events as files for the next training |
 //! | [`serve`] | a node |
@@ -27,6 +27,7 @@ pub mod import;
 pub mod keygen;
 pub mod load;
 pub mod metrics;
+pub mod rules;
 pub mod serve;
 pub mod sign;
 pub mod split;

@@ -1,13 +1,14 @@
 //! How the lists of an ensemble's members become one.
 //!
-//! There are four functions: [`reciprocal_rank`] and [`weighted_score`] for parallels, [`product`] for products and
-//! [`rerank`] for sequences. All take lists that are sorted best first, name items by their external
+//! There are five functions: [`reciprocal_rank`] and [`weighted_score`] for parallels, [`standard_score`] for the members
+//! of a blend, [`product`] for products and [`rerank`] for sequences. All take lists that are sorted best first, name items by their external
 //! ids (members may be of different bundles, whose ordinals do not compare), break ties by the
 //! canonical order of ids, and keep what each member said of an item, so that an answer can be
 //! explained.
 //!
 //! Scores of different models do not compare either. Where scores are joined they are first scaled
-//! to 0..1 within each list ([`weighted_score`], [`product`]); ranks need no scaling.
+//! within each list: to 0..1 ([`weighted_score`], [`product`]) or by their standard deviation ([`standard_score`]). Ranks
+//! need no scaling.
 //!
 //! A member that failed is simply not among the arguments: the rest is fused as if the member
 //! were not there. Deliberately missing: any knowledge of which member it was and why.
@@ -86,6 +87,32 @@ pub fn weighted_score(members: Vec<FusedMember>, count: usize) -> Vec<Candidate>
         }
     }
     sums.best(count)
+}
+
+/// The best `count` by Σ weight × score, with the scores of each list as standard deviations above its last. Unlike
+/// a scale of 0..1, a few items far ahead of the others do not press those together.
+pub fn standard_score(members: Vec<FusedMember>, count: usize) -> Vec<Candidate> {
+    let mut sums = Sums::default();
+    for FusedMember { weight, list } in members {
+        let scores: Vec<f64> = list.iter().map(|candidate| candidate.score).collect();
+        for (candidate, scaled) in list.into_iter().zip(in_deviations(&scores)) {
+            sums.add(candidate, weight * scaled);
+        }
+    }
+    sums.best(count)
+}
+
+/// The scores of one list, in any order, as standard deviations above the lowest; 1 for all where all are equal.
+pub fn in_deviations(scores: &[f64]) -> Vec<f64> {
+    let count = scores.len().max(1) as f64;
+    let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    let mean = scores.iter().sum::<f64>() / count;
+    let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / count;
+    let deviation = variance.sqrt();
+    // Equal scores may have a deviation by rounding.
+    let is_varied = scores.iter().any(|score| *score > lowest) && deviation > 0.0;
+    let scale = |score: &f64| if is_varied { (score - lowest) / deviation } else { 1.0 };
+    scores.iter().map(scale).collect()
 }
 
 /// The best `count` by the product of scores scaled to 0..1 within each list. An item that a member
@@ -280,6 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn standard_scores_do_not_press_together_what_one_item_is_far_ahead_of() {
+        // A mean of 1 and a variance of 4; one of 0 and of 1.
+        assert_eq!(in_deviations(&[5.0, 0.0, 0.0, 0.0, 0.0]), [2.5, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(in_deviations(&[1.0, -1.0]), [2.0, 0.0]);
+        assert_eq!(in_deviations(&[0.1, 0.1, 0.1]), [1.0, 1.0, 1.0]);
+        assert_eq!(in_deviations(&[]), [] as [f64; 0]);
+        let far = member(1.0, 0, &[("a", 100.0), ("b", 12.0), ("c", 10.0), ("d", 0.0)]);
+        let near = || member(0.5, 1, &[("c", 3.0), ("b", 2.0), ("e", 1.0)]);
+        let fused = standard_score(vec![far, near()], 10);
+        assert_eq!(ids(&fused), ["a", "c", "b", "d", "e"]);
+        let [b, c] = [12.0, 10.0].map(|score| score / 40.4845f64);
+        let step = 0.5 / (2.0f64 / 3.0).sqrt();
+        assert!((fused[1].score - (c + 2.0 * step)).abs() < 1e-4, "{fused:?}");
+        assert!((fused[2].score - (b + step)).abs() < 1e-4, "{fused:?}");
+    }
+
+    #[test]
     fn nothing_gives_nothing() {
         assert!(reciprocal_rank(vec![], 5).is_empty());
         assert!(weighted_score(vec![member(1.0, 0, &[])], 5).is_empty());
@@ -305,7 +349,8 @@ mod tests {
     }
 
     type FusionFn = fn(Vec<Vec<Candidate>>, usize) -> Vec<Candidate>;
-    const FUSIONS: [FusionFn; 3] = [
+    const FUSIONS: [FusionFn; 4] = [
+        |lists, count| standard_score(weighted(lists), count),
         |lists, count| reciprocal_rank(weighted(lists), count),
         |lists, count| weighted_score(weighted(lists), count),
         product,

@@ -7,8 +7,9 @@
 use crate::planning::ensemble_tree::{MIN_DEPTH, Tree};
 use crate::search::leaf_query::{LeafQuery, LeafState, Scope};
 use marquee_core::ensemble::Fusion;
+use marquee_core::model::recipe::BLEND_DEPTH;
 use marquee_core::ranking::fuse::{
-    Candidate, FusedMember, depth, product, reciprocal_rank, rerank, weighted_score,
+    Candidate, FusedMember, depth, product, reciprocal_rank, rerank, standard_score, weighted_score,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,20 +56,16 @@ impl Tree {
                 LeafState::Answered(list) => Ok(Some(list.clone())),
                 LeafState::Absent => Ok(None),
             },
-            Self::Parallel { members, fusion, depth } => {
-                let nodes = members.iter().map(|(_, node)| node);
-                let lists = lists_of_all(nodes, leaves, &scope.deepened(*depth))?;
-                let mut answered = Vec::with_capacity(members.len());
-                for (list, (weight, _)) in lists.into_iter().zip(members) {
-                    answered.extend(list.map(|list| FusedMember { weight: *weight, list }));
-                }
-                if answered.is_empty() {
-                    return Ok(None);
-                }
-                Ok(Some(match fusion {
+            Self::Parallel { members, fusion } => {
+                let answered = answered(members, leaves, &scope.deepened(MIN_DEPTH))?;
+                Ok(answered.map(|answered| match fusion {
                     Fusion::ReciprocalRank => reciprocal_rank(answered, scope.count),
                     Fusion::WeightedScore => weighted_score(answered, scope.count),
                 }))
+            }
+            Self::Blend(members) => {
+                let answered = answered(members, leaves, &scope.deepened(BLEND_DEPTH))?;
+                Ok(answered.map(|answered| standard_score(answered, scope.count)))
             }
             Self::Product(members) => {
                 let lists = lists_of_all(members.iter(), leaves, &scope.deepened(MIN_DEPTH))?;
@@ -87,6 +84,20 @@ impl Tree {
     fn is_absent(&self, leaves: &[LeafState]) -> bool {
         matches!(self, Self::Leaf(leaf) if leaves[*leaf] == LeafState::Absent)
     }
+}
+
+/// The lists of the members that have one, none if no member has; or what they need.
+fn answered(
+    members: &[(f64, Tree)],
+    leaves: &[LeafState],
+    scope: &Scope,
+) -> Result<Option<Vec<FusedMember>>, Vec<LeafQuery>> {
+    let lists = lists_of_all(members.iter().map(|(_, node)| node), leaves, scope)?;
+    let mut answered = Vec::with_capacity(members.len());
+    for (list, (weight, _)) in lists.into_iter().zip(members) {
+        answered.extend(list.map(|list| FusedMember { weight: *weight, list }));
+    }
+    Ok((!answered.is_empty()).then_some(answered))
 }
 
 /// The lists of all nodes, or what all of them together need.

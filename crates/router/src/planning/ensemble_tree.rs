@@ -5,19 +5,21 @@
 
 use marquee_core::ensemble::{EnsembleNode, Fusion, ProductForm, WeightedNode};
 use marquee_core::id::ModelVersion;
-use marquee_core::model::recipe::BLEND_DEPTH;
 use marquee_core::ranking::diversify::Diversity;
 use std::time::Duration;
 
-/// Members of ensembles propose at least this many items; those of blends [`BLEND_DEPTH`].
+/// Members of ensembles propose at least this many items; those of a blend more, see
+/// [`BLEND_DEPTH`](marquee_core::model::recipe::BLEND_DEPTH).
 pub(crate) const MIN_DEPTH: usize = 100;
 /// An ensemble without references and splits.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
     /// The leaf of this number.
     Leaf(usize),
-    /// Members with their weights, at once; each lists at least `depth` items.
-    Parallel { members: Vec<(f64, Tree)>, fusion: Fusion, depth: usize },
+    /// Members with their weights, at once; each lists at least [`MIN_DEPTH`] items.
+    Parallel { members: Vec<(f64, Tree)>, fusion: Fusion },
+    /// The members of one model's recipe with their weights, at once; each lists more items than those of parallels.
+    Blend(Vec<(f64, Tree)>),
     /// The scores of the members are multiplied.
     Product(Vec<Tree>),
     /// The list of each member gives the rows that the next one sums; all but the first are leaves.
@@ -54,7 +56,7 @@ impl Tree {
     /// Whether some leaves wait for what others list.
     pub(crate) fn has_stages(&self) -> bool {
         match self {
-            Self::Leaf(_) => false,
+            Self::Leaf(_) | Self::Blend(_) => false,
             Self::Parallel { members, .. } => members.iter().any(|(_, tree)| tree.has_stages()),
             Self::Product(members) => members.iter().any(Self::has_stages),
             Self::Chain(_) | Self::Sequence(_) => true,
@@ -105,11 +107,9 @@ impl Builder<'_, '_> {
                 [_] => self.leaf(is_chained),
                 // Validation refuses chained blends.
                 _ if is_chained => return None,
-                several => Tree::Parallel {
-                    members: several.iter().map(|weight| (*weight, self.leaf(false))).collect(),
-                    fusion: Fusion::WeightedScore,
-                    depth: BLEND_DEPTH,
-                },
+                several => {
+                    Tree::Blend(several.iter().map(|weight| (*weight, self.leaf(false))).collect())
+                }
             },
             _ if is_chained => return None,
             EnsembleNode::Parallel { members, fusion } => Tree::Parallel {
@@ -118,7 +118,6 @@ impl Builder<'_, '_> {
                     .map(|member| Some((member.weight, self.member(member)?)))
                     .collect::<Option<_>>()?,
                 fusion: *fusion,
-                depth: MIN_DEPTH,
             },
             EnsembleNode::Product { members, form: ProductForm::Elementwise } => {
                 Tree::Product(self.nodes(members, false)?)
@@ -169,11 +168,7 @@ mod tests {
         let root = EnsembleNode::Sequence(vec![model(1), model(2)]);
         let mut weights = [vec![0.5, 2.0], vec![3.0]].into_iter();
         let shape = EnsembleShape::of(&root, &mut |_| weights.next()).expect("decided");
-        let blend = Tree::Parallel {
-            members: vec![(0.5, Tree::Leaf(0)), (2.0, Tree::Leaf(1))],
-            fusion: Fusion::WeightedScore,
-            depth: BLEND_DEPTH,
-        };
+        let blend = Tree::Blend(vec![(0.5, Tree::Leaf(0)), (2.0, Tree::Leaf(1))]);
         assert_eq!(shape.tree, Tree::Sequence(vec![blend, Tree::Leaf(2)]));
     }
 }

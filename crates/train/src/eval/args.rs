@@ -19,6 +19,7 @@ Examples:
   marquee eval --ensemble blend.yaml --bundle films@1=films-v1 --bundle films@2=films-v2 \\
       --train train.csv --test test.csv
   marquee eval --lists other-system.csv --train train.csv --test test.csv --per-user other.csv
+  marquee eval --bundle films-v1 --train train.csv --test test.csv --replay
   marquee eval --folds 5 --model ease --train ratings.csv --positive-at 4
   marquee eval --compare before.parquet now.csv --json";
 
@@ -85,6 +86,13 @@ pub struct EvalArgs {
     /// Write every user's scores, as CSV, or as Parquet where FILE ends in .parquet.
     #[arg(long, value_name = "FILE", conflicts_with = "compare")]
     pub per_user: Option<PathBuf>,
+    /// Write the lists themselves, user, item and rank in CSV, as --lists reads them.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "folds", "lists"])]
+    pub lists_out: Option<PathBuf>,
+    /// Ask for each row of --test alone, in the order of time, with all that its user did before: what recent items
+    /// and recorded events make of serving. Means are then over rows.
+    #[arg(long, requires = "bundle", conflicts_with_all = ["compare", "folds", "lists", "endpoint", "ensemble", "history", "per_user", "lists_out"])]
+    pub replay: bool,
     /// Random exchanges and draws of users that a comparison makes.
     #[arg(long, default_value_t = DEFAULT_RESAMPLES, value_name = "N", conflicts_with_all = ["bundle", "endpoint", "lists"])]
     pub resamples: usize,

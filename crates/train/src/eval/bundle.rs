@@ -25,6 +25,9 @@ pub struct BundleEvaluation {
     pub report: ListReport,
     /// The bundle's most popular items for all users, for comparison; at the largest cut-off.
     pub popularity: Metrics,
+    /// Rows that were asked for one by one, where that was done: means are over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_rows: Option<usize>,
     /// Users of the test file whom the bundle doesn't know; they get what is popular, as they would
     /// from a router.
     pub unknown_users: usize,
@@ -55,6 +58,7 @@ pub fn evaluate_bundle_per_user(
         digest: bundle.digest().to_string(),
         report,
         popularity: evaluator.score(&ranked.popular)?.metrics,
+        replayed_rows: None,
         unknown_users: ranked.unknown_users,
     };
     Ok((evaluation, per_user))

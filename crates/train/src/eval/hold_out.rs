@@ -6,6 +6,8 @@ use crate::als::Factors;
 use crate::random::shuffle;
 use crate::split::HoldOut;
 
+/// The cutoff of the metrics in a manifest.
+pub const CUTOFF: usize = 20;
 /// Multiply-adds that an evaluation may take before it draws a sample: about a CPU second.
 const MAX_MULTIPLY_ADDS: usize = 30_000_000_000;
 /// Users that are evaluated however many items there are: recall is then known to ±0.003.

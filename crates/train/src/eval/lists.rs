@@ -1,11 +1,13 @@
 //! Evaluation of lists of ids, wherever they come from: a bundle, a live endpoint, a file.
 
+use super::lists_out::write_lists;
 use super::metrics::{Cutoffs, MetricTally, Metrics, Place};
 use super::overlap::TestOverlap;
 use super::per_user::{PerUser, UserRow};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 /// What users know and what they are to be recommended, by external ids.
 #[derive(Clone, Debug)]
@@ -19,6 +21,14 @@ pub struct Evaluator {
     /// The items of train, then those of test only, by number.
     catalogue: HashMap<String, u32>,
     cutoffs: Cutoffs,
+    lists_out: Option<PathBuf>,
+}
+
+/// The scores of rows that are to be found one by one, in the making.
+pub(super) struct RowsTally {
+    tally: MetricTally,
+    without: usize,
+    unknown: usize,
 }
 
 /// The result of an evaluation of lists.
@@ -62,7 +72,16 @@ impl Evaluator {
             catalogue.entry(item.clone()).or_insert(next);
         }
         let (history, history_users) = Default::default();
-        Ok(Self { train, test, history, train_users, history_users, catalogue, cutoffs })
+        Ok(Self {
+            train,
+            test,
+            history,
+            train_users,
+            history_users,
+            catalogue,
+            cutoffs,
+            lists_out: None,
+        })
     }
 
     /// The same for users who come with a history, whether or not `train` has them: it is known, not
@@ -76,6 +95,11 @@ impl Evaluator {
     /// How the test fits the training.
     pub fn overlap(&self) -> TestOverlap {
         TestOverlap::of(&self.train, &self.test)
+    }
+
+    /// The same, which writes the lists that are scored by user into a file.
+    pub fn with_lists_out(self, file: Option<PathBuf>) -> Self {
+        Self { lists_out: file, ..self }
     }
 
     /// The users to ask recommendations for, in canonical order.
@@ -125,7 +149,7 @@ impl Evaluator {
     /// # Errors
     /// When there are more or fewer lists than users, or a list has an item twice.
     pub fn score(&self, lists: &[Vec<String>]) -> Result<ListReport, TrainError> {
-        self.score_per_user(lists).map(|(report, _)| report)
+        self.scored(lists).map(|(report, _)| report)
     }
 
     /// As [`score`](Self::score), with every user's scores.
@@ -136,6 +160,68 @@ impl Evaluator {
         &self,
         lists: &[Vec<String>],
     ) -> Result<(ListReport, PerUser), TrainError> {
+        let scored = self.scored(lists)?;
+        if let Some(file) = &self.lists_out {
+            write_lists(file, self.users(), lists)?;
+        }
+        Ok(scored)
+    }
+
+    /// The rows to find of each user, from the first to the last by time and, where times are equal, by item.
+    ///
+    /// # Errors
+    /// Rows without times.
+    pub(super) fn rows_by_time(&self) -> Result<Vec<(&str, Vec<&str>)>, TrainError> {
+        let test = &self.test;
+        if !test.has_times() {
+            let problem = "the rows to find have no times: name their column with --time-column";
+            return Err(TrainError::option("--replay", problem));
+        }
+        let mut all = Vec::with_capacity(test.users.len());
+        for (user, id) in test.users.iter().enumerate() {
+            let mut rows: Vec<usize> = test.rows_of(user).collect();
+            // Rows ascend by item already, and the sort is stable.
+            rows.sort_by(|&a, &b| test.time[a].total_cmp(&test.time[b]));
+            let items = rows.iter().map(|&row| test.items[test.item[row] as usize].as_str());
+            all.push((id.as_str(), items.collect()));
+        }
+        Ok(all)
+    }
+
+    /// For the lists of rows one by one.
+    pub(super) fn rows_tally(&self) -> RowsTally {
+        let mut counts = self.train.item_counts();
+        counts.resize(self.catalogue.len(), 0);
+        let tally = MetricTally::new(&self.cutoffs, &counts, self.train.users.len());
+        RowsTally { tally, without: 0, unknown: 0 }
+    }
+
+    /// Adds the list of one row, best first, in which this item is to be found.
+    pub(super) fn add_row(&self, rows: &mut RowsTally, list: &[String], target: &str) {
+        let mut places = Vec::with_capacity(list.len());
+        for item in list.iter().take(self.cutoff()) {
+            let place = Place { hit: item == target, item: self.catalogue.get(item).copied() };
+            rows.unknown += usize::from(place.item.is_none());
+            places.push(place);
+        }
+        rows.without += usize::from(places.is_empty());
+        rows.tally.add(&places, 1);
+    }
+
+    /// What the lists of rows come to; `users` of the metrics are rows.
+    pub(super) fn report_of_rows(&self, rows: &RowsTally) -> ListReport {
+        let cutoffs = rows.tally.finish();
+        ListReport {
+            metrics: cutoffs.last().cloned().unwrap_or_default(),
+            cutoffs,
+            users_without_list: rows.without,
+            // A bundle that has seen all of train leaves it out.
+            train_items_recommended: 0,
+            unknown_items_recommended: rows.unknown,
+        }
+    }
+
+    fn scored(&self, lists: &[Vec<String>]) -> Result<(ListReport, PerUser), TrainError> {
         if lists.len() != self.test.users.len() {
             let problem = format!(
                 "{} lists for {} users: give one a user",

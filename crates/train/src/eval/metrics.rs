@@ -11,6 +11,7 @@
 //! | `map` | average precision: Σ over hits of (hits up to k) / k, divided by m | Manning, Raghavan and Schütze 2008, 8.4, cut at K |
 //! | `mrr` | 1 / k of the first hit, 0 without one | Voorhees 1999 |
 //! | `hit_rate` | 1 with a hit, 0 without one | Deshpande and Karypis 2004 |
+//! | `recall_all` | hits / \|T\|: what papers on LightGCN's splits call recall | He et al. 2020 |
 //! | `novelty` | mean over the list of −log₂(share of train users who have the item) | Zhou et al. 2010, self-information |
 //!
 //! A user without a list counts 0 everywhere but in novelty, where only lists count. An item that no
@@ -93,19 +94,22 @@ pub enum Measure {
     Mrr,
     /// Whether there is a hit.
     HitRate,
+    /// Share of all that was held out, however short the list is.
+    RecallAll,
     /// Mean self-information of the list's items, in bits.
     Novelty,
 }
 
 impl Measure {
     /// All, in the order of tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Recall,
         Self::Precision,
         Self::Ndcg,
         Self::Map,
         Self::Mrr,
         Self::HitRate,
+        Self::RecallAll,
         Self::Novelty,
     ];
 
@@ -118,6 +122,7 @@ impl Measure {
             Self::Map => "map",
             Self::Mrr => "mrr",
             Self::HitRate => "hit_rate",
+            Self::RecallAll => "recall_all",
             Self::Novelty => "novelty",
         }
     }
@@ -169,6 +174,10 @@ pub struct Metrics {
     pub hit_rate: f64,
     /// Its standard error.
     pub hit_rate_standard_error: f64,
+    /// Hits of all that was held out: recall divides by the list's length where more was.
+    pub recall_all: f64,
+    /// Its standard error.
+    pub recall_all_standard_error: f64,
     /// Mean self-information in bits over the users with a list; none without lists or train users.
     pub novelty: Option<f64>,
     /// Its standard error.
@@ -189,6 +198,7 @@ impl Metrics {
             Measure::Map => (self.map, self.map_standard_error),
             Measure::Mrr => (self.mrr, self.mrr_standard_error),
             Measure::HitRate => (self.hit_rate, self.hit_rate_standard_error),
+            Measure::RecallAll => (self.recall_all, self.recall_all_standard_error),
             Measure::Novelty => (self.novelty?, self.novelty_standard_error?),
         })
     }
@@ -284,6 +294,8 @@ impl MetricTally {
             mine.set(Measure::Map, Some(of_possible(precisions)));
             mine.set(Measure::Mrr, Some(first.map_or(0.0, |place: usize| 1.0 / place as f64)));
             mine.set(Measure::HitRate, Some(f64::from(u8::from(hits > 0))));
+            let of_all = hits as f64 / held_out.max(1) as f64;
+            mine.set(Measure::RecallAll, Some(of_all));
             let has_novelty = place > 0 && self.information.is_some();
             mine.set(Measure::Novelty, has_novelty.then(|| bits / place as f64));
             for measure in Measure::ALL {
@@ -321,6 +333,8 @@ impl MetricTally {
             mrr_standard_error: of(Measure::Mrr).standard_error(),
             hit_rate: of(Measure::HitRate).mean,
             hit_rate_standard_error: of(Measure::HitRate).standard_error(),
+            recall_all: of(Measure::RecallAll).mean,
+            recall_all_standard_error: of(Measure::RecallAll).standard_error(),
             novelty: novelty.map(|moments| moments.mean),
             novelty_standard_error: novelty.map(|moments| moments.standard_error()),
             coverage: covered as f64 / items.max(1) as f64,
@@ -389,6 +403,14 @@ mod tests {
         (a - b).abs() < 1e-12
     }
 
+    #[test]
+    fn recall_of_all_counts_what_no_list_has_room_for() {
+        let mut tally = MetricTally::new(&cutoffs(&[1]), &[8, 4], 8);
+        tally.add(&list(&[(0, true)]), 4);
+        let [one] = tally.finish().try_into().expect("one cut-off");
+        assert_eq!((one.recall, one.recall_all), (1.0, 0.25));
+    }
+
     /// By hand, at 1 and 3, over a catalogue of 4 items that 8, 4, 2 and 0 of 8 train users have. User
     /// 1 has 2 held out and hits at places 1 and 3; user 2 has 3 held out and a hit at 2; user 3 has
     /// no list.
@@ -407,6 +429,7 @@ mod tests {
             (Measure::Map, [(1.0 + 2.0 / 3.0) / 2.0, 0.5 / 3.0]),
             (Measure::Mrr, [1.0, 0.5]),
             (Measure::HitRate, [1.0, 1.0]),
+            (Measure::RecallAll, [1.0, 1.0 / 3.0]),
         ];
         for (measure, users) in expected {
             let mean = (users[0] + users[1]) / 3.0;

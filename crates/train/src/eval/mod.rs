@@ -4,7 +4,7 @@
 //! factors against a hold-out inside training ([`evaluate_factors`], [`evaluate_popularity`]), a
 //! finished bundle against two files ([`evaluate_bundle`]), and lists of ids from anywhere, a live
 //! endpoint or an ensemble of bundles ([`LocalModel`]) for one ([`Evaluator`]). A model and its settings can be
-//! measured without a bundle, on K folds ([`cross_validate`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
+//! measured without a bundle, on K folds ([`cross_validate`]), and a bundle on each row to find in its turn ([`replay_bundle`]). Every user's scores ([`PerUser`]) can be kept in a file, and two of
 //! them be held against each other by paired tests ([`compare`](fn@compare)).
 //!
 //! Rankings are over all items but those the user knows, never over a sample; ties go to the smaller
@@ -19,11 +19,13 @@ mod cross;
 mod gather;
 mod hold_out;
 mod lists;
+mod lists_out;
 mod local;
 pub mod metrics;
 mod overlap;
 mod per_user;
 pub(crate) mod rank;
+mod replay;
 
 pub use args::{EVAL_EXAMPLES, EvalArgs};
 pub use bundle::{
@@ -33,9 +35,10 @@ pub use compare::{CompareOptions, Comparison, Difference, compare};
 pub use cross::{CrossValidation, FoldMean, cross_validate};
 pub(crate) use gather::Gather;
 pub(crate) use hold_out::evaluate_lists;
-pub use hold_out::{evaluate_factors, evaluate_popularity, users_to_evaluate};
+pub use hold_out::{CUTOFF, evaluate_factors, evaluate_popularity, users_to_evaluate};
 pub use lists::{Evaluator, ListReport};
 pub use local::{LocalList, LocalModel, LocalRanker, LocalScope, LocalUser};
 pub use metrics::{Cutoffs, Measure, Metrics};
 pub use overlap::TestOverlap;
 pub use per_user::{PerUser, UserRow};
+pub use replay::replay_bundle;

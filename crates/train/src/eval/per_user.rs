@@ -277,8 +277,9 @@ mod tests {
     fn bad_files_are_named() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("scores.csv");
-        let header = "user,cutoff,held_out,recall,precision,ndcg,map,mrr,hit_rate,novelty\n";
-        let rest = "0,0,0,0,0,\n";
+        let header =
+            "user,cutoff,held_out,recall,precision,ndcg,map,mrr,hit_rate,recall_all,novelty\n";
+        let rest = "0,0,0,0,0,0,\n";
         for (text, part) in [
             ("user,cutoff\nu,5\n".to_string(), r#"no column "held_out""#),
             (

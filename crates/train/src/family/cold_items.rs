@@ -6,7 +6,7 @@
 //! the vector of a new item is its topics times W. Like all ridge regressions it shrinks: an item of which only
 //! its text is known comes after one of as good a fit that users have liked.
 
-use super::lsa::{Texts, TopicVectors, is_described};
+use super::lsa::{TermWeight, Texts, TopicVectors, is_described};
 use crate::als::{Factors, scores};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -30,7 +30,7 @@ pub(super) fn predict(
     seed: u64,
 ) -> Result<usize, TrainError> {
     let problem = "the items' titles and tags have no words in common: leave --cold-items out";
-    let Texts { words, matrix, .. } = Texts::of(items);
+    let Texts { words, matrix, .. } = Texts::of(items, TermWeight::Count);
     if !is_described(items) || words.is_empty() {
         return Err(TrainError::option("--cold-items", problem));
     }

@@ -18,6 +18,8 @@ pub struct ModelConfig {
     /// The members of a hybrid, each with settings of its own; empty: all families that the data allow, with
     /// their defaults.
     pub members: Vec<ModelConfig>,
+    /// What a member of a hybrid counts, where that was chosen before; none: it is fitted.
+    pub weight: Option<f64>,
 }
 
 impl ModelConfig {
@@ -83,17 +85,27 @@ impl ModelConfig {
                 .collect(),
             given => given.iter().map(ModelConfig::as_member).collect(),
         };
-        self.model.family().train(TrainingInput {
+        let mut part = self.model.family().train(TrainingInput {
             rows,
             items,
             settings: &self.settings,
             members: &members,
             options,
             label,
-        })
+        })?;
+        if self.model == ModelKind::Hybrid {
+            for (kind, why) in ModelKind::not_members_for(rows, items) {
+                part.notes.push(format!("hybrid: left out {}: {why}", kind.name()));
+            }
+        }
+        Ok(part)
     }
 
     fn as_member(&self) -> HybridMember {
-        HybridMember { family: self.model.family(), settings: self.settings.clone() }
+        HybridMember {
+            family: self.model.family(),
+            settings: self.settings.clone(),
+            weight: self.weight,
+        }
     }
 }

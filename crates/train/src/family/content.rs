@@ -23,13 +23,14 @@
 //! have topics like any other.
 
 use super::definition::{Family, TrainingInput};
-use super::lsa::{Texts, TopicVectors, is_described, top_terms};
+use super::grid::{Axis, Grid};
+use super::lsa::{TermWeight, Texts, TopicVectors, is_described, top_terms};
 use super::part::TrainedPart;
 use super::shared_settings::{DECAY, FACTORS, require_times_of_decay};
 use crate::error::TrainError;
 use crate::history::history_of;
 use crate::interactions::Interactions;
-use crate::settings::{Bounds, ModelSettings, Setting, SettingInfo, log};
+use crate::settings::{Bounds, ModelSettings, Setting, SettingInfo, choice_name, log};
 use marquee_bundle::{DenseInput, Entity, ItemRecord, RowFormat};
 use marquee_core::bounds::MAX_RANK;
 use marquee_core::model::recipe::{HistoryWeights, Recipe};
@@ -59,6 +60,14 @@ const TOPICS_SHOWN: Setting<usize> = Setting::new(
     0,
 );
 
+/// What a term counts that an item has several times.
+const TERM_WEIGHT: Setting<TermWeight> = Setting::new(
+    "term-weight",
+    "What a word counts that an item's title and tags have several times",
+    Bounds::Choices,
+    TermWeight::Count,
+);
+
 /// The family `content`.
 pub(super) struct Content;
 
@@ -72,7 +81,7 @@ impl Family for Content {
     }
 
     fn settings(&self) -> Vec<SettingInfo> {
-        vec![TOPICS_KEPT.info(), DECAY.info(), TOPICS_SHOWN.info()]
+        vec![TOPICS_KEPT.info(), TERM_WEIGHT.info(), DECAY.info(), TOPICS_SHOWN.info()]
     }
 
     fn recommends_unseen_items(&self) -> bool {
@@ -83,8 +92,21 @@ impl Family for Content {
         true
     }
 
-    fn suits(&self, _rows: &Interactions, items: &[ItemRecord]) -> bool {
-        is_described(items)
+    fn unsuited(&self, _rows: &Interactions, items: &[ItemRecord]) -> Option<String> {
+        (!is_described(items)).then(|| "no titles or tags are given with --items".into())
+    }
+
+    fn grid(&self, rows: &Interactions, items: &[ItemRecord]) -> Grid {
+        if !is_described(items) {
+            return Grid::default();
+        }
+        let log = ModelSettings::default().with("term-weight", "log");
+        let mut axes = vec![Axis::every(vec![log])];
+        if rows.has_times() {
+            // A user's topics are sums that are trained.
+            axes.push(Axis::line("decay", &[0.8, 0.9, 1.0], 1));
+        }
+        Grid::of(axes)
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
@@ -94,7 +116,8 @@ impl Family for Content {
 
 fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, items, settings, options, .. } = input;
-    let Texts { words: terms, rarity, matrix } = Texts::of(items);
+    let term_weight = settings.get(&TERM_WEIGHT);
+    let Texts { words: terms, rarity, matrix } = Texts::of(items, term_weight);
     if terms.is_empty() {
         return Err(TrainError::Data(
             "content needs titles or tags that several items share: give a file of them with --items".into(),
@@ -127,7 +150,11 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         dense(TERM_RARITY, Entity::Term, 1, rarity.iter().map(|&x| x as f32).collect()),
     ];
     part.terms = terms.iter().map(|word| of_word(word)).collect();
-    Ok(part.parameter("factors", rank).parameter("terms", terms.len()).parameter("decay", decay))
+    Ok(part
+        .parameter("factors", rank)
+        .parameter("terms", terms.len())
+        .parameter("term_weight", choice_name(term_weight))
+        .parameter("decay", decay))
 }
 
 /// What interactions weigh by age; all the same without times.

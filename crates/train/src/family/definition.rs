@@ -1,5 +1,6 @@
 //! What a family is: [`Family`], which each family's file implements, and what it is trained on.
 
+use super::grid::Grid;
 use super::part::TrainedPart;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -38,9 +39,14 @@ pub(crate) trait Family: Sync {
         false
     }
 
-    /// Whether it can be trained on such data; a hybrid leaves out members that can't.
-    fn suits(&self, _rows: &Interactions, _items: &[ItemRecord]) -> bool {
-        true
+    /// Why it can't be trained on such data, in a few words: a hybrid leaves it out and says so. None where it can.
+    fn unsuited(&self, _rows: &Interactions, _items: &[ItemRecord]) -> Option<String> {
+        None
+    }
+
+    /// The settings that are tried on such data before a training, where they are not given.
+    fn grid(&self, _rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        Grid::default()
     }
 
     /// Trains it, with settings that were checked.
@@ -73,6 +79,8 @@ pub(crate) struct HybridMember {
     pub(crate) family: &'static dyn Family,
     /// Its settings, which were checked.
     pub(crate) settings: ModelSettings,
+    /// What it counts, where that was chosen before; none: it is fitted.
+    pub(crate) weight: Option<f64>,
 }
 
 /// Options of a training that all families share.

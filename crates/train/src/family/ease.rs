@@ -12,9 +12,12 @@
 //! kept: what speaks against an item counts as well.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
-use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights};
-use super::sparse::{SparseEntry, assemble, greatest, weights};
+use super::shared_settings::{
+    DECAY, NEIGHBOURS, NEWEST, REGULARIZATION, decay_axis, history_weights,
+};
+use super::sparse::{SparseEntry, assemble, greatest, weights, without_room};
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::interactions::Interactions;
@@ -35,6 +38,9 @@ const MAX_SIDE: usize = 20_000;
 const LAMBDA_PER_USER: f32 = 0.2;
 /// What λ is kept within, where none is given. Steck (2019) has 200 to 1,000 for catalogues of 20,000 to 41,000 items.
 const LAMBDA_RANGE: (f32, f32) = (50.0, 1_000.0);
+
+/// What is tried of λ, as multiples of the fixed one in the middle.
+const LAMBDA_STEPS: [f32; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
 
 const LAMBDA: Setting<Option<f32>> = REGULARIZATION
     .without_default("a fifth of the users, within 50 to 1000")
@@ -61,13 +67,37 @@ impl Family for Ease {
         true
     }
 
-    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
-        fits(rows)
+    fn unsuited(&self, rows: &Interactions, _items: &[ItemRecord]) -> Option<String> {
+        let (users, items) = (rows.users.len(), rows.items.len());
+        (!fits(rows)).then(|| {
+            format!(
+                "{users} users and {items} items, of which one would have to be {MAX_SIDE} or fewer"
+            )
+        })
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        if !fits(rows) {
+            return Grid::default();
+        }
+        let fixed = lambda_of(rows);
+        let lambdas = LAMBDA_STEPS.map(|step| f64::from(fixed * step));
+        let decays = decay_axis(rows, &[0.6, 0.8, 0.9, 1.0], 1);
+        let mut axes = vec![Axis::line(LAMBDA.name, &lambdas, LAMBDA_STEPS.len() / 2)];
+        axes.extend(decays);
+        // What is right for λ depends on how many users there are.
+        Grid::of(axes).on_all_users()
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         train(input)
     }
+}
+
+/// λ where none is given.
+fn lambda_of(rows: &Interactions) -> f32 {
+    let (low, high) = LAMBDA_RANGE;
+    (LAMBDA_PER_USER * rows.users.len() as f32).clamp(low, high)
 }
 
 /// Whether there is room for the inverse.
@@ -79,10 +109,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     let TrainingInput { rows, settings, options, .. } = input;
     let history = history_weights(settings, &EASE_DECAY, &NEWEST, rows.has_times())?;
     let kept = settings.get(&NEIGHBOURS);
-    let (low, high) = LAMBDA_RANGE;
-    let lambda = settings
-        .get(&LAMBDA)
-        .unwrap_or((LAMBDA_PER_USER * rows.users.len() as f32).clamp(low, high));
+    let lambda = settings.get(&LAMBDA).unwrap_or(lambda_of(rows));
     if !fits(rows) {
         return Err(TrainError::Data(format!(
             "ease inverts a matrix of users × users or items × items, whichever is smaller, and has room for \
@@ -135,11 +162,13 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
 /// The `count` largest by magnitude, equal ones by smaller column, in the order of columns.
 fn largest(entries: Vec<SparseEntry>, count: usize) -> Vec<SparseEntry> {
     if entries.len() <= count {
-        return entries;
+        return without_room(entries);
     }
     let magnitudes: Vec<SparseEntry> =
         entries.iter().zip(0..).map(|(e, at)| (at, e.1.abs())).collect();
-    greatest(magnitudes, count).into_iter().map(|(at, _)| entries[at as usize]).collect()
+    let mut best = Vec::with_capacity(count);
+    best.extend(greatest(magnitudes, count).into_iter().map(|(at, _)| entries[at as usize]));
+    best
 }
 
 /// The sum of the entries' absolute values.

@@ -2,11 +2,15 @@
 //!
 //! The last fifth of each user's interactions by time is held out, every family that the data allow is
 //! fitted to the rest, and weights are searched by coordinates for the greatest nDCG@20 on what was held out,
-//! with lists scaled and added as they are when a request is answered. Members that get no weight are
+//! with lists scaled and added as they are when a request is answered: by their standard deviations, so that a member
+//! with a few items far ahead of the others is not drowned. Members that get no weight are
 //! dropped; the others are fitted again to everything.
 //!
+//! Where the blend is not clearly better than the best member alone, that member has all the weight. How much better it
+//! is, is measured on users whom the weights were not fitted on: each half of the users by the weights of the other.
+//!
 //! Which families are members, and with which settings, may be given (`marquee train --config`, as
-//! `marquee tune` writes it). Weights are always fitted.
+//! `marquee tune` writes it), or chosen before ([`choice`](crate::choice)). Weights are fitted unless they were chosen, too.
 //!
 //! Weights, not a ranker: eight numbers from thousands of users can hardly fit to chance.
 
@@ -15,11 +19,12 @@ use super::part::TrainedPart;
 use super::score::{Ranker, Scored, scaled};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
-use crate::random::shuffle;
 use crate::settings::SettingInfo;
-use crate::split::hold_out;
+use crate::split::hold_out::{HoldOut, hold_out_over_all};
+use crate::weight::Weight;
 use marquee_core::model::recipe::{BLEND_DEPTH, BlendMember, MAX_BLEND_MEMBERS, Recipe};
 use rayon::prelude::*;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 /// Weights that are tried of each member, beside the largest at 1.
@@ -65,10 +70,20 @@ impl Family for Hybrid {
 }
 
 fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
-    let weights = heaviest(choose(input)?, MAX_BLEND_MEMBERS);
+    let chosen: Option<Vec<f64>> = input.members.iter().map(|member| member.weight).collect();
+    let weights = match chosen {
+        Some(weights) if !weights.is_empty() => weights,
+        _ => choose(input)?,
+    };
     let mut part = TrainedPart::new(Recipe::Popularity);
     let mut members = Vec::new();
-    for (of, weight) in input.members.iter().zip(weights).filter(|(_, weight)| *weight > 0.0) {
+    let mut without_weight = Vec::new();
+    for (of, weight) in input.members.iter().zip(weights) {
+        let kind = of.family.name();
+        if weight <= 0.0 {
+            without_weight.push(kind);
+            continue;
+        }
         let member = train_member(of, input, input.rows)?;
         members.push(BlendMember { recipe: member.recipe, weight });
         part.dense.extend(member.dense);
@@ -77,7 +92,6 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         debug_assert!(part.terms.is_empty() || member.terms.is_empty());
         part.terms.extend(member.terms);
         part.notes.extend(member.notes);
-        let kind = of.family.name();
         part = part.parameter(&format!("weight of {kind}"), weight);
         for (name, value) in member.parameters {
             part = part.parameter(&format!("{kind}.{name}"), value);
@@ -85,9 +99,18 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
     }
     let listed: Vec<String> = members
         .iter()
-        .map(|member| format!("{} {}", member.recipe.name(), member.weight))
+        .map(|member| format!("{} {:.3}", member.recipe.name(), member.weight))
         .collect();
-    part.notes.push(format!("hybrid: blended by weight, {}", listed.join(", ")));
+    part.notes.push(match listed.as_slice() {
+        [one] => format!(
+            "hybrid: no blend is clearly better on held-out rows than one member alone, {one}"
+        ),
+        several => format!("hybrid: blended by weight, {}", several.join(", ")),
+    });
+    if !without_weight.is_empty() {
+        let names = without_weight.join(", ");
+        part.notes.push(format!("hybrid: left out for want of a gain on held-out rows: {names}"));
+    }
     part.recipe = Recipe::Blend { members };
     Ok(part)
 }
@@ -114,35 +137,86 @@ fn heaviest(weights: Vec<f64>, count: usize) -> Vec<f64> {
 /// A weight for each member, the largest 1; all 1 where no user has interactions enough to hold some out.
 fn choose(input: TrainingInput<'_>) -> Result<Vec<f64>, TrainError> {
     let TrainingInput { rows, options, members, .. } = input;
-    let Some(held) = hold_out(rows, options.seed) else {
+    let Some(split) = hold_out_over_all(rows, options.seed) else {
         return Ok(vec![1.0; members.len()]);
     };
-    // Over all users and items: users with too few interactions to take part are trained on, too.
-    let test = held.test.over(&rows.users, &rows.items);
-    let train =
-        rows.filter_rows(|user, row| test.items_of(user).binary_search(&rows.item[row]).is_err());
-    let mut users: Vec<u32> = (0..rows.users.len() as u32)
-        .filter(|&user| !test.items_of(user as usize).is_empty())
-        .collect();
-    shuffle(&mut users, options.seed);
-    users.truncate(MAX_USERS);
-    users.sort_unstable();
-    let popularity: Vec<f32> = train.item_counts().into_iter().map(|count| count as f32).collect();
-    let mut lists = Vec::with_capacity(members.len());
+    let users = split.sample_of_users(options.seed, MAX_USERS);
+    let mut lists = BlendLists::new(&split, &users);
     for member in members {
-        let part = train_member(member, input, &train)?;
-        let known = part.known_users(&train, &users, options.weight);
-        lists.push(Ranker::new(&part, &popularity).leaf_lists(&known, BLEND_DEPTH));
+        lists.add(&train_member(member, input, &split.train)?, options.weight);
     }
-    let held_out_users: Vec<HeldOutUser> = users
+    Ok(fit_weights(&lists))
+}
+
+/// The lists of members for users who have something held out.
+pub(crate) struct BlendLists<'a> {
+    split: &'a HoldOut,
+    users: &'a [u32],
+    popularity: Vec<f32>,
+    /// Of each member, the list of each user, best first.
+    members: Vec<Vec<Vec<Scored>>>,
+}
+
+impl<'a> BlendLists<'a> {
+    /// Of no member yet.
+    pub(crate) fn new(split: &'a HoldOut, users: &'a [u32]) -> Self {
+        let counts = split.train.item_counts();
+        let popularity = counts.into_iter().map(|count| count as f32).collect();
+        Self { split, users, popularity, members: Vec::new() }
+    }
+
+    /// Adds a member that was trained on what is not held out.
+    pub(crate) fn add(&mut self, part: &TrainedPart, weight: Weight) {
+        let known = part.known_users(&self.split.train, self.users, weight);
+        self.members.push(Ranker::new(part, &self.popularity).leaf_lists(&known, BLEND_DEPTH));
+    }
+}
+
+/// A weight for each member, the largest 1.
+pub(crate) fn fit_weights(lists: &BlendLists<'_>) -> Vec<f64> {
+    let held_out_users: Vec<HeldOutUser> = lists
+        .users
         .par_iter()
         .enumerate()
         .map(|(n, &user)| {
-            let lists: Vec<&[Scored]> = lists.iter().map(|lists| lists[n].as_slice()).collect();
-            HeldOutUser::new(&lists, test.items_of(user as usize))
+            let of_user: Vec<&[Scored]> =
+                lists.members.iter().map(|lists| lists[n].as_slice()).collect();
+            HeldOutUser::new(&of_user, lists.split.test.items_of(user as usize))
         })
         .collect();
-    Ok(search(&held_out_users, members.len()))
+    weigh(&held_out_users, lists.members.len())
+}
+
+/// The weights of a blend, or of its best member alone where the blend is not clearly better.
+fn weigh(users: &[HeldOutUser], members: usize) -> Vec<f64> {
+    let weights = heaviest(search(users, members), MAX_BLEND_MEMBERS);
+    if weights.iter().filter(|weight| **weight > 0.0).count() < 2 {
+        return weights;
+    }
+    let Some(best) = order_of_singles(users, members).first().copied() else { return weights };
+    let single = weight_of_one(best, members);
+    let mut gains = Vec::with_capacity(users.len());
+    let mut scratch = Vec::new();
+    for half in 0..2 {
+        // Users alternate, so that both halves are alike whatever the order of users means.
+        let (mut fitted_on, mut measured_on) = (Vec::new(), Vec::new());
+        for (n, user) in users.iter().enumerate() {
+            if n % 2 == half { fitted_on.push(user) } else { measured_on.push(user) }
+        }
+        let of_half = heaviest(search(&fitted_on, members), MAX_BLEND_MEMBERS);
+        for user in measured_on {
+            gains.push(user.ndcg(&of_half, &mut scratch) - user.ndcg(&single, &mut scratch));
+        }
+    }
+    if is_clearly_above_zero(&gains) { weights } else { single }
+}
+
+/// Whether the mean is above its standard error.
+fn is_clearly_above_zero(gains: &[f64]) -> bool {
+    let count = gains.len() as f64;
+    let mean = gains.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = gains.iter().map(|gain| (gain - mean).powi(2)).sum();
+    mean > (squares / (count - 1.0).max(1.0) / count.max(1.0)).sqrt()
 }
 
 /// One user on whom weights are tried.
@@ -207,9 +281,11 @@ fn discount(place: usize) -> f64 {
 }
 
 /// Mean nDCG over the users.
-fn mean_ndcg(users: &[HeldOutUser], weights: &[f64]) -> f64 {
-    let each: Vec<f64> =
-        users.par_iter().map_init(Vec::new, |scratch, user| user.ndcg(weights, scratch)).collect();
+fn mean_ndcg<U: Borrow<HeldOutUser> + Sync>(users: &[U], weights: &[f64]) -> f64 {
+    let each: Vec<f64> = users
+        .par_iter()
+        .map_init(Vec::new, |scratch, user| user.borrow().ndcg(weights, scratch))
+        .collect();
     each.iter().sum::<f64>() / users.len().max(1) as f64
 }
 
@@ -220,14 +296,21 @@ fn weight_of_one(member: usize, members: usize) -> Vec<f64> {
     weights
 }
 
-/// From the best single member on, one weight at a time, as long as it helps.
-fn search(users: &[HeldOutUser], members: usize) -> Vec<f64> {
+/// The members, that which is best alone first.
+fn order_of_singles<U: Borrow<HeldOutUser> + Sync>(users: &[U], members: usize) -> Vec<usize> {
     let singles: Vec<f64> =
         (0..members).map(|member| mean_ndcg(users, &weight_of_one(member, members))).collect();
     let mut order: Vec<usize> = (0..members).collect();
     order.sort_by(|&a, &b| singles[b].total_cmp(&singles[a]));
+    order
+}
+
+/// From the best single member on, one weight at a time, as long as it helps.
+fn search<U: Borrow<HeldOutUser> + Sync>(users: &[U], members: usize) -> Vec<f64> {
+    let order = order_of_singles(users, members);
     let Some(&first) = order.first() else { return Vec::new() };
-    let (mut weights, mut best) = (weight_of_one(first, members), singles[first]);
+    let mut weights = weight_of_one(first, members);
+    let mut best = mean_ndcg(users, &weights);
     for _ in 0..SWEEPS {
         let before = best;
         for &member in &order {
@@ -258,8 +341,8 @@ fn search(users: &[HeldOutUser], members: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// One user of whom items 1 and 4 are held out. The first member lists 1 and then 2, scaled to 1 and 0; the
-    /// second 3, 4 and 2, scaled to 1, 1/2 and 0.
+    /// One user of whom items 1 and 4 are held out. The first member lists 1 and then 2, scaled to 2 and 0; the
+    /// second 3, 4 and 2, scaled to √6, √6/2 and 0.
     fn user() -> HeldOutUser {
         HeldOutUser::new(&[&[(1, 9.0), (2, 5.0)], &[(3, 4.0), (4, 3.0), (2, 2.0)]], &[1, 4])
     }
@@ -275,9 +358,11 @@ mod tests {
             ([1.0, 0.0], place(1.0)),
             // 3, 4.
             ([0.0, 1.0], place(2.0)),
-            // 1 and 3 tie, and 1 is the smaller; then 4.
-            ([1.0, 1.0], place(1.0) + place(3.0)),
-            // 3 has 2, 1 has 1 and so has 4.
+            // 3, 1, 4.
+            ([1.0, 1.0], place(2.0) + place(3.0)),
+            // 1, 3, 4.
+            ([2.0, 1.0], place(1.0) + place(3.0)),
+            // 3, 4, 1.
             ([1.0, 2.0], place(2.0) + place(3.0)),
         ] {
             let found = ndcg(weights);
@@ -294,6 +379,22 @@ mod tests {
     fn a_blend_has_no_more_members_than_it_may() {
         assert_eq!(heaviest(vec![0.1, 1.0, 0.5, 0.5], 2), [0.0, 1.0, 0.5, 0.0]);
         assert_eq!(heaviest(vec![0.1, 1.0], 2), [0.1, 1.0]);
+    }
+
+    /// Users whose items 1 and 4 are found by both members, each in another place: a blend finds both.
+    #[test]
+    fn a_blend_that_is_not_clearly_better_is_its_best_member_alone() {
+        let helped = || user();
+        let blended = weigh(&[helped(), helped(), helped(), helped()], 2);
+        assert!(blended[0] > 0.0 && blended[1] > 0.0, "{blended:?}");
+        // Of these only the first is helped. The weights of the half without that user do nothing for it.
+        let neutral = || HeldOutUser::new(&[&[(1, 9.0), (2, 8.9)], &[(2, 4.0), (5, 0.1)]], &[1]);
+        let users = [helped(), neutral(), neutral(), neutral(), neutral(), neutral()];
+        assert!(search(&users, 2)[1] > 0.0, "it is better on all users");
+        assert_eq!(weigh(&users, 2), [1.0, 0.0]);
+        assert!(is_clearly_above_zero(&[0.2, 0.1, 0.3]));
+        assert!(!is_clearly_above_zero(&[0.2, -0.2, 0.1]));
+        assert!(!is_clearly_above_zero(&[]));
     }
 
     #[test]

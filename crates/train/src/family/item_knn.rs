@@ -14,16 +14,18 @@
 //! most similar others are kept, and a history's rows are summed.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
-use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, decay_axis, history_weights};
 use super::sparse::{SparseEntry, counts, greatest, product, weights};
 use crate::csr::Csr;
 use crate::error::TrainError;
+use crate::interactions::Interactions;
 use crate::settings::{
     Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log, one_of,
 };
 use clap::ValueEnum;
-use marquee_bundle::{SparseInput, SparseShape};
+use marquee_bundle::{ItemRecord, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 
 /// The matrix of neighbours in a bundle, items × items: how much a liked item says for another.
@@ -102,6 +104,19 @@ impl Family for ItemKnn {
 
     fn can_be_member(&self) -> bool {
         true
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        let by = |name: &str| ModelSettings::default().with(SIMILARITY.name, name);
+        let mut axes = vec![
+            Axis::every(vec![by("cosine"), by("tf-idf")]),
+            Axis::line(BM25_K1.name, &[0.1, 0.5, 1.2, 3.0], 1),
+            Axis::line(BM25_B.name, &[0.0, 0.25, 0.5, 0.75], 1),
+            Axis::line(SHRINKAGE.name, &[0.0, 10.0, 50.0], 0),
+        ];
+        axes.extend(decay_axis(rows, &[0.7, 0.8, 0.9, 0.95, 1.0], 2));
+        axes.push(Axis::line(KNN_NEIGHBOURS.name, &[50usize, 100, 200, 400], 2));
+        Grid::of(axes)
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {

@@ -4,6 +4,8 @@
 use crate::csr::Csr;
 use crate::error::TrainError;
 use crate::random::Random;
+use crate::settings::choice_value;
+use clap::ValueEnum;
 use faer::{Mat, MatRef, Side};
 use marquee_bundle::ItemRecord;
 use marquee_core::model::term::words;
@@ -19,6 +21,25 @@ const OVERSAMPLING: usize = 30;
 const SUBSPACE_ITERATIONS: usize = 8;
 /// A singular value below this share of the largest is rounding.
 const RANK_TOLERANCE: f64 = 1e-7;
+
+/// What a term counts that an item has several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TermWeight {
+    /// As often as it is there.
+    Count,
+    /// 1 + ln(count): more each time, but less and less.
+    Log,
+}
+choice_value!(TermWeight);
+
+impl TermWeight {
+    fn of(self, count: u32) -> f64 {
+        match self {
+            Self::Count => f64::from(count),
+            Self::Log => 1.0 + f64::from(count).ln(),
+        }
+    }
+}
 
 /// Whether anything is known of these items.
 pub(super) fn is_described(items: &[ItemRecord]) -> bool {
@@ -42,12 +63,12 @@ pub(super) struct Texts {
     pub(super) words: Vec<String>,
     /// What each weighs by how rare it is.
     pub(super) rarity: Vec<f64>,
-    /// Items × words: how often each has it, times that.
+    /// Items × words: what each counts by how often the item has it, times that.
     pub(super) matrix: Csr,
 }
 
 impl Texts {
-    pub(super) fn of(items: &[ItemRecord]) -> Self {
+    pub(super) fn of(items: &[ItemRecord], weight: TermWeight) -> Self {
         let terms_of_items: Vec<BTreeMap<String, u32>> = items.par_iter().map(terms_of).collect();
         let mut having: BTreeMap<&str, usize> = BTreeMap::new();
         for term in terms_of_items.iter().flat_map(BTreeMap::keys) {
@@ -63,7 +84,7 @@ impl Texts {
         for terms in &terms_of_items {
             let known = terms.iter().filter_map(|(term, &count)| {
                 let &n = number.get(term.as_str())?;
-                Some((n as u32, (f64::from(count) * rarity[n]) as f32))
+                Some((n as u32, (weight.of(count) * rarity[n]) as f32))
             });
             let (terms, weights): (Vec<u32>, Vec<f32>) = known.unzip();
             matrix.indices.extend(terms);

@@ -6,6 +6,7 @@
 
 use super::cold_items;
 use super::definition::{Family, TrainingInput, TrainingOptions};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
 use super::shared_settings::{FACTORS, ITERATIONS, REGULARIZATION};
 use crate::als::{AlsOptions, Factors, RegularizationScaling, fit, inverse_gram, scores};
@@ -16,7 +17,7 @@ use crate::settings::{
     Bounds, ModelSettings, Setting, SettingInfo, choice_name, choice_value, even, log,
 };
 use crate::weight::{Weight, confidences};
-use marquee_bundle::{DenseInput, Entity, IndexOptions, RowFormat};
+use marquee_bundle::{DenseInput, Entity, IndexOptions, ItemRecord, RowFormat};
 use marquee_core::model::recipe::{FoldIn, Recipe};
 
 /// The matrix of user factors in a bundle of matrix factorisation.
@@ -44,6 +45,22 @@ pub(super) const ALPHA: Setting<f32> = Setting::new(
     1.0,
 );
 
+/// Pairs of α and λ that are tried beside the defaults: unobserved pairs weigh 1/α of an observed one and the factors
+/// are held at zero by λ/α, so both are spread by powers.
+const TRIED_PAIRS: [(f64, f64); 7] = [
+    (2.0, 30.0),
+    (5.0, 15.0),
+    (5.0, 75.0),
+    (20.0, 20.0),
+    (20.0, 100.0),
+    (60.0, 60.0),
+    (60.0, 300.0),
+];
+/// Factors that are tried, as far as there are more users and items.
+const TRIED_FACTORS: [usize; 5] = [16, 32, 64, 128, 256];
+/// Iterations of a trial: the first few bring nearly all of the gain.
+const TRIAL_ITERATIONS: usize = 5;
+
 /// The family `mf`.
 pub(super) struct Mf;
 
@@ -68,6 +85,26 @@ impl Family for Mf {
 
     fn can_be_member(&self) -> bool {
         true
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        let pair = |(alpha, lambda): (f64, f64)| {
+            ModelSettings::default().with(ALPHA.name, alpha).with(REGULARIZATION.name, lambda)
+        };
+        let most = rows.users.len().min(rows.items.len());
+        let factors: Vec<usize> = TRIED_FACTORS
+            .into_iter()
+            .filter(|&count| count == FACTORS.default || count < most)
+            .collect();
+        let start = factors.iter().position(|&count| count == FACTORS.default).unwrap_or(0);
+        let axes = vec![
+            Axis::every(TRIED_PAIRS.map(pair).to_vec()),
+            Axis::line(FACTORS.name, &factors, start),
+        ];
+        // λ stands beside sums over all users, and so depends on how many there are.
+        let trial = ModelSettings::default().with(ITERATIONS.name, TRIAL_ITERATIONS);
+        let cost = TRIAL_ITERATIONS as f64 / ITERATIONS.default as f64;
+        Grid::of(axes).on_all_users().with_trials(trial, cost)
     }
 
     fn predicts_cold_items(&self) -> bool {

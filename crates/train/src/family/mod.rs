@@ -18,6 +18,7 @@
 //! | user-knn | `users_by_item`, items × users, or users × rank; then `user_histories` | Herlocker et al. 1999 |
 //! | ease | `ease`, items × items | Steck 2019 |
 //! | rp3beta | `rp3beta`, items × items | Paudel et al. 2017 |
+//! | rules | `rules`, items × items | Agrawal, Imieliński and Swami 1993 |
 //! | transitions | `transitions`, items × items | Shani, Heckerman and Brafman 2005 |
 //! | content | dense, items × topics | Deerwester et al. 1990 |
 //! | trending | `trending`, one row | |
@@ -37,6 +38,8 @@ mod config;
 mod content;
 mod definition;
 mod ease;
+mod frequent_sets;
+pub(crate) mod grid;
 mod hybrid;
 mod item_knn;
 mod lsa;
@@ -47,6 +50,7 @@ mod popularity;
 pub(crate) mod profile;
 mod registry;
 mod rp3beta;
+mod rules;
 pub(crate) mod score;
 mod shared_settings;
 mod sparse;
@@ -61,8 +65,11 @@ mod widen;
 pub use config::ModelConfig;
 pub(crate) use content::TERM_RARITY;
 pub(crate) use definition::TrainingOptions;
+pub(crate) use frequent_sets::frequent_sets;
+pub(crate) use hybrid::{BlendLists, fit_weights};
 pub(crate) use lsa::top_terms;
 pub use mf::{ITEM_FACTORS, USER_FACTORS};
 pub(crate) use mf::{mf_matrices, mf_recipe};
 pub(crate) use part::TrainedPart;
 pub use registry::ModelKind;
+pub(crate) use rules::{RuleCounts, RuleMeasure};

@@ -2,8 +2,8 @@
 
 use super::definition::Family;
 use super::{
-    bpr, content, ease, hybrid, item_knn, mf, mf_sgd, popularity, rp3beta, transitions, trending,
-    user_knn,
+    bpr, content, ease, hybrid, item_knn, mf, mf_sgd, popularity, rp3beta, rules, transitions,
+    trending, user_knn,
 };
 use crate::interactions::Interactions;
 use clap::ValueEnum;
@@ -46,6 +46,7 @@ registry! {
     Ease in ease,
     Rp3beta in rp3beta,
     Transitions in transitions,
+    Rules in rules,
     Content in content,
     Popularity in popularity,
     Trending in trending,
@@ -65,7 +66,16 @@ impl ModelKind {
 
     /// The members that such data allow.
     pub(crate) fn members_for(rows: &Interactions, items: &[ItemRecord]) -> Vec<Self> {
-        Self::members().filter(|kind| kind.family().suits(rows, items)).collect()
+        Self::members().filter(|kind| kind.family().unsuited(rows, items).is_none()).collect()
+    }
+
+    /// The members that such data do not allow, each with why.
+    pub(crate) fn not_members_for(
+        rows: &Interactions,
+        items: &[ItemRecord],
+    ) -> Vec<(Self, String)> {
+        let why = |kind: Self| Some((kind, kind.family().unsuited(rows, items)?));
+        Self::members().filter_map(why).collect()
     }
 }
 

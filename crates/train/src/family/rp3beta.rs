@@ -7,13 +7,15 @@
 //! the division, are a matrix items × items, of whose rows the largest entries are kept.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
-use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, decay_axis, history_weights};
 use super::sparse::{SparseEntry, counts, greatest, ones, product};
 use crate::csr::Csr;
 use crate::error::TrainError;
+use crate::interactions::Interactions;
 use crate::settings::{Bounds, Setting, SettingInfo, even, log};
-use marquee_bundle::{SparseInput, SparseShape};
+use marquee_bundle::{ItemRecord, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
 
 /// The matrix of chances in a bundle, items × items.
@@ -47,6 +49,12 @@ impl Family for Rp3beta {
 
     fn can_be_member(&self) -> bool {
         true
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        let mut axes = vec![Axis::line(BETA.name, &[0.0, 0.1, 0.3, 0.5, 0.7], 2)];
+        axes.extend(decay_axis(rows, &[0.7, 0.8, 0.9, 0.95, 1.0], 2));
+        Grid::of(axes)
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {

@@ -5,8 +5,8 @@
 //! routers; this module only runs the searches. A search lists candidates by score, best first, equal ones by
 //! smaller item. Those of a search for vectors are all items. Those of a row-sum are the items in which any of the
 //! rows has an entry, whatever the sum is. What the user has seen is not listed. A blend takes the best of each
-//! member, [`BLEND_DEPTH`] or more, scales their scores to 0..1 within that list, and adds them up by weight, as
-//! [`weighted_score`](marquee_core::ranking::fuse::weighted_score) does.
+//! member, [`BLEND_DEPTH`] or more, scales their scores by their standard deviation within that list, and adds them up by
+//! weight, as [`standard_score`](marquee_core::ranking::fuse::standard_score) does.
 
 use super::part::TrainedPart;
 use super::sparse::SparseSums;
@@ -36,6 +36,8 @@ pub(crate) struct KnownUser {
     pub(crate) row: Option<usize>,
     /// What the user has seen, by ascending item.
     pub(crate) history: Vec<Seen>,
+    /// Items of a request, by row, the newest last: they count as the newest of the history, and are not listed.
+    pub(crate) recents: Vec<u32>,
     /// The terms of the user's attributes, that of all users among them.
     pub(crate) terms: Vec<u32>,
     /// Items that other models know as seen: they are not listed either.
@@ -47,7 +49,8 @@ pub(crate) struct KnownUser {
 impl KnownUser {
     fn may_be_listed(&self, item: u32) -> bool {
         let is_seen = || self.history.binary_search_by_key(&item, |seen| seen.ordinal).is_ok();
-        self.include_seen || !(is_seen() || self.seen_elsewhere.contains(&item))
+        let is_recent = || self.recents.contains(&item);
+        self.include_seen || !(is_seen() || is_recent() || self.seen_elsewhere.contains(&item))
     }
 }
 
@@ -73,7 +76,8 @@ impl KnownRows for PartRows<'_> {
         match of {
             RowOf::Subject => self.user.row.map(|row| row as u32),
             RowOf::Past(item) => Some(item),
-            RowOf::Recent(_) | RowOf::Term(_) => None,
+            RowOf::Recent(place) => self.user.recents.get(place).copied(),
+            RowOf::Term(_) => None,
         }
     }
 
@@ -176,7 +180,11 @@ impl<'a> Ranker<'a> {
         profile: Option<&'p Profile>,
         user: &KnownUser,
     ) -> DecidedLeaves<'p> {
-        let request = UserRequest { include_seen: user.include_seen, ..UserRequest::default() };
+        let request = UserRequest {
+            include_seen: user.include_seen,
+            recents: user.recents.len(),
+            ..UserRequest::default()
+        };
         let models = BTreeMap::from([(0, Model { profile, rows: self.rows(user) })]);
         decide(&Request::User(request), leaves, &models)
     }
@@ -358,7 +366,7 @@ fn best_listed(scores: &mut [f32], user: &KnownUser, count: usize) -> Vec<Scored
         for seen in &user.history {
             scores[seen.ordinal as usize] = f32::NEG_INFINITY;
         }
-        for &item in &user.seen_elsewhere {
+        for &item in user.seen_elsewhere.iter().chain(&user.recents) {
             scores[item as usize] = f32::NEG_INFINITY;
         }
     }
@@ -393,17 +401,11 @@ fn best(mut all: Vec<Scored>, count: usize) -> Vec<Scored> {
     all
 }
 
-/// Scores of a list scaled to 0..1: its best has 1, its last 0, and all have 1 where all are equal.
+/// Scores of a list as standard deviations above its last; all have 1 where all are equal.
 pub(crate) fn scaled(list: &[Scored]) -> Vec<(u32, f64)> {
-    let (Some(&(_, highest)), Some(&(_, lowest))) = (list.first(), list.last()) else {
-        return Vec::new();
-    };
-    let (lowest, width) = (f64::from(lowest), f64::from(highest) - f64::from(lowest));
-    if width > 0.0 {
-        list.iter().map(|&(item, score)| (item, (f64::from(score) - lowest) / width)).collect()
-    } else {
-        list.iter().map(|&(item, _)| (item, 1.0)).collect()
-    }
+    let scores: Vec<f64> = list.iter().map(|&(_, score)| f64::from(score)).collect();
+    let scaled = fuse::in_deviations(&scores);
+    list.iter().zip(scaled).map(|(&(item, _), score)| (item, score)).collect()
 }
 
 /// Members' lists in the making of one.

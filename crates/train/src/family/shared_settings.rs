@@ -1,6 +1,8 @@
 //! Settings that several families have: a family takes one from here, with a default and a search of its own.
 
+use super::grid::Axis;
 use crate::error::TrainError;
+use crate::interactions::Interactions;
 use crate::settings::{Bounds, ModelSettings, Setting, even};
 use marquee_core::bounds::MAX_RANK;
 use marquee_core::model::recipe::HistoryWeights;
@@ -63,6 +65,15 @@ pub(super) const NEWEST: Setting<Option<u32>> = Setting::new(
     None,
 )
 .described_default("all");
+
+/// Why a family that needs times is not trained.
+pub(super) const NO_TIMES: &str = "the interactions have no times";
+
+/// What settings say for a walk over weights by age, for families whose trained matrices do not depend on them; none
+/// without times. `start` is the place of the default in `decays`.
+pub(super) fn decay_axis(rows: &Interactions, decays: &[f64], start: usize) -> Option<Axis> {
+    rows.has_times().then(|| Axis::line(DECAY.name, decays, start).of_requests())
+}
 
 /// What the interactions of a history weigh by age, for a family that takes [`DECAY`] and [`NEWEST`]; without times
 /// all weigh the same.

@@ -119,6 +119,12 @@ pub(super) fn greatest(mut entries: Vec<SparseEntry>, count: usize) -> Vec<Spars
         entries.truncate(count);
     }
     entries.sort_unstable_by_key(|entry| entry.0);
+    without_room(entries)
+}
+
+/// The same entries, without memory for more of them: a row is kept until all are there, and was made of far more.
+pub(super) fn without_room(mut entries: Vec<SparseEntry>) -> Vec<SparseEntry> {
+    entries.shrink_to_fit();
     entries
 }
 

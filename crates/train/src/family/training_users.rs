@@ -1,7 +1,7 @@
 //! The users of a training, as [`score`](super::score) answers them.
 
 use super::part::TrainedPart;
-use super::score::KnownUser;
+use super::score::{KnownUser, Ranker};
 use crate::history::history_of;
 use crate::interactions::Interactions;
 use crate::weight::Weight;
@@ -23,5 +23,18 @@ impl TrainedPart {
             });
         }
         known
+    }
+
+    /// What the part recommends to these users of the interactions that it was fitted to: the `count` best items of each.
+    pub(crate) fn lists(
+        &self,
+        rows: &Interactions,
+        users: &[u32],
+        weight: Weight,
+        count: usize,
+    ) -> Vec<Vec<u32>> {
+        let popularity: Vec<f32> =
+            rows.item_counts().into_iter().map(|count| count as f32).collect();
+        Ranker::new(self, &popularity).lists(&self.known_users(rows, users, weight), count)
     }
 }

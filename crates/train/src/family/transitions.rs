@@ -8,8 +8,9 @@
 //! It is asked with the newest interactions of the history, of which the last counts most.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
-use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, history_weights};
+use super::shared_settings::{DECAY, NEIGHBOURS, NEWEST, NO_TIMES, history_weights};
 use super::sparse::{SparseEntry, SparseSums, assemble, greatest};
 use crate::error::TrainError;
 use crate::history::history_of;
@@ -73,8 +74,19 @@ impl Family for Transitions {
         true
     }
 
-    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
-        rows.has_times()
+    fn unsuited(&self, rows: &Interactions, _items: &[ItemRecord]) -> Option<String> {
+        (!rows.has_times()).then(|| NO_TIMES.to_owned())
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        if !rows.has_times() {
+            return Grid::default();
+        }
+        Grid::of(vec![
+            Axis::line("decay", &[0.5, 0.65, 0.8, 0.9], 2).of_requests(),
+            Axis::line("window", &[3usize, 8, 20, 40], 2),
+            Axis::line("newest", &[10usize, 50, 200], 1).of_requests(),
+        ])
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {

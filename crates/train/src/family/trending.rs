@@ -1,13 +1,15 @@
 //! What is popular of late: interactions that count half after each half-life.
 //!
 //! "Now" is the latest interaction there is, so the same data give the same model whenever it is trained.
-//! Times are seconds since 1970, or milliseconds where they are that large.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::part::TrainedPart;
+use super::shared_settings::NO_TIMES;
 use super::sparse::{SparseEntry, assemble};
 use crate::error::TrainError;
 use crate::interactions::Interactions;
+use crate::recency::sums_by_age;
 use crate::settings::{Bounds, Setting, SettingInfo, log};
 use marquee_bundle::{Entity, ItemRecord, RowSpace, SparseInput, SparseShape};
 use marquee_core::model::recipe::Recipe;
@@ -16,11 +18,6 @@ use marquee_core::model::recipe::Recipe;
 pub(crate) const TRENDING: &str = "trending";
 /// Longest half-life in days: a century.
 const MAX_HALF_LIFE: f64 = 36_500.0;
-/// Seconds of a day.
-const DAY: f64 = 86_400.0;
-/// A time beyond this, the year 5138 in seconds, is in milliseconds.
-const MOST_SECONDS: f64 = 1e11;
-
 const HALF_LIFE: Setting<f64> = Setting::new(
     "half-life",
     "Days after which an interaction counts half for what is trending",
@@ -54,8 +51,15 @@ impl Family for Trending {
         true
     }
 
-    fn suits(&self, rows: &Interactions, _items: &[ItemRecord]) -> bool {
-        rows.has_times()
+    fn unsuited(&self, rows: &Interactions, _items: &[ItemRecord]) -> Option<String> {
+        (!rows.has_times()).then(|| NO_TIMES.to_owned())
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        if !rows.has_times() {
+            return Grid::default();
+        }
+        Grid::of(vec![Axis::line("half-life", &[2.0, 7.0, 21.0, 60.0, 365.0], 2)])
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
@@ -73,12 +77,7 @@ fn train(input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {
         ));
     }
     let half_life = settings.get(&HALF_LIFE);
-    let now = rows.time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let day = if now > MOST_SECONDS { 1_000.0 * DAY } else { DAY };
-    let mut sums = vec![0f64; rows.items.len()];
-    for (&item, &time) in rows.item.iter().zip(&rows.time) {
-        sums[item as usize] += (-(now - time) / day / half_life).exp2();
-    }
+    let sums = sums_by_age(rows, half_life);
     let mut entries: Vec<SparseEntry> = Vec::new();
     for (item, &sum) in (0..).zip(&sums) {
         // What is too old for a number is left to popularity.

@@ -12,10 +12,11 @@
 //! - By vectors: cosine of the rows of [`als`](crate::als) that the two have.
 
 use super::definition::{Family, TrainingInput};
+use super::grid::{Axis, Grid};
 use super::mf::{ALPHA, AlsSettings, USER_FACTORS};
 use super::part::TrainedPart;
 use super::shared_settings::{
-    DECAY, FACTORS, ITERATIONS, NEIGHBOURS, NEWEST, REGULARIZATION, history_weights,
+    DECAY, FACTORS, ITERATIONS, NEIGHBOURS, NEWEST, REGULARIZATION, decay_axis, history_weights,
 };
 use super::sparse::{SparseEntry, assemble, input as sparse_input, ones, weights};
 use crate::csr::Csr;
@@ -23,7 +24,9 @@ use crate::error::TrainError;
 use crate::interactions::Interactions;
 use crate::settings::{Bounds, Setting, SettingInfo, choice_name, choice_value, log};
 use clap::ValueEnum;
-use marquee_bundle::{DenseInput, Entity, RowFormat, RowSpace, SparseInput, SparseShape};
+use marquee_bundle::{
+    DenseInput, Entity, ItemRecord, RowFormat, RowSpace, SparseInput, SparseShape,
+};
 use marquee_core::model::recipe::{HistoryWeights, MAX_NEIGHBOURS, NeighbourSearch, Recipe};
 
 /// The matrix items × users in a bundle whose row-sum over a history is the similarity to each user.
@@ -96,6 +99,13 @@ impl Family for UserKnn {
 
     fn can_be_member(&self) -> bool {
         true
+    }
+
+    fn grid(&self, rows: &Interactions, _items: &[ItemRecord]) -> Grid {
+        let mut axes =
+            vec![Axis::line(KNN_NEIGHBOURS.name, &[25usize, 50, 100, 200, 400], 2).of_requests()];
+        axes.extend(decay_axis(rows, &[0.7, 0.8, 0.9, 0.95, 1.0], 2));
+        Grid::of(axes)
     }
 
     fn train(&self, input: TrainingInput<'_>) -> Result<TrainedPart, TrainError> {

@@ -2,12 +2,17 @@
 
 use super::parts::{in_order, share_of};
 use crate::interactions::Interactions;
+use crate::random::shuffle;
 use marquee_core::id::compare_ids;
 
 /// Fewest interactions of a user who takes part: with fewer there is nothing to train on.
 const MIN_INTERACTIONS: usize = 5;
 /// Share of a user's interactions that is held out, rounded down, and at least one.
 const TEST_SHARE: f64 = 0.2;
+/// Scores that ranking for a sample of users takes, about a CPU second with 64 factors.
+const MAX_SCORES: usize = 200_000_000;
+/// Users of a sample however many items there are.
+const MIN_SAMPLE: usize = 1_000;
 
 /// Interactions cut in two, over the same users and items.
 #[derive(Clone, Debug)]
@@ -30,6 +35,23 @@ impl HoldOut {
             test: test.over(&users, &items),
             by_time: test.has_times(),
         }
+    }
+}
+
+impl HoldOut {
+    /// Users who have something held out, ascending: at most so many of them, drawn by seed, and fewer where there are
+    /// so many items that ranking them would take long.
+    pub(crate) fn sample_of_users(&self, seed: u64, most: usize) -> Vec<u32> {
+        let has_some = |user: &u32| !self.test.items_of(*user as usize).is_empty();
+        let mut users: Vec<u32> = (0..self.test.users.len() as u32).filter(has_some).collect();
+        let affordable = MAX_SCORES / self.train.items.len().max(1);
+        let count = most.min(affordable.max(MIN_SAMPLE));
+        if count < users.len() {
+            shuffle(&mut users, seed);
+            users.truncate(count);
+            users.sort_unstable();
+        }
+        users
     }
 }
 
@@ -59,6 +81,16 @@ pub fn hold_out(rows: &Interactions, seed: u64) -> Option<HoldOut> {
     let (train, test) =
         (active.filter_rows(|_, row| !held[row]), active.filter_rows(|_, row| held[row]));
     Some(HoldOut { train, test, by_time })
+}
+
+/// As [`hold_out`], over all users and items of `rows`: users with too few interactions to take part are trained on,
+/// too.
+pub(crate) fn hold_out_over_all(rows: &Interactions, seed: u64) -> Option<HoldOut> {
+    let held = hold_out(rows, seed)?;
+    let test = held.test.over(&rows.users, &rows.items);
+    let train =
+        rows.filter_rows(|user, row| test.items_of(user).binary_search(&rows.item[row]).is_err());
+    Some(HoldOut { train, test, by_time: held.by_time })
 }
 
 #[cfg(test)]

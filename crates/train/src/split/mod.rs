@@ -19,7 +19,7 @@
 //! users and items: what is new in the test part is counted, and stays, as it does in life.
 
 mod args;
-mod hold_out;
+pub(crate) mod hold_out;
 mod options;
 mod parts;
 mod write;

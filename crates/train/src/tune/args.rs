@@ -54,7 +54,7 @@ pub struct TuneArgs {
     /// Time to search: 90s, 10m, 1h. A training that began before it was up is finished.
     #[arg(long, default_value = "10m", value_parser = parse_time, value_name = "TIME")]
     pub budget: Duration,
-    /// Stop after this many rounds of nine settings, though there is time left: for results that can be
+    /// Stop after the coarse grid and this many rounds of nine settings, though there is time left: for results that can be
     /// reproduced.
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,

@@ -67,7 +67,8 @@ impl TuneSearch<'_> {
                 }
                 let SearchedMember { random, found: Found { kind, value, best } } = member;
                 if rounds == 1 {
-                    *value = self.try_on(last, best)?;
+                    let fixed = self.try_on(last, best)?;
+                    (*value, *best) = self.walk_grid(*kind, fixed, until)?;
                 }
                 let found = self.round(*kind, random, until)?;
                 if let Some((reached, config)) = found.filter(|(reached, _)| *reached > *value) {

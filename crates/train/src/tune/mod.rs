@@ -1,6 +1,7 @@
 //! `marquee tune`: good settings of a family within a time, chosen on a validation split only.
 //!
-//! Settings are drawn at random and compared by successive halving (Jamieson and Talwalkar 2016,
+//! First the family's coarse grid is walked on all users, as a training without settings walks it, but without a
+//! sample and with all iterations. Then settings are drawn at random and compared by successive halving (Jamieson and Talwalkar 2016,
 //! "Non-stochastic best arm identification and hyperparameter optimization", with η = 3): many are tried on a
 //! share of the users, the best third of them on three times as many, and so on up to all. What is validated on
 //! is the last fifth of each user's interactions by time, which no trial is trained on. The family's defaults
@@ -21,13 +22,13 @@ pub use args::{Objective, TUNE_EXAMPLES, TuneArgs, TuneDataArgs};
 pub use report::{TuneReport, TuneTrial};
 
 use crate::error::TrainError;
+use crate::eval::CUTOFF;
 use crate::family::{ModelConfig, ModelKind};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
 use crate::progress::TaskProgress;
 use crate::read::{ItemsFile, read_interactions, read_items};
 use crate::split::hold_out;
-use crate::train::CUTOFF;
 use crate::weight::positives;
 use search::{MAX_ROUNDS, TuneSearch, rungs};
 use std::time::Instant;

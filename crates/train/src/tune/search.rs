@@ -3,8 +3,9 @@
 use super::args::TuneArgs;
 use super::report::TuneTrial;
 use crate::catalogue::records;
+use crate::choice::{Trial, walk};
 use crate::error::TrainError;
-use crate::eval::evaluate_lists;
+use crate::eval::{CUTOFF, evaluate_lists};
 use crate::family::{ModelConfig, ModelKind, TrainingOptions};
 use crate::interactions::Interactions;
 use crate::options::TrainArgs;
@@ -13,7 +14,6 @@ use crate::random::{Random, shuffle};
 use crate::read::ItemsFile;
 use crate::settings::draw_settings;
 use crate::split::HoldOut;
-use crate::train::{CUTOFF, lists};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,8 @@ impl TuneSearch<'_> {
     pub(super) fn run(&mut self) -> Result<usize, TrainError> {
         let model = self.training.model;
         // What all others have to beat, whatever the time.
-        self.try_on(self.rungs.len() - 1, &ModelConfig::of(model))?;
+        let value = self.try_on(self.rungs.len() - 1, &ModelConfig::of(model))?;
+        self.walk_grid(model, value, self.args.budget)?;
         let mut random = Random::new(self.training.seed);
         let mut rounds = 0;
         while rounds < self.args.rounds.unwrap_or(MAX_ROUNDS) && !self.is_over() {
@@ -79,6 +80,31 @@ impl TuneSearch<'_> {
             }
         }
         Ok(rounds)
+    }
+
+    /// The coarse grid of a family on all users, from its fixed settings, which have this value, until this time after
+    /// the beginning. The best with its value.
+    pub(super) fn walk_grid(
+        &mut self,
+        model: ModelKind,
+        value: f64,
+        until: Duration,
+    ) -> Result<(f64, ModelConfig), TrainError> {
+        let last = self.rungs.len() - 1;
+        let rows = &self.rungs[last].train;
+        let (items, _) = records(&rows.items, self.file);
+        let grid = model.family().grid(rows, &items);
+        let mut best = value;
+        let found = walk(&grid, &ModelConfig::of(model), &mut |config, _| {
+            if self.began.elapsed() >= until {
+                return Ok(Trial::Over);
+            }
+            let reached = self.try_on(last, config)?;
+            let is_better = reached > best;
+            best = best.max(reached);
+            Ok::<_, TrainError>(if is_better { Trial::Better } else { Trial::Worse })
+        })?;
+        Ok((best, found))
     }
 
     /// One round: settings are drawn, and the best of each rung go on to the next. The best of the last one with
@@ -128,7 +154,7 @@ impl TuneSearch<'_> {
                 let users: Vec<u32> = (0..test.users.len() as u32)
                     .filter(|&user| !test.items_of(user as usize).is_empty())
                     .collect();
-                let lists = lists(&part, train, &users, self.options.weight);
+                let lists = part.lists(train, &users, self.options.weight, CUTOFF);
                 let metrics = evaluate_lists(&self.rungs[rung], &users, &lists, CUTOFF);
                 self.args.objective.of(&metrics)
             }

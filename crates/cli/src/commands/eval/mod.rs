@@ -22,7 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use marquee_client::Address;
 use marquee_train::eval::{
     BundleEvaluation, Comparison, CrossValidation, Evaluator, PerUser, compare, cross_validate,
-    evaluate_bundle_per_user,
+    evaluate_bundle_per_user, replay_bundle,
 };
 use marquee_train::read::{read_interactions, read_items, read_lists};
 use marquee_train::{Duplicates, EvalArgs, Interactions, positives};
@@ -77,6 +77,10 @@ pub fn run(command: &EvalCommand) -> anyhow::Result<ExitCode> {
         (None, None) => {
             bail!("nothing to evaluate: give --bundle DIR, --endpoint URL or --lists FILE")
         }
+        (None, Some(bundle)) if args.replay => {
+            let evaluation = replay_bundle(bundle, &evaluator)?;
+            print::<BundleEvaluation>(&evaluation, as_table, tables::bundle)?;
+        }
         (None, Some(bundle)) => {
             let (evaluation, per_user) = evaluate_bundle_per_user(bundle, &evaluator)?;
             write_per_user(args, &per_user)?;
@@ -119,7 +123,8 @@ fn evaluator(args: &EvalArgs) -> anyhow::Result<Evaluator> {
         bail!("an evaluation needs data: give --train FILE and --test FILE");
     };
     let held_out = positives(&read(args, test)?, args.positive_at, Default::default())?;
-    let evaluator = Evaluator::new(read(args, train)?, held_out, args.cutoffs()?)?;
+    let evaluator = Evaluator::new(read(args, train)?, held_out, args.cutoffs()?)?
+        .with_lists_out(args.lists_out.clone());
     for remark in evaluator.overlap().remarks() {
         tracing::warn!("{remark}");
     }

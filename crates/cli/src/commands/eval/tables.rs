@@ -10,8 +10,13 @@ use std::path::Path;
 
 /// A bundle's metrics, beside those of popularity at the largest cut-off.
 pub(super) fn bundle(evaluation: &BundleEvaluation) -> String {
-    let BundleEvaluation { model, digest, report, popularity, unknown_users } = evaluation;
-    let mut text = format!("{model}, bundle {digest}, {}\n", users_of(&report.metrics));
+    let BundleEvaluation { model, digest, report, popularity, replayed_rows, unknown_users } =
+        evaluation;
+    let over = match replayed_rows {
+        Some(rows) => format!("{} with all that came before", output::count(*rows as u64, "row")),
+        None => users_of(&report.metrics),
+    };
+    let mut text = format!("{model}, bundle {digest}, {over}\n");
     text.push_str(&metrics(&report.cutoffs, Some(popularity)));
     if *unknown_users > 0 {
         let users = output::count(*unknown_users as u64, "user");
@@ -216,6 +221,7 @@ mod tests {
             digest: "d1".into(),
             popularity: Metrics { cutoff: 10, ..Metrics::default() },
             report: report(),
+            replayed_rows: None,
             unknown_users: 0,
         };
         let text = bundle(&evaluation);
@@ -224,8 +230,8 @@ mod tests {
         assert_eq!(lines[0], ["films,", "bundle", "d1,", "3", "users"]);
         assert_eq!(lines[1], ["@5", "@10", "popularity@10"]);
         assert_eq!(lines[2][..7], ["recall", "0.2500", "±", "0.0125", "0.5000", "±", "0.0125"]);
-        assert_eq!(lines[8], ["novelty", "-", "-", "-"]);
-        assert_eq!(lines[10], ["gini", "0.7500", "0.7500", "-"]);
+        assert_eq!(lines[9], ["novelty", "-", "-", "-"]);
+        assert_eq!(lines[11], ["gini", "0.7500", "0.7500", "-"]);
         assert!(text.ends_with(
             "1 user without a list, counted 0\n2 recommendations of an item that neither file has"
         ));
