@@ -59,9 +59,13 @@ impl Clone {
         fs::create_dir(into.join("cluster")).expect("a directory");
         for entry in fs::read_dir(root.join("cluster")).expect("cluster/ is there") {
             let path = entry.expect("an entry").path();
+            let copy = into.join("cluster").join(path.file_name().expect("a name"));
+            if path.is_dir() {
+                symlink(&path, copy).expect("a link");
+                continue;
+            }
             let text = fs::read_to_string(&path).expect("text");
-            let name = path.file_name().expect("a name");
-            fs::write(into.join("cluster").join(name), clone.used(&text)).expect("a copy");
+            fs::write(copy, clone.used(&text)).expect("a copy");
         }
         // Variables that the page's own `export` may change; each block leaves its own for the next.
         let (endpoint, root) = (&clone.addresses[0].1, root.display());

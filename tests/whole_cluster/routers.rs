@@ -102,6 +102,11 @@ impl RouterNode {
         self.restart_at_ms = None;
     }
 
+    /// The epoch of the plan that it follows; none while it is down.
+    pub(crate) fn followed_epoch(&self) -> Option<u64> {
+        self.running.as_ref().map(|running| running.follower.plan().epoch)
+    }
+
     pub(crate) fn crash(&mut self, restart_at_ms: Option<u64>) {
         self.running = None;
         self.restart_at_ms = restart_at_ms;

@@ -29,6 +29,8 @@ const STEP_MS: u64 = 5;
 const REPORT_EVERY_MS: u64 = 1_000;
 /// As in production: a control node that has not answered by then is passed over.
 const REPORT_PATIENCE_MS: u64 = 700;
+/// How often all tasks run before the world waits for what they began in another thread.
+const YIELDS: usize = 4;
 /// Control nodes that pass a request on, at the most.
 const MAX_HOPS: u32 = 3;
 pub(crate) const VOTERS: u64 = 3;
@@ -570,7 +572,13 @@ impl World {
         self.tick_controls();
         self.follow_plans();
         self.step_shards();
-        self.step_routers();
+        if self.step_routers() {
+            // Routers forget in another thread what a new plan does not serve: not while time goes on.
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::spawn_blocking(|| {}).await.expect("it does nothing");
+        }
         let asked = self.operator.ask(self.now_ms, VOTERS);
         for (at, number, command) in asked {
             self.send_request(Party::Operator, at, number, command);
@@ -922,10 +930,14 @@ impl World {
         }
     }
 
-    fn step_routers(&mut self) {
+    /// Returns whether a router follows another plan now.
+    fn step_routers(&mut self) -> bool {
+        let mut has_news = false;
         for at in 0..self.routers.len() {
             let World { routers, chance, now_ms, answers, events, storms, .. } = self;
+            let before = routers[at].followed_epoch();
             let reports = routers[at].step(*now_ms, &answers.0, chance);
+            has_news |= routers[at].followed_epoch() != before;
             if routers[at].running.is_some() && chance.once_in(30) {
                 let wall_ms = EPOCH_MS + *now_ms;
                 if events[at].record(*storms, wall_ms, chance) {
@@ -951,6 +963,7 @@ impl World {
                 self.report(Party::Router(at), Role::Router, Vec::new());
             }
         }
+        has_news
     }
 
     fn report(&mut self, party: Party, role: Role, replicas: Vec<ReplicaReport>) {

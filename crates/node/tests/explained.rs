@@ -230,11 +230,11 @@ fn check(item: &RecommendedItem, parts: &[(usize, f64)], vector: &[f64]) {
         let (id, title) = (format!("i{contributor:02}"), format!("Film {contributor}"));
         assert_eq!((&said.item_id, &said.title), (&id, &title), "{item:?}: {parts:?}");
         // Of a score near 0 a share is any number.
-        let error = (said.share * item.score - part).abs();
+        let error = (said.share * item.score.abs() - part).abs();
         assert!(error < 1e-4, "{said:?} of {item:?} and not {part}");
     }
     if parts.len() <= 3 {
-        let named: f64 = said.iter().map(|it| it.share * item.score).sum();
+        let named: f64 = said.iter().map(|it| it.share * item.score.abs()).sum();
         assert!((named - item.score).abs() < 1e-4, "{item:?}: {named}");
     }
 }

@@ -35,8 +35,7 @@ pub struct Interactions {
     pub value: Vec<f32>,
     /// The time of each row; empty when the file has none.
     pub time: Vec<f64>,
-    /// The place of each row among those of its user in the file, which decides between equal times; empty when the file has no
-    /// times.
+    /// The place of each row among those of its user and time, by the order of the file; empty when the file has no times.
     pub(crate) place: Vec<u32>,
     /// Whether the values come from the file.
     pub has_values: bool,
@@ -116,6 +115,7 @@ impl Interactions {
                     }
                 }
             }
+            out.count_places_from(first);
             out.offsets.push(out.item.len());
         }
         let folded = rows.len() - out.item.len();
@@ -135,6 +135,22 @@ impl Interactions {
     /// Whether rows have times.
     pub fn has_times(&self) -> bool {
         !self.time.is_empty()
+    }
+
+    /// Counts the places of the rows from `first` on, those of one user, among rows of the same time: where times differ the order
+    /// of the file says nothing.
+    fn count_places_from(&mut self, first: usize) {
+        if !self.has_times() {
+            return;
+        }
+        let mut rows: Vec<usize> = (first..self.item.len()).collect();
+        rows.sort_by(|a, b| self.compare_times(*a, *b));
+        let mut place = 0;
+        for at in 0..rows.len() {
+            let is_tie = at > 0 && self.time[rows[at]] == self.time[rows[at - 1]];
+            place = if is_tie { place + 1 } else { 0 };
+            self.place[rows[at]] = place;
+        }
     }
 
     /// Which of two rows of a user comes first: by time, and of equal times by the order of the file. There must be times.

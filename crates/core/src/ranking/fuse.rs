@@ -317,10 +317,10 @@ mod tests {
         let near = || member(0.5, 1, &[("c", 3.0), ("b", 2.0), ("e", 1.0)]);
         let fused = standard_score(vec![far, near()], 10);
         assert_eq!(ids(&fused), ["a", "c", "b", "d", "e"]);
-        let [b, c] = [12.0, 10.0].map(|score| score / 40.4845f64);
+        let [b, c] = [12.0, 10.0].map(|score| score / 1_630.75f64.sqrt());
         let step = 0.5 / (2.0f64 / 3.0).sqrt();
-        assert!((fused[1].score - (c + 2.0 * step)).abs() < 1e-4, "{fused:?}");
-        assert!((fused[2].score - (b + step)).abs() < 1e-4, "{fused:?}");
+        assert!((fused[1].score - (c + 2.0 * step)).abs() < 1e-9, "{fused:?}");
+        assert!((fused[2].score - (b + step)).abs() < 1e-9, "{fused:?}");
     }
 
     #[test]

@@ -56,13 +56,16 @@ pub(crate) async fn watch_readiness(
         let served = *readiness.serves.borrow();
         readiness.set(serves(served, reach, since), reach);
         tokio::select! {
+            // In this order, so that a seed of the simulation makes one run. None keeps the others waiting: ticks are seconds
+            // apart, and plans come no faster than control commits.
+            biased;
+            _ = tick.tick() => probe(&current, &nodes).await,
             changed = plan.changed(), if plan_lives => {
                 // Without a follower the last plan is served on.
                 plan_lives = changed.is_ok();
                 nodes.keep(&plan.borrow());
             }
             () = nodes.changed() => {}
-            _ = tick.tick() => probe(&current, &nodes).await,
         }
     }
 }
